@@ -1,0 +1,3 @@
+"""The command line, outermost: it starts the door, the worker and the demo."""
+
+__version__ = "0.1.0"

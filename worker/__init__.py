@@ -1,0 +1,1 @@
+"""The domain and the delivery: queued -> planned -> sent -> recorded. Never imports `webhook`."""

@@ -1,0 +1,99 @@
+"""The closed vocabulary of what can become of a push, each word with its sentence and what to do about it. Pure."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+
+class Action(Enum):
+    """What an outcome asks of the code that delivers."""
+
+    DONE = "nothing more to do"
+    RETRY_NOW = "repeat at once: nothing reached the provider"
+    RETRY_LATER = "repeat after a pause, on another connection"
+    PRUNE = "the token is dead: remove it"
+    SWITCH_ENVIRONMENT = "try Apple's other environment once"
+    OPEN_CIRCUIT = "our credentials: stop asking, tell the operator"
+    ALERT = "our mistake: tell the operator, do not repeat"
+    SKIP = "no push is wanted"
+
+
+class Outcome(StrEnum):
+    """What became of one push."""
+
+    # What a provider, or the way to it, said to one attempt.
+    ACCEPTED = "accepted"
+    UNSENT = "unsent"
+    UNKNOWN = "unknown"
+    UNAVAILABLE = "unavailable"
+    THROTTLED = "throttled"
+    TOKEN_DEAD = "token_dead"  # noqa: S105 - a word, not a password
+    BAD_TOKEN = "bad_token"  # noqa: S105
+    WRONG_APP = "wrong_app"
+    CREDENTIALS_REFUSED = "credentials_refused"
+    TOO_LARGE = "too_large"
+    BAD_REQUEST = "bad_request"
+    # Why no attempt was made, or none any more.
+    CIRCUIT_OPEN = "circuit_open"
+    NO_CREDENTIALS = "no_credentials"
+    NO_DEVICES = "no_devices"
+    ANSWERED = "answered"
+    DECLINED = "declined"
+    MISSED = "missed"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+    TOO_LATE = "too_late"
+    DUPLICATE = "duplicate"
+    GAVE_UP = "gave_up"
+
+
+class Meaning(NamedTuple):
+    """An outcome for people and for the code that delivers."""
+
+    sentence: str
+    action: Action
+
+
+MEANING: dict[Outcome, Meaning] = {
+    Outcome.ACCEPTED: Meaning("the provider accepted the push", Action.DONE),
+    Outcome.UNSENT: Meaning("the push did not reach the provider", Action.RETRY_NOW),
+    Outcome.UNKNOWN: Meaning(
+        "the connection died before the provider answered; it may or may not have the push", Action.RETRY_LATER
+    ),
+    Outcome.UNAVAILABLE: Meaning("the provider had a problem of its own", Action.RETRY_LATER),
+    Outcome.THROTTLED: Meaning("the provider asked us to slow down", Action.RETRY_LATER),
+    Outcome.TOKEN_DEAD: Meaning("the app was removed from this device, or its token replaced", Action.PRUNE),
+    Outcome.BAD_TOKEN: Meaning("Apple does not know this token in this environment", Action.SWITCH_ENVIRONMENT),
+    Outcome.WRONG_APP: Meaning("the token belongs to another app than the one it was registered with", Action.ALERT),
+    Outcome.CREDENTIALS_REFUSED: Meaning("the provider refused our credentials", Action.OPEN_CIRCUIT),
+    Outcome.TOO_LARGE: Meaning("the payload was over the provider's limit", Action.ALERT),
+    Outcome.BAD_REQUEST: Meaning("the provider could not make sense of the push", Action.ALERT),
+    Outcome.CIRCUIT_OPEN: Meaning("not tried: the provider keeps failing for this app", Action.RETRY_LATER),
+    Outcome.NO_CREDENTIALS: Meaning("not tried: no credentials are configured for this device's app", Action.ALERT),
+    Outcome.NO_DEVICES: Meaning("the user has no device that this push could go to", Action.SKIP),
+    Outcome.ANSWERED: Meaning("the user had already answered", Action.SKIP),
+    Outcome.DECLINED: Meaning("the user had already declined", Action.SKIP),
+    Outcome.MISSED: Meaning("the call was already counted as missed", Action.SKIP),
+    Outcome.CANCELLED: Meaning("the caller had already hung up", Action.SKIP),
+    Outcome.ENDED: Meaning("the call had already ended", Action.SKIP),
+    Outcome.TOO_LATE: Meaning("the time to ring was over", Action.SKIP),
+    Outcome.DUPLICATE: Meaning("this device had already been sent this push", Action.SKIP),
+    Outcome.GAVE_UP: Meaning("no attempt succeeded in the time there was", Action.ALERT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one attempt came to. Senders return it; they never raise for what a provider does."""
+
+    outcome: Outcome
+    status: int = 0
+    """The HTTP status; 0 when there was none."""
+    reason: str = ""
+    """The provider's own word, or ours for what happened on the way to it. Never a token or a payload."""
+    provider_id: str = ""
+    """The provider's name for the push: apns-id, or FCM's message name."""
+    retry_after_s: float | None = None
+    """How long the provider asked us to wait, at least."""
+    dead_since: int | None = None
+    """Unix time in microseconds since when the token is dead, when the provider says so."""

@@ -1,0 +1,280 @@
+"""All settings: one validated model, read from BELLHOP_* environment variables and an optional TOML file."""
+
+import difflib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "BELLHOP_"
+Role = Literal["web", "worker"]
+
+
+class ConfigurationError(Exception):
+    """The settings are not usable. `problems` holds one sentence for each, saying what to set."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _split(value: Any) -> Any:
+    """Read a list from an environment variable: separated by commas, or JSON."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
+
+
+class StreamApp(BaseModel):
+    """One app on Stream's dashboard: a tenant. Users, calls and devices of two tenants never mix."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "default"
+    """Its name here and in Redis."""
+    api_keys: Annotated[list[str], Field(min_length=1), BeforeValidator(_split)]
+    api_secrets: Annotated[list[SecretStr], Field(min_length=1), BeforeValidator(_split)]
+    """Several while a secret is being rotated: each of them verifies."""
+
+    @field_validator("api_secrets")
+    @classmethod
+    def _no_empty_secret(cls, secrets: list[SecretStr]) -> list[SecretStr]:
+        # An empty HMAC key would let anybody sign.
+        if any(not secret.get_secret_value().strip() for secret in secrets):
+            raise ValueError("is empty: an empty secret would let anybody sign webhooks")
+        return secrets
+
+    @field_validator("api_keys")
+    @classmethod
+    def _no_empty_key(cls, keys: list[str]) -> list[str]:
+        if any(not key.strip() for key in keys):
+            raise ValueError("is empty: it names your Stream app")
+        return keys
+
+
+class ApnsApp(BaseModel):
+    """One iOS app (bundle) and the credentials that may push to it: a token key, or a certificate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
+    """The bundle id, without ".voip"."""
+    key_file: Path | None = None
+    key_id: str = ""
+    team_id: str = ""
+    certificate_file: Path | None = None
+    """A PEM file that holds the certificate and its private key, instead of key_file, key_id and team_id."""
+
+    @model_validator(mode="after")
+    def _one_way_to_authenticate(self) -> Self:
+        if self.topic.endswith(".voip"):
+            raise ValueError('topic is the bundle id alone; Bellhop adds ".voip" itself')
+        if self.certificate_file is not None:
+            if self.key_file is not None:
+                raise ValueError("set either key_file or certificate_file, not both")
+            return self
+        missing = [name for name in ("key_file", "key_id", "team_id") if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing: Apple's token key needs key_file, key_id and team_id")
+        return self
+
+
+class FcmApp(BaseModel):
+    """One Firebase project, named by its service account file (whose token_uri is honoured)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    service_account_file: Path
+
+    @field_validator("service_account_file")
+    @classmethod
+    def _is_service_account(cls, path: Path) -> Path:
+        try:
+            account = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"cannot be read as a service account file: {error}") from error
+        absent = [name for name in ("project_id", "client_email", "private_key", "token_uri") if not account.get(name)]
+        if absent:
+            raise ValueError(f"is no service account file: it has no {', '.join(absent)}")
+        return path
+
+    @property
+    def project_id(self) -> str:
+        """The Firebase project that the file is for."""
+        return cast(str, json.loads(self.service_account_file.read_bytes())["project_id"])
+
+
+SHORTHANDS = {
+    "stream_apps": {"stream_api_key": "api_keys", "stream_api_secret": "api_secrets"},
+    "apns_apps": {
+        "apns_topic": "topic",
+        "apns_key_file": "key_file",
+        "apns_key_id": "key_id",
+        "apns_team_id": "team_id",
+        "apns_certificate_file": "certificate_file",
+    },
+    "fcm_apps": {"fcm_service_account_file": "service_account_file"},
+}
+"""The settings for one app, and the field of an app that each of them is."""
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Environment variables win over the TOML file that BELLHOP_CONFIG names."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis or Valkey 6.2 or newer: redis://, rediss:// (TLS) or unix://."""
+
+    stream_api_key: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    """The Stream app's API key; several separated by commas."""
+    stream_api_secret: Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)] = []
+    """The Stream app's API secret; several separated by commas while one is being rotated."""
+    stream_apps: list[StreamApp] = []
+    """Several Stream apps: [[stream_apps]] tables in the TOML file, or JSON. Instead of the two settings above."""
+
+    apns_key_file: Path | None = None
+    """Apple's token signing key (the .p8 file)."""
+    apns_key_id: str = ""
+    """The key's ten-character id."""
+    apns_team_id: str = ""
+    """The ten-character team id."""
+    apns_certificate_file: Path | None = None
+    """A PEM file with a push certificate and its private key, instead of a token key."""
+    apns_topic: str = ""
+    """The iOS app's bundle id, without ".voip"."""
+    apns_apps: list[ApnsApp] = []
+    """Several iOS apps: [[apns_apps]] tables in the TOML file, or JSON. Instead of the settings above."""
+    apns_url: str = "https://api.push.apple.com"
+    """Apple's push service, or a stand-in for it."""
+    apns_sandbox_url: str = "https://api.sandbox.push.apple.com"
+    """The same for devices registered in the sandbox environment."""
+    apns_ca_file: Path | None = None
+    """A CA to trust for it instead of the system's."""
+    apns_proxy: str = ""
+    """An HTTP proxy (http://host:port) to reach Apple through."""
+
+    fcm_service_account_file: Path | None = None
+    """Firebase's service account file (JSON)."""
+    fcm_apps: list[FcmApp] = []
+    """Several Firebase projects: [[fcm_apps]] tables in the TOML file, or JSON. Instead of the setting above."""
+    fcm_url: str = "https://fcm.googleapis.com"
+    """Firebase Cloud Messaging, or a stand-in for it."""
+    fcm_ca_file: Path | None = None
+    """A CA to trust for it, and for the token endpoint, instead of the system's."""
+
+    worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Jobs that one worker process runs at the same time."""
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=300)] = 20
+    """Seconds that a worker told to stop gives the jobs in flight."""
+    ring_default_s: Annotated[float, Field(ge=5, le=180)] = 30
+    """How long a call rings when its event does not say."""
+    missed_grace_s: Annotated[float, Field(ge=0, le=300)] = 5
+    """How long after a ring's end Bellhop waits for Stream's call.missed before it derives one itself."""
+    max_pushes_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Pushes that may be under way at the same time, for each provider and app."""
+
+    web_host: str = "127.0.0.1"
+    """Where the web process listens; 0.0.0.0 for every interface."""
+    web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Its port."""
+    web_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many processes it runs."""
+    web_threads: Annotated[int, Field(ge=1, le=128)] = 8
+    """Threads in each of them."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important log lines to print."""
+    log_format: Literal["json", "console"] = "json"
+    """JSON lines for machines, or text for people."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_single_apps(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Turn the settings for one app into a list of one, so that the code knows lists only."""
+        for apps, fields in SHORTHANDS.items():
+            given = {field: values[name] for name, field in fields.items() if values.get(name)}
+            if given and values.get(apps):
+                raise ValueError(f"set either {PREFIX}{apps.upper()} or the settings for a single app, not both")
+            if given:
+                values[apps] = [given]
+        return values
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then the TOML file that BELLHOP_CONFIG names."""
+        sources = (init_settings, env_settings)
+        config = os.environ.get(PREFIX + "CONFIG")
+        return (*sources, TomlConfigSettingsSource(settings_cls, Path(config))) if config else sources
+
+
+def load(role: Role | None = None) -> Settings:
+    """Read the settings, and check that they hold what `role` needs.
+
+    Raises ConfigurationError with every problem at once.
+    """
+    problems = _unknown_variables()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise ConfigurationError(problems + [_sentence(detail) for detail in error.errors()]) from None
+    except (SettingsError, OSError, ValueError) as error:
+        raise ConfigurationError([*problems, str(error)]) from None
+    if role == "web" and not settings.stream_apps:
+        problems.append(
+            f"{PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET are not set: copy them from Stream's dashboard"
+        )
+    if role == "worker" and not settings.apns_apps and not settings.fcm_apps:
+        problems.append(
+            f"no push provider is configured: set {PREFIX}APNS_TOPIC, {PREFIX}APNS_KEY_FILE, {PREFIX}APNS_KEY_ID and "
+            f"{PREFIX}APNS_TEAM_ID for iPhones, {PREFIX}FCM_SERVICE_ACCOUNT_FILE for Android, or both"
+        )
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _unknown_variables() -> list[str]:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    near = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
+    return [f"{name} is no setting" + (f"; did you mean {near[name][0]}?" if near[name] else "") for name in unknown]
+
+
+def _sentence(detail: Any) -> str:
+    """Say one of pydantic's findings with the variable to set. Never shows the value: it may be a secret."""
+    first, *rest = detail["loc"] or ("",)
+    message = detail["msg"].removeprefix("Value error, ")
+    shorthand = {field: name for name, field in SHORTHANDS.get(first, {}).items()}
+    if len(rest) == 2 and rest[0] == 0 and rest[1] in shorthand and not os.environ.get(PREFIX + first.upper()):
+        first, rest = shorthand[rest[1]], []
+    if detail["type"] == "missing":
+        message = "is not set"
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    return f"{PREFIX}{str(first).upper()}{place}: {message}" if first else message
