@@ -1,0 +1,156 @@
+"""The call as a state machine: who still rings? Stream's own stamps decide, never the order of arrival. Pure.
+
+A call's state is a set of stamps that only ever grow, so any order and any number of deliveries of its events gives the same
+state. The Lua in worker/lua/standing.lua decides the same before each push; a property test holds the two together.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+CALL_TTL_S = 2 * 3600
+"""How long Redis keeps a call after the last event about it."""
+STAMP_TOLERANCE_US = 60_000_000
+"""A stamp further ahead of our clock than this is taken for wrong, and for now."""
+NOTICE_MAX_AGE_US = 24 * 3600 * 1_000_000
+"""After that long nobody wants to hear about a missed call any more."""
+RING_MS = (5_000, 180_000)
+"""What Stream allows for a ring's time-out (settings.ring)."""
+
+
+class Mark(StrEnum):
+    """What may be stamped on a call: for the whole call, or (with a user id behind it) for one user."""
+
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+    SESSION_ENDED = "ended:"
+    ACCEPTED = "a:"
+    DECLINED = "d:"
+    BUSY = "b:"
+    TIMED_OUT = "t:"
+    MISSED = "m:"
+    MISSED_QUIETLY = "q:"
+    NOTICED = "n:"
+
+
+class Standing(StrEnum):
+    """Where one recipient stands in one round."""
+
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    DECLINED = "declined"
+    MISSED_QUIETLY = "missed_quietly"
+    BUSY = "busy"
+    TIMED_OUT = "timed_out"
+    MISSED = "missed"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+    NO_ANSWER = "no_answer"
+    STALE = "stale"
+
+
+NOTICE_DUE = frozenset(
+    {
+        Standing.BUSY,
+        Standing.TIMED_OUT,
+        Standing.MISSED,
+        Standing.CANCELLED,
+        Standing.ENDED,
+        Standing.NO_ANSWER,
+    }
+)
+"""Who is told about the call they missed: not who answered, declined, or whom Stream asks us not to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundState:
+    """A round as the watchdog sees it."""
+
+    started_at: int
+    session_id: str
+    deadline: int
+    recipients: frozenset[str]
+    settled: frozenset[str] = frozenset()
+    """Who already has a final outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """Everything known of a call: stamps (unix µs) by mark, and its rounds."""
+
+    stamps: Mapping[str, int] = field(default_factory=dict)
+    rounds: tuple[RoundState, ...] = ()
+    version: int = 0
+
+    def since(self, mark: str, started_at: int) -> bool:
+        """Tell whether `mark` was made in the round that started then, or later."""
+        return self.stamps.get(mark, -1) >= started_at
+
+
+def standing(call: CallState, round_: RoundState, user: str, now: int, grace_us: int = 0) -> Standing:
+    """Where `user` stands in the round at `now`. The first rule that holds decides.
+
+    An answer by another callee stops nobody else's ring; a rejection behind the same user's answer is none.
+    """
+    start = round_.started_at
+    for_user = (
+        (Mark.ACCEPTED, Standing.ANSWERED),
+        (Mark.DECLINED, Standing.DECLINED),
+        (Mark.MISSED_QUIETLY, Standing.MISSED_QUIETLY),
+        (Mark.BUSY, Standing.BUSY),
+        (Mark.TIMED_OUT, Standing.TIMED_OUT),
+        (Mark.MISSED, Standing.MISSED),
+    )
+    for mark, result in for_user:
+        if call.since(mark + user, start):
+            return result
+    if call.since(Mark.CANCELLED, start):
+        return Standing.CANCELLED
+    if call.since(Mark.ENDED, start) or call.since(Mark.SESSION_ENDED + round_.session_id, start):
+        return Standing.ENDED
+    return Standing.RINGING if now < round_.deadline + grace_us else Standing.NO_ANSWER
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The final outcome of one recipient of one round."""
+
+    started_at: int
+    user: str
+    standing: Standing
+    notice: bool
+    """A missed-call notice is due, unless one was already given for this round."""
+
+
+def settle(call: CallState, now: int, grace_us: int) -> Iterator[Settlement]:
+    """Find the recipients whose outcome is final and not yet recorded."""
+    for round_ in call.rounds:
+        for user in sorted(round_.recipients - round_.settled):
+            where = standing(call, round_, user, now, grace_us)
+            if where is Standing.RINGING:
+                continue
+            notice = where in NOTICE_DUE
+            if notice and now > round_.deadline + NOTICE_MAX_AGE_US:
+                where, notice = Standing.STALE, False
+            yield Settlement(round_.started_at, user, where, notice)
+
+
+def ring_deadline(started_at: int, ring_ms: int | None, default_s: float) -> int:
+    """The moment (unix µs) from which nothing rings any more, inside what Stream allows."""
+    shortest, longest = RING_MS
+    return started_at + 1000 * min(max(ring_ms or round(default_s * 1000), shortest), longest)
+
+
+def sane_stamp(stamp: int | None, now: int) -> int:
+    """An event's stamp, or `now` when there is none or it lies in the future (all unix µs)."""
+    return now if stamp is None or stamp > now + STAMP_TOLERANCE_US else max(stamp, 0)
+
+
+def call_key(tenant: str, cid: str) -> str:
+    """The Redis key of a call's stamps."""
+    return f"bellhop:call:{tenant}:{cid}"
+
+
+def round_key(tenant: str, cid: str, started_at: int) -> str:
+    """The Redis key of a round: its facts, its recipients and what each device was sent."""
+    return f"bellhop:round:{tenant}:{cid}:{started_at}"

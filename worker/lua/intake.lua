@@ -1,0 +1,69 @@
+-- Take one event in: claim its webhook id, grow the call's stamps, open its round, queue its job. All of it or nothing.
+-- Repeated because an answer was lost, it says "already" and changes nothing.
+-- KEYS: webhook claim, call, trail, agenda
+-- ARGV: claim ttl s, call ttl s, trail ttl s, what to do as JSON (see webhook/intake.py; every number in it is a string)
+-- include: enqueue
+local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local doc = cjson.decode(ARGV[4])
+
+if not redis.call('SET', claim, '1', 'NX', 'EX', ARGV[1]) then return 'already' end
+
+local changed = false
+for _, stamp in ipairs(doc.stamps) do
+  local mark, value = stamp[1], stamp[2]
+  local old = redis.call('HGET', call, mark)
+  if not old or tonumber(value) > tonumber(old) then
+    redis.call('HSET', call, mark, value)
+    changed = true
+  end
+end
+
+local function open_round(round)
+  redis.call('HSETNX', call, 'r:' .. round.started_at, round.session_id)
+  redis.call('HSETNX', round.key, 'facts', round.facts)
+  for _, recipient in ipairs(round.recipients) do
+    redis.call('HSETNX', round.key, 'u:' .. recipient[1], recipient[2])
+  end
+  redis.call('EXPIRE', round.key, ARGV[2])
+  redis.call('ZADD', agenda, 'LT', round.settle_at_ms, doc.member)
+  changed = true
+end
+
+-- A call.missed belongs to the rounds that rang its members; for members of no known round it opens a ringless one.
+local function without_round(missed)
+  local rounds, fields, uncovered = {}, redis.call('HGETALL', call), {}
+  for i = 1, #fields, 2 do
+    local started_at = string.match(fields[i], '^r:(%d+)$')
+    local same = fields[i + 1] == missed.session_id or fields[i + 1] == '' or missed.session_id == ''
+    if started_at and same and tonumber(started_at) <= tonumber(missed.started_at) then
+      rounds[#rounds + 1] = missed.key_prefix .. started_at
+    end
+  end
+  for _, recipient in ipairs(missed.recipients) do
+    local covered = false
+    for _, key in ipairs(rounds) do
+      covered = covered or redis.call('HEXISTS', key, 'u:' .. recipient[1]) == 1
+    end
+    if not covered then uncovered[#uncovered + 1] = recipient end
+  end
+  return uncovered
+end
+
+if doc.round then open_round(doc.round) end
+if doc.missed then
+  doc.missed.recipients = without_round(doc.missed)
+  if #doc.missed.recipients > 0 then open_round(doc.missed) end
+end
+if changed then
+  redis.call('HINCRBY', call, 'version', 1)
+  redis.call('EXPIRE', call, ARGV[2])
+end
+
+for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
+
+if #doc.trail > 0 then
+  redis.call('RPUSH', trail, unpack(doc.trail))
+  redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
+  redis.call('EXPIRE', trail, ARGV[3])
+end
+return 'taken'
