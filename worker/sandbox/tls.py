@@ -1,0 +1,73 @@
+"""A throw-away certificate authority, so that the stand-ins speak TLS as the real servers do."""
+
+import datetime as dt
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+LIFE = dt.timedelta(days=7)
+
+
+class Authority:
+    """A CA in `folder` with one certificate for localhost and 127.0.0.1; clients trust it by `ca_file`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca_file = folder / "ca.pem"
+        self._server_file = folder / "server.pem"
+        ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        ca_name = _name("Bellhop sandbox CA")
+        ca = (
+            _certificate(ca_name, ca_key, ca_name)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
+            .sign(ca_key, hashes.SHA256())
+        )
+        server = (
+            _certificate(_name("localhost"), server_key, ca_name)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
+                critical=False,
+            )
+            .sign(ca_key, hashes.SHA256())
+        )
+        self.ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
+        self._server_file.touch(mode=0o600)
+        self._server_file.write_bytes(
+            server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            + server.public_bytes(Encoding.PEM)
+        )
+
+    def server_context(self, *alpn: str) -> ssl.SSLContext:
+        """What a server needs to answer as localhost; `alpn` names the protocols it offers, for example "h2"."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._server_file)
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        return context
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _certificate(subject: x509.Name, key: ec.EllipticCurvePrivateKey, issuer: x509.Name) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + LIFE)
+    )
