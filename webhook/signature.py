@@ -102,7 +102,7 @@ def verify(
     given = SIGNATURE.fullmatch(signature.strip())
     if given is None:
         raise Refused(Refusal.BAD_SIGNATURE)
-    # As Stream's own libraries do: proxies inflate bodies and leave the header, or the other way round.
+    # The first bytes decide, as in Stream's own libraries: a proxy may inflate a body and leave the header.
     signed = _inflate(body) if body.startswith(GZIP_MAGIC) else body
     app = ring.find(api_key)
     # Every secret is compared, so that the time taken does not tell which one it was.
