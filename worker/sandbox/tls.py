@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 LIFE = dt.timedelta(days=7)
+MAY_SIGN_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -26,6 +37,7 @@ class Authority:
             _certificate(ca_name, ca_key, ca_name)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
+            .add_extension(MAY_SIGN_CERTIFICATES, critical=True)  # Python 3.13 checks for it
             .sign(ca_key, hashes.SHA256())
         )
         server = (

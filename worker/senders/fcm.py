@@ -1,0 +1,174 @@
+"""Pushes through Firebase Cloud Messaging: pyfcm's payload and credentials, one attempt on a warm connection."""
+
+import asyncio
+import json
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+from aiohttp.abc import AbstractStreamWriter
+from google.oauth2 import service_account
+from pyfcm import FCMNotification
+
+from worker.outcome import Answer, Outcome
+from worker.push import Push, PushKind
+from worker.senders import fcm_answers
+from worker.senders.fcm_access import SCOPE, AccessTokens
+
+MAX_PAYLOAD_BYTES = 4096
+"""Keys and values of `data`: https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type"""
+CONNECTIONS = 128
+"""HTTP/1.1 carries one push at a time on each: enough for several hundred a second at Google's usual answer times."""
+CONNECT_TIMEOUT_S = 3.0
+IDLE_S = 120.0
+"""How long an unused connection is kept: shorter than what firewalls on the way are known to remember one for."""
+UNACKNOWLEDGED_MS = 4000
+"""A connection that the network has lost without a word ends this long after something was written to it."""
+
+log = structlog.get_logger()
+
+
+class FcmSender:
+    """Carries pushes to one Firebase project. Implements `worker.push.Sender`.
+
+    pyfcm builds the message, and reads the service account with google-auth. Its transport is not used: it blocks a
+    thread for minutes, repeats requests by itself, and drops what tells a dead token from a wrong configuration.
+    """
+
+    def __init__(
+        self,
+        service_account_file: Path,
+        url: str = "https://fcm.googleapis.com",
+        ca_file: Path | None = None,
+    ) -> None:
+        account = json.loads(service_account_file.read_bytes())
+        credentials = service_account.Credentials.from_service_account_info(account, scopes=[SCOPE])  # type: ignore[no-untyped-call]
+        self._pyfcm = FCMNotification(credentials=credentials)
+        self._pyfcm.FCM_END_POINT_BASE = f"{url.rstrip('/')}/v1/projects"
+        self._tokens = AccessTokens(credentials, account["token_uri"])
+        self._tls = ssl.create_default_context(cafile=ca_file)
+        self._session: aiohttp.ClientSession | None = None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._closed = False
+
+    async def send(self, push: Push, timeout_s: float) -> Answer:
+        """Make one attempt. See `worker.push.Sender`."""
+        # Now, not when the push was planned: a phone that comes back to the network must not ring for an old call.
+        # "0s" would mean now or never, and a phone that is away for a second would not ring at all.
+        android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, int(push.deadline - time.time()))}s"}
+        if push.kind is PushKind.RING:
+            android["direct_boot_ok"] = True
+        return await self._deliver(push.device.token, push.payload, android, timeout_s)
+
+    async def validate(self, token: str, timeout_s: float = 10) -> Answer:
+        """Ask FCM whether it would take a message for this token; nothing is delivered."""
+        return await self._deliver(token, {"type": "check"}, {}, timeout_s, dry_run=True)
+
+    async def warm(self) -> None:
+        """Fetch the access token, so that the first push need not wait for it."""
+        await self._tokens.get(self._open_session())
+
+    async def close(self) -> None:
+        """Let what is in flight finish, then close the connections."""
+        self._closed = True
+        if self._in_flight:
+            await self._idle.wait()
+        await self._tokens.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _deliver(
+        self, token: str, data: Mapping[str, str], android: dict[str, Any], timeout_s: float, dry_run: bool = False
+    ) -> Answer:
+        try:
+            if not data:
+                return Answer(Outcome.BAD_REQUEST, reason="EMPTY_PAYLOAD")  # pyfcm would send an empty notification
+            if sum(len(key.encode()) + len(value.encode()) for key, value in data.items()) > MAX_PAYLOAD_BYTES:
+                return Answer(Outcome.TOO_LARGE, reason="PAYLOAD_TOO_LARGE")
+            body = self._pyfcm.parse_payload(
+                fcm_token=token, data_payload=dict(data), android_config=android, dry_run=dry_run
+            )
+        except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot say
+            return Answer(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
+        if self._closed:
+            return Answer(Outcome.UNSENT, reason="CLOSED")
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            return await self._attempt(body, timeout_s)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def _attempt(self, body: bytes, timeout_s: float) -> Answer:
+        session = self._open_session()
+        renewed = False
+        payload: _Payload | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    payload = None
+                    token = await self._tokens.get(session)
+                    if isinstance(token, Answer):
+                        return token
+                    payload = _Payload(body)
+                    headers = {"Authorization": f"Bearer {token.value}"}
+                    async with session.post(
+                        self._pyfcm.fcm_end_point, data=payload, headers=headers, allow_redirects=False
+                    ) as response:
+                        content = await response.read()
+                    if renewed or not fcm_answers.asks_for_new_access_token(response.status, content):
+                        retry_after = response.headers.get("Retry-After")
+                        return fcm_answers.answer(response.status, content, retry_after, time.time())
+                    self._tokens.refused(token)
+                    renewed = True
+        except (aiohttp.ClientError, OSError) as error:
+            return _unanswered(error, payload)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=CONNECTIONS, ssl=self._tls, keepalive_timeout=IDLE_S, socket_factory=_open_socket
+                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "bellhop"},
+            )
+        return self._session
+
+
+class _Payload(aiohttp.BytesPayload):
+    """A request body that knows whether it was written: from then on the provider may have the push."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body, content_type="application/json")
+        self.written = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        # Headers and body leave together, here. A connection found closed raises before any byte has left.
+        await super().write_with_length(writer, content_length)
+        self.written = True
+
+
+def _unanswered(error: Exception, payload: _Payload | None) -> Answer:
+    if payload is None:
+        return Answer(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
+    if payload.written:
+        return Answer(Outcome.UNKNOWN, reason="TIMEOUT" if isinstance(error, TimeoutError) else "CONNECTION_LOST")
+    return Answer(Outcome.UNSENT, reason="CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT")
+
+
+def _open_socket(address: tuple[Any, ...]) -> socket.socket:
+    family, kind, protocol = address[:3]
+    opened = socket.socket(family, kind, protocol)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+    return opened
