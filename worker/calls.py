@@ -1,7 +1,8 @@
 """The call as a state machine: who still rings? Stream's own stamps decide, never the order of arrival. Pure.
 
-A call's state is a set of stamps that only ever grow, so any order and any number of deliveries of its events gives the same
-state. The Lua in worker/lua/standing.lua decides the same before each push; a property test holds the two together.
+A call's state is a set of stamps that only ever grow, so any order and any number of deliveries of its events gives
+the same state. The Lua in worker/lua/standing.lua decides the same before each push; a property test holds the two
+together.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,8 @@ from enum import StrEnum
 
 CALL_TTL_S = 2 * 3600
 """How long Redis keeps a call after the last event about it."""
+AGENDA = "bellhop:agenda"
+"""The Redis key of all calls with open rounds, by the time (unix ms) at which each wants attention next."""
 STAMP_TOLERANCE_US = 60_000_000
 """A stamp further ahead of our clock than this is taken for wrong, and for now."""
 NOTICE_MAX_AGE_US = 24 * 3600 * 1_000_000

@@ -1,12 +1,14 @@
-"""What crosses the queue: queue names, job names and small versioned payloads. Pure; the door writes it, the worker reads it.
+"""What crosses the queue: queue names, job names and small versioned payloads. Pure.
 
-A payload's `v` is its version. A worker reads every version it knows; a version it does not know ends in the failed registry
-with a sentence, and no job of it is lost.
+The door writes it and the worker reads it. A payload's `v` is its version: a worker reads every version it knows,
+and one that it does not know ends in RQ's failed registry with a sentence, where it can be run again after an
+upgrade.
 """
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,22 +81,37 @@ PAYLOADS: dict[str, type[Round] | type[CallRef]] = {
 """Every job there is. A job of any other name is refused, whatever it says: see RQ's import paths."""
 
 
-class Job(NamedTuple):
-    """A job to queue."""
+QUEUE_OF = {RING_JOB: RINGS, NOTIFY_JOB: NOTICES, SETTLE_JOB: NOTICES, NOTICE_JOB: NOTICES}
 
-    id: str
-    queue: str
-    name: str
-    payload: Round | CallRef
 
-    def data(self) -> str:
-        """The job's call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments."""
-        return json.dumps([self.name, None, [self.payload.model_dump()], {}], separators=(",", ":"))
+def job(job_id: str, name: str, payload: Round | CallRef | None = None) -> dict[str, str]:
+    """Word a job as worker/lua/enqueue.lua wants it. Without a payload the script that queues it adds the data."""
+    fields = {
+        "id": job_id,
+        "name": name,
+        "queue": QUEUE_OF[name],
+        # RQ's own description shows the arguments, which are people's names: a fixed text instead.
+        "description": name,
+        "timeout": str(JOB_TIMEOUT_S),
+        "result_ttl": str(RESULT_TTL_S),
+        "failure_ttl": str(FAILURE_TTL_S),
+    }
+    if payload is not None:
+        # The call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments.
+        fields["data"] = json.dumps([name, None, [payload.model_dump()], {}], separators=(",", ":"))
+    return fields
+
+
+def iso(at: int) -> str:
+    """A moment (unix µs) as RQ writes it."""
+    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def read_payload(job_name: str, payload: Mapping[str, Any]) -> Round | CallRef:
     """Read a payload that was queued by this or an older version. Raises ValueError with a sentence for people."""
     model = PAYLOADS[job_name]
     if payload.get("v") != 1:
-        raise ValueError(f"{job_name} has payload version {payload.get('v')!r}; this worker knows version 1: upgrade it")
+        raise ValueError(
+            f"{job_name} has payload version {payload.get('v')!r}; this worker knows version 1: upgrade it"
+        )
     return model.model_validate(payload)

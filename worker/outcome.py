@@ -37,8 +37,11 @@ class Outcome(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
     NO_CREDENTIALS = "no_credentials"
     NO_DEVICES = "no_devices"
+    SAME_PHONE = "same_phone"
     ANSWERED = "answered"
     DECLINED = "declined"
+    BUSY = "busy"
+    TIMED_OUT = "timed_out"
     MISSED = "missed"
     CANCELLED = "cancelled"
     ENDED = "ended"
@@ -71,8 +74,11 @@ MEANING: dict[Outcome, Meaning] = {
     Outcome.CIRCUIT_OPEN: Meaning("not tried: the provider keeps failing for this app", Action.RETRY_LATER),
     Outcome.NO_CREDENTIALS: Meaning("not tried: no credentials are configured for this device's app", Action.ALERT),
     Outcome.NO_DEVICES: Meaning("the user has no device that this push could go to", Action.SKIP),
+    Outcome.SAME_PHONE: Meaning("another token of the same phone was used", Action.SKIP),
     Outcome.ANSWERED: Meaning("the user had already answered", Action.SKIP),
     Outcome.DECLINED: Meaning("the user had already declined", Action.SKIP),
+    Outcome.BUSY: Meaning("the user was busy in another call", Action.SKIP),
+    Outcome.TIMED_OUT: Meaning("the user's app had already given up ringing", Action.SKIP),
     Outcome.MISSED: Meaning("the call was already counted as missed", Action.SKIP),
     Outcome.CANCELLED: Meaning("the caller had already hung up", Action.SKIP),
     Outcome.ENDED: Meaning("the call had already ended", Action.SKIP),

@@ -21,6 +21,7 @@ end
 local function open_round(round)
   redis.call('HSETNX', call, 'r:' .. round.started_at, round.session_id)
   redis.call('HSETNX', round.key, 'facts', round.facts)
+  if round.ringless then redis.call('HSETNX', round.key, 'ringless', '1') end
   for _, recipient in ipairs(round.recipients) do
     redis.call('HSETNX', round.key, 'u:' .. recipient[1], recipient[2])
   end
@@ -29,14 +30,17 @@ local function open_round(round)
   changed = true
 end
 
--- A call.missed belongs to the rounds that rang its members; for members of no known round it opens a ringless one.
+-- A call.missed belongs to the rounds that rang its members; for members of no known round it opens a ringless one, which
+-- then stands for every other call.missed of that session, whichever came first.
 local function without_round(missed)
   local rounds, fields, uncovered = {}, redis.call('HGETALL', call), {}
   for i = 1, #fields, 2 do
     local started_at = string.match(fields[i], '^r:(%d+)$')
     local same = fields[i + 1] == missed.session_id or fields[i + 1] == '' or missed.session_id == ''
-    if started_at and same and tonumber(started_at) <= tonumber(missed.started_at) then
-      rounds[#rounds + 1] = missed.key_prefix .. started_at
+    if started_at and same then
+      local key = missed.key_prefix .. started_at
+      local before = tonumber(started_at) <= tonumber(missed.started_at)
+      if before or redis.call('HEXISTS', key, 'ringless') == 1 then rounds[#rounds + 1] = key end
     end
   end
   for _, recipient in ipairs(missed.recipients) do

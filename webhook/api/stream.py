@@ -1,0 +1,59 @@
+"""POST /webhooks/stream: where Stream posts its events."""
+
+import hashlib
+import time
+from typing import cast
+
+import structlog
+from flask import Blueprint, Response, current_app, jsonify, request
+
+from webhook import effects, intake, signature
+from webhook.door import Door
+from webhook.events import UnreadableEvent
+from webhook.reading import read
+
+blueprint = Blueprint("stream", __name__)
+log = structlog.get_logger()
+
+
+@blueprint.post("/webhooks/stream")
+def stream() -> tuple[Response, int]:
+    """Verify, read, take in. 200 means durably queued; anything else means not taken."""
+    door = cast(Door, current_app.extensions["door"])
+    headers = request.headers
+    try:
+        verified = signature.verify(
+            door.key_ring,
+            request.get_data(cache=False),
+            signature=headers.get("X-Signature"),
+            api_key=headers.get("X-Api-Key"),
+            content_encoding=headers.get("Content-Encoding"),
+        )
+    except signature.Refused as refused:
+        log.warning("webhook refused", reason=refused.refusal.name.lower())
+        return jsonify(error=refused.refusal.sentence), refused.refusal.status
+
+    now = time.time_ns() // 1000
+    webhook_id = headers.get("X-Webhook-Id") or hashlib.sha256(verified.body).hexdigest()
+    try:
+        event = read(verified.body)
+    except UnreadableEvent as error:
+        # Stream never repeats what is answered 4xx, so what cannot be read is kept for people to look at.
+        door.keep_unreadable(verified.tenant, verified.body, str(error), now)
+        log.error("webhook unreadable", tenant=verified.tenant, reason=str(error))
+        return jsonify(status="kept", reason=str(error)), 200
+    verdict = intake.take_in(
+        door.intake,
+        verified.tenant,
+        webhook_id,
+        event,
+        effects.effects(event, now, door.rules(verified.tenant)),
+        now,
+        attempt=_number(headers.get("X-Webhook-Attempt")),
+    )
+    log.info("webhook", type=event.type, verdict=verdict, webhook=intake.webhook_key(verified.tenant, webhook_id))
+    return jsonify(status=verdict), 200
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 4 else None

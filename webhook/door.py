@@ -1,0 +1,56 @@
+"""What the web process holds open: the key ring and a Redis client that gives up soon."""
+
+import json
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from webhook import effects
+from webhook.intake import Script
+from webhook.signature import App, KeyRing
+from worker import scripts, trail
+from worker.settings import Settings
+
+REDIS_TIMEOUT_S = 1.0
+"""For connecting and for each answer. Tried twice at most (every script may be repeated), so a webhook has its 503
+within five seconds: Stream gives up on a try after six."""
+UNREADABLE = "bellhop:unreadable"
+UNREADABLE_KEPT = 100
+UNREADABLE_BYTES = 65_536
+
+
+class Door:
+    """Made once for each web process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.key_ring = KeyRing(
+            App(
+                app.tenant, tuple(app.api_keys), tuple(secret.get_secret_value().encode() for secret in app.api_secrets)
+            )
+            for app in settings.stream_apps
+        )
+        self._settings = settings
+        self.redis = Redis.from_url(
+            settings.redis_url,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),
+            max_connections=settings.web_threads + 2,
+            protocol=2,
+        )
+        self.intake: Script = self.redis.register_script(scripts.source("intake"))
+
+    def rules(self, tenant: str) -> effects.Settings:
+        """What an event's effects depend on besides the event."""
+        return effects.Settings(tenant, self._settings.ring_default_s, self._settings.missed_grace_s)
+
+    def keep_unreadable(self, tenant: str, body: bytes, reason: str, now: int) -> None:
+        """Keep a verified body that could not be read; the last hundred of them, for as long as a trail."""
+        text = body[:UNREADABLE_BYTES].decode("utf-8", "backslashreplace")
+        entry = json.dumps({"at": now, "tenant": tenant, "reason": reason, "body": text})
+        pipeline = self.redis.pipeline()
+        pipeline.lpush(UNREADABLE, entry)
+        pipeline.ltrim(UNREADABLE, 0, UNREADABLE_KEPT - 1)
+        pipeline.expire(UNREADABLE, trail.TTL_S)
+        pipeline.execute()

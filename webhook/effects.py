@@ -1,0 +1,152 @@
+"""What an event does: event -> stamps on its call, a round, a job. One table; pure.
+
+Everything here is decided from the event and the clock alone, so that the one Redis script that applies it only has to
+compare stamps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from webhook.events import Accepted, Ended, Event, Missed, Notification, Person, Rejected, Ring
+from worker.calls import Mark, ring_deadline, sane_stamp
+from worker.contract import NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round
+
+NOTIFICATION_LIFE_US = 3_600_000_000
+"""An invitation to a call that reaches Bellhop later than this is not passed on."""
+REASONS = {"busy": Mark.BUSY, "timeout": Mark.TIMED_OUT}
+"""What a callee's rejection means; any other reason, or none, is a decline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the effects depend on besides the event."""
+
+    tenant: str
+    ring_default_s: float
+    missed_grace_s: float
+
+
+class Work(NamedTuple):
+    """A job to queue: its name and what it is about."""
+
+    name: str
+    payload: Round | CallRef
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What to apply and queue, in one step."""
+
+    stamps: tuple[tuple[str, int], ...] = ()
+    round: Round | None = None
+    """A round that begins."""
+    missed: Round | None = None
+    """A call.missed: it belongs to the rounds that rang these recipients, or is a round of its own."""
+    settle_at: int = 0
+    """When (unix µs) to look whether the round is over; the watchdog does."""
+    work: Work | None = None
+    members: tuple[str, ...] = ()
+    """Whom the event is about, for the trail."""
+
+
+def effects(event: Event, now: int, settings: Settings) -> Effects:
+    """Work out what `event`, taken in at `now` (unix µs), does."""
+    find = _EFFECTS.get(type(event))
+    found = find(event, sane_stamp(event.at, now), settings) if find else Effects()
+    learned = [
+        *((Mark.ACCEPTED + user, at) for user, at in event.learned.accepted.items()),
+        (Mark.CANCELLED, event.learned.cancelled_at),
+        (Mark.ENDED, event.learned.ended_at),
+    ]
+    stamps = (*found.stamps, *((mark, sane_stamp(at, now)) for mark, at in learned if at is not None))
+    return replace(found, stamps=stamps)
+
+
+def _ring(event: Ring, at: int, settings: Settings) -> Effects:
+    if not event.members:
+        return Effects()
+    deadline = ring_deadline(at, event.ring_ms, settings.ring_default_s)
+    round_ = _round(event, event.caller, event.members, at, deadline, settings, video=event.video)
+    return Effects(
+        round=round_,
+        settle_at=deadline + round(settings.missed_grace_s * 1e6),
+        work=Work(RING_JOB, round_),
+        members=_ids(event.members),
+    )
+
+
+def _notification(event: Notification, at: int, settings: Settings) -> Effects:
+    round_ = _round(event, event.sender, event.members, at, at + NOTIFICATION_LIFE_US, settings)
+    return Effects(work=Work(NOTIFY_JOB, round_), members=_ids(event.members))
+
+
+def _missed(event: Missed, at: int, settings: Settings) -> Effects:
+    mark = Mark.MISSED if event.notify else Mark.MISSED_QUIETLY
+    return Effects(
+        stamps=tuple((mark + member.id, at) for member in event.members),
+        missed=_round(event, event.caller, event.members, at, at, settings, ringless=True),
+        settle_at=at,
+        work=_settle(event, settings),
+        members=_ids(event.members),
+    )
+
+
+def _rejected(event: Rejected, at: int, settings: Settings) -> Effects:
+    if event.by_caller:
+        return Effects(stamps=((Mark.CANCELLED, at),), work=_settle(event, settings), members=(event.user_id,))
+    mark = REASONS.get(event.reason, Mark.DECLINED)
+    return Effects(stamps=((mark + event.user_id, at),), work=_settle(event, settings), members=(event.user_id,))
+
+
+def _accepted(event: Accepted, at: int, settings: Settings) -> Effects:
+    return Effects(stamps=((Mark.ACCEPTED + event.user_id, at),), members=(event.user_id,))
+
+
+def _ended(event: Ended, at: int, settings: Settings) -> Effects:
+    mark = Mark.SESSION_ENDED + event.only_session if event.only_session else Mark.ENDED
+    return Effects(stamps=((mark, at),), work=_settle(event, settings))
+
+
+_EFFECTS: dict[type, Callable[..., Effects]] = {
+    Ring: _ring,
+    Notification: _notification,
+    Missed: _missed,
+    Rejected: _rejected,
+    Accepted: _accepted,
+    Ended: _ended,
+}
+
+
+def _settle(event: Event, settings: Settings) -> Work:
+    return Work(SETTLE_JOB, CallRef(tenant=settings.tenant, cid=event.cid))
+
+
+def _ids(people: tuple[Person, ...]) -> tuple[str, ...]:
+    return tuple(person.id for person in people)
+
+
+def _round(
+    event: Ring | Notification | Missed,
+    caller: Person,
+    people: tuple[Person, ...],
+    at: int,
+    deadline: int,
+    settings: Settings,
+    **kind: bool,
+) -> Round:
+    return Round(
+        tenant=settings.tenant,
+        cid=event.cid,
+        session_id=event.session_id,
+        started_at=at,
+        deadline=deadline,
+        caller_id=caller.id,
+        caller_name=caller.name or "Unknown caller",
+        call_name=event.call_name,
+        recipients=tuple(
+            Recipient(id=person.id, name=person.name, language=person.language, email=person.custom_email)
+            for person in people
+        ),
+        **kind,
+    )

@@ -1,0 +1,92 @@
+"""Take a verified event in: apply it to the call's state and queue its job, in one atomic Redis round trip.
+
+The webhook's id is claimed in the same step, so an event that Stream repeats, or that we repeat because an answer
+was lost, is taken once. Nothing is answered 2xx before it is in Redis, and nothing that Stream signed is ever
+answered 4xx: Stream does not repeat those, and the call would be lost.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Any, Protocol
+
+from webhook.effects import Effects
+from webhook.events import Event
+from worker import trail
+from worker.calls import AGENDA, CALL_TTL_S, call_key, round_key
+from worker.contract import CallRef, Round, iso, job
+
+CLAIM_TTL_S = 3600
+"""How long a webhook's id is remembered. Stream repeats for 15 seconds."""
+
+
+class Verdict(StrEnum):
+    """What became of an event."""
+
+    TAKEN = "taken"
+    ALREADY = "already"
+    IGNORED = "ignored"
+
+
+class Script(Protocol):
+    """A registered script of the blocking Redis client."""
+
+    def __call__(self, keys: list[str], args: list[Any]) -> Any:
+        """Run it."""
+        ...
+
+
+def take_in(
+    script: Script, tenant: str, webhook_id: str, event: Event, effects: Effects, now: int, **facts: Any
+) -> Verdict:
+    """Apply `effects` of `event`. `now` in unix µs; `facts` go on the trail. Raises redis.exceptions.RedisError."""
+    if not (effects.stamps or effects.round or effects.missed or effects.work):
+        return Verdict.IGNORED
+    document = {
+        "now": iso(now),
+        "member": f"{tenant}:{event.cid}",
+        "stamps": [(mark, str(at)) for mark, at in effects.stamps],
+        "round": _round(effects.round, effects.settle_at) if effects.round else None,
+        "missed": _round(effects.missed, effects.settle_at) if effects.missed else None,
+        "jobs": [_job(*effects.work, webhook_key(tenant, webhook_id))] if effects.work else [],
+        "trail": [
+            trail.line(
+                trail.Milestone.RECEIVED, now, type=event.type, stamp=event.at, users=list(effects.members), **facts
+            )
+        ],
+        "trail_length": str(trail.LENGTH),
+    }
+    # Lua's JSON reads null as a value of its own, so what is absent is left out.
+    document = {name: value for name, value in document.items() if value is not None}
+    keys = [
+        f"bellhop:webhook:{webhook_key(tenant, webhook_id)}",
+        call_key(tenant, event.cid),
+        trail.trail_key(tenant, event.cid),
+        AGENDA,
+    ]
+    args = [CLAIM_TTL_S, CALL_TTL_S, trail.TTL_S, json.dumps(document, separators=(",", ":"))]
+    return Verdict(script(keys, args).decode())
+
+
+def webhook_key(tenant: str, webhook_id: str) -> str:
+    """A short name for a webhook: its id is any bytes that the sender chose, so it is hashed."""
+    return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _round(round_: Round, settle_at: int) -> dict[str, Any]:
+    """A round as the script wants it. Numbers go as strings: Lua's JSON would round them."""
+    return {
+        "key": round_key(round_.tenant, round_.cid, round_.started_at),
+        "key_prefix": round_key(round_.tenant, round_.cid, 0)[:-1],
+        "started_at": str(round_.started_at),
+        "session_id": round_.session_id,
+        "ringless": round_.ringless,
+        "facts": round_.model_copy(update={"recipients": ()}).model_dump_json(),
+        "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
+        "settle_at_ms": str(settle_at // 1000),
+    }
+
+
+def _job(name: str, payload: Round | CallRef, webhook: str) -> dict[str, str]:
+    """A job named after its webhook, so that the same webhook can never make two."""
+    return job(f"{name.rpartition('.')[2]}-{webhook}", name, payload)

@@ -1,0 +1,45 @@
+"""Many small questions asked at the same moment, answered by one call."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batch(Generic[T, R]):
+    """Gathers the items handed in during one turn of the event loop and has them answered together."""
+
+    def __init__(self, answer: Callable[[list[T]], Awaitable[Sequence[R]]], most: int) -> None:
+        self._answer, self._most = answer, most
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, item: T) -> R:
+        """Hand in one item; returns its own answer."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, future))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._send)
+        return await future
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), self._most):
+            task = asyncio.ensure_future(self._flush(waiting[start : start + self._most]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _flush(self, waiting: list[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            answers = await self._answer([item for item, _ in waiting])
+        except Exception as error:
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(waiting, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)

@@ -1,0 +1,97 @@
+"""What each job does. A newcomer who reads this and webhook/intake.py knows the program.
+
+RQ stores a job's name ("worker.jobs.ring") and one JSON payload; the worker looks the name up in `Jobs.handlers`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from worker import contract, registry, trail
+from worker.contract import CallRef, Round, read_payload
+from worker.deliver import Delivered, Lanes, deliver
+from worker.device import Device
+from worker.gate import Gate
+from worker.outcome import MEANING, Action, Outcome
+from worker.plan import Skip, plan
+from worker.push import PushKind
+from worker.settlement import settle_call
+from worker.store import Store
+
+log = structlog.get_logger()
+
+
+class Jobs:
+    """The jobs, with what they need: Redis, the worker's name, the ways to the providers."""
+
+    def __init__(self, store: Store, worker: str, lanes: Lanes, missed_grace_s: float) -> None:
+        self._store, self._worker, self._lanes = store, worker, lanes
+        self._grace_us = round(missed_grace_s * 1e6)
+        self.handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
+            contract.RING_JOB: self.ring,
+            contract.NOTIFY_JOB: self.notify,
+            contract.NOTICE_JOB: self.notice,
+            contract.SETTLE_JOB: self.settle,
+        }
+
+    async def ring(self, payload: dict[str, Any]) -> None:
+        """Ring every device of everybody rung, at once."""
+        await self._push(PushKind.RING, _round(contract.RING_JOB, payload))
+
+    async def notify(self, payload: dict[str, Any]) -> None:
+        """Tell the members about a call, quietly."""
+        await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, payload))
+
+    async def notice(self, payload: dict[str, Any]) -> None:
+        """Tell a user about the call they missed."""
+        await self._push(PushKind.MISSED, _round(contract.NOTICE_JOB, payload))
+
+    async def settle(self, payload: dict[str, Any]) -> None:
+        """Record the outcomes that have become final, and queue the notices that are due."""
+        call = read_payload(contract.SETTLE_JOB, payload)
+        assert isinstance(call, CallRef)  # noqa: S101 - tells the type checker what the table says
+        await settle_call(self._store, call.tenant, call.cid, self._grace_us)
+
+    async def _push(self, kind: PushKind, round_: Round) -> None:
+        gate = Gate(self._store, self._worker, kind, round_)
+        users = [recipient.id for recipient in round_.recipients]
+        devices = await registry.devices_of(self._store, round_.tenant, users)
+        planned = plan(kind, round_, devices, time.time())
+        noted = gate.note([_skipped(kind, skip) for skip in planned.skips])
+        results = await asyncio.gather(noted, *(deliver(push, self._lanes, gate) for push in planned.pushes))
+        delivered = zip(planned.pushes, results[1:], strict=True)
+        await asyncio.gather(*(self._learn(round_.tenant, push.device, result) for push, result in delivered))
+
+    async def _learn(self, tenant: str, device: Device, result: Delivered) -> None:
+        """Keep the registry true to what the provider said about the token."""
+        last = result.last
+        if MEANING[result.outcome].action is Action.PRUNE and last is not None:
+            # Only the provider's word about this very registration removes it.
+            if last.dead_since is None or last.dead_since > device.registered_at:
+                removed = await self._store.script(*registry.remove(tenant, device))
+                log.info("device removed", device=device.key, app=device.app, reason=last.reason, removed=bool(removed))
+        elif result.outcome is Outcome.ACCEPTED and result.push.device != device:
+            await self._store.script(*registry.replace(tenant, device, result.push.device))
+            log.info("device moved", device=device.key, app=device.app, environment=result.push.device.environment)
+
+
+def _round(name: str, payload: dict[str, Any]) -> Round:
+    round_ = read_payload(name, payload)
+    assert isinstance(round_, Round)  # noqa: S101 - tells the type checker what the table says
+    return round_
+
+
+def _skipped(kind: PushKind, skip: Skip) -> str:
+    device = skip.device
+    return trail.line(
+        trail.Milestone.SKIPPED,
+        time.time_ns() // 1000,
+        kind=kind,
+        user=skip.user_id,
+        outcome=skip.reason,
+        device=device.key if device else None,
+        label=device.label if device else None,
+    )

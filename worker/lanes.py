@@ -1,0 +1,78 @@
+"""One lane to each provider and app: how many pushes may be under way, and a circuit that opens when the provider
+is no use.
+
+A slow or dead provider fills its own lane and no other.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import structlog
+
+from worker.outcome import MEANING, Action, Answer, Outcome
+from worker.push import Push, Sender
+
+log = structlog.get_logger()
+
+FAILURES_TO_OPEN = 20
+"""Attempts in a row that found no working provider before the circuit opens."""
+OPEN_S = {Action.OPEN_CIRCUIT: 30.0, Action.RETRY_NOW: 1.0, Action.RETRY_LATER: 1.0}
+"""How long the circuit stays open before one push may try again."""
+NO_PROVIDER = frozenset({Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE})
+
+
+@dataclass
+class Circuit:
+    """Closed while the provider answers; open after it refused our credentials or failed many times in a row."""
+
+    failures: int = 0
+    closed_from: float = 0.0
+    """Monotonic time in seconds; before it nothing goes out."""
+
+    def wait_s(self, now: float) -> float:
+        """How long until a push may try; 0 lets this one through."""
+        if now < self.closed_from:
+            return self.closed_from - now
+        if self.failures >= FAILURES_TO_OPEN:
+            # Half open: this push tries alone; the others wait for what it finds.
+            self.closed_from = now + OPEN_S[Action.RETRY_NOW]
+        return 0.0
+
+    def learn(self, outcome: Outcome, now: float) -> bool:
+        """Take an attempt's outcome in; true when the circuit opened by it."""
+        action = MEANING[outcome].action
+        if action is Action.OPEN_CIRCUIT:
+            opened = self.failures < FAILURES_TO_OPEN
+            self.failures, self.closed_from = FAILURES_TO_OPEN, now + OPEN_S[action]
+            return opened
+        if outcome not in NO_PROVIDER:
+            self.failures, self.closed_from = 0, 0.0
+            return False
+        self.failures += 1
+        if self.failures >= FAILURES_TO_OPEN:
+            self.closed_from = now + OPEN_S[action]
+        return self.failures == FAILURES_TO_OPEN
+
+
+@dataclass
+class Lane:
+    """The way to one app at one provider."""
+
+    sender: Sender
+    name: str
+    """Provider and app, for people."""
+    in_flight: int = 500
+    circuit: Circuit = field(default_factory=Circuit)
+
+    def __post_init__(self) -> None:
+        self.slots = asyncio.Semaphore(self.in_flight)
+
+    async def attempt(self, push: Push, timeout_s: float) -> Answer:
+        """Make one attempt; the caller holds one of `slots`."""
+        if wait_s := self.circuit.wait_s(time.monotonic()):
+            return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
+        answer = await self.sender.send(push, timeout_s)
+        if self.circuit.learn(answer.outcome, time.monotonic()):
+            log.error("circuit opened", lane=self.name, outcome=answer.outcome, reason=answer.reason)
+        return answer

@@ -1,0 +1,91 @@
+"""Whom to push what: (round, devices, now) -> pushes and skips, each skip with its reason. Pure."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from worker.contract import Recipient, Round
+from worker.device import Device, Kind, Provider
+from worker.outcome import Outcome
+from worker.payloads import payload
+from worker.push import Push, PushKind
+
+NOTIFICATION_TTL_S = 3600
+MISSED_TTL_S = 24 * 3600
+"""How long a provider may keep trying to deliver what is no ring."""
+COLLAPSE_ID_BYTES = 64
+"""Apple's limit for apns-collapse-id."""
+
+
+class Skip(NamedTuple):
+    """A user, or one device of theirs, that gets no push, and why."""
+
+    user_id: str
+    reason: Outcome
+    device: Device | None = None
+
+
+class Plan(NamedTuple):
+    """What to send, and what not."""
+
+    pushes: list[Push]
+    skips: list[Skip]
+
+
+def plan(kind: PushKind, round_: Round, devices: Mapping[str, Sequence[Device]], now: float) -> Plan:
+    """Make one push for each device that this kind of push is for. `now` in unix seconds."""
+    pushes: list[Push] = []
+    skips: list[Skip] = []
+    for recipient in round_.recipients:
+        suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
+        chosen, doubled = _one_a_phone(suitable)
+        pushes += [_push(kind, round_, recipient, device, now) for device in chosen]
+        skips += [Skip(recipient.id, Outcome.SAME_PHONE, device) for device in doubled]
+        if not chosen:
+            skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
+    return Plan(pushes, skips)
+
+
+def _suits(kind: PushKind, device: Device) -> bool:
+    """Decide by the provider first: Flutter registers its Android tokens as VoIP ones.
+
+    A VoIP push is for a ring and nothing else: iOS makes every app ring for each one it gets, and punishes those
+    that do not.
+    """
+    return device.provider is Provider.FCM or (device.kind is Kind.VOIP) == (kind is PushKind.RING)
+
+
+def _one_a_phone(devices: Iterable[Device]) -> tuple[list[Device], list[Device]]:
+    """Of several tokens of one phone keep one: APNs before FCM, then the newest.
+
+    Phones nobody named are each their own.
+    """
+    by_phone: dict[str, Device] = {}
+    doubled = []
+    for device in sorted(devices, key=lambda d: (d.provider is Provider.APNS, d.registered_at, d.key)):
+        phone = device.hardware_id or device.key
+        if phone in by_phone:
+            doubled.append(by_phone[phone])
+        by_phone[phone] = device
+    return list(by_phone.values()), doubled
+
+
+def _push(kind: PushKind, round_: Round, recipient: Recipient, device: Device, now: float) -> Push:
+    lifetime = {PushKind.NOTIFICATION: NOTIFICATION_TTL_S, PushKind.MISSED: MISSED_TTL_S}
+    deadline = round_.deadline / 1e6 if kind is PushKind.RING else now + lifetime[kind]
+    # The id is made from what the push is, so that a crash and a retry give the same push the same apns-id.
+    name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{kind}|{device.key}"
+    return Push(
+        id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
+        kind=kind,
+        device=device,
+        payload=payload(device.provider, kind, round_, recipient, int(now * 1000), int(deadline * 1000)),
+        deadline=deadline,
+        collapse_id=None if kind is PushKind.RING else _collapse_id(kind, round_),
+    )
+
+
+def _collapse_id(kind: PushKind, round_: Round) -> str:
+    """A later notice of the same call replaces the earlier one on the phone."""
+    text = f"{kind}:{round_.cid}"
+    return text if len(text.encode()) <= COLLAPSE_ID_BYTES else str(uuid.uuid5(uuid.NAMESPACE_OID, text))

@@ -1,0 +1,107 @@
+"""Give every recipient of every round a final outcome, once, and a missed-call notice to whom one is due.
+
+Read the call, decide (pure, worker/calls.py), and write the decision only if the call is still as it was read. Any
+number of workers may do this at the same time: each outcome is recorded once and each notice queued once.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from worker import trail
+from worker.calls import AGENDA, CallState, RoundState, Settlement, call_key, round_key, settle
+from worker.contract import NOTICE_JOB, SETTLE_JOB, Recipient, Round, iso, job
+from worker.gate import Store
+from worker.outage import until_redis_answers
+
+DUE_AT_ONCE = 100
+AGAIN_MS = 10_000
+"""The watchdog queues at most so many settle jobs at a time.
+
+And a call's next one after so long if that job came to nothing.
+"""
+
+
+async def settle_call(store: Store, tenant: str, cid: str, grace_us: int) -> None:
+    """Settle what can be settled of a call now, and set when to look again. Waits for Redis when it is away."""
+    while not await until_redis_answers(lambda: _try_to_settle(store, tenant, cid, grace_us)):
+        pass  # the call moved on between reading and writing: decide again
+
+
+async def _try_to_settle(store: Store, tenant: str, cid: str, grace_us: int) -> bool:
+    now_text, stamps, rounds = await store.script("load", [call_key(tenant, cid)], [round_key(tenant, cid, 0)[:-1]])
+    now = int(now_text)
+    facts = {int(started_at): _pairs(values) for started_at, values in rounds}
+    call = _call_state(_pairs(stamps), facts)
+    settlements = list(settle(call, now, grace_us))
+    document = {
+        "version": str(call.version),
+        "member": f"{tenant}:{cid}",
+        "now": iso(now),
+        "settlements": [_document(tenant, cid, one, facts[one.started_at], now) for one in settlements],
+        "trail_length": str(trail.LENGTH),
+        "next_ms": _next_ms(call, settlements, grace_us),
+    }
+    keys = [call_key(tenant, cid), trail.trail_key(tenant, cid), AGENDA]
+    answer: bytes = await store.script("close", keys, [trail.TTL_S, json.dumps(document, separators=(",", ":"))])
+    return answer == b"closed"
+
+
+def _pairs(flat: list[bytes]) -> dict[str, str]:
+    values = [value.decode() for value in flat]
+    return dict(zip(values[::2], values[1::2], strict=True))
+
+
+def _call_state(stamps: Mapping[str, str], rounds: Mapping[int, Mapping[str, str]]) -> CallState:
+    return CallState(
+        stamps={mark: int(at) for mark, at in stamps.items() if not mark.startswith("r:") and mark != "version"},
+        rounds=tuple(_round_state(started_at, values) for started_at, values in rounds.items() if "facts" in values),
+        version=int(stamps.get("version", 0)),
+    )
+
+
+def _round_state(started_at: int, values: Mapping[str, str]) -> RoundState:
+    round_ = Round.model_validate_json(values["facts"])
+    return RoundState(
+        started_at=started_at,
+        session_id=round_.session_id,
+        deadline=round_.deadline,
+        recipients=frozenset(name[2:] for name in values if name.startswith("u:")),
+        settled=frozenset(name[2:] for name in values if name.startswith("o:")),
+    )
+
+
+def _next_ms(call: CallState, settlements: list[Settlement], grace_us: int) -> str:
+    """When the next open round runs out; empty when none is open."""
+    done = {(one.started_at, one.user) for one in settlements}
+    ends = [
+        round_.deadline + grace_us
+        for round_ in call.rounds
+        if any((round_.started_at, user) not in done for user in round_.recipients - round_.settled)
+    ]
+    return str(min(ends) // 1000 + 1) if ends else ""
+
+
+def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str], now: int) -> dict[str, Any]:
+    """One settlement as the script wants it; numbers go as strings, since Lua's JSON would round them."""
+    document: dict[str, Any] = {
+        "round": round_key(tenant, cid, one.started_at),
+        "started_at": str(one.started_at),
+        "user": one.user,
+        "standing": one.standing,
+        "trail": trail.line(trail.Milestone.SETTLED, now, user=one.user, outcome=one.standing, round=one.started_at),
+    }
+    if one.notice:
+        recipient = Recipient.model_validate_json(values["u:" + one.user])
+        round_ = Round.model_validate_json(values["facts"]).model_copy(update={"recipients": (recipient,)})
+        document["job"] = job(f"notice-{uuid4().hex}", NOTICE_JOB, round_)
+    return document
+
+
+async def queue_due_calls(store: Store) -> None:
+    """Queue a settle job for each call whose time has come: one look of the watchdog."""
+    template = json.dumps(job("", SETTLE_JOB))
+    ids = [f"settle-{uuid4().hex}" for _ in range(DUE_AT_ONCE)]
+    await store.script("due", [AGENDA], [DUE_AT_ONCE, AGAIN_MS, iso(time.time_ns() // 1000), template, *ids])
