@@ -1,0 +1,192 @@
+"""A stand-in for Apple's push service on 127.0.0.1: HTTP/2 over TLS, Apple's rules, and failures on request."""
+
+import asyncio
+import json
+import ssl
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from worker.sandbox.apple_connection import MAX_STREAMS, AppleConnection, Request
+from worker.sandbox.apple_rules import Refusal, provider_token_refusal, refusal_of
+from worker.sandbox.apple_script import Behaviour, Reply
+from worker.sandbox.tls import Authority
+
+TOKEN_UPDATE_EVERY_S = 20 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request that arrived."""
+
+    token: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    """Unix time in seconds."""
+    connection: int
+    """1 for the first connection, and so on."""
+    behaviour: Behaviour
+    """What was done about it."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether Apple would deliver it."""
+        return isinstance(self.behaviour, Reply) and self.behaviour.status == 200
+
+    @property
+    def payload(self) -> Any:
+        """The parsed body."""
+        return json.loads(self.body)
+
+
+@dataclass
+class AppleStandIn:
+    """Listens after `start` (or in `async with`), takes pushes as Apple does, and keeps every request."""
+
+    folder: Path
+    """For the throw-away certificates."""
+    port: int = 0
+    """0 takes a free one."""
+    public_key: str | None = None
+    """PEM text: verify provider tokens against it; None takes any bearer token."""
+    client_certificates: bool = False
+    """Take a certificate signed by our CA instead of a provider token."""
+    limit_token_updates: bool = False
+    """Refuse a second provider token on a connection within 20 minutes."""
+    one_stream_at_first: bool = False
+    """Allow a single stream until the first accepted request, as Apple does to clients with tokens."""
+    initial_window: int = 65_535
+    """Flow-control window of a stream, in bytes."""
+    answer_delay_s: float = 0.0
+    on_push: Callable[[Received], None] | None = None
+    """Called for every accepted push."""
+    keep: bool = True
+    """Keep the requests in `requests`."""
+    requests: list[Received] = field(default_factory=list)
+    connections: list[AppleConnection] = field(default_factory=list)
+    """All that ever were opened."""
+
+    def __post_init__(self) -> None:
+        self.authority = Authority(self.folder)
+        self._scripts: dict[str, deque[Behaviour]] = defaultdict(deque)
+        self._connection_scripts: dict[int, deque[Behaviour]] = defaultdict(deque)
+        self._verified: dict[str, Refusal | None] = {}
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA that clients have to trust."""
+        return self.authority.ca_file
+
+    @property
+    def received(self) -> list[Received]:
+        """The accepted pushes."""
+        return [request for request in self.requests if request.accepted]
+
+    def script(self, token: str, *behaviours: Behaviour) -> None:
+        """What to do about the next pushes to `token`, one after the other; after that, what Apple would."""
+        self._scripts[token].extend(behaviours)
+
+    def script_connection(self, number: int, *behaviours: Behaviour) -> None:
+        """The same for the next requests on a connection, counted from 1."""
+        self._connection_scripts[number].extend(behaviours)
+
+    def silence(self) -> None:
+        """Never say anything again on the connections that are open now."""
+        for connection in self.connections:
+            connection.silent = True
+
+    async def start(self) -> None:
+        """Listen; also again, after `go_dark` or `stop_listening`."""
+        self.stop_listening()
+        context = self.authority.server_context("h2")
+        if self.client_certificates:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(self.ca_file)
+        await self._listen(self._connection, context)
+
+    async def go_dark(self) -> None:
+        """Accept new TCP connections and say nothing on them; open ones are not touched."""
+        self.stop_listening()
+        await self._listen(asyncio.Protocol, None)
+
+    def stop_listening(self) -> None:
+        """Refuse new connections; open ones are not touched."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection."""
+        self.stop_listening()
+        for connection in self.connections:
+            connection.drop()
+        await asyncio.sleep(0)  # the transports close in the next turn of the loop
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _listen(self, protocol: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(protocol, "127.0.0.1", self.port, ssl=context)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def _connection(self) -> AppleConnection:
+        first_max_streams = 1 if self.one_stream_at_first else MAX_STREAMS
+        number = len(self.connections) + 1
+        connection = AppleConnection(
+            number, self._decide, first_max_streams=first_max_streams, initial_window=self.initial_window
+        )
+        self.connections.append(connection)
+        return connection
+
+    def _decide(self, connection: AppleConnection, request: Request) -> Behaviour:
+        headers, body = request.headers, bytes(request.body)
+        path, now = headers.get(":path", ""), time.time()
+        token = path.removeprefix("/3/device/")
+        refusal = self._credentials_refusal(connection, headers.get("authorization", ""), now) or refusal_of(
+            headers.get(":method", ""), path, headers, body
+        )
+        scripts = [s for s in (self._scripts.get(token), self._connection_scripts.get(connection.number)) if s]
+        behaviour: Behaviour = Reply(delay_s=self.answer_delay_s)
+        if refusal is not None:
+            behaviour = Reply(refusal.status, refusal.reason)
+        elif scripts:
+            behaviour = scripts[0].popleft()
+        received = Received(token, headers, body, now, connection.number, behaviour)
+        if self.keep:
+            self.requests.append(received)
+        if received.accepted:
+            if self.one_stream_at_first and not connection.has_accepted:
+                connection.allow_streams(MAX_STREAMS)
+            connection.has_accepted = True
+            if self.on_push is not None:
+                self.on_push(received)
+        return behaviour
+
+    def _credentials_refusal(self, connection: AppleConnection, authorization: str, now: float) -> Refusal | None:
+        if connection.client_certificate:
+            return None
+        if authorization not in self._verified:
+            self._verified[authorization] = provider_token_refusal(authorization, self.public_key, now)
+        if refusal := self._verified[authorization]:
+            return refusal
+        used = connection.provider_tokens
+        if authorization not in (token for _, token in used):
+            if self.limit_token_updates and used and now - used[-1][0] < TOKEN_UPDATE_EVERY_S:
+                return Refusal(429, "TooManyProviderTokenUpdates")
+            used.append((now, authorization))
+        return None

@@ -1,0 +1,105 @@
+"""Carries pushes to Apple."""
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+
+from worker.device import Environment
+from worker.outcome import Answer, Outcome
+from worker.push import Push
+from worker.senders.apns_answers import read_answer
+from worker.senders.apns_connection import Connection, Stream, UnknownError, UnsentError
+from worker.senders.apns_pool import Pool
+from worker.senders.apns_request import body_of, headers_of, max_body_bytes, request_for
+from worker.senders.apns_token import ProviderToken, Token
+
+PRODUCTION_URL = "https://api.push.apple.com"
+SANDBOX_URL = "https://api.sandbox.push.apple.com"
+AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT}
+
+
+class ApnsSender:
+    """A `Sender` for the iOS app with bundle id `topic`: one attempt a call, each answered within its time.
+
+    Authenticates with `token`, which senders for several apps of one team may share, or with a certificate.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        *,
+        token: ProviderToken | None = None,
+        certificate_file: Path | None = None,
+        url: str = PRODUCTION_URL,
+        sandbox_url: str = SANDBOX_URL,
+        ca_file: Path | None = None,
+        proxy: str = "",
+        max_connections: int = 2,
+    ) -> None:
+        """`max_connections` is for each of Apple's two environments.
+
+        Raises ValueError unless exactly one of token and certificate_file is given; OSError for unreadable files.
+        """
+        if (token is None) == (certificate_file is None):
+            raise ValueError("give either a token or a certificate_file")
+        self._topic, self._token = topic, token
+        context = ssl.create_default_context(cafile=ca_file)
+        context.set_alpn_protocols(["h2"])
+        if certificate_file is not None:
+            context.load_cert_chain(certificate_file)
+        self._pools = {
+            Environment.PRODUCTION: Pool(url, context, proxy, max_connections),
+            Environment.SANDBOX: Pool(sandbox_url, context, proxy, max_connections),
+        }
+
+    async def send(self, push: Push, timeout_s: float) -> Answer:
+        """Make exactly one attempt and say what came of it within `timeout_s`; never raises but for cancellation."""
+        request = request_for(push, self._topic)
+        body = body_of(request)
+        if len(body) > max_body_bytes(push.kind):
+            return Answer(Outcome.TOO_LARGE, reason=f"{len(body)} bytes")
+        pool = self._pools[push.device.environment]
+        token: Token | None = None
+        connection: Connection | None = None
+        stream: Stream | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                token = await self._token.get() if self._token else None
+                connection = await pool.pick()
+                headers = headers_of(request, pool.authority, token.header if token else "", int(push.deadline))
+                stream = connection.request(headers, body)
+                answer = read_answer(await stream.future, push.id, time.time())
+        except TimeoutError:
+            if connection is not None:
+                connection.suspect()
+            sent = stream is not None and stream.id
+            answer = Answer(Outcome.UNKNOWN if sent else Outcome.UNSENT, reason="no answer in time")
+        except UnsentError as error:
+            answer = Answer(Outcome.UNSENT, reason=str(error))
+        except UnknownError as error:
+            answer = Answer(Outcome.UNKNOWN, reason=str(error))
+        finally:
+            if connection is not None and stream is not None:
+                connection.release(stream)
+        if answer.outcome is not Outcome.ACCEPTED:
+            answer = await self._consider(answer, token, connection, pool)
+        return answer
+
+    async def warm(self, environment: Environment = Environment.PRODUCTION) -> None:
+        """Open a connection ahead of the first push. Raises UnsentError when that fails."""
+        await self._pools[environment].warm()
+
+    async def close(self) -> None:
+        """Let what is in flight finish, then close the connections."""
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+    async def _consider(self, answer: Answer, token: Token | None, connection: Connection | None, pool: Pool) -> Answer:
+        """Do what an answer asks of the connection or the token it came by."""
+        if connection is not None and answer.outcome in AVOID:
+            pool.avoid(connection)
+        if connection is not None and answer.reason in {"TooManyProviderTokenUpdates", "IdleTimeout", "Shutdown"}:
+            connection.retire()
+        if answer.reason == "ExpiredProviderToken" and self._token and token and await self._token.refused(token):
+            return Answer(Outcome.UNSENT, answer.status, answer.reason, answer.provider_id)
+        return answer

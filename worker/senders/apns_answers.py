@@ -1,0 +1,113 @@
+"""What Apple's answers mean: one table from status and reason to an outcome. Pure.
+
+Source: Apple, "Handling notification responses from APNs", and the error tables of its push troubleshooting pages.
+"""
+
+import json
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from worker.outcome import Answer, Outcome
+
+OUTCOMES: dict[tuple[int, str], Outcome] = {
+    (200, ""): Outcome.ACCEPTED,
+    (400, "BadCollapseId"): Outcome.BAD_REQUEST,
+    (400, "BadDeviceToken"): Outcome.BAD_TOKEN,
+    (400, "BadExpirationDate"): Outcome.BAD_REQUEST,
+    (400, "BadMessageId"): Outcome.BAD_REQUEST,
+    (400, "BadPriority"): Outcome.BAD_REQUEST,
+    (400, "BadTopic"): Outcome.BAD_REQUEST,
+    (400, "DeviceTokenNotForTopic"): Outcome.WRONG_APP,
+    (400, "DuplicateHeaders"): Outcome.BAD_REQUEST,
+    (400, "IdleTimeout"): Outcome.UNSENT,
+    (400, "InvalidPushType"): Outcome.BAD_REQUEST,
+    (400, "MissingDeviceToken"): Outcome.BAD_REQUEST,
+    (400, "MissingTopic"): Outcome.BAD_REQUEST,
+    (400, "PayloadEmpty"): Outcome.BAD_REQUEST,
+    # The key or certificate may not push to this bundle id: the credentials are what the operator has to change.
+    (400, "TopicDisallowed"): Outcome.CREDENTIALS_REFUSED,
+    (403, "BadCertificate"): Outcome.CREDENTIALS_REFUSED,
+    (403, "BadCertificateEnvironment"): Outcome.CREDENTIALS_REFUSED,
+    (403, "BadEnvironmentKeyIdInToken"): Outcome.CREDENTIALS_REFUSED,
+    (403, "ExpiredProviderToken"): Outcome.CREDENTIALS_REFUSED,
+    (403, "Forbidden"): Outcome.CREDENTIALS_REFUSED,
+    (403, "InvalidProviderToken"): Outcome.CREDENTIALS_REFUSED,
+    (403, "MissingProviderToken"): Outcome.CREDENTIALS_REFUSED,
+    (403, "UnrelatedKeyIdInToken"): Outcome.CREDENTIALS_REFUSED,
+    (404, "BadPath"): Outcome.BAD_REQUEST,
+    (405, "MethodNotAllowed"): Outcome.BAD_REQUEST,
+    (410, "ExpiredToken"): Outcome.TOKEN_DEAD,
+    (410, "Unregistered"): Outcome.TOKEN_DEAD,
+    (413, "PayloadTooLarge"): Outcome.TOO_LARGE,
+    (429, "TooManyProviderTokenUpdates"): Outcome.THROTTLED,
+    (429, "TooManyRequests"): Outcome.THROTTLED,
+    (500, "InternalServerError"): Outcome.UNAVAILABLE,
+    (503, "ServiceUnavailable"): Outcome.UNAVAILABLE,
+    (503, "Shutdown"): Outcome.UNAVAILABLE,
+}
+
+OUTCOMES_BY_STATUS: dict[int, Outcome] = {
+    403: Outcome.CREDENTIALS_REFUSED,
+    410: Outcome.TOKEN_DEAD,
+    413: Outcome.TOO_LARGE,
+    429: Outcome.THROTTLED,
+}
+"""For a reason that Apple has not documented, or did not send."""
+
+OUTCOMES_BY_CLASS = {2: Outcome.ACCEPTED, 4: Outcome.BAD_REQUEST, 5: Outcome.UNAVAILABLE}
+
+
+class Response(NamedTuple):
+    """What came back on one stream."""
+
+    status: int
+    body: bytes = b""
+    apns_id: str = ""
+    retry_after: str = ""
+
+
+def outcome_of(status: int, reason: str) -> Outcome:
+    """Look an answer up: by status and reason, else by status, else by its class."""
+    by_status = OUTCOMES_BY_STATUS.get(status) or OUTCOMES_BY_CLASS.get(status // 100, Outcome.UNKNOWN)
+    return OUTCOMES.get((status, reason), by_status)
+
+
+def read_answer(response: Response, push_id: str, now: float) -> Answer:
+    """Turn a response to the push `push_id` into an answer; `now` is Unix time in seconds. Never raises."""
+    if response.status == 200:
+        return Answer(Outcome.ACCEPTED, 200, provider_id=response.apns_id or push_id)
+    explanation = _explanation(response.body)
+    reason, timestamp_ms = explanation.get("reason"), explanation.get("timestamp")
+    # The reason goes to logs and trails: a word, or nothing.
+    reason = reason if isinstance(reason, str) and re.fullmatch(r"\w{1,64}", reason, re.ASCII) else ""
+    outcome = outcome_of(response.status, reason)
+    dead_since_ms = timestamp_ms if outcome is Outcome.TOKEN_DEAD and isinstance(timestamp_ms, int) else None
+    return Answer(
+        outcome,
+        response.status,
+        reason,
+        provider_id=response.apns_id or push_id,
+        retry_after_s=read_retry_after(response.retry_after, now),
+        dead_since=dead_since_ms * 1000 if dead_since_ms else None,
+    )
+
+
+def read_retry_after(text: str, now: float) -> float | None:
+    """Read a Retry-After header (RFC 9110, section 10.2.3) as seconds from `now`; None when it says nothing usable."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now)
+
+
+def _explanation(body: bytes) -> dict[str, Any]:
+    try:
+        explanation = json.loads(body)
+    except ValueError:
+        return {}
+    return explanation if isinstance(explanation, dict) else {}

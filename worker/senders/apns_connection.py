@@ -1,0 +1,385 @@
+"""One HTTP/2 connection to Apple: aioapns' protocol with the handling of streams replaced."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from aioapns.connection import H2Protocol
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from hyperframe.frame import GoAwayFrame
+
+from worker.senders.apns_answers import Response
+from worker.senders.apns_request import Headers, encode_headers
+
+PING_EVERY_S = 60.0
+PING_TIMEOUT_S = 3.0
+QUIET_S = 10.0
+"""After so long without a word from Apple, a request takes a PING along: a dead connection shows sooner."""
+MAX_STREAMS = 500
+MAX_STREAM_ID = 2**31 - 1
+MAX_RESPONSE_BYTES = 4096
+TABLE_SIZE_ZERO = b"\x20"
+
+log = structlog.get_logger()
+
+
+class UnsentError(Exception):
+    """Apple has not seen the request, or says that it did nothing with it: it may be repeated at once."""
+
+
+class UnknownError(Exception):
+    """The connection failed after the request left: Apple may or may not have acted on it."""
+
+
+class LiteralEncoder:
+    """Stands in for hpack's encoder; never uses a table, and tells the peer so in its first header block.
+
+    It must: a peer that allows a smaller table than the default insists on being told (RFC 7541, section 4.2).
+    """
+
+    def __init__(self) -> None:
+        self.header_table_size = 0
+        self._first = TABLE_SIZE_ZERO
+
+    def encode(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Encode one header block."""
+        first, self._first = self._first, b""
+        return first + encode_headers(headers)
+
+
+class Http2(H2Connection):
+    """h2, made to survive a GOAWAY: left alone it then rejects the answers of streams that the peer still serves.
+
+    RFC 9113, section 6.8, lets streams up to the last stream id finish. Starting no new ones is up to Connection.
+    """
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
+        event = ConnectionTerminated()
+        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+        event.additional_data = frame.additional_data
+        return [], [event]
+
+
+class Stream:
+    """One request and what has come back for it. `future` gets a Response, UnsentError or UnknownError."""
+
+    __slots__ = ("apns_id", "body", "future", "headers", "id", "response_body", "retry_after", "status")
+
+    def __init__(self, headers: Headers, body: bytes, future: asyncio.Future[Response]) -> None:
+        self.headers, self.body, self.future = headers, body, future
+        self.id = 0
+        """0 until it is on the wire."""
+        self.status, self.response_body, self.apns_id, self.retry_after = 0, b"", "", ""
+
+    def answer(self) -> None:
+        """Hand the response over."""
+        if not self.future.done():
+            self.future.set_result(Response(self.status, self.response_body, self.apns_id, self.retry_after))
+
+    def fail(self, error: Exception) -> None:
+        """Hand a failure over."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Connection(H2Protocol):
+    """Sends requests while it is `usable`, and answers every one of them whatever becomes of the connection.
+
+    A connection is never closed for idleness: Apple wants it kept for hours and days. It leaves by GOAWAY or `retire`
+    (what is in flight finishes), by `abort`, or because the peer closes it. `on_unusable` is called each time that it
+    stops being usable.
+    """
+
+    def __init__(self, on_unusable: Callable[["Connection"], None]) -> None:
+        super().__init__()
+        # Apple's answers are trusted to be HTTP; checking every header costs more than reading it.
+        self.conn = Http2(
+            H2Configuration(
+                validate_inbound_headers=False,
+                normalize_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        self.conn.encoder = LiteralEncoder()  # type: ignore[assignment]
+        self._loop = asyncio.get_running_loop()
+        self._on_unusable = on_unusable
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        """Done when the peer has sent its settings; fails with UnsentError when the connection is lost before."""
+        self.closed = asyncio.Event()
+        self.opened_at = self._loop.time()
+        self._heard_at = self.opened_at
+        self._streams: dict[int, Stream] = {}
+        self._queue: deque[Stream] = deque()
+        self._unfinished: dict[int, bytes] = {}
+        """What is left to send of bodies that did not fit into a stream's window."""
+        self._max_streams = 1
+        self._retired = self._suspected = self._lost = False
+        self._write_scheduled = False
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._ping_timeout: asyncio.TimerHandle | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may take a request."""
+        return not (self._lost or self._retired or self._suspected) and self.ready.done()
+
+    @property
+    def load(self) -> int:
+        """How many requests it has in hand."""
+        return len(self._streams) + len(self._queue)
+
+    # Sending
+
+    def request(self, headers: Headers, body: bytes) -> Stream:
+        """Send a request as soon as the peer's limits (streams, flow control) allow; `release` it in the end."""
+        stream = Stream(headers, body, self._loop.create_future())
+        if self._lost or self._retired:
+            stream.fail(UnsentError("connection is closing"))
+            return stream
+        if self._loop.time() - self._heard_at > QUIET_S:
+            self.ping()
+        self._queue.append(stream)
+        self._send_queued()
+        return stream
+
+    def release(self, stream: Stream) -> None:
+        """Say that nobody waits for `stream` any more; gives an unanswered stream, and only that, back to the peer."""
+        stream.future.cancel()
+        if self._streams.pop(stream.id, None) and not self._lost:
+            self._reset(stream.id)
+            self._after_stream()
+        elif not stream.id and stream in self._queue:
+            self._queue.remove(stream)
+
+    def _send_queued(self) -> None:
+        for stream_id in list(self._unfinished):
+            self._send_body(stream_id, self._unfinished.pop(stream_id))
+        while self._queue and self._has_room(len(self._queue[0].body)):
+            stream = self._queue.popleft()
+            stream.id = self.conn.get_next_available_stream_id()
+            self._streams[stream.id] = stream
+            self.conn.send_headers(stream.id, stream.headers)
+            self._send_body(stream.id, stream.body)
+
+    def _has_room(self, size: int) -> bool:
+        """Wait rather than start a stream whose body would have to wait: nobody gains by half a request."""
+        return (
+            len(self._streams) < self._max_streams
+            and self.conn.outbound_flow_control_window >= size
+            and not self._unfinished
+        )
+
+    def _send_body(self, stream_id: int, body: bytes) -> None:
+        room = min(self.conn.local_flow_control_window(stream_id), self.conn.max_outbound_frame_size)
+        if body[:room]:
+            self.conn.send_data(stream_id, body[:room], end_stream=len(body) <= room)
+            self.flush()
+        if len(body) > room:
+            self._unfinished[stream_id] = body[room:]
+
+    def _reset(self, stream_id: int) -> None:
+        self._unfinished.pop(stream_id, None)
+        try:
+            self.conn.reset_stream(stream_id, ErrorCodes.CANCEL)
+        except ProtocolError:
+            return  # it ended in the meantime
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what h2 has to send at the end of this turn of the loop: one TLS record for many requests."""
+        if not self._write_scheduled:
+            self._write_scheduled = True
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._write_scheduled = False
+        if not self._lost and self.transport is not None and (data := self.conn.data_to_send()):
+            self.transport.write(data)
+
+    # The connection's life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start to speak HTTP/2."""
+        super().connection_made(transport)
+        self._keepalive = self._loop.call_later(PING_EVERY_S, self._keep_alive)
+
+    def _keep_alive(self) -> None:
+        self._keepalive = self._loop.call_later(PING_EVERY_S, self._keep_alive)
+        self.ping()
+
+    def ping(self) -> None:
+        """Ask for a sign of life; without one the connection is aborted."""
+        if self._ping_timeout is None and not self._lost:
+            self.conn.ping(b"bellhop!")
+            self.flush()
+            self._ping_timeout = self._loop.call_later(PING_TIMEOUT_S, self.abort, "no answer to PING")
+
+    def suspect(self) -> None:
+        """A request got no answer in time: take no others until the peer answers a PING."""
+        self._suspected = True
+        self.ping()
+        self._on_unusable(self)
+
+    def retire(self) -> None:
+        """Take no more requests; close when those in flight are answered."""
+        if self._retired or self._lost:
+            return
+        self._retired = True
+        queued, self._queue = self._queue, deque()
+        for stream in queued:
+            stream.fail(UnsentError("connection is closing"))
+        self._on_unusable(self)
+        self._loop.call_soon(self._after_stream)
+
+    def _after_stream(self) -> None:
+        """A stream is over: use its place, or close the connection after the last one."""
+        if self._lost:
+            return
+        if self._retired and not self._streams:
+            self.conn.close_connection()
+            self._write()
+            if self.transport is not None:
+                self.transport.close()
+            self._lose("closed")
+        else:
+            self._send_queued()
+
+    def abort(self, why: str) -> None:
+        """Give the connection up; what is in flight fails as unknown."""
+        if not self._lost:
+            log.warning("apns connection aborted", why=why, in_flight=len(self._streams))
+            self._lose(why)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is closed."""
+        if not self._lost:
+            log.info("apns connection lost", error=type(exc).__name__ if exc else "closed by Apple")
+        self._lose("connection lost")
+        self.closed.set()
+
+    def _lose(self, why: str) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        for timer in (self._keepalive, self._ping_timeout):
+            if timer is not None:
+                timer.cancel()
+        for stream in self._streams.values():
+            stream.fail(UnknownError(why))
+        for stream in self._queue:
+            stream.fail(UnsentError(why))
+        self._streams.clear()
+        self._queue.clear()
+        if not self.ready.done():
+            self.ready.set_exception(UnsentError(why))
+        self._on_unusable(self)
+
+    # Receiving
+
+    def data_received(self, data: bytes) -> None:
+        """Read frames."""
+        self._heard_at = self._loop.time()
+        try:
+            events = self.conn.receive_data(data)
+        except ProtocolError as error:
+            self.abort(f"protocol error: {type(error).__name__}")
+            return
+        for event in events:
+            if handler := HANDLERS.get(type(event)):
+                handler(self, event)
+        self.flush()
+
+    def _on_response(self, event: ResponseReceived) -> None:
+        if stream := self._streams.get(event.stream_id or 0):
+            for name, value in event.headers or ():
+                if name == b":status":
+                    stream.status = int(value)
+                elif name == b"apns-id":
+                    stream.apns_id = value.decode("ascii", "replace").lower()
+                elif name == b"retry-after":
+                    stream.retry_after = value.decode("ascii", "replace")
+            if stream.status == 200:
+                stream.answer()
+
+    def _on_data(self, event: DataReceived) -> None:
+        stream_id = event.stream_id or 0
+        if stream := self._streams.get(stream_id):
+            stream.response_body += (event.data or b"")[: MAX_RESPONSE_BYTES - len(stream.response_body)]
+        if event.flow_controlled_length:
+            self.conn.acknowledge_received_data(event.flow_controlled_length, stream_id)
+
+    def _on_end(self, event: StreamEnded) -> None:
+        if stream := self._streams.pop(event.stream_id or 0, None):
+            stream.answer()
+            if stream.id in self._unfinished:  # answered before the whole request was sent
+                self._reset(stream.id)
+            self._after_stream()
+
+    def _on_reset(self, event: StreamReset) -> None:
+        if stream := self._streams.pop(event.stream_id or 0, None):
+            self._unfinished.pop(stream.id, None)
+            error = UnsentError if event.error_code == ErrorCodes.REFUSED_STREAM else UnknownError
+            stream.fail(error(f"stream reset: {_name(event.error_code)}"))
+            self._after_stream()
+
+    def _on_settings(self, event: RemoteSettingsChanged) -> None:
+        self._max_streams = min(self.conn.remote_settings.max_concurrent_streams, MAX_STREAMS)
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self._send_queued()
+
+    def _on_window(self, event: WindowUpdated) -> None:
+        self._send_queued()
+
+    def _on_pong(self, event: PingAckReceived) -> None:
+        if self._ping_timeout is not None:
+            self._ping_timeout.cancel()
+            self._ping_timeout = None
+        self._suspected = False
+
+    def _on_goaway(self, event: ConnectionTerminated) -> None:
+        reason = (event.additional_data or b"")[:200].decode("ascii", "replace")
+        log.info("apns connection ends", code=_name(event.error_code), reason=reason, in_flight=len(self._streams))
+        last_stream_id = event.last_stream_id or 0
+        for stream_id in [stream_id for stream_id in self._streams if stream_id > last_stream_id]:
+            self._unfinished.pop(stream_id, None)
+            self._streams.pop(stream_id).fail(UnsentError("Apple closed the connection before the request"))
+        self.retire()
+
+
+HANDLERS: dict[type[Event], Callable[[Connection, Any], None]] = {
+    ResponseReceived: Connection._on_response,
+    DataReceived: Connection._on_data,
+    StreamEnded: Connection._on_end,
+    StreamReset: Connection._on_reset,
+    RemoteSettingsChanged: Connection._on_settings,
+    WindowUpdated: Connection._on_window,
+    PingAckReceived: Connection._on_pong,
+    ConnectionTerminated: Connection._on_goaway,
+}
+
+
+def _name(code: int | None) -> str:
+    try:
+        return ErrorCodes(code or 0).name
+    except ValueError:
+        return str(code)

@@ -1,0 +1,167 @@
+"""The connections to one of Apple's hosts: opened when needed, kept warm, replaced before they are missed."""
+
+import asyncio
+import base64
+import socket
+import ssl
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import structlog
+
+from worker.senders.apns_connection import Connection, UnsentError
+
+CONNECT_TIMEOUT_S = 3.0
+SPREAD_AT = 10
+"""Requests in hand on the least busy connection at which another one is opened: Apple wants bursts spread."""
+AVOID_S = 5.0
+"""How long a connection that failed a push comes last."""
+MIN_LIFE_S = 10.0
+"""A connection that lived shorter is not replaced before a push needs it: Apple may be turning us away."""
+MAX_PAUSE_S = 1.0
+MAX_PROXY_ANSWER_BYTES = 8192
+
+log = structlog.get_logger()
+
+
+class Pool:
+    """At most `max_connections` usable connections to the host of `url` (those that drain do not count)."""
+
+    def __init__(self, url: str, context: ssl.SSLContext, proxy: str = "", max_connections: int = 2) -> None:
+        parts = urlsplit(url)
+        self.host, self.port = parts.hostname or "", parts.port or 443
+        self.authority = parts.netloc
+        self._context = context
+        self._proxy = urlsplit(proxy) if proxy else None
+        self._max_connections = max_connections
+        self._connections: list[Connection] = []
+        self._failed_at: dict[Connection, float] = {}
+        self._connecting: asyncio.Task[None] | None = None
+        self._pause_s = 0.0
+        self._closed = False
+
+    async def pick(self) -> Connection:
+        """The connection to use for the next push. Raises UnsentError when there is none and none can be opened."""
+        while True:
+            usable = sorted((c for c in self._connections if c.usable), key=self._rank)
+            best = usable[0] if usable else None
+            avoided = best is not None and self._avoided(best)
+            if len(usable) < self._max_connections and (best is None or avoided or best.load >= SPREAD_AT):
+                connecting = self._connect()
+                if best is None or avoided:
+                    await asyncio.shield(connecting)
+                    continue
+            if best is not None:
+                return best
+
+    def avoid(self, connection: Connection) -> None:
+        """A push failed on `connection`: prefer others for a while."""
+        self._failed_at[connection] = asyncio.get_running_loop().time()
+
+    async def warm(self) -> None:
+        """Open a connection ahead of the first push. Raises UnsentError when that fails."""
+        if not any(connection.usable for connection in self._connections):
+            await asyncio.shield(self._connect())
+
+    async def close(self) -> None:
+        """Let what is in flight finish, then close."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        for connection in self._connections:
+            connection.retire()
+        for connection in list(self._connections):
+            await connection.closed.wait()
+
+    def _avoided(self, connection: Connection) -> bool:
+        failed_at = self._failed_at.get(connection)
+        return failed_at is not None and asyncio.get_running_loop().time() - failed_at < AVOID_S
+
+    def _rank(self, connection: Connection) -> tuple[bool, int]:
+        return self._avoided(connection), connection.load
+
+    def _unusable(self, connection: Connection) -> None:
+        """Replace a connection that served for a while at once, so that the next push need not wait."""
+        lived_s = asyncio.get_running_loop().time() - connection.opened_at
+        if lived_s > MIN_LIFE_S and not self._closed and not any(c.usable for c in self._connections):
+            self._connect()
+
+    def _connect(self) -> asyncio.Task[None]:
+        """Open a connection, unless that is under way already."""
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._open())
+            # Nobody waits for a connection opened in advance: take its failure, which is logged, notice of.
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._connecting
+
+    async def _open(self) -> None:
+        if self._closed:
+            raise UnsentError("closed")
+        # One that is refused at once must not be asked for a thousand times a second.
+        await asyncio.sleep(self._pause_s)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connection = await self._establish()
+        except asyncio.CancelledError:
+            if self._closed:  # for those who wait for this connection, being closed is a failure, not their end
+                raise UnsentError("closed") from None
+            raise
+        except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
+            self._pause_s = min(max(0.1, self._pause_s * 2), MAX_PAUSE_S)
+            log.warning("cannot connect to apns", host=self.host, error=str(error) or type(error).__name__)
+            raise UnsentError(f"cannot connect: {type(error).__name__}") from error
+        self._pause_s = 0.0
+        self._connections = [c for c in self._connections if not c.closed.is_set()]
+        self._failed_at = {c: at for c, at in self._failed_at.items() if c in self._connections}
+        self._connections.append(connection)
+
+    async def _establish(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        # The name is resolved anew for each connection, as Apple asks.
+        target: dict[str, Any] = {"host": self.host, "port": self.port, "happy_eyeballs_delay": 0.25}
+        if self._proxy:
+            target = {"sock": await open_tunnel(self._proxy, self.host, self.port)}
+        _, connection = await loop.create_connection(
+            lambda: Connection(self._unusable),
+            **target,
+            server_hostname=self.host,
+            ssl=self._context,
+            ssl_handshake_timeout=CONNECT_TIMEOUT_S,
+            ssl_shutdown_timeout=1.0,
+        )
+        try:
+            await connection.ready
+        except BaseException:
+            connection.abort("no HTTP/2 settings")
+            raise
+        return connection
+
+
+async def open_tunnel(proxy: SplitResult, host: str, port: int) -> socket.socket:
+    """Ask an HTTP proxy for a tunnel (CONNECT, RFC 9110, section 9.3.6). Raises OSError when it refuses."""
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(proxy.hostname, proxy.port or 80, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = addresses[0]
+    tunnel = socket.socket(family, kind, protocol)
+    try:
+        tunnel.setblocking(False)
+        await loop.sock_connect(tunnel, address)
+        request = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        if proxy.username is not None:
+            credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+            request += f"Proxy-Authorization: Basic {base64.b64encode(credentials.encode()).decode()}\r\n"
+        await loop.sock_sendall(tunnel, f"{request}\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            part = await loop.sock_recv(tunnel, 1024)
+            answer += part
+            if not part or len(answer) > MAX_PROXY_ANSWER_BYTES:
+                raise ConnectionRefusedError("the proxy gives no answer to CONNECT")
+        status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
+        if not status or not status[0].startswith(b"2"):
+            raise ConnectionRefusedError(f"the proxy refuses: {status[0].decode('ascii', 'replace') if status else ''}")
+    except BaseException:
+        tunnel.close()
+        raise
+    return tunnel

@@ -1,0 +1,154 @@
+"""Apple's provider token: one for each key, shared by every connection and every process.
+
+Apple ("Establishing a token-based connection to APNs") takes a token that is at most an hour old, and answers 429
+TooManyProviderTokenUpdates to who makes new ones more often than every 20 minutes.
+"""
+
+import asyncio
+import time
+from typing import Any, NamedTuple, Protocol, Self
+
+import structlog
+from aioapns.connection import JWTAuthorizationHeaderProvider
+from redis.exceptions import RedisError
+
+from worker import scripts
+
+RENEW_AFTER_S = 50 * 60
+MIN_AGE_S = 20 * 60
+"""A younger token is never replaced."""
+
+log = structlog.get_logger()
+
+
+class Token(NamedTuple):
+    """One provider token, as the `authorization` header carries it."""
+
+    issued_at: int
+    """Unix time in seconds."""
+    header: str
+
+    def age_s(self) -> float:
+        """How old it is."""
+        return time.time() - self.issued_at
+
+    def to_bytes(self) -> bytes:
+        """For the store."""
+        return f"{self.issued_at} {self.header}".encode()
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> Self:
+        """Back from the store. Raises ValueError for what is no token."""
+        issued_at, _, header = stored.decode().partition(" ")
+        return cls(int(issued_at), header)
+
+
+class TokenStore(Protocol):
+    """Where the token in use is kept."""
+
+    async def current(self) -> Token | None:
+        """The token that everybody uses."""
+        ...
+
+    async def replace(self, old: Token | None, new: Token) -> Token:
+        """Put `new` in the place of `old`, unless somebody was faster; returns the token that is in use then."""
+        ...
+
+
+class MemoryTokenStore:
+    """Keeps the token in this process."""
+
+    def __init__(self) -> None:
+        self._token: Token | None = None
+
+    async def current(self) -> Token | None:
+        """The token that everybody uses."""
+        return self._token
+
+    async def replace(self, old: Token | None, new: Token) -> Token:
+        """Put `new` in the place of `old`."""
+        if self._token == old or self._token is None:
+            self._token = new
+        return self._token
+
+
+class Redis(Protocol):
+    """What the store below needs of Redis."""
+
+    async def call(self, *args: Any) -> Any:
+        """Run one command; answers are bytes."""
+        ...
+
+
+class RedisTokenStore:
+    """Keeps the token in Redis, for all processes on all machines. It is a credential: Redis must not be public."""
+
+    def __init__(self, redis: Redis, team_id: str, key_id: str) -> None:
+        self._redis = redis
+        self._key = f"bellhop:apns-token:{team_id}:{key_id}"
+
+    async def current(self) -> Token | None:
+        """The token that everybody uses."""
+        stored = await self._redis.call("GET", self._key)
+        return Token.from_bytes(stored) if stored else None
+
+    async def replace(self, old: Token | None, new: Token) -> Token:
+        """Put `new` in the place of `old`, unless another process was faster."""
+        old_bytes = old.to_bytes() if old else b""
+        script = scripts.source("replace_token")
+        return Token.from_bytes(
+            await self._redis.call("EVAL", script, 1, self._key, old_bytes, new.to_bytes(), RENEW_AFTER_S)
+        )
+
+
+class ProviderToken:
+    """The provider token of one key: minted, kept and renewed."""
+
+    def __init__(self, key: str, key_id: str, team_id: str, store: TokenStore | None = None) -> None:
+        """`key` is the text of the .p8 file. Raises ValueError when it cannot sign."""
+        self._key, self._key_id, self._team_id = key, key_id, team_id
+        try:
+            self._mint()
+        except Exception as error:  # pyjwt and cryptography have many words for a bad key
+            raise ValueError(f"the APNs key {key_id} is no ES256 private key in PEM form") from error
+        self._store = store or MemoryTokenStore()
+        self._token: Token | None = None
+        self._renewing = asyncio.Lock()
+
+    async def get(self) -> Token:
+        """The token to send."""
+        if self._token is None or self._token.age_s() > RENEW_AFTER_S:
+            async with self._renewing:
+                if self._token is None or self._token.age_s() > RENEW_AFTER_S:
+                    self._token = await self._renewed(None)
+        return self._token
+
+    async def refused(self, token: Token) -> bool:
+        """Apple says that `token` is expired: whether `get` gives another one now.
+
+        It does not when the token is young: then a clock is wrong, and new tokens would only earn us 429s.
+        """
+        async with self._renewing:
+            if self._token == token:
+                self._token = await self._renewed(token)
+        return self._token != token
+
+    async def _renewed(self, refused: Token | None) -> Token:
+        """Take the token that another process has made; make one if nobody has."""
+        try:
+            stored = await self._store.current()
+            if stored and stored != refused and stored.age_s() <= RENEW_AFTER_S:
+                return stored
+            if stored and stored == refused and stored.age_s() < MIN_AGE_S:
+                return stored
+            return await self._store.replace(stored, self._mint())
+        except (RedisError, OSError, ValueError) as error:
+            # Phones must ring while the store is away; this process then uses a token of its own.
+            log.warning("provider token is not shared: the store does not answer", error=type(error).__name__)
+            return refused if refused and refused.age_s() < MIN_AGE_S else self._mint()
+
+    def _mint(self) -> Token:
+        issued_at = int(time.time())
+        provider = JWTAuthorizationHeaderProvider(self._key, self._key_id, self._team_id)
+        header = provider.get_header()  # type: ignore[no-untyped-call]
+        return Token(issued_at, str(header))
