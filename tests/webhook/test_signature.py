@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EVENTS, SAMPLES, SIGNATURES, headers, patient
 
-from webhook.signature import MAX_BODY, MAX_INFLATED, App, KeyRing, Refusal, Refused, Verified, verify
+from webhook.signature import GZIP_MAGIC, MAX_BODY, MAX_INFLATED, App, KeyRing, Refusal, Refused, Verified, verify
 
 SECRET = SIGNATURES["secret"].encode()
 ONE_APP = KeyRing([App("acme", ("key-1", "key-2"), (SECRET,))])
@@ -185,8 +185,6 @@ def test_any_bytes_come_to_a_typed_refusal(body, **received):
 
 
 @patient
-@given(body=st.binary(), compress=st.booleans())
+@given(body=st.binary().filter(lambda body: not body.startswith(GZIP_MAGIC)), compress=st.booleans())
 def test_whatever_stream_signed_is_taken_as_it_was_signed(body, compress):
-    if body.startswith(b"\x1f\x8b"):
-        return  # no JSON starts like this
     assert taken(gzip.compress(body) if compress else body, sign(body)) == Verified("acme", body)
