@@ -1,0 +1,65 @@
+"""A worker process for the tests: run with a Redis URL, queues as JSON, and the grace in seconds.
+
+Its jobs leave a mark in Redis when they begin and when they end, so that a test can tell what ran how often.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from pydantic import BaseModel
+
+from worker.rq_job import PermanentError
+from worker.runtime import Worker
+from worker.store import Store
+
+
+class Greeting(BaseModel):
+    name: str
+
+
+def main(url: str, queues: str, grace_s: str) -> None:
+    marks = Store.from_url(url)
+
+    async def mark(what: str, payload: dict[str, Any]) -> None:
+        while True:
+            try:
+                await marks.call("RPUSH", f"test:{what}", payload.get("label", ""))
+            except Exception:  # Redis away: the tests count on every mark
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+    async def sleep(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
+        await asyncio.sleep(payload.get("seconds", 0))
+        await mark("ended", payload)
+
+    async def fail(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
+        raise RuntimeError("secret-token")
+
+    async def refuse(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
+        raise PermanentError("no such customer")
+
+    async def greet(payload: dict[str, Any]) -> None:
+        Greeting.model_validate(payload)
+
+    async def die(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def cry() -> None:
+        await mark("cried", {})
+        raise RuntimeError("again")
+
+    handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die)}
+    Worker(url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry]).work()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

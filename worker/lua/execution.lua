@@ -1,0 +1,44 @@
+-- One execution of a job, in RQ's own keys. Its id is the name of the worker that runs it, so whoever knows that name can
+-- clear up after it. While it lasts, the job's id is on the worker's in-flight list: being on it is what owning a job means.
+local function inflight_key(queue, worker)
+  return 'bellhop:inflight:' .. queue .. ':' .. worker
+end
+
+local function begin_execution(queue, worker, id, now_iso, now_s)
+  local composite = id .. ':' .. worker
+  redis.call('HSET', 'rq:execution:' .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
+    'worker_name', worker)
+  redis.call('ZADD', 'rq:executions:' .. id, '+inf', worker)
+  -- RQ's mark for "never expires": its maintenance then leaves the job to our lease and reaper.
+  redis.call('ZADD', 'rq:wip:' .. queue, '+inf', composite)
+  redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
+    'last_heartbeat', now_iso)
+  redis.call('PERSIST', 'rq:job:' .. id)
+end
+
+-- Returns whether the worker had the job.
+local function end_execution(queue, worker, id)
+  if redis.call('LREM', inflight_key(queue, worker), 1, id) == 0 then return false end
+  redis.call('ZREM', 'rq:wip:' .. queue, id .. ':' .. worker)
+  redis.call('ZREM', 'rq:executions:' .. id, worker)
+  redis.call('DEL', 'rq:execution:' .. id .. ':' .. worker)
+  return true
+end
+
+-- Put a job that a worker holds back at the front of its queue. A job that has ended or expired is only taken off the list.
+local function hand_back(queue, worker, id, lost)
+  local job = 'rq:job:' .. id
+  end_execution(queue, worker, id)
+  local status, owner = unpack(redis.call('HMGET', job, 'status', 'worker_name'))
+  if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
+  redis.call('HSET', job, 'status', 'queued')
+  if lost then redis.call('HINCRBY', job, 'lost_workers', 1) end
+  redis.call('LPUSH', 'rq:queue:' .. queue, id)
+  return 1
+end
+
+local function hand_back_all(queue, worker, lost)
+  local ids, moved = redis.call('LRANGE', inflight_key(queue, worker), 0, -1), 0
+  for i = #ids, 1, -1 do moved = moved + hand_back(queue, worker, ids[i], lost) end  -- the oldest ends up in front
+  return moved
+end

@@ -1,0 +1,39 @@
+-- Record a failure, or queue the job again where RQ's Retry(max=…, interval=…) says so. It reads nothing of the job but the
+-- two fields of Retry, so that it also works for a job that nobody can read. Repeated, it changes nothing.
+-- ARGV: queue, worker, job id, now (ISO 8601), now (unix s), "failed", "stopped" or "retry" (else failed),
+--       reason as RQ stores it (deflated, base64), seconds to keep it when the job does not say
+-- Returns the status it has now; nil when the job is not this worker's (any more).
+-- include: execution
+local queue, worker, id, now_s = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
+local job = 'rq:job:' .. id
+if not end_execution(queue, worker, id) then return nil end
+redis.call('HINCRBY', 'rq:worker:' .. worker, 'failed_job_count', 1)
+local fields = redis.call('HMGET', job, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
+if not fields[1] then return 'gone' end
+redis.call('HDEL', job, 'lost_workers')
+
+local left = tonumber(fields[2] or 0) or 0
+if ARGV[6] == 'retry' and left > 0 then
+  local read, intervals = pcall(cjson.decode, fields[3] or '[]')
+  if not read or type(intervals) ~= 'table' then intervals = {} end
+  local pause = tonumber(intervals[math.max(#intervals - left, 0) + 1] or 0) or 0
+  redis.call('HSET', job, 'retries_left', left - 1, 'status', pause > 0 and 'scheduled' or 'queued')
+  if pause > 0 then
+    redis.call('ZADD', 'rq:scheduled:' .. queue, math.ceil(now_s + pause), id)
+    return 'scheduled'
+  end
+  redis.call('RPUSH', 'rq:queue:' .. queue, id)
+  return 'queued'
+end
+
+local ttl = tonumber(fields[4] or ARGV[8]) or 0
+if ttl <= 0 then ttl = tonumber(ARGV[8]) end
+local status, results = ARGV[6] == 'stopped' and 'stopped' or 'failed', 'rq:results:' .. id
+redis.call('HSET', job, 'status', status, 'ended_at', ARGV[4])
+redis.call('EXPIRE', job, ttl)
+redis.call('ZADD', 'rq:failed:' .. queue, math.ceil(now_s + ttl), id)
+-- 2 is FAILED in rq.results.
+redis.call('XADD', results, 'MAXLEN', 10, '*', 'type', 2, 'worker_name', worker, 'exc_string', ARGV[7],
+  'execution_id', worker, 'execution_ended_at', ARGV[5])
+redis.call('EXPIRE', results, ttl)
+return status

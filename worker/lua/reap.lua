@@ -1,0 +1,43 @@
+-- Give the jobs of dead workers back, queue what was scheduled for now, and let go of ended jobs that have expired: all that
+-- RQ's scheduler and maintenance would do. Any number of workers may run it at any time.
+-- ARGV: lease ms, longest pause between beats ms, now (ISO 8601)
+-- Returns the dead workers' names, each followed by how many jobs it left.
+-- include: execution
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local queues = {}
+for i, key in ipairs(redis.call('SMEMBERS', 'rq:queues')) do queues[i] = string.match(key, '^rq:queue:(.*)$') end
+
+local now_s = math.floor(now_ms / 1000)
+for _, queue in ipairs(queues) do
+  redis.call('ZREMRANGEBYSCORE', 'rq:finished:' .. queue, 0, now_s)
+  redis.call('ZREMRANGEBYSCORE', 'rq:failed:' .. queue, 0, now_s)
+  local scheduled = 'rq:scheduled:' .. queue
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', scheduled, 0, now_s, 'LIMIT', 0, 100)) do
+    redis.call('ZREM', scheduled, id)
+    if redis.call('HGET', 'rq:job:' .. id, 'status') == 'scheduled' then
+      redis.call('HSET', 'rq:job:' .. id, 'status', 'queued', 'enqueued_at', ARGV[3])
+      redis.call('RPUSH', 'rq:queue:' .. queue, id)
+    end
+  end
+end
+
+-- See beat.lua. Asking Redis's clock here also covers a call of this script that sat in the buffer of a paused Redis.
+local seen = tonumber(redis.call('GET', 'bellhop:workers:seen') or 0)
+local calm_since = tonumber(redis.call('GET', 'bellhop:workers:calm_since') or now_ms)
+if now_ms - seen > tonumber(ARGV[2]) or now_ms - calm_since <= tonumber(ARGV[1]) then return {} end
+
+local dead = {}
+for _, worker in ipairs(redis.call('SMEMBERS', 'bellhop:workers')) do
+  if redis.call('EXISTS', 'bellhop:worker:' .. worker) == 0 then
+    local moved = 0
+    for _, queue in ipairs(queues) do moved = moved + hand_back_all(queue, worker, true) end
+    redis.call('SREM', 'bellhop:workers', worker)
+    redis.call('SREM', 'rq:workers', 'rq:worker:' .. worker)
+    for _, queue in ipairs(queues) do redis.call('SREM', 'rq:workers:' .. queue, 'rq:worker:' .. worker) end
+    redis.call('DEL', 'rq:worker:' .. worker)
+    dead[#dead + 1] = worker
+    dead[#dead + 1] = moved
+  end
+end
+return dead
