@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,7 +52,6 @@ class Google:
         *projects: str,
         on_push: Callable[[Received], None] | None = None,
         authority: Authority | None = None,
-        key: rsa.RSAPrivateKey | None = None,
         port: int = 0,
     ) -> None:
         self.projects = projects or ("bellhop-sandbox",)
@@ -61,8 +61,9 @@ class Google:
         self.requests: Counter[str] = Counter()
         """How many requests each device token, and TOKEN_ENDPOINT, has seen, whatever came of them."""
         self._authority = authority or Authority(folder)
-        self._key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._on_push = on_push
+        self.clients: set[Any] = set()
+        """The address of every connection that has carried a request."""
         self._scripts: defaultdict[str, list[Reply]] = defaultdict(list)
         self._access_tokens: dict[str, tuple[str, float]] = {}
         self._numbers = itertools.count(1)
@@ -98,7 +99,7 @@ class Google:
             "type": "service_account",
             "project_id": project_id,
             "private_key_id": "sandbox",
-            "private_key": self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+            "private_key": _signing_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
             "client_email": _client_email(project_id),
             "client_id": "1",
             "token_uri": token_uri or f"{self.url}/token",
@@ -135,11 +136,11 @@ class Google:
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
-        self.requests[TOKEN_ENDPOINT] += 1
+        self._count(TOKEN_ENDPOINT, request)
         if scripted := await self._scripted(TOKEN_ENDPOINT, request):
             return scripted
         try:
-            public_key = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            public_key = _signing_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             assertion = str(form.get("assertion", ""))
             claims = google.auth.jwt.decode(assertion, public_key, audience=AUDIENCE)  # type: ignore[no-untyped-call]
         except (ValueError, google.auth.exceptions.GoogleAuthError):
@@ -157,7 +158,7 @@ class Google:
             device_token = str(body["message"]["token"])
         except (ValueError, KeyError, TypeError):
             body, device_token = None, ""
-        self.requests[device_token] += 1
+        self._count(device_token, request)
         if scripted := await self._scripted(device_token, request):
             return scripted
         project = request.match_info["project"]
@@ -185,9 +186,19 @@ class Google:
             return google_rules.error(403, "PERMISSION_DENIED", text, reason="IAM_PERMISSION_DENIED")
         return None
 
+    def _count(self, target: str, request: web.Request) -> None:
+        self.requests[target] += 1
+        if request.transport is not None:
+            self.clients.add(request.transport.get_extra_info("peername"))
+
     async def _scripted(self, target: str, request: web.Request) -> web.StreamResponse | None:
         script = self._scripts.get(target)
         return await script.pop(0).deliver(request, self._stopping) if script else None
+
+
+@cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _client_email(project_id: str) -> str:

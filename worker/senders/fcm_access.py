@@ -122,7 +122,7 @@ def read_token(status: int, body: bytes, retry_after: str | None, now: float) ->
         if status == 200:
             return AccessToken(str(content["access_token"]), now + float(content["expires_in"]))
         error = str(content["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         error = ""
     if status in (400, 401, 403) and error and error not in TRY_AGAIN:
         return Answer(Outcome.CREDENTIALS_REFUSED, status, error[:60])

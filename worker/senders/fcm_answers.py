@@ -92,21 +92,20 @@ def asks_for_new_access_token(status: int, body: bytes) -> bool:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
+def _objects(content: Any) -> list[dict[str, Any]]:
+    return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+
+
 def _signs(error: dict[str, Any]) -> Iterator[Sign]:
     """Find what an error says, the most telling first."""
-    details = error.get("details")
-    by_type = {
-        str(detail.get("@type", "")).rpartition(".")[2]: detail
-        for detail in (details if isinstance(details, list) else [])
-        if isinstance(detail, dict)
-    }
-    violations = by_type.get("BadRequest", {}).get("fieldViolations")
-    fields = [str(each.get("field")) for each in violations or [] if isinstance(each, dict) and each.get("field")]
+    by_type = {str(detail.get("@type", "")).rpartition(".")[2]: detail for detail in _objects(error.get("details"))}
+    violations = _objects(by_type.get("BadRequest", {}).get("fieldViolations"))
+    fields = [str(violation["field"]) for violation in violations if violation.get("field")]
     yield from (Sign("BadRequest", field) for field in fields)
     for where, key in (("FcmError", "errorCode"), ("ErrorInfo", "reason")):
         if word := by_type.get(where, {}).get(key):
