@@ -21,6 +21,9 @@ NOTIFY_JOB = "worker.jobs.notify"
 SETTLE_JOB = "worker.jobs.settle"
 NOTICE_JOB = "worker.jobs.notice"
 
+WORKERS = "bellhop:workers"
+"""The Redis set of worker names; each of them is alive while the key bellhop:worker:<name> exists."""
+
 JOB_TIMEOUT_S = 300
 """Longer than any ring may last (180 s); RQ's own limit, only a net under ours."""
 RESULT_TTL_S = 60

@@ -60,9 +60,11 @@ class Jobs:
         users = [recipient.id for recipient in round_.recipients]
         devices = await registry.devices_of(self._store, round_.tenant, users)
         planned = plan(kind, round_, devices, time.time())
-        noted = gate.note([_skipped(kind, skip) for skip in planned.skips])
-        results = await asyncio.gather(noted, *(deliver(push, self._lanes, gate) for push in planned.pushes))
-        delivered = zip(planned.pushes, results[1:], strict=True)
+        _, results = await asyncio.gather(
+            gate.note([_skipped(kind, skip) for skip in planned.skips]),
+            asyncio.gather(*(deliver(push, self._lanes, gate) for push in planned.pushes)),
+        )
+        delivered = zip(planned.pushes, results, strict=True)
         await asyncio.gather(*(self._learn(round_.tenant, push.device, result) for push, result in delivered))
 
     async def _learn(self, tenant: str, device: Device, result: Delivered) -> None:

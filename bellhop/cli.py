@@ -1,0 +1,82 @@
+"""`bellhop`: the command line."""
+
+import sys
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, NoReturn
+
+import click
+
+from bellhop import __version__
+from bellhop.devices import devices
+from worker import logs
+from worker.settings import ConfigurationError, Role, Settings, load
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bellhop")
+def main() -> None:
+    """Ring people's phones for an app built on Stream Video.
+
+    Try `bellhop demo` first: it needs nothing. For real use, set the BELLHOP_* variables that the README lists and run
+    `bellhop web` and `bellhop worker` against your Redis; docs/settings.md has every setting.
+    """
+
+
+def with_settings(role: Role) -> Callable[[Callable[[Settings], None]], Callable[..., Any]]:
+    """Give a command the settings that `role` needs; exits with 2 and every problem when they are not usable."""
+
+    def decorate(command: Callable[[Settings], None]) -> Callable[..., Any]:
+        def run() -> None:
+            try:
+                settings = load(role)
+            except ConfigurationError as error:
+                refuse(error)
+            logs.configure(settings)
+            command(settings)
+
+        return update_wrapper(run, command)
+
+    return decorate
+
+
+def refuse(error: ConfigurationError) -> NoReturn:
+    """Say what is wrong with the settings, one problem a line, and exit with 2."""
+    click.echo("Bellhop cannot start with these settings:", err=True)
+    for problem in error.problems:
+        click.echo(f"  {problem}", err=True)
+    sys.exit(2)
+
+
+@main.command()
+@with_settings("web")
+def web(settings: Settings) -> None:
+    """Take in Stream's webhooks over HTTP and queue them."""
+    from bellhop.web import serve  # noqa: PLC0415 - the other commands need no web server
+
+    serve(settings)
+
+
+@main.command()
+@with_settings("worker")
+def worker(settings: Settings) -> None:
+    """Ring: send what the web process queued to Apple and Google."""
+    from worker.service import run  # noqa: PLC0415 - the other commands need no push clients
+
+    sys.exit(run(settings))
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Play one call, stop everything, and exit 0 only if all went as it should.")
+def demo(once: bool) -> None:
+    """See phones ring: a whole Bellhop on this machine, with stand-ins for Apple and Google.
+
+    Starts a real Redis, the web process, a worker and the stand-ins on free ports, then plays Stream's webhooks to it
+    and shows what reached which phone. Stays up until Ctrl-C.
+    """
+    from bellhop.demo import play  # noqa: PLC0415 - needs the sandbox extra
+
+    sys.exit(play(once=once))
+
+
+main.add_command(devices)

@@ -1,0 +1,156 @@
+"""`bellhop devices`: the device registry from the command line."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import click
+from pydantic import ValidationError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from worker import registry, scripts
+from worker.device import Device, Environment, Kind, Provider
+from worker.settings import ConfigurationError, load
+
+BATCH = 500
+"""Devices that go to Redis at a time."""
+LONGEST_LINE = 16_384
+tenant_option = click.option("--tenant", default="default", show_default=True, help="Which Stream app's users.")
+
+
+@click.group()
+def devices() -> None:
+    """Keep the registry: which user has which phones."""
+
+
+@devices.command("import")
+@click.argument("file", type=click.File("rb"))
+@tenant_option
+def import_file(file: IO[bytes], tenant: str) -> None:
+    """Register the devices in FILE (- for standard input), one JSON object a line.
+
+    \b
+    {"user_id": "jane", "provider": "apns", "kind": "voip", "token": "a1b2…", "app": "com.example.app"}
+    {"user_id": "jane", "provider": "fcm", "token": "dGhpcyBp…", "app": "my-firebase-project"}
+
+    Also read: environment (production or sandbox), hardware_id, name, registered_at (unix µs). A line that cannot be
+    read is named with its reason and left out; the others go in.
+    """
+    redis = connect()
+    good = bad = 0
+    batch: list[registry.Command] = []
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+        if not line.strip():
+            continue
+        try:
+            batch.append(registry.register(tenant, read_device(line)))
+        except ValueError as error:
+            bad += 1
+            click.echo(f"line {number}: {error}", err=True)
+            continue
+        good += 1
+        if len(batch) == BATCH:
+            run(redis, batch)
+            batch = []
+    run(redis, batch)
+    click.echo(f"{good} registered, {bad} left out")
+    sys.exit(1 if bad else 0)
+
+
+@devices.command()
+@click.argument("user_id")
+@click.option("--provider", type=click.Choice(Provider), required=True, help="Who delivers its pushes.")
+@click.option(
+    "--kind", type=click.Choice(Kind), default=Kind.VOIP, show_default=True, help="What an APNs token is for."
+)
+@click.option("--token", required=True, help="The push token, as the phone got it.")
+@click.option("--app", required=True, help="Bundle id (APNs) or Firebase project id (FCM).")
+@click.option("--environment", type=click.Choice(Environment), default=Environment.PRODUCTION, show_default=True)
+@click.option("--name", default="", help="What to call it in explanations.")
+@click.option("--hardware-id", default="", help="The physical phone: ties its VoIP and alert tokens together.")
+@tenant_option
+def add(tenant: str, **fields: Any) -> None:
+    """Register one device of USER_ID."""
+    try:
+        device = read_device(json.dumps(fields).encode())
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    run(connect(), [registry.register(tenant, device)])
+    click.echo(f"registered {device.key}")
+
+
+@devices.command("list")
+@click.argument("user_id")
+@tenant_option
+def list_devices(user_id: str, tenant: str) -> None:
+    """List the devices of USER_ID. Tokens are not shown: a device goes by its key."""
+    found = stored(connect(), tenant, user_id)
+    for device in found:
+        since = datetime.fromtimestamp(device.registered_at / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
+        where = "" if device.environment is Environment.PRODUCTION else f" ({device.environment})"
+        click.echo(
+            f"{device.key}  {device.provider:4}  {device.kind:5}  {since}  {device.app}{where}  {device.name}".rstrip()
+        )
+    if not found:
+        click.echo(f"{user_id} has no devices", err=True)
+
+
+@devices.command()
+@click.argument("user_id")
+@click.argument("key")
+@tenant_option
+def remove(user_id: str, key: str, tenant: str) -> None:
+    """Remove the device KEY (as `list` shows it) of USER_ID."""
+    redis = connect()
+    for device in stored(redis, tenant, user_id):
+        if device.key == key:
+            run(redis, [registry.remove(tenant, device)])
+            click.echo(f"removed {key}")
+            return
+    raise click.ClickException(f"{user_id} has no device {key}: see `bellhop devices list {user_id}`")
+
+
+def read_device(line: bytes) -> Device:
+    """Read one device. Raises ValueError with a sentence that never shows the token."""
+    try:
+        device = Device.model_validate_json(line)
+    except ValidationError as error:
+        raise ValueError("; ".join(_reasons(error))) from None
+    return device if device.registered_at else device.model_copy(update={"registered_at": time.time_ns() // 1000})
+
+
+def _reasons(error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False, include_input=False):
+        field = ".".join(str(part) for part in detail["loc"])
+        message = "is not a field of a device" if detail["type"] == "extra_forbidden" else detail["msg"]
+        yield f"{field}: {message}" if field else message.removeprefix("Value error, ")
+
+
+def connect() -> "Redis":
+    """Connect to the Redis of the settings; exits with a sentence when there is none."""
+    try:
+        redis = Redis.from_url(load().redis_url, socket_connect_timeout=3, socket_timeout=10)
+        redis.ping()
+    except ConfigurationError as error:
+        raise click.ClickException("\n".join(error.problems)) from None
+    except (RedisError, ValueError) as error:
+        raise click.ClickException(f"Redis does not answer: set BELLHOP_REDIS_URL ({type(error).__name__})") from None
+    return redis
+
+
+def stored(redis: "Redis", tenant: str, user_id: str) -> list[Device]:
+    """Read a user's devices."""
+    values: Any = redis.hvals(registry.devices_key(tenant, user_id))
+    return registry.decode(values)
+
+
+def run(redis: "Redis", commands: list[registry.Command]) -> None:
+    """Run registry commands in one round trip."""
+    pipeline = redis.pipeline(transaction=False)
+    for command in commands:
+        redis.register_script(scripts.source(command.script))(command.keys, command.args, client=pipeline)
+    pipeline.execute()
