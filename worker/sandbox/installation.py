@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 from cryptography.hazmat.primitives import serialization
@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from worker.device import Device, Environment, Kind, Provider
 from worker.registry import register
+from worker.sandbox import apple, google
 from worker.sandbox.apple import AppleStandIn
 from worker.sandbox.google import Google
+from worker.sandbox.mail import MailServer
 from worker.sandbox.process import end_with_parent, free_port
 from worker.sandbox.redis import RedisServer
 from worker.sandbox.stream import Stream
@@ -30,18 +32,39 @@ BUNDLE, PROJECT = "com.example.calls", "example-calls"
 START_TIMEOUT_S = 30
 
 
+class Arrival(NamedTuple):
+    """A push that reached a phone, or would have: the provider's stand-in accepted it."""
+
+    provider: Provider
+    token: str
+    type: str
+    """As the SDK on the phone reads it: call.ring, call.notification or call.missed."""
+    cid: str
+    at: float
+    """Unix time in seconds."""
+    payload: Mapping[str, Any]
+
+
 class Installation:
     """Starts everything on free ports (`async with`) and ends what it started.
 
     `settings` are BELLHOP_* variables for the processes, without the prefix.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, workers: int = 1) -> None:
-        self.folder, self.settings, self.workers = folder, dict(settings or {}), workers
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        workers: int = 1,
+        on_arrival: Callable[[Arrival], None] | None = None,
+    ) -> None:
+        self.folder, self.settings, self.workers, self.on_arrival = folder, dict(settings or {}), workers, on_arrival
+        self.arrivals: list[Arrival] = []
         self.redis = RedisServer(folder)
         authority = Authority(folder)
-        self.apple = AppleStandIn(authority)
-        self.google = Google(folder, PROJECT, authority=authority)
+        self.apple = AppleStandIn(authority, on_push=self._from_apple)
+        self.google = Google(folder, PROJECT, authority=authority, on_push=self._from_google)
+        self.mail = MailServer()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -54,6 +77,7 @@ class Installation:
         try:
             await self.apple.start()
             await self.google.start()
+            await self.mail.start()
             self.start("web")
             for number in range(self.workers):
                 self.start("worker", f"worker-{number + 1}")
@@ -69,8 +93,22 @@ class Installation:
         await self.store.close()
         await self.apple.stop()
         await self.google.stop()
+        await self.mail.stop()
         self.redis.stop()
         await self.http.close()
+
+    def _from_apple(self, push: apple.Received) -> None:
+        stream = push.payload["stream"]
+        self._arrived(Arrival(Provider.APNS, push.token, stream["type"], stream["call_cid"], push.at, push.payload))
+
+    def _from_google(self, push: google.Received) -> None:
+        data = push.message["data"]
+        self._arrived(Arrival(Provider.FCM, push.token, data["type"], data["call_cid"], push.received_at, data))
+
+    def _arrived(self, arrival: Arrival) -> None:
+        self.arrivals.append(arrival)
+        if self.on_arrival is not None:
+            self.on_arrival(arrival)
 
     def start(self, command: str, name: str = "") -> None:
         """Start `bellhop <command>`; what it logs goes to <name>.log in the folder."""
