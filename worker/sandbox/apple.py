@@ -10,12 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
 from worker.sandbox.apple_connection import MAX_STREAMS, AppleConnection, Request
 from worker.sandbox.apple_rules import Refusal, provider_token_refusal, refusal_of
 from worker.sandbox.apple_script import Behaviour, Reply
 from worker.sandbox.tls import Authority
 
 TOKEN_UPDATE_EVERY_S = 20 * 60
+
+
+def new_signing_key() -> tuple[str, str]:
+    """Make what Apple's developer site makes: a token signing key (the .p8 file's text), and its public half."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private.decode(), key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +57,8 @@ class Received:
 class AppleStandIn:
     """Listens after `start` (or in `async with`), takes pushes as Apple does, and keeps every request."""
 
-    folder: Path
-    """For the throw-away certificates."""
+    authority: Authority
+    """Whose certificate it shows."""
     port: int = 0
     """0 takes a free one."""
     public_key: str | None = None
@@ -71,7 +81,6 @@ class AppleStandIn:
     """All that ever were opened."""
 
     def __post_init__(self) -> None:
-        self.authority = Authority(self.folder)
         self._scripts: dict[str, deque[Behaviour]] = defaultdict(deque)
         self._connection_scripts: dict[int, deque[Behaviour]] = defaultdict(deque)
         self._verified: dict[str, Refusal | None] = {}
@@ -125,7 +134,7 @@ class AppleStandIn:
             self._server.close()
             self._server = None
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Stop listening and drop every connection."""
         self.stop_listening()
         for connection in self.connections:
@@ -137,7 +146,7 @@ class AppleStandIn:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        await self.stop()
 
     async def _listen(self, protocol: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()

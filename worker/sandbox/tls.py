@@ -53,11 +53,16 @@ class Authority:
             .sign(ca_key, hashes.SHA256())
         )
         self.ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
-        self._server_file.touch(mode=0o600)
-        self._server_file.write_bytes(
-            server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            + server.public_bytes(Encoding.PEM)
-        )
+        _write_private(self._server_file, server_key, server)
+        self._name, self._key = ca_name, ca_key
+
+    def client_certificate(self, common_name: str) -> Path:
+        """Make a certificate that our servers take from clients, in one file with its private key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate(_name(common_name), key, self._name).sign(self._key, hashes.SHA256())
+        path = self.ca_file.with_name(f"{common_name}.pem")
+        _write_private(path, key, certificate)
+        return path
 
     def server_context(self, *alpn: str) -> ssl.SSLContext:
         """What a server needs to answer as localhost; `alpn` names the protocols it offers, for example "h2"."""
@@ -66,6 +71,13 @@ class Authority:
         if alpn:
             context.set_alpn_protocols(alpn)
         return context
+
+
+def _write_private(path: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    )
 
 
 def _name(common_name: str) -> x509.Name:

@@ -11,7 +11,7 @@ from worker.push import Push
 from worker.senders.apns_answers import read_answer
 from worker.senders.apns_connection import Connection, Stream, UnknownError, UnsentError
 from worker.senders.apns_pool import Pool
-from worker.senders.apns_request import body_of, headers_of, max_body_bytes, request_for
+from worker.senders.apns_request import body_of, header_block_of, max_body_bytes, request_for
 from worker.senders.apns_token import ProviderToken, Token
 
 PRODUCTION_URL = "https://api.push.apple.com"
@@ -67,8 +67,9 @@ class ApnsSender:
             async with asyncio.timeout(timeout_s):
                 token = await self._token.get() if self._token else None
                 connection = await pool.pick()
-                headers = headers_of(request, pool.authority, token.header if token else "", int(push.deadline))
-                stream = connection.request(headers, body)
+                authorization = token.header if token else ""
+                block = header_block_of(request, pool.authority, authorization, int(push.deadline))
+                stream = connection.request(block, body)
                 answer = read_answer(await stream.future, push.id, time.time())
         except TimeoutError:
             if connection is not None:

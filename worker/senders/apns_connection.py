@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -25,7 +26,6 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame
 
 from worker.senders.apns_answers import Response
-from worker.senders.apns_request import Headers, encode_headers
 
 PING_EVERY_S = 60.0
 PING_TIMEOUT_S = 3.0
@@ -47,10 +47,11 @@ class UnknownError(Exception):
     """The connection failed after the request left: Apple may or may not have acted on it."""
 
 
-class LiteralEncoder:
-    """Stands in for hpack's encoder; never uses a table, and tells the peer so in its first header block.
+class EncodedAlready:
+    """Stands in for hpack's encoder: the header block comes encoded, as the value of the only field.
 
-    It must: a peer that allows a smaller table than the default insists on being told (RFC 7541, section 4.2).
+    Our blocks use no table, and the first one tells the peer so. It must: a peer that allows a smaller table than the
+    default insists on being told (RFC 7541, section 4.2).
     """
 
     def __init__(self) -> None:
@@ -58,31 +59,41 @@ class LiteralEncoder:
         self._first = TABLE_SIZE_ZERO
 
     def encode(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Encode one header block."""
+        """Return the block."""
         first, self._first = self._first, b""
-        return first + encode_headers(headers)
+        return first + b"".join(block for _, block in headers)
 
 
 class Http2(H2Connection):
-    """h2, made to survive a GOAWAY: left alone it then rejects the answers of streams that the peer still serves.
+    """h2 with two habits changed."""
 
-    RFC 9113, section 6.8, lets streams up to the last stream id finish. Starting no new ones is up to Connection.
-    """
-
+    # h2 takes a GOAWAY for the end, and then rejects the answers of streams that the peer still serves. RFC 9113,
+    # section 6.8, lets streams up to the last stream id finish. Starting no new ones is up to Connection.
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
         event = ConnectionTerminated()
         event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
         event.additional_data = frame.additional_data
         return [], [event]
 
+    # h2 walks through all streams to count the open ones, at every request. Here it has only those.
+    @property
+    def open_outbound_streams(self) -> int:
+        """How many streams are open."""
+        return len(self.streams)
+
+    def forget(self, stream_id: int) -> None:
+        """Put a stream that is over among the closed ones."""
+        if stream := self.streams.pop(stream_id, None):
+            self._closed_streams[stream_id] = stream.closed_by
+
 
 class Stream:
     """One request and what has come back for it. `future` gets a Response, UnsentError or UnknownError."""
 
-    __slots__ = ("apns_id", "body", "future", "headers", "id", "response_body", "retry_after", "status")
+    __slots__ = ("apns_id", "body", "future", "header_block", "id", "response_body", "retry_after", "status")
 
-    def __init__(self, headers: Headers, body: bytes, future: asyncio.Future[Response]) -> None:
-        self.headers, self.body, self.future = headers, body, future
+    def __init__(self, header_block: bytes, body: bytes, future: asyncio.Future[Response]) -> None:
+        self.header_block, self.body, self.future = header_block, body, future
         self.id = 0
         """0 until it is on the wire."""
         self.status, self.response_body, self.apns_id, self.retry_after = 0, b"", "", ""
@@ -106,6 +117,8 @@ class Connection(H2Protocol):
     stops being usable.
     """
 
+    conn: Http2
+
     def __init__(self, on_unusable: Callable[["Connection"], None]) -> None:
         super().__init__()
         # Apple's answers are trusted to be HTTP; checking every header costs more than reading it.
@@ -117,7 +130,7 @@ class Connection(H2Protocol):
                 normalize_outbound_headers=False,
             )
         )
-        self.conn.encoder = LiteralEncoder()  # type: ignore[assignment]
+        self.conn.encoder = EncodedAlready()  # type: ignore[assignment]
         self._loop = asyncio.get_running_loop()
         self._on_unusable = on_unusable
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -147,9 +160,12 @@ class Connection(H2Protocol):
 
     # Sending
 
-    def request(self, headers: Headers, body: bytes) -> Stream:
-        """Send a request as soon as the peer's limits (streams, flow control) allow; `release` it in the end."""
-        stream = Stream(headers, body, self._loop.create_future())
+    def request(self, header_block: bytes, body: bytes) -> Stream:
+        """Send a request as soon as the peer's limits (streams, flow control) allow; `release` it in the end.
+
+        `header_block` is HPACK that uses no table.
+        """
+        stream = Stream(header_block, body, self._loop.create_future())
         if self._lost or self._retired:
             stream.fail(UnsentError("connection is closing"))
             return stream
@@ -175,7 +191,7 @@ class Connection(H2Protocol):
             stream = self._queue.popleft()
             stream.id = self.conn.get_next_available_stream_id()
             self._streams[stream.id] = stream
-            self.conn.send_headers(stream.id, stream.headers)
+            self.conn.send_headers(stream.id, [(b"", stream.header_block)])
             self._send_body(stream.id, stream.body)
 
     def _has_room(self, size: int) -> bool:
@@ -196,10 +212,9 @@ class Connection(H2Protocol):
 
     def _reset(self, stream_id: int) -> None:
         self._unfinished.pop(stream_id, None)
-        try:
+        with suppress(ProtocolError):  # it may have ended in the meantime
             self.conn.reset_stream(stream_id, ErrorCodes.CANCEL)
-        except ProtocolError:
-            return  # it ended in the meantime
+        self.conn.forget(stream_id)
         self.flush()
 
     def flush(self) -> None:
@@ -332,11 +347,13 @@ class Connection(H2Protocol):
             stream.answer()
             if stream.id in self._unfinished:  # answered before the whole request was sent
                 self._reset(stream.id)
+            self.conn.forget(stream.id)
             self._after_stream()
 
     def _on_reset(self, event: StreamReset) -> None:
         if stream := self._streams.pop(event.stream_id or 0, None):
             self._unfinished.pop(stream.id, None)
+            self.conn.forget(stream.id)
             error = UnsentError if event.error_code == ErrorCodes.REFUSED_STREAM else UnknownError
             stream.fail(error(f"stream reset: {_name(event.error_code)}"))
             self._after_stream()

@@ -6,13 +6,13 @@ TooManyProviderTokenUpdates to who makes new ones more often than every 20 minut
 
 import asyncio
 import time
-from typing import Any, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import structlog
 from aioapns.connection import JWTAuthorizationHeaderProvider
 from redis.exceptions import RedisError
 
-from worker import scripts
+from worker.store import Store
 
 RENEW_AFTER_S = 50 * 60
 MIN_AGE_S = 20 * 60
@@ -72,33 +72,22 @@ class MemoryTokenStore:
         return self._token
 
 
-class Redis(Protocol):
-    """What the store below needs of Redis."""
-
-    async def call(self, *args: Any) -> Any:
-        """Run one command; answers are bytes."""
-        ...
-
-
 class RedisTokenStore:
     """Keeps the token in Redis, for all processes on all machines. It is a credential: Redis must not be public."""
 
-    def __init__(self, redis: Redis, team_id: str, key_id: str) -> None:
-        self._redis = redis
+    def __init__(self, store: Store, team_id: str, key_id: str) -> None:
+        self._store = store
         self._key = f"bellhop:apns-token:{team_id}:{key_id}"
 
     async def current(self) -> Token | None:
         """The token that everybody uses."""
-        stored = await self._redis.call("GET", self._key)
+        stored = await self._store.call("GET", self._key)
         return Token.from_bytes(stored) if stored else None
 
     async def replace(self, old: Token | None, new: Token) -> Token:
         """Put `new` in the place of `old`, unless another process was faster."""
-        old_bytes = old.to_bytes() if old else b""
-        script = scripts.source("replace_token")
-        return Token.from_bytes(
-            await self._redis.call("EVAL", script, 1, self._key, old_bytes, new.to_bytes(), RENEW_AFTER_S)
-        )
+        args: list[str | bytes | int | float] = [old.to_bytes() if old else b"", new.to_bytes(), RENEW_AFTER_S]
+        return Token.from_bytes(await self._store.script("replace_token", [self._key], args))
 
 
 class ProviderToken:

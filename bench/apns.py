@@ -1,0 +1,178 @@
+"""Pushes to Apple: what one costs our sender and plain aioapns.
+
+Both send the same VoIP push to the same stand-in, which runs in a process of its own, over TLS; they take turns in one
+run, so that a busy machine slows both. The figure to trust is the CPU time of this process per push.
+
+    python -m bench.apns [ROUNDS]
+"""
+
+import asyncio
+import json
+import logging
+import re
+import shutil
+import signal
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from aioapns import APNs, NotificationRequest, PushType
+from aioapns.connection import APNsTLSClientProtocol, JWTAuthorizationHeaderProvider
+
+from worker.device import Device, Kind, Provider
+from worker.outcome import Outcome
+from worker.push import Push, PushKind
+from worker.sandbox.apple import AppleStandIn, new_signing_key
+from worker.sandbox.tls import Authority
+from worker.senders.apns import ApnsSender
+from worker.senders.apns_token import ProviderToken
+
+TOPIC = "com.example.app"
+PAYLOAD = {
+    "aps": {},
+    "stream": {
+        "sender": "stream.video",
+        "type": "call.ring",
+        "version": "v2",
+        "call_cid": "default:6f0b1c52-7a53-4a3e-9c59-0d1f6e0b9d11",
+        "call_display_name": "Design review",
+        "created_by_id": "sara-lind",
+        "created_by_display_name": "Sara Lind",
+        "receiver_id": "ben-osei",
+        "video": True,
+    },
+}
+TOKEN = "a7" * 32
+PUSHES, IN_FLIGHT = 4000, 50
+
+
+class Round(NamedTuple):
+    cpu_us: float
+    per_s: float
+
+
+Send = Callable[[], Awaitable[None]]
+
+
+async def timed(send: Send) -> Round:
+    async def lane() -> None:
+        for _ in range(PUSHES // IN_FLIGHT):
+            await send()
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(lane() for _ in range(IN_FLIGHT)))
+    return Round((time.process_time() - cpu) / PUSHES * 1e6, PUSHES / (time.perf_counter() - wall))
+
+
+def ours(sender: ApnsSender) -> Send:
+    device = Device(user_id="ben-osei", provider=Provider.APNS, kind=Kind.VOIP, token=TOKEN, app=TOPIC)
+
+    async def send() -> None:
+        push = Push(str(uuid.uuid4()), PushKind.RING, device, PAYLOAD, time.time() + 30)
+        answer = await sender.send(push, 10)
+        assert answer.outcome is Outcome.ACCEPTED, answer
+
+    return send
+
+
+def plain(client: APNs) -> Send:
+    async def send() -> None:
+        request = NotificationRequest(
+            TOKEN, PAYLOAD, time_to_live=30, priority=10, push_type=PushType.VOIP, apns_topic=f"{TOPIC}.voip"
+        )
+        answer = await client.send_notification(request)
+        assert answer.is_successful, answer.description
+
+    return send
+
+
+async def run(folder: Path, port: int, rounds: int) -> None:
+    key, _ = new_signing_key()
+    url = f"https://127.0.0.1:{port}"
+    senders = [
+        ApnsSender(
+            TOPIC, token=ProviderToken(key, "KEY", "TEAM"), url=url, ca_file=folder / "ca.pem", max_connections=n
+        )
+        for n in (1, 2)
+    ]
+
+    class ToStandIn(APNsTLSClientProtocol):
+        APNS_SERVER, APNS_PORT = "127.0.0.1", port
+
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.set_alpn_protocols(["h2"])
+    client = APNs(key=key, key_id="KEY", team_id="TEAM", topic=TOPIC, max_connections=1, ssl_context=context)
+    client.pool.protocol_class = ToStandIn
+    contenders: dict[str, Send] = {
+        "aioapns": plain(client),
+        "ours": ours(senders[0]),
+        "ours, 2 connections": ours(senders[1]),
+    }
+    results: dict[str, list[Round]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, send in contenders.items():
+            result = await timed(send)
+            if number:  # the first round opens connections
+                results[name].append(result)
+    for sender in senders:
+        await sender.close()
+    client.pool.close()
+    base = statistics.median(each.cpu_us for each in results["aioapns"])
+    print(f"{f'{IN_FLIGHT} in flight':21}{'CPU µs':>8}{'pushes/s':>10}{'pushes per CPU second, aioapns = 1':>36}")
+    for name, each in results.items():
+        cpu_us = statistics.median(one.cpu_us for one in each)
+        print(f"{name:21}{cpu_us:8.0f}{statistics.median(one.per_s for one in each):10.0f}{base / cpu_us:36.2f}")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["serve"]:
+        asyncio.run(serve(Path(sys.argv[2])))
+        return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "bench.apns", "serve", folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            try:
+                port = int(server.stdout.readline())
+                asyncio.run(run(Path(folder), port, rounds))
+                limit(Path(folder), port)
+            finally:
+                server.terminate()
+
+
+async def serve(folder: Path) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    async with AppleStandIn(Authority(folder), keep=False) as apple:
+        print(apple.port, flush=True)
+        await stopped.wait()
+
+
+def limit(folder: Path, port: int) -> None:
+    """What nghttp2's load generator, in C, gets out of the same stand-in."""
+    if (h2load := shutil.which("h2load")) is None:
+        return
+    body, (key, _) = folder / "body", new_signing_key()
+    body.write_text(json.dumps(PAYLOAD))
+    authorization = JWTAuthorizationHeaderProvider(key, "KEY", "TEAM").get_header()
+    headers = {"authorization": authorization, "apns-topic": f"{TOPIC}.voip", "apns-push-type": "voip"}
+    options = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    command = [h2load, f"-n{PUSHES}", "-c1", f"-m{IN_FLIGHT}", f"-d{body}", *options]
+    output = subprocess.run(
+        [*command, f"https://127.0.0.1:{port}/3/device/{TOKEN}"], check=True, capture_output=True, text=True
+    ).stdout
+    print("h2load (C)", *re.findall(r"[0-9.]+ req/s", output))
+
+
+if __name__ == "__main__":
+    main()
