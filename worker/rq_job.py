@@ -46,7 +46,7 @@ class Ledger:
     def __init__(self, store: Store, worker: str) -> None:
         self.store, self.worker = store, worker
 
-    async def start(self, queue: str, job_id: str) -> Started | None:
+    async def start(self, queue: str, job_id: bytes) -> Started | None:
         """Begin a job that is on the in-flight list; None when it is not to be run."""
         answer = await self._record("start", queue, job_id, utcformat(now()), time.time())
         if answer is None:
@@ -54,12 +54,12 @@ class Ledger:
         data, timeout, lost_workers = answer
         return Started(data, _timeout_s(timeout), int(lost_workers))
 
-    async def finish(self, queue: str, job_id: str) -> bool:
+    async def finish(self, queue: str, job_id: bytes) -> bool:
         """Mark the job finished; False when it had been given to another worker meanwhile."""
         return bool(await self._record("finish", queue, job_id, utcformat(now()), time.time(), RESULT_TTL_S))
 
     async def fail(
-        self, queue: str, job_id: str, reason: str, verdict: Literal["failed", "stopped", "retry"]
+        self, queue: str, job_id: bytes, reason: str, verdict: Literal["failed", "stopped", "retry"]
     ) -> str | None:
         """Record a failure, or queue the job again if it may be retried; its status now, None if it was not ours."""
         packed = base64.b64encode(zlib.compress(reason.encode()))
@@ -68,11 +68,11 @@ class Ledger:
         )
         return status.decode() if status is not None else None
 
-    async def hand_back(self, queue: str, job_id: str) -> None:
+    async def hand_back(self, queue: str, job_id: bytes) -> None:
         """Give the job back unfinished, to the front of its queue."""
         await self._record("requeue", queue, job_id)
 
-    async def _record(self, script: str, queue: str, job_id: str, *args: Argument) -> Any:
+    async def _record(self, script: str, queue: str, job_id: bytes, *args: Argument) -> Any:
         return await until_redis_answers(lambda: self.store.script(script, [], [queue, self.worker, job_id, *args]))
 
 

@@ -90,7 +90,7 @@ class Worker(BaseWorker):
         self.hostname, self.pid, self.birth_date = host, os.getpid(), now()
         self.redis_url, self.concurrency, self.handlers = redis_url, dict(queues), handlers
         self.grace_s, self.background = grace_s, background
-        self.jobs: dict[str, Running] = {}
+        self.jobs: dict[bytes, Running] = {}
         self.slots = {queue: asyncio.Semaphore(limit) for queue, limit in queues.items()}
         self.stopping, self.hurry = asyncio.Event(), asyncio.Event()
         self.store = Store.from_url(redis_url, timeout_s=ANSWER_S)
@@ -158,12 +158,12 @@ class Worker(BaseWorker):
             if job_id is None:
                 slots.release()
             elif self.stopping.is_set():
-                await self.ledger.hand_back(queue, job_id.decode())
+                await self.ledger.hand_back(queue, job_id)
             else:
-                self._begin(queue, job_id.decode())
+                self._begin(queue, job_id)
         await store.close()
 
-    def _begin(self, queue: str, job_id: str) -> None:
+    def _begin(self, queue: str, job_id: bytes) -> None:
         """Run a job from the in-flight list in the slot that was acquired for it."""
         if job_id in self.jobs:  # queued twice, or its own retry: _reconcile looks again when this run is over
             self.slots[queue].release()
@@ -172,13 +172,13 @@ class Worker(BaseWorker):
         self.jobs[job_id] = Running(task, queue)
         task.add_done_callback(lambda task: self._ended(queue, job_id, task))
 
-    def _ended(self, queue: str, job_id: str, task: asyncio.Task[None]) -> None:
+    def _ended(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
         del self.jobs[job_id]
         self.slots[queue].release()
         if not task.cancelled() and (error := task.exception()):
-            log.error("bookkeeping_failed", job=job_id, error=f"{type(error).__name__}: {error}")
+            log.error("bookkeeping_failed", job=_text(job_id), error=f"{type(error).__name__}: {error}")
 
-    async def _run(self, queue: str, job_id: str) -> None:
+    async def _run(self, queue: str, job_id: bytes) -> None:
         started = await self.ledger.start(queue, job_id)
         if started is None:
             return
@@ -199,11 +199,11 @@ class Worker(BaseWorker):
             reason = reason_of(error)
             permanent = isinstance(error, PermanentError)
             status = await self.ledger.fail(queue, job_id, reason, "failed" if permanent else "retry")
-            log.error("job_failed", job=job_id, queue=queue, reason=reason, status=status)
+            log.error("job_failed", job=_text(job_id), queue=queue, reason=reason, status=status)
         else:
             running.interruptible = False
             if not await self.ledger.finish(queue, job_id):
-                log.warning("job_was_given_away", job=job_id, queue=queue)
+                log.warning("job_was_given_away", job=_text(job_id), queue=queue)
 
     async def _call(self, started: Started) -> None:
         if started.lost_workers >= MAX_LOST_WORKERS:
@@ -231,10 +231,7 @@ class Worker(BaseWorker):
     async def _reconcile(self, queue: str, lapsed: bool) -> None:
         """Run what a pop moved onto our list without its answer reaching us; drop what was given away in a lapse."""
         try:
-            listed = {
-                job_id.decode()
-                for job_id in await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1)
-            }
+            listed = set(await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1))
         except RedisError:
             return
         for job_id in listed - self.jobs.keys():
@@ -244,7 +241,7 @@ class Worker(BaseWorker):
         if lapsed:
             for job_id, running in list(self.jobs.items()):
                 if running.queue == queue and running.interruptible and job_id not in listed:
-                    log.warning("job_was_given_away", job=job_id, queue=queue)
+                    log.warning("job_was_given_away", job=_text(job_id), queue=queue)
                     running.task.cancel()
 
     async def _listen(self) -> None:
@@ -259,7 +256,7 @@ class Worker(BaseWorker):
     def handle_payload(self, message: Mapping[str, Any]) -> None:
         """Carry out one command."""
         payload = json.loads(message["data"])
-        running = self.jobs.get(payload.get("job_id"))
+        running = self.jobs.get(str(payload.get("job_id")).encode())
         if payload["command"] == "shutdown":
             self.stop()
         elif payload["command"] == "stop-job" and running is not None and running.interruptible:
@@ -301,3 +298,8 @@ class Worker(BaseWorker):
             WorkerStatus.SUSPENDED if self.lease.suspended else WorkerStatus.BUSY if self.jobs else WorkerStatus.IDLE
         )
         return {**self.serialize(), "ip_address": "", "state": state.value}
+
+
+def _text(job_id: bytes) -> str:
+    """Make a job id fit for a log line; anything may be pushed onto a queue."""
+    return job_id.decode(errors="replace")[:100]

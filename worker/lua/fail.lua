@@ -6,9 +6,11 @@
 -- include: execution
 local queue, worker, id, now_s = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local job = 'rq:job:' .. id
+local fields = redis.call('HMGET', job, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
+-- Queued again by an earlier try, and maybe on this worker's list already, for its next run.
+if fields[1] == 'queued' then return nil end
 if not end_execution(queue, worker, id) then return nil end
 redis.call('HINCRBY', 'rq:worker:' .. worker, 'failed_job_count', 1)
-local fields = redis.call('HMGET', job, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
 if not fields[1] then return 'gone' end
 redis.call('HDEL', job, 'lost_workers')
 

@@ -1,0 +1,163 @@
+"""Faults: killed and paused workers, lost answers, Redis away. One run wherever one is possible, and always an end."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from rq import Retry
+from rq.registry import clean_registries
+
+from tests.worker.conftest import Desk, StartWorker, eventually
+from tests.worker.proxy import Proxy
+from worker.rq_job import inflight_key
+from worker.sandbox.redis import RedisServer
+from worker.store import _sha1
+
+
+@pytest.fixture
+def proxy(own_redis: RedisServer) -> Iterator[Proxy]:
+    with Proxy(own_redis.port) as proxy:
+        yield proxy
+
+
+def test_another_worker_takes_over_what_a_killed_one_ran(desk: Desk, start_worker: StartWorker) -> None:
+    workers = [start_worker(desk.url), start_worker(desk.url)]
+    job = desk.sleep("a", seconds=1)
+    eventually(lambda: desk.marks("began"), "the job begins")
+    (killed,) = [worker for worker in workers if desk.inflight(worker.name)]
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+    clean_registries(desk.queue)  # RQ's maintenance neither fails nor doubles it
+    desk.ended_as(job, "finished")
+    assert desk.marks("began") == ["a", "a"]
+    assert desk.marks("ended") == ["a"]
+    eventually(lambda: killed.name not in killed.names(), "the dead worker is struck off")
+    assert desk.inflight() == []
+
+
+def test_the_only_worker_takes_over_from_itself_when_started_again(desk: Desk, start_worker: StartWorker) -> None:
+    killed = start_worker(desk.url, {"rings": 1})
+    desk.sleep("a", seconds=0.5)
+    eventually(lambda: desk.marks("began"), "the job begins")
+    desk.sleep("b")
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+    start_worker(desk.url, {"mail": 1})  # serves other queues, but gives back whatever a dead one held
+    eventually(lambda: desk.queue.job_ids == ["a", "b"], "the job is back, in front")
+    start_worker(desk.url)
+    eventually(lambda: sorted(desk.marks("ended")) == ["a", "b"], "both end")
+
+
+def test_a_job_popped_but_not_begun_is_not_lost(desk: Desk, start_worker: StartWorker) -> None:
+    killed = start_worker(desk.url)
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+    job = desk.sleep("a")
+    desk.redis.lmove(desk.queue.key, inflight_key("rings", killed.name))
+    start_worker(desk.url)
+    desk.ended_as(job, "finished")
+    assert desk.marks("began") == ["a"]
+
+
+def test_a_job_that_kills_its_workers_fails_in_the_end(desk: Desk, start_worker: StartWorker) -> None:
+    job = desk.queue.enqueue("jobs.die", {"label": "a"}, retry=Retry(max=9))
+    desk.redis.hset(job.key, "lost_workers", 2)
+    start_worker(desk.url).wait()
+    start_worker(desk.url)
+    desk.ended_as(job, "queued", "failed")
+    eventually(lambda: desk.queue.failed_job_registry.count == 1, "it fails")
+    assert job.latest_result().exc_string == "3 workers died while they ran this job"
+    assert desk.marks("began") == ["a"]
+
+
+@pytest.mark.parametrize("script", ["start", "finish"])
+def test_a_step_is_done_once_when_its_answer_is_lost(
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str
+) -> None:
+    start_worker(proxy.url)
+    own_desk.ended_as(own_desk.sleep("first"), "finished")  # Redis now knows the scripts
+    lost = proxy.lose_answer(_sha1(script).encode(), b"")
+    job = own_desk.ended_as(own_desk.sleep("a", retry=Retry(max=3)), "finished")
+    assert lost.happened.is_set()
+    eventually(lambda: own_desk.inflight() == [], "its bookkeeping is done")
+    assert own_desk.marks("began") == ["first", "a"]
+    assert own_desk.queue.finished_job_registry.get_job_ids() == ["first", "a"]
+    assert job.retries_left == 3
+
+
+@pytest.mark.parametrize("script", ["start", "finish"])
+def test_a_step_is_done_when_its_request_is_lost(
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str
+) -> None:
+    start_worker(proxy.url)
+    own_desk.ended_as(own_desk.sleep("first"), "finished")
+    lost = proxy.lose_request(_sha1(script).encode())
+    own_desk.ended_as(own_desk.sleep("a", retry=Retry(max=3)), "finished")
+    assert lost.happened.is_set()
+    assert own_desk.marks("began") == ["first", "a"]
+    assert own_desk.inflight() == []
+
+
+def test_a_failure_is_recorded_once_when_its_answer_is_lost(
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker
+) -> None:
+    start_worker(proxy.url)
+    own_desk.ended_as(own_desk.queue.enqueue("jobs.refuse", {"label": "first"}), "failed")
+    lost = proxy.lose_answer(_sha1("fail").encode(), b"")
+    job = own_desk.queue.enqueue("jobs.fail", {"label": "a"}, retry=Retry(max=1))
+    own_desk.ended_as(job, "failed")
+    assert lost.happened.is_set()
+    assert own_desk.marks("began") == ["first", "a", "a"]
+
+
+def test_a_job_whose_pop_lost_its_answer_runs_at_once(own_desk: Desk, proxy: Proxy, start_worker: StartWorker) -> None:
+    start_worker(proxy.url)
+    lost = proxy.lose_answer(b"BLMOVE", b"astray")
+    own_desk.ended_as(own_desk.sleep("astray"), "finished")
+    assert lost.happened.is_set()
+    assert own_desk.marks("began") == ["astray"]
+
+
+def test_a_job_that_ends_while_redis_is_down_is_finished_and_not_run_again(
+    own_redis: RedisServer, own_desk: Desk, start_worker: StartWorker
+) -> None:
+    start_worker(own_desk.url)
+    start_worker(own_desk.url)
+    job = own_desk.sleep("a", seconds=1, retry=Retry(max=3))
+    eventually(lambda: own_desk.marks("began"), "the job begins")
+    own_redis.stop(signal.SIGKILL)
+    time.sleep(3.5)  # longer than a lease
+    own_redis.start()
+    own_desk.ended_as(job, "finished")
+    own_desk.ended_as(own_desk.sleep("b"), "finished")
+    assert own_desk.marks("began") == ["a", "b"]
+
+
+def test_a_paused_redis_makes_nobody_look_dead(
+    own_redis: RedisServer, own_desk: Desk, start_worker: StartWorker
+) -> None:
+    start_worker(own_desk.url)
+    start_worker(own_desk.url)
+    time.sleep(3.5)  # both may reap by now
+    job = own_desk.sleep("a", seconds=8, retry=Retry(max=3))
+    eventually(lambda: own_desk.marks("began"), "the job begins")
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    time.sleep(4.5)
+    os.kill(own_redis.pid, signal.SIGCONT)
+    own_desk.ended_as(job, "finished")
+    assert own_desk.marks("began") == ["a"]
+
+
+def test_a_worker_that_was_paused_gives_up_what_others_took_over(desk: Desk, start_worker: StartWorker) -> None:
+    workers = [start_worker(desk.url), start_worker(desk.url)]
+    job = desk.sleep("a", seconds=8)
+    eventually(lambda: desk.marks("began"), "the job begins")
+    (paused,) = [worker for worker in workers if desk.inflight(worker.name)]
+    paused.signal(signal.SIGSTOP)
+    eventually(lambda: len(desk.marks("began")) == 2, "the other one begins it too")
+    paused.signal(signal.SIGCONT)
+    eventually(lambda: "job_was_given_away" in paused.log.read_text(), "the first one stops")
+    desk.ended_as(job, "finished")
+    assert desk.marks("ended") == ["a"]
