@@ -45,12 +45,18 @@ class FcmSender:
         service_account_file: Path,
         url: str = "https://fcm.googleapis.com",
         ca_file: Path | None = None,
+        proxy: str = "",
     ) -> None:
+        """`proxy` is an HTTP proxy (http://host:port) to reach Google through.
+
+        Raises OSError, ValueError or KeyError for files that are not what they should be.
+        """
         account = json.loads(service_account_file.read_bytes())
         credentials = service_account.Credentials.from_service_account_info(account, scopes=[SCOPE])  # type: ignore[no-untyped-call]
         self._pyfcm = FCMNotification(credentials=credentials)
         self._pyfcm.FCM_END_POINT_BASE = f"{url.rstrip('/')}/v1/projects"
         self._tokens = AccessTokens(credentials, account["token_uri"])
+        self._proxy = proxy or None
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._session: aiohttp.ClientSession | None = None
         self._in_flight = 0
@@ -141,6 +147,7 @@ class FcmSender:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "bellhop"},
+                proxy=self._proxy,
             )
         return self._session
 
