@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.events import Accepted, Ended, Event, Missed, Notification, Person, Rejected, Ring
-from worker.calls import Mark, ring_deadline, sane_stamp
+from worker.calls import Mark, missed_mark, ring_deadline, sane_stamp
 from worker.contract import NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round
 
 NOTIFICATION_LIFE_US = 3_600_000_000
@@ -56,7 +56,7 @@ def effects(event: Event, now: int, settings: Settings) -> Effects:
     found = find(event, sane_stamp(event.at, now), settings) if find else Effects()
     learned = [
         *((Mark.ACCEPTED + user, at) for user, at in event.learned.accepted.items()),
-        (Mark.CANCELLED, event.learned.cancelled_at),
+        *((Mark.REJECTED + user, at) for user, at in event.learned.rejected.items()),
         (Mark.ENDED, event.learned.ended_at),
     ]
     stamps = (*found.stamps, *((mark, sane_stamp(at, now)) for mark, at in learned if at is not None))
@@ -67,24 +67,27 @@ def _ring(event: Ring, at: int, settings: Settings) -> Effects:
     if not event.members:
         return Effects()
     deadline = ring_deadline(at, event.ring_ms, settings.ring_default_s)
-    round_ = _round(event, event.caller, event.members, at, deadline, settings, video=event.video)
+    rung = _ids(event.members)
+    callers = tuple(user for user in dict.fromkeys((event.caller.id, event.created_by_id)) if user and user not in rung)
+    round_ = _round(event, event.caller, event.members, at, deadline, settings, video=event.video, callers=callers)
     return Effects(
         round=round_,
         settle_at=deadline + round(settings.missed_grace_s * 1e6),
         work=Work(RING_JOB, round_),
-        members=_ids(event.members),
+        members=rung,
     )
 
 
 def _notification(event: Notification, at: int, settings: Settings) -> Effects:
-    round_ = _round(event, event.sender, event.members, at, at + NOTIFICATION_LIFE_US, settings)
+    callers = (event.sender.id,)
+    round_ = _round(event, event.sender, event.members, at, at + NOTIFICATION_LIFE_US, settings, callers=callers)
     return Effects(work=Work(NOTIFY_JOB, round_), members=_ids(event.members))
 
 
 def _missed(event: Missed, at: int, settings: Settings) -> Effects:
     mark = Mark.MISSED if event.notify else Mark.MISSED_QUIETLY
     return Effects(
-        stamps=tuple((mark + member.id, at) for member in event.members),
+        stamps=tuple((missed_mark(mark, event.session_id, member.id), at) for member in event.members),
         missed=_round(event, event.caller, event.members, at, at, settings, ringless=True),
         settle_at=at,
         work=_settle(event, settings),
@@ -93,10 +96,12 @@ def _missed(event: Missed, at: int, settings: Settings) -> Effects:
 
 
 def _rejected(event: Rejected, at: int, settings: Settings) -> Effects:
-    if event.by_caller:
-        return Effects(stamps=((Mark.CANCELLED, at),), work=_settle(event, settings), members=(event.user_id,))
-    mark = REASONS.get(event.reason, Mark.DECLINED)
-    return Effects(stamps=((mark + event.user_id, at),), work=_settle(event, settings), members=(event.user_id,))
+    reason = REASONS.get(event.reason, Mark.DECLINED)
+    return Effects(
+        stamps=((reason + event.user_id, at), (Mark.REJECTED + event.user_id, at)),
+        work=_settle(event, settings),
+        members=(event.user_id,),
+    )
 
 
 def _accepted(event: Accepted, at: int, settings: Settings) -> Effects:
@@ -133,7 +138,10 @@ def _round(
     at: int,
     deadline: int,
     settings: Settings,
-    **kind: bool,
+    *,
+    callers: tuple[str, ...] = (),
+    video: bool = False,
+    ringless: bool = False,
 ) -> Round:
     return Round(
         tenant=settings.tenant,
@@ -143,10 +151,12 @@ def _round(
         deadline=deadline,
         caller_id=caller.id,
         caller_name=caller.name or "Unknown caller",
+        callers=callers,
         call_name=event.call_name,
+        video=video,
+        ringless=ringless,
         recipients=tuple(
             Recipient(id=person.id, name=person.name, language=person.language, email=person.custom_email)
             for person in people
         ),
-        **kind,
     )

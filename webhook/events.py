@@ -31,8 +31,8 @@ class Learned:
 
     accepted: Mapping[str, int] = field(default_factory=dict)
     """User id -> when they answered (unix µs)."""
-    cancelled_at: int | None = None
-    """When the one who created the call gave up (unix µs)."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """User id -> when they declined, or gave up calling (unix µs)."""
     ended_at: int | None = None
     """When the call ended (unix µs)."""
 
@@ -93,8 +93,6 @@ class Rejected(Envelope):
     """call.rejected: a callee declined, or the caller gave up. Who it was decides, not the reason."""
 
     user_id: str
-    by_caller: bool
-    """True: the ring is over for everybody."""
     reason: str
     """The app's word in lower case, such as decline, busy or timeout, or any other text, or nothing."""
 

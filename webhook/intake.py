@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from webhook.effects import Effects
 from webhook.events import Event
 from worker import trail
-from worker.calls import AGENDA, CALL_TTL_S, call_key, round_key
+from worker.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key, round_prefix
 from worker.contract import CallRef, Round, iso, job
 
 CLAIM_TTL_S = 3600
@@ -44,6 +44,8 @@ def take_in(
         return Verdict.IGNORED
     document = {
         "now": iso(now),
+        "now_us": str(now),
+        "stale": str(now - OPEN_TTL_S * 1_000_000),
         "member": f"{tenant}:{event.cid}",
         "stamps": [(mark, str(at)) for mark, at in effects.stamps],
         "round": _round(effects.round, effects.settle_at) if effects.round else None,
@@ -64,7 +66,7 @@ def take_in(
         trail.trail_key(tenant, event.cid),
         AGENDA,
     ]
-    args = [CLAIM_TTL_S, CALL_TTL_S, trail.TTL_S, json.dumps(document, separators=(",", ":"))]
+    args = [CLAIM_TTL_S, CALL_TTL_S, OPEN_TTL_S, trail.TTL_S, json.dumps(document, separators=(",", ":"))]
     return Verdict(script(keys, args).decode())
 
 
@@ -77,7 +79,7 @@ def _round(round_: Round, settle_at: int) -> dict[str, Any]:
     """A round as the script wants it. Numbers go as strings: Lua's JSON would round them."""
     return {
         "key": round_key(round_.tenant, round_.cid, round_.started_at),
-        "key_prefix": round_key(round_.tenant, round_.cid, 0)[:-1],
+        "key_prefix": round_prefix(round_.tenant, round_.cid),
         "started_at": str(round_.started_at),
         "session_id": round_.session_id,
         "ringless": round_.ringless,

@@ -99,11 +99,9 @@ def _missed(event: Object, call: Object, common: _Common) -> Missed:
 
 
 def _rejected(event: Object, call: Object, common: _Common) -> Rejected:
-    user_id = _acting_user_id(event, common)
     return Rejected(
         **common,
-        user_id=user_id,
-        by_caller=user_id == _created_by_id(call),
+        user_id=_acting_user_id(event, common),
         reason=text(event.get("reason")).lower()[:MAX_REASON],
     )
 
@@ -147,12 +145,16 @@ _READERS: dict[str, Callable[[Object, Object, _Common], Event]] = {
 
 def _learned(call: Object) -> Learned:
     session = nested(call, "session")
-    answers = [(identifier(user_id), micros(at)) for user_id, at in nested(session, "accepted_by").items()]
     return Learned(
-        accepted={user_id: at for user_id, at in answers[:MAX_MEMBERS] if user_id and at is not None},
-        cancelled_at=micros(nested(session, "rejected_by").get(_created_by_id(call))),
+        accepted=_stamps(nested(session, "accepted_by")),
+        rejected=_stamps(nested(session, "rejected_by")),
         ended_at=micros(call.get("ended_at")),
     )
+
+
+def _stamps(by_user: Object) -> dict[str, int]:
+    stamps = [(identifier(user_id), micros(at)) for user_id, at in by_user.items()]
+    return {user_id: at for user_id, at in stamps[:MAX_MEMBERS] if user_id and at is not None}
 
 
 def _session_id(event: Object, call: Object) -> str:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 CALL_TTL_S = 2 * 3600
-"""How long Redis keeps a call after the last event about it."""
+"""How long Redis keeps a call after the last event about it, once every round is closed."""
+OPEN_TTL_S = 26 * 3600
+"""How long it keeps one with an open round: through an outage of all workers, as long as a notice is worth giving."""
 AGENDA = "bellhop:agenda"
 """The Redis key of all calls with open rounds, by the time (unix ms) at which each wants attention next."""
 STAMP_TOLERANCE_US = 60_000_000
@@ -24,16 +26,20 @@ RING_MS = (5_000, 180_000)
 class Mark(StrEnum):
     """What may be stamped on a call: for the whole call, or (with a user id behind it) for one user."""
 
-    CANCELLED = "cancelled"
     ENDED = "ended"
     SESSION_ENDED = "ended:"
     ACCEPTED = "a:"
     DECLINED = "d:"
     BUSY = "b:"
     TIMED_OUT = "t:"
+    REJECTED = "x:"
+    """For whatever reason. It ends the rounds that this user began; their own standing follows the reason."""
     MISSED = "m:"
     MISSED_QUIETLY = "q:"
+    """These in one session only (see `missed_mark`): Stream sends them on a timer, maybe when the same call
+    rings again in a new session already."""
     NOTICED = "n:"
+    """The same: a call.missed that came without its ring has had its notice."""
 
 
 class Standing(StrEnum):
@@ -73,6 +79,10 @@ class RoundState:
     session_id: str
     deadline: int
     recipients: frozenset[str]
+    callers: tuple[str, ...] = ()
+    """Whose rejection ends the round for everybody."""
+    ringless: bool = False
+    """Known from its call.missed alone."""
     settled: frozenset[str] = frozenset()
     """Who already has a final outcome."""
 
@@ -97,17 +107,17 @@ def standing(call: CallState, round_: RoundState, user: str, now: int, grace_us:
     """
     start = round_.started_at
     for_user = (
-        (Mark.ACCEPTED, Standing.ANSWERED),
-        (Mark.DECLINED, Standing.DECLINED),
-        (Mark.MISSED_QUIETLY, Standing.MISSED_QUIETLY),
-        (Mark.BUSY, Standing.BUSY),
-        (Mark.TIMED_OUT, Standing.TIMED_OUT),
-        (Mark.MISSED, Standing.MISSED),
+        (Mark.ACCEPTED + user, Standing.ANSWERED),
+        (Mark.DECLINED + user, Standing.DECLINED),
+        (missed_mark(Mark.MISSED_QUIETLY, round_.session_id, user), Standing.MISSED_QUIETLY),
+        (Mark.BUSY + user, Standing.BUSY),
+        (Mark.TIMED_OUT + user, Standing.TIMED_OUT),
+        (missed_mark(Mark.MISSED, round_.session_id, user), Standing.MISSED),
     )
     for mark, result in for_user:
-        if call.since(mark + user, start):
+        if call.since(mark, start):
             return result
-    if call.since(Mark.CANCELLED, start):
+    if any(call.since(Mark.REJECTED + caller, start) for caller in round_.callers):
         return Standing.CANCELLED
     if call.since(Mark.ENDED, start) or call.since(Mark.SESSION_ENDED + round_.session_id, start):
         return Standing.ENDED
@@ -126,8 +136,11 @@ class Settlement:
 
 
 def settle(call: CallState, now: int, grace_us: int) -> Iterator[Settlement]:
-    """Find the recipients whose outcome is final and not yet recorded."""
-    for round_ in call.rounds:
+    """Find the recipients whose outcome is final and not yet recorded, the oldest round's first.
+
+    A round known from its call.missed comes before the ring that arrives after it, whose notice it has given.
+    """
+    for round_ in sorted(call.rounds, key=lambda one: (not one.ringless, one.started_at)):
         for user in sorted(round_.recipients - round_.settled):
             where = standing(call, round_, user, now, grace_us)
             if where is Standing.RINGING:
@@ -149,6 +162,11 @@ def sane_stamp(stamp: int | None, now: int) -> int:
     return now if stamp is None or stamp > now + STAMP_TOLERANCE_US else max(stamp, 0)
 
 
+def missed_mark(mark: Mark, session_id: str, user: str) -> str:
+    """Name MISSED, MISSED_QUIETLY or NOTICED of a user in a session."""
+    return f"{mark}{session_id}:{user}"
+
+
 def call_key(tenant: str, cid: str) -> str:
     """The Redis key of a call's stamps."""
     return f"bellhop:call:{tenant}:{cid}"
@@ -156,4 +174,9 @@ def call_key(tenant: str, cid: str) -> str:
 
 def round_key(tenant: str, cid: str, started_at: int) -> str:
     """The Redis key of a round: its facts, its recipients and what each device was sent."""
-    return f"bellhop:round:{tenant}:{cid}:{started_at}"
+    return f"{round_prefix(tenant, cid)}{started_at}"
+
+
+def round_prefix(tenant: str, cid: str) -> str:
+    """What the Redis keys of a call's rounds begin with."""
+    return f"bellhop:round:{tenant}:{cid}:"

@@ -60,6 +60,8 @@ class Round(_Value):
     """No push is sent from here on."""
     caller_id: str
     caller_name: str
+    callers: tuple[str, ...] = ()
+    """Whose rejection ends the ring for everybody: who rings and who created the call, unless they are rung."""
     call_name: str = ""
     video: bool = False
     recipients: tuple[Recipient, ...] = ()

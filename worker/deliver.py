@@ -27,6 +27,8 @@ PAUSE_S: dict[Action, tuple[float, float]] = {
 
 And never below the provider's Retry-After.
 """
+HELD_PAUSE_S = 0.1
+"""How long until the gate is asked again about a device that another worker is sending to."""
 
 Lanes = Mapping[tuple[Provider, str], Lane]
 
@@ -69,7 +71,10 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
     while True:
         async with lane.slots:
             attempt_s = ATTEMPT_S[push.device.provider]
-            if refusal := await gate.admit(push, attempt_s):
+            while (refusal := await gate.admit(push, attempt_s)) is Outcome.HELD:  # noqa: ASYNC110 - across processes
+                # That worker may yet fail, or be told to let go: what comes of its attempt decides.
+                await asyncio.sleep(HELD_PAUSE_S)
+            if refusal is not None:
                 late = refusal is Outcome.TOO_LATE and answer is not None
                 return await _finish(gate, push, Outcome.GAVE_UP if late else refusal, answer)
             attempts += 1

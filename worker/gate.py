@@ -5,13 +5,14 @@ Everything that is asked in the same turn of the event loop goes to Redis as one
 and ask again: no push leaves without the fence's word, and no answer is forgotten.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import uuid4
 
 from worker import trail
 from worker.batch import Batch
-from worker.calls import CALL_TTL_S, Standing, call_key, round_key
+from worker.calls import CALL_TTL_S, Standing, call_key, round_key, round_prefix
 from worker.contract import Round
 from worker.outage import until_redis_answers
 from worker.outcome import Outcome
@@ -23,6 +24,8 @@ REFUSALS = {
     "go": None,
     "too_late": Outcome.TOO_LATE,
     "duplicate": Outcome.DUPLICATE,
+    "held": Outcome.HELD,
+    "rung_again": Outcome.RUNG_AGAIN,
     Standing.ANSWERED: Outcome.ANSWERED,
     Standing.DECLINED: Outcome.DECLINED,
     Standing.BUSY: Outcome.BUSY,
@@ -62,7 +65,7 @@ class Gate:
         return await self._admissions((push, attempt_s))
 
     async def record(self, push: Push, sent: bool, line: str) -> None:
-        """Settle the claim: sent for good, or free for another attempt; and put a line on the trail."""
+        """Settle the claim: sent for good, or free for another attempt; and put a line, if any, on the trail."""
         await self._records((push, sent, line))
 
     async def note(self, lines: Sequence[str]) -> None:
@@ -73,8 +76,9 @@ class Gate:
     async def _ask(self, asked: list[tuple[Push, float]]) -> list[Outcome | None]:
         lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
         deadline_us = min(int(push.deadline * 1e6) for push, _ in asked)
-        args: list[str | int] = [self._kind, self._round.started_at, self._round.session_id, deadline_us]
-        args += [self._worker, self._run, lease_us, CALL_TTL_S]
+        round_ = self._round
+        args: list[str | int] = [self._kind, round_.started_at, round_.session_id, json.dumps(round_.callers)]
+        args += [deadline_us, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
         for push, _ in asked:
             args += [push.device.user_id, push.device.key]
         words = await until_redis_answers(lambda: self._store.script("admit", self._keys, args))
@@ -82,7 +86,7 @@ class Gate:
 
     async def _write(self, records: list[tuple[Push, bool, str]]) -> list[None]:
         devices = [(push.device.key, "sent" if sent else "free") for push, sent, _ in records]
-        await until_redis_answers(lambda: self._script_record(devices, [line for *_, line in records]))
+        await until_redis_answers(lambda: self._script_record(devices, [line for *_, line in records if line]))
         return [None] * len(records)
 
     async def _script_record(self, devices: Sequence[tuple[str, str]], lines: Sequence[str]) -> None:

@@ -47,6 +47,8 @@ class Outcome(StrEnum):
     ENDED = "ended"
     TOO_LATE = "too_late"
     DUPLICATE = "duplicate"
+    HELD = "held"
+    RUNG_AGAIN = "rung_again"
     GAVE_UP = "gave_up"
 
 
@@ -84,6 +86,10 @@ MEANING: dict[Outcome, Meaning] = {
     Outcome.ENDED: Meaning("the call had already ended", Action.SKIP),
     Outcome.TOO_LATE: Meaning("the time to ring was over", Action.SKIP),
     Outcome.DUPLICATE: Meaning("this device had already been sent this push", Action.SKIP),
+    Outcome.HELD: Meaning("not tried: another worker is sending it at this moment", Action.RETRY_LATER),
+    Outcome.RUNG_AGAIN: Meaning(
+        "the call has rung the user again since, and that round has a notice of its own", Action.SKIP
+    ),
     Outcome.GAVE_UP: Meaning("no attempt succeeded in the time there was", Action.ALERT),
 }
 

@@ -11,7 +11,19 @@ from typing import Any
 from uuid import uuid4
 
 from worker import trail
-from worker.calls import AGENDA, CallState, RoundState, Settlement, call_key, round_key, settle
+from worker.calls import (
+    AGENDA,
+    CALL_TTL_S,
+    CallState,
+    Mark,
+    RoundState,
+    Settlement,
+    call_key,
+    missed_mark,
+    round_key,
+    round_prefix,
+    settle,
+)
 from worker.contract import NOTICE_JOB, SETTLE_JOB, Recipient, Round, iso, job
 from worker.gate import Store
 from worker.outage import until_redis_answers
@@ -31,7 +43,7 @@ async def settle_call(store: Store, tenant: str, cid: str, grace_us: int) -> Non
 
 
 async def _try_to_settle(store: Store, tenant: str, cid: str, grace_us: int) -> bool:
-    now_text, stamps, rounds = await store.script("load", [call_key(tenant, cid)], [round_key(tenant, cid, 0)[:-1]])
+    now_text, stamps, rounds = await store.script("load", [call_key(tenant, cid)], [round_prefix(tenant, cid)])
     now = int(now_text)
     facts = {int(started_at): _pairs(values) for started_at, values in rounds}
     call = _call_state(_pairs(stamps), facts)
@@ -43,9 +55,11 @@ async def _try_to_settle(store: Store, tenant: str, cid: str, grace_us: int) -> 
         "settlements": [_document(tenant, cid, one, facts[one.started_at], now) for one in settlements],
         "trail_length": str(trail.LENGTH),
         "next_ms": _next_ms(call, settlements, grace_us),
+        "rounds": [round_key(tenant, cid, started_at) for started_at in facts],
     }
     keys = [call_key(tenant, cid), trail.trail_key(tenant, cid), AGENDA]
-    answer: bytes = await store.script("close", keys, [trail.TTL_S, json.dumps(document, separators=(",", ":"))])
+    args: list[str | int] = [trail.TTL_S, CALL_TTL_S, json.dumps(document, separators=(",", ":"))]
+    answer: bytes = await store.script("close", keys, args)
     return answer == b"closed"
 
 
@@ -69,6 +83,8 @@ def _round_state(started_at: int, values: Mapping[str, str]) -> RoundState:
         session_id=round_.session_id,
         deadline=round_.deadline,
         recipients=frozenset(name[2:] for name in values if name.startswith("u:")),
+        callers=round_.callers,
+        ringless=round_.ringless,
         settled=frozenset(name[2:] for name in values if name.startswith("o:")),
     )
 
@@ -86,17 +102,20 @@ def _next_ms(call: CallState, settlements: list[Settlement], grace_us: int) -> s
 
 def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str], now: int) -> dict[str, Any]:
     """One settlement as the script wants it; numbers go as strings, since Lua's JSON would round them."""
+    round_ = Round.model_validate_json(values["facts"])
     document: dict[str, Any] = {
         "round": round_key(tenant, cid, one.started_at),
         "started_at": str(one.started_at),
+        "ringless": round_.ringless,
+        "noticed": missed_mark(Mark.NOTICED, round_.session_id, one.user),
         "user": one.user,
         "standing": one.standing,
         "trail": trail.line(trail.Milestone.SETTLED, now, user=one.user, outcome=one.standing, round=one.started_at),
     }
     if one.notice:
         recipient = Recipient.model_validate_json(values["u:" + one.user])
-        round_ = Round.model_validate_json(values["facts"]).model_copy(update={"recipients": (recipient,)})
-        document["job"] = job(f"notice-{uuid4().hex}", NOTICE_JOB, round_)
+        payload = round_.model_copy(update={"recipients": (recipient,)})
+        document["job"] = job(f"notice-{uuid4().hex}", NOTICE_JOB, payload)
     return document
 
 

@@ -33,6 +33,10 @@ BEN_ANSWERED = Learned(accepted={"ben-osei": 1794994207410031})
 NOTHING = Learned()
 
 
+def gave_up(user: str, stamp: int) -> Learned:
+    return Learned(rejected={user: stamp})
+
+
 def at(clock: str, micro: int) -> int:
     """Unix µs of a time on the day of the samples."""
     moment = datetime.fromisoformat(f"2026-11-18T{clock}Z").replace(microsecond=micro)
@@ -62,7 +66,7 @@ EXPECTED = {
         call_name="Design review",
     ),
     "call.missed": Missed(
-        **common("call.missed", at("09:30:31", 361905)),
+        **common("call.missed", at("09:30:31", 361905), gave_up("jane-morel", at("09:30:31", 220004))),
         caller=SARA,
         members=(JANE,),
         notify=True,
@@ -73,15 +77,18 @@ EXPECTED = {
         **common("call.session_participant_joined", at("09:30:08", 130442)), user_id="ben-osei"
     ),
     "call.rejected": Rejected(
-        **common("call.rejected", at("09:30:09", 120447)), user_id="jane-morel", by_caller=False, reason="decline"
+        **common("call.rejected", at("09:30:09", 120447), gave_up("jane-morel", at("09:30:09", 120004))),
+        user_id="jane-morel",
+        reason="decline",
     ),
     "call.rejected.timeout": Rejected(
-        **common("call.rejected", at("09:30:31", 220447)), user_id="jane-morel", by_caller=False, reason="timeout"
+        **common("call.rejected", at("09:30:31", 220447), gave_up("jane-morel", at("09:30:31", 220004))),
+        user_id="jane-morel",
+        reason="timeout",
     ),
     "call.rejected.cancel": Rejected(
-        **common("call.rejected", at("09:30:06", 220447), Learned(cancelled_at=at("09:30:06", 220004))),
+        **common("call.rejected", at("09:30:06", 220447), gave_up("sara-lind", at("09:30:06", 220004))),
         user_id="sara-lind",
-        by_caller=True,
         reason="cancel",
     ),
     "call.ended": Ended(**common("call.ended", at("09:35:09", 5550), ENDED), only_session=""),
@@ -231,16 +238,10 @@ def test_the_call_is_named_as_in_streams_own_pushes(custom, expected):
 # Rejected, accepted, missed, ended
 
 
-def test_who_rejects_decides_whether_the_ring_is_over_for_all():
-    by_creator = event("call.rejected", user={"id": "sara-lind"}, reason="Android Service Task Removed")
-    assert (by_creator.by_caller, by_creator.reason) == (True, "android service task removed")
-    assert not event("call.rejected", reason="cancel").by_caller
-    assert not event("call.rejected", **call("call.rejected", created_by=None)).by_caller
-
-
 def test_a_reason_is_any_text_or_none():
     assert event("call.rejected", reason=None).reason == ""
     assert event("call.rejected", reason="  BUSY ").reason == "busy"
+    assert event("call.rejected", reason="Android Service Task Removed").reason == "android service task removed"
     assert len(event("call.rejected", reason="\u0130" * 100).reason) == 64
 
 
@@ -283,7 +284,8 @@ def test_an_event_of_any_type_teaches_who_answered_and_that_the_call_is_over():
     }
     changed = call("call.updated", session=session, ended_at=stamp)
     learned = event("call.updated", type="call.new_in_2027", **changed).learned
-    assert learned == Learned(accepted={"ben-osei": at("09:30:07", 0)}, ended_at=at("09:30:07", 0))
+    moment = at("09:30:07", 0)
+    assert learned == Learned(accepted={"ben-osei": moment}, rejected={"ana": moment}, ended_at=moment)
 
 
 # Stamps

@@ -2,18 +2,22 @@
 -- A device is claimed for one run of one worker. The claim holds while that worker lives and the attempt may still be
 -- under way; "sent" holds for good.
 -- KEYS: call, round
--- ARGV: kind of push, round's start µs, session, deadline µs, worker, run, attempt lease µs, ttl s, then user, device, …
+-- ARGV: kind of push, round's start µs, session, callers as JSON, deadline µs, worker, run, attempt lease µs, ttl s,
+--       prefix of the rounds' keys, then user, device, …
 -- include: standing
 local call, round = KEYS[1], KEYS[2]
-local kind, start, session, deadline = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local worker, run, lease, ttl = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local kind, start, session, callers, deadline =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
+local worker, run, lease, ttl, rounds = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local users, fields = {}, {}
-for i = 9, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
 end
-local words, claims, now = standings(call, start, session, users), redis.call('HMGET', round, unpack(fields)), now_us()
+local words, now = standings(call, start, session, callers, users), now_us()
+local claims = {}
+for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fields[i]] = claim end
 
 local function held(claim)
   local owner, owner_run, till = string.match(claim, '^(.*)|(.*)|(%d+)$')
@@ -21,16 +25,35 @@ local function held(claim)
   return tonumber(till) > now and redis.call('EXISTS', 'bellhop:worker:' .. owner) == 1
 end
 
+local later = {}
+if kind == 'missed' then
+  for _, field in ipairs(redis.call('HKEYS', call)) do
+    local other = string.match(field, '^r:(%d+)$')
+    if other and tonumber(other) > start then later[#later + 1] = rounds .. other end
+  end
+end
+
+-- A missed-call notice goes out because the ring is over: an answer makes it untrue, and a later round takes it over,
+-- since on Android it would end that one's ring.
+local function untimely(user, word)
+  if word == 'answered' then return word end
+  for _, key in ipairs(later) do
+    if redis.call('HEXISTS', key, 'u:' .. user) == 1 then return 'rung_again' end
+  end
+  return false
+end
+
 local answer, taken = {}, {}
 for i = 1, #users do
-  local word = words[i]
-  -- A missed-call notice goes out because the ring is over; only an answer makes it untrue.
-  if kind == 'missed' and word ~= 'answered' then word = false end
+  local field, word = fields[i], words[i]
+  if kind == 'missed' then word = untimely(users[i], word) end
   if not word and now >= deadline then word = 'too_late' end
-  if not word and claims[i] and (claims[i] == 'sent' or held(claims[i])) then word = 'duplicate' end
+  if not word and claims[field] == 'sent' then word = 'duplicate' end
+  if not word and claims[field] and held(claims[field]) then word = 'held' end
   if not word then
-    taken[#taken + 1] = fields[i]
+    taken[#taken + 1] = field
     taken[#taken + 1] = worker .. '|' .. run .. '|' .. string.format('%.0f', now + lease)
+    claims[field] = 'sent'  -- a token that is just moving from one user to another is asked about twice
   end
   answer[i] = word or 'go'
 end

@@ -1,16 +1,18 @@
 -- Record final outcomes: each recipient's once, and queue the notice of those who have one due and had none yet.
 -- Refuses ("changed") when the call has moved on since it was read: the caller reads again and decides again.
--- KEYS: call, trail, agenda  ARGV: trail ttl s, what to close as JSON (see worker/settlement.py; every number a string)
+-- KEYS: call, trail, agenda
+-- ARGV: trail ttl s, ttl s of a call whose rounds are all closed, what to close as JSON (see worker/settlement.py; every
+--       number a string)
 -- include: enqueue
 local call, trail, agenda = KEYS[1], KEYS[2], KEYS[3]
-local doc = cjson.decode(ARGV[2])
+local doc = cjson.decode(ARGV[3])
 if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return 'changed' end
 
 for _, item in ipairs(doc.settlements) do
   if redis.call('HSETNX', item.round, 'o:' .. item.user, item.standing) == 1 then
-    local noticed = redis.call('HGET', call, 'n:' .. item.user)
+    local noticed = redis.call('HGET', call, item.noticed)
     if item.job and not (noticed and tonumber(noticed) >= tonumber(item.started_at)) then
-      redis.call('HSET', call, 'n:' .. item.user, item.started_at)
+      if item.ringless then redis.call('HSET', call, item.noticed, item.started_at) end
       enqueue(item.job, doc.now)
     end
     redis.call('RPUSH', trail, item.trail)
@@ -22,6 +24,8 @@ redis.call('EXPIRE', trail, ARGV[1])
 -- The next time this call wants attention; none when every round is closed.
 if doc.next_ms == '' then
   redis.call('ZREM', agenda, doc.member)
+  redis.call('EXPIRE', call, ARGV[2])
+  for _, round in ipairs(doc.rounds) do redis.call('EXPIRE', round, ARGV[2]) end
 else
   redis.call('ZADD', agenda, doc.next_ms, doc.member)
 end

@@ -1,12 +1,23 @@
 -- Take one event in: claim its webhook id, grow the call's stamps, open its round, queue its job. All of it or nothing.
 -- Repeated because an answer was lost, it says "already" and changes nothing.
 -- KEYS: webhook claim, call, trail, agenda
--- ARGV: claim ttl s, call ttl s, trail ttl s, what to do as JSON (see webhook/intake.py; every number in it is a string)
+-- ARGV: claim ttl s, ttl s of a call, of a call with an open round, and of a trail, and what to do as JSON (see
+--       webhook/intake.py; every number in it is a string)
 -- include: enqueue
 local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local doc = cjson.decode(ARGV[4])
+local doc = cjson.decode(ARGV[5])
 
 if not redis.call('SET', claim, '1', 'NX', 'EX', ARGV[1]) then return 'already' end
+
+-- A call that never comes to rest, such as a lobby, never expires: what is out of date in it leaves from time to time.
+local pruned = redis.call('HGET', call, 'pruned')
+if pruned and tonumber(pruned) < tonumber(doc.stale) then
+  local fields = redis.call('HGETALL', call)
+  for i = 1, #fields, 2 do
+    local at = tonumber(string.match(fields[i], '^r:(%d+)$') or fields[i + 1])
+    if at < tonumber(doc.stale) and fields[i] ~= 'version' then redis.call('HDEL', call, fields[i]) end
+  end
+end
 
 local changed = false
 for _, stamp in ipairs(doc.stamps) do
@@ -25,7 +36,7 @@ local function open_round(round)
   for _, recipient in ipairs(round.recipients) do
     redis.call('HSETNX', round.key, 'u:' .. recipient[1], recipient[2])
   end
-  redis.call('EXPIRE', round.key, ARGV[2])
+  redis.call('EXPIRE', round.key, ARGV[3])
   redis.call('ZADD', agenda, 'LT', round.settle_at_ms, doc.member)
   changed = true
 end
@@ -60,7 +71,8 @@ if doc.missed then
 end
 if changed then
   redis.call('HINCRBY', call, 'version', 1)
-  redis.call('EXPIRE', call, ARGV[2])
+  redis.call('HSETNX', call, 'pruned', doc.now_us)
+  redis.call('EXPIRE', call, redis.call('ZSCORE', agenda, doc.member) and ARGV[3] or ARGV[2])
 end
 
 for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
@@ -68,6 +80,6 @@ for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
 if #doc.trail > 0 then
   redis.call('RPUSH', trail, unpack(doc.trail))
   redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
-  redis.call('EXPIRE', trail, ARGV[3])
+  redis.call('EXPIRE', trail, ARGV[4])
 end
 return 'taken'
