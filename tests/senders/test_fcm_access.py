@@ -1,6 +1,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from worker.outcome import Outcome
 from worker.sandbox.google import TOKEN_ENDPOINT
-from worker.sandbox.google_script import DROP, EMPTY, SILENCE, Reply, html, slow
+from worker.sandbox.google_script import DROP, EMPTY, SILENCE, Reply, fcm_error, html, slow
 from worker.sandbox.process import free_port
 from worker.senders import fcm_access
 from worker.senders.fcm import FcmSender
@@ -17,6 +18,7 @@ from worker.senders.fcm_access import AccessToken, read_token
 
 NOW = 1_700_000_000.0
 AT_ONCE_S = 5
+EXPIRED = fcm_error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED")
 
 
 def oauth_error(error, status=400):
@@ -42,6 +44,24 @@ async def test_an_access_token_refused_to_many_is_renewed_once(google, fcm, andr
     answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 30) for n in range(50)))
     assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
     assert google.requests[TOKEN_ENDPOINT] == 2
+
+
+async def test_a_late_refusal_of_the_old_access_token_leaves_the_new_one_alone(google, fcm, android):
+    await fcm.warm()
+    google.script("slow", replace(EXPIRED, after_s=0.3))
+    google.script("quick", EXPIRED)
+    answers = await asyncio.gather(fcm.send(android("slow"), 30), fcm.send(android("quick"), 30))
+    assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
+    assert google.requests == {TOKEN_ENDPOINT: 2, "slow": 2, "quick": 2}
+
+
+async def test_a_push_refused_for_its_access_token_is_unsent_when_there_is_no_other(google, fcm, android):
+    await fcm.warm()
+    google.script("phone", EXPIRED)
+    google.script(TOKEN_ENDPOINT, SILENCE)
+    answer = await fcm.send(android("phone"), 0.3)
+    assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
+    assert google.requests["phone"] == 1
 
 
 async def test_a_push_that_gives_up_or_is_cancelled_leaves_the_fetch_to_the_others(google, fcm, android):

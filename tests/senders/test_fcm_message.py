@@ -51,8 +51,8 @@ async def test_text_of_any_language_arrives_unchanged(google, fcm, android):
 
 
 async def test_the_limit_counts_the_bytes_of_keys_and_values(google, fcm, android):
-    await sent(google, fcm, android("full", {"key": "é" * 2046 + "x"}))
-    answer = await fcm.send(android("over", {"key": "é" * 2046 + "xx"}), 5)
+    await sent(google, fcm, android("full", {"clé": "é" * 2046}))
+    answer = await fcm.send(android("over", {"clé": "é" * 2046 + "x"}), 5)
     assert answer.outcome is Outcome.TOO_LARGE
     assert google.requests["over"] == 0
 
