@@ -72,6 +72,8 @@ class AppleStandIn:
     initial_window: int = 65_535
     """Flow-control window of a stream, in bytes."""
     answer_delay_s: float = 0.0
+    drop_connections: int = 0
+    """Drop so many new connections right after their TLS handshake."""
     on_push: Callable[[Received], None] | None = None
     """Called for every accepted push."""
     keep: bool = True
@@ -160,6 +162,9 @@ class AppleStandIn:
             number, self._decide, first_max_streams=first_max_streams, initial_window=self.initial_window
         )
         self.connections.append(connection)
+        if self.drop_connections:
+            self.drop_connections -= 1
+            connection.doomed = True
         return connection
 
     def _decide(self, connection: AppleConnection, request: Request) -> Behaviour:

@@ -34,6 +34,8 @@ class AppleConnection(asyncio.Protocol):
     def __init__(self, number: int, decide: Decide, *, first_max_streams: int, initial_window: int) -> None:
         self.number = number
         self.silent = False
+        self.doomed = False
+        """Close when the handshake is done."""
         self.provider_tokens: list[tuple[float, str]] = []
         """Each provider token that came by this connection, with the Unix time in seconds of its first use."""
         self.client_certificate = False
@@ -58,6 +60,8 @@ class AppleConnection(asyncio.Protocol):
         self.client_certificate = isinstance(session, ssl.SSLObject) and bool(session.getpeercert())
         self._h2.initiate_connection()
         self._write()
+        if self.doomed:
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""

@@ -5,11 +5,10 @@ Source: Apple, "Handling notification responses from APNs", and the error tables
 
 import json
 import re
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from worker.outcome import Answer, Outcome
+from worker.senders.retry_after import retry_after_s
 
 OUTCOMES: dict[tuple[int, str], Outcome] = {
     (200, ""): Outcome.ACCEPTED,
@@ -89,20 +88,9 @@ def read_answer(response: Response, push_id: str, now: float) -> Answer:
         response.status,
         reason,
         provider_id=response.apns_id or push_id,
-        retry_after_s=read_retry_after(response.retry_after, now),
+        retry_after_s=retry_after_s(response.retry_after, now),
         dead_since=dead_since_ms * 1000 if dead_since_ms else None,
     )
-
-
-def read_retry_after(text: str, now: float) -> float | None:
-    """Read a Retry-After header (RFC 9110, section 10.2.3) as seconds from `now`; None when it says nothing usable."""
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now)
 
 
 def _explanation(body: bytes) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from worker.senders.apns_connection import Connection, UnsentError
 CONNECT_TIMEOUT_S = 3.0
 SPREAD_AT = 10
 """Requests in hand on the least busy connection at which another one is opened: Apple wants bursts spread."""
+PILE_AT = 100
+"""And at which a push rather waits for the other one, for PATIENCE_S: about what a flow-control window takes."""
+PATIENCE_S = 0.5
 AVOID_S = 5.0
 """How long a connection that failed a push comes last."""
 MIN_LIFE_S = 10.0
@@ -42,17 +45,15 @@ class Pool:
 
     async def pick(self) -> Connection:
         """The connection to use for the next push. Raises UnsentError when there is none and none can be opened."""
-        while True:
-            usable = sorted((c for c in self._connections if c.usable), key=self._rank)
-            best = usable[0] if usable else None
-            avoided = best is not None and self._avoided(best)
-            if len(usable) < self._max_connections and (best is None or avoided or best.load >= SPREAD_AT):
-                connecting = self._connect()
-                if best is None or avoided:
-                    await asyncio.shield(connecting)
-                    continue
-            if best is not None:
-                return best
+        while (best := self._best()) is None:
+            await asyncio.shield(self._connect())
+        full = sum(connection.usable for connection in self._connections) >= self._max_connections
+        if full or (best.load < SPREAD_AT and not self._avoided(best)):
+            return best
+        opening = self._connect()
+        if best.load >= PILE_AT or self._avoided(best):
+            await asyncio.wait([opening], timeout=PATIENCE_S)
+        return self._best() or best
 
     def avoid(self, connection: Connection) -> None:
         """A push failed on `connection`: prefer others for a while."""
@@ -74,12 +75,13 @@ class Pool:
         for connection in list(self._connections):
             await connection.closed.wait()
 
+    def _best(self) -> Connection | None:
+        usable = (connection for connection in self._connections if connection.usable)
+        return min(usable, key=lambda connection: (self._avoided(connection), connection.load), default=None)
+
     def _avoided(self, connection: Connection) -> bool:
         failed_at = self._failed_at.get(connection)
         return failed_at is not None and asyncio.get_running_loop().time() - failed_at < AVOID_S
-
-    def _rank(self, connection: Connection) -> tuple[bool, int]:
-        return self._avoided(connection), connection.load
 
     def _unusable(self, connection: Connection) -> None:
         """Replace a connection that served for a while at once, so that the next push need not wait."""

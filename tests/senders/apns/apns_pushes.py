@@ -1,0 +1,30 @@
+"""Pushes to send in the tests."""
+
+import time
+import uuid
+from typing import Any
+
+from worker.device import Device, Environment, Kind, Provider
+from worker.push import Push, PushKind
+
+TOKEN = "a1" * 32
+OTHER_TOKEN = "b2" * 32
+
+
+def push(kind: PushKind = PushKind.RING, token: str = TOKEN, **changes: Any) -> Push:
+    """A push to one of Ben's iPhones."""
+    device = Device(
+        user_id="ben-osei",
+        provider=Provider.APNS,
+        kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT,
+        token=token,
+        app="com.example.app",
+        environment=changes.pop("environment", Environment.PRODUCTION),
+    )
+    fields = {"id": str(uuid.uuid4()), "payload": {"aps": {}}, "deadline": time.time() + 30} | changes
+    return Push(kind=kind, device=device, **fields)
+
+
+def ring(token: str = TOKEN, **changes: Any) -> Push:
+    """A VoIP push."""
+    return push(PushKind.RING, token, **changes)

@@ -1,0 +1,294 @@
+"""Which connection a push takes, and when connections come and go."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from apns_pushes import OTHER_TOKEN, TOKEN, ring
+from conftest import MakeSender
+
+from worker.device import Environment
+from worker.outcome import Outcome
+from worker.sandbox.apple import AppleStandIn
+from worker.sandbox.apple_script import GoAway, Reply, Silence
+from worker.sandbox.tls import Authority
+from worker.senders import apns_connection, apns_pool
+from worker.senders.apns import ApnsSender
+from worker.senders.apns_connection import UnsentError
+from worker.senders.apns_token import ProviderToken
+
+AT_ONCE_S = 5
+
+
+def used(apple: AppleStandIn) -> list[int]:
+    return [request.connection for request in apple.requests]
+
+
+async def opened(apple: AppleStandIn, number: int) -> None:
+    async with asyncio.timeout(AT_ONCE_S):
+        while len(apple.connections) < number:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_is_kept_from_push_to_push(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    sender = make_sender()
+    for _ in range(5):
+        assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+    assert used(apple) == [1] * 5
+    assert len(apple.connections) == 1
+
+
+async def test_warm_opens_the_connection_that_the_first_push_takes(
+    apple: AppleStandIn, make_sender: MakeSender
+) -> None:
+    sender = make_sender()
+    await sender.warm()
+    await sender.warm()
+    assert len(apple.connections) == 1
+    await sender.send(ring(), 5)
+    assert used(apple) == [1]
+
+
+async def test_a_burst_spreads_over_all_connections_and_no_more(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    apple.answer_delay_s = 0.01
+    sender = make_sender(max_connections=3)
+    for _ in range(3):
+        apple.requests.clear()
+        answers = await asyncio.gather(*(sender.send(ring(), 10) for _ in range(300)))
+        assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
+    assert {number: used(apple).count(number) for number in used(apple)} == {1: 100, 2: 100, 3: 100}
+    assert len(apple.connections) == 3
+
+
+async def test_a_burst_on_a_cold_start_does_not_pile_up_on_the_first_connection(
+    apple: AppleStandIn, make_sender: MakeSender
+) -> None:
+    sender = make_sender(max_connections=2)
+    await asyncio.gather(*(sender.send(ring(), 10) for _ in range(300)))
+    assert max(used(apple).count(number) for number in used(apple)) <= 200
+
+
+async def test_one_stream_until_apple_trusts_us_then_many(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.one_stream_at_first = True
+    apple.script(TOKEN, Reply(delay_s=0.1))
+    answers = await asyncio.gather(*(sender.send(ring(), 10) for _ in range(100)))
+    assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
+    assert len(apple.requests) == 100
+    assert len(apple.connections) == 1
+
+
+async def test_a_push_that_got_no_place_on_a_connection_in_time_is_unsent(
+    apple: AppleStandIn, sender: ApnsSender
+) -> None:
+    apple.one_stream_at_first = True
+    apple.script(TOKEN, Silence())
+    first, second = await asyncio.gather(sender.send(ring(), 0.3), sender.send(ring(OTHER_TOKEN), 0.2))
+    assert (first.outcome, second.outcome) == (Outcome.UNKNOWN, Outcome.UNSENT)
+    assert len(apple.requests) == 1
+
+
+async def test_after_apples_own_failure_the_next_push_takes_another_connection(
+    apple: AppleStandIn, make_sender: MakeSender
+) -> None:
+    sender = make_sender(max_connections=2)
+    apple.script(TOKEN, Reply(500, "InternalServerError"))
+    assert (await sender.send(ring(), 5)).outcome is Outcome.UNAVAILABLE
+    for _ in range(3):
+        assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+    assert used(apple) == [1, 2, 2, 2]
+
+
+async def test_while_apple_fails_on_every_connection_no_new_ones_are_opened(
+    apple: AppleStandIn, make_sender: MakeSender
+) -> None:
+    sender = make_sender(max_connections=2)
+    apple.script(TOKEN, *[Reply(503, "ServiceUnavailable")] * 20)
+    for _ in range(20):
+        assert (await sender.send(ring(), 5)).outcome is Outcome.UNAVAILABLE
+    assert len(apple.connections) == 2
+
+
+async def test_a_connection_that_answers_its_ping_is_used_again(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.script(TOKEN, Silence())
+    assert (await sender.send(ring(), 0.1)).outcome is Outcome.UNKNOWN
+    await asyncio.sleep(0.2)
+    assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+    assert used(apple) == [1, 1]
+
+
+async def test_an_idle_connection_that_died_is_noticed_and_replaced_before_a_push_needs_it(
+    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apns_connection, "PING_EVERY_S", 0.1)
+    monkeypatch.setattr(apns_connection, "PING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+    await sender.send(ring(), 5)
+    await asyncio.sleep(0.5)
+    assert len(apple.connections) == 1
+    apple.silence()
+    await opened(apple, 2)
+    assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+    assert used(apple) == [1, 2]
+
+
+async def test_a_connection_that_says_goodbye_is_replaced_before_a_push_needs_it(
+    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+    apple.script(TOKEN, GoAway())
+    await sender.send(ring(), 5)
+    await opened(apple, 2)
+
+
+async def test_connections_that_apple_keeps_closing_are_not_reopened_in_a_circle(
+    apple: AppleStandIn, sender: ApnsSender
+) -> None:
+    apple.script(TOKEN, GoAway())
+    await sender.send(ring(), 5)
+    await asyncio.sleep(0.3)
+    assert len(apple.connections) == 1
+
+
+async def test_without_a_listener_every_push_is_unsent_and_attempts_are_paced(
+    apple: AppleStandIn, sender: ApnsSender
+) -> None:
+    apple.stop_listening()
+    async with asyncio.timeout(AT_ONCE_S):
+        answers = [await sender.send(ring(), 5) for _ in range(3)]
+    assert {(answer.outcome, answer.reason) for answer in answers} == {
+        (Outcome.UNSENT, "cannot connect: ConnectionRefusedError")
+    }
+    await apple.start()
+    async with asyncio.timeout(AT_ONCE_S):
+        assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+
+
+async def test_apple_must_show_a_certificate_that_we_trust(
+    apple: AppleStandIn, make_sender: MakeSender, tmp_path: Path
+) -> None:
+    stranger = make_sender(ca_file=Authority(tmp_path).ca_file)
+    answer = await stranger.send(ring(), 5)
+    assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "cannot connect: SSLCertVerificationError")
+    with pytest.raises(UnsentError):
+        await stranger.warm()
+
+
+async def test_the_environment_of_the_device_chooses_the_host(
+    apple: AppleStandIn, make_sender: MakeSender, authority: Authority
+) -> None:
+    async with AppleStandIn(authority) as sandbox:
+        sender = make_sender(sandbox_url=sandbox.url)
+        await sender.send(ring(), 5)
+        await sender.send(ring(OTHER_TOKEN, environment=Environment.SANDBOX), 5)
+        assert [push.token for push in apple.received] == [TOKEN]
+        assert [push.token for push in sandbox.received] == [OTHER_TOKEN]
+        await sender.close()
+
+
+async def test_a_certificate_speaks_instead_of_a_token(
+    apple: AppleStandIn, make_sender: MakeSender, authority: Authority
+) -> None:
+    apple.client_certificates = True
+    await apple.start()
+    sender = make_sender(certificate_file=authority.client_certificate("com.example.app"))
+    assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+    assert "authorization" not in apple.received[0].headers
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_sender_wants_one_way_to_authenticate(signing_key: tuple[str, str], both: bool) -> None:
+    token = ProviderToken(signing_key[0], "KEY", "TEAM") if both else None
+    with pytest.raises(ValueError, match="either a token or a certificate_file"):
+        ApnsSender("com.example.app", token=token, certificate_file=Path("file.pem") if both else None)
+
+
+async def test_closing_lets_what_is_in_flight_finish(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    sender = make_sender()
+    apple.script(TOKEN, *[Reply(delay_s=0.3)] * 10)
+    pushes = [asyncio.create_task(sender.send(ring(), 5)) for _ in range(10)]
+    while len(apple.requests) < 10:
+        await asyncio.sleep(0.01)
+    await sender.close()
+    assert {push.result().outcome for push in pushes} == {Outcome.ACCEPTED}
+    assert not any(connection.open for connection in apple.connections)
+    assert (await sender.send(ring(), 5)).outcome is Outcome.UNSENT
+
+
+async def test_closing_while_connecting_answers_who_waits(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    await apple.go_dark()
+    sender = make_sender()
+    push = asyncio.create_task(sender.send(ring(), 5))
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(2):
+        await sender.close()
+        assert (await push).outcome is Outcome.UNSENT
+
+
+@asynccontextmanager
+async def http_proxy(answer: bytes) -> AsyncIterator[SimpleNamespace]:
+    """A proxy that knows CONNECT alone; it tunnels when its answer is a 200."""
+    proxy = SimpleNamespace(requests=[], url="")
+    pipes: set[asyncio.Task[None]] = set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        proxy.requests.append(request.decode())
+        writer.write(answer)
+        if b" 200 " in answer:
+            host, _, port = request.split()[1].decode().rpartition(":")
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            pipes.update(map(asyncio.create_task, (pipe(reader, far_writer), pipe(far_reader, writer))))
+        else:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield proxy
+    server.close()
+    await asyncio.wait_for(asyncio.gather(*pipes, return_exceptions=True), AT_ONCE_S)
+
+
+async def test_a_proxy_is_asked_for_a_tunnel(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    async with http_proxy(b"HTTP/1.1 200 OK\r\n\r\n") as proxy:
+        sender = make_sender(proxy=proxy.url.replace("http://", "http://bell:h%40p@"))
+        assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+        await sender.close()
+    credentials = base64.b64encode(b"bell:h@p").decode()
+    host = f"127.0.0.1:{apple.port}"
+    assert proxy.requests == [
+        f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\nProxy-Authorization: Basic {credentials}\r\n\r\n"
+    ]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 403 Forbidden\r\n\r\n", b"", b"\r\n\r\n", b"x" * 10_000])
+async def test_a_proxy_that_refuses_leaves_the_push_unsent(
+    apple: AppleStandIn, make_sender: MakeSender, answer: bytes
+) -> None:
+    async with http_proxy(answer) as proxy:
+        refused = await make_sender(proxy=proxy.url).send(ring(), 5)
+    assert refused.outcome is Outcome.UNSENT
+    assert refused.reason.startswith("cannot connect")
+    assert not apple.connections
+
+
+async def test_a_server_without_http_2_is_no_apple(make_sender: MakeSender, authority: Authority) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    context: ssl.SSLContext = authority.server_context()
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with asyncio.timeout(AT_ONCE_S):
+        assert (await make_sender(url=url).send(ring(), 5)).outcome is Outcome.UNSENT
+    server.close()
