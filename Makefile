@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format lint types lock bench clean
+.PHONY: demo test check format lint types docs lock bench clean
 
 demo: .venv/ready
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
@@ -27,6 +27,11 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
+# The list in docs/settings.md is the settings model's own.
+docs: .venv/ready
+	sed '/^| variable/,$$d' docs/settings.md > docs/settings.tmp && $(BIN)/bellhop settings >> docs/settings.tmp
+	mv docs/settings.tmp docs/settings.md
+
 # requirements.lock pins everything, for Python 3.11 to 3.13 on every platform.
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv
@@ -39,6 +44,9 @@ lock: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+bench: .venv/ready
+	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

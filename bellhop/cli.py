@@ -10,7 +10,7 @@ import click
 from bellhop import __version__
 from bellhop.devices import devices
 from worker import logs
-from worker.settings import ConfigurationError, Role, Settings, load
+from worker.settings import ConfigurationError, Role, Settings, load, reference
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,6 +77,12 @@ def demo(once: bool) -> None:
     from bellhop.demo import play  # noqa: PLC0415 - needs the sandbox extra
 
     sys.exit(play(once=once))
+
+
+@main.command("settings")
+def list_settings() -> None:
+    """List every setting with its default and what it is for (docs/settings.md is this list)."""
+    click.echo(reference())
 
 
 main.add_command(devices)

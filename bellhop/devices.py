@@ -63,13 +63,27 @@ def import_file(file: IO[bytes], tenant: str) -> None:
 
 @devices.command()
 @click.argument("user_id")
-@click.option("--provider", type=click.Choice(Provider), required=True, help="Who delivers its pushes.")
 @click.option(
-    "--kind", type=click.Choice(Kind), default=Kind.VOIP, show_default=True, help="What an APNs token is for."
+    "--provider",
+    type=click.Choice([str(choice) for choice in Provider]),
+    required=True,
+    help="Who delivers its pushes.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice([str(choice) for choice in Kind]),
+    default=str(Kind.VOIP),
+    show_default=True,
+    help="What an APNs token is for.",
 )
 @click.option("--token", required=True, help="The push token, as the phone got it.")
 @click.option("--app", required=True, help="Bundle id (APNs) or Firebase project id (FCM).")
-@click.option("--environment", type=click.Choice(Environment), default=Environment.PRODUCTION, show_default=True)
+@click.option(
+    "--environment",
+    type=click.Choice([str(choice) for choice in Environment]),
+    default=str(Environment.PRODUCTION),
+    show_default=True,
+)
 @click.option("--name", default="", help="What to call it in explanations.")
 @click.option("--hardware-id", default="", help="The physical phone: ties its VoIP and alert tokens together.")
 @tenant_option

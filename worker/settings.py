@@ -3,10 +3,12 @@
 import difflib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -44,6 +46,23 @@ def _split(value: Any) -> Any:
     return json.loads(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
 
 
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    return path
+
+
+def _redis_url(url: str) -> str:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// (TLS) or unix://")
+    return url
+
+
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+
+
 class StreamApp(BaseModel):
     """One app on Stream's dashboard: a tenant. Users, calls and devices of two tenants never mix."""
 
@@ -78,16 +97,21 @@ class ApnsApp(BaseModel):
 
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
     """The bundle id, without ".voip"."""
-    key_file: Path | None = None
+    key_file: ReadableFile | None = None
     key_id: str = ""
     team_id: str = ""
-    certificate_file: Path | None = None
+    certificate_file: ReadableFile | None = None
     """A PEM file that holds the certificate and its private key, instead of key_file, key_id and team_id."""
+
+    @field_validator("topic")
+    @classmethod
+    def _is_bundle_id(cls, topic: str) -> str:
+        if topic.endswith(".voip"):
+            raise ValueError('is the bundle id alone; Bellhop adds ".voip" itself')
+        return topic
 
     @model_validator(mode="after")
     def _one_way_to_authenticate(self) -> Self:
-        if self.topic.endswith(".voip"):
-            raise ValueError('topic is the bundle id alone; Bellhop adds ".voip" itself')
         if self.certificate_file is not None:
             if self.key_file is not None:
                 raise ValueError("set either key_file or certificate_file, not both")
@@ -103,18 +127,18 @@ class FcmApp(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    service_account_file: Path
+    service_account_file: ReadableFile
 
     @field_validator("service_account_file")
     @classmethod
     def _is_service_account(cls, path: Path) -> Path:
         try:
             account = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ValueError(f"cannot be read as a service account file: {error}") from error
+        except ValueError:
+            raise ValueError(f"{path} is no service account file: it is not JSON") from None
         absent = [name for name in ("project_id", "client_email", "private_key", "token_uri") if not account.get(name)]
         if absent:
-            raise ValueError(f"is no service account file: it has no {', '.join(absent)}")
+            raise ValueError(f"{path} is no service account file: it has no {', '.join(absent)}")
         return path
 
     @property
@@ -140,9 +164,9 @@ SHORTHANDS = {
 class Settings(BaseSettings):
     """Everything an operator can set. Environment variables win over the TOML file that BELLHOP_CONFIG names."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", use_attribute_docstrings=True)
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
     """Redis or Valkey 6.2 or newer: redis://, rediss:// (TLS) or unix://."""
 
     stream_api_key: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
@@ -168,7 +192,7 @@ class Settings(BaseSettings):
     """Apple's push service, or a stand-in for it."""
     apns_sandbox_url: str = "https://api.sandbox.push.apple.com"
     """The same for devices registered in the sandbox environment."""
-    apns_ca_file: Path | None = None
+    apns_ca_file: ReadableFile | None = None
     """A CA to trust for it instead of the system's."""
     apns_proxy: str = ""
     """An HTTP proxy (http://host:port) to reach Apple through."""
@@ -179,7 +203,7 @@ class Settings(BaseSettings):
     """Several Firebase projects: [[fcm_apps]] tables in the TOML file, or JSON. Instead of the setting above."""
     fcm_url: str = "https://fcm.googleapis.com"
     """Firebase Cloud Messaging, or a stand-in for it."""
-    fcm_ca_file: Path | None = None
+    fcm_ca_file: ReadableFile | None = None
     """A CA to trust for it, and for the token endpoint, instead of the system's."""
 
     worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
@@ -240,6 +264,9 @@ def load(role: Role | None = None) -> Settings:
     Raises ConfigurationError with every problem at once.
     """
     problems = _unknown_variables()
+    config = os.environ.get(PREFIX + "CONFIG")
+    if config and not Path(config).is_file():
+        problems.append(f"{PREFIX}CONFIG: there is no file {config}")
     try:
         settings = Settings()
     except ValidationError as error:
@@ -260,6 +287,16 @@ def load(role: Role | None = None) -> Settings:
     return settings
 
 
+def reference() -> str:
+    """Every setting as a row of a Markdown table: the variable, its default, what it is for."""
+    rows = ["| variable | default | what it is for |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = f"`{field.default}`" if field.default not in (None, "", []) else ""
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
+    rows.append(f"| `{PREFIX}CONFIG` | | A TOML file with any of these settings, lower-case and without the prefix. |")
+    return "\n".join(rows)
+
+
 def _unknown_variables() -> list[str]:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
@@ -272,9 +309,16 @@ def _sentence(detail: Any) -> str:
     first, *rest = detail["loc"] or ("",)
     message = detail["msg"].removeprefix("Value error, ")
     shorthand = {field: name for name, field in SHORTHANDS.get(first, {}).items()}
-    if len(rest) == 2 and rest[0] == 0 and rest[1] in shorthand and not os.environ.get(PREFIX + first.upper()):
-        first, rest = shorthand[rest[1]], []
     if detail["type"] == "missing":
         message = "is not set"
+    if shorthand and rest[:1] == [0] and not os.environ.get(PREFIX + first.upper()):
+        # Said of the one app that was made of settings for a single app: name those instead.
+        if rest == [0]:
+            return re.sub(r"\w+", lambda word: _variable(shorthand.get(word[0])) or word[0], message)
+        first, rest = shorthand.get(rest[1], first), rest[2:]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
-    return f"{PREFIX}{str(first).upper()}{place}: {message}" if first else message
+    return f"{_variable(first)}{place}: {message}" if first else message
+
+
+def _variable(setting: str | None) -> str:
+    return f"{PREFIX}{setting.upper()}" if setting else ""

@@ -70,9 +70,9 @@ class Installation:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     async def __aenter__(self) -> Self:
+        self.redis.start()
         self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
         self.stream = Stream(self.url, API_KEY, SECRET, self.http)
-        self.redis.start()
         self.store = Store.from_url(self.redis.url)
         try:
             await self.apple.start()

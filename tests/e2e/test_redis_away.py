@@ -1,0 +1,50 @@
+"""Redis stopped, starved or hung: a webhook is refused soon, and taken when Redis is back."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from worker.device import Kind, Provider
+from worker.sandbox.installation import Installation
+from worker.sandbox.stream import Call
+
+
+async def take_away(here, how):
+    if how == "stopped":
+        here.redis.stop(signal.SIGKILL)
+    elif how == "hung":
+        os.kill(here.redis.pid, signal.SIGSTOP)
+    else:
+        await here.store.call("CONFIG", "SET", "maxmemory", "1")
+
+
+async def give_back(here, how):
+    if how == "stopped":
+        here.redis.start()
+    elif how == "hung":
+        os.kill(here.redis.pid, signal.SIGCONT)
+    else:
+        await here.store.call("CONFIG", "SET", "maxmemory", "0")
+
+
+@pytest.mark.parametrize("how", ["stopped", "hung", "full"])
+async def test_without_redis_a_webhook_is_refused_within_five_seconds_and_taken_afterwards(tmp_path, how):
+    async with Installation(tmp_path) as here:
+        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        event = Call().ring("ben-osei")
+        await take_away(here, how)
+        began = time.monotonic()
+        reply = await here.stream.post(event, webhook_id="w1")
+        took_s = time.monotonic() - began
+        await give_back(here, how)
+        assert (reply.status, reply.body) == (503, {"error": "Redis does not take the event now: try again."})
+        assert took_s < 5
+        assert (await here.stream.post(event, webhook_id="w1", attempt=2)).status == 200
+        give_up = time.monotonic() + 20
+        while not here.arrivals and time.monotonic() < give_up:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        assert len(here.arrivals) == 1

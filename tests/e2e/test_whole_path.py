@@ -1,0 +1,162 @@
+"""From Stream's webhook to the phone, with real processes: web, Redis, worker, and stand-ins for Apple and Google."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+
+import pytest
+import pytest_asyncio
+
+from worker import trail
+from worker.device import Kind, Provider
+from worker.sandbox.installation import API_KEY, BUNDLE, SECRET, Installation
+from worker.sandbox.stream import Call, Stream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OTHER_APP = {"tenant": "other", "api_keys": ["other-key"], "api_secrets": ["old-secret", "new-secret"]}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    apps = [{"api_keys": [API_KEY], "api_secrets": [SECRET]}, OTHER_APP]
+    settings = {"STREAM_API_KEY": "", "STREAM_API_SECRET": "", "STREAM_APPS": json.dumps(apps), "MISSED_GRACE_S": "60"}
+    async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone")
+        await installation.register("ben-osei", Provider.APNS, Kind.ALERT, "a2" * 32, "Ben's iPhone")
+        await installation.register("jane-morel", Provider.FCM, Kind.VOIP, "jane:pixel", "Jane's Pixel")
+        yield installation
+
+
+async def arrived(here, cid, count):
+    """The pushes of a call, once there are `count` of them, and a moment later, so that one too many shows."""
+    give_up = time.monotonic() + 15
+    while time.monotonic() < give_up and sum(a.cid == cid for a in here.arrivals) < count:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    return Counter((a.token, a.type) for a in here.arrivals if a.cid == cid)
+
+
+BEN_RINGS, BEN_ALERT, JANE = "a1" * 32, "a2" * 32, "jane:pixel"
+
+
+async def test_call_ring_reaches_the_voip_token_and_the_android_phone(here):
+    call = Call()
+    assert (await here.stream.post(call.ring())).body == {"status": "taken"}
+    assert await arrived(here, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
+
+
+@pytest.mark.parametrize("event", ["notification", "missed"])
+async def test_what_is_no_ring_goes_to_alert_tokens_only(here, event):
+    call = Call()
+    await here.stream.post(getattr(call, event)())
+    assert await arrived(here, call.cid, 2) == {(BEN_ALERT, f"call.{event}"): 1, (JANE, f"call.{event}"): 1}
+
+
+async def test_call_rejected_by_the_caller_tells_who_was_rung(here):
+    call = Call()
+    await here.stream.post(call.ring())
+    await arrived(here, call.cid, 2)
+    await here.stream.post(call.rejected("sara-lind", "cancel"))
+    pushes = await arrived(here, call.cid, 4)
+    assert pushes[BEN_ALERT, "call.missed"] == pushes[JANE, "call.missed"] == 1
+    assert pushes.total() == 4
+
+
+async def test_a_compressed_webhook_rings(here):
+    call = Call()
+    assert (await here.stream.post(call.ring("ben-osei"), compress=True)).status == 200
+    assert await arrived(here, call.cid, 1) == {(BEN_RINGS, "call.ring"): 1}
+
+
+async def test_the_same_webhook_posted_twenty_times_at_once_rings_once(here):
+    call = Call()
+    event = call.ring()
+    replies = await asyncio.gather(*(here.stream.post(event, webhook_id="twenty", attempt=n) for n in range(20)))
+    assert Counter(reply.body["status"] for reply in replies) == {"taken": 1, "already": 19}
+    assert await arrived(here, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
+
+
+async def test_the_same_ring_under_two_webhook_ids_rings_once(here):
+    call = Call()
+    event = call.ring()
+    replies = await asyncio.gather(*(here.stream.post(event, webhook_id=f"hook-{n}") for n in range(5)))
+    assert {reply.body["status"] for reply in replies} == {"taken"}
+    assert await arrived(here, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
+
+
+@pytest.mark.parametrize("secret", ["old-secret", "new-secret"])
+async def test_each_of_an_apps_secrets_verifies_and_its_users_are_its_own(here, secret):
+    call = Call()
+    stream = Stream(here.url, "other-key", secret, here.http)
+    assert (await stream.post(call.ring())).status == 200
+    # The other app has a user of the same name, but without a phone.
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        lines = await trail.read(here.store, "other", call.cid)
+        skipped = {line["user"]: line["outcome"] for line in lines if line["what"] == "skipped"}
+        if len(skipped) == 2:
+            break
+        await asyncio.sleep(0.05)
+    assert skipped == {"ben-osei": "no_devices", "jane-morel": "no_devices"}
+    assert not await arrived(here, call.cid, 0)
+
+
+async def test_a_secret_of_another_app_does_not_verify(here):
+    stream = Stream(here.url, "other-key", SECRET, here.http)
+    assert (await stream.post(Call().ring())).status == 401
+
+
+async def test_an_event_that_is_not_for_us_is_welcome_and_queues_nothing(here, samples):
+    for name in ("user.updated", "call.updated", "call.created", "call.live_started"):
+        assert (await here.stream.post((samples / f"{name}.json").read_bytes())).body["status"] in {"ignored", "taken"}
+
+
+async def test_a_signed_body_that_cannot_be_read_is_kept_and_answered_200(here):
+    reply = await here.stream.post(b'{"type": "call.ring"')
+    assert (reply.status, reply.body["status"]) == (200, "kept")
+    kept = json.loads(await here.store.call("LINDEX", "bellhop:unreadable", 0))
+    assert kept["body"] == '{"type": "call.ring"'
+
+
+async def test_the_pushes_are_byte_for_byte_what_streams_sdks_parse(here, samples):
+    """Stream's own samples, but for what Bellhop adds; ids and the call's own facts are the samples'."""
+    ring = json.loads((samples / "call.ring.json").read_bytes())
+    cid = ring["call_cid"]
+    for name in ("call.ring", "call.notification", "call.missed"):
+        event = json.loads((samples / f"{name}.json").read_bytes()) | {"members": ring["members"]}
+        event["created_at"] = time.strftime("%Y-%m-%dT%H:%M:%S.123456789Z", time.gmtime())
+        await here.stream.post(event)
+    await arrived(here, cid, 6)
+    pushes = [arrival for arrival in here.arrivals if arrival.cid == cid]
+    assert len(pushes) == len(list((samples / "push").iterdir()))
+    for push in pushes:
+        provider = (
+            "fcm_data" if push.provider is Provider.FCM else ("apns_voip" if push.type == "call.ring" else "apns_alert")
+        )
+        expected = json.loads((samples / "push" / f"{provider}.{push.type}.json").read_bytes())
+        if provider == "fcm_data":
+            got = {k: v for k, v in push.payload.items() if k not in {"call_uuid", "sent_at", "expires_at"}}
+            expected = expected["data"]
+            expected["receiver_id"] = "jane-morel"
+        else:
+            got = {k: v for k, v in push.payload.items() if k != "bellhop"}
+            expected["stream"]["receiver_id"] = "ben-osei"
+        assert json.dumps(got, sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
+async def test_apple_and_google_get_the_headers_that_make_a_phone_ring_now_or_not_at_all(here):
+    call = Call(ring_ms=20_000)
+    began = time.time()
+    await here.stream.post(call.ring(at=began))
+    await arrived(here, call.cid, 2)
+    apple = next(r for r in here.apple.received if r.payload["stream"]["call_cid"] == call.cid)
+    assert apple.headers["apns-topic"] == f"{BUNDLE}.voip"
+    assert apple.headers["apns-push-type"] == "voip"
+    assert apple.headers["apns-priority"] == "10"
+    assert apple.headers["apns-expiration"] == str(int(began + 20))
+    google = next(r for r in here.google.received if r.message["data"]["call_cid"] == call.cid)
+    assert set(google.message) == {"android", "data", "token"}, "a notification block would keep the app asleep"
+    assert google.message["android"]["priority"] == "HIGH"
+    assert 1 <= int(google.message["android"]["ttl"].rstrip("s")) <= 20

@@ -1,0 +1,89 @@
+"""`bellhop devices`: import, add, list, remove against a real Redis."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bellhop.cli import main
+
+VOIP = {"user_id": "jane", "provider": "apns", "kind": "voip", "token": "ab" * 32, "app": "com.example"}
+FCM = {"user_id": "jane", "provider": "fcm", "token": "fcm:token", "app": "project", "name": "Jane's Pixel"}
+
+
+@pytest.fixture
+def bellhop(redis_url):
+    def run(*args, stdin=None, status=0):
+        result = CliRunner(env={"BELLHOP_REDIS_URL": redis_url}).invoke(main, ["devices", *args], input=stdin)
+        assert result.exit_code == status, result.output
+        return result.output
+
+    return run
+
+
+def lines(*devices):
+    return "\n".join(device if isinstance(device, str) else json.dumps(device) for device in devices)
+
+
+def test_import_takes_the_good_lines_and_names_the_bad_ones(bellhop):
+    bad = [
+        "not json",
+        VOIP | {"provider": "pigeon"},
+        VOIP | {"token": "../3/device/evil"},
+        {key: value for key, value in VOIP.items() if key != "app"},
+        VOIP | {"tokn": "x"},
+        "[]",
+    ]
+    output = bellhop("import", "-", stdin=lines(VOIP, *bad, "", FCM), status=1)
+    for number in range(2, 8):
+        assert f"line {number}: " in output
+    assert "line 3: provider: " in output
+    assert "line 4: an APNs token is 16 to 400 hexadecimal digits" in output
+    assert "line 5: app: " in output
+    assert "line 6: tokn: is not a field of a device" in output
+    assert "2 registered, 6 left out" in output
+    listed = bellhop("list", "jane")
+    assert "com.example" in listed
+    assert "Jane's Pixel" in listed
+    assert VOIP["token"] not in listed, "a token is a secret"
+
+
+def test_a_thousand_devices_go_in_at_once(bellhop):
+    devices = (FCM | {"user_id": f"user-{n}", "token": f"token-{n}"} for n in range(1000))
+    assert "1000 registered, 0 left out" in bellhop("import", "-", stdin=lines(*devices))
+    assert "Jane's Pixel" in bellhop("list", "user-999")
+
+
+def test_add_and_remove(bellhop):
+    key = bellhop("add", "ben", "--provider", "apns", "--token", "cd" * 32, "--app", "com.example").split()[-1]
+    assert key in bellhop("list", "ben")
+    assert "removed" in bellhop("remove", "ben", key)
+    assert "ben has no devices" in bellhop("list", "ben")
+    assert "see `bellhop devices list ben`" in bellhop("remove", "ben", key, status=1)
+
+
+def test_a_token_that_moves_to_another_user_leaves_the_first(bellhop):
+    bellhop("import", "-", stdin=lines(FCM, FCM | {"user_id": "ben"}))
+    assert "jane has no devices" in bellhop("list", "jane")
+    assert "Pixel" in bellhop("list", "ben")
+
+
+def test_the_twenty_sixth_device_makes_the_oldest_leave(bellhop):
+    devices = [FCM | {"token": f"t{n}", "name": f"phone {n}", "registered_at": 10**15 + n} for n in range(26)]
+    bellhop("import", "-", stdin=lines(*devices))
+    listed = bellhop("list", "jane")
+    assert len(listed.splitlines()) == 25
+    assert "phone 25" in listed
+    assert not listed.splitlines()[0].endswith("phone 0")
+
+
+def test_two_tenants_do_not_share_users(bellhop):
+    bellhop("import", "-", "--tenant", "staging", stdin=lines(FCM))
+    assert "jane has no devices" in bellhop("list", "jane")
+    assert "Pixel" in bellhop("list", "jane", "--tenant", "staging")
+
+
+def test_without_redis_it_says_what_to_set():
+    result = CliRunner(env={"BELLHOP_REDIS_URL": "redis://127.0.0.1:1/0"}).invoke(main, ["devices", "list", "jane"])
+    assert result.exit_code == 1
+    assert "set BELLHOP_REDIS_URL" in result.output

@@ -1,0 +1,53 @@
+"""What the documentation says of commands and settings is what the code does."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from bellhop.cli import main
+from worker.settings import PREFIX, Settings, reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_settings_page_is_the_models_own_list():
+    assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_variable_that_a_page_names_exists(page):
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+    assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", page.read_text())) <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_shows_exists(page):
+    for words in re.findall(r"(?:^|`)bellhop ((?:[a-z-]+ ?)+)", page.read_text(), re.MULTILINE):
+        command = main
+        for word in words.split():
+            if not isinstance(command, click.Group):
+                break
+            assert word in command.commands, f"bellhop {words}"
+            command = command.commands[word]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_to_one(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def walk(command, path):
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from walk(child, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("path", "command"), list(walk(main, "bellhop")), ids=str)
+def test_every_command_says_what_it_does(path, command):
+    assert command.help
+    assert len(command.help.splitlines()[0]) > 20

@@ -1,0 +1,142 @@
+"""Settings: read from the environment and a TOML file, with every problem said at once."""
+
+import json
+
+import pytest
+
+from worker.settings import PREFIX, ConfigurationError, load
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    import os  # noqa: PLC0415
+
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def setenv(monkeypatch):
+    def set_all(**values):
+        for name, value in values.items():
+            monkeypatch.setenv(PREFIX + name, str(value))
+
+    return set_all
+
+
+@pytest.fixture
+def apple(tmp_path):
+    key = tmp_path / "key.p8"
+    key.write_text("-----BEGIN PRIVATE KEY-----")
+    return {"APNS_TOPIC": "com.example", "APNS_KEY_FILE": key, "APNS_KEY_ID": "K", "APNS_TEAM_ID": "T"}
+
+
+def problems(role):
+    with pytest.raises(ConfigurationError) as caught:
+        load(role)
+    return caught.value.problems
+
+
+def test_one_stream_app_with_two_secrets(setenv):
+    setenv(STREAM_API_KEY="key", STREAM_API_SECRET="old, new")
+    (app,) = load("web").stream_apps
+    assert app.tenant == "default"
+    assert app.api_keys == ["key"]
+    assert [secret.get_secret_value() for secret in app.api_secrets] == ["old", "new"]
+
+
+def test_several_apps_from_a_toml_file(setenv, tmp_path):
+    config = tmp_path / "bellhop.toml"
+    config.write_text(
+        """
+        redis_url = "redis://elsewhere:6379/1"
+        [[stream_apps]]
+        tenant = "live"
+        api_keys = ["k1"]
+        api_secrets = ["s1"]
+        [[stream_apps]]
+        tenant = "staging"
+        api_keys = ["k2"]
+        api_secrets = ["s2", "s3"]
+        """
+    )
+    setenv(CONFIG=config, REDIS_URL="redis://here/0")
+    settings = load("web")
+    assert [app.tenant for app in settings.stream_apps] == ["live", "staging"]
+    assert settings.redis_url == "redis://here/0", "the environment wins over the file"
+
+
+def test_a_toml_file_that_is_not_there_is_a_problem(setenv, tmp_path):
+    setenv(CONFIG=tmp_path / "absent.toml")
+    assert "BELLHOP_CONFIG" in problems(None)[0]
+
+
+def test_the_web_process_needs_no_secret_of_apples_and_the_worker_none_of_streams(setenv, apple):
+    setenv(STREAM_API_KEY="key", STREAM_API_SECRET="secret")
+    assert load("web")
+    setenv(**apple)
+    assert load("worker")
+
+
+@pytest.mark.parametrize("secret", ["", " ", "good,", ",", '["good", ""]'])
+def test_an_empty_secret_is_refused(setenv, secret):
+    setenv(STREAM_API_KEY="key", STREAM_API_SECRET=secret)
+    (problem,) = problems("web")
+    assert problem.startswith("BELLHOP_STREAM_API_SECRET: is ")
+
+
+def test_every_problem_is_said_at_once_with_the_variable_to_set(setenv):
+    setenv(
+        STREAM_API_KEY="key", WEB_PORT="many", REDIS_ULR="redis://x", LOG_LEVEL="loud", APNS_TOPIC="com.example.voip"
+    )
+    said = problems("web")
+    assert [problem.split(":")[0].split(" ")[0] for problem in said] == [
+        "BELLHOP_REDIS_ULR",
+        "BELLHOP_STREAM_API_SECRET",
+        "BELLHOP_APNS_TOPIC",
+        "BELLHOP_WEB_PORT",
+        "BELLHOP_LOG_LEVEL",
+    ]
+    assert "did you mean BELLHOP_REDIS_URL?" in said[0]
+
+
+def test_nothing_configured_says_what_to_set():
+    assert "BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET" in problems("web")[0]
+    assert "BELLHOP_APNS_TOPIC" in problems("worker")[0]
+
+
+def test_a_key_without_its_ids_names_them(setenv, apple):
+    setenv(APNS_TOPIC="com.example", APNS_KEY_FILE=apple["APNS_KEY_FILE"])
+    assert "BELLHOP_APNS_KEY_ID" in problems("worker")[0]
+    assert "BELLHOP_APNS_TEAM_ID" in problems("worker")[0]
+
+
+def test_credential_files_that_are_not_there_are_named(setenv, apple):
+    setenv(**apple | {"APNS_KEY_FILE": "/nowhere/key.p8"}, FCM_SERVICE_ACCOUNT_FILE="/nowhere/account.json")
+    said = problems("worker")
+    assert any(problem.startswith("BELLHOP_APNS_KEY_FILE") and "/nowhere/key.p8" in problem for problem in said)
+    assert any(problem.startswith("BELLHOP_FCM_SERVICE_ACCOUNT_FILE") for problem in said)
+
+
+def test_a_service_account_file_of_another_kind_is_refused(setenv, tmp_path):
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps({"type": "authorized_user"}))
+    setenv(FCM_SERVICE_ACCOUNT_FILE=path)
+    assert "project_id" in problems("worker")[0]
+
+
+def test_one_app_twice_is_refused(setenv):
+    setenv(STREAM_API_KEY="key", STREAM_API_SECRET="s", STREAM_APPS='[{"api_keys": ["k"], "api_secrets": ["s"]}]')
+    assert "not both" in problems("web")[0]
+
+
+def test_no_problem_shows_a_secret(setenv):
+    setenv(STREAM_API_KEY="key", STREAM_APPS='[{"api_keys": "k", "api_secrets": {"oops": "hunter2"}}]')
+    assert "hunter2" not in "\n".join(problems("web"))
+    setenv(STREAM_APPS="[hunter2")
+    assert "hunter2" not in "\n".join(problems("web"))
+
+
+def test_redis_urls_of_another_kind_are_refused(setenv):
+    setenv(REDIS_URL="http://localhost")
+    assert problems(None)[0].startswith("BELLHOP_REDIS_URL")
