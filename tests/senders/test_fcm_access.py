@@ -33,7 +33,7 @@ async def test_two_hundred_pushes_on_a_cold_start_fetch_one_access_token(google,
 
 
 async def test_a_warm_sender_fetches_none_for_its_first_push(google, fcm, android):
-    await fcm.warm()
+    assert await fcm.warm() is None
     google.script(TOKEN_ENDPOINT, SILENCE)
     assert (await fcm.send(android("phone"), 5)).outcome is Outcome.ACCEPTED
 
@@ -44,6 +44,12 @@ async def test_an_access_token_refused_to_many_is_renewed_once(google, fcm, andr
     answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 30) for n in range(50)))
     assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
     assert google.requests[TOKEN_ENDPOINT] == 2
+
+
+async def test_warming_tells_why_there_is_no_access_token(google, fcm):
+    google.script(TOKEN_ENDPOINT, oauth_error("invalid_grant"))
+    answer = await fcm.warm()
+    assert (answer.outcome, answer.reason) == (Outcome.CREDENTIALS_REFUSED, "invalid_grant")
 
 
 async def test_a_late_refusal_of_the_old_access_token_leaves_the_new_one_alone(google, fcm, android):

@@ -60,10 +60,10 @@ class Google:
         self.received: list[Received] = []
         self.requests: Counter[str] = Counter()
         """How many requests each device token, and TOKEN_ENDPOINT, has seen, whatever came of them."""
-        self._authority = authority or Authority(folder)
-        self._on_push = on_push
         self.clients: set[Any] = set()
         """The address of every connection that has carried a request."""
+        self._authority = authority or Authority(folder)
+        self._on_push = on_push
         self._scripts: defaultdict[str, list[Reply]] = defaultdict(list)
         self._access_tokens: dict[str, tuple[str, float]] = {}
         self._numbers = itertools.count(1)

@@ -5,16 +5,7 @@ from typing import Any
 
 TYPE = "type.googleapis.com/google."
 MESSAGE_KEYS = {
-    "name",
-    "data",
-    "notification",
-    "android",
-    "webpush",
-    "apns",
-    "fcm_options",
-    "token",
-    "topic",
-    "condition",
+    *("name", "data", "notification", "android", "webpush", "apns", "fcm_options", "token", "topic", "condition"),
 }
 ANDROID_KEYS = {
     *("collapse_key", "priority", "ttl", "restricted_package_name", "data", "notification", "fcm_options"),
@@ -54,7 +45,7 @@ def refusal(request: Any) -> dict[str, Any] | None:
 
 
 def _refused_data(data: Any) -> dict[str, Any] | None:
-    # https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#Message: data
+    # https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#Message
     if not isinstance(data, dict):
         return _invalid("Invalid value at 'message.data' (Map)", "message.data")
     for place, (key, value) in enumerate(data.items()):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import structlog
 from aiohttp.abc import AbstractStreamWriter
 from google.oauth2 import service_account
 from pyfcm import FCMNotification
@@ -26,11 +25,9 @@ CONNECTIONS = 128
 """HTTP/1.1 carries one push at a time on each: enough for several hundred a second at Google's usual answer times."""
 CONNECT_TIMEOUT_S = 3.0
 IDLE_S = 120.0
-"""How long an unused connection is kept: shorter than what firewalls on the way are known to remember one for."""
+"""How long an unused connection is kept: less than firewalls on the way are known to remember one."""
 UNACKNOWLEDGED_MS = 4000
 """A connection that the network has lost without a word ends this long after something was written to it."""
-
-log = structlog.get_logger()
 
 
 class FcmSender:
@@ -76,9 +73,10 @@ class FcmSender:
         """Ask FCM whether it would take a message for this token; nothing is delivered."""
         return await self._deliver(token, {"type": "check"}, {}, timeout_s, dry_run=True)
 
-    async def warm(self) -> None:
-        """Fetch the access token, so that the first push need not wait for it."""
-        await self._tokens.get(self._open_session())
+    async def warm(self) -> Answer | None:
+        """Fetch the access token, so that the first push need not wait for it; returns why there is none."""
+        token = await self._tokens.get(self._open_session())
+        return token if isinstance(token, Answer) else None
 
     async def close(self) -> None:
         """Let what is in flight finish, then close the connections."""

@@ -41,10 +41,8 @@ OUTCOMES: dict[tuple[int, Sign], Outcome] = {
     (403, Sign("FcmError", "SENDER_ID_MISMATCH")): Outcome.WRONG_APP,
     (403, ANY): Outcome.CREDENTIALS_REFUSED,  # the API is off, or the service account may not send
     (404, Sign("FcmError", "UNREGISTERED")): Outcome.TOKEN_DEAD,
-    (
-        404,
-        ANY,
-    ): Outcome.CREDENTIALS_REFUSED,  # without an FcmError it speaks of the project or the address, not the device
+    # Without an FcmError it speaks of the project or the address, not of the device.
+    (404, ANY): Outcome.CREDENTIALS_REFUSED,
     (408, ANY): Outcome.UNAVAILABLE,
     (409, ANY): Outcome.UNAVAILABLE,
     (413, ANY): Outcome.TOO_LARGE,
