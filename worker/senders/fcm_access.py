@@ -109,7 +109,8 @@ class AccessTokens:
             "iat": int(now),
             "exp": int(now) + ASSERTION_LIFE_S,
         }
-        return google.auth.jwt.encode(self._credentials.signer, claims).decode()
+        signed: bytes = google.auth.jwt.encode(self._credentials.signer, claims)  # type: ignore[no-untyped-call]
+        return signed.decode()
 
 
 def read_token(status: int, body: bytes, retry_after: str | None, now: float) -> AccessToken | Answer:
