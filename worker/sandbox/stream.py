@@ -144,7 +144,8 @@ def _sample(kind: str) -> Event:
 
 def _user(user: str) -> Event:
     """A user named after the id: "ben-osei" is Ben Osei."""
-    return deepcopy(_sample("call.ring")["user"]) | {"id": user, "name": user.replace("-", " ").title(), "custom": {}}
+    someone: Event = deepcopy(_sample("call.ring")["user"])
+    return someone | {"id": user, "name": user.replace("-", " ").title(), "custom": {}}
 
 
 def _stamp(at: float) -> str:
