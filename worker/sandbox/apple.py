@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from h2.settings import SettingCodes
 
 from worker.sandbox.apple_connection import MAX_STREAMS, AppleConnection, Request
 from worker.sandbox.apple_rules import Refusal, provider_token_refusal, refusal_of
@@ -71,6 +72,8 @@ class AppleStandIn:
     """Allow a single stream until the first accepted request, as Apple does to clients with tokens."""
     initial_window: int = 65_535
     """Flow-control window of a stream, in bytes."""
+    header_table_size: int = 4096
+    """How much of the headers clients may have us remember, in bytes."""
     answer_delay_s: float = 0.0
     drop_connections: int = 0
     """Drop so many new connections right after their TLS handshake."""
@@ -156,11 +159,12 @@ class AppleStandIn:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _connection(self) -> AppleConnection:
-        first_max_streams = 1 if self.one_stream_at_first else MAX_STREAMS
-        number = len(self.connections) + 1
-        connection = AppleConnection(
-            number, self._decide, first_max_streams=first_max_streams, initial_window=self.initial_window
-        )
+        settings: dict[SettingCodes | int, int] = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: 1 if self.one_stream_at_first else MAX_STREAMS,
+            SettingCodes.INITIAL_WINDOW_SIZE: self.initial_window,
+            SettingCodes.HEADER_TABLE_SIZE: self.header_table_size,
+        }
+        connection = AppleConnection(len(self.connections) + 1, self._decide, settings)
         self.connections.append(connection)
         if self.drop_connections:
             self.drop_connections -= 1

@@ -31,7 +31,7 @@ Decide = Callable[["AppleConnection", Request], Behaviour]
 class AppleConnection(asyncio.Protocol):
     """Reads requests, asks `decide` what to do about each, and does it."""
 
-    def __init__(self, number: int, decide: Decide, *, first_max_streams: int, initial_window: int) -> None:
+    def __init__(self, number: int, decide: Decide, settings: dict[SettingCodes | int, int]) -> None:
         self.number = number
         self.silent = False
         self.doomed = False
@@ -47,9 +47,9 @@ class AppleConnection(asyncio.Protocol):
         self._unsent: dict[int, list[bytes]] = {}
         self._ending = False
         self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-        self._h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = first_max_streams
-        self._h2.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = initial_window
+        self._h2.local_settings.update(settings)
         self._h2.local_settings.acknowledge()
+        self._h2.decoder.max_allowed_table_size = settings[SettingCodes.HEADER_TABLE_SIZE]
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -1,6 +1,7 @@
 """One HTTP/2 connection to Apple: aioapns' protocol with the handling of streams replaced."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -32,7 +33,8 @@ PING_TIMEOUT_S = 3.0
 QUIET_S = 10.0
 """After so long without a word from Apple, a request takes a PING along: a dead connection shows sooner."""
 MAX_STREAMS = 500
-MAX_STREAM_ID = 2**31 - 1
+LAST_STREAM_ID = 2**31 - 1001
+"""A connection that has come so far through the 31 bits of stream ids is replaced."""
 MAX_RESPONSE_BYTES = 4096
 TABLE_SIZE_ZERO = b"\x20"
 
@@ -107,6 +109,7 @@ class Stream:
         """Hand a failure over."""
         if not self.future.done():
             self.future.set_exception(error)
+            self.future.exception()  # a caller that was cancelled at the same moment will not look
 
 
 class Connection(H2Protocol):
@@ -137,6 +140,11 @@ class Connection(H2Protocol):
         """Done when the peer has sent its settings; fails with UnsentError when the connection is lost before."""
         self.closed = asyncio.Event()
         self.opened_at = self._loop.time()
+        """Loop time in seconds."""
+        self.failed_at = -math.inf
+        """Loop time in seconds of the last push that failed for the connection's sake or Apple's."""
+        self.failures = 0
+        """How many did so since the last one that was accepted."""
         self._heard_at = self.opened_at
         self._streams: dict[int, Stream] = {}
         self._queue: deque[Stream] = deque()
@@ -193,6 +201,8 @@ class Connection(H2Protocol):
             self._streams[stream.id] = stream
             self.conn.send_headers(stream.id, [(b"", stream.header_block)])
             self._send_body(stream.id, stream.body)
+            if stream.id > LAST_STREAM_ID:
+                self.retire()
 
     def _has_room(self, size: int) -> bool:
         """Wait rather than start a stream whose body would have to wait: nobody gains by half a request."""
@@ -333,6 +343,7 @@ class Connection(H2Protocol):
                 elif name == b"retry-after":
                     stream.retry_after = value.decode("ascii", "replace")
             if stream.status == 200:
+                self.failures = 0
                 stream.answer()
 
     def _on_data(self, event: DataReceived) -> None:

@@ -21,6 +21,7 @@ AVOID_S = 5.0
 """How long a connection that failed a push comes last."""
 MIN_LIFE_S = 10.0
 """A connection that lived shorter is not replaced before a push needs it: Apple may be turning us away."""
+MAX_FAILURES = 5
 MAX_PAUSE_S = 1.0
 MAX_PROXY_ANSWER_BYTES = 8192
 
@@ -38,7 +39,6 @@ class Pool:
         self._proxy = urlsplit(proxy) if proxy else None
         self._max_connections = max_connections
         self._connections: list[Connection] = []
-        self._failed_at: dict[Connection, float] = {}
         self._connecting: asyncio.Task[None] | None = None
         self._pause_s = 0.0
         self._closed = False
@@ -56,8 +56,11 @@ class Pool:
         return self._best() or best
 
     def avoid(self, connection: Connection) -> None:
-        """A push failed on `connection`: prefer others for a while."""
-        self._failed_at[connection] = asyncio.get_running_loop().time()
+        """A push failed on `connection`: prefer others for a while. Replace it when it does nothing but fail."""
+        connection.failed_at = asyncio.get_running_loop().time()
+        connection.failures += 1
+        if connection.failures >= MAX_FAILURES and connection.failed_at - connection.opened_at > MIN_LIFE_S:
+            connection.retire()
 
     async def warm(self) -> None:
         """Open a connection ahead of the first push. Raises UnsentError when that fails."""
@@ -80,8 +83,7 @@ class Pool:
         return min(usable, key=lambda connection: (self._avoided(connection), connection.load), default=None)
 
     def _avoided(self, connection: Connection) -> bool:
-        failed_at = self._failed_at.get(connection)
-        return failed_at is not None and asyncio.get_running_loop().time() - failed_at < AVOID_S
+        return asyncio.get_running_loop().time() - connection.failed_at < AVOID_S
 
     def _unusable(self, connection: Connection) -> None:
         """Replace a connection that served for a while at once, so that the next push need not wait."""
@@ -114,9 +116,10 @@ class Pool:
             log.warning("cannot connect to apns", host=self.host, error=str(error) or type(error).__name__)
             raise UnsentError(f"cannot connect: {type(error).__name__}") from error
         self._pause_s = 0.0
-        self._connections = [c for c in self._connections if not c.closed.is_set()]
-        self._failed_at = {c: at for c, at in self._failed_at.items() if c in self._connections}
-        self._connections.append(connection)
+        self._connections = [c for c in self._connections if not c.closed.is_set()] + [connection]
+        usable = [c for c in self._connections if c.usable]
+        for surplus in usable[: -self._max_connections]:  # those that were suspected and have proved themselves
+            surplus.retire()
 
     async def _establish(self) -> Connection:
         loop = asyncio.get_running_loop()

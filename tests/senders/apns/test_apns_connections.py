@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 from apns_pushes import OTHER_TOKEN, TOKEN, ring
 from conftest import MakeSender
+from h2.errors import ErrorCodes
 
 from worker.device import Environment
 from worker.outcome import Outcome
 from worker.sandbox.apple import AppleStandIn
-from worker.sandbox.apple_script import GoAway, Reply, Silence
+from worker.sandbox.apple_script import GoAway, Reply, Reset, Silence
 from worker.sandbox.tls import Authority
 from worker.senders import apns_connection, apns_pool
 from worker.senders.apns import ApnsSender
@@ -82,6 +83,23 @@ async def test_one_stream_until_apple_trusts_us_then_many(apple: AppleStandIn, s
     assert len(apple.connections) == 1
 
 
+async def test_the_place_of_a_stream_that_apple_resets_goes_to_the_next_push(
+    apple: AppleStandIn, sender: ApnsSender
+) -> None:
+    apple.one_stream_at_first = True
+    apple.script(TOKEN, Reset(ErrorCodes.REFUSED_STREAM))
+    async with asyncio.timeout(AT_ONCE_S):
+        first, second = await asyncio.gather(sender.send(ring(), 30), sender.send(ring(OTHER_TOKEN), 30))
+    assert (first.outcome, second.outcome) == (Outcome.UNSENT, Outcome.ACCEPTED)
+
+
+async def test_a_server_that_remembers_no_headers_is_told_that_we_ask_it_to_remember_none(
+    apple: AppleStandIn, sender: ApnsSender
+) -> None:
+    apple.header_table_size = 0
+    assert [(await sender.send(ring(), 5)).outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
+
+
 async def test_a_push_that_got_no_place_on_a_connection_in_time_is_unsent(
     apple: AppleStandIn, sender: ApnsSender
 ) -> None:
@@ -111,6 +129,34 @@ async def test_while_apple_fails_on_every_connection_no_new_ones_are_opened(
     for _ in range(20):
         assert (await sender.send(ring(), 5)).outcome is Outcome.UNAVAILABLE
     assert len(apple.connections) == 2
+
+
+async def test_a_connection_that_does_nothing_but_fail_is_replaced(
+    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+    apple.script_connection(1, *[Reply(500, "InternalServerError")] * 100)
+    outcomes = [(await sender.send(ring(), 5)).outcome for _ in range(6)]
+    assert outcomes == [Outcome.UNAVAILABLE] * 5 + [Outcome.ACCEPTED]
+
+
+async def test_a_connection_that_ran_out_of_stream_ids_is_replaced(apple: AppleStandIn, sender: ApnsSender) -> None:
+    assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
+    connection = await sender._pools[Environment.PRODUCTION].pick()
+    connection.conn.highest_outbound_stream_id = apns_connection.LAST_STREAM_ID
+    assert {(await sender.send(ring(), 5)).outcome for _ in range(3)} == {Outcome.ACCEPTED}
+    assert used(apple) == [1, 1, 2, 2]
+
+
+async def test_suspected_connections_that_prove_themselves_do_not_add_up(
+    apple: AppleStandIn, sender: ApnsSender
+) -> None:
+    for _ in range(5):
+        apple.script(TOKEN, Silence())
+        await asyncio.gather(sender.send(ring(), 0.1), sender.send(ring(OTHER_TOKEN), 5))
+        assert (await sender.send(ring(OTHER_TOKEN), 5)).outcome is Outcome.ACCEPTED
+        await asyncio.sleep(0.05)
+    assert sum(connection.open for connection in apple.connections) <= 2
 
 
 async def test_a_connection_that_answers_its_ping_is_used_again(apple: AppleStandIn, sender: ApnsSender) -> None:
