@@ -65,11 +65,11 @@ class Lease:
         return bool(lapsed)
 
     async def reap(self) -> None:
-        """Give back the jobs of workers whose lease is gone, and queue the scheduled jobs that are due."""
-        try:
-            dead = await self.store.script("reap", [], [LEASE_MS, SILENCE_MS, utcformat(now())])
-        except RedisError:
-            return  # the next beat says so
+        """Give back the jobs of workers whose lease is gone, and queue the scheduled jobs that are due.
+
+        Raises as the store does.
+        """
+        dead = await self.store.script("reap", [], [LEASE_MS, SILENCE_MS, utcformat(now())])
         for name, jobs in zip(dead[::2], dead[1::2], strict=True):
             log.warning("worker_died", worker=name.decode(), jobs_given_back=jobs)
 

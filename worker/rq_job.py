@@ -5,6 +5,7 @@ answered: a job that has run is never run again because its bookkeeping got lost
 `rq info`, `rq requeue`, dashboards and rq's classes read them; RQ itself needs 20 round trips for the same.
 """
 
+import asyncio
 import base64
 import json
 import time
@@ -12,13 +13,18 @@ import traceback
 import zlib
 from typing import Any, Literal, NamedTuple
 
+import structlog
 from pydantic import ValidationError
+from redis.exceptions import ResponseError
 from rq.utils import now, utcformat
 
 from worker.contract import FAILURE_TTL_S, RESULT_TTL_S
 from worker.outage import until_redis_answers
 from worker.store import Argument, Store
 
+log = structlog.get_logger()
+
+REFUSED_PAUSE_S = 1.0
 MAX_DATA_BYTES = 8 * 1024 * 1024
 """As much as a job's data may inflate to."""
 
@@ -73,7 +79,15 @@ class Ledger:
         await self._record("requeue", queue, job_id)
 
     async def _record(self, script: str, queue: str, job_id: bytes, *args: Argument) -> Any:
-        return await until_redis_answers(lambda: self.store.script(script, [], [queue, self.worker, job_id, *args]))
+        while True:
+            try:
+                return await until_redis_answers(
+                    lambda: self.store.script(script, [], [queue, self.worker, job_id, *args])
+                )
+            except ResponseError as error:
+                # Out of memory, read-only, …: an operator's to mend. Giving up would run the job again.
+                log.error("redis_refuses", step=script, queue=queue, error=type(error).__name__, text=str(error)[:200])
+                await asyncio.sleep(REFUSED_PAUSE_S)
 
 
 def inflight_key(queue: str, worker: str) -> str:

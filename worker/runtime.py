@@ -6,6 +6,7 @@ others know that it lives (worker/lease.py).
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -14,47 +15,34 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
+from worker.inflight import Handler, InFlight, Why, text
 from worker.lease import BEAT_S, Lease
-from worker.rq_job import JobError, Ledger, PermanentError, Started, inflight_key, read_call, reason_of
+from worker.rq_job import Ledger, inflight_key, reason_of
 from worker.store import Store
 
 log = structlog.get_logger()
-
-Handler = Callable[[dict[str, Any]], Awaitable[None]]
 
 POP_S = 1.0
 """How long one pop waits for a job. Short, so that stopping and suspending need not interrupt it: a pop that is cut off
 may have taken a job that nobody knows of."""
 SHORT_PAUSE_S = 0.1
 ANSWER_S = 2.0
-MAX_LOST_WORKERS = 3
-"""A job that this many workers died with is the likely reason for it, and fails."""
+"""How long Redis may take to answer."""
 WIND_UP_S = 5.0
 """What cancelled jobs and the last bookkeeping get before the process ends."""
-
-
-@dataclass(slots=True)
-class Running:
-    """A job in memory."""
-
-    task: asyncio.Task[None]
-    queue: str
-    interruptible: bool = False
-    """In its handler, where a cancellation does no harm; not in the bookkeeping around it."""
-    stopped: bool = False
-    """By `rq`'s stop-job command."""
 
 
 class Worker(BaseWorker):
@@ -65,6 +53,9 @@ class Worker(BaseWorker):
     raise PermanentError to fail for good, anything else to fail or to be retried as RQ's Retry says.
     `background`: coroutine functions that run beside; one that raises is logged and started again.
     `name`: what the worker's name starts with. Every process gets one of its own: jobs of a name belong to one process.
+
+    Of RQ's features it leaves out what would import a function by a name found in Redis (callbacks), and what Bellhop
+    has no use for: return values and dependencies.
     """
 
     def __init__(
@@ -90,14 +81,12 @@ class Worker(BaseWorker):
         self.hostname, self.pid, self.birth_date = host, os.getpid(), now()
         self.redis_url, self.concurrency, self.handlers = redis_url, dict(queues), handlers
         self.grace_s, self.background = grace_s, background
-        self.jobs: dict[bytes, Running] = {}
-        self.slots = {queue: asyncio.Semaphore(limit) for queue, limit in queues.items()}
         self.stopping, self.hurry = asyncio.Event(), asyncio.Event()
         self.store = Store.from_url(redis_url, timeout_s=ANSWER_S)
         self.ledger = Ledger(self.store, self.name)
+        self.inflight = InFlight(self.ledger, queues, self._handler)
         self.lease = Lease(redis_url, self.name, list(queues), self._describe)
         self._uncertain_until = 0.0
-        self._handing_back = False
 
     @property
     def connection_timeout(self) -> int:
@@ -108,6 +97,9 @@ class Worker(BaseWorker):
     def healthy(self) -> bool:
         """Whether no other worker can presume this one dead yet: ask before a send."""
         return self.lease.healthy
+
+    def _handler(self, job_name: str) -> Handler | None:
+        return self.handlers.get(job_name)
 
     def work(self, *_: Any, **__: Any) -> bool:
         """Run until SIGTERM or SIGINT; a second one hands the jobs in flight back at once."""
@@ -137,11 +129,14 @@ class Worker(BaseWorker):
         if self.stopping.is_set():
             self.hurry.set()
         self.stopping.set()
-        for slots in self.slots.values():
+        for slots in self.inflight.slots.values():
             slots.release()  # wakes a taker that waits for a job to end
 
     async def _take_jobs(self, queue: str) -> None:
-        store, slots = Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S), self.slots[queue]
+        store, slots = (
+            Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S),
+            self.inflight.slots[queue],
+        )
         pop = ("BLMOVE", f"rq:queue:{queue}", inflight_key(queue, self.name), "LEFT", "RIGHT", POP_S)
         while not self.stopping.is_set():
             await slots.acquire()
@@ -160,89 +155,32 @@ class Worker(BaseWorker):
             elif self.stopping.is_set():
                 await self.ledger.hand_back(queue, job_id)
             else:
-                self._begin(queue, job_id)
+                self.inflight.begin(queue, job_id)
         await store.close()
-
-    def _begin(self, queue: str, job_id: bytes) -> None:
-        """Run a job from the in-flight list in the slot that was acquired for it."""
-        if job_id in self.jobs:  # queued twice, or its own retry: _reconcile looks again when this run is over
-            self.slots[queue].release()
-            return
-        task = asyncio.create_task(self._run(queue, job_id))
-        self.jobs[job_id] = Running(task, queue)
-        task.add_done_callback(lambda task: self._ended(queue, job_id, task))
-
-    def _ended(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
-        del self.jobs[job_id]
-        self.slots[queue].release()
-        if not task.cancelled() and (error := task.exception()):
-            log.error("bookkeeping_failed", job=_text(job_id), error=f"{type(error).__name__}: {error}")
-
-    async def _run(self, queue: str, job_id: bytes) -> None:
-        started = await self.ledger.start(queue, job_id)
-        if started is None:
-            return
-        if self._handing_back:
-            await self.ledger.hand_back(queue, job_id)
-            return
-        running = self.jobs[job_id]
-        try:
-            running.interruptible = True
-            await self._call(started)
-        except asyncio.CancelledError:
-            if running.stopped:
-                await self.ledger.fail(queue, job_id, "stopped by the stop-job command", "stopped")
-            else:
-                await self.ledger.hand_back(queue, job_id)
-        except Exception as error:
-            running.interruptible = False
-            reason = reason_of(error)
-            permanent = isinstance(error, PermanentError)
-            status = await self.ledger.fail(queue, job_id, reason, "failed" if permanent else "retry")
-            log.error("job_failed", job=_text(job_id), queue=queue, reason=reason, status=status)
-        else:
-            running.interruptible = False
-            if not await self.ledger.finish(queue, job_id):
-                log.warning("job_was_given_away", job=_text(job_id), queue=queue)
-
-    async def _call(self, started: Started) -> None:
-        if started.lost_workers >= MAX_LOST_WORKERS:
-            raise PermanentError(f"{started.lost_workers} workers died while they ran this job")
-        name, payload = read_call(started.data)
-        if (handler := self.handlers.get(name)) is None:
-            raise PermanentError(f"there is no job of the name {name[:100]!r}")
-        try:
-            async with asyncio.timeout(started.timeout_s) as limit:
-                await handler(payload)
-        except TimeoutError:
-            if limit.expired():
-                raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None
-            raise
 
     async def _tend(self) -> None:
         """Beat, reap, and keep memory and the in-flight lists in step."""
+        lapsed = False
         while True:
-            lapsed = await self.lease.beat()
-            await self.lease.reap()
-            for queue in self.concurrency:
-                await self._reconcile(queue, lapsed)
+            lapsed = await self.lease.beat() or lapsed
+            with contextlib.suppress(RedisError):  # the next beat says so
+                await self.lease.reap()
+                for queue in self.concurrency:
+                    listed = set(await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1))
+                    if not self.stopping.is_set():
+                        await self.inflight.adopt(queue, listed)
+                if lapsed:
+                    await self._drop_what_was_given_away()
+                    lapsed = False
             await asyncio.sleep(BEAT_S)
 
-    async def _reconcile(self, queue: str, lapsed: bool) -> None:
-        """Run what a pop moved onto our list without its answer reaching us; drop what was given away in a lapse."""
-        try:
-            listed = set(await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1))
-        except RedisError:
-            return
-        for job_id in listed - self.jobs.keys():
-            if not self.stopping.is_set() and not self.slots[queue].locked():
-                await self.slots[queue].acquire()
-                self._begin(queue, job_id)
-        if lapsed:
-            for job_id, running in list(self.jobs.items()):
-                if running.queue == queue and running.interruptible and job_id not in listed:
-                    log.warning("job_was_given_away", job=_text(job_id), queue=queue)
-                    running.task.cancel()
+    async def _drop_what_was_given_away(self) -> None:
+        """After a lapse, stop what is another worker's now; not what Redis has forgotten: that is nobody's."""
+        for job_id in list(self.inflight.jobs):
+            status, owner = await self.lease.store.call("HMGET", b"rq:job:" + job_id, "status", "worker_name")
+            if status is not None and (status, owner) != (b"started", self.name.encode()):
+                log.warning("job_was_given_away", job=text(job_id))
+                self.inflight.interrupt(job_id, Why.GIVEN_AWAY)
 
     async def _listen(self) -> None:
         """Obey `rq`'s commands: stop-job and shutdown."""
@@ -256,50 +194,45 @@ class Worker(BaseWorker):
     def handle_payload(self, message: Mapping[str, Any]) -> None:
         """Carry out one command."""
         payload = json.loads(message["data"])
-        running = self.jobs.get(str(payload.get("job_id")).encode())
         if payload["command"] == "shutdown":
             self.stop()
-        elif payload["command"] == "stop-job" and running is not None and running.interruptible:
-            running.stopped = True
-            running.task.cancel()
+        elif payload["command"] == "stop-job":
+            self.inflight.interrupt(str(payload["job_id"]).encode(), Why.STOPPED)
 
     async def _keep(self, run: Callable[[], Awaitable[None]]) -> None:
         """Run a coroutine function until it returns; start it again when it raises."""
         while True:
             try:
                 return await run()
+            except (RedisConnectionError, RedisTimeoutError):
+                pass  # the lease says so
             except Exception as error:
                 log.error("background_failed", background=getattr(run, "__name__", "?"), reason=reason_of(error))
-                await asyncio.sleep(1)
+            await asyncio.sleep(1)
 
     async def _drain(self) -> None:
         """Give the jobs in flight their grace, then hand the rest back."""
-        tasks = [running.task for running in self.jobs.values()]
-        if not tasks:
+        if not self.inflight.jobs:
             return
-        log.info("draining", worker=self.name, jobs=len(tasks), grace_s=self.grace_s)
-        done = asyncio.ensure_future(asyncio.wait(tasks, timeout=self.grace_s))
+        log.info("draining", worker=self.name, jobs=len(self.inflight.jobs), grace_s=self.grace_s)
+        done = asyncio.ensure_future(asyncio.wait(self.inflight.tasks))
         hurry = asyncio.create_task(self.hurry.wait())
-        await asyncio.wait([done, hurry], return_when=asyncio.FIRST_COMPLETED)
-        self._handing_back = True
-        for running in self.jobs.values():
-            if running.interruptible:
-                running.task.cancel()
+        await asyncio.wait([done, hurry], timeout=self.grace_s, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            log.warning("handing_back", worker=self.name, jobs=len(self.inflight.jobs))
+            self.inflight.hand_back()
+            await asyncio.wait([done], timeout=WIND_UP_S)
         for task in (done, hurry):
             task.cancel()
-        if self.jobs:
-            log.warning("handing_back", worker=self.name, jobs=len(self.jobs))
-            await asyncio.wait([running.task for running in self.jobs.values()], timeout=WIND_UP_S)
 
     def _describe(self) -> dict[str, Any]:
         """Say what RQ's registration says, for `rq info`."""
         self.last_heartbeat = now()
         state = (
-            WorkerStatus.SUSPENDED if self.lease.suspended else WorkerStatus.BUSY if self.jobs else WorkerStatus.IDLE
+            WorkerStatus.SUSPENDED
+            if self.lease.suspended
+            else WorkerStatus.BUSY
+            if self.inflight.jobs
+            else WorkerStatus.IDLE
         )
         return {**self.serialize(), "ip_address": "", "state": state.value}
-
-
-def _text(job_id: bytes) -> str:
-    """Make a job id fit for a log line; anything may be pushed onto a queue."""
-    return job_id.decode(errors="replace")[:100]

@@ -25,7 +25,7 @@ def test_a_finished_job_is_finished_for_rq(desk: Desk, start_worker: StartWorker
 
 def test_rq_info_sees_the_worker_and_what_it_runs(desk: Desk, start_worker: StartWorker) -> None:
     worker = start_worker(desk.url, {"rings": 5, "mail": 1})
-    job = desk.sleep("a", seconds=3)
+    job = desk.sleep("a", seconds=2)
     eventually(lambda: desk.marks("began"), "the job begins")
     assert desk.queue.started_job_registry.get_job_and_execution_ids() == [("a", worker.name)]
     assert [execution.worker_name for execution in job.get_executions()] == [worker.name]
@@ -160,7 +160,7 @@ def test_suspended_workers_take_no_jobs_until_resumed(desk: Desk, start_worker: 
     eventually(lambda: Worker.all(desk.redis)[0].get_state() == "suspended", "the worker is suspended")
     time.sleep(1.5)  # the pop that was under way is over
     desk.sleep("a")
-    time.sleep(1)
+    time.sleep(0.5)
     assert desk.marks("began") == []
     resume(desk.redis)
     eventually(lambda: desk.marks("ended") == ["a"], "it runs")

@@ -6,7 +6,9 @@
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local queues = {}
-for i, key in ipairs(redis.call('SMEMBERS', 'rq:queues')) do queues[i] = string.match(key, '^rq:queue:(.*)$') end
+for _, key in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
+  queues[#queues + 1] = string.match(key, '^rq:queue:(.*)$')
+end
 
 local now_s = math.floor(now_ms / 1000)
 for _, queue in ipairs(queues) do
