@@ -9,9 +9,10 @@ from worker.device import Environment
 from worker.outcome import Answer, Outcome
 from worker.push import Push
 from worker.senders.apns_answers import read_answer
-from worker.senders.apns_connection import Connection, Stream, UnknownError, UnsentError
+from worker.senders.apns_connection import Connection
 from worker.senders.apns_pool import Pool
 from worker.senders.apns_request import body_of, header_block_of, max_body_bytes, request_for
+from worker.senders.apns_stream import Stream, UnknownError, UnsentError
 from worker.senders.apns_token import ProviderToken, Token
 
 PRODUCTION_URL = "https://api.push.apple.com"
@@ -57,6 +58,8 @@ class ApnsSender:
         """Make exactly one attempt and say what came of it within `timeout_s`; never raises but for cancellation."""
         request = request_for(push, self._topic)
         body = body_of(request)
+        if timeout_s <= 0:
+            return Answer(Outcome.UNSENT, reason="no time left")
         if len(body) > max_body_bytes(push.kind):
             return Answer(Outcome.TOO_LARGE, reason=f"{len(body)} bytes")
         pool = self._pools[push.device.environment]

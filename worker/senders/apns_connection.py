@@ -3,14 +3,12 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import structlog
 from aioapns.connection import H2Protocol
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -24,9 +22,9 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from hyperframe.frame import GoAwayFrame
 
-from worker.senders.apns_answers import Response
+from worker.senders.apns_h2 import Http2
+from worker.senders.apns_stream import Stream, UnknownError, UnsentError
 
 PING_EVERY_S = 60.0
 PING_TIMEOUT_S = 3.0
@@ -35,81 +33,8 @@ QUIET_S = 10.0
 MAX_STREAMS = 500
 LAST_STREAM_ID = 2**31 - 1001
 """A connection that has come so far through the 31 bits of stream ids is replaced."""
-MAX_RESPONSE_BYTES = 4096
-TABLE_SIZE_ZERO = b"\x20"
 
 log = structlog.get_logger()
-
-
-class UnsentError(Exception):
-    """Apple has not seen the request, or says that it did nothing with it: it may be repeated at once."""
-
-
-class UnknownError(Exception):
-    """The connection failed after the request left: Apple may or may not have acted on it."""
-
-
-class EncodedAlready:
-    """Stands in for hpack's encoder: the header block comes encoded, as the value of the only field.
-
-    Our blocks use no table, and the first one tells the peer so. It must: a peer that allows a smaller table than the
-    default insists on being told (RFC 7541, section 4.2).
-    """
-
-    def __init__(self) -> None:
-        self.header_table_size = 0
-        self._first = TABLE_SIZE_ZERO
-
-    def encode(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """Return the block."""
-        first, self._first = self._first, b""
-        return first + b"".join(block for _, block in headers)
-
-
-class Http2(H2Connection):
-    """h2 with two habits changed."""
-
-    # h2 takes a GOAWAY for the end, and then rejects the answers of streams that the peer still serves. RFC 9113,
-    # section 6.8, lets streams up to the last stream id finish. Starting no new ones is up to Connection.
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Any], list[Event]]:
-        event = ConnectionTerminated()
-        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
-        event.additional_data = frame.additional_data
-        return [], [event]
-
-    # h2 walks through all streams to count the open ones, at every request. Here it has only those.
-    @property
-    def open_outbound_streams(self) -> int:
-        """How many streams are open."""
-        return len(self.streams)
-
-    def forget(self, stream_id: int) -> None:
-        """Put a stream that is over among the closed ones."""
-        if stream := self.streams.pop(stream_id, None):
-            self._closed_streams[stream_id] = stream.closed_by
-
-
-class Stream:
-    """One request and what has come back for it. `future` gets a Response, UnsentError or UnknownError."""
-
-    __slots__ = ("apns_id", "body", "future", "header_block", "id", "response_body", "retry_after", "status")
-
-    def __init__(self, header_block: bytes, body: bytes, future: asyncio.Future[Response]) -> None:
-        self.header_block, self.body, self.future = header_block, body, future
-        self.id = 0
-        """0 until it is on the wire."""
-        self.status, self.response_body, self.apns_id, self.retry_after = 0, b"", "", ""
-
-    def answer(self) -> None:
-        """Hand the response over."""
-        if not self.future.done():
-            self.future.set_result(Response(self.status, self.response_body, self.apns_id, self.retry_after))
-
-    def fail(self, error: Exception) -> None:
-        """Hand a failure over."""
-        if not self.future.done():
-            self.future.set_exception(error)
-            self.future.exception()  # a caller that was cancelled at the same moment will not look
 
 
 class Connection(H2Protocol):
@@ -124,16 +49,7 @@ class Connection(H2Protocol):
 
     def __init__(self, on_unusable: Callable[["Connection"], None]) -> None:
         super().__init__()
-        # Apple's answers are trusted to be HTTP; checking every header costs more than reading it.
-        self.conn = Http2(
-            H2Configuration(
-                validate_inbound_headers=False,
-                normalize_inbound_headers=False,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-            )
-        )
-        self.conn.encoder = EncodedAlready()  # type: ignore[assignment]
+        self.conn = Http2()
         self._loop = asyncio.get_running_loop()
         self._on_unusable = on_unusable
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -335,27 +251,20 @@ class Connection(H2Protocol):
 
     def _on_response(self, event: ResponseReceived) -> None:
         if stream := self._streams.get(event.stream_id or 0):
-            for name, value in event.headers or ():
-                if name == b":status":
-                    stream.status = int(value)
-                elif name == b"apns-id":
-                    stream.apns_id = value.decode("ascii", "replace").lower()
-                elif name == b"retry-after":
-                    stream.retry_after = value.decode("ascii", "replace")
-            if stream.status == 200:
-                self.failures = 0
-                stream.answer()
+            stream.read_headers(event.headers or ())
 
     def _on_data(self, event: DataReceived) -> None:
         stream_id = event.stream_id or 0
         if stream := self._streams.get(stream_id):
-            stream.response_body += (event.data or b"")[: MAX_RESPONSE_BYTES - len(stream.response_body)]
+            stream.read_body(event.data or b"")
         if event.flow_controlled_length:
             self.conn.acknowledge_received_data(event.flow_controlled_length, stream_id)
 
     def _on_end(self, event: StreamEnded) -> None:
         if stream := self._streams.pop(event.stream_id or 0, None):
             stream.answer()
+            if stream.status == 200:
+                self.failures = 0
             if stream.id in self._unfinished:  # answered before the whole request was sent
                 self._reset(stream.id)
             self.conn.forget(stream.id)

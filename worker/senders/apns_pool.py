@@ -1,15 +1,15 @@
 """The connections to one of Apple's hosts: opened when needed, kept warm, replaced before they are missed."""
 
 import asyncio
-import base64
-import socket
 import ssl
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import structlog
 
-from worker.senders.apns_connection import Connection, UnsentError
+from worker.senders.apns_connection import Connection
+from worker.senders.apns_proxy import open_tunnel
+from worker.senders.apns_stream import UnsentError
 
 CONNECT_TIMEOUT_S = 3.0
 SPREAD_AT = 10
@@ -22,8 +22,8 @@ AVOID_S = 5.0
 MIN_LIFE_S = 10.0
 """A connection that lived shorter is not replaced before a push needs it: Apple may be turning us away."""
 MAX_FAILURES = 5
-MAX_PAUSE_S = 1.0
-MAX_PROXY_ANSWER_BYTES = 8192
+MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 1.0
+"""Before another attempt to connect, when the last one failed or did not last."""
 
 log = structlog.get_logger()
 
@@ -88,7 +88,9 @@ class Pool:
     def _unusable(self, connection: Connection) -> None:
         """Replace a connection that served for a while at once, so that the next push need not wait."""
         lived_s = asyncio.get_running_loop().time() - connection.opened_at
-        if lived_s > MIN_LIFE_S and not self._closed and not any(c.usable for c in self._connections):
+        if lived_s < MIN_LIFE_S:
+            self._pause_s = max(self._pause_s, MIN_PAUSE_S)
+        elif not self._closed and not any(c.usable for c in self._connections):
             self._connect()
 
     def _connect(self) -> asyncio.Task[None]:
@@ -102,7 +104,6 @@ class Pool:
     async def _open(self) -> None:
         if self._closed:
             raise UnsentError("closed")
-        # One that is refused at once must not be asked for a thousand times a second.
         await asyncio.sleep(self._pause_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -112,7 +113,7 @@ class Pool:
                 raise UnsentError("closed") from None
             raise
         except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
-            self._pause_s = min(max(0.1, self._pause_s * 2), MAX_PAUSE_S)
+            self._pause_s = min(max(MIN_PAUSE_S, self._pause_s * 2), MAX_PAUSE_S)
             log.warning("cannot connect to apns", host=self.host, error=str(error) or type(error).__name__)
             raise UnsentError(f"cannot connect: {type(error).__name__}") from error
         self._pause_s = 0.0
@@ -141,32 +142,3 @@ class Pool:
             connection.abort("no HTTP/2 settings")
             raise
         return connection
-
-
-async def open_tunnel(proxy: SplitResult, host: str, port: int) -> socket.socket:
-    """Ask an HTTP proxy for a tunnel (CONNECT, RFC 9110, section 9.3.6). Raises OSError when it refuses."""
-    loop = asyncio.get_running_loop()
-    addresses = await loop.getaddrinfo(proxy.hostname, proxy.port or 80, type=socket.SOCK_STREAM)
-    family, kind, protocol, _, address = addresses[0]
-    tunnel = socket.socket(family, kind, protocol)
-    try:
-        tunnel.setblocking(False)
-        await loop.sock_connect(tunnel, address)
-        request = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
-        if proxy.username is not None:
-            credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-            request += f"Proxy-Authorization: Basic {base64.b64encode(credentials.encode()).decode()}\r\n"
-        await loop.sock_sendall(tunnel, f"{request}\r\n".encode())
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            part = await loop.sock_recv(tunnel, 1024)
-            answer += part
-            if not part or len(answer) > MAX_PROXY_ANSWER_BYTES:
-                raise ConnectionRefusedError("the proxy gives no answer to CONNECT")
-        status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
-        if not status or not status[0].startswith(b"2"):
-            raise ConnectionRefusedError(f"the proxy refuses: {status[0].decode('ascii', 'replace') if status else ''}")
-    except BaseException:
-        tunnel.close()
-        raise
-    return tunnel

@@ -28,6 +28,9 @@ class Token(NamedTuple):
     """Unix time in seconds."""
     header: str
 
+    def __repr__(self) -> str:
+        return f"Token(issued_at={self.issued_at})"  # the rest is a credential
+
     def age_s(self) -> float:
         """How old it is."""
         return time.time() - self.issued_at

@@ -12,12 +12,13 @@ import pytest
 from apns_pushes import OTHER_TOKEN, TOKEN, ring
 from h2.errors import ErrorCodes
 
+from worker.device import Environment
 from worker.outcome import Answer, Outcome
 from worker.sandbox.apple import AppleStandIn
 from worker.sandbox.apple_script import Behaviour, Drop, GoAway, Reply, Reset, Silence
 from worker.senders import apns_connection, apns_pool
 from worker.senders.apns import ApnsSender
-from worker.senders.apns_connection import Stream
+from worker.senders.apns_stream import Stream
 
 AT_ONCE_S = 5
 NEIGHBOURS = 10
@@ -252,6 +253,8 @@ async def test_nothing_is_kept_of_a_push_that_was_answered(apple: AppleStandIn, 
     await asyncio.gather(*(sender.send(ring(), 0.5) for _ in range(300)))
     gc.collect()
     assert not [thing for thing in gc.get_objects() if isinstance(thing, Stream)]
+    for connection in sender._pools[Environment.PRODUCTION]._connections:
+        assert not connection.conn.streams
 
 
 async def test_a_connection_lost_right_after_the_handshake_leaves_no_zombie(

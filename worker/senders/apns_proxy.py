@@ -1,0 +1,37 @@
+"""The way to Apple through an HTTP proxy."""
+
+import asyncio
+import base64
+import socket
+from urllib.parse import SplitResult, unquote
+
+MAX_ANSWER_BYTES = 8192
+
+
+async def open_tunnel(proxy: SplitResult, host: str, port: int) -> socket.socket:
+    """Ask an HTTP proxy for a tunnel (CONNECT, RFC 9110, section 9.3.6). Raises OSError when it refuses."""
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(proxy.hostname, proxy.port or 80, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = addresses[0]
+    tunnel = socket.socket(family, kind, protocol)
+    try:
+        tunnel.setblocking(False)
+        await loop.sock_connect(tunnel, address)
+        request = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        if proxy.username is not None:
+            credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+            request += f"Proxy-Authorization: Basic {base64.b64encode(credentials.encode()).decode()}\r\n"
+        await loop.sock_sendall(tunnel, f"{request}\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            part = await loop.sock_recv(tunnel, 1024)
+            answer += part
+            if not part or len(answer) > MAX_ANSWER_BYTES:
+                raise ConnectionRefusedError("the proxy gives no answer to CONNECT")
+        status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
+        if not status or not status[0].startswith(b"2"):
+            raise ConnectionRefusedError(f"the proxy refuses: {status[0].decode('ascii', 'replace') if status else ''}")
+    except BaseException:
+        tunnel.close()
+        raise
+    return tunnel
