@@ -29,7 +29,8 @@ local later = {}
 if kind == 'missed' then
   for _, field in ipairs(redis.call('HKEYS', call)) do
     local other = string.match(field, '^r:(%d+)$')
-    if other and tonumber(other) > start then later[#later + 1] = rounds .. other end
+    local rang = other and tonumber(other) > start and redis.call('HEXISTS', rounds .. other, 'ringless') == 0
+    if rang then later[#later + 1] = rounds .. other end
   end
 end
 

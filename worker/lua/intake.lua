@@ -29,6 +29,9 @@ for _, stamp in ipairs(doc.stamps) do
   end
 end
 
+-- What is known of the call already may have ended the round before it came: then it is to be settled at once.
+local known = redis.call('EXISTS', call) == 1
+
 local function open_round(round)
   redis.call('HSETNX', call, 'r:' .. round.started_at, round.session_id)
   redis.call('HSETNX', round.key, 'facts', round.facts)
@@ -37,7 +40,7 @@ local function open_round(round)
     redis.call('HSETNX', round.key, 'u:' .. recipient[1], recipient[2])
   end
   redis.call('EXPIRE', round.key, ARGV[3])
-  redis.call('ZADD', agenda, 'LT', round.settle_at_ms, doc.member)
+  redis.call('ZADD', agenda, 'LT', known and math.floor(doc.now_us / 1000) or round.settle_at_ms, doc.member)
   changed = true
 end
 

@@ -1,0 +1,135 @@
+"""One Bellhop for all flows: real Redis, web and worker processes, and stand-ins for Stream, Apple and Google.
+
+Two workers run, each with a watchdog, so every flow also shows that they do nothing twice. Stream's stamps decide, so
+a test does not wait for a phone to ring out: it posts a ring that began a while ago.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest_asyncio
+
+from worker import trail
+from worker.calls import AGENDA
+from worker.device import Kind, Provider
+from worker.sandbox.installation import Installation
+from worker.sandbox.stream import Call, Event
+
+SOON_S = 20
+"""Far longer than anything here takes."""
+UNFINISHED = """
+local jobs = #redis.call('KEYS', 'bellhop:inflight:*')
+for _, queue in ipairs(redis.call('KEYS', 'rq:queue:*')) do jobs = jobs + redis.call('LLEN', queue) end
+for _, member in ipairs(ARGV) do jobs = jobs + (redis.call('ZSCORE', KEYS[1], member) and 1 or 0) end
+return jobs
+"""
+
+
+@dataclass
+class Phone:
+    """A user with one phone."""
+
+    user: str
+    tokens: tuple[str, ...]
+
+
+@dataclass
+class Scene:
+    """One test's people and calls. Their names are its own, so tests do not meet."""
+
+    house: Installation
+    suffix: str = field(default_factory=lambda: secrets.token_hex(4))
+    calls: list[Call] = field(default_factory=list)
+
+    async def iphone(self, name: str) -> Phone:
+        user, voip, alert = f"{name}-{self.suffix}", secrets.token_hex(32), secrets.token_hex(32)
+        await self.house.register(user, Provider.APNS, Kind.VOIP, voip)
+        await self.house.register(user, Provider.APNS, Kind.ALERT, alert)
+        return Phone(user, (voip, alert))
+
+    async def android(self, name: str) -> Phone:
+        # As Flutter registers them: the provider decides, not the kind.
+        user, token = f"{name}-{self.suffix}", f"fcm-{secrets.token_hex(16)}"
+        await self.house.register(user, Provider.FCM, Kind.VOIP, token)
+        return Phone(user, (token,))
+
+    def call(self, *members: Phone | str, **options: Any) -> Call:
+        ids = tuple(member.user if isinstance(member, Phone) else member for member in members)
+        self.calls.append(Call(f"sara-{self.suffix}", ids, **options))
+        return self.calls[-1]
+
+    async def post(self, *events: Event, **options: Any) -> None:
+        """Post events in this order; each must be taken in."""
+        for event in events:
+            reply = await self.house.stream.post(event, **options)
+            assert reply.status == 200, reply
+
+    def seen(self, phone: Phone) -> list[str]:
+        """The types of the pushes that a phone was shown, in order."""
+        apple = [
+            (one.at, one.payload["stream"]["type"]) for one in self.house.apple.received if one.token in phone.tokens
+        ]
+        google = [
+            (one.received_at, one.message["data"]["type"])
+            for one in self.house.google.received
+            if one.token in phone.tokens
+        ]
+        return [kind for _, kind in sorted(apple + google)]
+
+    async def rings(self, *phones: Phone, times: int = 1) -> None:
+        """Wait until each of these phones has rung so often."""
+        await self.until(lambda: all(self.seen(phone).count("call.ring") >= times for phone in phones), "they ring")
+
+    async def quiet(self, *calls: Call) -> None:
+        """Wait until these calls' rounds (the scene's, unless given) are closed and no job is left."""
+        members = [f"default:{call.cid}" for call in calls or self.calls]
+        give_up = time.monotonic() + SOON_S
+        while await self.house.store.client.eval(UNFINISHED, 1, AGENDA, *members):
+            assert time.monotonic() < give_up, await self.trail(self.calls[0])
+            await asyncio.sleep(0.02)
+
+    async def idle(self) -> None:
+        """Wait until no job is left, though phones may ring on."""
+        give_up = time.monotonic() + SOON_S
+        while await self.house.store.client.eval(UNFINISHED, 1, AGENDA):
+            assert time.monotonic() < give_up, await self.trail(self.calls[0])
+            await asyncio.sleep(0.02)
+
+    async def until(self, look: Callable[[], bool], what: str) -> None:
+        give_up = time.monotonic() + SOON_S
+        while not look():
+            assert time.monotonic() < give_up, f"never: {what}\n{await self.trail(self.calls[0])}"
+            await asyncio.sleep(0.02)
+
+    async def trail(self, call: Call) -> list[dict[str, Any]]:
+        return await trail.read(self.house.store, "default", call.cid)
+
+    async def outcomes(self, call: Call) -> dict[str, list[str]]:
+        """Wait until the call is over; each user's final outcomes by their first name, oldest round first."""
+        await self.quiet()
+        settled = [line for line in await self.trail(call) if line["what"] == "settled"]
+        found: dict[str, list[str]] = {}
+        for line in sorted(settled, key=lambda line: line["round"]):
+            found.setdefault(line["user"].removesuffix(f"-{self.suffix}"), []).append(line["outcome"])
+        return found
+
+    async def drops(self, call: Call, phone: Phone) -> list[str]:
+        """Why rings of a phone were dropped in the end."""
+        rings = [line for line in await self.trail(call) if line.get("kind") == "ring" and line["user"] == phone.user]
+        return [line["outcome"] for line in rings if line["what"] == "finished"]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def house(tmp_path_factory) -> AsyncIterator[Installation]:
+    folder = tmp_path_factory.mktemp("house")
+    async with Installation(folder, {"MISSED_GRACE_S": "0.5"}, workers=2) as house:
+        yield house
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(house: Installation) -> Scene:
+    return Scene(house)

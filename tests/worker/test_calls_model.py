@@ -1,0 +1,366 @@
+"""The call's promises, checked on a random call: its events in any order, repeated, delayed and lost; pushes attempted
+by several workers that may die; a clock that the test turns. All scripts are the real ones on a real Redis; only the
+line that asks Redis for the time reads the test's clock instead.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from webhook.effects import Settings, effects
+from webhook.events import Accepted, Ended, Event, Learned, Missed, Person, Rejected, Ring
+from webhook.intake import Verdict, take_in
+from worker import scripts
+from worker.calls import AGENDA, Standing, call_key, round_key
+from worker.contract import NOTICE_JOB, Round
+from worker.device import Device, Provider
+from worker.gate import Gate
+from worker.outcome import Outcome
+from worker.plan import plan
+from worker.push import Push, PushKind
+from worker.sandbox.redis import RedisServer
+from worker.settlement import queue_due_calls, settle_call
+
+CID, TENANT = "default:lobby:1", "default"
+S = 1_000_000
+GRACE_S = 5
+CREATOR, USERS, SESSIONS = "sara", ("sara", "ben", "jane:1", "ana"), ("s-1", "s-2")
+DEVICES = {
+    user: [Device(user_id=user, provider=Provider.FCM, token=f"{user}-{number}", app="calls") for number in (1, 2)]
+    for user in USERS
+}
+AGES_S = st.sampled_from([0, 0, 1, 10, 40, 600, -20])
+"""How long ago an event was stamped when it first arrives; a little in the future with clocks that differ."""
+
+
+class TestStore:
+    """The real scripts, with the test's clock."""
+
+    __test__ = False
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self._scripts: dict[str, Any] = {}
+
+    def registered(self, name: str) -> Any:
+        if name not in self._scripts:
+            source = scripts.source(name).replace("redis.call('TIME')", "redis.call('LRANGE', 'test:clock', 0, 1)")
+            self._scripts[name] = self.client.register_script(source)
+        return self._scripts[name]
+
+    async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        return self.registered(name)(keys, args)
+
+
+@dataclass(frozen=True)
+class Claim:
+    gate: Gate
+    push: Push
+    worker: str
+    until: int
+
+
+def person(user: str) -> Person:
+    return Person(user, user.title())
+
+
+class CallModel(RuleBasedStateMachine):
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        self.redis = redis.Redis.from_url(server.url)
+        self.redis.flushall()
+        self.store = TestStore(self.redis)
+        self.runner = asyncio.Runner()
+        self.now = 1_800_000_000 * S
+        self.pass_time(0)
+        self.events: list[Event] = []
+        self.delivered: list[tuple[Event, int]] = []
+        """What arrived, and when."""
+        self.webhooks: set[int] = set()
+        self.rounds: dict[int, Round] = {}
+        """Every round that was rung, by its start."""
+        self.claims: dict[tuple[int, str], Claim] = {}
+        self.sent: Counter[tuple[PushKind, int, str]] = Counter()
+        self.notices: list[Round] = []
+        self.workers = ["w-1", "w-2"]
+        for worker in self.workers:
+            self.redis.set(f"bellhop:worker:{worker}", 1)
+
+    # What happens to the call
+
+    def happen(self, event: Event, lost: bool) -> None:
+        self.events.append(event)
+        if not lost:
+            self.deliver(len(self.events) - 1)
+
+    def envelope(self, kind: str, session: str, age_s: int) -> dict[str, Any]:
+        at = self.now - age_s * S + len(self.events)  # no two stamps are the same, as in nanoseconds
+        return {"type": kind, "cid": CID, "session_id": session, "at": at, "learned": Learned()}
+
+    @rule(
+        caller=st.sampled_from(USERS),
+        members=st.sets(st.sampled_from(USERS), min_size=1),
+        session=st.sampled_from(SESSIONS),
+        ring_s=st.sampled_from([5, 30, 180]),
+        age_s=AGES_S,
+        lost=st.booleans(),
+    )
+    def ring(self, caller: str, members: set[str], session: str, ring_s: int, age_s: int, lost: bool) -> None:
+        self.happen(
+            Ring(
+                **self.envelope("call.ring", session, age_s),
+                caller=person(caller),
+                members=tuple(person(user) for user in sorted(members - {caller})),
+                video=True,
+                ring_ms=ring_s * 1000,
+                call_name="",
+                created_by_id=CREATOR,
+            ),
+            lost,
+        )
+
+    @rule(user=st.sampled_from(USERS), session=st.sampled_from(SESSIONS), age_s=AGES_S, lost=st.booleans())
+    def accept(self, user: str, session: str, age_s: int, lost: bool) -> None:
+        self.happen(Accepted(**self.envelope("call.accepted", session, age_s), user_id=user), lost)
+
+    @rule(
+        user=st.sampled_from(USERS),
+        session=st.sampled_from(SESSIONS),
+        reason=st.sampled_from(["decline", "busy", "timeout", ""]),
+        age_s=AGES_S,
+        lost=st.booleans(),
+    )
+    def reject(self, user: str, session: str, reason: str, age_s: int, lost: bool) -> None:
+        envelope = self.envelope("call.rejected", session, age_s)
+        self.happen(Rejected(**envelope, user_id=user, reason=reason), lost)
+
+    @rule(
+        members=st.sets(st.sampled_from(USERS[1:]), min_size=1),
+        session=st.sampled_from(SESSIONS),
+        notify=st.booleans(),
+        age_s=AGES_S,
+        lost=st.booleans(),
+    )
+    def miss(self, members: set[str], session: str, notify: bool, age_s: int, lost: bool) -> None:
+        people = tuple(person(user) for user in sorted(members))
+        envelope = self.envelope("call.missed", session, age_s)
+        self.happen(Missed(**envelope, caller=person(CREATOR), members=people, notify=notify, call_name=""), lost)
+
+    @rule(session=st.sampled_from(["", *SESSIONS]), age_s=AGES_S, lost=st.booleans())
+    def end(self, session: str, age_s: int, lost: bool) -> None:
+        self.happen(Ended(**self.envelope("call.ended", session, age_s), only_session=session), lost)
+
+    # How it reaches us
+
+    @precondition(lambda self: self.events)
+    @rule(data=st.data())
+    def arrive_late_or_again(self, data: st.DataObject) -> None:
+        self.deliver(data.draw(st.integers(0, len(self.events) - 1)))
+
+    @precondition(lambda self: self.delivered)
+    @rule(data=st.data())
+    def arrive_again_as_another_webhook(self, data: st.DataObject) -> None:
+        event, first = data.draw(st.sampled_from(self.delivered))
+        before = self.marks()
+        self.take_in(event, f"again-{len(self.delivered)}", first)
+        assert self.marks() == before
+
+    def deliver(self, number: int) -> None:
+        event, version = self.events[number], self.redis.hget(call_key(TENANT, CID), "version")
+        verdict = self.take_in(event, str(number), self.now)
+        if number in self.webhooks:
+            assert verdict in (Verdict.ALREADY, Verdict.IGNORED)
+            assert self.redis.hget(call_key(TENANT, CID), "version") == version
+        elif verdict is Verdict.TAKEN:
+            self.webhooks.add(number)
+            self.delivered.append((event, self.now))
+            found = effects(event, self.now, Settings(TENANT, 30, GRACE_S)).round
+            if found is not None:
+                self.rounds.setdefault(found.started_at, found)
+
+    def take_in(self, event: Event, webhook_id: str, now: int) -> Verdict:
+        found = effects(event, now, Settings(TENANT, 30, GRACE_S))
+        return take_in(self.store.registered("intake"), TENANT, webhook_id, event, found, self.now)
+
+    # What the workers do
+
+    @rule(seconds=st.sampled_from([0.5, 3, 20, 60]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += round(seconds * S)
+        pipeline = self.redis.pipeline()
+        pipeline.delete("test:clock")
+        pipeline.rpush("test:clock", self.now // S, self.now % S)
+        pipeline.execute()
+
+    @precondition(lambda self: self.rounds)
+    @rule(data=st.data(), worker=st.integers(0, 1))
+    def attempt(self, data: st.DataObject, worker: int) -> None:
+        round_ = data.draw(st.sampled_from(list(self.rounds.values())))
+        pushes = plan(PushKind.RING, round_, DEVICES, self.now / 1e6).pushes
+        if pushes:
+            self.admit(data.draw(st.sampled_from(pushes)), round_, self.workers[worker])
+
+    def admit(self, push: Push, round_: Round, worker: str) -> None:
+        gate = Gate(self.store, worker, PushKind.RING, round_)
+        refusal = self.runner.run(gate.admit(push, 3))
+        key = (round_.started_at, push.device.key)
+        claim = self.claims.get(key)
+        held = claim is not None and claim.until > self.now and claim.worker in self.workers
+        over = self.is_over(push.device.user_id, round_)
+        if self.sent[PushKind.RING, *key]:
+            assert refusal is not None
+        if refusal is None:
+            assert not over
+            assert not held
+            self.claims[key] = Claim(gate, push, worker, self.now + 4 * S)
+        elif refusal is Outcome.HELD:
+            assert held
+        elif refusal is Outcome.DUPLICATE:
+            assert self.sent[PushKind.RING, *key]
+        else:
+            assert over, refusal
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), sent=st.booleans())
+    def finish(self, data: st.DataObject, sent: bool) -> None:
+        key = data.draw(st.sampled_from(sorted(self.claims)))
+        claim = self.claims.pop(key)
+        self.runner.run(claim.gate.record(claim.push, sent, ""))
+        self.sent[PushKind.RING, *key] += sent
+
+    @rule(number=st.integers(0, 1))
+    def die(self, number: int) -> None:
+        dead = self.workers[number]
+        self.redis.delete(f"bellhop:worker:{dead}")
+        self.workers[number] = f"{dead}x"
+        self.redis.set(f"bellhop:worker:{self.workers[number]}", 1)
+        self.claims = {key: claim for key, claim in self.claims.items() if claim.worker != dead}
+
+    @rule()
+    def settle(self) -> None:
+        self.runner.run(settle_call(self.store, TENANT, CID, GRACE_S * S))
+        self.take_notices()
+
+    @rule()
+    def watch(self) -> None:
+        self.runner.run(queue_due_calls(self.store))
+        self.take_notices()
+
+    def take_notices(self) -> None:
+        """Run what is on the queue of notices."""
+        while job_id := self.redis.lpop("rq:queue:notices"):
+            name, _, (payload,), _ = json.loads(self.redis.hget(f"rq:job:{job_id.decode()}", "data"))
+            if name == NOTICE_JOB:
+                self.take_notice(Round.model_validate(payload))
+            else:
+                self.runner.run(settle_call(self.store, TENANT, CID, GRACE_S * S))
+
+    def take_notice(self, notice: Round) -> None:
+        (user,) = [recipient.id for recipient in notice.recipients]
+        assert (notice.started_at, user) not in [(one.started_at, one.recipients[0].id) for one in self.notices]
+        for earlier in self.notices:
+            if earlier.ringless and (earlier.session_id, earlier.recipients[0].id) == (notice.session_id, user):
+                assert notice.started_at > earlier.started_at, "this call.missed has had its notice"
+        assert not self.has_answered(user, notice), "who answered is told of no missed call"
+        if not notice.ringless:
+            assert self.is_over(user, notice)
+        self.notices.append(notice)
+        gate = Gate(self.store, self.workers[0], PushKind.MISSED, notice)
+        rung_again = any(
+            start > notice.started_at and user in [one.id for one in round_.recipients]
+            for start, round_ in self.rounds.items()
+        )
+        for push in plan(PushKind.MISSED, notice, DEVICES, self.now / 1e6).pushes:
+            assert (self.runner.run(gate.admit(push, 3)) is None) is not rung_again
+
+    # What must be true
+
+    def is_over(self, user: str, round_: Round) -> bool:
+        """Whether this user's phones may not ring, worked out from the events and not from stamps."""
+        recipients = {one.id for one in round_.recipients}
+        callers = {round_.caller_id, CREATOR} - recipients
+        if self.now >= round_.deadline:
+            return True
+        for event, _ in self.delivered:
+            if event.at is None or event.at < round_.started_at:
+                continue
+            match event:
+                case Accepted(user_id=who) if who == user:
+                    return True
+                case Rejected(user_id=who) if who == user or who in callers:
+                    return True
+                case Missed(session_id=session, members=members) if session == round_.session_id:
+                    if user in [member.id for member in members]:
+                        return True
+                case Ended(only_session=session) if session in ("", round_.session_id):
+                    return True
+        return False
+
+    def has_answered(self, user: str, round_: Round) -> bool:
+        return any(
+            isinstance(event, Accepted) and event.user_id == user and (event.at or 0) >= round_.started_at
+            for event, _ in self.delivered
+        )
+
+    def marks(self) -> dict[str, str]:
+        """The call's stamps, without what counts changes and notices."""
+        stored = self.redis.hgetall(call_key(TENANT, CID))
+        return {
+            name.decode(): value.decode()
+            for name, value in stored.items()
+            if not name.startswith((b"version", b"pruned", b"n:", b"r:"))
+        }
+
+    @invariant()
+    def nobody_is_rung_twice_in_one_round(self) -> None:
+        assert all(times <= 1 for times in self.sent.values())
+
+    @invariant()
+    def an_open_round_is_on_the_agenda(self) -> None:
+        if self.unsettled():
+            assert self.redis.zscore(AGENDA, f"{TENANT}:{CID}") is not None
+
+    def unsettled(self) -> list[tuple[int, str]]:
+        found = []
+        for start, round_ in self.rounds.items():
+            outcomes = self.redis.hgetall(round_key(TENANT, CID, start))
+            found += [(start, one.id) for one in round_.recipients if f"o:{one.id}".encode() not in outcomes]
+        return found
+
+    def teardown(self) -> None:
+        """In the end, everybody who was rung has one outcome, recorded once."""
+        try:
+            for _ in range(3):
+                self.pass_time(200)
+                self.watch()
+            assert not self.unsettled()
+            assert self.redis.zcard(AGENDA) == 0
+            lines = [json.loads(line) for line in self.redis.lrange(f"bellhop:trail:{TENANT}:{CID}", 0, -1)]
+            outcomes = Counter((line["round"], line["user"]) for line in lines if line["what"] == "settled")
+            assert set(outcomes.values()) <= {1}
+            assert {(start, one.id) for start, round_ in self.rounds.items() for one in round_.recipients} <= set(
+                outcomes
+            )
+            assert all(Standing(line["outcome"]) for line in lines if line["what"] == "settled")
+        finally:
+            self.runner.close()
+            self.redis.close()
+
+
+SETTINGS = settings(
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+)
+
+
+@pytest.mark.timeout(300)
+def test_a_random_call_keeps_every_promise(redis_server: RedisServer) -> None:
+    run_state_machine_as_test(lambda: CallModel(redis_server), settings=SETTINGS)
