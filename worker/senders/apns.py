@@ -17,7 +17,8 @@ from worker.senders.apns_token import ProviderToken, Token
 
 PRODUCTION_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
-AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT}
+AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN}
+"""After these, a repetition had better take another connection."""
 
 
 class ApnsSender:

@@ -41,17 +41,17 @@ class Connection(H2Protocol):
     """Sends requests while it is `usable`, and answers every one of them whatever becomes of the connection.
 
     A connection is never closed for idleness: Apple wants it kept for hours and days. It leaves by GOAWAY or `retire`
-    (what is in flight finishes), by `abort`, or because the peer closes it. `on_unusable` is called each time that it
-    stops being usable.
+    (what is in flight finishes), by `abort`, or because the peer closes it. `on_change` is called each time that it
+    stops being usable, and when it is so again.
     """
 
     conn: Http2
 
-    def __init__(self, on_unusable: Callable[["Connection"], None]) -> None:
+    def __init__(self, on_change: Callable[["Connection"], None]) -> None:
         super().__init__()
         self.conn = Http2()
         self._loop = asyncio.get_running_loop()
-        self._on_unusable = on_unusable
+        self._on_change = on_change
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Done when the peer has sent its settings; fails with UnsentError when the connection is lost before."""
         self.closed = asyncio.Event()
@@ -116,6 +116,7 @@ class Connection(H2Protocol):
             stream.id = self.conn.get_next_available_stream_id()
             self._streams[stream.id] = stream
             self.conn.send_headers(stream.id, [(b"", stream.header_block)])
+            self.flush()
             self._send_body(stream.id, stream.body)
             if stream.id > LAST_STREAM_ID:
                 self.retire()
@@ -129,7 +130,8 @@ class Connection(H2Protocol):
         )
 
     def _send_body(self, stream_id: int, body: bytes) -> None:
-        room = min(self.conn.local_flow_control_window(stream_id), self.conn.max_outbound_frame_size)
+        # New settings may take back window that was given: it can be below zero (RFC 9113, section 6.9.2).
+        room = max(0, min(self.conn.local_flow_control_window(stream_id), self.conn.max_outbound_frame_size))
         if body[:room]:
             self.conn.send_data(stream_id, body[:room], end_stream=len(body) <= room)
             self.flush()
@@ -176,7 +178,7 @@ class Connection(H2Protocol):
         """A request got no answer in time: take no others until the peer answers a PING."""
         self._suspected = True
         self.ping()
-        self._on_unusable(self)
+        self._on_change(self)
 
     def retire(self) -> None:
         """Take no more requests; close when those in flight are answered."""
@@ -186,7 +188,7 @@ class Connection(H2Protocol):
         queued, self._queue = self._queue, deque()
         for stream in queued:
             stream.fail(UnsentError("connection is closing"))
-        self._on_unusable(self)
+        self._on_change(self)
         self._loop.call_soon(self._after_stream)
 
     def _after_stream(self) -> None:
@@ -232,7 +234,7 @@ class Connection(H2Protocol):
         self._queue.clear()
         if not self.ready.done():
             self.ready.set_exception(UnsentError(why))
-        self._on_unusable(self)
+        self._on_change(self)
 
     # Receiving
 
@@ -291,7 +293,9 @@ class Connection(H2Protocol):
         if self._ping_timeout is not None:
             self._ping_timeout.cancel()
             self._ping_timeout = None
-        self._suspected = False
+        if self._suspected:
+            self._suspected = False
+            self._on_change(self)
 
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         reason = (event.additional_data or b"")[:200].decode("ascii", "replace")

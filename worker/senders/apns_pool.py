@@ -85,12 +85,17 @@ class Pool:
     def _avoided(self, connection: Connection) -> bool:
         return asyncio.get_running_loop().time() - connection.failed_at < AVOID_S
 
-    def _unusable(self, connection: Connection) -> None:
-        """Replace a connection that served for a while at once, so that the next push need not wait."""
+    def _changed(self, connection: Connection) -> None:
+        """`connection` has become usable, or is so no more: close what is too many, replace at once what is missed."""
+        usable = [c for c in self._connections if c.usable]
+        if len(usable) > self._max_connections:
+            min(usable, key=lambda connection: connection.load).retire()
+        if connection.usable:
+            return
         lived_s = asyncio.get_running_loop().time() - connection.opened_at
         if lived_s < MIN_LIFE_S:
             self._pause_s = max(self._pause_s, MIN_PAUSE_S)
-        elif not self._closed and not any(c.usable for c in self._connections):
+        elif not self._closed and not usable:
             self._connect()
 
     def _connect(self) -> asyncio.Task[None]:
@@ -117,10 +122,9 @@ class Pool:
             log.warning("cannot connect to apns", host=self.host, error=str(error) or type(error).__name__)
             raise UnsentError(f"cannot connect: {type(error).__name__}") from error
         self._pause_s = 0.0
+        log.info("connected to apns", host=self.host)
         self._connections = [c for c in self._connections if not c.closed.is_set()] + [connection]
-        usable = [c for c in self._connections if c.usable]
-        for surplus in usable[: -self._max_connections]:  # those that were suspected and have proved themselves
-            surplus.retire()
+        self._changed(connection)
 
     async def _establish(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -129,7 +133,7 @@ class Pool:
         if self._proxy:
             target = {"sock": await open_tunnel(self._proxy, self.host, self.port)}
         _, connection = await loop.create_connection(
-            lambda: Connection(self._unusable),
+            lambda: Connection(self._changed),
             **target,
             server_hostname=self.host,
             ssl=self._context,

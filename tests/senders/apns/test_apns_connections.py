@@ -17,7 +17,7 @@ from h2.errors import ErrorCodes
 from worker.device import Environment
 from worker.outcome import Answer, Outcome
 from worker.sandbox.apple import AppleStandIn
-from worker.sandbox.apple_script import GoAway, Reply, Reset, Silence
+from worker.sandbox.apple_script import Behaviour, GoAway, Reply, Reset, Silence
 from worker.sandbox.tls import Authority
 from worker.senders import apns_connection, apns_pool
 from worker.senders.apns import ApnsSender
@@ -59,10 +59,17 @@ async def test_warm_opens_the_connection_that_the_first_push_takes(
 async def test_a_burst_spreads_over_all_connections_and_no_more(apple: AppleStandIn, make_sender: MakeSender) -> None:
     apple.answer_delay_s = 0.01
     sender = make_sender(max_connections=3)
-    for _ in range(3):
-        apple.requests.clear()
-        answers = await asyncio.gather(*(sender.send(ring(), 10) for _ in range(300)))
+
+    async def burst() -> None:
+        answers = await asyncio.gather(*(sender.send(ring(), 30) for _ in range(300)))
         assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
+
+    async with asyncio.timeout(30):
+        while len(apple.connections) < 3:
+            await burst()
+    await asyncio.sleep(0.1)
+    apple.requests.clear()
+    await burst()
     assert {number: used(apple).count(number) for number in used(apple)} == {1: 100, 2: 100, 3: 100}
     assert len(apple.connections) == 3
 
@@ -112,12 +119,20 @@ async def test_a_push_that_got_no_place_on_a_connection_in_time_is_unsent(
     assert [request.token for request in apple.requests] == [TOKEN, TOKEN]
 
 
-async def test_after_apples_own_failure_the_next_push_takes_another_connection(
-    apple: AppleStandIn, make_sender: MakeSender
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (Reply(500, "InternalServerError"), Outcome.UNAVAILABLE),
+        (Reset(ErrorCodes.REFUSED_STREAM), Outcome.UNSENT),
+        (Reset(ErrorCodes.INTERNAL_ERROR), Outcome.UNKNOWN),
+    ],
+)
+async def test_after_a_failure_that_is_not_the_pushs_own_the_next_one_takes_another_connection(
+    apple: AppleStandIn, make_sender: MakeSender, failure: Behaviour, outcome: Outcome
 ) -> None:
     sender = make_sender(max_connections=2)
-    apple.script(TOKEN, Reply(500, "InternalServerError"))
-    assert (await sender.send(ring(), 5)).outcome is Outcome.UNAVAILABLE
+    apple.script(TOKEN, failure)
+    assert (await sender.send(ring(), 5)).outcome is outcome
     for _ in range(3):
         assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     assert used(apple) == [1, 2, 2, 2]
@@ -151,14 +166,17 @@ async def test_a_connection_that_ran_out_of_stream_ids_is_replaced(apple: AppleS
 
 
 async def test_suspected_connections_that_prove_themselves_do_not_add_up(
-    apple: AppleStandIn, sender: ApnsSender
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
+    sender = make_sender(max_connections=2)
     for _ in range(5):
-        apple.script(TOKEN, Silence())
-        await asyncio.gather(sender.send(ring(), 0.1), sender.send(ring(OTHER_TOKEN), 5))
-        assert (await sender.send(ring(OTHER_TOKEN), 5)).outcome is Outcome.ACCEPTED
+        for connection in list(sender._pools[Environment.PRODUCTION]._connections):
+            connection.suspect()
+        assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
         await asyncio.sleep(0.05)
-    assert sum(connection.open for connection in apple.connections) <= 2
+    async with asyncio.timeout(AT_ONCE_S):
+        while sum(connection.open for connection in apple.connections) > 2:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_connection_that_answers_its_ping_is_used_again_with_the_stream_given_back(
@@ -208,6 +226,16 @@ async def test_connections_that_apple_keeps_closing_are_not_reopened_in_a_circle
 async def test_no_attempt_is_made_without_time_for_it(apple: AppleStandIn, sender: ApnsSender) -> None:
     assert [(await sender.send(ring(), timeout_s)).outcome for timeout_s in (0, -1)] == [Outcome.UNSENT] * 2
     assert not apple.connections
+
+
+async def test_connections_that_are_closed_as_soon_as_they_are_open_are_opened_at_a_slow_pace(
+    apple: AppleStandIn, sender: ApnsSender
+) -> None:
+    apple.drop_connections = 1000
+    give_up = time.monotonic() + 0.5
+    while time.monotonic() < give_up:
+        assert (await sender.send(ring(), 5)).outcome in {Outcome.UNSENT, Outcome.UNKNOWN}
+    assert len(apple.connections) < 10
 
 
 async def test_without_a_listener_every_push_is_unsent_and_attempts_are_paced(
