@@ -1,15 +1,17 @@
 """`bellhop`: the command line."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from bellhop import __version__
-from bellhop.devices import devices
+from bellhop.devices import devices, tenant_option
 from worker import logs
+from worker.push import PushKind
 from worker.settings import ConfigurationError, Role, Settings, load, reference
 
 
@@ -28,24 +30,27 @@ def with_settings(role: Role) -> Callable[[Callable[[Settings], None]], Callable
 
     def decorate(command: Callable[[Settings], None]) -> Callable[..., Any]:
         def run() -> None:
-            try:
-                settings = load(role)
-            except ConfigurationError as error:
-                refuse(error)
-            logs.configure(settings)
-            command(settings)
+            command(settings_or_exit(role))
 
         return update_wrapper(run, command)
 
     return decorate
 
 
-def refuse(error: ConfigurationError) -> NoReturn:
-    """Say what is wrong with the settings, one problem a line, and exit with 2."""
-    click.echo("Bellhop cannot start with these settings:", err=True)
-    for problem in error.problems:
-        click.echo(f"  {problem}", err=True)
-    sys.exit(2)
+def settings_or_exit(role: Role | None, log_level: str = "") -> Settings:
+    """Load the settings and set up the log; exits with 2 and every problem when they are not usable.
+
+    `log_level` is for commands that say themselves what went wrong.
+    """
+    try:
+        settings = load(role)
+    except ConfigurationError as error:
+        click.echo("Bellhop cannot start with these settings:", err=True)
+        for problem in error.problems:
+            click.echo(f"  {problem}", err=True)
+        sys.exit(2)
+    logs.configure(settings.log_format, log_level or settings.log_level)
+    return settings
 
 
 @main.command()
@@ -77,6 +82,40 @@ def demo(once: bool) -> None:
     from bellhop.demo import play  # noqa: PLC0415 - needs the sandbox extra
 
     sys.exit(play(once=once))
+
+
+@main.command()
+def check() -> None:
+    """Try everything that is configured and name the usual mistakes.
+
+    Connects to Redis, Apple and Google with the credentials of the settings, without ringing anybody. Exits with 1 if
+    there is a problem.
+    """
+    from bellhop.check import run  # noqa: PLC0415 - the other commands need no push clients
+
+    sys.exit(run(settings_or_exit(None, log_level="error")))
+
+
+@main.command("send-test")
+@click.argument("user_id")
+@click.option("--device", "key", help="Only the device with this key (see `bellhop devices list`).")
+@click.option(
+    "--kind",
+    type=click.Choice([str(kind) for kind in PushKind]),
+    default=str(PushKind.NOTIFICATION),
+    show_default=True,
+    help="What to send; a ring makes the phone ring.",
+)
+@tenant_option
+def send_test(user_id: str, key: str | None, kind: str, tenant: str) -> None:
+    """Send one push to the devices of USER_ID and print what the provider answers."""
+    from bellhop import send_test as command  # noqa: PLC0415 - the other commands need no push clients
+
+    sys.exit(
+        asyncio.run(
+            command.send_test(settings_or_exit("worker", log_level="error"), tenant, user_id, key, PushKind(kind))
+        )
+    )
 
 
 @main.command("settings")

@@ -17,8 +17,11 @@ ATTEMPT_S = {Provider.APNS: 3.0, Provider.FCM: 10.0}
 """How long an answer may take. Google asks not to repeat a request before ten seconds have passed."""
 NOTICE_WINDOW_S = 60.0
 """How long a job goes on trying to send what is no ring."""
-MOST_UNKNOWN = 2
-"""Attempts without an answer after which a push is not repeated: each of them may have rung the phone."""
+MOST_UNKNOWN = 3
+"""Attempts without an answer after which a push is not repeated: each of them may have rung the phone.
+
+When the network forgets our connections, both that are kept to a provider go silent at the same time: the third attempt
+is the first on a new one."""
 PAUSE_S: dict[Action, tuple[float, float]] = {
     Action.RETRY_NOW: (0.02, 1.0),
     Action.RETRY_LATER: (0.3, 5.0),

@@ -8,27 +8,22 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import structlog
-
 from worker import contract, registry, trail
 from worker.contract import CallRef, Round, read_payload
-from worker.deliver import Delivered, Lanes, deliver
-from worker.device import Device
+from worker.deliver import Lanes, deliver
 from worker.gate import Gate
-from worker.outcome import MEANING, Action, Outcome
+from worker.hygiene import Hygiene
 from worker.plan import Skip, plan
 from worker.push import PushKind
 from worker.settlement import settle_call
 from worker.store import Store
 
-log = structlog.get_logger()
-
 
 class Jobs:
     """The jobs, with what they need: Redis, the worker's name, the ways to the providers."""
 
-    def __init__(self, store: Store, worker: str, lanes: Lanes, missed_grace_s: float) -> None:
-        self._store, self._worker, self._lanes = store, worker, lanes
+    def __init__(self, store: Store, worker: str, lanes: Lanes, hygiene: Hygiene, missed_grace_s: float) -> None:
+        self._store, self._worker, self._lanes, self._hygiene = store, worker, lanes, hygiene
         self._grace_us = round(missed_grace_s * 1e6)
         self.handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             contract.RING_JOB: self.ring,
@@ -65,19 +60,7 @@ class Jobs:
             asyncio.gather(*(deliver(push, self._lanes, gate) for push in planned.pushes)),
         )
         delivered = zip(planned.pushes, results, strict=True)
-        await asyncio.gather(*(self._learn(round_.tenant, push.device, result) for push, result in delivered))
-
-    async def _learn(self, tenant: str, device: Device, result: Delivered) -> None:
-        """Keep the registry true to what the provider said about the token."""
-        last = result.last
-        if MEANING[result.outcome].action is Action.PRUNE and last is not None:
-            # Only the provider's word about this very registration removes it.
-            if last.dead_since is None or last.dead_since > device.registered_at:
-                removed = await self._store.script(*registry.remove(tenant, device))
-                log.info("device removed", device=device.key, app=device.app, reason=last.reason, removed=bool(removed))
-        elif result.outcome is Outcome.ACCEPTED and result.push.device != device:
-            await self._store.script(*registry.replace(tenant, device, result.push.device))
-            log.info("device moved", device=device.key, app=device.app, environment=result.push.device.environment)
+        await asyncio.gather(*(self._hygiene.learn(round_.tenant, push.device, result) for push, result in delivered))
 
 
 def _round(name: str, payload: dict[str, Any]) -> Round:

@@ -5,12 +5,10 @@ import sys
 
 import structlog
 
-from worker.settings import Settings
 
-
-def configure(settings: Settings) -> None:
-    """Set up structlog, and give what libraries log the same shape."""
-    level = getattr(logging, settings.log_level.upper())
+def configure(log_format: str, log_level: str) -> None:
+    """Set up structlog ("json" or "console"), and give what libraries log the same shape."""
+    level = getattr(logging, log_level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -18,7 +16,7 @@ def configure(settings: Settings) -> None:
     ]
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-        if settings.log_format == "json"
+        if log_format == "json"
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(

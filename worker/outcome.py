@@ -68,7 +68,9 @@ MEANING: dict[Outcome, Meaning] = {
     Outcome.UNAVAILABLE: Meaning("the provider had a problem of its own", Action.RETRY_LATER),
     Outcome.THROTTLED: Meaning("the provider asked us to slow down", Action.RETRY_LATER),
     Outcome.TOKEN_DEAD: Meaning("the app was removed from this device, or its token replaced", Action.PRUNE),
-    Outcome.BAD_TOKEN: Meaning("Apple does not know this token in this environment", Action.SWITCH_ENVIRONMENT),
+    Outcome.BAD_TOKEN: Meaning(
+        "the provider does not know this token (Apple: in this environment)", Action.SWITCH_ENVIRONMENT
+    ),
     Outcome.WRONG_APP: Meaning("the token belongs to another app than the one it was registered with", Action.ALERT),
     Outcome.CREDENTIALS_REFUSED: Meaning("the provider refused our credentials", Action.OPEN_CIRCUIT),
     Outcome.TOO_LARGE: Meaning("the payload was over the provider's limit", Action.ALERT),

@@ -164,7 +164,9 @@ SHORTHANDS = {
 class Settings(BaseSettings):
     """Everything an operator can set. Environment variables win over the TOML file that BELLHOP_CONFIG names."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
     """Redis or Valkey 6.2 or newer: redis://, rediss:// (TLS) or unix://."""
@@ -205,6 +207,9 @@ class Settings(BaseSettings):
     """Firebase Cloud Messaging, or a stand-in for it."""
     fcm_ca_file: ReadableFile | None = None
     """A CA to trust for it, and for the token endpoint, instead of the system's."""
+
+    fcm_proxy: str = ""
+    """An HTTP proxy (http://host:port) to reach Google through."""
 
     worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
     """Jobs that one worker process runs at the same time."""

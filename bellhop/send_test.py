@@ -1,0 +1,68 @@
+"""`bellhop send-test`: one push to one device, and what came back."""
+
+import time
+import uuid
+
+import click
+
+from worker import registry
+from worker.contract import Recipient, Round
+from worker.device import Device
+from worker.outcome import MEANING, Answer, Outcome
+from worker.plan import plan
+from worker.push import PushKind
+from worker.senders.configured import configured
+from worker.settings import Settings
+from worker.store import Store
+
+TIMEOUT_S = 10.0
+
+
+async def send_test(settings: Settings, tenant: str, user_id: str, key: str | None, kind: PushKind) -> int:
+    """Send one push of `kind` to each device of the user (or to the one with `key`); returns 0 if all were accepted."""
+    store = Store.from_url(settings.redis_url)
+    senders = configured(settings, store)
+    try:
+        devices = (await registry.devices_of(store, tenant, [user_id]))[user_id]
+        chosen = [device for device in devices if key in (None, device.key)]
+        pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, time.time()).pushes
+        if not pushes:
+            click.echo(
+                f"{user_id} has no device for a push of kind {kind}: see `bellhop devices list {user_id}`", err=True
+            )
+            return 1
+        answers = []
+        for push in pushes:
+            sender = senders.get((push.device.provider, push.device.app))
+            answer = await sender.send(push, TIMEOUT_S) if sender else Answer(Outcome.NO_CREDENTIALS)
+            answers.append(answer)
+            _print(push.device, answer)
+        return int(any(answer.outcome is not Outcome.ACCEPTED for answer in answers))
+    finally:
+        for sender in senders.values():
+            await sender.close()
+        await store.close()
+
+
+def _test_round(tenant: str, user_id: str) -> Round:
+    now = time.time_ns() // 1000
+    return Round(
+        tenant=tenant,
+        cid=f"default:bellhop-test-{uuid.uuid4()}",
+        session_id="",
+        started_at=now,
+        deadline=now + 30_000_000,
+        caller_id="bellhop",
+        caller_name="Bellhop test",
+        recipients=(Recipient(id=user_id),),
+    )
+
+
+def _print(device: Device, answer: Answer) -> None:
+    color = "green" if answer.outcome is Outcome.ACCEPTED else "red"
+    said = " ".join(str(part) for part in (answer.status or "", answer.reason, answer.provider_id) if part)
+    click.echo(f"{device.key}  {device.label} ({device.app}, {device.environment})")
+    click.echo(
+        f"    {click.style(answer.outcome, fg=color)}: {MEANING[answer.outcome].sentence}"
+        + (f" [{said}]" if said else "")
+    )

@@ -1,0 +1,131 @@
+"""`bellhop check` and `bellhop send-test` against the stand-ins."""
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+import pytest_asyncio
+
+from worker.device import Kind, Provider
+from worker.sandbox.apple_script import Reply
+from worker.sandbox.installation import Installation
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NOBODY = "0" * 64
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    async with Installation(tmp_path_factory.mktemp("installation")) as installation:
+        await installation.register("ben", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone")
+        await installation.register("ben", Provider.FCM, Kind.ALERT, "ben:pixel", "Ben's Pixel")
+        yield installation
+
+
+async def bellhop(here, *args, **settings):
+    environment = here.environment() | {f"BELLHOP_{name}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "bellhop", *args]
+    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+async def test_all_is_well(here):
+    here.apple.script(NOBODY, *[Reply(400, "BadDeviceToken")] * 2)
+    status, output = await bellhop(here, "check")
+    assert status == 0, output
+    for subject in ("Redis: answers in", "workers: 1 alive", "Stream default: 1 secret(s)"):
+        assert subject in output
+    for subject in ("Apple com.example.calls (production)", "(sandbox)", "Firebase example-calls"):
+        assert f"{subject}: takes our credentials" in output
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("InvalidProviderToken", "check its id, your team id"),
+        ("BadEnvironmentKeyIdInToken", "limited to Apple's other environment"),
+        ("UnrelatedKeyIdInToken", "limited to other bundle ids"),
+    ],
+)
+async def test_what_apple_refuses_is_named_with_what_to_do(here, reason, advice):
+    here.apple.script(NOBODY, *[Reply(403, reason)] * 2)
+    status, output = await bellhop(here, "check")
+    assert status == 1
+    assert f"403 {reason}" in output
+    assert advice in output
+
+
+async def test_providers_that_cannot_be_reached_are_named(here):
+    status, output = await bellhop(
+        here,
+        "check",
+        APNS_URL="https://127.0.0.1:1",
+        APNS_SANDBOX_URL="https://127.0.0.1:1",
+        FCM_URL="https://127.0.0.1:1",
+    )
+    assert status == 1
+    assert output.count("no connection: check the URL, the firewall") == 3, output
+
+
+async def test_a_ca_that_is_not_trusted_is_named(here, tmp_path):
+    status, output = await bellhop(here, "check", APNS_CA_FILE="", FCM_CA_FILE="")
+    assert status == 1
+    assert "is not trusted: check the CA file" in output
+
+
+async def test_redis_that_is_away_or_unsafe_is_named(here):
+    status, output = await bellhop(here, "check", REDIS_URL="redis://127.0.0.1:1/0")
+    assert status == 1
+    assert "Redis: does not answer" in output
+    await here.store.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    status, output = await bellhop(here, "check")
+    await here.store.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert status == 1
+    assert "maxmemory-policy is allkeys-lru" in output
+
+
+async def test_the_api_key_in_the_secrets_place_and_a_foreign_key_file_are_named(here, tmp_path):
+    key_file = tmp_path / "key.p8"
+    key_file.write_text("-----BEGIN CERTIFICATE-----\n")
+    status, output = await bellhop(here, "check", STREAM_API_SECRET="demo-api-key", APNS_KEY_FILE=key_file)
+    assert status == 1
+    assert "an API key stands where its secret should" in output
+    assert "the key file is no .p8 signing key" in output
+
+
+async def test_a_certificate_is_read_for_its_expiry(here):
+    pem = here.apple.authority.client_certificate("com.example.calls")
+    _, output = await bellhop(
+        here, "check", APNS_KEY_FILE="", APNS_KEY_ID="", APNS_TEAM_ID="", APNS_CERTIFICATE_FILE=pem
+    )
+    assert "the certificate expires in" in output
+
+
+async def test_nothing_in_the_output_is_secret(here):
+    _, output = await bellhop(here, "check")
+    assert here.environment()["BELLHOP_STREAM_API_SECRET"] not in output
+
+
+async def test_send_test_sends_one_push_and_prints_the_answer(here):
+    before = len(here.arrivals)
+    status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")
+    assert status == 0, output
+    assert "Ben's iPhone (com.example.calls, production)" in output
+    assert output.count("accepted: the provider accepted the push") == 2
+    assert {arrival.type for arrival in here.arrivals[before:]} == {"call.ring"}
+
+
+async def test_send_test_says_what_was_wrong(here):
+    here.apple.script("a1" * 32, Reply(410, "Unregistered", timestamp_ms=1))
+    status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")
+    assert status == 1
+    assert "token_dead" in output
+    assert "410 Unregistered" in output
+    status, output = await bellhop(here, "send-test", "nobody")
+    assert status == 1
+    assert "see `bellhop devices list nobody`" in output
+    assert json.dumps(NOBODY) not in output

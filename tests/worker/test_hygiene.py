@@ -1,0 +1,138 @@
+"""Tokens leave the registry on the provider's word about that registration, and never all at once."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from worker import hygiene, registry
+from worker.deliver import Delivered
+from worker.device import Device, Environment, Provider
+from worker.hygiene import FEWEST_DYING, Hygiene
+from worker.outcome import Answer, Outcome
+from worker.push import Push, PushKind
+from worker.store import Store
+
+REGISTERED = 1_700_000_000_000_000
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    yield store
+    await store.close()
+
+
+def phone(number=0, **fields):
+    token = f"{number:064x}"
+    defaults = {"user_id": f"user-{number}", "provider": Provider.APNS, "token": token, "app": "com.example"}
+    return Device(**defaults | {"registered_at": REGISTERED} | fields)
+
+
+async def register(store, device):
+    await store.script(*registry.register("default", device))
+    return device
+
+
+async def known(store, device):
+    return (await registry.devices_of(store, "default", [device.user_id]))[device.user_id]
+
+
+def result(device, outcome, **answer):
+    push = Push("id", PushKind.RING, device, {}, 0)
+    return Delivered(push, outcome, Answer(outcome, **answer))
+
+
+def dead(device, since=REGISTERED + 1):
+    return result(device, Outcome.TOKEN_DEAD, status=410, reason="Unregistered", dead_since=since)
+
+
+@pytest.mark.parametrize("since", [REGISTERED + 1, None])
+async def test_a_dead_token_is_removed(store, since):
+    device = await register(store, phone())
+    await Hygiene(store).learn("default", device, dead(device, since))
+    assert await known(store, device) == []
+
+
+async def test_a_token_that_died_before_it_was_registered_here_is_kept(store):
+    device = await register(store, phone())
+    await Hygiene(store).learn("default", device, dead(device, REGISTERED))
+    assert await known(store, device) == [device]
+
+
+async def test_a_token_that_was_registered_again_meanwhile_is_kept(store):
+    device = await register(store, phone())
+    again = await register(store, phone(registered_at=REGISTERED + 500))
+    await Hygiene(store).learn("default", device, dead(device))
+    assert await known(store, again) == [again]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    sorted(set(Outcome) - {Outcome.TOKEN_DEAD}),
+)
+async def test_no_other_word_removes_a_token(store, outcome):
+    device = await register(store, phone())
+    await Hygiene(store).learn("default", device, result(device, outcome))
+    assert await known(store, device) == [device]
+
+
+async def test_the_environment_that_worked_is_kept(store):
+    device = await register(store, phone())
+    moved = device.model_copy(update={"environment": Environment.SANDBOX})
+    await Hygiene(store).learn("default", device, result(moved, Outcome.ACCEPTED))
+    assert await known(store, device) == [moved]
+
+
+async def test_when_every_token_of_an_app_dies_the_brake_keeps_most_of_them_and_says_so(store, caplog, capsys):
+    devices = [await register(store, phone(number)) for number in range(200)]
+    care = Hygiene(store)
+    for device in devices:
+        await care.learn("default", device, dead(device))
+    kept = sum([bool(await known(store, device)) for device in devices])
+    assert kept == 200 - (FEWEST_DYING - 1)
+    assert "too many tokens die at once" in capsys.readouterr().out
+
+
+async def test_the_brake_of_one_app_does_not_keep_another_apps_tokens(store):
+    care = Hygiene(store)
+    for number in range(FEWEST_DYING + 5):
+        device = await register(store, phone(number))
+        await care.learn("default", device, dead(device))
+    other = await register(store, phone(999, app="com.example.other"))
+    await care.learn("default", other, dead(other))
+    assert await known(store, other) == []
+
+
+async def test_a_few_dead_tokens_among_many_living_ones_are_removed(store, monkeypatch):
+    monkeypatch.setattr(hygiene, "COUNT_EVERY_S", 0.01)
+    care = Hygiene(store)
+    counting = asyncio.create_task(care.count())
+    living = phone(1)
+    for _ in range(50 * FEWEST_DYING):
+        await care.learn("default", living, result(living, Outcome.ACCEPTED))
+    await asyncio.sleep(0.2)
+    counting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await counting
+    devices = [await register(store, phone(100 + number)) for number in range(2 * FEWEST_DYING)]
+    for device in devices:
+        await care.learn("default", device, dead(device))
+    assert not any([await known(store, device) for device in devices])
+
+
+async def test_one_token_that_dies_again_and_again_counts_once(store):
+    care = Hygiene(store)
+    device = await register(store, phone())
+    for _ in range(3 * FEWEST_DYING):
+        await care.learn("default", device, dead(device))
+    other = await register(store, phone(1))
+    await care.learn("default", other, dead(other))
+    assert await known(store, other) == []
+
+
+async def test_redis_away_costs_no_push():
+    store = Store.from_url("redis://127.0.0.1:1/0")
+    device = phone()
+    await Hygiene(store).learn("default", device, dead(device))
+    await store.close()

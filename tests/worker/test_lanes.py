@@ -1,0 +1,78 @@
+"""A lane's circuit: closed while the provider answers, open while asking is useless."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.lanes import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, Circuit, Lane
+from worker.outcome import MEANING, Action, Answer, Outcome
+
+ASKED = sorted(set(Outcome) - {Outcome.CIRCUIT_OPEN})
+
+
+def after(*outcomes, now=100.0):
+    circuit = Circuit()
+    for outcome in outcomes:
+        circuit.learn(outcome, now)
+    return circuit
+
+
+def test_a_refused_credential_opens_the_circuit_at_once_and_is_said_once():
+    circuit = Circuit()
+    assert circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.0)
+    assert not circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.1)
+    assert circuit.wait_s(101.0) > 0
+
+
+@pytest.mark.parametrize("outcome", sorted(NO_PROVIDER))
+def test_many_failures_in_a_row_open_it(outcome):
+    assert after(*[outcome] * (FAILURES_TO_OPEN - 1)).wait_s(100.0) == 0
+    assert after(*[outcome] * FAILURES_TO_OPEN).wait_s(100.0) > 0
+
+
+def test_one_answer_between_failures_keeps_it_closed():
+    most = [Outcome.UNKNOWN] * (FAILURES_TO_OPEN - 1)
+    assert after(*most, Outcome.TOKEN_DEAD, *most).wait_s(100.0) == 0
+
+
+def test_when_its_time_is_over_one_push_tries_and_the_others_wait_for_what_it_finds():
+    circuit = after(*[Outcome.UNAVAILABLE] * FAILURES_TO_OPEN)
+    later = 100.0 + OPEN_S[Action.RETRY_LATER]
+    assert circuit.wait_s(later) == 0
+    assert circuit.wait_s(later) > 0
+    circuit.learn(Outcome.ACCEPTED, later + 0.1)
+    assert circuit.wait_s(later + 0.1) == 0
+
+
+@given(st.lists(st.sampled_from(ASKED), max_size=60))
+def test_whatever_happened_an_accepted_push_closes_it(outcomes):
+    assert after(*outcomes, Outcome.ACCEPTED).wait_s(100.0) == 0
+
+
+@given(st.lists(st.sampled_from(ASKED), max_size=60))
+def test_it_never_stays_open_longer_than_the_longest_time(outcomes):
+    assert after(*outcomes).wait_s(100.0) <= max(OPEN_S.values())
+
+
+def test_every_action_that_may_be_repeated_knows_how_long_to_stay_open():
+    assert {MEANING[outcome].action for outcome in NO_PROVIDER} <= set(OPEN_S)
+
+
+async def test_an_open_lane_asks_nobody():
+    class Refusing:
+        asked = 0
+
+        async def send(self, push, timeout_s):
+            self.asked += 1
+            await asyncio.sleep(0)
+            return Answer(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken")
+
+    sender = Refusing()
+    lane = Lane(sender, "apns com.example")
+    assert (await lane.attempt(None, 1)).outcome is Outcome.CREDENTIALS_REFUSED
+    answer = await lane.attempt(None, 1)
+    assert answer.outcome is Outcome.CIRCUIT_OPEN
+    assert 0 < answer.retry_after_s <= OPEN_S[Action.OPEN_CIRCUIT]
+    assert sender.asked == 1
