@@ -46,7 +46,7 @@ class Lease:
     async def beat(self) -> bool:
         """Renew the lease; True when it had lapsed (or is new), so that others may have taken this worker's jobs.
 
-        Redis away is logged once and leaves everything as it was: `healthy` then runs out by itself.
+        Failure is logged once and leaves everything as it was: `healthy` then runs out by itself.
         """
         sent_at = time.monotonic()
         fields = [text for pair in self.describe().items() for text in pair]
@@ -55,11 +55,11 @@ class Lease:
             lapsed, suspended = await self.store.script("beat", [], args)
         except RedisError as error:
             if not self._silent:
-                log.warning("redis_away", worker=self.name, error=type(error).__name__)
+                log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__)
             self._silent = True
             return False
         if self._silent:
-            log.info("redis_back", worker=self.name)
+            log.info("lease_renewed", worker=self.name)
         self._silent, self.suspended = False, bool(suspended)
         self._valid_until = sent_at + LEASE_MS / 1000
         return bool(lapsed)

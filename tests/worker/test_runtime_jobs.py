@@ -198,6 +198,8 @@ def test_rqs_own_maintenance_leaves_running_jobs_alone(desk: Desk, start_worker:
     StartedJobRegistry(queue=desk.queue).cleanup(far_future)
     clean_registries(desk.queue)
     desk.queue.intermediate_queue.cleanup(Worker.all(desk.redis)[0], desk.queue)
+    assert job.get_status() == "started"
+    assert desk.queue.started_job_registry.get_job_ids() == ["a"]
     desk.ended_as(job, "finished")
     assert desk.marks("began") == ["a"]
 

@@ -1,0 +1,138 @@
+"""Who is alive, and who may judge it. Times are short here: what is told apart is "beats" and "does not"."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from redis.exceptions import RedisError
+
+from tests.worker.conftest import Desk
+from worker import lease as lease_module
+from worker.lease import Lease
+from worker.rq_job import inflight_key
+from worker.sandbox.redis import RedisServer
+
+LEASE_S = 0.4
+
+MakeLease = Callable[[str, str], Lease]
+
+
+@pytest.fixture(autouse=True)
+def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "LEASE_MS", int(LEASE_S * 1000))
+    monkeypatch.setattr(lease_module, "SILENCE_MS", 200)
+
+
+@pytest.fixture
+async def make_lease() -> AsyncIterator[MakeLease]:
+    made = []
+
+    def make(url: str, name: str) -> Lease:
+        made.append(Lease(url, name, ["rings"], lambda: {"state": "idle"}))
+        return made[-1]
+
+    yield make
+    for lease in made:
+        await lease.store.close()
+
+
+def hold(desk: Desk, worker: str, *job_ids: str) -> None:
+    """Let a worker hold jobs."""
+    for job_id in job_ids:
+        desk.sleep(job_id)
+        desk.redis.lmove(desk.queue.key, inflight_key("rings", worker), "LEFT", "RIGHT")
+
+
+async def keep_beating(*leases: Lease, seconds: float) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for lease in leases:
+            tasks.create_task(beat_for(lease, seconds))
+
+
+async def beat_for(lease: Lease, seconds: float) -> None:
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
+        await lease.beat()
+        await lease.reap()
+        await asyncio.sleep(0.02)
+
+
+async def test_a_worker_that_stops_beating_loses_its_jobs_to_the_front(desk: Desk, make_lease: MakeLease) -> None:
+    living, dying = make_lease(desk.url, "living"), make_lease(desk.url, "dying")
+    await keep_beating(living, dying, seconds=2 * LEASE_S)
+    hold(desk, "dying", "a", "b")
+    desk.sleep("c")
+    assert desk.queue.job_ids == ["c"]
+    async with asyncio.timeout(20):
+        while desk.queue.job_ids == ["c"]:
+            await keep_beating(living, seconds=LEASE_S)
+    assert desk.queue.job_ids == ["a", "b", "c"]
+    assert desk.redis.smembers("bellhop:workers") == {b"living"}
+    assert desk.redis.smembers("rq:workers") == {b"rq:worker:living"}
+
+
+async def test_after_a_silence_of_everybody_nobody_is_judged_before_they_could_beat(
+    desk: Desk, make_lease: MakeLease
+) -> None:
+    early, late = make_lease(desk.url, "early"), make_lease(desk.url, "late")
+    await keep_beating(early, late, seconds=3 * LEASE_S)
+    hold(desk, "late", "a")
+    await asyncio.sleep(2 * LEASE_S)  # as when Redis stands still: every lease is gone
+    assert desk.redis.keys("bellhop:worker:*") == []
+    await early.beat()
+    await early.reap()
+    assert desk.queue.job_ids == []
+    assert await late.beat()
+
+
+async def test_a_reaper_that_has_not_beaten_since_the_silence_judges_nobody(desk: Desk, make_lease: MakeLease) -> None:
+    lease = make_lease(desk.url, "lease")
+    await keep_beating(lease, seconds=3 * LEASE_S)
+    hold(desk, "lease", "a")
+    await asyncio.sleep(2 * LEASE_S)
+    await lease.reap()  # as when it sat in the buffer of a paused Redis
+    assert desk.queue.job_ids == []
+
+
+async def test_a_worker_is_healthy_while_its_lease_is_sure(own_redis: RedisServer, make_lease: MakeLease) -> None:
+    lease = make_lease(own_redis.url, "w")
+    assert not lease.healthy
+    assert await lease.beat()
+    assert lease.healthy
+    assert not await lease.beat()
+    own_redis.stop()
+    await lease.beat()
+    assert lease.healthy  # for as long as the last beat is good for
+    await asyncio.sleep(LEASE_S)
+    assert not lease.healthy
+    with pytest.raises(RedisError):
+        await lease.reap()
+
+
+async def test_a_lapsed_lease_says_so(desk: Desk, make_lease: MakeLease) -> None:
+    lease = make_lease(desk.url, "w")
+    await lease.beat()
+    await asyncio.sleep(2 * LEASE_S)
+    assert await lease.beat()
+
+
+async def test_leaving_gives_back_what_is_left_and_forgets_the_worker(desk: Desk, make_lease: MakeLease) -> None:
+    lease = make_lease(desk.url, "w")
+    await lease.beat()
+    hold(desk, "w", "a", "b")
+    await lease.leave()
+    assert desk.queue.job_ids == ["a", "b"]
+    assert not lease.healthy
+    assert desk.redis.smembers("bellhop:workers") == set()
+    assert desk.redis.keys("bellhop:worker:*") + desk.redis.keys("rq:worker:*") == []
+
+
+async def test_what_ended_or_expired_is_not_given_back(desk: Desk, make_lease: MakeLease) -> None:
+    lease = make_lease(desk.url, "w")
+    await lease.beat()
+    hold(desk, "w", "finished", "expired", "waiting")
+    desk.redis.hset("rq:job:finished", "status", "finished")
+    desk.redis.delete("rq:job:expired")
+    await lease.leave()
+    assert desk.queue.job_ids == ["waiting"]
+    assert desk.inflight() == []
