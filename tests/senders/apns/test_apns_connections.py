@@ -157,6 +157,16 @@ async def test_a_connection_that_does_nothing_but_fail_is_replaced(
     assert outcomes == [Outcome.UNAVAILABLE] * 5 + [Outcome.ACCEPTED]
 
 
+async def test_a_connection_that_fails_now_and_then_is_kept(
+    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+    apple.script(TOKEN, *[Reply(500), Reply(500), Reply()] * 4)
+    for _ in range(12):
+        await sender.send(ring(), 5)
+    assert used(apple) == [1] * 12
+
+
 async def test_a_connection_that_ran_out_of_stream_ids_is_replaced(apple: AppleStandIn, sender: ApnsSender) -> None:
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     connection = await sender._pools[Environment.PRODUCTION].pick()
@@ -209,9 +219,11 @@ async def test_a_connection_that_says_goodbye_is_replaced_before_a_push_needs_it
     apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
-    apple.script(TOKEN, GoAway())
-    await sender.send(ring(), 5)
+    apple.script(TOKEN, GoAway(reply=Reply(delay_s=30)))
+    in_flight = asyncio.create_task(sender.send(ring(), 60))
     await opened(apple, 2)
+    assert not in_flight.done()
+    in_flight.cancel()
 
 
 async def test_connections_that_apple_keeps_closing_are_not_reopened_in_a_circle(
