@@ -1,0 +1,112 @@
+"""The pushes that Stream's stock SDKs parse, byte for byte where they look."""
+
+import json
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker import payloads
+from worker.contract import Recipient, Round
+from worker.device import Provider
+from worker.push import PushKind
+
+NOW_MS, EXPIRES_MS = 1_800_000_000_000, 1_800_000_030_000
+SARA_CALLS = Round(
+    tenant="default",
+    cid="default:6f0b1c52-7a53-4a3e-9c59-0d1f6e0b9d11",
+    session_id="s-1",
+    started_at=0,
+    deadline=0,
+    caller_id="sara-lind",
+    caller_name="Sara Lind",
+    call_name="Design review",
+    video=True,
+)
+SAMPLES = {
+    "apns_voip.call.ring": (Provider.APNS, PushKind.RING),
+    "apns_alert.call.missed": (Provider.APNS, PushKind.MISSED),
+    "apns_alert.call.notification": (Provider.APNS, PushKind.NOTIFICATION),
+    "fcm_data.call.ring": (Provider.FCM, PushKind.RING),
+    "fcm_data.call.missed": (Provider.FCM, PushKind.MISSED),
+    "fcm_data.call.notification": (Provider.FCM, PushKind.NOTIFICATION),
+}
+
+
+def build(provider, kind, round_=SARA_CALLS, user="ben-osei"):
+    return payloads.payload(provider, kind, round_, Recipient(id=user), NOW_MS, EXPIRES_MS)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_push_is_what_streams_own_looks_like(samples, name):
+    provider, kind = SAMPLES[name]
+    sample = json.loads((samples / "push" / f"{name}.json").read_bytes())
+    expected, user = (sample["data"], sample["data"]) if provider is Provider.FCM else (sample, sample["stream"])
+    built = build(provider, kind, user=user["receiver_id"])
+    ours = {"call_uuid", "sent_at", "expires_at", "bellhop"}
+    assert {key: value for key, value in built.items() if key not in ours} == expected
+
+
+@pytest.mark.parametrize(("provider", "kind"), SAMPLES.values())
+def test_every_value_the_sdks_read_is_a_string(provider, kind):
+    built = build(provider, kind)
+    stream = built if provider is Provider.FCM else built["stream"]
+    assert all(isinstance(value, str) for value in stream.values())
+
+
+@pytest.mark.parametrize("provider", Provider)
+@pytest.mark.parametrize("video", [True, False])
+def test_only_a_ring_says_whether_it_is_video(provider, video):
+    round_ = SARA_CALLS.model_copy(update={"video": video})
+    built = {kind: build(provider, kind, round_) for kind in PushKind}
+    streams = {kind: one if provider is Provider.FCM else one["stream"] for kind, one in built.items()}
+    assert streams[PushKind.RING]["video"] == ("true" if video else "false")
+    assert "video" not in streams[PushKind.MISSED] | streams[PushKind.NOTIFICATION]
+
+
+def test_an_app_can_tell_the_call_and_how_old_the_push_is():
+    extra = build(Provider.APNS, PushKind.RING)["bellhop"]
+    assert extra == {"call_uuid": str(uuid.UUID(extra["call_uuid"])), "sent_at": NOW_MS, "expires_at": EXPIRES_MS}
+    data = build(Provider.FCM, PushKind.RING)
+    assert (data["call_uuid"], data["sent_at"], data["expires_at"]) == (
+        extra["call_uuid"],
+        str(NOW_MS),
+        str(EXPIRES_MS),
+    )
+
+
+def test_the_call_has_one_uuid_a_session():
+    again = SARA_CALLS.model_copy(update={"started_at": 9})
+    other = SARA_CALLS.model_copy(update={"session_id": "s-2"})
+    assert payloads.call_uuid(again) == payloads.call_uuid(SARA_CALLS) != payloads.call_uuid(other)
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=255)
+
+
+@given(
+    place=st.sampled_from(list(SAMPLES.values())),
+    caller=names | st.just("\U0001f4de" * 255),
+    call=names | st.just('"\\' * 127) | st.just("\x00" * 255),
+    ids=st.text("aé\U0001f4de", min_size=255, max_size=255),
+)
+def test_a_push_fits_the_providers_limit_whatever_people_are_called(place, caller, call, ids):
+    provider, kind = place
+    long = {"caller_name": caller, "call_name": call, "cid": f"default:{'x' * 247}", "caller_id": ids[:64]}
+    built = build(provider, kind, SARA_CALLS.model_copy(update=long), user="u" * 255)
+    limit = 5_120 if (provider, kind) == (Provider.APNS, PushKind.RING) else 4_096
+    if provider is Provider.FCM:
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in built.items())
+    else:
+        size = len(json.dumps(built, separators=(",", ":"), ensure_ascii=False).encode())
+    assert size <= limit
+    stream = built if provider is Provider.FCM else built["stream"]
+    assert (stream["call_cid"], stream["receiver_id"], stream["created_by_id"]) == (long["cid"], "u" * 255, ids[:64])
+
+
+def test_a_text_is_cut_between_characters_and_says_so():
+    long = SARA_CALLS.model_copy(update={"caller_name": "\U0001f4de" * 255, "call_name": "\x00" * 255})
+    name = build(Provider.APNS, PushKind.MISSED, long)["stream"]["created_by_display_name"]
+    assert name.endswith("…")
+    assert set(name[:-1]) == {"\U0001f4de"}

@@ -1,0 +1,88 @@
+"""Whom to push what: which devices a push is for, and why the others get none."""
+
+import pytest
+
+from worker.contract import Recipient, Round
+from worker.device import Device, Kind, Provider
+from worker.outcome import Outcome
+from worker.plan import Skip, plan
+from worker.push import PushKind
+
+NOW = 1_800_000_000.0
+ROUND = Round(
+    tenant="default",
+    cid="default:call-1",
+    session_id="s-1",
+    started_at=int(NOW * 1e6),
+    deadline=int((NOW + 30) * 1e6),
+    caller_id="sara",
+    caller_name="Sara",
+    recipients=(Recipient(id="ben"), Recipient(id="jane")),
+)
+
+
+def device(provider: Provider, kind: Kind, number: int = 1, *, user: str = "ben", **more) -> Device:
+    return Device(user_id=user, provider=provider, kind=kind, token=f"{number:064x}", app="calls", **more)
+
+
+VOIP, ALERT = device(Provider.APNS, Kind.VOIP), device(Provider.APNS, Kind.ALERT, 2)
+FCM, FLUTTER = device(Provider.FCM, Kind.ALERT, 3), device(Provider.FCM, Kind.VOIP, 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (PushKind.RING, {VOIP, FCM, FLUTTER}),
+        (PushKind.NOTIFICATION, {ALERT, FCM, FLUTTER}),
+        (PushKind.MISSED, {ALERT, FCM, FLUTTER}),
+    ],
+)
+def test_a_voip_token_gets_rings_and_nothing_else_and_android_gets_everything(kind, expected):
+    planned = plan(kind, ROUND, {"ben": [VOIP, ALERT, FCM, FLUTTER]}, NOW)
+    assert {push.device for push in planned.pushes} == expected
+    assert {push.kind for push in planned.pushes} == {kind}
+    assert planned.skips == [Skip("jane", Outcome.NO_DEVICES)]
+
+
+def test_a_user_with_devices_of_the_wrong_kind_only_has_none():
+    planned = plan(PushKind.MISSED, ROUND, {"ben": [VOIP]}, NOW)
+    assert planned.pushes == []
+    assert planned.skips == [Skip("ben", Outcome.NO_DEVICES), Skip("jane", Outcome.NO_DEVICES)]
+
+
+def test_one_push_a_phone_the_newest_of_its_tokens_and_apns_before_fcm():
+    old = device(Provider.APNS, Kind.VOIP, 5, hardware_id="phone-1", registered_at=1)
+    new = device(Provider.APNS, Kind.VOIP, 6, hardware_id="phone-1", registered_at=2)
+    google = device(Provider.FCM, Kind.ALERT, 7, hardware_id="phone-1", registered_at=3)
+    other = device(Provider.APNS, Kind.VOIP, 8, hardware_id="phone-2")
+    planned = plan(PushKind.RING, ROUND, {"ben": [google, new, other, old]}, NOW)
+    assert {push.device for push in planned.pushes} == {new, other}
+    assert {skip.device for skip in planned.skips if skip.reason is Outcome.SAME_PHONE} == {old, google}
+
+
+def test_a_ring_ends_with_its_round_and_the_rest_lives_longer():
+    deadlines = {kind: plan(kind, ROUND, {"ben": [FCM]}, NOW).pushes[0].deadline for kind in PushKind}
+    assert deadlines == {
+        PushKind.RING: NOW + 30,
+        PushKind.NOTIFICATION: NOW + 3600,
+        PushKind.MISSED: NOW + 24 * 3600,
+    }
+
+
+def test_a_push_planned_again_is_the_same_push_and_no_two_share_an_id():
+    devices = {"ben": [FCM, FLUTTER], "jane": [device(Provider.FCM, Kind.ALERT, 9, user="jane")]}
+    again = ROUND.model_copy(update={"started_at": ROUND.started_at + 1})
+    ids = [
+        push.id for kind in PushKind for round_ in (ROUND, again) for push in plan(kind, round_, devices, NOW).pushes
+    ]
+    assert len(set(ids)) == len(ids) == 18
+    assert [push.id for push in plan(PushKind.RING, ROUND, devices, NOW + 9).pushes] == ids[:3]
+
+
+@pytest.mark.parametrize("cid", ["default:call-1", "default:" + "x" * 90, "default:" + "\U0001f4de" * 20])
+def test_a_later_notice_of_a_call_replaces_the_earlier_and_a_ring_replaces_nothing(cid):
+    round_ = ROUND.model_copy(update={"cid": cid})
+    ids = {kind: plan(kind, round_, {"ben": [ALERT, VOIP]}, NOW).pushes[0].collapse_id for kind in PushKind}
+    assert ids[PushKind.RING] is None
+    assert ids[PushKind.MISSED] != ids[PushKind.NOTIFICATION]
+    assert all(0 < len((ids[kind] or "").encode()) <= 64 for kind in (PushKind.MISSED, PushKind.NOTIFICATION))
