@@ -23,7 +23,7 @@ async def send_test(settings: Settings, tenant: str, user_id: str, key: str | No
     store = Store.from_url(settings.redis_url)
     senders = configured(settings, store)
     try:
-        devices = (await registry.devices_of(store, tenant, [user_id]))[user_id]
+        devices = (await registry.people_of(store, tenant, [user_id], "")).devices[user_id]
         chosen = [device for device in devices if key in (None, device.key)]
         pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, time.time()).pushes
         if not pushes:

@@ -5,7 +5,8 @@ RQ stores a job's name ("worker.jobs.ring") and one JSON payload; the worker loo
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from worker import contract, registry, trail
@@ -13,6 +14,8 @@ from worker.contract import CallRef, Round, read_payload
 from worker.deliver import Lanes, deliver
 from worker.gate import Gate
 from worker.hygiene import Hygiene
+from worker.outage import until_redis_answers
+from worker.outcome import Outcome
 from worker.plan import Skip, plan
 from worker.push import PushKind
 from worker.settlement import settle_call
@@ -53,14 +56,22 @@ class Jobs:
     async def _push(self, kind: PushKind, round_: Round) -> None:
         gate = Gate(self._store, self._worker, kind, round_)
         users = [recipient.id for recipient in round_.recipients]
-        devices = await registry.devices_of(self._store, round_.tenant, users)
-        planned = plan(kind, round_, devices, time.time())
-        _, results = await asyncio.gather(
+        people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
+        planned = plan(kind, round_, people.devices, time.time(), people.persons)
+        _, _, results = await asyncio.gather(
             gate.note([_skipped(kind, skip) for skip in planned.skips]),
+            self._remember(kind, round_, planned.skips),
             asyncio.gather(*(deliver(push, self._lanes, gate) for push in planned.pushes)),
         )
         delivered = zip(planned.pushes, results, strict=True)
         await asyncio.gather(*(self._hygiene.learn(round_.tenant, push.device, result) for push, result in delivered))
+
+    async def _remember(self, kind: PushKind, round_: Round, skips: Iterable[Skip]) -> None:
+        """Remember the rings that quiet hours held back: a second one may get through."""
+        for skip in skips:
+            if kind is PushKind.RING and skip.reason is Outcome.QUIET_HOURS:
+                command = registry.hold_back(round_.tenant, skip.user_id, round_.caller_id, round_.started_at)
+                await until_redis_answers(partial(self._store.script, *command))
 
 
 def _round(name: str, payload: dict[str, Any]) -> Round:

@@ -38,6 +38,8 @@ class Outcome(StrEnum):
     NO_CREDENTIALS = "no_credentials"
     NO_DEVICES = "no_devices"
     SAME_PHONE = "same_phone"
+    MUTED = "muted"
+    QUIET_HOURS = "quiet_hours"
     ANSWERED = "answered"
     DECLINED = "declined"
     BUSY = "busy"
@@ -79,6 +81,8 @@ MEANING: dict[Outcome, Meaning] = {
     Outcome.NO_CREDENTIALS: Meaning("not tried: no credentials are configured for this device's app", Action.ALERT),
     Outcome.NO_DEVICES: Meaning("the user has no device that this push could go to", Action.SKIP),
     Outcome.SAME_PHONE: Meaning("another token of the same phone was used", Action.SKIP),
+    Outcome.MUTED: Meaning("the user had muted all calls when this one began", Action.SKIP),
+    Outcome.QUIET_HOURS: Meaning("the call began in the user's quiet hours", Action.SKIP),
     Outcome.ANSWERED: Meaning("the user had already answered", Action.SKIP),
     Outcome.DECLINED: Meaning("the user had already declined", Action.SKIP),
     Outcome.BUSY: Meaning("the user was busy in another call", Action.SKIP),

@@ -1,4 +1,4 @@
-"""Whom to push what: (round, devices, now) -> pushes and skips, each skip with its reason. Pure."""
+"""Whom to push what: (round, devices, people, now) -> pushes and skips, each skip with its reason. Pure."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +8,7 @@ from worker.contract import Recipient, Round
 from worker.device import Device, Kind, Provider
 from worker.outcome import Outcome
 from worker.payloads import payload
+from worker.people import NOBODY, Person, objection
 from worker.push import Push, PushKind
 
 NOTIFICATION_TTL_S = 3600
@@ -32,11 +33,21 @@ class Plan(NamedTuple):
     skips: list[Skip]
 
 
-def plan(kind: PushKind, round_: Round, devices: Mapping[str, Sequence[Device]], now: float) -> Plan:
-    """Make one push for each device that this kind of push is for. `now` in unix seconds."""
+def plan(
+    kind: PushKind,
+    round_: Round,
+    devices: Mapping[str, Sequence[Device]],
+    now: float,
+    people: Mapping[str, Person] = NOBODY,
+) -> Plan:
+    """Make one push for each device that this kind is for, unless its user wants none. `now` in unix seconds."""
     pushes: list[Push] = []
     skips: list[Skip] = []
     for recipient in round_.recipients:
+        person = people.get(recipient.id)
+        if person is not None and (reason := objection(person, round_.started_at)) is not None:
+            skips.append(Skip(recipient.id, reason))
+            continue
         suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
         chosen, doubled = _one_a_phone(suitable)
         pushes += [_push(kind, round_, recipient, device, now) for device in chosen]
