@@ -1,0 +1,210 @@
+"""What each event does; and that the order in which events arrive, and how often, changes nothing."""
+
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webhook.effects import Effects, Settings, effects
+from webhook.events import Accepted, Ended, Event, Ignored, Learned, Missed, Notification, Person, Rejected, Ring
+from webhook.intake import Verdict, take_in
+from worker import scripts
+from worker.calls import call_key
+from worker.contract import NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef
+
+NOW = 1_800_000_000_000_000
+S = 1_000_000
+RULES = Settings("default", ring_default_s=30, missed_grace_s=5)
+SARA, BEN, JANE = (Person(user, user.title(), custom_email=f"{user}@example.com") for user in ("sara", "ben", "jane"))
+CALL = CallRef(tenant="default", cid="default:1")
+
+
+def common(at: int | None = NOW, learned: Learned | None = None, session: str = "s-1") -> dict:
+    return {"type": "call.x", "cid": "default:1", "session_id": session, "at": at, "learned": learned or Learned()}
+
+
+def ring(members=(BEN, JANE), *, caller: Person = SARA, created_by: str = "sara", ring_ms=30_000, **more) -> Ring:
+    return Ring(
+        **common(**more),
+        caller=caller,
+        members=members,
+        video=True,
+        ring_ms=ring_ms,
+        call_name="",
+        created_by_id=created_by,
+    )
+
+
+def found(event: Event, now: int = NOW) -> Effects:
+    return effects(event, now, RULES)
+
+
+def test_a_ring_opens_a_round_and_queues_it():
+    did = found(ring())
+    assert did.work is not None
+    assert did.round is did.work.payload
+    assert did.work.name == RING_JOB
+    assert (did.round.started_at, did.round.deadline) == (NOW, NOW + 30 * S)
+    assert did.settle_at == NOW + 35 * S
+    assert [(one.id, one.email) for one in did.round.recipients] == [
+        ("ben", "ben@example.com"),
+        ("jane", "jane@example.com"),
+    ]
+    assert did.stamps == ()
+
+
+def test_a_ring_for_nobody_does_nothing():
+    assert found(ring(members=())) == Effects()
+
+
+def test_a_ring_ends_with_who_rings_and_who_created_the_call_unless_they_are_rung():
+    callers = {
+        "the creator rings": ring(),
+        "a member rings": ring((JANE,), caller=BEN),
+        "a member rings the creator": ring((SARA, JANE), caller=BEN),
+        "nobody is named": ring(caller=Person("", ""), created_by=""),
+    }
+    assert {name: found(event).round.callers for name, event in callers.items()} == {
+        "the creator rings": ("sara",),
+        "a member rings": ("ben", "sara"),
+        "a member rings the creator": ("ben",),
+        "nobody is named": (),
+    }
+
+
+def test_who_has_no_name_is_an_unknown_caller():
+    assert found(ring(caller=Person("", ""))).round.caller_name == "Unknown caller"
+
+
+def test_a_notification_is_passed_on_and_leaves_no_state():
+    did = found(Notification(**common(), sender=SARA, members=(BEN,), call_name="Standup"))
+    assert did.work is not None
+    assert (did.work.name, did.stamps, did.round, did.missed) == (NOTIFY_JOB, (), None, None)
+    assert (did.work.payload.callers, did.work.payload.deadline) == (("sara",), NOW + 3600 * S)
+
+
+def test_a_rejection_is_stamped_with_what_its_reason_means():
+    marks = {
+        reason: found(Rejected(**common(), user_id="ben", reason=reason)).stamps
+        for reason in ("decline", "busy", "timeout", "any text", "")
+    }
+    assert {reason: stamps[0] for reason, stamps in marks.items()} == {
+        "decline": ("d:ben", NOW),
+        "busy": ("b:ben", NOW),
+        "timeout": ("t:ben", NOW),
+        "any text": ("d:ben", NOW),
+        "": ("d:ben", NOW),
+    }
+    assert {stamps[1] for stamps in marks.values()} == {("x:ben", NOW)}
+
+
+def test_a_missed_call_counts_in_its_session_and_may_be_a_round_of_its_own():
+    did = found(Missed(**common(), caller=SARA, members=(BEN, JANE), notify=True, call_name=""))
+    assert did.stamps == (("m:s-1:ben", NOW), ("m:s-1:jane", NOW))
+    assert did.missed is not None
+    assert (did.missed.ringless, did.missed.deadline, did.settle_at) == (True, NOW, NOW)
+    quiet = found(Missed(**common(), caller=SARA, members=(BEN,), notify=False, call_name=""))
+    assert quiet.stamps == (("q:s-1:ben", NOW),)
+
+
+def test_an_end_is_of_the_call_or_of_one_session():
+    assert found(Ended(**common(), only_session="")).stamps == (("ended", NOW),)
+    assert found(Ended(**common(), only_session="s-1")).stamps == (("ended:s-1", NOW),)
+
+
+def test_what_may_end_a_round_is_settled_at_once():
+    events = [
+        Rejected(**common(), user_id="ben", reason=""),
+        Ended(**common(), only_session=""),
+        Missed(**common(), caller=SARA, members=(BEN,), notify=True, call_name=""),
+    ]
+    assert [found(event).work for event in events] == [(SETTLE_JOB, CALL)] * 3
+
+
+def test_any_event_teaches_what_the_call_inside_it_says():
+    learned = Learned(accepted={"ben": NOW - 1}, rejected={"sara": NOW - 2}, ended_at=NOW - 3)
+    stamps = (("a:ben", NOW - 1), ("x:sara", NOW - 2), ("ended", NOW - 3))
+    assert found(Ignored(**common(learned=learned))) == Effects(stamps=stamps)
+    assert found(Accepted(**common(learned=learned), user_id="jane")).stamps == (("a:jane", NOW), *stamps)
+
+
+def test_stamps_that_cannot_be_are_now():
+    assert found(ring(at=None)).round.started_at == found(ring(at=NOW + 61 * S)).round.started_at == NOW
+    late = Learned(accepted={"ben": NOW + 3600 * S}, ended_at=NOW + 3600 * S)
+    assert {at for _, at in found(Ignored(**common(learned=late))).stamps} == {NOW}
+
+
+# Any order, any number of times
+
+people = st.sampled_from([SARA, BEN, JANE])
+users = st.sampled_from(["sara", "ben", "jane"])
+envelopes = st.builds(common, st.integers(NOW - 5, NOW + 5), st.none(), st.sampled_from(["s-1", "s-2"]))
+events = st.one_of(
+    st.builds(
+        lambda envelope, members, caller: Ring(
+            **envelope, caller=caller, members=members, video=True, ring_ms=None, call_name="", created_by_id="sara"
+        ),
+        envelopes,
+        st.lists(people, min_size=1, max_size=3, unique_by=lambda one: one.id).map(tuple),
+        people,
+    ),
+    st.builds(lambda envelope, user: Accepted(**envelope, user_id=user), envelopes, users),
+    st.builds(
+        lambda envelope, user, reason: Rejected(**envelope, user_id=user, reason=reason),
+        envelopes,
+        users,
+        st.sampled_from(["busy", "timeout", ""]),
+    ),
+    st.builds(
+        lambda envelope, who, notify: Missed(**envelope, caller=SARA, members=(who,), notify=notify, call_name=""),
+        # Never in the very microsecond of a ring, which is one round with it then.
+        st.builds(common, st.sampled_from([NOW - 7, NOW + 7]), st.none(), st.sampled_from(["s-1", "s-2"])),
+        people,
+        st.booleans(),
+    ),
+    st.builds(lambda envelope, only: Ended(**envelope, only_session=only), envelopes, st.sampled_from(["", "s-1"])),
+)
+
+
+def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        script, hour = client.register_script(scripts.source("intake")), 3600 * S
+        for number in range(100):
+            now = NOW + number * hour
+            joined = Accepted(**common(now), user_id=f"user-{number}")
+            take_in(script, "default", str(number), joined, found(joined, now), now)
+            if number % 10 == 0:
+                rung = ring(at=now)
+                take_in(script, "default", f"ring-{number}", rung, found(rung, now), now)
+        state = client.hgetall(call_key("default", "default:1"))
+        assert {b"a:user-98", b"a:user-99", b"r:%d" % (NOW + 90 * hour)} <= set(state)
+        assert len(state) < 2 * 27 + 10
+        assert int(state[b"version"]) == 110
+
+
+@settings(deadline=None)
+@given(data=st.data(), happened=st.lists(events, min_size=1, max_size=8))
+def test_the_same_events_give_the_same_state_in_any_order_and_however_often(redis_server, data, happened):
+    shuffled = data.draw(st.permutations(happened))
+    repeated = data.draw(st.lists(st.sampled_from(happened), max_size=4))
+    assert _state(redis_server.url, happened) == _state(redis_server.url, [*shuffled, *repeated])
+
+
+def _state(url: str, arrived: list[Event]) -> dict[bytes, bytes]:
+    """The stamps and the rung rounds of a call after these events."""
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+        script = client.register_script(scripts.source("intake"))
+        for number, event in enumerate(arrived):
+            assert take_in(script, "default", str(number), event, found(event), NOW) is Verdict.TAKEN
+        state = client.hgetall(call_key("default", "default:1"))
+        rung = {field for field in state if field.startswith(b"r:") and not client.hexists(_round(field), "ringless")}
+        rounds = {
+            _round(field): {name for name in client.hkeys(_round(field)) if name.startswith(b"u:")} for field in rung
+        }
+        stamps = {field: at for field, at in state.items() if field[:2] not in (b"r:", b"ve", b"pr")}
+        return stamps | rounds
+
+
+def _round(field: bytes) -> bytes:
+    return b"bellhop:round:default:default:1:" + field[2:]
