@@ -21,6 +21,7 @@ PURE = {
     "worker.outcome",
     "worker.push",
     "worker.device",
+    "worker.texts",
 }
 DOOR_MAY_IMPORT = {
     "worker",
@@ -32,6 +33,7 @@ DOOR_MAY_IMPORT = {
     "worker.registry",
     "worker.scripts",
     "worker.settings",
+    "worker.texts",
     "worker.trail",
 }
 MODULES = {

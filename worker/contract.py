@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RINGS = "rings"
 NOTICES = "notices"
-QUEUES = (RINGS, NOTICES)
+MAIL = "mail"
+QUEUES = (RINGS, NOTICES, MAIL)
 
 RING_JOB = "worker.jobs.ring"
 NOTIFY_JOB = "worker.jobs.notify"
 SETTLE_JOB = "worker.jobs.settle"
 NOTICE_JOB = "worker.jobs.notice"
+MAIL_JOB = "worker.jobs.mail"
 
 WORKERS = "bellhop:workers"
 """The Redis set of worker names; each of them is alive while the key bellhop:worker:<name> exists."""
@@ -63,6 +65,8 @@ class Round(_Value):
     callers: tuple[str, ...] = ()
     """Whose rejection ends the ring for everybody: who rings and who created the call, unless they are rung."""
     call_name: str = ""
+    custom: dict[str, str] = {}
+    """The call's custom fields that an e-mail may show, as the settings say."""
     video: bool = False
     recipients: tuple[Recipient, ...] = ()
     ringless: bool = False
@@ -77,19 +81,29 @@ class CallRef(_Value):
     cid: str
 
 
-PAYLOADS: dict[str, type[Round] | type[CallRef]] = {
+class LetterRef(_Value):
+    """Names an e-mail that waits in Redis for its time."""
+
+    v: Literal[1] = 1
+    letter: str
+
+
+Payload = Round | CallRef | LetterRef
+
+PAYLOADS: dict[str, type[Round] | type[CallRef] | type[LetterRef]] = {
     RING_JOB: Round,
     NOTIFY_JOB: Round,
     SETTLE_JOB: CallRef,
     NOTICE_JOB: Round,
+    MAIL_JOB: LetterRef,
 }
 """Every job there is. A job of any other name is refused, whatever it says: see RQ's import paths."""
 
 
-QUEUE_OF = {RING_JOB: RINGS, NOTIFY_JOB: NOTICES, SETTLE_JOB: NOTICES, NOTICE_JOB: NOTICES}
+QUEUE_OF = {RING_JOB: RINGS, NOTIFY_JOB: NOTICES, SETTLE_JOB: NOTICES, NOTICE_JOB: NOTICES, MAIL_JOB: MAIL}
 
 
-def job(job_id: str, name: str, payload: Round | CallRef | None = None) -> dict[str, str]:
+def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str]:
     """Word a job as worker/lua/enqueue.lua wants it. Without a payload the script that queues it adds the data."""
     fields = {
         "id": job_id,
@@ -112,7 +126,7 @@ def iso(at: int) -> str:
     return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def read_payload(job_name: str, payload: Mapping[str, Any]) -> Round | CallRef:
+def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
     """Read a payload that was queued by this or an older version. Raises ValueError with a sentence for people."""
     model = PAYLOADS[job_name]
     if payload.get("v") != 1:

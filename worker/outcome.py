@@ -52,6 +52,15 @@ class Outcome(StrEnum):
     HELD = "held"
     RUNG_AGAIN = "rung_again"
     GAVE_UP = "gave_up"
+    # What became of an e-mail, and why there is none.
+    MAIL_ACCEPTED = "mail_accepted"
+    MAIL_REFUSED = "mail_refused"
+    MAIL_DEFERRED = "mail_deferred"
+    MAIL_UNKNOWN = "mail_unknown"
+    MAIL_GAVE_UP = "mail_gave_up"
+    MAIL_OFF = "mail_off"
+    NO_ADDRESS = "no_address"
+    PUSH_ACCEPTED = "push_accepted"
 
 
 class Meaning(NamedTuple):
@@ -97,6 +106,18 @@ MEANING: dict[Outcome, Meaning] = {
         "the call has rung the user again since, and that round has a notice of its own", Action.SKIP
     ),
     Outcome.GAVE_UP: Meaning("no attempt succeeded in the time there was", Action.ALERT),
+    Outcome.MAIL_ACCEPTED: Meaning("the mail server took the e-mail", Action.DONE),
+    Outcome.MAIL_REFUSED: Meaning("the mail server refused the e-mail for good", Action.DONE),
+    Outcome.MAIL_DEFERRED: Meaning(
+        "the mail server was out of reach or asked to try later; that is done for a day", Action.RETRY_LATER
+    ),
+    Outcome.MAIL_UNKNOWN: Meaning(
+        "the connection died before the mail server answered; it may or may not have the e-mail", Action.RETRY_LATER
+    ),
+    Outcome.MAIL_GAVE_UP: Meaning("no attempt to hand the e-mail over succeeded in a day", Action.ALERT),
+    Outcome.MAIL_OFF: Meaning("the user wants no e-mails about missed calls", Action.SKIP),
+    Outcome.NO_ADDRESS: Meaning("no usable e-mail address of the user is known", Action.SKIP),
+    Outcome.PUSH_ACCEPTED: Meaning("no e-mail is due, since a push notice was accepted", Action.SKIP),
 }
 
 

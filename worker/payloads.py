@@ -10,36 +10,36 @@ the push was made and when it expires (unix ms).
 import json
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from worker.contract import Recipient, Round
 from worker.device import Provider
 from worker.push import PushKind
+from worker.texts import BUILT_IN, Wording, fill
 
 APNS_VOIP_LIMIT = 5_120
 PAYLOAD_LIMIT = 4_096
 """Bytes that Apple takes for a VoIP push, and that Apple (alert) and Google take for others."""
 
+ENGLISH = BUILT_IN.wording("en")
 CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
 EVENT = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
 SHORTEST_TEXT = 40
 """Texts are not cut below this many characters; ids are never cut."""
 
 
-class Texts(NamedTuple):
+class Words(NamedTuple):
     """What a person reads."""
 
     title: str
     body: str
 
 
-def texts(kind: PushKind, round_: Round) -> Texts:
+def words(kind: PushKind, round_: Round, wording: Wording) -> Words:
     """Word the push."""
-    return {
-        PushKind.RING: Texts(f"{round_.caller_name} is calling you", ""),
-        PushKind.NOTIFICATION: Texts(round_.caller_name, "invites you to a call"),
-        PushKind.MISSED: Texts("Missed call", f"You missed a call from {round_.caller_name}"),
-    }[kind]
+    caller = round_.caller_name if round_.caller_id else wording["unknown_caller"]
+    return Words(fill(wording[f"{kind}_title"], caller=caller), fill(wording[f"{kind}_body"], caller=caller))
 
 
 def call_uuid(round_: Round) -> str:
@@ -48,11 +48,17 @@ def call_uuid(round_: Round) -> str:
 
 
 def payload(
-    provider: Provider, kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int
+    provider: Provider,
+    kind: PushKind,
+    round_: Round,
+    recipient: Recipient,
+    now_ms: int,
+    expires_ms: int,
+    wording: Wording = ENGLISH,
 ) -> Mapping[str, Any]:
     """Build the body for APNs, or the data map for FCM; inside the provider's limit, by shortening texts if need be."""
     limit = APNS_VOIP_LIMIT if provider is Provider.APNS and kind is PushKind.RING else PAYLOAD_LIMIT
-    build = _apns if provider is Provider.APNS else _fcm
+    build = partial(_apns, wording=wording) if provider is Provider.APNS else _fcm
     longest = 255
     while True:
         short = round_.model_copy(
@@ -93,9 +99,11 @@ def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, st
     return stream
 
 
-def _apns(kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int) -> dict[str, Any]:
-    words = texts(kind, round_)
-    aps: dict[str, Any] = {"alert": words._asdict()}
+def _apns(
+    kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int, wording: Wording
+) -> dict[str, Any]:
+    texts = words(kind, round_, wording)._asdict()
+    aps: dict[str, Any] = {"alert": texts}
     stream = _stream(kind, round_, recipient)
     if kind is PushKind.RING:
         aps |= {"badge": 0, "category": "stream.video", "mutable-content": 1}
@@ -106,7 +114,7 @@ def _apns(kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expi
             "sound": "default",
             "thread-id": f"video-{round_.cid}",
         }
-        stream |= words._asdict()
+        stream |= texts
     extra = {"call_uuid": call_uuid(round_), "sent_at": now_ms, "expires_at": expires_ms}
     return {"aps": aps, "stream": stream, "bellhop": extra}
 

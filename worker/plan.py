@@ -10,6 +10,7 @@ from worker.outcome import Outcome
 from worker.payloads import payload
 from worker.people import NOBODY, Person, objection
 from worker.push import Push, PushKind
+from worker.texts import BUILT_IN, Texts, Wording
 
 NOTIFICATION_TTL_S = 3600
 MISSED_TTL_S = 24 * 3600
@@ -39,6 +40,7 @@ def plan(
     devices: Mapping[str, Sequence[Device]],
     now: float,
     people: Mapping[str, Person] = NOBODY,
+    texts: Texts = BUILT_IN,
 ) -> Plan:
     """Make one push for each device that this kind is for, unless its user wants none. `now` in unix seconds."""
     pushes: list[Push] = []
@@ -50,7 +52,8 @@ def plan(
             continue
         suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
         chosen, doubled = _one_a_phone(suitable)
-        pushes += [_push(kind, round_, recipient, device, now) for device in chosen]
+        wording = texts.wording((person and person.contact.language) or recipient.language)
+        pushes += [_push(kind, round_, recipient, device, now, wording) for device in chosen]
         skips += [Skip(recipient.id, Outcome.SAME_PHONE, device) for device in doubled]
         if not chosen:
             skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
@@ -81,7 +84,7 @@ def _one_a_phone(devices: Iterable[Device]) -> tuple[list[Device], list[Device]]
     return list(by_phone.values()), doubled
 
 
-def _push(kind: PushKind, round_: Round, recipient: Recipient, device: Device, now: float) -> Push:
+def _push(kind: PushKind, round_: Round, recipient: Recipient, device: Device, now: float, wording: Wording) -> Push:
     lifetime = {PushKind.NOTIFICATION: NOTIFICATION_TTL_S, PushKind.MISSED: MISSED_TTL_S}
     deadline = round_.deadline / 1e6 if kind is PushKind.RING else now + lifetime[kind]
     # The id is made from what the push is, so that a crash and a retry give the same push the same apns-id.
@@ -90,7 +93,7 @@ def _push(kind: PushKind, round_: Round, recipient: Recipient, device: Device, n
         id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
         kind=kind,
         device=device,
-        payload=payload(device.provider, kind, round_, recipient, int(now * 1000), int(deadline * 1000)),
+        payload=payload(device.provider, kind, round_, recipient, int(now * 1000), int(deadline * 1000), wording),
         deadline=deadline,
         collapse_id=None if kind is PushKind.RING else _collapse_id(kind, round_),
     )
