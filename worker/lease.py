@@ -36,7 +36,8 @@ class Lease:
         self.suspended = False
         """Whether `rq suspend` is in force."""
         self._valid_until = 0.0
-        self._silent = False
+        self.silent = False
+        """Whether the last beat failed."""
 
     @property
     def healthy(self) -> bool:
@@ -54,13 +55,13 @@ class Lease:
         try:
             lapsed, suspended = await self.store.script("beat", [], args)
         except RedisError as error:
-            if not self._silent:
+            if not self.silent:
                 log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__)
-            self._silent = True
+            self.silent = True
             return False
-        if self._silent:
+        if self.silent:
             log.info("lease_renewed", worker=self.name)
-        self._silent, self.suspended = False, bool(suspended)
+        self.silent, self.suspended = False, bool(suspended)
         self._valid_until = sent_at + LEASE_MS / 1000
         return bool(lapsed)
 

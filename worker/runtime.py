@@ -172,7 +172,7 @@ class Worker(BaseWorker):
                 if lapsed:
                     await self._drop_what_was_given_away()
                     lapsed = False
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(SHORT_PAUSE_S if self.lease.silent else BEAT_S)
 
     async def _drop_what_was_given_away(self) -> None:
         """After a lapse, stop what is another worker's now; not what Redis has forgotten: that is nobody's."""

@@ -9,7 +9,9 @@ local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 -- After a silence of everybody (Redis paused, restarted, failed over; nobody running) every lease looks dead at once.
 -- From its end on, the living get the length of a lease to beat again before anybody is reaped.
 local seen = tonumber(redis.call('GET', 'bellhop:workers:seen') or 0)
-if math.abs(now_ms - seen) > tonumber(ARGV[3]) then redis.call('SET', 'bellhop:workers:calm_since', now_ms) end
+if math.abs(now_ms - seen) > tonumber(ARGV[3]) or redis.call('EXISTS', 'bellhop:workers:calm_since') == 0 then
+  redis.call('SET', 'bellhop:workers:calm_since', now_ms)
+end
 redis.call('SET', 'bellhop:workers:seen', now_ms)
 
 local held = redis.call('EXISTS', lease)
