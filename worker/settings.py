@@ -27,7 +27,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from worker.address import usable
+from worker.people import LANGUAGE
+from worker.rendering import Templates
+from worker.texts import Texts
+
 PREFIX = "BELLHOP_"
+SHORTEST_SECRET = 16
 Role = Literal["web", "worker"]
 
 
@@ -58,6 +64,24 @@ def _redis_url(url: str) -> str:
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// (TLS) or unix://")
     return url
+
+
+def _call_url(template: str) -> str:
+    if strange := set(re.findall(r"\{(.*?)\}", template)) - {"call_type", "call_id", "session_id", "user_id"}:
+        raise ValueError(
+            f"there is no {{{strange.pop()}}}; there are {{call_type}}, {{call_id}}, {{session_id}} and {{user_id}}"
+        )
+    if template and not re.match(r"[a-z][a-z0-9+.-]*://", template):
+        raise ValueError("must begin with https:// or the scheme of your app")
+    return template
+
+
+def _templates(folder: Path | None) -> Path | None:
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"{folder} is no folder")
+    Texts(folder)
+    Templates(folder)
+    return folder
 
 
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
@@ -219,8 +243,45 @@ class Settings(BaseSettings):
     """How long a call rings when its event does not say."""
     missed_grace_s: Annotated[float, Field(ge=0, le=300)] = 5
     """How long after a ring's end Bellhop waits for Stream's call.missed before it derives one itself."""
+    trail_days: Annotated[int, Field(ge=1, le=365)] = 7
+    """For how many days after its last webhook Bellhop can say what happened to a call."""
     max_pushes_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Pushes that may be under way at the same time, for each provider and app."""
+
+    smtp_host: str = ""
+    """The mail server that missed-call e-mails go out by; without it there are none."""
+    smtp_port: Annotated[int, Field(ge=1, le=65_535)] = 587
+    """Its port: mostly 587 for STARTTLS, 465 for TLS, 25 for neither."""
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted: after STARTTLS, from the first byte, or not at all."""
+    smtp_user: str = ""
+    """The name to log in with; without it there is no login."""
+    smtp_password: SecretStr | None = None
+    """Its password."""
+    smtp_timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 30
+    """How long the mail server may take for each step; four times that once it has the whole e-mail."""
+    smtp_ca_file: ReadableFile | None = None
+    """A CA to trust for it instead of the system's."""
+    mail_from: str = ""
+    """The address that e-mails come from, and that bounces go to."""
+    mail_from_name: str = ""
+    """What to call the sender: your app's name. Without it, the domain of BELLHOP_MAIL_FROM."""
+    mail_policy: Literal["always", "unpushed", "never"] = "unpushed"
+    """When a missed call makes an e-mail: always, only when no push notice of it was accepted, or never."""
+    mail_window_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """How long an e-mail waits for more missed calls of the same caller, to tell of all of them at once."""
+    mail_call_url: Annotated[str, AfterValidator(_call_url)] = ""
+    """The link back to the call, with {call_type}, {call_id}, {session_id} and {user_id} filled in."""
+    mail_custom_fields: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    """Custom fields of the call that e-mails show; several separated by commas."""
+    mail_secret: Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)] = []
+    """Signs the unsubscribe links, 16 characters or more; several separated by commas while one is being rotated."""
+    public_url: str = ""
+    """Where users reach the web process, https://…: the unsubscribe links lead there."""
+    default_language: Annotated[str, Field(pattern=LANGUAGE)] = "en"
+    """The language for users of whom none is known."""
+    templates_folder: Annotated[Path | None, AfterValidator(_templates)] = None
+    """A folder of your own texts and templates (docs/mail.md)."""
 
     web_host: str = "127.0.0.1"
     """Where the web process listens; 0.0.0.0 for every interface."""
@@ -230,6 +291,8 @@ class Settings(BaseSettings):
     """How many processes it runs."""
     web_threads: Annotated[int, Field(ge=1, le=128)] = 8
     """Threads in each of them."""
+    api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
+    """Changes to their devices, contact and preferences that a user's token may make in a minute."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important log lines to print."""
@@ -247,6 +310,24 @@ class Settings(BaseSettings):
             if given:
                 values[apps] = [given]
         return values
+
+    @model_validator(mode="after")
+    def _mail_is_complete(self) -> Self:
+        if not self.smtp_host:
+            return self
+        missing = [name for name in ("mail_from", "mail_secret", "public_url") if not getattr(self, name)]
+        if missing:
+            names = " and ".join(_variable(name) for name in missing)
+            raise ValueError(f"{names} missing: e-mails need a sender, and a link that stops them")
+        if usable(self.mail_from) != self.mail_from:
+            raise ValueError(f"{_variable('mail_from')} is no e-mail address, such as calls@example.com")
+        if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in self.mail_secret):
+            raise ValueError(f"{_variable('mail_secret')} is too short: {SHORTEST_SECRET} characters at least")
+        if not re.match(r"https://[^/]|http://(127\.0\.0\.1|localhost)[:/]?", self.public_url):
+            raise ValueError(f"{_variable('public_url')} must begin with https://, or mail programs ignore the link")
+        if self.smtp_user and self.smtp_security == "none" and self.smtp_host not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError(f"{_variable('smtp_security')} is none, which would send the password in the clear")
+        return self
 
     @classmethod
     def settings_customise_sources(
