@@ -57,6 +57,8 @@ class Google:
         self.projects = projects or ("bellhop-sandbox",)
         self.port = port
         self.token_life_s = 3600
+        self.answer_delay_s = 0.0
+        """How long the answer to an accepted message is kept."""
         self.received: list[Received] = []
         self.requests: Counter[str] = Counter()
         """How many requests each device token, and TOKEN_ENDPOINT, has seen, whatever came of them."""
@@ -172,6 +174,7 @@ class Google:
         self.received.append(received)
         if self._on_push is not None:
             self._on_push(received)
+        await asyncio.sleep(self.answer_delay_s)
         return _json({"name": name})
 
     def _refused_access(self, request: web.Request, project: str) -> dict[str, Any] | None:

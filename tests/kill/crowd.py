@@ -1,0 +1,144 @@
+"""A crowd of people with one phone each, a call for each of them, and what became of every ring."""
+
+import asyncio
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from worker import trail
+from worker.device import Kind, Provider
+from worker.sandbox.installation import Arrival, Installation
+from worker.sandbox.stream import Call, Event
+
+SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
+KILLS = int(os.environ.get("KILLS", "5"))
+"""How often the long tests kill. `make test-long` says 50."""
+ANSWER_S = 1.5
+"""How long the providers keep their answers, so that many rings are in flight at any moment."""
+RING_MS = 30_000
+POSTERS = 32
+"""Webhooks under way at the same time."""
+
+
+def chance() -> random.Random:
+    """The moments of the kills; SEED=… repeats them."""
+    print(f"SEED={SEED}")
+    return random.Random(SEED)
+
+
+@dataclass
+class Ring:
+    """One call that rings one phone."""
+
+    user: str
+    token: str
+    provider: Provider
+    call: Call
+    event: Event = field(init=False)
+    posts: int = 0
+    taken: bool = False
+
+    def __post_init__(self) -> None:
+        self.event = self.call.ring()
+
+
+class Crowd:
+    """The people, and the arrivals at their phones by call."""
+
+    def __init__(self, here: Installation) -> None:
+        self.here = here
+        self.people: list[tuple[str, str, Provider]] = []
+        self.arrivals: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        here.on_arrival = self._arrived
+
+    def _arrived(self, arrival: Arrival) -> None:
+        self.arrivals[arrival.cid, arrival.type].append(arrival.at)
+
+    async def grow(self, size: int) -> None:
+        """Register `size` people, every other one with an iPhone."""
+        for n in range(size):
+            user, provider = f"user-{n}", Provider.FCM if n % 2 else Provider.APNS
+            token = f"{n:064x}" if provider is Provider.APNS else f"phone:{n}"
+            await self.here.register(user, provider, Kind.VOIP, token)
+            self.people.append((user, token, provider))
+
+    def calls(self, size: int | None = None) -> list[Ring]:
+        """Think of a call for each of them; each is stamped when it is made."""
+        return [Ring(*person, Call(members=(person[0],), ring_ms=RING_MS)) for person in self.people[:size]]
+
+    def answers_take(self, seconds: float) -> None:
+        """Have the providers keep their answers for so long."""
+        self.here.apple.answer_delay_s = self.here.google.answer_delay_s = seconds
+
+    async def post(self, rings: Sequence[Ring], over_s: float = 0.0, tries: int = 40) -> None:
+        """Post every ring as Stream does: under the same webhook id until it is taken."""
+        gate, began = asyncio.Semaphore(POSTERS), time.monotonic()
+
+        async def one(number: int, ring: Ring) -> None:
+            await asyncio.sleep(began + over_s * number / len(rings) - time.monotonic())
+            async with gate:
+                await self._post(ring, tries)
+
+        await asyncio.gather(*(one(*numbered) for numbered in enumerate(rings)))
+
+    async def _post(self, ring: Ring, tries: int) -> None:
+        while not ring.taken and ring.posts < tries:
+            ring.posts += 1
+            try:
+                reply = await self.here.stream.post(ring.event, webhook_id=ring.call.id, attempt=ring.posts)
+                ring.taken = reply.status == 200
+                assert reply.status in {200, 503}
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            if not ring.taken:
+                await asyncio.sleep(0.25)
+
+    def rang(self, ring: Ring) -> list[float]:
+        """When its phone was rung."""
+        return self.arrivals[ring.call.cid, "call.ring"]
+
+    async def all_rang(self, rings: Sequence[Ring]) -> None:
+        """Wait until every phone has rung; their deadline is the limit."""
+        await self._until(lambda: all(self.rang(ring) for ring in rings), "every phone rings", RING_MS / 1000)
+
+    async def accepted(self, ring: Ring) -> int:
+        """How many answers to its pushes Bellhop has on the trail."""
+        lines = await trail.read(self.here.store, "default", ring.call.cid)
+        return sum(line["what"] == "attempted" and line["outcome"] == "accepted" for line in lines)
+
+    async def all_answered(self, rings: Sequence[Ring]) -> None:
+        """Wait until Bellhop knows of each that it rang."""
+        for ring in rings:
+            give_up = time.monotonic() + RING_MS / 1000
+            while await self.accepted(ring) == 0:
+                assert time.monotonic() < give_up, f"no accepted push on the trail of {ring.call.cid}"
+                await asyncio.sleep(0.05)
+
+    async def all_settled(self, rings: Sequence[Ring]) -> None:
+        """End the calls, and see that each recipient gets one outcome."""
+        self.answers_take(0)
+        for start in range(0, len(rings), POSTERS):
+            batch = rings[start : start + POSTERS]
+            replies = await asyncio.gather(*(self.here.stream.post(ring.call.ended()) for ring in batch))
+            assert {reply.status for reply in replies} == {200}
+        for ring in rings:
+            give_up = time.monotonic() + 20
+            while not (settled := await self._settled(ring)):
+                assert time.monotonic() < give_up, f"{ring.call.cid} is not settled"
+                await asyncio.sleep(0.05)
+            assert settled == [(ring.user, "ended")]
+
+    async def _settled(self, ring: Ring) -> list[tuple[str, str]]:
+        lines = await trail.read(self.here.store, "default", ring.call.cid)
+        return [(line["user"], line["outcome"]) for line in lines if line["what"] == "settled"]
+
+    async def _until(self, look: Callable[[], bool], what: str, within_s: float) -> None:
+        give_up = time.monotonic() + within_s
+        while not look():
+            assert time.monotonic() < give_up, f"within {within_s} s: {what}"
+            await asyncio.sleep(0.02)

@@ -1,0 +1,71 @@
+"""Workers killed with SIGKILL while they ring hundreds of phones."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from tests.kill.crowd import ANSWER_S, KILLS, Crowd, chance
+from worker.sandbox.installation import Installation
+
+RECORD_S = 0.5
+"""An answer that came this shortly before the kill need not be on record."""
+SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
+
+
+async def kill_once(here, crowd, wait_s, answer_s, victim, successor):
+    """Kill a worker `wait_s` after the first post, and say what became of the rings."""
+    crowd.answers_take(answer_s)
+    rings = crowd.calls()
+    posting = asyncio.create_task(crowd.post(rings))
+    await asyncio.sleep(wait_s)
+    rung_before = {ring.call.cid for ring in rings if crowd.rang(ring)}
+    held = await in_flight(here)
+    killed_at = time.time()
+    here.stop(victim, signal.SIGKILL)
+    here.start("worker", successor)
+    await posting
+    await crowd.all_rang(rings)
+    await crowd.all_answered(rings)
+    posted_before = [ring for ring in rings if ring.call.cid not in rung_before]
+    recovery_s = max((crowd.rang(ring)[0] - killed_at for ring in posted_before), default=0)
+    doubled = [ring for ring in rings if len(crowd.rang(ring)) > 1]
+    for ring in doubled:
+        first, *again = crowd.rang(ring)
+        assert len(again) == 1, "once for each answer that was lost"
+        assert first + answer_s > killed_at - RECORD_S, "its answer came long before the kill"
+        assert await crowd.accepted(ring) == 1, "the first answer is on record, and it rang again"
+    last_s = max((crowd.rang(ring)[1] - killed_at for ring in doubled), default=0)
+    print(
+        f"killed {wait_s:.2f} s in, {held} jobs in flight: last first ring {recovery_s:.1f} s after the kill, "
+        f"{len(doubled)} rang twice, at most {last_s:.1f} s after it"
+    )
+    await crowd.all_settled(rings)
+
+
+async def in_flight(here):
+    keys = await here.store.call("KEYS", "bellhop:inflight:rings:*")
+    return [await here.store.call("LLEN", key) for key in keys]
+
+
+@pytest.mark.timeout(60 + 40 * KILLS)
+async def test_with_another_worker_alive_every_ring_reaches_its_phone(tmp_path):
+    random = chance()
+    async with Installation(tmp_path, SETTINGS, workers=2) as here:
+        crowd = Crowd(here)
+        await crowd.grow(400)  # 200 for each worker
+        for number in range(KILLS):
+            moment = random.uniform(0.2, 1.6), ANSWER_S * (number % 2 == 0)
+            await kill_once(here, crowd, *moment, f"worker-{number + 1}", f"worker-{number + 3}")
+
+
+@pytest.mark.timeout(60 + 20 * KILLS)
+async def test_started_again_a_lone_worker_rings_what_it_had_in_flight(tmp_path):
+    random = chance()
+    async with Installation(tmp_path, SETTINGS) as here:
+        crowd = Crowd(here)
+        await crowd.grow(200)
+        for number in range(max(1, KILLS // 2)):
+            moment = random.uniform(0.2, 1.2), ANSWER_S * (number % 2 == 0)
+            await kill_once(here, crowd, *moment, f"worker-{number + 1}", f"worker-{number + 2}")
