@@ -2,10 +2,14 @@
 
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from worker.device import Device, Environment, Kind, Provider
 from worker.push import Push, PushKind
+from worker.senders.apns import ApnsSender
+
+MakeSender = Callable[..., ApnsSender]
 
 TOKEN = "a1" * 32
 OTHER_TOKEN = "b2" * 32

@@ -1,17 +1,16 @@
 """Apple's stand-in, and senders that push to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from apns_pushes import MakeSender
 
 from worker.sandbox.apple import AppleStandIn, new_signing_key
 from worker.sandbox.tls import Authority
 from worker.senders.apns import ApnsSender
 from worker.senders.apns_token import ProviderToken
-
-MakeSender = Callable[..., ApnsSender]
 
 
 @pytest.fixture(scope="session")

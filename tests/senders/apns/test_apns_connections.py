@@ -10,8 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from apns_pushes import OTHER_TOKEN, TOKEN, ring
-from conftest import MakeSender
+from apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from h2.errors import ErrorCodes
 
 from worker.device import Environment

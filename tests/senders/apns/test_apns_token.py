@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import jwt
 import pytest
-from apns_pushes import TOKEN, ring
-from conftest import MakeSender
+from apns_pushes import TOKEN, MakeSender, ring
 
 from worker.outcome import Outcome
 from worker.sandbox.apple import AppleStandIn
