@@ -1,11 +1,11 @@
 """The Flask application of the web process."""
 
 import structlog
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from webhook.api import health, stream
+from webhook.api import health, people, stream
 from webhook.door import Door
 from webhook.signature import MAX_BODY, Refusal
 from worker.settings import Settings
@@ -21,6 +21,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["door"] = Door(settings)
     app.register_blueprint(stream.blueprint)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(people.blueprint)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(RedisError, _redis_away)
@@ -32,7 +33,9 @@ def _too_large(_: RequestEntityTooLarge) -> tuple[Response, int]:
     return jsonify(error=Refusal.TOO_LARGE.sentence), 413
 
 
-def _http_error(error: HTTPException) -> tuple[Response, int]:
+def _http_error(error: HTTPException) -> tuple[Response, int] | Response:
+    if request.path.startswith("/v1/"):
+        return people.no_route(error)
     return jsonify(error=error.name), error.code or 500
 
 

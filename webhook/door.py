@@ -1,6 +1,7 @@
 """What the web process holds open: the key ring and a Redis client that gives up soon."""
 
 import json
+from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -10,6 +11,7 @@ from webhook import effects
 from webhook.intake import Script
 from webhook.signature import App, KeyRing
 from worker import scripts, trail
+from worker.registry import Command
 from worker.settings import Settings
 
 REDIS_TIMEOUT_S = 1.0
@@ -39,11 +41,16 @@ class Door:
             max_connections=settings.web_threads + 2,
             protocol=2,
         )
+        self.writes_per_minute = settings.api_writes_per_minute
         self.intake: Script = self.redis.register_script(scripts.source("intake"))
 
     def rules(self, tenant: str) -> effects.Settings:
         """What an event's effects depend on besides the event."""
         return effects.Settings(tenant, self._settings.ring_default_s, self._settings.missed_grace_s)
+
+    def run(self, command: Command) -> Any:
+        """Run one of the registry's commands."""
+        return self.redis.register_script(scripts.source(command.script))(command.keys, command.args)
 
     def keep_unreadable(self, tenant: str, body: bytes, reason: str, now: int) -> None:
         """Keep a verified body that could not be read; the last hundred of them, for as long as a trail."""

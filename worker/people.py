@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from worker.contract import Recipient
 from worker.outcome import Outcome
@@ -59,15 +59,9 @@ class QuietHours(_Value):
     start: Annotated[TimeOfDay, Field(alias="from")]
     """HH:MM in the user's time zone."""
     end: Annotated[TimeOfDay, Field(alias="to")]
-    """HH:MM in the user's time zone. May lie before `from`: then the hours go over midnight."""
+    """HH:MM in the user's time zone. Before `from`, the hours go over midnight; the same as `from`, they never end."""
     let_second_call_through: bool = True
     """Whether who calls again within three minutes gets through."""
-
-    @model_validator(mode="after")
-    def _last_some_time(self) -> Self:
-        if self.start == self.end:
-            raise ValueError("quiet hours begin and end at the same time")
-        return self
 
     def cover(self, moment: datetime) -> bool:
         """Whether `moment`, in the user's time zone, lies in them."""

@@ -1,0 +1,192 @@
+"""/v1: users' devices, contact and preferences, for the app on the phone and for a team's backend."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import structlog
+from flask import Blueprint, Response, jsonify
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from webhook import openapi
+from webhook.api.operation import Asked, Operations
+from webhook.problems import ApiProblem, Problem
+from worker import registry
+from worker.device import Device, Environment, Kind, Provider
+from worker.people import Contact, Preferences
+
+blueprint = Blueprint("people", __name__, url_prefix="/v1")
+operations = Operations(blueprint)
+log = structlog.get_logger()
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class _Registration(_Value):
+    app: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,255}$")]
+    """The app on the phone: its bundle id (APNs, without ".voip") or Firebase project id (FCM)."""
+    hardware_id: Annotated[str, StringConstraints(max_length=255)] = ""
+    """The physical phone, the same for all of its tokens: of several that fit, one is used."""
+    name: Annotated[str, StringConstraints(max_length=255)] = ""
+    """What people call the phone."""
+
+
+class ApnsRegistration(_Registration):
+    """A token of an iPhone. One phone has two: one for calls (voip), one for notifications (alert)."""
+
+    provider: Literal["apns"]
+    kind: Kind
+    token: Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-fA-F]{2}){8,200}$")]
+    """Hexadecimal."""
+    environment: Environment = Environment.PRODUCTION
+    """sandbox for what Xcode installed."""
+
+
+class FcmRegistration(_Registration):
+    """A token of an Android phone."""
+
+    provider: Literal["fcm"]
+    token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,4096}$")]
+
+
+class RegisteredDevice(_Value):
+    """A device as the registry has it. Its token is a secret and is not shown."""
+
+    id: str
+    provider: Provider
+    kind: Kind
+    app: str
+    environment: Environment
+    hardware_id: str
+    name: str
+    registered_at: datetime
+
+
+class Devices(_Value):
+    """A user's devices, the oldest first."""
+
+    devices: list[RegisteredDevice]
+
+
+def _shown(device: Device) -> RegisteredDevice:
+    return RegisteredDevice(
+        id=device.key,
+        registered_at=datetime.fromtimestamp(device.registered_at / 1e6, UTC),
+        **device.model_dump(include=RegisteredDevice.model_fields.keys() - {"registered_at"}),
+    )
+
+
+@operations.operation("GET", "/users/{user_id}/devices", answer=Devices)
+def list_devices(asked: Asked) -> Devices:
+    """List a user's devices."""
+    stored: Any = asked.door.redis.hvals(registry.devices_key(asked.tenant, asked.user_id))
+    return Devices(devices=[_shown(device) for device in registry.decode(stored)])
+
+
+@operations.operation(
+    "POST",
+    "/users/{user_id}/devices",
+    body=Annotated[ApnsRegistration | FcmRegistration, Field(discriminator="provider")],
+    answer=RegisteredDevice,
+)
+def register_device(asked: Asked, registration: ApnsRegistration | FcmRegistration) -> RegisteredDevice:
+    """Register a device, or the same one again: at every start of the app, and whenever its token changes."""
+    now = time.time_ns() // 1000
+    device = Device(user_id=asked.user_id, registered_at=now, **registration.model_dump())
+    before, left = asked.door.run(registry.register(asked.tenant, device))
+    log.info("device registered", device=device.key, moved=before.decode() not in ("", asked.user_id), left=left)
+    return _shown(device)
+
+
+@operations.operation("DELETE", "/users/{user_id}/devices/{device_id}", problems=(Problem.NO_SUCH_DEVICE,))
+def remove_device(asked: Asked, device_id: str) -> None:
+    """Remove a device, when its user logs out."""
+    stored: Any = asked.door.redis.hget(registry.devices_key(asked.tenant, asked.user_id), device_id)
+    devices = registry.decode([stored] if stored else [])
+    if not devices:
+        raise ApiProblem(Problem.NO_SUCH_DEVICE)
+    asked.door.run(registry.remove(asked.tenant, devices[0]))
+    log.info("device removed", device=device_id, reason="by request")
+
+
+def _stored(asked: Asked, field: str) -> bytes | None:
+    value: Any = asked.door.redis.hget(registry.person_key(asked.tenant, asked.user_id), field)
+    return value if isinstance(value, bytes) else None
+
+
+def _store(asked: Asked, field: str, value: Contact | Preferences) -> None:
+    """Store what differs from knowing nothing, so that a ring has nothing to read of most users."""
+    key = registry.person_key(asked.tenant, asked.user_id)
+    if value == type(value)():
+        asked.door.redis.hdel(key, field)
+    else:
+        asked.door.redis.hset(key, field, value.model_dump_json(by_alias=True))
+
+
+@operations.operation("GET", "/users/{user_id}/contact", answer=Contact)
+def read_contact(asked: Asked) -> Contact:
+    """Read where and how a user is written to."""
+    return registry.known(Contact, _stored(asked, "contact"))
+
+
+@operations.operation("PUT", "/users/{user_id}/contact", body=Contact, answer=Contact)
+def write_contact(asked: Asked, contact: Contact) -> Contact:
+    """Set where and how to write to a user. Replaces all of it: what is left out is forgotten."""
+    _store(asked, "contact", contact)
+    return contact
+
+
+@operations.operation("GET", "/users/{user_id}/preferences", answer=Preferences)
+def read_preferences(asked: Asked) -> Preferences:
+    """Read when and how a user wants to be told about calls."""
+    return registry.known(Preferences, _stored(asked, "preferences"))
+
+
+@operations.operation("PUT", "/users/{user_id}/preferences", body=Preferences, answer=Preferences)
+def write_preferences(asked: Asked, preferences: Preferences) -> Preferences:
+    """Set when and how a user wants to be told about calls. Replaces all of it."""
+    _store(asked, "preferences", preferences)
+    return preferences
+
+
+DOCUMENT = openapi.document(operations.listed, "1")
+
+
+@blueprint.get("/openapi.json")
+def described() -> Response:
+    """This interface in OpenAPI 3.1."""
+    return jsonify(DOCUMENT)
+
+
+@blueprint.errorhandler(ApiProblem)
+def _problem(problem: ApiProblem) -> Response:
+    return problem.response()
+
+
+@blueprint.errorhandler(RequestEntityTooLarge)
+def _too_large(_: RequestEntityTooLarge) -> Response:
+    return ApiProblem(Problem.TOO_LARGE).response()
+
+
+@blueprint.errorhandler(RedisError)
+def _redis_away(error: RedisError) -> Response:
+    log.error("redis away", error=type(error).__name__)
+    return ApiProblem(Problem.REDIS_AWAY).response()
+
+
+@blueprint.errorhandler(Exception)
+def _our_mistake(error: Exception) -> Response:
+    log.exception("unexpected error", error=type(error).__name__)
+    return ApiProblem(Problem.OUR_MISTAKE).response()
+
+
+def no_route(error: HTTPException) -> Response:
+    """Say that an address below /v1 is none, or takes other methods."""
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return ApiProblem(Problem.METHOD_NOT_ALLOWED, headers={"Allow": allowed}).response()
+    return ApiProblem(Problem.NOT_FOUND).response()
