@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from webhook.effects import Settings, effects
 from webhook.events import Accepted, Ended, Event, Learned, Missed, Person, Rejected, Ring
 from webhook.intake import Verdict, take_in
-from worker import scripts
+from worker import scripts, trail
 from worker.calls import AGENDA, Standing, call_key, round_key
 from worker.contract import NOTICE_JOB, Round
 from worker.device import Device, Provider
@@ -59,6 +59,9 @@ class TestStore:
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self.registered(name)(keys, args)
+
+    async def call(self, *args: Any) -> Any:
+        return self.client.execute_command(*args)
 
 
 @dataclass(frozen=True)
@@ -344,7 +347,7 @@ class CallModel(RuleBasedStateMachine):
                 self.watch()
             assert not self.unsettled()
             assert self.redis.zcard(AGENDA) == 0
-            lines = [json.loads(line) for line in self.redis.lrange(f"bellhop:trail:{TENANT}:{CID}", 0, -1)]
+            lines = self.runner.run(trail.read(self.store, TENANT, CID))
             outcomes = Counter((line["round"], line["user"]) for line in lines if line["what"] == "settled")
             assert set(outcomes.values()) <= {1}
             assert {(start, one.id) for start, round_ in self.rounds.items() for one in round_.recipients} <= set(

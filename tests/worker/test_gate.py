@@ -1,0 +1,160 @@
+"""The fence on a real Redis: who may send to a device right now, and what holds them off."""
+
+import asyncio
+
+import pytest
+import redis
+
+from worker.calls import call_key, round_key
+from worker.contract import Recipient, Round
+from worker.device import Device, Kind, Provider
+from worker.gate import BATCH, Gate
+from worker.outcome import Outcome
+from worker.plan import plan
+from worker.push import Push, PushKind
+from worker.store import Store
+
+USERS = [f"user-{number}" for number in range(1_000)]
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    for worker in ("w-1", "w-2"):
+        await store.call("SET", f"bellhop:worker:{worker}", "1")
+    yield store
+    await store.close()
+
+
+def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age_s: float = 0) -> Round:
+    """A round that began `age_s` ago by Redis's clock."""
+    with redis.Redis.from_url(redis_url) as client:
+        seconds, micros = client.time()
+    start = seconds * 1_000_000 + micros - round(age_s * 1e6)
+    return Round(
+        tenant="default",
+        cid="default:1",
+        session_id="s-1",
+        started_at=start,
+        deadline=start + round(for_s * 1e6),
+        caller_id="sara",
+        caller_name="Sara",
+        callers=("sara",),
+        recipients=tuple(Recipient(id=user) for user in users),
+    )
+
+
+def pushes(round_: Round, kind: PushKind = PushKind.RING) -> list[Push]:
+    devices = {
+        one.id: [Device(user_id=one.id, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{one.id}", app="calls")]
+        for one in round_.recipients
+    }
+    return plan(kind, round_, devices, round_.started_at / 1e6).pushes
+
+
+async def test_a_device_that_was_sent_to_is_not_sent_to_again_by_anybody(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    assert await first.admit(push, 3) is None
+    await first.record(push, True, "")
+    assert await first.admit(push, 3) is await second.admit(push, 3) is Outcome.DUPLICATE
+
+
+async def test_a_failed_attempt_frees_the_device(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    assert await first.admit(push, 3) is None
+    await first.record(push, False, "")
+    assert await second.admit(push, 3) is None
+
+
+async def test_a_device_is_held_while_a_living_worker_may_be_sending_to_it(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    assert await first.admit(push, 3) is None
+    assert await first.admit(push, 3) is None, "its own claim is no obstacle: an answer may have been lost"
+    assert await second.admit(push, 3) is Outcome.HELD
+    await store.call("DEL", "bellhop:worker:w-1")
+    assert await second.admit(push, 3) is None
+
+
+async def test_a_claim_ends_with_the_longest_time_its_attempt_may_take(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    assert await Gate(store, "w-1", PushKind.RING, round_).admit(push, -1) is None  # its lease: a second more
+    await asyncio.sleep(0.01)
+    assert await Gate(store, "w-2", PushKind.RING, round_).admit(push, 3) is None
+
+
+async def test_the_word_of_a_run_that_lost_its_claim_changes_nothing(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    dead, heir = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    await dead.admit(push, 3)
+    await store.call("DEL", "bellhop:worker:w-1")
+    assert await heir.admit(push, 3) is None
+    await dead.record(push, False, "")
+    await store.call("SET", "bellhop:worker:w-3", "1")
+    assert await Gate(store, "w-3", PushKind.RING, round_).admit(push, 3) is Outcome.HELD
+
+
+async def test_nothing_is_sent_from_the_deadline_on(store, redis_url):
+    round_ = ringing(redis_url, age_s=60)
+    assert await Gate(store, "w-1", PushKind.RING, round_).admit(pushes(round_)[0], 3) is Outcome.TOO_LATE
+
+
+async def test_a_token_asked_about_twice_at_once_is_sent_to_once(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    gate = Gate(store, "w-1", PushKind.RING, round_)
+    answers = await asyncio.gather(*(gate.admit(push, 3) for _ in range(3)))
+    assert sorted(map(str, answers)) == ["None", "duplicate", "duplicate"]
+
+
+async def test_a_thousand_devices_are_asked_about_in_two_calls(store, redis_url):
+    round_ = ringing(redis_url, USERS)
+    everyone = pushes(round_)
+    await store.call("HSET", call_key("default", "default:1"), f"d:{USERS[7]}", round_.started_at)
+    asked = []
+
+    class Counting:
+        async def script(self, name, keys, args):
+            asked.append(name)
+            return await store.script(name, keys, args)
+
+    gate = Gate(Counting(), "w-1", PushKind.RING, round_)
+    answers = await asyncio.gather(*(gate.admit(push, 3) for push in everyone))
+    assert [answer for answer in answers if answer] == [Outcome.DECLINED]
+    assert answers[7] is Outcome.DECLINED
+    assert asked == ["admit"] * (len(everyone) // BATCH)
+
+
+async def test_a_notice_is_sent_after_the_end_but_to_nobody_who_answered(store, redis_url):
+    round_ = ringing(redis_url, USERS[:2], age_s=60)
+    stamps = {"ended": round_.started_at, f"a:{USERS[1]}": round_.started_at}
+    await store.call("HSET", call_key("default", "default:1"), *[part for pair in stamps.items() for part in pair])
+    gate = Gate(store, "w-1", PushKind.MISSED, round_)
+    assert [await gate.admit(push, 3) for push in pushes(round_, PushKind.MISSED)] == [None, Outcome.ANSWERED]
+
+
+async def test_no_notice_while_a_later_round_rings_the_user(store, redis_url):
+    round_ = ringing(redis_url, USERS[:2], age_s=60)
+    later = round_.started_at + 1
+    await store.call("HSET", call_key("default", "default:1"), f"r:{later}", "s-2", f"r:{round_.started_at}", "s-1")
+    await store.call("HSET", round_key("default", "default:1", later), f"u:{USERS[0]}", "{}")
+    gate = Gate(store, "w-1", PushKind.MISSED, round_)
+    assert [await gate.admit(push, 3) for push in pushes(round_, PushKind.MISSED)] == [Outcome.RUNG_AGAIN, None]
+
+
+async def test_what_the_gate_writes_expires(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    gate = Gate(store, "w-1", PushKind.NOTIFICATION, round_)
+    await gate.admit(push, 3)
+    await gate.record(push, True, '{"what":"attempted"}')
+    await gate.note(['{"what":"skipped"}'])
+    for key in await store.call("KEYS", "bellhop:[rt]*:default:*"):
+        assert await store.call("TTL", key) > 0, key

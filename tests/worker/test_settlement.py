@@ -1,0 +1,145 @@
+"""Closing rounds: each outcome once, whoever closes them, and nothing that stays for ever."""
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import redis
+
+from webhook import effects, intake
+from webhook.reading import read
+from worker import scripts, trail
+from worker.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key
+from worker.sandbox.stream import Call
+from worker.settlement import queue_due_calls, settle_call
+from worker.store import Store
+
+RULES = effects.Settings("default", 30, 5)
+GRACE_US = 5_000_000
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def post(redis_url):
+    """Take an event in, as the door does."""
+    with redis.Redis.from_url(redis_url) as client:
+        script, count = client.register_script(scripts.source("intake")), iter(range(10_000))
+
+        def post(event) -> None:
+            seconds, micros = client.time()
+            now, value = seconds * 1_000_000 + micros, read(json.dumps(event).encode())
+            intake.take_in(script, "default", f"{next(count)}", value, effects.effects(value, now, RULES), now)
+
+        yield post
+
+
+def now_s(redis_url: str) -> float:
+    with redis.Redis.from_url(redis_url) as client:
+        seconds, micros = client.time()
+    return seconds + micros / 1e6
+
+
+async def settled(store: Store, call: Call) -> Counter[tuple[int, str, str]]:
+    lines = await trail.read(store, "default", call.cid)
+    return Counter((line["round"], line["user"], line["outcome"]) for line in lines if line["what"] == "settled")
+
+
+async def jobs(store: Store, queue: str = "notices") -> list[str]:
+    return [job.decode().partition("-")[0] for job in await store.call("LRANGE", f"rq:queue:{queue}", 0, -1)]
+
+
+async def test_many_who_close_a_round_at_once_close_it_once(store, post, redis_url):
+    call = Call(members=tuple(f"user-{number}" for number in range(50)), ring_ms=5_000)
+    post(call.ring(at=now_s(redis_url) - 20))
+    await asyncio.gather(*(settle_call(store, "default", call.cid, GRACE_US) for _ in range(8)))
+    outcomes = await settled(store, call)
+    assert len(outcomes) == 50
+    assert set(outcomes.values()) == {1}
+    assert (await jobs(store)).count("notice") == 50
+    assert await store.call("ZSCORE", AGENDA, f"default:{call.cid}") is None
+
+
+async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, post, redis_url):
+    call = Call(members=("ben",), ring_ms=5_000)
+    post(call.ring(at=now_s(redis_url) - 20))
+
+    class AnswersMeanwhile:
+        """The webhook of the answer arrives between reading the call and closing it."""
+
+        answered = False
+
+        async def script(self, name, keys, args):
+            if name == "close" and not self.answered:
+                self.answered = True
+                post(call.accepted("ben", at=now_s(redis_url) - 10))
+            return await store.script(name, keys, args)
+
+    await settle_call(AnswersMeanwhile(), "default", call.cid, GRACE_US)
+    assert [outcome for _, _, outcome in await settled(store, call)] == ["answered"]
+    assert "notice" not in await jobs(store)
+
+
+async def test_an_open_round_keeps_its_time_on_the_agenda(store, post, redis_url):
+    call, began = Call(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url)
+    post(call.ring(at=began))
+    post(call.rejected("ben"))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert [user for _, user, _ in await settled(store, call)] == ["ben"]
+    score = float(await store.call("ZSCORE", AGENDA, f"default:{call.cid}"))
+    assert score == pytest.approx((began + 10) * 1000, abs=2)
+
+
+async def test_the_watchdog_queues_a_call_whose_time_has_come_once_in_a_while(store, post, redis_url):
+    due, later = Call(members=("ben",), ring_ms=5_000), Call(members=("ben",))
+    post(due.ring(at=now_s(redis_url) - 20))
+    post(later.ring())
+    for _ in range(3):
+        await queue_due_calls(store)
+    assert await jobs(store) == ["settle"]
+    job_id = (await store.call("LINDEX", "rq:queue:notices", 0)).decode()
+    name, _, (payload,), _ = json.loads(await store.call("HGET", f"rq:job:{job_id}", "data"))
+    assert (name, payload) == ("worker.jobs.settle", {"tenant": "default", "cid": due.cid, "v": 1})
+
+
+async def test_a_call_that_has_expired_leaves_the_agenda(store, post, redis_url):
+    call = Call(members=("ben",))
+    post(call.ring())
+    await store.call("DEL", call_key("default", call.cid))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert await store.call("ZCARD", AGENDA) == 0
+
+
+async def test_an_open_call_outlives_a_day_without_workers_and_a_closed_one_leaves_soon(store, post, redis_url):
+    call, began = Call(members=("ben", "jane")), now_s(redis_url)
+    keys = [call_key("default", call.cid), round_key("default", call.cid, _micros(call.ring(at=began)))]
+    post(call.ring(at=began))
+    post(call.accepted("ben"))
+    assert [await store.call("TTL", key) > OPEN_TTL_S - 60 for key in keys] == [True, True]
+    post(call.ended())
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert [0 < await store.call("TTL", key) <= CALL_TTL_S for key in keys] == [True, True]
+    post(call.session_ended())
+    assert 0 < await store.call("TTL", keys[0]) <= CALL_TTL_S
+
+
+async def test_whatever_an_event_leaves_in_redis_expires(store, post, samples: Path):
+    for sample in sorted(samples.glob("call.*.json")):
+        post(json.loads(sample.read_bytes()))
+    cid = json.loads((samples / "call.ring.json").read_bytes())["call_cid"]
+    await settle_call(store, "default", cid, GRACE_US)
+    lasting = {key.decode() for key in await store.call("KEYS", "*") if await store.call("TTL", key) < 0}
+    queues = {"rq:queues", "rq:queue:rings", "rq:queue:notices", AGENDA}
+    # A queued job has no expiry in RQ: it leaves when it has been run.
+    assert {key for key in lasting if not key.startswith("rq:job:")} <= queues
+
+
+def _micros(event) -> int:
+    return read(json.dumps(event).encode()).at or 0
