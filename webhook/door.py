@@ -10,9 +10,10 @@ from redis.retry import Retry
 from webhook import effects
 from webhook.intake import Script
 from webhook.signature import App, KeyRing
-from worker import scripts, trail
+from worker import scripts
 from worker.registry import Command
 from worker.settings import Settings
+from worker.trail import DAY_S
 
 REDIS_TIMEOUT_S = 1.0
 """For connecting and for each answer. Tried twice at most (every script may be repeated), so a webhook has its 503
@@ -33,6 +34,7 @@ class Door:
             for app in settings.stream_apps
         )
         self._settings = settings
+        self.trail_ttl_s = settings.trail_days * DAY_S
         self.redis = Redis.from_url(
             settings.redis_url,
             socket_timeout=REDIS_TIMEOUT_S,
@@ -59,5 +61,5 @@ class Door:
         pipeline = self.redis.pipeline()
         pipeline.lpush(UNREADABLE, entry)
         pipeline.ltrim(UNREADABLE, 0, UNREADABLE_KEPT - 1)
-        pipeline.expire(UNREADABLE, trail.TTL_S)
+        pipeline.expire(UNREADABLE, self.trail_ttl_s)
         pipeline.execute()

@@ -10,14 +10,16 @@ import json
 from enum import StrEnum
 from typing import Any, Protocol
 
-from webhook.effects import Effects
-from webhook.events import Event
+from webhook.effects import REASONS, Effects
+from webhook.events import Event, Rejected
 from worker import trail
 from worker.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key, round_prefix
 from worker.contract import CallRef, Round, iso, job
 
 CLAIM_TTL_S = 3600
 """How long a webhook's id is remembered. Stream repeats for 15 seconds."""
+SESSION_DIGITS = 8
+"""Of a session's id on the trail: enough to tell the sessions of one call apart."""
 
 
 class Verdict(StrEnum):
@@ -37,9 +39,20 @@ class Script(Protocol):
 
 
 def take_in(
-    script: Script, tenant: str, webhook_id: str, event: Event, effects: Effects, now: int, **facts: Any
+    script: Script,
+    tenant: str,
+    webhook_id: str,
+    event: Event,
+    effects: Effects,
+    now: int,
+    *,
+    attempt: int | None = None,
+    trail_ttl_s: int = trail.DAY_S,
 ) -> Verdict:
-    """Apply `effects` of `event`. `now` in unix µs; `facts` go on the trail. Raises redis.exceptions.RedisError."""
+    """Apply `effects` of `event`, Stream's `attempt` to deliver it. `now` in unix µs.
+
+    The trail is kept for `trail_ttl_s` from now. Raises redis.exceptions.RedisError.
+    """
     if not (effects.stamps or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
     document = {
@@ -51,11 +64,8 @@ def take_in(
         "round": _round(effects.round, effects.settle_at) if effects.round else None,
         "missed": _round(effects.missed, effects.settle_at) if effects.missed else None,
         "jobs": [_job(*effects.work, webhook_key(tenant, webhook_id))] if effects.work else [],
-        "trail": [
-            trail.line(
-                trail.Milestone.RECEIVED, now, type=event.type, stamp=event.at, users=list(effects.members), **facts
-            )
-        ],
+        "trail": _received(event, effects, now, attempt),
+        "repeated": trail.line(trail.Milestone.REPEATED, now, type=event.type, attempt=attempt),
         "trail_length": str(trail.LENGTH),
     }
     # Lua's JSON reads null as a value of its own, so what is absent is left out.
@@ -66,13 +76,31 @@ def take_in(
         trail.trail_key(tenant, event.cid),
         AGENDA,
     ]
-    args = [CLAIM_TTL_S, CALL_TTL_S, OPEN_TTL_S, trail.TTL_S, json.dumps(document, separators=(",", ":"))]
+    args = [CLAIM_TTL_S, CALL_TTL_S, OPEN_TTL_S, trail_ttl_s, json.dumps(document, separators=(",", ":"))]
     return Verdict(script(keys, args).decode())
 
 
 def webhook_key(tenant: str, webhook_id: str) -> str:
     """A short name for a webhook: its id is any bytes that the sender chose, so it is hashed."""
     return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _received(event: Event, effects: Effects, now: int, attempt: int | None) -> str:
+    """Word the trail's line. What is no ring and no notification belongs to no round yet: `worker.explain` finds it."""
+    round_ = effects.work.payload if effects.work and isinstance(effects.work.payload, Round) else None
+    return trail.line(
+        trail.Milestone.RECEIVED,
+        now,
+        type=event.type,
+        stamp=event.at,
+        attempt=attempt,
+        users=list(effects.members),
+        session=event.session_id[:SESSION_DIGITS],
+        round=round_.started_at if round_ else None,
+        callers=list(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else None,
+        until=round_.deadline if effects.round and round_ else None,
+        reason=event.reason if isinstance(event, Rejected) and event.reason in REASONS else None,
+    )
 
 
 def _round(round_: Round, settle_at: int) -> dict[str, Any]:

@@ -70,7 +70,7 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
     give_up = push.deadline if push.kind is PushKind.RING else min(push.deadline, time.time() + NOTICE_WINDOW_S)
     answer: Answer | None = None
     unknown = attempts = 0
-    switched = False
+    switched = waited = False
     while True:
         async with lane.slots:
             attempt_s = ATTEMPT_S[push.device.provider]
@@ -81,7 +81,8 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
                 late = refusal is Outcome.TOO_LATE and answer is not None
                 return await _finish(gate, push, Outcome.GAVE_UP if late else refusal, answer)
             attempts += 1
-            answer = await _attempt(push, lane, gate, attempt_s)
+            answer = await _attempt(push, lane, gate, attempt_s, told_of_waiting=waited)
+        waited = waited or answer.outcome is Outcome.CIRCUIT_OPEN
         action = MEANING[answer.outcome].action
         unknown += answer.outcome is Outcome.UNKNOWN
         if action is Action.SWITCH_ENVIRONMENT and not switched and push.device.provider is Provider.APNS:
@@ -95,7 +96,7 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
         await asyncio.sleep(pause_s)
 
 
-async def _attempt(push: Push, lane: Lane, gate: Fence, attempt_s: float) -> Answer:
+async def _attempt(push: Push, lane: Lane, gate: Fence, attempt_s: float, *, told_of_waiting: bool) -> Answer:
     """Make one attempt and record it, even when this task is being cancelled.
 
     The device's claim must not stay behind.
@@ -107,10 +108,11 @@ async def _attempt(push: Push, lane: Lane, gate: Fence, attempt_s: float) -> Ans
     finally:
         ms = round((time.time() - began) * 1000, 1)
         done = MEANING[answer.outcome].action not in PAUSE_S and answer.outcome is not Outcome.BAD_TOKEN
-        # An attempt that the circuit kept from the wire is no line on the trail: it would be said many times a second.
-        line = (
-            _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms) if answer.outcome is not Outcome.CIRCUIT_OPEN else ""
-        )
+        if answer.outcome is not Outcome.CIRCUIT_OPEN:
+            line = _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms)
+        else:
+            # Kept from the wire by the circuit: said once, not many times a second.
+            line = "" if told_of_waiting else _line(trail.Milestone.WAITED, push, answer)
         await asyncio.shield(gate.record(push, done, line))
     return answer
 
@@ -133,6 +135,10 @@ def _line(what: trail.Milestone, push: Push, answer: Answer, ms: float | None = 
         reason=answer.reason,
         id=answer.provider_id,
         ms=ms,
+        round=push.round,
+        provider=push.device.provider,
+        environment=push.device.environment if push.device.provider is Provider.APNS else None,
+        app=push.device.app if answer.outcome is not Outcome.ACCEPTED else None,
     )
 
 

@@ -49,7 +49,8 @@ class Store(Protocol):
 class Gate:
     """The fence for the pushes of one kind in one round, asked by one run of one worker."""
 
-    def __init__(self, store: Store, worker: str, kind: PushKind, round_: Round) -> None:
+    def __init__(self, store: Store, worker: str, kind: PushKind, round_: Round, first_line: str = "") -> None:
+        """`first_line` goes on the trail with the first that follows it: it is not worth a round trip of its own."""
         self._store, self._worker, self._run = store, worker, uuid4().hex[:12]
         self._kind, self._round = kind, round_
         self._keys = [
@@ -57,6 +58,7 @@ class Gate:
             round_key(round_.tenant, round_.cid, round_.started_at),
         ]
         self._trail = trail.trail_key(round_.tenant, round_.cid)
+        self._first_lines = [first_line] if first_line else []
         self._admissions = Batch(self._ask, BATCH)
         self._records = Batch(self._write, BATCH)
 
@@ -71,7 +73,8 @@ class Gate:
     async def note(self, lines: Sequence[str]) -> None:
         """Put lines on the trail that are about no claim."""
         if lines:
-            await until_redis_answers(lambda: self._script_record([], lines))
+            told = self._after_first(lines)
+            await until_redis_answers(lambda: self._script_record([], told))
 
     async def _ask(self, asked: list[tuple[Push, float]]) -> list[Outcome | None]:
         lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
@@ -86,10 +89,15 @@ class Gate:
 
     async def _write(self, records: list[tuple[Push, bool, str]]) -> list[None]:
         devices = [(push.device.key, "sent" if sent else "free") for push, sent, _ in records]
-        await until_redis_answers(lambda: self._script_record(devices, [line for *_, line in records if line]))
+        lines = self._after_first([line for *_, line in records if line])
+        await until_redis_answers(lambda: self._script_record(devices, lines))
         return [None] * len(records)
 
+    def _after_first(self, lines: Sequence[str]) -> list[str]:
+        first, self._first_lines = (self._first_lines, []) if lines else ([], self._first_lines)
+        return [*first, *lines]
+
     async def _script_record(self, devices: Sequence[tuple[str, str]], lines: Sequence[str]) -> None:
-        args: list[str | int] = [self._kind, f"{self._worker}|{self._run}", trail.TTL_S, trail.LENGTH, len(devices)]
+        args: list[str | int] = [self._kind, f"{self._worker}|{self._run}", trail.DAY_S, trail.LENGTH, len(devices)]
         args += [part for device in devices for part in device]
         await self._store.script("record", [self._keys[1], self._trail], [*args, *lines])

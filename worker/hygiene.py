@@ -17,6 +17,7 @@ from worker.device import Device, Provider
 from worker.outcome import MEANING, Action, Outcome
 from worker.registry import devices_key, owner_key, replace
 from worker.store import Store
+from worker.trail import TokenFate
 
 log = structlog.get_logger()
 
@@ -27,6 +28,13 @@ FEWEST_DYING = 20
 MOST_DYING_PERCENT = 20
 """The brake is set when at least so many tokens of an app died in the window, and more than this share of all."""
 COUNT_EVERY_S = 1.0
+FATES = {
+    "removed": TokenFate.REMOVED,
+    "changed": TokenFate.CHANGED,
+    "braked": TokenFate.BRAKED,
+    "brake set": TokenFate.BRAKED,
+}
+"""What lua/bury.lua says of a token that a provider calls dead."""
 
 App = tuple[Provider, str]
 
@@ -43,27 +51,34 @@ class Hygiene:
         self._store = store
         self._answered: Counter[App] = Counter()
 
-    async def learn(self, tenant: str, device: Device, result: Delivered) -> None:
-        """Take in what became of a push to `device`, as the registry has it."""
+    async def learn(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
+        """Take in what became of a push to `device`, as the registry has it.
+
+        Returns what that did to its registration.
+        """
         try:
-            await self._learn(tenant, device, result)
+            return await self._learn(tenant, device, result)
         except RedisError as error:
             # The push is out; the provider will say the same about the token next time.
             log.warning("registry not updated", device=device.key, error=type(error).__name__)
+            return None
 
-    async def _learn(self, tenant: str, device: Device, result: Delivered) -> None:
+    async def _learn(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
         app = (device.provider, device.app)
         if result.outcome is Outcome.ACCEPTED:
             self._answered[app] += 1
             if result.push.device != device:
                 await self._store.script(*replace(tenant, device, result.push.device))
                 log.info("device moved", device=device.key, app=device.app, to=result.push.device.environment)
+                return TokenFate.MOVED
         elif MEANING[result.outcome].action is Action.PRUNE and result.last is not None:
             since = result.last.dead_since
-            if since is None or since > device.registered_at:
-                await self._bury(tenant, device, result.last.reason)
+            if since is not None and since <= device.registered_at:
+                return TokenFate.NEWER
+            return await self._bury(tenant, device, result.last.reason)
+        return None
 
-    async def _bury(self, tenant: str, device: Device, reason: str) -> None:
+    async def _bury(self, tenant: str, device: Device, reason: str) -> TokenFate:
         app = (device.provider, device.app)
         keys = [
             devices_key(tenant, device.user_id),
@@ -77,6 +92,7 @@ class Hygiene:
         if done == "brake set":
             log.error("too many tokens die at once: none is removed for an hour; check the credentials", app=device.app)
         log.info("token dead", device=device.key, app=device.app, reason=reason, done=done)
+        return FATES[done]
 
     async def count(self) -> None:
         """Tell Redis, every second, how many pushes were accepted, so that the brake knows what share dies."""

@@ -17,9 +17,13 @@ from worker.hygiene import Hygiene
 from worker.outage import until_redis_answers
 from worker.outcome import Outcome
 from worker.plan import Skip, plan
-from worker.push import PushKind
+from worker.push import Push, PushKind
 from worker.settlement import settle_call
 from worker.store import Store
+from worker.trail import TokenFate
+
+WORKER_DIGITS = 8
+"""Of a worker's name on the trail: the part that no other has."""
 
 
 class Jobs:
@@ -54,17 +58,21 @@ class Jobs:
         await settle_call(self._store, call.tenant, call.cid, self._grace_us)
 
     async def _push(self, kind: PushKind, round_: Round) -> None:
-        gate = Gate(self._store, self._worker, kind, round_)
         users = [recipient.id for recipient in round_.recipients]
+        gate = Gate(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
         people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
         planned = plan(kind, round_, people.devices, time.time(), people.persons)
         _, _, results = await asyncio.gather(
-            gate.note([_skipped(kind, skip) for skip in planned.skips]),
+            gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
             self._remember(kind, round_, planned.skips),
             asyncio.gather(*(deliver(push, self._lanes, gate) for push in planned.pushes)),
         )
         delivered = zip(planned.pushes, results, strict=True)
-        await asyncio.gather(*(self._hygiene.learn(round_.tenant, push.device, result) for push, result in delivered))
+        fates = await asyncio.gather(
+            *(self._hygiene.learn(round_.tenant, push.device, result) for push, result in delivered)
+        )
+        told = [_token(kind, push, fate) for push, fate in zip(planned.pushes, fates, strict=True) if fate is not None]
+        await gate.note(told)
 
     async def _remember(self, kind: PushKind, round_: Round, skips: Iterable[Skip]) -> None:
         """Remember the rings that quiet hours held back: a second one may get through."""
@@ -80,11 +88,35 @@ def _round(name: str, payload: dict[str, Any]) -> Round:
     return round_
 
 
-def _skipped(kind: PushKind, skip: Skip) -> str:
+def _picked_up(kind: PushKind, round_: Round, worker: str) -> str:
+    only = round_.recipients[0].id if len(round_.recipients) == 1 else None
+    now = time.time_ns() // 1000
+    return trail.line(
+        trail.Milestone.PICKED_UP, now, round=round_.started_at, job=kind, user=only, worker=worker[-WORKER_DIGITS:]
+    )
+
+
+def _token(kind: PushKind, push: Push, fate: TokenFate) -> str:
+    device = push.device
+    return trail.line(
+        trail.Milestone.TOKEN,
+        time.time_ns() // 1000,
+        round=push.round,
+        kind=kind,
+        user=device.user_id,
+        device=device.key,
+        label=device.label,
+        provider=device.provider,
+        detail=fate,
+    )
+
+
+def _skipped(kind: PushKind, round_: Round, skip: Skip) -> str:
     device = skip.device
     return trail.line(
         trail.Milestone.SKIPPED,
         time.time_ns() // 1000,
+        round=round_.started_at,
         kind=kind,
         user=skip.user_id,
         outcome=skip.reason,

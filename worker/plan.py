@@ -95,6 +95,7 @@ def _push(kind: PushKind, round_: Round, recipient: Recipient, device: Device, n
         device=device,
         payload=payload(device.provider, kind, round_, recipient, int(now * 1000), int(deadline * 1000), wording),
         deadline=deadline,
+        round=round_.started_at,
         collapse_id=None if kind is PushKind.RING else _collapse_id(kind, round_),
     )
 

@@ -29,6 +29,8 @@ class Push:
     """APNs: the JSON object of the request body. FCM: the `data` map, all strings."""
     deadline: float
     """Unix time in seconds: no attempt starts after it, and the provider is told to drop the push then."""
+    round: int = 0
+    """The stamp (unix µs) of the round it is for, for the trail."""
     collapse_id: str | None = None
     """APNs only, at most 64 bytes: a later alert with the same id replaces this one."""
 

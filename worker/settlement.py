@@ -58,7 +58,7 @@ async def _try_to_settle(store: Store, tenant: str, cid: str, grace_us: int) -> 
         "rounds": [round_key(tenant, cid, started_at) for started_at in facts],
     }
     keys = [call_key(tenant, cid), trail.trail_key(tenant, cid), AGENDA]
-    args: list[str | int] = [trail.TTL_S, CALL_TTL_S, json.dumps(document, separators=(",", ":"))]
+    args: list[str | int] = [trail.DAY_S, CALL_TTL_S, json.dumps(document, separators=(",", ":"))]
     answer: bytes = await store.script("close", keys, args)
     return answer == b"closed"
 

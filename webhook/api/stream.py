@@ -50,6 +50,7 @@ def stream() -> tuple[Response, int]:
         effects.effects(event, now, door.rules(verified.tenant)),
         now,
         attempt=_number(headers.get("X-Webhook-Attempt")),
+        trail_ttl_s=door.trail_ttl_s,
     )
     log.info("webhook", type=event.type, verdict=verdict, webhook=intake.webhook_key(verified.tenant, webhook_id))
     return jsonify(status=verdict), 200

@@ -1,7 +1,7 @@
 -- Record final outcomes: each recipient's once, and queue the notice of those who have one due and had none yet.
 -- Refuses ("changed") when the call has moved on since it was read: the caller reads again and decides again.
 -- KEYS: call, trail, agenda
--- ARGV: trail ttl s, ttl s of a call whose rounds are all closed, what to close as JSON (see worker/settlement.py; every
+-- ARGV: ttl s of a trail that has none, ttl s of a call whose rounds are all closed, what to close as JSON (see worker/settlement.py; every
 --       number a string)
 -- include: enqueue
 local call, trail, agenda = KEYS[1], KEYS[2], KEYS[3]
@@ -19,7 +19,7 @@ for _, item in ipairs(doc.settlements) do
   end
 end
 redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
-redis.call('EXPIRE', trail, ARGV[1])
+if redis.call('TTL', trail) < 0 then redis.call('EXPIRE', trail, ARGV[1]) end
 
 -- The next time this call wants attention; none when every round is closed.
 if doc.next_ms == '' then

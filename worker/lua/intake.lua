@@ -1,5 +1,5 @@
 -- Take one event in: claim its webhook id, grow the call's stamps, open its round, queue its job. All of it or nothing.
--- Repeated because an answer was lost, it says "already" and changes nothing.
+-- Repeated because an answer was lost, it says "already" and changes nothing but the trail.
 -- KEYS: webhook claim, call, trail, agenda
 -- ARGV: claim ttl s, ttl s of a call, of a call with an open round, and of a trail, and what to do as JSON (see
 --       webhook/intake.py; every number in it is a string)
@@ -7,7 +7,16 @@
 local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local doc = cjson.decode(ARGV[5])
 
-if not redis.call('SET', claim, '1', 'NX', 'EX', ARGV[1]) then return 'already' end
+local function note(line)
+  redis.call('RPUSH', trail, line)
+  redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
+  redis.call('EXPIRE', trail, ARGV[4])
+end
+
+if not redis.call('SET', claim, '1', 'NX', 'EX', ARGV[1]) then
+  note(doc.repeated)
+  return 'already'
+end
 
 -- A call that never comes to rest, such as a lobby, never expires: what is out of date in it leaves from time to time.
 local pruned = redis.call('HGET', call, 'pruned')
@@ -80,9 +89,5 @@ end
 
 for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
 
-if #doc.trail > 0 then
-  redis.call('RPUSH', trail, unpack(doc.trail))
-  redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
-  redis.call('EXPIRE', trail, ARGV[4])
-end
+note(doc.trail)
 return 'taken'

@@ -1,7 +1,7 @@
 -- After an attempt: what was sent is sent for good, what was not is free again; and what happened goes on the trail.
 -- Only this run's own claims change.
 -- KEYS: round, trail
--- ARGV: kind of push, worker|run, trail ttl s, trail length, number of devices, then device, "sent" or "free", …, trail lines …
+-- ARGV: kind of push, worker|run, ttl s of a trail that has none, trail length, number of devices, then device, "sent" or "free", …, trail lines …
 local round, trail, owner = KEYS[1], KEYS[2], ARGV[2] .. '|'
 local devices = tonumber(ARGV[5])
 for i = 6, 5 + 2 * devices, 2 do
@@ -16,5 +16,5 @@ for i = 6 + 2 * devices, #ARGV do lines[#lines + 1] = ARGV[i] end
 if #lines > 0 then
   redis.call('RPUSH', trail, unpack(lines))
   redis.call('LTRIM', trail, -tonumber(ARGV[4]), -1)
-  redis.call('EXPIRE', trail, ARGV[3])
+  if redis.call('TTL', trail) < 0 then redis.call('EXPIRE', trail, ARGV[3]) end
 end
