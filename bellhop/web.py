@@ -20,6 +20,6 @@ def serve(settings: Settings) -> None:
         # Granian's own default follows the backlog: dozens of threads that fight over the interpreter lock.
         blocking_threads=settings.web_threads,
         backlog=BACKLOG,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,  # its warnings are hints on thread counts
         respawn_failed_workers=True,
     ).serve()
