@@ -55,6 +55,9 @@ OUTCOMES_BY_STATUS: dict[int, Outcome] = {
 }
 """For a reason that Apple has not documented, or did not send."""
 
+MAX_TIMESTAMP_MS = 10**13
+"""The year 2286."""
+
 OUTCOMES_BY_CLASS = {2: Outcome.ACCEPTED, 4: Outcome.BAD_REQUEST, 5: Outcome.UNAVAILABLE}
 
 
@@ -79,23 +82,24 @@ def read_answer(response: Response, push_id: str, now: float) -> Answer:
         return Answer(Outcome.ACCEPTED, 200, provider_id=response.apns_id or push_id)
     explanation = _explanation(response.body)
     reason, timestamp_ms = explanation.get("reason"), explanation.get("timestamp")
-    # The reason goes to logs and trails: a word, or nothing.
-    reason = reason if isinstance(reason, str) and re.fullmatch(r"\w{1,64}", reason, re.ASCII) else ""
+    if not isinstance(reason, str) or not re.fullmatch(r"\w{1,64}", reason, re.ASCII):
+        reason = ""  # it goes to logs and trails: a word, or nothing
+    if not isinstance(timestamp_ms, int) or not 0 < timestamp_ms < MAX_TIMESTAMP_MS:
+        timestamp_ms = None
     outcome = outcome_of(response.status, reason)
-    dead_since_ms = timestamp_ms if outcome is Outcome.TOKEN_DEAD and isinstance(timestamp_ms, int) else None
     return Answer(
         outcome,
         response.status,
         reason,
         provider_id=response.apns_id or push_id,
         retry_after_s=retry_after_s(response.retry_after, now),
-        dead_since=dead_since_ms * 1000 if dead_since_ms else None,
+        dead_since=timestamp_ms * 1000 if timestamp_ms and outcome is Outcome.TOKEN_DEAD else None,
     )
 
 
 def _explanation(body: bytes) -> dict[str, Any]:
     try:
         explanation = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return explanation if isinstance(explanation, dict) else {}
