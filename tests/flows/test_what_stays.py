@@ -1,0 +1,26 @@
+"""After all the flows: what they have left in Redis leaves by itself. (Files run in the order of their names.)"""
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LASTING = (b"bellhop:devices:", b"bellhop:token:", b"bellhop:agenda", b"bellhop:workers", b"rq:workers", b"rq:queues")
+"""The registry, and what Bellhop and RQ keep once and not for each call."""
+JOBS_BY_TIME = (b"rq:finished:", b"rq:failed:")
+"""Sorted by the time at which each entry leaves, and swept by the workers."""
+
+
+async def test_whatever_a_call_leaves_in_redis_expires(scene):
+    ben = await scene.android("ben")
+    call = scene.call(ben)
+    await scene.post(call.ring(), call.ended())
+    await scene.quiet()
+    client = scene.house.store.client
+    keys = [key async for key in client.scan_iter(count=1000)]
+    assert {b"bellhop:call", b"bellhop:round", b"bellhop:trail"} <= {b":".join(key.split(b":")[:2]) for key in keys}
+    lasting = [key for key in keys if await client.ttl(key) == -1]
+    assert [key for key in lasting if not key.startswith(LASTING + JOBS_BY_TIME)] == []
+    seconds, _ = await client.time()
+    for key in lasting:
+        if key.startswith(JOBS_BY_TIME):
+            assert all(score > seconds - 60 for _, score in await client.zrange(key, 0, -1, withscores=True)), key

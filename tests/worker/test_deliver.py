@@ -1,0 +1,159 @@
+"""One push until its end: when it is repeated, when it is given up, and what is remembered. No network, no Redis."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from worker import deliver as module
+from worker import trail
+from worker.deliver import Delivered, deliver
+from worker.device import Device, Environment, Kind, Provider
+from worker.lanes import Lane
+from worker.outcome import Answer, Outcome
+from worker.push import Push, PushKind
+
+PRODUCTION = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="calls")
+
+
+def push(kind: PushKind = PushKind.RING, in_s: float = 30, device: Device = PRODUCTION) -> Push:
+    return Push("id", kind, device, {}, time.time() + in_s)
+
+
+class Script:
+    """A sender that gives these answers, and a fence that gives these words, one after the other; then the last."""
+
+    def __init__(self, *answers: Outcome | Answer, words: Iterable[Outcome | None] = (None,)) -> None:
+        self.answers = [Answer(one) if isinstance(one, Outcome) else one for one in answers]
+        self.words = list(words)
+        self.sent_to: list[Environment] = []
+        self.records: list[bool] = []
+        self.lines: list[str] = []
+        self.asked = 0
+
+    async def send(self, push: Push, timeout_s: float) -> Answer:
+        assert 0 < timeout_s <= module.ATTEMPT_S[push.device.provider]
+        self.sent_to.append(push.device.environment)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    async def close(self) -> None: ...
+
+    async def admit(self, push: Push, attempt_s: float) -> Outcome | None:
+        self.asked += 1
+        return self.words.pop(0) if len(self.words) > 1 else self.words[0]
+
+    async def record(self, push: Push, sent: bool, line: str) -> None:
+        self.records.append(sent)
+        self.lines += [line] if line else []
+
+    async def note(self, lines: list[str]) -> None:
+        self.lines += lines
+
+    def trail(self) -> list[tuple[str, str]]:
+        found = [trail.read_line(line) for line in self.lines]
+        return [(line["what"], line["outcome"]) for line in found]
+
+
+async def run(script: Script, one: Push | None = None) -> Delivered:
+    lanes = {(Provider.APNS, "calls"): Lane(script, "apns calls")}
+    return await asyncio.wait_for(deliver(one or push(), lanes, script), 20)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(module, "PAUSE_S", dict.fromkeys(module.PAUSE_S, (0.001, 0.01)))
+
+
+async def test_an_accepted_push_is_sent_once_and_for_good():
+    script = Script(Outcome.ACCEPTED)
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    assert (script.asked, script.records, script.trail()) == (1, [True], [("attempted", "accepted")])
+
+
+@pytest.mark.parametrize("trouble", [Outcome.UNSENT, Outcome.UNAVAILABLE, Outcome.THROTTLED])
+async def test_a_push_that_may_be_repeated_is_and_the_fence_is_asked_before_each_attempt(trouble):
+    script = Script(trouble, trouble, Outcome.ACCEPTED)
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    assert (script.asked, script.records) == (3, [False, False, True])
+
+
+@pytest.mark.parametrize("final", [Outcome.TOKEN_DEAD, Outcome.WRONG_APP, Outcome.TOO_LARGE, Outcome.BAD_REQUEST])
+async def test_a_refusal_for_good_ends_it(final):
+    script = Script(final)
+    assert (await run(script)).outcome is final
+    assert script.records == [True]
+
+
+async def test_what_ends_between_two_attempts_is_obeyed():
+    script = Script(Outcome.UNAVAILABLE, words=[None, Outcome.CANCELLED])
+    assert (await run(script)).outcome is Outcome.CANCELLED
+    assert script.trail() == [("attempted", "unavailable"), ("finished", "cancelled")]
+
+
+async def test_a_push_without_an_answer_is_not_repeated_often_since_it_may_have_rung():
+    script = Script(Outcome.UNKNOWN)
+    assert (await run(script)).outcome is Outcome.GAVE_UP
+    assert script.records == [False] * module.MOST_UNKNOWN
+
+
+async def test_a_push_is_given_up_when_the_next_attempt_would_be_too_late():
+    script = Script(Answer(Outcome.THROTTLED, retry_after_s=60))
+    result = await run(script)
+    assert (result.outcome, result.last.outcome) == (Outcome.GAVE_UP, Outcome.THROTTLED)
+    assert script.trail() == [("attempted", "throttled"), ("finished", "gave_up")]
+
+
+async def test_time_that_runs_out_between_two_attempts_is_given_up_too():
+    script = Script(Outcome.UNAVAILABLE, words=[None, Outcome.TOO_LATE])
+    assert (await run(script)).outcome is Outcome.GAVE_UP
+    assert (await run(Script(Outcome.ACCEPTED, words=[Outcome.TOO_LATE]))).outcome is Outcome.TOO_LATE
+
+
+async def test_a_token_of_apples_other_environment_is_tried_there_once():
+    script = Script(Outcome.BAD_TOKEN, Outcome.ACCEPTED)
+    result = await run(script)
+    assert script.sent_to == [Environment.PRODUCTION, Environment.SANDBOX]
+    assert result.push.device.environment is Environment.SANDBOX
+    unknown = Script(Outcome.BAD_TOKEN)
+    assert (await run(unknown)).outcome is Outcome.BAD_TOKEN
+    assert len(unknown.sent_to) == 2
+
+
+async def test_a_device_held_by_another_worker_is_waited_for(monkeypatch):
+    monkeypatch.setattr(module, "HELD_PAUSE_S", 0.001)
+    script = Script(Outcome.ACCEPTED, words=[Outcome.HELD, Outcome.HELD, None])
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    sent = Script(Outcome.ACCEPTED, words=[Outcome.HELD, Outcome.DUPLICATE])
+    assert (await run(sent)).outcome is Outcome.DUPLICATE
+    assert sent.sent_to == []
+
+
+async def test_an_app_without_credentials_is_said_so():
+    script = Script(Outcome.ACCEPTED)
+    result = await deliver(push(device=PRODUCTION.model_copy(update={"app": "other"})), {}, script)
+    assert result.outcome is Outcome.NO_CREDENTIALS
+    assert script.trail() == [("finished", "no_credentials")]
+
+
+async def test_an_attempt_that_is_cut_off_leaves_the_device_free():
+    class Hanging(Script):
+        async def send(self, push: Push, timeout_s: float) -> Answer:
+            self.sent_to.append(push.device.environment)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    script = Hanging(Outcome.ACCEPTED)
+    task = asyncio.create_task(run(script))
+    while not script.sent_to:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (script.records, script.trail()) == ([False], [("attempted", "unknown")])
+
+
+async def test_a_notice_is_not_tried_for_as_long_as_a_provider_may_keep_it(monkeypatch):
+    monkeypatch.setattr(module, "NOTICE_WINDOW_S", 0.02)
+    script = Script(Outcome.UNAVAILABLE)
+    assert (await run(script, push(PushKind.MISSED, in_s=24 * 3600))).outcome is Outcome.GAVE_UP
