@@ -84,6 +84,12 @@ def register(tenant: str, device: Device) -> Command:
     )
 
 
+def adopt(tenant: str, device: Device) -> Command:
+    """Store a device that another system knows of, unless its token is registered already: the app's word is newer."""
+    script, keys, args = register(tenant, device)
+    return Command(script, keys, [*args, "adopt"])
+
+
 def remove(tenant: str, device: Device) -> Command:
     """Compare and delete; answers 1 if it was still that registration."""
     return _swap(tenant, device, "")

@@ -52,6 +52,16 @@ def _split(value: Any) -> Any:
     return json.loads(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
 
 
+def _pairs(value: Any) -> Any:
+    """Read a mapping from an environment variable: name=value, separated by commas."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(name.strip() and text.strip() for name, _, text in pairs):
+        raise ValueError("must be name=value, several separated by commas")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
 def _readable(path: Path) -> Path:
     try:
         path.open("rb").close()
@@ -201,6 +211,14 @@ class Settings(BaseSettings):
     """The Stream app's API secret; several separated by commas while one is being rotated."""
     stream_apps: list[StreamApp] = []
     """Several Stream apps: [[stream_apps]] tables in the TOML file, or JSON. Instead of the two settings above."""
+    stream_api_url: str = "https://chat.stream-io-api.com"
+    """Stream's REST interface, or a stand-in for it: where devices are copied from."""
+    stream_device_apps: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
+    """Which app a device of Stream's list is of, by the name of its push provider there: ios-voip=com.example.app,….
+    Unlisted names mean the one bundle or Firebase project that is configured."""
+    stream_fetches_per_s: Annotated[float, Field(ge=0, le=100)] = 0
+    """When above 0, a ring for a user without devices copies them from Stream's list first, at most so many users a
+    second for all workers. Stream allows 60 a minute unless it was told otherwise."""
 
     apns_key_file: Path | None = None
     """Apple's token signing key (the .p8 file)."""
@@ -294,6 +312,12 @@ class Settings(BaseSettings):
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """Changes to their devices, contact and preferences that a user's token may make in a minute."""
 
+    metrics_token: SecretStr = SecretStr("")
+    """The bearer token that opens GET /metrics; without it the page is off."""
+    receipt_secret: SecretStr = SecretStr("")
+    """Signs what a push carries so that the phone can report that it rang (POST /v1/receipts); without it no push does."""
+    otlp_endpoint: str = ""
+    """Where traces go (OTLP over HTTP, such as http://collector:4318/v1/traces); needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important log lines to print."""
     log_format: Literal["json", "console"] = "json"
@@ -368,6 +392,8 @@ def load(role: Role | None = None) -> Settings:
             f"no push provider is configured: set {PREFIX}APNS_TOPIC, {PREFIX}APNS_KEY_FILE, {PREFIX}APNS_KEY_ID and "
             f"{PREFIX}APNS_TEAM_ID for iPhones, {PREFIX}FCM_SERVICE_ACCOUNT_FILE for Android, or both"
         )
+    if role == "worker" and settings.stream_fetches_per_s and not settings.stream_apps:
+        problems.append(f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET")
     if problems:
         raise ConfigurationError(problems)
     return settings
@@ -377,7 +403,7 @@ def reference() -> str:
     """Every setting as a row of a Markdown table: the variable, its default, what it is for."""
     rows = ["| variable | default | what it is for |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        default = f"`{field.default}`" if field.default not in (None, "", []) else ""
+        default = f"`{field.default}`" if field.default not in (None, "", [], {}) else ""
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
     rows.append(f"| `{PREFIX}CONFIG` | | A TOML file with any of these settings, lower-case and without the prefix. |")
     return "\n".join(rows)

@@ -1,8 +1,10 @@
 -- Register a device: its token leaves whoever had it, and the user's oldest device leaves when there are too many.
--- KEYS: the user's devices, the token's owner  ARGV: device key, device as JSON, user, most devices, owner key's prefix, devices key's prefix
+-- KEYS: the user's devices, the token's owner  ARGV: device key, device as JSON, user, most devices, owner key's prefix, devices key's prefix,
+--   and optionally "adopt": only if nobody has the token
 local devices, owner = KEYS[1], KEYS[2]
 local key, user, owners, users = ARGV[1], ARGV[3], ARGV[5], ARGV[6]
 local before = redis.call('GET', owner)
+if before and ARGV[7] == 'adopt' then return { before, 0 } end
 if before and before ~= user then redis.call('HDEL', users .. before, key) end
 redis.call('HSET', devices, key, ARGV[2])
 redis.call('SET', owner, user)

@@ -1,0 +1,70 @@
+"""A stand-in for Stream's REST interface: lists of devices, behind a server token and a limit."""
+
+import asyncio
+import math
+import time
+from typing import Any, Self
+
+import jwt
+from aiohttp import web
+
+
+class StreamApiStandIn:
+    """Listens on 127.0.0.1. Use it as `async with StreamApiStandIn(key, secret) as stand_in`.
+
+    It counts `per_minute` requests for each window of `window_s`, as Stream does for each minute of the clock.
+    """
+
+    def __init__(self, api_key: str, secret: str, *, per_minute: int = 60, window_s: float = 60) -> None:
+        self.api_key, self.secret, self.per_minute, self.window_s = api_key, secret, per_minute, window_s
+        self.devices: dict[str, list[dict[str, Any]]] = {}
+        self.asked: list[tuple[float, str, int]] = []
+        """What was asked: unix time in seconds, for whom, and the status of the answer."""
+        self.broken: list[int] = []
+        """Statuses to answer with next, instead of lists."""
+        self.pause_s = 0.0
+        """How long each answer takes."""
+        app = web.Application()
+        app.router.add_get("/api/v2/devices", self._list)
+        self._runner = web.AppRunner(app)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _list(self, request: web.Request) -> web.Response:
+        now = time.time()
+        window_end = (math.floor(now / self.window_s) + 1) * self.window_s
+        used = sum(at >= window_end - self.window_s for at, _, status in self.asked if status != 429)
+        user = request.query.get("user_id", "")
+        status = self._status(request, used)
+        self.asked.append((now, user, status))
+        await asyncio.sleep(self.pause_s)
+        headers = {
+            "X-RateLimit-Limit": str(self.per_minute),
+            "X-RateLimit-Remaining": str(max(0, self.per_minute - used - 1)),
+            "X-RateLimit-Reset": str(math.ceil(window_end)),
+        }
+        if status != 200:
+            return web.json_response({"code": 9, "message": "no"}, status=status, headers=headers)
+        answer = {"devices": self.devices.get(user, []), "duration": "1.00ms"}
+        return web.json_response(answer, headers=headers)
+
+    def _status(self, request: web.Request, used: int) -> int:
+        if self.broken:
+            return self.broken.pop(0)
+        if request.headers.get("stream-auth-type") != "jwt" or request.query.get("api_key") != self.api_key:
+            return 401
+        try:
+            claims = jwt.decode(request.headers.get("Authorization", ""), self.secret, algorithms=["HS256"])
+        except jwt.PyJWTError:
+            return 401
+        if claims.get("server") is not True:
+            return 403
+        return 200 if used < self.per_minute else 429
