@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 DAY_S = 24 * 3600
 """How long a trail without an expiry is kept: the shortest that the settings allow. A call's webhooks set the real one."""
-LENGTH = 2_000
-"""Lines kept for one call; the oldest leave."""
+LENGTH = 10_000
+"""Lines kept for one call; the oldest leave. A ring of a thousand people without an answer needs half of it."""
 LINE_BYTES = 8_192
 """Bytes of one line; a ring of a hundred people with UUIDs for ids needs half of it."""
 TEXT = 100
