@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from worker import runtime
 from worker.rq_job import PermanentError
-from worker.runtime import Worker
 from worker.store import Store
 
 
@@ -58,7 +58,8 @@ def main(url: str, queues: str, grace_s: str) -> None:
         raise RuntimeError("again")
 
     handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die)}
-    Worker(url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry]).work()
+    runtime.WIND_UP_S = 1  # the tests wait for it
+    runtime.Worker(url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry]).work()
 
 
 if __name__ == "__main__":

@@ -145,26 +145,32 @@ def test_bookkeeping_that_redis_refuses_is_repeated_until_it_is_mended(
 def test_a_paused_redis_makes_nobody_look_dead(
     own_redis: RedisServer, own_desk: Desk, start_worker: StartWorker
 ) -> None:
-    start_worker(own_desk.url)
-    start_worker(own_desk.url)
-    job = own_desk.sleep("a", seconds=8, retry=Retry(max=3))
+    workers = [start_worker(own_desk.url), start_worker(own_desk.url)]
+    job = own_desk.sleep("a", seconds=60, retry=Retry(max=3))
     eventually(lambda: own_desk.marks("began"), "the job begins")
     time.sleep(3.5)  # both may reap by now
     os.kill(own_redis.pid, signal.SIGSTOP)
-    time.sleep(4.5)
+    time.sleep(3.5)  # longer than a lease
     os.kill(own_redis.pid, signal.SIGCONT)
-    own_desk.ended_as(job, "finished")
+    leases = [f"bellhop:worker:{worker.name}" for worker in workers]
+    eventually(lambda: own_desk.redis.exists(*leases) == 2, "both have their leases again")
+    assert own_desk.inflight() == ["a"]
+    assert job.get_status() == "started"
     assert own_desk.marks("began") == ["a"]
 
 
 def test_a_worker_that_was_paused_gives_up_what_others_took_over(desk: Desk, start_worker: StartWorker) -> None:
     workers = [start_worker(desk.url), start_worker(desk.url)]
-    job = desk.sleep("a", seconds=6)
+    job = desk.sleep("a", seconds=60)
     eventually(lambda: desk.marks("began"), "the job begins")
     (paused,) = [worker for worker in workers if desk.inflight(worker.name)]
+    (other,) = [worker for worker in workers if worker is not paused]
     paused.signal(signal.SIGSTOP)
     eventually(lambda: len(desk.marks("began")) == 2, "the other one begins it too")
     paused.signal(signal.SIGCONT)
     eventually(lambda: "job_was_given_away" in paused.log.read_text(), "the first one stops")
-    desk.ended_as(job, "finished")
-    assert desk.marks("ended") == ["a"]
+    assert desk.inflight(other.name) == ["a"]
+    assert job.get_status() == "started"
+    paused.signal(signal.SIGTERM)
+    assert paused.wait() == 0  # at once: it has nothing in flight
+    assert desk.inflight(other.name) == ["a"]
