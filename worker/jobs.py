@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from worker import contract, registry, trail
-from worker.contract import CallRef, Round, read_payload
+from worker.contract import CallRef, Recipient, Round, read_payload
 from worker.deliver import Lanes, deliver
 from worker.gate import Gate
 from worker.hygiene import Hygiene
@@ -18,8 +18,10 @@ from worker.outage import until_redis_answers
 from worker.outcome import Outcome
 from worker.plan import Skip, plan
 from worker.push import Push, PushKind
+from worker.registry import People
 from worker.settlement import settle_call
 from worker.store import Store
+from worker.strangers import Strangers
 from worker.trail import TokenFate
 
 WORKER_DIGITS = 8
@@ -29,8 +31,17 @@ WORKER_DIGITS = 8
 class Jobs:
     """The jobs, with what they need: Redis, the worker's name, the ways to the providers."""
 
-    def __init__(self, store: Store, worker: str, lanes: Lanes, hygiene: Hygiene, missed_grace_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        lanes: Lanes,
+        hygiene: Hygiene,
+        missed_grace_s: float,
+        strangers: Strangers | None = None,
+    ) -> None:
         self._store, self._worker, self._lanes, self._hygiene = store, worker, lanes, hygiene
+        self._strangers = strangers
         self._grace_us = round(missed_grace_s * 1e6)
         self.handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             contract.RING_JOB: self.ring,
@@ -61,6 +72,27 @@ class Jobs:
         users = [recipient.id for recipient in round_.recipients]
         gate = Gate(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
         people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
+        if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
+            await self._send(gate, kind, round_, people)
+            return
+        # Who is known rings at once; each stranger as soon as Stream has said where.
+        known = [recipient for recipient in round_.recipients if people.devices[recipient.id]]
+        await asyncio.gather(
+            self._send(gate, kind, round_.model_copy(update={"recipients": tuple(known)}), people),
+            *(
+                self._ring_stranger(gate, round_, recipient, people, self._strangers)
+                for recipient in round_.recipients
+                if not people.devices[recipient.id]
+            ),
+        )
+
+    async def _ring_stranger(
+        self, gate: Gate, round_: Round, recipient: Recipient, people: People, strangers: Strangers
+    ) -> None:
+        people.devices[recipient.id] = await strangers.devices_of(round_.tenant, recipient.id)
+        await self._send(gate, PushKind.RING, round_.model_copy(update={"recipients": (recipient,)}), people)
+
+    async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People) -> None:
         planned = plan(kind, round_, people.devices, time.time(), people.persons)
         _, _, results = await asyncio.gather(
             gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),

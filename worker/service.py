@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import structlog
 from redis.exceptions import RedisError
 
@@ -14,6 +15,8 @@ from worker.senders.configured import configured
 from worker.settings import Settings
 from worker.settlement import queue_due_calls
 from worker.store import Store
+from worker.strangers import FETCH_S, Strangers
+from worker.stream_api import Apps, StreamApi
 
 log = structlog.get_logger()
 
@@ -32,6 +35,7 @@ async def _main(settings: Settings) -> int:
     store = Store.from_url(settings.redis_url)
     senders = configured(settings, store)
     hygiene = Hygiene(store)
+    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_S))
     lanes = {way: Lane(sender, f"{way[0]} {way[1]}", settings.max_pushes_in_flight) for way, sender in senders.items()}
 
     async def watchdog() -> None:
@@ -53,10 +57,24 @@ async def _main(settings: Settings) -> int:
         grace_s=settings.shutdown_grace_s,
         background=[watchdog, warm, hygiene.count],
     )
-    worker.handlers = Jobs(store, worker.name, lanes, hygiene, settings.missed_grace_s).handlers
+    worker.handlers = Jobs(
+        store, worker.name, lanes, hygiene, settings.missed_grace_s, strangers=_strangers(settings, store, session)
+    ).handlers
     try:
         await worker.main()
     finally:
         await asyncio.gather(*(sender.close() for sender in senders.values()), return_exceptions=True)
+        await session.close()
         await store.close()
     return 0
+
+
+def _strangers(settings: Settings, store: Store, session: aiohttp.ClientSession) -> Strangers | None:
+    """What fetches unknown users' devices from Stream, if that is switched on."""
+    if not settings.stream_fetches_per_s:
+        return None
+    lists = {
+        app.tenant: StreamApi(session, settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value())
+        for app in settings.stream_apps
+    }
+    return Strangers(store, lists, Apps.of(settings), settings.stream_fetches_per_s)
