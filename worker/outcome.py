@@ -53,6 +53,7 @@ class Outcome(StrEnum):
     RUNG_AGAIN = "rung_again"
     GAVE_UP = "gave_up"
     # What became of an e-mail, and why there is none.
+    MAIL_WAITING = "mail_waiting"
     MAIL_ACCEPTED = "mail_accepted"
     MAIL_REFUSED = "mail_refused"
     MAIL_DEFERRED = "mail_deferred"
@@ -106,6 +107,7 @@ MEANING: dict[Outcome, Meaning] = {
         "the call has rung the user again since, and that round has a notice of its own", Action.SKIP
     ),
     Outcome.GAVE_UP: Meaning("no attempt succeeded in the time there was", Action.ALERT),
+    Outcome.MAIL_WAITING: Meaning("an e-mail waits a while for more missed calls of this caller", Action.RETRY_LATER),
     Outcome.MAIL_ACCEPTED: Meaning("the mail server took the e-mail", Action.DONE),
     Outcome.MAIL_REFUSED: Meaning("the mail server refused the e-mail for good", Action.DONE),
     Outcome.MAIL_DEFERRED: Meaning(

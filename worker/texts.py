@@ -13,6 +13,8 @@ from pathlib import Path
 
 SHIPPED = Path(__file__).parent / "templates"
 ENGLISH = "en"
+FIELD = "field_"
+"""What the name of a text begins with that is a custom field's label. None is shipped."""
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 Wording = Mapping[str, str]
@@ -56,7 +58,8 @@ def _and_broader(language: str) -> list[str]:
 
 
 def _catalogues(folder: Path) -> dict[str, dict[str, str]]:
-    return {path.stem.lower().replace("_", "-"): _read(path) for path in sorted(folder.glob("*.toml"))}
+    tags = {path.stem.lower().replace("_", "-"): path for path in sorted(folder.glob("*.toml"))}
+    return {tag: {"language": tag, **_read(path)} for tag, path in tags.items()}
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -67,7 +70,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _check(place: str, name: str, text: object, english: Wording) -> None:
-    if name not in english:
+    if name not in english and not name.startswith(FIELD):
         near = difflib.get_close_matches(name, english, n=1)
         raise ValueError(f"{place}: there is no text {name}" + (f"; did you mean {near[0]}?" if near else ""))
     if not isinstance(text, str):

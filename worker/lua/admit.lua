@@ -5,6 +5,7 @@
 -- ARGV: kind of push, round's start µs, session, callers as JSON, deadline µs, worker, run, attempt lease µs, ttl s,
 --       prefix of the rounds' keys, then user, device, …
 -- include: standing
+-- include: later_rounds
 local call, round = KEYS[1], KEYS[2]
 local kind, start, session, callers, deadline =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
@@ -25,23 +26,13 @@ local function held(claim)
   return tonumber(till) > now and redis.call('EXISTS', 'bellhop:worker:' .. owner) == 1
 end
 
-local later = {}
-if kind == 'missed' then
-  for _, field in ipairs(redis.call('HKEYS', call)) do
-    local other = string.match(field, '^r:(%d+)$')
-    local rang = other and tonumber(other) > start and redis.call('HEXISTS', rounds .. other, 'ringless') == 0
-    if rang then later[#later + 1] = rounds .. other end
-  end
-end
+local later = kind == 'missed' and later_rounds(call, start, rounds) or {}
 
 -- A missed-call notice goes out because the ring is over: an answer makes it untrue, and a later round takes it over,
 -- since on Android it would end that one's ring.
 local function untimely(user, word)
   if word == 'answered' then return word end
-  for _, key in ipairs(later) do
-    if redis.call('HEXISTS', key, 'u:' .. user) == 1 then return 'rung_again' end
-  end
-  return false
+  return rung_again(later, user) and 'rung_again'
 end
 
 local answer, taken = {}, {}
