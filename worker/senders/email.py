@@ -1,0 +1,108 @@
+"""Carries one e-mail to the mail server: one attempt, one answer. It never raises for what a server does."""
+
+import asyncio
+import contextlib
+import re
+import ssl
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPConnectResponseError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPNotSupported,
+    SMTPResponseException,
+)
+
+from worker.outcome import Answer, Outcome
+
+log = structlog.get_logger()
+
+ATTEMPT_S = 200.0
+"""How long one attempt may take at most, whatever its single steps do."""
+QUIT_S = 2.0
+OPERATORS_CODES = {530, 534, 535, 538}
+"""Refusals that are about our login, not about the e-mail (RFC 4954, section 6): it waits until they are mended."""
+LONGEST_REASON = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A mail server, and how to log in."""
+
+    host: str
+    port: int
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password: str = ""
+    timeout_s: float = 30.0
+    """For each step; four times that for the answer to the whole e-mail, which is the one not to miss."""
+    ca_file: Path | None = None
+
+
+class EmailSender:
+    """Sends by one server, in the name of one address. Each e-mail has a connection of its own."""
+
+    def __init__(self, server: Server, sender: str) -> None:
+        self._server, self._sender = server, sender
+        self._tls = ssl.create_default_context(cafile=server.ca_file) if server.security != "none" else None
+
+    async def send(self, message: EmailMessage, recipient: str) -> Answer:
+        """Make exactly one attempt within ATTEMPT_S."""
+        server = self._server
+        client = SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.user or None,
+            password=server.password or None,
+            timeout=server.timeout_s,
+            use_tls=server.security == "tls",
+            start_tls=server.security == "starttls",
+            tls_context=self._tls,
+            # Otherwise it asks the resolver, on the event loop.
+            local_hostname=self._sender.rpartition("@")[2],
+        )
+        handed_over = False
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                await client.connect()
+                await client.mail(self._sender)
+                await client.rcpt(recipient)
+                handed_over = True
+                taken = await client.data(message.as_bytes(), timeout=4 * server.timeout_s)
+        except SMTPResponseException as error:
+            return self._refused(error, recipient)
+        except SMTPNotSupported:
+            log.error("mail server offers no way to do as set", host=server.host, security=server.security)
+            return Answer(Outcome.MAIL_DEFERRED, reason="the mail server offers no STARTTLS, or no login")
+        except (OSError, SMTPException, ValueError) as error:  # connection, TLS, time-out; ValueError: no SMTP at all
+            outcome = Outcome.MAIL_UNKNOWN if handed_over else Outcome.MAIL_DEFERRED
+            return Answer(outcome, reason=type(error.__cause__ or error).__name__)
+        finally:
+            with contextlib.suppress(OSError, SMTPException, ValueError):
+                await client.quit(timeout=QUIT_S)
+            client.close()
+        return Answer(Outcome.MAIL_ACCEPTED, taken.code, provider_id=_without_address(taken.message, recipient))
+
+    def _refused(self, error: SMTPResponseException, recipient: str) -> Answer:
+        """Tell what is about us and the server (tried again) from what is about this e-mail (final if 5xx)."""
+        ours = isinstance(error, SMTPAuthenticationError) or error.code in OPERATORS_CODES
+        if ours:
+            log.error("mail server refuses our login", host=self._server.host, status=error.code)
+        early = ours or isinstance(error, SMTPConnectResponseError | SMTPHeloError)
+        final = error.code >= 500 and not early
+        outcome = Outcome.MAIL_REFUSED if final else Outcome.MAIL_DEFERRED
+        return Answer(outcome, error.code, _without_address(error.message, recipient))
+
+
+def _without_address(text: str, recipient: str) -> str:
+    """Make a server's words fit for the trail: they often repeat the address, or the part before its @."""
+    words = re.sub(r"\S*@\S*", "<address>", " ".join(text.split()))
+    local = re.escape(recipient.rpartition("@")[0])
+    return re.sub(rf"(?<!\w){local}(?!\w)", "<address>", words, flags=re.IGNORECASE)[:LONGEST_REASON]
