@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from worker.correlation import picked_up
 from worker.rq_job import JobError, Ledger, PermanentError, Started, read_call, reason_of
 
 log = structlog.get_logger()
@@ -118,7 +119,8 @@ class InFlight:
         running.in_handler = True
         try:
             async with asyncio.timeout(started.timeout_s) as limit:
-                await handler(payload)
+                with picked_up(running.queue, name, payload):
+                    await handler(payload)
         except TimeoutError:
             if limit.expired():
                 raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None

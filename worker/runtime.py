@@ -133,10 +133,8 @@ class Worker(BaseWorker):
             slots.release()  # wakes a taker that waits for a job to end
 
     async def _take_jobs(self, queue: str) -> None:
-        store, slots = (
-            Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S),
-            self.inflight.slots[queue],
-        )
+        slots = self.inflight.slots[queue]
+        store = Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S)
         pop = ("BLMOVE", f"rq:queue:{queue}", inflight_key(queue, self.name), "LEFT", "RIGHT", POP_S)
         while not self.stopping.is_set():
             await slots.acquire()
@@ -147,13 +145,14 @@ class Worker(BaseWorker):
                 try:
                     job_id = await store.call(*pop)
                 except RedisError:
-                    # Redis may still move a job onto our list, as long as it believes in that pop: _reconcile finds it.
+                    # Redis may still move a job onto our list, as long as it believes in that pop: _tend finds it.
                     self._uncertain_until = time.monotonic() + POP_S
                     await asyncio.sleep(SHORT_PAUSE_S)
             if job_id is None:
                 slots.release()
             elif self.stopping.is_set():
-                await self.ledger.hand_back(queue, job_id)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.ledger.hand_back(queue, job_id), WIND_UP_S)
             else:
                 self.inflight.begin(queue, job_id)
         await store.close()
@@ -228,11 +227,7 @@ class Worker(BaseWorker):
     def _describe(self) -> dict[str, Any]:
         """Say what RQ's registration says, for `rq info`."""
         self.last_heartbeat = now()
-        state = (
-            WorkerStatus.SUSPENDED
-            if self.lease.suspended
-            else WorkerStatus.BUSY
-            if self.inflight.jobs
-            else WorkerStatus.IDLE
-        )
+        state = WorkerStatus.BUSY if self.inflight.jobs else WorkerStatus.IDLE
+        if self.lease.suspended:
+            state = WorkerStatus.SUSPENDED
         return {**self.serialize(), "ip_address": "", "state": state.value}

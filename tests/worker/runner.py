@@ -53,11 +53,15 @@ def main(url: str, queues: str, grace_s: str) -> None:
         await mark("began", payload)
         os.kill(os.getpid(), signal.SIGKILL)
 
+    async def give_up(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
+        raise asyncio.CancelledError
+
     async def cry() -> None:
         await mark("cried", {})
         raise RuntimeError("again")
 
-    handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die)}
+    handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die, give_up)}
     runtime.WIND_UP_S = 1  # the tests wait for it
     runtime.Worker(url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry]).work()
 

@@ -130,7 +130,8 @@ def test_no_poison_stops_the_worker(desk: Desk, start_worker: StartWorker) -> No
         desk.redis.rpush(desk.queue.key, label)
     desk.redis.rpush(desk.queue.key, "no hash", b"\xff\xfe")
     desk.redis.hset("rq:job:half a hash", "status", "queued")
-    desk.redis.rpush(desk.queue.key, "half a hash")
+    desk.redis.set("rq:job:no hash but a string", "x")
+    desk.redis.rpush(desk.queue.key, "half a hash", "no hash but a string")
     desk.ended_as(desk.sleep("healthy"), "finished")
     eventually(lambda: desk.inflight() == [], "all are done with")
     failed = set(desk.queue.failed_job_registry.get_job_ids())
@@ -152,6 +153,13 @@ def test_stop_job_cancels_it(desk: Desk, start_worker: StartWorker) -> None:
     desk.ended_as(job, "stopped")
     assert desk.marks("ended") == []
     assert desk.inflight() == []
+
+
+def test_a_job_that_cancels_itself_fails_like_any_other(desk: Desk, start_worker: StartWorker) -> None:
+    start_worker(desk.url)
+    job = desk.ended_as(desk.queue.enqueue("jobs.give_up", {"label": "a"}, retry=Retry(max=1)), "failed")
+    assert desk.marks("began") == ["a", "a"]
+    assert job.latest_result().exc_string == "the job was cancelled from within"
 
 
 def test_suspended_workers_take_no_jobs_until_resumed(desk: Desk, start_worker: StartWorker) -> None:

@@ -4,6 +4,12 @@ local function inflight_key(queue, worker)
   return 'bellhop:inflight:' .. queue .. ':' .. worker
 end
 
+-- Some fields of a job's hash; none of them when there is something else in its place.
+local function job_fields(id, ...)
+  local fields = redis.pcall('HMGET', 'rq:job:' .. id, ...)
+  return fields.err and {} or fields
+end
+
 local function begin_execution(queue, worker, id, now_iso, now_s)
   local composite = id .. ':' .. worker
   redis.call('HSET', 'rq:execution:' .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
@@ -29,7 +35,7 @@ end
 local function hand_back(queue, worker, id, lost)
   local job = 'rq:job:' .. id
   end_execution(queue, worker, id)
-  local status, owner = unpack(redis.call('HMGET', job, 'status', 'worker_name'))
+  local status, owner = unpack(job_fields(id, 'status', 'worker_name'))
   if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
   redis.call('HSET', job, 'status', 'queued')
   if lost then redis.call('HINCRBY', job, 'lost_workers', 1) end

@@ -6,7 +6,7 @@
 -- include: execution
 local queue, worker, id, now_s = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local job = 'rq:job:' .. id
-local fields = redis.call('HMGET', job, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
+local fields = job_fields(id, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
 -- Queued again by an earlier try, and maybe on this worker's list already, for its next run.
 if fields[1] == 'queued' then return nil end
 if not end_execution(queue, worker, id) then return nil end

@@ -5,7 +5,7 @@
 -- include: execution
 local queue, worker, id = ARGV[1], ARGV[2], ARGV[3]
 if not redis.call('LPOS', inflight_key(queue, worker), id) then return nil end
-local job = redis.call('HMGET', 'rq:job:' .. id, 'status', 'worker_name', 'data', 'timeout', 'lost_workers')
+local job = job_fields(id, 'status', 'worker_name', 'data', 'timeout', 'lost_workers')
 local status, owner = job[1], job[2]
 if status ~= 'queued' and not (status == 'started' and owner == worker) then
   redis.call('LREM', inflight_key(queue, worker), 1, id)
