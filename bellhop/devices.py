@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -59,6 +59,40 @@ def import_file(file: IO[bytes], tenant: str) -> None:
     run(redis, batch)
     click.echo(f"{good} registered, {bad} left out")
     sys.exit(1 if bad else 0)
+
+
+@devices.command("import-stream")
+@click.argument("user_ids", metavar="[USER]...", nargs=-1)
+@click.option("--file", type=click.File("r", encoding="utf-8"), help="A file of user ids, one a line (- for stdin).")
+@click.option(
+    "--app",
+    "names",
+    metavar="NAME=APP",
+    multiple=True,
+    help="The app behind a push provider on Stream's dashboard: ios-voip=com.example.app. Needed with several apps.",
+)
+@click.option(
+    "--per-minute",
+    type=click.IntRange(1, 10_000),
+    default=60,
+    show_default=True,
+    help="Stream's limit for listing devices, all of your servers together.",
+)
+@tenant_option
+def import_stream(
+    user_ids: Sequence[str], file: IO[str] | None, names: Sequence[str], per_minute: int, tenant: str
+) -> None:
+    """Copy the devices of each USER from Stream's list into the registry.
+
+    A token that the registry has already stays as it is there; what Stream has disabled is left out. Running it again
+    does no harm. A user who cannot be listed is named with the reason, and the others go in.
+    """
+    users = [*user_ids, *(line.strip() for line in file or () if line.strip())]
+    if not users:
+        raise click.UsageError("name users, or a --file with their ids")
+    from bellhop.import_stream import import_users  # noqa: PLC0415 - the other commands need no HTTP client
+
+    sys.exit(import_users(tenant, users, names, per_minute))
 
 
 @devices.command()
@@ -162,9 +196,9 @@ def stored(redis: "Redis", tenant: str, user_id: str) -> list[Device]:
     return registry.decode(values)
 
 
-def run(redis: "Redis", commands: list[registry.Command]) -> None:
-    """Run registry commands in one round trip."""
+def run(redis: "Redis", commands: list[registry.Command]) -> list[Any]:
+    """Run registry commands in one round trip; returns their answers."""
     pipeline = redis.pipeline(transaction=False)
     for command in commands:
         redis.register_script(scripts.source(command.script))(command.keys, command.args, client=pipeline)
-    pipeline.execute()
+    return pipeline.execute()
