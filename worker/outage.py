@@ -1,4 +1,4 @@
-"""Redis away: wait, and ask again."""
+"""Redis away, or up but refusing to write: wait, and ask again."""
 
 import asyncio
 import random
@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 RETRY_S = (0.05, 1.0)
 """First and longest pause before Redis is asked again."""
+PASSING = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "CLUSTERDOWN"})
+"""What Redis says while it is full, has a full disk, or has just lost its primary or its replicas."""
 
 T = TypeVar("T")
 
@@ -20,6 +23,15 @@ async def until_redis_answers(ask: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await ask()
-        except (RedisConnectionError, RedisTimeoutError):
+        except RedisError as error:
+            if not is_away(error):
+                raise
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
             pause = min(pause * 2, longest)
+
+
+def is_away(error: RedisError) -> bool:
+    """Tell an outage, that ends by itself or by an operator's hand, from a mistake of ours."""
+    if isinstance(error, ResponseError):
+        return (error.status_code or str(error).partition(" ")[0]) in PASSING
+    return isinstance(error, (RedisConnectionError, RedisTimeoutError))

@@ -1,0 +1,49 @@
+"""What counts as Redis being away: real answers of a real Redis."""
+
+import asyncio
+
+import pytest
+from redis.exceptions import ResponseError
+
+from worker.outage import until_redis_answers
+from worker.store import Store
+
+
+@pytest.fixture
+async def store(own_redis):
+    store = Store.from_url(own_redis.url)
+    yield store
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "trouble", "mended"), [("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")]
+)
+async def test_a_redis_that_does_not_write_is_asked_until_it_does(store, setting, trouble, mended):
+    await store.call("CONFIG", "SET", setting, trouble)
+    asked = 0
+
+    async def write():
+        nonlocal asked
+        asked += 1
+        return await store.script("hold_back", ["key"], ["caller", "1", "60"])
+
+    asking = asyncio.create_task(until_redis_answers(write))
+    while asked < 2:
+        await asyncio.sleep(0.01)
+    await store.call("CONFIG", "SET", setting, mended)
+    await asyncio.wait_for(asking, 10)
+
+
+async def test_a_replica_is_asked_until_it_is_a_primary(store, own_redis):
+    await store.call("REPLICAOF", "127.0.0.1", str(own_redis.port))
+    asking = asyncio.create_task(until_redis_answers(lambda: store.call("SET", "key", "value")))
+    await asyncio.sleep(0.3)
+    assert not asking.done()
+    await store.call("REPLICAOF", "NO", "ONE")
+    await asyncio.wait_for(asking, 10)
+
+
+async def test_a_mistake_of_ours_is_raised_at_once(store):
+    with pytest.raises(ResponseError):
+        await until_redis_answers(lambda: store.call("NO_SUCH_COMMAND"))
