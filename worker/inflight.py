@@ -9,11 +9,13 @@ from typing import Any
 import structlog
 
 from worker.correlation import picked_up
+from worker.outage import until_redis_answers
 from worker.rq_job import JobError, Ledger, PermanentError, Started, read_call, reason_of
 
 log = structlog.get_logger()
 
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
+"""Does a job. It is run again from the start when it fails for an outage of Redis, as when its worker dies."""
 
 MAX_LOST_WORKERS = 3
 """A job that this many workers died with is the likely reason for it, and fails."""
@@ -120,7 +122,7 @@ class InFlight:
         try:
             async with asyncio.timeout(started.timeout_s) as limit:
                 with picked_up(running.queue, name, payload):
-                    await handler(payload)
+                    await until_redis_answers(lambda: handler(payload))
         except TimeoutError:
             if limit.expired():
                 raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None
