@@ -198,7 +198,16 @@ class CallModel(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 3, 20, 60]))
     def pass_time(self, seconds: float) -> None:
-        self.now += round(seconds * S)
+        self.set_clock(self.now + round(seconds * S))
+
+    @precondition(lambda self: self.rounds)
+    @rule(data=st.data(), just_before=st.booleans())
+    def come_to_a_deadline(self, data: st.DataObject, just_before: bool) -> None:
+        round_ = data.draw(st.sampled_from(list(self.rounds.values())))
+        self.set_clock(max(self.now, round_.deadline - just_before))
+
+    def set_clock(self, now: int) -> None:
+        self.now = now
         pipeline = self.redis.pipeline()
         pipeline.delete("test:clock")
         pipeline.rpush("test:clock", self.now // S, self.now % S)
