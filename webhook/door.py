@@ -33,7 +33,7 @@ class Door:
             )
             for app in settings.stream_apps
         )
-        self._settings = settings
+        self.settings = settings
         self.trail_ttl_s = settings.trail_days * DAY_S
         self.redis = Redis.from_url(
             settings.redis_url,
@@ -48,7 +48,7 @@ class Door:
 
     def rules(self, tenant: str) -> effects.Settings:
         """What an event's effects depend on besides the event."""
-        return effects.Settings(tenant, self._settings.ring_default_s, self._settings.missed_grace_s)
+        return effects.Settings(tenant, self.settings.ring_default_s, self.settings.missed_grace_s)
 
     def run(self, command: Command) -> Any:
         """Run one of the registry's commands."""

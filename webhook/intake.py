@@ -7,6 +7,7 @@ answered 4xx: Stream does not repeat those, and the call would be lost.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from webhook.events import Event, Rejected
 from worker import trail
 from worker.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key, round_prefix
 from worker.contract import CallRef, Round, iso, job
+from worker.correlation import origin
 
 CLAIM_TTL_S = 3600
 """How long a webhook's id is remembered. Stream repeats for 15 seconds."""
@@ -55,23 +57,32 @@ def take_in(
     """
     if not (effects.stamps or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
+    key = webhook_key(tenant, webhook_id)
+    cause = origin(key, now)
     document = {
         "now": iso(now),
         "now_us": str(now),
         "stale": str(now - OPEN_TTL_S * 1_000_000),
         "member": f"{tenant}:{event.cid}",
         "stamps": [(mark, str(at)) for mark, at in effects.stamps],
-        "round": _round(effects.round, effects.settle_at) if effects.round else None,
-        "missed": _round(effects.missed, effects.settle_at) if effects.missed else None,
-        "jobs": [_job(*effects.work, webhook_key(tenant, webhook_id))] if effects.work else [],
+        "round": _round(effects.round, effects.settle_at, cause) if effects.round else None,
+        "missed": _round(effects.missed, effects.settle_at, cause) if effects.missed else None,
+        "jobs": [_job(*effects.work, key, cause)] if effects.work else [],
         "trail": _received(event, effects, now, attempt),
-        "repeated": trail.line(trail.Milestone.REPEATED, now, type=event.type, attempt=attempt),
+        "repeated": trail.line(
+            trail.Milestone.REPEATED,
+            now,
+            type=event.type,
+            stamp=event.at,
+            session=event.session_id[:SESSION_DIGITS],
+            attempt=attempt,
+        ),
         "trail_length": str(trail.LENGTH),
     }
     # Lua's JSON reads null as a value of its own, so what is absent is left out.
     document = {name: value for name, value in document.items() if value is not None}
     keys = [
-        f"bellhop:webhook:{webhook_key(tenant, webhook_id)}",
+        f"bellhop:webhook:{key}",
         call_key(tenant, event.cid),
         trail.trail_key(tenant, event.cid),
         AGENDA,
@@ -103,7 +114,7 @@ def _received(event: Event, effects: Effects, now: int, attempt: int | None) -> 
     )
 
 
-def _round(round_: Round, settle_at: int) -> dict[str, Any]:
+def _round(round_: Round, settle_at: int, cause: Mapping[str, Any]) -> dict[str, Any]:
     """A round as the script wants it. Numbers go as strings: Lua's JSON would round them."""
     return {
         "key": round_key(round_.tenant, round_.cid, round_.started_at),
@@ -111,12 +122,12 @@ def _round(round_: Round, settle_at: int) -> dict[str, Any]:
         "started_at": str(round_.started_at),
         "session_id": round_.session_id,
         "ringless": round_.ringless,
-        "facts": round_.model_copy(update={"recipients": ()}).model_dump_json(),
+        "facts": round_.model_copy(update={"recipients": (), **cause}).model_dump_json(),
         "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
         "settle_at_ms": str(settle_at // 1000),
     }
 
 
-def _job(name: str, payload: Round | CallRef, webhook: str) -> dict[str, str]:
+def _job(name: str, payload: Round | CallRef, webhook: str, cause: Mapping[str, Any]) -> dict[str, str]:
     """A job named after its webhook, so that the same webhook can never make two."""
-    return job(f"{name.rpartition('.')[2]}-{webhook}", name, payload)
+    return job(f"{name.rpartition('.')[2]}-{webhook}", name, payload.model_copy(update=cause))

@@ -23,6 +23,7 @@ class Problem(Enum):
     EXPIRED_TOKEN = 401, "The token has expired: get a new one."
     EARLY_TOKEN = 401, "The token is not valid yet: check the clock of whoever made it."
     UNKNOWN_APP = 401, "X-API-KEY names no configured app, or is missing where there are several."
+    BAD_RECEIPT = 403, "The receipt is none that came in a push of this Bellhop."
     ANOTHER_USER = 403, "A user token acts for its own user only."
     NO_ONE = 403, 'A server token is nobody\'s: name the user instead of "me".'
     NOT_FOUND = 404, "There is nothing at this address."

@@ -26,6 +26,11 @@ MAIL_JOB = "worker.jobs.mail"
 WORKERS = "bellhop:workers"
 """The Redis set of worker names; each of them is alive while the key bellhop:worker:<name> exists."""
 
+WORKER_FAILED = "bellhop:worker-failed"
+"""The Redis key that says, for a while, why a worker could not start."""
+STATUS = "bellhop:status:"
+"""What a worker says of itself (`worker.status`) is at this Redis key with its name behind."""
+
 JOB_TIMEOUT_S = 300
 """Longer than any ring may last (180 s); RQ's own limit, only a net under ours."""
 RESULT_TTL_S = 60
@@ -40,6 +45,17 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class _Caused(_Value):
+    """What ties a job to its cause (`worker.correlation`); jobs of older versions, and the watchdog's, name none."""
+
+    webhook: str = ""
+    """The digest of the webhook that it came from: the id that log lines share."""
+    queued_at: Annotated[int, Field(ge=0)] = 0
+    """When it was queued, unix time in microseconds."""
+    trace: str = ""
+    """The span it belongs to, as W3C's traceparent."""
+
+
 class Recipient(_Value):
     """A user that an event is for; the caller never is one."""
 
@@ -49,7 +65,7 @@ class Recipient(_Value):
     email: str = ""
 
 
-class Round(_Value):
+class Round(_Caused):
     """One ringing of one call, or of one quiet notification."""
 
     v: Literal[1] = 1
@@ -73,7 +89,7 @@ class Round(_Value):
     """Known from its call.missed alone: nothing was rung."""
 
 
-class CallRef(_Value):
+class CallRef(_Caused):
     """Names a call whose open rounds may have something to settle."""
 
     v: Literal[1] = 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from worker import trail
+from worker import metrics, tracing, trail
 from worker.device import Device, Environment, Provider
 from worker.lanes import Lane
 from worker.outcome import MEANING, Action, Answer, Outcome
@@ -104,9 +104,12 @@ async def _attempt(push: Push, lane: Lane, gate: Fence, attempt_s: float, *, tol
     began = time.time()
     answer = Answer(Outcome.UNKNOWN, reason="interrupted")
     try:
-        answer = await lane.attempt(push, max(0.001, min(attempt_s, push.deadline - began)))
+        with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
+            answer = await lane.attempt(push, max(0.001, min(attempt_s, push.deadline - began)))
+            facts |= {"outcome": answer.outcome, "reason": answer.reason, "status": answer.status}
     finally:
         ms = round((time.time() - began) * 1000, 1)
+        metrics.attempted(push, answer, ms / 1000, time.time())
         done = MEANING[answer.outcome].action not in PAUSE_S and answer.outcome is not Outcome.BAD_TOKEN
         if answer.outcome is not Outcome.CIRCUIT_OPEN:
             line = _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms)

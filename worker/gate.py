@@ -6,11 +6,12 @@ and ask again: no push leaves without the fence's word, and no answer is forgott
 """
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import uuid4
 
-from worker import trail
+from worker import metrics, trail
 from worker.batch import Batch
 from worker.calls import CALL_TTL_S, Standing, call_key, round_key, round_prefix
 from worker.contract import Round
@@ -84,7 +85,9 @@ class Gate:
         args += [deadline_us, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
         for push, _ in asked:
             args += [push.device.user_id, push.device.key]
+        began = time.perf_counter()
         words = await until_redis_answers(lambda: self._store.script("admit", self._keys, args))
+        metrics.FENCE.observe(time.perf_counter() - began)
         return [REFUSALS[word.decode()] for word in words]
 
     async def _write(self, records: list[tuple[Push, bool, str]]) -> list[None]:

@@ -12,6 +12,7 @@ from collections import Counter
 import structlog
 from redis.exceptions import RedisError
 
+from worker import metrics
 from worker.deliver import Delivered
 from worker.device import Device, Provider
 from worker.outcome import MEANING, Action, Outcome
@@ -91,6 +92,7 @@ class Hygiene:
         done = (await self._store.script("bury", keys, [device.key, device.registered_at, *limits])).decode()
         if done == "brake set":
             log.error("too many tokens die at once: none is removed for an hour; check the credentials", app=device.app)
+        metrics.TOKENS.add(*app, done)
         log.info("token dead", device=device.key, app=device.app, reason=reason, done=done)
         return FATES[done]
 

@@ -5,13 +5,16 @@ RQ stores a job's name ("worker.jobs.ring") and one JSON payload; the worker loo
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from worker import contract, registry, trail
+import structlog
+
+from worker import contract, metrics, registry, trail
 from worker.contract import CallRef, Recipient, Round, read_payload
-from worker.deliver import Lanes, deliver
+from worker.deliver import Delivered, Lanes, deliver
 from worker.gate import Gate
 from worker.hygiene import Hygiene
 from worker.outage import until_redis_answers
@@ -23,6 +26,8 @@ from worker.settlement import settle_call
 from worker.store import Store
 from worker.strangers import Strangers
 from worker.trail import TokenFate
+
+log = structlog.get_logger()
 
 WORKER_DIGITS = 8
 """Of a worker's name on the trail: the part that no other has."""
@@ -38,11 +43,12 @@ class Jobs:
         lanes: Lanes,
         hygiene: Hygiene,
         missed_grace_s: float,
+        receipt_secret: bytes = b"",
         strangers: Strangers | None = None,
     ) -> None:
         self._store, self._worker, self._lanes, self._hygiene = store, worker, lanes, hygiene
-        self._strangers = strangers
         self._grace_us = round(missed_grace_s * 1e6)
+        self._receipt_secret, self._strangers = receipt_secret, strangers
         self.handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             contract.RING_JOB: self.ring,
             contract.NOTIFY_JOB: self.notify,
@@ -93,12 +99,13 @@ class Jobs:
         await self._send(gate, PushKind.RING, round_.model_copy(update={"recipients": (recipient,)}), people)
 
     async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People) -> None:
-        planned = plan(kind, round_, people.devices, time.time(), people.persons)
+        planned = plan(kind, round_, people.devices, time.time(), people.persons, receipt_secret=self._receipt_secret)
         _, _, results = await asyncio.gather(
             gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
             self._remember(kind, round_, planned.skips),
             asyncio.gather(*(deliver(push, self._lanes, gate) for push in planned.pushes)),
         )
+        _tell(kind, round_, planned.skips, results)
         delivered = zip(planned.pushes, results, strict=True)
         fates = await asyncio.gather(
             *(self._hygiene.learn(round_.tenant, push.device, result) for push, result in delivered)
@@ -120,11 +127,20 @@ def _round(name: str, payload: dict[str, Any]) -> Round:
     return round_
 
 
+def _tell(kind: PushKind, round_: Round, skips: Iterable[Skip], results: Iterable[Delivered]) -> None:
+    """Count what became of each push, and say it in one line of the log."""
+    ends = [(skip.device, skip.reason) for skip in skips] + [(end.push.device, end.outcome) for end in results]
+    for device, outcome in ends:
+        metrics.finished(kind, device, outcome)
+    log.info("pushed", kind=kind, cid=round_.cid, **Counter(str(outcome) for _, outcome in ends))
+
+
 def _picked_up(kind: PushKind, round_: Round, worker: str) -> str:
-    only = round_.recipients[0].id if len(round_.recipients) == 1 else None
+    if kind is PushKind.MISSED:  # a job for each user: too many words about what nobody waits for
+        return ""
     now = time.time_ns() // 1000
     return trail.line(
-        trail.Milestone.PICKED_UP, now, round=round_.started_at, job=kind, user=only, worker=worker[-WORKER_DIGITS:]
+        trail.Milestone.PICKED_UP, now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]
     )
 
 

@@ -67,12 +67,17 @@ class Lane:
 
     def __post_init__(self) -> None:
         self.slots = asyncio.Semaphore(self.in_flight)
+        self.under_way = 0
 
     async def attempt(self, push: Push, timeout_s: float) -> Answer:
         """Make one attempt; the caller holds one of `slots`."""
         if wait_s := self.circuit.wait_s(time.monotonic()):
             return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
-        answer = await self.sender.send(push, timeout_s)
+        self.under_way += 1
+        try:
+            answer = await self.sender.send(push, timeout_s)
+        finally:
+            self.under_way -= 1
         if self.circuit.learn(answer.outcome, time.monotonic()):
             log.error("circuit opened", lane=self.name, outcome=answer.outcome, reason=answer.reason)
         return answer

@@ -55,8 +55,12 @@ def payload(
     now_ms: int,
     expires_ms: int,
     wording: Wording = ENGLISH,
+    receipt: str = "",
 ) -> Mapping[str, Any]:
-    """Build the body for APNs, or the data map for FCM; inside the provider's limit, by shortening texts if need be."""
+    """Build the body for APNs, or the data map for FCM; inside the provider's limit, by shortening texts if need be.
+
+    `receipt` is what the phone sends back once it rings (`worker.receipts`).
+    """
     limit = APNS_VOIP_LIMIT if provider is Provider.APNS and kind is PushKind.RING else PAYLOAD_LIMIT
     build = partial(_apns, wording=wording) if provider is Provider.APNS else _fcm
     longest = 255
@@ -64,7 +68,9 @@ def payload(
         short = round_.model_copy(
             update={"caller_name": _cut(round_.caller_name, longest), "call_name": _cut(round_.call_name, longest)}
         )
-        result = build(kind, short, recipient, now_ms, expires_ms)
+        result: dict[str, Any] = build(kind, short, recipient, now_ms, expires_ms)
+        if receipt:
+            (result["bellhop"] if provider is Provider.APNS else result)["receipt"] = receipt
         if longest <= SHORTEST_TEXT or _size(provider, result) <= limit:
             return result
         longest = max(SHORTEST_TEXT, longest // 2)

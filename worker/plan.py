@@ -10,6 +10,7 @@ from worker.outcome import Outcome
 from worker.payloads import payload
 from worker.people import NOBODY, Person, objection
 from worker.push import Push, PushKind
+from worker.receipts import Receipt, sign
 from worker.texts import BUILT_IN, Texts, Wording
 
 NOTIFICATION_TTL_S = 3600
@@ -41,8 +42,12 @@ def plan(
     now: float,
     people: Mapping[str, Person] = NOBODY,
     texts: Texts = BUILT_IN,
+    receipt_secret: bytes = b"",
 ) -> Plan:
-    """Make one push for each device that this kind is for, unless its user wants none. `now` in unix seconds."""
+    """Make one push for each device that this kind is for, unless its user wants none. `now` in unix seconds.
+
+    With a `receipt_secret`, a ring carries a receipt.
+    """
     pushes: list[Push] = []
     skips: list[Skip] = []
     for recipient in round_.recipients:
@@ -53,7 +58,7 @@ def plan(
         suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
         chosen, doubled = _one_a_phone(suitable)
         wording = texts.wording((person and person.contact.language) or recipient.language)
-        pushes += [_push(kind, round_, recipient, device, now, wording) for device in chosen]
+        pushes += [_push(kind, round_, recipient, device, now, wording, receipt_secret) for device in chosen]
         skips += [Skip(recipient.id, Outcome.SAME_PHONE, device) for device in doubled]
         if not chosen:
             skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
@@ -84,18 +89,33 @@ def _one_a_phone(devices: Iterable[Device]) -> tuple[list[Device], list[Device]]
     return list(by_phone.values()), doubled
 
 
-def _push(kind: PushKind, round_: Round, recipient: Recipient, device: Device, now: float, wording: Wording) -> Push:
+def _push(
+    kind: PushKind,
+    round_: Round,
+    recipient: Recipient,
+    device: Device,
+    now: float,
+    wording: Wording,
+    receipt_secret: bytes,
+) -> Push:
     lifetime = {PushKind.NOTIFICATION: NOTIFICATION_TTL_S, PushKind.MISSED: MISSED_TTL_S}
     deadline = round_.deadline / 1e6 if kind is PushKind.RING else now + lifetime[kind]
     # The id is made from what the push is, so that a crash and a retry give the same push the same apns-id.
     name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{kind}|{device.key}"
+    receipt = ""
+    if receipt_secret and kind is PushKind.RING:
+        told = Receipt(round_.tenant, round_.cid, round_.started_at, device.provider, device.key)
+        receipt = sign(receipt_secret, told)
     return Push(
         id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
         kind=kind,
         device=device,
-        payload=payload(device.provider, kind, round_, recipient, int(now * 1000), int(deadline * 1000), wording),
+        payload=payload(
+            device.provider, kind, round_, recipient, int(now * 1000), int(deadline * 1000), wording, receipt
+        ),
         deadline=deadline,
         round=round_.started_at,
+        since=round_.queued_at / 1e6,
         collapse_id=None if kind is PushKind.RING else _collapse_id(kind, round_),
     )
 

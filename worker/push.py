@@ -31,6 +31,8 @@ class Push:
     """Unix time in seconds: no attempt starts after it, and the provider is told to drop the push then."""
     round: int = 0
     """The stamp (unix µs) of the round it is for, for the trail."""
+    since: float = 0.0
+    """When it was queued, unix time in seconds; 0 if that is not known."""
     collapse_id: str | None = None
     """APNs only, at most 64 bytes: a later alert with the same id replaces this one."""
 

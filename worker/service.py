@@ -6,6 +6,7 @@ import aiohttp
 import structlog
 from redis.exceptions import RedisError
 
+from worker import metrics, status, tracing
 from worker.contract import NOTICES, RINGS
 from worker.hygiene import Hygiene
 from worker.jobs import Jobs
@@ -28,14 +29,25 @@ WARM_S = 5.0
 
 def run(settings: Settings) -> int:
     """Run a worker until it is told to stop; returns the exit status."""
-    return asyncio.run(_main(settings))
+    tracing.configure(settings.otlp_endpoint, "bellhop-worker")
+    try:
+        return asyncio.run(_main(settings))
+    finally:
+        tracing.stop()
 
 
 async def _main(settings: Settings) -> int:
     store = Store.from_url(settings.redis_url)
-    senders = configured(settings, store)
+    try:
+        senders = configured(settings, store)
+    except (ValueError, OSError) as error:
+        log.error("credentials do not load", reason=str(error))
+        await status.publish_failure(store, f"credentials do not load: {error}")
+        await store.close()
+        return 1
     hygiene = Hygiene(store)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_S))
+    receipt_secret = settings.receipt_secret.get_secret_value().encode()
     lanes = {way: Lane(sender, f"{way[0]} {way[1]}", settings.max_pushes_in_flight) for way, sender in senders.items()}
 
     async def watchdog() -> None:
@@ -50,20 +62,33 @@ async def _main(settings: Settings) -> int:
         await asyncio.wait([asyncio.ensure_future(sender.warm()) for sender in senders.values()], timeout=WARM_S)
         await asyncio.Event().wait()
 
+    async def tell_metrics() -> None:
+        await metrics.keep_flushing(store)
+
+    async def tell_status() -> None:
+        await status.keep_publishing(store, worker.name, lanes, settings.apns_apps)
+
     worker = Worker(
         settings.redis_url,
         {RINGS: settings.worker_concurrency, NOTICES: max(1, settings.worker_concurrency // 4)},
         {},
         grace_s=settings.shutdown_grace_s,
-        background=[watchdog, warm, hygiene.count],
+        background=[watchdog, warm, hygiene.count, tell_metrics, tell_status],
     )
     worker.handlers = Jobs(
-        store, worker.name, lanes, hygiene, settings.missed_grace_s, strangers=_strangers(settings, store, session)
+        store,
+        worker.name,
+        lanes,
+        hygiene,
+        settings.missed_grace_s,
+        receipt_secret,
+        strangers=_strangers(settings, store, session),
     ).handlers
     try:
         await worker.main()
     finally:
         await asyncio.gather(*(sender.close() for sender in senders.values()), return_exceptions=True)
+        await metrics.flush(store)
         await session.close()
         await store.close()
     return 0

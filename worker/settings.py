@@ -315,7 +315,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr = SecretStr("")
     """The bearer token that opens GET /metrics; without it the page is off."""
     receipt_secret: SecretStr = SecretStr("")
-    """Signs what a push carries so that the phone can report that it rang (POST /v1/receipts); without it no push does."""
+    """Signs the receipt in a push with which the phone may report that it rang (POST /v1/receipts)."""
     otlp_endpoint: str = ""
     """Where traces go (OTLP over HTTP, such as http://collector:4318/v1/traces); needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from worker import trail
+from worker import metrics, trail
 from worker.calls import (
     AGENDA,
     CALL_TTL_S,
@@ -59,8 +59,10 @@ async def _try_to_settle(store: Store, tenant: str, cid: str, grace_us: int) -> 
     }
     keys = [call_key(tenant, cid), trail.trail_key(tenant, cid), AGENDA]
     args: list[str | int] = [trail.DAY_S, CALL_TTL_S, json.dumps(document, separators=(",", ":"))]
-    answer: bytes = await store.script("close", keys, args)
-    return answer == b"closed"
+    closed: list[int] | None = await store.script("close", keys, args)
+    for number in closed or ():
+        metrics.SETTLED.add(settlements[number - 1].standing)
+    return closed is not None
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:
@@ -114,7 +116,7 @@ def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str],
     }
     if one.notice:
         recipient = Recipient.model_validate_json(values["u:" + one.user])
-        payload = round_.model_copy(update={"recipients": (recipient,)})
+        payload = round_.model_copy(update={"recipients": (recipient,), "queued_at": now})
         document["job"] = job(f"notice-{uuid4().hex}", NOTICE_JOB, payload)
     return document
 

@@ -1,12 +1,14 @@
 """Health: is this process up, and can a ring get through?"""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify
 from redis.exceptions import RedisError
 
 from webhook.door import Door
-from worker.contract import WORKERS
+from webhook.state import State, read_state
+from worker.contract import NOTICES, RINGS, WORKER_FAILED
 
 blueprint = Blueprint("health", __name__)
 
@@ -19,11 +21,22 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Say whether Redis answers and a worker is alive; 503 with what is missing."""
+    """Say whether Redis answers, each queue has a live worker, and credentials load; 503 with what is missing."""
     door = cast(Door, current_app.extensions["door"])
     try:
-        names: Any = door.redis.smembers(WORKERS)
-        alive = bool(names) and bool(door.redis.exists(*(f"bellhop:worker:{name.decode()}" for name in names)))
-    except RedisError:
-        return jsonify(status="not ready", missing="Redis does not answer"), 503
-    return (jsonify(status="ready"), 200) if alive else (jsonify(status="not ready", missing="no worker is alive"), 503)
+        state = read_state(door.redis)
+        failure: Any = door.redis.get(WORKER_FAILED)
+    except RedisError as error:
+        missing = [f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."]
+    else:
+        missing = list(_missing(state, failure.decode() if failure else ""))
+    return (jsonify(status="not ready", missing=missing), 503) if missing else (jsonify(status="ready"), 200)
+
+
+def _missing(state: State, failure: str) -> Iterator[str]:
+    for queue, workers in state.workers.items():
+        # Only what a ring needs, and work that waits for nobody: not everybody sends mail.
+        if not workers and (queue in (RINGS, NOTICES) or state.jobs[queue, "queued"]):
+            yield f"No live worker serves the queue {queue}: start `bellhop worker`."
+    if failure and not any(status["lanes"] for status in state.statuses.values()):
+        yield f"The last worker that started could not: {failure}."

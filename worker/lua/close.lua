@@ -1,14 +1,16 @@
 -- Record final outcomes: each recipient's once, and queue the notice of those who have one due and had none yet.
--- Refuses ("changed") when the call has moved on since it was read: the caller reads again and decides again.
+-- Returns the numbers (from 1) of those recorded now; nil, and nothing is done, when the call has moved on since it was
+-- read: the caller reads again and decides again.
 -- KEYS: call, trail, agenda
 -- ARGV: ttl s of a trail that has none, ttl s of a call whose rounds are all closed, what to close as JSON (see worker/settlement.py; every
 --       number a string)
 -- include: enqueue
 local call, trail, agenda = KEYS[1], KEYS[2], KEYS[3]
 local doc = cjson.decode(ARGV[3])
-if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return 'changed' end
+if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return false end
 
-for _, item in ipairs(doc.settlements) do
+local closed = {}
+for number, item in ipairs(doc.settlements) do
   if redis.call('HSETNX', item.round, 'o:' .. item.user, item.standing) == 1 then
     local noticed = redis.call('HGET', call, item.noticed)
     if item.job and not (noticed and tonumber(noticed) >= tonumber(item.started_at)) then
@@ -16,6 +18,7 @@ for _, item in ipairs(doc.settlements) do
       enqueue(item.job, doc.now)
     end
     redis.call('RPUSH', trail, item.trail)
+    closed[#closed + 1] = number
   end
 end
 redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
@@ -29,4 +32,4 @@ if doc.next_ms == '' then
 else
   redis.call('ZADD', agenda, doc.next_ms, doc.member)
 end
-return 'closed'
+return closed

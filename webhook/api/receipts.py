@@ -1,0 +1,69 @@
+"""POST /v1/receipts: a phone says that it rang, with the receipt that came in the push. No other key is needed."""
+
+import time
+from typing import cast
+
+from flask import Blueprint, Response, current_app, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from webhook.door import Door
+from webhook.problems import ApiProblem, Problem
+from worker import metrics, receipts, trail
+from worker.calls import round_key
+from worker.registry import Command
+
+MAX_BODY = 4_096
+
+blueprint = Blueprint("receipts", __name__, url_prefix="/v1")
+
+
+class Rang(BaseModel):
+    """What the phone sends."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    receipt: str = Field(max_length=receipts.MOST_CHARACTERS)
+    rang_at: int | None = Field(default=None, ge=0, lt=2**53)
+    """When it rang by its own clock, unix ms."""
+
+
+@blueprint.errorhandler(ApiProblem)
+def problem(error: ApiProblem) -> Response:
+    """Answer a request that ends in a problem."""
+    return error.response()
+
+
+@blueprint.post("/receipts")
+def rang() -> Response:
+    """Put it on the trail: 204, also when it was there already."""
+    now = time.time_ns() // 1000
+    door = cast(Door, current_app.extensions["door"])
+    said = _read()
+    secret = door.settings.receipt_secret.get_secret_value().encode()
+    receipt = receipts.read(secret, said.receipt) if secret else None
+    if receipt is None:
+        metrics.RECEIPTS.add("", "refused")
+        raise ApiProblem(Problem.BAD_RECEIPT)
+    line = trail.line(
+        trail.Milestone.RANG,
+        now,
+        round=receipt.started_at,
+        device=receipt.device,
+        provider=receipt.provider,
+        detail=str(said.rang_at) if said.rang_at is not None else None,
+    )
+    round_ = round_key(receipt.tenant, receipt.cid, receipt.started_at)
+    keys = [round_, trail.trail_key(receipt.tenant, receipt.cid)]
+    verdict = door.run(Command("receipt", keys, [receipt.device, line, str(trail.LENGTH)])).decode()
+    metrics.RECEIPTS.add(receipt.provider, verdict)
+    if verdict == "recorded":
+        metrics.RANG.observe(max(0.0, (now - receipt.started_at) / 1e6), receipt.provider)
+    return Response(status=204)
+
+
+def _read() -> Rang:
+    request.max_content_length = MAX_BODY
+    try:
+        return Rang.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        raise ApiProblem(Problem.INVALID) from error

@@ -1,0 +1,7 @@
+-- A phone says that it rang: once for each device and round, while the round is known, on the trail of its call.
+-- KEYS: round, trail  ARGV: device key, trail line, trail length
+if redis.call('EXISTS', KEYS[1]) == 0 then return 'over' end
+if redis.call('HSETNX', KEYS[1], 'rang:' .. ARGV[1], '1') == 0 then return 'already' end
+redis.call('RPUSH', KEYS[2], ARGV[2])
+redis.call('LTRIM', KEYS[2], -tonumber(ARGV[3]), -1)
+return 'recorded'

@@ -1,0 +1,60 @@
+"""What a worker says of itself while it lives: the state of its lanes, and when its certificates expire.
+
+`webhook.state` reads it.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cryptography import x509
+from redis.exceptions import RedisError
+
+from worker.contract import STATUS, WORKER_FAILED
+from worker.device import Provider
+from worker.hygiene import brake_key
+from worker.lanes import Lane
+from worker.settings import ApnsApp
+from worker.store import Store
+
+STATUS_TTL_S = 10
+EVERY_S = 1.0
+FAILURE_TTL_S = 120
+
+
+async def keep_publishing(
+    store: Store, worker: str, lanes: Mapping[tuple[Provider, str], Lane], apps: Iterable[ApnsApp]
+) -> None:
+    """Publish the status every second."""
+    certificates = _certificates(apps)
+    while True:
+        with contextlib.suppress(RedisError):
+            brakes = {way: bool(await store.call("EXISTS", brake_key(way))) for way in lanes}
+            told = [_lane(way, lane, brakes[way]) for way, lane in lanes.items()]
+            document = {"lanes": told, "certificates": certificates}
+            await store.call("SET", STATUS + worker, json.dumps(document), "EX", STATUS_TTL_S)
+        await asyncio.sleep(EVERY_S)
+
+
+async def publish_failure(store: Store, reason: str) -> None:
+    """Say why this worker cannot start."""
+    with contextlib.suppress(RedisError):
+        await store.call("SET", WORKER_FAILED, reason, "EX", FAILURE_TTL_S)
+
+
+def _lane(way: tuple[Provider, str], lane: Lane, brake: bool) -> dict[str, Any]:
+    is_open = lane.circuit.closed_from > time.monotonic()
+    return {"provider": way[0], "app": way[1], "in_flight": lane.under_way, "open": is_open, "brake": brake}
+
+
+def _certificates(apps: Iterable[ApnsApp]) -> dict[str, float]:
+    """When the certificate of each app that has one expires, in unix seconds."""
+    found = {}
+    for app in apps:
+        if app.certificate_file is not None:
+            certificate = x509.load_pem_x509_certificate(app.certificate_file.read_bytes())
+            found[app.topic] = certificate.not_valid_after_utc.timestamp()
+    return found

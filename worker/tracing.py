@@ -1,0 +1,82 @@
+"""Traces for an OpenTelemetry collector, from the webhook to each attempt; needs the extra `otel`, and a setting.
+
+Off, a span is one shared object that does nothing, and no module of OpenTelemetry is imported.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Tracer
+
+Facts = dict[str, str | int | float]
+"""What a span says; whoever opened it may add to it until it ends. Never a token, a name or an address."""
+
+
+class _Tracing:
+    tracer: "Tracer | None" = None
+    provider: "TracerProvider | None" = None
+
+
+def configure(endpoint: str, service: str) -> None:
+    """Send spans to `endpoint` (OTLP over HTTP, such as http://collector:4318/v1/traces); "" leaves tracing off.
+
+    OTEL_* variables set the rest: OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS, OTEL_RESOURCE_ATTRIBUTES, …
+    Raises ModuleNotFoundError when the extra `otel` is not installed.
+    """
+    if not endpoint:
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - an extra
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    _Tracing.provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    _Tracing.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    _Tracing.tracer = _Tracing.provider.get_tracer("bellhop")
+
+
+def stop() -> None:
+    """Send what is left."""
+    if _Tracing.provider is not None:
+        _Tracing.provider.shutdown()
+
+
+def span(name: str, kind: str = "INTERNAL", parent: str = "", **facts: str | float) -> AbstractContextManager[Facts]:
+    """Open a span of a kind that OpenTelemetry names (SERVER, CONSUMER, CLIENT), in a `with`.
+
+    `parent` is a W3C traceparent from elsewhere; without it the span that is open here is the parent.
+    """
+    return _span(name, kind, parent, dict(facts)) if _Tracing.tracer is not None else nullcontext(dict(facts))
+
+
+@contextmanager
+def _span(name: str, kind: str, parent: str, facts: Facts) -> Iterator[Facts]:
+    from opentelemetry.trace import SpanKind  # noqa: PLC0415
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+
+    assert _Tracing.tracer is not None  # noqa: S101 - `span` has looked
+    context = TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None
+    # An exception's text may hold anything, so a span only says that there was one.
+    options: Mapping[str, Any] = {"record_exception": False, "set_status_on_exception": False}
+    with _Tracing.tracer.start_as_current_span(name, context, SpanKind[kind], **options) as opened:
+        try:
+            yield facts
+        except BaseException as error:
+            facts["error.type"] = type(error).__name__
+            raise
+        finally:
+            opened.set_attributes(facts)
+
+
+def traceparent() -> str:
+    """Name the span that is open here, as the W3C's traceparent header does; "" when there is none."""
+    if _Tracing.tracer is None:
+        return ""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent", "")
