@@ -34,12 +34,13 @@ FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 class WirePolicy(EmailPolicy):
     """SMTP's policy, but links in headers stay whole: a long one would be cut into encoded words."""
 
-    def fold(self, name: str, value: str) -> str:
+    def fold_binary(self, name: str, value: str) -> bytes:
         """Fold one header."""
-        return f"{name}: {value}{self.linesep}" if name.startswith("List-") else super().fold(name, value)
+        whole = f"{name}: {value}{self.linesep}"
+        return whole.encode("ascii") if name.startswith("List-") else super().fold_binary(name, value)
 
 
-WIRE = WirePolicy(linesep=SMTP.linesep, utf8=False)
+WIRE = WirePolicy(linesep=SMTP.linesep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,10 @@ class Stationery:
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message["Auto-Submitted"] = "auto-generated"
         message["X-Auto-Response-Suppress"] = "All"
-        message["Content-Language"] = words["language"]
         message.set_content(self.templates.render("missed.txt", **values), cte="quoted-printable")
         html = self.templates.render("missed.html", **values)
         message.add_alternative(html, subtype="html", cte="quoted-printable")
+        message["Content-Language"] = words["language"]
         return message
 
     def _call(self, call: Round, contact: Contact, words: Wording) -> dict[str, object]:

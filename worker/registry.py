@@ -110,6 +110,11 @@ def hold_back(tenant: str, user_id: str, caller_id: str, started_at: int) -> Com
     return Command("hold_back", [held_back_key(tenant, user_id)], [caller_id, str(started_at), str(HELD_BACK_TTL_S)])
 
 
+def switch_mail(tenant: str, user_id: str, *, on: bool) -> Command:
+    """Switch e-mails about missed calls on or off, and leave the user's other preferences as they are."""
+    return Command("mail_switch", [person_key(tenant, user_id)], ["on" if on else "off"])
+
+
 def known(model: type[Model], stored: bytes | None) -> Model:
     """Read a stored contact or preferences; as good as it can be read when a newer version wrote it."""
     if stored is None:

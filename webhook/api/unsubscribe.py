@@ -1,0 +1,92 @@
+"""/unsubscribe/<token>: switches a user's e-mails off, from the link in each of them, without a login (RFC 8058).
+
+Only POST changes anything: programs that look at mail follow links. A mail program posts what RFC 8058 says, a person
+presses the button of the page.
+"""
+
+import secrets
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Self, cast
+
+import structlog
+from flask import Blueprint, Response, current_app, make_response, request
+
+from webhook.door import Door
+from worker import registry
+from worker.people import Preferences
+from worker.rendering import Templates
+from worker.settings import Settings
+from worker.texts import Texts
+from worker.unsubscribe import Links
+
+blueprint = Blueprint("unsubscribe", __name__)
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What the pages need; made once for each web process."""
+
+    links: Links
+    texts: Texts
+    templates: Templates
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Load the texts and templates of the settings."""
+        folder = settings.templates_folder
+        links = Links(settings.public_url, settings.mail_secret)
+        return cls(links, Texts(folder, settings.default_language), Templates(folder))
+
+
+@blueprint.get("/unsubscribe/<token>")
+def ask(token: str) -> Response:
+    """Ask, and change nothing."""
+    subscriber = _pages().links.read(token)
+    if subscriber is None:
+        return _invalid()
+    stored: Any = _door().redis.hget(registry.person_key(subscriber.tenant, subscriber.user_id), "preferences")
+    wanted = registry.known(Preferences, stored).email
+    return _page("ask" if wanted else "off", subscriber.language)
+
+
+@blueprint.post("/unsubscribe/<token>")
+def switch(token: str) -> Response:
+    """Switch e-mails off; on again for the button that says so."""
+    subscriber = _pages().links.read(token)
+    if subscriber is None:
+        return _invalid()
+    on = request.form.get("emails") == "on"
+    _door().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
+    log.info("emails switched", on=on, tenant=subscriber.tenant, one_click="List-Unsubscribe" in request.form)
+    return _page("on" if on else "off", subscriber.language)
+
+
+def _invalid() -> Response:
+    language = request.accept_languages.best_match(_pages().texts.languages) or ""
+    return _page("invalid", language, HTTPStatus.NOT_FOUND)
+
+
+def _page(state: str, language: str, status: int = HTTPStatus.OK) -> Response:
+    pages, nonce = _pages(), secrets.token_urlsafe(16)
+    words = pages.texts.wording(language)
+    response = make_response(pages.templates.render("unsubscribe.html", state=state, words=words, nonce=nonce), status)
+    # Nothing is loaded from anywhere, and the link, which is a right to act, is told to nobody.
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Robots-Tag"] = "noindex"
+    response.content_language.add(words["language"])
+    return response
+
+
+def _pages() -> Pages:
+    return cast(Pages, current_app.extensions["unsubscribe"])
+
+
+def _door() -> Door:
+    return cast(Door, current_app.extensions["door"])
