@@ -58,9 +58,11 @@ class _Import:
             api = StreamApi(
                 session, self._settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value()
             )
+            ready_at = loop.time()
             with click.progressbar(users, label="Users", file=sys.stderr, show_pos=True) as progress:
                 for user_id in progress:
-                    next_at = loop.time() + self._interval_s
+                    await asyncio.sleep(ready_at - loop.time())
+                    ready_at = loop.time() + self._interval_s
                     try:
                         listing = await self._listing(api, user_id)
                     except StreamRefused as refused:
@@ -70,7 +72,7 @@ class _Import:
                         self._leave_out(user_id, str(refused))
                         continue
                     self._take(user_id, listing)
-                    await asyncio.sleep(max(listing.wait_s, next_at - loop.time()))
+                    ready_at = max(ready_at, loop.time() + listing.wait_s)
         click.echo(", ".join(f"{self.count[what]} {what}" for what in ("registered", "known already", "disabled")))
         click.echo(f"{self.count['left out']} left out")
         return 1 if self.count["left out"] else 0

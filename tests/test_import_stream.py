@@ -1,0 +1,207 @@
+"""`bellhop devices import-stream` against a stand-in for Stream's REST interface and a real Redis."""
+
+import asyncio
+import json
+import time
+
+import pytest
+import redis
+from click.testing import CliRunner
+
+from bellhop.cli import main
+from worker import registry, scripts
+from worker.device import Device, Kind, Provider
+from worker.sandbox.stream_api import StreamApiStandIn
+from worker.stream_api import Apps, read
+
+KEY, SECRET = "app-key", "a-secret-that-is-long-enough-for-hs256"
+APPS = ("--app", "ios-voip=com.example", "--app", "ios-apn=com.example", "--app", "firebase=project")
+
+
+@pytest.fixture
+def listed(samples):
+    return json.loads((samples / "rest.list_devices.json").read_bytes())["devices"]
+
+
+def fcm(token, **fields):
+    return {
+        "push_provider": "firebase",
+        "push_provider_name": "firebase",
+        "id": token,
+        "created_at": 1794907800000000000,
+    } | fields
+
+
+@pytest.fixture
+def bellhop(redis_url):
+    """Run the command; returns (status, what it printed, what it complained of)."""
+
+    async def run(stream, *args, **settings):
+        environment = {
+            "REDIS_URL": redis_url,
+            "STREAM_API_URL": stream.url,
+            "STREAM_API_KEY": KEY,
+            "STREAM_API_SECRET": SECRET,
+        }
+        runner = CliRunner(env={f"BELLHOP_{name}": value for name, value in (environment | settings).items()})
+        # The command has an event loop of its own, so it runs beside this one, where the stand-in is.
+        result = await asyncio.to_thread(runner.invoke, main, ["devices", "import-stream", *args])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+def stored(redis_url, user, tenant="default"):
+    with redis.Redis.from_url(redis_url) as client:
+        return registry.decode(client.hvals(registry.devices_key(tenant, user)))
+
+
+async def test_a_users_devices_are_copied_as_what_they_are_and_disabled_ones_left_out(bellhop, redis_url, listed):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["ben-osei"] = listed
+        status, out, _ = await bellhop(stream, "ben-osei", *APPS)
+    assert (status, out.splitlines()) == (0, ["3 registered, 0 known already, 1 disabled", "0 left out"])
+    voip, alert, android = stored(redis_url, "ben-osei")
+    assert (voip.provider, voip.kind, voip.app, voip.token) == (Provider.APNS, Kind.VOIP, "com.example", "a1" * 32)
+    assert (alert.kind, alert.token) == (Kind.ALERT, "b2" * 32)
+    assert (android.provider, android.app, android.token) == (
+        Provider.FCM,
+        "project",
+        "fcm-token-example:APA91bExample",
+    )
+    assert voip.registered_at == 1794907800000000, "Stream's nanoseconds are microseconds here"
+
+
+async def test_a_token_that_the_registry_has_stays_as_it_is_there(bellhop, redis_url):
+    """The app told us later than Stream, or of another user: Stream's list must not undo it."""
+    newer = Device(user_id="jane", provider=Provider.FCM, token="t", app="project", registered_at=2 * 10**15, name="J")
+    command = registry.register("default", newer)
+    with redis.Redis.from_url(redis_url) as client:
+        client.eval(scripts.source(command.script), len(command.keys), *command.keys, *command.args)
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices = {"jane": [fcm("t")], "ben": [fcm("t")]}
+        _, out, _ = await bellhop(stream, "jane", "ben", "--per-minute", "10000", *APPS)
+    assert out.startswith("0 registered, 2 known already")
+    assert stored(redis_url, "jane") == [newer]
+    assert stored(redis_url, "ben") == []
+
+
+async def test_running_it_twice_changes_nothing(bellhop, redis_url, listed):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["ben-osei"] = listed
+        await bellhop(stream, "ben-osei", *APPS)
+        before = stored(redis_url, "ben-osei")
+        status, out, _ = await bellhop(stream, "ben-osei", *APPS)
+    assert (status, stored(redis_url, "ben-osei")) == (0, before)
+    assert "0 registered, 3 known already" in out
+
+
+async def test_users_come_from_a_file_and_each_tenants_are_its_own(bellhop, redis_url, tmp_path):
+    (tmp_path / "users").write_text("jane\n\nben\n")
+    live = {"tenant": "live", "api_keys": [KEY], "api_secrets": [SECRET]}
+    apps = json.dumps([{"api_keys": ["x"], "api_secrets": ["y"]}, live])
+    settings = {"STREAM_API_KEY": "", "STREAM_API_SECRET": "", "STREAM_APPS": apps}
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices = {"jane": [fcm("j")], "ben": [fcm("b")]}
+        args = ("--file", str(tmp_path / "users"), "--tenant", "live", "--per-minute", "10000", *APPS)
+        status, out, _ = await bellhop(stream, *args, **settings)
+    assert (status, out.splitlines()[0]) == (0, "2 registered, 0 known already, 0 disabled")
+    assert [device.token for device in stored(redis_url, "ben", "live")] == ["b"]
+    assert stored(redis_url, "ben") == []
+
+
+async def test_it_asks_no_faster_than_it_was_told(bellhop):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        await bellhop(stream, "a", "b", "c", "--per-minute", "120", *APPS)
+    times = [at for at, *_ in stream.asked]
+    assert times[-1] - times[0] >= 0.95
+
+
+async def test_a_spent_limit_is_waited_for_and_nobody_is_lost(bellhop, redis_url):
+    users = [f"user-{n}" for n in range(5)]
+    async with StreamApiStandIn(KEY, SECRET, per_minute=2, window_s=2) as stream:
+        stream.devices = {user: [fcm(f"token-{user}")] for user in users}
+        status, out, _ = await bellhop(stream, *users, "--per-minute", "10000", *APPS)
+    assert (status, out.splitlines()[0]) == (0, "5 registered, 0 known already, 0 disabled")
+    assert [user for _, user, status in stream.asked if status == 200] == users
+    assert all(status == 200 for *_, status in stream.asked), "X-RateLimit-Remaining said so before a 429 had to"
+
+
+async def test_429_is_waited_out_until_the_moment_that_stream_names(bellhop):
+    async with StreamApiStandIn(KEY, SECRET, window_s=2) as stream:
+        stream.broken = [429]
+        began = time.time()
+        status, *_ = await bellhop(stream, "jane", *APPS)
+    assert status == 0
+    assert [status for *_, status in stream.asked] == [429, 200]
+    assert stream.asked[1][0] >= (began // 2 + 1) * 2 - 0.1
+
+
+async def test_a_server_error_is_asked_about_again_and_then_named(bellhop):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.broken = [500, 503]
+        stream.devices["ben"] = [fcm("b")]
+        status, out, _ = await bellhop(stream, "ben", "--per-minute", "10000", *APPS)
+    assert (status, out.splitlines()[0]) == (0, "1 registered, 0 known already, 0 disabled")
+
+
+async def test_a_wrong_secret_ends_it_at_once(bellhop):
+    async with StreamApiStandIn(KEY, "another-secret-that-is-long-enough-too") as stream:
+        status, out, _ = await bellhop(stream, "jane", "ben", *APPS)
+    assert status == 1
+    assert "Stream refuses this app's key and secret (status 401)" in out
+    assert len(stream.asked) == 1
+
+
+async def test_a_device_that_is_none_for_us_is_named_without_its_token_and_the_others_go_in(bellhop, redis_url):
+    devices = [
+        fcm("good"),
+        fcm("secret-huawei", push_provider="huawei"),
+        fcm("secret token"),
+        fcm("secret-nameless", push_provider_name="other"),
+        "secret-text",
+        fcm("secret-undated", created_at="soon"),
+    ]
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["jane"] = devices
+        status, out, err = await bellhop(stream, "jane", *APPS)
+    assert (status, out.splitlines()) == (1, ["1 registered, 0 known already, 0 disabled", "5 left out"])
+    assert "secret" not in out + err
+    assert "jane: a device cannot be read: push_provider" in err
+    assert 'jane: a device no app is known for Stream\'s push provider "other" (fcm)' in err
+
+
+@pytest.mark.parametrize(
+    ("args", "settings", "sentence"),
+    [
+        ((), {}, "name users, or a --file"),
+        (("jane", "--app", "x"), {}, "--app takes NAME=APP"),
+        (("jane", "--tenant", "nobody"), {}, "nobody is no Stream app of the settings"),
+        (("jane",), {"STREAM_DEVICE_APPS": "x"}, "must be name=value"),
+    ],
+)
+async def test_what_it_cannot_work_with_is_one_sentence(bellhop, args, settings, sentence):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        status, _, err = await bellhop(stream, *args, **settings)
+    assert status
+    assert sentence in err
+    assert not stream.asked
+
+
+ONLY = Apps({}, {Provider.APNS: "com.only", Provider.FCM: "only"})
+
+
+def test_the_one_configured_app_is_meant_by_every_name(listed):
+    assert [device and device.app for device in (read("ben", one, ONLY) for one in listed)] == [
+        "com.only",
+        "com.only",
+        "only",
+        None,
+    ]
+
+
+def test_a_phone_that_stream_names_is_one_phone_here():
+    device = read("ben", fcm("t", hardware_id="phone-1", voip=None, disabled=None), ONLY)
+    assert device is not None
+    assert device.hardware_id == "phone-1"
