@@ -45,9 +45,11 @@ def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | Non
     if not token:
         raise ApiProblem(Problem.NO_TOKEN)
     app = ring.find(api_key)
-    claims = _claims(token, (app or NOBODY).secrets)
+    # Every secret is tried, so that the time taken does not tell which one it was.
+    payloads = [payload for secret in (app or NOBODY).secrets if (payload := _signed(token, secret)) is not None]
     if app is None:
         raise ApiProblem(Problem.UNKNOWN_APP)
+    claims = _claims(payloads[0] if payloads else b"")
     _check_time(claims, now)
     if "user_id" not in claims and claims.get("server") is True:
         return Caller(app.tenant, None)
@@ -57,11 +59,10 @@ def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | Non
         raise ApiProblem(Problem.BAD_TOKEN) from None
 
 
-def _claims(token: str, secrets: tuple[bytes, ...]) -> dict[str, Any]:
-    """Read what one of the secrets signed. Each is tried, so that the time taken does not tell which one it was."""
-    found = [payload for secret in secrets if (payload := _signed(token, secret)) is not None]
+def _claims(payload: bytes) -> dict[str, Any]:
+    """Read what was signed."""
     try:
-        claims = json.loads(found[0]) if found else None
+        claims = json.loads(payload)
     except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
