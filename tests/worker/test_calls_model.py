@@ -202,9 +202,10 @@ class CallModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.rounds)
     @rule(data=st.data(), just_before=st.booleans())
-    def come_to_a_deadline(self, data: st.DataObject, just_before: bool) -> None:
+    def attempt_at_the_deadline(self, data: st.DataObject, just_before: bool) -> None:
         round_ = data.draw(st.sampled_from(list(self.rounds.values())))
         self.set_clock(max(self.now, round_.deadline - just_before))
+        self.attempt_one(data, round_, self.workers[0])
 
     def set_clock(self, now: int) -> None:
         self.now = now
@@ -216,10 +217,12 @@ class CallModel(RuleBasedStateMachine):
     @precondition(lambda self: self.rounds)
     @rule(data=st.data(), worker=st.integers(0, 1))
     def attempt(self, data: st.DataObject, worker: int) -> None:
-        round_ = data.draw(st.sampled_from(list(self.rounds.values())))
+        self.attempt_one(data, data.draw(st.sampled_from(list(self.rounds.values()))), self.workers[worker])
+
+    def attempt_one(self, data: st.DataObject, round_: Round, worker: str) -> None:
         pushes = plan(PushKind.RING, round_, DEVICES, self.now / 1e6).pushes
         if pushes:
-            self.admit(data.draw(st.sampled_from(pushes)), round_, self.workers[worker])
+            self.admit(data.draw(st.sampled_from(pushes)), round_, worker)
 
     def admit(self, push: Push, round_: Round, worker: str) -> None:
         gate = Gate(self.store, worker, PushKind.RING, round_)
@@ -369,7 +372,7 @@ class CallModel(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 
 

@@ -149,6 +149,14 @@ async def test_no_notice_while_a_later_round_rings_the_user(store, redis_url):
     assert [await gate.admit(push, 3) for push in pushes(round_, PushKind.MISSED)] == [Outcome.RUNG_AGAIN, None]
 
 
+async def test_a_round_known_from_its_call_missed_rings_nobody_again(store, redis_url):
+    round_ = ringing(redis_url, age_s=60)
+    later = round_.started_at + 1
+    await store.call("HSET", call_key("default", "default:1"), f"r:{later}", "s-2")
+    await store.call("HSET", round_key("default", "default:1", later), f"u:{USERS[0]}", "{}", "ringless", "1")
+    assert await Gate(store, "w-1", PushKind.MISSED, round_).admit(pushes(round_, PushKind.MISSED)[0], 3) is None
+
+
 async def test_what_the_gate_writes_expires(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
