@@ -35,11 +35,13 @@ DOOR_MAY_IMPORT = {
     "worker.people",
     "worker.receipts",
     "worker.registry",
+    "worker.rendering",
     "worker.scripts",
     "worker.settings",
     "worker.tracing",
     "worker.texts",
     "worker.trail",
+    "worker.unsubscribe",
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

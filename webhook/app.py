@@ -5,7 +5,7 @@ from flask import Flask, Response, jsonify, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from webhook.api import health, metrics, people, receipts, stream
+from webhook.api import health, metrics, people, receipts, stream, unsubscribe
 from webhook.door import Door
 from webhook.signature import MAX_BODY, Refusal
 from worker.settings import Settings
@@ -24,6 +24,9 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(people.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(receipts.blueprint)
+    if settings.mail_secret:
+        app.extensions["unsubscribe"] = unsubscribe.Pages.of(settings)
+        app.register_blueprint(unsubscribe.blueprint)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(RedisError, _redis_away)

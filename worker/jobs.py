@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from worker.contract import CallRef, Recipient, Round, read_payload
 from worker.deliver import Delivered, Lanes, deliver
 from worker.gate import Gate
 from worker.hygiene import Hygiene
+from worker.mail import Mail
 from worker.outage import until_redis_answers
 from worker.outcome import Outcome
 from worker.plan import Skip, plan
@@ -25,6 +27,7 @@ from worker.registry import People
 from worker.settlement import settle_call
 from worker.store import Store
 from worker.strangers import Strangers
+from worker.texts import BUILT_IN, Texts
 from worker.trail import TokenFate
 
 log = structlog.get_logger()
@@ -45,15 +48,19 @@ class Jobs:
         missed_grace_s: float,
         receipt_secret: bytes = b"",
         strangers: Strangers | None = None,
+        texts: Texts = BUILT_IN,
+        mail: Mail | None = None,
     ) -> None:
         self._store, self._worker, self._lanes, self._hygiene = store, worker, lanes, hygiene
         self._grace_us = round(missed_grace_s * 1e6)
         self._receipt_secret, self._strangers = receipt_secret, strangers
+        self._texts, self._mail = texts, mail
         self.handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             contract.RING_JOB: self.ring,
             contract.NOTIFY_JOB: self.notify,
             contract.NOTICE_JOB: self.notice,
             contract.SETTLE_JOB: self.settle,
+            **({contract.MAIL_JOB: mail.send} if mail else {}),
         }
 
     async def ring(self, payload: dict[str, Any]) -> None:
@@ -65,8 +72,11 @@ class Jobs:
         await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, payload))
 
     async def notice(self, payload: dict[str, Any]) -> None:
-        """Tell a user about the call they missed."""
-        await self._push(PushKind.MISSED, _round(contract.NOTICE_JOB, payload))
+        """Tell a user about the call they missed: by push, and maybe by e-mail."""
+        round_ = _round(contract.NOTICE_JOB, payload)
+        results = await self._push(PushKind.MISSED, round_)
+        if self._mail is not None:
+            await self._mail.offer(round_, pushed=any(result.outcome is Outcome.ACCEPTED for result in results))
 
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the outcomes that have become final, and queue the notices that are due."""
@@ -74,16 +84,15 @@ class Jobs:
         assert isinstance(call, CallRef)  # noqa: S101 - tells the type checker what the table says
         await settle_call(self._store, call.tenant, call.cid, self._grace_us)
 
-    async def _push(self, kind: PushKind, round_: Round) -> None:
+    async def _push(self, kind: PushKind, round_: Round) -> list[Delivered]:
         users = [recipient.id for recipient in round_.recipients]
         gate = Gate(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
         people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
         if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
-            await self._send(gate, kind, round_, people)
-            return
+            return await self._send(gate, kind, round_, people)
         # Who is known rings at once; each stranger as soon as Stream has said where.
         known = [recipient for recipient in round_.recipients if people.devices[recipient.id]]
-        await asyncio.gather(
+        results = await asyncio.gather(
             self._send(gate, kind, round_.model_copy(update={"recipients": tuple(known)}), people),
             *(
                 self._ring_stranger(gate, round_, recipient, people, self._strangers)
@@ -91,15 +100,18 @@ class Jobs:
                 if not people.devices[recipient.id]
             ),
         )
+        return [*chain.from_iterable(results)]
 
     async def _ring_stranger(
         self, gate: Gate, round_: Round, recipient: Recipient, people: People, strangers: Strangers
-    ) -> None:
+    ) -> list[Delivered]:
         people.devices[recipient.id] = await strangers.devices_of(round_.tenant, recipient.id)
-        await self._send(gate, PushKind.RING, round_.model_copy(update={"recipients": (recipient,)}), people)
+        return await self._send(gate, PushKind.RING, round_.model_copy(update={"recipients": (recipient,)}), people)
 
-    async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People) -> None:
-        planned = plan(kind, round_, people.devices, time.time(), people.persons, receipt_secret=self._receipt_secret)
+    async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People) -> list[Delivered]:
+        planned = plan(
+            kind, round_, people.devices, time.time(), people.persons, self._texts, receipt_secret=self._receipt_secret
+        )
         _, _, results = await asyncio.gather(
             gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
             self._remember(kind, round_, planned.skips),
@@ -112,6 +124,7 @@ class Jobs:
         )
         told = [_token(kind, push, fate) for push, fate in zip(planned.pushes, fates, strict=True) if fate is not None]
         await gate.note(told)
+        return results
 
     async def _remember(self, kind: PushKind, round_: Round, skips: Iterable[Skip]) -> None:
         """Remember the rings that quiet hours held back: a second one may get through."""
@@ -139,9 +152,7 @@ def _picked_up(kind: PushKind, round_: Round, worker: str) -> str:
     if kind is PushKind.MISSED:  # a job for each user: too many words about what nobody waits for
         return ""
     now = time.time_ns() // 1000
-    return trail.line(
-        trail.Milestone.PICKED_UP, now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]
-    )
+    return trail.line(trail.Milestone.PICKED_UP, now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:])
 
 
 def _token(kind: PushKind, push: Push, fate: TokenFate) -> str:

@@ -32,7 +32,7 @@ from worker.senders.email import ATTEMPT_S
 
 log = structlog.get_logger()
 
-Policy = Literal["always", "unpushed", "never"]
+Policy = Literal["always", "unpushed"]
 
 LEASE_S = ATTEMPT_S + 10
 """How long a letter may be claimed for one attempt."""
@@ -91,11 +91,10 @@ class Mail:
         self._store, self._worker, self._sender, self._stationery = store, worker, sender, stationery
         self._policy, self._window_s = policy, window_s
 
-    async def offer(self, round_: Round, person: Person, pushed: bool) -> None:
+    async def offer(self, round_: Round, *, pushed: bool) -> None:
         """Put a call that its one recipient missed into an e-mail, if one is due. Waits for Redis when it is away."""
-        if self._policy == "never":
-            return
         (recipient,) = round_.recipients
+        person = await self._person(round_)
         reason = objection(self._policy, person, contact_of(person, recipient), round_.started_at, pushed)
         if reason is None:
             word = await until_redis_answers(lambda: self._collect(round_, recipient))
@@ -130,17 +129,20 @@ class Mail:
     async def _attempt(self, letter: str, calls: Sequence[Round], count: int) -> Answer:
         """Ask the user's preferences once more, write the e-mail, and hand it over."""
         latest = calls[-1]
-        (recipient,) = latest.recipients
-        people = await until_redis_answers(
-            lambda: registry.people_of(self._store, latest.tenant, [recipient.id], latest.caller_id)
-        )
-        person = people.persons.get(recipient.id, Person())
-        contact = contact_of(person, recipient)
+        person = await self._person(latest)
+        contact = contact_of(person, latest.recipients[0])
         reason = objection("always", person, contact, latest.started_at, pushed=False)
         if reason is not None:
             return Answer(reason)
         message = self._stationery.message(Letter(letter, contact, calls, count), datetime.now(UTC))
         return await self._sender.send(message, contact.email or "")
+
+    async def _person(self, round_: Round) -> Person:
+        user = round_.recipients[0].id
+        people = await until_redis_answers(
+            lambda: registry.people_of(self._store, round_.tenant, [user], round_.caller_id)
+        )
+        return people.persons.get(user, Person())
 
     async def _collect(self, round_: Round, recipient: Recipient) -> bytes:
         tenant, cid, started_at = round_.tenant, round_.cid, round_.started_at

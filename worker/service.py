@@ -7,10 +7,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from worker import metrics, status, tracing
-from worker.contract import NOTICES, RINGS
+from worker.contract import MAIL, NOTICES, RINGS
 from worker.hygiene import Hygiene
 from worker.jobs import Jobs
 from worker.lanes import Lane
+from worker.postroom import mail_of
 from worker.runtime import Worker
 from worker.senders.configured import configured
 from worker.settings import Settings
@@ -18,11 +19,14 @@ from worker.settlement import queue_due_calls
 from worker.store import Store
 from worker.strangers import FETCH_S, Strangers
 from worker.stream_api import Apps, StreamApi
+from worker.texts import Texts
 
 log = structlog.get_logger()
 
 WATCHDOG_S = 0.25
 """How often each worker looks whether a call's time has come."""
+MAILS_AT_ONCE = 16
+"""Each has a connection to the mail server of its own."""
 WARM_S = 5.0
 """How long the start waits for connections to the providers. A ring does not wait for it: it connects by itself."""
 
@@ -46,6 +50,7 @@ async def _main(settings: Settings) -> int:
         await store.close()
         return 1
     hygiene = Hygiene(store)
+    texts = Texts(settings.templates_folder, settings.default_language)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_S))
     receipt_secret = settings.receipt_secret.get_secret_value().encode()
     lanes = {way: Lane(sender, f"{way[0]} {way[1]}", settings.max_pushes_in_flight) for way, sender in senders.items()}
@@ -70,7 +75,11 @@ async def _main(settings: Settings) -> int:
 
     worker = Worker(
         settings.redis_url,
-        {RINGS: settings.worker_concurrency, NOTICES: max(1, settings.worker_concurrency // 4)},
+        {
+            RINGS: settings.worker_concurrency,
+            NOTICES: max(1, settings.worker_concurrency // 4),
+            MAIL: MAILS_AT_ONCE,
+        },
         {},
         grace_s=settings.shutdown_grace_s,
         background=[watchdog, warm, hygiene.count, tell_metrics, tell_status],
@@ -83,6 +92,8 @@ async def _main(settings: Settings) -> int:
         settings.missed_grace_s,
         receipt_secret,
         strangers=_strangers(settings, store, session),
+        texts=texts,
+        mail=mail_of(settings, store, worker.name, texts),
     ).handlers
     try:
         await worker.main()

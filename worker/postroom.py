@@ -1,0 +1,36 @@
+"""Puts the parts of e-mail together as the settings say."""
+
+from worker.letter import Stationery
+from worker.mail import Mail
+from worker.rendering import Templates
+from worker.senders.email import EmailSender, Server
+from worker.settings import Settings
+from worker.store import Store
+from worker.texts import Texts
+from worker.unsubscribe import Links
+
+
+def mail_of(settings: Settings, store: Store, worker: str, texts: Texts) -> Mail | None:
+    """Make what sends e-mails; None when there are to be none."""
+    if not settings.smtp_host or settings.mail_policy == "never":
+        return None
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
+    server = Server(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=password,
+        timeout_s=settings.smtp_timeout_s,
+        ca_file=settings.smtp_ca_file,
+    )
+    stationery = Stationery(
+        sender=settings.mail_from,
+        app=settings.mail_from_name or settings.mail_from.rpartition("@")[2],
+        texts=texts,
+        templates=Templates(settings.templates_folder),
+        links=Links(settings.public_url, settings.mail_secret),
+        call_url=settings.mail_call_url,
+    )
+    sender = EmailSender(server, settings.mail_from)
+    return Mail(store, worker, sender, stationery, settings.mail_policy, settings.mail_window_s)
