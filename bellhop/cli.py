@@ -10,6 +10,7 @@ import click
 
 from bellhop import __version__
 from bellhop.devices import devices, tenant_option
+from bellhop.explain import explain
 from worker import logs
 from worker.push import PushKind
 from worker.settings import ConfigurationError, Role, Settings, load, reference
@@ -125,3 +126,4 @@ def list_settings() -> None:
 
 
 main.add_command(devices)
+main.add_command(explain)

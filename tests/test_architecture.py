@@ -23,6 +23,11 @@ PURE = {
     "worker.receipts",
     "worker.device",
     "worker.texts",
+    "worker.trail",
+    "worker.story",
+    "worker.sentences",
+    "worker.timeline",
+    "worker.explain",
 }
 DOOR_MAY_IMPORT = {
     "worker",
@@ -30,6 +35,7 @@ DOOR_MAY_IMPORT = {
     "worker.contract",
     "worker.correlation",
     "worker.device",
+    "worker.explain",
     "worker.logs",
     "worker.metrics",
     "worker.people",

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 DAY_S = 24 * 3600
-"""How long a trail without an expiry is kept: the shortest that the settings allow. A call's webhooks set the real one."""
+"""How long a trail without an expiry is kept: the shortest that the settings allow. A webhook sets the real one."""
 LENGTH = 10_000
 """Lines kept for one call; the oldest leave. A ring of a thousand people without an answer needs half of it."""
 LINE_BYTES = 8_192
@@ -43,6 +43,8 @@ class Milestone(StrEnum):
     """What a provider's answer did to a device's registration."""
     SETTLED = "settled"
     """A recipient's final standing in a round."""
+    RANG = "rang"
+    """A phone reported that it rang."""
     MAILED = "mailed"
     """What became of a missed-call e-mail."""
 
@@ -106,7 +108,7 @@ def trail_key(tenant: str, cid: str) -> str:
 
 
 def line(what: Milestone, at: int, **facts: Any) -> str:
-    """Word one line: `at` in unix µs; docs/trail.md has the facts, of which `round` is the stamp of the round it is about.
+    """Word one line: `at` in unix µs; of its facts (docs/trail.md) `round` is the stamp of the round it is about.
 
     Empty facts are left out, long texts cut; a list of `users` that makes the line too long is cut, and `more` says how
     many are missing.
