@@ -4,7 +4,15 @@ import pytest
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-LASTING = (b"bellhop:devices:", b"bellhop:token:", b"bellhop:agenda", b"bellhop:workers", b"rq:workers", b"rq:queues")
+LASTING = (
+    b"bellhop:devices:",
+    b"bellhop:token:",
+    b"bellhop:agenda",
+    b"bellhop:workers",
+    b"bellhop:metrics",
+    b"rq:workers",
+    b"rq:queues",
+)
 """The registry, and what Bellhop and RQ keep once and not for each call."""
 JOBS_BY_TIME = (b"rq:finished:", b"rq:failed:")
 """Sorted by the time at which each entry leaves, and swept by the workers."""
