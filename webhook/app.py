@@ -5,7 +5,7 @@ from flask import Flask, Response, jsonify, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from webhook.api import health, metrics, people, receipts, stream, unsubscribe
+from webhook.api import calls, health, metrics, people, receipts, stream, unsubscribe
 from webhook.door import Door
 from webhook.signature import MAX_BODY, Refusal
 from worker.settings import Settings
@@ -24,6 +24,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(people.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(receipts.blueprint)
+    app.register_blueprint(calls.blueprint)
     if settings.mail_secret:
         app.extensions["unsubscribe"] = unsubscribe.Pages.of(settings)
         app.register_blueprint(unsubscribe.blueprint)

@@ -25,6 +25,7 @@ class Problem(Enum):
     UNKNOWN_APP = 401, "X-API-KEY names no configured app, or is missing where there are several."
     BAD_RECEIPT = 403, "The receipt is none that came in a push of this Bellhop."
     ANOTHER_USER = 403, "A user token acts for its own user only."
+    SERVER_ONLY = 403, "Only a server token may ask for this."
     NO_ONE = 403, 'A server token is nobody\'s: name the user instead of "me".'
     NOT_FOUND = 404, "There is nothing at this address."
     NO_SUCH_DEVICE = 404, "The user has no such device."

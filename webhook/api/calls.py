@@ -1,0 +1,44 @@
+"""GET /v1/calls/<cid>: the story of a call, for a team's backend. `bellhop explain --json` prints the same."""
+
+import time
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from redis.exceptions import RedisError
+
+from webhook import auth
+from webhook.door import Door
+from webhook.problems import ApiProblem, Problem
+from worker import trail
+from worker.explain import explain
+
+blueprint = Blueprint("calls", __name__, url_prefix="/v1")
+
+
+@blueprint.errorhandler(ApiProblem)
+def problem(error: ApiProblem) -> Response:
+    """Answer a request that ends in a problem."""
+    return error.response()
+
+
+@blueprint.get("/calls/<cid>")
+def call(cid: str) -> tuple[Response, int]:
+    """Explain a call, or with ?user= what it came to for one person; 404 with the checks to make when it is unknown.
+
+    Only for server tokens: a call's story names everybody in it, and their phones.
+    """
+    door = cast(Door, current_app.extensions["door"])
+    caller = auth.authenticate(
+        door.key_ring,
+        authorization=request.headers.get("Authorization"),
+        api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
+        now=time.time(),
+    )
+    if caller.user_id is not None:
+        raise ApiProblem(Problem.SERVER_ONLY)
+    try:
+        lines: Any = door.redis.lrange(trail.trail_key(caller.tenant, cid), 0, -1)
+    except RedisError:
+        raise ApiProblem(Problem.REDIS_AWAY) from None
+    found = explain(cid, [trail.read_line(line) for line in lines], request.args.get("user", ""))
+    return jsonify(found.as_json()), 200 if found.found else 404
