@@ -1,0 +1,235 @@
+"""When a user wants no push: muting, quiet hours in their time zone, and a second call that gets through."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from worker import registry
+from worker.contract import Recipient, Round
+from worker.device import Device, Provider
+from worker.outcome import Outcome
+from worker.people import SECOND_CALL_US, Contact, Person, Preferences, QuietHours, objection
+from worker.plan import Skip, plan
+from worker.push import PushKind
+from worker.store import Store
+
+
+def us(text):
+    return int(datetime.fromisoformat(text).timestamp() * 1e6)
+
+
+def quiet(start, end, zone="Europe/Amsterdam", held_back_at=None, **more):
+    hours = QuietHours.model_validate({"from": start, "to": end, **more})
+    return Person(Contact(time_zone=zone), Preferences(quiet_hours=hours), held_back_at)
+
+
+@pytest.mark.parametrize(
+    ("at", "objects"),
+    [
+        ("2026-06-01T21:59:59+02:00", None),
+        ("2026-06-01T22:00:00+02:00", Outcome.QUIET_HOURS),
+        ("2026-06-02T03:00:00+02:00", Outcome.QUIET_HOURS),
+        ("2026-06-02T06:59:59+02:00", Outcome.QUIET_HOURS),
+        ("2026-06-02T07:00:00+02:00", None),
+    ],
+)
+def test_quiet_hours_go_over_midnight(at, objects):
+    assert objection(quiet("22:00", "07:00"), us(at)) is objects
+
+
+@pytest.mark.parametrize(
+    ("zone", "objects"),
+    [("Asia/Tokyo", Outcome.QUIET_HOURS), ("America/New_York", None), (None, None), ("Asia/Kathmandu", None)],
+)
+def test_quiet_hours_are_in_the_users_time_zone_and_in_utc_without_one(zone, objects):
+    assert objection(quiet("23:00", "00:00", zone), us("2026-06-01T14:30:00+00:00")) is objects
+
+
+@pytest.mark.parametrize(
+    ("at", "objects"),
+    [
+        ("2026-03-29T00:59:00+00:00", Outcome.QUIET_HOURS),  # 01:59, a minute before the clock jumps to 03:00
+        ("2026-03-29T01:00:00+00:00", None),
+        ("2026-10-25T00:30:00+00:00", Outcome.QUIET_HOURS),  # 02:30 for the first time
+        ("2026-10-25T01:30:00+00:00", Outcome.QUIET_HOURS),  # and for the second
+    ],
+)
+def test_quiet_hours_follow_the_wall_clock_when_it_is_changed(at, objects):
+    assert objection(quiet("01:30", "03:00"), us(at)) is objects
+
+
+moments = st.integers(10**15, 2 * 10**15).map(lambda at: datetime.fromtimestamp(at / 1e6, UTC))
+clocks = st.times().map(lambda time: time.strftime("%H:%M"))
+
+
+@given(moments, clocks, clocks, st.sampled_from(["UTC", "Europe/Amsterdam", "Asia/Kolkata", "Pacific/Apia"]))
+def test_a_moment_is_either_in_quiet_hours_or_in_those_turned_around(moment, start, end, zone):
+    at = int(moment.timestamp() * 1e6)
+    if start == end:
+        assert objection(quiet(start, end, zone), at) is Outcome.QUIET_HOURS, "they never end"
+    else:
+        inside, outside = (objection(quiet(*hours, zone), at) for hours in ((start, end), (end, start)))
+        assert {inside, outside} == {None, Outcome.QUIET_HOURS}
+
+
+NIGHT = us("2026-06-02T03:00:00+02:00")
+
+
+@pytest.mark.parametrize(
+    ("since_us", "objects"),
+    [
+        (0, Outcome.QUIET_HOURS),  # the very ring that was held back, in a job that runs twice
+        (1, None),
+        (SECOND_CALL_US, None),
+        (SECOND_CALL_US + 1, Outcome.QUIET_HOURS),
+        (-1, Outcome.QUIET_HOURS),  # an older ring that came late
+    ],
+)
+def test_a_second_call_within_three_minutes_gets_through(since_us, objects):
+    assert objection(quiet("22:00", "07:00", held_back_at=NIGHT - since_us), NIGHT) is objects
+
+
+def test_who_does_not_let_a_second_call_through_is_left_in_peace():
+    person = quiet("22:00", "07:00", held_back_at=NIGHT - 1_000_000, let_second_call_through=False)
+    assert objection(person, NIGHT) is Outcome.QUIET_HOURS
+
+
+@pytest.mark.parametrize(("seconds", "objects"), [(-1, Outcome.MUTED), (0, None), (1, None)])
+def test_muting_ends_when_it_was_said_to(seconds, objects):
+    until = datetime(2026, 6, 2, 3, tzinfo=ZoneInfo("Europe/Amsterdam"))
+    person = Person(preferences=Preferences(mute_until=until))
+    assert objection(person, NIGHT + seconds * 1_000_000) is objects
+
+
+def test_muting_lets_no_second_call_through():
+    person = quiet("22:00", "07:00", held_back_at=NIGHT - 1_000_000)
+    muted = person.preferences.model_copy(update={"mute_until": datetime.fromtimestamp(NIGHT / 1e6 + 60, UTC)})
+    assert objection(person._replace(preferences=muted), NIGHT) is Outcome.MUTED
+
+
+@pytest.mark.parametrize("year", [1, 1969, 9999])
+def test_absurd_years_are_no_error(year):
+    for offset in (-14, 0, 14):
+        moment = f"{year:04}-01-01T00:00:00{offset:+03}:00"
+        preferences = Preferences.model_validate_json(f'{{"mute_until": "{moment}"}}')
+        assert preferences.muted(NIGHT) is (year == 9999)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "jane",
+        "jane@",
+        "@x",
+        "a b@x.org",
+        "a@x.org\nBcc: b@x.org",
+        "a@x.org,b@x.org",
+        "<a@x.org>",
+        "a@x..org",
+        "a@-x.org",
+    ],
+)
+def test_what_could_be_more_than_one_address_is_no_address(email):
+    with pytest.raises(ValidationError):
+        Contact(email=email)
+
+
+@pytest.mark.parametrize("zone", ["Mars/Phobos", "../etc/passwd", "", "europe/amsterdam", "+02:00", "/etc/localtime"])
+def test_a_time_zone_is_one_of_the_iana_names(zone):
+    with pytest.raises(ValidationError):
+        Contact(time_zone=zone)
+
+
+JANE, BEN = Recipient(id="jane"), Recipient(id="ben")
+PHONES = {
+    user: [Device(user_id=user, provider=Provider.FCM, token=user, app="project", registered_at=1)]
+    for user in ("jane", "ben")
+}
+
+
+def round_of(*recipients):
+    return Round(
+        tenant="default",
+        cid="default:1",
+        session_id="s",
+        started_at=NIGHT,
+        deadline=NIGHT + 30_000_000,
+        caller_id="sara",
+        caller_name="Sara",
+        recipients=recipients,
+    )
+
+
+@pytest.mark.parametrize("kind", list(PushKind))
+def test_a_plan_skips_who_wants_no_push_of_whatever_kind_and_pushes_to_the_others(kind):
+    planned = plan(kind, round_of(JANE, BEN), PHONES, NIGHT / 1e6, {"jane": quiet("22:00", "07:00")})
+    assert planned.skips == [Skip("jane", Outcome.QUIET_HOURS)]
+    assert [push.device.user_id for push in planned.pushes] == ["ben"]
+
+
+@pytest_asyncio.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    yield store
+    await store.close()
+
+
+async def keep(store, user, **fields):
+    for field, value in fields.items():
+        text = value if isinstance(value, str) else value.model_dump_json(by_alias=True)
+        await store.call("HSET", registry.person_key("default", user), field, text)
+
+
+async def test_the_registry_gives_back_what_is_known_and_nothing_of_the_others(store):
+    night = quiet("22:00", "07:00")
+    await keep(store, "jane", contact=night.contact, preferences=night.preferences)
+    await store.script(*registry.register("default", PHONES["ben"][0]))
+    people = await registry.people_of(store, "default", ["jane", "ben", "nobody"], "sara")
+    assert people.devices == {"jane": [], "ben": PHONES["ben"], "nobody": []}
+    assert people.persons == {"jane": night}
+    assert (await registry.people_of(store, "other", ["jane"], "sara")).persons == {}
+
+
+async def test_a_ring_held_back_is_remembered_for_its_caller_alone_and_the_latest_counts(store):
+    await keep(store, "jane", preferences=quiet("22:00", "07:00").preferences)
+    for at in (NIGHT, NIGHT - 5):
+        await store.script(*registry.hold_back("default", "jane", "sara", at))
+    found = {
+        caller: (await registry.people_of(store, "default", ["jane"], caller)).persons["jane"].held_back_at
+        for caller in ("sara", "ben")
+    }
+    assert found == {"sara": NIGHT, "ben": None}
+    assert 0 < await store.call("TTL", registry.held_back_key("default", "jane")) <= registry.HELD_BACK_TTL_S
+
+
+async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    await keep(store, "jane", preferences=f'{{"mute_until": "{until}", "moods": ["grumpy"]}}', contact="[]")
+    person = (await registry.people_of(store, "default", ["jane"], "sara")).persons["jane"]
+    assert person.preferences.mute_until == datetime.fromisoformat(until)
+    assert person.contact == Contact()
+
+
+async def test_a_thousand_users_are_read_in_order(store):
+    users = [f"user-{n}" for n in range(1000)]
+    device = PHONES["ben"][0]
+    phones = [device.model_copy(update={"user_id": user, "token": user}) for user in users]
+    await asyncio.gather(*(store.script(*registry.register("default", phone)) for phone in phones[:16]))
+    people = await registry.people_of(store, "default", users, "sara")
+    assert list(people.devices) == users
+    assert [user for user in users if people.devices[user]] == users[:16]
+
+
+async def test_a_device_is_adopted_only_while_nobody_has_its_token(store):
+    mine, theirs = PHONES["jane"][0], PHONES["jane"][0].model_copy(update={"user_id": "ben"})
+    await store.script(*registry.adopt("default", mine))
+    await store.script(*registry.adopt("default", theirs))
+    await store.script(*registry.adopt("default", mine.model_copy(update={"registered_at": 9})))
+    people = await registry.people_of(store, "default", ["jane", "ben"], "")
+    assert people.devices == {"jane": [mine], "ben": []}
