@@ -48,7 +48,9 @@ class Door:
 
     def rules(self, tenant: str) -> effects.Settings:
         """What an event's effects depend on besides the event."""
-        return effects.Settings(tenant, self.settings.ring_default_s, self.settings.missed_grace_s)
+        settings = self.settings
+        shown = tuple(settings.mail_custom_fields)
+        return effects.Settings(tenant, settings.ring_default_s, settings.missed_grace_s, shown)
 
     def run(self, command: Command) -> Any:
         """Run one of the registry's commands."""

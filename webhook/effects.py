@@ -4,7 +4,7 @@ Everything here is decided from the event and the clock alone, so that the one R
 compare stamps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from webhook.events import Accepted, Ended, Event, Missed, Notification, Person,
 from worker.calls import Mark, missed_mark, ring_deadline, sane_stamp
 from worker.contract import NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round
 
+NOTHING: Mapping[str, str] = {}
 NOTIFICATION_LIFE_US = 3_600_000_000
 """An invitation to a call that reaches Bellhop later than this is not passed on."""
 REASONS = {"busy": Mark.BUSY, "timeout": Mark.TIMED_OUT}
@@ -25,6 +26,8 @@ class Settings:
     tenant: str
     ring_default_s: float
     missed_grace_s: float
+    custom_fields: tuple[str, ...] = ()
+    """The call's custom fields that an e-mail may show, in this order."""
 
 
 class Work(NamedTuple):
@@ -69,7 +72,17 @@ def _ring(event: Ring, at: int, settings: Settings) -> Effects:
     deadline = ring_deadline(at, event.ring_ms, settings.ring_default_s)
     rung = _ids(event.members)
     callers = tuple(user for user in dict.fromkeys((event.caller.id, event.created_by_id)) if user and user not in rung)
-    round_ = _round(event, event.caller, event.members, at, deadline, settings, video=event.video, callers=callers)
+    round_ = _round(
+        event,
+        event.caller,
+        event.members,
+        at,
+        deadline,
+        settings,
+        video=event.video,
+        callers=callers,
+        custom=event.custom,
+    )
     return Effects(
         round=round_,
         settle_at=deadline + round(settings.missed_grace_s * 1e6),
@@ -88,7 +101,7 @@ def _missed(event: Missed, at: int, settings: Settings) -> Effects:
     mark = Mark.MISSED if event.notify else Mark.MISSED_QUIETLY
     return Effects(
         stamps=tuple((missed_mark(mark, event.session_id, member.id), at) for member in event.members),
-        missed=_round(event, event.caller, event.members, at, at, settings, ringless=True),
+        missed=_round(event, event.caller, event.members, at, at, settings, ringless=True, custom=event.custom),
         settle_at=at,
         work=_settle(event, settings),
         members=_ids(event.members),
@@ -142,6 +155,7 @@ def _round(
     callers: tuple[str, ...] = (),
     video: bool = False,
     ringless: bool = False,
+    custom: Mapping[str, str] = NOTHING,
 ) -> Round:
     return Round(
         tenant=settings.tenant,
@@ -153,6 +167,7 @@ def _round(
         caller_name=caller.name or "Unknown caller",
         callers=callers,
         call_name=event.call_name,
+        custom={name: custom[name] for name in settings.custom_fields if name in custom},
         video=video,
         ringless=ringless,
         recipients=tuple(

@@ -64,6 +64,8 @@ class Ring(Envelope):
     ring_ms: int | None
     """How long a phone may ring by the call's settings, unchecked; None if they do not say."""
     call_name: str
+    custom: Mapping[str, str] = field(default_factory=dict)
+    """The call's custom fields that are short texts or numbers."""
     created_by_id: str
     """Who created the call, mostly the caller. Empty if not given."""
 
@@ -86,6 +88,8 @@ class Missed(Envelope):
     notify: bool
     """Whether Stream wants them told."""
     call_name: str
+    custom: Mapping[str, str] = field(default_factory=dict)
+    """As a ring's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ MAX_REASON = 64
 MAX_LANGUAGE = 35
 MAX_EMAIL = 254
 MAX_URL = 2_048
+MAX_CUSTOM = 50
+MAX_CUSTOM_NAME = 64
 
 
 class _Common(TypedDict):
@@ -78,6 +80,7 @@ def _ring(event: Object, call: Object, common: _Common) -> Ring:
         video=flag(event.get("video"), flag(nested(settings, "video").get("enabled"), False)),
         ring_ms=positive(timeouts.get("incoming_call_timeout_ms")) or positive(timeouts.get("auto_cancel_timeout_ms")),
         call_name=_call_name(call),
+        custom=_custom(call),
         created_by_id=_created_by_id(call),
     )
 
@@ -95,6 +98,7 @@ def _missed(event: Object, call: Object, common: _Common) -> Missed:
         members=_members(event, caller),
         notify=flag(event.get("notify_user"), True),
         call_name=_call_name(call),
+        custom=_custom(call),
     )
 
 
@@ -200,6 +204,16 @@ def _person(user: Object, user_id: Any = None) -> Person:
         language=whole(user.get("language"), MAX_LANGUAGE),
         custom_email=whole(nested(user, "custom").get("email"), MAX_EMAIL),
     )
+
+
+def _custom(call: Object) -> dict[str, str]:
+    """Read the call's custom fields that can be shown in a line: texts and numbers."""
+    found: dict[str, str] = {}
+    for name, value in nested(call, "custom").items():
+        shown = text(str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value)
+        if shown and len(name) <= MAX_CUSTOM_NAME and len(found) < MAX_CUSTOM:
+            found[text(name)] = shown
+    return found
 
 
 def _call_name(call: Object) -> str:

@@ -57,6 +57,7 @@ EXPECTED = {
         video=True,
         ring_ms=30_000,
         call_name="Design review",
+        custom={"display_name": "Design review", "chat_id": "room-42"},
         created_by_id="sara-lind",
     ),
     "call.notification": Notification(
@@ -71,6 +72,7 @@ EXPECTED = {
         members=(JANE,),
         notify=True,
         call_name="Design review",
+        custom={"display_name": "Design review", "chat_id": "room-42"},
     ),
     "call.accepted": Accepted(**common("call.accepted", at("09:30:07", 410331), BEN_ANSWERED), user_id="ben-osei"),
     "call.session_participant_joined": Accepted(

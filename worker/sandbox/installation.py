@@ -64,7 +64,7 @@ class Installation:
         authority = Authority(folder)
         self.apple = AppleStandIn(authority, on_push=self._from_apple)
         self.google = Google(folder, PROJECT, authority=authority, on_push=self._from_google)
-        self.mail = MailServer()
+        self.mail = MailServer(port=free_port())
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -191,6 +191,13 @@ class Installation:
             "FCM_URL": self.google.url,
             "FCM_CA_FILE": str(self.google.ca_file),
             "WEB_PORT": str(self.port),
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(self.mail.port),
+            "SMTP_SECURITY": "none",
+            "MAIL_FROM": "calls@example.com",
+            "MAIL_FROM_NAME": "Example Calls",
+            "MAIL_SECRET": "a-secret-of-no-real-app",
+            "PUBLIC_URL": self.url,
             **self.settings,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
