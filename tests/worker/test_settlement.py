@@ -97,6 +97,28 @@ async def test_an_open_round_keeps_its_time_on_the_agenda(store, post, redis_url
     assert score == pytest.approx((began + 10) * 1000, abs=2)
 
 
+async def test_a_call_missed_and_the_ring_that_comes_after_it_give_one_notice(store, post, redis_url):
+    call, began = Call(members=("ben", "jane")), now_s(redis_url) - 20
+    post(call.missed(at=began + 10))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    post(call.ring(at=began))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert (await jobs(store)).count("notice") == 2
+    assert sorted((user, outcome) for _, user, outcome in await settled(store, call)) == [
+        ("ben", "missed"),
+        ("ben", "missed"),
+        ("jane", "missed"),
+        ("jane", "missed"),
+    ]
+
+
+async def test_a_ring_whose_call_is_known_already_is_looked_at_at_once(store, post, redis_url):
+    call, began = Call(members=("ben",)), now_s(redis_url)
+    post(call.rejected(call.caller, "cancel", at=began))
+    post(call.ring(at=began - 1))
+    assert float(await store.call("ZSCORE", AGENDA, f"default:{call.cid}")) <= now_s(redis_url) * 1000
+
+
 async def test_the_watchdog_queues_a_call_whose_time_has_come_once_in_a_while(store, post, redis_url):
     due, later = Call(members=("ben",), ring_ms=5_000), Call(members=("ben",))
     post(due.ring(at=now_s(redis_url) - 20))
