@@ -112,6 +112,21 @@ async def test_a_call_missed_and_the_ring_that_comes_after_it_give_one_notice(st
     ]
 
 
+async def test_a_call_missed_belongs_to_the_round_that_rang_its_members(store, post, redis_url):
+    call, began = Call(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url) - 20
+    post(call.ring(at=began))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    post(call.missed("ben", "jane", "ana"))
+    post(call.missed("ana"))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert (await jobs(store)).count("notice") == 3
+    assert sorted((user, outcome) for _, user, outcome in await settled(store, call)) == [
+        ("ana", "missed"),
+        ("ben", "no_answer"),
+        ("jane", "no_answer"),
+    ]
+
+
 async def test_a_ring_whose_call_is_known_already_is_looked_at_at_once(store, post, redis_url):
     call, began = Call(members=("ben",)), now_s(redis_url)
     post(call.rejected(call.caller, "cancel", at=began))
