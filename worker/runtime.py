@@ -116,9 +116,8 @@ class Worker(BaseWorker):
             await asyncio.gather(*(self._take_jobs(queue) for queue in self.concurrency))
             await self._drain()
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            self.inflight.hand_back()
+            await _end([*beside, *self.inflight.tasks])
             await asyncio.sleep(self._uncertain_until - time.monotonic())
             await self.lease.leave()
             await self.store.close()
@@ -231,3 +230,15 @@ class Worker(BaseWorker):
         if self.lease.suspended:
             state = WorkerStatus.SUSPENDED
         return {**self.serialize(), "ip_address": "", "state": state.value}
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: a library may take one for an error of its own, as redis-py does."""
+    give_up = time.monotonic() + WIND_UP_S
+    while pending := [task for task in tasks if not task.done()]:
+        if time.monotonic() > give_up:
+            log.error("tasks_left_behind", tasks=len(pending))
+            return
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=SHORT_PAUSE_S)

@@ -61,9 +61,17 @@ def main(url: str, queues: str, grace_s: str) -> None:
         await mark("cried", {})
         raise RuntimeError("again")
 
+    async def mishear() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(3600)  # as when a library takes the first cancellation for an error of its own
+
     handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die, give_up)}
     runtime.WIND_UP_S = 1  # the tests wait for it
-    runtime.Worker(url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry]).work()
+    runtime.Worker(
+        url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry, mishear]
+    ).work()
 
 
 if __name__ == "__main__":
