@@ -1,8 +1,11 @@
 """The application for WSGI servers: `granian --interface wsgi webhook.wsgi:app`, or gunicorn's gthread."""
 
+from webhook import counting
 from webhook.app import create_app
-from worker import logs, settings
+from worker import logs, settings, tracing
 
 _settings = settings.load("web")
 logs.configure(_settings.log_format, _settings.log_level)
+tracing.configure(_settings.otlp_endpoint, "bellhop-web")
 app = create_app(_settings)
+counting.start(app.extensions["door"])

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from worker.device import Device
 from worker.outcome import Answer, Outcome
 from worker.push import Push
-from worker.store import Argument, Store
+from worker.store import Store
 
 KEY = "bellhop:metrics"
 """The hash: a sample's name and labels as JSON, and its sum; for a histogram a sample for each bucket, and "sum"."""
@@ -49,24 +49,24 @@ class Tally:
         self._lock = threading.Lock()
         self._process, self._flushes = uuid4().hex, 0
         self._counts: dict[Sample, int] = {}
-        self._batch: list[Argument] = []
+        self._batch: list[str] = []
 
     def add(self, sample: Sample, amount: int) -> None:
         """Count."""
         with self._lock:
             self._counts[sample] = self._counts.get(sample, 0) + amount
 
-    def flush(self) -> tuple[str, list[str], list[Argument]] | None:
+    def flush(self) -> tuple[str, list[str], list[str]] | None:
         """Name the script that tells Redis, its keys and arguments; the same again until `flushed` is called."""
         if not self._batch:
             with self._lock:
                 counts, self._counts = self._counts, {}
             self._flushes += 1
-            self._batch = [part for sample, amount in counts.items() for part in (json.dumps(sample), amount)]
+            self._batch = [part for sample, amount in counts.items() for part in (json.dumps(sample), str(amount))]
         if not self._batch:
             return None
-        args: list[Argument] = [self._flushes, FLUSH_TTL_S, MOST_SAMPLES, *self._batch]
-        return "count", [KEY, f"{KEY}:{self._process}"], args
+        limits = (self._flushes, FLUSH_TTL_S, MOST_SAMPLES)
+        return "count", [KEY, f"{KEY}:{self._process}"], [*map(str, limits), *self._batch]
 
     def flushed(self) -> None:
         """Take note that Redis has answered."""

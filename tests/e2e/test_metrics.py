@@ -1,0 +1,186 @@
+"""What Prometheus sees of a whole installation: two web processes and two workers behind one address."""
+
+import asyncio
+import re
+import signal
+import time
+
+import pytest
+import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
+
+from worker.device import Kind, Provider
+from worker.sandbox.apple_script import Reply
+from worker.sandbox.installation import BUNDLE, PROJECT, Installation
+from worker.sandbox.stream import Call, Stream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TOKEN = "for-prometheus"
+SOON_S = 15
+BEN, JANE, DEAD = "a1" * 32, "jane:pixel", "de" * 32
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    settings = {"METRICS_TOKEN": TOKEN, "WEB_PROCESSES": "2", "MISSED_GRACE_S": "0"}
+    async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN)
+        await installation.register("jane-morel", Provider.FCM, Kind.ALERT, JANE)
+        yield installation
+
+
+async def get(here, path="/metrics", **headers):
+    # A connection of its own each time, so that any of the web processes may answer.
+    async with here.http.get(here.url + path, headers={"Connection": "close", **headers}) as answer:
+        return answer.status, await answer.text()
+
+
+async def scrape(here):
+    status, text = await get(here, Authorization=f"Bearer {TOKEN}")
+    assert status == 200
+    return Samples(text)
+
+
+class Samples:
+    def __init__(self, text):
+        self.all = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def __call__(self, name, **labels):
+        """The sum of the samples of a name that have these labels."""
+        return sum(
+            sample.value
+            for sample in self.all
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )  # fmt: skip
+
+
+async def until(here, holds):
+    give_up = time.monotonic() + SOON_S
+    while not holds(samples := await scrape(here)) and time.monotonic() < give_up:
+        await asyncio.sleep(0.1)
+    assert holds(samples), "\n".join(f"{s.name} {s.labels} {s.value}" for s in samples.all if s.value)
+    return samples
+
+
+async def test_without_the_token_there_is_nothing_to_see(here):
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Authorization": "Bearer é"}):
+        status, text = await get(here, **headers)
+        assert (status, "bellhop_" in text) == (401, False)
+
+
+async def test_every_ring_is_counted_and_timed_once_whichever_processes_took_part(here):
+    before = await scrape(here)
+    for _ in range(20):
+        await here.stream.post(Call().ring())
+    after = await until(here, lambda now: now("bellhop_pushes_total", outcome="accepted", kind="ring") >= 40)
+
+    def grown(name, **labels):
+        return after(name, **labels) - before(name, **labels)
+
+    assert grown("bellhop_webhooks_total", type="call.ring", verdict="taken") == 20
+    assert grown("bellhop_webhook_age_seconds_count", type="call.ring") == 20
+    assert grown("bellhop_intake_seconds_count") == 20
+    assert grown("bellhop_queue_wait_seconds_count", queue="rings") == 20
+    assert grown("bellhop_pushes_total", outcome="accepted", provider="apns", app=BUNDLE) == 20
+    assert grown("bellhop_pushes_total", outcome="accepted", provider="fcm", app=PROJECT) == 20
+    assert grown("bellhop_provider_seconds_count", provider="apns", app=BUNDLE) == 20
+    assert grown("bellhop_delivery_seconds_count", kind="ring") == 40
+    assert grown("bellhop_fence_seconds_count") >= 20
+    # A ring takes milliseconds here, and cannot take longer than the test.
+    total = grown("bellhop_delivery_seconds_sum", kind="ring")
+    assert 0 < grown("bellhop_provider_seconds_sum") < total < 40 * SOON_S
+    assert grown("bellhop_delivery_seconds_bucket", le="+Inf", kind="ring") == 40
+
+
+async def test_every_web_process_shows_the_same_and_no_count_ever_falls(here):
+    await here.stream.post(Call().ring())
+    seen = [(await scrape(here))("bellhop_webhooks_total") for _ in range(20)]
+    assert seen == sorted(seen)
+
+
+async def test_what_the_provider_said_and_what_became_of_the_token_is_counted(here):
+    await here.register("dead-user", Provider.APNS, Kind.VOIP, DEAD)
+    here.apple.script(DEAD, Reply(410, "Unregistered", timestamp_ms=int(time.time() * 1000) + 60_000))
+    await here.stream.post(Call(members=("dead-user", "phoneless")).ring())
+    now = await until(here, lambda now: now("bellhop_dead_tokens_total", done="removed"))
+    labels = {"provider": "apns", "app": BUNDLE, "kind": "ring", "outcome": "token_dead"}
+    assert now("bellhop_attempts_total", reason="Unregistered", **labels) == 1
+    assert now("bellhop_pushes_total", **labels) == 1
+    assert now("bellhop_pushes_total", kind="ring", outcome="no_devices", provider="") == 1
+
+
+async def test_refused_and_repeated_webhooks_are_counted_by_what_became_of_them(here):
+    event = Call().ring("nobody")
+    for _ in range(3):
+        await here.stream.post(event, webhook_id="thrice")
+    await Stream(here.url, "demo-api-key", "wrong", here.http).post(event)
+    now = await until(here, lambda now: now("bellhop_webhooks_refused_total", reason="bad_signature"))
+    assert now("bellhop_webhooks_total", verdict="already") == 2
+
+
+async def test_a_miss_that_only_the_watchdog_saw_is_counted_as_no_answer(here):
+    before = await scrape(here)
+    await here.stream.post(Call(ring_ms=5_000).ring("nobody", at=time.time() - 60))
+    await until(
+        here,
+        lambda now: (
+            now("bellhop_settled_total", standing="no_answer") - before("bellhop_settled_total", standing="no_answer")
+            == 1
+        ),
+    )
+
+
+async def test_the_state_of_queues_workers_and_lanes_is_shown(here):
+    now = await until(here, lambda now: now("bellhop_workers", queue="rings") == 2)
+    assert now("bellhop_workers", queue="notices") == 2
+    lanes = {s.labels["app"]: s.value for s in now.all if s.name == "bellhop_circuit_open"}
+    assert lanes == {BUNDLE: 0, PROJECT: 0}
+    assert {s.labels["state"] for s in now.all if s.name == "bellhop_queue_jobs"} == {
+        "queued",
+        "started",
+        "scheduled",
+        "failed",
+    }
+
+
+async def test_counts_survive_the_restart_of_every_process(here):
+    before = await scrape(here)
+    await here.stream.post(Call().ring())
+    await until(here, lambda now: now("bellhop_pushes_total", outcome="accepted") >= before("bellhop_pushes_total", outcome="accepted") + 2)  # fmt: skip # noqa: E501
+    before = await scrape(here)
+    for name in ("worker-1", "worker-2", "web"):
+        here.stop(name)
+    here.start("web")
+    here.start("worker", "worker-1")
+    here.start("worker", "worker-2")
+    await here.ready()
+    after = await scrape(here)
+    for name in ("bellhop_webhooks_total", "bellhop_pushes_total", "bellhop_delivery_seconds_count"):
+        assert after(name) >= before(name) > 0
+
+
+async def test_readyz_names_what_is_missing_in_sentences(here):
+    assert (await get(here, "/readyz"))[0] == 200
+    for name in ("worker-1", "worker-2"):
+        here.stop(name, signal.SIGKILL)
+    give_up = time.monotonic() + SOON_S
+    while (answer := await get(here, "/readyz"))[0] == 200 and time.monotonic() < give_up:
+        await asyncio.sleep(0.1)
+    assert answer[0] == 503
+    for queue in ("rings", "notices"):
+        assert f"No live worker serves the queue {queue}: start `bellhop worker`." in answer[1]
+    assert (await get(here, "/healthz"))[0] == 200
+    now = await scrape(here)
+    assert (now("bellhop_workers", queue="rings"), now("bellhop_workers", queue="notices")) == (0, 0)
+
+
+async def test_readyz_names_credentials_that_do_not_load(here):
+    # Runs after the workers of the test before are gone.
+    (here.folder / "apns-key.p8").write_text("-----BEGIN PRIVATE KEY-----\nnot a key\n-----END PRIVATE KEY-----\n")
+    here.start("worker", "worker-3")
+    assert await asyncio.to_thread(here.processes.pop("worker-3").wait, 30) == 1
+    status, text = await get(here, "/readyz")
+    assert status == 503
+    assert re.search(r"could not: credentials do not load: the APNs key \w+ is no ES256 private key", text)
+    assert "Traceback" not in here.log("worker-3")
