@@ -1,0 +1,78 @@
+"""The OpenAPI document says what the running service does; schemathesis looks for a request that proves otherwise."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import jwt
+import pytest
+import pytest_asyncio
+
+from webhook.problems import Problem
+from worker.sandbox.installation import API_KEY, Installation
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECRET = "a-secret-that-pyjwt-finds-long-enough"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    settings = {"STREAM_API_SECRET": SECRET}
+    async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
+        yield installation
+
+
+async def test_no_request_gets_an_answer_that_is_not_in_the_document(here, tmp_path):
+    token = jwt.encode({"server": True}, SECRET, "HS256")
+    process = await asyncio.create_subprocess_exec(
+        *(
+            Path(sys.executable).with_name("schemathesis"),
+            f"--config-file={Path(__file__).parent / 'schemathesis.toml'}",
+        ),
+        *("run", f"{here.url}/v1/openapi.json", "--include-path-regex=^/v1/users/"),
+        *("--seed=1", "--max-examples=20", "--generation-database=none", "--no-color"),
+        *("-H", f"Authorization: Bearer {token}", "-H", f"X-Api-Key: {API_KEY}"),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 100)
+    assert process.returncode == 0, output.decode()
+    assert "No issues found" in output.decode()
+    assert "Traceback" not in here.log("web")
+
+
+async def test_the_document_lists_every_operation_with_its_problems(here):
+    async with here.http.get(f"{here.url}/v1/openapi.json") as response:
+        assert response.status == 200
+        document = await response.json()
+    assert document["openapi"].startswith("3.1")
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/v1/users/")
+    }
+    assert set(operations) == {
+        "GET /v1/users/{user_id}/devices",
+        "POST /v1/users/{user_id}/devices",
+        "DELETE /v1/users/{user_id}/devices/{device_id}",
+        "GET /v1/users/{user_id}/contact",
+        "PUT /v1/users/{user_id}/contact",
+        "GET /v1/users/{user_id}/preferences",
+        "PUT /v1/users/{user_id}/preferences",
+    }
+    for operation in operations.values():
+        assert {"401", "403", "404", "503"} <= set(operation["responses"])
+        assert operation["summary"]
+        assert ("429" in operation["responses"]) is not operation["operationId"].startswith(("list", "read"))
+
+
+async def test_every_problem_has_a_name_of_its_own_and_is_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "people.md").read_text()
+    for problem in Problem:
+        assert f"| `{problem.type.rpartition(':')[2]}` | {problem.status} | {problem.title} |" in page
+    assert len({problem.type for problem in Problem}) == len(Problem)

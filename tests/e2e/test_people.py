@@ -1,0 +1,379 @@
+"""The /v1 interface over real HTTP, and what it changes about who is rung."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+import pytest_asyncio
+
+from webhook.problems import MEDIA_TYPE, Problem
+from worker import trail
+from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
+from worker.sandbox.stream import Call
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OTHER = {"tenant": "other", "api_keys": ["other-key"], "api_secrets": ["other-secret-that-is-long-enough"]}
+LONG_SECRET = "a-second-secret-that-pyjwt-finds-long-enough"
+WRITES = 40
+SOON_S = 20
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    apps = [{"api_keys": [API_KEY], "api_secrets": [SECRET, LONG_SECRET]}, OTHER]
+    settings = {
+        "STREAM_API_KEY": "",
+        "STREAM_API_SECRET": "",
+        "STREAM_APPS": json.dumps(apps),
+        "MISSED_GRACE_S": "0",
+        "API_WRITES_PER_MINUTE": str(WRITES),
+    }
+    async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
+        yield installation
+
+
+class Client:
+    """An app on a user's phone, or a backend (without a user)."""
+
+    def __init__(self, here, user=None, *, secret=LONG_SECRET, key=API_KEY, **claims):
+        who = {"user_id": user} if user else {"server": True}
+        self.here, self.headers = here, {"Authorization": jwt.encode(who | claims, secret, "HS256"), "X-Api-Key": key}
+
+    async def __call__(self, method, path, status=200, body=None, **options):
+        async with self.here.http.request(
+            method, f"{self.here.url}/v1/users/{path}", json=body, headers=self.headers, **options
+        ) as response:
+            text = await response.text()
+            assert response.status == status, text
+            if status >= 400:
+                return problem(response, text)
+            return json.loads(text) if text else None
+
+    async def devices(self, user="me"):
+        return (await self("GET", f"{user}/devices"))["devices"]
+
+
+def problem(response, text):
+    """Check a problem document against the one table; returns which it is."""
+    assert response.content_type == MEDIA_TYPE
+    document = json.loads(text)
+    found = next(problem for problem in Problem if problem.type == document["type"])
+    assert (document["status"], document["title"]) == (response.status, found.title) == (found.status, found.title)
+    if response.status == 401:
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+    return found
+
+
+@pytest.fixture
+def name():
+    """A user id that no other test has."""
+    return f"jane-{secrets.token_hex(4)}"
+
+
+def android(token, **fields):
+    return {"provider": "fcm", "token": token, "app": PROJECT} | fields
+
+
+def iphone(kind="voip", **fields):
+    return {"provider": "apns", "kind": kind, "token": secrets.token_hex(32), "app": BUNDLE} | fields
+
+
+async def test_an_app_registers_its_phone_with_the_users_token_and_is_rung(here, name):
+    app = Client(here, name)
+    device = await app("POST", "me/devices", body=android(f"t-{name}", name="Jane's Pixel"))
+    assert (device["provider"], device["name"], "token" in device) == ("fcm", "Jane's Pixel", False)
+    assert abs(datetime.fromisoformat(device["registered_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert await app.devices() == await app.devices(name) == [device]
+    call = Call(members=(name,))
+    await here.stream.post(call.ring())
+    assert await arrived(here, f"t-{name}") == ["call.ring"]
+
+
+async def test_registering_again_is_the_same_device(here, name):
+    app = Client(here, name)
+    ids = {(await app("POST", "me/devices", body=android(f"t-{name}")))["id"] for _ in range(3)}
+    assert [device["id"] for device in await app.devices()] == list(ids)
+
+
+async def test_a_removed_device_is_gone_and_removing_it_again_says_so(here, name):
+    app = Client(here, name)
+    device = await app("POST", "me/devices", body=android(f"t-{name}"))
+    assert await app("DELETE", f"me/devices/{device['id']}", 204) is None
+    assert await app.devices() == []
+    assert await app("DELETE", f"me/devices/{device['id']}", 404) is Problem.NO_SUCH_DEVICE
+
+
+async def test_a_backend_acts_for_any_user_of_its_app_only(here, name):
+    backend, other = Client(here), Client(here, secret=OTHER["api_secrets"][0], key="other-key")
+    await backend("POST", f"{name}/devices", body=android(f"t-{name}"))
+    assert len(await Client(here, name).devices()) == len(await backend.devices(name)) == 1
+    assert await other.devices(name) == []
+    assert await backend("GET", "me/devices", 403) is Problem.NO_ONE
+
+
+async def test_a_user_acts_for_nobody_else(here, name):
+    app = Client(here, name)
+    for method, path, body in (
+        ("GET", "ben/devices", None),
+        ("POST", "ben/devices", android("t")),
+        ("DELETE", f"ben/devices/{'0' * 20}", None),
+        ("GET", "ben/contact", None),
+        ("PUT", "ben/preferences", {}),
+    ):
+        assert await app(method, path, 403, body) is Problem.ANOTHER_USER
+
+
+@pytest.mark.parametrize(
+    ("client", "refusal"),
+    [
+        ({"secret": "x" * 40}, Problem.BAD_TOKEN),
+        ({"secret": OTHER["api_secrets"][0]}, Problem.BAD_TOKEN),
+        ({"key": "nobodys"}, Problem.UNKNOWN_APP),
+        ({"exp": 1}, Problem.EXPIRED_TOKEN),
+        ({"nbf": 2**40}, Problem.EARLY_TOKEN),
+    ],
+)
+async def test_a_token_that_does_not_count_opens_nothing(here, name, client, refusal):
+    for method, path in (("GET", "me/devices"), ("PUT", "me/contact"), ("DELETE", f"me/devices/{'0' * 20}")):
+        assert await Client(here, name, **client)(method, path, 401) is refusal
+
+
+async def test_the_api_key_may_be_in_the_query_as_in_streams_own_interface(here, name):
+    app = Client(here, name)
+    del app.headers["X-Api-Key"]
+    assert await app("GET", "me/devices", 401) is Problem.UNKNOWN_APP
+    assert await app("GET", f"me/devices?api_key={API_KEY}") == {"devices": []}
+    app.headers["Authorization"] = ""
+    assert await app("GET", "me/devices", 401) is Problem.NO_TOKEN
+
+
+async def test_the_twenty_sixth_device_makes_the_oldest_leave(here, name):
+    app = Client(here, name)
+    for number in range(26):
+        await app("POST", "me/devices", body=android(f"{name}-{number}", name=f"phone {number}"))
+    assert [device["name"] for device in await app.devices()] == [f"phone {number}" for number in range(1, 26)]
+
+
+async def test_a_token_that_moves_to_another_user_leaves_the_first_and_rings_for_them_alone(here, name):
+    first, second = Client(here, name), Client(here, f"{name}-2")
+    await first("POST", "me/devices", body=android(f"t-{name}"))
+    await second("POST", "me/devices", body=android(f"t-{name}"))
+    assert await first.devices() == []
+    await here.stream.post(Call(members=(name, f"{name}-2")).ring())
+    await arrived(here, f"t-{name}")
+    pushes = [one.message["data"]["receiver_id"] for one in here.google.received if one.token == f"t-{name}"]
+    assert pushes == [f"{name}-2"]
+
+
+async def test_two_tokens_of_one_phone_ring_it_once(here, name):
+    app = Client(here, name)
+    voip = iphone(hardware_id="phone")
+    await app("POST", "me/devices", body=android(f"t-{name}", hardware_id="phone"))
+    await app("POST", "me/devices", body=voip)
+    call = Call(members=(name,))
+    await here.stream.post(call.ring())
+    assert await arrived(here, voip["token"]) == ["call.ring"]
+    assert await skips(here, call) == {"same_phone"}
+    assert types(here, f"t-{name}") == []
+
+
+async def test_contact_and_preferences_are_read_back_as_written_and_replaced_as_a_whole(here, name):
+    app = Client(here, name)
+    contact = {"email": "jane@example.org", "language": "pt-BR", "time_zone": "America/Sao_Paulo"}
+    nothing = {"email": None, "language": None, "time_zone": None}
+    assert await app("GET", "me/contact") == nothing
+    assert await app("PUT", "me/contact", body=contact) == await app("GET", "me/contact") == contact
+    assert await app("PUT", "me/contact", body={"language": "de"}) == nothing | {"language": "de"}
+    preferences = {
+        "mute_until": "2030-01-01T00:00:00Z",
+        "quiet_hours": {"from": "22:00", "to": "07:00", "let_second_call_through": False},
+        "email": False,
+    }
+    assert await app("PUT", "me/preferences", body=preferences) == preferences
+    assert await app("GET", "me/preferences") == preferences
+    default = {"mute_until": None, "quiet_hours": None, "email": True}
+    assert await app("PUT", "me/preferences", body={}) == await app("GET", "me/preferences") == default
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("devices", {"provider": "apns", "kind": "voip", "token": "../../x", "app": BUNDLE}, "#/token"),
+        ("devices", {"provider": "apns", "kind": "loud", "token": "ab" * 32, "app": BUNDLE}, "#/kind"),
+        ("devices", {"provider": "pigeon", "token": "x", "app": "x"}, "#"),
+        ("devices", {"provider": "fcm", "token": "a token", "app": "x"}, "#/token"),
+        ("devices", {"provider": "fcm", "token": "x", "app": "x", "registered_at": 0}, "#/registered_at"),
+        ("contact", {"email": "jane@example.org\r\nBcc: all@example.org"}, "#/email"),
+        ("contact", {"time_zone": "Mars/Phobos"}, "#/time_zone"),
+        ("preferences", {"mute_until": 1}, "#/mute_until"),
+        ("preferences", {"mute_until": "2030-01-01T00:00:00"}, "#/mute_until"),
+        ("preferences", {"quiet_hours": {"from": "7", "to": "08:00"}}, "#/quiet_hours/from"),
+        ("preferences", [], "#"),
+    ],
+)
+async def test_a_body_that_is_wrong_is_told_where(here, name, path, body, pointer):
+    app = Client(here, name)
+    method = "POST" if path == "devices" else "PUT"
+    url = f"{here.url}/v1/users/me/{path}"
+    async with here.http.request(method, url, json=body, headers=app.headers) as response:
+        text = await response.text()
+        assert problem(response, text) is Problem.INVALID
+        assert [error["pointer"] for error in json.loads(text)["errors"]] == [pointer]
+        if isinstance(body, dict) and len(body.get("token", "")) > 10:
+            assert body["token"] not in text, "a token is a secret"
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "refusal"),
+    [
+        (b"{", "application/json", Problem.NOT_JSON),
+        (b"\xff", "application/json", Problem.NOT_JSON),
+        (b'{"email": "\\ud800"}', "application/json", Problem.NOT_JSON),
+        (b"[" * 9000, "application/json", Problem.NOT_JSON),
+        (b"{}", "text/plain", Problem.UNSUPPORTED_MEDIA_TYPE),
+        (b" " * 16_385, "application/json", Problem.TOO_LARGE),
+        (b" " * 900_000, "application/json", Problem.TOO_LARGE),
+    ],
+)
+async def test_a_body_that_cannot_be_read_is_a_problem_of_its_own(here, name, data, content_type, refusal):
+    headers = Client(here, name).headers | {"Content-Type": content_type}
+    for chunked in (False, True):
+        async with here.http.put(
+            f"{here.url}/v1/users/me/contact", data=_chunks(data) if chunked else data, headers=headers
+        ) as response:
+            assert problem(response, await response.text()) is refusal
+
+
+async def _chunks(data):
+    for at in range(0, len(data), 8192):
+        yield data[at : at + 8192]
+
+
+async def test_addresses_that_are_none_and_methods_that_are_wrong_are_problems_too(here, name):
+    app = Client(here, name)
+    assert await app("GET", "", 404) is Problem.NOT_FOUND
+    assert await app("GET", "me/pets", 404) is Problem.NOT_FOUND
+    assert await Client(here)("GET", "%0a/devices", 404) is Problem.NOT_FOUND
+    assert await Client(here)("GET", "x" * 256 + "/devices", 404) is Problem.NOT_FOUND
+    async with here.http.put(f"{here.url}/v1/users/me/devices", headers=app.headers) as response:
+        assert problem(response, await response.text()) is Problem.METHOD_NOT_ALLOWED
+        assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
+
+
+async def test_a_user_who_changes_too_much_waits_and_disturbs_nobody_else(here, name):
+    app = Client(here, name)
+    for _ in range(2 * WRITES + 2):  # the minute may end in between
+        async with here.http.put(f"{here.url}/v1/users/me/contact", json={}, headers=app.headers) as response:
+            text = await response.text()
+        if response.status == 429:
+            break
+    assert problem(response, text) is Problem.TOO_MANY_WRITES
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+    assert await app.devices() == [], "reading is not held back"
+    await Client(here, f"{name}-2")("PUT", "me/contact", body={})
+    await Client(here)("PUT", f"{name}/contact", body={})
+
+
+async def test_a_muted_user_is_not_rung_and_the_trail_says_so(here, name):
+    app = Client(here, name)
+    await app("POST", "me/devices", body=android(f"t-{name}"))
+    until = datetime.now(UTC) + timedelta(hours=1)
+    await app("PUT", "me/preferences", body={"mute_until": until.isoformat()})
+    call = Call(members=(name,))
+    await here.stream.post(call.ring())
+    assert await skips(here, call) == {"muted"}
+    await here.stream.post(call.rejected(call.caller, "cancel"))
+    assert await skips(here, call, kind="missed") == {"muted"}
+    assert types(here, f"t-{name}") == []
+    await app("PUT", "me/preferences", body={})
+    await here.stream.post(Call(members=(name,)).ring())
+    assert await arrived(here, f"t-{name}") == ["call.ring"]
+
+
+ALL_DAY = {"quiet_hours": {"from": "00:00", "to": "00:00"}}
+
+
+async def test_quiet_hours_hold_back_the_first_call_and_let_a_second_of_the_same_caller_through(here, name):
+    app = Client(here, name)
+    await app("POST", "me/devices", body=android(f"t-{name}"))
+    await app("PUT", "me/preferences", body=ALL_DAY)
+    first, another, second = (Call(caller, (name,)) for caller in ("sara-lind", "tom-hale", "sara-lind"))
+    for call in (first, another):
+        await here.stream.post(call.ring())
+        assert await skips(here, call) == {"quiet_hours"}
+        await here.stream.post(call.rejected(call.caller, "cancel"))
+        assert await skips(here, call, kind="missed") == {"quiet_hours"}
+    assert types(here, f"t-{name}") == []
+    await here.stream.post(second.ring())
+    assert await arrived(here, f"t-{name}") == ["call.ring"]
+    await here.stream.post(second.rejected("sara-lind", "cancel"))
+    # On Android this push is what ends the ringing, so it goes where the ring went.
+    assert await arrived(here, f"t-{name}", 2) == ["call.ring", "call.missed"]
+
+
+async def test_quiet_hours_without_a_second_call_let_nothing_through(here, name):
+    app = Client(here, name)
+    await app("POST", "me/devices", body=android(f"t-{name}"))
+    await app(
+        "PUT", "me/preferences", body={"quiet_hours": ALL_DAY["quiet_hours"] | {"let_second_call_through": False}}
+    )
+    for _ in range(2):
+        call = Call(members=(name,))
+        await here.stream.post(call.ring())
+        assert await skips(here, call) == {"quiet_hours"}
+    assert types(here, f"t-{name}") == []
+
+
+async def test_no_log_line_holds_a_token_or_an_address(here):
+    for log in ("web", "worker-1"):
+        text = here.log(log)
+        assert "t-jane" not in text
+        assert "example.org" not in text
+        assert LONG_SECRET not in text
+
+
+async def test_without_redis_it_is_a_503_soon(here, name):
+    """The last one: it takes Redis away from the others."""
+    app = Client(here, name)
+    os.kill(here.redis.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        found = [await app("GET", "me/contact", 503), await app("PUT", "me/contact", 503, {})]
+        took_s = time.monotonic() - began
+    finally:
+        os.kill(here.redis.pid, signal.SIGCONT)
+    assert set(found) == {Problem.REDIS_AWAY}
+    assert took_s < 15
+    assert "Traceback" not in here.log("web")
+
+
+def types(here, token):
+    google = [one.message["data"]["type"] for one in here.google.received if one.token == token]
+    return google + [one.payload["stream"]["type"] for one in here.apple.received if one.token == token]
+
+
+async def arrived(here, token, count=1):
+    """The types of the pushes to a token, once there are `count`."""
+    give_up = time.monotonic() + SOON_S
+    while len(types(here, token)) < count:
+        assert time.monotonic() < give_up, here.log("worker-1")[-3000:]
+        await asyncio.sleep(0.02)
+    return types(here, token)
+
+
+async def skips(here, call, kind="ring"):
+    """Why pushes of a kind were skipped, once one was."""
+    give_up = time.monotonic() + SOON_S
+    while True:
+        lines = [line for line in await trail.read(here.store, "default", call.cid) if line["what"] == "skipped"]
+        if found := {line["outcome"] for line in lines if line["kind"] == kind}:
+            return found
+        assert time.monotonic() < give_up, await trail.read(here.store, "default", call.cid)
+        await asyncio.sleep(0.02)

@@ -1,0 +1,134 @@
+"""A ring for users of whom nothing is known fetches their devices from Stream, in time, within a budget."""
+
+import asyncio
+import json
+import secrets
+import time
+
+import pytest
+import pytest_asyncio
+
+from worker import trail
+from worker.device import Kind, Provider
+from worker.sandbox.installation import API_KEY, SECRET, Installation
+from worker.sandbox.stream import Call
+from worker.sandbox.stream_api import StreamApiStandIn
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    # The sandbox's secret is shorter than Stream's.
+    pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning"),
+]
+
+SOON_S = 20
+PER_S = 3
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    async with StreamApiStandIn(API_KEY, SECRET, per_minute=10_000) as stream:
+        settings = {"STREAM_API_URL": stream.url, "STREAM_FETCHES_PER_S": str(PER_S)}
+        async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as installation:
+            installation.lists = stream
+            yield installation
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stranger(here, samples):
+    """A user whom only Stream knows, after a moment in which the budget is whole again."""
+    await asyncio.sleep(1.1)
+    user = f"stranger-{secrets.token_hex(4)}"
+    devices = json.loads((samples / "rest.list_devices.json").read_bytes())["devices"]
+    here.lists.devices[user] = [
+        device | {"user_id": user, "id": token}
+        for device, token in zip(
+            devices, (secrets.token_hex(32), secrets.token_hex(32), f"{user}-fcm", f"{user}-old"), strict=True
+        )
+    ]
+    return user
+
+
+def asked(here, *users):
+    return [user for _, user, _ in here.lists.asked if user in users]
+
+
+def tokens(here, call):
+    return {arrival.token for arrival in here.arrivals if arrival.cid == call.cid}
+
+
+async def until(look, here):
+    give_up = time.monotonic() + SOON_S
+    while not look():
+        assert time.monotonic() < give_up, here.log("worker-1")[-2000:] + here.log("worker-2")[-2000:]
+        await asyncio.sleep(0.02)
+
+
+async def test_a_stranger_is_rung_on_the_phones_that_stream_knows_of(here, stranger):
+    voip, _, android, _ = (device["id"] for device in here.lists.devices[stranger])
+    first, second = Call(members=(stranger,)), Call(members=(stranger,))
+    await here.stream.post(first.ring())
+    await until(lambda: tokens(here, first) == {voip, android}, here)
+    await here.stream.post(second.ring())
+    await until(lambda: tokens(here, second) == {voip, android}, here)
+    assert asked(here, stranger) == [stranger], "from then on the registry knows them"
+
+
+async def test_a_slow_stream_delays_nobody_who_is_known(here, stranger):
+    known = f"known-{stranger}"
+    await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
+    here.lists.pause_s = 2
+    try:
+        call = Call(members=(stranger, known))
+        await here.stream.post(call.ring())
+        await until(lambda: tokens(here, call), here)
+        assert tokens(here, call) == {f"{known}-fcm"}
+        await until(lambda: len(tokens(here, call)) == 3, here)
+    finally:
+        here.lists.pause_s = 0
+
+
+async def test_who_has_no_devices_at_stream_either_is_asked_about_once_and_skipped(here, stranger):
+    nobody = f"nobody-{stranger}"
+    for _ in range(3):
+        call = Call(members=(nobody,))
+        await here.stream.post(call.ring())
+        await skipped(here, call, nobody)
+    assert asked(here, nobody) == [nobody]
+
+
+async def test_when_stream_refuses_the_others_ring_and_the_trail_says_that_there_was_no_device(here, stranger):
+    known = f"known-{stranger}"
+    await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
+    here.lists.broken = [500]
+    call = Call(members=(stranger, known))
+    await here.stream.post(call.ring())
+    await skipped(here, call, stranger)
+    await until(lambda: tokens(here, call) == {f"{known}-fcm"}, here)
+
+
+async def test_many_strangers_at_once_are_fetched_no_faster_than_the_budget(here, stranger):
+    crowd = [f"crowd-{number}-{stranger}" for number in range(40)]
+    began = time.time()
+    call = Call(members=tuple(crowd))
+    await here.stream.post(call.ring())
+    await skipped(here, call, *crowd)
+    took_s = time.time() - began
+    assert 1 <= len(asked(here, *crowd)) <= PER_S * (took_s + 1) + 1
+
+
+async def test_a_notification_fetches_nothing(here, stranger):
+    call = Call(members=(stranger,))
+    await here.stream.post(call.notification())
+    await skipped(here, call, stranger)
+    assert asked(here, stranger) == []
+
+
+async def skipped(here, call, *users):
+    """Wait until the trail says that these users had no device."""
+    give_up = time.monotonic() + SOON_S
+    while time.monotonic() < give_up:
+        lines = [line for line in await trail.read(here.store, "default", call.cid) if line["what"] == "skipped"]
+        if {line["user"] for line in lines if line["outcome"] == "no_devices"} >= set(users):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(await trail.read(here.store, "default", call.cid))
