@@ -1,10 +1,13 @@
 """Whom to push what: which devices a push is for, and why the others get none."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from worker.contract import Recipient, Round
 from worker.device import Device, Kind, Provider
 from worker.outcome import Outcome
+from worker.people import Person, Preferences
 from worker.plan import Skip, plan
 from worker.push import PushKind
 
@@ -86,3 +89,23 @@ def test_a_later_notice_of_a_call_replaces_the_earlier_and_a_ring_replaces_nothi
     assert ids[PushKind.RING] is None
     assert ids[PushKind.MISSED] != ids[PushKind.NOTIFICATION]
     assert all(0 < len((ids[kind] or "").encode()) <= 64 for kind in (PushKind.MISSED, PushKind.NOTIFICATION))
+
+
+@pytest.mark.parametrize("kind", PushKind)
+def test_who_muted_calls_gets_no_push_and_the_others_get_theirs(kind):
+    until = datetime.fromtimestamp(NOW + 1, UTC)
+    devices = {
+        user: [device(Provider.FCM, Kind.ALERT, number, user=user)] for number, user in enumerate(("ben", "jane"))
+    }
+    planned = plan(kind, ROUND, devices, NOW, {"ben": Person(preferences=Preferences(mute_until=until))})
+    assert [push.device.user_id for push in planned.pushes] == ["jane"]
+    assert planned.skips == [Skip("ben", Outcome.MUTED)]
+
+
+@pytest.mark.parametrize(("secret", "kinds"), [(b"", set()), (b"secret", {PushKind.RING})])
+def test_only_a_ring_asks_for_a_receipt_and_only_where_there_is_a_secret(secret, kinds):
+    devices = {"ben": [FCM, VOIP]}
+    pushes = [push for kind in PushKind for push in plan(kind, ROUND, devices, NOW, receipt_secret=secret).pushes]
+    asking = [push for push in pushes if push.payload.get("receipt") or push.payload.get("bellhop", {}).get("receipt")]
+    assert {push.kind for push in asking} == kinds
+    assert len(asking) == 2 * len(kinds)
