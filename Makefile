@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format lint types docs lock bench clean
+.PHONY: demo test test-long check format lint types docs lock bench clean
 
 demo: .venv/ready
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
 
 test: .venv/ready
 	$(BIN)/pytest
+
+# The kill tests with 50 kills each; SEED=… repeats a run.
+test-long: .venv/ready
+	KILLS=50 $(BIN)/pytest -s --durations=0 tests/kill
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -10,9 +10,9 @@ BACKLOG = 1024
 
 
 def serve(settings: Settings) -> None:
-    """Serve until told to stop. Each process reads the settings again by itself (webhook/wsgi.py)."""
+    """Serve until told to stop. Each process reads the settings again by itself (web_process.py)."""
     Granian(
-        "webhook.wsgi:app",
+        "bellhop.web_process:app",
         address=settings.web_host,
         port=settings.web_port,
         interface=Interfaces.WSGI,

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -89,14 +89,19 @@ class Crowd:
     async def _post(self, ring: Ring, tries: int) -> None:
         while not ring.taken and ring.posts < tries:
             ring.posts += 1
-            try:
-                reply = await self.here.stream.post(ring.event, webhook_id=ring.call.id, attempt=ring.posts)
-                ring.taken = reply.status == 200
-                assert reply.status in {200, 503}
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            if not ring.taken:
-                await asyncio.sleep(0.25)
+            ring.taken = await self._try(ring.event, ring.call.id, ring.posts)
+
+    async def _try(self, event: Event, webhook_id: str, attempt: int) -> bool:
+        """Post once; a moment later than asked, when it was not taken."""
+        try:
+            reply = await self.here.stream.post(event, webhook_id=webhook_id, attempt=attempt)
+            assert reply.status in {200, 503}
+            taken = reply.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            taken = False
+        if not taken:
+            await asyncio.sleep(0.25)
+        return taken
 
     def rang(self, ring: Ring) -> list[float]:
         """When its phone was rung."""
@@ -104,7 +109,12 @@ class Crowd:
 
     async def all_rang(self, rings: Sequence[Ring]) -> None:
         """Wait until every phone has rung; their deadline is the limit."""
-        await self._until(lambda: all(self.rang(ring) for ring in rings), "every phone rings", RING_MS / 1000)
+        give_up = time.monotonic() + RING_MS / 1000
+        while silent := [ring for ring in rings if not self.rang(ring)]:
+            if time.monotonic() > give_up:
+                trails = [await trail.read(self.here.store, "default", ring.call.cid) for ring in silent[:3]]
+                raise AssertionError(f"{len(silent)} phones did not ring; {trails}")
+            await asyncio.sleep(0.02)
 
     async def accepted(self, ring: Ring) -> int:
         """How many answers to its pushes Bellhop has on the trail."""
@@ -122,10 +132,10 @@ class Crowd:
     async def all_settled(self, rings: Sequence[Ring]) -> None:
         """End the calls, and see that each recipient gets one outcome."""
         self.answers_take(0)
-        for start in range(0, len(rings), POSTERS):
-            batch = rings[start : start + POSTERS]
-            replies = await asyncio.gather(*(self.here.stream.post(ring.call.ended()) for ring in batch))
-            assert {reply.status for reply in replies} == {200}
+        for ring in rings:
+            event, tries = ring.call.ended(), 1
+            while not await self._try(event, f"{ring.call.id}-ended", tries):
+                tries += 1
         for ring in rings:
             give_up = time.monotonic() + 20
             while not (settled := await self._settled(ring)):
@@ -136,9 +146,3 @@ class Crowd:
     async def _settled(self, ring: Ring) -> list[tuple[str, str]]:
         lines = await trail.read(self.here.store, "default", ring.call.cid)
         return [(line["user"], line["outcome"]) for line in lines if line["what"] == "settled"]
-
-    async def _until(self, look: Callable[[], bool], what: str, within_s: float) -> None:
-        give_up = time.monotonic() + within_s
-        while not look():
-            assert time.monotonic() < give_up, f"within {within_s} s: {what}"
-            await asyncio.sleep(0.02)

@@ -1,0 +1,85 @@
+"""Redis killed, paused or full while it rings: nothing is lost, nothing is doubled, nothing has to be restarted."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+
+import pytest
+import pytest_asyncio
+
+from tests.kill.crowd import KILLS, Crowd, chance
+from worker.sandbox.installation import Installation
+from worker.sandbox.redis import RedisServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
+
+
+async def killed(here):
+    here.redis.stop(signal.SIGKILL)
+    await asyncio.sleep(1)
+    await asyncio.to_thread(here.redis.start)
+
+
+async def killed_for_longer_than_a_lease(here):
+    here.redis.stop(signal.SIGKILL)
+    await asyncio.sleep(5)
+    await asyncio.to_thread(here.redis.start)
+
+
+async def paused(here):
+    os.kill(here.redis.pid, signal.SIGSTOP)
+    await asyncio.sleep(10)
+    os.kill(here.redis.pid, signal.SIGCONT)
+
+
+async def full(here):
+    await here.store.call("CONFIG", "SET", "maxmemory", "1")
+    await asyncio.sleep(5)
+    await here.store.call("CONFIG", "SET", "maxmemory", "0")
+
+
+async def without_replicas(here):
+    """As a primary that its replicas have left, and that was told to write for no fewer."""
+    await here.store.call("CONFIG", "SET", "min-replicas-to-write", "1")
+    await asyncio.sleep(5)
+    await here.store.call("CONFIG", "SET", "min-replicas-to-write", "0")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def crowd(tmp_path_factory):
+    """One installation for all faults: whatever one of them breaks for good, the next one finds."""
+    folder = tmp_path_factory.mktemp("installation")
+    here = Installation(folder, SETTINGS, workers=2)
+    here.redis = RedisServer(folder, "--appendfsync", "always")
+    async with here:
+        crowd = Crowd(here)
+        await crowd.grow(200)
+        yield crowd
+
+
+@pytest.mark.parametrize("fault", [killed, killed_for_longer_than_a_lease, paused, full, without_replicas])
+@pytest.mark.timeout(60 + 20 * KILLS)
+async def test_every_ring_that_was_taken_arrives_once(crowd, fault):
+    random, here = chance(), crowd.here
+    for _ in range(max(1, KILLS // 5)):
+        crowd.answers_take(0.5)
+        rings = crowd.calls()
+        posting = asyncio.create_task(crowd.post(rings, over_s=1))
+        wait_s = random.uniform(0, 1.2)
+        await asyncio.sleep(wait_s)
+        await fault(here)
+        back_at = time.time()
+        await posting
+        assert all(ring.taken for ring in rings)
+        await crowd.all_rang(rings)
+        await crowd.all_answered(rings)
+        await crowd.all_settled(rings)
+        assert Counter(len(crowd.rang(ring)) for ring in rings) == {1: len(rings)}
+        late_s = max(crowd.rang(ring)[0] for ring in rings) - back_at
+        repeated = sum(ring.posts > 1 for ring in rings)
+        print(f"{fault.__name__} {wait_s:.2f} s in: the last ring {late_s:.1f} s after it, {repeated} repeated")
+    assert all(process.poll() is None for process in here.processes.values()), "nothing ended"

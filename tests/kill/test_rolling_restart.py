@@ -1,0 +1,37 @@
+"""Every process replaced, one after the other, while phones are being rung."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from tests.kill.crowd import Crowd
+from worker.sandbox.installation import Installation
+
+SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
+
+
+@pytest.mark.timeout(180)
+async def test_a_rolling_restart_loses_and_doubles_nothing_and_every_process_ends_with_0(tmp_path):
+    async with Installation(tmp_path, SETTINGS, workers=2) as here:
+        crowd = Crowd(here)
+        await crowd.grow(200)
+        rings = [ring for _ in range(3) for ring in crowd.calls()]
+        crowd.answers_take(0.3)
+        posting = asyncio.create_task(crowd.post(rings, over_s=8))
+        statuses = {}
+        for old, new in (("worker-1", "worker-3"), ("worker-2", "worker-4")):
+            await asyncio.sleep(1)
+            here.start("worker", new)
+            statuses[old] = await asyncio.to_thread(here.stop, old)
+        await asyncio.sleep(1)
+        here.start("web", "web-2")  # beside the first, on the same port
+        await asyncio.sleep(2)
+        statuses["web"] = await asyncio.to_thread(here.stop, "web")
+        await posting
+        await crowd.all_rang(rings)
+        await crowd.all_answered(rings)
+        await crowd.all_settled(rings)
+        assert statuses == {"worker-1": 0, "worker-2": 0, "web": 0}
+        assert Counter(len(crowd.rang(ring)) for ring in rings) == {1: len(rings)}
+        print(f"{sum(ring.posts > 1 for ring in rings)} of {len(rings)} webhooks were repeated")

@@ -1,0 +1,77 @@
+"""The web process killed with SIGKILL in a burst of webhooks: what it took rings, what it did not is posted again."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kill.crowd import KILLS, Crowd, chance
+from worker.sandbox.installation import Installation
+
+SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def kill_whole_web(here):
+    here.stop("web", signal.SIGKILL)
+    here.start("web")
+
+
+async def kill_serving_process(here):
+    for child in children(here.processes["web"].pid):
+        os.kill(child, signal.SIGKILL)  # its parent starts another
+
+
+@pytest.mark.parametrize("kill", [kill_whole_web, kill_serving_process])
+@pytest.mark.timeout(60 + 30 * KILLS)
+async def test_an_event_is_acknowledged_and_delivered_or_repeated_and_delivered_once(tmp_path, kill):
+    random = chance()
+    async with Installation(tmp_path, SETTINGS) as here:
+        crowd = Crowd(here)
+        await crowd.grow(200)
+        for _ in range(max(1, KILLS // 2)):
+            rings = crowd.calls()
+            posting = asyncio.create_task(crowd.post(rings, over_s=1))
+            wait_s = random.uniform(0, 1)
+            await asyncio.sleep(wait_s)
+            await kill(here)
+            await posting
+            assert all(ring.taken for ring in rings)
+            await crowd.all_rang(rings)
+            await crowd.all_settled(rings)
+            assert all(len(crowd.rang(ring)) == 1 for ring in rings)
+            print(f"killed {wait_s:.2f} s in: {sum(ring.posts > 1 for ring in rings)} of {len(rings)} were repeated")
+
+
+async def test_an_event_that_nobody_repeats_rings_once_if_it_was_acknowledged(tmp_path):
+    random = chance()
+    async with Installation(tmp_path, SETTINGS) as here:
+        crowd = Crowd(here)
+        await crowd.grow(200)
+        rings = crowd.calls()
+        posting = asyncio.create_task(crowd.post(rings, tries=1))
+        await asyncio.sleep(random.uniform(0.05, 0.4))
+        await kill_whole_web(here)
+        await posting
+        taken = [ring for ring in rings if ring.taken]
+        await crowd.all_rang(taken)
+        await crowd.all_answered(taken)
+        assert {len(crowd.rang(ring)) for ring in taken} <= {1}
+        assert {len(crowd.rang(ring)) for ring in rings if not ring.taken} <= {0, 1}
+        print(f"{len(taken)} of {len(rings)} were acknowledged")
+
+
+async def test_no_process_of_a_killed_web_stays_behind(tmp_path):
+    async with Installation(tmp_path, SETTINGS) as here:
+        (serving,) = children(here.processes["web"].pid)
+        here.stop("web", signal.SIGKILL)
+        give_up = time.monotonic() + 20
+        while Path(f"/proc/{serving}").exists():
+            assert time.monotonic() < give_up, "it still serves"
+            await asyncio.sleep(0.05)
