@@ -6,6 +6,7 @@ It speaks STARTTLS or TLS and asks for a login when told to, and misbehaves on r
 import asyncio
 import ssl
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -163,13 +164,16 @@ class MailServer:
 
     def _session(self) -> SMTP:
         self.connections += 1
-        return SMTP(
-            self,
-            hostname="localhost",
-            enable_SMTPUTF8=True,
-            tls_context=self._starttls,
-            require_starttls=self._starttls is not None,
-            authenticator=self._authenticate if self._login else None,
-            auth_required=self._login is not None,
-            auth_require_tls=self._starttls is not None,
-        )
+        with warnings.catch_warnings():
+            # It knows only STARTTLS, and thinks of a login over TLS as one in the clear.
+            warnings.simplefilter("ignore", UserWarning)
+            return SMTP(
+                self,
+                hostname="localhost",
+                enable_SMTPUTF8=True,
+                tls_context=self._starttls,
+                require_starttls=self._starttls is not None,
+                authenticator=self._authenticate if self._login else None,
+                auth_required=self._login is not None,
+                auth_require_tls=self._starttls is not None,
+            )

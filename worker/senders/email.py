@@ -78,17 +78,20 @@ class EmailSender:
                 taken = await client.data(message.as_bytes(), timeout=4 * server.timeout_s)
         except SMTPResponseException as error:
             return self._refused(error, recipient)
-        except SMTPNotSupported:
-            log.error("mail server offers no way to do as set", host=server.host, security=server.security)
-            return Answer(Outcome.MAIL_DEFERRED, reason="the mail server offers no STARTTLS, or no login")
         except (OSError, SMTPException, ValueError) as error:  # connection, TLS, time-out; ValueError: no SMTP at all
             outcome = Outcome.MAIL_UNKNOWN if handed_over else Outcome.MAIL_DEFERRED
-            return Answer(outcome, reason=type(error.__cause__ or error).__name__)
+            return Answer(outcome, reason=self._reason(error))
         finally:
             with contextlib.suppress(OSError, SMTPException, ValueError):
                 await client.quit(timeout=QUIT_S)
             client.close()
         return Answer(Outcome.MAIL_ACCEPTED, taken.code, provider_id=_without_address(taken.message, recipient))
+
+    def _reason(self, error: Exception) -> str:
+        if type(error) in {SMTPException, SMTPNotSupported}:  # the library's own words: no STARTTLS, no login offered
+            log.error("mail server cannot do as set", host=self._server.host, reason=str(error))
+            return str(error)
+        return type(error.__cause__ or error).__name__
 
     def _refused(self, error: SMTPResponseException, recipient: str) -> Answer:
         """Tell what is about us and the server (tried again) from what is about this e-mail (final if 5xx)."""

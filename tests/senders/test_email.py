@@ -1,0 +1,164 @@
+"""One attempt at a real SMTP server, whatever it does."""
+
+import asyncio
+import ssl
+import time
+from email.message import EmailMessage
+
+import pytest
+
+from worker.outcome import Outcome
+from worker.sandbox.mail import Fault, MailServer
+from worker.sandbox.process import free_port
+from worker.sandbox.tls import Authority
+from worker.senders.email import EmailSender, Server
+
+BEN = "ben@example.com"
+LOGIN = ("bellhop", "pass word: with “quotes”")
+
+
+def letter():
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "calls@example.com", BEN, "Missed call"
+    message.set_content("Sara called.\n.\n..and a dot\n")
+    return message
+
+
+async def send(port, security="none", timeout_s=5.0, login=("", ""), ca_file=None, host="127.0.0.1"):
+    server = Server(host, port, security, *login, timeout_s=timeout_s, ca_file=ca_file)
+    return await EmailSender(server, "calls@example.com").send(letter(), BEN)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+async def test_a_mail_arrives_as_it_was_written():
+    async with MailServer() as server:
+        answer = await send(server.port)
+        (mail,) = server.received
+    assert (answer.outcome, answer.status) == (Outcome.MAIL_ACCEPTED, 250)
+    assert (mail.sender, mail.recipients) == ("calls@example.com", (BEN,))
+    assert mail.message.get_content().splitlines() == ["Sara called.", ".", "..and a dot"]
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_it_logs_in_over_an_encrypted_connection(authority, security):
+    async with MailServer(login=LOGIN, **{security: authority.server_context()}) as server:
+        answer = await send(server.port, security, login=LOGIN, ca_file=authority.ca_file)
+        assert answer.outcome is Outcome.MAIL_ACCEPTED
+        (mail,) = server.received
+    assert mail.encrypted
+    assert mail.user == LOGIN[0]
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_certificate_it_does_not_trust_gets_no_mail_and_no_password(authority, security):
+    async with MailServer(login=LOGIN, **{security: authority.server_context()}) as server:
+        answer = await send(server.port, security, login=LOGIN)
+        assert server.received == []
+    assert answer.outcome is Outcome.MAIL_DEFERRED
+    assert "Cert" in answer.reason or "SSL" in answer.reason
+
+
+async def test_a_certificate_of_another_host_gets_no_mail(authority):
+    async with MailServer(tls=authority.server_context()) as server:
+        context = ssl.create_default_context(cafile=authority.ca_file)
+        assert context.check_hostname
+        answer = await send(server.port, "tls", ca_file=authority.ca_file, host="127.0.0.2")
+        assert server.received == []
+    assert answer.outcome is Outcome.MAIL_DEFERRED
+
+
+async def test_a_server_without_starttls_gets_no_mail_in_the_clear():
+    async with MailServer() as server:
+        answer = await send(server.port, "starttls", login=LOGIN)
+        assert server.received == []
+    assert answer.outcome is Outcome.MAIL_DEFERRED
+    assert "STARTTLS" in answer.reason
+
+
+async def test_a_wrong_password_is_the_operators_to_mend_and_the_mail_waits(authority, capfd):
+    async with MailServer(login=LOGIN, starttls=authority.server_context()) as server:
+        answer = await send(server.port, "starttls", login=("bellhop", "wrong"), ca_file=authority.ca_file)
+    assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 535)
+    log = "".join(capfd.readouterr())
+    assert "refuses our login" in log
+    assert "wrong" not in log
+
+
+async def test_a_login_that_is_missing_is_the_operators_to_mend(authority):
+    async with MailServer(login=LOGIN, starttls=authority.server_context()) as server:
+        answer = await send(server.port, "starttls", ca_file=authority.ca_file)
+    assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 530)
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        ("421 4.3.2 shutting down", Outcome.MAIL_DEFERRED),
+        ("452 4.2.2 mailbox full", Outcome.MAIL_DEFERRED),
+        ("550 5.1.1 no such user", Outcome.MAIL_REFUSED),
+        ("554 5.7.1 policy", Outcome.MAIL_REFUSED),
+    ],
+)
+async def test_4xx_is_for_later_and_5xx_for_good_at_every_stage(stage, reply, outcome):
+    async with MailServer() as server:
+        server.script(reply, stage=stage)
+        answer = await send(server.port)
+        assert (answer.outcome, answer.status) == (outcome, int(reply[:3]))
+        assert answer.reason == reply[4:]
+        assert (await send(server.port)).outcome is Outcome.MAIL_ACCEPTED
+
+
+@pytest.mark.parametrize("fault", [Fault.SILENCE, Fault.DROP])
+@pytest.mark.parametrize(
+    ("stage", "outcome"),
+    [("MAIL", Outcome.MAIL_DEFERRED), ("RCPT", Outcome.MAIL_DEFERRED), ("DATA", Outcome.MAIL_UNKNOWN)],
+)
+async def test_only_what_was_handed_over_whole_may_have_been_taken(fault, stage, outcome):
+    async with MailServer() as server:
+        server.script(fault, stage=stage)
+        began = time.monotonic()
+        answer = await send(server.port, timeout_s=0.2)
+        assert time.monotonic() - began < 10
+    assert answer.outcome is outcome
+
+
+async def test_nobody_listening_is_for_later():
+    assert (await send(free_port())).outcome is Outcome.MAIL_DEFERRED
+
+
+async def test_a_name_that_nobody_knows_is_for_later():
+    assert (await send(25, host="mail.invalid")).outcome is Outcome.MAIL_DEFERRED
+
+
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 5000, b"554 go away\r\n"])
+async def test_whatever_listens_there_is_for_later(greeting):
+    class Stranger(asyncio.Protocol):
+        def connection_made(self, transport):
+            transport.write(greeting)
+
+    server = await asyncio.get_running_loop().create_server(Stranger, "127.0.0.1", 0)
+    async with server:
+        answer = await send(server.sockets[0].getsockname()[1], timeout_s=0.3)
+    assert answer.outcome is Outcome.MAIL_DEFERRED
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"5.1.1 <{BEN}>: no such user",
+        f"5.1.1 {BEN.upper()} unknown",
+        "5.1.1 user 'ben' unknown",
+        "5.1.1 Ben@EXAMPLE.com; see https://mail.example.com/?user=ben@example.com",
+    ],
+)
+async def test_a_servers_words_are_kept_without_the_address(words):
+    async with MailServer() as server:
+        server.script(f"550 {words}", stage="RCPT")
+        reason = (await send(server.port)).reason
+    assert reason.startswith("5.1.1")
+    assert "ben" not in reason.lower()

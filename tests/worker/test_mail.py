@@ -1,0 +1,368 @@
+"""When a missed call makes an e-mail, how calls share one, and what becomes of it: real Redis, real SMTP."""
+
+import asyncio
+import itertools
+import json
+import time
+
+import pytest
+from pydantic import SecretStr
+
+from worker import mail as mail_module
+from worker import registry, trail
+from worker.calls import Mark, call_key, round_key
+from worker.contract import MAIL_JOB, Recipient, Round
+from worker.letter import Stationery
+from worker.mail import GIVE_UP_S, MOST_UNKNOWN, Mail, contact_of, objection
+from worker.outcome import Outcome
+from worker.people import Contact, Person, Preferences
+from worker.rendering import Templates
+from worker.sandbox.mail import Fault, MailServer
+from worker.senders.email import EmailSender, Server
+from worker.store import Store
+from worker.texts import BUILT_IN
+from worker.unsubscribe import Links
+
+BEN = "ben@example.com"
+LINKS = Links("https://calls.example.com", [SecretStr("a-secret-of-no-real-app")])
+STAMPS = itertools.count(time.time_ns() // 1000)
+
+
+def missed(cid="default:1", caller="sara", user="ben", email=BEN, **facts):
+    at = next(STAMPS)
+    recipients = (Recipient(id=user, name="Ben", email=email),)
+    names = {"caller_id": caller, "caller_name": caller.title(), "callers": (caller,)}
+    return Round(
+        tenant="default", cid=cid, session_id="s-1", started_at=at, deadline=at, recipients=recipients, **names, **facts
+    )
+
+
+class PostOffice:
+    """One worker's e-mail, and what RQ and the worker's runtime do around it."""
+
+    def __init__(self, store, server, worker="w-1"):
+        self.store, self.server, self.worker = store, server, worker
+
+    def mail(self, policy="unpushed", window_s=60, timeout_s=5.0):
+        sender = EmailSender(Server("127.0.0.1", self.server.port, "none", timeout_s=timeout_s), "calls@example.com")
+        stationery = Stationery("calls@example.com", "Calls", BUILT_IN, Templates(), LINKS)
+        return Mail(self.store, self.worker, sender, stationery, policy, window_s)
+
+    async def scheduled(self):
+        """The mail jobs that wait, each with the seconds until its time."""
+        found = await self.store.client.zrange("rq:scheduled:mail", 0, -1, withscores=True)
+        return {job.decode(): at - time.time() for job, at in found}
+
+    async def jobs(self):
+        """Take every mail job there is, scheduled or queued, its time come or not: name and payload."""
+        ids = [*await self.scheduled()] + [
+            job.decode() for job in await self.store.call("LRANGE", "rq:queue:mail", 0, -1)
+        ]
+        await self.store.call("DEL", "rq:scheduled:mail", "rq:queue:mail")
+        found = []
+        for job in ids:
+            name, _, (payload,), _ = json.loads(await self.store.call("HGET", f"rq:job:{job}", "data"))
+            assert name == MAIL_JOB
+            found.append(payload)
+        return found
+
+    async def run(self, mail):
+        """Run the mail jobs there are."""
+        jobs = await self.jobs()
+        for payload in jobs:
+            await mail.send(payload)
+        return len(jobs)
+
+    async def come_due(self):
+        """Let the time pass until the letters that wait are due."""
+        async for key in self.store.client.scan_iter("bellhop:letter:*"):
+            if await self.store.call("HGET", key, "state") == b"waiting":
+                await self.store.call("HSET", key, "due", 0)
+
+    async def outcomes(self, round_):
+        lines = await trail.read(self.store, "default", round_.cid)
+        return [line["outcome"] for line in lines if line["what"] == "mailed" and line["round"] == round_.started_at]
+
+    async def stamp(self, round_, mark, at=None):
+        await self.store.call("HSET", call_key("default", round_.cid), mark, at or round_.started_at + 1)
+
+
+@pytest.fixture
+async def server():
+    async with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def office(redis_url, server):
+    store = Store.from_url(redis_url)
+    for worker in ("w-1", "w-2"):
+        await store.call("SET", f"bellhop:worker:{worker}", "1")
+    yield PostOffice(store, server)
+    await store.close()
+
+
+PLAIN = Person()
+MUTED = Person(preferences=Preferences.model_validate_json('{"mute_until": "2100-01-01T00:00:00Z"}'))
+OFF = Person(preferences=Preferences(email=False))
+
+
+@pytest.mark.parametrize(
+    ("policy", "person", "email", "pushed", "reason"),
+    [
+        ("unpushed", PLAIN, BEN, False, None),
+        ("unpushed", PLAIN, BEN, True, Outcome.PUSH_ACCEPTED),
+        ("always", PLAIN, BEN, False, None),
+        ("always", PLAIN, BEN, True, None),
+        ("always", OFF, BEN, True, Outcome.MAIL_OFF),
+        ("unpushed", OFF, BEN, False, Outcome.MAIL_OFF),
+        ("always", MUTED, BEN, False, Outcome.MUTED),
+        ("unpushed", PLAIN, "", False, Outcome.NO_ADDRESS),
+        ("unpushed", PLAIN, "no address", False, Outcome.NO_ADDRESS),
+    ],
+)
+def test_policy_and_preferences_decide(policy, person, email, pushed, reason):
+    contact = contact_of(person, Recipient(id="ben", email=email))
+    assert objection(policy, person, contact, 1, pushed) is reason
+
+
+def test_the_address_the_app_told_us_goes_before_the_events():
+    person = Person(Contact(email="work@example.com"))
+    assert contact_of(person, Recipient(id="ben", email=BEN)).email == "work@example.com"
+    assert contact_of(PLAIN, Recipient(id="ben", email=BEN)).email == BEN
+
+
+async def test_why_there_is_no_mail_is_on_the_trail(office):
+    mail, pushed, nowhere = office.mail(), missed("default:1"), missed("default:2", email="nonsense")
+    await mail.offer(pushed, pushed=True)
+    await mail.offer(nowhere, pushed=False)
+    assert await office.outcomes(pushed) == ["push_accepted"]
+    assert await office.outcomes(nowhere) == ["no_address"]
+    assert await office.jobs() == []
+
+
+async def test_calls_of_one_caller_within_the_window_are_one_mail(office, server):
+    mail = office.mail()
+    rounds = [missed(f"default:{number}") for number in range(3)]
+    for round_ in rounds:
+        await mail.offer(round_, pushed=False)
+    (wait_s,) = (await office.scheduled()).values()
+    assert 50 < wait_s <= 62
+    assert await office.run(mail) == 1
+    (received,) = server.mails(BEN)
+    assert received.message["Subject"] == "3 missed calls from Sara"
+    assert {tuple(await office.outcomes(round_)) for round_ in rounds} == {("mail_waiting", "mail_accepted")}
+
+
+async def test_each_caller_and_each_user_has_a_mail_of_their_own(office, server):
+    mail = office.mail()
+    # Ids may hold what separates them elsewhere.
+    for caller, user in (("sara", "ben"), ("tom", "ben"), ("sara", "jane"), ("a:b", "c"), ("a", "b:c")):
+        await mail.offer(missed(f"default:{caller}-{user}", caller, user), pushed=False)
+    assert await office.run(mail) == len(server.received) == 5
+
+
+async def test_a_call_after_the_window_begins_another_mail(office, server):
+    mail = office.mail()
+    await mail.offer(missed("default:1"), pushed=False)
+    await office.run(mail)
+    await mail.offer(missed("default:2"), pushed=False)
+    await office.run(mail)
+    subjects = [received.message["Subject"] for received in server.mails(BEN)]
+    assert subjects == ["Missed call from Sara"] * 2
+    assert len({received.message["Message-ID"] for received in server.mails(BEN)}) == 2
+
+
+async def test_without_a_window_a_mail_goes_at_once(office):
+    await office.mail(window_s=0).offer(missed(), pushed=False)
+    assert await office.store.call("LLEN", "rq:queue:mail") == 1
+    assert await office.scheduled() == {}
+
+
+async def test_the_same_notice_run_again_adds_nothing(office, server):
+    mail, round_ = office.mail(), missed()
+    await mail.offer(round_, pushed=False)
+    await mail.offer(round_, pushed=False)
+    await office.run(mail)
+    await mail.offer(round_, pushed=False)
+    assert await office.run(mail) == 0
+    (received,) = server.received
+    assert received.message["Subject"] == "Missed call from Sara"
+
+
+async def test_a_hundred_calls_are_counted_and_the_latest_listed(office, server):
+    mail = office.mail()
+    for number in range(100):
+        await mail.offer(missed(f"default:{number}", call_name=f"call number {number}"), pushed=False)
+    await office.run(mail)
+    (received,) = server.received
+    text = received.message.get_body(("plain",)).get_content()
+    assert received.message["Subject"] == "100 missed calls from Sara"
+    assert "call number 99" in text and "call number 90" in text and "call number 89" not in text
+    assert "Earlier calls: 90" in text
+
+
+@pytest.mark.parametrize(("mark", "word"), [(Mark.ACCEPTED, "answered"), (Mark.DECLINED, "declined")])
+async def test_who_answered_or_declined_meanwhile_gets_no_mail(office, server, mark, word):
+    mail, before, after = office.mail(), missed("default:1"), missed("default:2")
+    await office.stamp(before, mark + "ben")
+    await mail.offer(before, pushed=False)
+    assert await office.outcomes(before) == [word]
+    await mail.offer(after, pushed=False)
+    await office.stamp(after, mark + "ben")
+    await office.run(mail)
+    assert await office.outcomes(after) == ["mail_waiting", word]
+    assert server.received == []
+
+
+async def test_of_several_calls_those_answered_meanwhile_are_left_out(office, server):
+    mail, first, second = office.mail(), missed("default:1"), missed("default:2")
+    await mail.offer(first, pushed=False)
+    await mail.offer(second, pushed=False)
+    await office.stamp(first, Mark.ACCEPTED + "ben")
+    await office.run(mail)
+    (received,) = server.received
+    assert received.message["Subject"] == "Missed call from Sara"
+
+
+async def test_a_call_that_has_rung_again_leaves_the_mail_to_that_round(office):
+    mail, first, second = office.mail(), missed(), missed()
+    await office.store.call("HSET", call_key("default", first.cid), f"r:{second.started_at}", "s-1")
+    await office.store.call("HSET", round_key("default", first.cid, second.started_at), "u:ben", "{}")
+    await mail.offer(first, pushed=False)
+    assert await office.outcomes(first) == ["rung_again"]
+    await mail.offer(second, pushed=False)
+    assert await office.outcomes(second) == ["mail_waiting"]
+
+
+async def test_who_switched_mails_off_while_one_waited_gets_none(office, server):
+    mail, round_ = office.mail(), missed()
+    await mail.offer(round_, pushed=False)
+    await office.store.script(*registry.switch_mail("default", "ben", on=False))
+    await office.run(mail)
+    assert server.received == []
+    assert await office.outcomes(round_) == ["mail_waiting", "mail_off"]
+
+
+async def test_a_server_that_asks_to_try_later_is_tried_later(office, server):
+    mail, round_ = office.mail(), missed()
+    server.script("451 4.7.1 greylisted", stage="RCPT")
+    await mail.offer(round_, pushed=False)
+    await office.run(mail)
+    (wait_s,) = (await office.scheduled()).values()
+    assert 40 < wait_s < 80
+    await office.come_due()
+    await office.run(mail)
+    assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred", "mail_accepted"]
+    assert len(server.received) == 1
+
+
+async def test_a_job_before_its_time_sends_nothing(office, server):
+    """As a job that comes back from a dead worker that had already noted its attempt."""
+    mail, round_ = office.mail(), missed()
+    server.script("451 later", "451 later")
+    await mail.offer(round_, pushed=False)
+    (payload,) = await office.jobs()
+    await mail.send(payload)
+    await mail.send(payload)
+    assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred"]
+    assert len(await office.scheduled()) == 1
+
+
+async def test_pauses_grow_to_an_hour_and_after_a_day_it_gives_up(office, server):
+    mail, round_, waits = office.mail(), missed(), []
+    await mail.offer(round_, pushed=False)
+    for _ in range(9):
+        server.script("451 later")
+        await office.run(mail)
+        waits += (await office.scheduled()).values()
+        await office.come_due()
+    assert waits[:6] == sorted(waits[:6])
+    assert all(2600 < wait_s < 4600 for wait_s in waits[6:])
+    async for key in office.store.client.scan_iter("bellhop:letter:*"):
+        await office.store.call("HINCRBY", key, "began", -GIVE_UP_S)
+    server.script("451 later")
+    await office.run(mail)
+    assert (await office.outcomes(round_))[-2:] == ["mail_deferred", "mail_gave_up"]
+    assert await office.scheduled() == {}
+
+
+async def test_a_server_that_is_away_is_tried_later(office, server):
+    mail, round_ = office.mail(), missed()
+    await mail.offer(round_, pushed=False)
+    await server.stop()
+    await office.run(mail)
+    assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred"]
+    await server.start()
+    await office.come_due()
+    await office.run(mail)
+    assert len(server.received) == 1
+
+
+async def test_a_refusal_for_good_ends_it_and_says_why_without_the_address(office, server):
+    mail, round_ = office.mail(), missed()
+    server.script(f"550 5.1.1 <{BEN}>: Recipient address rejected: User unknown: BEN", stage="RCPT")
+    await mail.offer(round_, pushed=False)
+    await office.run(mail)
+    last = (await trail.read(office.store, "default", round_.cid))[-1]
+    assert (last["outcome"], last["status"]) == ("mail_refused", 550)
+    assert last["reason"] == "5.1.1 <address> Recipient address rejected: User unknown: <address>"
+    assert await office.scheduled() == {}
+
+
+async def test_an_answer_that_never_came_makes_a_recognisable_repeat_and_few_of_them(office, server):
+    mail, round_ = office.mail(), missed()
+    server.script(*[Fault.KEEP_AND_DROP] * (MOST_UNKNOWN + 2))
+    await mail.offer(round_, pushed=False)
+    for _ in range(MOST_UNKNOWN + 2):
+        await office.run(mail)
+        await office.come_due()
+    assert len(server.received) == MOST_UNKNOWN
+    assert len({received.message["Message-ID"] for received in server.received}) == 1
+    assert (await office.outcomes(round_))[1:] == ["mail_unknown"] * MOST_UNKNOWN + ["mail_gave_up"]
+
+
+async def test_two_runs_of_a_job_at_the_same_time_send_one_mail(office, server):
+    mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
+    await mail.offer(missed(), pushed=False)
+    (payload,) = await office.jobs()
+    await asyncio.gather(*(one.send(payload) for one in (mail, other) * 5))
+    assert len(server.received) == 1
+
+
+async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(office, server):
+    mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
+    await mail.offer(missed(), pushed=False)
+    (payload,) = await office.jobs()
+    claimed = await mail._take(payload["letter"], "run")
+    assert claimed.count == 1
+    await other.send(payload)
+    assert server.received == []
+    assert len(await office.scheduled()) == 1, "it looks again when the claim has run out"
+    await office.store.call("DEL", "bellhop:worker:w-1")
+    await other.send(payload)
+    assert len(server.received) == 1
+    await mail._record(payload["letter"], "run", False, 0, False, [])
+    await other.send(payload)
+    assert len(server.received) == 1
+
+
+async def test_what_a_letter_said_is_not_kept_once_it_is_sent(office, server):
+    mail = office.mail()
+    await mail.offer(missed(), pushed=False)
+    await office.run(mail)
+    (key,) = [key async for key in office.store.client.scan_iter("bellhop:letter*")]
+    assert await office.store.call("HGETALL", key) == {b"state": b"done"}
+    assert 0 < await office.store.call("TTL", key) <= mail_module.LETTER_TTL_S
+
+
+async def test_an_address_is_in_no_log_line_and_not_on_the_trail(office, server, capfd):
+    mail, round_ = office.mail(), missed()
+    for reply in (f"550 no such user {BEN}", "250 OK"):
+        server.script(reply, stage="RCPT")
+    await mail.offer(round_, pushed=False)
+    await office.run(mail)
+    output = capfd.readouterr()
+    lines = await office.store.call("LRANGE", trail.trail_key("default", round_.cid), 0, -1)
+    assert "mail_refused" in output.out + output.err
+    assert BEN not in output.out + output.err + repr(lines)

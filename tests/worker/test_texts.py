@@ -1,0 +1,121 @@
+"""The texts: every language whole, the user's own found, a team's first, a name never read as anything but a name."""
+
+import pytest
+
+from worker.contract import Recipient, Round
+from worker.device import Device, Kind, Provider
+from worker.payloads import words
+from worker.people import Contact, Person
+from worker.plan import plan
+from worker.push import PushKind
+from worker.texts import BUILT_IN, PLACEHOLDER, Texts, fill
+
+ENGLISH = BUILT_IN.wording("en")
+
+
+def round_of(caller="Sara Lind", language="", caller_id="sara"):
+    recipients = (Recipient(id="ben", language=language),)
+    return Round(
+        tenant="default",
+        cid="default:1",
+        session_id="s",
+        started_at=1,
+        deadline=2**50,
+        caller_id=caller_id,
+        caller_name=caller,
+        recipients=recipients,
+    )
+
+
+def alert(round_, people=None, texts=BUILT_IN, kind=PushKind.RING):
+    device = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="a1" * 32, app="com.example")
+    if kind is not PushKind.RING:
+        device = device.model_copy(update={"kind": Kind.ALERT})
+    (push,) = plan(kind, round_, {"ben": [device]}, 1.0, people or {}, texts).pushes
+    return push.payload["aps"]["alert"]
+
+
+@pytest.mark.parametrize("language", BUILT_IN.languages)
+def test_each_shipped_language_words_everything_with_the_same_values(language):
+    wording = BUILT_IN._catalogues[language]
+    assert set(wording) == set(ENGLISH)
+    for name, text in wording.items():
+        assert sorted(PLACEHOLDER.findall(text)) == sorted(PLACEHOLDER.findall(ENGLISH[name])), name
+    assert wording["direction"] == ("rtl" if language == "ar" else "ltr")
+
+
+def test_english_and_at_least_four_more_are_shipped():
+    assert {"en", "de", "fr", "es", "pt", "ar"} <= set(BUILT_IN.languages)
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("", "Sara Lind is calling you"),
+        ("en", "Sara Lind is calling you"),
+        ("de", "Sara Lind ruft dich an"),
+        ("DE_at", "Sara Lind ruft dich an"),
+        ("pt-BR", "Sara Lind está ligando para você"),
+        ("zh-Hans-CN", "Sara Lind is calling you"),
+        ("../../etc/passwd", "Sara Lind is calling you"),
+        ("{caller}", "Sara Lind is calling you"),
+    ],
+)
+def test_a_ring_speaks_the_users_language_or_a_broader_one(language, title):
+    assert alert(round_of(language=language))["title"] == title
+
+
+def test_the_language_the_app_told_us_goes_before_the_events():
+    people = {"ben": Person(Contact(language="fr"))}
+    assert alert(round_of(language="de"), people)["title"] == "Sara Lind vous appelle"
+
+
+@pytest.mark.parametrize("kind", PushKind)
+@pytest.mark.parametrize("language", BUILT_IN.languages)
+def test_every_kind_of_push_names_the_caller_in_every_language(kind, language):
+    title, body = words(kind, round_of(), BUILT_IN.wording(language))
+    assert "Sara Lind" in title + body
+    assert "{" not in title + body
+
+
+def test_a_caller_without_a_name_is_unknown_in_the_users_language():
+    assert alert(round_of("Unknown caller", "de", caller_id=""))["title"] == "Unbekannt ruft dich an"
+    assert alert(round_of("Unknown caller", "en", caller_id=""))["title"] == "Unknown caller is calling you"
+
+
+@pytest.mark.parametrize(
+    "name", ["{{7*7}}", "{caller}", "{app}", "%s", "{0.__class__}", "\\g<0>", "${x}", "سارة", "👩🏽‍🚀"]
+)
+def test_a_name_is_only_ever_a_name(name):
+    assert alert(round_of(name))["title"] == f"{name} is calling you"
+    assert fill("{caller}|{app}", caller="{app}", app="A") == "{app}|A"
+
+
+def test_a_team_replaces_single_texts_and_adds_languages(tmp_path):
+    (tmp_path / "en.toml").write_text('ring_title = "{caller} rings!"')
+    (tmp_path / "pt_BR.toml").write_text('ring_title = "Ligação de {caller}"')
+    (tmp_path / "nl.toml").write_text('ring_title = "{caller} belt je"\nfield_room = "Kamer"')
+    texts = Texts(tmp_path, "nl")
+    titles = {language: alert(round_of(language=language), texts=texts)["title"] for language in ("en", "pt-br", "nl")}
+    assert titles == {"en": "Sara Lind rings!", "pt-br": "Ligação de Sara Lind", "nl": "Sara Lind belt je"}
+    assert texts.wording("pt-BR")["missed_title"] == "Chamada perdida"
+    assert texts.wording("nl")["missed_title"] == "Missed call", "a text that is missing is English"
+    assert texts.wording("xx")["ring_title"] == "{caller} belt je", "a language that is missing is the default's"
+    assert texts.wording("nl")["field_room"] == "Kamer"
+    assert texts.wording("nl")["language"] == "nl"
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "says"),
+    [
+        ('ring_titel = "x"', "did you mean ring_title"),
+        ("ring_title = 7", "no text in quotes"),
+        ('ring_title = "{name} calls"', "{name}"),
+        ("ring_title = ", "cannot be read"),
+    ],
+)
+def test_a_mistake_in_a_catalogue_is_said_when_it_is_read(tmp_path, catalogue, says):
+    (tmp_path / "en.toml").write_text(catalogue)
+    with pytest.raises(ValueError, match=r"en\.toml") as refused:
+        Texts(tmp_path)
+    assert says in str(refused.value)
