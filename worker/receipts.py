@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
 MAC_BYTES = 16
-MOST_CHARACTERS = 1_024
+MOST_CHARACTERS = 2_048
 
 
 class Receipt(NamedTuple):

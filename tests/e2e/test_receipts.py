@@ -1,0 +1,146 @@
+"""A phone says that it rang, with the receipt that came in the push."""
+
+import asyncio
+import json
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import pytest
+import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
+
+from worker import receipts, trail
+from worker.device import Kind, Provider
+from worker.receipts import Receipt
+from worker.sandbox.installation import Installation
+from worker.sandbox.stream import Call
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECRET = "signs-receipts"
+SOON_S = 15
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    settings = {"RECEIPT_SECRET": SECRET, "METRICS_TOKEN": "t"}
+    async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        await installation.register("jane-morel", Provider.FCM, Kind.ALERT, "jane:pixel")
+        yield installation
+
+
+async def post(here, document):
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    async with here.http.post(f"{here.url}/v1/receipts", data=body) as answer:
+        return answer.status
+
+
+async def rung(here, call, count=2):
+    """The receipts that the phones of a call got, by provider."""
+    await here.stream.post(call.ring())
+    give_up = time.monotonic() + SOON_S
+    while len(pushes := [a for a in here.arrivals if a.cid == call.cid]) < count and time.monotonic() < give_up:
+        await asyncio.sleep(0.02)
+    found = {a.provider: a.payload["bellhop"] if a.provider is Provider.APNS else a.payload for a in pushes}
+    return {provider: part["receipt"] for provider, part in found.items()}
+
+
+async def rang(here, call):
+    lines = await trail.read(here.store, "default", call.cid)
+    return [line for line in lines if line["what"] == trail.Milestone.RANG]
+
+
+async def test_each_phones_receipt_is_on_the_trail_once_however_often_it_is_sent(here):
+    call = Call()
+    given = await rung(here, call)
+    for receipt in given.values():
+        statuses = await asyncio.gather(
+            *(post(here, {"receipt": receipt, "rang_at": 1_800_000_000_000}) for _ in range(10))
+        )
+        assert set(statuses) == {204}
+    lines = await rang(here, call)
+    assert sorted(line["provider"] for line in lines) == ["apns", "fcm"]
+    attempted = {
+        line["device"] for line in await trail.read(here.store, "default", call.cid) if line["what"] == "attempted"
+    }
+    assert {line["device"] for line in lines} == attempted
+
+
+async def test_metrics_show_delivered_beside_accepted(here):
+    await post(here, {"receipt": (await rung(here, Call()))[Provider.FCM]})
+    give_up = time.monotonic() + SOON_S
+    recorded = {}
+    while not (recorded.get("recorded") and recorded.get("rang")) and time.monotonic() < give_up:
+        await asyncio.sleep(0.2)
+        async with here.http.get(f"{here.url}/metrics", headers={"Authorization": "Bearer t"}) as answer:
+            families = text_string_to_metric_families(await answer.text())
+        samples = [s for family in families for s in family.samples if s.labels.get("provider") == "fcm"]
+        recorded = {s.labels["verdict"]: s.value for s in samples if s.name == "bellhop_receipts_total"}
+        recorded["rang"] = sum(s.value for s in samples if s.name == "bellhop_rang_seconds_count")
+    assert recorded["recorded"] == recorded["rang"] > 0
+
+
+async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(here):
+    call = Call()
+    given = (await rung(here, call))[Provider.APNS]
+    body, mac = given.split(".")
+    named = json.loads(urlsafe_b64decode(body + "=="))
+    other = urlsafe_b64encode(json.dumps([*named[:4], "another-device"]).encode()).rstrip(b"=").decode()
+    forged = receipts.sign(b"another secret", Receipt(*named))
+    for wrong in (
+        body,
+        f"{body}.",
+        f"{other}.{mac}",
+        forged,
+        "",
+        ".",
+        "é.é",
+        "\ud800.x",
+        f"{body}.{mac}x",
+        f"{body}.{mac[:-2]}",
+    ):
+        assert await post(here, {"receipt": wrong}) in (403, 422), wrong
+    assert await rang(here, call) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        {},
+        {"receipt": 1},
+        {"receipt": "a" * 3000},
+        {"receipt": "a", "rang_at": "now"},
+        b"\xff",
+    ],
+    ids=repr,
+)
+async def test_a_body_that_says_nothing_is_answered_422(here, document):
+    assert await post(here, document) == 422
+
+
+async def test_a_body_without_end_is_not_read(here):
+    assert await post(here, b"x" * 100_000) == 413
+
+
+async def test_a_receipt_for_a_round_that_is_forgotten_writes_nothing(here):
+    gone = Receipt("default", "default:gone", 1, "apns", "0" * 20)
+    assert await post(here, {"receipt": receipts.sign(SECRET.encode(), gone)}) == 204
+    assert await here.store.call("EXISTS", trail.trail_key("default", "default:gone")) == 0
+
+
+async def test_without_a_secret_no_push_carries_a_receipt_and_none_is_taken(tmp_path):
+    async with Installation(tmp_path) as plain:
+        await plain.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        call = Call(members=("ben-osei",))
+        await plain.stream.post(call.ring())
+        give_up = time.monotonic() + SOON_S
+        while not plain.arrivals and time.monotonic() < give_up:
+            await asyncio.sleep(0.02)
+        assert set(plain.arrivals[0].payload["bellhop"]) == {"call_uuid", "sent_at", "expires_at"}
+        unsigned = receipts.sign(b"", Receipt("default", call.cid, 1, "apns", "0" * 20))
+        assert await post(plain, {"receipt": unsigned}) == 403

@@ -1,0 +1,89 @@
+"""Receipts: only what Bellhop signed can be read, whatever calls are called."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker import receipts
+from worker.contract import Recipient, Round
+from worker.device import Device, Provider
+from worker.plan import plan
+from worker.push import PushKind
+from worker.receipts import Receipt
+
+SECRET = b"signs receipts"
+LONG = Receipt("t" * 64, "\U0001f4de" * 255, 2**53, "apns", "f" * 20)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=255)
+
+
+@given(texts, texts, st.integers(0, 2**53))
+def test_a_receipt_reads_as_what_was_signed(tenant, cid, started_at):
+    receipt = Receipt(tenant[:64], cid, started_at, "fcm", "ab" * 10)
+    assert receipts.read(SECRET, receipts.sign(SECRET, receipt)) == receipt
+
+
+def test_the_longest_receipt_is_not_too_long_to_read():
+    assert receipts.read(SECRET, receipts.sign(SECRET, LONG)) == LONG
+
+
+@given(st.text(max_size=60) | st.text("ABab01_-.", max_size=60))
+def test_no_other_text_is_a_receipt(text):
+    assert receipts.read(SECRET, text) is None
+
+
+@given(st.data())
+def test_a_receipt_with_one_character_changed_is_none(data):
+    signed = receipts.sign(SECRET, Receipt("default", "default:1", 1, "apns", "ab" * 10))
+    place = data.draw(st.integers(0, len(signed) - 1))
+    other = data.draw(st.characters().filter(lambda c: c != signed[place]))
+    assert receipts.read(SECRET, signed[:place] + other + signed[place + 1 :]) is None
+
+
+def test_another_secret_signs_another_receipt():
+    assert receipts.read(b"another secret", receipts.sign(SECRET, LONG)) is None
+
+
+def ring(secret, kind=PushKind.RING, provider=Provider.APNS, cid="default:1"):
+    device = Device(user_id="u" * 255, provider=provider, kind="voip", token="ab" * 32, app="a")
+    if kind is not PushKind.RING and provider is Provider.APNS:
+        device = device.model_copy(update={"kind": "alert"})
+    round_ = Round(
+        tenant="t" * 64,
+        cid=cid,
+        session_id="s",
+        started_at=7,
+        deadline=10**16,
+        caller_id="c" * 64,
+        caller_name="\U0001f4de" * 255,
+        call_name='"' * 255,
+        recipients=(Recipient(id="u" * 255),),
+    )
+    [push] = plan(kind, round_, {"u" * 255: [device]}, 1.0, receipt_secret=secret).pushes
+    return push, device
+
+
+@pytest.mark.parametrize("provider", Provider)
+def test_a_ring_names_its_own_round_and_device(provider):
+    push, device = ring(SECRET, provider=provider)
+    part = push.payload["bellhop"] if provider is Provider.APNS else push.payload
+    assert receipts.read(SECRET, part["receipt"]) == Receipt("t" * 64, "default:1", 7, provider, device.key)
+
+
+@pytest.mark.parametrize("provider", Provider)
+@pytest.mark.parametrize(("kind", "secret"), [(PushKind.RING, b""), (PushKind.MISSED, SECRET)])
+def test_without_a_secret_and_in_what_is_no_ring_there_is_none(provider, kind, secret):
+    assert "receipt" not in json.dumps(dict(ring(secret, kind, provider)[0].payload))
+
+
+@pytest.mark.parametrize("cid", ["default:" + "x" * 247, "\U0001f4de" * 255])
+@pytest.mark.parametrize(("provider", "limit"), [(Provider.APNS, 5_120), (Provider.FCM, 4_096)])
+def test_a_ring_with_a_receipt_keeps_inside_the_providers_limit(cid, provider, limit):
+    payload = ring(SECRET, provider=provider, cid=cid)[0].payload
+    if provider is Provider.FCM:
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in payload.items())
+    else:
+        size = len(json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode())
+    assert size <= limit
