@@ -11,6 +11,7 @@ import click
 from bellhop import __version__
 from bellhop.devices import devices, tenant_option
 from bellhop.explain import explain
+from bellhop.replay import replay
 from worker import logs
 from worker.push import PushKind
 from worker.settings import ConfigurationError, Role, Settings, load, reference
@@ -127,3 +128,4 @@ def list_settings() -> None:
 
 main.add_command(devices)
 main.add_command(explain)
+main.add_command(replay)

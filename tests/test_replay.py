@@ -1,0 +1,125 @@
+"""`bellhop replay` on what really ended in RQ's failed registry."""
+
+import time
+
+import pytest
+import redis
+from click.testing import CliRunner
+from rq import Queue
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from bellhop.cli import main
+from worker.contract import MAIL, NOTICE_JOB, NOTICES, RING_JOB, RINGS
+
+
+@pytest.fixture
+def connection(redis_url):
+    with redis.Redis.from_url(redis_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def fail(connection):
+    """Leave a job in the failed registry."""
+
+    def fail(name, payload, queue=NOTICES, job_id="job"):
+        queue = Queue(queue, connection=connection, serializer=JSONSerializer)
+        job = queue.enqueue(name, payload, job_id=job_id, description="a job")
+        queue.remove(job)
+        job.set_status("failed")
+        connection.hset(job.key, "lost_workers", 2)
+        FailedJobRegistry(queue.name, connection=connection).add(job, ttl=60, exc_string="no such thing")
+        return job
+
+    return fail
+
+
+@pytest.fixture
+def replay(redis_url):
+    def replay(*arguments):
+        result = CliRunner(env={"BELLHOP_REDIS_URL": redis_url}).invoke(main, ["replay", *arguments])
+        return result.exit_code, result.output
+
+    return replay
+
+
+def queued(connection, queue):
+    return Queue(queue, connection=connection).job_ids
+
+
+def in_s(seconds):
+    return int((time.time() + seconds) * 1e6)
+
+
+def test_a_failed_notice_is_queued_again_as_it_was(connection, fail, replay):
+    job = fail(NOTICE_JOB, {"v": 1, "cid": "default:a"})
+    assert replay("job") == (0, "job: queued again\n")
+    assert queued(connection, NOTICES) == ["job"]
+    assert FailedJobRegistry(NOTICES, connection=connection).count == 0
+    job.refresh()
+    assert (job.get_status().value, job.func_name, job.args) == ("queued", NOTICE_JOB, [{"v": 1, "cid": "default:a"}])
+    assert connection.ttl(job.key) == -1, "it may wait in its queue"
+
+
+def test_a_ring_that_is_over_says_so_and_is_not_run_again(connection, fail, replay):
+    fail(RING_JOB, {"v": 1, "deadline": 1_700_000_000_000_000}, RINGS)
+    status, output = replay("job")
+    assert (status, output) == (
+        1,
+        "job: too old: its ring was over at 2023-11-14 22:13:20 UTC; it is not run again\n",
+    )
+    assert queued(connection, RINGS) == []
+    assert FailedJobRegistry(RINGS, connection=connection).count == 1
+
+
+def test_a_ring_that_still_lasts_is_run_again(connection, fail, replay):
+    fail(RING_JOB, {"v": 1, "deadline": in_s(20)}, RINGS)
+    assert replay("job")[0] == 0
+    assert queued(connection, RINGS) == ["job"]
+
+
+def test_failed_means_every_failed_job_of_every_queue(connection, fail, replay):
+    fail(RING_JOB, {"v": 1, "deadline": 1}, RINGS, "old-ring")
+    fail(NOTICE_JOB, {"v": 1}, NOTICES, "notice")
+    fail("worker.jobs.mail", {"v": 1}, MAIL, "letter")
+    status, output = replay("--failed")
+    assert status == 0
+    assert output.splitlines() == [
+        "old-ring: too old: its ring was over at 1970-01-01 00:00:00 UTC; it is not run again",
+        "notice: queued again",
+        "letter: queued again",
+    ]
+    assert (queued(connection, NOTICES), queued(connection, MAIL)) == (["notice"], ["letter"])
+
+
+@pytest.mark.parametrize("deadline", ["soon", None])
+def test_a_ring_whose_deadline_nobody_can_read_is_too_old(fail, replay, connection, deadline):
+    fail(RING_JOB, {"v": 1, "deadline": deadline}, RINGS)
+    assert replay("job") == (1, "job: too old: its ring was over at 1970-01-01 00:00:00 UTC; it is not run again\n")
+    assert queued(connection, RINGS) == []
+
+
+def test_a_job_that_is_not_there_or_has_not_failed_is_named(connection, replay):
+    Queue(NOTICES, connection=connection, serializer=JSONSerializer).enqueue(NOTICE_JOB, {"v": 1}, job_id="waiting")
+    assert replay("nobody", "waiting") == (
+        1,
+        "nobody: there is no such job; a failed one is kept for a day\nwaiting: it has not failed: it is queued\n",
+    )
+    assert queued(connection, NOTICES) == ["waiting"]
+
+
+def test_what_nobody_can_read_stays_where_it_is(connection, fail, replay):
+    job = fail(NOTICE_JOB, {"v": 1})
+    connection.hset(job.key, "data", b"\xff\xfe")
+    status, output = replay("job")
+    assert status == 1
+    assert "cannot be read" in output
+    assert FailedJobRegistry(NOTICES, connection=connection).count == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("job", "--failed")])
+def test_it_wants_either_names_or_failed(replay, arguments):
+    status, output = replay(*arguments)
+    assert status == 2
+    assert "Name the jobs, or say --failed." in output
