@@ -12,9 +12,10 @@ from redis.exceptions import RedisError
 
 from bellhop.devices import connect, tenant_option
 from worker import trail
-from worker.explain import Explanation, Person, Round
+from worker.explain import Explanation, Round
 from worker.explain import explain as find
 from worker.sentences import Tone, duration
+from worker.verdict import Person
 
 MARKS = {Tone.GOOD: ("✓", "green"), Tone.QUIET: ("○", "cyan"), Tone.OPEN: ("…", "yellow"), Tone.BAD: ("✗", "red")}
 NARROWEST, WIDEST = 40, 120

@@ -27,6 +27,7 @@ PURE = {
     "worker.story",
     "worker.sentences",
     "worker.timeline",
+    "worker.verdict",
     "worker.explain",
 }
 DOOR_MAY_IMPORT = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from worker.calls import Standing
 from worker.push import PushKind
 from worker.trail import Milestone
 
@@ -15,6 +16,8 @@ OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATIO
 """The events that begin a round."""
 ANSWERS = ("call.accepted", "call.session_participant_joined")
 ENDS = ("call.ended", "call.deleted", "call.session_ended")
+REJECTIONS = {"busy": Standing.BUSY, "timeout": Standing.TIMED_OUT}
+"""What a callee's rejection means by its reason; any other is a decline."""
 ABOUT_RECIPIENTS = frozenset(Milestone) - {Milestone.RECEIVED, Milestone.REPEATED, Milestone.PICKED_UP}
 
 
@@ -127,6 +130,15 @@ class Scene:
         find = _MOMENTS.get(word)
         found = find(self, user) if find else ()
         return min((line.stamp - self.started_at for line in found if line.stamp >= self.started_at), default=None)
+
+    def standing_of(self, user: str) -> str:
+        """Where a user stands by the webhooks alone; empty while the phone may ring."""
+        if self.moment_of(Standing.ANSWERED, user) is not None:
+            return Standing.ANSWERED
+        for line in self._events(["call.rejected"], [user]):
+            return REJECTIONS.get(line.text("reason"), Standing.DECLINED)
+        over = (Standing.CANCELLED, Standing.ENDED)
+        return next((word for word in over if self.moment_of(word, user) is not None), "")
 
     def _events(self, types: Iterable[str], users: Iterable[str] | None = None) -> list[Line]:
         return [

@@ -1,0 +1,291 @@
+"""What a support person reads about a call, for a dozen stories played with real processes."""
+
+import asyncio
+import base64
+import hmac
+import json
+import re
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+import pytest_asyncio
+
+from worker.device import Device, Environment, Kind, Provider
+from worker.registry import register
+from worker.sandbox.apple_script import Reply
+from worker.sandbox.google_script import Reply as GoogleReply
+from worker.sandbox.installation import API_KEY, SECRET, Installation
+from worker.sandbox.stream import Call
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TIME = r"\d+(?:\.\d)? m?s"
+
+
+def signed(claims):
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256"}, claims)]
+    mac = hmac.digest(SECRET.encode(), b".".join(parts), "sha256")
+    token = b".".join([*parts, base64.urlsafe_b64encode(mac).rstrip(b"=")]).decode()
+    return {"Authorization": f"Bearer {token}", "X-Api-Key": API_KEY}
+
+
+SERVER = signed({"server": True})
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    async with Installation(tmp_path_factory.mktemp("installation"), {"MISSED_GRACE_S": "0.5"}) as installation:
+        yield installation
+
+
+async def iphone(here, name="Jane's iPhone", user=""):
+    user, token = user or f"jane-{uuid.uuid4().hex[:6]}", uuid.uuid4().hex * 2
+    await here.register(user, Provider.APNS, Kind.VOIP, token, name)
+    return user, token
+
+
+async def android(here, name="Jane's Pixel", user=""):
+    user, token = user or f"jane-{uuid.uuid4().hex[:6]}", uuid.uuid4().hex
+    await here.register(user, Provider.FCM, Kind.ALERT, token, name)
+    return user, token
+
+
+async def ask(here, cid, user="", headers=SERVER):
+    async with here.http.get(f"{here.url}/v1/calls/{cid}", params={"user": user}, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def person(here, call, user, verdict):
+    """What is said of a user in the last round of a call, once the verdict is like `verdict`."""
+    give_up = time.monotonic() + 20
+    while True:
+        _, found = await ask(here, call.cid, user)
+        people = found["rounds"][-1]["people"] if found["rounds"] else []
+        if people and re.fullmatch(verdict, people[0]["verdict"]):
+            return people[0] | {"timeline": [one["sentence"] for one in found["rounds"][-1]["timeline"]]}
+        assert time.monotonic() < give_up, json.dumps(found, indent=1)
+        await asyncio.sleep(0.05)
+
+
+async def test_answered(here):
+    jane, _ = await iphone(here)
+    call = Call(members=(jane,))
+    await here.stream.post(call.ring())
+    await person(here, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
+    await here.stream.post(call.accepted(jane))
+    told = await person(
+        here,
+        call,
+        jane,
+        rf"Jane's iPhone was rung {TIME} after the call began\. {jane} answered {TIME} after .* began\.",
+    )
+    assert (told["tone"], told["reached"], told["next"]) == ("good", True, [])
+
+
+async def test_declined(here):
+    jane, _ = await android(here)
+    call, now = Call(members=(jane,)), time.time()
+    await here.stream.post(call.ring(at=now))
+    await person(here, call, jane, r"Jane's Pixel was rung .*")
+    await here.stream.post(call.rejected(jane, "decline", at=now + 2.5))
+    told = await person(
+        here, call, jane, rf"Jane's Pixel was rung {TIME} after .* {jane} declined 2\.5 s after .* began\."
+    )
+    assert (told["tone"], told["final"], told["next"]) == ("good", True, [])
+
+
+async def test_cancelled_before_the_first_attempt(here):
+    jane, _ = await iphone(here)
+    call, now = Call(members=(jane,)), time.time()
+    await here.stream.post(call.rejected(call.caller, "cancel", at=now + 0.8))
+    await here.stream.post(call.ring(at=now))
+    told = await person(
+        here,
+        call,
+        jane,
+        r"Jane's iPhone was not rung: the call was cancelled 0\.8 s after it began, before the first attempt\.",
+    )
+    assert (told["tone"], told["reached"], told["standing"]) == ("quiet", False, "cancelled")
+
+
+async def test_cancelled_between_two_attempts(here):
+    jane, token = await iphone(here)
+    here.apple.script(token, Reply(503, "ServiceUnavailable", retry_after="1"))
+    call, now = Call(members=(jane,)), time.time()
+    await here.stream.post(call.ring(at=now))
+    while not any(request.token == token for request in here.apple.requests):
+        await asyncio.sleep(0.01)
+    await here.stream.post(call.rejected(call.caller, "cancel", at=now + 1))
+    told = await person(
+        here,
+        call,
+        jane,
+        r"Jane's iPhone was not rung: the call was cancelled 1 s after it began, after 1 failed attempt: Apple had a "
+        r"problem of its own \(503 ServiceUnavailable\)\.",
+    )
+    assert told["tone"] == "bad"
+    assert told["next"] == ["Look at Apple's status page for the time of the call."]
+
+
+async def test_no_devices(here):
+    call = Call(members=("kim",))
+    await here.stream.post(call.ring())
+    told = await person(here, call, "kim", r"kim was not rung: no phone is registered for calls\.")
+    assert "`bellhop devices list kim`" in told["next"][0]
+
+
+async def test_no_credentials(here):
+    device = Device(
+        user_id="lee",
+        provider=Provider.APNS,
+        kind=Kind.VOIP,
+        token="ab" * 32,
+        app="com.example.other",
+        environment=Environment.PRODUCTION,
+        registered_at=1,
+        name="Lee's iPhone",
+    )
+    await here.store.script(*register("default", device))
+    call = Call(members=("lee",))
+    await here.stream.post(call.ring())
+    told = await person(
+        here, call, "lee", r"Lee's iPhone was not rung: no credentials for com\.example\.other are configured\."
+    )
+    assert told["next"][0].startswith("Add the credentials for com.example.other")
+
+
+async def test_wrong_app(here):
+    jane, token = await iphone(here)
+    here.apple.script(token, Reply(400, "DeviceTokenNotForTopic"))
+    call = Call(members=(jane,))
+    await here.stream.post(call.ring())
+    told = await person(
+        here,
+        call,
+        jane,
+        r"Jane's iPhone was not rung: Apple says that this phone's push token belongs to another app than "
+        r"com\.example\.calls \(400 DeviceTokenNotForTopic\)\.",
+    )
+    assert told["next"][0].startswith("Check which app the phone registers its token with")
+
+
+async def test_a_dead_token(here):
+    jane, token = await iphone(here)
+    here.apple.script(token, Reply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
+    call = Call(members=(jane,))
+    await here.stream.post(call.ring())
+    removed = "The push token of Jane's iPhone was removed: Apple says that it is dead."
+    told = {"timeline": []}
+    while removed not in told["timeline"]:
+        told = await person(
+            here,
+            call,
+            jane,
+            r"Jane's iPhone was not rung: Apple says that the app was removed from this phone, or that its push token "
+            r"was replaced \(410 Unregistered\)\.",
+        )
+    assert told["next"] == [f"Ask {jane} to open the app once, so that it registers its present token."]
+
+
+async def test_throttled(here):
+    jane, token = await android(here)
+    here.google.script(token, GoogleReply(429, headers={"Retry-After": "120"}))
+    call = Call(members=(jane,))
+    await here.stream.post(call.ring())
+    told = await person(
+        here,
+        call,
+        jane,
+        r"Jane's Pixel was not rung: no attempt succeeded in the time there was, after 1 failed attempt: Google asked "
+        r"Bellhop to slow down \(429.*\)\.",
+    )
+    assert any("Google limits" in advice for advice in told["next"])
+
+
+async def test_the_same_webhook_twice(here):
+    jane, _ = await iphone(here)
+    call = Call(members=(jane,))
+    ring = call.ring()
+    await here.stream.post(ring, webhook_id="twice", attempt=1)
+    await here.stream.post(ring, webhook_id="twice", attempt=2)
+    told = await person(here, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
+    assert "Stream sent the same call.ring again, at attempt 2: nothing was done twice." in told["timeline"]
+    assert len(told["deliveries"]) == len(told["deliveries"][0]["attempts"]) == 1
+
+
+async def test_a_missed_call_notice(here):
+    jane, _ = await android(here)
+    call, now = Call(members=(jane,)), time.time()
+    await here.stream.post(call.ring(at=now))
+    await person(here, call, jane, r"Jane's Pixel was rung .*")
+    await here.stream.post(call.missed(at=now + 1))
+    told = await person(
+        here,
+        call,
+        jane,
+        rf"Jane's Pixel was rung .* {jane} missed the call\. Jane's Pixel was sent a missed-call notice\.",
+    )
+    assert {delivery["kind"]: delivery["outcome"] for delivery in told["deliveries"]} == {
+        "ring": "accepted",
+        "missed": "accepted",
+    }
+    assert told["next"][0].startswith("If a phone stayed silent although Google accepted the push")
+
+
+async def test_answered_on_another_phone_while_one_is_being_retried(here):
+    jane, token = await iphone(here)
+    await android(here, user=jane)
+    here.apple.script(token, Reply(503, "ServiceUnavailable", retry_after="1"))
+    call, now = Call(members=(jane,)), time.time()
+    await here.stream.post(call.ring(at=now))
+    await person(here, call, jane, r".*Jane's Pixel was rung .*")
+    await here.stream.post(call.accepted(jane, at=now + 0.5))
+    told = await person(here, call, jane, rf"Jane's Pixel was rung {TIME} after the call began\. {jane} answered .*\.")
+    assert (told["tone"], told["next"]) == ("good", [])
+    [quiet] = [delivery for delivery in told["deliveries"] if delivery["label"] == "Jane's iPhone"]
+    assert quiet["sentence"].startswith(
+        f"Jane's iPhone was not rung: {jane} had answered 0.5 s after the call began, after"
+    )
+
+
+async def test_too_late_since_no_worker_ran_and_the_command_says_the_same(here):
+    jane, _ = await iphone(here)
+    here.stop("worker-1")
+    call, now = Call(members=(jane,), ring_ms=5_000), time.time()
+    await here.stream.post(call.ring(at=now - 2))
+    _, found = await ask(here, call.cid)
+    assert found["rounds"][0]["next"][0].startswith("No worker has taken the ring up")
+    await asyncio.sleep(max(0.0, now + 3.1 - time.time()))
+    here.start("worker", "worker-1")
+    told = await person(
+        here,
+        call,
+        jane,
+        rf"Jane's iPhone was not rung: there was no time left to ring, before the first attempt\. {jane} did not "
+        r"answer before the time to ring was over\.",
+    )
+    assert told["tone"] == "bad"
+    _, found = await ask(here, call.cid)
+    assert found["rounds"][0]["next"][0].startswith("The ring waited 3")
+
+    command = [sys.executable, "-m", "bellhop", "explain", call.cid, "--json"]
+    printed = await asyncio.to_thread(subprocess.run, command, env=here.environment(), capture_output=True, check=True)
+    assert json.loads(printed.stdout)["rounds"][0]["headline"] == found["rounds"][0]["headline"]
+
+
+async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(here):
+    status, found = await ask(here, "default:nothing")
+    assert (status, found["found"], len(found["next"])) == (404, False, 4)
+    call = Call(members=("kim",))
+    await here.stream.post(call.ring())
+    status, found = await ask(here, call.cid, "Kim")
+    assert (status, found["summary"]) == (404, "Kim is not among the people of this call: kim.")
+
+
+async def test_only_a_server_token_may_ask(here):
+    for headers, expected in ((signed({"user_id": "kim"}), 403), ({}, 401), ({"Authorization": "Bearer x"}, 401)):
+        status, answer = await ask(here, "default:any", headers=headers)
+        assert (status, answer["status"]) == (expected, expected)
