@@ -64,8 +64,7 @@ def switch(token: str) -> Response:
 
 
 def _invalid() -> Response:
-    language = request.accept_languages.best_match(_pages().texts.languages) or ""
-    return _page("invalid", language, HTTPStatus.NOT_FOUND)
+    return _page("invalid", request.accept_languages.best or "", HTTPStatus.NOT_FOUND)
 
 
 def _page(state: str, language: str, status: int = HTTPStatus.OK) -> Response:

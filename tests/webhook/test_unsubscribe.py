@@ -1,0 +1,191 @@
+"""The unsubscribe link: one click of a mail program, a button for people, and nothing for whoever only looks."""
+
+import json
+import re
+
+import pytest
+import redis
+
+from webhook.app import create_app
+from worker.registry import person_key
+from worker.settings import Settings
+from worker.unsubscribe import Links, Subscriber
+
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+SECRETS = ["the-first-secret-of-none", "the-second-secret-of-none"]
+FORGED = [
+    "",
+    "x",
+    "a.b.c",
+    "....",
+    "WyJkZWZhdWx0IiwiYmVuIiwiZW4iXQ.",
+    "WyJkZWZhdWx0IiwiYmVuIiwiZW4iXQ.qVuumUKuRfjWwFVlL5bvxi1j-cjb8NNrLW67DlBLHEA",
+    ".eJwDAAAAAAE",
+    "é",
+    "%00",
+    "x" * 5000,
+    "{{7*7}}",
+]
+
+
+@pytest.fixture
+def settings(redis_url):
+    return Settings(
+        redis_url=redis_url,
+        stream_api_key=["key"],
+        stream_api_secret=["secret"],
+        mail_secret=SECRETS,
+        public_url="https://calls.example.com",
+    )
+
+
+@pytest.fixture
+def client(settings):
+    return create_app(settings).test_client()
+
+
+@pytest.fixture
+def link(settings):
+    def make(user="ben", language="en", secrets=settings.mail_secret):
+        links = Links(settings.public_url, secrets)
+        return links.link(Subscriber("default", user, language)).removeprefix(settings.public_url)
+
+    return make
+
+
+@pytest.fixture
+def preferences(redis_url):
+    with redis.Redis.from_url(redis_url) as store:
+
+        def read(user="ben"):
+            stored = store.hget(person_key("default", user), "preferences")
+            return json.loads(stored) if stored else None
+
+        def write(**values):
+            store.hset(person_key("default", "ben"), "preferences", json.dumps(values))
+
+        read.write = write
+        yield read
+
+
+def test_one_click_of_a_mail_program_switches_mails_off(client, link, preferences):
+    answer = client.post(link(), data=ONE_CLICK)
+    assert answer.status_code == 200
+    assert preferences() == {"email": False}
+    assert client.post(link(), data=ONE_CLICK).status_code == 200
+    assert preferences() == {"email": False}
+    assert preferences("jane") is None
+
+
+def test_it_needs_no_cookie_and_sets_none(client, link):
+    assert "Set-Cookie" not in client.get(link()).headers
+    assert "Set-Cookie" not in client.post(link(), data=ONE_CLICK).headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": b""},
+        {"data": b"List-Unsubscribe=One-Click", "content_type": "text/plain"},
+        {"data": {"List-Unsubscribe": "One-Click"}, "content_type": "multipart/form-data"},
+        {"data": {"emails": "off"}},
+        {"data": b"\xff\x00&&==", "content_type": "application/x-www-form-urlencoded"},
+        {"json": {}},
+    ],
+)
+def test_whatever_is_posted_switches_mails_off(client, link, preferences, body):
+    assert client.post(link(), **body).status_code == 200
+    assert preferences() == {"email": False}
+
+
+@pytest.mark.parametrize("method", ["get", "head", "options", "put", "delete", "patch"])
+def test_looking_at_the_link_changes_nothing(client, link, preferences, method):
+    assert getattr(client, method)(link()).status_code in {200, 405}
+    assert preferences() is None
+
+
+def test_the_page_has_a_button_that_switches_mails_off_and_one_to_take_it_back(client, link, preferences):
+    page = client.get(link()).text
+    assert re.search(r'<form method="post">\s*<button name="emails" value="off">Stop e-mails</button>', page)
+    page = client.post(link(), data={"emails": "off"}).text
+    assert "You will get no more e-mails" in page
+    assert 'value="on"' in page
+    page = client.post(link(), data={"emails": "on"}).text
+    assert "are on again" in page
+    assert preferences() == {"email": True}
+
+
+def test_who_gets_no_mails_already_is_told_so(client, link, preferences):
+    preferences.write(email=False)
+    assert "You will get no more e-mails" in client.get(link()).text
+
+
+def test_other_preferences_stay_as_they_are(client, link, preferences):
+    others = {
+        "mute_until": "2030-01-01T00:00:00Z",
+        "quiet_hours": {"from": "22:00", "to": "07:00", "let_second_call_through": True},
+        "of_a_newer_version": [1, None],
+    }
+    preferences.write(email=True, **others)
+    client.post(link(), data=ONE_CLICK)
+    assert preferences() == {"email": False, **others}
+
+
+@pytest.mark.parametrize("token", FORGED)
+def test_a_link_that_was_not_signed_here_changes_nothing(client, token, preferences, redis_url):
+    for answer in (client.get(f"/unsubscribe/{token}"), client.post(f"/unsubscribe/{token}", data=ONE_CLICK)):
+        assert answer.status_code in {404, 308, 400}
+        assert "49" not in answer.text
+    with redis.Redis.from_url(redis_url) as store:
+        assert store.keys("bellhop:person:*") == []
+
+
+def test_another_users_link_cannot_be_made_from_ones_own(client, link, preferences):
+    (mine, other), path = (link(user).rpartition("/")[2] for user in ("ben", "eve")), "/unsubscribe/"
+    spliced = mine.partition(".")[0] + "." + other.partition(".")[2]
+    assert client.post(path + spliced, data=ONE_CLICK).status_code == 404
+    assert preferences() is None
+
+
+def test_both_secrets_verify_while_one_is_being_rotated_and_no_other(client, link, settings, preferences):
+    strange = Settings(mail_secret=["a-secret-of-somebody-else"]).mail_secret
+    for secret in settings.mail_secret:
+        assert client.get(link(secrets=[secret])).status_code == 200
+    assert client.get(link(secrets=strange)).status_code == 404
+
+
+@pytest.mark.parametrize("user", ["ben@example.com", "a/b?c#d", "../x", "a:b", "سارة", "🚀" * 60, "x" * 255])
+def test_user_ids_are_any_text(client, link, preferences, user):
+    assert client.post(link(user), data=ONE_CLICK).status_code == 200
+    assert preferences(user) == {"email": False}
+
+
+@pytest.mark.parametrize(
+    ("language", "title"), [("de", "E-Mails über verpasste Anrufe"), ("ar", "رسائل المكالمات الفائتة")]
+)
+def test_the_page_speaks_the_users_language(client, link, language, title):
+    answer = client.get(link(language=language))
+    assert f"<title>{title}</title>" in answer.text
+    assert f'lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}"' in answer.text
+    assert answer.headers["Content-Language"] == language
+
+
+def test_a_broken_link_is_said_in_the_browsers_language(client):
+    answer = client.get("/unsubscribe/x", headers={"Accept-Language": "fr-CH, en;q=0.5"})
+    assert answer.status_code == 404
+    assert "Ce lien est incomplet" in answer.text
+
+
+def test_the_page_loads_nothing_and_tells_nobody_its_link(client, link):
+    answer = client.get(link())
+    nonce = re.search(r"'nonce-([\w-]+)'", answer.headers["Content-Security-Policy"])[1]
+    assert f'<style nonce="{nonce}">' in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert not re.findall(r"<(?:img|link|script|iframe)\b|https?://|url\(", answer.text)
+
+
+def test_without_a_secret_there_is_no_such_page(redis_url):
+    settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"])
+    assert create_app(settings).test_client().get("/unsubscribe/x").json == {"error": "Not Found"}
