@@ -8,7 +8,7 @@ demo: .venv/ready
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
 
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadfile
 
 # The kill tests with 50 kills each; SEED=… repeats a run.
 test-long: .venv/ready
@@ -18,7 +18,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadfile
 
 format: .venv/ready
 	$(BIN)/ruff format .
