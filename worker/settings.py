@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -92,6 +93,14 @@ def _templates(folder: Path | None) -> Path | None:
     Texts(folder)
     Templates(folder)
     return folder
+
+
+def _otlp_endpoint(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        raise ValueError('needs OpenTelemetry: pip install "bellhop[otel]"')
+    return url
 
 
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
@@ -316,7 +325,7 @@ class Settings(BaseSettings):
     """The bearer token that opens GET /metrics; without it the page is off."""
     receipt_secret: SecretStr = SecretStr("")
     """Signs the receipt in a push with which the phone may report that it rang (POST /v1/receipts)."""
-    otlp_endpoint: str = ""
+    otlp_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] = ""
     """Where traces go (OTLP over HTTP, such as http://collector:4318/v1/traces); needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important log lines to print."""

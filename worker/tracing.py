@@ -1,6 +1,6 @@
 """Traces for an OpenTelemetry collector, from the webhook to each attempt; needs the extra `otel`, and a setting.
 
-Off, a span is one shared object that does nothing, and no module of OpenTelemetry is imported.
+Off, opening a span is one comparison, and nothing of OpenTelemetry is set up.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Facts = dict[str, str | int | float]
 """What a span says; whoever opened it may add to it until it ends. Never a token, a name or an address."""
+
+
+GIVE_UP_S = 3.0
+"""How long a batch of spans is offered to a collector; a process that ends waits for it."""
 
 
 class _Tracing:
@@ -34,7 +38,7 @@ def configure(endpoint: str, service: str) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     _Tracing.provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    _Tracing.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    _Tracing.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, timeout=GIVE_UP_S)))
     _Tracing.tracer = _Tracing.provider.get_tracer("bellhop")
 
 
