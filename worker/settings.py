@@ -96,6 +96,8 @@ def _templates(folder: Path | None) -> Path | None:
 
 
 def _otlp_endpoint(url: str) -> str:
+    if not url:
+        return url
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
