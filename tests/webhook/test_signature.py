@@ -136,6 +136,7 @@ def test_a_gzip_body_may_come_in_several_members():
         gzip.compress(b"") * 5,
         (gzip.compress(b"") * 60_000)[:MAX_BODY],
     ],
+    ids=["nothing more", "cut short", "wrong checksum", "trailing bytes", "five members", "sixty thousand members"],
 )
 def test_a_gzip_body_that_does_not_inflate_is_refused(broken):
     assert refusal(broken, signature=sign(BODY)) is Refusal.BAD_ENCODING
