@@ -13,6 +13,8 @@ PURE = {
     "webhook.reading",
     "webhook.wire",
     "webhook.effects",
+    "webhook.problems",
+    "webhook.openapi",
     "worker.contract",
     "worker.calls",
     "worker.plan",

@@ -1,4 +1,4 @@
-"""A request's token -> who asks. The token is the one that the app or the backend has for Stream already. Pure."""
+"""A request's token -> who asks. The token is the one that the app or the backend has for Stream already. No I/O."""
 
 import json
 import warnings

@@ -1,11 +1,8 @@
-"""What can be wrong with a request to the /v1 interface, as RFC 9457 problem documents: one table."""
+"""What can be wrong with a request to the /v1 interface, as RFC 9457 problem documents: one table. Pure."""
 
-import json
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
-
-from flask import Response
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -56,13 +53,11 @@ class ApiProblem(Exception):  # noqa: N818 - it is what happened to a request
         self, problem: Problem, errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(problem.title)
-        self.problem, self.errors, self.headers = problem, errors, headers or {}
+        self.problem, self.errors = problem, errors
+        self.headers = {**HEADERS.get(problem.status, {}), **(headers or {})}
 
-    def response(self) -> Response:
-        """Word the answer."""
+    def document(self) -> dict[str, Any]:
+        """Word the problem document."""
         problem = self.problem
         document: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
-        if self.errors:
-            document["errors"] = self.errors
-        headers = {**HEADERS.get(problem.status, {}), **self.headers}
-        return Response(json.dumps(document) + "\n", problem.status, headers, content_type=MEDIA_TYPE)
+        return document | ({"errors": self.errors} if self.errors else {})

@@ -15,12 +15,6 @@ from worker.explain import explain
 blueprint = Blueprint("calls", __name__, url_prefix="/v1")
 
 
-@blueprint.errorhandler(ApiProblem)
-def problem(error: ApiProblem) -> Response:
-    """Answer a request that ends in a problem."""
-    return error.response()
-
-
 @blueprint.get("/calls/<cid>")
 def call(cid: str) -> tuple[Response, int]:
     """Explain a call, or with ?user= what it came to for one person; 404 with the checks to make when it is unknown.

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal
 import structlog
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from webhook import openapi
 from webhook.api.operation import Asked, Operations
@@ -160,33 +158,3 @@ DOCUMENT = openapi.document(operations.listed, "1")
 def described() -> Response:
     """This interface in OpenAPI 3.1."""
     return jsonify(DOCUMENT)
-
-
-@blueprint.errorhandler(ApiProblem)
-def _problem(problem: ApiProblem) -> Response:
-    return problem.response()
-
-
-@blueprint.errorhandler(RequestEntityTooLarge)
-def _too_large(_: RequestEntityTooLarge) -> Response:
-    return ApiProblem(Problem.TOO_LARGE).response()
-
-
-@blueprint.errorhandler(RedisError)
-def _redis_away(error: RedisError) -> Response:
-    log.error("redis away", error=type(error).__name__)
-    return ApiProblem(Problem.REDIS_AWAY).response()
-
-
-@blueprint.errorhandler(Exception)
-def _our_mistake(error: Exception) -> Response:
-    log.exception("unexpected error", error=type(error).__name__)
-    return ApiProblem(Problem.OUR_MISTAKE).response()
-
-
-def no_route(error: HTTPException) -> Response:
-    """Say that an address below /v1 is none, or takes other methods."""
-    if isinstance(error, MethodNotAllowed):
-        allowed = ", ".join(sorted(error.valid_methods or ()))
-        return ApiProblem(Problem.METHOD_NOT_ALLOWED, headers={"Allow": allowed}).response()
-    return ApiProblem(Problem.NOT_FOUND).response()

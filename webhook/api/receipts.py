@@ -27,12 +27,6 @@ class Rang(BaseModel):
     """When it rang by its own clock, unix ms."""
 
 
-@blueprint.errorhandler(ApiProblem)
-def problem(error: ApiProblem) -> Response:
-    """Answer a request that ends in a problem."""
-    return error.response()
-
-
 @blueprint.post("/receipts")
 def rang() -> Response:
     """Put it on the trail: 204, also when it was there already."""

@@ -1,0 +1,63 @@
+"""How an error becomes an answer: a problem document below /v1, elsewhere one line of JSON."""
+
+import json
+
+import structlog
+from flask import Flask, Response, jsonify, request
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from webhook.problems import MEDIA_TYPE, ApiProblem, Problem
+from webhook.signature import Refusal
+
+log = structlog.get_logger()
+
+Answer = Response | tuple[Response, int]
+
+
+def register(app: Flask) -> None:
+    """Let no error of `app` out in another form."""
+    app.register_error_handler(ApiProblem, _problem)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(RedisError, _redis_away)
+    app.register_error_handler(Exception, _our_mistake)
+
+
+def _below_v1() -> bool:
+    return request.path.startswith("/v1/")
+
+
+def _problem(error: ApiProblem) -> Response:
+    text = json.dumps(error.document()) + "\n"
+    return Response(text, error.problem.status, dict(error.headers), content_type=MEDIA_TYPE)
+
+
+def _http_error(error: HTTPException) -> Answer:
+    if _below_v1():
+        return _problem(_problem_of(error))
+    if isinstance(error, RequestEntityTooLarge):
+        return jsonify(error=Refusal.TOO_LARGE.sentence), 413
+    return jsonify(error=error.name), error.code or 500
+
+
+def _problem_of(error: HTTPException) -> ApiProblem:
+    if isinstance(error, RequestEntityTooLarge):
+        return ApiProblem(Problem.TOO_LARGE)
+    if isinstance(error, MethodNotAllowed):
+        return ApiProblem(Problem.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(sorted(error.valid_methods or ()))})
+    return ApiProblem(Problem.NOT_FOUND)
+
+
+def _redis_away(error: RedisError) -> Answer:
+    log.error("redis away", error=type(error).__name__)
+    if _below_v1():
+        return _problem(ApiProblem(Problem.REDIS_AWAY))
+    return jsonify(error="Redis does not take the event now: try again."), 503
+
+
+def _our_mistake(error: Exception) -> Answer:
+    log.exception("unexpected error", error=type(error).__name__)
+    if _below_v1():
+        return _problem(ApiProblem(Problem.OUR_MISTAKE))
+    # Stream repeats a 503, and an operator sees the line above: better than a call that is lost without a word.
+    return jsonify(error="Something went wrong here: try again."), 503
