@@ -25,6 +25,8 @@ class Fault(Enum):
     """Hang up."""
     KEEP_AND_DROP = auto()
     """At DATA: take the message, and hang up before saying so."""
+    KEEP_AND_HOLD = auto()
+    """At DATA: take the message, and never say so."""
 
 
 Stage = Literal["MAIL", "RCPT", "DATA"]
@@ -126,7 +128,7 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         """Take a message; aiosmtpd calls it."""
-        if self._replies["DATA"][:1] == [Fault.KEEP_AND_DROP]:
+        if self._replies["DATA"] and self._replies["DATA"][0] in {Fault.KEEP_AND_DROP, Fault.KEEP_AND_HOLD}:
             self._keep(session, envelope)
         if reply := await self._scripted("DATA", server):
             return reply
@@ -152,7 +154,7 @@ class MailServer:
         reply = self._replies[stage].pop(0) if self._replies[stage] else ""
         if isinstance(reply, str):
             return reply
-        if reply is not Fault.SILENCE and isinstance(server.transport, asyncio.Transport):
+        if reply in {Fault.DROP, Fault.KEEP_AND_DROP} and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()
         # Cancelled when the connection is gone, at the latest when the client gives up.
         await asyncio.sleep(3600)

@@ -1,0 +1,165 @@
+"""Missed-call e-mails with real processes: from the webhook to the mail server, and back to the unsubscribe page."""
+
+import asyncio
+import re
+import secrets
+import signal
+import time
+
+import pytest
+import pytest_asyncio
+
+from worker import trail
+from worker.device import Kind, Provider
+from worker.sandbox.installation import Installation
+from worker.sandbox.mail import Fault
+from worker.sandbox.stream import Call
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SOON_S = 30
+"""Far longer than anything here takes."""
+SETTINGS = {
+    "MAIL_WINDOW_S": "1",
+    "MAIL_CALL_URL": "https://app.example.com/join/{call_id}",
+    "MAIL_CUSTOM_FIELDS": "chat_id",
+    "SMTP_TIMEOUT_S": "2",
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory):
+    async with Installation(tmp_path_factory.mktemp("mail"), SETTINGS, workers=2) as installation:
+        yield installation
+
+
+class Missed:
+    """A user of a test's own, and the calls they miss."""
+
+    def __init__(self, here):
+        self.here, self.user = here, f"ben-{secrets.token_hex(4)}"
+        self.address = f"{self.user}@example.com"
+
+    def event(self, caller="sara-lind", language="en", call=None):
+        event = (call or Call(caller, (self.user,))).missed()
+        event["members"][0]["user"] |= {"language": language, "custom": {"email": self.address}}
+        event["call"]["custom"] |= {"chat_id": "room-42", "secret": "not for e-mails"}
+        return event
+
+    async def call(self, **options):
+        event = self.event(**options)
+        reply = await self.here.stream.post(event)
+        assert reply.status == 200
+        return event["call_cid"]
+
+    async def mails(self, count, extra_s=0.0):
+        """What they have been sent, once there is so much of it, or `extra_s` later."""
+        give_up = time.monotonic() + SOON_S
+        while len(self.here.mail.mails(self.address)) < count and time.monotonic() < give_up:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(extra_s)
+        return self.here.mail.mails(self.address)
+
+    async def outcomes(self, cid):
+        lines = await trail.read(self.here.store, "default", cid)
+        return [line["outcome"] for line in lines if line["what"] == "mailed"]
+
+    async def until(self, cid, outcome):
+        give_up = time.monotonic() + SOON_S
+        while outcome not in await self.outcomes(cid):
+            assert time.monotonic() < give_up, await self.outcomes(cid)
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def ben(here):
+    return Missed(here)
+
+
+async def test_a_missed_call_without_a_phone_makes_one_mail(ben):
+    cid = await ben.call(language="de-AT")
+    (mail,) = await ben.mails(1, extra_s=1)
+    text = mail.message.get_body(("plain",)).get_content()
+    assert mail.message["Subject"] == "Verpasster Anruf von Sara Lind"
+    assert "Design review" in text
+    assert "room-42" in text
+    assert "not for e-mails" not in str(mail.message)
+    assert f"https://app.example.com/join/{cid.partition(':')[2]}" in text
+    assert await ben.outcomes(cid) == ["mail_waiting", "mail_accepted"]
+
+
+async def test_a_push_notice_that_was_accepted_makes_a_mail_unnecessary(ben, here):
+    await here.register(ben.user, Provider.FCM, Kind.ALERT, f"phone-of-{ben.user}")
+    cid = await ben.call()
+    await ben.until(cid, "push_accepted")
+    assert await ben.mails(0, extra_s=2) == []
+
+
+async def test_calls_within_the_window_are_one_mail_whoever_takes_them_in(ben):
+    await asyncio.gather(*(ben.call() for _ in range(4)))
+    (mail,) = await ben.mails(1, extra_s=2)
+    assert mail.message["Subject"] == "4 missed calls from Sara Lind"
+
+
+async def test_the_link_in_a_mail_stops_the_next(ben, here):
+    await ben.call()
+    (mail,) = await ben.mails(1)
+    link = re.fullmatch(r"<(.*)>", mail.message["List-Unsubscribe"])[1]
+    async with here.http.get(link) as page:
+        assert page.status == 200
+        assert "Stop e-mails" in await page.text()
+    async with here.http.post(link, data={"List-Unsubscribe": "One-Click"}) as done:
+        assert done.status == 200
+    cid = await ben.call(caller="tom-reed")
+    await ben.until(cid, "mail_off")
+    assert len(await ben.mails(1, extra_s=1.5)) == 1
+
+
+async def test_a_silent_mail_server_holds_up_no_ring_and_no_push_notice(here):
+    people = [Missed(here) for _ in range(40)]
+    here.mail.script(*[Fault.SILENCE] * 40, stage="MAIL")
+    try:
+        cids = await asyncio.gather(*(one.call() for one in people))
+        await people[0].until(cids[0], "mail_waiting")
+        await asyncio.sleep(1.5)
+        jane, token = f"jane-{secrets.token_hex(4)}", secrets.token_hex(16)
+        await here.register(jane, Provider.FCM, Kind.ALERT, token)
+        call, began = Call("sara-lind", (jane,)), time.monotonic()
+        await here.stream.post(call.ring())
+        await here.stream.post(call.ended())
+        while {one.type for one in here.arrivals if one.token == token} != {"call.ring", "call.missed"}:
+            assert time.monotonic() - began < 5
+            await asyncio.sleep(0.02)
+    finally:
+        here.mail._replies["MAIL"].clear()
+
+
+async def test_a_worker_killed_anywhere_loses_no_mail_and_repeats_only_what_it_had_no_answer_for(tmp_path):
+    async with Installation(tmp_path, SETTINGS | {"SMTP_TIMEOUT_S": "30"}) as here:
+        waiting, *others = (Missed(here) for _ in range(4))
+        # One of the others gets to none, one to the first and one to the last step of its handing over.
+        here.mail.script(Fault.SILENCE, stage="MAIL")
+        here.mail.script(Fault.SILENCE, stage="RCPT")
+        here.mail.script(Fault.KEEP_AND_HOLD, stage="DATA")
+        for one in others:
+            await one.call()
+        give_up = time.monotonic() + SOON_S
+        while (here.mail.connections, len(here.mail.received)) != (3, 1) and time.monotonic() < give_up:
+            await asyncio.sleep(0.02)
+        cid = await waiting.call()
+        await waiting.until(cid, "mail_waiting")
+        await asyncio.sleep(0.2)
+        here.stop("worker-1", signal.SIGKILL)
+        here.start("worker", "worker-2")
+
+        (mail,) = await waiting.mails(1)
+        assert mail.message["Subject"] == "Missed call from Sara Lind"
+        mails = [await one.mails(1, extra_s=1) for one in others]
+        assert sorted(map(len, mails)) == [1, 1, 2]
+        assert [len({mail.message["Message-ID"] for mail in each}) for each in mails] == [1, 1, 1]
+
+
+async def test_no_address_is_in_any_log(here):
+    logs = "".join(here.log(name) for name in ("web", "worker-1", "worker-2"))
+    assert "mail_accepted" in logs
+    assert "@example.com" not in logs.replace("calls@example.com", "")
