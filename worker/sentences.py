@@ -118,6 +118,7 @@ OUTCOMES: dict[str, Words] = {
     Outcome.RUNG_AGAIN: Words("the call rang again since, and that ring has a notice of its own", Tone.QUIET),
     Outcome.GAVE_UP: Words("no attempt succeeded in the time there was", Tone.BAD),
     Outcome.MAIL_ACCEPTED: Words("the mail server took the e-mail", Tone.GOOD),
+    Outcome.MAIL_WAITING: Words("it waits, to be one with others from the same caller", Tone.OPEN),
     Outcome.MAIL_REFUSED: Words(
         "the mail server refused the e-mail",
         Tone.BAD,
@@ -133,9 +134,7 @@ OUTCOMES: dict[str, Words] = {
         "Check that this machine can reach the mail server: run `bellhop check`.",
     ),
     Outcome.MAIL_OFF: Words("{who} asked for no e-mails about missed calls", Tone.QUIET),
-    Outcome.NO_ADDRESS: Words(
-        "no e-mail address is known", Tone.QUIET, "Register an e-mail address for {user}, if they want mail."
-    ),
+    Outcome.NO_ADDRESS: Words("no e-mail address is known", Tone.QUIET),
     Outcome.PUSH_ACCEPTED: Words("{who} had a missed-call notice on the phone", Tone.QUIET),
 }
 """Everything that can become of a push or an e-mail."""
@@ -231,7 +230,7 @@ def duration(us: float) -> str:
         return f"{ms:.0f} ms"
     seconds = ms / 1000
     if seconds < 59.5:
-        return f"{seconds:.0f} s" if seconds >= 9.95 or seconds == int(seconds) else f"{seconds:.1f} s"
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s".replace(".0 ", " ")
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"

@@ -18,6 +18,8 @@ ANSWERS = ("call.accepted", "call.session_participant_joined")
 ENDS = ("call.ended", "call.deleted", "call.session_ended")
 REJECTIONS = {"busy": Standing.BUSY, "timeout": Standing.TIMED_OUT}
 """What a callee's rejection means by its reason; any other is a decline."""
+GREATEST = 2**53
+"""No number on a trail is greater: Lua counts in doubles."""
 ABOUT_RECIPIENTS = frozenset(Milestone) - {Milestone.RECEIVED, Milestone.REPEATED, Milestone.PICKED_UP}
 
 
@@ -37,7 +39,9 @@ class Line:
     def number(self, name: str) -> float:
         """Read a number; 0 for none."""
         fact = self.facts.get(name)
-        return fact if isinstance(fact, int | float) and not isinstance(fact, bool) else 0
+        if isinstance(fact, bool) or not isinstance(fact, int | float) or not abs(fact) <= GREATEST:
+            return 0
+        return fact
 
     def names(self, name: str) -> tuple[str, ...]:
         """Read a list of texts."""

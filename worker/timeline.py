@@ -169,7 +169,7 @@ def _token(scene: Scene, line: Line) -> str:
 
 def _settled(scene: Scene, line: Line) -> str:
     where = line.text("outcome")
-    sentence = fill(STANDINGS.get(where, "{user}'s part in the call is over."), scene, line)
+    sentence = fill(STANDINGS.get(where, "It is over for {user}."), scene, line)
     return f"{sentence} A missed-call notice is due to {line.text('user')}." if where in NOTICE_DUE else sentence
 
 

@@ -1,0 +1,356 @@
+"""From the lines of a trail to sentences: every word of the vocabulary has one, and no trail is too strange to tell."""
+
+import json
+import random
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.calls import Standing
+from worker.device import Provider
+from worker.explain import explain
+from worker.outcome import MEANING, Action, Outcome
+from worker.push import PushKind
+from worker.sentences import (
+    FATES,
+    NO_TRAIL,
+    OUTCOMES,
+    PROVIDERS,
+    PURPOSES,
+    PUSHES,
+    SENT,
+    STANDINGS,
+    Tone,
+    duration,
+    listed,
+)
+from worker.timeline import SENTENCES
+from worker.trail import SHORT, Milestone, TokenFate, line, read_line
+
+T = 1_784_887_200_123_000
+CID = "default:1"
+IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns", "app": "com.example"}
+PIXEL = {"user": "jane", "device": "cd" * 10, "label": "Jane's Pixel", "provider": "fcm", "app": "proj"}
+
+
+def told(what, after_s, **facts):
+    return read_line(line(what, T + round(after_s * 1e6), **facts))
+
+
+def event(kind, after_s, *users, late_s=0.0, **facts):
+    stamp = T + round(after_s * 1e6)
+    return told(Milestone.RECEIVED, after_s + late_s, type=kind, stamp=stamp, users=list(users), **facts)
+
+
+def ring(*users, after_s=0.0, late_s=0.01, session="first", **facts):
+    start = T + round(after_s * 1e6)
+    facts = {"round": start, "callers": ["sara"], "until": start + 30_000_000, "session": session} | facts
+    return event("call.ring", after_s, *users, late_s=late_s, **facts)
+
+
+def attempt(after_s, device, outcome, kind="ring", **facts):
+    return told(Milestone.ATTEMPTED, after_s, round=T, kind=kind, outcome=outcome, **device, **facts)
+
+
+def finished(after_s, device, outcome):
+    return told(Milestone.FINISHED, after_s, round=T, kind="ring", outcome=outcome, **device)
+
+
+def settled(after_s, user, standing, start=T):
+    return told(Milestone.SETTLED, after_s, user=user, outcome=standing, round=start)
+
+
+def jane(*lines):
+    found = explain(CID, lines, "jane")
+    assert found.found
+    return found.rounds[-1].people[0]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_its_words(outcome):
+    words = OUTCOMES[outcome]
+    assert words.because[0].islower() or words.because.startswith(("{", "Stream"))
+    assert not words.because.endswith(".")
+    assert not words.advice or words.advice.endswith(".")
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if MEANING[outcome].action is Action.ALERT])
+def test_what_an_operator_must_do_something_about_is_never_quiet(outcome):
+    assert OUTCOMES[outcome].tone is Tone.BAD
+    assert OUTCOMES[outcome].advice or outcome is Outcome.GAVE_UP, "its last attempt's advice is given"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("what", [Milestone.SKIPPED, Milestone.ATTEMPTED, Milestone.FINISHED, Milestone.MAILED])
+def test_every_outcome_is_told_in_every_place_it_may_come_up(what, outcome):
+    person = jane(ring("jane"), told(what, 1, round=T, kind="ring", outcome=outcome, **IPHONE))
+    found = explain(CID, [ring("jane"), told(what, 1, round=T, kind="ring", outcome=outcome, **IPHONE)])
+    for sentence in (person.verdict, *person.next, *(one.sentence for one in found.rounds[0].timeline)):
+        assert re.fullmatch(r"[A-Z{j].*\.", sentence)
+        assert not re.search(r"[{}]|None|this version of Bellhop", sentence)
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_every_standing_has_its_sentence(standing):
+    assert STANDINGS[standing].endswith(".")
+    sentence = jane(ring("jane"), attempt(0.3, IPHONE, "accepted"), settled(31, "jane", standing)).verdict
+    assert sentence.startswith("Jane's iPhone was rung 0.3 s after the call began. ")
+    assert "{" not in sentence
+
+
+@pytest.mark.parametrize("milestone", Milestone)
+def test_every_milestone_has_its_sentence(milestone):
+    assert milestone in SENTENCES
+    [moment] = explain(CID, [told(milestone, 0)]).rounds[0].timeline
+    assert re.fullmatch(r"\w.*\.", moment.sentence)
+    assert "{" not in moment.sentence
+
+
+@pytest.mark.parametrize("fate", TokenFate)
+def test_every_fate_of_a_token_has_its_sentence(fate):
+    found = explain(CID, [ring("jane"), told(Milestone.TOKEN, 1, round=T, kind="ring", detail=fate, **IPHONE)])
+    assert "Jane's iPhone" in found.rounds[0].timeline[-1].sentence
+    assert fate in FATES
+
+
+@pytest.mark.parametrize("table", [PUSHES, SENT, PURPOSES])
+def test_every_kind_of_push_has_its_words(table):
+    assert set(table) == set(PushKind)
+    assert set(PROVIDERS) == set(Provider)
+
+
+def test_the_story_of_the_readme():
+    person = jane(
+        ring("jane"),
+        event("call.rejected", 0.8, "sara", session="first"),
+        finished(0.9, IPHONE, "cancelled"),
+        settled(0.9, "jane", "cancelled"),
+    )
+    assert person.verdict == (
+        "Jane's iPhone was not rung: the call was cancelled 0.8 s after it began, before the first attempt."
+    )
+    assert person.tone is Tone.QUIET
+
+
+def test_a_ring_that_worked_after_failures_says_so():
+    person = jane(
+        ring("jane"), *(attempt(n, IPHONE, "unavailable") for n in (0.1, 0.5)), attempt(1.2, IPHONE, "accepted")
+    )
+    assert person.verdict == "Jane's iPhone was rung 1.2 s after the call began, after 2 failed attempts."
+
+
+def test_each_device_has_its_part_in_the_verdict():
+    person = jane(ring("jane"), attempt(0.2, IPHONE, "accepted"), attempt(0.3, PIXEL, "token_dead", status=404))
+    assert person.verdict == (
+        "Jane's iPhone was rung 0.2 s after the call began. Jane's Pixel was not rung: Google says that the app was "
+        "removed from this phone, or that its push token was replaced (404)."
+    )
+    assert person.reached
+
+
+def test_a_second_run_of_the_same_job_does_not_hide_what_the_first_did():
+    lines = ring("jane"), attempt(0.2, IPHONE, "too_large", status=413), finished(3, IPHONE, "duplicate")
+    assert jane(*lines).deliveries[0].outcome == "too_large"
+
+
+def test_a_push_that_waits_for_the_provider_is_not_over():
+    person = jane(ring("jane"), told(Milestone.WAITED, 0.1, round=T, kind="ring", outcome="circuit_open", **IPHONE))
+    assert person.tone is Tone.OPEN
+    assert person.verdict == "Jane's iPhone is not rung yet: Apple kept failing for com.example, so the push waited."
+
+
+def test_who_was_cancelled_on_after_a_long_silence_should_have_been_rung():
+    lines = ring("jane"), event("call.rejected", 9, "sara", session="first"), finished(9, IPHONE, "cancelled")
+    assert jane(*lines).tone is Tone.BAD
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("", "jane declined 2 s after the call began."),
+        ("busy", "jane was in another call."),
+        ("timeout", "jane did not answer in time."),
+    ],
+)
+def test_what_a_user_did_is_told_before_it_is_settled(reason, sentence):
+    person = jane(ring("jane"), attempt(0.1, IPHONE, "accepted"), event("call.rejected", 2, "jane", reason=reason))
+    assert person.verdict.endswith(sentence)
+    assert not person.final
+
+
+def test_muted_and_quiet_hours_are_no_failure():
+    for outcome, clause in (
+        ("muted", "they had muted all calls"),
+        ("quiet_hours", "the call began in their quiet hours"),
+    ):
+        person = jane(ring("jane"), told(Milestone.SKIPPED, 0.1, round=T, kind="ring", user="jane", outcome=outcome))
+        assert (person.verdict, person.tone, person.next) == (f"jane was not rung: {clause}.", Tone.QUIET, ())
+
+
+def test_a_phone_that_says_it_rang_ends_the_search():
+    rang = told(Milestone.RANG, 0.9, round=T, device=IPHONE["device"], provider="apns")
+    lines = [ring("jane"), attempt(0.2, IPHONE, "accepted"), settled(31, "jane", "no_answer")]
+    assert "If a phone stayed silent although Apple accepted the push" in jane(*lines).next[0]
+    person = jane(*lines, rang)
+    assert person.verdict.startswith("Jane's iPhone was rung 0.2 s after the call began, and it reports that it rang.")
+    assert (person.next, person.deliveries[0].rang) == ((), True)
+
+
+def test_a_late_webhook_and_a_late_worker_are_named():
+    lines = [ring("jane", late_s=8, attempt=3), told(Milestone.PICKED_UP, 12, round=T, job="ring")]
+    round_ = explain(CID, lines).rounds[0]
+    assert [advice.split(" to get here")[0].split(" for a worker")[0] for advice in round_.next] == [
+        "Stream's webhook took 8 s",
+        "The ring waited 4 s",
+    ]
+    assert round_.timeline[0].sentence.endswith("The webhook took 8 s to get here, at attempt 3.")
+
+
+def test_a_ring_that_no_worker_took_up():
+    found = explain(CID, [ring("jane")])
+    assert found.rounds[0].people[0].tone is Tone.OPEN
+    assert found.rounds[0].next[0].startswith("No worker has taken the ring up")
+
+
+def test_rings_again_are_rounds_of_their_own_and_events_find_theirs():
+    again = T + 60_000_000
+    lines = [
+        ring("jane"),
+        ring("jane", after_s=60, session="other"),
+        event("call.missed", 61, "jane", session="first"),
+        event("call.accepted", 62, "jane", session="other"),
+        settled(63, "jane", "missed"),
+        settled(63, "jane", "answered", again),
+    ]
+    rounds = explain(CID, lines, "jane").rounds
+    assert [round_.started_at for round_ in rounds] == [T, again]
+    assert [round_.people[0].standing for round_ in rounds] == ["missed", "answered"]
+    assert "jane missed the call" in rounds[0].timeline[1].sentence
+    assert explain(CID, lines, "jane").summary.startswith("2 rounds; the last: ")
+
+
+def test_a_round_known_from_its_call_missed_alone():
+    lines = [
+        event("call.missed", 0, "jane"),
+        settled(0.1, "jane", "missed"),
+        attempt(0.2, PIXEL, "accepted", kind="missed"),
+    ]
+    [round_] = explain(CID, lines).rounds
+    assert round_.kind == "missed"
+    assert round_.headline.startswith("Stream reported a call that jane missed; Bellhop was not asked to ring")
+    assert round_.people[0].verdict == "Jane's Pixel was sent a missed-call notice. jane missed the call."
+
+
+def test_a_notification():
+    opening = event("call.notification", 0, "jane", round=T, callers=["sara"])
+    [round_] = explain(CID, [opening, attempt(0.2, PIXEL, "accepted", kind="notification")]).rounds
+    assert round_.headline == "sara let jane know about the call, at 2026-07-24 10:00:00.123 UTC."
+    assert round_.people[0].verdict == "Jane's Pixel was notified."
+
+
+def test_a_trail_whose_beginning_is_lost():
+    [round_] = explain(CID, [attempt(0.2, IPHONE, "accepted"), settled(31, "jane", "no_answer")]).rounds
+    assert round_.headline.startswith("Somebody called jane")
+    assert round_.people[0].verdict.startswith("Jane's iPhone was rung 0.2 s after the call began.")
+
+
+def test_people_whom_a_long_list_left_out_are_counted():
+    assert "sara called a, b and 998 more" in explain(CID, [ring("a", "b", more=998)]).rounds[0].headline
+
+
+def test_nothing_is_known_of_a_call():
+    found = explain(CID, [])
+    assert (found.found, found.next, found.rounds) == (False, NO_TRAIL, ())
+    assert found.summary == "Bellhop knows nothing of a call default:1."
+
+
+def test_a_user_who_is_no_part_of_the_call():
+    found = explain(CID, [ring("jane", "ben")], "Jane")
+    assert (found.found, found.summary) == (False, "Jane is not among the people of this call: jane and ben.")
+
+
+def test_another_users_pushes_are_not_in_ones_timeline():
+    lines = [ring("jane", "ben"), attempt(0.1, IPHONE, "accepted"), attempt(0.2, PIXEL | {"user": "ben"}, "accepted")]
+    found = explain(CID, lines, "ben")
+    assert [one.user for one in found.rounds[0].people] == ["ben"]
+    assert "Jane" not in str(found.rounds[0].timeline[1].sentence.replace("Jane's Pixel", ""))
+
+
+def test_words_of_a_newer_version_are_told_as_they_are():
+    lines = [ring("jane"), attempt(0.1, IPHONE, "teleported"), {"what": "beamed", "at": T, "user": "jane"}]
+    assert 'of "teleported", which this version of Bellhop does not know' in jane(*lines).verdict
+    found = explain(CID, lines)
+    assert any(one.sentence.endswith("has no sentence for: beamed.") for one in found.rounds[0].timeline)
+
+
+def test_lines_of_the_first_version_find_their_round():
+    lines = [
+        {"what": "received", "at": T + 10_000, "type": "call.ring", "stamp": T, "users": ["jane"]},
+        {"what": "attempted", "at": T + 400_000, "kind": "ring", "outcome": "accepted"} | IPHONE,
+    ]
+    assert jane(*lines).verdict == "Jane's iPhone was rung 0.4 s after the call began."
+
+
+@pytest.mark.parametrize(
+    ("us", "text"),
+    [
+        (-5, "0 ms"),
+        (340, "0 ms"),
+        (99_000, "99 ms"),
+        (800_000, "0.8 s"),
+        (2_000_000, "2 s"),
+        (9_960_000, "10 s"),
+        (61_000_000, "1 min 1 s"),
+        (7_200_000_000, "2 h"),
+        (9_000_000_000, "2 h 30 min"),
+        (4 * 86_400_000_000, "4 days"),
+    ],
+)
+def test_durations(us, text):
+    assert duration(us) == text
+
+
+def test_lists_of_names():
+    assert [listed([]), listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"], 2)] == [
+        "",
+        "a",
+        "a and b",
+        "a, b, c and 2 more",
+    ]
+
+
+words = st.sampled_from([*Outcome, *Standing, *PushKind, *Provider, *TokenFate, "", "strange"])
+users = st.sampled_from(["jane", "ben", "sara", "", "{user}", "ki\u0000m"])
+stamps = st.integers(T - 3, T + 3) | st.integers(0, 2**53)
+facts = st.fixed_dictionaries(
+    {},
+    optional={
+        **{name: words | st.integers() | st.none() for name in SHORT},
+        "round": stamps,
+        "stamp": stamps,
+        "kind": st.sampled_from(PushKind),
+        "user": users,
+        "users": st.lists(users, max_size=3),
+        "callers": st.lists(users, max_size=2),
+        "type": st.sampled_from(["call.ring", "call.rejected", "call.accepted", "call.missed", "call.ended", "call.x"]),
+        "outcome": words,
+        "device": st.sampled_from(["", "aa", "bb"]),
+        "ms": st.floats(allow_nan=False, allow_infinity=False),
+    },
+)
+valid_lines = st.lists(
+    st.builds(lambda what, at, more: read_line(line(what, at, **more)), st.sampled_from(Milestone), stamps, facts),
+    max_size=12,
+)
+
+
+@given(valid_lines, users, st.randoms(use_true_random=False))
+def test_any_lines_in_any_order_are_told(lines, user, chance: random.Random):
+    found = explain(CID, lines, user)
+    assert found.summary
+    assert sum(len(round_.timeline) for round_ in explain(CID, lines).rounds) == len(lines)
+    json.dumps(found.as_json())
+    shuffled = explain(CID, sorted(lines, key=lambda _: chance.random()), user)
+    assert shuffled.found == found.found

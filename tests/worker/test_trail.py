@@ -1,0 +1,164 @@
+"""Lines of the trail: compact, bounded, readable by later versions; and where the scripts put them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.effects import Settings, effects
+from webhook.intake import Verdict, take_in
+from webhook.reading import read as read_event
+from worker import scripts, trail
+from worker.sandbox.stream import Call
+from worker.store import Store
+from worker.trail import LINE_BYTES, SHORT, Milestone, line, read_line
+
+NOW = 1_800_000_000_000_000
+DAYS_S = 7 * trail.DAY_S
+
+
+def test_a_line_reads_back_as_it_was_worded():
+    facts = {"round": NOW - 5, "user": "jane", "outcome": "accepted", "status": 200, "ms": 4.2, "users": ["a", "b"]}
+    assert read_line(line(Milestone.ATTEMPTED, NOW, **facts)) == {"what": "attempted", "at": NOW, **facts}
+
+
+def test_empty_facts_are_left_out():
+    assert read_line(line(Milestone.SKIPPED, NOW, reason="", device=None, users=[])) == {"what": "skipped", "at": NOW}
+
+
+def test_a_line_is_shorter_than_with_whole_names():
+    facts = {"round": NOW, "kind": "ring", "user": "jane", "device": "ab" * 10, "label": "Jane's iPhone"}
+    facts |= {"provider": "apns", "environment": "production", "outcome": "accepted", "status": 200, "ms": 41.0}
+    text = line(Milestone.ATTEMPTED, NOW, **facts)
+    assert len(text) < 0.8 * len(json.dumps({"what": "attempted", "at": NOW, **facts}, separators=(",", ":")))
+
+
+def test_every_fact_has_a_letter_of_its_own():
+    assert len(set(SHORT.values())) == len(SHORT)
+    assert all(len(letter) == 1 for letter in SHORT.values())
+
+
+def test_a_fact_without_a_letter_keeps_its_name():
+    assert read_line(line(Milestone.MAILED, NOW, folded=3))["folded"] == 3
+
+
+def test_lines_of_the_first_version_still_read():
+    assert read_line(b'{"what":"settled","at":1,"user":"jane","outcome":"busy"}')["outcome"] == "busy"
+
+
+def test_a_newer_versions_line_gives_what_this_one_understands():
+    assert read_line('[3,"teleported",7,{"u":"jane","hue":"red"},"more"]') == {
+        "what": "teleported",
+        "at": 7,
+        "user": "jane",
+        "hue": "red",
+    }
+
+
+def test_too_many_users_are_cut_and_counted():
+    users = [f"user-{number}-{'x' * 30}" for number in range(1_000)]
+    text = line(Milestone.RECEIVED, NOW, users=users)
+    found = read_line(text)
+    assert len(text.encode()) <= LINE_BYTES
+    assert found["users"] == users[: len(found["users"])]
+    assert len(found["users"]) + found["more"] == 1_000
+
+
+def test_a_hundred_users_with_uuids_fit():
+    users = [f"{number:08}-0000-4000-8000-000000000000" for number in range(100)]
+    assert read_line(line(Milestone.RECEIVED, NOW, users=users))["users"] == users
+
+
+@given(st.dictionaries(st.sampled_from(sorted(SHORT.keys() - {"users", "callers"})), st.text(max_size=255)), st.text())
+def test_a_line_is_bounded_whatever_its_facts_are(facts, reason):
+    text = line(Milestone.ATTEMPTED, NOW, **facts | {"reason": reason * 100})
+    assert len(text.encode("utf-8", "replace")) <= LINE_BYTES
+    assert read_line(text)["what"] == "attempted"
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def intake(redis_url):
+    from redis import Redis  # noqa: PLC0415
+
+    with Redis.from_url(redis_url) as client:
+        script = client.register_script(scripts.source("intake"))
+
+        def take(event, webhook_id="one", attempt=1, **options):
+            found = read_event(json.dumps(event).encode())
+            work = effects(found, NOW, Settings("default", 30, 5))
+            return take_in(script, "default", webhook_id, found, work, NOW, attempt=attempt, **options)
+
+        yield take
+
+
+async def test_a_ring_is_one_line_that_names_its_round_people_and_end(store, intake):
+    call = Call("sara", ("ben", "jane"), ring_ms=20_000)
+    stamp = NOW // 1_000_000 - 1
+    intake(call.ring(at=stamp), trail_ttl_s=DAYS_S)
+    [found] = await trail.read(store, "default", call.cid)
+    start = stamp * 1_000_000
+    assert found == {
+        "what": "received",
+        "at": NOW,
+        "type": "call.ring",
+        "stamp": start,
+        "attempt": 1,
+        "users": ["ben", "jane"],
+        "session": call.session_id[:8],
+        "round": start,
+        "callers": ["sara"],
+        "until": start + 20_000_000,
+    }
+    assert DAYS_S - 60 < await store.call("TTL", trail.trail_key("default", call.cid)) <= DAYS_S
+
+
+async def test_a_webhook_that_comes_again_is_said_to(store, intake):
+    call = Call()
+    ring = call.ring(at=NOW // 1_000_000)
+    assert [intake(ring, attempt=n) for n in (1, 2)] == [Verdict.TAKEN, Verdict.ALREADY]
+    found = await trail.read(store, "default", call.cid)
+    assert [(one["what"], one["attempt"]) for one in found] == [("received", 1), ("repeated", 2)]
+
+
+async def test_an_event_that_is_no_ring_claims_no_round(store, intake):
+    call = Call()
+    for number, event in enumerate((call.accepted("jane"), call.rejected("ben", "busy"), call.ended())):
+        intake(event, str(number))
+    found = await trail.read(store, "default", call.cid)
+    assert ["round" in one for one in found] == [False] * 3
+    assert found[1]["reason"] == "busy"
+
+
+async def test_a_rejections_own_words_stay_off_the_trail(store, intake):
+    call = Call()
+    intake(call.rejected("ben", "call me at ben@example.com"))
+    assert "example" not in str(await trail.read(store, "default", call.cid))
+
+
+async def test_what_a_worker_adds_does_not_lengthen_the_trails_life(store):
+    key = trail.trail_key("default", "default:1")
+    await store.call("RPUSH", key, line(Milestone.RECEIVED, NOW))
+    await store.call("EXPIRE", key, 1_000)
+    await store.script("record", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
+    assert 0 < await store.call("TTL", key) <= 1_000
+
+
+async def test_a_trail_that_only_a_worker_writes_expires_too(store):
+    key = trail.trail_key("default", "default:1")
+    await store.script("record", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
+    assert 0 < await store.call("TTL", key) <= trail.DAY_S
+
+
+async def test_the_oldest_lines_of_a_long_trail_leave(store):
+    key = trail.trail_key("default", "default:1")
+    lines = [line(Milestone.SKIPPED, NOW + number) for number in range(30)]
+    await store.script("record", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 20, 0, *lines])
+    assert [one["at"] - NOW for one in await trail.read(store, "default", "default:1")] == list(range(10, 30))
