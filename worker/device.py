@@ -39,7 +39,7 @@ class Environment(StrEnum):
 class Device(BaseModel):
     """One push token of one user."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     user_id: UserId
     provider: Provider
