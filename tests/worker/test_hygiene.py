@@ -35,7 +35,7 @@ async def register(store, device):
 
 
 async def known(store, device):
-    return (await registry.devices_of(store, "default", [device.user_id]))[device.user_id]
+    return (await registry.people_of(store, "default", [device.user_id], "")).devices[device.user_id]
 
 
 def result(device, outcome, **answer):
