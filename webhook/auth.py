@@ -21,7 +21,7 @@ MAX_TOKEN = 4096
 
 # Stream chooses how long its secrets are; PyJWT would say so about every token.
 warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
-_jws = jwt.PyJWS(algorithms=[ALGORITHM])
+_jws = jwt.PyJWS()
 _user_id: TypeAdapter[str] = TypeAdapter(UserId)
 
 
@@ -76,7 +76,7 @@ def _signed(token: str, secret: bytes) -> bytes | None:
         return None
     try:
         payload: bytes = _jws.decode(token, secret, algorithms=[ALGORITHM])
-    except (jwt.PyJWTError, ValueError, RecursionError):  # the last for a header of ten thousand brackets
+    except (jwt.PyJWTError, ValueError, RecursionError):  # the last: for brackets without end, of older PyJWT
         return None
     return payload
 

@@ -37,21 +37,24 @@ class Strangers:
 
     async def devices_of(self, tenant: str, user_id: str) -> list[Device]:
         """Fetch and register a user's devices, within FETCH_S; empty when there are none to be had now."""
+        listed = self._lists.get(tenant)
+        if listed is None:
+            return []
         try:
             async with asyncio.timeout(FETCH_S):
-                return await self._fetch(tenant, user_id)
+                return await self._fetch(listed, tenant, user_id)
         except (StreamRefused, RedisError, TimeoutError) as error:
             reason = str(error) if isinstance(error, StreamRefused) else type(error).__name__
             log.warning("devices not fetched from stream", reason=reason)
             return []
 
-    async def _fetch(self, tenant: str, user_id: str) -> list[Device]:
+    async def _fetch(self, listed: DeviceList, tenant: str, user_id: str) -> list[Device]:
         fetched = f"bellhop:fetched:{tenant}:{user_id}"
         word = (await self._store.script("may_fetch", [fetched, BUDGET], [self._per_s, FETCH_S])).decode()
         if word != "go":
             log.info("devices not fetched from stream", reason=word)
             return []
-        listing = await self._lists[tenant].devices(user_id)
+        listing = await listed.devices(user_id)
         commands = [registry.adopt(tenant, device) for device in _devices(user_id, listing, self._apps)]
         await asyncio.gather(*(self._store.script(*command) for command in commands))
         await self._store.call("SET", fetched, "", "EX", LATELY_S)

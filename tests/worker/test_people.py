@@ -44,6 +44,14 @@ def test_quiet_hours_go_over_midnight(at, objects):
 
 
 @pytest.mark.parametrize(
+    ("clock", "objects"),
+    [("11:59:59", None), ("12:00:00", Outcome.QUIET_HOURS), ("13:29:59", Outcome.QUIET_HOURS), ("13:30:00", None)],
+)
+def test_quiet_hours_may_lie_within_a_day(clock, objects):
+    assert objection(quiet("12:00", "13:30"), us(f"2026-06-01T{clock}+02:00")) is objects
+
+
+@pytest.mark.parametrize(
     ("zone", "objects"),
     [("Asia/Tokyo", Outcome.QUIET_HOURS), ("America/New_York", None), (None, None), ("Asia/Kathmandu", None)],
 )
