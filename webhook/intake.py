@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from webhook.effects import REASONS, Effects
 from webhook.events import Event, Rejected
-from worker import trail
+from worker import recent, trail
 from worker.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key, round_prefix
 from worker.contract import CallRef, Round, iso, job
 from worker.correlation import origin
@@ -50,10 +50,12 @@ def take_in(
     *,
     attempt: int | None = None,
     trail_ttl_s: int = trail.DAY_S,
+    listed: bool = False,
 ) -> Verdict:
     """Apply `effects` of `event`, Stream's `attempt` to deliver it. `now` in unix µs.
 
-    The trail is kept for `trail_ttl_s` from now. Raises redis.exceptions.RedisError.
+    The trail is kept for `trail_ttl_s` from now; `listed` puts the call on the console's lists. Raises
+    redis.exceptions.RedisError.
     """
     if not (effects.stamps or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
@@ -78,6 +80,7 @@ def take_in(
             attempt=attempt,
         ),
         "trail_length": str(trail.LENGTH),
+        "listed": _entry(effects) if listed else None,
     }
     # Lua's JSON reads null as a value of its own, so what is absent is left out.
     document = {name: value for name, value in document.items() if value is not None}
@@ -126,6 +129,14 @@ def _round(round_: Round, settle_at: int, cause: Mapping[str, Any]) -> dict[str,
         "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
         "settle_at_ms": str(settle_at // 1000),
     }
+
+
+def _entry(effects: Effects) -> dict[str, object] | None:
+    about = effects.missed or (effects.work.payload if effects.work else None)
+    if not isinstance(about, Round):
+        return None
+    people = (about.caller_id, *about.callers, *(recipient.id for recipient in about.recipients))
+    return recent.entry(about.tenant, about.cid, people, begins=effects.missed is None)
 
 
 def _job(name: str, payload: Round | CallRef, webhook: str, cause: Mapping[str, Any]) -> dict[str, str]:

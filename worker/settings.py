@@ -5,6 +5,7 @@ import json
 import os
 import re
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -35,6 +36,9 @@ from worker.texts import Texts
 
 PREFIX = "BELLHOP_"
 SHORTEST_SECRET = 16
+SHORTEST_PASSWORD = 12
+CLIENTS_HEADERS = frozenset({"host", "user-agent", "accept", "cookie", "authorization", "connection"})
+"""Every browser sends them, so none of them says that somebody has logged in."""
 Role = Literal["web", "worker"]
 
 
@@ -105,6 +109,12 @@ def _otlp_endpoint(url: str) -> str:
     return url
 
 
+def _network(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 
 
@@ -323,6 +333,14 @@ class Settings(BaseSettings):
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """Changes to their devices, contact and preferences that a user's token may make in a minute."""
 
+    console_password: SecretStr = SecretStr("")
+    """Opens the console at /console, 12 characters or more; without it, and without the setting below, it is off."""
+    console_proxy_header: str = ""
+    """The header in which a reverse proxy names who it has logged in, such as X-Forwarded-User: they may use the
+    console. The proxy must drop it from what it is sent."""
+    console_trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_split)] = ["127.0.0.1", "::1"]
+    """The addresses from which that header is believed; several separated by commas, also as 10.0.0.0/8."""
+
     metrics_token: SecretStr = SecretStr("")
     """The bearer token that opens GET /metrics; without it the page is off."""
     receipt_secret: SecretStr = SecretStr("")
@@ -345,6 +363,25 @@ class Settings(BaseSettings):
             if given:
                 values[apps] = [given]
         return values
+
+    @property
+    def console(self) -> bool:
+        """Whether there is a console."""
+        return bool(self.console_password.get_secret_value() or self.console_proxy_header)
+
+    @field_validator("console_password")
+    @classmethod
+    def _no_short_password(cls, password: SecretStr) -> SecretStr:
+        if 0 < len(password.get_secret_value()) < SHORTEST_PASSWORD:
+            raise ValueError(f"is too short: {SHORTEST_PASSWORD} characters at least")
+        return password
+
+    @field_validator("console_proxy_header")
+    @classmethod
+    def _no_header_of_clients(cls, name: str) -> str:
+        if name and (not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower() in CLIENTS_HEADERS):
+            raise ValueError("must be the name of a header that only your proxy sets, such as X-Forwarded-User")
+        return name
 
     @model_validator(mode="after")
     def _mail_is_complete(self) -> Self:
@@ -414,7 +451,8 @@ def reference() -> str:
     """Every setting as a row of a Markdown table: the variable, its default, what it is for."""
     rows = ["| variable | default | what it is for |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        default = f"`{field.default}`" if field.default not in (None, "", [], {}) else ""
+        value = ",".join(field.default) if isinstance(field.default, list) else field.default
+        default = f"`{value}`" if value is not None and str(value) not in ("", "{}") else ""
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
     rows.append(f"| `{PREFIX}CONFIG` | | A TOML file with any of these settings, lower-case and without the prefix. |")
     return "\n".join(rows)

@@ -72,6 +72,7 @@ def _apply(door: Door, verified: signature.Verified, webhook_id: str, now: int) 
         now,
         attempt=_number(request.headers.get("X-Webhook-Attempt")),
         trail_ttl_s=door.trail_ttl_s,
+        listed=door.settings.console,
     )
     kind = "other" if isinstance(event, Ignored) else event.type
     metrics.WEBHOOKS.add(kind, verdict)

@@ -89,5 +89,16 @@ end
 
 for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
 
+-- The console's lists (worker/recent.py) hold the latest calls. Of the tenant's, those leave that have no trail any more.
+if doc.listed then
+  for _, list in ipairs(doc.listed.limits) do
+    redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid)
+    redis.call('ZREMRANGEBYRANK', list[1], 0, -1 - tonumber(list[2]))
+    redis.call('EXPIRE', list[1], ARGV[4])
+  end
+  local oldest = tonumber(doc.now_us) - tonumber(ARGV[4]) * 1e6
+  redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
+end
+
 note(doc.trail)
 return 'taken'
