@@ -1,0 +1,264 @@
+"""What processes log at their most talkative: enough to follow a webhook, and nothing about anybody."""
+
+import asyncio
+import json
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import jwt
+import pytest
+import pytest_asyncio
+
+from webhook.intake import webhook_key
+from worker.contract import RING_JOB
+from worker.device import Kind, Provider
+from worker.sandbox.apple_script import Drop, GoAway, Reply
+from worker.sandbox.google_script import DROP, fcm_error
+from worker.sandbox.installation import API_KEY, SECRET, Installation
+from worker.sandbox.stream import Call, Stream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SOON_S = 30
+RECEIPT_SECRET, METRICS_TOKEN, NEW_SECRET = (secrets.token_hex(20) for _ in range(3))
+CALLER, ZELDA, XAVER = "quixote-caller", "zelda-quixote", "xaver-jabberwock"
+TOKENS = {name: secrets.token_hex(32) for name in ("voip", "alert", "dead", "bad", "refused", "flaky", "large")}
+ANDROID, ANDROID_DEAD = "APA91b" + secrets.token_hex(20), "APA91b" + secrets.token_hex(20)
+EMAIL = "zelda.private@mail.example"
+CALL_NAME, PHONE = "Salary negotiation", "Secret lover's phone"
+CONFESSION = "a-confession-nobody-may-read"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def logged(tmp_path_factory):
+    """The text that each process logged under a load of everything that can happen, and what happened."""
+    settings = {
+        "LOG_LEVEL": "debug",
+        "MISSED_GRACE_S": "0",
+        "MAIL_WINDOW_S": "0",
+        "MAIL_POLICY": "always",
+        "STREAM_API_SECRET": f"{SECRET},{NEW_SECRET}",
+        "RECEIPT_SECRET": RECEIPT_SECRET,
+        "METRICS_TOKEN": METRICS_TOKEN,
+        "SHUTDOWN_GRACE_S": "3",
+    }
+    async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as here:
+        hooks = await load(here)
+        names = [*here.processes, "worker-2"]
+    return {name: here.log(name) for name in names}, hooks, here
+
+
+async def load(here):
+    for name, token in TOKENS.items():
+        user = ZELDA if name in ("voip", "alert") else f"{name}-user"
+        await here.register(user, Provider.APNS, Kind.ALERT if name == "alert" else Kind.VOIP, token, PHONE)
+    await here.register(XAVER, Provider.FCM, Kind.ALERT, ANDROID, PHONE)
+    await here.register("dead-user", Provider.FCM, Kind.ALERT, ANDROID_DEAD, PHONE)
+    far = int(time.time() * 1000) + 60_000
+    here.apple.script(TOKENS["dead"], Reply(410, "Unregistered", timestamp_ms=far))
+    here.apple.script(TOKENS["bad"], Reply(400, "BadDeviceToken"), Reply(400, "BadDeviceToken"))
+    here.apple.script(TOKENS["refused"], Reply(403, "InvalidProviderToken"))
+    here.apple.script(TOKENS["flaky"], Reply(503, "ServiceUnavailable"), Drop(), GoAway(drain=False), Reply(500, "x"))
+    here.apple.script(TOKENS["large"], Reply(413, "PayloadTooLarge"))
+    here.google.script(ANDROID_DEAD, fcm_error(404, "NOT_FOUND", code="UNREGISTERED", message=f"no {ANDROID_DEAD}"))
+    here.google.script(ANDROID, DROP)
+
+    hooks = {}
+
+    async def post(event, **options):
+        hook = secrets.token_hex(8)
+        hooks[hook] = event["type"]
+        assert (await here.stream.post(with_address(event), webhook_id=hook, **options)).status == 200
+
+    everybody = (ZELDA, XAVER, "dead-user", "bad-user", "flaky-user", "large-user", "phoneless")
+    first = Call(CALLER, everybody, name=CALL_NAME)
+    await post(first.ring())
+    await until(lambda: any(a.cid == first.cid and a.token == TOKENS["voip"] for a in here.arrivals))
+    await post(first.rejected(CALLER, "cancel"))
+    second = Call(CALLER, (ZELDA, XAVER), name=CALL_NAME)
+    for event in (second.ring(), second.accepted(ZELDA), second.rejected(XAVER, "decline"), second.ended()):
+        await post(event, compress=True)
+    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).notification())
+    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).missed())
+    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).ring(at=time.time() - 300))
+    await until(lambda: here.mail.mails(EMAIL))
+
+    # What is refused, unreadable or not ours.
+    await here.stream.post(json.dumps({"type": "call.ring", "call_cid": CONFESSION}).encode())
+    await here.stream.post(f'{{"type": "call.ring", "x": "{CONFESSION}'.encode())
+    await Stream(here.url, API_KEY, CONFESSION, here.http).post(first.ring())
+    api = {"Authorization": jwt.encode({"server": True}, NEW_SECRET, "HS256"), "X-Api-Key": API_KEY}
+    for path, body in (
+        (f"users/{ZELDA}/devices", {"provider": "apns", "kind": "voip", "token": CONFESSION, "app": CONFESSION}),
+        (f"users/{ZELDA}/devices", {"provider": "fcm", "token": ANDROID + "2", "app": "example-calls", "name": PHONE}),
+        ("receipts", {"receipt": CONFESSION}),
+    ):
+        async with here.http.post(f"{here.url}/v1/{path}", json=body, headers=api) as answer:
+            assert answer.status < 500
+    async with here.http.put(f"{here.url}/v1/users/{ZELDA}/contact", json={"email": EMAIL}, headers=api) as answer:
+        assert answer.status < 500
+    async with here.http.get(f"{here.url}/{CONFESSION}?token={CONFESSION}", headers=api) as answer:
+        assert answer.status == 404
+    async with here.http.get(f"{here.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}) as answer:
+        assert ZELDA not in await answer.text()
+    for garbage in (f"GET /{CONFESSION} HTTP/9\r\n\r\n", f"{CONFESSION}\r\n\r\n", "POST /webhooks/stream HTTP/1.1\r\n"):
+        await asyncio.to_thread(send, here.port, garbage.encode())
+
+    # Jobs that nobody of ours wrote, and data that nobody of ours stored.
+    for number, data in enumerate((f'["{RING_JOB}", null, [{{"v": 1, "cid": "{CONFESSION}"}}], {{}}]', CONFESSION)):
+        await here.store.call("HSET", f"rq:job:strange-{number}", "status", "queued", "origin", "rings", "data", data)
+        await here.store.call("RPUSH", "rq:queue:rings", f"strange-{number}")
+    await here.store.call("HSET", "bellhop:devices:default:odd-user", "k", json.dumps({"token": CONFESSION}))
+    await post(Call(CALLER, ("odd-user",), name=CALL_NAME).ring())
+    await here.store.call("SET", "bellhop:devices:default:wrong-user", CONFESSION)
+    await post(Call(CALLER, ("wrong-user",), name=CALL_NAME).ring())
+
+    # Refused credentials open the circuit; a worker dies with jobs in hand, and Redis goes away.
+    await post(Call(CALLER, ("refused-user",), name=CALL_NAME, ring_ms=5_000).ring())
+    await asyncio.sleep(0.5)
+    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).ring())
+    await asyncio.to_thread(here.stop, "worker-2", signal.SIGKILL)
+    await asyncio.to_thread(here.redis.stop)
+    with pytest.raises(AssertionError):
+        await post(Call(CALLER, (ZELDA,), name=CALL_NAME).ring())
+    here.redis.start()
+    give_up = time.monotonic() + SOON_S
+    while (await here.stream.post(Call(CALLER, (ZELDA,)).ring())).status != 200 and time.monotonic() < give_up:
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(2)
+    return hooks
+
+
+def with_address(event):
+    for member in event.get("members", ()):
+        member["user"]["custom"] = {"email": EMAIL}
+    return event
+
+
+def send(port, data):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1024)
+
+
+async def until(holds):
+    give_up = time.monotonic() + SOON_S
+    while not holds() and time.monotonic() < give_up:
+        await asyncio.sleep(0.05)
+    assert holds()
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_every_line_is_one_json_object_with_a_level_and_a_time(logged):
+    logs, _, _ = logged
+    for name, text in logs.items():
+        assert text, name
+        for line in text.splitlines():
+            found = json.loads(line)
+            assert {"event", "level", "timestamp"} <= found.keys(), line
+
+
+async def test_nothing_personal_and_nothing_secret_is_in_any_line(logged):
+    logs, _, here = logged
+    everything = "".join(logs.values())
+    account = json.loads((here.folder / "service-account.json").read_text())
+    jwts = re.findall(r"eyJ[\w-]+\.[\w-]+", everything)
+    secret = {
+        "device tokens": [*TOKENS.values(), ANDROID, ANDROID_DEAD],
+        "device tokens, upper case": [token.upper() for token in TOKENS.values()],
+        "addresses": [EMAIL, "private@", "@mail.example"],
+        "names": ["Quixote Caller", "Zelda", "Jabberwock", PHONE, CALL_NAME],
+        "users": [ZELDA, XAVER, CALLER, "odd-user", "wrong-user"],
+        "secrets": [SECRET, NEW_SECRET, RECEIPT_SECRET, METRICS_TOKEN, account["private_key"][30:80], "PRIVATE KEY"],
+        "configured secrets": [value for name, value in here.environment().items() if "SECRET" in name and value],
+        "what somebody sent": [CONFESSION],
+        "payload": ["is calling you", "call_display_name", '"aps"', "created_by_display_name"],
+        "authorization": ["bearer ", "Bearer ", "authorization", "Authorization"],
+        "provider tokens": jwts,
+    }
+    leaks = {kind: text for kind, texts in secret.items() for text in texts if text in everything}
+    shown = [line for line in everything.splitlines() if any(text in line for text in leaks.values())]
+    assert not leaks, (leaks, shown[:3])
+
+
+async def test_the_load_reached_the_lines_that_might_tell_too_much(logged):
+    logs, _, _ = logged
+    events = Counter(line["event"] for text in logs.values() for line in lines(text))
+    for event in (
+        "webhook", "pushed", "webhook refused", "webhook unreadable", "token dead", "circuit opened", "job_failed",
+        "redis away", "worker_died", "mail", "device registered",
+    ):  # fmt: skip
+        assert events[event], (event, events)
+
+
+async def test_a_webhooks_id_leads_from_its_arrival_to_what_the_providers_said(logged):
+    logs, hooks, _ = logged
+    followed = {}
+    for hook, kind in hooks.items():
+        key = webhook_key("default", hook)
+        followed[kind, key] = {
+            (name.partition("-")[0], line["event"])
+            for name, text in logs.items()
+            for line in lines(text)
+            if line.get("webhook") == key
+        }
+    assert all(("web", "webhook") in found for (kind, _), found in followed.items() if found)
+    rings = [found for (kind, _), found in followed.items() if kind == "call.ring" and ("worker", "pushed") in found]
+    assert len(rings) >= 3
+    assert any(("worker", "token dead") in found for found in rings)
+
+
+async def test_a_ring_is_one_line_of_the_worker_that_counts_what_became_of_its_phones(logged):
+    logs, _, _ = logged
+    pushed = [line for text in logs.values() for line in lines(text) if line["event"] == "pushed"]
+    [ring] = [line for line in pushed if line["kind"] == "ring" and line.get("token_dead")]
+    counts = {name: count for name, count in ring.items() if isinstance(count, int)}
+    assert sum(counts.values()) == 8, "seven phones, and one user who has none"
+    assert (counts["token_dead"], counts["no_devices"]) == (2, 1)
+
+
+MISTAKE = f"""
+import asyncio, logging, structlog
+from worker import logs
+logs.configure(FORMAT, "debug")
+
+def mistake(token):
+    raise ValueError(f"cannot read {{token}}")
+
+try:
+    mistake("{CONFESSION}")
+except ValueError:
+    structlog.get_logger().exception("unexpected error")
+    logging.getLogger("library").exception("a library's mistake")
+
+async def main():
+    async def task(token):
+        mistake(token)
+    asyncio.ensure_future(task("{CONFESSION}"))
+    await asyncio.sleep(0.1)
+
+asyncio.run(main())
+import gc; gc.collect()
+logging.getLogger("hpack").debug("Decoded ('authorization', '{CONFESSION}')")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_mistake_is_told_by_its_kind_and_place_without_a_value(form):
+    code = MISTAKE.replace("FORMAT", repr(form))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert CONFESSION not in done.stdout + done.stderr
+    for said in ("unexpected error", "a library's mistake", "Task exception was never retrieved"):
+        assert said in done.stderr
+    assert done.stderr.count("ValueError") == 3
+    assert "in mistake" in done.stderr
