@@ -1,12 +1,11 @@
 """GET /v1/calls/<cid>: the story of a call, for a team's backend. `bellhop explain --json` prints the same."""
 
-import time
 from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from redis.exceptions import RedisError
 
-from webhook import auth
+from webhook.api.operation import caller_of
 from webhook.door import Door
 from webhook.problems import ApiProblem, Problem
 from worker import trail
@@ -22,12 +21,7 @@ def call(cid: str) -> tuple[Response, int]:
     Only for server tokens: a call's story names everybody in it, and their phones.
     """
     door = cast(Door, current_app.extensions["door"])
-    caller = auth.authenticate(
-        door.key_ring,
-        authorization=request.headers.get("Authorization"),
-        api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
-        now=time.time(),
-    )
+    caller = caller_of(door)
     if caller.user_id is not None:
         raise ApiProblem(Problem.SERVER_ONLY)
     try:

@@ -67,16 +67,10 @@ class Operations:
             @wraps(view)
             def run(user_id: str, **parts: str) -> Response:
                 door = cast(Door, current_app.extensions["door"])
-                now = time.time()
-                caller = auth.authenticate(
-                    door.key_ring,
-                    authorization=request.headers.get("Authorization"),
-                    api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
-                    now=now,
-                )
+                caller = caller_of(door)
                 asked = Asked(door, caller.tenant, _meant(user_id, caller))
                 if writes and caller.user_id is not None:
-                    _count_write(asked, now)
+                    _count_write(asked)
                 given = view(asked, _body(takes), **parts) if takes else view(asked, **parts)
                 if gives is None:
                     return Response(status=204)
@@ -85,6 +79,16 @@ class Operations:
             return run
 
         return decorate
+
+
+def caller_of(door: Door) -> auth.Caller:
+    """Who sent the request. Raises ApiProblem when its token does not say."""
+    return auth.authenticate(
+        door.key_ring,
+        authorization=request.headers.get("Authorization"),
+        api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
+        now=time.time(),
+    )
 
 
 def _meant(user_id: str, caller: auth.Caller) -> str:
@@ -101,9 +105,9 @@ def _meant(user_id: str, caller: auth.Caller) -> str:
         raise ApiProblem(Problem.NOT_FOUND) from None
 
 
-def _count_write(asked: Asked, now: float) -> None:
+def _count_write(asked: Asked) -> None:
     """Hold a user to so many writes in each minute of the clock. A backend is trusted with its own pace."""
-    minute, second = divmod(int(now), 60)
+    minute, second = divmod(int(time.time()), 60)
     key = f"bellhop:writes:{asked.tenant}:{asked.user_id}:{minute}"
     pipeline = asked.door.redis.pipeline()
     pipeline.incr(key)
