@@ -77,7 +77,7 @@ class Scene:
     @cached_property
     def openings(self) -> list[Line]:
         """The webhooks that began it: mostly one."""
-        return [line for line in self.lines if line.what == Milestone.RECEIVED and line.text("type") in OPENERS]
+        return self._events(OPENERS)
 
     @cached_property
     def kind(self) -> PushKind | None:
@@ -125,9 +125,20 @@ class Scene:
         """Whom a line is about: a phone's own report names the device alone."""
         return line.text("user") or self.owners.get(line.text("device") or "-", "")
 
+    @cached_property
+    def _by_user(self) -> Mapping[str, list[Line]]:
+        found: dict[str, list[Line]] = {}
+        for line in self.lines:
+            found.setdefault(self.user_of(line), []).append(line)
+        return found
+
+    @cached_property
+    def _received(self) -> list[Line]:
+        return [line for line in self.lines if line.what == Milestone.RECEIVED]
+
     def of(self, user: str, *milestones: Milestone) -> list[Line]:
         """The lines about a user, of these milestones."""
-        return [line for line in self.lines if line.what in milestones and self.user_of(line) == user]
+        return [line for line in self._by_user.get(user, ()) if line.what in milestones]
 
     def moment_of(self, word: str, user: str) -> int | None:
         """How long (µs) after the round began came what an outcome or standing says of `user`, if that is known."""
@@ -147,10 +158,8 @@ class Scene:
     def _events(self, types: Iterable[str], users: Iterable[str] | None = None) -> list[Line]:
         return [
             line
-            for line in self.lines
-            if line.what == Milestone.RECEIVED
-            and line.text("type") in types
-            and (users is None or set(users) & set(line.names("users")))
+            for line in self._received
+            if line.text("type") in types and (users is None or set(users) & set(line.names("users")))
         ]
 
 

@@ -1,5 +1,6 @@
 """Each line of a call's trail in a sentence. Pure."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from worker.sentences import (
 from worker.story import Line, Scene
 from worker.trail import Milestone
 
+UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
+"""The label of a device that nobody gave a name (`worker.device`)."""
+PHONES = {"apns": "iPhone", "fcm": "Android phone"}
 WORTH_SAYING_US = 1_000_000
 """A webhook that took longer to get here is told so."""
 
@@ -97,6 +101,8 @@ def name_of(scene: Scene, line: Line) -> str:
     """Name the device a line is about, or the user."""
     device = line.text("device")
     label = line.text("label") or scene.labels.get(device, "") or (device and f"device {device[:6]}")
+    if unnamed := UNNAMED.fullmatch(label):
+        return f"{PHONES[unnamed[1]]} {unnamed[2]}"
     return label or scene.user_of(line) or "somebody"
 
 

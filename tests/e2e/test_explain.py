@@ -268,7 +268,7 @@ async def test_too_late_since_no_worker_ran_and_the_command_says_the_same(here):
     )
     assert told["tone"] == "bad"
     _, found = await ask(here, call.cid)
-    assert found["rounds"][0]["next"][0].startswith("The ring waited 3")
+    assert re.match(r"The ring waited \d", found["rounds"][0]["next"][0])
 
     command = [sys.executable, "-m", "bellhop", "explain", call.cid, "--json"]
     printed = await asyncio.to_thread(subprocess.run, command, env=here.environment(), capture_output=True, check=True)

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -254,6 +255,23 @@ def test_a_trail_whose_beginning_is_lost():
     [round_] = explain(CID, [attempt(0.2, IPHONE, "accepted"), settled(31, "jane", "no_answer")]).rounds
     assert round_.headline.startswith("Somebody called jane")
     assert round_.people[0].verdict.startswith("Jane's iPhone was rung 0.2 s after the call began.")
+
+
+def test_a_phone_that_nobody_named_goes_by_what_it_is():
+    for label, name in (("apns voip 3f2a1b", "iPhone 3f2a1b"), ("fcm alert 3f2a1b", "Android phone 3f2a1b")):
+        person = jane(ring("jane"), attempt(0.2, IPHONE | {"label": label}, "accepted"))
+        assert person.verdict == f"{name} was rung 0.2 s after the call began."
+
+
+def test_a_thousand_people_are_told_soon():
+    names = [f"user-{number}" for number in range(1_000)]
+    lines = [ring(*names), event("call.ended", 31, session="first")]
+    for name in names:
+        phone = IPHONE | {"user": name, "device": name}
+        lines += [attempt(0.2, phone, "unavailable"), attempt(0.5, phone, "accepted"), settled(31, name, "ended")]
+    began = time.monotonic()
+    assert explain(CID, lines).summary.startswith("1000 of 1000 reached")
+    assert time.monotonic() - began < 5, "each person looks at their own lines, not at everybody's"
 
 
 def test_people_whom_a_long_list_left_out_are_counted():

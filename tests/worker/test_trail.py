@@ -1,6 +1,7 @@
 """Lines of the trail: compact, bounded, readable by later versions; and where the scripts put them."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,18 @@ from hypothesis import strategies as st
 from webhook.effects import Settings, effects
 from webhook.intake import Verdict, take_in
 from webhook.reading import read as read_event
-from worker import scripts, trail
+from worker import registry, scripts, trail
+from worker.contract import Round
+from worker.deliver import Delivered, deliver
+from worker.device import Device, Environment, Provider
+from worker.gate import Gate
+from worker.hygiene import Hygiene, brake_key
+from worker.lanes import Lane
+from worker.outcome import Answer, Outcome
+from worker.push import Push, PushKind
 from worker.sandbox.stream import Call
 from worker.store import Store
-from worker.trail import LINE_BYTES, SHORT, Milestone, line, read_line
+from worker.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S
@@ -162,3 +171,82 @@ async def test_the_oldest_lines_of_a_long_trail_leave(store):
     lines = [line(Milestone.SKIPPED, NOW + number) for number in range(30)]
     await store.script("record", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 20, 0, *lines])
     assert [one["at"] - NOW for one in await trail.read(store, "default", "default:1")] == list(range(10, 30))
+
+
+def phone(**fields):
+    return Device(
+        user_id="jane", provider=Provider.APNS, token="ab" * 32, app="com.example", **{"registered_at": NOW} | fields
+    )
+
+
+def dead(device, since):
+    answer = Answer(Outcome.TOKEN_DEAD, status=410, reason="Unregistered", dead_since=since)
+    return Delivered(Push("id", PushKind.RING, device, {}, 0), Outcome.TOKEN_DEAD, answer)
+
+
+async def test_what_becomes_of_a_dead_token_is_said(store):
+    device, hygiene = phone(), Hygiene(store)
+    assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.CHANGED
+    await store.script(*registry.register("default", device))
+    assert await hygiene.learn("default", device, dead(device, NOW - 1)) is TokenFate.NEWER
+    assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.REMOVED
+    await store.call("SET", brake_key((device.provider, device.app)), 1)
+    assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.BRAKED
+
+
+async def test_a_token_that_moves_to_the_other_environment_is_said_to(store):
+    device = phone()
+    await store.script(*registry.register("default", device))
+    moved = Push("id", PushKind.RING, device.model_copy(update={"environment": Environment.SANDBOX}), {}, 0)
+    fate = await Hygiene(store).learn("default", device, Delivered(moved, Outcome.ACCEPTED, Answer(Outcome.ACCEPTED)))
+    assert fate is TokenFate.MOVED
+
+
+async def test_that_work_was_picked_up_rides_on_the_first_line_that_follows():
+    calls = []
+
+    class Counting:
+        async def script(self, name, keys, args):
+            calls.append(args)
+
+    round_ = Round(
+        tenant="default",
+        cid="default:1",
+        session_id="s",
+        started_at=1,
+        deadline=2,
+        caller_id="sara",
+        caller_name="Sara",
+    )
+    gate = Gate(Counting(), "w", PushKind.RING, round_, "picked up")
+    await gate.note([])
+    assert not calls, "no round trip for it alone"
+    await gate.note(["skipped"])
+    await gate.record(Push("id", PushKind.RING, phone(), {}, 0), True, "attempted")
+    assert [args[5:] for args in calls] == [["picked up", "skipped"], [phone().key, "sent", "attempted"]]
+
+
+async def test_a_push_that_waits_for_its_provider_says_so_once():
+    lines = []
+
+    class Open:
+        async def admit(self, push, attempt_s):
+            return None
+
+        async def record(self, push, sent, line):
+            lines.extend([line] if line else [])
+
+        async def note(self, more):
+            lines.extend(more)
+
+    device = phone()
+    lane = Lane(None, "apns")
+    push = Push("id", PushKind.RING, device, {}, time.time() + 1.5)
+
+    async def barely(_):
+        return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
+
+    lane.attempt = lambda push, timeout_s: barely(push)
+    await deliver(push, {(device.provider, device.app): lane}, Open())
+    told = [(read_line(text)["what"], read_line(text)["outcome"]) for text in lines]
+    assert told == [("waited", "circuit_open"), ("finished", "gave_up")]
