@@ -113,11 +113,11 @@ class Connection(H2Protocol):
             self._send_body(stream_id, self._unfinished.pop(stream_id))
         while self._queue and self._has_room(len(self._queue[0].body)):
             stream = self._queue.popleft()
-            stream.id = self.conn.get_next_available_stream_id()
+            stream.id, rest = self.conn.send_request(stream.header_block, stream.body)
             self._streams[stream.id] = stream
-            self.conn.send_headers(stream.id, [(b"", stream.header_block)])
             self.flush()
-            self._send_body(stream.id, stream.body)
+            if rest:
+                self._send_body(stream.id, rest)
             if stream.id > LAST_STREAM_ID:
                 self.retire()
 
