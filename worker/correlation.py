@@ -20,7 +20,7 @@ def origin(webhook: str, now: int) -> dict[str, Any]:
 def picked_up(queue: str, job_name: str, payload: Mapping[str, Any]) -> Iterator[None]:
     """While a job runs: tie its log lines and its span to its cause. Payloads of older versions name none."""
     webhook, queued_at, trace = (payload.get(name) for name in ("webhook", "queued_at", "trace"))
-    if isinstance(queued_at, int) and queued_at:
+    if isinstance(queued_at, int) and queued_at > 0:
         QUEUE_WAIT.observe(max(0.0, time.time() - queued_at / 1e6), queue)
     with (
         bound_contextvars(webhook=str(webhook or "")),

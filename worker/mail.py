@@ -19,7 +19,7 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import structlog
 
-from worker import registry, trail
+from worker import metrics, registry, trail
 from worker.address import usable
 from worker.calls import CALL_TTL_S, call_key, round_key, round_prefix
 from worker.contract import MAIL_JOB, LetterRef, Recipient, Round, iso, job, read_payload
@@ -117,12 +117,14 @@ class Mail:
             answer = await self._attempt(ref.letter, calls, claimed.count - len(claimed.calls) + len(calls))
             ms = round((time.time() - began) * 1000, 1)
             log.info("mail", letter=ref.letter, outcome=answer.outcome, status=answer.status, calls=len(calls), ms=ms)
+            metrics.MAIL.add(answer.outcome)
             lines += [(round_, _line(round_, answer, ms)) for round_ in calls]
         later = answer is not None and MEANING[answer.outcome].action is Action.RETRY_LATER
         pause_s = _pause_s(claimed.attempts)
         unknown = answer is not None and answer.outcome is Outcome.MAIL_UNKNOWN
         if later and (claimed.age_s + pause_s > GIVE_UP_S or claimed.unknown + unknown >= MOST_UNKNOWN):
             later = False
+            metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
             lines += [(round_, _line(round_, Answer(Outcome.MAIL_GAVE_UP))) for round_ in calls]
         await until_redis_answers(lambda: self._record(ref.letter, run, later, pause_s, unknown, lines))
 

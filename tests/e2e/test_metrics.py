@@ -24,6 +24,7 @@ BEN, JANE, DEAD = "a1" * 32, "jane:pixel", "de" * 32
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def here(tmp_path_factory):
     settings = {"METRICS_TOKEN": TOKEN, "WEB_PROCESSES": "2", "MISSED_GRACE_S": "0"}
+    settings |= {"MAIL_POLICY": "always", "MAIL_WINDOW_S": "0"}
     async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN)
         await installation.register("jane-morel", Provider.FCM, Kind.ALERT, JANE)
@@ -129,6 +130,14 @@ async def test_a_miss_that_only_the_watchdog_saw_is_counted_as_no_answer(here):
             == 1
         ),
     )
+
+
+async def test_an_email_is_counted(here):
+    event = Call(members=("mail-user",)).missed()
+    event["members"][0]["user"]["custom"] = {"email": "mail-user@example.com"}
+    await here.stream.post(event)
+    now = await until(here, lambda now: now("bellhop_mail_total"))
+    assert now("bellhop_mail_total", outcome="mail_accepted") == 1
 
 
 async def test_the_state_of_queues_workers_and_lanes_is_shown(here):

@@ -1,0 +1,58 @@
+"""What ties a job to its webhook survives versions, and anything that a queue may hold."""
+
+import json
+
+import pytest
+from structlog.contextvars import get_contextvars
+
+from worker import metrics
+from worker.contract import RING_JOB, SETTLE_JOB, CallRef, Round, read_payload
+from worker.correlation import origin, picked_up
+from worker.metrics import Tally
+
+ROUND = {
+    "v": 1, "tenant": "default", "cid": "default:1", "session_id": "s", "started_at": 1, "deadline": 2,
+    "caller_id": "sara", "caller_name": "Sara",
+}  # fmt: skip
+
+
+@pytest.fixture
+def tally(monkeypatch):
+    tally = Tally()
+    monkeypatch.setattr(metrics, "TALLY", tally)
+    return tally
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"), [(RING_JOB, ROUND), (SETTLE_JOB, {"v": 1, "tenant": "default", "cid": "default:1"})]
+)
+def test_a_payload_of_an_older_version_is_read_and_has_no_cause(name, payload):
+    read = read_payload(name, payload)
+    assert (read.webhook, read.queued_at, read.trace) == ("", 0, "")
+
+
+def test_the_cause_goes_through_the_queue_in_the_payload():
+    cause = origin("f" * 32, 1_800_000_000_000_000)
+    for name, payload in ((RING_JOB, Round(**ROUND)), (SETTLE_JOB, CallRef(tenant="default", cid="default:1"))):
+        stored = json.loads(payload.model_copy(update=cause).model_dump_json())
+        assert read_payload(name, stored).webhook == "f" * 32
+        assert read_payload(name, stored).queued_at == 1_800_000_000_000_000
+
+
+def test_lines_are_tied_to_the_webhook_while_the_job_runs_and_not_after(tally):
+    with picked_up("rings", RING_JOB, {**ROUND, "webhook": "abc", "queued_at": 1}):
+        assert get_contextvars()["webhook"] == "abc"
+    assert "webhook" not in get_contextvars()
+    assert '["bellhop_queue_wait_seconds", "rings", "14"]' in tally.flush()[2]
+
+
+@pytest.mark.parametrize("garbage", [None, "", "x", [], {}, -1, 1.5, True, 2**63])
+def test_a_payload_of_somebody_elses_making_stops_nothing(tally, garbage):
+    with picked_up("rings", "anything", {"webhook": garbage, "queued_at": garbage, "trace": garbage}):
+        pass
+
+
+def test_a_clock_that_runs_behind_makes_no_negative_wait(tally):
+    with picked_up("rings", RING_JOB, {"queued_at": 2**60}):
+        pass
+    assert tally.flush()[2][-2:] == ['["bellhop_queue_wait_seconds", "rings", "sum"]', "0"]
