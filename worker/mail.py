@@ -100,6 +100,7 @@ class Mail:
             word = await until_redis_answers(lambda: self._collect(round_, recipient))
             reason = REFUSALS.get(word.decode())
         if reason is not None:
+            metrics.MAIL.add(reason)
             await until_redis_answers(lambda: self._note(round_, reason))
 
     async def send(self, payload: dict[str, Any]) -> None:
@@ -112,20 +113,20 @@ class Mail:
             return
         calls = [round_ for round_, over in claimed.calls if over is None]
         lines = [(round_, _line(round_, Answer(over))) for round_, over in claimed.calls if over is not None]
-        answer, began = None, time.time()
+        pause_s, later, unknown = _pause_s(claimed.attempts), False, False
         if calls:
+            began = time.time()
             answer = await self._attempt(ref.letter, calls, claimed.count - len(claimed.calls) + len(calls))
             ms = round((time.time() - began) * 1000, 1)
             log.info("mail", letter=ref.letter, outcome=answer.outcome, status=answer.status, calls=len(calls), ms=ms)
             metrics.MAIL.add(answer.outcome)
             lines += [(round_, _line(round_, answer, ms)) for round_ in calls]
-        later = answer is not None and MEANING[answer.outcome].action is Action.RETRY_LATER
-        pause_s = _pause_s(claimed.attempts)
-        unknown = answer is not None and answer.outcome is Outcome.MAIL_UNKNOWN
-        if later and (claimed.age_s + pause_s > GIVE_UP_S or claimed.unknown + unknown >= MOST_UNKNOWN):
-            later = False
-            metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
-            lines += [(round_, _line(round_, Answer(Outcome.MAIL_GAVE_UP))) for round_ in calls]
+            unknown = answer.outcome is Outcome.MAIL_UNKNOWN
+            if MEANING[answer.outcome].action is Action.RETRY_LATER:
+                later = claimed.age_s + pause_s <= GIVE_UP_S and claimed.unknown + unknown < MOST_UNKNOWN
+                if not later:
+                    metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
+                    lines += [(round_, _line(round_, Answer(Outcome.MAIL_GAVE_UP))) for round_ in calls]
         await until_redis_answers(lambda: self._record(ref.letter, run, later, pause_s, unknown, lines))
 
     async def _attempt(self, letter: str, calls: Sequence[Round], count: int) -> Answer:

@@ -385,6 +385,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _mail_is_complete(self) -> Self:
+        if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in self.mail_secret):
+            raise ValueError(f"{_variable('mail_secret')} is too short: {SHORTEST_SECRET} characters at least")
         if not self.smtp_host:
             return self
         missing = [name for name in ("mail_from", "mail_secret", "public_url") if not getattr(self, name)]
@@ -393,9 +395,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{names} missing: e-mails need a sender, and a link that stops them")
         if usable(self.mail_from) != self.mail_from:
             raise ValueError(f"{_variable('mail_from')} is no e-mail address, such as calls@example.com")
-        if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in self.mail_secret):
-            raise ValueError(f"{_variable('mail_secret')} is too short: {SHORTEST_SECRET} characters at least")
-        if not re.match(r"https://[^/]|http://(127\.0\.0\.1|localhost)[:/]?", self.public_url):
+        if not re.match(r"https://[^/]|http://(127\.0\.0\.1|localhost)([:/]|$)", self.public_url):
             raise ValueError(f"{_variable('public_url')} must begin with https://, or mail programs ignore the link")
         if self.smtp_user and self.smtp_security == "none" and self.smtp_host not in {"127.0.0.1", "::1", "localhost"}:
             raise ValueError(f"{_variable('smtp_security')} is none, which would send the password in the clear")

@@ -23,7 +23,8 @@ if redis.call('HGET', 'bellhop:letter:' .. id, 'state') ~= 'open' then
   id = ARGV[7]
   if redis.call('EXISTS', 'bellhop:letter:' .. id) == 1 then return 'already' end
   local window = tonumber(ARGV[9])
-  redis.call('SET', pair, id, 'EX', window + 60)
+  -- The letter's job closes it; should that come to nothing, calls do not go on joining it for ever.
+  redis.call('SET', pair, id, 'EX', window + 3600)
   redis.call('HSET', 'bellhop:letter:' .. id, 'state', 'open', 'pair', pair)
   if window > 0 then
     schedule(cjson.decode(ARGV[11]), ARGV[10], math.ceil(now_us() / 1e6) + window)
