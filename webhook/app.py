@@ -3,7 +3,7 @@
 from flask import Flask
 
 from webhook import faults
-from webhook.api import calls, health, metrics, people, receipts, stream, unsubscribe
+from webhook.api import calls, described, health, metrics, people, receipts, stream, unsubscribe
 from webhook.door import Door
 from webhook.signature import MAX_BODY
 from worker.settings import Settings
@@ -21,6 +21,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(receipts.blueprint)
     app.register_blueprint(calls.blueprint)
+    app.register_blueprint(described.blueprint)
     if settings.mail_secret:
         app.extensions["unsubscribe"] = unsubscribe.Pages.of(settings)
         app.register_blueprint(unsubscribe.blueprint)

@@ -13,7 +13,13 @@ from webhook.problems import Problem
 Shapes = list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
 
 JSON = "application/json"
-PARAMETERS = {
+SUMMARY = "People's devices, contacts and preferences; receipts of rings; the stories of calls."
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "cid": {
+        "description": "A call's type and id, with a colon between.",
+        "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
+    },
+    "user": {"description": "Whom it is about; everybody without it.", "schema": {"type": "string"}},
     "user_id": {
         "description": 'A Stream user id, or "me" for the user of the token.',
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f/]+$"},
@@ -75,6 +81,12 @@ class Operation(NamedTuple):
     answer: TypeAdapter[Any] | None
     """None: 204 without a body."""
     problems: tuple[Problem, ...]
+    query: tuple[str, ...] = ()
+    """Parameters that may be in the query."""
+    also: tuple[int, ...] = ()
+    """Statuses besides 200 that come with the same answer."""
+    token: bool = True
+    """Whether it takes one."""
 
 
 def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
@@ -88,7 +100,7 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Bellhop", "version": version, "description": "People: their devices, contact, preferences."},
+        "info": {"title": "Bellhop", "version": version, "description": SUMMARY},
         "security": [{"token": []}, {"token": [], "apiKey": []}],
         "paths": paths,
         "components": {
@@ -99,24 +111,32 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
 
 
 def _described(operation: Operation, schemas: Mapping[tuple[str, JsonSchemaMode], Any]) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": "Done."}
-    if operation.answer:
-        success["content"] = {JSON: {"schema": schemas[operation.name, "serialization"]}}
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "parameters": [
-            {"name": name, "in": "path", "required": True, **PARAMETERS[name]}
-            for name in re.findall(r"{(\w+)}", operation.path)
+            *({"name": name, "in": "path", "required": True, **PARAMETERS[name]} for name in _parts(operation.path)),
+            *({"name": name, "in": "query", "required": False, **PARAMETERS[name]} for name in operation.query),
         ],
-        "responses": {"200" if operation.answer else "204": success, **_problems(operation.problems)},
+        "responses": _problems(operation.problems),
     }
-    if operation.body:
-        described["requestBody"] = {
-            "required": True,
-            "content": {JSON: {"schema": schemas[operation.name, "validation"]}},
-        }
+    if operation.answer is None:
+        described["responses"]["204"] = {"description": "Done."}
+    else:
+        for status in (200, *operation.also):
+            response = described["responses"].setdefault(str(status), {"description": "Done.", "content": {}})
+            response["content"][JSON] = {"schema": schemas[operation.name, "serialization"]}
+    if operation.body is not None:
+        content = {JSON: {"schema": schemas[operation.name, "validation"]}}
+        described["requestBody"] = {"required": True, "content": content}
+    if not operation.token:
+        described["security"] = []
     return described
+
+
+def _parts(path: str) -> list[str]:
+    """Read the parameters of a path."""
+    return re.findall(r"{(\w+)}", path)
 
 
 def _problems(listed: Iterable[Problem]) -> dict[str, Any]:
@@ -124,5 +144,8 @@ def _problems(listed: Iterable[Problem]) -> dict[str, Any]:
     titles: dict[str, list[str]] = {}
     for problem in listed:
         titles.setdefault(str(problem.status), []).append(problem.title)
-    content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": " ".join(lines), "content": content} for status, lines in sorted(titles.items())}
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status: {"description": " ".join(lines), "content": {problems.MEDIA_TYPE: schema}}
+        for status, lines in sorted(titles.items())
+    }

@@ -3,15 +3,28 @@
 from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
+from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from webhook.api.operation import caller_of
+from webhook.api.operation import OF_TOKENS, caller_of
 from webhook.door import Door
+from webhook.openapi import Operation
 from webhook.problems import ApiProblem, Problem
 from worker import trail
-from worker.explain import explain
+from worker.explain import Explanation, explain
 
 blueprint = Blueprint("calls", __name__, url_prefix="/v1")
+DESCRIBED = Operation(
+    "GET",
+    "/v1/calls/{cid}",
+    "explain_call",
+    "Explain what became of a call, and of each person's phones. Takes a server token.",
+    None,
+    TypeAdapter(Explanation),
+    (*OF_TOKENS, Problem.SERVER_ONLY, Problem.NOT_FOUND, Problem.REDIS_AWAY),
+    query=("user",),
+    also=(404,),
+)
 
 
 @blueprint.get("/calls/<cid>")

@@ -18,12 +18,15 @@ MAX_BODY = 16_384
 """Bytes; a device with the longest token takes about five thousand."""
 ME = "me"
 
-ALWAYS = (
+OF_TOKENS = (
     Problem.NO_TOKEN,
     Problem.BAD_TOKEN,
     Problem.EXPIRED_TOKEN,
     Problem.EARLY_TOKEN,
     Problem.UNKNOWN_APP,
+)
+ALWAYS = (
+    *OF_TOKENS,
     Problem.ANOTHER_USER,
     Problem.NO_ONE,
     Problem.NOT_FOUND,

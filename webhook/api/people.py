@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import structlog
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from webhook import openapi
 from webhook.api.operation import Asked, Operations
 from webhook.problems import ApiProblem, Problem
 from worker import registry
@@ -149,12 +148,3 @@ def write_preferences(asked: Asked, preferences: Preferences) -> Preferences:
     """Set when and how a user wants to be told about calls. Replaces all of it."""
     _store(asked, "preferences", preferences)
     return preferences
-
-
-DOCUMENT = openapi.document(operations.listed, "1")
-
-
-@blueprint.get("/openapi.json")
-def described() -> Response:
-    """This interface in OpenAPI 3.1."""
-    return jsonify(DOCUMENT)

@@ -4,9 +4,10 @@ import time
 from typing import cast
 
 from flask import Blueprint, Response, current_app, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from webhook.door import Door
+from webhook.openapi import Operation
 from webhook.problems import ApiProblem, Problem
 from worker import metrics, receipts, trail
 from worker.calls import round_key
@@ -25,6 +26,18 @@ class Rang(BaseModel):
     receipt: str = Field(max_length=receipts.MOST_CHARACTERS)
     rang_at: int | None = Field(default=None, ge=0, lt=2**53)
     """When it rang by its own clock, unix ms."""
+
+
+DESCRIBED = Operation(
+    "POST",
+    "/v1/receipts",
+    "send_receipt",
+    "Say that the phone rang, with the receipt that came in the push.",
+    TypeAdapter(Rang),
+    None,
+    (Problem.BAD_RECEIPT, Problem.TOO_LARGE, Problem.INVALID, Problem.REDIS_AWAY),
+    token=False,
+)
 
 
 @blueprint.post("/receipts")
