@@ -10,10 +10,8 @@ from worker.outcome import Outcome
 from worker.push import PushKind
 from worker.sentences import Tone, listed
 from worker.trail import Milestone
-from worker.verdict import KNEW, Delivery, Person
+from worker.verdict import KNEW, LATE_US, Delivery, Person
 
-LATE_US = 3_000_000
-"""A phone that rings later than this after the call began rings late."""
 NAMES_SHOWN = 3
 WORST_FIRST = (Tone.BAD, Tone.OPEN, Tone.QUIET, Tone.GOOD)
 

@@ -26,6 +26,7 @@ from worker.trail import Milestone
 UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
 """The label of a device that nobody gave a name (`worker.device`)."""
 PHONES = {"apns": "iPhone", "fcm": "Android phone"}
+STRANGE = Words('of "{outcome}", which this version of Bellhop does not know', Tone.OPEN)
 WORTH_SAYING_US = 1_000_000
 """A webhook that took longer to get here is told so."""
 
@@ -50,6 +51,10 @@ class Moment:
     outcome: str
     ms: float
     """How long an attempt took; it ended at `at`."""
+    event: str
+    """The type of the webhook that came."""
+    users: tuple[str, ...]
+    """Whom it is about."""
 
 
 def moment(scene: Scene, line: Line) -> Moment:
@@ -69,12 +74,14 @@ def moment(scene: Scene, line: Line) -> Moment:
         kind=line.text("kind"),
         outcome=outcome,
         ms=line.number("ms"),
+        event=line.text("type"),
+        users=line.names("users"),
     )
 
 
 def words(outcome: str) -> Words:
     """The words for an outcome; some for one that only a newer version knows."""
-    return OUTCOMES.get(outcome) or Words(f'of "{outcome}", which this version of Bellhop does not know', Tone.OPEN)
+    return OUTCOMES.get(outcome, STRANGE)
 
 
 def fill(text: str, scene: Scene, line: Line) -> str:
@@ -84,6 +91,7 @@ def fill(text: str, scene: Scene, line: Line) -> str:
     after = f" {duration(offset)} after " if offset is not None else ""
     return text.format(
         user=user,
+        outcome=line.text("outcome"),
         # What is said of a device names its user; what is said of the user does not name them again.
         who=user if device else "they",
         whose=f"{user}'s" if device else "their",
@@ -120,12 +128,14 @@ def answer(line: Line) -> str:
 
 def _received(scene: Scene, line: Line) -> str:
     users, kind = line.names("users"), line.text("type")
-    text = EVENTS.get(kind, f"Stream sent {kind or 'a webhook'}")
+    text = EVENTS.get(kind, "Stream sent {kind}")
     if kind == "call.rejected":
         by_caller = users and set(users) <= set(scene.callers)
         text = CANCELLATION if by_caller else REJECTIONS.get(line.text("reason"), text)
     caller = (line.names("callers") or scene.callers or ("somebody",))[0]
-    told = text.format(caller=caller, users=listed(users, int(line.number("more"))) or "nobody")
+    told = text.format(
+        kind=kind or "a webhook", caller=caller, users=listed(users, int(line.number("more"))) or "nobody"
+    )
     delay, attempt = line.at - line.stamp, int(line.number("attempt"))
     if delay > WORTH_SAYING_US:
         told += f". The webhook took {duration(delay)} to get here"

@@ -29,11 +29,12 @@ def readyz() -> tuple[Response, int]:
     except RedisError as error:
         missing = [f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."]
     else:
-        missing = list(_missing(state, failure.decode() if failure else ""))
+        missing = list(lacking(state, failure.decode() if failure else ""))
     return (jsonify(status="not ready", missing=missing), 503) if missing else (jsonify(status="ready"), 200)
 
 
-def _missing(state: State, failure: str) -> Iterator[str]:
+def lacking(state: State, failure: str) -> Iterator[str]:
+    """Say what keeps a ring from getting through, as far as Redis shows; `failure` is why a worker could not start."""
     for queue, workers in state.workers.items():
         # Only what a ring needs, and work that waits for nobody: not everybody sends mail.
         if not workers and (queue in (RINGS, NOTICES) or state.jobs[queue, "queued"]):
