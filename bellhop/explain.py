@@ -49,7 +49,8 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
 def told(found: Explanation, width: int) -> Iterator[str]:
     """Tell an explanation in lines of at most `width` columns, with colours."""
     yield click.style(_plain(found.cid), bold=True)
-    yield from _wrapped(found.summary, width)
+    if not (found.user and found.found):  # one person's verdict is said below
+        yield from _wrapped(found.summary, width)
     yield from _advice(found.next, width, "")
     for round_ in found.rounds:
         yield ""

@@ -123,10 +123,7 @@ def _headline(scene: Scene) -> str:
 
 def utc(at: int) -> str:
     """A moment (unix µs) for people: date, time to the millisecond, UTC."""
-    try:
-        moment_ = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
-    except OverflowError:
-        return f"{at} µs"
+    moment_ = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
     return moment_.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment_.microsecond // 1000:03} UTC"
 
 

@@ -46,7 +46,7 @@ OUTCOMES: dict[str, Words] = {
         "Check that this machine can reach {provider}: run `bellhop check`.",
     ),
     Outcome.UNKNOWN: Words(
-        "the connection to {provider} broke before it answered, so it may or may not have rung",
+        "the connection to {provider} broke before it answered, so the push may or may not have arrived",
         Tone.BAD,
         "If this happens often, look at the network between this machine and {provider}: run `bellhop check`.",
     ),

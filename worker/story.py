@@ -62,8 +62,8 @@ class Line:
 
 def read(facts: Mapping[str, Any]) -> Line:
     """Read a line as `worker.trail.read` gives it."""
-    what, at = facts.get("what"), facts.get("at")
-    return Line(what if isinstance(what, str) else "", at if isinstance(at, int) else 0, facts)
+    line = Line("", 0, facts)
+    return Line(line.text("what"), int(line.number("at")), facts)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,10 @@ def _delivery(scene: Scene, lines: Sequence[Line]) -> Delivery:
     elif last.what == Milestone.WAITED:
         sentence, tone = f"{name} is not {done} yet: {because(scene, last)}", Tone.OPEN
     else:
-        sentence = f"{name} was not {done}: {because(scene, last)}{answer(last)}{_tries(scene, last, attempts)}"
+        start = f"{name} was not {done}"
+        if any(line.text("outcome") == Outcome.UNKNOWN for line in attempts):
+            start = f"It is not known whether {name} was {done}"
+        sentence = f"{start}: {because(scene, last)}{answer(last)}{_tries(scene, last, attempts)}"
         late = outcome in OVER and (scene.moment_of(outcome, last.text("user")) or 0) >= LATE_US
         tone = Tone.BAD if outcome in OVER and (late or failed) else tone
     device, told = last.text("device"), tuple(moment(scene, line) for line in attempts)

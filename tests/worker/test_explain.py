@@ -151,6 +151,15 @@ def test_each_device_has_its_part_in_the_verdict():
     assert person.reached
 
 
+def test_an_answer_that_never_came_leaves_it_open_whether_the_phone_rang():
+    lines = ring("jane"), *(attempt(n, IPHONE, "unknown") for n in (3, 6, 9)), finished(9, IPHONE, "gave_up")
+    assert jane(*lines).verdict == (
+        "It is not known whether Jane's iPhone was rung: no attempt succeeded in the time there was, after 3 failed "
+        "attempts; the last time the connection to Apple broke before it answered, so the push may or may not have "
+        "arrived."
+    )
+
+
 def test_a_second_run_of_the_same_job_does_not_hide_what_the_first_did():
     lines = ring("jane"), attempt(0.2, IPHONE, "too_large", status=413), finished(3, IPHONE, "duplicate")
     assert jane(*lines).deliveries[0].outcome == "too_large"
@@ -339,7 +348,7 @@ def test_lists_of_names():
     ]
 
 
-words = st.sampled_from([*Outcome, *Standing, *PushKind, *Provider, *TokenFate, "", "strange"])
+words = st.sampled_from([*Outcome, *Standing, *PushKind, *Provider, *TokenFate, "", "strange", "{0}", "{x"])
 users = st.sampled_from(["jane", "ben", "sara", "", "{user}", "ki\u0000m"])
 stamps = st.integers(T - 3, T + 3) | st.integers(0, 2**53)
 facts = st.fixed_dictionaries(
@@ -352,7 +361,9 @@ facts = st.fixed_dictionaries(
         "user": users,
         "users": st.lists(users, max_size=3),
         "callers": st.lists(users, max_size=2),
-        "type": st.sampled_from(["call.ring", "call.rejected", "call.accepted", "call.missed", "call.ended", "call.x"]),
+        "type": st.sampled_from(
+            ["call.ring", "call.rejected", "call.accepted", "call.missed", "call.ended", "call.x", "{x}"]
+        ),
         "outcome": words,
         "device": st.sampled_from(["", "aa", "bb"]),
         "ms": st.floats(allow_nan=False, allow_infinity=False),
