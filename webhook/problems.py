@@ -27,7 +27,7 @@ class Problem(Enum):
     NOT_FOUND = 404, "There is nothing at this address."
     NO_SUCH_DEVICE = 404, "The user has no such device."
     METHOD_NOT_ALLOWED = 405, "That is not how this address is used: see Allow."
-    TOO_LARGE = 413, "The body is over 16 KiB."
+    TOO_LARGE = 413, "The body is larger than anything that belongs here."
     UNSUPPORTED_MEDIA_TYPE = 415, "Send the body as application/json."
     INVALID = 422, "The body does not say what it should: see errors."
     TOO_MANY_WRITES = 429, "This user changed too much in the last minute: wait as Retry-After says."
