@@ -36,6 +36,8 @@ class Words(NamedTuple):
     """What to do next, where there is something."""
 
 
+MOST_NAMED = 12
+"""People that one sentence names."""
 OUR_MISTAKE = "Please report this to Bellhop's developers, with the answer that the timeline shows."
 
 OUTCOMES: dict[str, Words] = {
@@ -241,6 +243,7 @@ def duration(us: float) -> str:
 
 
 def listed(names: list[str] | tuple[str, ...], more: int = 0) -> str:
-    """Names as a person would list them: "a, b and c"."""
-    shown = [*names, f"{more} more"] if more else list(names)
+    """Names as a person would list them: "a, b and c"; of many the first, and how many more there are."""
+    more += max(0, len(names) - MOST_NAMED)
+    shown = [*names[:MOST_NAMED], *([f"{more} more"] if more else [])]
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)

@@ -339,6 +339,10 @@ def test_durations(us, text):
     assert duration(us) == text
 
 
+def test_a_sentence_names_a_dozen_people_at_most():
+    assert listed([str(number) for number in range(100)], 900).endswith("10, 11 and 988 more")
+
+
 def test_lists_of_names():
     assert [listed([]), listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"], 2)] == [
         "",
