@@ -136,7 +136,7 @@ async def test_an_email_is_counted(here):
     event = Call(members=("mail-user",)).missed()
     event["members"][0]["user"]["custom"] = {"email": "mail-user@example.com"}
     await here.stream.post(event)
-    now = await until(here, lambda now: now("bellhop_mail_total"))
+    now = await until(here, lambda now: now("bellhop_mail_total", outcome="mail_accepted"))
     assert now("bellhop_mail_total", outcome="mail_accepted") == 1
 
 
