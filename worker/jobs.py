@@ -115,16 +115,17 @@ class Jobs:
         _, _, results = await asyncio.gather(
             gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
             self._remember(kind, round_, planned.skips),
-            asyncio.gather(*(deliver(push, self._lanes, gate) for push in planned.pushes)),
+            asyncio.gather(*(self._deliver(gate, round_.tenant, push) for push in planned.pushes)),
         )
         _tell(kind, round_, planned.skips, results)
-        delivered = zip(planned.pushes, results, strict=True)
-        fates = await asyncio.gather(
-            *(self._hygiene.learn(round_.tenant, push.device, result) for push, result in delivered)
-        )
-        told = [_token(kind, push, fate) for push, fate in zip(planned.pushes, fates, strict=True) if fate is not None]
-        await gate.note(told)
         return results
+
+    async def _deliver(self, gate: Gate, tenant: str, push: Push) -> Delivered:
+        result = await deliver(push, self._lanes, gate)
+        fate = await self._hygiene.learn(tenant, push.device, result)
+        if fate is not None:
+            await gate.note([_token(push, fate)])
+        return result
 
     async def _remember(self, kind: PushKind, round_: Round, skips: Iterable[Skip]) -> None:
         """Remember the rings that quiet hours held back: a second one may get through."""
@@ -155,13 +156,13 @@ def _picked_up(kind: PushKind, round_: Round, worker: str) -> str:
     return trail.line(trail.Milestone.PICKED_UP, now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:])
 
 
-def _token(kind: PushKind, push: Push, fate: TokenFate) -> str:
+def _token(push: Push, fate: TokenFate) -> str:
     device = push.device
     return trail.line(
         trail.Milestone.TOKEN,
         time.time_ns() // 1000,
         round=push.round,
-        kind=kind,
+        kind=push.kind,
         user=device.user_id,
         device=device.key,
         label=device.label,
