@@ -4,6 +4,7 @@ from flask import Flask
 
 from webhook import faults
 from webhook.api import calls, described, health, metrics, people, receipts, stream, unsubscribe
+from webhook.console import pages as console
 from webhook.door import Door
 from webhook.signature import MAX_BODY
 from worker.settings import Settings
@@ -14,7 +15,7 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None)
     # One byte more than is taken: a chunked body is cut there without a word, and then seen to be too large.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
-    app.extensions["door"] = Door(settings)
+    app.extensions["door"] = door = Door(settings)
     app.register_blueprint(stream.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(people.blueprint)
@@ -25,5 +26,7 @@ def create_app(settings: Settings) -> Flask:
     if settings.mail_secret:
         app.extensions["unsubscribe"] = unsubscribe.Pages.of(settings)
         app.register_blueprint(unsubscribe.blueprint)
+    if settings.console:
+        console.register(app, door)
     faults.register(app)
     return app

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from redis import Redis
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -20,6 +21,40 @@ def failed_jobs(redis: Redis) -> Iterable[str]:
     """List the failed jobs of every queue, oldest first."""
     for queue in QUEUES:
         yield from _registry(redis, queue).get_job_ids(cleanup=False)
+
+
+class Failed(NamedTuple):
+    """A failed job, as far as it can be read."""
+
+    id: str
+    queue: str
+    name: str
+    """The job's name (worker/contract.py); empty if nobody can read it."""
+    tenant: str
+    cid: str
+    failed_at: int
+    """Unix µs; 0 if that is not known."""
+    reason: str
+
+
+def failed(redis: Redis, most: int) -> list[Failed]:
+    """Read up to `most` failed jobs, the latest first."""
+    ids = [job_id for queue in QUEUES for job_id in _registry(redis, queue).get_job_ids(-most, -1, cleanup=False)]
+    jobs = [job for job in Job.fetch_many(ids, connection=redis, serializer=JSONSerializer) if job is not None]
+    jobs.sort(key=lambda job: job.ended_at.timestamp() if job.ended_at else 0, reverse=True)
+    return [_told(job) for job in jobs[:most]]
+
+
+def _told(job: Job) -> Failed:
+    try:
+        name, payload = read_call(job.data)
+    except JobError:
+        name, payload = "", {}
+    result = job.latest_result()
+    lines = ((result.exc_string if result else "") or "").strip().splitlines() or [""]
+    at = int(job.ended_at.timestamp() * 1e6) if job.ended_at else 0
+    tenant, cid = (str(payload.get(field, "")) for field in ("tenant", "cid"))
+    return Failed(job.id, job.origin, name, tenant, cid, at, lines[-1])
 
 
 def run_again(redis: Redis, job_id: str) -> str | None:

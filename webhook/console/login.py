@@ -1,0 +1,158 @@
+"""Who may use the console: whoever knows its password, or whom a trusted proxy has logged in.
+
+A cookie names a login, and Redis knows which logins are alive, so that logging out ends it for good. The cookie is
+signed with a key made of the password and Stream's API secrets: with the password alone, anybody who was given a
+cookie (the login page gives one, against forged forms) could try passwords at home until the signature fits.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any, cast
+
+import structlog
+from flask import Flask, Request, request, session
+from flask.sessions import SecureCookieSessionInterface
+from redis import Redis
+
+from worker.settings import Settings
+
+log = structlog.get_logger()
+
+COOKIE = "bellhop_console"
+LOGIN_S = 12 * 3600
+"""How long a login lasts."""
+ATTEMPTS, ATTEMPTS_WINDOW_S = 10, 900
+"""Wrong passwords from one address before it has to wait, and how long they count."""
+LONGEST_NAME = 100
+
+
+class ConsoleSessions(SecureCookieSessionInterface):
+    """Flask's signed cookie, sent to the console alone; Secure wherever the browser came by https."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """Name it."""
+        return COOKIE
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """Keep it from the rest of the site."""
+        return "/console"
+
+    def get_cookie_httponly(self, app: Flask) -> bool:
+        """Keep it from scripts."""
+        return True
+
+    def get_cookie_samesite(self, app: Flask) -> str:
+        """Keep it from requests that other sites make."""
+        return "Strict"
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Whoever claims https without having it harms only their own login, so the header is believed."""
+        return request.is_secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+
+
+class Guard:
+    """Lets people in, and out. Made once for each web process."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._redis = redis
+        self._password = settings.console_password.get_secret_value().encode()
+        self._header = settings.console_proxy_header
+        self._proxies = [ip_network(text, strict=False) for text in settings.console_trusted_proxies]
+        self.signing_key = _signing_key(settings)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether people can log in here, rather than at a proxy."""
+        return bool(self._password)
+
+    def proxy_user(self, request: Request) -> str:
+        """Whom a trusted proxy has logged in; empty for nobody."""
+        if not self._header or not self._trusted(request.remote_addr):
+            return ""
+        name = request.headers.get(self._header, "").strip()
+        return name[:LONGEST_NAME] if name.isprintable() else ""
+
+    def logged_in(self) -> bool:
+        """Whether the cookie names a login that is alive."""
+        login = session.get("login")
+        return self.has_password and isinstance(login, str) and bool(self._redis.exists(_login_key(login)))
+
+    def log_in(self, password: str, request: Request) -> int | None:
+        """Log in; returns None when that worked, else for how many seconds (maybe 0) trying again is no use."""
+        address = self._address(request)
+        attempts = f"bellhop:console:attempts:{address}"
+        pipeline = self._redis.pipeline()
+        pipeline.set(attempts, 0, nx=True, ex=ATTEMPTS_WINDOW_S)
+        pipeline.incr(attempts)
+        pipeline.ttl(attempts)
+        _, made, left_s = pipeline.execute()
+        if made > ATTEMPTS:
+            log.warning("console login refused: too many attempts", address=address)
+            return max(int(left_s), 1)
+        # Digests, so that not even the password's length shows in the time that comparing takes.
+        given, wanted = (
+            hashlib.sha256(text).digest() for text in (password.encode("utf-8", "replace"), self._password)
+        )
+        if not self._password or not hmac.compare_digest(given, wanted):
+            log.warning("console login failed", address=address)
+            return 0
+        login = secrets.token_urlsafe(32)
+        self._redis.delete(attempts)
+        self._redis.set(_login_key(login), 1, ex=LOGIN_S)
+        # A new cookie, with a new form token: nothing that was known before the login is worth anything after it.
+        session.clear()
+        session["login"] = login
+        log.info("console login", address=address)
+        return None
+
+    def log_out(self) -> None:
+        """End the login, also for whoever kept its cookie."""
+        if login := session.get("login"):
+            self._redis.delete(_login_key(login))
+        session.clear()
+
+    def _trusted(self, address: str | None) -> bool:
+        try:
+            found = ip_address(address or "")
+        except ValueError:
+            return False
+        mapped = getattr(found, "ipv4_mapped", None) or found
+        return any(mapped in network for network in self._proxies)
+
+    def _address(self, request: Request) -> str:
+        """Whose attempts these are: the client's address; of an IPv6 client its network, for it has them all."""
+        address = request.remote_addr
+        if self._trusted(address) and (forwarded := request.headers.get("X-Forwarded-For", "")):
+            address = forwarded.rpartition(",")[2].strip()
+        try:
+            found = ip_address(address or "")
+        except ValueError:
+            return "unknown"
+        return str(ip_network(f"{found}/64", strict=False)) if found.version == 6 else str(found)
+
+
+def form_token() -> str:
+    """What every form of this browser carries, and no other site can know."""
+    if "form" not in session:
+        session["form"] = secrets.token_urlsafe(32)
+    return cast(str, session["form"])
+
+
+def form_is_ours(form: Mapping[str, Any]) -> bool:
+    """Whether a form that was sent is one that we showed to this browser."""
+    expected, given = str(session.get("form", "")), str(form.get("token", ""))
+    return bool(expected) and hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
+
+
+def _login_key(login: str) -> str:
+    # Who can read Redis shall not be able to log in with what is there.
+    return f"bellhop:console:login:{hashlib.sha256(login.encode('utf-8', 'replace')).hexdigest()}"
+
+
+def _signing_key(settings: Settings) -> bytes:
+    secrets_ = [secret for app in settings.stream_apps for secret in app.api_secrets]
+    material = b"\0".join(secret.get_secret_value().encode() for secret in (settings.console_password, *secrets_))
+    return hmac.digest(b"bellhop console cookie", material, hashlib.sha256)

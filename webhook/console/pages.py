@@ -1,0 +1,253 @@
+"""The console's pages."""
+
+import re
+import time
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, cast
+
+import structlog
+from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException, abort
+
+from webhook.api.health import lacking
+from webhook.console import clock, listing
+from webhook.console.login import ConsoleSessions, Guard, form_is_ours, form_token
+from webhook.console.picture import picture
+from webhook.door import Door
+from webhook.state import read_state
+from worker import registry, replay, trail
+from worker.contract import WORKER_FAILED
+from worker.glance import Flag
+from worker.people import Contact, Preferences
+from worker.sentences import PROVIDERS, PUSHES
+
+log = structlog.get_logger()
+
+FOLDER = Path(__file__).parent
+MOST_PEOPLE, MOST_MOMENTS, MOST_FAILED = 100, 400, 100
+"""Shown on one page."""
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")
+
+
+def register(app: Flask, door: Door) -> None:
+    """Add the console to the application."""
+    guard = Guard(door.settings, door.redis)
+    app.extensions["console"] = guard
+    app.secret_key = guard.signing_key
+    app.session_interface = ConsoleSessions()
+    app.register_blueprint(blueprint)
+
+
+@blueprint.before_request
+def check() -> Response | None:
+    """Let nobody in who is not logged in, and take no form that is not ours."""
+    if request.endpoint == "console.static":
+        return None
+    if request.method == "POST" and not form_is_ours(request.form):
+        abort(403, "That form was too old, or not from here. Go back, load the page again, and try once more.")
+    g.proxy_user = _guard().proxy_user(request)
+    if request.endpoint == "console.login" or g.proxy_user or _guard().logged_in():
+        return None
+    if not _guard().has_password:
+        abort(403, "Bellhop's console is behind a proxy that logs people in, and you did not come through it.")
+    return cast(Response, redirect(url_for("console.login", next=request.full_path.rstrip("?"))))
+
+
+@blueprint.after_request
+def secure(response: Response) -> Response:
+    """Load nothing from elsewhere, be shown inside nothing, and stay out of caches."""
+    response.headers.update(HEADERS)
+    if request.endpoint != "console.static":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.context_processor
+def values() -> dict[str, Any]:
+    """What every template may use."""
+    now = time.time_ns() // 1000
+    return {
+        "now": now,
+        "iso": clock.iso,
+        "clock": lambda at: clock.clock(at, now),
+        "ago": lambda at: clock.ago(at, now),
+        "after": clock.after,
+        "version": _assets_version(),
+        "form_token": form_token,
+        "proxy_user": g.get("proxy_user", ""),
+        "logged_in": bool(g.get("proxy_user")) or (request.endpoint not in (None, "console.login")),
+        "tenants": _tenants(),
+        "tenant": request.args.get("tenant", _tenants()[0]),
+        "providers": PROVIDERS,
+        "pushes": PUSHES,
+        "device_key": lambda device: device.key,
+    }
+
+
+@blueprint.errorhandler(RedisError)
+def redis_away(error: RedisError) -> tuple[str, int]:
+    """Say it in the page."""
+    log.error("redis away", error=type(error).__name__)
+    text = "Redis does not answer, and everything that is shown here comes from it. Try again in a moment."
+    return render_template("console/message.html", heading="Not now", text=text), 503
+
+
+@blueprint.errorhandler(HTTPException)
+def http_error(error: HTTPException) -> tuple[str, int] | HTTPException:
+    """Say it in the page; a redirection passes."""
+    if error.code is None or error.code < 400:
+        return error
+    return render_template("console/message.html", heading=error.name, text=error.description or ""), error.code
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+def login() -> Response | tuple[str, int]:
+    """Ask for the password."""
+    target = request.values.get("next", "")
+    target = target if re.match(r"/console/(?!login)[^\\]*$", target) else url_for("console.calls")
+    if g.proxy_user or (request.method == "GET" and _guard().logged_in()):
+        return cast(Response, redirect(target, HTTPStatus.SEE_OTHER))
+    wait_s, status = None, HTTPStatus.OK
+    if request.method == "POST":
+        wait_s = _guard().log_in(request.form.get("password", ""), request)
+        if wait_s is None:
+            return cast(Response, redirect(target, HTTPStatus.SEE_OTHER))
+        status = HTTPStatus.TOO_MANY_REQUESTS if wait_s else HTTPStatus.UNAUTHORIZED
+    # A link from another site comes without the cookie (SameSite=Strict); a second look comes from here, and has it.
+    look_again = request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"
+    page = render_template("console/login.html", target=target, wait_s=wait_s, look_again=look_again)
+    response = make_response(page, status)
+    if wait_s:
+        response.headers["Retry-After"] = str(wait_s)
+    return response
+
+
+@blueprint.post("/logout")
+def logout() -> Response:
+    """Log out."""
+    _guard().log_out()
+    return cast(Response, redirect(url_for("console.login"), HTTPStatus.SEE_OTHER))
+
+
+@blueprint.get("/")
+def calls() -> Response | str:
+    """List the latest calls; search and filter them."""
+    text = request.args.get("q", "").strip()
+    if text and _door().redis.exists(trail.trail_key(_tenant(), text)):
+        return cast(Response, redirect(url_for("console.call", id=text, tenant=request.args.get("tenant"))))
+    flag = next((flag for flag in Flag if flag == request.args.get("show")), None)
+    before = _number(request.args.get("before", ""))
+    page = listing.page(_door().redis, _tenant(), text=text, flag=flag, before=before)
+    known = bool(text) and listing.is_person(_door().redis, _tenant(), text)
+    return render_template(
+        "console/calls.html", page=page, q=text, flag=flag, flags=list(Flag), before=before, person=known
+    )
+
+
+@blueprint.get("/call")
+def call() -> tuple[str, int]:
+    """Tell the story of one call, or what it came to for one person."""
+    cid, user = request.args.get("id", ""), request.args.get("user", "")
+    found = listing.story(_door().redis, _tenant(), cid, user)
+    pictures = [picture(round_) for round_ in found.rounds]
+    page = render_template(
+        "console/call.html",
+        found=found,
+        rounds=list(zip(found.rounds, pictures, strict=True)),
+        user=user,
+        most_people=MOST_PEOPLE,
+        most_moments=MOST_MOMENTS,
+    )
+    return page, HTTPStatus.OK if found.found else HTTPStatus.NOT_FOUND
+
+
+@blueprint.get("/person")
+def person() -> str:
+    """Show a person's phones, preferences and latest calls. Push tokens and addresses are not shown."""
+    user, redis = request.args.get("id", ""), _door().redis
+    stored: Any = redis.hvals(registry.devices_key(_tenant(), user))
+    contact, preferences = cast(Any, redis.hmget(registry.person_key(_tenant(), user), "contact", "preferences"))
+    return render_template(
+        "console/person.html",
+        user=user,
+        devices=registry.decode(stored),
+        contact=registry.known(Contact, contact),
+        preferences=registry.known(Preferences, preferences),
+        page=listing.page(redis, _tenant(), person=user),
+    )
+
+
+@blueprint.get("/service")
+def service() -> str:
+    """Show queues, workers and providers."""
+    redis = _door().redis
+    state = read_state(redis)
+    failure: Any = redis.get(WORKER_FAILED)
+    ways: dict[tuple[str, str], list[Any]] = {}
+    expiry: dict[str, float] = {}
+    for status in state.statuses.values():
+        for lane in status["lanes"]:
+            ways.setdefault((lane["provider"], lane["app"]), []).append(lane)
+        expiry |= status["certificates"]
+    problems = list(lacking(state, failure.decode() if failure else ""))
+    return render_template(
+        "console/service.html", state=state, ways=sorted(ways.items()), expiry=expiry, problems=problems
+    )
+
+
+@blueprint.route("/failed", methods=["GET", "POST"])
+def failed() -> Response | str:
+    """List what ended in failure; run one of it again."""
+    redis = _door().redis
+    if request.method == "POST":
+        job = request.form.get("job", "")
+        reason = replay.run_again(redis, job)
+        log.info("console replay", job=job[:64], by=g.proxy_user or "password", refused=reason or "")
+        jobs = replay.failed(redis, MOST_FAILED)
+        return render_template("console/failed.html", jobs=jobs, job=job, reason=reason)
+    return render_template("console/failed.html", jobs=replay.failed(redis, MOST_FAILED), job="", reason=None)
+
+
+def _door() -> Door:
+    return cast(Door, current_app.extensions["door"])
+
+
+def _guard() -> Guard:
+    return cast(Guard, current_app.extensions["console"])
+
+
+def _tenants() -> list[str]:
+    return [app.tenant for app in _door().settings.stream_apps] or ["default"]
+
+
+def _tenant() -> str:
+    tenant = request.args.get("tenant", _tenants()[0])
+    if tenant not in _tenants():
+        abort(404, f"There is no Stream app {tenant} in Bellhop's settings.")
+    return tenant
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+
+
+@cache
+def _assets_version() -> str:
+    """A word that changes with the style sheet and the script, so that browsers may keep them."""
+    newest = max(path.stat().st_mtime_ns for path in (FOLDER / "static").iterdir())
+    return f"{newest:x}"
