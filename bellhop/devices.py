@@ -14,11 +14,14 @@ from redis.exceptions import RedisError
 
 from worker import registry, scripts
 from worker.device import Device, Environment, Kind, Provider
+from worker.redis_clients import blocking
 from worker.settings import ConfigurationError, load
 
 BATCH = 500
 """Devices that go to Redis at a time."""
 LONGEST_LINE = 16_384
+ANSWER_S = 10.0
+"""How long Redis may take to answer."""
 tenant_option = click.option("--tenant", default="default", show_default=True, help="Which Stream app's users.")
 
 
@@ -181,7 +184,7 @@ def _reasons(error: ValidationError) -> Iterator[str]:
 def connect() -> "Redis":
     """Connect to the Redis of the settings; exits with a sentence when there is none."""
     try:
-        redis = Redis.from_url(load().redis_url, socket_connect_timeout=3, socket_timeout=10)
+        redis = blocking(load().redis_url, timeout_s=ANSWER_S)
         redis.ping()
     except ConfigurationError as error:
         raise click.ClickException("\n".join(error.problems)) from None

@@ -140,3 +140,12 @@ def test_no_problem_shows_a_secret(setenv):
 def test_redis_urls_of_another_kind_are_refused(setenv):
     setenv(REDIS_URL="http://localhost")
     assert problems(None)[0].startswith("BELLHOP_REDIS_URL")
+
+
+def test_the_ca_of_redis_becomes_part_of_its_url(setenv, tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.write_text("")
+    setenv(REDIS_URL="rediss://redis.internal:6380/0", REDIS_CA_FILE=str(ca))
+    assert load().redis_url == f"rediss://redis.internal:6380/0?ssl_ca_certs={str(ca).replace('/', '%2F')}"
+    setenv(REDIS_URL="redis://redis.internal:6380/0")
+    assert problems(None) == ["BELLHOP_REDIS_CA_FILE is of no use without rediss:// or rediss+sentinel://"]

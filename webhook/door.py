@@ -3,14 +3,12 @@
 import json
 from typing import Any
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from webhook import effects
 from webhook.intake import Script
+from webhook.replication import and_replicate
 from webhook.signature import App, KeyRing
 from worker import scripts
+from worker.redis_clients import blocking
 from worker.registry import Command
 from worker.settings import Settings
 from worker.trail import DAY_S
@@ -35,16 +33,13 @@ class Door:
         )
         self.settings = settings
         self.trail_ttl_s = settings.trail_days * DAY_S
-        self.redis = Redis.from_url(
-            settings.redis_url,
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-            max_connections=settings.web_threads + 2,
-            protocol=2,
+        self.redis = blocking(
+            settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
         )
         self.writes_per_minute = settings.api_writes_per_minute
         self.intake: Script = self.redis.register_script(scripts.source("intake"))
+        if settings.redis_wait_replicas:
+            self.intake = and_replicate(self.redis, scripts.source("intake"), settings.redis_wait_replicas)
 
     def rules(self, tenant: str) -> effects.Settings:
         """What an event's effects depend on besides the event."""

@@ -18,18 +18,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
 from worker.inflight import Handler, InFlight, Why, text
 from worker.lease import BEAT_S, Lease
+from worker.redis_clients import blocking
 from worker.rq_job import Ledger, inflight_key, reason_of
 from worker.store import Store
 
@@ -69,7 +67,7 @@ class Worker(BaseWorker):
         background: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         # RQ wants a connection; nothing here uses it, and making it does no I/O.
-        connection = Redis.from_url(redis_url, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0))
+        connection = blocking(redis_url, timeout_s=ANSWER_S)
         host = socket.gethostname()
         super().__init__(
             list(queues),

@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from worker.address import usable
 from worker.people import LANGUAGE
+from worker.redis_clients import parse, with_ca
 from worker.rendering import Templates
 from worker.texts import Texts
 
@@ -76,8 +77,7 @@ def _readable(path: Path) -> Path:
 
 
 def _redis_url(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// (TLS) or unix://")
+    parse(url)
     return url
 
 
@@ -224,7 +224,13 @@ class Settings(BaseSettings):
     )
 
     redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
-    """Redis or Valkey 6.2 or newer: redis://, rediss:// (TLS) or unix://."""
+    """Redis or Valkey 6.2 or newer: redis://, rediss:// (TLS) or unix://, or by its Sentinels
+    redis+sentinel://host:port,host:port/service/0 (docs/redis.md)."""
+    redis_ca_file: ReadableFile | None = None
+    """A CA to trust for rediss:// instead of the system's."""
+    redis_wait_replicas: Annotated[int, Field(ge=0, le=9)] = 0
+    """How many replicas must have an event before it is answered 200; without them the answer is 503, and Stream
+    posts it again."""
 
     stream_api_key: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """The Stream app's API key; several separated by commas."""
@@ -363,6 +369,15 @@ class Settings(BaseSettings):
             if given:
                 values[apps] = [given]
         return values
+
+    @model_validator(mode="after")
+    def _redis_url_names_its_ca(self) -> Self:
+        # So the URL is all that anybody needs to connect.
+        if self.redis_ca_file is not None and "ssl_ca_certs" not in self.redis_url:
+            if not self.redis_url.startswith("rediss"):
+                raise ValueError(f"{_variable('redis_ca_file')} is of no use without rediss:// or rediss+sentinel://")
+            self.redis_url = with_ca(self.redis_url, str(self.redis_ca_file))
+        return self
 
     @property
     def console(self) -> bool:

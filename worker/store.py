@@ -6,17 +6,23 @@ client needs 0.005 ms of CPU for a script call where redis.asyncio needs 0.07 to
 calls for a job, 0.25 ms of the 0.6 ms it may cost, so TLS, Sentinel and cancellation stay the library's business.
 """
 
+import contextlib
 import hashlib
+import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from worker import scripts
+from worker.redis_clients import DEMOTED, LOOK_S, parse
 
 Argument = str | bytes | int | float
 
@@ -35,22 +41,27 @@ class Store:
 
     @classmethod
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: float = 2.0) -> Self:
-        """Prepare up to `connections` connections to redis://, rediss:// (TLS) or unix://, with user, password and db.
+        """Prepare up to `connections` connections; the URLs are those of `worker.redis_clients`.
 
         `timeout_s` bounds each of: waiting for a free connection, connecting, and waiting for an answer. A blocking
         command wants a Store of its own, whose `timeout_s` is longer than the command blocks.
         """
-        return cls(
-            BlockingConnectionPool.from_url(
-                url,
-                max_connections=connections,
-                timeout=timeout_s,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-            )
-        )
+        address = parse(url)
+        options: dict[str, Any] = {
+            **address.server,
+            "max_connections": connections,
+            "timeout": timeout_s,
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+        }
+        if not address.sentinels:
+            kind = UnixDomainSocketConnection if "path" in address.server else _Tls if address.tls else _Tcp
+            return cls(BlockingConnectionPool(connection_class=kind, **options))
+        once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
+        manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
+        return cls(_PrimaryPool(address.service, manager, ssl=address.tls, **options))  # type: ignore[no-untyped-call]
 
     async def call(self, *command: Argument) -> Any:
         """Run one command; strings come back as bytes, hashes as dicts, the rest as redis-py shapes it."""
@@ -66,6 +77,44 @@ class Store:
     async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
+
+
+class _Tcp(Connection):
+    """A connection that is given up when its server stops being a primary; see `worker.redis_clients`."""
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ReadOnlyError:
+            await self.disconnect()
+            raise RedisConnectionError(DEMOTED) from None
+
+
+class _Tls(_Tcp, SSLConnection):
+    pass
+
+
+class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary that Sentinel names; see `worker.redis_clients`. Whoever finds none free waits."""
+
+    _look_at = 0.0
+
+    async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
+            with contextlib.suppress(RedisError):
+                await self.get_master_address()  # type: ignore[no-untyped-call]
+        return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    async def release(self, connection: Any) -> None:
+        if (connection.host, connection.port) != self.master_address:
+            await connection.disconnect()
+        await super().release(connection)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 @cache

@@ -1,0 +1,83 @@
+"""The primary killed while it rings, with Sentinel: what was acknowledged arrives, and nothing has to be restarted."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+
+import pytest
+import pytest_asyncio
+import redis
+
+from tests.kill.crowd import KILLS, Crowd, chance
+from tests.kill.sentinels import Sentinels
+from worker.sandbox.installation import Installation
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning", "REDIS_WAIT_REPLICAS": "1"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def crowd(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installation")
+    here = Installation(folder, SETTINGS, workers=2)
+    here.redis = Sentinels(folder)
+    async with here:
+        crowd = Crowd(here)
+        await crowd.grow(150)
+        yield crowd
+
+
+async def killed(sentinels):
+    dead = sentinels.kill_primary()
+    await asyncio.to_thread(sentinels.wait_for_another, dead)
+    dead.start()
+
+
+async def hung(sentinels):
+    """Its connections stay open, and when it wakes up it takes itself for the primary still."""
+    port = sentinels.primary_port()
+    old = next(server for server in sentinels.servers if server.port == port)
+    os.kill(old.pid, signal.SIGSTOP)
+    await asyncio.to_thread(sentinels.wait_for_another, old)
+    os.kill(old.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("fault", [killed, hung])
+@pytest.mark.timeout(120 + 30 * KILLS)
+async def test_no_acknowledged_ring_is_lost_with_its_primary(crowd, fault):
+    random, here = chance(), crowd.here
+    for _ in range(max(1, KILLS // 5)):
+        crowd.answers_take(0.5)
+        await asyncio.to_thread(replicas_are_there, here.redis)
+        rings = crowd.calls()
+        posting = asyncio.create_task(crowd.post(rings, over_s=2, tries=100))
+        await asyncio.sleep(wait_s := random.uniform(0.3, 1.8))
+        struck_at = time.time()
+        await fault(here.redis)
+        gap_s = time.time() - struck_at
+        await posting
+        assert all(ring.taken for ring in rings)
+        await crowd.all_rang(rings)
+        await crowd.all_settled(rings)
+        times = Counter(len(crowd.rang(ring)) for ring in rings)
+        # What the dead primary alone knew of pushes that were accepted is lost with it.
+        assert times[1] >= 0.95 * len(rings), times
+        late_s = max(crowd.rang(ring)[0] for ring in rings) - struck_at
+        assert late_s - gap_s < 7, "whoever stays with the old primary needs ten seconds more"
+        repeated = sum(ring.posts > 1 for ring in rings)
+        print(
+            f"{fault.__name__} {wait_s:.2f} s in: a primary {gap_s:.1f} s later, the last ring {late_s:.1f} s later; "
+            f"{repeated} posted again; {dict(times)}"
+        )
+    assert all(process.poll() is None for process in here.processes.values()), "nothing ended"
+
+
+def replicas_are_there(sentinels):
+    give_up = time.monotonic() + 30
+    with redis.Redis(port=sentinels.primary_port()) as primary:
+        while primary.wait(2, 100) < 2 or primary.info("replication")["connected_slaves"] < 2:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)

@@ -1,0 +1,100 @@
+"""URLs of Redis, and clients that leave a server that is no primary any more."""
+
+import asyncio
+
+import pytest
+import redis
+from redis.exceptions import RedisError
+
+from worker.redis_clients import blocking, parse, with_ca
+from worker.store import Store
+
+
+def test_sentinels_their_service_and_the_database_come_from_the_url():
+    address = parse("redis+sentinel://bell:p%40ss@one:26380,two,[::1]:26381/calls/3?socket_keepalive=yes")
+    assert address.sentinels == (("one", 26380), ("two", 26379), ("::1", 26381))
+    assert (address.service, address.tls) == ("calls", False)
+    assert address.server == {"username": "bell", "password": "p@ss", "db": 3, "socket_keepalive": True}
+    assert "password" not in address.sentinel, "Redis's password is none of the Sentinels' business"
+
+
+def test_sentinels_may_have_a_login_of_their_own_and_tls():
+    url = "rediss+sentinel://one/calls?sentinel_username=watch&sentinel_password=a%26b"
+    address = parse(with_ca(url, "/etc/ca file.pem"))
+    assert address.tls
+    assert address.server == {"ssl_ca_certs": "/etc/ca file.pem"}
+    expected = {"username": "watch", "password": "a&b", "ssl": True, "ssl_ca_certs": "/etc/ca file.pem"}
+    assert expected.items() <= address.sentinel.items()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://one:26379",
+        "redis+sentinel:///calls/0",
+        "redis+sentinel://one,,two/calls/0",
+        "redis+sentinel://one:port/calls/0",
+        "redis+sentinel://one/calls/zero",
+        "redis://:hunter2/x@one/0",
+        "redis://one:hunter2/0",
+        "http://one",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_showing_it(url):
+    with pytest.raises(ValueError, match=r"^(must|names|is no)") as refused:
+        parse(url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.fixture
+def pair(own_redis, tmp_path_factory):
+    """A primary and its replica, and a name (a port) that leads to either, as a managed Redis has."""
+    from worker.sandbox.redis import RedisServer  # noqa: PLC0415
+
+    with RedisServer(tmp_path_factory.mktemp("other")) as other:
+        yield own_redis, other
+
+
+class Name:
+    """Where connections lead is decided when they are made."""
+
+    def __init__(self):
+        self.port = 0
+        self.pipes = set()
+
+    async def forward(self, reader, writer):
+        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.pipes |= {
+            asyncio.create_task(pipe(reader, other_writer)),
+            asyncio.create_task(pipe(other_reader, writer)),
+        }
+
+
+async def pipe(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+async def test_a_connection_to_what_became_a_replica_is_made_anew(pair):
+    primary, other = pair
+    name = Name()
+    name.port = primary.port
+    server = await asyncio.start_server(name.forward, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    store, client = Store.from_url(url), blocking(url, timeout_s=2)
+    await store.call("SET", "key", "1")
+    await asyncio.to_thread(client.set, "key", "2")
+    with redis.Redis(port=primary.port) as admin:
+        admin.replicaof("127.0.0.1", other.port)
+    name.port = other.port
+    for set_key in (lambda: store.call("SET", "key", "3"), lambda: asyncio.to_thread(client.set, "key", "4")):
+        with pytest.raises(RedisError):
+            await set_key()
+        await set_key()
+    with redis.Redis(port=other.port) as admin:
+        assert admin.get("key") == b"4"
+    await store.close()
+    client.close()
+    server.close()
+    await asyncio.gather(*name.pipes)
