@@ -147,6 +147,21 @@ async def test_whatever_listens_there_is_for_later(greeting):
     assert answer.outcome is Outcome.MAIL_DEFERRED
 
 
+async def test_a_server_that_refuses_to_talk_to_us_is_for_later():
+    class Unfriendly(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+            transport.write(b"220 welcome\r\n")
+
+        def data_received(self, _):
+            self.transport.write(b"554 not to you\r\n")
+
+    server = await asyncio.get_running_loop().create_server(Unfriendly, "127.0.0.1", 0)
+    async with server:
+        answer = await send(server.sockets[0].getsockname()[1])
+    assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 554)
+
+
 @pytest.mark.parametrize(
     "words",
     [

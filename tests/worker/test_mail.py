@@ -12,7 +12,7 @@ from worker import mail as mail_module
 from worker import registry, trail
 from worker.calls import Mark, call_key, round_key
 from worker.contract import MAIL_JOB, Recipient, Round
-from worker.letter import Stationery
+from worker.letter import LISTED, Stationery
 from worker.mail import GIVE_UP_S, MOST_UNKNOWN, Mail, contact_of, objection
 from worker.outcome import Outcome
 from worker.people import Contact, Person, Preferences
@@ -190,10 +190,23 @@ async def test_the_same_notice_run_again_adds_nothing(office, server):
     assert received.message["Subject"] == "Missed call from Sara"
 
 
+async def test_a_notice_run_again_when_its_round_is_forgotten_makes_no_second_mail(office, server):
+    mail, round_ = office.mail(), missed()
+    await mail.offer(round_, pushed=False)
+    await office.run(mail)
+    await office.store.call("DEL", round_key("default", round_.cid, round_.started_at))
+    await mail.offer(round_, pushed=False)
+    assert await office.run(mail) == 0
+    assert len(server.received) == 1
+
+
 async def test_a_hundred_calls_are_counted_and_the_latest_listed(office, server):
     mail = office.mail()
     for number in range(100):
         await mail.offer(missed(f"default:{number}", call_name=f"call number {number}"), pushed=False)
+    (letter,) = [key async for key in office.store.client.scan_iter("bellhop:letter:*")]
+    kept = await office.store.call("HKEYS", letter)
+    assert sum(field.startswith(b"c:") for field in kept) == LISTED
     await office.run(mail)
     (received,) = server.received
     text = received.message.get_body(("plain",)).get_content()
@@ -345,6 +358,31 @@ async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(o
     await mail._record(payload["letter"], "run", False, 0, False, [])
     await other.send(payload)
     assert len(server.received) == 1
+
+
+async def test_a_claim_runs_out_while_its_worker_lives(office, server):
+    mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
+    await mail.offer(missed(), pushed=False)
+    (payload,) = await office.jobs()
+    await mail._take(payload["letter"], "run")
+    await office.store.call("HSET", f"bellhop:letter:{payload['letter']}", "claim", "w-1|run|1")
+    await other.send(payload)
+    assert len(server.received) == 1
+
+
+async def test_who_lost_a_letter_to_another_worker_changes_nothing_about_it(office, server):
+    mail, other, round_ = office.mail(), PostOffice(office.store, server, "w-2").mail(), missed()
+    await mail.offer(round_, pushed=False)
+    (payload,) = await office.jobs()
+    letter = payload["letter"]
+    await mail._take(letter, "run-1")
+    await office.store.call("DEL", "bellhop:worker:w-1")
+    assert await other._take(letter, "run-2") is not None
+    for later in (True, False):
+        await mail._record(letter, "run-1", later, 0, False, [(round_, "[]")])
+    assert await office.scheduled() == {}
+    assert await office.store.call("HGET", f"bellhop:letter:{letter}", "state") == b"sending"
+    assert await office.outcomes(round_) == ["mail_waiting"]
 
 
 async def test_what_a_letter_said_is_not_kept_once_it_is_sent(office, server):

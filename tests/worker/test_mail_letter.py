@@ -147,6 +147,13 @@ def test_a_name_is_shown_as_it_is_but_for_what_does_harm(nasty):
     assert shown in html.unescape(re.sub(r"<[^>]+>", "", page))
 
 
+def test_a_name_cannot_turn_what_stands_around_it():
+    message, text, page = read(wire(call("\u202eSara\u2066 Lind\u202c\u061c\u200f\ufeff")))
+    for part in (message["Subject"], text, page):
+        assert "Sara Lind" in part
+        assert not set(part) & set("\u202e\u2066\u202c\u061c\u200f\ufeff")
+
+
 @given(st.text(max_size=400), st.text(max_size=400))
 def test_no_text_makes_a_header_or_breaks_the_mail(caller, name):
     surrogates = re.compile(r"[\ud800-\udfff]")
