@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long check format lint types docs lock bench clean
+.PHONY: demo test test-long check format lint types docs lock audit fuzz bench clean
 
 demo: .venv/ready
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
@@ -36,11 +36,25 @@ docs: .venv/ready
 	sed '/^| variable/,$$d' docs/settings.md > docs/settings.tmp && $(BIN)/bellhop settings >> docs/settings.tmp
 	mv docs/settings.tmp docs/settings.md
 
-# requirements.lock pins everything, for Python 3.11 to 3.13 on every platform.
+# requirements.lock pins everything, for Python 3.11 to 3.13 on every platform; requirements-runtime.lock the part of it that
+# a deployed Bellhop needs.
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command "make lock"
+
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra sandbox --extra gunicorn --extra otel --group dev pyproject.toml -o requirements.lock
+	$(PIN) --extra sandbox --extra gunicorn --extra otel --group dev --group fuzz pyproject.toml -o requirements.lock
+	$(PIN) --extra otel --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+
+# Known holes in what is pinned. Asks the advisory database of PyPI, so it is no part of CI.
+audit: .venv/ready
+	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit
+	.venv/audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+
+# Coverage-guided fuzzing of the door, SECONDS for each target; what it finds new is kept in tests/fuzz/corpus.
+SECONDS ?= 300
+fuzz: .venv/ready
+	@for target in signature reading effects; do $(BIN)/python tests/fuzz/run.py $$target --seconds $(SECONDS) || exit 1; done
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bellhop needs Python 3.11 or newer: make PYTHON=python3.12 …")'
