@@ -39,8 +39,10 @@ def after(us: int | None) -> str:
     if us is None:
         return ""
     sign, us = ("+", us) if us >= 0 else ("-", -us)
+    if us < 1_000_000:
+        return f"{sign}{us / 1000:.0f} ms"
     if us < 60_000_000:
-        return f"{sign}{us / 1e6:.2f} s"
+        return f"{sign}{us / 1e6:.1f} s"
     minutes, seconds = divmod(us // 1_000_000, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{sign}{hours} h {minutes:02} min" if hours else f"{sign}{minutes} min {seconds:02} s"

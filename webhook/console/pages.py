@@ -20,7 +20,7 @@ from webhook.door import Door
 from webhook.state import read_state
 from worker import registry, replay, trail
 from worker.contract import WORKER_FAILED
-from worker.glance import Flag
+from worker.glance import Flag, late
 from worker.people import Contact, Preferences
 from worker.sentences import PROVIDERS, PUSHES
 
@@ -164,11 +164,11 @@ def call() -> tuple[str, int]:
     """Tell the story of one call, or what it came to for one person."""
     cid, user = request.args.get("id", ""), request.args.get("user", "")
     found = listing.story(_door().redis, _tenant(), cid, user)
-    pictures = [picture(round_) for round_ in found.rounds]
+    late_people = [{one.user for one in round_.people if late(round_, one)} for round_ in found.rounds]
     page = render_template(
         "console/call.html",
         found=found,
-        rounds=list(zip(found.rounds, pictures, strict=True)),
+        rounds=list(zip(found.rounds, map(picture, found.rounds), late_people, strict=True)),
         user=user,
         most_people=MOST_PEOPLE,
         most_moments=MOST_MOMENTS,

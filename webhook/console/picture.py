@@ -138,8 +138,10 @@ def _mark(moment: Moment, span: int, since: float | None = None) -> Mark:
 
 def _webhooks(moments: Iterable[Moment], span: int) -> Row:
     came = [one for one in moments if one.what in (Milestone.RECEIVED, Milestone.REPEATED, Milestone.UNREADABLE)]
-    says = f"{len(came)} webhook{'' if len(came) == 1 else 's'}"
-    return "Stream", says, Tone.QUIET, tuple(_mark(one, span) for one in came)
+    # The first was on its way since the call began: where a late ring lost its time may be here.
+    marks = tuple(_mark(one, span, since=None if number else 0) for number, one in enumerate(came))
+    says = f"{len(came)} webhook{'' if len(came) == 1 else 's'}, from {after(came[0].after_us)}" if came else "nothing"
+    return "Stream", says, Tone.QUIET, marks
 
 
 def _queue(moments: Sequence[Moment], span: int) -> Iterable[Row]:
@@ -180,7 +182,9 @@ def _phones(round_: Round, moments: Sequence[Moment], span: int) -> Iterable[Row
             accepted = next((one for one in delivery.attempts if one.outcome == Outcome.ACCEPTED), None)
             when = f" {after(accepted.after_us)}" if accepted else ""
             word = "rang" if delivery.rang else _word(delivery.outcome)
-            yield delivery.label, f"{word}{when}", delivery.tone, marks
+            # An iPhone has a token for rings and another for the rest, and both have the phone's name.
+            name = delivery.label if delivery.kind == round_.kind else f"{delivery.label}, notice"
+            yield name, f"{word}{when}", delivery.tone, marks
 
 
 def _uprights(round_: Round, moments: Iterable[Moment], until: int, span: int) -> tuple[Upright, ...]:
