@@ -20,7 +20,8 @@ from rq.utils import now, utcformat
 
 from worker.contract import FAILURE_TTL_S, RESULT_TTL_S
 from worker.outage import until_redis_answers
-from worker.store import Argument, Store
+from worker.pipe import Argument
+from worker.store import Store
 
 log = structlog.get_logger()
 

@@ -1,11 +1,11 @@
 """The worker's way to Redis: asynchronous, with short timeouts, and nothing that is sent twice behind anybody's back.
 
-It is redis.asyncio with the defaults turned off that hurt here: redis-py 8 repeats every command up to ten times, so a
-lost answer to a pop or a push runs it twice, and a hung server holds the caller for a minute. A hand-written pipelining
-client needs 0.005 ms of CPU for a script call where redis.asyncio needs 0.07 to 0.09 ms; but RQ's bookkeeping is three
-calls for a job, 0.25 ms of the 0.6 ms it may cost, so TLS, Sentinel and cancellation stay the library's business.
+redis-py's defaults are turned off that hurt here: it repeats every command up to ten times, so a lost answer to a pop
+or a push runs it twice, and a hung server holds the caller for a minute. Connecting stays its business, with TLS and
+Sentinel; the commands go through one connection that all callers share (worker/pipe.py).
 """
 
+import asyncio
 import contextlib
 import hashlib
 import time
@@ -22,9 +22,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from worker import scripts
+from worker.pipe import Argument, Pipe
 from worker.redis_clients import DEMOTED, LOOK_S, parse
-
-Argument = str | bytes | int | float
 
 
 class Store:
@@ -36,6 +35,10 @@ class Store:
     """
 
     def __init__(self, pool: BlockingConnectionPool) -> None:
+        self._sentinels = pool if isinstance(pool, _PrimaryPool) else None
+        self._timeout_s: float = pool.connection_kwargs["socket_timeout"]
+        self._pipe: Pipe | None = None
+        self._opening = asyncio.Lock()
         self.client: Redis = Redis.from_pool(pool)
         """The redis-py client underneath, for what is no single command: pipelines and pub/sub."""
 
@@ -65,18 +68,38 @@ class Store:
 
     async def call(self, *command: Argument) -> Any:
         """Run one command; strings come back as bytes, hashes as dicts, the rest as redis-py shapes it."""
-        return await self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        if self._sentinels is not None:
+            await self._sentinels.look()
+        return await (self._open_pipe() or await self._open()).ask(command)
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run lua/<name>.lua atomically; its answer comes back in bytes, integers, lists and None."""
         try:
-            return await self.client.evalsha(_sha1(name), len(keys), *keys, *args)
+            return await self.call("EVALSHA", _sha1(name), len(keys), *keys, *args)
         except NoScriptError:  # a new or restarted server: it has run nothing yet
-            return await self.client.eval(scripts.source(name), len(keys), *keys, *args)
+            return await self.call("EVAL", scripts.source(name), len(keys), *keys, *args)
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._pipe is not None:
+            await self._pipe.close()
         await self.client.aclose()
+
+    def _open_pipe(self) -> Pipe | None:
+        pipe = self._pipe
+        if pipe is None or not pipe.usable or (self._sentinels is not None and self._sentinels.has_left(pipe.server)):
+            return None
+        return pipe
+
+    async def _open(self) -> Pipe:
+        async with self._opening:
+            if pipe := self._open_pipe():  # somebody else was quicker
+                return pipe
+            if self._pipe is not None:
+                await self._pipe.close()
+            self._pipe = Pipe(self._timeout_s)
+            await self._pipe.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
+            return self._pipe
 
 
 class _Tcp(Connection):
@@ -99,11 +122,19 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
 
     _look_at = 0.0
 
-    async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+    async def look(self) -> None:
+        """Ask for the primary, unless that was done a moment ago."""
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             with contextlib.suppress(RedisError):
                 await self.get_master_address()  # type: ignore[no-untyped-call]
+
+    def has_left(self, server: tuple[str, int]) -> bool:
+        """Tell whether another server is the primary now."""
+        return self.master_address not in (None, server)
+
+    async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        await self.look()
         return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     async def release(self, connection: Any) -> None:
