@@ -81,3 +81,15 @@ def replicas_are_there(sentinels):
         while primary.wait(2, 100) < 2 or primary.info("replication")["connected_slaves"] < 2:
             assert time.monotonic() < give_up
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGTERM])
+async def test_sentinels_away_are_no_reason_to_leave_a_primary_that_answers(crowd, how):
+    for process in crowd.here.redis.processes:
+        process.send_signal(how)
+    rings = crowd.calls(40)
+    await crowd.post(rings, over_s=2)
+    await crowd.all_rang(rings)
+    for process in crowd.here.redis.processes:
+        process.send_signal(signal.SIGCONT)
+    assert [ring.posts for ring in rings] == [1] * len(rings)

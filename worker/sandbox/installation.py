@@ -98,8 +98,8 @@ class Installation:
         await self.http.close()
 
     def _from_apple(self, push: apple.Received) -> None:
-        stream = push.payload["stream"]
-        self._arrived(Arrival(Provider.APNS, push.token, stream["type"], stream["call_cid"], push.at, push.payload))
+        if stream := push.payload.get("stream"):  # without it, `bellhop check` knocked
+            self._arrived(Arrival(Provider.APNS, push.token, stream["type"], stream["call_cid"], push.at, push.payload))
 
     def _from_google(self, push: google.Received) -> None:
         data = push.message["data"]

@@ -1,0 +1,81 @@
+"""Events that are answered 200 only when a replica has them."""
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+
+import pytest
+import redis
+
+from webhook.app import create_app
+from worker.contract import RINGS
+from worker.sandbox.redis import RedisServer
+from worker.sandbox.stream import Call
+from worker.settings import Settings
+
+
+@pytest.fixture
+def primary(tmp_path):
+    (tmp_path / "primary").mkdir()
+    with RedisServer(tmp_path / "primary", "--repl-diskless-sync-delay", "0") as server:
+        yield server
+
+
+@pytest.fixture
+def replica(primary, tmp_path):
+    (tmp_path / "replica").mkdir()
+    with RedisServer(tmp_path / "replica", "--replicaof", f"127.0.0.1 {primary.port}") as server:
+        with redis.Redis(port=primary.port) as client:
+            client.set("key", 1)
+            assert client.wait(1, 30_000) == 1
+        yield server
+
+
+@pytest.fixture
+def post(primary):
+    settings = Settings(
+        redis_url=primary.url, redis_wait_replicas=1, stream_api_key=["key"], stream_api_secret=["secret"]
+    )
+    client = create_app(settings).test_client()
+
+    def post(event, webhook_id):
+        body = json.dumps(event).encode()
+        signature = hmac.new(b"secret", body, hashlib.sha256).hexdigest()
+        reply = client.post(
+            "/webhooks/stream", data=body, headers={"X-Signature": signature, "X-Webhook-Id": webhook_id}
+        )
+        return reply.status_code, reply.json.get("status")
+
+    return post
+
+
+def queued(server):
+    with redis.Redis(port=server.port) as client:
+        return client.llen(f"rq:queue:{RINGS}")
+
+
+def test_what_was_answered_200_is_on_the_replica(post, replica):
+    os.kill(replica.pid, signal.SIGSTOP)
+    event = Call().ring()
+    assert post(event, "w1") == (503, None)
+    assert post(event, "w1") == (503, None), "the repetition vouches for no more than the first"
+    os.kill(replica.pid, signal.SIGCONT)
+    assert post(event, "w1") == (200, "already")
+    assert queued(replica) == 1
+    assert post(Call().ring(), "w2") == (200, "taken")
+    assert queued(replica) == 2
+
+
+def test_without_a_replica_nothing_is_answered_200(post, primary):
+    event = Call().ring()
+    assert post(event, "w1") == (503, None)
+    assert queued(primary) == 1, "it is taken in all the same: the phone rings"
+
+
+def test_a_primary_that_forgot_its_scripts_gets_them_again(post, primary, replica):
+    assert post(Call().ring(), "w1") == (200, "taken")
+    with redis.Redis(port=primary.port) as client:
+        client.script_flush()
+    assert post(Call().ring(), "w2") == (200, "taken")
