@@ -7,10 +7,10 @@ import click
 import pytest
 
 from bellhop.cli import main
-from worker.settings import PREFIX, Settings, reference
+from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings, reference
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_the_settings_page_is_the_models_own_list():
@@ -19,7 +19,7 @@ def test_the_settings_page_is_the_models_own_list():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_variable_that_a_page_names_exists(page):
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG, SECRETS_DIR}
     assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", page.read_text())) <= known
 
 

@@ -1,10 +1,11 @@
 """Settings: read from the environment and a TOML file, with every problem said at once."""
 
 import json
+import re
 
 import pytest
 
-from worker.settings import PREFIX, ConfigurationError, load
+from worker.settings import PREFIX, ApnsApp, ConfigurationError, FcmApp, Settings, StreamApp, load
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +150,65 @@ def test_the_ca_of_redis_becomes_part_of_its_url(setenv, tmp_path):
     assert load().redis_url == f"rediss://redis.internal:6380/0?ssl_ca_certs={str(ca).replace('/', '%2F')}"
     setenv(REDIS_URL="redis://redis.internal:6380/0")
     assert problems(None) == ["BELLHOP_REDIS_CA_FILE is of no use without rediss:// or rediss+sentinel://"]
+
+
+def test_secrets_come_from_files_of_their_own(setenv, tmp_path):
+    (tmp_path / "stream_api_secret").write_text("from a file\n")
+    (tmp_path / "metrics_token").write_text("a token")
+    (tmp_path / "apns.p8").write_text("a key may lie there too")
+    (tmp_path / "..data").symlink_to(tmp_path)
+    setenv(SECRETS_DIR=tmp_path, STREAM_API_KEY="key", METRICS_TOKEN="from the environment")
+    settings = load("web")
+    assert [secret.get_secret_value() for secret in settings.stream_apps[0].api_secrets] == ["from a file"]
+    assert settings.metrics_token.get_secret_value() == "from the environment", "the environment wins"
+
+
+def test_several_apps_come_from_a_secret_file_and_win_over_the_toml_file(setenv, tmp_path):
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    apps = [{"tenant": name, "api_keys": [f"key-{name}"], "api_secrets": ["s"]} for name in ("live", "staging")]
+    (folder / "stream_apps").write_text(json.dumps(apps))
+    config = tmp_path / "bellhop.toml"
+    config.write_text('trail_days = 3\nmetrics_token = "in the clear"\n')
+    (folder / "metrics_token").write_text("hidden")
+    setenv(SECRETS_DIR=folder, CONFIG=config)
+    settings = load("web")
+    assert [app.tenant for app in settings.stream_apps] == ["live", "staging"]
+    assert (settings.trail_days, settings.metrics_token.get_secret_value()) == (3, "hidden")
+
+
+def test_a_secret_file_of_another_name_and_a_folder_that_is_not_there_are_problems(setenv, tmp_path):
+    (tmp_path / "stream_api_secert").write_text("hunter2")
+    setenv(SECRETS_DIR=tmp_path)
+    assert problems("web")[0] == "BELLHOP_SECRETS_DIR: stream_api_secert is no setting"
+    assert "hunter2" not in "\n".join(problems("web"))
+    setenv(SECRETS_DIR=tmp_path / "absent")
+    assert problems(None)[0].startswith("BELLHOP_SECRETS_DIR: ")
+
+
+PUBLIC = {
+    "stream_api_key": "names the app; Stream's clients carry it",
+    "apns_key_file": "a path",
+    "apns_key_id": "names the key",
+    "api_keys": "name the app",
+    "key_file": "a path",
+    "key_id": "names the key",
+}
+"""Settings that sound secret and are not, each with its reason."""
+
+
+@pytest.mark.parametrize("model", [Settings, StreamApp, ApnsApp, FcmApp])
+def test_every_secret_is_kept_out_of_what_is_printed(model):
+    for name, field in model.model_fields.items():
+        if re.search("secret|password|token|key", name) and name not in PUBLIC:
+            assert "SecretStr" in repr(field.annotation), name
+
+
+def test_settings_that_are_printed_show_no_secret(setenv):
+    setenv(
+        STREAM_API_KEY="key",
+        STREAM_API_SECRET="hunter2",
+        METRICS_TOKEN="hunter2",
+        REDIS_URL="redis://bellhop:hunter2@localhost/0",
+    )
+    assert "hunter2" not in repr(load("web")) + str(load("web"))

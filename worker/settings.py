@@ -24,6 +24,7 @@ from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
@@ -36,6 +37,8 @@ from worker.rendering import Templates
 from worker.texts import Texts
 
 PREFIX = "BELLHOP_"
+CONFIG = PREFIX + "CONFIG"
+SECRETS_DIR = PREFIX + "SECRETS_DIR"
 SHORTEST_SECRET = 16
 SHORTEST_PASSWORD = 12
 CLIENTS_HEADERS = frozenset({"host", "user-agent", "accept", "cookie", "authorization", "connection"})
@@ -223,7 +226,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True
     )
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, Field(repr=False), AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
     """Redis or Valkey 6.2 or newer: redis://, rediss:// (TLS) or unix://, or by its Sentinels
     redis+sentinel://host:port,host:port/service/0 (docs/redis.md)."""
     redis_ca_file: ReadableFile | None = None
@@ -425,10 +428,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then the TOML file that BELLHOP_CONFIG names."""
-        sources = (init_settings, env_settings)
-        config = os.environ.get(PREFIX + "CONFIG")
-        return (*sources, TomlConfigSettingsSource(settings_cls, Path(config))) if config else sources
+        """Environment first, then the folder BELLHOP_SECRETS_DIR, then the TOML file that BELLHOP_CONFIG names."""
+        sources = [init_settings, env_settings]
+        if (folder := os.environ.get(SECRETS_DIR)) and Path(folder).is_dir():
+            sources.append(SecretsSettingsSource(settings_cls, folder, env_prefix=""))
+        if config := os.environ.get(CONFIG):
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(config)))
+        return tuple(sources)
 
 
 def load(role: Role | None = None) -> Settings:
@@ -436,10 +442,10 @@ def load(role: Role | None = None) -> Settings:
 
     Raises ConfigurationError with every problem at once.
     """
-    problems = _unknown_variables()
-    config = os.environ.get(PREFIX + "CONFIG")
+    problems = [*_unknown_variables(), *_unknown_secrets()]
+    config = os.environ.get(CONFIG)
     if config and not Path(config).is_file():
-        problems.append(f"{PREFIX}CONFIG: there is no file {config}")
+        problems.append(f"{CONFIG}: there is no file {config}")
     try:
         settings = Settings()
     except ValidationError as error:
@@ -469,15 +475,28 @@ def reference() -> str:
         value = ",".join(field.default) if isinstance(field.default, list) else field.default
         default = f"`{value}`" if value is not None and str(value) not in ("", "{}") else ""
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
-    rows.append(f"| `{PREFIX}CONFIG` | | A TOML file with any of these settings, lower-case and without the prefix. |")
+    rows.append(f"| `{CONFIG}` | | A TOML file with any of these settings, lower-case and without the prefix. |")
+    rows.append(f"| `{SECRETS_DIR}` | | A folder with a file for each secret, named as in the TOML file. |")
     return "\n".join(rows)
 
 
 def _unknown_variables() -> list[str]:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG, SECRETS_DIR}
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     near = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
     return [f"{name} is no setting" + (f"; did you mean {near[name][0]}?" if near[name] else "") for name in unknown]
+
+
+def _unknown_secrets() -> list[str]:
+    folder = os.environ.get(SECRETS_DIR)
+    if not folder:
+        return []
+    try:
+        # What has a dot in its name is no setting: keys may lie in the folder too, and Kubernetes has links of its own.
+        names = sorted(path.name for path in Path(folder).iterdir() if "." not in path.name)
+    except OSError as error:
+        return [f"{SECRETS_DIR}: {folder} cannot be read: {error.strerror}"]
+    return [f"{SECRETS_DIR}: {name} is no setting" for name in names if name not in Settings.model_fields]
 
 
 def _sentence(detail: Any) -> str:
