@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PURE = {
+    "webhook.addresses",
     "webhook.signature",
     "webhook.events",
     "webhook.reading",

@@ -1,6 +1,7 @@
 """The Flask application of the web process."""
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webhook import faults
 from webhook.api import calls, described, health, metrics, people, receipts, stream, unsubscribe
@@ -16,6 +17,8 @@ def create_app(settings: Settings) -> Flask:
     # One byte more than is taken: a chunked body is cut there without a word, and then seen to be too large.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     app.extensions["door"] = door = Door(settings)
+    if settings.web_trusted_hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.web_trusted_hops)  # type: ignore[method-assign]
     app.register_blueprint(stream.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(people.blueprint)

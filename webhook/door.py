@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from webhook import effects
+from webhook.addresses import networks, within
 from webhook.intake import Script
 from webhook.replication import and_replicate
 from webhook.signature import App, KeyRing
@@ -32,6 +33,7 @@ class Door:
             for app in settings.stream_apps
         )
         self.settings = settings
+        self._networks = networks(settings.webhook_networks)
         self.trail_ttl_s = settings.trail_days * DAY_S
         self.redis = blocking(
             settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
@@ -40,6 +42,10 @@ class Door:
         self.intake: Script = self.redis.register_script(scripts.source("intake"))
         if settings.redis_wait_replicas:
             self.intake = and_replicate(self.redis, scripts.source("intake"), settings.redis_wait_replicas)
+
+    def welcomes(self, address: str | None) -> bool:
+        """Tell whether webhooks may come from `address`."""
+        return not self._networks or within(address, self._networks)
 
     def rules(self, tenant: str) -> effects.Settings:
         """What an event's effects depend on besides the event."""

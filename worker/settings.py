@@ -339,6 +339,12 @@ class Settings(BaseSettings):
     """How many processes it runs."""
     web_threads: Annotated[int, Field(ge=1, le=128)] = 8
     """Threads in each of them."""
+    web_trusted_hops: Annotated[int, Field(ge=0, le=9)] = 0
+    """How many proxies stand in front of it, each of which adds to X-Forwarded-For where a request came from. 0: that
+    header is not believed (docs/proxies.md)."""
+    webhook_networks: Annotated[list[Network], NoDecode, BeforeValidator(_split)] = []
+    """The addresses that may post webhooks; several separated by commas, also as 192.0.2.0/24. Empty: any address,
+    since the signature decides."""
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """Changes to their devices, contact and preferences that a user's token may make in a minute."""
 

@@ -36,6 +36,8 @@ def stream() -> tuple[Response, int]:
 def _take_in(door: Door) -> tuple[Response, int]:
     headers = request.headers
     try:
+        if not door.welcomes(request.remote_addr):
+            raise signature.Refused(signature.Refusal.STRANGE_ADDRESS)
         verified = signature.verify(
             door.key_ring,
             request.get_data(cache=False),
@@ -45,7 +47,7 @@ def _take_in(door: Door) -> tuple[Response, int]:
         )
     except signature.Refused as refused:
         metrics.REFUSED.add(refused.refusal.name.lower())
-        log.warning("webhook refused", reason=refused.refusal.name.lower())
+        log.warning("webhook refused", reason=refused.refusal.name.lower(), address=request.remote_addr)
         return jsonify(error=refused.refusal.sentence), refused.refusal.status
 
     now = time.time_ns() // 1000

@@ -17,6 +17,7 @@ from flask import Flask, Request, request, session
 from flask.sessions import SecureCookieSessionInterface
 from redis import Redis
 
+from webhook.addresses import networks, peer, within
 from worker.settings import Settings
 
 log = structlog.get_logger()
@@ -60,7 +61,7 @@ class Guard:
         self._redis = redis
         self._password = settings.console_password.get_secret_value().encode()
         self._header = settings.console_proxy_header
-        self._proxies = [ip_network(text, strict=False) for text in settings.console_trusted_proxies]
+        self._proxies = networks(settings.console_trusted_proxies)
         self.signing_key = _signing_key(settings)
 
     @property
@@ -70,7 +71,7 @@ class Guard:
 
     def proxy_user(self, request: Request) -> str:
         """Whom a trusted proxy has logged in; empty for nobody."""
-        if not self._header or not self._trusted(request.remote_addr):
+        if not self._header or not within(peer(request.environ), self._proxies):
             return ""
         name = request.headers.get(self._header, "").strip()
         return name[:LONGEST_NAME] if name.isprintable() else ""
@@ -114,18 +115,10 @@ class Guard:
             self._redis.delete(_login_key(login))
         session.clear()
 
-    def _trusted(self, address: str | None) -> bool:
-        try:
-            found = ip_address(address or "")
-        except ValueError:
-            return False
-        mapped = getattr(found, "ipv4_mapped", None) or found
-        return any(mapped in network for network in self._proxies)
-
     def _address(self, request: Request) -> str:
         """Whose attempts these are: the client's address; of an IPv6 client its network, for it has them all."""
         address = request.remote_addr
-        if self._trusted(address) and (forwarded := request.headers.get("X-Forwarded-For", "")):
+        if within(address, self._proxies) and (forwarded := request.headers.get("X-Forwarded-For", "")):
             address = forwarded.rpartition(",")[2].strip()
         try:
             found = ip_address(address or "")
