@@ -23,6 +23,10 @@ SETTLE_JOB = "worker.jobs.settle"
 NOTICE_JOB = "worker.jobs.notice"
 MAIL_JOB = "worker.jobs.mail"
 
+VERSION = 1
+"""Of the payloads that this version reads. It stays the same for as long as an older worker may run what a newer door
+queues: fields may be added, with a default, and old ones keep their meaning (docs/deploy.md, Upgrading)."""
+
 WORKERS = "bellhop:workers"
 """The Redis set of worker names; each of them is alive while the key bellhop:worker:<name> exists."""
 
@@ -104,6 +108,10 @@ class LetterRef(_Value):
     letter: str
 
 
+class UnknownVersion(ValueError):  # noqa: N818 - it is what is wrong with a payload
+    """A payload of a version that this worker does not know. The message says so, and holds nothing of the payload."""
+
+
 Payload = Round | CallRef | LetterRef
 
 PAYLOADS: dict[str, type[Round] | type[CallRef] | type[LetterRef]] = {
@@ -143,10 +151,15 @@ def iso(at: int) -> str:
 
 
 def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
-    """Read a payload that was queued by this or an older version. Raises ValueError with a sentence for people."""
+    """Read a payload that was queued by this or an older version.
+
+    Raises UnknownVersion with a sentence for people, and pydantic's ValidationError.
+    """
     model = PAYLOADS[job_name]
-    if payload.get("v") != 1:
-        raise ValueError(
-            f"{job_name} has payload version {payload.get('v')!r}; this worker knows version 1: upgrade it"
+    if payload.get("v") != VERSION:
+        version = payload.get("v")
+        shown = version if isinstance(version, int) else type(version).__name__
+        raise UnknownVersion(
+            f"{job_name} has payload version {shown}; this worker knows version {VERSION}: upgrade it"
         )
     return model.model_validate(payload)

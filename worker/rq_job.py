@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from redis.exceptions import ResponseError
 from rq.utils import now, utcformat
 
-from worker.contract import FAILURE_TTL_S, RESULT_TTL_S
+from worker.contract import FAILURE_TTL_S, RESULT_TTL_S, UnknownVersion
 from worker.outage import until_redis_answers
 from worker.pipe import Argument
 from worker.store import Store
@@ -122,7 +122,7 @@ def reason_of(error: BaseException) -> str:
 
     The text of an unexpected exception may hold anything, so it stays out: its type and place tell a developer enough.
     """
-    if isinstance(error, JobError):
+    if isinstance(error, JobError | UnknownVersion):
         return " ".join(str(error).split())[:500]
     if isinstance(error, ValidationError):
         details = error.errors(include_input=False, include_url=False, include_context=False)

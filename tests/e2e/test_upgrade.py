@@ -1,0 +1,84 @@
+"""The Procfile as an operator runs it, and a rolling upgrade in the wrong order."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from rq.job import Job
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from worker.contract import RINGS
+from worker.device import Kind, Provider
+from worker.sandbox.installation import Installation
+from worker.sandbox.process import end_with_parent
+from worker.sandbox.stream import Call
+
+ROOT = Path(__file__).parents[2]
+OLD_WORKER = "import worker.contract as c; c.VERSION = 0; from bellhop.cli import main; main(['worker'])"
+"""A worker from before the payloads' version 1."""
+
+
+async def eventually(look, what):
+    give_up = time.monotonic() + 30
+    while not (seen := look()):
+        assert time.monotonic() < give_up, what
+        await asyncio.sleep(0.05)
+    return seen
+
+
+@contextmanager
+def running(here, command, **environment):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=here.environment() | {"PATH": path} | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - it makes one system call
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+async def test_the_procfile_rings_and_stops(tmp_path):
+    async with Installation(tmp_path) as here:
+        for name in list(here.processes):
+            await asyncio.to_thread(here.stop, name)
+        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        with running(here, [sys.executable, "-m", "honcho", "start"], PORT=str(here.port)):
+            await here.ready()
+            await here.stream.post(Call().ring("ben-osei"))
+            await eventually(lambda: here.arrivals, "the phone rings")
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", here.port)
+
+
+async def test_a_job_that_an_old_worker_cannot_read_waits_for_the_upgrade(tmp_path):
+    async with Installation(tmp_path) as here:
+        await asyncio.to_thread(here.stop, "worker-1")
+        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        with running(here, [sys.executable, "-c", OLD_WORKER]), redis.Redis.from_url(here.redis.url) as connection:
+            failed = FailedJobRegistry(RINGS, connection=connection, serializer=JSONSerializer)
+            await here.stream.post(Call(ring_ms=60_000).ring("ben-osei"))
+            (job_id,) = await eventually(failed.get_job_ids, "the old worker refuses the job")
+            job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+            assert job.latest_result().exc_string.endswith(
+                "has payload version 1; this worker knows version 0: upgrade it"
+            )
+        assert here.arrivals == []
+
+        here.start("worker", "worker-1")
+        with running(here, [sys.executable, "-m", "bellhop", "replay", "--failed"]) as replay:
+            assert await asyncio.to_thread(replay.wait, 30) == 0
+        await eventually(lambda: here.arrivals, "the upgraded worker rings the phone")

@@ -1,0 +1,56 @@
+"""A rolling upgrade: what an older door queued is read by this worker, and what this door queues by an older worker."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from worker.contract import PAYLOADS, VERSION, CallRef, LetterRef, Recipient, Round, read_payload
+
+V1 = Path(__file__).parent / "payloads" / "v1"
+"""Payloads as version 1 first queued them, frozen: never change one to make a test pass."""
+JOBS = {name.rpartition(".")[2]: name for name in PAYLOADS}
+
+
+def frozen(job):
+    return json.loads((V1 / f"{job}.json").read_text())
+
+
+def test_every_job_has_its_frozen_payload():
+    assert {path.stem for path in V1.glob("*.json")} == set(JOBS)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_payload_of_an_older_door_is_read_whole(job):
+    queued = frozen(job)
+    assert json.loads(read_payload(JOBS[job], queued).model_dump_json()) == queued | later(job)
+
+
+def later(job):
+    """What version 1 has learned since, by its default. A payload says nothing of it; so all of it needs a default."""
+    model = PAYLOADS[JOBS[job]]
+    return {name: field.default for name, field in model.model_fields.items() if name not in frozen(job)}
+
+
+def test_a_ring_still_means_what_it_meant():
+    ring = read_payload(JOBS["ring"], frozen("ring"))
+    assert isinstance(ring, Round)
+    assert (ring.cid, ring.started_at, ring.deadline) == ("default:8f3a", 1_800_000_000_000_001, 1_800_000_030_000_001)
+    assert ring.recipients[0] == Recipient(id="jane-morel", name="Jane Morel", language="nl", email="jane@example.org")
+    assert read_payload(JOBS["settle"], frozen("settle")).cid == "default:8f3a"
+    assert read_payload(JOBS["mail"], frozen("mail")) == LetterRef(letter="3c8e1f60a1b24d")
+
+
+@pytest.mark.parametrize(
+    ("job", "payload"),
+    [
+        ("ring", Round(tenant="t", cid="c", session_id="", started_at=1, deadline=2, caller_id="", caller_name="S")),
+        ("settle", CallRef(tenant="t", cid="c")),
+        ("mail", LetterRef(letter="l")),
+    ],
+)
+def test_this_door_says_everything_that_an_older_worker_reads_and_in_its_types(job, payload):
+    queued, known = json.loads(payload.model_dump_json()), frozen(job)
+    assert queued["v"] == VERSION == 1, "a new version needs frozen payloads and a test of its own"
+    assert known.keys() <= queued.keys()
+    assert {name: type(queued[name]) for name in known} == {name: type(value) for name, value in known.items()}
