@@ -1,0 +1,89 @@
+"""What the fuzzers feed: bytes in, nothing out, and an exception for what must never happen."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from webhook.effects import Settings, effects
+from webhook.events import UnreadableEvent
+from webhook.intake import Verdict, take_in
+from webhook.reading import read
+from webhook.signature import MAX_INFLATED, App, KeyRing, Refused, verify
+from worker.contract import JOB_TIMEOUT_S, QUEUE_OF, RING_JOB, Round, read_payload
+
+CORPUS = Path(__file__).parent / "corpus"
+SECRET = b"a-secret-of-no-real-app"
+RING = KeyRing([App("default", ("key",), (b"an-old-secret", SECRET))])
+NOW = 1_800_000_000_000_000
+SETTINGS = Settings("default", ring_default_s=30, missed_grace_s=5, custom_fields=("topic",))
+LONGEST_RING_US = 180_000_000
+
+
+def signature(data: bytes) -> None:
+    """Headers, a line each, then the body. Only what a secret signed is taken, and no more than the limit."""
+    head, _, body = data.partition(b"\n\n")
+    given, key, encoding = ([line.decode("latin-1") for line in head.split(b"\n")] + [""] * 3)[:3]
+    try:
+        verified = verify(RING, body, signature=given, api_key=key or None, content_encoding=encoding or None)
+    except Refused:
+        verified = None
+    else:
+        good = [hmac.digest(secret, verified.body, "sha256").hex() for secret in (b"an-old-secret", SECRET)]
+        assert given.strip().lower() in good, "taken without a signature"
+    # The same body with the right signature, whatever its encoding: inflated within bounds or refused.
+    try:
+        signed = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+        taken = verify(RING, body, signature=signed, api_key="key", content_encoding=encoding or None)
+    except Refused:
+        return
+    assert len(taken.body) <= MAX_INFLATED
+
+
+def reading(data: bytes) -> None:
+    """Any bytes are an event, or say why they are none without showing any of themselves."""
+    try:
+        event = read(data)
+    except UnreadableEvent as error:
+        assert error.__cause__ is None, "a cause carries the body"
+        return
+    assert event.type
+    hash_of = repr(event).encode()  # everything in it is text that UTF-8 can spell
+    assert hash_of
+
+
+def effects_(data: bytes) -> None:
+    """What can be read can be taken in: one document for Redis whose job a worker reads back."""
+    try:
+        event = read(data)
+    except UnreadableEvent:
+        return
+    found = effects(event, NOW, SETTINGS)
+    for _, at in found.stamps:
+        assert 0 <= at <= NOW + 60_000_000, "a stamp of the far future would outlive every other"
+    if found.round:
+        assert found.round.started_at < found.round.deadline <= found.round.started_at + LONGEST_RING_US
+        assert found.round.caller_id not in {recipient.id for recipient in found.round.recipients}
+    documents: list[str] = []
+
+    def script(keys: list[str], args: list[object]) -> bytes:
+        assert all(key.encode() for key in keys)
+        documents.append(str(args[-1]))
+        return b"taken"
+
+    if take_in(script, "default", "id", event, found, NOW, listed=True) is Verdict.IGNORED:
+        assert not documents
+        return
+    (document,) = map(json.loads, documents)
+    for job in document["jobs"]:
+        name, _, (payload,), _ = json.loads(job["data"])
+        assert QUEUE_OF[name] == job["queue"]
+        assert int(job["timeout"]) == JOB_TIMEOUT_S
+        round_ = read_payload(name, payload)
+        if name == RING_JOB:
+            assert isinstance(round_, Round)
+            assert round_.recipients
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"signature": signature, "reading": reading, "effects": effects_}
