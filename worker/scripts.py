@@ -13,3 +13,8 @@ def source(name: str) -> str:
     """Read lua/<name>.lua; a line `-- include: other` stands for the text of lua/other.lua."""
     text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
     return INCLUDE.sub(lambda match: source(match[1]), text)
+
+
+def names() -> list[str]:
+    """List the scripts."""
+    return sorted(path.stem for path in FOLDER.glob("*.lua"))

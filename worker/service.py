@@ -1,6 +1,7 @@
 """`bellhop worker`: the process that rings. Puts the parts together and runs them."""
 
 import asyncio
+import contextlib
 
 import aiohttp
 import structlog
@@ -64,7 +65,10 @@ async def _main(settings: Settings) -> int:
             await asyncio.sleep(WATCHDOG_S)
 
     async def warm() -> None:
-        await asyncio.wait([asyncio.ensure_future(sender.warm()) for sender in senders.values()], timeout=WARM_S)
+        senders_warm = [asyncio.ensure_future(sender.warm()) for sender in senders.values()]
+        with contextlib.suppress(RedisError):  # a script that Redis does not know is sent when it is run
+            await store.load_scripts()
+        await asyncio.wait(senders_warm, timeout=WARM_S)
         await asyncio.Event().wait()
 
     async def tell_metrics() -> None:

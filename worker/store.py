@@ -79,6 +79,10 @@ class Store:
         except NoScriptError:  # a new or restarted server: it has run nothing yet
             return await self.call("EVAL", scripts.source(name), len(keys), *keys, *args)
 
+    async def load_scripts(self) -> None:
+        """Have Redis know every script, so that no first ring waits while it reads them."""
+        await asyncio.gather(*(self.call("SCRIPT", "LOAD", scripts.source(name)) for name in scripts.names()))
+
     async def close(self) -> None:
         """Close the connections."""
         if self._pipe is not None:

@@ -13,9 +13,10 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.worker.proxy import Proxy
+from worker import scripts
 from worker.sandbox.redis import RedisServer
 from worker.sandbox.tls import Authority
-from worker.store import Store
+from worker.store import Store, _sha1
 
 HUNG_S = 60
 
@@ -48,6 +49,13 @@ async def test_a_script_runs_whether_or_not_redis_knows_it(store: Store) -> None
     assert await store.script("replace_token", ["token"], [b"new", "newer", 60]) == b"newer"
     await store.call("SCRIPT", "FLUSH")
     assert await store.script("replace_token", ["token"], ["newer", 7, 60]) == b"7"
+
+
+async def test_loaded_scripts_are_known_to_redis(store: Store) -> None:
+    await store.call("SCRIPT", "FLUSH")
+    await store.load_scripts()
+    hashes = [_sha1(name) for name in scripts.names()]
+    assert await store.call("SCRIPT", "EXISTS", *hashes) == [1] * len(hashes)
 
 
 async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_answers(store: Store) -> None:
