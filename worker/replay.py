@@ -50,8 +50,7 @@ def _told(job: Job) -> Failed:
         name, payload = read_call(job.data)
     except JobError:
         name, payload = "", {}
-    result = job.latest_result()
-    lines = ((result.exc_string if result else "") or "").strip().splitlines() or [""]
+    lines = (job.exc_info or "").strip().splitlines() or [""]
     at = int(job.ended_at.timestamp() * 1e6) if job.ended_at else 0
     tenant, cid = (str(payload.get(field, "")) for field in ("tenant", "cid"))
     return Failed(job.id, job.origin, name, tenant, cid, at, lines[-1])
@@ -61,7 +60,7 @@ def run_again(redis: Redis, job_id: str) -> str | None:
     """Queue one failed job again; returns why not, in a sentence."""
     try:
         job = Job.fetch(job_id, connection=redis, serializer=JSONSerializer)
-    except NoSuchJobError:
+    except (NoSuchJobError, ValueError):  # the second for what is no job's id
         return "there is no such job; a failed one is kept for a day"
     try:
         name, payload = read_call(job.data)

@@ -1,0 +1,120 @@
+"""Failed jobs in the console: listed with their reasons, run again by a button, and only by it."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from rq import Queue
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from webhook.app import create_app
+from worker.contract import NOTICE_JOB, NOTICES, RING_JOB, RINGS
+from worker.settings import Settings
+
+PASSWORD = "open sesame, console"
+
+
+@pytest.fixture
+def store(redis_url):
+    with redis.Redis.from_url(redis_url) as store:
+        yield store
+
+
+@pytest.fixture
+def browser(redis_url):
+    settings = Settings(redis_url=redis_url, stream_api_key=["k"], stream_api_secret=["s"], console_password=PASSWORD)
+    client = create_app(settings).test_client()
+    client.post("/console/login", data={"token": token(client.get("/console/login")), "password": PASSWORD})
+    return client
+
+
+@pytest.fixture
+def fail(store):
+    """Leave a job in RQ's failed registry."""
+
+    def fail(job_id="job", name=NOTICE_JOB, payload=None, queue=NOTICES, reason="no such thing"):
+        queue = Queue(queue, connection=store, serializer=JSONSerializer)
+        payload = payload or {"v": 1, "tenant": "default", "cid": "default:a"}
+        job = queue.enqueue(name, payload, job_id=job_id, description="a job")
+        queue.remove(job)
+        job.set_status("failed")
+        job.ended_at = datetime.now(UTC)
+        job.save()
+        FailedJobRegistry(queue.name, connection=store).add(job, ttl=60, exc_string=reason)
+
+    return fail
+
+
+def token(answer):
+    return re.search(r'name="token" value="([^"]+)"', answer.text)[1]
+
+
+def run_again(browser, job_id):
+    return browser.post("/console/failed", data={"token": token(browser.get("/console/failed")), "job": job_id})
+
+
+def queued(store, queue=NOTICES):
+    return Queue(queue, connection=store).job_ids
+
+
+def test_without_failures_the_page_says_so(browser):
+    assert "None. A job that fails for good stays here for a day." in browser.get("/console/failed").text
+
+
+def test_a_failed_notice_is_listed_with_its_call_and_reason(browser, fail):
+    fail(reason="Traceback of no interest\nthe payload is of version 9: upgrade the worker")
+    page = browser.get("/console/failed").text
+    assert "Missed-call notice" in page
+    assert "/console/call?id=default:a" in page
+    assert "the payload is of version 9: upgrade the worker" in page
+    assert "Traceback" not in page
+
+
+def test_the_button_runs_it_again(browser, fail, store):
+    fail()
+    page = run_again(browser, "job")
+    assert page.status_code == 200
+    assert "Queued again" in page.text
+    assert queued(store) == ["job"]
+
+
+def test_a_ring_that_is_over_is_not_run_again(browser, fail, store):
+    fail(name=RING_JOB, payload={"v": 1, "deadline": int(time.time() * 1e6) - 1}, queue=RINGS)
+    page = run_again(browser, "job")
+    assert "Not run again: too old" in page.text
+    assert queued(store, RINGS) == []
+
+
+def test_a_job_that_is_not_there_is_named_so(browser):
+    assert "Not run again: there is no such job" in run_again(browser, "<b>nothing</b>").text
+
+
+def test_looking_at_the_page_runs_nothing(browser, fail, store):
+    fail()
+    browser.get("/console/failed?job=job")
+    assert queued(store) == []
+
+
+def test_a_job_that_nobody_can_read_is_listed_too(browser, fail, store):
+    fail()
+    store.hset("rq:job:job", "data", b"\xff\x00")
+    page = browser.get("/console/failed")
+    assert page.status_code == 200
+    assert "Something unreadable" in page.text
+
+
+def test_what_a_reason_says_is_text(browser, fail):
+    fail(reason="<script>alert(1)</script>")
+    assert "<script>alert" not in browser.get("/console/failed").text
+
+
+def test_thousands_of_failures_make_one_page_of_the_latest(browser, fail, store):
+    for number in range(120):
+        fail(f"job-{number}")
+        store.zadd(f"rq:failed:{NOTICES}", {f"job-{number}": 2e9 + number})
+    page = browser.get("/console/failed").text
+    assert page.count("Run again") == 100
+    assert "job-119" in page

@@ -1,0 +1,273 @@
+"""Who gets into the console, and what its cookie, forms and headers are worth to anybody else."""
+
+import re
+
+import pytest
+import redis
+from flask.sessions import SecureCookieSessionInterface
+
+from webhook.app import create_app
+from worker.settings import ConfigurationError, Settings, load
+
+PASSWORD = "open sesame, console"
+HEADER = "X-Forwarded-User"
+PAGES = ["/console/", "/console/call?id=default:1", "/console/person?id=ben", "/console/service", "/console/failed"]
+
+
+@pytest.fixture
+def make(redis_url):
+    """Make an application as one of its web processes would."""
+
+    def make(**settings):
+        settings = {"stream_api_secret": ["stream's secret"], **settings}
+        return create_app(Settings(redis_url=redis_url, stream_api_key=["key"], **settings))
+
+    return make
+
+
+@pytest.fixture
+def browser(make):
+    return make(console_password=PASSWORD).test_client()
+
+
+@pytest.fixture
+def store(redis_url):
+    with redis.Redis.from_url(redis_url) as store:
+        yield store
+
+
+def token(browser, page="/console/login"):
+    return re.search(r'name="token" value="([^"]+)"', browser.get(page).text)[1]
+
+
+def log_in(browser, password=PASSWORD, **options):
+    form = {"token": token(browser), "password": password, "next": options.pop("next", "")}
+    return browser.post("/console/login", data=form, **options)
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/console", "/console/login", "/console/static/console.css"])
+def test_there_is_no_console_until_it_is_configured(make, path):
+    assert make().test_client().get(path).status_code == 404
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_stranger_is_sent_to_the_login_and_back_again(browser, page):
+    answer = browser.get(page)
+    assert (answer.status_code, answer.location.split("?")[0]) == (302, "/console/login")
+    target = re.search(r'name="next" value="([^"]+)"', browser.get(answer.location).text)[1]
+    assert log_in(browser, next=target).location == page
+
+
+def test_the_password_opens_every_page(browser):
+    assert log_in(browser).status_code == 303
+    assert [browser.get(page).status_code for page in PAGES] == [200, 404, 200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "password", ["", "open sesame", PASSWORD + " ", PASSWORD.upper(), "pâsswörd", "\udcff", "x" * 9999]
+)
+def test_another_password_does_not(browser, password):
+    assert log_in(browser, password.encode("utf-8", "surrogateescape")).status_code == 401
+    assert browser.get("/console/").status_code == 302
+
+
+def test_who_guesses_has_to_wait_and_nobody_else_has(browser, make):
+    assert [log_in(browser, "wrong").status_code for _ in range(11)] == [401] * 10 + [429]
+    refused = log_in(browser)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 900
+    elsewhere = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+    assert log_in(make(console_password=PASSWORD).test_client(), **elsewhere).status_code == 303
+
+
+def test_the_right_password_makes_up_for_wrong_ones(browser):
+    for _ in range(3):
+        assert [log_in(browser, "wrong").status_code for _ in range(5)] == [401] * 5
+        assert log_in(browser).status_code == 303
+        browser.post("/console/logout", data={"token": token(browser, "/console/")})
+
+
+def test_an_address_cannot_be_forged_to_guess_on(make):
+    client = make(console_password=PASSWORD).test_client()
+    far = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+    statuses = [
+        log_in(client, "wrong", headers={"X-Forwarded-For": f"198.51.100.{number}"}, **far).status_code
+        for number in range(11)
+    ]
+    assert statuses[-1] == 429
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_guesser(make):
+    client = make(console_password=PASSWORD).test_client()
+    statuses = [
+        log_in(client, "wrong", environ_base={"REMOTE_ADDR": f"2001:db8::{number:x}"}).status_code
+        for number in range(11)
+    ]
+    assert statuses[-1] == 429
+
+
+def test_a_cookie_is_worth_nothing_after_logging_out(browser):
+    log_in(browser)
+    kept = browser.get_cookie("bellhop_console", path="/console").value
+    assert browser.post("/console/logout", data={"token": token(browser, "/console/")}).status_code == 303
+    browser.set_cookie("bellhop_console", kept, path="/console")
+    assert browser.get("/console/").status_code == 302
+
+
+def test_a_login_is_good_for_every_web_process_and_for_half_a_day(browser, make, store):
+    log_in(browser)
+    other = make(console_password=PASSWORD).test_client()
+    other.set_cookie("bellhop_console", browser.get_cookie("bellhop_console", path="/console").value, path="/console")
+    assert other.get("/console/").status_code == 200
+    (login,) = store.scan_iter("bellhop:console:login:*")
+    assert 0 < store.ttl(login) <= 12 * 3600
+    store.delete(login)
+    assert other.get("/console/").status_code == 302
+
+
+def test_a_new_password_ends_every_login(browser, make):
+    log_in(browser)
+    cookie = browser.get_cookie("bellhop_console", path="/console").value
+    changed = make(console_password="another password").test_client()
+    changed.set_cookie("bellhop_console", cookie, path="/console")
+    assert changed.get("/console/").status_code == 302
+
+
+def test_a_cookie_does_not_let_anybody_try_passwords_at_home(browser, make):
+    browser.get("/console/login")
+    cookie = browser.get_cookie("bellhop_console", path="/console").value
+    own = make(console_password=PASSWORD, stream_api_secret=["a secret of somebody else"])
+    serializer = SecureCookieSessionInterface().get_signing_serializer(own)
+    assert serializer.loads_unsafe(cookie)[0] is False
+
+
+def test_what_is_known_before_the_login_is_worth_nothing_after_it(browser):
+    before = token(browser)
+    log_in(browser)
+    assert browser.post("/console/logout", data={"token": before}).status_code == 403
+
+
+def test_the_cookie_stays_in_the_console_and_out_of_scripts_and_other_sites(browser, make):
+    plain = log_in(browser).headers["Set-Cookie"]
+    assert {"HttpOnly", "Path=/console", "SameSite=Strict"} <= set(plain.split("; "))
+    assert "Secure" not in plain
+    assert (
+        "Secure"
+        in make(console_password=PASSWORD)
+        .test_client()
+        .get("/console/login", base_url="https://localhost")
+        .headers["Set-Cookie"]
+    )
+
+
+def test_the_cookie_is_secure_behind_a_proxy_that_speaks_https(make):
+    client = make(console_password=PASSWORD).test_client()
+    assert "Secure" in client.get("/console/login", headers={"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("path", ["/console/login", "/console/logout", "/console/failed"])
+@pytest.mark.parametrize("form", [{}, {"token": ""}, {"token": "guessed"}, {"token": "é"}])
+def test_no_form_is_taken_that_the_console_did_not_show(browser, path, form):
+    log_in(browser)
+    assert browser.post(path, data={"password": PASSWORD, "job": "x", **form}).status_code == 403
+
+
+def test_a_form_of_another_browser_is_not_taken(browser, make):
+    log_in(browser)
+    other = make(console_password=PASSWORD).test_client()
+    log_in(other)
+    assert browser.post("/console/logout", data={"token": token(other, "/console/")}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["https://evil.example", "//evil.example", "/console/\\evil", "/v1/users", "/console/login", "javascript:x"],
+)
+def test_the_login_leads_nowhere_but_into_the_console(browser, target):
+    assert log_in(browser, next=target).location == "/console/"
+
+
+def test_a_link_from_another_site_finds_the_login_again(browser):
+    # The cookie is not sent along with it: the page looks again by itself, as a page of this site.
+    assert 'http-equiv="refresh"' in browser.get("/console/login", headers={"Sec-Fetch-Site": "cross-site"}).text
+    assert 'http-equiv="refresh"' not in browser.get("/console/login", headers={"Sec-Fetch-Site": "same-origin"}).text
+
+
+@pytest.mark.parametrize("page", ["/console/login", "/console/", "/console/static/console.js", "/console/call?id=x"])
+def test_every_page_keeps_other_sites_out(browser, page):
+    log_in(browser)
+    headers = browser.get(page, buffered=True).headers
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["form-action"] == "'self'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert page.startswith("/console/static") or headers["Cache-Control"] == "no-store"
+
+
+def test_whom_the_proxy_has_logged_in_needs_no_password(make):
+    client = make(console_proxy_header=HEADER).test_client()
+    answer = client.get("/console/", headers={HEADER: "sara@example.com"})
+    assert answer.status_code == 200
+    assert "Signed in as <bdi>sara@example.com</bdi>" in answer.text
+    assert "Log out" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["", " ", "\x01"])
+def test_a_proxy_that_names_nobody_lets_nobody_in(make, name):
+    assert make(console_proxy_header=HEADER).test_client().get("/console/", headers={HEADER: name}).status_code == 403
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.1", "::ffff:192.0.2.7", "2001:db8::1", "", "unix:"])
+def test_the_proxys_header_is_believed_from_the_proxy_alone(make, address):
+    client = make(console_proxy_header=HEADER).test_client()
+    forged = {HEADER: "admin", "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}
+    assert client.get("/console/", headers=forged, environ_base={"REMOTE_ADDR": address}).status_code == 403
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3", "192.0.2.1"])
+def test_proxies_elsewhere_may_be_trusted_too(make, address):
+    client = make(console_proxy_header=HEADER, console_trusted_proxies=["10.0.0.0/8", "192.0.2.1"]).test_client()
+    answer = client.get("/console/", headers={HEADER: "sara"}, environ_base={"REMOTE_ADDR": address})
+    assert answer.status_code == 200
+
+
+def test_with_a_proxy_forms_are_guarded_as_well(make):
+    client = make(console_proxy_header=HEADER).test_client()
+    assert client.post("/console/failed", data={"job": "x"}, headers={HEADER: "sara"}).status_code == 403
+
+
+def test_without_the_proxy_the_password_still_opens(make):
+    client = make(console_proxy_header=HEADER, console_password=PASSWORD).test_client()
+    assert client.get("/console/").status_code == 302
+    assert log_in(client).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CONSOLE_PASSWORD", "short"),
+        ("CONSOLE_PROXY_HEADER", "User-Agent"),
+        ("CONSOLE_PROXY_HEADER", "X Forwarded User"),
+        ("CONSOLE_TRUSTED_PROXIES", "example.com"),
+    ],
+)
+def test_settings_that_would_let_anybody_in_are_refused_by_name(monkeypatch, variable, value):
+    monkeypatch.setenv("BELLHOP_" + variable, value)
+    with pytest.raises(ConfigurationError, match=variable) as refused:
+        load()
+    assert variable != "CONSOLE_PASSWORD" or value not in str(refused.value).replace("too short", "")
+
+
+def test_redis_being_away_is_said_in_a_page(redis_url):
+    app = create_app(
+        Settings(
+            redis_url="redis://127.0.0.1:1/0",
+            stream_api_key=["k"],
+            stream_api_secret=["s"],
+            console_proxy_header=HEADER,
+        )
+    )
+    answer = app.test_client().get("/console/", headers={HEADER: "sara"})
+    assert answer.status_code == 503
+    assert "Redis does not answer" in answer.text

@@ -1,0 +1,183 @@
+"""A round as a picture: what is on which lane, in which place."""
+
+import itertools
+
+import pytest
+
+from webhook.console import clock
+from webhook.console.picture import MOST_LANES, picture
+from worker.explain import explain
+from worker.sentences import Tone
+from worker.trail import Milestone, line, read_line
+
+T = 1_784_887_200_000_000
+IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns"}
+
+
+def told(what, after_s, **facts):
+    return read_line(line(what, T + round(after_s * 1e6), **facts))
+
+
+def came(kind, after_s, *users, **facts):
+    return told(Milestone.RECEIVED, after_s, type=f"call.{kind}", stamp=T + round(after_s * 1e6), users=users, **facts)
+
+
+def ring(*users, late_s=0.01):
+    facts = {"round": T, "callers": ["sara"], "until": T + 30_000_000}
+    return came("ring", 0, *users, **facts) | {"at": T + round(late_s * 1e6)}
+
+
+def attempt(after_s, outcome, ms=10, kind="ring", **device):
+    return told(Milestone.ATTEMPTED, after_s, round=T, kind=kind, outcome=outcome, ms=ms, **(device or IPHONE))
+
+
+def drawn(*lines):
+    return picture(explain("default:1", lines).rounds[0])
+
+
+def lanes(found):
+    return {lane.full_name: lane for lane in found.lanes}
+
+
+PICKED_UP = told(Milestone.PICKED_UP, 0.02, round=T, job="ring")
+
+
+def test_a_ring_has_a_lane_for_the_webhooks_the_queue_and_each_phone():
+    found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"))
+    says = {name: lane.says for name, lane in lanes(found).items()}
+    assert says == {"Stream": "1 webhook, from +10 ms", "Queue": "waited 10 ms", "Jane's iPhone": "accepted +100 ms"}
+    assert "Jane's iPhone: accepted +100 ms" in found.says
+
+
+def test_an_attempt_is_as_long_as_it_took_and_ends_where_the_answer_came():
+    (mark,) = lanes(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=900)))["Jane's iPhone"].marks
+    (short,) = lanes(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=10)))["Jane's iPhone"].marks
+    assert mark.x == short.x
+    assert mark.length > 10 * short.length > 0
+    assert mark.title.startswith("+1.0 s: Apple accepted the ring")
+
+
+def test_attempts_that_failed_come_before_the_one_that_did_not():
+    lane = lanes(drawn(ring("jane"), PICKED_UP, attempt(0.1, "unavailable"), attempt(0.5, "accepted")))["Jane's iPhone"]
+    assert [mark.tone for mark in lane.marks] == [Tone.BAD, Tone.GOOD]
+    assert lane.marks[0].x < lane.marks[1].x
+    assert lane.tone is Tone.GOOD
+
+
+def test_the_way_of_a_late_webhook_is_drawn():
+    (mark,) = lanes(drawn(ring("jane", late_s=7)))["Stream"].marks
+    assert mark.length > 50
+
+
+def test_a_ring_that_no_worker_takes_up_waits():
+    assert lanes(drawn(ring("jane")))["Queue"].says == "waits for a worker"
+
+
+def test_a_person_without_a_phone_has_a_lane_that_says_so():
+    skipped = told(Milestone.SKIPPED, 0.03, round=T, kind="ring", user="jane", outcome="no_devices")
+    assert lanes(drawn(ring("jane"), PICKED_UP, skipped))["jane"].says == "no devices"
+
+
+def test_a_phone_that_says_it_rang_did():
+    rang = told(Milestone.RANG, 0.4, round=T, user="jane", device=IPHONE["device"])
+    assert lanes(drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), rang))["Jane's iPhone"].says == "rang +100 ms"
+
+
+def test_the_two_tokens_of_an_iphone_have_lanes_of_different_names():
+    other = IPHONE | {"device": "cd" * 10}
+    found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "accepted", kind="missed", **other))
+    assert {"Jane's iPhone", "Jane's iPhone, notice"} <= set(lanes(found))
+
+
+@pytest.mark.parametrize(
+    ("line", "label", "kind"),
+    [
+        (came("accepted", 2, "jane"), "jane answered +2.0 s", "answer"),
+        (came("session_participant_joined", 2, "jane"), "jane joined +2.0 s", "answer"),
+        (came("rejected", 2, "jane", reason="decline"), "jane declined +2.0 s", "end"),
+        (came("rejected", 2, "sara", reason="cancel"), "sara cancelled +2.0 s", "end"),
+        (came("ended", 2), "call ended +2.0 s", "end"),
+    ],
+)
+def test_what_ends_the_ringing_is_a_line_through_all_lanes(line, label, kind):
+    first, last = drawn(ring("jane", "ben"), PICKED_UP, line).uprights
+    assert (first.label, first.kind) == (label, kind)
+    assert (last.label, last.kind) == ("ringing ends +30.0 s", "deadline")
+    assert first.x < last.x
+    assert first.y < last.y
+
+
+def test_everything_stays_inside_the_picture():
+    lines = [ring("jane"), PICKED_UP, attempt(-3, "accepted", ms=99), attempt(5000, "gone_for_good", ms=1e9)]
+    found = drawn(*lines, came("ended", 90_000))
+    places = [mark.x for lane in found.lanes for mark in lane.marks] + [line.x for line in found.uprights]
+    places += [mark.x - mark.length for lane in found.lanes for mark in lane.marks] + [x for x, _ in found.ticks]
+    assert all(0 < place < 100 for place in places)
+    assert max(lane.y for lane in found.lanes) < found.height
+    assert ("1 h" in [text for _, text in found.ticks]) is True
+
+
+def test_ticks_grow_to_the_right_and_keep_apart():
+    for until in (5, 30, 180, 4000, 200_000):
+        xs = [x for x, _ in drawn(ring("jane"), PICKED_UP, came("ended", until)).ticks]
+        assert all(after - before > 8 for before, after in itertools.pairwise(xs))
+
+
+def test_a_call_of_a_thousand_is_drawn_in_part():
+    users = [f"user-{number}" for number in range(1000)]
+    skips = [told(Milestone.SKIPPED, 0.1, round=T, kind="ring", user=user, outcome="no_devices") for user in users]
+    found = drawn(ring(*users), PICKED_UP, *skips)
+    assert len(found.lanes) == MOST_LANES
+    assert found.left_out == 1002 - MOST_LANES
+
+
+def test_what_has_no_beginning_is_not_drawn():
+    assert drawn(came("ended", 3)) is None
+
+
+NOW = 1_784_887_200_000_000
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "text"),
+    [
+        (-5, "just now"),
+        (0.5, "just now"),
+        (1, "1 second ago"),
+        (59, "59 seconds ago"),
+        (60, "1 minute ago"),
+        (3599, "59 minutes ago"),
+        (7200, "2 hours ago"),
+        (86400, "1 day ago"),
+        (864000, "10 days ago"),
+    ],
+)
+def test_how_long_ago_is_told_in_one_unit(ago_s, text):
+    assert clock.ago(NOW - round(ago_s * 1e6), NOW) == text
+
+
+def test_today_needs_no_date():
+    assert clock.clock(NOW, NOW + 1) == "10:00:00 UTC"
+    assert clock.clock(NOW, NOW + 86_400_000_000) == "2026-07-24 10:00:00 UTC"
+    assert clock.iso(NOW + 123_456) == "2026-07-24T10:00:00.123Z"
+
+
+@pytest.mark.parametrize("at", [-1, 0, 2**63, 10**30])
+def test_no_moment_is_too_strange_to_show(at):
+    assert clock.iso(at) and clock.clock(at, NOW) and clock.ago(at, NOW)
+
+
+@pytest.mark.parametrize(
+    ("us", "text"),
+    [
+        (None, ""),
+        (0, "+0 ms"),
+        (999000, "+999 ms"),
+        (1500000, "+1.5 s"),
+        (-20000, "-20 ms"),
+        (90000000, "+1 min 30 s"),
+        (3660000000, "+1 h 01 min"),
+    ],
+)
+def test_a_moment_of_a_call_is_counted_from_its_beginning(us, text):
+    assert clock.after(us) == text
