@@ -50,7 +50,8 @@ def _told(job: Job) -> Failed:
         name, payload = read_call(job.data)
     except JobError:
         name, payload = "", {}
-    lines = (job.exc_info or "").strip().splitlines() or [""]
+    result = job.latest_result()
+    lines = ((result and result.exc_string) or "").strip().splitlines() or [""]
     at = int(job.ended_at.timestamp() * 1e6) if job.ended_at else 0
     tenant, cid = (str(payload.get(field, "")) for field in ("tenant", "cid"))
     return Failed(job.id, job.origin, name, tenant, cid, at, lines[-1])

@@ -8,6 +8,7 @@ import pytest
 import redis
 from rq import Queue
 from rq.registry import FailedJobRegistry
+from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from webhook.app import create_app
@@ -43,7 +44,8 @@ def fail(store):
         job.set_status("failed")
         job.ended_at = datetime.now(UTC)
         job.save()
-        FailedJobRegistry(queue.name, connection=store).add(job, ttl=60, exc_string=reason)
+        FailedJobRegistry(queue.name, connection=store).add(job, ttl=60)
+        Result.create_failure(job, ttl=60, exc_string=reason)
 
     return fail
 
