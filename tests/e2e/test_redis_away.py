@@ -7,9 +7,11 @@ import time
 
 import pytest
 
+from tests.worker.proxy import Proxy
 from worker.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
+from worker.store import _sha1
 
 
 async def take_away(here, how):
@@ -48,3 +50,21 @@ async def test_without_redis_a_webhook_is_refused_within_five_seconds_and_taken_
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
         assert len(here.arrivals) == 1
+
+
+async def test_a_webhook_is_taken_once_when_redis_took_it_and_its_answer_was_lost(tmp_path):
+    here = Installation(tmp_path)
+    with Proxy(here.redis.port) as proxy:
+        here.settings["REDIS_URL"] = proxy.url
+        async with here:
+            await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+            assert (await here.stream.post(Call().ended())).status == 200  # Redis now knows the script
+            lost = proxy.lose_answer(_sha1("intake").encode(), b"taken")
+            reply = await here.stream.post(Call().ring("ben-osei"))
+            assert (reply.status, reply.body["status"]) == (200, "already")
+            assert lost.happened.is_set()
+            give_up = time.monotonic() + 20
+            while not here.arrivals and time.monotonic() < give_up:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            assert len(here.arrivals) == 1
