@@ -3,7 +3,7 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webhook import faults
+from webhook import faults, hardening
 from webhook.api import calls, described, health, metrics, people, receipts, stream, unsubscribe
 from webhook.console import pages as console
 from webhook.door import Door
@@ -32,4 +32,5 @@ def create_app(settings: Settings) -> Flask:
     if settings.console:
         console.register(app, door)
     faults.register(app)
+    hardening.register(app)
     return app

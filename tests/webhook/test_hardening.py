@@ -1,0 +1,54 @@
+"""Every answer of the web process, whatever it is, carries the headers that tie a browser's hands."""
+
+import pytest
+
+from webhook.app import create_app
+from webhook.hardening import HEADERS
+from worker.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def app():
+    """With everything switched on, and a Redis that is away."""
+    return create_app(
+        Settings(
+            redis_url="redis://127.0.0.1:1/0",
+            stream_api_key=["key"],
+            stream_api_secret=["a-secret-of-no-real-app"],
+            metrics_token="a-token-of-no-real-app",
+            mail_secret=["a-secret-of-no-real-app"],
+            public_url="http://localhost",
+            console_password="a-password-of-no-real-console",
+        )
+    )
+
+
+def addresses(app):
+    return sorted({rule.rule for rule in app.url_map.iter_rules() if "<" not in rule.rule})
+
+
+def assert_hardened(answer):
+    for name in HEADERS:
+        assert len(answer.headers.get_all(name)) == 1, f"{answer.request.path} ({answer.status_code}): {name}"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_every_address_hardens_its_answers_and_its_refusals(app, method):
+    client = app.test_client()
+    answers = [client.open(address, method=method) for address in [*addresses(app), "/nowhere", "/v1/nowhere"]]
+    assert len({answer.status_code for answer in answers}) > 2
+    for answer in answers:
+        assert_hardened(answer)
+
+
+def test_an_error_of_our_own_is_hardened_too(app):
+    answer = app.test_client().get("/readyz")
+    assert answer.status_code == 503
+    assert_hardened(answer)
+
+
+def test_what_is_about_somebody_is_never_kept_by_anybody(app):
+    client = app.test_client()
+    for address in ("/v1/calls/default:a", "/v1/users/me", "/unsubscribe/t", "/console", "/metrics", "/readyz"):
+        assert client.get(address).headers["Cache-Control"] == "no-store", address
