@@ -19,9 +19,11 @@ from worker.contract import WORKERS
 from worker.device import Device, Environment, Kind, Provider
 from worker.hygiene import brake_key
 from worker.outcome import Answer, Outcome
+from worker.postroom import sender_of
 from worker.push import Push, PushKind
 from worker.senders.apns import ApnsSender
 from worker.senders.configured import apns, fcm
+from worker.senders.email import OPERATORS_CODES
 from worker.settings import ApnsApp, FcmApp, Settings
 from worker.store import Store
 
@@ -49,6 +51,18 @@ KNOWN = {
     "CONNECT": NO_CONNECTION,
 }
 """What the word in a reason most often means, and what to do; the first that is found counts."""
+
+
+SMTP_KNOWN = {
+    "SSLCertVerificationError": NOT_TRUSTED,
+    "SSLError": "no TLS there: set BELLHOP_SMTP_SECURITY to starttls (mostly port 587), tls (465) or none",
+    "STARTTLS": "no STARTTLS there: set BELLHOP_SMTP_SECURITY to tls (mostly port 465) or none",
+    "AUTH": "no login there: leave BELLHOP_SMTP_USER unset",
+    "gaierror": "there is no host of that name: check BELLHOP_SMTP_HOST",
+    "Refused": "nothing listens there: check BELLHOP_SMTP_HOST and BELLHOP_SMTP_PORT",
+    "Timeout": "no answer: check BELLHOP_SMTP_PORT, BELLHOP_SMTP_SECURITY and the firewall",
+}
+"""The same for a mail server."""
 
 
 class Level(StrEnum):
@@ -96,6 +110,8 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
         yield await _fcm(project, settings)
     if not settings.apns_apps and not settings.fcm_apps:
         yield Finding(Level.PROBLEM, "providers", "neither Apple nor Firebase is configured: nothing can ring")
+    if settings.smtp_host:
+        yield await _smtp(settings)
     async for finding in _brakes(settings, store):
         yield finding
 
@@ -208,6 +224,17 @@ async def _fcm(app: FcmApp, settings: Settings) -> Finding:
     finally:
         await sender.close()
     return _judge(f"Firebase {app.project_id}", answer)
+
+
+async def _smtp(settings: Settings) -> Finding:
+    subject = f"SMTP {settings.smtp_host}:{settings.smtp_port}"
+    answer = await sender_of(settings).validate()
+    if answer.outcome is Outcome.MAIL_ACCEPTED:
+        return Finding(Level.OK, subject, "takes our login" if settings.smtp_user else "lets us in")
+    advice = next((advice for word, advice in SMTP_KNOWN.items() if word in answer.reason), "the server's own words")
+    if answer.status in OPERATORS_CODES:
+        advice = "check BELLHOP_SMTP_USER and BELLHOP_SMTP_PASSWORD"
+    return Finding(Level.PROBLEM, subject, f"{answer.status or ''} {answer.reason}: {advice}".strip())
 
 
 def _judge(subject: str, answer: Answer) -> Finding:

@@ -14,16 +14,6 @@ def mail_of(settings: Settings, store: Store, worker: str, texts: Texts) -> Mail
     """Make what sends e-mails; None when there are to be none."""
     if not settings.smtp_host or settings.mail_policy == "never":
         return None
-    password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
-    server = Server(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        security=settings.smtp_security,
-        user=settings.smtp_user,
-        password=password,
-        timeout_s=settings.smtp_timeout_s,
-        ca_file=settings.smtp_ca_file,
-    )
     stationery = Stationery(
         sender=settings.mail_from,
         app=settings.mail_from_name or settings.mail_from.rpartition("@")[2],
@@ -32,5 +22,18 @@ def mail_of(settings: Settings, store: Store, worker: str, texts: Texts) -> Mail
         links=Links(settings.public_url, settings.mail_secret),
         call_url=settings.mail_call_url,
     )
-    sender = EmailSender(server, settings.mail_from)
-    return Mail(store, worker, sender, stationery, settings.mail_policy, settings.mail_window_s)
+    return Mail(store, worker, sender_of(settings), stationery, settings.mail_policy, settings.mail_window_s)
+
+
+def sender_of(settings: Settings) -> EmailSender:
+    """Make the way to the mail server. Raises OSError for a CA file that cannot be loaded."""
+    server = Server(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value() if settings.smtp_password else "",
+        timeout_s=settings.smtp_timeout_s,
+        ca_file=settings.smtp_ca_file,
+    )
+    return EmailSender(server, settings.mail_from)

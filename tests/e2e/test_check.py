@@ -11,6 +11,7 @@ import pytest_asyncio
 from worker.device import Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.installation import Installation
+from worker.sandbox.mail import MailServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -129,3 +130,22 @@ async def test_send_test_says_what_was_wrong(here):
     assert status == 1
     assert "see `bellhop devices list nobody`" in output
     assert json.dumps(NOBODY) not in output
+
+
+async def test_the_mail_server_is_tried_and_its_usual_mistakes_are_named(here):
+    context = here.apple.authority.server_context()
+    login = {"SMTP_HOST": "localhost", "SMTP_SECURITY": "starttls", "SMTP_USER": "bellhop", "SMTP_PASSWORD": "right"}
+    trusted = {"SMTP_CA_FILE": here.apple.ca_file}
+    async with MailServer(starttls=context, login=("bellhop", "right")) as server:
+        for settings, said in (
+            (login | trusted, "takes our login"),
+            (login | trusted | {"SMTP_PASSWORD": "wrong"}, "check BELLHOP_SMTP_USER and BELLHOP_SMTP_PASSWORD"),
+            (login, "is not trusted: check the CA file"),
+            (login | trusted | {"SMTP_SECURITY": "tls"}, "set BELLHOP_SMTP_SECURITY to starttls"),
+            (login | trusted | {"SMTP_PORT": 1}, "nothing listens there"),
+        ):
+            status, output = await bellhop(here, "check", **{"SMTP_PORT": server.port} | settings)
+            assert said in output
+            assert status == (0 if settings == login | trusted else 1)
+            assert "wrong" not in output
+        assert server.received == []

@@ -55,8 +55,43 @@ class EmailSender:
 
     async def send(self, message: EmailMessage, recipient: str) -> Answer:
         """Make exactly one attempt within ATTEMPT_S."""
+        client, handed_over = self._client(), False
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                await client.connect()
+                await client.mail(self._sender)
+                await client.rcpt(recipient)
+                handed_over = True
+                taken = await client.data(message.as_bytes(), timeout=4 * self._server.timeout_s)
+        except SMTPResponseException as error:
+            return self._refused(error, recipient)
+        except (OSError, SMTPException, ValueError) as error:  # connection, TLS, time-out; ValueError: no SMTP at all
+            outcome = Outcome.MAIL_UNKNOWN if handed_over else Outcome.MAIL_DEFERRED
+            return Answer(outcome, reason=self._reason(error))
+        finally:
+            with contextlib.suppress(OSError, SMTPException, ValueError):
+                await client.quit(timeout=QUIT_S)
+            client.close()
+        return Answer(Outcome.MAIL_ACCEPTED, taken.code, provider_id=_without_address(taken.message, recipient))
+
+    async def validate(self) -> Answer:
+        """Connect and log in, and send nothing."""
+        client = self._client()
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                await client.connect()
+                await client.quit(timeout=QUIT_S)
+        except SMTPResponseException as error:
+            return self._refused(error, "")
+        except (OSError, SMTPException, ValueError) as error:
+            return Answer(Outcome.MAIL_DEFERRED, reason=self._reason(error))
+        finally:
+            client.close()
+        return Answer(Outcome.MAIL_ACCEPTED)
+
+    def _client(self) -> SMTP:
         server = self._server
-        client = SMTP(
+        return SMTP(
             hostname=server.host,
             port=server.port,
             username=server.user or None,
@@ -68,24 +103,6 @@ class EmailSender:
             # Otherwise it asks the resolver, on the event loop.
             local_hostname=self._sender.rpartition("@")[2],
         )
-        handed_over = False
-        try:
-            async with asyncio.timeout(ATTEMPT_S):
-                await client.connect()
-                await client.mail(self._sender)
-                await client.rcpt(recipient)
-                handed_over = True
-                taken = await client.data(message.as_bytes(), timeout=4 * server.timeout_s)
-        except SMTPResponseException as error:
-            return self._refused(error, recipient)
-        except (OSError, SMTPException, ValueError) as error:  # connection, TLS, time-out; ValueError: no SMTP at all
-            outcome = Outcome.MAIL_UNKNOWN if handed_over else Outcome.MAIL_DEFERRED
-            return Answer(outcome, reason=self._reason(error))
-        finally:
-            with contextlib.suppress(OSError, SMTPException, ValueError):
-                await client.quit(timeout=QUIT_S)
-            client.close()
-        return Answer(Outcome.MAIL_ACCEPTED, taken.code, provider_id=_without_address(taken.message, recipient))
 
     def _reason(self, error: Exception) -> str:
         if type(error) in {SMTPException, SMTPNotSupported}:  # the library's own words: no STARTTLS, no login offered
@@ -108,4 +125,6 @@ def _without_address(text: str, recipient: str) -> str:
     """Make a server's words fit for the trail: they often repeat the address, or the part before its @."""
     words = re.sub(r"\S*@\S*", "<address>", " ".join(text.split()))
     local = re.escape(recipient.rpartition("@")[0])
+    if not local:
+        return words[:LONGEST_REASON]
     return re.sub(rf"(?<!\w){local}(?!\w)", "<address>", words, flags=re.IGNORECASE)[:LONGEST_REASON]
