@@ -27,7 +27,7 @@ from worker.sandbox.tls import Authority
 from worker.settings import PREFIX
 from worker.store import Store
 
-API_KEY, SECRET = "demo-api-key", "demo-secret-of-no-real-app"
+API_KEY, SECRET = "demo-api-key", "demo-secret-of-no-real-app-at-all"
 BUNDLE, PROJECT = "com.example.calls", "example-calls"
 START_TIMEOUT_S = 30
 
