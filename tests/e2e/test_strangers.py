@@ -14,11 +14,7 @@ from worker.sandbox.installation import API_KEY, SECRET, Installation
 from worker.sandbox.stream import Call
 from worker.sandbox.stream_api import StreamApiStandIn
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    # The sandbox's secret is shorter than Stream's.
-    pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SOON_S = 20
 PER_S = 3
