@@ -22,6 +22,12 @@ class Http2(H2Connection):
     Requests go by `send_request` only.
     """
 
+    MAX_CLOSED_STREAMS = 2_000
+    """How many ended streams it remembers, for frames that come late: four times as many as are open at once.
+
+    h2's own 65,536 are most of what a worker's memory grows by at first.
+    """
+
     def __init__(self) -> None:
         unchecked = H2Configuration(
             validate_inbound_headers=False,

@@ -147,3 +147,20 @@ def test_headers_that_cannot_be_decoded_are_the_peers_mistake() -> None:
     stream_id, _ = client.send_request(BLOCK, BODY)
     with pytest.raises(ProtocolError):
         client.receive_data(encode_frame(1, 0x5, stream_id, b"\xff\xff\xff\xff\x0f"))
+
+
+def test_it_remembers_a_bounded_number_of_ended_streams_and_bears_a_late_frame_on_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Http2, "MAX_CLOSED_STREAMS", 3)
+    client = Http2()
+    server = connect(client)
+    for _ in range(10):
+        stream_id, _ = client.send_request(BLOCK, BODY)
+        server.receive_data(client.data_to_send())
+        server.send_headers(stream_id, OK, end_stream=True)
+        client.receive_data(server.data_to_send())
+        client.forget(stream_id)
+    assert len(client._closed_streams) <= 3
+    for late in (1, stream_id):
+        assert client.receive_data(encode_frame(3, 0, late, b"\0\0\0\x08")) == []
