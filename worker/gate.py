@@ -5,6 +5,7 @@ Everything that is asked in the same turn of the event loop goes to Redis as one
 and ask again: no push leaves without the fence's word, and no answer is forgotten.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from worker.outcome import Outcome
 from worker.push import Push, PushKind
 
 BATCH = 500
-"""Devices asked about in one script call, so that none of them holds up Redis for long."""
+"""Devices asked about, or lines written, in one script call: none of them holds up Redis for long, or has more
+arguments than Lua can unpack."""
 REFUSALS = {
     "go": None,
     "too_late": Outcome.TOO_LATE,
@@ -62,6 +64,7 @@ class Gate:
         self._first_lines = [first_line] if first_line else []
         self._admissions = Batch(self._ask, BATCH)
         self._records = Batch(self._write, BATCH)
+        self._notes = Batch(self._tell, BATCH)
 
     async def admit(self, push: Push, attempt_s: float) -> Outcome | None:
         """Claim the device for an attempt of at most `attempt_s`; None when it may go out, else why not."""
@@ -73,9 +76,7 @@ class Gate:
 
     async def note(self, lines: Sequence[str]) -> None:
         """Put lines on the trail that are about no claim."""
-        if lines:
-            told = self._after_first(lines)
-            await until_redis_answers(lambda: self._script_record([], told))
+        await asyncio.gather(*map(self._notes, lines))
 
     async def _ask(self, asked: list[tuple[Push, float]]) -> list[Outcome | None]:
         lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
@@ -95,6 +96,11 @@ class Gate:
         lines = self._after_first([line for *_, line in records if line])
         await until_redis_answers(lambda: self._script_record(devices, lines))
         return [None] * len(records)
+
+    async def _tell(self, lines: list[str]) -> list[None]:
+        told = self._after_first(lines)
+        await until_redis_answers(lambda: self._script_record([], told))
+        return [None] * len(lines)
 
     def _after_first(self, lines: Sequence[str]) -> list[str]:
         first, self._first_lines = (self._first_lines, []) if lines else ([], self._first_lines)

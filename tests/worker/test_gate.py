@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import redis
 
+from worker import trail
 from worker.calls import call_key, round_key
 from worker.contract import Recipient, Round
 from worker.device import Device, Kind, Provider
@@ -155,6 +156,15 @@ async def test_a_round_known_from_its_call_missed_rings_nobody_again(store, redi
     await store.call("HSET", call_key("default", "default:1"), f"r:{later}", "s-2")
     await store.call("HSET", round_key("default", "default:1", later), f"u:{USERS[0]}", "{}", "ringless", "1")
     assert await Gate(store, "w-1", PushKind.MISSED, round_).admit(pushes(round_, PushKind.MISSED)[0], 3) is None
+
+
+async def test_any_number_of_lines_gets_onto_the_trail_in_order(store, redis_url):
+    """A thousand people who registered every token their phone ever had: a line for each token that is left out."""
+    round_ = ringing(redis_url)
+    lines = [f"line {number}" for number in range(9_000)]
+    await Gate(store, "w-1", PushKind.RING, round_, "first").note(lines)
+    key = trail.trail_key("default", "default:1")
+    assert await store.call("LRANGE", key, 0, -1) == [text.encode() for text in ("first", *lines)]
 
 
 async def test_what_the_gate_writes_expires(store, redis_url):
