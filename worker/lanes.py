@@ -1,15 +1,16 @@
-"""One lane to each provider and app: how many pushes may be under way, and a circuit that opens when the provider
-is no use.
+"""One lane to each provider and app: how many pushes may be under way, and circuits that open when the provider is no
+use: for Apple one for each of its environments.
 
 A slow or dead provider fills its own lane and no other.
 """
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
+from worker.device import Environment
 from worker.outcome import MEANING, Action, Answer, Outcome
 from worker.push import Push, Sender
 
@@ -63,21 +64,36 @@ class Lane:
     name: str
     """Provider and app, for people."""
     in_flight: int = 500
-    circuit: Circuit = field(default_factory=Circuit)
 
     def __post_init__(self) -> None:
+        # Credentials may be good for one of Apple's environments only, and anybody may register a phone of the other.
+        self.circuits = {environment: Circuit() for environment in Environment}
         self.slots = asyncio.Semaphore(self.in_flight)
         self.under_way = 0
 
+    @property
+    def blocked(self) -> bool:
+        """Whether a circuit is open: pushes are kept from the provider, of Apple's environments from one at least."""
+        now = time.monotonic()
+        return any(circuit.closed_from > now for circuit in self.circuits.values())
+
     async def attempt(self, push: Push, timeout_s: float) -> Answer:
         """Make one attempt; the caller holds one of `slots`."""
-        if wait_s := self.circuit.wait_s(time.monotonic()):
+        environment = push.device.environment
+        circuit = self.circuits[environment]
+        if wait_s := circuit.wait_s(time.monotonic()):
             return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
         self.under_way += 1
         try:
             answer = await self.sender.send(push, timeout_s)
         finally:
             self.under_way -= 1
-        if self.circuit.learn(answer.outcome, time.monotonic()):
-            log.error("circuit opened", lane=self.name, outcome=answer.outcome, reason=answer.reason)
+        if circuit.learn(answer.outcome, time.monotonic()):
+            log.error(
+                "circuit opened",
+                lane=self.name,
+                environment=environment,
+                outcome=answer.outcome,
+                reason=answer.reason,
+            )
         return answer

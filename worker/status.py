@@ -6,7 +6,6 @@
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -46,8 +45,7 @@ async def publish_failure(store: Store, reason: str) -> None:
 
 
 def _lane(way: tuple[Provider, str], lane: Lane, brake: bool) -> dict[str, Any]:
-    is_open = lane.circuit.closed_from > time.monotonic()
-    return {"provider": way[0], "app": way[1], "in_flight": lane.under_way, "open": is_open, "brake": brake}
+    return {"provider": way[0], "app": way[1], "in_flight": lane.under_way, "open": lane.blocked, "brake": brake}
 
 
 def _certificates(apps: Iterable[ApnsApp]) -> dict[str, float]:

@@ -1,15 +1,23 @@
 """A lane's circuit: closed while the provider answers, open while asking is useless."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.device import Device, Environment, Provider
 from worker.lanes import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, Circuit, Lane
 from worker.outcome import MEANING, Action, Answer, Outcome
+from worker.push import Push, PushKind
 
 ASKED = sorted(set(Outcome) - {Outcome.CIRCUIT_OPEN})
+
+
+def ring(environment=Environment.PRODUCTION):
+    device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="calls", environment=environment)
+    return Push("id", PushKind.RING, device, {}, time.time() + 30)
 
 
 def after(*outcomes, now=100.0):
@@ -71,8 +79,27 @@ async def test_an_open_lane_asks_nobody():
 
     sender = Refusing()
     lane = Lane(sender, "apns com.example")
-    assert (await lane.attempt(None, 1)).outcome is Outcome.CREDENTIALS_REFUSED
-    answer = await lane.attempt(None, 1)
+    assert (await lane.attempt(ring(), 1)).outcome is Outcome.CREDENTIALS_REFUSED
+    answer = await lane.attempt(ring(), 1)
     assert answer.outcome is Outcome.CIRCUIT_OPEN
     assert 0 < answer.retry_after_s <= OPEN_S[Action.OPEN_CIRCUIT]
     assert sender.asked == 1
+
+
+class Restricted:
+    """A key of Apple's that is limited to production."""
+
+    async def send(self, push, timeout_s):
+        refused = push.device.environment is Environment.SANDBOX
+        return Answer(Outcome.CREDENTIALS_REFUSED if refused else Outcome.ACCEPTED)
+
+    async def close(self): ...
+
+
+async def test_a_phone_in_apples_other_environment_closes_the_way_to_nobody_elses():
+    """Anybody may register one, and a token that Apple does not know is tried there too."""
+    lane = Lane(Restricted(), "apns calls")
+    rings = [ring(environment) for environment in (Environment.SANDBOX, Environment.PRODUCTION, Environment.SANDBOX)]
+    answers = [(await lane.attempt(one, 1)).outcome for one in rings]
+    assert answers == [Outcome.CREDENTIALS_REFUSED, Outcome.ACCEPTED, Outcome.CIRCUIT_OPEN]
+    assert lane.blocked
