@@ -13,9 +13,8 @@ from worker.push import Push, PushKind
 from worker.receipts import Receipt, sign
 from worker.texts import BUILT_IN, Texts, Wording
 
-NOTIFICATION_TTL_S = 3600
 MISSED_TTL_S = 24 * 3600
-"""How long a provider may keep trying to deliver what is no ring."""
+"""How long a provider may keep trying to deliver a missed-call notice."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
 
@@ -98,8 +97,8 @@ def _push(
     wording: Wording,
     receipt_secret: bytes,
 ) -> Push:
-    lifetime = {PushKind.NOTIFICATION: NOTIFICATION_TTL_S, PushKind.MISSED: MISSED_TTL_S}
-    deadline = round_.deadline / 1e6 if kind is PushKind.RING else now + lifetime[kind]
+    # A notice goes out because the round is over.
+    deadline = now + MISSED_TTL_S if kind is PushKind.MISSED else round_.deadline / 1e6
     # The id is made from what the push is, so that a crash and a retry give the same push the same apns-id.
     name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{kind}|{device.key}"
     receipt = ""
@@ -123,4 +122,5 @@ def _push(
 def _collapse_id(kind: PushKind, round_: Round) -> str:
     """A later notice of the same call replaces the earlier one on the phone."""
     text = f"{kind}:{round_.cid}"
-    return text if len(text.encode()) <= COLLAPSE_ID_BYTES else str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+    fits = len(text) <= COLLAPSE_ID_BYTES and text.isascii() and text.isprintable()  # it goes into a header
+    return text if fits else str(uuid.uuid5(uuid.NAMESPACE_OID, text))

@@ -232,6 +232,15 @@ async def test_notify_only_never_rings(scene):
     assert voip not in [one.token for one in scene.house.apple.requests]
 
 
+async def test_an_invitation_that_comes_too_late_is_not_passed_on(scene):
+    ben = await scene.android("ben")
+    call = scene.call(ben)
+    await scene.post(call.notification(at=time.time() - 3600))
+    await scene.idle()
+    assert scene.seen(ben) == []
+    assert [line["outcome"] for line in await scene.trail(call) if line["what"] == "finished"] == ["too_late"]
+
+
 async def test_a_reused_call_id_rings_in_its_new_session_whatever_the_old_one_still_says(scene):
     ben = await scene.iphone("ben")
     first = scene.call(ben)

@@ -63,12 +63,12 @@ def test_one_push_a_phone_the_newest_of_its_tokens_and_apns_before_fcm():
     assert {skip.device for skip in planned.skips if skip.reason is Outcome.SAME_PHONE} == {old, google}
 
 
-def test_a_ring_ends_with_its_round_and_the_rest_lives_longer():
-    deadlines = {kind: plan(kind, ROUND, {"ben": [FCM]}, NOW).pushes[0].deadline for kind in PushKind}
+def test_pushes_end_with_their_round_but_for_the_notice_that_it_is_over():
+    deadlines = {kind: plan(kind, ROUND, {"ben": [FCM]}, NOW + 5).pushes[0].deadline for kind in PushKind}
     assert deadlines == {
         PushKind.RING: NOW + 30,
-        PushKind.NOTIFICATION: NOW + 3600,
-        PushKind.MISSED: NOW + 24 * 3600,
+        PushKind.NOTIFICATION: NOW + 30,
+        PushKind.MISSED: NOW + 5 + 24 * 3600,
     }
 
 
@@ -89,6 +89,13 @@ def test_a_later_notice_of_a_call_replaces_the_earlier_and_a_ring_replaces_nothi
     assert ids[PushKind.RING] is None
     assert ids[PushKind.MISSED] != ids[PushKind.NOTIFICATION]
     assert all(0 < len((ids[kind] or "").encode()) <= 64 for kind in (PushKind.MISSED, PushKind.NOTIFICATION))
+
+
+@pytest.mark.parametrize("kind", [PushKind.MISSED, PushKind.NOTIFICATION])
+def test_a_call_id_that_is_no_text_for_a_header_stays_out_of_it(kind):
+    round_ = ROUND.model_copy(update={"cid": "default:a\r\nb"})
+    (push,) = plan(kind, round_, {"ben": [ALERT]}, NOW).pushes
+    assert (push.collapse_id or "").isprintable()
 
 
 @pytest.mark.parametrize("kind", PushKind)
