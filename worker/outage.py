@@ -11,8 +11,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 RETRY_S = (0.05, 1.0)
 """First and longest pause before Redis is asked again."""
-PASSING = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "CLUSTERDOWN"})
-"""What Redis says while it is full, has a full disk, or has just lost its primary or its replicas."""
+PASSING = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "CLUSTERDOWN", "BUSY"})
+"""What Redis says while it is full, has a full disk, has just lost its primary or its replicas, or runs a long script
+of somebody's."""
 
 T = TypeVar("T")
 

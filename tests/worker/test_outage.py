@@ -47,3 +47,15 @@ async def test_a_replica_is_asked_until_it_is_a_primary(store, own_redis):
 async def test_a_mistake_of_ours_is_raised_at_once(store):
     with pytest.raises(ResponseError):
         await until_redis_answers(lambda: store.call("NO_SUCH_COMMAND"))
+
+
+async def test_a_redis_that_is_busy_with_somebodys_script_is_asked_until_it_is_not(store):
+    await store.call("CONFIG", "SET", "lua-time-limit", "1")
+    forever = asyncio.create_task(store.client.eval("while true do end", 0))
+    await asyncio.sleep(0.3)
+    asking = asyncio.create_task(until_redis_answers(lambda: store.call("PING")))
+    await asyncio.sleep(0.3)
+    await store.call("SCRIPT", "KILL")
+    await asyncio.wait_for(asking, 10)
+    with pytest.raises(ResponseError):
+        await forever
