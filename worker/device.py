@@ -5,7 +5,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 MAX_DEVICES_PER_USER = 25
 """As many as Stream keeps for a user."""
@@ -54,6 +54,12 @@ class Device(BaseModel):
     """The physical phone, when the app knows it: ties a VoIP token and an alert token together."""
     name: Text = ""
     """What people call it ("Jane's iPhone"), for the trail."""
+
+    @field_validator("token")
+    @classmethod
+    def _in_one_spelling(cls, token: str, found: ValidationInfo) -> str:
+        # Apple's tokens are bytes: two spellings of one would ring the phone twice.
+        return token.lower() if found.data.get("provider") is Provider.APNS else token
 
     @model_validator(mode="after")
     def _token_fits_provider(self) -> Self:

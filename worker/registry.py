@@ -9,7 +9,6 @@ ring that quiet hours held back.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -126,11 +125,12 @@ def known(model: type[Model], stored: bytes | None) -> Model:
 
 
 def decode(values: Iterable[bytes]) -> list[Device]:
-    """Read stored devices, in the order they were registered. What cannot be read (a newer version's) is left out."""
+    """Read stored devices, in the order they were registered; as good as they can be read when a newer version wrote
+    them. What cannot be read at all is left out."""
     devices = []
     for value in values:
         try:
-            devices.append(Device.model_validate_json(value))
+            devices.append(Device.model_validate_json(value, extra="ignore"))
         except ValidationError:
             continue
     return sorted(devices, key=lambda device: (device.registered_at, device.key))
@@ -141,16 +141,20 @@ async def people_of(store: Store, tenant: str, user_ids: Iterable[str], caller_i
     users = list(user_ids)
     batches = [users[n : n + PEOPLE_AT_ONCE] for n in range(0, len(users), PEOPLE_AT_ONCE)]
     found = await asyncio.gather(*(_read(store, tenant, batch, caller_id) for batch in batches))
+    return People(
+        {user: devices for batch in found for user, devices in batch.devices.items()},
+        {user: person for batch in found for user, person in batch.persons.items()},
+    )
+
+
+async def _read(store: Store, tenant: str, users: Sequence[str], caller_id: str) -> People:
+    keys = [key(tenant, user) for user in users for key in (devices_key, person_key, held_back_key)]
+    found = await store.script("people", keys, [caller_id])
     people = People({}, {})
-    for user, (devices, contact, preferences, held_back) in zip(users, chain.from_iterable(found), strict=True):
+    for user, (devices, contact, preferences, held_back) in zip(users, found, strict=True):
         people.devices[user] = decode(devices)
         # Most users have neither: for them nothing is parsed.
         if contact or preferences:
             held_back_at = int(held_back) if held_back else None
             people.persons[user] = Person(known(Contact, contact), known(Preferences, preferences), held_back_at)
     return people
-
-
-async def _read(store: Store, tenant: str, users: Sequence[str], caller_id: str) -> Any:
-    keys = [key(tenant, user) for user in users for key in (devices_key, person_key, held_back_key)]
-    return await store.script("people", keys, [caller_id])

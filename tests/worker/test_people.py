@@ -1,6 +1,7 @@
 """When a user wants no push: muting, quiet hours in their time zone, and a second call that gets through."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -222,6 +223,21 @@ async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
     person = (await registry.people_of(store, "default", ["jane"], "sara")).persons["jane"]
     assert person.preferences.mute_until == datetime.fromisoformat(until)
     assert person.contact == Contact()
+
+
+async def test_a_phone_that_a_newer_version_registered_still_rings(store):
+    device = PHONES["ben"][0]
+    stored = json.dumps(json.loads(device.model_dump_json()) | {"carrier": "none"})
+    await store.call("HSET", registry.devices_key("default", "ben"), device.key, stored, "unreadable", "[]")
+    assert (await registry.people_of(store, "default", ["ben"], "sara")).devices == {"ben": [device]}
+
+
+async def test_a_token_of_apples_is_one_device_in_capitals_too(store):
+    for token in ("ab" * 32, "AB" * 32):
+        device = Device(user_id="ben", provider=Provider.APNS, token=token, app="calls")
+        await store.script(*registry.register("default", device))
+    people = await registry.people_of(store, "default", ["ben"], "sara")
+    assert [device.token for device in people.devices["ben"]] == ["ab" * 32]
 
 
 async def test_a_thousand_users_are_read_in_order(store):
