@@ -21,7 +21,7 @@ from worker.hygiene import Hygiene
 from worker.mail import Mail
 from worker.outage import until_redis_answers
 from worker.outcome import Outcome
-from worker.plan import Skip, plan
+from worker.plan import Plan, Skip, plan
 from worker.push import Push, PushKind
 from worker.registry import People
 from worker.settlement import settle_call
@@ -32,6 +32,7 @@ from worker.trail import TokenFate
 
 log = structlog.get_logger()
 
+PLANNED_AT_ONCE = 20
 WORKER_DIGITS = 8
 """Of a worker's name on the trail: the part that no other has."""
 
@@ -109,9 +110,7 @@ class Jobs:
         return await self._send(gate, PushKind.RING, round_.model_copy(update={"recipients": (recipient,)}), people)
 
     async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People) -> list[Delivered]:
-        planned = plan(
-            kind, round_, people.devices, time.time(), people.persons, self._texts, receipt_secret=self._receipt_secret
-        )
+        planned = await self._plan(kind, round_, people)
         _, _, results = await asyncio.gather(
             gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
             self._remember(kind, round_, planned.skips),
@@ -119,6 +118,19 @@ class Jobs:
         )
         _tell(kind, round_, planned.skips, results)
         return results
+
+    async def _plan(self, kind: PushKind, round_: Round, people: People) -> Plan:
+        """Plan for a few people at a time: a crowd's pushes take seconds to make, and others ring meanwhile."""
+        whole = Plan([], [])
+        for first in range(0, len(round_.recipients), PLANNED_AT_ONCE):
+            few = round_.model_copy(update={"recipients": round_.recipients[first : first + PLANNED_AT_ONCE]})
+            planned = plan(
+                kind, few, people.devices, time.time(), people.persons, self._texts, receipt_secret=self._receipt_secret
+            )
+            whole.pushes.extend(planned.pushes)
+            whole.skips.extend(planned.skips)
+            await asyncio.sleep(0)
+        return whole
 
     async def _deliver(self, gate: Gate, tenant: str, push: Push) -> Delivered:
         result = await deliver(push, self._lanes, gate)

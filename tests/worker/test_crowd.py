@@ -1,0 +1,104 @@
+"""A ring of a crowd with all the devices they may have: it rings everybody, and leaves the others their turns."""
+
+import asyncio
+import time
+
+import pytest
+
+from worker import plan as module
+from worker import registry
+from worker.contract import Recipient, Round
+from worker.deliver import Lanes
+from worker.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
+from worker.hygiene import Hygiene
+from worker.jobs import Jobs
+from worker.lanes import Lane
+from worker.outcome import Answer, Outcome
+from worker.store import Store
+
+PEOPLE = 350
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url, timeout_s=20)
+    yield store
+    await store.close()
+
+
+class Phones:
+    """A provider that accepts everything, and counts."""
+
+    def __init__(self):
+        self.rung = 0
+
+    async def send(self, push, timeout_s):
+        self.rung += 1
+        return Answer(Outcome.ACCEPTED)
+
+    async def close(self): ...
+
+
+def ringing(users):
+    now = time.time_ns() // 1000
+    return Round(
+        tenant="default",
+        cid="default:1",
+        session_id="s-1",
+        started_at=now,
+        deadline=now + 180_000_000,
+        caller_id="sara",
+        caller_name="Sara",
+        recipients=tuple(Recipient(id=user) for user in users),
+    )
+
+
+async def everybody(store, hardware_id=""):
+    users = [f"user-{number}" for number in range(PEOPLE)]
+    for user in users:
+        devices = {}
+        for number in range(MAX_DEVICES_PER_USER):
+            device = Device(
+                user_id=user,
+                provider=Provider.FCM,
+                kind=Kind.ALERT,
+                token=f"{user}-{number}",
+                app="calls",
+                registered_at=number,
+                hardware_id=hardware_id,
+            )
+            devices[device.key] = device.model_dump_json()
+        fields = [part for pair in devices.items() for part in pair]
+        await store.call("HSET", registry.devices_key("default", user), *fields)
+    return ringing(users)
+
+
+def jobs(store, sender):
+    lanes: Lanes = {(Provider.FCM, "calls"): Lane(sender, "fcm calls")}
+    return Jobs(store, "w-1", lanes, Hygiene(store), 1.0, b"a receipt's secret")
+
+
+async def test_others_have_their_turns_while_the_pushes_of_a_crowd_are_made(store, monkeypatch):
+    """Of a thousand people they take seconds, and a worker whose loop stands still for three is taken for dead."""
+    phones, round_ = Phones(), await everybody(store)
+    turn, made = 0, []
+
+    def plan(*args, **more):
+        planned = module.plan(*args, **more)
+        made.append((turn, len(planned.pushes)))
+        return planned
+
+    monkeypatch.setattr("worker.jobs.plan", plan)
+    ring = asyncio.create_task(jobs(store, phones).ring(round_.model_dump()))
+    while not ring.done():
+        await asyncio.sleep(0)
+        turn += 1
+    assert phones.rung == PEOPLE * MAX_DEVICES_PER_USER
+    assert all(number <= 1_000 for _, number in made)
+    assert len({turn for turn, _ in made}) == len(made)
+
+
+async def test_everybody_rings_once_who_registered_every_token_their_phone_ever_had(store):
+    phones, round_ = Phones(), await everybody(store, hardware_id="the only one")
+    await jobs(store, phones).ring(round_.model_dump())
+    assert phones.rung == PEOPLE
