@@ -43,8 +43,8 @@ PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv
-	$(PIN) --extra sandbox --extra gunicorn --extra otel --group dev --group fuzz pyproject.toml -o requirements.lock
-	$(PIN) --extra otel --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(PIN) --extra sandbox --extra gunicorn --extra otel --extra aws --group dev --group fuzz pyproject.toml -o requirements.lock
+	$(PIN) --extra otel --extra aws --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
 
 # Known holes in what is pinned. Asks the advisory database of PyPI, so it is no part of CI.
 audit: .venv/ready

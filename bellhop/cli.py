@@ -74,6 +74,15 @@ def worker(settings: Settings) -> None:
 
 
 @main.command()
+@with_settings("sqs")
+def sqs(settings: Settings) -> None:
+    """Take in Stream's events from a queue of Amazon's SQS, beside the web process or instead of it."""
+    from webhook.sqs import run  # noqa: PLC0415 - the other commands need no boto3
+
+    sys.exit(run(settings))
+
+
+@main.command()
 @click.option("--once", is_flag=True, help="Play one call, stop everything, and exit 0 only if all went as it should.")
 def demo(once: bool) -> None:
     """See phones ring: a whole Bellhop on this machine, with stand-ins for Apple and Google.

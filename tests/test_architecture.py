@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PURE = {
     "webhook.addresses",
+    "webhook.envelope",
     "webhook.signature",
     "webhook.events",
     "webhook.reading",

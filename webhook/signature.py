@@ -104,7 +104,7 @@ def verify(
     if given is None:
         raise Refused(Refusal.BAD_SIGNATURE)
     # The first bytes decide, as in Stream's own libraries: a proxy may inflate a body and leave the header.
-    signed = _inflate(body) if body.startswith(GZIP_MAGIC) else body
+    signed = inflate(body) if body.startswith(GZIP_MAGIC) else body
     app = ring.find(api_key)
     # Every secret is compared, so that the time taken does not tell which one it was.
     matches = [
@@ -118,8 +118,8 @@ def verify(
     return Verified(app.tenant, signed)
 
 
-def _inflate(body: bytes) -> bytes:
-    """Gunzip, holding at most about twice MAX_INFLATED."""
+def inflate(body: bytes) -> bytes:
+    """Gunzip, holding at most about twice MAX_INFLATED. Raises Refused."""
     inflated = b""
     for _ in range(MAX_GZIP_MEMBERS):
         stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)

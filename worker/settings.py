@@ -43,7 +43,7 @@ SHORTEST_SECRET = 16
 SHORTEST_PASSWORD = 12
 CLIENTS_HEADERS = frozenset({"host", "user-agent", "accept", "cookie", "authorization", "connection"})
 """Every browser sends them, so none of them says that somebody has logged in."""
-Role = Literal["web", "worker"]
+Role = Literal["web", "worker", "sqs"]
 
 
 class ConfigurationError(Exception):
@@ -112,6 +112,14 @@ def _otlp_endpoint(url: str) -> str:
     return url
 
 
+def _sqs_queue_url(url: str) -> str:
+    if url and not url.startswith(("https://", "http://")):
+        raise ValueError("must be the queue's URL, https://sqs.…")
+    if url and find_spec("boto3") is None:
+        raise ValueError('needs boto3: pip install "bellhop[aws]"')
+    return url
+
+
 def _network(text: str) -> str:
     ip_network(text)
     return text
@@ -131,6 +139,8 @@ class StreamApp(BaseModel):
     api_keys: Annotated[list[str], Field(min_length=1), BeforeValidator(_split)]
     api_secrets: Annotated[list[SecretStr], Field(min_length=1), BeforeValidator(_split)]
     """Several while a secret is being rotated: each of them verifies."""
+    sqs_queue_url: Annotated[str, AfterValidator(_sqs_queue_url)] = ""
+    """A queue of Amazon's SQS that holds its events."""
 
     @field_validator("api_secrets")
     @classmethod
@@ -206,7 +216,11 @@ class FcmApp(BaseModel):
 
 
 SHORTHANDS = {
-    "stream_apps": {"stream_api_key": "api_keys", "stream_api_secret": "api_secrets"},
+    "stream_apps": {
+        "stream_api_key": "api_keys",
+        "stream_api_secret": "api_secrets",
+        "sqs_queue_url": "sqs_queue_url",
+    },
     "apns_apps": {
         "apns_topic": "topic",
         "apns_key_file": "key_file",
@@ -241,6 +255,9 @@ class Settings(BaseSettings):
     """The Stream app's API secret; several separated by commas while one is being rotated."""
     stream_apps: list[StreamApp] = []
     """Several Stream apps: [[stream_apps]] tables in the TOML file, or JSON. Instead of the two settings above."""
+    sqs_queue_url: Annotated[str, AfterValidator(_sqs_queue_url)] = ""
+    """A queue of Amazon's SQS that holds the Stream app's events, for `bellhop sqs`; needs the extra `aws`
+    (docs/sqs.md)."""
     stream_api_url: str = "https://chat.stream-io-api.com"
     """Stream's REST interface, or a stand-in for it: where devices are copied from."""
     stream_device_apps: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
@@ -458,7 +475,9 @@ def load(role: Role | None = None) -> Settings:
         raise ConfigurationError(problems + [_sentence(detail) for detail in error.errors()]) from None
     except (SettingsError, OSError, ValueError) as error:
         raise ConfigurationError([*problems, str(error)]) from None
-    if role == "web" and not settings.stream_apps:
+    if role == "sqs" and not any(app.sqs_queue_url for app in settings.stream_apps):
+        problems.append(f"{PREFIX}SQS_QUEUE_URL is not set: copy the queue's URL from Amazon's console")
+    if role in {"web", "sqs"} and not settings.stream_apps:
         problems.append(
             f"{PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET are not set: copy them from Stream's dashboard"
         )

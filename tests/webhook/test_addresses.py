@@ -100,7 +100,11 @@ def test_two_headers_count_as_one_list_under(server, redis_url):
         assert raw_post(port, STRANGER, STREAM) == 401
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def raw_post(port, *forwarded):

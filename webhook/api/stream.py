@@ -7,12 +7,10 @@ from typing import cast
 import structlog
 from flask import Blueprint, Response, current_app, jsonify, request
 from redis.exceptions import RedisError
-from structlog.contextvars import bound_contextvars
 
-from webhook import effects, intake, signature
+from webhook import signature
 from webhook.door import Door
-from webhook.events import Ignored, UnreadableEvent
-from webhook.reading import read
+from webhook.taking import take
 from worker import metrics, tracing
 
 blueprint = Blueprint("stream", __name__)
@@ -52,36 +50,8 @@ def _take_in(door: Door) -> tuple[Response, int]:
 
     now = time.time_ns() // 1000
     webhook_id = headers.get("X-Webhook-Id") or hashlib.sha256(verified.body).hexdigest()
-    with bound_contextvars(webhook=intake.webhook_key(verified.tenant, webhook_id)):
-        return _apply(door, verified, webhook_id, now)
-
-
-def _apply(door: Door, verified: signature.Verified, webhook_id: str, now: int) -> tuple[Response, int]:
-    try:
-        event = read(verified.body)
-    except UnreadableEvent as error:
-        # Stream never repeats what is answered 4xx, so what cannot be read is kept for people to look at.
-        door.keep_unreadable(verified.tenant, verified.body, str(error), now)
-        metrics.WEBHOOKS.add("unreadable", "kept")
-        log.error("webhook unreadable", tenant=verified.tenant, reason=str(error))
-        return jsonify(status="kept", reason=str(error)), 200
-    verdict = intake.take_in(
-        door.intake,
-        verified.tenant,
-        webhook_id,
-        event,
-        effects.effects(event, now, door.rules(verified.tenant)),
-        now,
-        attempt=_number(request.headers.get("X-Webhook-Attempt")),
-        trail_ttl_s=door.trail_ttl_s,
-        listed=door.settings.console,
-    )
-    kind = "other" if isinstance(event, Ignored) else event.type
-    metrics.WEBHOOKS.add(kind, verdict)
-    if event.at is not None:
-        metrics.WEBHOOK_AGE.observe(max(0.0, (now - event.at) / 1e6), kind)
-    log.info("webhook", type=event.type, verdict=verdict)
-    return jsonify(status=verdict), 200
+    taken = take(door, verified.tenant, verified.body, webhook_id, now, _number(headers.get("X-Webhook-Attempt")))
+    return jsonify(taken), 200
 
 
 def _number(text: str | None) -> int | None:

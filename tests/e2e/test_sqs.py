@@ -1,0 +1,137 @@
+"""`bellhop sqs` against a stand-in for Amazon (moto's server) and a real everything else."""
+
+import asyncio
+import base64
+import gzip
+import json
+import logging
+import signal
+import threading
+import time
+from functools import partial
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from webhook.door import UNREADABLE, Door
+from webhook.sqs import Queue
+from worker.device import Kind, Provider
+from worker.sandbox.installation import Installation
+from worker.sandbox.stream import Call
+from worker.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def amazon():
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def sqs(amazon, monkeypatch):
+    names = {"ENDPOINT_URL": amazon, "ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "key", "DEFAULT_REGION": "eu-west-1"}
+    for name, value in names.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    client = boto3.client("sqs")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def queue(sqs, request):
+    url = sqs.create_queue(QueueName=f"calls-{abs(hash(request.node.name))}")["QueueUrl"]
+    yield url
+    sqs.delete_queue(QueueUrl=url)
+
+
+def left(sqs, queue):
+    """Messages that are in the queue, whether somebody has them in hand or not."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(int(attributes[name]) for name in names)
+
+
+async def come_true(condition):
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.05)
+
+
+def rang(here, call):
+    return call.cid in [arrival.cid for arrival in here.arrivals]
+
+
+def plain(event):
+    return json.dumps(event)
+
+
+def packed(event):
+    return base64.b64encode(gzip.compress(json.dumps(event).encode())).decode()
+
+
+def published(event):
+    return json.dumps({"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:1:calls", "Message": packed(event)})
+
+
+async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
+    async with Installation(tmp_path, {"SQS_QUEUE_URL": queue}) as here:
+        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        here.start("sqs")
+        for wrap in (plain, packed, published):
+            call = Call(members=("ben-osei",))
+            message = wrap(call.ring())
+            for _ in range(2):
+                sqs.send_message(QueueUrl=queue, MessageBody=message)
+            await come_true(partial(rang, here, call))
+            await come_true(lambda: left(sqs, queue) == 0)
+        await asyncio.sleep(0.3)
+        assert len(here.arrivals) == 3, "what is in the queue twice rings once"
+
+        for nonsense in ("no base64!", "{}"):
+            sqs.send_message(QueueUrl=queue, MessageBody=nonsense)
+        await come_true(lambda: left(sqs, queue) == 0)
+        assert await here.store.call("LLEN", UNREADABLE) == 2, "kept for people to look at"
+
+        here.redis.stop(signal.SIGKILL)
+        sqs.send_message(QueueUrl=queue, MessageBody=plain(Call(members=("ben-osei",)).ring()))
+        await asyncio.sleep(1.5)
+        assert left(sqs, queue) == 1, "not deleted before it was taken in"
+        here.redis.start()
+        await come_true(lambda: len(here.arrivals) == 4)
+        await come_true(lambda: left(sqs, queue) == 0)
+        assert here.stop("sqs") == 0
+
+
+def test_a_message_that_breaks_us_stays_for_the_queues_redrive_policy(redis_url, sqs, queue, monkeypatch):
+    settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"], sqs_queue_url=queue)
+    door = Door(settings)
+
+    def broken(*_):
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(door, "rules", broken)
+    sqs.send_message(QueueUrl=queue, MessageBody=plain(Call().ring()))
+    sqs.send_message(QueueUrl=queue, MessageBody="no base64!")
+    receiver = Queue(door, "default", queue, threading.Event())
+    receiver.receive()
+    assert left(sqs, queue) == 1, "the others are done with"
+
+
+async def test_amazon_away_is_waited_for(tmp_path, sqs, queue):
+    """The queue is made only after Bellhop has started to ask for it."""
+    late = queue + "-late"
+    async with Installation(tmp_path, {"SQS_QUEUE_URL": late}) as here:
+        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        here.start("sqs")
+        await come_true(lambda: "sqs does not answer" in here.log("sqs"))
+        sqs.create_queue(QueueName=late.rpartition("/")[2])
+        sqs.send_message(QueueUrl=late, MessageBody=plain(Call(members=("ben-osei",)).ring()))
+        await come_true(lambda: len(here.arrivals) == 1)
+        assert here.stop("sqs") == 0
+        sqs.delete_queue(QueueUrl=late)
