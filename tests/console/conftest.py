@@ -40,5 +40,5 @@ async def stranger(chromium, here):
 async def page(stranger):
     """A window of somebody who is."""
     await log_in(stranger)
-    await stranger.wait_for_url("**/console/")
+    await stranger.get_by_role("heading", name="Latest calls").wait_for()
     return stranger

@@ -256,6 +256,7 @@ async def phone(request, chromium, here):
     ) as page:
         page.scheme = request.param
         await log_in(page)
+        await page.get_by_role("heading", name="Latest calls").wait_for()
         yield page
 
 
@@ -305,6 +306,7 @@ async def test_text_stands_out_in_light_and_in_dark(phone):
 
 
 async def test_dark_mode_is_dark(phone):
+    await phone.goto("/console/")
     background = await phone.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
     assert brightness < 150 if phone.scheme == "dark" else brightness > 600

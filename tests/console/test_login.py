@@ -97,6 +97,22 @@ def test_an_address_cannot_be_forged_to_guess_on(make):
     assert statuses[-1] == 429
 
 
+def test_behind_proxies_that_are_trusted_each_client_has_its_own_attempts(make):
+    client = make(console_password=PASSWORD, web_trusted_hops=1).test_client()
+    statuses = [
+        log_in(client, "wrong", headers={"X-Forwarded-For": f"198.51.100.{number}"}).status_code for number in range(11)
+    ]
+    assert statuses == [401] * 11
+
+
+def test_a_client_does_not_become_the_proxy_by_claiming_its_address(make):
+    client = make(console_proxy_header=HEADER, web_trusted_hops=1).test_client()
+    forged = {HEADER: "admin", "X-Forwarded-For": "127.0.0.1"}
+    assert client.get("/console/", headers=forged, environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 403
+    real = {HEADER: "sara", "X-Forwarded-For": "198.51.100.1"}
+    assert client.get("/console/", headers=real).status_code == 200
+
+
 def test_the_addresses_of_one_ipv6_network_are_one_guesser(make):
     client = make(console_password=PASSWORD).test_client()
     statuses = [
@@ -213,7 +229,7 @@ def test_whom_the_proxy_has_logged_in_needs_no_password(make):
     assert "Log out" not in answer.text
 
 
-@pytest.mark.parametrize("name", ["", " ", "\x01"])
+@pytest.mark.parametrize("name", ["", " ", "\x01", "admin,sara"])
 def test_a_proxy_that_names_nobody_lets_nobody_in(make, name):
     assert make(console_proxy_header=HEADER).test_client().get("/console/", headers={HEADER: name}).status_code == 403
 

@@ -14,10 +14,10 @@ from worker.registry import devices_key
 
 PAGE = 25
 """Calls on a page."""
-BATCH = 25
+BATCH = 26
 """Trails read from Redis at a time."""
-LOOKING_S = 1.5
-"""How long to look for calls that a filter lets through, before the page says how far it got."""
+LOOKING_S = 0.5
+"""How long to look for calls that a filter lets through, before the page says how far it got: the process has webhooks to answer."""
 
 Entry = tuple[str, int]
 """A call's cid, and when it last began (unix µs)."""
@@ -47,16 +47,19 @@ def page(
     `person` leaves only the calls of that person, `text` those and the calls with that text in their ids, `flag` the
     calls that have it.
     """
-    entries = [entry for entry in _entries(redis, tenant, text, person) if not before or entry[1] < before]
-    found: list[Glance] = []
+    found: list[tuple[Entry, Glance]] = []
     give_up = time.monotonic() + LOOKING_S
-    for number, (entry, call) in enumerate(_told(redis, tenant, entries), 1):
-        if call is not None and (flag is None or flag in call.flags):
-            found.append(call)
-        last = number == len(entries)
-        if last or len(found) == PAGE or time.monotonic() > give_up:
-            return Page(found, 0 if last else entry[1], last or len(found) == PAGE)
-    return Page(found, 0, True)
+    for batch in _batches(redis, tenant, text, person, before):
+        told = zip(batch, _trails(redis, tenant, [cid for cid, _ in batch]), strict=True)
+        # A trail may be gone before its call leaves the list.
+        calls = [(entry, glance(explain(entry[0], map(trail.read_line, lines)))) for entry, lines in told if lines]
+        found += [(entry, call) for entry, call in calls if flag is None or flag in call.flags]
+        # One more than fits, to know whether there is another page.
+        if len(found) > PAGE:
+            return Page([call for _, call in found[:PAGE]], found[PAGE - 1][0][1], True)
+        if time.monotonic() > give_up:
+            return Page([call for _, call in found], batch[-1][1], False)
+    return Page([call for _, call in found], 0, True)
 
 
 def is_person(redis: Redis, tenant: str, user_id: str) -> bool:
@@ -64,27 +67,23 @@ def is_person(redis: Redis, tenant: str, user_id: str) -> bool:
     return bool(redis.exists(calls_of_key(tenant, user_id), devices_key(tenant, user_id)))
 
 
-def _entries(redis: Redis, tenant: str, text: str, person: str) -> list[Entry]:
-    if person:
-        return _read(redis, calls_of_key(tenant, person))
-    if not text:
-        return _read(redis, calls_key(tenant))
-    of_person = dict(_read(redis, calls_of_key(tenant, text)))
-    by_id = {cid: at for cid, at in _read(redis, calls_key(tenant)) if text in cid}
-    return sorted((by_id | of_person).items(), key=lambda entry: -entry[1])
+def _batches(redis: Redis, tenant: str, text: str, person: str, before: int) -> Iterator[list[Entry]]:
+    if text:
+        of_person = dict(_read(redis, calls_of_key(tenant, text), before, MOST_CALLS))
+        by_id = {entry for entry in _read(redis, calls_key(tenant), before, MOST_CALLS) if text in entry[0]}
+        entries = sorted((dict(by_id) | of_person).items(), key=lambda entry: -entry[1])
+        yield from (entries[start : start + BATCH] for start in range(0, len(entries), BATCH))
+        return
+    key = calls_of_key(tenant, person) if person else calls_key(tenant)
+    while batch := _read(redis, key, before, BATCH):
+        yield batch
+        before = batch[-1][1]
 
 
-def _read(redis: Redis, key: str) -> list[Entry]:
-    found: Any = redis.zrevrange(key, 0, MOST_CALLS - 1, withscores=True)
+def _read(redis: Redis, key: str, before: int, most: int) -> list[Entry]:
+    latest = f"({before}" if before else "+inf"
+    found: Any = redis.zrevrangebyscore(key, latest, "-inf", start=0, num=most, withscores=True)
     return [(cid.decode("utf-8", "replace"), int(at)) for cid, at in found]
-
-
-def _told(redis: Redis, tenant: str, entries: list[Entry]) -> Iterator[tuple[Entry, Glance | None]]:
-    """Tell calls, a few at a time; None for one whose trail is gone."""
-    for start in range(0, len(entries), BATCH):
-        batch = entries[start : start + BATCH]
-        for entry, lines in zip(batch, _trails(redis, tenant, [cid for cid, _ in batch]), strict=True):
-            yield entry, glance(explain(entry[0], [trail.read_line(line) for line in lines])) if lines else None
 
 
 def _trails(redis: Redis, tenant: str, cids: Iterable[str]) -> list[list[bytes]]:

@@ -74,7 +74,8 @@ class Guard:
         if not self._header or not within(peer(request.environ), self._proxies):
             return ""
         name = request.headers.get(self._header, "").strip()
-        return name[:LONGEST_NAME] if name.isprintable() else ""
+        # Two names mean that the proxy added its own to one that it was sent.
+        return name[:LONGEST_NAME] if name.isprintable() and "," not in name else ""
 
     def logged_in(self) -> bool:
         """Whether the cookie names a login that is alive."""
@@ -83,7 +84,7 @@ class Guard:
 
     def log_in(self, password: str, request: Request) -> int | None:
         """Log in; returns None when that worked, else for how many seconds (maybe 0) trying again is no use."""
-        address = self._address(request)
+        address = whose(request.remote_addr)
         attempts = f"bellhop:console:attempts:{address}"
         pipeline = self._redis.pipeline()
         pipeline.set(attempts, 0, nx=True, ex=ATTEMPTS_WINDOW_S)
@@ -115,16 +116,14 @@ class Guard:
             self._redis.delete(_login_key(login))
         session.clear()
 
-    def _address(self, request: Request) -> str:
-        """Whose attempts these are: the client's address; of an IPv6 client its network, for it has them all."""
-        address = request.remote_addr
-        if within(address, self._proxies) and (forwarded := request.headers.get("X-Forwarded-For", "")):
-            address = forwarded.rpartition(",")[2].strip()
-        try:
-            found = ip_address(address or "")
-        except ValueError:
-            return "unknown"
-        return str(ip_network(f"{found}/64", strict=False)) if found.version == 6 else str(found)
+
+def whose(address: str | None) -> str:
+    """Name who is at a client's address; of IPv6 its network, for whoever has one address of it has them all."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    return str(ip_network(f"{found}/64", strict=False)) if found.version == 6 else str(found)
 
 
 def form_token() -> str:

@@ -34,8 +34,6 @@ HEADERS = {
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -70,10 +68,8 @@ def check() -> Response | None:
 
 @blueprint.after_request
 def secure(response: Response) -> Response:
-    """Load nothing from elsewhere, be shown inside nothing, and stay out of caches."""
+    """Load nothing from elsewhere, and be shown inside nothing; webhook/hardening.py does the rest."""
     response.headers.update(HEADERS)
-    if request.endpoint != "console.static":
-        response.headers["Cache-Control"] = "no-store"
     return response
 
 
