@@ -43,6 +43,8 @@ class Pipe(asyncio.Protocol):
 
     async def ask(self, command: tuple[Argument, ...]) -> Any:
         """Send a command and wait for its answer. Cancelled, it leaves the answer to nobody."""
+        if not self.usable:
+            raise RedisConnectionError("the connection was lost")
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((self._loop.time(), future))
         self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]

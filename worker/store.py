@@ -27,11 +27,11 @@ from worker.redis_clients import DEMOTED, LOOK_S, parse
 
 
 class Store:
-    """A few connections to Redis; made without I/O, connected when first used and again whenever one was lost.
+    """A connection to Redis; made without I/O, connected when first used and again whenever it was lost.
 
-    Every call makes one attempt and raises redis.exceptions.ConnectionError (refused, lost, out of connections),
-    TimeoutError (no answer in time; not a ConnectionError) or ResponseError (Redis's own words). After the first two
-    the command may or may not have taken effect: repeat only what is idempotent. A call may be cancelled at any time.
+    Every call makes one attempt and raises redis.exceptions.ConnectionError (refused, lost), TimeoutError (no answer in
+    time; not a ConnectionError) or ResponseError (Redis's own words). After the first two the command may or may not
+    have taken effect: repeat only what is idempotent. A call may be cancelled at any time.
     """
 
     def __init__(self, pool: BlockingConnectionPool) -> None:
@@ -44,10 +44,10 @@ class Store:
 
     @classmethod
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: float = 2.0) -> Self:
-        """Prepare up to `connections` connections; the URLs are those of `worker.redis_clients`.
+        """Prepare a connection, and up to `connections` for `client`; the URLs are those of `worker.redis_clients`.
 
-        `timeout_s` bounds each of: waiting for a free connection, connecting, and waiting for an answer. A blocking
-        command wants a Store of its own, whose `timeout_s` is longer than the command blocks.
+        `timeout_s` bounds connecting, and waiting for an answer. A blocking command holds up those behind it: it wants
+        a Store of its own, whose `timeout_s` is longer than the command blocks.
         """
         address = parse(url)
         options: dict[str, Any] = {
@@ -67,10 +67,11 @@ class Store:
         return cls(_PrimaryPool(address.service, manager, ssl=address.tls, **options))  # type: ignore[no-untyped-call]
 
     async def call(self, *command: Argument) -> Any:
-        """Run one command; strings come back as bytes, hashes as dicts, the rest as redis-py shapes it."""
+        """Run one command; strings come back as bytes, HGETALL's pairs as a dict, the rest as Redis puts it."""
         if self._sentinels is not None:
             await self._sentinels.look()
-        return await (self._open_pipe() or await self._open()).ask(command)
+        answer = await (self._open_pipe() or await self._open()).ask(command)
+        return dict(zip(answer[::2], answer[1::2], strict=True)) if command[0] == "HGETALL" else answer
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run lua/<name>.lua atomically; its answer comes back in bytes, integers, lists and None."""
