@@ -17,7 +17,7 @@ PAGE = 25
 BATCH = 26
 """Trails read from Redis at a time."""
 LOOKING_S = 0.5
-"""How long to look for calls that a filter lets through, before the page says how far it got: the process has webhooks to answer."""
+"""How long to look for calls before the page says how far it got: the process has webhooks to answer."""
 
 Entry = tuple[str, int]
 """A call's cid, and when it last began (unix µs)."""
@@ -50,15 +50,15 @@ def page(
     found: list[tuple[Entry, Glance]] = []
     give_up = time.monotonic() + LOOKING_S
     for batch in _batches(redis, tenant, text, person, before):
-        told = zip(batch, _trails(redis, tenant, [cid for cid, _ in batch]), strict=True)
-        # A trail may be gone before its call leaves the list.
-        calls = [(entry, glance(explain(entry[0], map(trail.read_line, lines)))) for entry, lines in told if lines]
-        found += [(entry, call) for entry, call in calls if flag is None or flag in call.flags]
-        # One more than fits, to know whether there is another page.
-        if len(found) > PAGE:
-            return Page([call for _, call in found[:PAGE]], found[PAGE - 1][0][1], True)
-        if time.monotonic() > give_up:
-            return Page([call for _, call in found], batch[-1][1], False)
+        for entry, lines in zip(batch, _trails(redis, tenant, [cid for cid, _ in batch]), strict=True):
+            if lines:  # a trail may be gone before its call leaves the list
+                call = glance(explain(entry[0], map(trail.read_line, lines)))
+                found += [(entry, call)] if flag is None or flag in call.flags else []
+            # One more than fits, to know whether there is another page.
+            if len(found) > PAGE:
+                return Page([call for _, call in found[:PAGE]], found[PAGE - 1][0][1], True)
+            if time.monotonic() > give_up:
+                return Page([call for _, call in found], entry[1], False)
     return Page([call for _, call in found], 0, True)
 
 
@@ -70,8 +70,8 @@ def is_person(redis: Redis, tenant: str, user_id: str) -> bool:
 def _batches(redis: Redis, tenant: str, text: str, person: str, before: int) -> Iterator[list[Entry]]:
     if text:
         of_person = dict(_read(redis, calls_of_key(tenant, text), before, MOST_CALLS))
-        by_id = {entry for entry in _read(redis, calls_key(tenant), before, MOST_CALLS) if text in entry[0]}
-        entries = sorted((dict(by_id) | of_person).items(), key=lambda entry: -entry[1])
+        by_id = {cid: at for cid, at in _read(redis, calls_key(tenant), before, MOST_CALLS) if text in cid}
+        entries = sorted((by_id | of_person).items(), key=lambda entry: -entry[1])
         yield from (entries[start : start + BATCH] for start in range(0, len(entries), BATCH))
         return
     key = calls_of_key(tenant, person) if person else calls_key(tenant)

@@ -1,0 +1,85 @@
+"""Pages of the list of calls."""
+
+import pytest
+import redis
+
+from webhook.console import listing
+from worker.glance import Flag
+from worker.recent import calls_key, calls_of_key
+from worker.trail import Milestone, line, trail_key
+
+T = 1_784_887_200_000_000
+
+
+@pytest.fixture
+def store(redis_url):
+    with redis.Redis.from_url(redis_url) as store:
+        yield store
+
+
+@pytest.fixture
+def begin(store):
+    """Have calls begun, the first the earliest."""
+
+    def begin(*cids, user="ben", outcome="accepted"):
+        for number, cid in enumerate(cids):
+            at = T + number
+            facts = {"type": "call.ring", "stamp": at, "round": at, "users": [user], "callers": ["sara"]}
+            push = {"round": at, "kind": "ring", "user": user, "device": "d" * 20, "provider": "apns"}
+            lines = [line(Milestone.RECEIVED, at, **facts), line(Milestone.ATTEMPTED, at, outcome=outcome, **push)]
+            store.rpush(trail_key("default", cid), *lines)
+            for key in (calls_key("default"), calls_of_key("default", user)):
+                store.zadd(key, {cid: at})
+
+    return begin
+
+
+def cids(page):
+    return [call.cid for call in page.calls]
+
+
+def pages(store, **options):
+    before, found = 0, []
+    while True:
+        page = listing.page(store, "default", before=before, **options)
+        found.append(cids(page))
+        if not (before := page.older):
+            return found
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (1, [1]), (25, [25]), (26, [25, 1]), (60, [25, 25, 10])])
+@pytest.mark.parametrize("options", [{}, {"text": "ben"}, {"person": "ben"}, {"text": "call-"}], ids=str)
+def test_pages_hold_every_call_once_the_latest_first(store, begin, count, sizes, options):
+    names = [f"call-{number}" for number in range(count)]
+    begin(*names)
+    found = pages(store, **options)
+    assert [len(page) for page in found] == sizes
+    assert [cid for page in found for cid in page] == names[::-1]
+
+
+def test_a_person_is_found_by_the_whole_id_and_a_call_by_a_part(store, begin):
+    begin("default:1", "default:2", user="ben")
+    assert pages(store, text="be") == [[]]
+    assert pages(store, text="ault:2") == [["default:2"]]
+
+
+def test_the_calls_of_two_stream_apps_do_not_mix(store, begin):
+    begin("default:1")
+    assert listing.page(store, "other").calls == []
+    assert not listing.is_person(store, "other", "ben")
+
+
+def test_a_call_whose_trail_is_gone_is_left_out(store, begin):
+    begin("default:1", "default:2")
+    store.delete(trail_key("default", "default:1"))
+    assert pages(store) == [["default:2"]]
+
+
+def test_looking_stops_in_time_and_goes_on_where_it_stopped(store, begin, monkeypatch):
+    begin(*(f"call-{number}" for number in range(40)))
+    begin("the-one", outcome="token_dead")
+    monkeypatch.setattr(listing, "LOOKING_S", 0)
+    first = listing.page(store, "default", flag=Flag.FAILED)
+    assert (first.calls, first.complete) == ([], False)
+    assert first.older
+    assert [cid for page in pages(store, flag=Flag.FAILED) for cid in page] == ["the-one"]
