@@ -4,7 +4,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webhook import faults, hardening
-from webhook.api import calls, described, health, metrics, people, receipts, stream, unsubscribe
+from webhook.api import calls, described, health, metrics, people, receipts, sns, stream, unsubscribe
 from webhook.console import pages as console
 from webhook.door import Door
 from webhook.signature import MAX_BODY
@@ -26,6 +26,9 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(receipts.blueprint)
     app.register_blueprint(calls.blueprint)
     app.register_blueprint(described.blueprint)
+    if any(stream_app.sns_topics for stream_app in settings.stream_apps):
+        app.extensions["sns"] = sns.Topics(settings)
+        app.register_blueprint(sns.blueprint)
     if settings.mail_secret:
         app.extensions["unsubscribe"] = unsubscribe.Pages.of(settings)
         app.register_blueprint(unsubscribe.blueprint)

@@ -126,6 +126,7 @@ def _network(text: str) -> str:
 
 
 Network = Annotated[str, AfterValidator(_network)]
+Topic = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+$")]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 
 
@@ -141,6 +142,8 @@ class StreamApp(BaseModel):
     """Several while a secret is being rotated: each of them verifies."""
     sqs_queue_url: Annotated[str, AfterValidator(_sqs_queue_url)] = ""
     """A queue of Amazon's SQS that holds its events."""
+    sns_topics: Annotated[list[Topic], BeforeValidator(_split)] = []
+    """Topics of Amazon's SNS that post its events."""
 
     @field_validator("api_secrets")
     @classmethod
@@ -220,6 +223,7 @@ SHORTHANDS = {
         "stream_api_key": "api_keys",
         "stream_api_secret": "api_secrets",
         "sqs_queue_url": "sqs_queue_url",
+        "sns_topics": "sns_topics",
     },
     "apns_apps": {
         "apns_topic": "topic",
@@ -258,6 +262,8 @@ class Settings(BaseSettings):
     sqs_queue_url: Annotated[str, AfterValidator(_sqs_queue_url)] = ""
     """A queue of Amazon's SQS that holds the Stream app's events, for `bellhop sqs`; needs the extra `aws`
     (docs/sqs.md)."""
+    sns_topics: Annotated[list[Topic], NoDecode, BeforeValidator(_split)] = []
+    """The ARNs of Amazon's SNS topics that may post the Stream app's events to /webhooks/sns (docs/sqs.md)."""
     stream_api_url: str = "https://chat.stream-io-api.com"
     """Stream's REST interface, or a stand-in for it: where devices are copied from."""
     stream_device_apps: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}

@@ -1,0 +1,187 @@
+"""POST /webhooks/sns: only what Amazon signed, of topics that are configured, and no way to lead us elsewhere."""
+
+import datetime as dt
+import json
+from base64 import b64encode
+from functools import cache
+
+import pytest
+import redis
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from webhook.app import create_app
+from webhook.door import UNREADABLE
+from webhook.sns import SIGNED, of_amazon
+from worker.contract import RINGS
+from worker.sandbox.stream import Call
+from worker.settings import Settings
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:calls"
+AMAZON = "https://sns.eu-west-1.amazonaws.com"
+CERTIFICATE_URL = f"{AMAZON}/SimpleNotificationService-abc123.pem"
+CONFIRM_URL = f"{AMAZON}/?Action=ConfirmSubscription&Token=t"
+
+
+@cache
+def key_and_certificate():
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return key, certificate.public_bytes(Encoding.PEM)
+
+
+def signed(text, kind="Notification", version="2", **changes):
+    message = {
+        "Type": kind,
+        "MessageId": "1",
+        "TopicArn": TOPIC,
+        "Message": text,
+        "Timestamp": "2026-11-21T12:00:00.000Z",
+        "SignatureVersion": version,
+        "SigningCertURL": CERTIFICATE_URL,
+        **changes,
+    }
+    if kind != "Notification":
+        message = {"Token": "t", "SubscribeURL": CONFIRM_URL, **message}
+    words = "".join(f"{name}\n{message[name]}\n" for name in SIGNED[kind] if name in message).encode()
+    digest = hashes.SHA1() if version == "1" else hashes.SHA256()
+    message["Signature"] = b64encode(key_and_certificate()[0].sign(words, padding.PKCS1v15(), digest)).decode()
+    return message
+
+
+class Door:
+    """The web process, and where it was led to."""
+
+    def __init__(self, redis_url):
+        settings = Settings(
+            redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"], sns_topics=[TOPIC]
+        )
+        self.app = create_app(settings)
+        self.fetched, self.down = [], False
+        self.app.extensions["sns"].fetch = self.fetch
+        self.redis = redis.Redis.from_url(redis_url)
+
+    def fetch(self, url):
+        self.fetched.append(url)
+        if self.down:
+            raise TimeoutError
+        return key_and_certificate()[1]
+
+    def post(self, message):
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        reply = self.app.test_client().post("/webhooks/sns", data=body, content_type="text/plain")
+        return reply.status_code, reply.json.get("status")
+
+    def queued(self):
+        return self.redis.llen(f"rq:queue:{RINGS}")
+
+
+@pytest.fixture
+def door(redis_url):
+    door = Door(redis_url)
+    yield door
+    door.redis.close()
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_an_event_is_taken_once_and_the_certificate_fetched_once(door, version):
+    event = json.dumps(Call().ring())
+    assert door.post(signed(event, version=version)) == (200, "taken")
+    assert door.post(signed(event, version=version, MessageId="2", Subject="again")) == (200, "already")
+    assert door.queued() == 1
+    assert door.fetched == [CERTIFICATE_URL]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Message": "{}"},
+        {"Timestamp": "2026-11-22T12:00:00.000Z"},
+        {"Signature": "AAAA"},
+        {"Signature": "é"},
+        {"Signature": None},
+        {"SignatureVersion": "3"},
+    ],
+)
+def test_what_amazon_did_not_sign_is_refused(door, change):
+    assert door.post(signed(json.dumps(Call().ring())) | change) == (403, None)
+    assert door.queued() == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://sns.eu-west-1.amazonaws.com/SimpleNotificationService-abc.pem",
+        "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-abc.pem",
+        "https://sns.eu-west-1.amazonaws.com.evil.example/SimpleNotificationService-abc.pem",
+        "https://sns.eu-west-1.amazonaws.com@evil.example/SimpleNotificationService-abc.pem",
+        "https://sns.eu-west-1.amazonaws.com:8443/SimpleNotificationService-abc.pem",
+        "https://sns-eu-west-1.amazonaws.com/SimpleNotificationService-abc.pem",
+        "https://sns.eu-west-1.amazonaws.com/?Action=Publish",
+        "https://s3.amazonaws.com/SimpleNotificationService-abc.pem",
+        "",
+    ],
+)
+def test_a_certificate_from_elsewhere_is_not_even_fetched(door, url):
+    assert door.post(signed("{}", SigningCertURL=url)) == (403, None)
+    assert door.fetched == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"type": "call.ring"}', b"[" * 100_000, b"\xff"])
+def test_what_is_no_message_of_sns_is_refused(door, body):
+    assert door.post(body) == (403, None)
+
+
+def test_a_topic_that_is_not_configured_is_neither_taken_nor_confirmed(door):
+    other = TOPIC + "-of-others"
+    for kind in SIGNED:
+        assert door.post(signed("{}", kind, TopicArn=other)) == (403, None)
+    assert door.fetched == []
+
+
+def test_the_subscription_of_a_configured_topic_is_confirmed(door):
+    assert door.post(signed("please confirm", "SubscriptionConfirmation")) == (200, "confirmed")
+    assert door.fetched == [CERTIFICATE_URL, CONFIRM_URL]
+
+
+def test_a_confirmation_leads_nowhere_but_to_amazon(door):
+    evil = "https://evil.example/?Action=ConfirmSubscription"
+    assert door.post(signed("x", "SubscriptionConfirmation", SubscribeURL=evil)) == (403, None)
+    assert door.fetched == [CERTIFICATE_URL]
+
+
+def test_amazon_out_of_reach_makes_sns_post_again(door):
+    door.down = True
+    message = signed(json.dumps(Call().ring()))
+    assert door.post(message) == (503, None)
+    door.down = False
+    assert door.post(message) == (200, "taken")
+
+
+def test_what_holds_no_event_is_kept(door):
+    assert door.post(signed("no base64!")) == (200, "kept")
+    assert door.redis.llen(UNREADABLE) == 1
+
+
+def test_china_is_elsewhere():
+    assert of_amazon("https://sns.cn-north-1.amazonaws.com.cn/x", "arn:aws-cn:sns:cn-north-1:123456789012:calls")
+    assert not of_amazon("https://sns.cn-north-1.amazonaws.com.cn/x", TOPIC.replace("eu-west-1", "cn-north-1"))
+
+
+def test_without_topics_there_is_no_such_door(redis_url):
+    app = create_app(Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"]))
+    assert app.test_client().post("/webhooks/sns", data=b"{}").status_code == 404

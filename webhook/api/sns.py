@@ -1,0 +1,108 @@
+"""POST /webhooks/sns: where Amazon's SNS posts the events that Stream publishes on a topic."""
+
+import hashlib
+import http.client
+import time
+from collections.abc import Callable
+from typing import cast
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Blueprint, Response, current_app, jsonify, request
+
+from webhook.door import Door
+from webhook.envelope import UnreadableMessage, unwrap
+from webhook.sns import Message, NotAmazonsError, of_amazon, read, verify
+from webhook.taking import keep, take
+from worker import metrics
+from worker.settings import Settings
+
+blueprint = Blueprint("sns", __name__)
+log = structlog.get_logger()
+
+FETCH_S = 3.0
+LONGEST = 65_536
+MOST_CERTIFICATES = 16
+"""Amazon has one for each region, and changes it about once a year."""
+
+Fetch = Callable[[str], bytes]
+
+
+def fetch(url: str) -> bytes:
+    """GET an https URL, following no redirect. Raises OSError or http.client.HTTPException."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPSConnection(parts.netloc, timeout=FETCH_S)
+    try:
+        connection.request("GET", f"{parts.path}?{parts.query}")
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise http.client.HTTPException(f"status {answer.status}")
+        return answer.read(LONGEST)
+    finally:
+        connection.close()
+
+
+class Topics:
+    """The topics that we know, and Amazon's certificates. Made once for each web process."""
+
+    def __init__(self, settings: Settings, fetch: Fetch = fetch) -> None:
+        self.tenants = {topic: app.tenant for app in settings.stream_apps for topic in app.sns_topics}
+        self.fetch = fetch
+        self._certificates: dict[str, bytes] = {}
+
+    def verified(self, body: bytes) -> Message:
+        """Read and verify a message. Raises NotAmazonsError, and what `fetch` raises."""
+        message = read(body, self.tenants)
+        url = message.certificate_url
+        certificate = self._certificates.get(url) or self.fetch(url)
+        verify(message, certificate)
+        if len(self._certificates) >= MOST_CERTIFICATES:
+            self._certificates.clear()
+        self._certificates[url] = certificate
+        return message
+
+
+@blueprint.post("/webhooks/sns")
+def sns() -> tuple[Response, int]:
+    """Verify, then take in or confirm. SNS repeats after 5xx only."""
+    began, topics = time.perf_counter(), cast(Topics, current_app.extensions["sns"])
+    try:
+        message = topics.verified(request.get_data(cache=False))
+    except NotAmazonsError as error:
+        metrics.REFUSED.add("not_amazons")
+        log.warning("sns message refused", reason=str(error), address=request.remote_addr)
+        return jsonify(error=str(error)), 403
+    except (OSError, http.client.HTTPException) as error:
+        log.error("sns certificate not fetched", error=type(error).__name__)
+        return jsonify(error="Amazon's certificate cannot be fetched: try again."), 503
+    if message.type == "Notification":
+        answer = _take_in(topics.tenants[message.topic], message)
+        metrics.INTAKE.observe(time.perf_counter() - began)
+        return jsonify(answer), 200
+    if message.type == "SubscriptionConfirmation":
+        return _confirm(topics, message)
+    log.warning("sns unsubscribed", topic=message.topic)
+    return jsonify(status="ignored"), 200
+
+
+def _take_in(tenant: str, message: Message) -> dict[str, str]:
+    door, now = cast(Door, current_app.extensions["door"]), time.time_ns() // 1000
+    text = message.fields.get("Message", "")
+    try:
+        body = unwrap(text)
+    except UnreadableMessage as error:
+        return keep(door, tenant, text.encode("utf-8", "surrogatepass"), str(error), now)
+    return take(door, tenant, body, hashlib.sha256(body).hexdigest(), now, None)
+
+
+def _confirm(topics: Topics, message: Message) -> tuple[Response, int]:
+    url = message.fields.get("SubscribeURL", "")
+    if not of_amazon(url, message.topic):
+        return jsonify(error="SubscribeURL does not lead to Amazon."), 403
+    try:
+        topics.fetch(url)
+    except (OSError, http.client.HTTPException) as error:
+        log.error("sns subscription not confirmed", topic=message.topic, error=type(error).__name__)
+        return jsonify(error="Amazon does not take the confirmation: try again."), 503
+    log.info("sns subscription confirmed", topic=message.topic)
+    return jsonify(status="confirmed"), 200
