@@ -19,6 +19,9 @@ STAMP_TOLERANCE_US = 60_000_000
 """A stamp further ahead of our clock than this is taken for wrong, and for now."""
 NOTICE_MAX_AGE_US = 24 * 3600 * 1_000_000
 """After that long nobody wants to hear about a missed call any more."""
+TAKEN_LATE_US = CALL_TTL_S * 1_000_000 - STAMP_TOLERANCE_US
+"""An event that is taken in so long after its stamp tells nobody of a missed call: all that was known of the call may be
+forgotten, and somebody may be posting again, under another webhook id, what they captured."""
 RING_MS = (5_000, 180_000)
 """What Stream allows for a ring's time-out (settings.ring)."""
 
@@ -85,6 +88,8 @@ class RoundState:
     """Known from its call.missed alone."""
     settled: frozenset[str] = frozenset()
     """Who already has a final outcome."""
+    taken_at: int = 0
+    """When its event was taken in (unix µs); 0 if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,8 @@ def settle(call: CallState, now: int, grace_us: int) -> Iterator[Settlement]:
             if where is Standing.RINGING:
                 continue
             notice = where in NOTICE_DUE
-            if notice and now > round_.deadline + NOTICE_MAX_AGE_US:
+            taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US
+            if notice and (taken_late or now > round_.deadline + NOTICE_MAX_AGE_US):
                 where, notice = Standing.STALE, False
             yield Settlement(round_.started_at, user, where, notice)
 

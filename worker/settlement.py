@@ -88,6 +88,7 @@ def _round_state(started_at: int, values: Mapping[str, str]) -> RoundState:
         callers=round_.callers,
         ringless=round_.ringless,
         settled=frozenset(name[2:] for name in values if name.startswith("o:")),
+        taken_at=round_.queued_at,
     )
 
 

@@ -106,6 +106,13 @@ def test_a_notice_that_is_a_day_late_is_not_given():
     assert [one.standing for one in settle(declined, last + 1, 0)] == [Standing.DECLINED]
 
 
+@pytest.mark.parametrize(("late_by", "expected"), [(0, Standing.NO_ANSWER), (1, Standing.STALE)])
+def test_no_notice_is_given_of_an_event_that_came_after_its_call_was_forgotten(late_by, expected):
+    taken_at = START + calls.TAKEN_LATE_US + late_by
+    call = CallState(rounds=(RoundState(START, "s-1", DEADLINE, frozenset({"ben"}), taken_at=taken_at),))
+    assert [one.standing for one in settle(call, taken_at, 0)] == [expected]
+
+
 @pytest.mark.parametrize(
     ("ring_ms", "seconds"),
     [(None, 30), (0, 30), (1, 5), (4_999, 5), (5_000, 5), (45_000, 45), (180_000, 180), (86_400_000, 180)],
