@@ -40,6 +40,12 @@ def test_every_link_to_a_file_leads_to_one(page):
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page):
+    for path in re.findall(r"`((?:bellhop|deploy|docs|tests|webhook|worker)/[\w./-]+)`", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
 def walk(command, path):
     yield path, command
     if isinstance(command, click.Group):
