@@ -22,7 +22,7 @@ from worker import registry, replay, trail
 from worker.contract import WORKER_FAILED
 from worker.glance import Flag, late
 from worker.people import Contact, Preferences
-from worker.sentences import PROVIDERS, PUSHES
+from worker.sentences import PROVIDERS
 
 log = structlog.get_logger()
 
@@ -90,8 +90,6 @@ def values() -> dict[str, Any]:
         "tenants": _tenants(),
         "tenant": request.args.get("tenant", _tenants()[0]),
         "providers": PROVIDERS,
-        "pushes": PUSHES,
-        "device_key": lambda device: device.key,
     }
 
 
