@@ -20,7 +20,7 @@ STAMP_TOLERANCE_US = 60_000_000
 NOTICE_MAX_AGE_US = 24 * 3600 * 1_000_000
 """After that long nobody wants to hear about a missed call any more."""
 TAKEN_LATE_US = CALL_TTL_S * 1_000_000 - STAMP_TOLERANCE_US
-"""An event that is taken in so long after its stamp tells nobody of a missed call: all that was known of the call may be
+"""An event that is taken in so long after its stamp tells nobody of a missed call: what was known of the call may be
 forgotten, and somebody may be posting again, under another webhook id, what they captured."""
 RING_MS = (5_000, 180_000)
 """What Stream allows for a ring's time-out (settings.ring)."""

@@ -1,4 +1,4 @@
-"""A webhook that somebody captured, with its signature, and posts again: under its own id, another id, now or much later."""
+"""A webhook that somebody captured, with its signature, and posts again: under another id, now or much later."""
 
 import asyncio
 import time
