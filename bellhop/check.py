@@ -99,7 +99,7 @@ async def check(settings: Settings) -> int:
 
 
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
-    async for finding in _redis(store):
+    async for finding in _redis(store, settings.redis_wait_replicas):
         yield finding
     for finding in _stream(settings):
         yield finding
@@ -116,7 +116,7 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
         yield finding
 
 
-async def _redis(store: Store) -> AsyncIterator[Finding]:
+async def _redis(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
     try:
         began = time.monotonic()
         info = await store.client.info()
@@ -134,6 +134,9 @@ async def _redis(store: Store) -> AsyncIterator[Finding]:
         yield Finding(Level.WARNING, "Redis", sentence)
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
         sentence = f"maxmemory-policy is {info['maxmemory_policy']}: Redis may throw jobs away; set noeviction"
+        yield Finding(Level.PROBLEM, "Redis", sentence)
+    if wait_replicas > (replicas := info.get("connected_slaves", 0)):
+        sentence = f"{replicas} replicas, and BELLHOP_REDIS_WAIT_REPLICAS={wait_replicas}: no webhook is answered 200"
         yield Finding(Level.PROBLEM, "Redis", sentence)
     names = [name.decode() for name in await store.call("SMEMBERS", WORKERS)]
     alive = sum([await store.call("EXISTS", f"bellhop:worker:{name}") for name in names])

@@ -87,6 +87,9 @@ async def test_redis_that_is_away_or_unsafe_is_named(here):
     await here.store.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert status == 1
     assert "maxmemory-policy is allkeys-lru" in output
+    status, output = await bellhop(here, "check", REDIS_WAIT_REPLICAS=1)
+    assert status == 1
+    assert "0 replicas" in output
 
 
 async def test_the_api_key_in_the_secrets_place_and_a_foreign_key_file_are_named(here, tmp_path):
