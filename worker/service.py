@@ -54,7 +54,10 @@ async def _main(settings: Settings) -> int:
     texts = Texts(settings.templates_folder, settings.default_language)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_S))
     receipt_secret = settings.receipt_secret.get_secret_value().encode()
-    lanes = {way: Lane(sender, f"{way[0]} {way[1]}", settings.max_pushes_in_flight) for way, sender in senders.items()}
+    lanes = {
+        way: Lane(sender, f"{way[0]} {way[1]}", min(settings.max_pushes_in_flight, sender.at_once))
+        for way, sender in senders.items()
+    }
 
     async def watchdog() -> None:
         while True:

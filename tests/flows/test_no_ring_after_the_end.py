@@ -7,8 +7,10 @@ import time
 import pytest
 
 from worker.sandbox.apple_script import Reply
+from worker.sandbox.google_script import slow
 from worker.sandbox.installation import Installation, Kind, Provider
 from worker.sandbox.stream import Call
+from worker.senders.fcm import CONNECTIONS
 from worker.trail import read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -36,6 +38,19 @@ async def test_a_cancel_between_two_attempts_of_one_push(scene):
     assert await scene.outcomes(call) == {"ben": ["cancelled"]}
     assert await scene.drops(call, ben) == ["cancelled"]
     assert scene.seen(ben) == [MISSED]
+
+
+async def test_who_waits_for_a_connection_to_google_waits_before_the_fence(scene):
+    crowd = [await scene.android(f"user-{number}") for number in range(CONNECTIONS + 20)]
+    google = scene.house.google
+    for phone in crowd:
+        google.script(phone.tokens[0], slow(2))
+    call = scene.call(*crowd)
+    await scene.post(call.ring())
+    await scene.until(lambda: any(google.requests[phone.tokens[0]] for phone in crowd), "a first attempt")
+    await scene.post(call.rejected(call.caller, "cancel"))
+    await scene.outcomes(call)
+    assert sum(scene.seen(phone).count(RING) for phone in crowd) <= CONNECTIONS
 
 
 async def test_an_answer_that_only_a_later_event_tells_of(scene):

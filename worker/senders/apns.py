@@ -9,7 +9,7 @@ from worker.device import Environment
 from worker.outcome import Answer, Outcome
 from worker.push import Push
 from worker.senders.apns_answers import read_answer
-from worker.senders.apns_connection import Connection
+from worker.senders.apns_connection import MAX_STREAMS, Connection
 from worker.senders.apns_pool import Pool
 from worker.senders.apns_request import body_of, header_block_of, max_body_bytes, request_for
 from worker.senders.apns_stream import Stream, UnknownError, UnsentError
@@ -46,6 +46,8 @@ class ApnsSender:
         if (token is None) == (certificate_file is None):
             raise ValueError("give either a token or a certificate_file")
         self._topic, self._token = topic, token
+        self.at_once = max_connections * MAX_STREAMS
+        """Pushes it carries at the same time to each environment; those beyond wait for a stream."""
         context = ssl.create_default_context(cafile=ca_file)
         context.set_alpn_protocols(["h2"])
         if certificate_file is not None:

@@ -37,6 +37,10 @@ class FcmSender:
     thread for minutes, repeats requests by itself, and drops what tells a dead token from a wrong configuration.
     """
 
+    at_once = CONNECTIONS
+    """Pushes it carries at the same time. Those beyond wait for a connection: let them wait where they may yet be
+    called off."""
+
     def __init__(
         self,
         service_account_file: Path,
