@@ -212,3 +212,16 @@ def test_settings_that_are_printed_show_no_secret(setenv):
         REDIS_URL="redis://bellhop:hunter2@localhost/0",
     )
     assert "hunter2" not in repr(load("web")) + str(load("web"))
+
+
+def test_a_queue_and_topics_belong_to_the_one_stream_app(setenv):
+    topic = "arn:aws:sns:eu-west-1:123456789012:calls"
+    setenv(STREAM_API_KEY="key", STREAM_API_SECRET="secret", SQS_QUEUE_URL="https://sqs.eu-west-1.amazonaws.com/1/q")
+    setenv(SNS_TOPICS=topic)
+    [app] = load("sqs").stream_apps
+    assert (app.sqs_queue_url, app.sns_topics) == ("https://sqs.eu-west-1.amazonaws.com/1/q", [topic])
+    setenv(SNS_TOPICS="calls", SQS_QUEUE_URL="calls")
+    assert problems("sqs") == [
+        "BELLHOP_SQS_QUEUE_URL: must be the queue's URL, https://sqs.…",
+        "BELLHOP_SNS_TOPICS[0]: must be a topic's ARN, arn:aws:sns:<region>:<account>:<name>",
+    ]

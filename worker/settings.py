@@ -120,13 +120,19 @@ def _sqs_queue_url(url: str) -> str:
     return url
 
 
+def _topic(arn: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+", arn):
+        raise ValueError("must be a topic's ARN, arn:aws:sns:<region>:<account>:<name>")
+    return arn
+
+
 def _network(text: str) -> str:
     ip_network(text)
     return text
 
 
 Network = Annotated[str, AfterValidator(_network)]
-Topic = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_.-]+$")]
+Topic = Annotated[str, AfterValidator(_topic)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 
 
@@ -259,10 +265,10 @@ class Settings(BaseSettings):
     """The Stream app's API secret; several separated by commas while one is being rotated."""
     stream_apps: list[StreamApp] = []
     """Several Stream apps: [[stream_apps]] tables in the TOML file, or JSON. Instead of the two settings above."""
-    sqs_queue_url: Annotated[str, AfterValidator(_sqs_queue_url)] = ""
+    sqs_queue_url: str = ""
     """A queue of Amazon's SQS that holds the Stream app's events, for `bellhop sqs`; needs the extra `aws`
     (docs/sqs.md)."""
-    sns_topics: Annotated[list[Topic], NoDecode, BeforeValidator(_split)] = []
+    sns_topics: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
     """The ARNs of Amazon's SNS topics that may post the Stream app's events to /webhooks/sns (docs/sqs.md)."""
     stream_api_url: str = "https://chat.stream-io-api.com"
     """Stream's REST interface, or a stand-in for it: where devices are copied from."""

@@ -46,6 +46,9 @@ class Topics:
     """The topics that we know, and Amazon's certificates. Made once for each web process."""
 
     def __init__(self, settings: Settings, fetch: Fetch = fetch) -> None:
+        listed = [topic for app in settings.stream_apps for topic in app.sns_topics]
+        if len(set(listed)) < len(listed):
+            raise ValueError("an SNS topic is listed twice: its events are one app's")
         self.tenants = {topic: app.tenant for app in settings.stream_apps for topic in app.sns_topics}
         self.fetch = fetch
         self._certificates: dict[str, bytes] = {}
