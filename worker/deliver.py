@@ -110,13 +110,13 @@ async def _attempt(push: Push, lane: Lane, gate: Fence, attempt_s: float, *, tol
     finally:
         ms = round((time.time() - began) * 1000, 1)
         metrics.attempted(push, answer, ms / 1000, time.time())
-        done = MEANING[answer.outcome].action not in PAUSE_S and answer.outcome is not Outcome.BAD_TOKEN
+        sent = answer.outcome is Outcome.ACCEPTED  # what was refused for good may be tried, and refused, again
         if answer.outcome is not Outcome.CIRCUIT_OPEN:
             line = _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms)
         else:
             # Kept from the wire by the circuit: said once, not many times a second.
             line = "" if told_of_waiting else _line(trail.Milestone.WAITED, push, answer)
-        await asyncio.shield(gate.record(push, done, line))
+        await asyncio.shield(gate.record(push, sent, line))
     return answer
 
 

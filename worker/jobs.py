@@ -33,6 +33,8 @@ from worker.trail import TokenFate
 log = structlog.get_logger()
 
 PLANNED_AT_ONCE = 20
+PUSHED = {Outcome.ACCEPTED, Outcome.DUPLICATE}
+"""A provider has the push: from this run of the job, or from one that was interrupted."""
 WORKER_DIGITS = 8
 """Of a worker's name on the trail: the part that no other has."""
 
@@ -77,7 +79,7 @@ class Jobs:
         round_ = _round(contract.NOTICE_JOB, payload)
         results = await self._push(PushKind.MISSED, round_)
         if self._mail is not None:
-            await self._mail.offer(round_, pushed=any(result.outcome is Outcome.ACCEPTED for result in results))
+            await self._mail.offer(round_, pushed=any(result.outcome in PUSHED for result in results))
 
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the outcomes that have become final, and queue the notices that are due."""
