@@ -10,6 +10,7 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker import receipts, trail
+from worker.calls import round_key
 from worker.device import Kind, Provider
 from worker.receipts import Receipt
 from worker.sandbox.installation import Installation
@@ -131,6 +132,13 @@ async def test_a_receipt_for_a_round_that_is_forgotten_writes_nothing(here):
     gone = Receipt("default", "default:gone", 1, "apns", "0" * 20)
     assert await post(here, {"receipt": receipts.sign(SECRET.encode(), gone)}) == 204
     assert await here.store.call("EXISTS", trail.trail_key("default", "default:gone")) == 0
+
+
+async def test_a_receipt_that_comes_after_its_trail_has_gone_leaves_nothing_for_good(here):
+    late = Receipt("default", "default:late", 1, "apns", "0" * 20)
+    await here.store.call("HSET", round_key("default", "default:late", 1), "facts", "{}")
+    assert await post(here, {"receipt": receipts.sign(SECRET.encode(), late)}) == 204
+    assert await here.store.call("TTL", trail.trail_key("default", "default:late")) > 0
 
 
 async def test_without_a_secret_no_push_carries_a_receipt_and_none_is_taken(tmp_path):

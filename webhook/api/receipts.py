@@ -61,7 +61,7 @@ def rang() -> Response:
     )
     round_ = round_key(receipt.tenant, receipt.cid, receipt.started_at)
     keys = [round_, trail.trail_key(receipt.tenant, receipt.cid)]
-    verdict = door.run(Command("receipt", keys, [receipt.device, line, str(trail.LENGTH)])).decode()
+    verdict = door.run(Command("receipt", keys, [receipt.device, line, str(trail.LENGTH), str(trail.DAY_S)])).decode()
     metrics.RECEIPTS.add(receipt.provider, verdict)
     if verdict == "recorded":
         metrics.RANG.observe(max(0.0, (now - receipt.started_at) / 1e6), receipt.provider)
