@@ -40,6 +40,13 @@ def test_every_link_to_a_file_leads_to_one(page):
         assert (page.parent / target).exists(), target
 
 
+def test_the_index_leads_to_every_page():
+    docs = ROOT / "docs"
+    index = set(re.findall(r"\]\(([^)#]+)", (docs / "README.md").read_text()))
+    pages = {str(page.relative_to(docs)) for page in docs.rglob("*.md")} - {"README.md"}
+    assert pages <= index
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_exists(page):
     for path in re.findall(r"`((?:bellhop|deploy|docs|tests|webhook|worker)/[\w./-]+)`", page.read_text()):

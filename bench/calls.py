@@ -1,0 +1,69 @@
+"""What a whole call costs in processor time, all of its webhooks and pushes: python -m bench.calls [calls]
+
+As bench/memory.py: two people are rung, one answers, the other lets it ring out and is told. Real web,
+worker and Redis processes; as many calls at a time as keep them busy. docs/scaling.md counts with these figures.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.whole import cpu_s
+from worker.device import Kind, Provider
+from worker.sandbox.installation import Installation
+from worker.sandbox.stream import Call
+
+CALLS = 1_000
+AT_ONCE = 8
+WEBHOOKS, RINGS = 6, 2
+
+
+async def main(calls: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with Installation(Path(folder), {"MISSED_GRACE_S": "0"}) as house:
+            await house.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone")
+            await house.register("jane-morel", Provider.FCM, Kind.ALERT, "jane-token", "Jane's Pixel")
+            await asyncio.gather(*(one_call(house) for _ in range(AT_ONCE)))  # connections and caches
+            pids = {
+                "web": house.processes["web"].pid,
+                "worker": house.processes["worker-1"].pid,
+                "Redis": house.redis.pid,
+            }
+            before, began = {name: cpu_s(pid) for name, pid in pids.items()}, time.monotonic()
+            arrived = len(house.arrivals)
+            left = iter(range(calls))
+            await asyncio.gather(*(one_after_another(house, left) for _ in range(AT_ONCE)))
+            took = time.monotonic() - began
+            await asyncio.sleep(2)  # the last notices
+            used = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+            pushes = len(house.arrivals) - arrived
+    print(f"{calls} calls in {took:.0f} s: {WEBHOOKS} webhooks and {pushes / calls:.2f} pushes each")
+    for name, seconds in used.items():
+        print(f"{name:8}{seconds / calls * 1000:6.2f} ms of processor time a call")
+
+
+async def one_after_another(house, left):
+    for _ in left:
+        await one_call(house)
+
+
+async def one_call(house: Installation) -> None:
+    call = Call(ring_ms=5_000)
+    for event in (
+        call.ring(),
+        call.accepted("ben-osei"),
+        call.rejected("jane-morel", "timeout"),
+        call.missed("jane-morel"),
+        call.session_ended(),
+        call.ended(),
+    ):
+        await house.stream.post(event)
+        if event["type"] == "call.ring":
+            while sum(one.cid == call.cid for one in house.arrivals[-50:]) < RINGS:
+                await asyncio.sleep(0.005)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else CALLS))
