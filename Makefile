@@ -49,7 +49,7 @@ lock: .venv/ready
 # Known holes in what is pinned. Asks the advisory database of PyPI, so it is no part of CI.
 audit: .venv/ready
 	$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit
-	.venv/audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	.venv/audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 # Coverage-guided fuzzing of the door, SECONDS for each target; what it finds new is kept in tests/fuzz/corpus.
 SECONDS ?= 300
