@@ -159,7 +159,5 @@ def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
     if payload.get("v") != VERSION:
         version = payload.get("v")
         shown = version if isinstance(version, int) else type(version).__name__
-        raise UnknownVersion(
-            f"{job_name} has payload version {shown}; this worker knows version {VERSION}: upgrade it"
-        )
+        raise UnknownVersion(f"{job_name} has payload version {shown}; this worker knows version {VERSION}: upgrade it")
     return model.model_validate(payload)
