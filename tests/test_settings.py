@@ -225,3 +225,11 @@ def test_a_queue_and_topics_belong_to_the_one_stream_app(setenv):
         "BELLHOP_SQS_QUEUE_URL: must be the queue's URL, https://sqs.…",
         "BELLHOP_SNS_TOPICS[0]: must be a topic's ARN, arn:aws:sns:<region>:<account>:<name>",
     ]
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '"a text"', "{}", "no JSON"])
+def test_a_file_that_is_no_service_account_is_named_whatever_it_holds(tmp_path, text):
+    path = tmp_path / "account.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is no service account file"):
+        FcmApp(service_account_file=path)

@@ -213,6 +213,7 @@ class FcmApp(BaseModel):
             account = json.loads(path.read_bytes())
         except ValueError:
             raise ValueError(f"{path} is no service account file: it is not JSON") from None
+        account = account if isinstance(account, dict) else {}
         absent = [name for name in ("project_id", "client_email", "private_key", "token_uri") if not account.get(name)]
         if absent:
             raise ValueError(f"{path} is no service account file: it has no {', '.join(absent)}")
@@ -323,7 +324,7 @@ class Settings(BaseSettings):
     trail_days: Annotated[int, Field(ge=1, le=365)] = 7
     """For how many days after its last webhook Bellhop can say what happened to a call."""
     max_pushes_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Pushes that may be under way at the same time, for each provider and app."""
+    """Pushes that may be under way at the same time, for each provider and app; to Google 128 at most."""
 
     smtp_host: str = ""
     """The mail server that missed-call e-mails go out by; without it there are none."""
