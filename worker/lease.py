@@ -5,13 +5,16 @@ minutes (its heartbeats last 90 s, its maintenance runs every 600 s) and serves 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 from rq.utils import now, utcformat
 
+from worker.contract import WORKERS
 from worker.store import Store
 
 log = structlog.get_logger()
@@ -29,7 +32,7 @@ class Lease:
     """The lease of one process under one name; `beat` it every BEAT_S seconds."""
 
     def __init__(
-        self, redis_url: str, name: str, queues: Sequence[str], describe: Callable[[], Mapping[str, Any]]
+        self, redis_url: str, name: str, queues: Sequence[str], describe: Callable[[], dict[str, Any]]
     ) -> None:
         self.store = Store.from_url(redis_url, connections=1, timeout_s=1.0)
         self.name, self.queues, self.describe = name, ",".join(queues), describe
@@ -50,7 +53,7 @@ class Lease:
         Failure is logged once and leaves everything as it was: `healthy` then runs out by itself.
         """
         sent_at = time.monotonic()
-        fields = [text for pair in self.describe().items() for text in pair]
+        fields = [text for pair in (self.describe() | {"place": place()}).items() for text in pair]
         args = [self.name, LEASE_MS, SILENCE_MS, REGISTRATION_TTL_S, self.queues, *fields]
         try:
             lapsed, suspended = await self.store.script("beat", [], args)
@@ -74,11 +77,44 @@ class Lease:
         for name, jobs in zip(dead[::2], dead[1::2], strict=True):
             log.warning("worker_died", worker=name.decode(), jobs_given_back=jobs)
 
+    async def bury_neighbours(self) -> None:
+        """Give back the jobs of workers that died in this very place at once, without waiting for their lease to end.
+
+        Raises as the store does.
+        """
+        here = place()
+        for name in await self.store.call("SMEMBERS", WORKERS) if here else ():
+            told = await self.store.call("HMGET", b"rq:worker:" + name, "place", "pid", "queues")
+            if told[0] == here.encode() and name != self.name.encode() and not _lives(int(told[1] or 0)):
+                await self.store.script("leave", [], [name, told[2] or b"", "lost"])
+                log.warning("worker_died", worker=name.decode(), jobs_given_back="at once")
+
     async def leave(self) -> None:
         """Give back what is left, then the lease. With Redis away the lease runs out, and a reaper does the same."""
         try:
-            await self.store.script("leave", [], [self.name, self.queues])
+            await self.store.script("leave", [], [self.name, self.queues, "left"])
         except RedisError as error:
             log.warning("left_without_goodbye", worker=self.name, error=type(error).__name__)
         self._valid_until = 0.0
         await self.store.close()
+
+
+@cache
+def place() -> str:
+    """Name where this process runs, so exactly that a pid means the same process to all who run there.
+
+    That is one boot of one machine and one pid namespace of it; empty where it cannot be told (no Linux).
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return ""
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}  # dead, and its parent has not looked yet

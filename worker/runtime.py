@@ -160,6 +160,7 @@ class Worker(BaseWorker):
         while True:
             lapsed = await self.lease.beat() or lapsed
             with contextlib.suppress(RedisError):  # the next beat says so
+                await self.lease.bury_neighbours()
                 await self.lease.reap()
                 for queue in self.concurrency:
                     listed = set(await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1))

@@ -1,6 +1,7 @@
 """Who is alive, and who may judge it. Times are short here: what is told apart is "beats" and "does not"."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -136,3 +137,46 @@ async def test_what_ended_or_expired_is_not_given_back(desk: Desk, make_lease: M
     await lease.leave()
     assert desk.queue.job_ids == ["waiting"]
     assert desk.inflight() == []
+
+
+BEAT_ONCE = """
+import asyncio, os, sys
+from worker.lease import Lease
+describe = lambda: {"state": "busy", "pid": os.getpid(), "queues": "rings"}
+asyncio.run(Lease(sys.argv[1], "neighbour", ["rings"], describe).beat())
+print("beat", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_neighbour_that_was_killed_is_missed_before_its_lease_ends(
+    desk: Desk, redis_url: str, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "LEASE_MS", 60_000)
+    neighbour = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", BEAT_ONCE, redis_url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert await neighbour.stdout.readline() == b"beat\n"
+    desk.redis.pexpire("bellhop:worker:neighbour", 60_000)
+    hold(desk, "neighbour", "held")
+    mine = make_lease(redis_url, "mine")
+    await mine.beat()
+    await mine.bury_neighbours()
+    assert desk.queue.get_job_ids() == [], "it lives"
+    neighbour.kill()
+    await neighbour.wait()
+    await mine.bury_neighbours()
+    assert desk.queue.get_job_ids() == ["held"]
+    assert not desk.redis.exists("bellhop:worker:neighbour")
+
+
+async def test_a_worker_of_another_place_is_left_to_its_lease(
+    desk: Desk, redis_url: str, make_lease: MakeLease
+) -> None:
+    hold(desk, "far", "held")
+    desk.redis.sadd("bellhop:workers", "far", "old")
+    desk.redis.hset("rq:worker:far", mapping={"place": "elsewhere", "pid": "999999999", "queues": "rings"})
+    mine = make_lease(redis_url, "mine")
+    await mine.beat()
+    await mine.bury_neighbours()
+    assert desk.queue.get_job_ids() == []
