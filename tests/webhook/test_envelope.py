@@ -13,7 +13,7 @@ from webhook.envelope import UnreadableMessage, unwrap
 EVENT = b'{"type": "call.ring", "call_cid": "default:1"}'
 PLAIN = EVENT.decode()
 ENCODED = base64.b64encode(EVENT).decode()
-PACKED = base64.b64encode(gzip.compress(EVENT)).decode()
+PACKED = base64.b64encode(gzip.compress(EVENT, mtime=0)).decode()
 
 
 def published(message, **more):
