@@ -10,6 +10,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from bellhop.cli import main
+from worker.calls import round_key
 from worker.contract import MAIL, NOTICE_JOB, NOTICES, RING_JOB, RINGS
 
 
@@ -17,6 +18,15 @@ from worker.contract import MAIL, NOTICE_JOB, NOTICES, RING_JOB, RINGS
 def connection(redis_url):
     with redis.Redis.from_url(redis_url) as connection:
         yield connection
+
+
+NOTICE = {"v": 1, "tenant": "default", "cid": "default:a", "started_at": 1}
+
+
+@pytest.fixture
+def known_round(connection):
+    """Let Redis know the round of NOTICE, as it does for some hours."""
+    connection.hset(round_key("default", "default:a", 1), "facts", "{}")
 
 
 @pytest.fixture
@@ -52,13 +62,14 @@ def in_s(seconds):
     return int((time.time() + seconds) * 1e6)
 
 
+@pytest.mark.usefixtures("known_round")
 def test_a_failed_notice_is_queued_again_as_it_was(connection, fail, replay):
-    job = fail(NOTICE_JOB, {"v": 1, "cid": "default:a"})
+    job = fail(NOTICE_JOB, NOTICE)
     assert replay("job") == (0, "job: queued again\n")
     assert queued(connection, NOTICES) == ["job"]
     assert FailedJobRegistry(NOTICES, connection=connection).count == 0
     job.refresh()
-    assert (job.get_status().value, job.func_name, job.args) == ("queued", NOTICE_JOB, [{"v": 1, "cid": "default:a"}])
+    assert (job.get_status().value, job.func_name, job.args) == ("queued", NOTICE_JOB, [NOTICE])
     assert connection.ttl(job.key) == -1, "it may wait in its queue"
 
 
@@ -79,9 +90,18 @@ def test_a_ring_that_still_lasts_is_run_again(connection, fail, replay):
     assert queued(connection, RINGS) == ["job"]
 
 
+def test_a_notice_of_a_round_that_nobody_remembers_might_be_its_second_and_is_not_run_again(connection, fail, replay):
+    fail(NOTICE_JOB, NOTICE)
+    status, output = replay("job")
+    assert status == 1
+    assert "which of the user's phones it reached is no longer known" in output
+    assert queued(connection, NOTICES) == []
+
+
+@pytest.mark.usefixtures("known_round")
 def test_failed_means_every_failed_job_of_every_queue(connection, fail, replay):
     fail(RING_JOB, {"v": 1, "deadline": 1}, RINGS, "old-ring")
-    fail(NOTICE_JOB, {"v": 1}, NOTICES, "notice")
+    fail(NOTICE_JOB, NOTICE, NOTICES, "notice")
     fail("worker.jobs.mail", {"v": 1}, MAIL, "letter")
     status, output = replay("--failed")
     assert status == 0

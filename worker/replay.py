@@ -10,7 +10,8 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from worker.contract import QUEUES, RING_JOB
+from worker.calls import round_key
+from worker.contract import NOTICE_JOB, QUEUES, RING_JOB
 from worker.rq_job import JobError, read_call
 
 LATEST_US = 2**52
@@ -69,6 +70,8 @@ def run_again(redis: Redis, job_id: str) -> str | None:
         return f"{error}; it is not run again"
     if name == RING_JOB and (over_at := _over_at(payload)) <= datetime.now(UTC):
         return f"too old: its ring was over at {over_at:%Y-%m-%d %H:%M:%S} UTC; it is not run again"
+    if name == NOTICE_JOB and job.is_failed and not redis.exists(_round_key(payload)):
+        return "too old: which of the user's phones it reached is no longer known; it is not run again"
     try:
         _registry(redis, job.origin).requeue(job)
         redis.persist(job.key)  # a failed job expires, and RQ leaves it at that
@@ -79,6 +82,11 @@ def run_again(redis: Redis, job_id: str) -> str | None:
 
 def _registry(redis: Redis, queue: str) -> FailedJobRegistry:
     return FailedJobRegistry(queue, connection=redis, serializer=JSONSerializer)
+
+
+def _round_key(payload: dict[str, object]) -> str:
+    tenant, cid, started_at = (payload.get(field) for field in ("tenant", "cid", "started_at"))
+    return round_key(str(tenant), str(cid), started_at if isinstance(started_at, int) else 0)
 
 
 def _over_at(payload: dict[str, object]) -> datetime:

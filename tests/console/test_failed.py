@@ -12,6 +12,7 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from webhook.app import create_app
+from worker.calls import round_key
 from worker.contract import NOTICE_JOB, NOTICES, RING_JOB, RINGS
 from worker.settings import Settings
 
@@ -76,7 +77,8 @@ def test_a_failed_notice_is_listed_with_its_call_and_reason(browser, fail):
 
 
 def test_the_button_runs_it_again(browser, fail, store):
-    fail()
+    fail(payload={"v": 1, "tenant": "default", "cid": "default:a", "started_at": 1})
+    store.hset(round_key("default", "default:a", 1), "facts", "{}")
     page = run_again(browser, "job")
     assert page.status_code == 200
     assert "Queued again" in page.text
