@@ -23,6 +23,8 @@ ARRIVE_S = 10.0
 QUIET_S = 1.0
 """How long nothing more may arrive at the end."""
 
+CONSOLE_PASSWORD = "see why it rang"  # noqa: S105 - of a demo on this machine
+
 PHONES = {
     "Ben's iPhone, VoIP": ("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone"),
     "Ben's iPhone": ("ben-osei", Provider.APNS, Kind.ALERT, "b2" * 32, "Ben's iPhone"),
@@ -94,7 +96,7 @@ class Demo:
         with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
             click.echo("Starting Redis, web, worker, and stand-ins for Apple, Google and a mail server …")
             # Stream's call.missed comes before Bellhop would derive one itself, so that each step has one cause.
-            settings = {"MISSED_GRACE_S": "60"}
+            settings = {"MISSED_GRACE_S": "60", "CONSOLE_PASSWORD": CONSOLE_PASSWORD}
             async with Installation(Path(folder), settings, on_arrival=self.arrivals.put_nowait) as here:
                 showing = asyncio.create_task(self._show(here))
                 for phone in PHONES.values():
@@ -163,9 +165,10 @@ Now you: everything stays up until Ctrl-C. In another terminal, ring Ben's iPhon
   curl {here.url}/webhooks/stream -d "$BODY" -H 'X-API-KEY: {API_KEY}' \\
     -H "X-SIGNATURE: $(printf %s "$BODY" | openssl dgst -sha256 -hmac {SECRET} | sed 's/.*= //')"
 
-  web    {here.url}
-  Redis  {here.redis.url}
-  logs   {here.folder}""")
+  web      {here.url}
+  console  {here.url}/console (password: {CONSOLE_PASSWORD})
+  Redis    {here.redis.url}
+  logs     {here.folder}""")
 
 
 async def _received(here: Installation, cid: str) -> float:
