@@ -118,7 +118,9 @@ class Mail:
             began = time.time()
             answer = await self._attempt(ref.letter, calls, claimed.count - len(claimed.calls) + len(calls))
             ms = round((time.time() - began) * 1000, 1)
-            log.info("mail", letter=ref.letter, outcome=answer.outcome, status=answer.status, calls=len(calls), ms=ms)
+            # One letter may have several causes: the line names each webhook.
+            causes = sorted({round_.webhook for round_ in calls if round_.webhook})
+            log.info("mail", letter=ref.letter, webhooks=causes, outcome=answer.outcome, status=answer.status, ms=ms)
             metrics.MAIL.add(answer.outcome)
             lines += [(round_, _line(round_, answer, ms)) for round_ in calls]
             unknown = answer.outcome is Outcome.MAIL_UNKNOWN
