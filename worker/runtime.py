@@ -91,11 +91,6 @@ class Worker(BaseWorker):
         """Keep RQ from stretching the connection's timeout to seven minutes."""
         return 1
 
-    @property
-    def healthy(self) -> bool:
-        """Whether no other worker can presume this one dead yet: ask before a send."""
-        return self.lease.healthy
-
     def _handler(self, job_name: str) -> Handler | None:
         return self.handlers.get(job_name)
 
