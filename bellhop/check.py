@@ -16,16 +16,16 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from redis.exceptions import RedisError
 
 from worker.contract import WORKERS
-from worker.device import Device, Environment, Kind, Provider
-from worker.hygiene import brake_key
-from worker.outcome import Answer, Outcome
+from worker.delivery.hygiene import brake_key
+from worker.domain.device import Device, Environment, Kind, Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push, PushKind
 from worker.postroom import sender_of
-from worker.push import Push, PushKind
 from worker.senders.apns import ApnsSender
 from worker.senders.configured import apns, fcm
 from worker.senders.email import OPERATORS_CODES
 from worker.settings import ApnsApp, FcmApp, Settings
-from worker.store import Store
+from worker.storage.store import Store
 
 NOBODY = "0" * 64
 """A device token that no phone has: a provider that calls it unknown has let us in."""

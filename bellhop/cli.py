@@ -12,9 +12,9 @@ from bellhop import __version__
 from bellhop.devices import devices, tenant_option
 from bellhop.explain import explain
 from bellhop.replay import replay
-from worker import logs
-from worker.push import PushKind
+from worker.domain.push import PushKind
 from worker.settings import ConfigurationError, Role, Settings, load, reference
+from worker.telemetry import logs
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

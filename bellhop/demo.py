@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
-from worker import trail
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from worker.sandbox.redis import NoRedisError
 from worker.sandbox.stream import Call, Event
+from worker.story import trail
 
 ARRIVE_S = 10.0
 """How long the pushes of one step may take before the demo goes on without them."""

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker import registry, scripts
-from worker.device import Device, Environment, Kind, Provider
-from worker.redis_clients import blocking
+from worker.domain.device import Device, Environment, Kind, Provider
 from worker.settings import ConfigurationError, load
+from worker.storage import registry, scripts
+from worker.storage.redis_clients import blocking
 
 BATCH = 500
 """Devices that go to Redis at a time."""

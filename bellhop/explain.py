@@ -11,11 +11,11 @@ import click
 from redis.exceptions import RedisError
 
 from bellhop.devices import connect, tenant_option
-from worker import trail
-from worker.explain import Explanation, Round
-from worker.explain import explain as find
-from worker.sentences import Tone, duration
-from worker.verdict import Person
+from worker.story import trail
+from worker.story.explain import Explanation, Round
+from worker.story.explain import explain as find
+from worker.story.sentences import Tone, duration
+from worker.story.verdict import Person
 
 MARKS = {Tone.GOOD: ("✓", "green"), Tone.QUIET: ("○", "cyan"), Tone.OPEN: ("…", "yellow"), Tone.BAD: ("✗", "red")}
 NARROWEST, WIDEST = 40, 120

@@ -10,9 +10,9 @@ import aiohttp
 import click
 
 from bellhop.devices import connect, run
-from worker import registry
+from worker.delivery.stream_api import Apps, Listing, StreamApi, StreamRefused, read
 from worker.settings import ConfigurationError, Settings, StreamApp, load
-from worker.stream_api import Apps, Listing, StreamApi, StreamRefused, read
+from worker.storage import registry
 
 ANSWER_S = 30.0
 TRIES = 5

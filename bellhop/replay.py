@@ -5,7 +5,7 @@ import sys
 import click
 
 from bellhop.devices import connect
-from worker.replay import failed_jobs, run_again
+from worker.engine.replay import failed_jobs, run_again
 
 
 @click.command()

@@ -5,15 +5,15 @@ import uuid
 
 import click
 
-from worker import registry
 from worker.contract import Recipient, Round
-from worker.device import Device
-from worker.outcome import MEANING, Answer, Outcome
-from worker.plan import plan
-from worker.push import PushKind
+from worker.domain.device import Device
+from worker.domain.outcome import MEANING, Answer, Outcome
+from worker.domain.plan import plan
+from worker.domain.push import PushKind
 from worker.senders.configured import configured
 from worker.settings import Settings
-from worker.store import Store
+from worker.storage import registry
+from worker.storage.store import Store
 
 TIMEOUT_S = 10.0
 

@@ -29,9 +29,9 @@ import structlog
 from aioapns import APNs, NotificationRequest, PushType
 from aioapns.connection import APNsTLSClientProtocol, JWTAuthorizationHeaderProvider
 
-from worker.device import Device, Kind, Provider
-from worker.outcome import Outcome
-from worker.push import Push, PushKind
+from worker.domain.device import Device, Kind, Provider
+from worker.domain.outcome import Outcome
+from worker.domain.push import Push, PushKind
 from worker.sandbox.apple import AppleStandIn, new_signing_key
 from worker.sandbox.tls import Authority
 from worker.senders.apns import ApnsSender

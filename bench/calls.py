@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from bench.whole import cpu_s
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
 

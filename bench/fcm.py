@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from pyfcm import FCMNotification
 
-from worker.device import Device, Provider
-from worker.outcome import Outcome
-from worker.push import Push, PushKind
+from worker.domain.device import Device, Provider
+from worker.domain.outcome import Outcome
+from worker.domain.push import Push, PushKind
 from worker.sandbox.google import Google
 from worker.senders.fcm import FcmSender
 

@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 from webhook.intake import CLAIM_TTL_S
-from worker.calls import CALL_TTL_S
 from worker.contract import RESULT_TTL_S
-from worker.device import Kind, Provider
+from worker.domain.calls import CALL_TTL_S
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
 

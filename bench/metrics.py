@@ -6,11 +6,11 @@ from contextlib import redirect_stderr
 
 import structlog
 
-from worker import logs, metrics, tracing
-from worker.correlation import picked_up
-from worker.device import Device, Provider
-from worker.outcome import Answer, Outcome
-from worker.push import Push, PushKind
+from worker.domain.device import Device, Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push, PushKind
+from worker.telemetry import logs, metrics, tracing
+from worker.telemetry.correlation import picked_up
 
 ROUNDS = 20_000
 

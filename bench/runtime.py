@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--memory-s", type=float, default=120)
     options = parser.parse_args()
     # Not at the top: RQ's Worker imports this module anew for every job, and is to be charged for the job alone.
-    from worker.runtime import Worker  # noqa: PLC0415
+    from worker.engine.runtime import Worker  # noqa: PLC0415
     from worker.sandbox.redis import RedisServer  # noqa: PLC0415
 
     if options.serve:

@@ -25,7 +25,7 @@ from typing import Any
 
 import aiohttp
 
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Arrival, Installation
 from worker.sandbox.process import end_with_parent, free_port
 from worker.sandbox.redis import RedisServer

@@ -7,8 +7,8 @@ import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
-from worker.explain import explain
-from worker.trail import Milestone, line, read_line, trail_key
+from worker.story.explain import explain
+from worker.story.trail import Milestone, line, read_line, trail_key
 
 T = 1_784_887_200_123_000
 CID = "default:1"

@@ -9,10 +9,10 @@ import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
-from worker import registry, scripts
-from worker.device import Device, Kind, Provider
+from worker.delivery.stream_api import Apps, read
+from worker.domain.device import Device, Kind, Provider
 from worker.sandbox.stream_api import StreamApiStandIn
-from worker.stream_api import Apps, read
+from worker.storage import registry, scripts
 
 KEY, SECRET = "app-key", "a-secret-that-is-long-enough-for-hs256"
 APPS = ("--app", "ios-voip=com.example", "--app", "ios-apn=com.example", "--app", "firebase=project")

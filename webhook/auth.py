@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from webhook.problems import ApiProblem, Problem
 from webhook.signature import NOBODY, KeyRing
-from worker.device import UserId
+from worker.domain.device import UserId
 
 ALGORITHM = "HS256"
 """The only one: a token that names another, or none, is refused whatever it says."""

@@ -9,8 +9,8 @@ import time
 from redis.exceptions import RedisError
 
 from webhook.door import Door
-from worker.metrics import FLUSH_S, TALLY
-from worker.registry import Command
+from worker.storage.registry import Command
+from worker.telemetry.metrics import FLUSH_S, TALLY
 
 
 def start(door: Door) -> None:

@@ -8,11 +8,11 @@ from webhook.addresses import networks, within
 from webhook.intake import Script
 from webhook.replication import and_replicate
 from webhook.signature import App, KeyRing
-from worker import scripts
-from worker.redis_clients import blocking
-from worker.registry import Command
 from worker.settings import Settings
-from worker.trail import DAY_S
+from worker.storage import scripts
+from worker.storage.redis_clients import blocking
+from worker.storage.registry import Command
+from worker.story.trail import DAY_S
 
 REDIS_TIMEOUT_S = 1.0
 """For connecting and for each answer. Tried twice at most (every script may be repeated), so a webhook has its 503

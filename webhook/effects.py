@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.events import Accepted, Ended, Event, Missed, Notification, Person, Rejected, Ring
-from worker.calls import Mark, missed_mark, ring_deadline, sane_stamp
 from worker.contract import NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round
+from worker.domain.calls import Mark, missed_mark, ring_deadline, sane_stamp
 
 NOTHING: Mapping[str, str] = {}
 NOTIFICATION_LIFE_US = 3_600_000_000

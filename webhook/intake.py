@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from webhook.effects import REASONS, Effects
 from webhook.events import Event, Rejected
-from worker import recent, trail
-from worker.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key, round_prefix
 from worker.contract import CallRef, Round, iso, job
-from worker.correlation import origin
+from worker.domain.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key, round_prefix
+from worker.story import recent, trail
+from worker.telemetry.correlation import origin
 
 CLAIM_TTL_S = 3600
 """How long a webhook's id is remembered. Stream repeats for 15 seconds."""
@@ -100,7 +100,7 @@ def webhook_key(tenant: str, webhook_id: str) -> str:
 
 
 def _received(event: Event, effects: Effects, now: int, attempt: int | None) -> str:
-    """Word the trail's line. What is no ring and no notification belongs to no round yet: `worker.explain` finds it."""
+    """Word the trail's line. What is no ring and no notification belongs to no round yet: `worker.story` finds it."""
     round_ = effects.work.payload if effects.work and isinstance(effects.work.payload, Round) else None
     return trail.line(
         trail.Milestone.RECEIVED,

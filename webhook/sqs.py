@@ -22,8 +22,8 @@ from webhook import counting
 from webhook.door import Door
 from webhook.envelope import UnreadableMessage, unwrap
 from webhook.taking import keep, take
-from worker import metrics
 from worker.settings import Settings
+from worker.telemetry import metrics
 
 log = structlog.get_logger()
 

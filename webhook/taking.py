@@ -7,7 +7,7 @@ from webhook import effects, intake
 from webhook.door import Door
 from webhook.events import Ignored, UnreadableEvent
 from webhook.reading import read
-from worker import metrics
+from worker.telemetry import metrics
 
 log = structlog.get_logger()
 

@@ -2,7 +2,8 @@
 
 from webhook import counting
 from webhook.app import create_app
-from worker import logs, settings, tracing
+from worker import settings
+from worker.telemetry import logs, tracing
 
 _settings = settings.load("web")
 logs.configure(_settings.log_format, _settings.log_level)

@@ -50,7 +50,7 @@ class _Value(BaseModel):
 
 
 class _Caused(_Value):
-    """What ties a job to its cause (`worker.correlation`); jobs of older versions, and the watchdog's, name none."""
+    """What ties a job to its cause (`worker.telemetry.correlation`); older jobs, and the watchdog's, name none."""
 
     webhook: str = ""
     """The digest of the webhook that it came from: the id that log lines share."""

@@ -13,22 +13,25 @@ from typing import Any
 
 import structlog
 
-from worker import contract, metrics, registry, trail
+from worker import contract
 from worker.contract import CallRef, Recipient, Round, read_payload
-from worker.deliver import Delivered, Lanes, deliver
-from worker.gate import Gate
-from worker.hygiene import Hygiene
-from worker.mail import Mail
-from worker.outage import until_redis_answers
-from worker.outcome import Outcome
-from worker.plan import Plan, Skip, plan
-from worker.push import Push, PushKind
-from worker.registry import People
+from worker.delivery.deliver import Delivered, Lanes, deliver
+from worker.delivery.gate import Gate
+from worker.delivery.hygiene import Hygiene
+from worker.delivery.strangers import Strangers
+from worker.domain.outcome import Outcome
+from worker.domain.plan import Plan, Skip, plan
+from worker.domain.push import Push, PushKind
+from worker.mail.missed_calls import Mail
 from worker.settlement import settle_call
-from worker.store import Store
-from worker.strangers import Strangers
-from worker.texts import BUILT_IN, Texts
-from worker.trail import TokenFate
+from worker.storage import registry
+from worker.storage.outage import until_redis_answers
+from worker.storage.registry import People
+from worker.storage.store import Store
+from worker.story import trail
+from worker.story.trail import TokenFate
+from worker.telemetry import metrics
+from worker.wording.texts import BUILT_IN, Texts
 
 log = structlog.get_logger()
 

@@ -1,13 +1,13 @@
 """Puts the parts of e-mail together as the settings say."""
 
-from worker.letter import Stationery
-from worker.mail import Mail
-from worker.rendering import Templates
+from worker.mail.letter import Stationery
+from worker.mail.missed_calls import Mail
+from worker.mail.unsubscribe import Links
 from worker.senders.email import EmailSender, Server
 from worker.settings import Settings
-from worker.store import Store
-from worker.texts import Texts
-from worker.unsubscribe import Links
+from worker.storage.store import Store
+from worker.wording.rendering import Templates
+from worker.wording.texts import Texts
 
 
 def mail_of(settings: Settings, store: Store, worker: str, texts: Texts) -> Mail | None:

@@ -7,20 +7,21 @@ import aiohttp
 import structlog
 from redis.exceptions import RedisError
 
-from worker import metrics, status, tracing
+from worker import status
 from worker.contract import MAIL, NOTICES, RINGS
-from worker.hygiene import Hygiene
+from worker.delivery.hygiene import Hygiene
+from worker.delivery.lanes import Lane
+from worker.delivery.strangers import FETCH_S, Strangers
+from worker.delivery.stream_api import Apps, StreamApi
+from worker.engine.runtime import Worker
 from worker.jobs import Jobs
-from worker.lanes import Lane
 from worker.postroom import mail_of
-from worker.runtime import Worker
 from worker.senders.configured import configured
 from worker.settings import Settings
 from worker.settlement import queue_due_calls
-from worker.store import Store
-from worker.strangers import FETCH_S, Strangers
-from worker.stream_api import Apps, StreamApi
-from worker.texts import Texts
+from worker.storage.store import Store
+from worker.telemetry import metrics, tracing
+from worker.wording.texts import Texts
 
 log = structlog.get_logger()
 

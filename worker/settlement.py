@@ -1,7 +1,7 @@
 """Give every recipient of every round a final outcome, once, and a missed-call notice to whom one is due.
 
-Read the call, decide (pure, worker/calls.py), and write the decision only if the call is still as it was read. Any
-number of workers may do this at the same time: each outcome is recorded once and each notice queued once.
+Read the call, decide (pure, worker/domain/calls.py), and write the decision only if the call is still as it was read.
+Any number of workers may do this at the same time: each outcome is recorded once and each notice queued once.
 """
 
 import json
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from worker import metrics, trail
-from worker.calls import (
+from worker.contract import NOTICE_JOB, SETTLE_JOB, Recipient, Round, iso, job
+from worker.delivery.gate import Store
+from worker.domain.calls import (
     AGENDA,
     CALL_TTL_S,
     CallState,
@@ -24,9 +25,9 @@ from worker.calls import (
     round_prefix,
     settle,
 )
-from worker.contract import NOTICE_JOB, SETTLE_JOB, Recipient, Round, iso, job
-from worker.gate import Store
-from worker.outage import until_redis_answers
+from worker.storage.outage import until_redis_answers
+from worker.story import trail
+from worker.telemetry import metrics
 
 DUE_AT_ONCE = 100
 AGAIN_MS = 10_000

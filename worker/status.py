@@ -13,11 +13,11 @@ from cryptography import x509
 from redis.exceptions import RedisError
 
 from worker.contract import STATUS, WORKER_FAILED
-from worker.device import Provider
-from worker.hygiene import brake_key
-from worker.lanes import Lane
+from worker.delivery.hygiene import brake_key
+from worker.delivery.lanes import Lane
+from worker.domain.device import Provider
 from worker.settings import ApnsApp
-from worker.store import Store
+from worker.storage.store import Store
 
 STATUS_TTL_S = 10
 EVERY_S = 1.0

@@ -4,10 +4,10 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
-from worker import trail
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.stream import Call
+from worker.story import trail
 
 PASSWORD = "open sesame, console"
 NASTY = '<img src=x onerror="document.title=1">'

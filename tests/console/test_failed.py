@@ -12,8 +12,8 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from webhook.app import create_app
-from worker.calls import round_key
 from worker.contract import NOTICE_JOB, NOTICES, RING_JOB, RINGS
+from worker.domain.calls import round_key
 from worker.settings import Settings
 
 PASSWORD = "open sesame, console"

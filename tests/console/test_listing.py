@@ -4,9 +4,9 @@ import pytest
 import redis
 
 from webhook.console import listing
-from worker.glance import Flag
-from worker.recent import calls_key, calls_of_key
-from worker.trail import Milestone, line, trail_key
+from worker.story.glance import Flag
+from worker.story.recent import calls_key, calls_of_key
+from worker.story.trail import Milestone, line, trail_key
 
 T = 1_784_887_200_000_000
 

@@ -6,9 +6,9 @@ import pytest
 
 from webhook.console import clock
 from webhook.console.picture import MOST_LANES, picture
-from worker.explain import explain
-from worker.sentences import Tone
-from worker.trail import Milestone, line, read_line
+from worker.story.explain import explain
+from worker.story.sentences import Tone
+from worker.story.trail import Milestone, line, read_line
 
 T = 1_784_887_200_000_000
 IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns"}

@@ -8,7 +8,7 @@ import sys
 import pytest
 import pytest_asyncio
 
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.installation import Installation
 from worker.sandbox.mail import MailServer

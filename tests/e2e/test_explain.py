@@ -13,12 +13,12 @@ import uuid
 import pytest
 import pytest_asyncio
 
-from worker.device import Device, Environment, Kind, Provider
-from worker.registry import register
+from worker.domain.device import Device, Environment, Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.google_script import Reply as GoogleReply
 from worker.sandbox.installation import API_KEY, SECRET, Installation
 from worker.sandbox.stream import Call
+from worker.storage.registry import register
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

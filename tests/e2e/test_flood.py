@@ -3,10 +3,10 @@
 import asyncio
 import time
 
-from worker import trail
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
+from worker.story import trail
 
 FLOOD = 1_000
 AT_ONCE = 32

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from webhook.intake import webhook_key
 from worker.contract import RING_JOB
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Drop, GoAway, Reply
 from worker.sandbox.google_script import DROP, fcm_error
 from worker.sandbox.installation import API_KEY, SECRET, Installation

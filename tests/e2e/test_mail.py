@@ -9,11 +9,11 @@ import time
 import pytest
 import pytest_asyncio
 
-from worker import trail
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.mail import Fault
 from worker.sandbox.stream import Call
+from worker.story import trail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.installation import BUNDLE, PROJECT, Installation
 from worker.sandbox.stream import Call, Stream

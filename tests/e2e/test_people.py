@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 
 from webhook.problems import MEDIA_TYPE, Problem
-from worker import trail
 from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
 from worker.sandbox.stream import Call
+from worker.story import trail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,12 +7,13 @@ import uuid
 import pytest
 import pytest_asyncio
 
-from worker import registry, trail
-from worker.device import Environment, Kind, Provider
+from worker.domain.device import Environment, Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.google_script import Reply as GoogleReply
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
+from worker.storage import registry
+from worker.story import trail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,12 +9,13 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker import receipts, trail
-from worker.calls import round_key
-from worker.device import Kind, Provider
-from worker.receipts import Receipt
+from worker.domain import receipts
+from worker.domain.calls import round_key
+from worker.domain.device import Kind, Provider
+from worker.domain.receipts import Receipt
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
+from worker.story import trail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.redis import RedisServer
 from worker.sandbox.stream import Call

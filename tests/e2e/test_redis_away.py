@@ -8,10 +8,10 @@ import time
 import pytest
 
 from tests.worker.proxy import Proxy
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
-from worker.store import _sha1
+from worker.storage.store import _sha1
 
 
 async def take_away(here, how):

@@ -6,7 +6,7 @@ import time
 import pytest
 import pytest_asyncio
 
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
 

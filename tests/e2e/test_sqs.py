@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 
 from webhook.door import UNREADABLE, Door
 from webhook.sqs import Queue
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call
 from worker.settings import Settings

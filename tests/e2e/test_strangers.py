@@ -8,11 +8,11 @@ import time
 import pytest
 import pytest_asyncio
 
-from worker import trail
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import API_KEY, SECRET, Installation
 from worker.sandbox.stream import Call
 from worker.sandbox.stream_api import StreamApiStandIn
+from worker.story import trail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

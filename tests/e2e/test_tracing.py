@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from worker import trail
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import API_KEY, BUNDLE, SECRET, Installation
 from worker.sandbox.stream import Call, Stream
+from worker.story import trail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest_asyncio
 
-from worker import trail
-from worker.calls import AGENDA
-from worker.device import Kind, Provider
+from worker.domain.calls import AGENDA
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Installation
 from worker.sandbox.stream import Call, Event
+from worker.story import trail
 
 SOON_S = 20
 """Far longer than anything here takes."""

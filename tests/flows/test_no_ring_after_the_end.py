@@ -11,7 +11,7 @@ from worker.sandbox.google_script import slow
 from worker.sandbox.installation import Installation, Kind, Provider
 from worker.sandbox.stream import Call
 from worker.senders.fcm import CONNECTIONS
-from worker.trail import read
+from worker.story.trail import read
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from worker import trail
-from worker.device import Kind, Provider
+from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import Arrival, Installation
 from worker.sandbox.stream import Call, Event
+from worker.story import trail
 
 SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
 KILLS = int(os.environ.get("KILLS", "5"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.device import Device, Provider
-from worker.push import Push, PushKind
+from worker.domain.device import Device, Provider
+from worker.domain.push import Push, PushKind
 from worker.sandbox.google import Google
 from worker.senders.fcm import FcmSender
 

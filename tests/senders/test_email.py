@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from worker.outcome import Outcome
+from worker.domain.outcome import Outcome
 from worker.sandbox.mail import Fault, MailServer
 from worker.sandbox.process import free_port
 from worker.sandbox.tls import Authority

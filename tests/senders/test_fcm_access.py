@@ -8,7 +8,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from worker.outcome import Outcome
+from worker.domain.outcome import Outcome
 from worker.sandbox.google import TOKEN_ENDPOINT
 from worker.sandbox.google_script import DROP, EMPTY, SILENCE, Reply, fcm_error, html, slow
 from worker.sandbox.process import free_port

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.outcome import Outcome
+from worker.domain.outcome import Outcome
 from worker.sandbox import google_rules
 from worker.senders.fcm_answers import ANY, BY_CLASS, OUTCOMES, answer, asks_for_new_access_token
 

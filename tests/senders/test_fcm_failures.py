@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from worker.outcome import Outcome
+from worker.domain.outcome import Outcome
 from worker.sandbox.google import Google
 from worker.sandbox.google_script import DROP, EMPTY, SILENCE, Reply, fcm_error, html
 from worker.sandbox.process import free_port

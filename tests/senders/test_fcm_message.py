@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from worker.outcome import Outcome
-from worker.push import PushKind
+from worker.domain.outcome import Outcome
+from worker.domain.push import PushKind
 
 
 async def sent(google, fcm, push):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 
-from worker.outcome import Outcome
+from worker.domain.outcome import Outcome
 from worker.sandbox.google import TOKEN_ENDPOINT, Google
 from worker.sandbox.google_script import SILENCE, fcm_error, html, slow
 from worker.senders.fcm import CONNECTIONS, FcmSender

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from webhook.effects import Effects, Settings, effects
 from webhook.events import Accepted, Ended, Event, Ignored, Learned, Missed, Notification, Person, Rejected, Ring
 from webhook.intake import Verdict, take_in
-from worker import scripts
-from worker.calls import call_key
 from worker.contract import NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef
+from worker.domain.calls import call_key
+from worker.storage import scripts
 
 NOW = 1_800_000_000_000_000
 S = 1_000_000

@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from webhook.app import create_app
-from worker.registry import person_key
+from worker.mail.unsubscribe import Links, Subscriber
 from worker.settings import Settings
-from worker.unsubscribe import Links, Subscriber
+from worker.storage.registry import person_key
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 SECRETS = ["the-first-secret-of-none", "the-second-secret-of-none"]

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker import runtime
-from worker.rq_job import PermanentError
-from worker.store import Store
+from worker.engine import runtime
+from worker.engine.rq_job import PermanentError
+from worker.storage.store import Store
 
 
 class Greeting(BaseModel):

@@ -7,10 +7,11 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker import calls, scripts
-from worker.calls import CallState, Mark, RoundState, Settlement, Standing, missed_mark, settle, standing
-from worker.gate import REFUSALS
-from worker.outcome import Outcome
+from worker.delivery.gate import REFUSALS
+from worker.domain import calls
+from worker.domain.calls import CallState, Mark, RoundState, Settlement, Standing, missed_mark, settle, standing
+from worker.domain.outcome import Outcome
+from worker.storage import scripts
 
 START, DEADLINE, GRACE = 1_000_000, 31_000_000, 5_000_000
 ROUND = RoundState(START, "s-1", DEADLINE, frozenset({"ben", "jane"}), callers=("sara", "eva"))

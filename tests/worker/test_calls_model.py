@@ -19,16 +19,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from webhook.effects import Settings, effects
 from webhook.events import Accepted, Ended, Event, Learned, Missed, Person, Rejected, Ring
 from webhook.intake import Verdict, take_in
-from worker import scripts, trail
-from worker.calls import AGENDA, Standing, call_key, round_key
 from worker.contract import NOTICE_JOB, Round
-from worker.device import Device, Provider
-from worker.gate import Gate
-from worker.outcome import Outcome
-from worker.plan import plan
-from worker.push import Push, PushKind
+from worker.delivery.gate import Gate
+from worker.domain.calls import AGENDA, Standing, call_key, round_key
+from worker.domain.device import Device, Provider
+from worker.domain.outcome import Outcome
+from worker.domain.plan import plan
+from worker.domain.push import Push, PushKind
 from worker.sandbox.redis import RedisServer
 from worker.settlement import queue_due_calls, settle_call
+from worker.storage import scripts
+from worker.story import trail
 
 CID, TENANT = "default:lobby:1", "default"
 S = 1_000_000

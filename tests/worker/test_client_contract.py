@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 from worker.contract import Recipient, Round
-from worker.device import Provider
-from worker.payloads import payload
-from worker.push import PushKind
+from worker.domain.device import Provider
+from worker.domain.payloads import payload
+from worker.domain.push import PushKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client-contract.md").read_text()
 ROUND = Round(

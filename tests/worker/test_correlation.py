@@ -5,10 +5,10 @@ import json
 import pytest
 from structlog.contextvars import get_contextvars
 
-from worker import metrics
 from worker.contract import RING_JOB, SETTLE_JOB, CallRef, Round, read_payload
-from worker.correlation import origin, picked_up
-from worker.metrics import Tally
+from worker.telemetry import metrics
+from worker.telemetry.correlation import origin, picked_up
+from worker.telemetry.metrics import Tally
 
 ROUND = {
     "v": 1, "tenant": "default", "cid": "default:1", "session_id": "s", "started_at": 1, "deadline": 2,

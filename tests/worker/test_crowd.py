@@ -5,16 +5,16 @@ import time
 
 import pytest
 
-from worker import plan as module
-from worker import registry
 from worker.contract import Recipient, Round
-from worker.deliver import Lanes
-from worker.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
-from worker.hygiene import Hygiene
+from worker.delivery.deliver import Lanes
+from worker.delivery.hygiene import Hygiene
+from worker.delivery.lanes import Lane
+from worker.domain import plan as module
+from worker.domain.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
+from worker.domain.outcome import Answer, Outcome
 from worker.jobs import Jobs
-from worker.lanes import Lane
-from worker.outcome import Answer, Outcome
-from worker.store import Store
+from worker.storage import registry
+from worker.storage.store import Store
 
 PEOPLE = 350
 

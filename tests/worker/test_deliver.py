@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from worker import deliver as module
-from worker import trail
-from worker.deliver import Delivered, deliver
-from worker.device import Device, Environment, Kind, Provider
-from worker.lanes import Lane
-from worker.outcome import Answer, Outcome
-from worker.push import Push, PushKind
+from worker.delivery import deliver as module
+from worker.delivery.deliver import Delivered, deliver
+from worker.delivery.lanes import Lane
+from worker.domain.device import Device, Environment, Kind, Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push, PushKind
+from worker.story import trail
 
 PRODUCTION = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="calls")
 

@@ -5,15 +5,15 @@ import asyncio
 import pytest
 import redis
 
-from worker import trail
-from worker.calls import call_key, round_key
 from worker.contract import Recipient, Round
-from worker.device import Device, Kind, Provider
-from worker.gate import BATCH, Gate
-from worker.outcome import Outcome
-from worker.plan import plan
-from worker.push import Push, PushKind
-from worker.store import Store
+from worker.delivery.gate import BATCH, Gate
+from worker.domain.calls import call_key, round_key
+from worker.domain.device import Device, Kind, Provider
+from worker.domain.outcome import Outcome
+from worker.domain.plan import plan
+from worker.domain.push import Push, PushKind
+from worker.storage.store import Store
+from worker.story import trail
 
 USERS = [f"user-{number}" for number in range(1_000)]
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from worker.explain import explain
-from worker.glance import Flag, glance
-from worker.sentences import Tone
-from worker.trail import Milestone, line, read_line
+from worker.story.explain import explain
+from worker.story.glance import Flag, glance
+from worker.story.sentences import Tone
+from worker.story.trail import Milestone, line, read_line
 
 T = 1_784_887_200_000_000
 PHONES = {"ben": {"device": "b" * 20, "label": "Ben's iPhone"}, "jane": {"device": "c" * 20, "label": "Jane's Pixel"}}

@@ -5,13 +5,14 @@ import contextlib
 
 import pytest
 
-from worker import hygiene, registry
-from worker.deliver import Delivered
-from worker.device import Device, Environment, Provider
-from worker.hygiene import FEWEST_DYING, Hygiene
-from worker.outcome import Answer, Outcome
-from worker.push import Push, PushKind
-from worker.store import Store
+from worker.delivery import hygiene
+from worker.delivery.deliver import Delivered
+from worker.delivery.hygiene import FEWEST_DYING, Hygiene
+from worker.domain.device import Device, Environment, Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push, PushKind
+from worker.storage import registry
+from worker.storage.store import Store
 
 REGISTERED = 1_700_000_000_000_000
 

@@ -4,14 +4,14 @@ import time
 
 import pytest
 
-from worker import registry
 from worker.contract import Recipient, Round
-from worker.device import Device, Provider
-from worker.hygiene import Hygiene
+from worker.delivery.hygiene import Hygiene
+from worker.delivery.lanes import Lane
+from worker.domain.device import Device, Provider
+from worker.domain.outcome import Answer, Outcome
 from worker.jobs import Jobs
-from worker.lanes import Lane
-from worker.outcome import Answer, Outcome
-from worker.store import Store
+from worker.storage import registry
+from worker.storage.store import Store
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.device import Device, Environment, Provider
-from worker.lanes import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, Circuit, Lane
-from worker.outcome import MEANING, Action, Answer, Outcome
-from worker.push import Push, PushKind
+from worker.delivery.lanes import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, Circuit, Lane
+from worker.domain.device import Device, Environment, Provider
+from worker.domain.outcome import MEANING, Action, Answer, Outcome
+from worker.domain.push import Push, PushKind
 
 ASKED = sorted(set(Outcome) - {Outcome.CIRCUIT_OPEN})
 

@@ -8,9 +8,9 @@ import pytest
 from redis.exceptions import RedisError
 
 from tests.worker.conftest import Desk
-from worker import lease as lease_module
-from worker.lease import Lease
-from worker.rq_job import inflight_key
+from worker.engine import lease as lease_module
+from worker.engine.lease import Lease
+from worker.engine.rq_job import inflight_key
 from worker.sandbox.redis import RedisServer
 
 LEASE_S = 0.4
@@ -141,7 +141,7 @@ async def test_what_ended_or_expired_is_not_given_back(desk: Desk, make_lease: M
 
 BEAT_ONCE = """
 import asyncio, os, sys
-from worker.lease import Lease
+from worker.engine.lease import Lease
 describe = lambda: {"state": "busy", "pid": os.getpid(), "queues": "rings"}
 asyncio.run(Lease(sys.argv[1], "neighbour", ["rings"], describe).beat())
 print("beat", flush=True)

@@ -8,20 +8,21 @@ import time
 import pytest
 from pydantic import SecretStr
 
-from worker import mail as mail_module
-from worker import registry, trail
-from worker.calls import Mark, call_key, round_key
 from worker.contract import MAIL_JOB, Recipient, Round
-from worker.letter import LISTED, Stationery
-from worker.mail import GIVE_UP_S, MOST_UNKNOWN, Mail, contact_of, objection
-from worker.outcome import Outcome
-from worker.people import Contact, Person, Preferences
-from worker.rendering import Templates
+from worker.domain.calls import Mark, call_key, round_key
+from worker.domain.outcome import Outcome
+from worker.domain.people import Contact, Person, Preferences
+from worker.mail import missed_calls
+from worker.mail.letter import LISTED, Stationery
+from worker.mail.missed_calls import GIVE_UP_S, MOST_UNKNOWN, Mail, contact_of, objection
+from worker.mail.unsubscribe import Links
 from worker.sandbox.mail import Fault, MailServer
 from worker.senders.email import EmailSender, Server
-from worker.store import Store
-from worker.texts import BUILT_IN
-from worker.unsubscribe import Links
+from worker.storage import registry
+from worker.storage.store import Store
+from worker.story import trail
+from worker.wording.rendering import Templates
+from worker.wording.texts import BUILT_IN
 
 BEN = "ben@example.com"
 LINKS = Links("https://calls.example.com", [SecretStr("a-secret-of-no-real-app")])
@@ -391,7 +392,7 @@ async def test_what_a_letter_said_is_not_kept_once_it_is_sent(office, server):
     await office.run(mail)
     (key,) = [key async for key in office.store.client.scan_iter("bellhop:letter*")]
     assert await office.store.call("HGETALL", key) == {b"state": b"done"}
-    assert 0 < await office.store.call("TTL", key) <= mail_module.LETTER_TTL_S
+    assert 0 < await office.store.call("TTL", key) <= missed_calls.LETTER_TTL_S
 
 
 async def test_an_address_is_in_no_log_line_and_not_on_the_trail(office, server, capfd):

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from worker.address import usable
 from worker.contract import Recipient, Round
-from worker.letter import Letter, Stationery, plain
-from worker.people import Contact
-from worker.rendering import Templates
-from worker.texts import BUILT_IN, Texts
-from worker.unsubscribe import Links, Subscriber
+from worker.domain.address import usable
+from worker.domain.people import Contact
+from worker.mail.letter import Letter, Stationery, plain
+from worker.mail.unsubscribe import Links, Subscriber
+from worker.wording.rendering import Templates
+from worker.wording.texts import BUILT_IN, Texts
 
 LINKS = Links("https://calls.example.com/", [SecretStr("a-secret-of-no-real-app")])
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

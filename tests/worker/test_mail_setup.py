@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from worker.postroom import mail_of
 from worker.settings import Settings
-from worker.store import Store
-from worker.texts import BUILT_IN
+from worker.storage.store import Store
+from worker.wording.texts import BUILT_IN
 
 COMPLETE = {
     "smtp_host": "smtp.example.com",

@@ -15,12 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from webhook.api.metrics import GAUGES, Page, counted
-from worker import metrics
-from worker.device import Device, Provider
-from worker.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
-from worker.outcome import Answer, Outcome
-from worker.push import Push, PushKind
-from worker.store import Store
+from worker.domain.device import Device, Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push, PushKind
+from worker.storage.store import Store
+from worker.telemetry import metrics
+from worker.telemetry.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from redis.exceptions import ResponseError
 
-from worker.outage import until_redis_answers
-from worker.store import Store
+from worker.storage.outage import until_redis_answers
+from worker.storage.store import Store
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import payloads
 from worker.contract import Recipient, Round
-from worker.device import Provider
-from worker.push import PushKind
+from worker.domain import payloads
+from worker.domain.device import Provider
+from worker.domain.push import PushKind
 
 NOW_MS, EXPIRES_MS = 1_800_000_000_000, 1_800_000_030_000
 SARA_CALLS = Round(

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from worker import registry
 from worker.contract import Recipient, Round
-from worker.device import Device, Provider
-from worker.outcome import Outcome
-from worker.people import SECOND_CALL_US, Contact, Person, Preferences, QuietHours, objection
-from worker.plan import Skip, plan
-from worker.push import PushKind
-from worker.store import Store
+from worker.domain.device import Device, Provider
+from worker.domain.outcome import Outcome
+from worker.domain.people import SECOND_CALL_US, Contact, Person, Preferences, QuietHours, objection
+from worker.domain.plan import Skip, plan
+from worker.domain.push import PushKind
+from worker.storage import registry
+from worker.storage.store import Store
 
 
 def us(text):

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.contract import Recipient, Round
-from worker.device import Device, Kind, Provider
-from worker.outcome import Outcome
-from worker.people import Person, Preferences
-from worker.plan import Skip, plan
-from worker.push import PushKind
+from worker.domain.device import Device, Kind, Provider
+from worker.domain.outcome import Outcome
+from worker.domain.people import Person, Preferences
+from worker.domain.plan import Skip, plan
+from worker.domain.push import PushKind
 
 NOW = 1_800_000_000.0
 ROUND = Round(

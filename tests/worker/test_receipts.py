@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import receipts
 from worker.contract import Recipient, Round
-from worker.device import Device, Provider
-from worker.plan import plan
-from worker.push import PushKind
-from worker.receipts import Receipt
+from worker.domain import receipts
+from worker.domain.device import Device, Provider
+from worker.domain.plan import plan
+from worker.domain.push import PushKind
+from worker.domain.receipts import Receipt
 
 SECRET = b"signs receipts"
 LONG = Receipt("t" * 64, "\U0001f4de" * 255, 2**53, "apns", "f" * 20)

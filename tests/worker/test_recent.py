@@ -8,8 +8,9 @@ import redis
 from webhook.effects import Settings, effects
 from webhook.events import Accepted, Learned, Missed, Notification, Person, Ring
 from webhook.intake import take_in
-from worker import recent, scripts
-from worker.recent import MOST_CALLS_OF_A_PERSON, calls_key, calls_of_key
+from worker.storage import scripts
+from worker.story import recent
+from worker.story.recent import MOST_CALLS_OF_A_PERSON, calls_key, calls_of_key
 
 NOW, S = 1_800_000_000_000_000, 1_000_000
 DAY_S = 24 * 3600

@@ -6,8 +6,8 @@ import pytest
 import redis
 from redis.exceptions import RedisError
 
-from worker.redis_clients import blocking, parse, with_ca
-from worker.store import Store
+from worker.storage.redis_clients import blocking, parse, with_ca
+from worker.storage.store import Store
 
 
 def test_sentinels_their_service_and_the_database_come_from_the_url():

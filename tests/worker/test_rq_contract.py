@@ -13,9 +13,9 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import BaseWorker
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from worker import scripts
-from worker.runtime import Worker as BellhopWorker
-from worker.scripts import FOLDER
+from worker.engine.runtime import Worker as BellhopWorker
+from worker.storage import scripts
+from worker.storage.scripts import FOLDER
 
 NOBODY = object()
 KEYS = {
@@ -53,7 +53,7 @@ def test_rq_calls_states_what_the_scripts_call_them() -> None:
 
 def test_rqs_worker_has_the_parts_that_ours_is_made_of() -> None:
     for part in ("serialize", "pubsub_channel_name", "handle_payload", "connection_timeout", "work"):
-        assert hasattr(BaseWorker, part), f"RQ's BaseWorker has lost {part}: see worker/runtime.py"
+        assert hasattr(BaseWorker, part), f"RQ's BaseWorker has lost {part}: see worker/engine/runtime.py"
     worker = BellhopWorker("redis://127.0.0.1:1/0", {"rings": 1}, {}, name="host:1|a")
     assert worker.connection.connection_pool.connection_kwargs["socket_timeout"] < 60, "RQ stretches our timeout again"
     assert worker.pubsub_channel_name == PUBSUB_CHANNEL_TEMPLATE % worker.name

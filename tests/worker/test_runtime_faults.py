@@ -11,9 +11,9 @@ from rq.registry import clean_registries
 
 from tests.worker.conftest import Desk, StartWorker, eventually
 from tests.worker.proxy import Proxy
-from worker.rq_job import inflight_key
+from worker.engine.rq_job import inflight_key
 from worker.sandbox.redis import RedisServer
-from worker.store import _sha1
+from worker.storage.store import _sha1
 
 
 @pytest.fixture

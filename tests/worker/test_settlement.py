@@ -10,11 +10,12 @@ import redis
 
 from webhook import effects, intake
 from webhook.reading import read
-from worker import scripts, trail
-from worker.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key
+from worker.domain.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key
 from worker.sandbox.stream import Call
 from worker.settlement import queue_due_calls, settle_call
-from worker.store import Store
+from worker.storage import scripts
+from worker.storage.store import Store
+from worker.story import trail
 
 RULES = effects.Settings("default", 30, 5)
 GRACE_US = 5_000_000

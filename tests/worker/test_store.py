@@ -13,10 +13,10 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.worker.proxy import Proxy
-from worker import scripts
 from worker.sandbox.redis import RedisServer
 from worker.sandbox.tls import Authority
-from worker.store import Store, _sha1
+from worker.storage import scripts
+from worker.storage.store import Store, _sha1
 
 HUNG_S = 60
 

@@ -3,12 +3,12 @@
 import pytest
 
 from worker.contract import Recipient, Round
-from worker.device import Device, Kind, Provider
-from worker.payloads import words
-from worker.people import Contact, Person
-from worker.plan import plan
-from worker.push import PushKind
-from worker.texts import BUILT_IN, PLACEHOLDER, Texts, fill
+from worker.domain.device import Device, Kind, Provider
+from worker.domain.payloads import words
+from worker.domain.people import Contact, Person
+from worker.domain.plan import plan
+from worker.domain.push import PushKind
+from worker.wording.texts import BUILT_IN, PLACEHOLDER, Texts, fill
 
 ENGLISH = BUILT_IN.wording("en")
 

@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 from webhook.effects import Settings, effects
 from webhook.intake import Verdict, take_in
 from webhook.reading import read as read_event
-from worker import registry, scripts, trail
 from worker.contract import Round
-from worker.deliver import Delivered, deliver
-from worker.device import Device, Environment, Provider
-from worker.gate import Gate
-from worker.hygiene import Hygiene, brake_key
-from worker.lanes import Lane
-from worker.outcome import Answer, Outcome
-from worker.push import Push, PushKind
+from worker.delivery.deliver import Delivered, deliver
+from worker.delivery.gate import Gate
+from worker.delivery.hygiene import Hygiene, brake_key
+from worker.delivery.lanes import Lane
+from worker.domain.device import Device, Environment, Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push, PushKind
 from worker.sandbox.stream import Call
-from worker.store import Store
-from worker.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
+from worker.storage import registry, scripts
+from worker.storage.store import Store
+from worker.story import trail
+from worker.story.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S

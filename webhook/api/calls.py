@@ -10,8 +10,8 @@ from webhook.api.operation import OF_TOKENS, caller_of
 from webhook.door import Door
 from webhook.openapi import Operation
 from webhook.problems import ApiProblem, Problem
-from worker import trail
-from worker.explain import Explanation, explain
+from worker.story import trail
+from worker.story.explain import Explanation, explain
 
 blueprint = Blueprint("calls", __name__, url_prefix="/v1")
 DESCRIBED = Operation(

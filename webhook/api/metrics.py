@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from webhook.door import Door
 from webhook.state import State, read_state
-from worker.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, read_samples
+from worker.telemetry.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, read_samples
 
 DAY_S = 24 * 3600
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {

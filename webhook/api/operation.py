@@ -12,7 +12,7 @@ from webhook import auth
 from webhook.door import Door
 from webhook.openapi import JSON, Operation
 from webhook.problems import ApiProblem, Problem
-from worker.device import UserId
+from worker.domain.device import UserId
 
 MAX_BODY = 16_384
 """Bytes; a device with the longest token takes about five thousand."""

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from webhook.api.operation import Asked, Operations
 from webhook.problems import ApiProblem, Problem
-from worker import registry
-from worker.device import Device, Environment, Kind, Provider
-from worker.people import Contact, Preferences
+from worker.domain.device import Device, Environment, Kind, Provider
+from worker.domain.people import Contact, Preferences
+from worker.storage import registry
 
 blueprint = Blueprint("people", __name__, url_prefix="/v1")
 operations = Operations(blueprint)

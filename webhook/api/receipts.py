@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from webhook.door import Door
 from webhook.openapi import Operation
 from webhook.problems import ApiProblem, Problem
-from worker import metrics, receipts, trail
-from worker.calls import round_key
-from worker.registry import Command
+from worker.domain import receipts
+from worker.domain.calls import round_key
+from worker.storage.registry import Command
+from worker.story import trail
+from worker.telemetry import metrics
 
 MAX_BODY = 4_096
 

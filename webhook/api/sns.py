@@ -14,8 +14,8 @@ from webhook.door import Door
 from webhook.envelope import UnreadableMessage, unwrap
 from webhook.sns import Message, NotAmazonsError, of_amazon, read, verify
 from webhook.taking import keep, take
-from worker import metrics
 from worker.settings import Settings
+from worker.telemetry import metrics
 
 blueprint = Blueprint("sns", __name__)
 log = structlog.get_logger()

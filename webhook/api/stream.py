@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from webhook import signature
 from webhook.door import Door
 from webhook.taking import take
-from worker import metrics, tracing
+from worker.telemetry import metrics, tracing
 
 blueprint = Blueprint("stream", __name__)
 log = structlog.get_logger()

@@ -13,12 +13,12 @@ import structlog
 from flask import Blueprint, Response, current_app, make_response, request
 
 from webhook.door import Door
-from worker import registry
-from worker.people import Preferences
-from worker.rendering import Templates
+from worker.domain.people import Preferences
+from worker.mail.unsubscribe import Links
 from worker.settings import Settings
-from worker.texts import Texts
-from worker.unsubscribe import Links
+from worker.storage import registry
+from worker.wording.rendering import Templates
+from worker.wording.texts import Texts
 
 blueprint = Blueprint("unsubscribe", __name__)
 log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""The list of calls: found in the indexes (worker/recent.py), each told by its trail."""
+"""The list of calls: found in the indexes (worker/story/recent.py), each told by its trail."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 
-from worker import trail
-from worker.explain import Explanation, explain
-from worker.glance import Flag, Glance, glance
-from worker.recent import MOST_CALLS, calls_key, calls_of_key
-from worker.registry import devices_key
+from worker.storage.registry import devices_key
+from worker.story import trail
+from worker.story.explain import Explanation, explain
+from worker.story.glance import Flag, Glance, glance
+from worker.story.recent import MOST_CALLS, calls_key, calls_of_key
 
 PAGE = 25
 """Calls on a page."""

@@ -18,11 +18,13 @@ from webhook.console.login import ConsoleSessions, Guard, form_is_ours, form_tok
 from webhook.console.picture import picture
 from webhook.door import Door
 from webhook.state import read_state
-from worker import registry, replay, trail
 from worker.contract import WORKER_FAILED
-from worker.glance import Flag, late
-from worker.people import Contact, Preferences
-from worker.sentences import PROVIDERS
+from worker.domain.people import Contact, Preferences
+from worker.engine import replay
+from worker.storage import registry
+from worker.story import trail
+from worker.story.glance import Flag, late
+from worker.story.sentences import PROVIDERS
 
 log = structlog.get_logger()
 

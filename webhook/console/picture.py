@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from webhook.console.clock import after
-from worker.explain import Round
-from worker.outcome import Outcome
-from worker.sentences import Tone
-from worker.timeline import Moment
-from worker.trail import Milestone
+from worker.domain.outcome import Outcome
+from worker.story.explain import Round
+from worker.story.sentences import Tone
+from worker.story.timeline import Moment
+from worker.story.trail import Milestone
 
 MOST_LANES = 40
 MOST_LINES = 6

@@ -89,7 +89,7 @@ end
 
 for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
 
--- The console's lists (worker/recent.py) hold the latest calls. Of the tenant's, those leave that have no trail any more.
+-- The console's lists (worker/story/recent.py) hold the latest calls. Of the tenant's, those leave that have no trail any more.
 if doc.listed then
   for _, list in ipairs(doc.listed.limits) do
     redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid)

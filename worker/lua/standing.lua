@@ -1,4 +1,4 @@
--- Where does each user stand in a round? The twin of worker/calls.py:standing, in one HMGET.
+-- Where does each user stand in a round? The twin of worker/domain/calls.py:standing, in one HMGET.
 -- `start` is a number (unix µs); the answer holds a word for each user, or false while the phone should ring.
 local function since(stamp, start)
   return stamp and tonumber(stamp) >= start

@@ -14,8 +14,7 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from worker.device import Device, Environment, Kind, Provider
-from worker.registry import register
+from worker.domain.device import Device, Environment, Kind, Provider
 from worker.sandbox import apple, google
 from worker.sandbox.apple import AppleStandIn
 from worker.sandbox.google import Google
@@ -25,7 +24,8 @@ from worker.sandbox.redis import RedisServer
 from worker.sandbox.stream import Stream
 from worker.sandbox.tls import Authority
 from worker.settings import PREFIX
-from worker.store import Store
+from worker.storage.registry import register
+from worker.storage.store import Store
 
 API_KEY, SECRET = "demo-api-key", "demo-secret-of-no-real-app-at-all"
 BUNDLE, PROJECT = "com.example.calls", "example-calls"

@@ -5,9 +5,9 @@ import ssl
 import time
 from pathlib import Path
 
-from worker.device import Environment
-from worker.outcome import Answer, Outcome
-from worker.push import Push
+from worker.domain.device import Environment
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push
 from worker.senders.apns_answers import read_answer
 from worker.senders.apns_connection import MAX_STREAMS, Connection
 from worker.senders.apns_pool import Pool

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from worker.outcome import Answer, Outcome
+from worker.domain.outcome import Answer, Outcome
 from worker.senders.retry_after import retry_after_s
 
 OUTCOMES: dict[tuple[int, str], Outcome] = {

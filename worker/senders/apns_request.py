@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from aioapns import NotificationRequest, PushType
 
-from worker.push import Push, PushKind
+from worker.domain.push import Push, PushKind
 
 COMPACT_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 

@@ -12,7 +12,7 @@ import structlog
 from aioapns.connection import JWTAuthorizationHeaderProvider
 from redis.exceptions import RedisError
 
-from worker.store import Store
+from worker.storage.store import Store
 
 RENEW_AFTER_S = 50 * 60
 MIN_AGE_S = 20 * 60

@@ -1,11 +1,11 @@
 """The senders that the settings have credentials for."""
 
-from worker.device import Provider
+from worker.domain.device import Provider
 from worker.senders.apns import ApnsSender
 from worker.senders.apns_token import ProviderToken, RedisTokenStore
 from worker.senders.fcm import FcmSender
 from worker.settings import ApnsApp, FcmApp, Settings
-from worker.store import Store
+from worker.storage.store import Store
 
 Senders = dict[tuple[Provider, str], ApnsSender | FcmSender]
 

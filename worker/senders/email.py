@@ -20,7 +20,7 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from worker.outcome import Answer, Outcome
+from worker.domain.outcome import Answer, Outcome
 
 log = structlog.get_logger()
 

@@ -14,8 +14,8 @@ from aiohttp.abc import AbstractStreamWriter
 from google.oauth2 import service_account
 from pyfcm import FCMNotification
 
-from worker.outcome import Answer, Outcome
-from worker.push import Push, PushKind
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push, PushKind
 from worker.senders import fcm_answers
 from worker.senders.fcm_access import SCOPE, AccessTokens
 
@@ -31,7 +31,7 @@ UNACKNOWLEDGED_MS = 4000
 
 
 class FcmSender:
-    """Carries pushes to one Firebase project. Implements `worker.push.Sender`.
+    """Carries pushes to one Firebase project. Implements `worker.domain.push.Sender`.
 
     pyfcm builds the message, and reads the service account with google-auth. Its transport is not used: it blocks a
     thread for minutes, repeats requests by itself, and drops what tells a dead token from a wrong configuration.
@@ -65,7 +65,7 @@ class FcmSender:
         self._closed = False
 
     async def send(self, push: Push, timeout_s: float) -> Answer:
-        """Make one attempt. See `worker.push.Sender`."""
+        """Make one attempt. See `worker.domain.push.Sender`."""
         # Now, not when the push was planned: a phone that comes back to the network must not ring for an old call.
         # "0s" would mean now or never, and a phone that is away for a second would not ring at all.
         android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, int(push.deadline - time.time()))}s"}

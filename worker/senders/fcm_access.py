@@ -10,7 +10,7 @@ import google.auth.jwt
 import structlog
 from google.oauth2 import service_account
 
-from worker.outcome import Answer, Outcome
+from worker.domain.outcome import Answer, Outcome
 from worker.senders.retry_after import retry_after_s
 
 # https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from worker.outcome import Answer, Outcome
+from worker.domain.outcome import Answer, Outcome
 from worker.senders.retry_after import retry_after_s
 
 # https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries

@@ -5,8 +5,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from worker.device import Device, Environment, Kind, Provider
-from worker.push import Push, PushKind
+from worker.domain.device import Device, Environment, Kind, Provider
+from worker.domain.push import Push, PushKind
 from worker.senders.apns import ApnsSender
 
 MakeSender = Callable[..., ApnsSender]

@@ -13,8 +13,8 @@ import pytest
 from apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from h2.errors import ErrorCodes
 
-from worker.device import Environment
-from worker.outcome import Answer, Outcome
+from worker.domain.device import Environment
+from worker.domain.outcome import Answer, Outcome
 from worker.sandbox.apple import AppleStandIn
 from worker.sandbox.apple_script import Behaviour, GoAway, Reply, Reset, Silence
 from worker.sandbox.tls import Authority

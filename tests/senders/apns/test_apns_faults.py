@@ -12,8 +12,8 @@ import pytest
 from apns_pushes import OTHER_TOKEN, TOKEN, ring
 from h2.errors import ErrorCodes
 
-from worker.device import Environment
-from worker.outcome import Answer, Outcome
+from worker.domain.device import Environment
+from worker.domain.outcome import Answer, Outcome
 from worker.sandbox.apple import AppleStandIn
 from worker.sandbox.apple_script import Behaviour, Drop, GoAway, Reply, Reset, Silence
 from worker.senders import apns_connection, apns_pool

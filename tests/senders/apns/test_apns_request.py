@@ -6,8 +6,8 @@ from hpack import Decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.outcome import Outcome
-from worker.push import Push, PushKind
+from worker.domain.outcome import Outcome
+from worker.domain.push import Push, PushKind
 from worker.sandbox.apple import AppleStandIn
 from worker.senders.apns import ApnsSender
 from worker.senders.apns_request import body_of, encode_field, header_block_of, max_body_bytes, request_for

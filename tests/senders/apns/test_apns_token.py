@@ -6,11 +6,11 @@ import jwt
 import pytest
 from apns_pushes import TOKEN, MakeSender, ring
 
-from worker.outcome import Outcome
+from worker.domain.outcome import Outcome
 from worker.sandbox.apple import AppleStandIn
 from worker.sandbox.apple_script import Reply
 from worker.senders.apns_token import MIN_AGE_S, RENEW_AFTER_S, MemoryTokenStore, ProviderToken, RedisTokenStore, Token
-from worker.store import Store
+from worker.storage.store import Store
 
 KEY_ID, TEAM_ID = "KEY1234567", "TEAM123456"
 

@@ -1,0 +1,130 @@
+"""The exact pushes that Stream's stock Swift, Android, Flutter and React Native SDKs parse, with what Bellhop adds.
+Pure.
+
+Every value of the `stream` part is a string and the caller's display name is never empty: React Native on iOS
+crashes on a JSON boolean for `video`, and Android's notification API on a blank name. What Bellhop adds for apps
+that read it: the call's UUID (the same for every ring of one call session, so an app can key CallKit by it), when
+the push was made and when it expires (unix ms).
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from worker.contract import Recipient, Round
+from worker.domain.device import Provider
+from worker.domain.push import PushKind
+from worker.wording.texts import BUILT_IN, Wording, fill
+
+APNS_VOIP_LIMIT = 5_120
+PAYLOAD_LIMIT = 4_096
+"""Bytes that Apple takes for a VoIP push, and that Apple (alert) and Google take for others."""
+
+ENGLISH = BUILT_IN.wording("en")
+CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
+EVENT = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
+SHORTEST_TEXT = 40
+"""Texts are not cut below this many characters; ids are never cut."""
+
+
+class Words(NamedTuple):
+    """What a person reads."""
+
+    title: str
+    body: str
+
+
+def words(kind: PushKind, round_: Round, wording: Wording) -> Words:
+    """Word the push."""
+    caller = round_.caller_name if round_.caller_id else wording["unknown_caller"]
+    return Words(fill(wording[f"{kind}_title"], caller=caller), fill(wording[f"{kind}_body"], caller=caller))
+
+
+def call_uuid(round_: Round) -> str:
+    """Name the call for CallKit: stable for one session of one call."""
+    return str(uuid.uuid5(CALL_NAMESPACE, f"{round_.tenant}|{round_.cid}|{round_.session_id}"))
+
+
+def payload(
+    provider: Provider,
+    kind: PushKind,
+    round_: Round,
+    recipient: Recipient,
+    now_ms: int,
+    expires_ms: int,
+    wording: Wording = ENGLISH,
+    receipt: str = "",
+) -> Mapping[str, Any]:
+    """Build the body for APNs, or the data map for FCM; inside the provider's limit, by shortening texts if need be.
+
+    `receipt` is what the phone sends back once it rings (`worker.domain.receipts`).
+    """
+    limit = APNS_VOIP_LIMIT if provider is Provider.APNS and kind is PushKind.RING else PAYLOAD_LIMIT
+    build = partial(_apns, wording=wording) if provider is Provider.APNS else _fcm
+    longest = 255
+    while True:
+        short = round_.model_copy(
+            update={"caller_name": _cut(round_.caller_name, longest), "call_name": _cut(round_.call_name, longest)}
+        )
+        result: dict[str, Any] = build(kind, short, recipient, now_ms, expires_ms)
+        if receipt:
+            (result["bellhop"] if provider is Provider.APNS else result)["receipt"] = receipt
+        if longest <= SHORTEST_TEXT or _size(provider, result) <= limit:
+            return result
+        longest = max(SHORTEST_TEXT, longest // 2)
+
+
+def _cut(text: str, longest: int) -> str:
+    """Shorten between characters, never inside one: the cut is made before the text is UTF-8."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _size(provider: Provider, result: Mapping[str, Any]) -> int:
+    """Bytes that count against the limit: Apple's is the JSON body, Google's the keys and values."""
+    if provider is Provider.FCM:
+        return sum(len(key.encode()) + len(value.encode()) for key, value in result.items())
+    return len(json.dumps(result, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, str]:
+    """What Stream's SDKs read, on either platform."""
+    stream = {
+        "sender": "stream.video",
+        "type": EVENT[kind],
+        "version": "v2",
+        "call_cid": round_.cid,
+        "call_display_name": round_.call_name,
+        "created_by_id": round_.caller_id,
+        "created_by_display_name": round_.caller_name,
+        "receiver_id": recipient.id,
+    }
+    if kind is PushKind.RING:
+        stream["video"] = "true" if round_.video else "false"
+    return stream
+
+
+def _apns(
+    kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int, wording: Wording
+) -> dict[str, Any]:
+    texts = words(kind, round_, wording)._asdict()
+    aps: dict[str, Any] = {"alert": texts}
+    stream = _stream(kind, round_, recipient)
+    if kind is PushKind.RING:
+        aps |= {"badge": 0, "category": "stream.video", "mutable-content": 1}
+    else:
+        aps |= {
+            "category": "stream.video",
+            "mutable-content": 1,
+            "sound": "default",
+            "thread-id": f"video-{round_.cid}",
+        }
+        stream |= texts
+    extra = {"call_uuid": call_uuid(round_), "sent_at": now_ms, "expires_at": expires_ms}
+    return {"aps": aps, "stream": stream, "bellhop": extra}
+
+
+def _fcm(kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int) -> dict[str, str]:
+    extra = {"call_uuid": call_uuid(round_), "sent_at": str(now_ms), "expires_at": str(expires_ms)}
+    return _stream(kind, round_, recipient) | extra

@@ -1,0 +1,49 @@
+"""A push: one message to one device, with its deadline. Pure values: plan makes, deliver carries, senders send."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from worker.domain.device import Device
+from worker.domain.outcome import Answer
+
+
+class PushKind(StrEnum):
+    """What the push says."""
+
+    RING = "ring"
+    NOTIFICATION = "notification"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One message to one device."""
+
+    id: str
+    """Canonical lower-case UUID, the same for every attempt: APNs gets it as apns-id."""
+    kind: PushKind
+    device: Device
+    payload: Mapping[str, Any]
+    """APNs: the JSON object of the request body. FCM: the `data` map, all strings."""
+    deadline: float
+    """Unix time in seconds: no attempt starts after it, and the provider is told to drop the push then."""
+    round: int = 0
+    """The stamp (unix µs) of the round it is for, for the trail."""
+    since: float = 0.0
+    """When it was queued, unix time in seconds; 0 if that is not known."""
+    collapse_id: str | None = None
+    """APNs only, at most 64 bytes: a later alert with the same id replaces this one."""
+
+
+class Sender(Protocol):
+    """Carries one push to its provider: a value in, an answer out."""
+
+    async def send(self, push: Push, timeout_s: float) -> Answer:
+        """Make exactly one attempt and say what came of it within `timeout_s`; never raises but for cancellation."""
+        ...
+
+    async def close(self) -> None:
+        """Let what is in flight finish, then close the connections."""
+        ...

@@ -1,0 +1,1 @@
+"""The concurrent RQ worker: takes jobs, runs them, and takes over from workers that died."""

@@ -1,0 +1,149 @@
+"""The jobs that one worker has in flight: begun, run, interrupted and ended, each exactly once in this process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import structlog
+
+from worker.engine.rq_job import JobError, Ledger, PermanentError, Started, read_call, reason_of
+from worker.storage.outage import until_redis_answers
+from worker.telemetry.correlation import picked_up
+
+log = structlog.get_logger()
+
+Handler = Callable[[dict[str, Any]], Awaitable[None]]
+"""Does a job. It is run again from the start when it fails for an outage of Redis, as when its worker dies."""
+
+MAX_LOST_WORKERS = 3
+"""A job that this many workers died with is the likely reason for it, and fails."""
+
+
+class Why(Enum):
+    """Why a job is interrupted."""
+
+    STOPPED = auto()
+    """By rq's stop-job command."""
+    ENDING = auto()
+    """This worker ends: the job goes back."""
+    GIVEN_AWAY = auto()
+    """This worker seemed dead for a while, and the job is somebody else's now."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A job in memory."""
+
+    task: asyncio.Task[None]
+    queue: str
+    in_handler: bool = False
+    """Where a cancellation does no harm; not in the bookkeeping before and after it."""
+    why: Why | None = None
+
+
+class InFlight:
+    """The jobs in memory, by id, and the slots that bound how many of each queue there may be.
+
+    An id is bytes: anything may be pushed onto a queue.
+    """
+
+    def __init__(self, ledger: Ledger, concurrency: Mapping[str, int], find: Callable[[str], Handler | None]) -> None:
+        self.ledger, self.find = ledger, find
+        self.slots = {queue: asyncio.Semaphore(limit) for queue, limit in concurrency.items()}
+        self.jobs: dict[bytes, Running] = {}
+        self.ending = False
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What is still to end."""
+        return [running.task for running in self.jobs.values()]
+
+    def begin(self, queue: str, job_id: bytes) -> None:
+        """Run a job that is on the worker's in-flight list, in a slot that was acquired for it."""
+        if job_id in self.jobs:  # queued twice, or its own retry: `adopt` finds it when this run is over
+            self.slots[queue].release()
+            return
+        task = asyncio.create_task(self._run(queue, job_id))
+        self.jobs[job_id] = Running(task, queue)
+        task.add_done_callback(lambda task: self._ended(queue, job_id, task))
+
+    async def adopt(self, queue: str, listed: set[bytes]) -> None:
+        """Run what is on the in-flight list but not in memory: a pop put it there, and its answer was lost."""
+        for job_id in listed - self.jobs.keys():
+            if not self.slots[queue].locked():
+                await self.slots[queue].acquire()
+                self.begin(queue, job_id)
+
+    def interrupt(self, job_id: bytes, why: Why) -> None:
+        """Cancel a job if it is in its handler; anywhere else it is about to end by itself."""
+        running = self.jobs.get(job_id)
+        if running is not None and running.in_handler and running.why is None:
+            running.why = why
+            running.task.cancel()
+
+    def hand_back(self) -> None:
+        """Interrupt every job, and begin none of those that are being begun."""
+        self.ending = True
+        for job_id in list(self.jobs):
+            self.interrupt(job_id, Why.ENDING)
+
+    async def _run(self, queue: str, job_id: bytes) -> None:
+        started = await self.ledger.start(queue, job_id)
+        if started is None:
+            return
+        running = self.jobs[job_id]
+        try:
+            await self._call(started, running)
+        except asyncio.CancelledError:
+            if running.why in (Why.ENDING, Why.GIVEN_AWAY):
+                await self.ledger.hand_back(queue, job_id)
+            elif running.why is Why.STOPPED:
+                await self.ledger.fail(queue, job_id, "stopped by the stop-job command", "stopped")
+            else:  # the handler cancelled itself
+                await self._fail(queue, job_id, JobError("the job was cancelled from within"))
+        except Exception as error:
+            await self._fail(queue, job_id, error)
+        else:
+            if not await self.ledger.finish(queue, job_id):
+                log.warning("job_was_given_away", job=text(job_id), queue=queue)
+
+    async def _call(self, started: Started, running: Running) -> None:
+        if started.lost_workers >= MAX_LOST_WORKERS:
+            raise PermanentError(f"{started.lost_workers} workers died while they ran this job")
+        name, payload = read_call(started.data)
+        if (handler := self.find(name)) is None:
+            raise PermanentError(f"there is no job of the name {name[:100]!r}")
+        if self.ending:
+            running.why = Why.ENDING
+            raise asyncio.CancelledError
+        running.in_handler = True
+        try:
+            async with asyncio.timeout(started.timeout_s) as limit:
+                with picked_up(running.queue, name, payload):
+                    await until_redis_answers(lambda: handler(payload))
+        except TimeoutError:
+            if limit.expired():
+                raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None
+            raise
+        finally:
+            running.in_handler = False
+
+    async def _fail(self, queue: str, job_id: bytes, error: Exception) -> None:
+        reason = reason_of(error)
+        verdict = await self.ledger.fail(
+            queue, job_id, reason, "failed" if isinstance(error, PermanentError) else "retry"
+        )
+        log.error("job_failed", job=text(job_id), queue=queue, reason=reason, status=verdict)
+
+    def _ended(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
+        del self.jobs[job_id]
+        self.slots[queue].release()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("bookkeeping_failed", job=text(job_id), queue=queue, reason=reason_of(error))
+
+
+def text(job_id: bytes) -> str:
+    """Make a job id fit for a log line."""
+    return job_id.decode(errors="replace")[:100]

@@ -1,0 +1,141 @@
+"""RQ's data model, as far as running a job goes: reading what a job calls, and recording what became of it.
+
+Each step is one Lua call (lua/start.lua, finish.lua, fail.lua, requeue.lua) that may be repeated until Redis has
+answered: a job that has run is never run again because its bookkeeping got lost. The steps write RQ's own keys, so
+`rq info`, `rq requeue`, dashboards and rq's classes read them; RQ itself needs 20 round trips for the same.
+"""
+
+import asyncio
+import base64
+import json
+import time
+import traceback
+import zlib
+from typing import Any, Literal, NamedTuple
+
+import structlog
+from pydantic import ValidationError
+from redis.exceptions import ResponseError
+from rq.utils import now, utcformat
+
+from worker.contract import FAILURE_TTL_S, RESULT_TTL_S, UnknownVersion
+from worker.storage.outage import until_redis_answers
+from worker.storage.pipe import Argument
+from worker.storage.store import Store
+
+log = structlog.get_logger()
+
+REFUSED_PAUSE_S = 1.0
+MAX_DATA_BYTES = 8 * 1024 * 1024
+"""As much as a job's data may inflate to."""
+
+
+class JobError(Exception):
+    """Raised by a handler: the job failed, and the text, which is shown and logged, says why."""
+
+
+class PermanentError(JobError):
+    """The same, where trying again cannot help: the job fails at once, whatever retries it has left."""
+
+
+class Started(NamedTuple):
+    """A job that is now this worker's to run."""
+
+    data: bytes
+    timeout_s: float | None
+    lost_workers: int
+    """How many workers died while they ran it."""
+
+
+class Ledger:
+    """Records what one worker does with its jobs. Every method repeats itself until Redis has answered."""
+
+    def __init__(self, store: Store, worker: str) -> None:
+        self.store, self.worker = store, worker
+
+    async def start(self, queue: str, job_id: bytes) -> Started | None:
+        """Begin a job that is on the in-flight list; None when it is not to be run."""
+        answer = await self._record("start", queue, job_id, utcformat(now()), time.time())
+        if answer is None:
+            return None
+        data, timeout, lost_workers = answer
+        return Started(data, _timeout_s(timeout), int(lost_workers))
+
+    async def finish(self, queue: str, job_id: bytes) -> bool:
+        """Mark the job finished; False when it had been given to another worker meanwhile."""
+        return bool(await self._record("finish", queue, job_id, utcformat(now()), time.time(), RESULT_TTL_S))
+
+    async def fail(
+        self, queue: str, job_id: bytes, reason: str, verdict: Literal["failed", "stopped", "retry"]
+    ) -> str | None:
+        """Record a failure, or queue the job again if it may be retried; its status now, None if it was not ours."""
+        packed = base64.b64encode(zlib.compress(reason.encode()))
+        status = await self._record(
+            "fail", queue, job_id, utcformat(now()), time.time(), verdict, packed, FAILURE_TTL_S
+        )
+        return status.decode() if status is not None else None
+
+    async def hand_back(self, queue: str, job_id: bytes) -> None:
+        """Give the job back unfinished, to the front of its queue."""
+        await self._record("requeue", queue, job_id)
+
+    async def _record(self, script: str, queue: str, job_id: bytes, *args: Argument) -> Any:
+        while True:
+            try:
+                return await until_redis_answers(
+                    lambda: self.store.script(script, [], [queue, self.worker, job_id, *args])
+                )
+            except ResponseError as error:
+                # Out of memory, read-only, …: an operator's to mend. Giving up would run the job again.
+                log.error("redis_refuses", step=script, queue=queue, error=type(error).__name__, text=str(error)[:200])
+                await asyncio.sleep(REFUSED_PAUSE_S)
+
+
+def inflight_key(queue: str, worker: str) -> str:
+    """Name the list of job ids that a worker has taken from a queue and not yet finished."""
+    return f"bellhop:inflight:{queue}:{worker}"
+
+
+def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
+    """Read RQ's job data, JSON [function name, null, [payload], {}], deflated or not: the name and the payload.
+
+    Raises PermanentError for anything else. The name only ever selects a handler; nothing is imported by it.
+    """
+    try:
+        if not data.startswith(b"["):
+            inflater = zlib.decompressobj()
+            data = inflater.decompress(data, MAX_DATA_BYTES)
+            if inflater.unconsumed_tail:
+                raise ValueError("it is too large")
+        name, instance, (payload,), kwargs = json.loads(data)
+    except (ValueError, TypeError, zlib.error, RecursionError) as error:
+        raise PermanentError(
+            "the job's data cannot be read: it is no call as RQ's JSON serializer stores it"
+        ) from error
+    if not isinstance(name, str) or not isinstance(payload, dict) or instance is not None or kwargs:
+        raise PermanentError("the job's data is not a call of a named function with one object")
+    return name, payload
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in one line why a job failed, without a value from its payload, fit for logs.
+
+    The text of an unexpected exception may hold anything, so it stays out: its type and place tell a developer enough.
+    """
+    if isinstance(error, JobError | UnknownVersion):
+        return " ".join(str(error).split())[:500]
+    if isinstance(error, ValidationError):
+        details = error.errors(include_input=False, include_url=False, include_context=False)
+        return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['type']}" for detail in details)[:500]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
+def _timeout_s(text: bytes) -> float | None:
+    """Read RQ's timeout: whole seconds, -1 for none, 180 when it says nothing."""
+    try:
+        seconds = int(text or b"180")
+    except ValueError:
+        seconds = 180
+    return seconds if seconds > 0 else None

@@ -1,0 +1,1 @@
+"""Redis: the connections, the scripts, and what is kept there of people."""

@@ -1,0 +1,20 @@
+"""The Lua scripts that change state in Redis, kept in worker/lua/."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent / "lua"
+INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+
+
+@cache
+def source(name: str) -> str:
+    """Read lua/<name>.lua; a line `-- include: other` stands for the text of lua/other.lua."""
+    text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    return INCLUDE.sub(lambda match: source(match[1]), text)
+
+
+def names() -> list[str]:
+    """List the scripts."""
+    return sorted(path.stem for path in FOLDER.glob("*.lua"))

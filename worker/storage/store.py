@@ -1,0 +1,158 @@
+"""The worker's way to Redis: asynchronous, with short timeouts, and nothing that is sent twice behind anybody's back.
+
+redis-py's defaults are turned off that hurt here: it repeats every command up to ten times, so a lost answer to a pop
+or a push runs it twice, and a hung server holds the caller for a minute. Connecting stays its business, with TLS and
+Sentinel; the commands go through one connection that all callers share (worker/storage/pipe.py).
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Self
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+
+from worker.storage import scripts
+from worker.storage.pipe import Argument, Pipe
+from worker.storage.redis_clients import DEMOTED, LOOK_S, parse
+
+
+class Store:
+    """A connection to Redis; made without I/O, connected when first used and again whenever it was lost.
+
+    Every call makes one attempt and raises redis.exceptions.ConnectionError (refused, lost), TimeoutError (no answer in
+    time; not a ConnectionError) or ResponseError (Redis's own words). After the first two the command may or may not
+    have taken effect: repeat only what is idempotent. A call may be cancelled at any time.
+    """
+
+    def __init__(self, pool: BlockingConnectionPool) -> None:
+        self._sentinels = pool if isinstance(pool, _PrimaryPool) else None
+        self._timeout_s: float = pool.connection_kwargs["socket_timeout"]
+        self._pipe: Pipe | None = None
+        self._opening = asyncio.Lock()
+        self.client: Redis = Redis.from_pool(pool)
+        """The redis-py client underneath, for what is no single command: pipelines and pub/sub."""
+
+    @classmethod
+    def from_url(cls, url: str, *, connections: int = 16, timeout_s: float = 2.0) -> Self:
+        """Prepare a connection, and up to `connections` for `client`; the URLs are those of `redis_clients`.
+
+        `timeout_s` bounds connecting, and waiting for an answer. A blocking command holds up those behind it: it wants
+        a Store of its own, whose `timeout_s` is longer than the command blocks.
+        """
+        address = parse(url)
+        options: dict[str, Any] = {
+            **address.server,
+            "max_connections": connections,
+            "timeout": timeout_s,
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+        }
+        if not address.sentinels:
+            kind = UnixDomainSocketConnection if "path" in address.server else _Tls if address.tls else _Tcp
+            return cls(BlockingConnectionPool(connection_class=kind, **options))
+        once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
+        manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
+        return cls(_PrimaryPool(address.service, manager, ssl=address.tls, **options))  # type: ignore[no-untyped-call]
+
+    async def call(self, *command: Argument) -> Any:
+        """Run one command; strings come back as bytes, HGETALL's pairs as a dict, the rest as Redis puts it."""
+        if self._sentinels is not None:
+            await self._sentinels.look()
+        answer = await (self._open_pipe() or await self._open()).ask(command)
+        return dict(zip(answer[::2], answer[1::2], strict=True)) if command[0] == "HGETALL" else answer
+
+    async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """Run lua/<name>.lua atomically; its answer comes back in bytes, integers, lists and None."""
+        try:
+            return await self.call("EVALSHA", _sha1(name), len(keys), *keys, *args)
+        except NoScriptError:  # a new or restarted server: it has run nothing yet
+            return await self.call("EVAL", scripts.source(name), len(keys), *keys, *args)
+
+    async def load_scripts(self) -> None:
+        """Have Redis know every script, so that no first ring waits while it reads them."""
+        await asyncio.gather(*(self.call("SCRIPT", "LOAD", scripts.source(name)) for name in scripts.names()))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._pipe is not None:
+            await self._pipe.close()
+        await self.client.aclose()
+
+    def _open_pipe(self) -> Pipe | None:
+        pipe = self._pipe
+        if pipe is None or not pipe.usable or (self._sentinels is not None and self._sentinels.has_left(pipe.server)):
+            return None
+        return pipe
+
+    async def _open(self) -> Pipe:
+        async with self._opening:
+            if pipe := self._open_pipe():  # somebody else was quicker
+                return pipe
+            if self._pipe is not None:
+                await self._pipe.close()
+            self._pipe = Pipe(self._timeout_s)
+            await self._pipe.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
+            return self._pipe
+
+
+class _Tcp(Connection):
+    """A connection that is given up when its server stops being a primary; see `worker.storage.redis_clients`."""
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ReadOnlyError:
+            await self.disconnect()
+            raise RedisConnectionError(DEMOTED) from None
+
+
+class _Tls(_Tcp, SSLConnection):
+    pass
+
+
+class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary that Sentinel names; see `redis_clients`. Whoever finds none free waits."""
+
+    _look_at = 0.0
+
+    async def look(self) -> None:
+        """Ask for the primary, unless that was done a moment ago."""
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
+            with contextlib.suppress(RedisError):
+                await self.get_master_address()  # type: ignore[no-untyped-call]
+
+    def has_left(self, server: tuple[str, int]) -> bool:
+        """Tell whether another server is the primary now."""
+        return self.master_address not in (None, server)
+
+    async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        await self.look()
+        return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    async def release(self, connection: Any) -> None:
+        if (connection.host, connection.port) != self.master_address:
+            await connection.disconnect()
+        await super().release(connection)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+@cache
+def _sha1(name: str) -> str:
+    return hashlib.sha1(scripts.source(name).encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,1 @@
+"""The trail of a call, and what it tells: why a phone did not ring."""

@@ -1,0 +1,143 @@
+"""The trail: an append-only list of lines for each call, that says what came in, what was decided and what came back.
+
+This module words a line and reads lines back; the scripts in worker/lua/ append them in the step they are about, so
+that no event costs a round trip for its trail. A line never holds a token, an address or the text of a payload.
+`worker.story.explain` turns lines into sentences. Pure, but for `read`.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol
+
+DAY_S = 24 * 3600
+"""How long a trail without an expiry is kept: the shortest that the settings allow. A webhook sets the real one."""
+LENGTH = 10_000
+"""Lines kept for one call; the oldest leave. A ring of a thousand people without an answer needs half of it."""
+LINE_BYTES = 8_192
+"""Bytes of one line; a ring of a hundred people with UUIDs for ids needs half of it."""
+TEXT = 100
+"""Characters kept of a text that is no user's id."""
+VERSION = 2
+
+
+class Milestone(StrEnum):
+    """What a line is about."""
+
+    RECEIVED = "received"
+    """A webhook was verified, applied and, if there is something to do, queued."""
+    REPEATED = "repeated"
+    """The same webhook came again."""
+    UNREADABLE = "unreadable"
+    PICKED_UP = "picked_up"
+    """A worker began with a job."""
+    SKIPPED = "skipped"
+    """A user, or a device of theirs, gets no push."""
+    WAITED = "waited"
+    """A push waits, since its provider keeps failing for this app: said once for each push."""
+    ATTEMPTED = "attempted"
+    """One attempt and what the provider said."""
+    FINISHED = "finished"
+    """A push came to an end without a provider's word, or without a last one."""
+    TOKEN = "token"  # noqa: S105 - a word, not a password
+    """What a provider's answer did to a device's registration."""
+    SETTLED = "settled"
+    """A recipient's final standing in a round."""
+    RANG = "rang"
+    """A phone reported that it rang."""
+    MAILED = "mailed"
+    """What became of a missed-call e-mail."""
+
+
+class TokenFate(StrEnum):
+    """What became of a device's registration after a provider's answer."""
+
+    REMOVED = "removed"
+    NEWER = "newer"
+    """The provider speaks of the time before this registration."""
+    CHANGED = "changed"
+    """The device was registered again, or removed, meanwhile."""
+    BRAKED = "braked"
+    """Too many tokens of the app die at once: none is removed."""
+    MOVED = "moved"
+    """It belongs to Apple's other environment, and is kept there now."""
+
+
+SHORT = {
+    "round": "r",
+    "kind": "k",
+    "user": "u",
+    "device": "d",
+    "label": "l",
+    "provider": "p",
+    "app": "b",
+    "environment": "e",
+    "outcome": "o",
+    "status": "s",
+    "reason": "y",
+    "id": "i",
+    "ms": "m",
+    "type": "t",
+    "stamp": "c",
+    "users": "n",
+    "more": "x",
+    "attempt": "a",
+    "session": "z",
+    "callers": "f",
+    "until": "g",
+    "job": "j",
+    "worker": "w",
+    "notice": "q",
+    "detail": "v",
+}
+"""Facts by their names, and the letters that stand for them in Redis, where seven days of lines are kept."""
+LONG = {letter: name for name, letter in SHORT.items()}
+
+
+class Reader(Protocol):
+    """The one Redis command that reading needs; `worker.storage.store.Store` has it."""
+
+    async def call(self, *args: Any) -> Any:
+        """Run one command."""
+        ...
+
+
+def trail_key(tenant: str, cid: str) -> str:
+    """The Redis key of a call's trail."""
+    return f"bellhop:trail:{tenant}:{cid}"
+
+
+def line(what: Milestone, at: int, **facts: Any) -> str:
+    """Word one line: `at` in unix µs; of its facts (docs/trail.md) `round` is the stamp of the round it is about.
+
+    Empty facts are left out, long texts cut; a list of `users` that makes the line too long is cut, and `more` says how
+    many are missing.
+    """
+    kept = {name: _bounded(name, fact) for name, fact in facts.items() if fact is not None and fact not in ("", [], ())}
+    while len((text := _encoded(what, at, kept)).encode("utf-8", "replace")) > LINE_BYTES and kept.get("users"):
+        users = kept["users"]
+        kept |= {"users": users[: len(users) // 2], "more": kept.get("more", 0) + len(users) - len(users) // 2}
+    return text
+
+
+def _bounded(name: str, fact: Any) -> Any:
+    return fact[:TEXT] if isinstance(fact, str) and name != "user" else fact
+
+
+def _encoded(what: Milestone, at: int, facts: Mapping[str, Any]) -> str:
+    short = {SHORT.get(name, name): fact for name, fact in facts.items()}
+    return json.dumps([VERSION, what, at, short], separators=(",", ":"), ensure_ascii=False)
+
+
+def read_line(text: bytes | str) -> dict[str, Any]:
+    """Read one line: its facts, with `what` and `at`. Of a newer version's line, what this one understands."""
+    found = json.loads(text)
+    if isinstance(found, dict):  # version 1, from before there were others
+        return found
+    _, what, at, facts = found[:4]
+    return {"what": what, "at": at} | {LONG.get(name, name): fact for name, fact in facts.items()}
+
+
+async def read(store: Reader, tenant: str, cid: str) -> list[dict[str, Any]]:
+    """Read a call's trail, oldest line first."""
+    return [read_line(text) for text in await store.call("LRANGE", trail_key(tenant, cid), 0, -1)]

@@ -1,0 +1,1 @@
+"""What users read: texts in their language, and the templates of e-mails and pages."""
