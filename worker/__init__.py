@@ -1,1 +1,1 @@
-"""The domain and the delivery: queued -> planned -> sent -> recorded. Never imports `webhook`; docs/architecture.md maps it."""
+"""The domain and the delivery: queued -> planned -> sent -> recorded. Never imports `webhook`."""
