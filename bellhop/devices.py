@@ -16,6 +16,7 @@ from worker.domain.device import Device, Environment, Kind, Provider
 from worker.settings import ConfigurationError, load
 from worker.storage import registry, scripts
 from worker.storage.redis_clients import blocking
+from worker.storage.scripts import Command
 
 BATCH = 500
 """Devices that go to Redis at a time."""
@@ -45,7 +46,7 @@ def import_file(file: IO[bytes], tenant: str) -> None:
     """
     redis = connect()
     good = bad = 0
-    batch: list[registry.Command] = []
+    batch: list[Command] = []
     for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
         if not line.strip():
             continue
@@ -199,7 +200,7 @@ def stored(redis: "Redis", tenant: str, user_id: str) -> list[Device]:
     return registry.decode(values)
 
 
-def run(redis: "Redis", commands: list[registry.Command]) -> list[Any]:
+def run(redis: "Redis", commands: list[Command]) -> list[Any]:
     """Run registry commands in one round trip; returns their answers."""
     pipeline = redis.pipeline(transaction=False)
     for command in commands:

@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "worker.contract",
         "worker.delivery",
         "worker.domain",
+        "worker.engine",
         "worker.senders",
         "worker.storage",
         "worker.story",

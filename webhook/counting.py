@@ -9,7 +9,7 @@ import time
 from redis.exceptions import RedisError
 
 from webhook.door import Door
-from worker.storage.registry import Command
+from worker.storage.scripts import Command
 from worker.telemetry.metrics import FLUSH_S, TALLY
 
 

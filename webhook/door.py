@@ -11,7 +11,7 @@ from webhook.signature import App, KeyRing
 from worker.settings import Settings
 from worker.storage import scripts
 from worker.storage.redis_clients import blocking
-from worker.storage.registry import Command
+from worker.storage.scripts import Command
 from worker.story.trail import DAY_S
 
 REDIS_TIMEOUT_S = 1.0

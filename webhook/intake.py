@@ -15,6 +15,7 @@ from webhook.effects import REASONS, Effects
 from webhook.events import Event, Rejected
 from worker.contract import CallRef, Round, iso, job
 from worker.domain.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key, round_prefix
+from worker.storage import registry
 from worker.story import recent, trail
 from worker.telemetry.correlation import origin
 
@@ -141,4 +142,8 @@ def _entry(effects: Effects) -> dict[str, object] | None:
 
 def _job(name: str, payload: Round | CallRef, webhook: str, cause: Mapping[str, Any]) -> dict[str, str]:
     """A job named after its webhook, so that the same webhook can never make two."""
-    return job(f"{name.rpartition('.')[2]}-{webhook}", name, payload.model_copy(update=cause))
+    people = None
+    if isinstance(payload, Round):
+        users = [recipient.id for recipient in payload.recipients]
+        people = registry.named_in_a_job(payload.tenant, users, payload.caller_id)
+    return job(f"{name.rpartition('.')[2]}-{webhook}", name, payload.model_copy(update=cause), people)

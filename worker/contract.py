@@ -127,8 +127,11 @@ PAYLOADS: dict[str, type[Round] | type[CallRef] | type[LetterRef]] = {
 QUEUE_OF = {RING_JOB: RINGS, NOTIFY_JOB: NOTICES, SETTLE_JOB: NOTICES, NOTICE_JOB: NOTICES, MAIL_JOB: MAIL}
 
 
-def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str]:
-    """Word a job as worker/lua/enqueue.lua wants it. Without a payload the script that queues it adds the data."""
+def job(job_id: str, name: str, payload: Payload | None = None, people: str | None = None) -> dict[str, str]:
+    """Word a job as worker/lua/enqueue.lua wants it. Without a payload the script that queues it adds the data.
+
+    `people` names those to read of when the job begins (`worker.storage.registry`).
+    """
     fields = {
         "id": job_id,
         "name": name,
@@ -142,6 +145,8 @@ def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str
     if payload is not None:
         # The call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments.
         fields["data"] = json.dumps([name, None, [payload.model_dump()], {}], separators=(",", ":"))
+    if people is not None:
+        fields["people"] = people
     return fields
 
 

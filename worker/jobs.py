@@ -6,7 +6,7 @@ RQ stores a job's name ("worker.jobs.ring") and one JSON payload; the worker loo
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -22,11 +22,13 @@ from worker.delivery.strangers import Strangers
 from worker.domain.outcome import Outcome
 from worker.domain.plan import Plan, Skip, plan
 from worker.domain.push import Push, PushKind
+from worker.engine.inflight import Call, Handler
 from worker.mail.missed_calls import Mail
 from worker.settlement import settle_call
 from worker.storage import registry
 from worker.storage.outage import until_redis_answers
 from worker.storage.registry import People
+from worker.storage.scripts import Command
 from worker.storage.store import Store
 from worker.story import trail
 from worker.story.trail import TokenFate
@@ -61,7 +63,7 @@ class Jobs:
         self._grace_us = round(missed_grace_s * 1e6)
         self._receipt_secret, self._strangers = receipt_secret, strangers
         self._texts, self._mail = texts, mail
-        self.handlers: Mapping[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
+        self.handlers: Mapping[str, Handler] = {
             contract.RING_JOB: self.ring,
             contract.NOTIFY_JOB: self.notify,
             contract.NOTICE_JOB: self.notice,
@@ -69,57 +71,83 @@ class Jobs:
             **({contract.MAIL_JOB: mail.send} if mail else {}),
         }
 
-    async def ring(self, payload: dict[str, Any]) -> None:
+    async def ring(self, call: Call) -> list[Command]:
         """Ring every device of everybody rung, at once."""
-        await self._push(PushKind.RING, _round(contract.RING_JOB, payload))
+        gate, _ = await self._push(PushKind.RING, _round(contract.RING_JOB, call.payload), call.people)
+        return gate.take_held()
 
-    async def notify(self, payload: dict[str, Any]) -> None:
+    async def notify(self, call: Call) -> list[Command]:
         """Tell the members about a call, quietly."""
-        await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, payload))
+        gate, _ = await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, call.payload), call.people)
+        return gate.take_held()
 
-    async def notice(self, payload: dict[str, Any]) -> None:
+    async def notice(self, call: Call) -> list[Command]:
         """Tell a user about the call they missed: by push, and maybe by e-mail."""
-        round_ = _round(contract.NOTICE_JOB, payload)
-        results = await self._push(PushKind.MISSED, round_)
+        round_ = _round(contract.NOTICE_JOB, call.payload)
+        gate, results = await self._push(PushKind.MISSED, round_, call.people)
         if self._mail is not None:
+            await gate.write_held()
             await self._mail.offer(round_, pushed=any(result.outcome in PUSHED for result in results))
+        return gate.take_held()
 
-    async def settle(self, payload: dict[str, Any]) -> None:
+    async def settle(self, call: Call) -> None:
         """Record the outcomes that have become final, and queue the notices that are due."""
-        call = read_payload(contract.SETTLE_JOB, payload)
-        assert isinstance(call, CallRef)  # noqa: S101 - tells the type checker what the table says
-        await settle_call(self._store, call.tenant, call.cid, self._grace_us)
+        ref = read_payload(contract.SETTLE_JOB, call.payload)
+        assert isinstance(ref, CallRef)  # noqa: S101 - tells the type checker what the table says
+        await settle_call(self._store, ref.tenant, ref.cid, self._grace_us)
 
-    async def _push(self, kind: PushKind, round_: Round) -> list[Delivered]:
+    async def _push(self, kind: PushKind, round_: Round, found: Any) -> tuple[Gate, list[Delivered]]:
+        """Push to everybody; the gate holds what is to be written with the end of the job."""
         users = [recipient.id for recipient in round_.recipients]
         gate = Gate(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
-        people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
-        if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
-            return await self._send(gate, kind, round_, people)
-        # Who is known rings at once; each stranger as soon as Stream has said where.
-        known = [recipient for recipient in round_.recipients if people.devices[recipient.id]]
-        results = await asyncio.gather(
-            self._send(gate, kind, round_.model_copy(update={"recipients": tuple(known)}), people),
-            *(
-                self._ring_stranger(gate, round_, recipient, people, self._strangers)
-                for recipient in round_.recipients
-                if not people.devices[recipient.id]
-            ),
-        )
-        return [*chain.from_iterable(results)]
+        if found is not None:
+            people = registry.people_in(found, users)
+        else:
+            people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
+        try:
+            if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
+                return gate, await self._send(gate, kind, round_, people)
+            return gate, await self._ring_known_and_strangers(gate, round_, people, self._strangers)
+        except BaseException:  # this job does not end here: what was sent must be known to whoever runs it again
+            await asyncio.shield(gate.write_held())
+            raise
 
-    async def _ring_stranger(
-        self, gate: Gate, round_: Round, recipient: Recipient, people: People, strangers: Strangers
+    async def _ring_known_and_strangers(
+        self, gate: Gate, round_: Round, people: People, strangers: Strangers
     ) -> list[Delivered]:
-        people.devices[recipient.id] = await strangers.devices_of(round_.tenant, recipient.id)
-        return await self._send(gate, PushKind.RING, round_.model_copy(update={"recipients": (recipient,)}), people)
+        """Ring who is known at once, and each stranger as soon as Stream has said where."""
+
+        async def ring(recipients: Sequence[Recipient]) -> list[Delivered]:
+            some = round_.model_copy(update={"recipients": tuple(recipients)})
+            results = await self._send(gate, PushKind.RING, some, people)
+            await gate.write_held()  # others are still being rung
+            return results
+
+        async def ring_stranger(recipient: Recipient) -> list[Delivered]:
+            people.devices[recipient.id] = await strangers.devices_of(round_.tenant, recipient.id)
+            return await ring([recipient])
+
+        known = [recipient for recipient in round_.recipients if people.devices[recipient.id]]
+        unknown = [recipient for recipient in round_.recipients if not people.devices[recipient.id]]
+        return [*chain.from_iterable(await asyncio.gather(ring(known), *map(ring_stranger, unknown)))]
 
     async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People) -> list[Delivered]:
+        """Push to everybody known, and hold the last record."""
         planned = await self._plan(kind, round_, people)
+        under_way = len(planned.pushes)
+
+        async def send(push: Push) -> Delivered:
+            nonlocal under_way
+            result = await deliver(push, self._lanes, gate)
+            under_way -= 1
+            await gate.end(result.record, last=not under_way)
+            await self._learn(gate, round_.tenant, push, result)
+            return result
+
         _, _, results = await asyncio.gather(
             gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
             self._remember(kind, round_, planned.skips),
-            asyncio.gather(*(self._deliver(gate, round_.tenant, push) for push in planned.pushes)),
+            asyncio.gather(*map(send, planned.pushes)),
         )
         _tell(kind, round_, planned.skips, results)
         return results
@@ -137,12 +165,11 @@ class Jobs:
             await asyncio.sleep(0)
         return whole
 
-    async def _deliver(self, gate: Gate, tenant: str, push: Push) -> Delivered:
-        result = await deliver(push, self._lanes, gate)
+    async def _learn(self, gate: Gate, tenant: str, push: Push, result: Delivered) -> None:
+        """Take in what the answer says of the device's token."""
         fate = await self._hygiene.learn(tenant, push.device, result)
         if fate is not None:
             await gate.note([_token(push, fate)])
-        return result
 
     async def _remember(self, kind: PushKind, round_: Round, skips: Iterable[Skip]) -> None:
         """Remember the rings that quiet hours held back: a second one may get through."""

@@ -5,7 +5,6 @@ Any number of workers may do this at the same time: each outcome is recorded onc
 """
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -25,6 +24,7 @@ from worker.domain.calls import (
     round_prefix,
     settle,
 )
+from worker.storage import registry
 from worker.storage.outage import until_redis_answers
 from worker.story import trail
 from worker.telemetry import metrics
@@ -119,7 +119,8 @@ def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str],
     if one.notice:
         recipient = Recipient.model_validate_json(values["u:" + one.user])
         payload = round_.model_copy(update={"recipients": (recipient,), "queued_at": now})
-        document["job"] = job(f"notice-{uuid4().hex}", NOTICE_JOB, payload)
+        people = registry.named_in_a_job(tenant, [one.user], payload.caller_id)
+        document["job"] = job(f"notice-{uuid4().hex}", NOTICE_JOB, payload, people)
     return document
 
 
@@ -127,4 +128,4 @@ async def queue_due_calls(store: Store) -> None:
     """Queue a settle job for each call whose time has come: one look of the watchdog."""
     template = json.dumps(job("", SETTLE_JOB))
     ids = [f"settle-{uuid4().hex}" for _ in range(DUE_AT_ONCE)]
-    await store.script("due", [AGENDA], [DUE_AT_ONCE, AGAIN_MS, iso(time.time_ns() // 1000), template, *ids])
+    await store.script("due", [AGENDA], [DUE_AT_ONCE, AGAIN_MS, template, *ids])

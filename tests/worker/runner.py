@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from worker.engine import runtime
+from worker.engine.inflight import Call
 from worker.engine.rq_job import PermanentError
 from worker.storage.store import Store
 
@@ -33,28 +34,28 @@ def main(url: str, queues: str, grace_s: str) -> None:
             else:
                 return
 
-    async def sleep(payload: dict[str, Any]) -> None:
-        await mark("began", payload)
-        await asyncio.sleep(payload.get("seconds", 0))
-        await mark("ended", payload)
+    async def sleep(call: Call) -> None:
+        await mark("began", call.payload)
+        await asyncio.sleep(call.payload.get("seconds", 0))
+        await mark("ended", call.payload)
 
-    async def fail(payload: dict[str, Any]) -> None:
-        await mark("began", payload)
+    async def fail(call: Call) -> None:
+        await mark("began", call.payload)
         raise RuntimeError("secret-token")
 
-    async def refuse(payload: dict[str, Any]) -> None:
-        await mark("began", payload)
+    async def refuse(call: Call) -> None:
+        await mark("began", call.payload)
         raise PermanentError("no such customer")
 
-    async def greet(payload: dict[str, Any]) -> None:
-        Greeting.model_validate(payload)
+    async def greet(call: Call) -> None:
+        Greeting.model_validate(call.payload)
 
-    async def die(payload: dict[str, Any]) -> None:
-        await mark("began", payload)
+    async def die(call: Call) -> None:
+        await mark("began", call.payload)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    async def give_up(payload: dict[str, Any]) -> None:
-        await mark("began", payload)
+    async def give_up(call: Call) -> None:
+        await mark("began", call.payload)
         raise asyncio.CancelledError
 
     async def cry() -> None:

@@ -20,6 +20,7 @@ from webhook.effects import Settings, effects
 from webhook.events import Accepted, Ended, Event, Learned, Missed, Person, Rejected, Ring
 from webhook.intake import Verdict, take_in
 from worker.contract import NOTICE_JOB, Round
+from worker.delivery.deliver import Record
 from worker.delivery.gate import Gate
 from worker.domain.calls import AGENDA, Standing, call_key, round_key
 from worker.domain.device import Device, Provider
@@ -250,7 +251,7 @@ class CallModel(RuleBasedStateMachine):
     def finish(self, data: st.DataObject, sent: bool) -> None:
         key = data.draw(st.sampled_from(sorted(self.claims)))
         claim = self.claims.pop(key)
-        self.runner.run(claim.gate.record(claim.push, sent, ""))
+        self.runner.run(claim.gate.write(Record("", claim.push.device.key, sent)))
         self.sent[PushKind.RING, *key] += sent
 
     @rule(number=st.integers(0, 1))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from worker.delivery import deliver as module
-from worker.delivery.deliver import Delivered, deliver
+from worker.delivery.deliver import Delivered, Record, deliver
 from worker.delivery.lanes import Lane
 from worker.domain.device import Device, Environment, Kind, Provider
 from worker.domain.outcome import Answer, Outcome
@@ -43,12 +43,9 @@ class Script:
         self.asked += 1
         return self.words.pop(0) if len(self.words) > 1 else self.words[0]
 
-    async def record(self, push: Push, sent: bool, line: str) -> None:
-        self.records.append(sent)
-        self.lines += [line] if line else []
-
-    async def note(self, lines: list[str]) -> None:
-        self.lines += lines
+    async def write(self, record: Record) -> None:
+        self.records += [record.sent] if record.device else []
+        self.lines += [record.line] if record.line else []
 
     def trail(self) -> list[tuple[str, str]]:
         found = [trail.read_line(line) for line in self.lines]
@@ -57,7 +54,9 @@ class Script:
 
 async def run(script: Script, one: Push | None = None) -> Delivered:
     lanes = {(Provider.APNS, "calls"): Lane(script, "apns calls")}
-    return await asyncio.wait_for(deliver(one or push(), lanes, script), 20)
+    result = await asyncio.wait_for(deliver(one or push(), lanes, script), 20)
+    await script.write(result.record)
+    return result
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +130,7 @@ async def test_a_device_held_by_another_worker_is_waited_for(monkeypatch):
 
 async def test_an_app_without_credentials_is_said_so():
     script = Script(Outcome.ACCEPTED)
-    result = await deliver(push(device=PRODUCTION.model_copy(update={"app": "other"})), {}, script)
+    result = await run(script, push(device=PRODUCTION.model_copy(update={"app": "other"})))
     assert result.outcome is Outcome.NO_CREDENTIALS
     assert script.trail() == [("finished", "no_credentials")]
 

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from worker.contract import Recipient, Round
+from worker.delivery.deliver import Record
 from worker.delivery.gate import BATCH, Gate
 from worker.domain.calls import call_key, round_key
 from worker.domain.device import Device, Kind, Provider
@@ -58,7 +59,7 @@ async def test_a_device_that_was_sent_to_is_not_sent_to_again_by_anybody(store, 
     (push,) = pushes(round_)
     first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
     assert await first.admit(push, 3) is None
-    await first.record(push, True, "")
+    await first.write(Record("", push.device.key, True))
     assert await first.admit(push, 3) is await second.admit(push, 3) is Outcome.DUPLICATE
 
 
@@ -67,7 +68,7 @@ async def test_a_failed_attempt_frees_the_device(store, redis_url):
     (push,) = pushes(round_)
     first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
     assert await first.admit(push, 3) is None
-    await first.record(push, False, "")
+    await first.write(Record("", push.device.key, False))
     assert await second.admit(push, 3) is None
 
 
@@ -97,7 +98,7 @@ async def test_the_word_of_a_run_that_lost_its_claim_changes_nothing(store, redi
     await dead.admit(push, 3)
     await store.call("DEL", "bellhop:worker:w-1")
     assert await heir.admit(push, 3) is None
-    await dead.record(push, False, "")
+    await dead.write(Record("", push.device.key, False))
     await store.call("SET", "bellhop:worker:w-3", "1")
     assert await Gate(store, "w-3", PushKind.RING, round_).admit(push, 3) is Outcome.HELD
 
@@ -172,7 +173,7 @@ async def test_what_the_gate_writes_expires(store, redis_url):
     (push,) = pushes(round_)
     gate = Gate(store, "w-1", PushKind.NOTIFICATION, round_)
     await gate.admit(push, 3)
-    await gate.record(push, True, '{"what":"attempted"}')
+    await gate.write(Record('{"what":"attempted"}', push.device.key, True))
     await gate.note(['{"what":"skipped"}'])
     for key in await store.call("KEYS", "bellhop:[rt]*:default:*"):
         assert await store.call("TTL", key) > 0, key

@@ -9,6 +9,7 @@ from worker.delivery.hygiene import Hygiene
 from worker.delivery.lanes import Lane
 from worker.domain.device import Device, Provider
 from worker.domain.outcome import Answer, Outcome
+from worker.engine.inflight import Call
 from worker.jobs import Jobs
 from worker.storage import registry
 from worker.storage.store import Store
@@ -55,5 +56,5 @@ async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(st
     provided = Provided(outcome)
     lanes = {(Provider.FCM, "calls"): Lane(provided, "fcm calls")}
     for worker in ("w-1", "w-2"):
-        await Jobs(store, worker, lanes, Hygiene(store), 1.0, mail=provided).notice(missed.model_dump())
+        await Jobs(store, worker, lanes, Hygiene(store), 1.0, mail=provided).notice(Call(missed.model_dump()))
     assert (provided.asked, provided.offers) == (asked, [pushed, pushed])

@@ -66,13 +66,13 @@ def test_a_job_that_kills_its_workers_fails_in_the_end(desk: Desk, start_worker:
     assert desk.marks("began") == ["a"]
 
 
-@pytest.mark.parametrize("script", ["start", "finish"])
+@pytest.mark.parametrize(("script", "answer"), [("start", b"$1\r\na\r\n"), ("finish", b"")])
 def test_a_step_is_done_once_when_its_answer_is_lost(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str, answer: bytes
 ) -> None:
     start_worker(proxy.url)
     own_desk.ended_as(own_desk.sleep("first"), "finished")  # Redis now knows the scripts
-    lost = proxy.lose_answer(_sha1(script).encode(), b"")
+    lost = proxy.lose_answer(_sha1(script).encode(), answer)
     job = own_desk.ended_as(own_desk.sleep("a", retry=Retry(max=3)), "finished")
     assert lost.happened.is_set()
     eventually(lambda: own_desk.inflight() == [], "its bookkeeping is done")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.worker.proxy import Proxy
+from worker.contract import iso
 from worker.sandbox.redis import RedisServer
 from worker.sandbox.tls import Authority
 from worker.storage import scripts
@@ -202,3 +204,21 @@ async def test_tls_with_a_ca_of_ones_own(own_redis: RedisServer, tmp_path: Path)
     await suspicious.close()
     server.close()
     await asyncio.gather(*pipes)
+
+
+CLOCK = """
+-- include: clock
+return { iso(tonumber(ARGV[1])), string.format('%.0f', now_us()) }
+"""
+
+
+@pytest.mark.parametrize(
+    "at",
+    [0, 951_782_399_999_999, 951_782_400_000_000, 1_709_164_800_000_000, 1_767_225_599_000_001, 4_107_542_399_999_999],
+)
+async def test_redis_words_a_moment_as_python_does(store: Store, at: int) -> None:
+    """Around leap days and new years, 2000 and 2100 among them."""
+    source = scripts.INCLUDE.sub(lambda match: scripts.source(match[1]), CLOCK)
+    said, now = await store.call("EVAL", source, 0, at)
+    assert said.decode() == iso(at)
+    assert abs(int(now) / 1e6 - time.time()) < 60

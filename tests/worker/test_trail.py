@@ -11,7 +11,7 @@ from webhook.effects import Settings, effects
 from webhook.intake import Verdict, take_in
 from webhook.reading import read as read_event
 from worker.contract import Round
-from worker.delivery.deliver import Delivered, deliver
+from worker.delivery.deliver import Delivered, Record, deliver
 from worker.delivery.gate import Gate
 from worker.delivery.hygiene import Hygiene, brake_key
 from worker.delivery.lanes import Lane
@@ -223,7 +223,7 @@ async def test_that_work_was_picked_up_rides_on_the_first_line_that_follows():
     await gate.note([])
     assert not calls, "no round trip for it alone"
     await gate.note(["skipped"])
-    await gate.record(Push("id", PushKind.RING, phone(), {}, 0), True, "attempted")
+    await gate.write(Record("attempted", phone().key, sent=True))
     assert [args[5:] for args in calls] == [["picked up", "skipped"], [phone().key, "sent", "attempted"]]
 
 
@@ -234,11 +234,8 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
         async def admit(self, push, attempt_s):
             return None
 
-        async def record(self, push, sent, line):
-            lines.extend([line] if line else [])
-
-        async def note(self, more):
-            lines.extend(more)
+        async def write(self, record):
+            lines.extend([record.line] if record.line else [])
 
     device = phone()
     lane = Lane(None, "apns")
@@ -248,6 +245,6 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
         return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
 
     lane.attempt = lambda push, timeout_s: barely(push)
-    await deliver(push, {(device.provider, device.app): lane}, Open())
+    lines.append((await deliver(push, {(device.provider, device.app): lane}, Open())).record.line)
     told = [(read_line(text)["what"], read_line(text)["outcome"]) for text in lines]
     assert told == [("waited", "circuit_open"), ("finished", "gave_up")]

@@ -11,7 +11,7 @@ from webhook.openapi import Operation
 from webhook.problems import ApiProblem, Problem
 from worker.domain import receipts
 from worker.domain.calls import round_key
-from worker.storage.registry import Command
+from worker.storage.scripts import Command
 from worker.story import trail
 from worker.telemetry import metrics
 

@@ -37,6 +37,17 @@ HELD_PAUSE_S = 0.1
 Lanes = Mapping[tuple[Provider, str], Lane]
 
 
+class Record(NamedTuple):
+    """What is to be written of a push."""
+
+    line: str
+    """For the trail; empty for none."""
+    device: str = ""
+    """The key of the device whose claim is settled; empty when none was made."""
+    sent: bool = False
+    """Whether that is for good; else the device is free for another attempt."""
+
+
 class Fence(Protocol):
     """What decides and remembers; `worker.delivery.gate.Gate` is one."""
 
@@ -44,12 +55,8 @@ class Fence(Protocol):
         """May it go out now?"""
         ...
 
-    async def record(self, push: Push, sent: bool, line: str) -> None:
-        """What became of the attempt."""
-        ...
-
-    async def note(self, lines: list[str]) -> None:
-        """Lines for the trail alone."""
+    async def write(self, record: Record) -> None:
+        """Remember it."""
         ...
 
 
@@ -61,13 +68,15 @@ class Delivered(NamedTuple):
     outcome: Outcome
     last: Answer | None
     """The provider's last answer, when there was one."""
+    record: Record = Record("")
+    """Still to be written."""
 
 
 async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
     """Send `push`, repeating what may be repeated, until it is accepted, refused for good, unwanted or out of time."""
     lane = lanes.get((push.device.provider, push.device.app))
     if lane is None:
-        return await _finish(gate, push, Outcome.NO_CREDENTIALS, None)
+        return _finished(push, Outcome.NO_CREDENTIALS, None)
     give_up = push.deadline if push.kind is PushKind.RING else min(push.deadline, time.time() + NOTICE_WINDOW_S)
     answer: Answer | None = None
     unknown = attempts = 0
@@ -80,50 +89,60 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
                 await asyncio.sleep(HELD_PAUSE_S)
             if refusal is not None:
                 late = refusal is Outcome.TOO_LATE and answer is not None
-                return await _finish(gate, push, Outcome.GAVE_UP if late else refusal, answer)
+                return _finished(push, Outcome.GAVE_UP if late else refusal, answer)
             attempts += 1
-            answer = await _attempt(push, lane, gate, attempt_s, told_of_waiting=waited)
+            answer, record = await _attempt(push, lane, gate, attempt_s, told_of_waiting=waited)
         waited = waited or answer.outcome is Outcome.CIRCUIT_OPEN
         action = MEANING[answer.outcome].action
         unknown += answer.outcome is Outcome.UNKNOWN
-        if action is Action.SWITCH_ENVIRONMENT and not switched and push.device.provider is Provider.APNS:
+        switches = action is Action.SWITCH_ENVIRONMENT and not switched and push.device.provider is Provider.APNS
+        if not switches and action not in PAUSE_S:
+            return Delivered(push, answer.outcome, answer, record)
+        await gate.write(record)
+        if switches:
             push, switched = _in_other_environment(push), True
             continue
-        if action not in PAUSE_S:
-            return Delivered(push, answer.outcome, answer)
         pause_s = _pause_s(action, attempts, answer)
         if unknown >= MOST_UNKNOWN or time.time() + pause_s >= give_up:
-            return await _finish(gate, push, Outcome.GAVE_UP, answer)
+            return _finished(push, Outcome.GAVE_UP, answer)
         await asyncio.sleep(pause_s)
 
 
-async def _attempt(push: Push, lane: Lane, gate: Fence, attempt_s: float, *, told_of_waiting: bool) -> Answer:
-    """Make one attempt and record it, even when this task is being cancelled.
+async def _attempt(
+    push: Push, lane: Lane, gate: Fence, attempt_s: float, *, told_of_waiting: bool
+) -> tuple[Answer, Record]:
+    """Make one attempt; returns the answer, and what is to be written of it.
 
-    The device's claim must not stay behind.
+    When this task is being cancelled, or fails, that is written here: the device's claim must not stay behind.
     """
     began = time.time()
-    answer = Answer(Outcome.UNKNOWN, reason="interrupted")
     try:
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             answer = await lane.attempt(push, max(0.001, min(attempt_s, push.deadline - began)))
             facts |= {"outcome": answer.outcome, "reason": answer.reason, "status": answer.status}
-    finally:
-        ms = round((time.time() - began) * 1000, 1)
-        metrics.attempted(push, answer, ms / 1000, time.time())
-        sent = answer.outcome is Outcome.ACCEPTED  # what was refused for good may be tried, and refused, again
-        if answer.outcome is not Outcome.CIRCUIT_OPEN:
-            line = _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms)
-        else:
-            # Kept from the wire by the circuit: said once, not many times a second.
-            line = "" if told_of_waiting else _line(trail.Milestone.WAITED, push, answer)
-        await asyncio.shield(gate.record(push, sent, line))
-    return answer
+    except BaseException:
+        interrupted = Answer(Outcome.UNKNOWN, reason="interrupted")
+        await asyncio.shield(gate.write(_record(push, interrupted, began, told_of_waiting=told_of_waiting)))
+        raise
+    return answer, _record(push, answer, began, told_of_waiting=told_of_waiting)
 
 
-async def _finish(gate: Fence, push: Push, outcome: Outcome, last: Answer | None) -> Delivered:
-    await gate.note([_line(trail.Milestone.FINISHED, push, Answer(outcome))])
-    return Delivered(push, outcome, last)
+def _record(push: Push, answer: Answer, began: float, *, told_of_waiting: bool) -> Record:
+    """Word what an attempt that `began` then (unix s) came to, and count it."""
+    now = time.time()
+    ms = round((now - began) * 1000, 1)
+    metrics.attempted(push, answer, ms / 1000, now)
+    if answer.outcome is not Outcome.CIRCUIT_OPEN:
+        line = _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms)
+    else:
+        # Kept from the wire by the circuit: said once, not many times a second.
+        line = "" if told_of_waiting else _line(trail.Milestone.WAITED, push, answer)
+    sent = answer.outcome is Outcome.ACCEPTED  # what was refused for good may be tried, and refused, again
+    return Record(line, push.device.key, sent)
+
+
+def _finished(push: Push, outcome: Outcome, last: Answer | None) -> Delivered:
+    return Delivered(push, outcome, last, Record(_line(trail.Milestone.FINISHED, push, Answer(outcome))))
 
 
 def _line(what: trail.Milestone, push: Push, answer: Answer, ms: float | None = None) -> str:

@@ -9,15 +9,18 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 from uuid import uuid4
 
 from worker.contract import Round
+from worker.delivery.deliver import Record
 from worker.domain.calls import CALL_TTL_S, Standing, call_key, round_key, round_prefix
 from worker.domain.outcome import Outcome
 from worker.domain.push import Push, PushKind
 from worker.storage.batch import Batch
 from worker.storage.outage import until_redis_answers
+from worker.storage.scripts import Command
 from worker.story import trail
 from worker.telemetry import metrics
 
@@ -63,21 +66,43 @@ class Gate:
         ]
         self._trail = trail.trail_key(round_.tenant, round_.cid)
         self._first_lines = [first_line] if first_line else []
+        self._held: list[Record] = []
+        self._holds = True
         self._admissions = Batch(self._ask, BATCH)
         self._records = Batch(self._write, BATCH)
-        self._notes = Batch(self._tell, BATCH)
 
     async def admit(self, push: Push, attempt_s: float) -> Outcome | None:
         """Claim the device for an attempt of at most `attempt_s`; None when it may go out, else why not."""
         return await self._admissions((push, attempt_s))
 
-    async def record(self, push: Push, sent: bool, line: str) -> None:
-        """Settle the claim: sent for good, or free for another attempt; and put a line, if any, on the trail."""
-        await self._records((push, sent, line))
+    async def write(self, record: Record) -> None:
+        """Settle a claim, if there is one, for good or for another attempt; and put a line, if any, on the trail."""
+        await self._records(record)
 
     async def note(self, lines: Sequence[str]) -> None:
         """Put lines on the trail that are about no claim."""
-        await asyncio.gather(*map(self._notes, lines))
+        await asyncio.gather(*(self._records(Record(line)) for line in lines))
+
+    async def end(self, record: Record, *, last: bool) -> None:
+        """Write what a push has come to. The `last` one of a job is held, to be written with the job's end.
+
+        Whoever holds it and does not end the job owes `write_held`.
+        """
+        if last and self._holds:
+            self._held.append(record)
+        else:
+            await self.write(record)
+
+    async def write_held(self) -> None:
+        """Write what was held after all, and hold nothing from now on: the job does not end yet, or not well."""
+        self._holds = False
+        for command in self.take_held():
+            await until_redis_answers(partial(self._store.script, *command))
+
+    def take_held(self) -> list[Command]:
+        """Take what was held, as what is to be run."""
+        held, self._held = self._held, []
+        return [self._command(held)] if held else []
 
     async def _ask(self, asked: list[tuple[Push, float]]) -> list[Outcome | None]:
         lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
@@ -92,22 +117,16 @@ class Gate:
         metrics.FENCE.observe(time.perf_counter() - began)
         return [REFUSALS[word.decode()] for word in words]
 
-    async def _write(self, records: list[tuple[Push, bool, str]]) -> list[None]:
-        devices = [(push.device.key, "sent" if sent else "free") for push, sent, _ in records]
-        lines = self._after_first([line for *_, line in records if line])
-        await until_redis_answers(lambda: self._script_record(devices, lines))
+    async def _write(self, records: list[Record]) -> list[None]:
+        command = self._command(records)
+        await until_redis_answers(lambda: self._store.script(*command))
         return [None] * len(records)
 
-    async def _tell(self, lines: list[str]) -> list[None]:
-        told = self._after_first(lines)
-        await until_redis_answers(lambda: self._script_record([], told))
-        return [None] * len(lines)
-
-    def _after_first(self, lines: Sequence[str]) -> list[str]:
-        first, self._first_lines = (self._first_lines, []) if lines else ([], self._first_lines)
-        return [*first, *lines]
-
-    async def _script_record(self, devices: Sequence[tuple[str, str]], lines: Sequence[str]) -> None:
+    def _command(self, records: Sequence[Record]) -> Command:
+        lines = [record.line for record in records if record.line]
+        if lines:
+            lines, self._first_lines = [*self._first_lines, *lines], []
+        devices = [(one.device, "sent" if one.sent else "free") for one in records if one.device]
         args: list[str | int] = [self._kind, f"{self._worker}|{self._run}", trail.DAY_S, trail.LENGTH, len(devices)]
         args += [part for device in devices for part in device]
-        await self._store.script("record", [self._keys[1], self._trail], [*args, *lines])
+        return Command("record", [self._keys[1], self._trail], [*args, *lines])

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
@@ -81,6 +82,7 @@ class Device(BaseModel):
         return self.name or f"{self.provider} {self.kind} {self.key[:6]}"
 
 
+@lru_cache(maxsize=4096)
 def device_key(provider: Provider, token: str) -> str:
     """Name a token: 20 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(f"{provider}:{token}".encode()).hexdigest()[:20]

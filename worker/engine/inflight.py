@@ -1,21 +1,35 @@
 """The jobs that one worker has in flight: begun, run, interrupted and ended, each exactly once in this process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 import structlog
 
 from worker.engine.rq_job import JobError, Ledger, PermanentError, Started, read_call, reason_of
 from worker.storage.outage import until_redis_answers
+from worker.storage.scripts import Command
 from worker.telemetry.correlation import picked_up
 
 log = structlog.get_logger()
 
-Handler = Callable[[dict[str, Any]], Awaitable[None]]
-"""Does a job. It is run again from the start when it fails for an outage of Redis, as when its worker dies."""
+
+class Call(NamedTuple):
+    """What a job asks for."""
+
+    payload: dict[str, Any]
+    people: Any = None
+    """What lua/people.lua said of the people it names, when it began; None when that is to be read."""
+
+
+Handler = Callable[[Call], Awaitable[Sequence[Command] | None]]
+"""Does a job, and returns what is still to write: that goes out with the mark that the job is finished.
+
+It is run again from the start when it fails for an outage of Redis, as when its worker dies.
+"""
 
 MAX_LOST_WORKERS = 3
 """A job that this many workers died with is the likely reason for it, and fails."""
@@ -60,12 +74,12 @@ class InFlight:
         """What is still to end."""
         return [running.task for running in self.jobs.values()]
 
-    def begin(self, queue: str, job_id: bytes) -> None:
-        """Run a job that is on the worker's in-flight list, in a slot that was acquired for it."""
+    def begin(self, queue: str, job_id: bytes, started: Started | None = None) -> None:
+        """Run a job that is on the worker's in-flight list, in a slot that was acquired for it; `started` if it is."""
         if job_id in self.jobs:  # queued twice, or its own retry: `adopt` finds it when this run is over
             self.slots[queue].release()
             return
-        task = asyncio.create_task(self._run(queue, job_id))
+        task = asyncio.create_task(self._run(queue, job_id, started))
         self.jobs[job_id] = Running(task, queue)
         task.add_done_callback(lambda task: self._ended(queue, job_id, task))
 
@@ -89,27 +103,26 @@ class InFlight:
         for job_id in list(self.jobs):
             self.interrupt(job_id, Why.ENDING)
 
-    async def _run(self, queue: str, job_id: bytes) -> None:
-        started = await self.ledger.start(queue, job_id)
-        if started is None:
+    async def _run(self, queue: str, job_id: bytes, started: Started | None) -> None:
+        if started is None and (started := await self.ledger.start(queue, job_id)) is None:
             return
         running = self.jobs[job_id]
         try:
-            await self._call(started, running)
+            last = await self._call(started, running)
         except asyncio.CancelledError:
             if running.why in (Why.ENDING, Why.GIVEN_AWAY):
-                await self.ledger.hand_back(queue, job_id)
+                await self.ledger.hand_back(queue, started)
             elif running.why is Why.STOPPED:
-                await self.ledger.fail(queue, job_id, "stopped by the stop-job command", "stopped")
+                await self.ledger.fail(queue, started, "stopped by the stop-job command", "stopped")
             else:  # the handler cancelled itself
-                await self._fail(queue, job_id, JobError("the job was cancelled from within"))
+                await self._fail(queue, started, JobError("the job was cancelled from within"))
         except Exception as error:
-            await self._fail(queue, job_id, error)
+            await self._fail(queue, started, error)
         else:
-            if not await self.ledger.finish(queue, job_id):
+            if not await self.ledger.finish(queue, started, last):
                 log.warning("job_was_given_away", job=text(job_id), queue=queue)
 
-    async def _call(self, started: Started, running: Running) -> None:
+    async def _call(self, started: Started, running: Running) -> Sequence[Command]:
         if started.lost_workers >= MAX_LOST_WORKERS:
             raise PermanentError(f"{started.lost_workers} workers died while they ran this job")
         name, payload = read_call(started.data)
@@ -118,11 +131,13 @@ class InFlight:
         if self.ending:
             running.why = Why.ENDING
             raise asyncio.CancelledError
+        # What was read of people when it began is good for one run: another one may come after an outage.
+        calls = chain([Call(payload, started.people)], repeat(Call(payload)))
         running.in_handler = True
         try:
             async with asyncio.timeout(started.timeout_s) as limit:
                 with picked_up(running.queue, name, payload):
-                    await until_redis_answers(lambda: handler(payload))
+                    return await until_redis_answers(lambda: handler(next(calls))) or ()
         except TimeoutError:
             if limit.expired():
                 raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None
@@ -130,12 +145,10 @@ class InFlight:
         finally:
             running.in_handler = False
 
-    async def _fail(self, queue: str, job_id: bytes, error: Exception) -> None:
+    async def _fail(self, queue: str, job: Started, error: Exception) -> None:
         reason = reason_of(error)
-        verdict = await self.ledger.fail(
-            queue, job_id, reason, "failed" if isinstance(error, PermanentError) else "retry"
-        )
-        log.error("job_failed", job=text(job_id), queue=queue, reason=reason, status=verdict)
+        verdict = await self.ledger.fail(queue, job, reason, "failed" if isinstance(error, PermanentError) else "retry")
+        log.error("job_failed", job=text(job.id), queue=queue, reason=reason, status=verdict)
 
     def _ended(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
         del self.jobs[job_id]

@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
-from rq.utils import now, utcformat
 
 from worker.contract import WORKERS
 from worker.storage.store import Store
@@ -73,7 +72,7 @@ class Lease:
 
         Raises as the store does.
         """
-        dead = await self.store.script("reap", [], [LEASE_MS, SILENCE_MS, utcformat(now())])
+        dead = await self.store.script("reap", [], [LEASE_MS, SILENCE_MS])
         for name, jobs in zip(dead[::2], dead[1::2], strict=True):
             log.warning("worker_died", worker=name.decode(), jobs_given_back=jobs)
 

@@ -8,19 +8,18 @@ answered: a job that has run is never run again because its bookkeeping got lost
 import asyncio
 import base64
 import json
-import time
 import traceback
 import zlib
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import structlog
 from pydantic import ValidationError
 from redis.exceptions import ResponseError
-from rq.utils import now, utcformat
 
 from worker.contract import FAILURE_TTL_S, RESULT_TTL_S, UnknownVersion
 from worker.storage.outage import until_redis_answers
-from worker.storage.pipe import Argument
+from worker.storage.scripts import Argument, Command
 from worker.storage.store import Store
 
 log = structlog.get_logger()
@@ -41,10 +40,23 @@ class PermanentError(JobError):
 class Started(NamedTuple):
     """A job that is now this worker's to run."""
 
+    id: bytes
+    began: bytes
+    """When this run of it began, as RQ writes a moment: its name among the job's runs."""
     data: bytes
     timeout_s: float | None
     lost_workers: int
     """How many workers died while they ran it."""
+    people: Any
+    """What lua/people.lua says of the people that the job names; None when it names none."""
+
+    @classmethod
+    def of(cls, answer: list[Any] | None) -> "Started | None":
+        """Read the answer of lua/start.lua."""
+        if answer is None:
+            return None
+        job_id, began, data, timeout, lost_workers, people = answer
+        return cls(job_id, began, data, _timeout_s(timeout), int(lost_workers), people)
 
 
 class Ledger:
@@ -55,40 +67,48 @@ class Ledger:
 
     async def start(self, queue: str, job_id: bytes) -> Started | None:
         """Begin a job that is on the in-flight list; None when it is not to be run."""
-        answer = await self._record("start", queue, job_id, utcformat(now()), time.time())
-        if answer is None:
-            return None
-        data, timeout, lost_workers = answer
-        return Started(data, _timeout_s(timeout), int(lost_workers))
+        return Started.of(await self._record(_step("start", queue, self.worker, job_id)))
 
-    async def finish(self, queue: str, job_id: bytes) -> bool:
-        """Mark the job finished; False when it had been given to another worker meanwhile."""
-        return bool(await self._record("finish", queue, job_id, utcformat(now()), time.time(), RESULT_TTL_S))
+    async def pop(self, store: Store, queue: str, wait_s: float) -> Started | None:
+        """Take a job from the queue onto the in-flight list and begin it, in one round trip; None when there is none.
+
+        Alone of all methods it makes a single attempt: it raises as `store` does, and the job may be on the list then.
+        """
+        pop = ("BLMOVE", f"rq:queue:{queue}", inflight_key(queue, self.worker), "LEFT", "RIGHT", wait_s)
+        _, answer = await store.together(pop, _step("start", queue, self.worker, ""))
+        return Started.of(answer)
+
+    async def finish(self, queue: str, job: Started, last: Sequence[Command] = ()) -> bool:
+        """Do what is `last` to do and mark the job finished; False when it was given to another worker meanwhile."""
+        return bool(await self._record(*last, _step("finish", queue, self.worker, job.id, job.began, RESULT_TTL_S)))
 
     async def fail(
-        self, queue: str, job_id: bytes, reason: str, verdict: Literal["failed", "stopped", "retry"]
+        self, queue: str, job: Started, reason: str, verdict: Literal["failed", "stopped", "retry"]
     ) -> str | None:
         """Record a failure, or queue the job again if it may be retried; its status now, None if it was not ours."""
         packed = base64.b64encode(zlib.compress(reason.encode()))
-        status = await self._record(
-            "fail", queue, job_id, utcformat(now()), time.time(), verdict, packed, FAILURE_TTL_S
-        )
+        step = _step("fail", queue, self.worker, job.id, job.began, verdict, packed, FAILURE_TTL_S)
+        status = await self._record(step)
         return status.decode() if status is not None else None
 
-    async def hand_back(self, queue: str, job_id: bytes) -> None:
+    async def hand_back(self, queue: str, job: Started) -> None:
         """Give the job back unfinished, to the front of its queue."""
-        await self._record("requeue", queue, job_id)
+        await self._record(_step("requeue", queue, self.worker, job.id, job.began))
 
-    async def _record(self, script: str, queue: str, job_id: bytes, *args: Argument) -> Any:
+    async def _record(self, *steps: Command) -> Any:
+        """Take the steps together until Redis has taken them; the answer of the last."""
         while True:
             try:
-                return await until_redis_answers(
-                    lambda: self.store.script(script, [], [queue, self.worker, job_id, *args])
-                )
+                return (await until_redis_answers(lambda: self.store.together(*steps)))[-1]
             except ResponseError as error:
                 # Out of memory, read-only, …: an operator's to mend. Giving up would run the job again.
-                log.error("redis_refuses", step=script, queue=queue, error=type(error).__name__, text=str(error)[:200])
+                step = steps[-1].script
+                log.error("redis_refuses", step=step, error=type(error).__name__, text=str(error)[:200])
                 await asyncio.sleep(REFUSED_PAUSE_S)
+
+
+def _step(script: str, *args: Argument) -> Command:
+    return Command(script, [], args)
 
 
 def inflight_key(queue: str, worker: str) -> str:

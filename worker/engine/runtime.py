@@ -127,26 +127,25 @@ class Worker(BaseWorker):
     async def _take_jobs(self, queue: str) -> None:
         slots = self.inflight.slots[queue]
         store = Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S)
-        pop = ("BLMOVE", f"rq:queue:{queue}", inflight_key(queue, self.name), "LEFT", "RIGHT", POP_S)
         while not self.stopping.is_set():
             await slots.acquire()
-            job_id = None
+            job = None
             if not self.lease.healthy or self.lease.suspended:
                 await asyncio.sleep(SHORT_PAUSE_S)
             elif not self.stopping.is_set():
                 try:
-                    job_id = await store.call(*pop)
+                    job = await self.ledger.pop(store, queue, POP_S)
                 except RedisError:
                     # Redis may still move a job onto our list, as long as it believes in that pop: _tend finds it.
                     self._uncertain_until = time.monotonic() + POP_S
                     await asyncio.sleep(SHORT_PAUSE_S)
-            if job_id is None:
+            if job is None:
                 slots.release()
             elif self.stopping.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.ledger.hand_back(queue, job_id), WIND_UP_S)
+                    await asyncio.wait_for(self.ledger.hand_back(queue, job), WIND_UP_S)
             else:
-                self.inflight.begin(queue, job_id)
+                self.inflight.begin(queue, job.id, job)
         await store.close()
 
     async def _tend(self) -> None:

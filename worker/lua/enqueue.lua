@@ -4,6 +4,7 @@ local function store_job(job, created, status)
   redis.call('HSET', 'rq:job:' .. job.id, 'status', status, 'origin', job.queue, 'data', job.data,
     'description', job.description, 'created_at', created, 'enqueued_at', created,
     'timeout', job.timeout, 'result_ttl', job.result_ttl, 'failure_ttl', job.failure_ttl)
+  if job.people then redis.call('HSET', 'rq:job:' .. job.id, 'people', job.people) end
   redis.call('SADD', 'rq:queues', 'rq:queue:' .. job.queue)
 end
 

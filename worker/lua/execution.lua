@@ -1,3 +1,4 @@
+-- include: clock
 -- One execution of a job, in RQ's own keys. Its id is the name of the worker that runs it, so whoever knows that name can
 -- clear up after it. While it lasts, the job's id is on the worker's in-flight list: being on it is what owning a job means.
 local function inflight_key(queue, worker)
@@ -10,8 +11,10 @@ local function job_fields(id, ...)
   return fields.err and {} or fields
 end
 
-local function begin_execution(queue, worker, id, now_iso, now_s)
-  local composite = id .. ':' .. worker
+-- Returns the moment at which it began, by which its end is told from that of another run of the same job.
+local function begin_execution(queue, worker, id)
+  local composite, now = id .. ':' .. worker, now_us()
+  local now_iso, now_s = iso(now), string.format('%.6f', now / 1e6)
   redis.call('HSET', 'rq:execution:' .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
     'worker_name', worker)
   redis.call('ZADD', 'rq:executions:' .. id, '+inf', worker)
@@ -20,10 +23,13 @@ local function begin_execution(queue, worker, id, now_iso, now_s)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
     'last_heartbeat', now_iso)
   redis.call('PERSIST', 'rq:job:' .. id)
+  return now_iso
 end
 
--- Returns whether the worker had the job.
-local function end_execution(queue, worker, id)
+-- Returns whether the worker had the job, in the run that began then.
+local function end_execution(queue, worker, id, began)
+  local since = job_fields(id, 'started_at')[1]
+  if since and since ~= began then return false end
   if redis.call('LREM', inflight_key(queue, worker), 1, id) == 0 then return false end
   redis.call('ZREM', 'rq:wip:' .. queue, id .. ':' .. worker)
   redis.call('ZREM', 'rq:executions:' .. id, worker)
@@ -34,8 +40,8 @@ end
 -- Put a job that a worker holds back at the front of its queue. A job that has ended or expired is only taken off the list.
 local function hand_back(queue, worker, id, lost)
   local job = 'rq:job:' .. id
-  end_execution(queue, worker, id)
-  local status, owner = unpack(job_fields(id, 'status', 'worker_name'))
+  local status, owner, began = unpack(job_fields(id, 'status', 'worker_name', 'started_at'), 1, 3)
+  end_execution(queue, worker, id, began)
   if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
   redis.call('HSET', job, 'status', 'queued')
   if lost then redis.call('HINCRBY', job, 'lost_workers', 1) end

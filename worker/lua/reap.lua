@@ -1,10 +1,10 @@
 -- Give the jobs of dead workers back, queue what was scheduled for now, and let go of ended jobs that have expired: all that
 -- RQ's scheduler and maintenance would do. Any number of workers may run it at any time.
--- ARGV: lease ms, longest pause between beats ms, now (ISO 8601)
+-- ARGV: lease ms, longest pause between beats ms
 -- Returns the dead workers' names, each followed by how many jobs it left.
 -- include: execution
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_us()
+local now_ms = math.floor(now / 1000)
 local queues = {}
 for _, key in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
   queues[#queues + 1] = string.match(key, '^rq:queue:(.*)$')
@@ -18,7 +18,7 @@ for _, queue in ipairs(queues) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', scheduled, 0, now_s, 'LIMIT', 0, 100)) do
     redis.call('ZREM', scheduled, id)
     if redis.call('HGET', 'rq:job:' .. id, 'status') == 'scheduled' then
-      redis.call('HSET', 'rq:job:' .. id, 'status', 'queued', 'enqueued_at', ARGV[3])
+      redis.call('HSET', 'rq:job:' .. id, 'status', 'queued', 'enqueued_at', iso(now))
       redis.call('RPUSH', 'rq:queue:' .. queue, id)
     end
   end

@@ -1,3 +1,4 @@
+-- include: clock
 -- Where does each user stand in a round? The twin of worker/domain/calls.py:standing, in one HMGET.
 -- `start` is a number (unix µs); the answer holds a word for each user, or false while the phone should ring.
 local function since(stamp, start)
@@ -29,9 +30,4 @@ local function standings(call, start, session, callers, users)
     result[i] = word
   end
   return result
-end
-
-local function now_us()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
 end

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import structlog
@@ -25,6 +25,7 @@ from worker.domain.address import usable
 from worker.domain.calls import CALL_TTL_S, call_key, round_key, round_prefix
 from worker.domain.outcome import MEANING, Action, Answer, Outcome
 from worker.domain.people import Contact, Person, filled_in
+from worker.engine.inflight import Call
 from worker.mail.letter import LISTED, Letter, Stationery
 from worker.senders.email import ATTEMPT_S
 from worker.storage import registry
@@ -105,9 +106,9 @@ class Mail:
             metrics.MAIL.add(reason)
             await until_redis_answers(lambda: self._note(round_, reason))
 
-    async def send(self, payload: dict[str, Any]) -> None:
+    async def send(self, call: Call) -> None:
         """Make one attempt at a letter, and note what came of it; the job that RQ keeps for it."""
-        ref = read_payload(MAIL_JOB, payload)
+        ref = read_payload(MAIL_JOB, call.payload)
         assert isinstance(ref, LetterRef)  # noqa: S101 - tells the type checker what the table says
         run = uuid4().hex
         claimed = await until_redis_answers(lambda: self._take(ref.letter, run))

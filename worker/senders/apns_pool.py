@@ -1,17 +1,20 @@
 """The connections to one of Apple's hosts: opened when needed, kept warm, replaced before they are missed."""
 
 import asyncio
+import socket
 import ssl
-from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from aiohappyeyeballs import start_connection
 
 from worker.senders.apns_connection import Connection
 from worker.senders.apns_proxy import open_tunnel
 from worker.senders.apns_stream import UnsentError
 
 CONNECT_TIMEOUT_S = 3.0
+HAPPY_EYEBALLS_S = 0.25
+"""How long one of Apple's addresses is waited for before the next is tried beside it (RFC 8305)."""
 SPREAD_AT = 10
 """Requests in hand on the least busy connection at which another one is opened: Apple wants bursts spread."""
 PILE_AT = 100
@@ -128,13 +131,15 @@ class Pool:
 
     async def _establish(self) -> Connection:
         loop = asyncio.get_running_loop()
-        # The name is resolved anew for each connection, as Apple asks.
-        target: dict[str, Any] = {"host": self.host, "port": self.port, "happy_eyeballs_delay": 0.25}
         if self._proxy:
-            target = {"sock": await open_tunnel(self._proxy, self.host, self.port)}
+            connected = await open_tunnel(self._proxy, self.host, self.port)
+        else:
+            # The name is resolved anew for each connection, as Apple asks.
+            addresses = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            connected = await start_connection(addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_S)
         _, connection = await loop.create_connection(
             lambda: Connection(self._changed),
-            **target,
+            sock=connected,
             server_hostname=self.host,
             ssl=self._context,
             ssl_handshake_timeout=CONNECT_TIMEOUT_S,

@@ -8,6 +8,7 @@ ring that quiet hours held back.
 """
 
 import asyncio
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -15,21 +16,16 @@ from pydantic import BaseModel, ValidationError
 
 from worker.domain.device import MAX_DEVICES_PER_USER, Device
 from worker.domain.people import Contact, Person, Preferences
+from worker.storage.scripts import Command
 
 PEOPLE_AT_ONCE = 200
 """Users read in one script call, so that none of them holds up Redis for long."""
+PEOPLE_IN_A_JOB = 20
+"""Users that are read along when their job begins; more of them are worth a round trip of their own."""
 HELD_BACK_TTL_S = 600
 """Longer than a second call's three minutes and its ring together: its missed-call notice asks again."""
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Command(NamedTuple):
-    """A script to run: its name, keys and arguments."""
-
-    script: str
-    keys: list[str]
-    args: list[str]
 
 
 class Store(Protocol):
@@ -147,9 +143,23 @@ async def people_of(store: Store, tenant: str, user_ids: Iterable[str], caller_i
     )
 
 
+def named_in_a_job(tenant: str, user_ids: Sequence[str], caller_id: str) -> str | None:
+    """Name users so that lua/start.lua reads of them when it begins their job; None for a crowd, read in parts."""
+    if len(user_ids) > PEOPLE_IN_A_JOB:
+        return None
+    return json.dumps([caller_id, *_keys(tenant, user_ids)], separators=(",", ":"))
+
+
 async def _read(store: Store, tenant: str, users: Sequence[str], caller_id: str) -> People:
-    keys = [key(tenant, user) for user in users for key in (devices_key, person_key, held_back_key)]
-    found = await store.script("people", keys, [caller_id])
+    return people_in(await store.script("people", _keys(tenant, users), [caller_id]), users)
+
+
+def _keys(tenant: str, users: Iterable[str]) -> list[str]:
+    return [key(tenant, user) for user in users for key in (devices_key, person_key, held_back_key)]
+
+
+def people_in(found: Any, users: Sequence[str]) -> People:
+    """Read what lua/people.lua says of `users`, in their order."""
     people = People({}, {})
     for user, (devices, contact, preferences, held_back) in zip(users, found, strict=True):
         people.devices[user] = decode(devices)

@@ -1,11 +1,23 @@
 """The Lua scripts that change state in Redis, kept in worker/lua/."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+Argument = str | bytes | int | float
 
 FOLDER = Path(__file__).parent.parent / "lua"
 INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+
+
+class Command(NamedTuple):
+    """A script to run: its name, keys and arguments."""
+
+    script: str
+    keys: Sequence[str]
+    args: Sequence[Argument]
 
 
 @cache

@@ -22,8 +22,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from worker.storage import scripts
-from worker.storage.pipe import Argument, Pipe
+from worker.storage.pipe import Pipe
 from worker.storage.redis_clients import DEMOTED, LOOK_S, parse
+from worker.storage.scripts import Argument, Command
 
 
 class Store:
@@ -68,17 +69,33 @@ class Store:
 
     async def call(self, *command: Argument) -> Any:
         """Run one command; strings come back as bytes, HGETALL's pairs as a dict, the rest as Redis puts it."""
-        if self._sentinels is not None:
-            await self._sentinels.look()
-        answer = await (self._open_pipe() or await self._open()).ask(command)
+        (answer,) = await self.together(command)
         return dict(zip(answer[::2], answer[1::2], strict=True)) if command[0] == "HGETALL" else answer
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run lua/<name>.lua atomically; its answer comes back in bytes, integers, lists and None."""
-        try:
-            return await self.call("EVALSHA", _sha1(name), len(keys), *keys, *args)
-        except NoScriptError:  # a new or restarted server: it has run nothing yet
-            return await self.call("EVAL", scripts.source(name), len(keys), *keys, *args)
+        (answer,) = await self.together(Command(name, keys, args))
+        return answer
+
+    async def together(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
+        """Run commands and scripts one after the other, in a single round trip; returns their answers.
+
+        Raises for the first that failed; the others have run all the same.
+        """
+        if self._sentinels is not None:
+            await self._sentinels.look()
+        pipe = self._open_pipe() or await self._open()
+        asked = [pipe.ask(_by_digest(one) if isinstance(one, Command) else one) for one in commands]
+        answers = [await answer for answer in asked]
+        for number, one in enumerate(commands):
+            if isinstance(one, Command) and isinstance(answers[number], NoScriptError):
+                # A new or restarted server: it has run nothing of this script.
+                source = scripts.source(one.script)
+                answers[number] = await pipe.ask(("EVAL", source, len(one.keys), *one.keys, *one.args))
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers
 
     async def load_scripts(self) -> None:
         """Have Redis know every script, so that no first ring waits while it reads them."""
@@ -151,6 +168,10 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
         await super().aclose()
         for sentinel in self.sentinel_manager.sentinels:
             await sentinel.aclose()
+
+
+def _by_digest(one: Command) -> tuple[Argument, ...]:
+    return ("EVALSHA", _sha1(one.script), len(one.keys), *one.keys, *one.args)
 
 
 @cache
