@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "worker.delivery": {
         "worker.contract",
         "worker.domain",
+        "worker.engine",
         "worker.settings",
         "worker.storage",
         "worker.story",

@@ -124,6 +124,10 @@ PAYLOADS: dict[str, type[Round] | type[CallRef] | type[LetterRef]] = {
 """Every job there is. A job of any other name is refused, whatever it says: see RQ's import paths."""
 
 
+RETRIED_AFTER_S = {NOTICE_JOB: [60, 300, 1800]}
+"""How long after each failure a job is run again (RQ's Retry): within the two hours for which it is known which phones
+have their notice already. Rings are repeated inside their job, and e-mails by jobs of their own."""
+
 QUEUE_OF = {RING_JOB: RINGS, NOTIFY_JOB: NOTICES, SETTLE_JOB: NOTICES, NOTICE_JOB: NOTICES, MAIL_JOB: MAIL}
 
 
@@ -147,6 +151,9 @@ def job(job_id: str, name: str, payload: Payload | None = None, people: str | No
         fields["data"] = json.dumps([name, None, [payload.model_dump()], {}], separators=(",", ":"))
     if people is not None:
         fields["people"] = people
+    if name in RETRIED_AFTER_S:
+        fields["retries_left"] = str(len(RETRIED_AFTER_S[name]))
+        fields["retry_intervals"] = json.dumps(RETRIED_AFTER_S[name])
     return fields
 
 

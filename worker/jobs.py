@@ -23,6 +23,8 @@ from worker.domain.outcome import Outcome
 from worker.domain.plan import Plan, Skip, plan
 from worker.domain.push import Push, PushKind
 from worker.engine.inflight import Call, Handler
+from worker.engine.rq_job import JobError
+from worker.engine.slots import Slot
 from worker.mail.missed_calls import Mail
 from worker.settlement import settle_call
 from worker.storage import registry
@@ -38,6 +40,8 @@ from worker.wording.texts import BUILT_IN, Texts
 log = structlog.get_logger()
 
 PLANNED_AT_ONCE = 20
+NO_TOKEN = {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS}
+"""After these another token of the same phone is tried, if there is one."""
 PUSHED = {Outcome.ACCEPTED, Outcome.DUPLICATE}
 """A provider has the push: from this run of the job, or from one that was interrupted."""
 WORKER_DIGITS = 8
@@ -73,21 +77,24 @@ class Jobs:
 
     async def ring(self, call: Call) -> list[Command]:
         """Ring every device of everybody rung, at once."""
-        gate, _ = await self._push(PushKind.RING, _round(contract.RING_JOB, call.payload), call.people)
+        gate, _ = await self._push(PushKind.RING, _round(contract.RING_JOB, call.payload), call)
         return gate.take_held()
 
     async def notify(self, call: Call) -> list[Command]:
         """Tell the members about a call, quietly."""
-        gate, _ = await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, call.payload), call.people)
+        gate, _ = await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, call.payload), call)
         return gate.take_held()
 
     async def notice(self, call: Call) -> list[Command]:
         """Tell a user about the call they missed: by push, and maybe by e-mail."""
         round_ = _round(contract.NOTICE_JOB, call.payload)
-        gate, results = await self._push(PushKind.MISSED, round_, call.people)
+        gate, results = await self._push(PushKind.MISSED, round_, call)
         if self._mail is not None:
             await gate.write_held()
             await self._mail.offer(round_, pushed=any(result.outcome in PUSHED for result in results))
+        if any(map(_worth_another_try, results)):
+            await gate.write_held()
+            raise JobError("a missed-call notice could not be handed over in time; it is tried again later")
         return gate.take_held()
 
     async def settle(self, call: Call) -> None:
@@ -96,30 +103,30 @@ class Jobs:
         assert isinstance(ref, CallRef)  # noqa: S101 - tells the type checker what the table says
         await settle_call(self._store, ref.tenant, ref.cid, self._grace_us)
 
-    async def _push(self, kind: PushKind, round_: Round, found: Any) -> tuple[Gate, list[Delivered]]:
+    async def _push(self, kind: PushKind, round_: Round, call: Call) -> tuple[Gate, list[Delivered]]:
         """Push to everybody; the gate holds what is to be written with the end of the job."""
         users = [recipient.id for recipient in round_.recipients]
         gate = Gate(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
-        if found is not None:
-            people = registry.people_in(found, users)
+        if call.people is not None:
+            people = registry.people_in(call.people, users)
         else:
             people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
         try:
             if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
-                return gate, await self._send(gate, kind, round_, people)
-            return gate, await self._ring_known_and_strangers(gate, round_, people, self._strangers)
+                return gate, await self._send(gate, kind, round_, people, call.slot)
+            return gate, await self._ring_known_and_strangers(gate, round_, people, self._strangers, call.slot)
         except BaseException:  # this job does not end here: what was sent must be known to whoever runs it again
             await asyncio.shield(gate.write_held())
             raise
 
     async def _ring_known_and_strangers(
-        self, gate: Gate, round_: Round, people: People, strangers: Strangers
+        self, gate: Gate, round_: Round, people: People, strangers: Strangers, slot: Slot
     ) -> list[Delivered]:
         """Ring who is known at once, and each stranger as soon as Stream has said where."""
 
         async def ring(recipients: Sequence[Recipient]) -> list[Delivered]:
             some = round_.model_copy(update={"recipients": tuple(recipients)})
-            results = await self._send(gate, PushKind.RING, some, people)
+            results = await self._send(gate, PushKind.RING, some, people, slot)
             await gate.write_held()  # others are still being rung
             return results
 
@@ -131,24 +138,27 @@ class Jobs:
         unknown = [recipient for recipient in round_.recipients if not people.devices[recipient.id]]
         return [*chain.from_iterable(await asyncio.gather(ring(known), *map(ring_stranger, unknown)))]
 
-    async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People) -> list[Delivered]:
+    async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People, slot: Slot) -> list[Delivered]:
         """Push to everybody known, and hold the last record."""
         planned = await self._plan(kind, round_, people)
         under_way = len(planned.pushes)
 
-        async def send(push: Push) -> Delivered:
+        async def send(push: Push) -> list[Delivered]:
             nonlocal under_way
-            result = await deliver(push, self._lanes, gate)
-            under_way -= 1
+            result = await deliver(push, self._lanes, gate, slot)
+            instead = push.instead if result.outcome in NO_TOKEN else None
+            under_way -= instead is None
             await gate.end(result.record, last=not under_way)
             await self._learn(gate, round_.tenant, push, result)
-            return result
+            return [result, *(await send(instead) if instead else [])]
 
-        _, _, results = await asyncio.gather(
-            gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
-            self._remember(kind, round_, planned.skips),
-            asyncio.gather(*map(send, planned.pushes)),
-        )
+        with slot.idle():
+            _, _, sent = await asyncio.gather(
+                gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
+                self._remember(kind, round_, planned.skips),
+                asyncio.gather(*map(send, planned.pushes)),
+            )
+        results = [*chain.from_iterable(sent)]
         _tell(kind, round_, planned.skips, results)
         return results
 
@@ -177,6 +187,11 @@ class Jobs:
             if kind is PushKind.RING and skip.reason is Outcome.QUIET_HOURS:
                 command = registry.hold_back(round_.tenant, skip.user_id, round_.caller_id, round_.started_at)
                 await until_redis_answers(partial(self._store.script, *command))
+
+
+def _worth_another_try(result: Delivered) -> bool:
+    """Whether a push was given up that nobody can have got: a notice is worth telling for a day."""
+    return result.outcome is Outcome.GAVE_UP and result.last is not None and result.last.outcome is not Outcome.UNKNOWN
 
 
 def _round(name: str, payload: dict[str, Any]) -> Round:

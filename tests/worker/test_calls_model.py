@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from worker.domain.push import Push, PushKind
 from worker.sandbox.redis import RedisServer
 from worker.settlement import queue_due_calls, settle_call
 from worker.storage import scripts
+from worker.storage.registry import owner_key
 from worker.story import trail
 
 CID, TENANT = "default:lobby:1", "default"
@@ -99,6 +101,8 @@ class CallModel(RuleBasedStateMachine):
         self.workers = ["w-1", "w-2"]
         for worker in self.workers:
             self.redis.set(f"bellhop:worker:{worker}", 1)
+        for device in chain.from_iterable(DEVICES.values()):
+            self.redis.set(owner_key(TENANT, device.key), device.user_id)
 
     # What happens to the call
 
@@ -228,7 +232,8 @@ class CallModel(RuleBasedStateMachine):
 
     def admit(self, push: Push, round_: Round, worker: str) -> None:
         gate = Gate(self.store, worker, PushKind.RING, round_)
-        refusal = self.runner.run(gate.admit(push, 3))
+        refusal = self.runner.run(gate.admit(push, 3)).refusal
+        rung_again = self.rings_again(push.device.user_id, round_)
         key = (round_.started_at, push.device.key)
         claim = self.claims.get(key)
         held = claim is not None and claim.until > self.now and claim.worker in self.workers
@@ -238,11 +243,14 @@ class CallModel(RuleBasedStateMachine):
         if refusal is None:
             assert not over
             assert not held
+            assert not rung_again
             self.claims[key] = Claim(gate, push, worker, self.now + 4 * S)
         elif refusal is Outcome.HELD:
             assert held
         elif refusal is Outcome.DUPLICATE:
             assert self.sent[PushKind.RING, *key]
+        elif refusal is Outcome.RUNG_AGAIN:
+            assert rung_again
         else:
             assert over, refusal
 
@@ -292,14 +300,16 @@ class CallModel(RuleBasedStateMachine):
             assert self.is_over(user, notice)
         self.notices.append(notice)
         gate = Gate(self.store, self.workers[0], PushKind.MISSED, notice)
-        rung_again = any(
-            start > notice.started_at and user in [one.id for one in round_.recipients]
-            for start, round_ in self.rounds.items()
-        )
+        rung_again = self.rings_again(user, notice)
         for push in plan(PushKind.MISSED, notice, DEVICES, self.now / 1e6).pushes:
-            assert (self.runner.run(gate.admit(push, 3)) is None) is not rung_again
+            assert (self.runner.run(gate.admit(push, 3)).refusal is None) is not rung_again
 
     # What must be true
+
+    def rings_again(self, user: str, round_: Round) -> bool:
+        """Whether a later round rings this user."""
+        later = (one for start, one in self.rounds.items() if start > round_.started_at)
+        return any(user in [recipient.id for recipient in one.recipients] for one in later)
 
     def is_over(self, user: str, round_: Round) -> bool:
         """Whether this user's phones may not ring, worked out from the events and not from stamps."""

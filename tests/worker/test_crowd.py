@@ -33,7 +33,7 @@ class Phones:
     def __init__(self):
         self.rung = 0
 
-    async def send(self, push, timeout_s):
+    async def send(self, push, timeout_s, start_s):
         self.rung += 1
         return Answer(Outcome.ACCEPTED)
 
@@ -71,6 +71,8 @@ async def everybody(store, hardware_id=""):
             devices[device.key] = device.model_dump_json()
         fields = [part for pair in devices.items() for part in pair]
         await store.call("HSET", registry.devices_key("default", user), *fields)
+        owners = [part for key in devices for part in (registry.owner_key("default", key), user)]
+        await store.call("MSET", *owners)
     return ringing(users)
 
 

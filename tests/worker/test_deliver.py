@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from worker.delivery import deliver as module
-from worker.delivery.deliver import Delivered, Record, deliver
+from worker.delivery.deliver import Admission, Delivered, Record, deliver
 from worker.delivery.lanes import Lane
 from worker.domain.device import Device, Environment, Kind, Provider
 from worker.domain.outcome import Answer, Outcome
@@ -32,16 +32,18 @@ class Script:
         self.lines: list[str] = []
         self.asked = 0
 
-    async def send(self, push: Push, timeout_s: float) -> Answer:
+    async def send(self, push: Push, timeout_s: float, start_s: float) -> Answer:
+        assert 0 < start_s <= module.FRESH_S
         assert 0 < timeout_s <= module.ATTEMPT_S[push.device.provider]
         self.sent_to.append(push.device.environment)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     async def close(self) -> None: ...
 
-    async def admit(self, push: Push, attempt_s: float) -> Outcome | None:
+    async def admit(self, push: Push, attempt_s: float) -> Admission:
         self.asked += 1
-        return self.words.pop(0) if len(self.words) > 1 else self.words[0]
+        word = self.words.pop(0) if len(self.words) > 1 else self.words[0]
+        return Admission(word, time.monotonic(), push.deadline - time.time())
 
     async def write(self, record: Record) -> None:
         self.records += [record.sent] if record.device else []
@@ -137,7 +139,7 @@ async def test_an_app_without_credentials_is_said_so():
 
 async def test_an_attempt_that_is_cut_off_leaves_the_device_free():
     class Hanging(Script):
-        async def send(self, push: Push, timeout_s: float) -> Answer:
+        async def send(self, push: Push, timeout_s: float, start_s: float) -> Answer:
             self.sent_to.append(push.device.environment)
             await asyncio.Event().wait()
             raise AssertionError

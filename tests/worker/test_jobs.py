@@ -28,7 +28,7 @@ class Provided:
     def __init__(self, outcome):
         self.outcome, self.asked, self.offers = outcome, 0, []
 
-    async def send(self, push, timeout_s=0):
+    async def send(self, push, timeout_s=0, start_s=0):
         self.asked += 1
         return Answer(self.outcome)
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from worker.delivery.lanes import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, Circuit, Lane
 from worker.domain.device import Device, Environment, Provider
-from worker.domain.outcome import MEANING, Action, Answer, Outcome
+from worker.domain.outcome import MEANING, NOTHING_LEFT, Action, Answer, Outcome
 from worker.domain.push import Push, PushKind
 
-ASKED = sorted(set(Outcome) - {Outcome.CIRCUIT_OPEN})
+ASKED = sorted(set(Outcome) - NOTHING_LEFT)
 
 
 def ring(environment=Environment.PRODUCTION):
@@ -72,15 +72,15 @@ async def test_an_open_lane_asks_nobody():
     class Refusing:
         asked = 0
 
-        async def send(self, push, timeout_s):
+        async def send(self, push, timeout_s, start_s):
             self.asked += 1
             await asyncio.sleep(0)
             return Answer(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken")
 
     sender = Refusing()
     lane = Lane(sender, "apns com.example")
-    assert (await lane.attempt(ring(), 1)).outcome is Outcome.CREDENTIALS_REFUSED
-    answer = await lane.attempt(ring(), 1)
+    assert (await lane.attempt(ring(), 1, 1)).outcome is Outcome.CREDENTIALS_REFUSED
+    answer = await lane.attempt(ring(), 1, 1)
     assert answer.outcome is Outcome.CIRCUIT_OPEN
     assert 0 < answer.retry_after_s <= OPEN_S[Action.OPEN_CIRCUIT]
     assert sender.asked == 1
@@ -89,7 +89,7 @@ async def test_an_open_lane_asks_nobody():
 class Restricted:
     """A key of Apple's that is limited to production."""
 
-    async def send(self, push, timeout_s):
+    async def send(self, push, timeout_s, start_s):
         refused = push.device.environment is Environment.SANDBOX
         return Answer(Outcome.CREDENTIALS_REFUSED if refused else Outcome.ACCEPTED)
 
@@ -100,6 +100,6 @@ async def test_a_phone_in_apples_other_environment_closes_the_way_to_nobody_else
     """Anybody may register one, and a token that Apple does not know is tried there too."""
     lane = Lane(Restricted(), "apns calls")
     rings = [ring(environment) for environment in (Environment.SANDBOX, Environment.PRODUCTION, Environment.SANDBOX)]
-    answers = [(await lane.attempt(one, 1)).outcome for one in rings]
+    answers = [(await lane.attempt(one, 1, 1)).outcome for one in rings]
     assert answers == [Outcome.CREDENTIALS_REFUSED, Outcome.ACCEPTED, Outcome.CIRCUIT_OPEN]
     assert lane.blocked

@@ -11,7 +11,7 @@ from webhook.effects import Settings, effects
 from webhook.intake import Verdict, take_in
 from webhook.reading import read as read_event
 from worker.contract import Round
-from worker.delivery.deliver import Delivered, Record, deliver
+from worker.delivery.deliver import Admission, Delivered, Record, deliver
 from worker.delivery.gate import Gate
 from worker.delivery.hygiene import Hygiene, brake_key
 from worker.delivery.lanes import Lane
@@ -232,7 +232,7 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
 
     class Open:
         async def admit(self, push, attempt_s):
-            return None
+            return Admission(None, time.monotonic(), push.deadline - time.time())
 
         async def write(self, record):
             lines.extend([record.line] if record.line else [])
@@ -244,7 +244,7 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
     async def barely(_):
         return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
 
-    lane.attempt = lambda push, timeout_s: barely(push)
+    lane.attempt = lambda push, timeout_s, start_s: barely(push)
     lines.append((await deliver(push, {(device.provider, device.app): lane}, Open())).record.line)
     told = [(read_line(text)["what"], read_line(text)["outcome"]) for text in lines]
     assert told == [("waited", "circuit_open"), ("finished", "gave_up")]

@@ -9,15 +9,18 @@ from typing import NamedTuple, Protocol
 
 from worker.delivery.lanes import Lane
 from worker.domain.device import Device, Environment, Provider
-from worker.domain.outcome import MEANING, Action, Answer, Outcome
+from worker.domain.outcome import MEANING, NOTHING_LEFT, Action, Answer, Outcome
 from worker.domain.push import Push, PushKind
+from worker.engine.slots import Slot
 from worker.story import trail
 from worker.telemetry import metrics, tracing
 
 ATTEMPT_S = {Provider.APNS: 3.0, Provider.FCM: 10.0}
 """How long an answer may take. Google asks not to repeat a request before ten seconds have passed."""
-NOTICE_WINDOW_S = 60.0
-"""How long a job goes on trying to send what is no ring."""
+FRESH_S = 0.5
+"""How long the gate's word may have been given when a push leaves: after that the call may have been answered."""
+NOTICE_WINDOW_S = 150.0
+"""How long a job goes on trying to send what is no ring. Google, asked too much, asks for a pause of a minute."""
 MOST_UNKNOWN = 3
 """Attempts without an answer after which a push is not repeated: each of them may have rung the phone.
 
@@ -48,10 +51,21 @@ class Record(NamedTuple):
     """Whether that is for good; else the device is free for another attempt."""
 
 
+class Admission(NamedTuple):
+    """The fence's word about one attempt."""
+
+    refusal: Outcome | None
+    """Why the push may not go out; None when it may."""
+    asked_at: float
+    """When it was asked, monotonic time in seconds."""
+    left_s: float
+    """How long from then on it may go out, by Redis's clock."""
+
+
 class Fence(Protocol):
     """What decides and remembers; `worker.delivery.gate.Gate` is one."""
 
-    async def admit(self, push: Push, attempt_s: float) -> Outcome | None:
+    async def admit(self, push: Push, attempt_s: float) -> Admission:
         """May it go out now?"""
         ...
 
@@ -72,27 +86,37 @@ class Delivered(NamedTuple):
     """Still to be written."""
 
 
-async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
-    """Send `push`, repeating what may be repeated, until it is accepted, refused for good, unwanted or out of time."""
+async def deliver(push: Push, lanes: Lanes, gate: Fence, slot: Slot | None = None) -> Delivered:
+    """Send `push`, repeating what may be repeated, until it is accepted, refused for good, unwanted or out of time.
+
+    The job's `slot` is given up while the push only waits.
+    """
     lane = lanes.get((push.device.provider, push.device.app))
     if lane is None:
         return _finished(push, Outcome.NO_CREDENTIALS, None)
-    give_up = push.deadline if push.kind is PushKind.RING else min(push.deadline, time.time() + NOTICE_WINDOW_S)
+    slot = slot or Slot()
+    began = time.monotonic()
     answer: Answer | None = None
     unknown = attempts = 0
     switched = waited = False
     while True:
-        async with lane.slots:
-            attempt_s = ATTEMPT_S[push.device.provider]
-            while (refusal := await gate.admit(push, attempt_s)) is Outcome.HELD:  # noqa: ASYNC110 - across processes
-                # That worker may yet fail, or be told to let go: what comes of its attempt decides.
-                await asyncio.sleep(HELD_PAUSE_S)
-            if refusal is not None:
-                late = refusal is Outcome.TOO_LATE and answer is not None
-                return _finished(push, Outcome.GAVE_UP if late else refusal, answer)
-            attempts += 1
-            answer, record = await _attempt(push, lane, gate, attempt_s, told_of_waiting=waited)
-        waited = waited or answer.outcome is Outcome.CIRCUIT_OPEN
+        with slot.busy():
+            async with lane.slots:
+                attempt_s = ATTEMPT_S[push.device.provider]
+                admission = await gate.admit(push, attempt_s)
+                if admission.refusal is None:
+                    # A way that takes long every time is waited for, lest the push never goes out.
+                    patience_s = attempt_s if answer and answer.outcome is Outcome.DELAYED else FRESH_S
+                    answer, record = await _attempt(push, lane, gate, admission, patience_s, told_of_waiting=waited)
+        if admission.refusal is Outcome.HELD:
+            # That worker may yet fail, or be told to let go: what comes of its attempt decides.
+            await asyncio.sleep(HELD_PAUSE_S)
+            continue
+        if admission.refusal is not None or answer is None:
+            late = admission.refusal is Outcome.TOO_LATE and answer is not None
+            return _finished(push, Outcome.GAVE_UP if late else admission.refusal or Outcome.GAVE_UP, answer)
+        attempts += 1
+        waited = waited or answer.outcome in NOTHING_LEFT
         action = MEANING[answer.outcome].action
         unknown += answer.outcome is Outcome.UNKNOWN
         switches = action is Action.SWITCH_ENVIRONMENT and not switched and push.device.provider is Provider.APNS
@@ -103,22 +127,32 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence) -> Delivered:
             push, switched = _in_other_environment(push), True
             continue
         pause_s = _pause_s(action, attempts, answer)
-        if unknown >= MOST_UNKNOWN or time.time() + pause_s >= give_up:
+        ends = admission.asked_at + admission.left_s
+        if push.kind is not PushKind.RING:
+            ends = min(ends, began + NOTICE_WINDOW_S)
+        if unknown >= MOST_UNKNOWN or time.monotonic() + pause_s >= ends:
             return _finished(push, Outcome.GAVE_UP, answer)
         await asyncio.sleep(pause_s)
 
 
 async def _attempt(
-    push: Push, lane: Lane, gate: Fence, attempt_s: float, *, told_of_waiting: bool
+    push: Push, lane: Lane, gate: Fence, admission: Admission, patience_s: float, *, told_of_waiting: bool
 ) -> tuple[Answer, Record]:
-    """Make one attempt; returns the answer, and what is to be written of it.
+    """Make one attempt, that starts within `patience_s` of the gate's word or not at all.
+
+    Returns the answer, and what is to be written of it.
 
     When this task is being cancelled, or fails, that is written here: the device's claim must not stay behind.
     """
     began = time.time()
+    left_s = admission.asked_at + admission.left_s - time.monotonic()
+    start_s = min(left_s, admission.asked_at + patience_s - time.monotonic())
     try:
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
-            answer = await lane.attempt(push, max(0.001, min(attempt_s, push.deadline - began)))
+            if start_s > 0:
+                answer = await lane.attempt(push, min(ATTEMPT_S[push.device.provider], left_s), start_s)
+            else:  # this process stood still since
+                answer = Answer(Outcome.DELAYED)
             facts |= {"outcome": answer.outcome, "reason": answer.reason, "status": answer.status}
     except BaseException:
         interrupted = Answer(Outcome.UNKNOWN, reason="interrupted")
@@ -132,10 +166,10 @@ def _record(push: Push, answer: Answer, began: float, *, told_of_waiting: bool) 
     now = time.time()
     ms = round((now - began) * 1000, 1)
     metrics.attempted(push, answer, ms / 1000, now)
-    if answer.outcome is not Outcome.CIRCUIT_OPEN:
+    if answer.outcome not in NOTHING_LEFT:
         line = _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms)
     else:
-        # Kept from the wire by the circuit: said once, not many times a second.
+        # Kept from the wire: said once, not many times a second.
         line = "" if told_of_waiting else _line(trail.Milestone.WAITED, push, answer)
     sent = answer.outcome is Outcome.ACCEPTED  # what was refused for good may be tried, and refused, again
     return Record(line, push.device.key, sent)

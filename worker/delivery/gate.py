@@ -14,12 +14,13 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from worker.contract import Round
-from worker.delivery.deliver import Record
+from worker.delivery.deliver import Admission, Record
 from worker.domain.calls import CALL_TTL_S, Standing, call_key, round_key, round_prefix
 from worker.domain.outcome import Outcome
 from worker.domain.push import Push, PushKind
 from worker.storage.batch import Batch
 from worker.storage.outage import until_redis_answers
+from worker.storage.registry import owner_key
 from worker.storage.scripts import Command
 from worker.story import trail
 from worker.telemetry import metrics
@@ -32,6 +33,7 @@ REFUSALS = {
     "too_late": Outcome.TOO_LATE,
     "duplicate": Outcome.DUPLICATE,
     "held": Outcome.HELD,
+    "signed_out": Outcome.SIGNED_OUT,
     "rung_again": Outcome.RUNG_AGAIN,
     Standing.ANSWERED: Outcome.ANSWERED,
     Standing.DECLINED: Outcome.DECLINED,
@@ -66,18 +68,28 @@ class Gate:
         ]
         self._trail = trail.trail_key(round_.tenant, round_.cid)
         self._first_lines = [first_line] if first_line else []
+        self._under_way: dict[str, str] = {}
+        """Whose push each device is being sent, by the device's key."""
         self._held: list[Record] = []
         self._holds = True
         self._admissions = Batch(self._ask, BATCH)
         self._records = Batch(self._write, BATCH)
 
-    async def admit(self, push: Push, attempt_s: float) -> Outcome | None:
-        """Claim the device for an attempt of at most `attempt_s`; None when it may go out, else why not."""
-        return await self._admissions((push, attempt_s))
+    async def admit(self, push: Push, attempt_s: float) -> Admission:
+        """Claim the device for an attempt of at most `attempt_s`."""
+        device = push.device
+        if self._under_way.get(device.key, device.user_id) != device.user_id:
+            # The token is just moving from one user to another, and both are rung.
+            return Admission(Outcome.HELD, time.monotonic(), 0.0)
+        admission = await self._admissions((push, attempt_s))
+        if admission.refusal is None:
+            self._under_way[device.key] = device.user_id
+        return admission
 
     async def write(self, record: Record) -> None:
         """Settle a claim, if there is one, for good or for another attempt; and put a line, if any, on the trail."""
         await self._records(record)
+        self._under_way.pop(record.device, None)
 
     async def note(self, lines: Sequence[str]) -> None:
         """Put lines on the trail that are about no claim."""
@@ -104,18 +116,23 @@ class Gate:
         held, self._held = self._held, []
         return [self._command(held)] if held else []
 
-    async def _ask(self, asked: list[tuple[Push, float]]) -> list[Outcome | None]:
+    async def _ask(self, asked: list[tuple[Push, float]]) -> list[Admission]:
         lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
         deadline_us = min(int(push.deadline * 1e6) for push, _ in asked)
         round_ = self._round
         args: list[str | int] = [self._kind, round_.started_at, round_.session_id, json.dumps(round_.callers)]
         args += [deadline_us, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
+        args.append(owner_key(round_.tenant, ""))
         for push, _ in asked:
             args += [push.device.user_id, push.device.key]
+
+        async def ask() -> tuple[float, Any]:
+            return time.monotonic(), await self._store.script("admit", self._keys, args)
+
         began = time.perf_counter()
-        words = await until_redis_answers(lambda: self._store.script("admit", self._keys, args))
+        asked_at, (left_us, *words) = await until_redis_answers(ask)
         metrics.FENCE.observe(time.perf_counter() - began)
-        return [REFUSALS[word.decode()] for word in words]
+        return [Admission(REFUSALS[word.decode()], asked_at, int(left_us) / 1e6) for word in words]
 
     async def _write(self, records: list[Record]) -> list[None]:
         command = self._command(records)

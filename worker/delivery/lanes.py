@@ -42,6 +42,8 @@ class Circuit:
 
     def learn(self, outcome: Outcome, now: float) -> bool:
         """Take an attempt's outcome in; true when the circuit opened by it."""
+        if outcome is Outcome.DELAYED:  # says nothing of the provider
+            return False
         action = MEANING[outcome].action
         if action is Action.OPEN_CIRCUIT:
             opened = self.failures < FAILURES_TO_OPEN
@@ -77,15 +79,15 @@ class Lane:
         now = time.monotonic()
         return any(circuit.closed_from > now for circuit in self.circuits.values())
 
-    async def attempt(self, push: Push, timeout_s: float) -> Answer:
-        """Make one attempt; the caller holds one of `slots`."""
+    async def attempt(self, push: Push, timeout_s: float, start_s: float) -> Answer:
+        """Make one attempt (see `Sender.send`); the caller holds one of `slots`."""
         environment = push.device.environment
         circuit = self.circuits[environment]
         if wait_s := circuit.wait_s(time.monotonic()):
             return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
         self.under_way += 1
         try:
-            answer = await self.sender.send(push, timeout_s)
+            answer = await self.sender.send(push, timeout_s, start_s)
         finally:
             self.under_way -= 1
         if circuit.learn(answer.outcome, time.monotonic()):

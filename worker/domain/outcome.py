@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     UNAVAILABLE = "unavailable"
     THROTTLED = "throttled"
+    DELAYED = "delayed"
     TOKEN_DEAD = "token_dead"  # noqa: S105 - a word, not a password
     BAD_TOKEN = "bad_token"  # noqa: S105
     WRONG_APP = "wrong_app"
@@ -50,6 +51,7 @@ class Outcome(StrEnum):
     TOO_LATE = "too_late"
     DUPLICATE = "duplicate"
     HELD = "held"
+    SIGNED_OUT = "signed_out"
     RUNG_AGAIN = "rung_again"
     GAVE_UP = "gave_up"
     # What became of an e-mail, and why there is none.
@@ -79,6 +81,10 @@ MEANING: dict[Outcome, Meaning] = {
     ),
     Outcome.UNAVAILABLE: Meaning("the provider had a problem of its own", Action.RETRY_LATER),
     Outcome.THROTTLED: Meaning("the provider asked us to slow down", Action.RETRY_LATER),
+    Outcome.DELAYED: Meaning(
+        "the way to the provider took so long that the call must be looked at again before the push goes out",
+        Action.RETRY_NOW,
+    ),
     Outcome.TOKEN_DEAD: Meaning("the app was removed from this device, or its token replaced", Action.PRUNE),
     Outcome.BAD_TOKEN: Meaning(
         "the provider does not know this token (Apple: in this environment)", Action.SWITCH_ENVIRONMENT
@@ -103,8 +109,9 @@ MEANING: dict[Outcome, Meaning] = {
     Outcome.TOO_LATE: Meaning("the time to ring was over", Action.SKIP),
     Outcome.DUPLICATE: Meaning("this device had already been sent this push", Action.SKIP),
     Outcome.HELD: Meaning("not tried: another worker is sending it at this moment", Action.RETRY_LATER),
+    Outcome.SIGNED_OUT: Meaning("the phone was signed out, or passed on to another user, meanwhile", Action.SKIP),
     Outcome.RUNG_AGAIN: Meaning(
-        "the call has rung the user again since, and that round has a notice of its own", Action.SKIP
+        "the call has rung the user again since, and that round has pushes of its own", Action.SKIP
     ),
     Outcome.GAVE_UP: Meaning("no attempt succeeded in the time there was", Action.ALERT),
     Outcome.MAIL_WAITING: Meaning("an e-mail waits a while for more missed calls of this caller", Action.RETRY_LATER),
@@ -121,6 +128,9 @@ MEANING: dict[Outcome, Meaning] = {
     Outcome.NO_ADDRESS: Meaning("no usable e-mail address of the user is known", Action.SKIP),
     Outcome.PUSH_ACCEPTED: Meaning("no e-mail is due, since a push notice was accepted", Action.SKIP),
 }
+
+NOTHING_LEFT = frozenset({Outcome.CIRCUIT_OPEN, Outcome.DELAYED})
+"""What becomes of an attempt that was kept from the wire."""
 
 
 @dataclass(frozen=True, slots=True)

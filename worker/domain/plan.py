@@ -15,6 +15,8 @@ from worker.wording.texts import BUILT_IN, Texts, Wording
 
 MISSED_TTL_S = 24 * 3600
 """How long a provider may keep trying to deliver a missed-call notice."""
+TOKENS_TRIED = 3
+"""Of one phone, one after the other, when a provider does not know the first."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
 
@@ -55,11 +57,14 @@ def plan(
             skips.append(Skip(recipient.id, reason))
             continue
         suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
-        chosen, doubled = _one_a_phone(suitable)
         wording = texts.wording((person and person.contact.language) or recipient.language)
-        pushes += [_push(kind, round_, recipient, device, now, wording, receipt_secret) for device in chosen]
-        skips += [Skip(recipient.id, Outcome.SAME_PHONE, device) for device in doubled]
-        if not chosen:
+        for phone in _phones(suitable):
+            push: Push | None = None
+            for device in phone[-TOKENS_TRIED:]:
+                push = _push(kind, round_, recipient, device, now, wording, receipt_secret, push)
+            pushes += [push] if push else []
+            skips += [Skip(recipient.id, Outcome.SAME_PHONE, device) for device in phone[:-1]]
+        if not suitable:
             skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
     return Plan(pushes, skips)
 
@@ -73,19 +78,15 @@ def _suits(kind: PushKind, device: Device) -> bool:
     return device.provider is Provider.FCM or (device.kind is Kind.VOIP) == (kind is PushKind.RING)
 
 
-def _one_a_phone(devices: Iterable[Device]) -> tuple[list[Device], list[Device]]:
-    """Of several tokens of one phone keep one: APNs before FCM, then the newest.
+def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
+    """The tokens of each phone, the one to use last: APNs before FCM, then the newest.
 
     Phones nobody named are each their own.
     """
-    by_phone: dict[str, Device] = {}
-    doubled = []
+    by_phone: dict[str, list[Device]] = {}
     for device in sorted(devices, key=lambda d: (d.provider is Provider.APNS, d.registered_at, d.key)):
-        phone = device.hardware_id or device.key
-        if phone in by_phone:
-            doubled.append(by_phone[phone])
-        by_phone[phone] = device
-    return list(by_phone.values()), doubled
+        by_phone.setdefault(device.hardware_id or device.key, []).append(device)
+    return by_phone.values()
 
 
 def _push(
@@ -96,6 +97,7 @@ def _push(
     now: float,
     wording: Wording,
     receipt_secret: bytes,
+    instead: Push | None,
 ) -> Push:
     # A notice goes out because the round is over.
     deadline = now + MISSED_TTL_S if kind is PushKind.MISSED else round_.deadline / 1e6
@@ -116,6 +118,7 @@ def _push(
         round=round_.started_at,
         since=round_.queued_at / 1e6,
         collapse_id=None if kind is PushKind.RING else _collapse_id(kind, round_),
+        instead=instead,
     )
 
 

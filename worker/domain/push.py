@@ -1,5 +1,6 @@
 """A push: one message to one device, with its deadline. Pure values: plan makes, deliver carries, senders send."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,13 +36,18 @@ class Push:
     """When it was queued, unix time in seconds; 0 if that is not known."""
     collapse_id: str | None = None
     """APNs only, at most 64 bytes: a later alert with the same id replaces this one."""
+    instead: "Push | None" = None
+    """The same to another token of the same phone, for when this one turns out to be none."""
 
 
 class Sender(Protocol):
     """Carries one push to its provider: a value in, an answer out."""
 
-    async def send(self, push: Push, timeout_s: float) -> Answer:
-        """Make exactly one attempt and say what came of it within `timeout_s`; never raises but for cancellation."""
+    async def send(self, push: Push, timeout_s: float, start_s: float = math.inf) -> Answer:
+        """Make exactly one attempt and say what came of it within `timeout_s`; never raises but for cancellation.
+
+        What has not left within `start_s` (for want of a connection, or of credentials) does not leave: DELAYED.
+        """
         ...
 
     async def close(self) -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import chain, repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
 from worker.engine.rq_job import JobError, Ledger, PermanentError, Started, read_call, reason_of
+from worker.engine.slots import Slot, Slots
 from worker.storage.outage import until_redis_answers
 from worker.storage.scripts import Command
 from worker.telemetry.correlation import picked_up
@@ -17,12 +18,15 @@ from worker.telemetry.correlation import picked_up
 log = structlog.get_logger()
 
 
-class Call(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Call:
     """What a job asks for."""
 
     payload: dict[str, Any]
     people: Any = None
     """What lua/people.lua said of the people it names, when it began; None when that is to be read."""
+    slot: Slot = field(default_factory=Slot)
+    """The job's own, which it may leave to others while it only waits."""
 
 
 Handler = Callable[[Call], Awaitable[Sequence[Command] | None]]
@@ -31,6 +35,8 @@ Handler = Callable[[Call], Awaitable[Sequence[Command] | None]]
 It is run again from the start when it fails for an outage of Redis, as when its worker dies.
 """
 
+MOST_IN_MEMORY = 10
+"""How many jobs there may be for each that may be busy: the others wait for a provider to get well, or to let us."""
 MAX_LOST_WORKERS = 3
 """A job that this many workers died with is the likely reason for it, and fails."""
 
@@ -65,7 +71,7 @@ class InFlight:
 
     def __init__(self, ledger: Ledger, concurrency: Mapping[str, int], find: Callable[[str], Handler | None]) -> None:
         self.ledger, self.find = ledger, find
-        self.slots = {queue: asyncio.Semaphore(limit) for queue, limit in concurrency.items()}
+        self.slots = {queue: Slots(limit, MOST_IN_MEMORY * limit) for queue, limit in concurrency.items()}
         self.jobs: dict[bytes, Running] = {}
         self.ending = False
 
@@ -86,7 +92,7 @@ class InFlight:
     async def adopt(self, queue: str, listed: set[bytes]) -> None:
         """Run what is on the in-flight list but not in memory: a pop put it there, and its answer was lost."""
         for job_id in listed - self.jobs.keys():
-            if not self.slots[queue].locked():
+            if not self.slots[queue].full:
                 await self.slots[queue].acquire()
                 self.begin(queue, job_id)
 
@@ -132,7 +138,8 @@ class InFlight:
             running.why = Why.ENDING
             raise asyncio.CancelledError
         # What was read of people when it began is good for one run: another one may come after an outage.
-        calls = chain([Call(payload, started.people)], repeat(Call(payload)))
+        slot = Slot(self.slots[running.queue])
+        calls = chain([Call(payload, started.people, slot)], repeat(Call(payload, slot=slot)))
         running.in_handler = True
         try:
             async with asyncio.timeout(started.timeout_s) as limit:

@@ -122,7 +122,7 @@ class Worker(BaseWorker):
             self.hurry.set()
         self.stopping.set()
         for slots in self.inflight.slots.values():
-            slots.release()  # wakes a taker that waits for a job to end
+            slots.close()
 
     async def _take_jobs(self, queue: str) -> None:
         slots = self.inflight.slots[queue]

@@ -1,10 +1,14 @@
 -- Put a job into RQ's own data model: the hash that every RQ tool reads, then the id on its queue, or in RQ's registry of
--- jobs for later, from where lua/reap.lua queues it at `at` (unix s).
+-- jobs for later, from where lua/reap.lua queues it at `at` (unix s). What a job says of itself is in worker/contract.py.
 local function store_job(job, created, status)
-  redis.call('HSET', 'rq:job:' .. job.id, 'status', status, 'origin', job.queue, 'data', job.data,
-    'description', job.description, 'created_at', created, 'enqueued_at', created,
-    'timeout', job.timeout, 'result_ttl', job.result_ttl, 'failure_ttl', job.failure_ttl)
-  if job.people then redis.call('HSET', 'rq:job:' .. job.id, 'people', job.people) end
+  local fields = { 'status', status, 'origin', job.queue, 'created_at', created, 'enqueued_at', created }
+  for name, value in pairs(job) do
+    if name ~= 'id' and name ~= 'name' and name ~= 'queue' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  redis.call('HSET', 'rq:job:' .. job.id, unpack(fields))
   redis.call('SADD', 'rq:queues', 'rq:queue:' .. job.queue)
 end
 

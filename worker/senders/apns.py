@@ -1,6 +1,7 @@
 """Carries pushes to Apple."""
 
 import asyncio
+import math
 import ssl
 import time
 from pathlib import Path
@@ -12,11 +13,13 @@ from worker.senders.apns_answers import read_answer
 from worker.senders.apns_connection import MAX_STREAMS, Connection
 from worker.senders.apns_pool import Pool
 from worker.senders.apns_request import body_of, header_block_of, max_body_bytes, request_for
-from worker.senders.apns_stream import Stream, UnknownError, UnsentError
+from worker.senders.apns_stream import DelayedError, Stream, UnknownError, UnsentError
 from worker.senders.apns_token import ProviderToken, Token
 
 PRODUCTION_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
+SUSPICIOUS_S = 0.2
+"""Without an answer in so long, it is the connection. A push that had less time left says nothing about it."""
 AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN}
 """After these, a repetition had better take another connection."""
 
@@ -57,8 +60,9 @@ class ApnsSender:
             Environment.SANDBOX: Pool(sandbox_url, context, proxy, max_connections),
         }
 
-    async def send(self, push: Push, timeout_s: float) -> Answer:
-        """Make exactly one attempt and say what came of it within `timeout_s`; never raises but for cancellation."""
+    async def send(self, push: Push, timeout_s: float, start_s: float = math.inf) -> Answer:
+        """Make one attempt. See `worker.domain.push.Sender`."""
+        not_after = asyncio.get_running_loop().time() + start_s
         request = request_for(push, self._topic)
         body = body_of(request)
         if timeout_s <= 0:
@@ -75,13 +79,15 @@ class ApnsSender:
                 connection = await pool.pick()
                 authorization = token.header if token else ""
                 block = header_block_of(request, pool.authority, authorization, int(push.deadline))
-                stream = connection.request(block, body)
+                stream = connection.request(block, body, not_after)
                 answer = read_answer(await stream.future, push.id, time.time())
         except TimeoutError:
-            if connection is not None:
+            if connection is not None and timeout_s >= SUSPICIOUS_S:
                 connection.suspect()
             sent = stream is not None and stream.id
             answer = Answer(Outcome.UNKNOWN if sent else Outcome.UNSENT, reason="no answer in time")
+        except DelayedError:
+            answer = Answer(Outcome.DELAYED)
         except UnsentError as error:
             answer = Answer(Outcome.UNSENT, reason=str(error))
         except UnknownError as error:

@@ -24,7 +24,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 
 from worker.senders.apns_h2 import Http2
-from worker.senders.apns_stream import Stream, UnknownError, UnsentError
+from worker.senders.apns_stream import DelayedError, Stream, UnknownError, UnsentError
 
 PING_EVERY_S = 60.0
 PING_TIMEOUT_S = 3.0
@@ -84,12 +84,13 @@ class Connection(H2Protocol):
 
     # Sending
 
-    def request(self, header_block: bytes, body: bytes) -> Stream:
+    def request(self, header_block: bytes, body: bytes, not_after: float = math.inf) -> Stream:
         """Send a request as soon as the peer's limits (streams, flow control) allow; `release` it in the end.
 
-        `header_block` is HPACK that uses no table.
+        `header_block` is HPACK that uses no table. After the loop time `not_after` (s) it is not sent, but fails with
+        DelayedError.
         """
-        stream = Stream(header_block, body, self._loop.create_future())
+        stream = Stream(header_block, body, self._loop.create_future(), not_after)
         if self._lost or self._retired:
             stream.fail(UnsentError("connection is closing"))
             return stream
@@ -113,6 +114,9 @@ class Connection(H2Protocol):
             self._send_body(stream_id, self._unfinished.pop(stream_id))
         while self._queue and self._has_room(len(self._queue[0].body)):
             stream = self._queue.popleft()
+            if self._loop.time() > stream.not_after:
+                stream.fail(DelayedError("it waited for its turn too long"))
+                continue
             stream.id, rest = self.conn.send_request(stream.header_block, stream.body)
             self._streams[stream.id] = stream
             self.flush()

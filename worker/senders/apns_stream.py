@@ -1,6 +1,7 @@
 """One request to Apple on its way, and the two ways in which it can get no answer."""
 
 import asyncio
+import math
 from collections.abc import Iterable
 
 from worker.senders.apns_answers import Response
@@ -12,6 +13,10 @@ class UnsentError(Exception):
     """Apple has not seen the request, or says that it did nothing with it: it may be repeated at once."""
 
 
+class DelayedError(UnsentError):
+    """It did not leave in the time it had for that."""
+
+
 class UnknownError(Exception):
     """The connection failed after the request left: Apple may or may not have acted on it."""
 
@@ -19,10 +24,23 @@ class UnknownError(Exception):
 class Stream:
     """One request and what has come back for it. `future` gets a Response, UnsentError or UnknownError."""
 
-    __slots__ = ("apns_id", "body", "future", "header_block", "id", "response_body", "retry_after", "status")
+    __slots__ = (
+        "apns_id",
+        "body",
+        "future",
+        "header_block",
+        "id",
+        "not_after",
+        "response_body",
+        "retry_after",
+        "status",
+    )
 
-    def __init__(self, header_block: bytes, body: bytes, future: asyncio.Future[Response]) -> None:
-        self.header_block, self.body, self.future = header_block, body, future
+    def __init__(
+        self, header_block: bytes, body: bytes, future: asyncio.Future[Response], not_after: float = math.inf
+    ) -> None:
+        self.header_block, self.body, self.future, self.not_after = header_block, body, future, not_after
+        """`not_after`: loop time in seconds; it does not leave later."""
         self.id = 0
         """0 until it is on the wire."""
         self.status, self.response_body, self.apns_id, self.retry_after = 0, b"", "", ""

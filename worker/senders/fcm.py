@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import socket
 import ssl
 import time
@@ -64,14 +65,15 @@ class FcmSender:
         self._idle = asyncio.Event()
         self._closed = False
 
-    async def send(self, push: Push, timeout_s: float) -> Answer:
+    async def send(self, push: Push, timeout_s: float, start_s: float = math.inf) -> Answer:
         """Make one attempt. See `worker.domain.push.Sender`."""
         # Now, not when the push was planned: a phone that comes back to the network must not ring for an old call.
         # "0s" would mean now or never, and a phone that is away for a second would not ring at all.
         android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, int(push.deadline - time.time()))}s"}
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
-        return await self._deliver(push.device.token, push.payload, android, timeout_s)
+        not_after = asyncio.get_running_loop().time() + start_s
+        return await self._deliver(push.device.token, push.payload, android, timeout_s, not_after)
 
     async def validate(self, token: str, timeout_s: float = 10) -> Answer:
         """Ask FCM whether it would take a message for this token; nothing is delivered."""
@@ -92,7 +94,13 @@ class FcmSender:
             await self._session.close()
 
     async def _deliver(
-        self, token: str, data: Mapping[str, str], android: dict[str, Any], timeout_s: float, dry_run: bool = False
+        self,
+        token: str,
+        data: Mapping[str, str],
+        android: dict[str, Any],
+        timeout_s: float,
+        not_after: float = math.inf,
+        dry_run: bool = False,
     ) -> Answer:
         try:
             if not data:
@@ -109,13 +117,13 @@ class FcmSender:
         self._in_flight += 1
         self._idle.clear()
         try:
-            return await self._attempt(body, timeout_s)
+            return await self._attempt(body, timeout_s, not_after)
         finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
 
-    async def _attempt(self, body: bytes, timeout_s: float) -> Answer:
+    async def _attempt(self, body: bytes, timeout_s: float, not_after: float) -> Answer:
         session = self._open_session()
         renewed = False
         payload: _Payload | None = None
@@ -126,7 +134,7 @@ class FcmSender:
                     token = await self._tokens.get(session)
                     if isinstance(token, Answer):
                         return token
-                    payload = _Payload(body)
+                    payload = _Payload(body, not_after)
                     headers = {"Authorization": f"Bearer {token.value}"}
                     async with session.post(
                         self._pyfcm.fcm_end_point, data=payload, headers=headers, allow_redirects=False
@@ -155,14 +163,21 @@ class FcmSender:
 
 
 class _Payload(aiohttp.BytesPayload):
-    """A request body that knows whether it was written: from then on the provider may have the push."""
+    """A request body that knows whether it was written: from then on the provider may have the push.
 
-    def __init__(self, body: bytes) -> None:
+    After the loop time `not_after` (s) it is not.
+    """
+
+    def __init__(self, body: bytes, not_after: float) -> None:
         super().__init__(body, content_type="application/json")
-        self.written = False
+        self._not_after = not_after
+        self.written = self.late = False
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         # Headers and body leave together, here. A connection found closed raises before any byte has left.
+        if asyncio.get_running_loop().time() > self._not_after:
+            self.late = True
+            raise ConnectionAbortedError("too late")
         await super().write_with_length(writer, content_length)
         self.written = True
 
@@ -170,6 +185,8 @@ class _Payload(aiohttp.BytesPayload):
 def _unanswered(error: Exception, payload: _Payload | None) -> Answer:
     if payload is None:
         return Answer(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
+    if payload.late:
+        return Answer(Outcome.DELAYED)
     if payload.written:
         return Answer(Outcome.UNKNOWN, reason="TIMEOUT" if isinstance(error, TimeoutError) else "CONNECTION_LOST")
     return Answer(Outcome.UNSENT, reason="CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT")

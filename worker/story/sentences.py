@@ -60,6 +60,7 @@ OUTCOMES: dict[str, Words] = {
         Tone.BAD,
         "Find out why there are so many pushes: {provider} limits how many one phone, or one app, may get.",
     ),
+    Outcome.DELAYED: Words("the way to {provider} took long, so the call was looked at again", Tone.OPEN),
     Outcome.TOKEN_DEAD: Words(
         "{provider} says that the app was removed from this phone, or that its push token was replaced",
         Tone.BAD,
@@ -117,7 +118,8 @@ OUTCOMES: dict[str, Words] = {
     ),
     Outcome.DUPLICATE: Words("it had been sent this {push} already", Tone.QUIET),
     Outcome.HELD: Words("another worker was sending it at that moment", Tone.OPEN),
-    Outcome.RUNG_AGAIN: Words("the call rang again since, and that ring has a notice of its own", Tone.QUIET),
+    Outcome.SIGNED_OUT: Words("it was signed out, or passed on to another user, meanwhile", Tone.QUIET),
+    Outcome.RUNG_AGAIN: Words("the call rang again since, and that ring has pushes of its own", Tone.QUIET),
     Outcome.GAVE_UP: Words("no attempt succeeded in the time there was", Tone.BAD),
     Outcome.MAIL_ACCEPTED: Words("the mail server took the e-mail", Tone.GOOD),
     Outcome.MAIL_WAITING: Words("it waits, to be one with others from the same caller", Tone.OPEN),

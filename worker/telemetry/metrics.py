@@ -20,7 +20,7 @@ from uuid import uuid4
 from redis.exceptions import RedisError
 
 from worker.domain.device import Device
-from worker.domain.outcome import Answer, Outcome
+from worker.domain.outcome import NOTHING_LEFT, Answer, Outcome
 from worker.domain.push import Push
 from worker.storage.store import Store
 
@@ -137,7 +137,7 @@ def attempted(push: Push, answer: Answer, seconds: float, now: float) -> None:
     """Count an attempt that ended at `now` (unix s)."""
     device = push.device
     ATTEMPTS.add(device.provider, device.app, push.kind, answer.outcome, _word(answer.reason))
-    if answer.outcome is not Outcome.CIRCUIT_OPEN:
+    if answer.outcome not in NOTHING_LEFT:
         PROVIDER.observe(seconds, device.provider, device.app)
     if answer.outcome is Outcome.ACCEPTED and push.since:
         DELIVERY.observe(max(0.0, now - push.since), push.kind, device.provider)

@@ -1,0 +1,75 @@
+"""How many jobs of a queue are busy at the same time. One whose pushes all wait for a provider counts for none, so that
+those behind it are not held up by a provider that they have nothing to do with."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Slots:
+    """At most `limit` busy jobs, and at most `most` in memory, the waiting ones among them."""
+
+    def __init__(self, limit: int, most: int) -> None:
+        self._limit, self._most = limit, most
+        self._busy = self._held = 0
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    @property
+    def full(self) -> bool:
+        """Whether a job that begins would have to wait."""
+        return self._busy >= self._limit or self._held >= self._most
+
+    async def acquire(self) -> None:
+        """Take a slot for a job that begins; waits for one, unless they are closed."""
+        while self.full and not self._closed:
+            self._changed.clear()
+            await self._changed.wait()
+        self._held += 1
+        self._busy += 1
+
+    def release(self) -> None:
+        """Give the slot of a job back that has ended."""
+        self._held -= 1
+        self.count(-1)
+
+    def count(self, change: int) -> None:
+        """Count a job that goes on being busy (1), or only waits (-1). Going on needs no free slot."""
+        self._busy += change
+        self._changed.set()
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        self._closed = True
+        self._changed.set()
+
+
+class Slot:
+    """One job's: busy while any part of it is."""
+
+    def __init__(self, slots: Slots | None = None) -> None:
+        self._slots, self._parts = slots or Slots(1, 1), 1
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count one more part as busy."""
+        self._change(1)
+        try:
+            yield
+        finally:
+            self._change(-1)
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Count one part less: the job itself, while it waits for its parts."""
+        self._change(-1)
+        try:
+            yield
+        finally:
+            self._change(1)
+
+    def _change(self, change: int) -> None:
+        was_busy = self._parts > 0
+        self._parts += change
+        if (self._parts > 0) != was_busy:
+            self._slots.count(change)
