@@ -158,3 +158,27 @@ async def test_a_notice_is_not_tried_for_as_long_as_a_provider_may_keep_it(monke
     monkeypatch.setattr(module, "NOTICE_WINDOW_S", 0.02)
     script = Script(Outcome.UNAVAILABLE)
     assert (await run(script, push(PushKind.MISSED, in_s=24 * 3600))).outcome is Outcome.GAVE_UP
+
+
+async def test_a_notice_waits_as_long_as_google_asks_for():
+    script = Script(Answer(Outcome.THROTTLED, 429, retry_after_s=60))
+    with pytest.raises(TimeoutError):
+        lanes = {(Provider.APNS, "calls"): Lane(script, "apns calls")}
+        await asyncio.wait_for(deliver(push(PushKind.MISSED, in_s=86_400), lanes, script), 0.3)
+    assert script.asked == 1
+
+
+async def test_a_way_that_takes_long_each_time_is_waited_for():
+    """The first attempt comes too late to the wire, and the fence is asked again; the next one gets more time."""
+    patience = []
+
+    class Distant(Script):
+        async def send(self, push: Push, timeout_s: float, start_s: float) -> Answer:
+            patience.append(start_s)
+            return Answer(Outcome.DELAYED if len(patience) == 1 else Outcome.ACCEPTED)
+
+    script = Distant(Outcome.ACCEPTED)
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    assert script.asked == 2
+    assert patience[0] <= module.FRESH_S < patience[1]
+    assert script.trail() == [("waited", "delayed"), ("attempted", "accepted")]

@@ -1,9 +1,12 @@
 """The fence on a real Redis: who may send to a device right now, and what holds them off."""
 
 import asyncio
+import time
+from dataclasses import replace
 
 import pytest
 import redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.contract import Recipient, Round
 from worker.delivery.deliver import Record
@@ -78,6 +81,78 @@ async def test_a_failed_attempt_frees_the_device(store, redis_url):
     assert await ask(first, push, 3) is None
     await first.write(Record("", push.device.key, False))
     assert await ask(second, push, 3) is None
+
+
+async def test_what_was_accepted_counts_though_the_claim_was_taken_over(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    paused, heir = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    assert await ask(paused, push, 3) is None
+    await store.call("DEL", "bellhop:worker:w-1")
+    assert await ask(heir, push, 3) is None
+    await paused.write(Record("", push.device.key, sent=True))
+    await heir.write(Record("", push.device.key, sent=False))
+    assert await ask(heir, push, 3) is Outcome.DUPLICATE
+
+
+async def test_a_token_that_moves_while_it_is_sent_to_rings_once(store, redis_url):
+    round_ = ringing(redis_url, USERS[:2])
+    ben, jane = pushes(round_)
+    hers = replace(jane, device=jane.device.model_copy(update={"token": ben.device.token}))
+    gate = Gate(store, "w-1", PushKind.RING, round_)
+    assert await ask(gate, ben, 3) is None
+    await store.call("SET", owner_key("default", ben.device.key), USERS[1])
+    assert await ask(gate, hers, 3) is Outcome.HELD
+    await gate.write(Record("", ben.device.key, sent=True))
+    assert await ask(gate, hers, 3) is Outcome.DUPLICATE
+
+
+@pytest.mark.parametrize("now_whose", ["somebody-else", None])
+async def test_a_phone_that_was_passed_on_or_signed_out_is_not_rung(store, redis_url, now_whose):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    key = owner_key("default", push.device.key)
+    await (store.call("SET", key, now_whose) if now_whose else store.call("DEL", key))
+    assert await ask(Gate(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
+
+
+async def test_a_ring_that_was_repeated_since_leaves_the_phone_to_the_later_one(store, redis_url):
+    early, late = ringing(redis_url, age_s=5), ringing(redis_url)
+    for round_ in (early, late):
+        key = round_key("default", "default:1", round_.started_at)
+        await store.call("HSET", call_key("default", "default:1"), f"r:{round_.started_at}", "s-1")
+        await store.call("HSET", key, f"u:{USERS[0]}", "{}")
+    assert await ask(Gate(store, "w-1", PushKind.RING, early), pushes(early)[0], 3) is Outcome.RUNG_AGAIN
+    assert await ask(Gate(store, "w-1", PushKind.RING, late), pushes(late)[0], 3) is None
+
+
+async def test_the_word_says_how_long_there_is_by_redis_clock(store, redis_url, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    round_ = ringing(redis_url, for_s=30)
+    admission = await Gate(store, "w-1", PushKind.RING, round_).admit(pushes(round_)[0], 3)
+    assert 20 < admission.left_s <= 30
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_a_record_whose_answer_was_lost_is_on_the_trail_once(store, redis_url, sent):
+    class Losing:
+        lost = 0
+
+        async def script(self, name, keys, args):
+            answer = await store.script(name, keys, args)
+            if name == "record" and not self.lost:
+                self.lost += 1
+                raise RedisTimeoutError("no answer")
+            return answer
+
+    round_, redis_ = ringing(redis_url), Losing()
+    (push,) = pushes(round_)
+    gate = Gate(redis_, "w-1", PushKind.RING, round_)
+    assert await ask(gate, push, 3) is None
+    await gate.write(Record("one line", push.device.key, sent))
+    assert redis_.lost
+    await gate.write(Record("another"))
+    assert await store.call("LRANGE", trail.trail_key("default", "default:1"), 0, -1) == [b"one line", b"another"]
 
 
 async def test_a_device_is_held_while_a_living_worker_may_be_sending_to_it(store, redis_url):

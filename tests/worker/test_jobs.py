@@ -1,18 +1,24 @@
-"""A job that runs again, since its worker was interrupted, goes on where it was."""
+"""Jobs that run again go on where they were; phones with several tokens; providers that are down, and who waits."""
 
+import asyncio
+import contextlib
 import time
 
 import pytest
 
-from worker.contract import Recipient, Round
+from worker.contract import NOTICE_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round, job
 from worker.delivery.hygiene import Hygiene
 from worker.delivery.lanes import Lane
-from worker.domain.device import Device, Provider
+from worker.domain.calls import call_key, round_key
+from worker.domain.device import Device, Kind, Provider
 from worker.domain.outcome import Answer, Outcome
 from worker.engine.inflight import Call
+from worker.engine.rq_job import JobError
+from worker.engine.runtime import Worker
 from worker.jobs import Jobs
 from worker.storage import registry
 from worker.storage.store import Store
+from worker.story import trail
 
 
 @pytest.fixture
@@ -58,3 +64,179 @@ async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(st
     for worker in ("w-1", "w-2"):
         await Jobs(store, worker, lanes, Hygiene(store), 1.0, mail=provided).notice(Call(missed.model_dump()))
     assert (provided.asked, provided.offers) == (asked, [pushed, pushed])
+
+
+DOWN = Answer(Outcome.UNAVAILABLE, 503, retry_after_s=10)
+
+
+class Fixed:
+    """A provider that gives these answers, one after the other; then the last."""
+
+    def __init__(self, *answers):
+        self.answers, self.sent = [Answer(one) if isinstance(one, Outcome) else one for one in answers], []
+
+    async def send(self, push, timeout_s=0, start_s=0):
+        self.sent.append(push.device.token)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    async def close(self): ...
+
+
+async def phone(store, user="ben", token="token", app="calls", provider=Provider.FCM, **facts):
+    device = Device(user_id=user, provider=provider, kind=Kind.VOIP, token=token, app=app, **facts)
+    await store.script(*registry.register("default", device))
+    return device
+
+
+def rung(*users, cid="default:1", for_s=30.0, ago_s=0.0):
+    now = time.time_ns() // 1000 - round(ago_s * 1e6)
+    return Round(
+        tenant="default",
+        cid=cid,
+        session_id="s-1",
+        started_at=now,
+        deadline=now + round(for_s * 1e6),
+        caller_id="sara",
+        caller_name="Sara",
+        recipients=tuple(Recipient(id=user) for user in users or ["ben"]),
+    )
+
+
+def jobs(store, **lanes):
+    ways = {(Provider.FCM, app): Lane(sender, app) for app, sender in lanes.items()}
+    return Jobs(store, "w-1", ways, Hygiene(store), 1.0)
+
+
+@pytest.mark.parametrize("first", [Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, None])
+async def test_another_token_of_the_phone_is_used_when_the_newest_is_none(store, first):
+    good, beta = Fixed(Outcome.ACCEPTED), Fixed(first or Outcome.ACCEPTED)
+    await phone(store, token="old", hardware_id="the phone", registered_at=1)
+    await phone(store, token="new", hardware_id="the phone", registered_at=2, app="beta")
+    await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(Call(rung().model_dump()))
+    assert good.sent == ["old"]
+
+
+async def test_a_phone_whose_newest_token_takes_the_push_rings_once(store):
+    sender = Fixed(Outcome.ACCEPTED)
+    await phone(store, token="old", hardware_id="the phone", registered_at=1)
+    await phone(store, token="new", hardware_id="the phone", registered_at=2)
+    await jobs(store, calls=sender).ring(Call(rung().model_dump()))
+    assert sender.sent == ["new"]
+
+
+async def test_a_worker_whose_clock_is_ahead_rings_all_the_same(store, monkeypatch):
+    sender, round_ = Fixed(Outcome.ACCEPTED), rung()
+    await phone(store)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 40)
+    for command in await jobs(store, calls=sender).ring(Call(round_.model_dump())):
+        await store.script(*command)
+    assert sender.sent == ["token"]
+    told = [(line["what"], line.get("outcome")) for line in await trail.read(store, "default", "default:1")]
+    assert ("attempted", "accepted") in told
+
+
+async def test_a_ring_that_is_handed_back_remembers_whom_it_rang(store):
+    """Cancelled while one phone is still being tried: the other has been rung, and is not again."""
+    sender = Fixed(Outcome.ACCEPTED, DOWN)
+    for number in (1, 2):
+        await phone(store, token=f"token-{number}", registered_at=number)
+    round_ = rung()
+    ring = asyncio.create_task(jobs(store, calls=sender).ring(Call(round_.model_dump())))
+    while len(sender.sent) < 2:
+        await asyncio.sleep(0.01)
+    ring.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ring
+    first, again = sender.sent[0], Fixed(Outcome.ACCEPTED)
+    await jobs(store, calls=again).ring(Call(round_.model_dump()))
+    assert again.sent == [token for token in ("token-1", "token-2") if token != first]
+
+
+async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_it_must_be(store, monkeypatch):
+    monkeypatch.setattr("worker.delivery.deliver.NOTICE_WINDOW_S", 0.1)
+    sender = Fixed(Outcome.ACCEPTED, DOWN)
+    for number in (1, 2):
+        await phone(store, token=f"token-{number}", registered_at=number)
+    round_ = rung(ago_s=60)
+    with pytest.raises(JobError, match="tried again"):
+        await jobs(store, calls=sender).notice(Call(round_.model_dump()))
+    first, again = sender.sent[0], Fixed(Outcome.ACCEPTED)
+    await jobs(store, calls=again).notice(Call(round_.model_dump()))
+    assert again.sent == [token for token in ("token-1", "token-2") if token != first]
+
+
+async def test_what_is_tried_again_says_so_to_rq():
+    fields = job("notice-1", NOTICE_JOB, rung())
+    assert fields["retries_left"] == "3"
+    assert "retries_left" not in job("ring-1", RING_JOB, rung())
+
+
+@contextlib.asynccontextmanager
+async def working(store, redis_url, queue, **lanes):
+    """A worker with room for two jobs at a time; yields what queues one."""
+    worker = Worker(redis_url, {queue: 2}, {}, name="w")
+    ways = {(Provider.FCM if app == "google" else Provider.APNS, "calls"): Lane(one, app) for app, one in lanes.items()}
+    worker.handlers = Jobs(store, worker.name, ways, Hygiene(store), 0.0).handlers
+    main = asyncio.create_task(worker.main())
+
+    async def enqueue(name, payload):
+        fields = job(f"{name.rpartition('.')[2]}-{time.time_ns()}", name, payload)
+        known = {"status": "queued", "origin": queue, "data": fields["data"], "timeout": "300"}
+        await store.call("HSET", f"rq:job:{fields['id']}", *(part for pair in known.items() for part in pair))
+        await store.call("RPUSH", f"rq:queue:{queue}", fields["id"])
+
+    try:
+        yield enqueue
+    finally:
+        worker.stop()
+        worker.stop()
+        await main
+
+
+async def eventually(look, seconds=20):
+    async with asyncio.timeout(seconds):
+        while not await look():
+            await asyncio.sleep(0.05)
+
+
+async def test_rings_for_iphones_do_not_wait_while_google_is_down(store, redis_url):
+    apple, google = Fixed(Outcome.ACCEPTED), Fixed(DOWN)
+    await phone(store, "ben")
+    await phone(store, "jane", "ab" * 32, provider=Provider.APNS)
+    async with working(store, redis_url, "rings", apple=apple, google=google) as enqueue:
+        for number in range(6):
+            await enqueue(RING_JOB, rung("ben", cid=f"default:{number}", for_s=170))
+
+        async def all_tried():
+            return len(google.sent) == 6
+
+        await eventually(all_tried)
+        await enqueue(RING_JOB, rung("jane", cid="default:jane", for_s=170))
+
+        async def rang():
+            return apple.sent
+
+        await eventually(rang)
+
+
+async def test_outcomes_do_not_wait_behind_notices_for_a_provider_that_is_down(store, redis_url):
+    google, settled = Fixed(DOWN), rung("ben", cid="default:settled", for_s=5, ago_s=60)
+    await phone(store, "ben")
+    key = round_key("default", settled.cid, settled.started_at)
+    await store.call("HSET", call_key("default", settled.cid), f"r:{settled.started_at}", "s-1")
+    await store.call("HSET", key, "facts", settled.model_dump_json(), "u:ben", settled.recipients[0].model_dump_json())
+    async with working(store, redis_url, "notices", google=google) as enqueue:
+        for number in range(4):
+            await enqueue(NOTICE_JOB, rung("ben", cid=f"default:{number}"))
+
+        async def all_tried():
+            return len(google.sent) == 4
+
+        await eventually(all_tried)
+        await enqueue(SETTLE_JOB, CallRef(tenant="default", cid=settled.cid))
+
+        async def has_outcome():
+            return await store.call("HGET", key, "o:ben") == b"no_answer"
+
+        await eventually(has_outcome)

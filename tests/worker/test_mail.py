@@ -314,6 +314,32 @@ async def test_a_server_that_is_away_is_tried_later(office, server):
     assert len(server.received) == 1
 
 
+async def test_a_servers_words_in_another_encoding_cost_nothing(office):
+    """It says in ISO 8859-1 that it took the e-mail: as many in Germany do."""
+
+    async def serve(reader, writer):
+        writer.write(b"220 mail\r\n")
+        in_message = False
+        while line := await reader.readline():
+            verb = line[:4].upper()
+            if in_message and line != b".\r\n":
+                continue
+            if in_message:
+                writer.write("250 2.0.0 Nachricht für die Zustellung angenommen\r\n".encode("latin-1"))
+            else:
+                writer.write({b"DATA": b"354 go\r\n", b"QUIT": b"221 bye\r\n"}.get(verb, b"250 ok\r\n"))
+            in_message = verb == b"DATA" and not in_message
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        server.port = server.sockets[0].getsockname()[1]
+        office.server = server
+        mail, round_ = office.mail(window_s=0), missed()
+        await mail.offer(round_, pushed=False)
+        await office.run(mail)
+        assert await office.outcomes(round_) == ["mail_waiting", "mail_accepted"]
+
+
 async def test_a_refusal_for_good_ends_it_and_says_why_without_the_address(office, server):
     mail, round_ = office.mail(), missed()
     server.script(f"550 5.1.1 <{BEN}>: Recipient address rejected: User unknown: BEN", stage="RCPT")

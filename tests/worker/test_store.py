@@ -222,3 +222,29 @@ async def test_redis_words_a_moment_as_python_does(store: Store, at: int) -> Non
     said, now = await store.call("EVAL", source, 0, at)
     assert said.decode() == iso(at)
     assert abs(int(now) / 1e6 - time.time()) < 60
+
+
+async def test_a_command_that_cannot_be_said_takes_nobodys_answer(store: Store) -> None:
+    await asyncio.gather(store.call("SET", "a", "A"), store.call("SET", "b", "B"))
+    with pytest.raises(UnicodeEncodeError):
+        await store.call("SET", "x", "\ud800")
+    assert await asyncio.gather(store.call("GET", "a"), store.call("GET", "b")) == [b"A", b"B"]
+
+
+async def test_commands_that_go_together_are_done_in_order_and_the_first_failure_is_raised(store: Store) -> None:
+    assert await store.together(("RPUSH", "list", 1), ("RPUSH", "list", 2), ("LRANGE", "list", 0, -1)) == [
+        1,
+        2,
+        [b"1", b"2"],
+    ]
+    with pytest.raises(ResponseError, match="wrong kind of value"):
+        await store.together(("INCR", "list"), ("RPUSH", "list", 3))
+    assert await store.call("LLEN", "list") == 3
+
+
+async def test_scripts_that_redis_has_forgotten_are_sent_again_in_their_places(store: Store) -> None:
+    await store.call("SCRIPT", "FLUSH")
+    load = scripts.Command("load", ["nothing"], ["no:"])
+    (now, *_), pushed, (later, *_) = await store.together(load, ("RPUSH", "list", 1), load)
+    assert int(now) > 0 < int(later)
+    assert pushed == 1

@@ -248,3 +248,8 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
     lines.append((await deliver(push, {(device.provider, device.app): lane}, Open())).record.line)
     told = [(read_line(text)["what"], read_line(text)["outcome"]) for text in lines]
     assert told == [("waited", "circuit_open"), ("finished", "gave_up")]
+
+
+def test_a_providers_half_character_is_no_obstacle():
+    text = line(Milestone.MAILED, 1, outcome="mail_accepted", reason="250 f\udcfcr die Zustellung", id="\ud83d")
+    assert read_line(text.encode())["outcome"] == "mail_accepted"

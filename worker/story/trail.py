@@ -114,7 +114,7 @@ def line(what: Milestone, at: int, **facts: Any) -> str:
     many are missing.
     """
     kept = {name: _bounded(name, fact) for name, fact in facts.items() if fact is not None and fact not in ("", [], ())}
-    while len((text := _encoded(what, at, kept)).encode("utf-8", "replace")) > LINE_BYTES and kept.get("users"):
+    while len((text := _encoded(what, at, kept)).encode()) > LINE_BYTES and kept.get("users"):
         users = kept["users"]
         kept |= {"users": users[: len(users) // 2], "more": kept.get("more", 0) + len(users) - len(users) // 2}
     return text
@@ -126,7 +126,9 @@ def _bounded(name: str, fact: Any) -> Any:
 
 def _encoded(what: Milestone, at: int, facts: Mapping[str, Any]) -> str:
     short = {SHORT.get(name, name): fact for name, fact in facts.items()}
-    return json.dumps([VERSION, what, at, short], separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps([VERSION, what, at, short], separators=(",", ":"), ensure_ascii=False)
+    # A provider's or mail server's words may hold half a character, which UTF-8 cannot say.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def read_line(text: bytes | str) -> dict[str, Any]:

@@ -1,0 +1,153 @@
+"""Between the fence's word and the wire lie an access token and a connection: a call may end meanwhile."""
+
+import asyncio
+import time
+
+import pytest
+
+from worker.contract import Recipient, Round
+from worker.delivery.deliver import deliver
+from worker.delivery.gate import Gate
+from worker.delivery.lanes import Lane
+from worker.domain.calls import call_key
+from worker.domain.device import Device, Kind, Provider
+from worker.domain.outcome import Outcome
+from worker.domain.plan import plan
+from worker.domain.push import PushKind
+from worker.sandbox.apple import AppleStandIn, new_signing_key
+from worker.sandbox.google import TOKEN_ENDPOINT
+from worker.sandbox.google_script import fcm_error, slow
+from worker.sandbox.tls import Authority
+from worker.senders.apns import ApnsSender
+from worker.senders.apns_token import ProviderToken
+from worker.storage import registry
+from worker.storage.store import Store
+
+SLOW_S = 2.0
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    await store.call("SET", "bellhop:worker:w-1", "1")
+    yield store
+    await store.close()
+
+
+class Ringing:
+    """Ben's phone, that is about to ring."""
+
+    def __init__(self, store, provider, token, app, for_s=30):
+        now = time.time_ns() // 1000
+        self.store, self.way = store, (provider, app)
+        self.device = Device(user_id="ben", provider=provider, kind=Kind.VOIP, token=token, app=app, registered_at=1)
+        self.round = Round(
+            tenant="default",
+            cid="default:1",
+            session_id="s-1",
+            started_at=now,
+            deadline=now + round(for_s * 1e6),
+            caller_id="sara",
+            caller_name="Sara",
+            callers=("sara",),
+            recipients=(Recipient(id="ben"),),
+        )
+        self.gate = Gate(store, "w-1", PushKind.RING, self.round)
+
+    async def by(self, sender, gate=None):
+        await self.store.script(*registry.register("default", self.device))
+        (push,) = plan(PushKind.RING, self.round, {"ben": [self.device]}, time.time()).pushes
+        return await deliver(push, {self.way: Lane(sender, "the lane")}, gate or self.gate)
+
+    async def cancelled_meanwhile(self, sender):
+        """Ring, while the caller hangs up after half a second."""
+        ring = asyncio.create_task(self.by(sender))
+        await asyncio.sleep(SLOW_S / 4)
+        await self.store.call("HSET", call_key("default", "default:1"), "x:sara", self.round.started_at + 1)
+        return (await ring).outcome
+
+
+@pytest.fixture
+def android(store):
+    return lambda **more: Ringing(store, Provider.FCM, "phone", "bellhop-sandbox", **more)
+
+
+async def test_a_call_cancelled_while_the_access_token_is_fetched_rings_no_phone(android, google, fcm):
+    google.script(TOKEN_ENDPOINT, slow(SLOW_S))
+    assert await android().cancelled_meanwhile(fcm) is Outcome.CANCELLED
+    assert not google.pushes("phone")
+
+
+async def test_a_call_cancelled_while_the_access_token_is_renewed_rings_no_phone(android, google, fcm):
+    await fcm.warm()
+    google.script("phone", fcm_error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED"))
+    google.script(TOKEN_ENDPOINT, slow(SLOW_S))
+    assert await android().cancelled_meanwhile(fcm) is Outcome.CANCELLED
+    assert not google.pushes("phone")
+
+
+async def test_a_slow_access_token_costs_no_ring(android, google, fcm):
+    google.script(TOKEN_ENDPOINT, slow(SLOW_S))
+    assert (await android().by(fcm)).outcome is Outcome.ACCEPTED
+    assert len(google.pushes("phone")) == 1
+
+
+@pytest.fixture
+async def distant_apple(tmp_path):
+    """Apple's stand-in, and the address of a way to it on which connecting takes two seconds."""
+    private, public = new_signing_key()
+    async with AppleStandIn(Authority(tmp_path), public_key=public) as apple:
+
+        async def pipe(reader, writer):
+            while data := await reader.read(65_536):
+                writer.write(data)
+            writer.close()
+
+        async def serve(reader, writer):
+            await asyncio.sleep(SLOW_S)
+            back, forth = await asyncio.open_connection("127.0.0.1", apple.port)
+            await asyncio.gather(pipe(reader, forth), pipe(back, writer), return_exceptions=True)
+
+        way = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"https://localhost:{way.sockets[0].getsockname()[1]}"
+        token = ProviderToken(private, "KEY1234567", "TEAM123456")
+        sender = ApnsSender("calls", token=token, url=url, sandbox_url=url, ca_file=apple.ca_file)
+        yield apple, sender
+        await sender.close()
+        way.close()
+
+
+async def test_a_call_cancelled_while_apple_is_connected_to_rings_no_phone(store, distant_apple):
+    apple, sender = distant_apple
+    ring = Ringing(store, Provider.APNS, "ab" * 32, "calls")
+    assert await ring.cancelled_meanwhile(sender) is Outcome.CANCELLED
+    assert not [request for request in apple.received if request.accepted]
+
+
+async def test_a_distant_apple_costs_no_ring(store, distant_apple):
+    apple, sender = distant_apple
+    assert (await Ringing(store, Provider.APNS, "ab" * 32, "calls").by(sender)).outcome is Outcome.ACCEPTED
+    assert len([request for request in apple.received if request.accepted]) == 1
+
+
+async def test_a_worker_that_stood_still_behind_the_fence_rings_nobody_late(android, google, fcm):
+    await fcm.warm()
+    ring = android(for_s=1)
+
+    class StandingStill:
+        """The process is frozen right behind the fence's first word, until the ring is over."""
+
+        asked = 0
+
+        async def admit(self, push, attempt_s):
+            word = await ring.gate.admit(push, attempt_s)
+            self.asked += 1
+            if self.asked == 1:
+                time.sleep(1.5)
+            return word
+
+        async def write(self, record):
+            await ring.gate.write(record)
+
+    assert (await ring.by(fcm, StandingStill())).outcome is Outcome.GAVE_UP
+    assert not google.pushes("phone")
