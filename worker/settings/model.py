@@ -109,8 +109,8 @@ class Settings(BaseSettings):
     """An HTTP proxy (http://host:port) to reach Google through."""
 
     worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Jobs that one worker process is busy with at the same time. Those that only wait for a provider do not count, up to
-    ten times as many."""
+    """Jobs that one worker process is busy with at the same time. Those that only wait for a provider do not count, up
+    to ten times as many."""
     shutdown_grace_s: Annotated[float, Field(ge=0, le=300)] = 20
     """Seconds that a worker told to stop gives the jobs in flight."""
     ring_default_s: Annotated[float, Field(ge=5, le=180)] = 30
