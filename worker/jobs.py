@@ -144,6 +144,7 @@ class Jobs:
         under_way = len(planned.pushes)
 
         async def send(push: Push) -> list[Delivered]:
+            """Send it, and to another token of the same phone if this one is none."""
             nonlocal under_way
             result = await deliver(push, self._lanes, gate, slot)
             instead = push.instead if result.outcome in NO_TOKEN else None
@@ -153,10 +154,8 @@ class Jobs:
             return [result, *(await send(instead) if instead else [])]
 
         with slot.idle():
-            _, _, sent = await asyncio.gather(
-                gate.note([_skipped(kind, round_, skip) for skip in planned.skips]),
-                self._remember(kind, round_, planned.skips),
-                asyncio.gather(*map(send, planned.pushes)),
+            sent, _ = await asyncio.gather(
+                asyncio.gather(*map(send, planned.pushes)), self._keep(gate, kind, round_, planned.skips)
             )
         results = [*chain.from_iterable(sent)]
         _tell(kind, round_, planned.skips, results)
@@ -166,13 +165,21 @@ class Jobs:
         """Plan for a few people at a time: a crowd's pushes take seconds to make, and others ring meanwhile."""
         whole = Plan([], [])
         for first in range(0, len(round_.recipients), PLANNED_AT_ONCE):
-            few = round_.model_copy(update={"recipients": round_.recipients[first : first + PLANNED_AT_ONCE]})
+            few = round_.recipients[first : first + PLANNED_AT_ONCE]
             planned = plan(
-                kind, few, people.devices, time.time(), people.persons, self._texts, receipt_secret=self._receipt_secret
+                kind,
+                round_,
+                people.devices,
+                time.time(),
+                people.persons,
+                self._texts,
+                receipt_secret=self._receipt_secret,
+                recipients=few,
             )
             whole.pushes.extend(planned.pushes)
             whole.skips.extend(planned.skips)
-            await asyncio.sleep(0)
+            if len(few) < len(round_.recipients):
+                await asyncio.sleep(0)
         return whole
 
     async def _learn(self, gate: Gate, tenant: str, push: Push, result: Delivered) -> None:
@@ -181,8 +188,9 @@ class Jobs:
         if fate is not None:
             await gate.note([_token(push, fate)])
 
-    async def _remember(self, kind: PushKind, round_: Round, skips: Iterable[Skip]) -> None:
-        """Remember the rings that quiet hours held back: a second one may get through."""
+    async def _keep(self, gate: Gate, kind: PushKind, round_: Round, skips: Sequence[Skip]) -> None:
+        """Put skips on the trail, and remember the rings that quiet hours held back: a second one may get through."""
+        await gate.note([_skipped(kind, round_, skip) for skip in skips])
         for skip in skips:
             if kind is PushKind.RING and skip.reason is Outcome.QUIET_HOURS:
                 command = registry.hold_back(round_.tenant, skip.user_id, round_.caller_id, round_.started_at)

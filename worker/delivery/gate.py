@@ -93,7 +93,8 @@ class Gate:
 
     async def note(self, lines: Sequence[str]) -> None:
         """Put lines on the trail that are about no claim."""
-        await asyncio.gather(*(self._records(Record(line)) for line in lines))
+        if lines:
+            await asyncio.gather(*(self._records(Record(line)) for line in lines))
 
     async def end(self, record: Record, *, last: bool) -> None:
         """Write what a push has come to. The `last` one of a job is held, to be written with the job's end.

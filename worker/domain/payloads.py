@@ -25,8 +25,8 @@ PAYLOAD_LIMIT = 4_096
 ENGLISH = BUILT_IN.wording("en")
 CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
 EVENT = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
-SHORTEST_TEXT = 40
-"""Texts are not cut below this many characters; ids are never cut."""
+LONGEST_TEXT, SHORTEST_TEXT = 255, 40
+"""Characters of a text as it comes in, and below which it is not cut; ids are never cut."""
 
 
 class Words(NamedTuple):
@@ -63,17 +63,17 @@ def payload(
     """
     limit = APNS_VOIP_LIMIT if provider is Provider.APNS and kind is PushKind.RING else PAYLOAD_LIMIT
     build = partial(_apns, wording=wording) if provider is Provider.APNS else _fcm
-    longest = 255
+    longest, short = LONGEST_TEXT, round_
     while True:
-        short = round_.model_copy(
-            update={"caller_name": _cut(round_.caller_name, longest), "call_name": _cut(round_.call_name, longest)}
-        )
         result: dict[str, Any] = build(kind, short, recipient, now_ms, expires_ms)
         if receipt:
             (result["bellhop"] if provider is Provider.APNS else result)["receipt"] = receipt
         if longest <= SHORTEST_TEXT or _size(provider, result) <= limit:
             return result
         longest = max(SHORTEST_TEXT, longest // 2)
+        short = round_.model_copy(
+            update={"caller_name": _cut(round_.caller_name, longest), "call_name": _cut(round_.call_name, longest)}
+        )
 
 
 def _cut(text: str, longest: int) -> str:

@@ -44,14 +44,15 @@ def plan(
     people: Mapping[str, Person] = NOBODY,
     texts: Texts = BUILT_IN,
     receipt_secret: bytes = b"",
+    recipients: Sequence[Recipient] | None = None,
 ) -> Plan:
     """Make one push for each device that this kind is for, unless its user wants none. `now` in unix seconds.
 
-    With a `receipt_secret`, a ring carries a receipt.
+    With a `receipt_secret`, a ring carries a receipt. `recipients` are those to plan for, if not all of the round's.
     """
     pushes: list[Push] = []
     skips: list[Skip] = []
-    for recipient in round_.recipients:
+    for recipient in round_.recipients if recipients is None else recipients:
         person = people.get(recipient.id)
         if person is not None and (reason := objection(person, round_.started_at)) is not None:
             skips.append(Skip(recipient.id, reason))
