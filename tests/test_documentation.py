@@ -8,6 +8,7 @@ import pytest
 
 from bellhop.cli import main
 from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings, reference
+from worker.settings.reference import allowed
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -15,6 +16,25 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 def test_the_settings_page_is_the_models_own_list():
     assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("log_format", "`json` or `console`"),
+        ("log_level", "`debug`, `info`, `warning` or `error`"),
+        ("web_port", "0 to 65535"),
+        ("smtp_timeout_s", "0.1 to 60"),
+        ("api_writes_per_minute", "1 or more"),
+        ("stream_api_key", "a list"),
+        ("stream_device_apps", "pairs"),
+        ("apns_key_file", "a path"),
+        ("redis_ca_file", "a path"),
+        ("smtp_host", ""),
+    ],
+)
+def test_the_settings_page_says_what_a_setting_may_be(setting, values):
+    assert allowed(Settings.model_fields[setting]) == values
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
