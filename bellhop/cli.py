@@ -14,6 +14,7 @@ from bellhop.explain import explain
 from bellhop.replay import replay
 from worker.domain.push import PushKind
 from worker.settings import ConfigurationError, Role, Settings, load, reference
+from worker.story import vocabulary
 from worker.telemetry import logs
 
 
@@ -133,6 +134,12 @@ def send_test(user_id: str, key: str | None, kind: str, tenant: str) -> None:
 def list_settings() -> None:
     """List every setting with its default and what it is for (docs/settings.md is this list)."""
     click.echo(reference())
+
+
+@main.command()
+def outcomes() -> None:
+    """List every outcome and standing with what it means and what to do (docs/outcomes.md holds these lists)."""
+    click.echo("\n".join([*vocabulary.outcomes(), "", *vocabulary.standings()]))
 
 
 main.add_command(devices)

@@ -9,6 +9,7 @@ import pytest
 from bellhop.cli import main
 from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings, reference
 from worker.settings.reference import allowed
+from worker.story import vocabulary
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -16,6 +17,11 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 def test_the_settings_page_is_the_models_own_list():
     assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize("table", [vocabulary.outcomes, vocabulary.standings])
+def test_the_page_of_outcomes_is_the_codes_own(table):
+    assert "\n".join(table()) in (ROOT / "docs" / "outcomes.md").read_text(), "run `make docs`"
 
 
 @pytest.mark.parametrize(
