@@ -100,8 +100,8 @@ def demo(once: bool) -> None:
 def check() -> None:
     """Try everything that is configured and name the usual mistakes.
 
-    Connects to Redis, Apple and Google with the credentials of the settings, without ringing anybody. Exits with 1 if
-    there is a problem.
+    Connects to Redis, Stream, Apple and Google with the credentials of the settings, without ringing anybody, and asks
+    Stream whether its events lead here and which pushes it still sends by itself. Exits with 1 if there is a problem.
     """
     from bellhop.check import run  # noqa: PLC0415 - the other commands need no push clients
 

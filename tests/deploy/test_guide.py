@@ -1,6 +1,7 @@
 """docs/deploy.md, followed to the letter, ends in a green `bellhop check`."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -8,10 +9,11 @@ import sys
 from pathlib import Path
 
 from worker.sandbox.installation import Installation
+from worker.sandbox.stream_api import hook
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 BUNDLES = ["com.example.calls", "com.example.calls.staging", "com.example.care"]
-STANDS_IN = ("REDIS_URL", "APNS_URL", "APNS_SANDBOX_URL", "APNS_CA_FILE", "FCM_URL", "FCM_CA_FILE")
+STANDS_IN = ("REDIS_URL", "APNS_URL", "APNS_SANDBOX_URL", "APNS_CA_FILE", "FCM_URL", "FCM_CA_FILE", "STREAM_API_URL")
 """What only a test sets: where the stand-ins are."""
 
 
@@ -23,6 +25,9 @@ def block(language):
 async def test_two_apps_three_bundles_and_staging(tmp_path):
     async with Installation(tmp_path) as here:
         theirs = here.environment()
+        for app in json.loads(block("json")):
+            here.stream_api.secrets[app["api_keys"][0]] = app["api_secrets"][0]
+        here.stream_api.app["event_hooks"] = [hook("https://bellhop.example.com/webhooks/stream")]
         secrets = tmp_path / "secrets"
         secrets.mkdir()
         (secrets / "stream_apps").write_text(block("json"))
@@ -42,4 +47,5 @@ async def test_two_apps_three_bundles_and_staging(tmp_path):
     assert check.returncode == 0, check.stdout + check.stderr
     for subject in ("Stream live", "Stream staging", "Firebase", *(f"Apple {bundle}" for bundle in BUNDLES)):
         assert re.search(rf"^ok +{re.escape(subject)}", check.stdout, re.MULTILINE), check.stdout
+    assert check.stdout.count("sends its events to bellhop.example.com") == 2, check.stdout
     assert "warning" not in check.stdout
