@@ -1,17 +1,21 @@
-"""docs/deploy.md, followed to the letter, ends in a green `bellhop check`."""
+"""docs/deploy.md, followed to the letter, ends in a green `bellhop check`; docs/getting-started.md rings a phone."""
 
 import asyncio
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream_api import hook
+from bellhop.check_stream import OURS
+from worker.sandbox.installation import PROJECT, Installation
+from worker.sandbox.stream_api import PUSHES, hook
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = (DOCS / "deploy.md").read_text()
+BEGINNING = (DOCS / "getting-started.md").read_text()
 BUNDLES = ["com.example.calls", "com.example.calls.staging", "com.example.care"]
 STANDS_IN = ("REDIS_URL", "APNS_URL", "APNS_SANDBOX_URL", "APNS_CA_FILE", "FCM_URL", "FCM_CA_FILE", "STREAM_API_URL")
 """What only a test sets: where the stand-ins are."""
@@ -49,3 +53,47 @@ async def test_two_apps_three_bundles_and_staging(tmp_path):
         assert re.search(rf"^ok +{re.escape(subject)}", check.stdout, re.MULTILINE), check.stdout
     assert check.stdout.count("sends its events to bellhop.example.com") == 2, check.stdout
     assert "warning" not in check.stdout
+
+
+def commands(page):
+    """Every `bellhop` command in the page's shell blocks, in order; not the ones that run on."""
+    for shell in re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        yield from (shlex.split(line) for line in shell.splitlines() if re.match(r"bellhop .*[^&]$", line))
+
+
+async def test_the_first_steps_ring_a_phone(tmp_path):
+    async with Installation(tmp_path) as here:
+        here.stream_api.devices["jane"] = [
+            {"id": "c1" * 32, "push_provider": "apn", "push_provider_name": "ios-voip", "created_at": 1, "voip": True}
+        ]
+        outputs = {}
+        for command in commands(BEGINNING):
+            line = " ".join(command)
+            if "explain" in command:
+                continue  # it is for a call in your app
+            tokens = {"8a1f…": "d2" * 32, "dGhlIHBob25l…": "jane:pixel"}
+            arguments = [tokens.get(word, word).replace("your-firebase-project", PROJECT) for word in command[1:]]
+            done = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-m", "bellhop", *arguments],
+                env=here.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            outputs[line] = done.stdout
+        assert [(arrival.token, arrival.type) for arrival in here.arrivals] == [("c1" * 32, "call.ring")]
+    said = next(words for words in re.findall(r"then says `(.*?)`", BEGINNING))
+    assert said in outputs["bellhop check"]
+    assert len([line for line in outputs if line.startswith("bellhop devices")]) == 4
+
+
+def test_what_to_switch_off_at_stream_is_what_bellhop_sends():
+    rows = re.findall(r"^\| (`call_.*?) \| (\*\*off\*\*|leave it) ", BEGINNING, re.MULTILINE)
+    switched = {switch: re.findall(r"`(\w+)`", names) for names, switch in rows}
+    assert set(switched["**off**"]) == set(OURS)
+    assert {*switched["**off**"], *switched["leave it"]} == set(PUSHES)
+    (code,) = re.findall(r"^```python\n(.*?)^```", BEGINNING, re.DOTALL | re.MULTILINE)
+    compile(code, "getting-started.md", "exec")
+    assert set(re.findall(r"wanted\.(\w+)", code)) == set(OURS)
