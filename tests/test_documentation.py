@@ -1,5 +1,6 @@
 """What the documentation says of commands and settings is what the code does."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from bellhop.cli import main
 from webhook.api.people import ApnsRegistration, FcmRegistration
+from webhook.signature import Refusal
 from worker.contract import Recipient, Round
 from worker.domain.device import Provider
 from worker.domain.payloads import payload
@@ -92,6 +94,31 @@ def test_the_index_leads_to_every_page():
 def test_every_file_that_a_page_names_exists(page):
     for path in re.findall(r"`((?:bellhop|deploy|docs|tests|webhook|worker)/[\w./-]+)`", page.read_text()):
         assert (ROOT / path).exists(), path
+
+
+def printed():
+    """Every text in the code but its docstrings, in one: what a page says is printed must be in there."""
+    texts = [refusal.name.lower() for refusal in Refusal]
+    for package in ("bellhop", "webhook", "worker"):
+        for path in (ROOT / package).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+            texts += [
+                node.value
+                for node in nodes
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings
+            ]
+    return "\n".join(texts)
+
+
+def test_troubleshooting_goes_by_the_words_that_are_printed():
+    everything = printed()
+    for row in re.findall(r"^\| (.*?) \|", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE):
+        for words in re.findall(r"`([^`]+)`", row):
+            if words.startswith(("bellhop ", "bellhop: ", "GET ", "/")):
+                continue  # a command, the shell's words, an address
+            for part in words.split("…"):
+                assert part.strip() in everything, f"nothing prints {words!r}"
 
 
 CONTRACT = (ROOT / "docs" / "client-contract.md").read_text()
