@@ -97,3 +97,21 @@ def test_what_to_switch_off_at_stream_is_what_bellhop_sends():
     (code,) = re.findall(r"^```python\n(.*?)^```", BEGINNING, re.DOTALL | re.MULTILINE)
     compile(code, "getting-started.md", "exec")
     assert set(re.findall(r"wanted\.(\w+)", code)) == set(OURS)
+
+
+def test_the_service_may_read_what_nobody_else_may(tmp_path):
+    """Whatever mode the keys were copied with."""
+    (chmod,) = re.findall(r"(chmod -R \S+) /etc/bellhop", GUIDE)
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    key = tmp_path / "secrets" / "apns.p8"
+    key.touch(mode=0o600)
+    subprocess.run([*chmod.split(), str(tmp_path)], check=True)
+    assert (key.parent.stat().st_mode & 0o777, key.stat().st_mode & 0o777) == (0o750, 0o640)
+
+
+def test_the_compose_file_mounts_what_the_page_says():
+    compose = (DOCS.parent / "deploy" / "compose.yaml").read_text()
+    rows = re.findall(r"^\| `([\w.]+)`:.*\| `(/[\w./]+)` \|$", GUIDE, re.MULTILINE)
+    assert len(rows) == 2
+    for ours, theirs in rows:
+        assert f"./{ours}:{theirs}:ro" in compose
