@@ -194,6 +194,18 @@ def test_the_contracts_code_names_keys_that_exist():
     assert {"provider", "token", "app", "kind", "environment"} <= posted <= fields
 
 
+@pytest.mark.parametrize("package", ["webhook", "worker", "bellhop"])
+def test_architecture_names_modules_that_are_there(package):
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    (table,) = re.findall(rf"^\| in `{package}/` .*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    files = {path.name for path in (ROOT / package).rglob("*") if path.suffix in {".py", ".lua"}}
+    folders = {path.name for path in (ROOT / package).iterdir() if path.is_dir()}
+    assert set(re.findall(r"`(\w+\.py)`", table)) <= files
+    assert set(re.findall(r"`(\w+)/`", table)) <= folders
+    shown = set(re.findall(r"`(\w+)/`", table)) | {"static", "templates", "__pycache__"}
+    assert folders <= shown, "a folder that the page does not name"
+
+
 def walk(command, path):
     yield path, command
     if isinstance(command, click.Group):
