@@ -1,7 +1,6 @@
 """What the documentation says of commands and settings is what the code does."""
 
 import ast
-import json
 import re
 from pathlib import Path
 
@@ -9,12 +8,7 @@ import click
 import pytest
 
 from bellhop.cli import main
-from webhook.api.people import ApnsRegistration, FcmRegistration
 from webhook.signature import Refusal
-from worker.contract import Recipient, Round
-from worker.domain.device import Provider
-from worker.domain.payloads import payload
-from worker.domain.push import PushKind
 from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings, reference
 from worker.settings.reference import allowed
 from worker.story import vocabulary
@@ -119,79 +113,6 @@ def test_troubleshooting_goes_by_the_words_that_are_printed():
                 continue  # a command, the shell's words, an address
             for part in words.split("…"):
                 assert part.strip() in everything, f"nothing prints {words!r}"
-
-
-CONTRACT = (ROOT / "docs" / "client-contract.md").read_text()
-SARA_CALLS = Round(
-    tenant="default",
-    cid="default:8f3a",
-    session_id="s",
-    started_at=0,
-    deadline=0,
-    caller_id="sara",
-    caller_name="Sara",
-    call_name="",
-    video=True,
-)
-
-
-def pushes():
-    for provider in Provider:
-        for kind in PushKind:
-            receipt = "…" if kind is PushKind.RING else ""
-            yield (
-                provider,
-                kind,
-                payload(provider, kind, SARA_CALLS, Recipient(id="jane"), 1, 2, receipt=receipt),
-            )
-
-
-def flat(push):
-    yield from push.get("stream", push) | push.get("bellhop", {})
-
-
-def without_what_differs(push):
-    """The same push without what is another for each: its times, and the UUID of the call."""
-    others = {"call_uuid", "sent_at", "expires_at"}
-    return {
-        key: {k: type(v) if k in others else v for k, v in value.items()} if isinstance(value, dict) else value
-        for key, value in push.items()
-        if key not in others
-    }
-
-
-def test_the_contracts_pushes_are_the_ones_that_are_sent():
-    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", CONTRACT, re.DOTALL)]
-    sent = {(provider, kind): push for provider, kind, push in pushes()}
-    ring, missed, data = sent["apns", "ring"], sent["apns", "missed"], sent["fcm", "ring"]
-    assert [*map(without_what_differs, shown)] == [*map(without_what_differs, (ring, missed, data))]
-
-
-def test_the_contracts_table_has_every_key_of_a_push_and_no_other():
-    arrives = CONTRACT.partition("## Five rules")[0]
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| (.+?) \|", arrives, re.MULTILINE)
-    named = {key: where for keys, where in rows for key in re.findall(r"`(\w+)`", keys)}
-    kinds = {}
-    for provider, kind, push in pushes():
-        for key in flat(push):
-            kinds.setdefault(key, set()).add((provider, kind))
-    everywhere = {(provider, kind) for provider in Provider for kind in PushKind}
-    means = {
-        "all": everywhere,
-        "rings": {one for one in everywhere if one[1] is PushKind.RING},
-        "APNs, but no rings": {("apns", "notification"), ("apns", "missed")},
-    }
-    assert {key: means[where] for key, where in named.items()} == kinds
-
-
-def test_the_contracts_code_names_keys_that_exist():
-    code = "".join(re.findall(r"```(?:swift|kotlin|dart|ts)\n(.*?)```", CONTRACT, re.DOTALL))
-    keys = {key for _, _, push in pushes() for key in (*push, *flat(push))}
-    fields = {*ApnsRegistration.model_fields, *FcmRegistration.model_fields}
-    read = re.findall(r"""(?<!/)\b(?:data|stream|bellhop)\??(?:\.|\[["'])([a-z_]+)""", code)
-    assert {"type", "expires_at", "receiver_id", "call_uuid"} <= set(read) <= keys
-    posted = set(re.findall(r"""["'](\w+)["'](?::| to) """, code)) - {"Authorization"}
-    assert {"provider", "token", "app", "kind", "environment"} <= posted <= fields
 
 
 @pytest.mark.parametrize("package", ["webhook", "worker", "bellhop"])
