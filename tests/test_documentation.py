@@ -115,6 +115,24 @@ def test_troubleshooting_goes_by_the_words_that_are_printed():
                 assert part.strip() in everything, f"nothing prints {words!r}"
 
 
+def logged():
+    """What each log line in the code says, and its level."""
+    for package in ("bellhop", "webhook", "worker"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+                    level = ast.unparse(node.func).removeprefix("log.").replace("exception", "error")
+                    yield node.args[0].value, level
+
+
+def test_the_page_of_logs_has_every_line_with_its_level():
+    rows = re.findall(r"^\| (`.*?`) \| (\w+(?:, \w+)?) \| ", (ROOT / "docs" / "logs.md").read_text(), re.MULTILINE)
+    told = {event: levels.split(", ") for events, levels in rows for event in re.findall(r"`([^`]+)`", events)}
+    for event, level in logged():
+        assert level in told[event]
+    assert {event for event, _ in logged()} == told.keys()
+
+
 @pytest.mark.parametrize("package", ["webhook", "worker", "bellhop"])
 def test_architecture_names_modules_that_are_there(package):
     page = (ROOT / "docs" / "architecture.md").read_text()
