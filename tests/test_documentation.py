@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -9,9 +10,13 @@ import pytest
 
 from bellhop.cli import main
 from webhook.signature import Refusal
-from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings, reference
+from worker.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
 from worker.settings.reference import allowed
 from worker.story import vocabulary
+from worker.story.explain import Explanation, Round
+from worker.story.timeline import Moment
+from worker.story.trail import Milestone
+from worker.story.verdict import Delivery, Person
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -43,6 +48,45 @@ def test_the_page_of_outcomes_is_the_codes_own(table):
 )
 def test_the_settings_page_says_what_a_setting_may_be(setting, values):
     assert allowed(Settings.model_fields[setting]) == values
+
+
+@pytest.mark.parametrize(("table", "app"), [("stream_apps", StreamApp), ("apns_apps", ApnsApp), ("fcm_apps", FcmApp)])
+def test_the_page_of_several_apps_has_every_key(table, app):
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    (rows,) = re.findall(rf"`\[\[{table}\]\]`\*\* \| \| \|\n((?:\| `.*\n)+)", page)
+    told = {
+        key: "must be set" in row for row in rows.splitlines() for key in re.findall(r"`(\w+)`", row.split(" | ")[0])
+    }
+    assert told == {name: field.is_required() for name, field in app.model_fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("where", "model"),
+    [
+        ("", Explanation),
+        ("rounds[]", Round),
+        ("rounds[].people[]", Person),
+        ("rounds[].people[].deliveries[]", Delivery),
+        ("rounds[].timeline[]", Moment),
+    ],
+)
+def test_the_page_of_the_trail_has_every_field_of_its_json(where, model):
+    table = (ROOT / "docs" / "trail.md").read_text().partition("## The JSON")[2].partition("`v` is")[0]
+    inside = {"rounds", "people", "deliveries", "timeline", "v"}
+    rows = re.findall(r"^\| `(.*)` \| (.*) \|$", table, re.MULTILINE)
+    if where:
+        told = [set(re.findall(r"`(\w+)`", text)) for place, text in rows if place == where]
+    else:
+        told = [set(re.findall(r"\w+", place)) for place, _ in rows if "[]" not in place]
+    assert set().union(*told) | inside == {field.name for field in fields(model)} | inside
+
+
+def test_the_page_of_the_trail_has_every_milestone_that_is_written():
+    (rows,) = re.findall(
+        r"^\| what \| when .*\n\| --- .*\n((?:\|.*\n?)+)", (ROOT / "docs" / "trail.md").read_text(), re.MULTILINE
+    )
+    told = set(re.findall(r"^\| `(\w+)`", rows, re.MULTILINE))
+    assert told == set(Milestone) - {Milestone.UNREADABLE}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
