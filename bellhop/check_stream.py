@@ -17,8 +17,6 @@ from worker.settings import Settings, StreamApp
 ANSWER_S = 10.0
 PATH = "/webhooks/stream"
 GUIDE = "docs/getting-started.md"
-
-
 OURS = ("call_ring", "call_missed", "call_notification")
 """The pushes of Stream's that Bellhop sends in its place."""
 
@@ -38,12 +36,8 @@ class _Pushes(BaseModel):
     def on(self) -> list[str]:
         if self.enabled is False:
             return []
-        ours = {
-            "call_ring": self.call_ring,
-            "call_missed": self.call_missed,
-            "call_notification": self.call_notification,
-        }
-        return [name for name, push in ours.items() if push is not None and push.enabled]
+        pushes = {name: getattr(self, name) for name in OURS}
+        return [name for name, push in pushes.items() if push is not None and push.enabled]
 
 
 class _CallType(BaseModel):
@@ -64,23 +58,30 @@ class _Hook(BaseModel):
     """None or empty: all."""
 
     def leads_to(self, app: StreamApp) -> bool:
-        if urlsplit(self.webhook_url or "").path.rstrip("/").endswith(PATH):
-            return True
-        return (
-            bool(self.sqs_queue_url and self.sqs_queue_url == app.sqs_queue_url) or self.sns_topic_arn in app.sns_topics
-        )
+        if self.sns_topic_arn:
+            # A queue may subscribe to any topic, and only Amazon knows.
+            return bool(app.sqs_queue_url) or self.sns_topic_arn in app.sns_topics
+        if self.sqs_queue_url:
+            return self.sqs_queue_url == app.sqs_queue_url
+        return urlsplit(self.webhook_url or "").path.rstrip("/").endswith(PATH)
 
 
 class _App(BaseModel):
     event_hooks: list[_Hook] | None = None
     webhook_url: str | None = None
     webhook_events: list[str] | None = None
-    """These two: from before there could be several hooks."""
+    sqs_url: str | None = None
+    sns_topic_arn: str | None = None
+    """The last four are from before there could be several hooks."""
 
     def hooks(self) -> Iterator[_Hook]:
         yield from (hook for hook in self.event_hooks or [] if hook.enabled)
-        if self.webhook_url:
-            yield _Hook(webhook_url=self.webhook_url, event_types=self.webhook_events)
+        for one in (
+            _Hook(webhook_url=self.webhook_url),
+            _Hook(sqs_queue_url=self.sqs_url),
+            _Hook(sns_topic_arn=self.sns_topic_arn),
+        ):
+            yield one.model_copy(update={"event_types": self.webhook_events})
 
 
 class _Answer(BaseModel):
@@ -135,10 +136,8 @@ def _own_pushes(subject: str, types: _CallTypes) -> Finding:
         sentence = f"takes our secret, and pushes no rings, missed calls or notifications by itself ({_types(types)})"
         return Finding(Level.OK, subject, sentence)
     told = "; ".join(f"{', '.join(pushes)} of {name}" for name, pushes in on.items())
-    sentence = (
-        f"pushes by itself, too: {told}. Switch that off once people's devices are here, or they ring twice ({GUIDE})"
-    )
-    return Finding(Level.WARNING, subject, sentence)
+    advice = f"Once people's devices are here, switch these off, or phones ring twice ({GUIDE})"
+    return Finding(Level.WARNING, subject, f"pushes by itself, too: {told}. {advice}")
 
 
 def _types(types: _CallTypes) -> str:

@@ -76,6 +76,9 @@ async def test_what_stream_still_pushes_by_itself_is_named_by_call_type(here, mo
             {"event_hooks": [{"enabled": True, "hook_type": "sqs", "sqs_queue_url": "https://sqs.example/queue"}]},
             "a queue or topic of Amazon",
         ),
+        ({"event_hooks": [], "sqs_url": "https://sqs.example/queue"}, "a queue or topic of Amazon"),
+        ({"event_hooks": [{"enabled": True, "sns_topic_arn": "arn:of:a:topic"}]}, "a queue or topic of Amazon"),
+        ({"event_hooks": [{"enabled": True, "sqs_queue_url": "https://sqs.example/another"}]}, "has no hook"),
         (
             {"event_hooks": [hook("https://user:secret@b.example/webhooks/stream?key=secret")]},
             "sends its events to b.example\n",
