@@ -31,10 +31,12 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-# The list in docs/settings.md is the settings model's own.
+# The tables of docs/settings.md and docs/outcomes.md are the code's own.
 docs: .venv/ready
 	sed '/^| variable/,$$d' docs/settings.md > docs/settings.tmp && $(BIN)/bellhop settings >> docs/settings.tmp
 	mv docs/settings.tmp docs/settings.md
+	sed '/^| word/,$$d' docs/outcomes.md > docs/outcomes.tmp && $(BIN)/bellhop outcomes >> docs/outcomes.tmp
+	mv docs/outcomes.tmp docs/outcomes.md
 
 # requirements.lock pins everything, for Python 3.11 to 3.13 on every platform; requirements-runtime.lock the part of it that
 # a deployed Bellhop needs.

@@ -5,9 +5,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 from cryptography import x509
@@ -15,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from redis.exceptions import RedisError
 
+from bellhop import check_stream
+from bellhop.finding import Finding, Level
 from worker.contract import WORKERS
 from worker.delivery.hygiene import brake_key
 from worker.domain.device import Device, Environment, Kind, Provider
@@ -65,22 +65,6 @@ SMTP_KNOWN = {
 """The same for a mail server."""
 
 
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-class Finding(NamedTuple):
-    """One thing that was tried."""
-
-    level: Level
-    subject: str
-    sentence: str
-
-
 COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 
@@ -101,8 +85,12 @@ async def check(settings: Settings) -> int:
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     async for finding in _redis(store, settings.redis_wait_replicas):
         yield finding
-    for finding in _stream(settings):
+    stream = list(_stream(settings))
+    for finding in stream:
         yield finding
+    if all(finding.level is Level.OK for finding in stream):
+        async for finding in check_stream.findings(settings):
+            yield finding
     for app in settings.apns_apps:
         async for finding in _apns(app, settings, store):
             yield finding

@@ -14,6 +14,7 @@ from bellhop.explain import explain
 from bellhop.replay import replay
 from worker.domain.push import PushKind
 from worker.settings import ConfigurationError, Role, Settings, load, reference
+from worker.story import vocabulary
 from worker.telemetry import logs
 
 
@@ -99,8 +100,8 @@ def demo(once: bool) -> None:
 def check() -> None:
     """Try everything that is configured and name the usual mistakes.
 
-    Connects to Redis, Apple and Google with the credentials of the settings, without ringing anybody. Exits with 1 if
-    there is a problem.
+    Connects to Redis, Stream, Apple and Google with the credentials of the settings, without ringing anybody, and asks
+    Stream whether its events lead here and which pushes it still sends by itself. Exits with 1 if there is a problem.
     """
     from bellhop.check import run  # noqa: PLC0415 - the other commands need no push clients
 
@@ -133,6 +134,12 @@ def send_test(user_id: str, key: str | None, kind: str, tenant: str) -> None:
 def list_settings() -> None:
     """List every setting with its default and what it is for (docs/settings.md is this list)."""
     click.echo(reference())
+
+
+@main.command()
+def outcomes() -> None:
+    """List every outcome and standing with what it means and what to do (docs/outcomes.md holds these lists)."""
+    click.echo("\n".join([*vocabulary.outcomes(), "", *vocabulary.standings()]))
 
 
 main.add_command(devices)

@@ -1,13 +1,22 @@
 """What the documentation says of commands and settings is what the code does."""
 
+import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import click
 import pytest
 
 from bellhop.cli import main
-from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings, reference
+from webhook.signature import Refusal
+from worker.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
+from worker.settings.reference import allowed
+from worker.story import vocabulary
+from worker.story.explain import Explanation, Round
+from worker.story.timeline import Moment
+from worker.story.trail import Milestone
+from worker.story.verdict import Delivery, Person
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -15,6 +24,69 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 def test_the_settings_page_is_the_models_own_list():
     assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize("table", [vocabulary.outcomes, vocabulary.standings])
+def test_the_page_of_outcomes_is_the_codes_own(table):
+    assert "\n".join(table()) in (ROOT / "docs" / "outcomes.md").read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("log_format", "`json` or `console`"),
+        ("log_level", "`debug`, `info`, `warning` or `error`"),
+        ("web_port", "0 to 65535"),
+        ("smtp_timeout_s", "0.1 to 60"),
+        ("api_writes_per_minute", "1 or more"),
+        ("stream_api_key", "a list"),
+        ("stream_device_apps", "pairs"),
+        ("apns_key_file", "a path"),
+        ("redis_ca_file", "a path"),
+        ("smtp_host", ""),
+    ],
+)
+def test_the_settings_page_says_what_a_setting_may_be(setting, values):
+    assert allowed(Settings.model_fields[setting]) == values
+
+
+@pytest.mark.parametrize(("table", "app"), [("stream_apps", StreamApp), ("apns_apps", ApnsApp), ("fcm_apps", FcmApp)])
+def test_the_page_of_several_apps_has_every_key(table, app):
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    (rows,) = re.findall(rf"`\[\[{table}\]\]`\*\* \| \| \|\n((?:\| `.*\n)+)", page)
+    told = {
+        key: "must be set" in row for row in rows.splitlines() for key in re.findall(r"`(\w+)`", row.split(" | ")[0])
+    }
+    assert told == {name: field.is_required() for name, field in app.model_fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("where", "model"),
+    [
+        ("", Explanation),
+        ("rounds[]", Round),
+        ("rounds[].people[]", Person),
+        ("rounds[].people[].deliveries[]", Delivery),
+        ("rounds[].timeline[]", Moment),
+    ],
+)
+def test_the_page_of_the_trail_has_every_field_of_its_json(where, model):
+    table = (ROOT / "docs" / "trail.md").read_text().partition("## The JSON")[2].partition("`v` is")[0]
+    inside = {"rounds", "people", "deliveries", "timeline", "v"}
+    rows = re.findall(r"^\| `(.*)` \| (.*) \|$", table, re.MULTILINE)
+    if where:
+        told = [set(re.findall(r"`(\w+)`", text)) for place, text in rows if place == where]
+    else:
+        told = [set(re.findall(r"\w+", place)) for place, _ in rows if "[]" not in place]
+    assert set().union(*told) | inside == {field.name for field in fields(model)} | inside
+
+
+def test_the_page_of_the_trail_has_every_milestone_that_is_written():
+    (rows,) = re.findall(
+        r"^\| what \| when .*\n\| --- .*\n((?:\|.*\n?)+)", (ROOT / "docs" / "trail.md").read_text(), re.MULTILINE
+    )
+    told = set(re.findall(r"^\| `(\w+)`", rows, re.MULTILINE))
+    assert told == set(Milestone) - {Milestone.UNREADABLE}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -34,10 +106,19 @@ def test_every_command_that_a_page_shows_exists(page):
             command = command.commands[word]
 
 
+def slug(heading):
+    """What a heading's address is on GitHub."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_to_a_file_leads_to_one(page):
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
+def test_every_link_leads_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        leads_to = page.parent / target if target else page
+        assert leads_to.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", leads_to.read_text(), re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, f"{target}#{anchor}"
 
 
 def test_the_index_leads_to_every_page():
@@ -51,6 +132,68 @@ def test_the_index_leads_to_every_page():
 def test_every_file_that_a_page_names_exists(page):
     for path in re.findall(r"`((?:bellhop|deploy|docs|tests|webhook|worker)/[\w./-]+)`", page.read_text()):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
+
+
+def printed():
+    """Every text in the code but its docstrings, in one: what a page says is printed must be in there."""
+    texts = [refusal.name.lower() for refusal in Refusal]
+    for package in ("bellhop", "webhook", "worker"):
+        for path in (ROOT / package).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+            texts += [
+                node.value
+                for node in nodes
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings
+            ]
+    return "\n".join(texts)
+
+
+def test_troubleshooting_goes_by_the_words_that_are_printed():
+    everything = printed()
+    for row in re.findall(r"^\| (.*?) \|", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE):
+        for words in re.findall(r"`([^`]+)`", row):
+            if words.startswith(("bellhop ", "bellhop: ", "GET ", "/")):
+                continue  # a command, the shell's words, an address
+            for part in words.split("…"):
+                assert part.strip() in everything, f"nothing prints {words!r}"
+
+
+def logged():
+    """What each log line in the code says, and its level."""
+    for package in ("bellhop", "webhook", "worker"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+                    level = ast.unparse(node.func).removeprefix("log.").replace("exception", "error")
+                    yield node.args[0].value, level
+
+
+def test_the_page_of_logs_has_every_line_with_its_level():
+    rows = re.findall(r"^\| (`.*?`) \| (\w+(?:, \w+)?) \| ", (ROOT / "docs" / "logs.md").read_text(), re.MULTILINE)
+    told = {event: levels.split(", ") for events, levels in rows for event in re.findall(r"`([^`]+)`", events)}
+    for event, level in logged():
+        assert level in told[event]
+    assert {event for event, _ in logged()} == told.keys()
+
+
+@pytest.mark.parametrize("package", ["webhook", "worker", "bellhop"])
+def test_architecture_names_modules_that_are_there(package):
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    (table,) = re.findall(rf"^\| in `{package}/` .*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    files = {path.name for path in (ROOT / package).rglob("*") if path.suffix in {".py", ".lua"}}
+    folders = {path.name for path in (ROOT / package).iterdir() if path.is_dir()}
+    assert set(re.findall(r"`(\w+\.py)`", table)) <= files
+    assert set(re.findall(r"`(\w+)/`", table)) <= folders
+    shown = set(re.findall(r"`(\w+)/`", table)) | {"static", "templates", "__pycache__"}
+    assert folders <= shown, "a folder that the page does not name"
 
 
 def walk(command, path):

@@ -16,7 +16,7 @@ class Problem(Enum):
 
     NOT_JSON = 400, "The body is not JSON."
     NO_TOKEN = 401, "There is no token: send Authorization: Bearer and a Stream user token or server token."
-    BAD_TOKEN = 401, "The token is none that this app's API secret signed (HS256) for a user or a server."
+    BAD_TOKEN = 401, "This app's API secret did not sign the token (HS256), or it is for no user and no server."
     EXPIRED_TOKEN = 401, "The token has expired: get a new one."
     EARLY_TOKEN = 401, "The token is not valid yet: check the clock of whoever made it."
     UNKNOWN_APP = 401, "X-API-KEY names no configured app, or is missing where there are several."

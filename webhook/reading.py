@@ -145,6 +145,8 @@ _READERS: dict[str, Callable[[Object, Object, _Common], Event]] = {
     "call.deleted": _ended,
     "call.session_ended": _session_ended,
 }
+READ = frozenset(_READERS)
+"""The types of event that Bellhop does something about."""
 
 
 def _learned(call: Object) -> Learned:

@@ -1,17 +1,23 @@
-"""docs/deploy.md, followed to the letter, ends in a green `bellhop check`."""
+"""docs/deploy.md, followed to the letter, ends in a green `bellhop check`; docs/getting-started.md rings a phone."""
 
 import asyncio
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from worker.sandbox.installation import Installation
+from bellhop.check_stream import OURS
+from worker.sandbox.installation import PROJECT, Installation
+from worker.sandbox.stream_api import PUSHES, hook
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = (DOCS / "deploy.md").read_text()
+BEGINNING = (DOCS / "getting-started.md").read_text()
 BUNDLES = ["com.example.calls", "com.example.calls.staging", "com.example.care"]
-STANDS_IN = ("REDIS_URL", "APNS_URL", "APNS_SANDBOX_URL", "APNS_CA_FILE", "FCM_URL", "FCM_CA_FILE")
+STANDS_IN = ("REDIS_URL", "APNS_URL", "APNS_SANDBOX_URL", "APNS_CA_FILE", "FCM_URL", "FCM_CA_FILE", "STREAM_API_URL")
 """What only a test sets: where the stand-ins are."""
 
 
@@ -23,6 +29,9 @@ def block(language):
 async def test_two_apps_three_bundles_and_staging(tmp_path):
     async with Installation(tmp_path) as here:
         theirs = here.environment()
+        for app in json.loads(block("json")):
+            here.stream_api.secrets[app["api_keys"][0]] = app["api_secrets"][0]
+        here.stream_api.app["event_hooks"] = [hook("https://bellhop.example.com/webhooks/stream")]
         secrets = tmp_path / "secrets"
         secrets.mkdir()
         (secrets / "stream_apps").write_text(block("json"))
@@ -42,4 +51,67 @@ async def test_two_apps_three_bundles_and_staging(tmp_path):
     assert check.returncode == 0, check.stdout + check.stderr
     for subject in ("Stream live", "Stream staging", "Firebase", *(f"Apple {bundle}" for bundle in BUNDLES)):
         assert re.search(rf"^ok +{re.escape(subject)}", check.stdout, re.MULTILINE), check.stdout
+    assert check.stdout.count("sends its events to bellhop.example.com") == 2, check.stdout
     assert "warning" not in check.stdout
+
+
+def commands(page):
+    """Every `bellhop` command in the page's shell blocks, in order; not the ones that run on."""
+    for shell in re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        yield from (shlex.split(line) for line in shell.splitlines() if re.match(r"bellhop .*[^&]$", line))
+
+
+async def test_the_first_steps_ring_a_phone(tmp_path):
+    async with Installation(tmp_path) as here:
+        here.stream_api.devices["jane"] = [
+            {"id": "c1" * 32, "push_provider": "apn", "push_provider_name": "ios-voip", "created_at": 1, "voip": True}
+        ]
+        outputs = {}
+        for command in commands(BEGINNING):
+            line = " ".join(command)
+            if "explain" in command:
+                continue  # it is for a call in your app
+            tokens = {"8a1f…": "d2" * 32, "dGhlIHBob25l…": "jane:pixel"}
+            arguments = [tokens.get(word, word).replace("your-firebase-project", PROJECT) for word in command[1:]]
+            done = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-m", "bellhop", *arguments],
+                env=here.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            outputs[line] = done.stdout
+        assert [(arrival.token, arrival.type) for arrival in here.arrivals] == [("c1" * 32, "call.ring")]
+    said = next(words for words in re.findall(r"then says `(.*?)`", BEGINNING))
+    assert said in outputs["bellhop check"]
+    assert len([line for line in outputs if line.startswith("bellhop devices")]) == 4
+
+
+def test_what_to_switch_off_at_stream_is_what_bellhop_sends():
+    rows = re.findall(r"^\| (`call_.*?) \| (\*\*off\*\*|leave it) ", BEGINNING, re.MULTILINE)
+    switched = {switch: re.findall(r"`(\w+)`", names) for names, switch in rows}
+    assert set(switched["**off**"]) == set(OURS)
+    assert {*switched["**off**"], *switched["leave it"]} == set(PUSHES)
+    (code,) = re.findall(r"^```python\n(.*?)^```", BEGINNING, re.DOTALL | re.MULTILINE)
+    compile(code, "getting-started.md", "exec")
+    assert set(re.findall(r"wanted\.(\w+)", code)) == set(OURS)
+
+
+def test_the_service_may_read_what_nobody_else_may(tmp_path):
+    """Whatever mode the keys were copied with."""
+    (chmod,) = re.findall(r"(chmod -R \S+) /etc/bellhop", GUIDE)
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    key = tmp_path / "secrets" / "apns.p8"
+    key.touch(mode=0o600)
+    subprocess.run([*chmod.split(), str(tmp_path)], check=True)
+    assert (key.parent.stat().st_mode & 0o777, key.stat().st_mode & 0o777) == (0o750, 0o640)
+
+
+def test_the_compose_file_mounts_what_the_page_says():
+    compose = (DOCS.parent / "deploy" / "compose.yaml").read_text()
+    rows = re.findall(r"^\| `([\w.]+)`:.*\| `(/[\w./]+)` \|$", GUIDE, re.MULTILINE)
+    assert len(rows) == 2
+    for ours, theirs in rows:
+        assert f"./{ours}:{theirs}:ro" in compose

@@ -8,10 +8,12 @@ import sys
 import pytest
 import pytest_asyncio
 
+from webhook.reading import READ
 from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Reply
-from worker.sandbox.installation import Installation
+from worker.sandbox.installation import SECRET, Installation
 from worker.sandbox.mail import MailServer
+from worker.sandbox.stream_api import call_type, hook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,6 +44,70 @@ async def test_all_is_well(here):
         assert subject in output
     for subject in ("Apple com.example.calls (production)", "(sandbox)", "Firebase example-calls"):
         assert f"{subject}: takes our credentials" in output
+    assert "pushes no rings, missed calls or notifications by itself (1 call type)" in output
+    assert "sends its events to 127.0.0.1" in output
+
+
+async def test_what_stream_still_pushes_by_itself_is_named_by_call_type(here, monkeypatch):
+    types = {
+        "default": call_type("call_ring", "call_missed", "session_started"),
+        "meeting": call_type("call_notification"),
+        "livestream": call_type("call_live_started", "session_started"),
+        "silent": call_type("call_ring", enabled=False),
+    }
+    monkeypatch.setattr(here.stream_api, "call_types", types)
+    status, output = await bellhop(here, "check")
+    assert status == 0, "it is so while people move over"
+    assert "pushes by itself, too: call_ring, call_missed of default; call_notification of meeting." in output
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ({}, "has no hook that leads here"),
+        ({"event_hooks": [hook("https://bellhop.example.com/")]}, "has no hook that leads here"),
+        ({"event_hooks": [hook("https://a.example/webhooks/stream", enabled=False)]}, "has no hook that leads here"),
+        ({"event_hooks": None, "webhook_url": "https://old.example/webhooks/stream"}, "its events to old.example"),
+        (
+            {"event_hooks": [hook("https://a.example/webhooks/stream", *sorted(READ - {"call.ended", "call.missed"}))]},
+            "add call.ended, call.missed to the hook's events",
+        ),
+        (
+            {"event_hooks": [{"enabled": True, "hook_type": "sqs", "sqs_queue_url": "https://sqs.example/queue"}]},
+            "a queue or topic of Amazon",
+        ),
+        ({"event_hooks": [], "sqs_url": "https://sqs.example/queue"}, "a queue or topic of Amazon"),
+        ({"event_hooks": [{"enabled": True, "sns_topic_arn": "arn:of:a:topic"}]}, "a queue or topic of Amazon"),
+        ({"event_hooks": [{"enabled": True, "sqs_queue_url": "https://sqs.example/another"}]}, "has no hook"),
+        (
+            {"event_hooks": [hook("https://user:secret@b.example/webhooks/stream?key=secret")]},
+            "sends its events to b.example\n",
+        ),
+    ],
+)
+async def test_a_hook_that_is_missing_or_leaves_something_out_is_named(here, monkeypatch, app, said):
+    monkeypatch.setattr(here.stream_api, "app", app)
+    status, output = await bellhop(here, "check", SQS_QUEUE_URL="https://sqs.example/queue")
+    assert status == 0
+    assert said in output
+
+
+async def test_a_secret_that_stream_does_not_take_is_a_problem(here):
+    status, output = await bellhop(here, "check", STREAM_API_SECRET="another-apps-secret-of-enough-length")
+    assert status == 1
+    assert "Stream default: does not take this API key and secret (status 401): copy both" in output
+    rotating = f"another-apps-secret-of-enough-length,{SECRET}"
+    status, output = await bellhop(here, "check", STREAM_API_SECRET=rotating)
+    assert status == 0, output
+
+
+async def test_a_stream_that_cannot_be_asked_is_no_problem_but_is_said(here, monkeypatch):
+    status, output = await bellhop(here, "check", STREAM_API_URL="http://127.0.0.1:1")
+    assert status == 0
+    assert "could not be asked (no answer: ClientConnectorError): see on its dashboard" in output
+    monkeypatch.setattr(here.stream_api, "app", {"event_hooks": "none"})
+    _, output = await bellhop(here, "check")
+    assert "could not be asked (the answer cannot be read)" in output
 
 
 @pytest.mark.parametrize(

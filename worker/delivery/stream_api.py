@@ -1,8 +1,9 @@
-"""Stream's own list of a user's devices: GET /api/v2/devices of its REST interface."""
+"""Stream's REST interface, as far as Bellhop reads it: a user's devices, and what `bellhop check` asks."""
 
 import time
+import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import aiohttp
 import jwt
@@ -11,8 +12,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from worker.domain.device import Device, Kind, Provider
 from worker.settings import Settings
 
-ANSWER_LIMIT = 1 << 20
-"""Bytes of an answer; 25 devices take about ten thousand."""
+Model = TypeVar("Model", bound=BaseModel)
+ANSWER_LIMIT = 1 << 22
+"""Bytes of an answer; 25 devices take about ten thousand, an app with all its settings more."""
 DEFAULT_PAUSE_S = 60.0
 """How long to wait when Stream says "too many requests" and not until when: its limits are counted by the minute."""
 
@@ -40,27 +42,45 @@ class StreamApi:
     """One app's way to Stream. The session is the caller's, with the timeouts it wants."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, api_key: str, secret: str) -> None:
-        self._session, self._url, self._api_key = session, f"{url.rstrip('/')}/api/v2/devices", api_key
+        self._session, self._url, self._api_key = session, url.rstrip("/"), api_key
         self._headers = {
-            "Authorization": jwt.encode({"server": True}, secret, "HS256"),
+            "Authorization": server_token(secret),
             "stream-auth-type": "jwt",
         }
 
     async def devices(self, user_id: str) -> Listing:
         """List a user's devices. Raises StreamRefused."""
-        query = {"api_key": self._api_key, "user_id": user_id}
+        listing, wait_s = await self._get("/api/v2/devices", _List, user_id=user_id)
+        return Listing(listing.devices, wait_s)
+
+    async def get(self, path: str, model: type[Model]) -> Model:
+        """Read what is at `path`. Raises StreamRefused."""
+        return (await self._get(path, model))[0]
+
+    async def _get(self, path: str, model: type[Model], **query: str) -> tuple[Model, float]:
+        """Read what is at `path`, and how long to wait before the next question."""
+        query |= {"api_key": self._api_key}
         try:
-            async with self._session.get(self._url, params=query, headers=self._headers) as response:
+            async with self._session.get(self._url + path, params=query, headers=self._headers) as response:
                 if response.status != 200:
                     raise _refused(response)
-                body = await response.content.read(ANSWER_LIMIT)
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > ANSWER_LIMIT:
+                        raise StreamRefused("the answer is too long")
                 spent = response.headers.get("X-RateLimit-Remaining") == "0"
-                listing = _List.model_validate_json(body)
-                return Listing(listing.devices, _until_reset_s(response) if spent else 0.0)
+                return model.model_validate_json(bytes(body)), _until_reset_s(response) if spent else 0.0
         except ValidationError:
-            raise StreamRefused("the answer is no list of devices") from None
+            raise StreamRefused("the answer cannot be read") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise StreamRefused(f"no answer: {type(error).__name__}") from None
+
+
+def server_token(secret: str) -> str:
+    """Make the token of a server. How long an API secret is, Stream chooses: PyJWT need not warn of a short one."""
+    with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
+        return jwt.encode({"server": True}, secret, "HS256")
 
 
 def _refused(response: aiohttp.ClientResponse) -> StreamRefused:

@@ -1,4 +1,4 @@
-"""A whole Bellhop on this machine: real Redis, web and worker processes, and stand-ins for Apple and Google."""
+"""A whole Bellhop on this machine: real Redis, web and worker processes, and stand-ins for Apple, Google and Stream."""
 
 import asyncio
 import os
@@ -22,6 +22,7 @@ from worker.sandbox.mail import MailServer
 from worker.sandbox.process import end_with_parent, free_port
 from worker.sandbox.redis import RedisServer
 from worker.sandbox.stream import Stream
+from worker.sandbox.stream_api import StreamApiStandIn, call_type, hook
 from worker.sandbox.tls import Authority
 from worker.settings import PREFIX
 from worker.storage.registry import register
@@ -65,8 +66,11 @@ class Installation:
         self.apple = AppleStandIn(authority, on_push=self._from_apple)
         self.google = Google(folder, PROJECT, authority=authority, on_push=self._from_google)
         self.mail = MailServer(port=free_port())
+        self.stream_api = StreamApiStandIn(API_KEY, SECRET)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.stream_api.call_types = {"default": call_type()}
+        self.stream_api.app["event_hooks"] = [hook(f"{self.url}/webhooks/stream")]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     async def __aenter__(self) -> Self:
@@ -78,6 +82,7 @@ class Installation:
             await self.apple.start()
             await self.google.start()
             await self.mail.start()
+            await self.stream_api.__aenter__()
             self.start("web")
             for number in range(self.workers):
                 self.start("worker", f"worker-{number + 1}")
@@ -94,6 +99,7 @@ class Installation:
         await self.apple.stop()
         await self.google.stop()
         await self.mail.stop()
+        await self.stream_api.__aexit__()
         self.redis.stop()
         await self.http.close()
 
@@ -180,6 +186,7 @@ class Installation:
             "REDIS_URL": self.redis.url,
             "STREAM_API_KEY": API_KEY,
             "STREAM_API_SECRET": SECRET,
+            "STREAM_API_URL": self.stream_api.url,
             "APNS_KEY_FILE": str(key_file),
             "APNS_KEY_ID": "ABC123DEFG",
             "APNS_TEAM_ID": "DEF123GHIJ",

@@ -1,12 +1,26 @@
-"""A stand-in for Stream's REST interface: lists of devices, behind a server token and a limit."""
+"""A stand-in for Stream's REST interface: lists of devices, call types and hooks, behind a server token and a limit."""
 
 import asyncio
 import math
 import time
+import warnings
 from typing import Any, Self
 
 import jwt
 from aiohttp import web
+
+PUSHES = ("call_ring", "call_missed", "call_notification", "call_live_started", "session_started")
+
+
+def call_type(*on: str, enabled: bool = True) -> dict[str, Any]:
+    """Make a call type for which Stream sends the pushes `on` by itself."""
+    pushes = {name: {"enabled": name in on, "apns": {}, "fcm": {}} for name in PUSHES}
+    return {"notification_settings": {"enabled": enabled, **pushes}, "settings": {}, "grants": {}}
+
+
+def hook(url: str, *events: str, enabled: bool = True) -> dict[str, Any]:
+    """Make a hook of an app; without `events`, for all of them."""
+    return {"enabled": enabled, "hook_type": "webhook", "webhook_url": url, "event_types": list(events)}
 
 
 class StreamApiStandIn:
@@ -16,8 +30,14 @@ class StreamApiStandIn:
     """
 
     def __init__(self, api_key: str, secret: str, *, per_minute: int = 60, window_s: float = 60) -> None:
-        self.api_key, self.secret, self.per_minute, self.window_s = api_key, secret, per_minute, window_s
+        self.secrets = {api_key: secret}
+        """Of every app, by its key; what is below is the same for all of them."""
+        self.per_minute, self.window_s = per_minute, window_s
         self.devices: dict[str, list[dict[str, Any]]] = {}
+        self.call_types: dict[str, dict[str, Any]] = {}
+        """By name, as `call_type` makes them."""
+        self.app: dict[str, Any] = {"event_hooks": []}
+        """What Stream says of an app, as far as anybody here asks."""
         self.asked: list[tuple[float, str, int]] = []
         """What was asked: unix time in seconds, for whom, and the status of the answer."""
         self.broken: list[int] = []
@@ -26,6 +46,8 @@ class StreamApiStandIn:
         """How long each answer takes."""
         app = web.Application()
         app.router.add_get("/api/v2/devices", self._list)
+        app.router.add_get("/api/v2/video/calltypes", self._call_types)
+        app.router.add_get("/api/v2/app", self._app)
         self._runner = web.AppRunner(app)
 
     async def __aenter__(self) -> Self:
@@ -56,13 +78,25 @@ class StreamApiStandIn:
         answer = {"devices": self.devices.get(user, []), "duration": "1.00ms"}
         return web.json_response(answer, headers=headers)
 
+    async def _call_types(self, request: web.Request) -> web.Response:
+        return self._answer(request, {"call_types": self.call_types})
+
+    async def _app(self, request: web.Request) -> web.Response:
+        return self._answer(request, {"app": self.app})
+
+    def _answer(self, request: web.Request, answer: dict[str, Any]) -> web.Response:
+        status = self._status(request, 0)
+        return web.json_response(answer | {"duration": "1.00ms"} if status == 200 else {"code": 5}, status=status)
+
     def _status(self, request: web.Request, used: int) -> int:
         if self.broken:
             return self.broken.pop(0)
-        if request.headers.get("stream-auth-type") != "jwt" or request.query.get("api_key") != self.api_key:
+        secret = self.secrets.get(request.query.get("api_key", ""))
+        if request.headers.get("stream-auth-type") != "jwt" or secret is None:
             return 401
         try:
-            claims = jwt.decode(request.headers.get("Authorization", ""), self.secret, algorithms=["HS256"])
+            with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
+                claims = jwt.decode(request.headers.get("Authorization", ""), secret, algorithms=["HS256"])
         except jwt.PyJWTError:
             return 401
         if claims.get("server") is not True:

@@ -56,18 +56,6 @@ def load(role: Role | None = None) -> Settings:
     return settings
 
 
-def reference() -> str:
-    """Every setting as a row of a Markdown table: the variable, its default, what it is for."""
-    rows = ["| variable | default | what it is for |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        value = ",".join(field.default) if isinstance(field.default, list) else field.default
-        default = f"`{value}`" if value is not None and str(value) not in ("", "{}") else ""
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
-    rows.append(f"| `{CONFIG}` | | A TOML file with any of these settings, lower-case and without the prefix. |")
-    rows.append(f"| `{SECRETS_DIR}` | | A folder with a file for each secret, named as in the TOML file. |")
-    return "\n".join(rows)
-
-
 def _unknown_variables() -> list[str]:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG, SECRETS_DIR}
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     sns_topics: Annotated[list[str], NoDecode, Listed] = []
     """The ARNs of Amazon's SNS topics that may post the Stream app's events to /webhooks/sns (docs/sqs.md)."""
     stream_api_url: str = "https://chat.stream-io-api.com"
-    """Stream's REST interface, or a stand-in for it: where devices are copied from."""
+    """Stream's REST interface, or a stand-in for it: where devices are copied from, and what `bellhop check` asks."""
     stream_device_apps: Annotated[dict[str, str], NoDecode, Paired] = {}
     """Which app a device of Stream's list is of, by the name of its push provider there: ios-voip=com.example.app,….
     Unlisted names mean the one bundle or Firebase project that is configured."""

@@ -220,7 +220,7 @@ NOT_TAKEN_UP = "No worker has taken the ring up: see that workers run (/readyz s
 STRANGER = "Check the user id: it is the id that Stream knows them by, and capital letters count."
 NO_TRAIL = (
     "Check the id: it is the call's type and its id, such as default:1234, exactly as Stream shows them.",
-    "With several Stream apps, ask for the right one (--tenant).",
+    "With several Stream apps, look in the right one: `--tenant` on the command line, the list above in the console.",
     "Bellhop remembers a call for some days after its last webhook (BELLHOP_TRAIL_DAYS).",
     "If the call is recent, its webhooks never came, or were refused: run `bellhop check`, compare the webhook URL in "
     'Stream\'s dashboard, and look for "webhook refused" in the log of the web process.',

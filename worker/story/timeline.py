@@ -190,7 +190,9 @@ def _settled(scene: Scene, line: Line) -> str:
 
 
 def _mailed(scene: Scene, line: Line) -> str:
-    return fill("The missed-call e-mail to {user}: ", scene, line) + f"{because(scene, line)}{answer(line)}."
+    none = words(line.text("outcome")).tone is Tone.QUIET
+    start = "No missed-call e-mail for {user}: " if none else "The missed-call e-mail to {user}: "
+    return fill(start, scene, line) + f"{because(scene, line)}{answer(line)}."
 
 
 def _rang(scene: Scene, line: Line) -> str:
