@@ -80,7 +80,7 @@ def test_what_is_no_address_is_in_no_network(text):
 
 @pytest.mark.parametrize("server", ["granian", "gunicorn"])
 def test_two_headers_count_as_one_list_under(server, redis_url):
-    """A proxy may add a header of its own rather than extend what the client sent."""
+    """A proxy may add a header of its own rather than extend what the client sent, and know no underscores."""
     port = free_port()
     environment = {
         "BELLHOP_REDIS_URL": redis_url,
@@ -98,6 +98,7 @@ def test_two_headers_count_as_one_list_under(server, redis_url):
     try:
         assert raw_post(port, STREAM, STRANGER) == 403
         assert raw_post(port, STRANGER, STREAM) == 401
+        assert raw_post(port, STRANGER, STREAM, name="X_Forwarded_For") == 403
     finally:
         process.terminate()
         try:
@@ -107,9 +108,9 @@ def test_two_headers_count_as_one_list_under(server, redis_url):
             process.wait()
 
 
-def raw_post(port, *forwarded):
+def raw_post(port, *forwarded, name="X-Forwarded-For"):
     lines = ["POST /webhooks/stream HTTP/1.1", "Host: here", "Content-Length: 2", "Connection: close"]
-    lines += [f"X-Forwarded-For: {address}" for address in forwarded]
+    lines += [f"{name}: {address}" for address in forwarded]
     give_up = time.monotonic() + 30
     while True:
         try:

@@ -177,7 +177,7 @@ class Settings(BaseSettings):
     """Opens the console at /console, 12 characters or more; without it, and without the setting below, it is off."""
     console_proxy_header: str = ""
     """The header in which a reverse proxy names who it has logged in, such as X-Forwarded-User: they may use the
-    console. The proxy must drop it from what it is sent, spelt with underscores, too."""
+    console. The proxy must drop it from what it is sent."""
     console_trusted_proxies: Annotated[list[Network], NoDecode, Listed] = ["127.0.0.1", "::1"]
     """The addresses from which that header is believed; several separated by commas, also as 10.0.0.0/8."""
 
