@@ -46,6 +46,15 @@ def test_one_stream_app_with_two_secrets(setenv):
     assert [secret.get_secret_value() for secret in app.api_secrets] == ["old", "new"]
 
 
+@pytest.mark.parametrize("named", [{}, {"tenant": "live"}])
+def test_two_apps_are_never_one_tenant(setenv, named):
+    apps = [{"api_keys": [key], "api_secrets": [f"secret of {key}"], **named} for key in ("live", "staging")]
+    setenv(STREAM_APPS=json.dumps(apps))
+    (problem,) = problems("web")
+    assert "BELLHOP_STREAM_APPS" in problem
+    assert f'"{named.get("tenant", "default")}"' in problem
+
+
 def test_several_apps_from_a_toml_file(setenv, tmp_path):
     config = tmp_path / "bellhop.toml"
     config.write_text(

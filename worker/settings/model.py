@@ -205,6 +205,16 @@ class Settings(BaseSettings):
         return values
 
     @model_validator(mode="after")
+    def _each_app_is_a_tenant_of_its_own(self) -> Self:
+        tenants = [app.tenant for app in self.stream_apps]
+        if twice := sorted({tenant for tenant in tenants if tenants.count(tenant) > 1}):
+            raise ValueError(
+                f'two of {variable("stream_apps")} are the tenant "{twice[0]}": give each a `tenant` of its own, or '
+                "their users and calls would be the same"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _redis_url_names_its_ca(self) -> Self:
         # So the URL is all that anybody needs to connect.
         if self.redis_ca_file is not None and "ssl_ca_certs" not in self.redis_url:
