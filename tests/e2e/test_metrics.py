@@ -16,7 +16,7 @@ from worker.sandbox.stream import Call, Stream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TOKEN = "for-prometheus"
+TOKEN = "for-prometheus-alone"
 SOON_S = 15
 BEN, JANE, DEAD = "a1" * 32, "jane:pixel", "de" * 32
 

@@ -182,9 +182,10 @@ class Settings(BaseSettings):
     """The addresses from which that header is believed; several separated by commas, also as 10.0.0.0/8."""
 
     metrics_token: SecretStr = SecretStr("")
-    """The bearer token that opens GET /metrics; without it the page is off."""
+    """The bearer token that opens GET /metrics, 16 characters or more; without it the page is off."""
     receipt_secret: SecretStr = SecretStr("")
-    """Signs the receipt in a push with which the phone may report that it rang (POST /v1/receipts)."""
+    """Signs the receipt in a push with which the phone may report that it rang (POST /v1/receipts); 16 characters or
+    more."""
     otlp_endpoint: OtlpEndpoint = ""
     """Where traces go (OTLP over HTTP, such as http://collector:4318/v1/traces); needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -234,6 +235,14 @@ class Settings(BaseSettings):
         if 0 < len(password.get_secret_value()) < SHORTEST_PASSWORD:
             raise ValueError(f"is too short: {SHORTEST_PASSWORD} characters at least")
         return password
+
+    @field_validator("metrics_token", "receipt_secret")
+    @classmethod
+    def _no_short_secret(cls, secret: SecretStr) -> SecretStr:
+        # A receipt goes to a phone: a short secret could be found at home.
+        if 0 < len(secret.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"is too short: {SHORTEST_SECRET} characters at least")
+        return secret
 
     @field_validator("console_proxy_header")
     @classmethod
