@@ -53,7 +53,7 @@ class StreamApi:
             async with self._session.get(self._url, params=query, headers=self._headers) as response:
                 if response.status != 200:
                     raise _refused(response)
-                body = await response.content.read(ANSWER_LIMIT)
+                body = await _whole(response)
                 spent = response.headers.get("X-RateLimit-Remaining") == "0"
                 listing = _List.model_validate_json(body)
                 return Listing(listing.devices, _until_reset_s(response) if spent else 0.0)
@@ -61,6 +61,16 @@ class StreamApi:
             raise StreamRefused("the answer is no list of devices") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise StreamRefused(f"no answer: {type(error).__name__}") from None
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer to its end: `content.read(n)` returns what has come by then."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > ANSWER_LIMIT:
+            raise StreamRefused("the answer is too long")
+    return bytes(body)
 
 
 def _refused(response: aiohttp.ClientResponse) -> StreamRefused:
