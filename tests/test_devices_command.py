@@ -48,6 +48,13 @@ def test_import_takes_the_good_lines_and_names_the_bad_ones(bellhop):
     assert VOIP["token"] not in listed, "a token is a secret"
 
 
+@pytest.mark.parametrize("stamp", [1_700_000_000_000_000_000, 10**400, -1])
+def test_a_stamp_in_another_unit_is_left_out_and_harms_nobody(bellhop, stamp):
+    output = bellhop("import", "-", stdin=lines(VOIP, FCM | {"registered_at": stamp}), status=1)
+    assert "line 2: registered_at: " in output
+    assert "com.example" in bellhop("list", "jane")
+
+
 def test_a_thousand_devices_go_in_at_once(bellhop):
     devices = (FCM | {"user_id": f"user-{n}", "token": f"token-{n}"} for n in range(1000))
     assert "1000 registered, 0 left out" in bellhop("import", "-", stdin=lines(*devices))
