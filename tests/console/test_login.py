@@ -122,6 +122,15 @@ def test_the_addresses_of_one_ipv6_network_are_one_guesser(make):
     assert statuses[-1] == 429
 
 
+@pytest.mark.parametrize("form", ["::ffff:{}", "{}:41234"])
+def test_however_an_ipv4_address_is_written_it_is_one_guesser_and_no_other(make, form):
+    client = make(console_password=PASSWORD).test_client()
+    guesser = {"environ_base": {"REMOTE_ADDR": form.format("192.0.2.66")}}
+    assert [log_in(client, "wrong", **guesser).status_code for _ in range(11)][-1] == 429
+    assert log_in(client, environ_base={"REMOTE_ADDR": "192.0.2.66"}).status_code == 429
+    assert log_in(client, environ_base={"REMOTE_ADDR": form.format("192.0.2.77")}).status_code == 303
+
+
 def test_a_cookie_is_worth_nothing_after_logging_out(browser):
     log_in(browser)
     kept = browser.get_cookie("bellhop_console", path="/console").value
