@@ -133,8 +133,8 @@ OUTCOMES: dict[str, Words] = {
     Outcome.MAIL_UNWRITTEN: Words(
         "the e-mail could not be written",
         Tone.BAD,
-        'The worker\'s log says more ("mail not written"): most likely a template of your own fails. It is tried again for '
-        "a day, so mend the template and restart the worker.",
+        'The worker\'s log says more ("mail not written"): most likely a template of your own fails. It is tried '
+        "again for a day, so mend the template and restart the worker.",
     ),
     Outcome.MAIL_GAVE_UP: Words(
         "the e-mail could not be handed over within a day",
