@@ -113,6 +113,14 @@ def test_a_client_does_not_become_the_proxy_by_claiming_its_address(make):
     assert client.get("/console/", headers=real).status_code == 200
 
 
+@pytest.mark.parametrize("target", ["/console/x\n", "/console/x\r\nSet-Cookie: a=b", "/console/\\evil.example"])
+def test_a_page_that_no_header_can_hold_is_not_gone_to(make, target):
+    client = make(console_password=PASSWORD).test_client()
+    assert log_in(client, next=target).location == "/console/"
+    answer = client.get("/console/login", query_string={"next": target})
+    assert (answer.status_code, answer.location) == (303, "/console/")
+
+
 def test_the_addresses_of_one_ipv6_network_are_one_guesser(make):
     client = make(console_password=PASSWORD).test_client()
     statuses = [
