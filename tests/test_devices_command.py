@@ -61,6 +61,18 @@ def test_a_thousand_devices_go_in_at_once(bellhop):
     assert "Jane's Pixel" in bellhop("list", "user-999")
 
 
+ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\r\u202e\nforged"
+
+
+def test_no_name_moves_the_cursor_or_forges_a_line(bellhop):
+    """A user chooses the name of a phone, and whoever wrote the file what its fields are called."""
+    bellhop("import", "-", stdin=lines(FCM | {"name": f"x{ESCAPES}y"}))
+    odd = bellhop("import", "-", stdin=lines(VOIP | {ESCAPES: "x"}), status=1)
+    for output in (bellhop("list", "jane"), odd):
+        assert "forged" in output
+        assert not [line for line in output.splitlines() if line.startswith("forged") or not line.isprintable()]
+
+
 def test_add_and_remove(bellhop):
     key = bellhop("add", "ben", "--provider", "apns", "--token", "cd" * 32, "--app", "com.example").split()[-1]
     assert key in bellhop("list", "ben")
