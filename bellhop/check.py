@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from bellhop import check_stream
 from bellhop.finding import Finding, Level
+from bellhop.terminal import plain
 from worker.contract import WORKERS
 from worker.delivery.hygiene import brake_key
 from worker.domain.device import Device, Environment, Kind, Provider
@@ -76,7 +77,7 @@ async def check(settings: Settings) -> int:
         async for finding in _findings(settings, store):
             worst = max(worst, finding.level is Level.PROBLEM)
             mark = click.style(f"{finding.level:8}", fg=COLORS[finding.level])
-            click.echo(f"{mark} {finding.subject}: {finding.sentence}")
+            click.echo(f"{mark} {plain(f'{finding.subject}: {finding.sentence}')}")
     finally:
         await store.close()
     return worst

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
+from bellhop.terminal import plain
 from worker.domain.device import Device, Environment, Kind, Provider
 from worker.settings import ConfigurationError, load
 from worker.storage import registry, scripts
@@ -54,7 +55,7 @@ def import_file(file: IO[bytes], tenant: str) -> None:
             batch.append(registry.register(tenant, read_device(line)))
         except ValueError as error:
             bad += 1
-            click.echo(f"line {number}: {error}", err=True)
+            click.echo(f"line {number}: {plain(error)}", err=True)
             continue
         good += 1
         if len(batch) == BATCH:
@@ -144,9 +145,8 @@ def list_devices(user_id: str, tenant: str) -> None:
     for device in found:
         since = datetime.fromtimestamp(device.registered_at / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
         where = "" if device.environment is Environment.PRODUCTION else f" ({device.environment})"
-        click.echo(
-            f"{device.key}  {device.provider:4}  {device.kind:5}  {since}  {device.app}{where}  {device.name}".rstrip()
-        )
+        told = f"{device.key}  {device.provider:4}  {device.kind:5}  {since}  {device.app}{where}  {device.name}"
+        click.echo(plain(told).rstrip())
     if not found:
         click.echo(f"{user_id} has no devices", err=True)
 

@@ -11,6 +11,7 @@ import click
 from redis.exceptions import RedisError
 
 from bellhop.devices import connect, tenant_option
+from bellhop.terminal import plain
 from worker.story import trail
 from worker.story.explain import Explanation, Round
 from worker.story.explain import explain as find
@@ -39,7 +40,7 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
         raise click.ClickException(f"Redis does not answer: {type(error).__name__}") from None
     found = find(call_cid, [trail.read_line(line) for line in lines], user_id)
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(found.as_json(), indent=2))
     else:
         width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
         click.echo("\n".join(told(found, width)))
@@ -48,7 +49,7 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
 
 def told(found: Explanation, width: int) -> Iterator[str]:
     """Tell an explanation in lines of at most `width` columns, with colours."""
-    yield click.style(_plain(found.cid), bold=True)
+    yield click.style(plain(found.cid), bold=True)
     if not (found.user and found.found):  # one person's verdict is said below
         yield from _wrapped(found.summary, width)
     yield from _advice(found.next, width, "")
@@ -89,9 +90,4 @@ def _advice(advice: tuple[str, ...], width: int, indent: str) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int, start: str = "") -> list[str]:
-    return textwrap.wrap(_plain(text), width, initial_indent=start, subsequent_indent=" " * len(start)) or [start]
-
-
-def _plain(text: str) -> str:
-    """Names come from outside: none of them may move the cursor or colour the screen."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+    return textwrap.wrap(plain(text), width, initial_indent=start, subsequent_indent=" " * len(start)) or [start]

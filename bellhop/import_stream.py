@@ -10,6 +10,7 @@ import aiohttp
 import click
 
 from bellhop.devices import connect, run
+from bellhop.terminal import plain
 from worker.delivery.stream_api import Apps, Listing, StreamApi, StreamRefused, read
 from worker.settings import ConfigurationError, Settings, StreamApp, load
 from worker.storage import registry
@@ -106,4 +107,4 @@ class _Import:
 
     def _leave_out(self, user_id: str, reason: str) -> None:
         self.count["left out"] += 1
-        click.echo(f"{user_id}: {reason}", err=True)
+        click.echo(plain(f"{user_id}: {reason}"), err=True)

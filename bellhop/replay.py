@@ -5,6 +5,7 @@ import sys
 import click
 
 from bellhop.devices import connect
+from bellhop.terminal import plain
 from worker.engine.replay import failed_jobs, run_again
 
 
@@ -24,5 +25,5 @@ def replay(job_ids: tuple[str, ...], failed: bool) -> None:
     for job_id in job_ids or failed_jobs(redis):
         reason = run_again(redis, job_id)
         refused += reason is not None
-        click.echo(f"{job_id}: {reason or 'queued again'}")
+        click.echo(plain(f"{job_id}: {reason or 'queued again'}"))
     sys.exit(1 if refused and job_ids else 0)

@@ -5,6 +5,7 @@ import uuid
 
 import click
 
+from bellhop.terminal import plain
 from worker.contract import Recipient, Round
 from worker.domain.device import Device
 from worker.domain.outcome import MEANING, Answer, Outcome
@@ -61,8 +62,8 @@ def _test_round(tenant: str, user_id: str) -> Round:
 def _print(device: Device, answer: Answer) -> None:
     color = "green" if answer.outcome is Outcome.ACCEPTED else "red"
     said = " ".join(str(part) for part in (answer.status or "", answer.reason, answer.provider_id) if part)
-    click.echo(f"{device.key}  {device.label} ({device.app}, {device.environment})")
+    click.echo(plain(f"{device.key}  {device.label} ({device.app}, {device.environment})"))
     click.echo(
         f"    {click.style(answer.outcome, fg=color)}: {MEANING[answer.outcome].sentence}"
-        + (f" [{said}]" if said else "")
+        + (f" [{plain(said)}]" if said else "")
     )

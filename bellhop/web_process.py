@@ -1,4 +1,4 @@
-"""What each of granian's processes loads: the application, and an end that comes with its parent's.
+"""What each of granian's processes loads: the application behind its front, and an end that comes with its parent's.
 
 A serving process whose parent was killed would go on answering on the same port, with settings and code of old.
 """
@@ -8,12 +8,24 @@ import signal
 import threading
 import time
 
-from webhook.wsgi import app
-
-__all__ = ["app"]
+from bellhop.bodies import Bodies
+from bellhop.front import front
+from webhook.signature import MAX_BODY
+from webhook.wsgi import app as wsgi
 
 LOOK_S = 0.5
 GRACE_S = 5.0
+BODY_WITHIN_S = 5.0
+"""Stream gives up on a try after six."""
+MOST_BODIES = 1024
+MOST_BYTES = 64 * 1024 * 1024
+"""Of all bodies that are on their way, wait for a thread or are being answered."""
+
+app = front(
+    wsgi,
+    wsgi.extensions["door"].settings.web_threads,
+    Bodies(MAX_BODY, BODY_WITHIN_S, MOST_BODIES, MOST_BYTES),
+)
 
 
 def _end_with(parent: int) -> None:

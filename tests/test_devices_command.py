@@ -48,10 +48,29 @@ def test_import_takes_the_good_lines_and_names_the_bad_ones(bellhop):
     assert VOIP["token"] not in listed, "a token is a secret"
 
 
+@pytest.mark.parametrize("stamp", [1_700_000_000_000_000_000, 10**400, -1])
+def test_a_stamp_in_another_unit_is_left_out_and_harms_nobody(bellhop, stamp):
+    output = bellhop("import", "-", stdin=lines(VOIP, FCM | {"registered_at": stamp}), status=1)
+    assert "line 2: registered_at: " in output
+    assert "com.example" in bellhop("list", "jane")
+
+
 def test_a_thousand_devices_go_in_at_once(bellhop):
     devices = (FCM | {"user_id": f"user-{n}", "token": f"token-{n}"} for n in range(1000))
     assert "1000 registered, 0 left out" in bellhop("import", "-", stdin=lines(*devices))
     assert "Jane's Pixel" in bellhop("list", "user-999")
+
+
+ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\r\u202e\nforged"
+
+
+def test_no_name_moves_the_cursor_or_forges_a_line(bellhop):
+    """A user chooses the name of a phone, and whoever wrote the file what its fields are called."""
+    bellhop("import", "-", stdin=lines(FCM | {"name": f"x{ESCAPES}y"}))
+    odd = bellhop("import", "-", stdin=lines(VOIP | {ESCAPES: "x"}), status=1)
+    for output in (bellhop("list", "jane"), odd):
+        assert "forged" in output
+        assert not [line for line in output.splitlines() if line.startswith("forged") or not line.isprintable()]
 
 
 def test_add_and_remove(bellhop):

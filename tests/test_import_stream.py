@@ -73,6 +73,22 @@ async def test_a_users_devices_are_copied_as_what_they_are_and_disabled_ones_lef
     assert voip.registered_at == 1794907800000000, "Stream's nanoseconds are microseconds here"
 
 
+async def test_a_list_that_comes_in_pieces_is_read_to_its_end(bellhop, redis_url):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["jane"] = [fcm(f"{number:0200}") for number in range(25)]
+        status, out, _ = await bellhop(stream, "jane", *APPS)
+    assert (status, out.splitlines()[0]) == (0, "25 registered, 0 known already, 0 disabled")
+    assert len(stored(redis_url, "jane")) == 25
+
+
+async def test_a_list_without_an_end_is_left_out(bellhop):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["jane"] = [fcm("x" * 4096) for _ in range(300)]
+        status, _, err = await bellhop(stream, "jane", *APPS)
+    assert status == 1
+    assert "the answer is too long" in err
+
+
 async def test_a_token_that_the_registry_has_stays_as_it_is_there(bellhop, redis_url):
     """The app told us later than Stream, or of another user: Stream's list must not undo it."""
     newer = Device(user_id="jane", provider=Provider.FCM, token="t", app="project", registered_at=2 * 10**15, name="J")

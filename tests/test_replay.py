@@ -1,6 +1,8 @@
 """`bellhop replay` on what really ended in RQ's failed registry."""
 
 import time
+import tracemalloc
+import zlib
 
 import pytest
 import redis
@@ -113,7 +115,7 @@ def test_failed_means_every_failed_job_of_every_queue(connection, fail, replay):
     assert (queued(connection, NOTICES), queued(connection, MAIL)) == (["notice"], ["letter"])
 
 
-@pytest.mark.parametrize("deadline", ["soon", None])
+@pytest.mark.parametrize("deadline", ["soon", None, -(10**26)])
 def test_a_ring_whose_deadline_nobody_can_read_is_too_old(fail, replay, connection, deadline):
     fail(RING_JOB, {"v": 1, "deadline": deadline}, RINGS)
     assert replay("job") == (1, "job: too old: its ring was over at 1970-01-01 00:00:00 UTC; it is not run again\n")
@@ -136,6 +138,37 @@ def test_what_nobody_can_read_stays_where_it_is(connection, fail, replay):
     assert status == 1
     assert "cannot be read" in output
     assert FailedJobRegistry(NOTICES, connection=connection).count == 1
+
+
+@pytest.mark.usefixtures("known_round")
+@pytest.mark.parametrize("field", ["created_at", "ended_at", "timeout", "status", "origin", "meta", "result_ttl"])
+@pytest.mark.parametrize("text", [b"abc", b"\xff", b""])
+def test_a_field_that_nobody_can_read_holds_up_no_job(connection, fail, replay, field, text):
+    job = fail(NOTICE_JOB, NOTICE)
+    connection.hset(job.key, field, text)
+    assert replay("job") == (0, "job: queued again\n")
+    assert queued(connection, NOTICES) == ["job"]
+
+
+def test_what_is_no_job_harms_no_other(connection, fail, replay):
+    connection.set("rq:job:text", "no hash")
+    connection.zadd(f"rq:failed:{MAIL}", {"text": 2e9, b"\xff\x1b[2J": 2e9, "gone": 2e9})
+    fail("worker.jobs.mail", {"v": 1}, MAIL, "letter")
+    status, output = replay("--failed")
+    assert status == 0
+    assert "letter: queued again" in output
+    assert output.count("there is no such job") == 3
+    assert "\x1b" not in output
+
+
+def test_a_job_that_inflates_to_more_than_it_may_is_not_read(connection, fail, replay):
+    job = fail(NOTICE_JOB, NOTICE)
+    connection.hset(job.key, "data", zlib.compress(b"[" + b" " * (64 << 20)))
+    tracemalloc.start()
+    assert "cannot be read" in replay("job")[1]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 32 << 20
 
 
 @pytest.mark.parametrize("arguments", [(), ("job", "--failed")])

@@ -46,6 +46,21 @@ def test_one_stream_app_with_two_secrets(setenv):
     assert [secret.get_secret_value() for secret in app.api_secrets] == ["old", "new"]
 
 
+@pytest.mark.parametrize("name", ["METRICS_TOKEN", "RECEIPT_SECRET"])
+def test_a_secret_that_could_be_guessed_is_refused(setenv, name):
+    setenv(STREAM_API_KEY="key", STREAM_API_SECRET="secret", **{name: "short"})
+    assert problems("web") == [f"BELLHOP_{name}: is too short: 16 characters at least"]
+
+
+@pytest.mark.parametrize("named", [{}, {"tenant": "live"}])
+def test_two_apps_are_never_one_tenant(setenv, named):
+    apps = [{"api_keys": [key], "api_secrets": [f"secret of {key}"], **named} for key in ("live", "staging")]
+    setenv(STREAM_APPS=json.dumps(apps))
+    (problem,) = problems("web")
+    assert "BELLHOP_STREAM_APPS" in problem
+    assert f'"{named.get("tenant", "default")}"' in problem
+
+
 def test_several_apps_from_a_toml_file(setenv, tmp_path):
     config = tmp_path / "bellhop.toml"
     config.write_text(
@@ -154,7 +169,7 @@ def test_the_ca_of_redis_becomes_part_of_its_url(setenv, tmp_path):
 
 def test_secrets_come_from_files_of_their_own(setenv, tmp_path):
     (tmp_path / "stream_api_secret").write_text("from a file\n")
-    (tmp_path / "metrics_token").write_text("a token")
+    (tmp_path / "metrics_token").write_text("a token in a file")
     (tmp_path / "apns.p8").write_text("a key may lie there too")
     (tmp_path / "..data").symlink_to(tmp_path)
     setenv(SECRETS_DIR=tmp_path, STREAM_API_KEY="key", METRICS_TOKEN="from the environment")
@@ -169,12 +184,12 @@ def test_several_apps_come_from_a_secret_file_and_win_over_the_toml_file(setenv,
     apps = [{"tenant": name, "api_keys": [f"key-{name}"], "api_secrets": ["s"]} for name in ("live", "staging")]
     (folder / "stream_apps").write_text(json.dumps(apps))
     config = tmp_path / "bellhop.toml"
-    config.write_text('trail_days = 3\nmetrics_token = "in the clear"\n')
-    (folder / "metrics_token").write_text("hidden")
+    config.write_text('trail_days = 3\nmetrics_token = "it is in the clear"\n')
+    (folder / "metrics_token").write_text("hidden in a file")
     setenv(SECRETS_DIR=folder, CONFIG=config)
     settings = load("web")
     assert [app.tenant for app in settings.stream_apps] == ["live", "staging"]
-    assert (settings.trail_days, settings.metrics_token.get_secret_value()) == (3, "hidden")
+    assert (settings.trail_days, settings.metrics_token.get_secret_value()) == (3, "hidden in a file")
 
 
 def test_a_secret_file_of_another_name_and_a_folder_that_is_not_there_are_problems(setenv, tmp_path):
@@ -208,7 +223,7 @@ def test_settings_that_are_printed_show_no_secret(setenv):
     setenv(
         STREAM_API_KEY="key",
         STREAM_API_SECRET="hunter2",
-        METRICS_TOKEN="hunter2",
+        METRICS_TOKEN="hunter2, hunter2, hunter2",
         REDIS_URL="redis://bellhop:hunter2@localhost/0",
     )
     assert "hunter2" not in repr(load("web")) + str(load("web"))

@@ -1,10 +1,13 @@
 """Where a request comes from, and whether that is somewhere we know. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
+
+WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 
 
 def networks(texts: Iterable[str]) -> Networks:
@@ -12,15 +15,30 @@ def networks(texts: Iterable[str]) -> Networks:
     return tuple(ip_network(text) for text in texts)
 
 
+def read(text: str | None) -> IPv4Address | IPv6Address | None:
+    """Read a client's address as sockets and proxies write it; None for what is none."""
+    # Azure's Application Gateway adds the port: 192.0.2.1:4711, [2001:db8::1]:4711.
+    with_port = WITH_PORT.fullmatch(text or "")
+    try:
+        found = ip_address(with_port[1] or with_port[2] if with_port else text or "")
+    except ValueError:
+        return None
+    # An IPv4 client of a socket that listens on IPv6 comes as ::ffff:192.0.2.1.
+    return getattr(found, "ipv4_mapped", None) or found
+
+
 def within(address: str | None, known: Networks) -> bool:
     """Tell whether `address` is in one of the networks; what is no address is in none."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return False
-    # An IPv4 client of a socket that listens on IPv6 comes as ::ffff:192.0.2.1.
-    found = getattr(found, "ipv4_mapped", None) or found
-    return any(found in network for network in known)
+    found = read(address)
+    return found is not None and any(found in network for network in known)
+
+
+def whose(address: str | None) -> str:
+    """Name who is at a client's address; of IPv6 its network, for whoever has one address of it has them all."""
+    found = read(address)
+    if found is None:
+        return "unknown"
+    return str(IPv6Network((int(found), 64), strict=False)) if found.version == 6 else str(found)
 
 
 def peer(environ: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ class Problem(Enum):
     EARLY_TOKEN = 401, "The token is not valid yet: check the clock of whoever made it."
     UNKNOWN_APP = 401, "X-API-KEY names no configured app, or is missing where there are several."
     BAD_RECEIPT = 403, "The receipt is none that came in a push of this Bellhop."
+    LIMITED_TOKEN = 403, "The token is for some calls only (call_cids): send the user's own."
     ANOTHER_USER = 403, "A user token acts for its own user only."
     SERVER_ONLY = 403, "Only a server token may ask for this."
     NO_ONE = 403, 'A server token is nobody\'s: name the user instead of "me".'

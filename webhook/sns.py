@@ -11,7 +11,6 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509 import load_pem_x509_certificate
 
 TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
-CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9A-Za-z]{1,64}\.pem")
+CERTIFICATE = re.compile(r"https://[^/]+/SimpleNotificationService-[0-9A-Za-z]{1,64}\.pem")
 CONFIRMATIONS = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
@@ -56,7 +55,7 @@ def read(body: bytes, topics: Mapping[str, str]) -> Message:
     if fields.get("TopicArn") not in topics:
         raise NotAmazonsError("The topic is not configured: add its ARN to BELLHOP_SNS_TOPICS.")
     url = fields.get("SigningCertURL", "")
-    if not of_amazon(url, fields["TopicArn"]) or not CERTIFICATE.fullmatch(urlsplit(url).path):
+    if not of_amazon(url, fields["TopicArn"]) or not CERTIFICATE.fullmatch(url):
         raise NotAmazonsError("SigningCertURL does not lead to Amazon.")
     return Message(fields["TopicArn"], fields["Type"], fields, url)
 
@@ -67,7 +66,7 @@ def of_amazon(url: str, topic: str) -> bool:
     if found is None:
         return False
     host = f"sns.{found[2]}.amazonaws.com" + (".cn" if found[1] == "aws-cn" else "")
-    return re.match(rf"https://{re.escape(host)}/", url) is not None
+    return re.fullmatch(rf"https://{re.escape(host)}/[\x21-\x7e]*", url) is not None
 
 
 def verify(message: Message, certificate: bytes) -> None:

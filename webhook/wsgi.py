@@ -1,4 +1,4 @@
-"""The application for WSGI servers: `granian --interface wsgi webhook.wsgi:app`, or gunicorn's gthread."""
+"""The application, for `bellhop web` and for WSGI servers such as gunicorn's gthread."""
 
 from webhook import counting
 from webhook.app import create_app

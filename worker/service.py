@@ -59,7 +59,8 @@ async def _main(settings: Settings) -> int:
         senders = configured(settings, store)
     except (ValueError, OSError) as error:
         log.error("credentials do not load", reason=str(error))
-        await status.publish_failure(store, f"credentials do not load: {error}")
+        # Without the reason, which may name files: /readyz tells anybody.
+        await status.publish_failure(store, "credentials do not load")
         await store.close()
         return 1
     hygiene = Hygiene(store)

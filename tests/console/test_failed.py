@@ -110,6 +110,28 @@ def test_a_job_that_nobody_can_read_is_listed_too(browser, fail, store):
     assert "Something unreadable" in page.text
 
 
+ODD = [("created_at", b"abc"), ("ended_at", b"abc"), ("timeout", b"abc"), ("status", b"\xff"), ("origin", b"\xff")]
+
+
+@pytest.mark.parametrize(("field", "value"), ODD)
+def test_a_field_that_nobody_can_read_hides_no_job(browser, fail, store, field, value):
+    fail("odd")
+    fail("other")
+    store.hset("rq:job:odd", field, value)
+    page = browser.get("/console/failed")
+    assert page.status_code == 200
+    assert page.text.count("Run again") == 2
+
+
+def test_a_reason_that_nobody_can_read_hides_no_job(browser, fail, store):
+    fail("odd")
+    store.delete("rq:results:odd")
+    store.xadd("rq:results:odd", {"type": 2, "exc_string": "no base64!"})
+    fail("odder")
+    store.set("rq:results:odder", "no stream")
+    assert browser.get("/console/failed").text.count("Run again") == 2
+
+
 def test_what_a_reason_says_is_text(browser, fail):
     fail(reason="<script>alert(1)</script>")
     assert "<script>alert" not in browser.get("/console/failed").text

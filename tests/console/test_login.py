@@ -113,6 +113,14 @@ def test_a_client_does_not_become_the_proxy_by_claiming_its_address(make):
     assert client.get("/console/", headers=real).status_code == 200
 
 
+@pytest.mark.parametrize("target", ["/console/x\n", "/console/x\r\nSet-Cookie: a=b", "/console/\\evil.example"])
+def test_a_page_that_no_header_can_hold_is_not_gone_to(make, target):
+    client = make(console_password=PASSWORD).test_client()
+    assert log_in(client, next=target).location == "/console/"
+    answer = client.get("/console/login", query_string={"next": target})
+    assert (answer.status_code, answer.location) == (303, "/console/")
+
+
 def test_the_addresses_of_one_ipv6_network_are_one_guesser(make):
     client = make(console_password=PASSWORD).test_client()
     statuses = [
@@ -120,6 +128,15 @@ def test_the_addresses_of_one_ipv6_network_are_one_guesser(make):
         for number in range(11)
     ]
     assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize("form", ["::ffff:{}", "{}:41234"])
+def test_however_an_ipv4_address_is_written_it_is_one_guesser_and_no_other(make, form):
+    client = make(console_password=PASSWORD).test_client()
+    guesser = {"environ_base": {"REMOTE_ADDR": form.format("192.0.2.66")}}
+    assert [log_in(client, "wrong", **guesser).status_code for _ in range(11)][-1] == 429
+    assert log_in(client, environ_base={"REMOTE_ADDR": "192.0.2.66"}).status_code == 429
+    assert log_in(client, environ_base={"REMOTE_ADDR": form.format("192.0.2.77")}).status_code == 303
 
 
 def test_a_cookie_is_worth_nothing_after_logging_out(browser):

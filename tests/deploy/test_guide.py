@@ -35,7 +35,7 @@ async def test_two_apps_three_bundles_and_staging(tmp_path):
         secrets = tmp_path / "secrets"
         secrets.mkdir()
         (secrets / "stream_apps").write_text(block("json"))
-        (secrets / "metrics_token").write_text("a random text")
+        (secrets / "metrics_token").write_text("a random text of some length")
         (tmp_path / "apns.p8").write_bytes(Path(theirs["BELLHOP_APNS_KEY_FILE"]).read_bytes())
         (tmp_path / "firebase.json").write_bytes(Path(theirs["BELLHOP_FCM_SERVICE_ACCOUNT_FILE"]).read_bytes())
         config = tmp_path / "bellhop.toml"

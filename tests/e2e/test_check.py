@@ -189,6 +189,14 @@ async def test_send_test_sends_one_push_and_prints_the_answer(here):
     assert {arrival.type for arrival in here.arrivals[before:]} == {"call.ring"}
 
 
+async def test_send_test_prints_a_phones_name_as_text(here):
+    await here.register("odd", Provider.FCM, Kind.VOIP, "odd:phone", name="x\x1b[2J\x9b31m\nforged")
+    status, output = await bellhop(here, "send-test", "odd", "--kind", "ring")
+    assert status == 0, output
+    assert "forged" in output
+    assert not [line for line in output.splitlines() if line.startswith("forged") or not line.isprintable()]
+
+
 async def test_send_test_says_what_was_wrong(here):
     here.apple.script("a1" * 32, Reply(410, "Unregistered", timestamp_ms=1))
     status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")

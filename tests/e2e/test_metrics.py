@@ -16,7 +16,7 @@ from worker.sandbox.stream import Call, Stream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TOKEN = "for-prometheus"
+TOKEN = "for-prometheus-alone"
 SOON_S = 15
 BEN, JANE, DEAD = "a1" * 32, "jane:pixel", "de" * 32
 
@@ -192,12 +192,15 @@ async def test_readyz_names_what_is_missing_in_sentences(here):
     assert (now("bellhop_workers", queue="rings"), now("bellhop_workers", queue="notices")) == (0, 0)
 
 
-async def test_readyz_names_credentials_that_do_not_load(here):
+async def test_readyz_tells_anybody_that_credentials_do_not_load_and_the_log_which(here):
     # Runs after the workers of the test before are gone.
     (here.folder / "apns-key.p8").write_text("-----BEGIN PRIVATE KEY-----\nnot a key\n-----END PRIVATE KEY-----\n")
     here.start("worker", "worker-3")
     assert await asyncio.to_thread(here.processes.pop("worker-3").wait, 30) == 1
     status, text = await get(here, "/readyz")
     assert status == 503
-    assert re.search(r"could not: credentials do not load: the APNs key \w+ is no ES256 private key", text)
+    assert "could not: credentials do not load. Its log says why" in text
+    assert str(here.folder) not in text
+    assert "ABC123DEFG" not in text
+    assert re.search(r"the APNs key \w+ is no ES256 private key", here.log("worker-3"))
     assert "Traceback" not in here.log("worker-3")

@@ -19,13 +19,13 @@ from worker.story import trail
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SECRET = "signs-receipts"
+SECRET, TOKEN = "signs-the-receipts", "for-prometheus-alone"
 SOON_S = 15
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def here(tmp_path_factory):
-    settings = {"RECEIPT_SECRET": SECRET, "METRICS_TOKEN": "t"}
+    settings = {"RECEIPT_SECRET": SECRET, "METRICS_TOKEN": TOKEN}
     async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         await installation.register("jane-morel", Provider.FCM, Kind.ALERT, "jane:pixel")
@@ -75,7 +75,7 @@ async def test_metrics_show_delivered_beside_accepted(here):
     recorded = {}
     while not (recorded.get("recorded") and recorded.get("rang")) and time.monotonic() < give_up:
         await asyncio.sleep(0.2)
-        async with here.http.get(f"{here.url}/metrics", headers={"Authorization": "Bearer t"}) as answer:
+        async with here.http.get(f"{here.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
             families = text_string_to_metric_families(await answer.text())
         samples = [s for family in families for s in family.samples if s.labels.get("provider") == "fcm"]
         recorded = {s.labels["verdict"]: s.value for s in samples if s.name == "bellhop_receipts_total"}

@@ -26,7 +26,7 @@ def letter():
 
 async def send(port, security="none", timeout_s=5.0, login=("", ""), ca_file=None, host="127.0.0.1"):
     server = Server(host, port, security, *login, timeout_s=timeout_s, ca_file=ca_file)
-    return await EmailSender(server, "calls@example.com").send(letter(), BEN)
+    return await EmailSender(server, "calls@example.com").send(letter().as_bytes(), BEN)
 
 
 @pytest.fixture(scope="module")

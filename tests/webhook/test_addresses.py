@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from webhook.addresses import networks, within
+from webhook.addresses import networks, whose, within
 from webhook.app import create_app
 from worker.sandbox.process import free_port
 from worker.settings import Settings
@@ -57,6 +57,7 @@ def test_without_trusted_hops_nobody_is_who_they_claim_to_be(post, claimed):
         (1, [f"{STREAM}, {STRANGER}"], 403),
         (1, [STREAM, STRANGER], 403),
         (1, [f"{STRANGER}, {STREAM}"], 401),
+        (1, [f"{STREAM}:41234"], 401),
         (1, None, 403),
         (1, ["nonsense"], 403),
         (1, ["é"], 403),
@@ -73,14 +74,35 @@ def test_only_webhooks_are_limited_to_the_list(post):
     assert post(STRANGER, path="/v1/receipts") != 403
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "34.225.10.29:443", "34.225.10.29/33", None])
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("34.225.10.29", "34.225.10.29"),
+        ("34.225.10.29:41234", "34.225.10.29"),
+        ("::ffff:34.225.10.29", "34.225.10.29"),
+        ("[::ffff:34.225.10.29]:41234", "34.225.10.29"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2:3::4]:41234", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2:3::4]", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("localhost", "unknown"),
+        ("34.225.10.29:x", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_client_is_its_address_however_a_proxy_writes_it(text, who):
+    assert whose(text) == who
+    assert within(text, networks([STREAM])) is (who == STREAM)
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "34.225.10.29:", ":443", "34.225.10.29/33", "[34.225.10.29", None])
 def test_what_is_no_address_is_in_no_network(text):
     assert not within(text, networks(["0.0.0.0/0", "::/0"]))
 
 
 @pytest.mark.parametrize("server", ["granian", "gunicorn"])
 def test_two_headers_count_as_one_list_under(server, redis_url):
-    """A proxy may add a header of its own rather than extend what the client sent."""
+    """A proxy may add a header of its own rather than extend what the client sent, and know no underscores."""
     port = free_port()
     environment = {
         "BELLHOP_REDIS_URL": redis_url,
@@ -98,6 +120,7 @@ def test_two_headers_count_as_one_list_under(server, redis_url):
     try:
         assert raw_post(port, STREAM, STRANGER) == 403
         assert raw_post(port, STRANGER, STREAM) == 401
+        assert raw_post(port, STRANGER, STREAM, name="X_Forwarded_For") == 403
     finally:
         process.terminate()
         try:
@@ -107,9 +130,9 @@ def test_two_headers_count_as_one_list_under(server, redis_url):
             process.wait()
 
 
-def raw_post(port, *forwarded):
+def raw_post(port, *forwarded, name="X-Forwarded-For"):
     lines = ["POST /webhooks/stream HTTP/1.1", "Host: here", "Content-Length: 2", "Connection: close"]
-    lines += [f"X-Forwarded-For: {address}" for address in forwarded]
+    lines += [f"{name}: {address}" for address in forwarded]
     give_up = time.monotonic() + 30
     while True:
         try:

@@ -58,6 +58,22 @@ def test_a_server_token_is_a_backend():
     assert ask(token({"server": True, "iat": NOW})) == Caller("live", None)
 
 
+def test_the_server_token_of_the_python_sdk_is_a_backend():
+    """getstream makes it of the time and nothing else."""
+    assert ask(token({"iat": int(NOW)})) == Caller("live", None)
+
+
+@pytest.mark.parametrize("more", [{"exp": NOW + 60}, {"nbf": NOW}, {"sub": "jane"}, {"role": "user"}, {"server": 0}])
+def test_a_token_without_a_user_that_says_more_than_the_time_is_nobodys(more):
+    assert problem_of(token({"iat": int(NOW), **more})) is Problem.BAD_TOKEN
+
+
+@pytest.mark.parametrize("whose", [{"user_id": "jane"}, {"server": True}, {}])
+@pytest.mark.parametrize("claim", ["call_cids", "channel_cids"])
+def test_a_token_for_some_calls_does_not_act_for_a_whole_user(whose, claim):
+    assert problem_of(token({"iat": int(NOW), claim: ["default:a"], **whose})) is Problem.LIMITED_TOKEN
+
+
 def test_a_server_token_that_names_a_user_is_that_user_only():
     assert ask(token({"server": True, "user_id": "jane"})) == Caller("live", "jane")
 

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+import threading
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
@@ -13,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from webhook.api.sns import Topics
 from webhook.app import create_app
+from webhook.certificates import AT_ONCE, EVERY_S, FAILED_S
 from webhook.door import UNREADABLE
 from webhook.sns import SIGNED, of_amazon
 from worker.contract import RINGS
@@ -72,11 +76,16 @@ class Door:
         )
         self.app = create_app(settings)
         self.fetched, self.down = [], False
-        self.app.extensions["sns"].fetch = self.fetch
+        self.go_on, self.asked = threading.Event(), threading.Event()
+        self.go_on.set()
+        self.clock = 0.0
+        self.app.extensions["sns"] = Topics(settings, self.fetch, lambda: self.clock)
         self.redis = redis.Redis.from_url(redis_url)
 
     def fetch(self, url):
         self.fetched.append(url)
+        self.asked.set()
+        self.go_on.wait(30)
         if self.down:
             raise TimeoutError
         return key_and_certificate()[1]
@@ -133,6 +142,9 @@ def test_what_amazon_did_not_sign_is_refused(door, change):
         "https://sns-eu-west-1.amazonaws.com/SimpleNotificationService-abc.pem",
         "https://sns.eu-west-1.amazonaws.com/?Action=Publish",
         "https://s3.amazonaws.com/SimpleNotificationService-abc.pem",
+        f"{CERTIFICATE_URL}?again",
+        f"{CERTIFICATE_URL}?é",
+        f"{CERTIFICATE_URL}\n",
         "",
     ],
 )
@@ -159,8 +171,8 @@ def test_the_subscription_of_a_configured_topic_is_confirmed(door):
 
 
 def test_a_confirmation_leads_nowhere_but_to_amazon(door):
-    evil = "https://evil.example/?Action=ConfirmSubscription"
-    assert door.post(signed("x", "SubscriptionConfirmation", SubscribeURL=evil)) == (403, None)
+    for evil in ("https://evil.example/?Action=ConfirmSubscription", f"{CONFIRM_URL}é"):
+        assert door.post(signed("x", "SubscriptionConfirmation", SubscribeURL=evil)) == (403, None)
     assert door.fetched == [CERTIFICATE_URL]
 
 
@@ -168,8 +180,45 @@ def test_amazon_out_of_reach_makes_sns_post_again(door):
     door.down = True
     message = signed(json.dumps(Call().ring()))
     assert door.post(message) == (503, None)
+    assert door.post(message) == (503, None)
+    assert door.fetched == [CERTIFICATE_URL], "what has just failed is not tried again at once"
     door.down = False
+    door.clock += FAILED_S + 1
     assert door.post(message) == (200, "taken")
+
+
+def unproven(number):
+    """What anybody may post who knows the topic: nothing of it is verified when its certificate is asked for."""
+    return signed("{}", SigningCertURL=f"{AMAZON}/SimpleNotificationService-{number}.pem") | {"Signature": "AAAA"}
+
+
+def test_strangers_make_us_ask_amazon_a_few_times_only(door):
+    door.down = True
+    assert {door.post(unproven(number)) for number in range(50)} == {(503, None)}
+    assert len(door.fetched) == AT_ONCE
+    door.clock += 3 * EVERY_S
+    for number in range(50, 100):
+        door.post(unproven(number))
+    assert len(door.fetched) == AT_ONCE + 3
+
+
+def test_a_certificate_that_was_had_is_there_whatever_strangers_do(door):
+    assert door.post(signed(json.dumps(Call().ring()))) == (200, "taken")
+    for number in range(50):
+        door.post(unproven(number))
+    assert door.post(signed(json.dumps(Call().ring()), MessageId="2")) == (200, "taken")
+
+
+def test_one_certificate_is_fetched_at_a_time(door):
+    door.go_on.clear()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(door.post, signed(json.dumps(Call().ring())))
+        assert door.asked.wait(30)
+        others = [pool.submit(door.post, unproven(number)) for number in range(3)]
+        assert [other.result() for other in others] == [(503, None)] * 3
+        door.go_on.set()
+        assert first.result() == (200, "taken")
+    assert door.fetched == [CERTIFICATE_URL]
 
 
 def test_what_holds_no_event_is_kept(door):

@@ -45,9 +45,9 @@ class PostOffice:
     def __init__(self, store, server, worker="w-1"):
         self.store, self.server, self.worker = store, server, worker
 
-    def mail(self, policy="unpushed", window_s=60, timeout_s=5.0):
+    def mail(self, policy="unpushed", window_s=60, timeout_s=5.0, templates=None):
         sender = EmailSender(Server("127.0.0.1", self.server.port, "none", timeout_s=timeout_s), "calls@example.com")
-        stationery = Stationery("calls@example.com", "Calls", BUILT_IN, Templates(), LINKS)
+        stationery = Stationery("calls@example.com", "Calls", BUILT_IN, templates or Templates(), LINKS)
         return Mail(self.store, self.worker, sender, stationery, policy, window_s)
 
     async def scheduled(self):
@@ -349,6 +349,30 @@ async def test_a_refusal_for_good_ends_it_and_says_why_without_the_address(offic
     assert (last["outcome"], last["status"]) == ("mail_refused", 550)
     assert last["reason"] == "5.1.1 <address> Recipient address rejected: User unknown: <address>"
     assert await office.scheduled() == {}
+
+
+@pytest.mark.parametrize("address", ["a..b@example.com", ".ab@example.com", "ab.@example.com", "'@example.com"])
+async def test_an_address_that_the_app_told_us_is_written_to_whatever_dots_it_has(office, server, address):
+    contact = Contact(email=address).model_dump_json()
+    await office.store.call("HSET", registry.person_key("default", "ben"), "contact", contact)
+    mail, round_ = office.mail(), missed()
+    await mail.offer(round_, pushed=False)
+    await office.run(mail)
+    assert await office.outcomes(round_) == ["mail_waiting", "mail_accepted"]
+    assert server.received[-1].recipients == (address,)
+    assert f"To: Ben <{address}>".encode() in server.received[-1].raw
+
+
+async def test_an_e_mail_that_cannot_be_written_says_so_and_goes_once_it_can(office, server, tmp_path):
+    (tmp_path / "missed.txt").write_text("{{ 1 // 0 }}")
+    broken, mended, round_ = office.mail(templates=Templates(tmp_path)), office.mail(), missed()
+    await broken.offer(round_, pushed=False)
+    await office.run(broken)
+    last = (await trail.read(office.store, "default", round_.cid))[-1]
+    assert (last["outcome"], last["reason"]) == ("mail_unwritten", "ZeroDivisionError")
+    await office.come_due()
+    await office.run(mended)
+    assert await office.outcomes(round_) == ["mail_waiting", "mail_unwritten", "mail_accepted"]
 
 
 async def test_an_answer_that_never_came_makes_a_recognisable_repeat_and_few_of_them(office, server):

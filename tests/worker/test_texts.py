@@ -1,5 +1,7 @@
 """The texts: every language whole, the user's own found, a team's first, a name never read as anything but a name."""
 
+import tracemalloc
+
 import pytest
 
 from worker.contract import Recipient, Round
@@ -63,6 +65,16 @@ def test_english_and_at_least_four_more_are_shipped():
 )
 def test_a_ring_speaks_the_users_language_or_a_broader_one(language, title):
     assert alert(round_of(language=language))["title"] == title
+
+
+def test_a_tag_of_any_length_takes_no_memory():
+    """A browser's Accept-Language may say anything."""
+    tag = "-".join(["de", *"a" * 8_000])
+    tracemalloc.start()
+    assert BUILT_IN.wording(tag)["language"] == "de"
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000
 
 
 def test_the_language_the_app_told_us_goes_before_the_events():

@@ -40,4 +40,4 @@ def lacking(state: State, failure: str) -> Iterator[str]:
         if not workers and (queue in (RINGS, NOTICES) or state.jobs[queue, "queued"]):
             yield f"No live worker serves the queue {queue}: start `bellhop worker`."
     if failure and not any(status["lanes"] for status in state.statuses.values()):
-        yield f"The last worker that started could not: {failure}."
+        yield f"The last worker that started could not: {failure}. Its log says why, and `bellhop check` does."

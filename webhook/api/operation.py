@@ -23,6 +23,7 @@ OF_TOKENS = (
     Problem.BAD_TOKEN,
     Problem.EXPIRED_TOKEN,
     Problem.EARLY_TOKEN,
+    Problem.LIMITED_TOKEN,
     Problem.UNKNOWN_APP,
 )
 ALWAYS = (

@@ -3,13 +3,13 @@
 import hashlib
 import http.client
 import time
-from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
 
 import structlog
 from flask import Blueprint, Response, current_app, jsonify, request
 
+from webhook.certificates import Certificates, Clock, Fetch, NotFetchedError
 from webhook.door import Door
 from webhook.envelope import UnreadableMessage, unwrap
 from webhook.sns import Message, NotAmazonsError, of_amazon, read, verify
@@ -22,10 +22,6 @@ log = structlog.get_logger()
 
 FETCH_S = 3.0
 LONGEST = 65_536
-MOST_CERTIFICATES = 16
-"""Amazon has one for each region, and changes it about once a year."""
-
-Fetch = Callable[[str], bytes]
 
 
 def fetch(url: str) -> bytes:
@@ -45,23 +41,18 @@ def fetch(url: str) -> bytes:
 class Topics:
     """The topics that we know, and Amazon's certificates. Made once for each web process."""
 
-    def __init__(self, settings: Settings, fetch: Fetch = fetch) -> None:
+    def __init__(self, settings: Settings, fetch: Fetch = fetch, clock: Clock = time.monotonic) -> None:
         listed = [topic for app in settings.stream_apps for topic in app.sns_topics]
         if len(set(listed)) < len(listed):
             raise ValueError("an SNS topic is listed twice: its events are one app's")
         self.tenants = {topic: app.tenant for app in settings.stream_apps for topic in app.sns_topics}
         self.fetch = fetch
-        self._certificates: dict[str, bytes] = {}
+        self._certificates = Certificates(fetch, clock)
 
     def verified(self, body: bytes) -> Message:
-        """Read and verify a message. Raises NotAmazonsError, and what `fetch` raises."""
+        """Read and verify a message. Raises NotAmazonsError and NotFetchedError."""
         message = read(body, self.tenants)
-        url = message.certificate_url
-        certificate = self._certificates.get(url) or self.fetch(url)
-        verify(message, certificate)
-        if len(self._certificates) >= MOST_CERTIFICATES:
-            self._certificates.clear()
-        self._certificates[url] = certificate
+        verify(message, self._certificates.get(message.certificate_url))
         return message
 
 
@@ -75,8 +66,8 @@ def sns() -> tuple[Response, int]:
         metrics.REFUSED.add("not_amazons")
         log.warning("sns message refused", reason=str(error), address=request.remote_addr)
         return jsonify(error=str(error)), 403
-    except (OSError, http.client.HTTPException) as error:
-        log.error("sns certificate not fetched", error=type(error).__name__)
+    except NotFetchedError as error:
+        log.error("sns certificate not fetched", reason=str(error))
         return jsonify(error="Amazon's certificate cannot be fetched: try again."), 503
     if message.type == "Notification":
         answer = _take_in(topics.tenants[message.topic], message)

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
 from typing import Any, cast
 
 import structlog
@@ -17,7 +16,7 @@ from flask import Flask, Request, request, session
 from flask.sessions import SecureCookieSessionInterface
 from redis import Redis
 
-from webhook.addresses import networks, peer, within
+from webhook.addresses import networks, peer, whose, within
 from worker.settings import Settings
 
 log = structlog.get_logger()
@@ -115,15 +114,6 @@ class Guard:
         if login := session.get("login"):
             self._redis.delete(_login_key(login))
         session.clear()
-
-
-def whose(address: str | None) -> str:
-    """Name who is at a client's address; of IPv6 its network, for whoever has one address of it has them all."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    return str(ip_network(f"{found}/64", strict=False)) if found.version == 6 else str(found)
 
 
 def form_token() -> str:

@@ -115,7 +115,8 @@ def http_error(error: HTTPException) -> tuple[str, int] | HTTPException:
 def login() -> Response | tuple[str, int]:
     """Ask for the password."""
     target = request.values.get("next", "")
-    target = target if re.match(r"/console/(?!login)[^\\]*$", target) else url_for("console.calls")
+    # A header's value, so no line breaks; "\\" is "/" to browsers.
+    target = target if re.fullmatch(r"/console/(?!login)[^\\\x00-\x1f]*", target) else url_for("console.calls")
     if g.proxy_user or (request.method == "GET" and _guard().logged_in()):
         return cast(Response, redirect(target, HTTPStatus.SEE_OTHER))
     wait_s, status = None, HTTPStatus.OK

@@ -64,13 +64,9 @@ class StreamApi:
             async with self._session.get(self._url + path, params=query, headers=self._headers) as response:
                 if response.status != 200:
                     raise _refused(response)
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > ANSWER_LIMIT:
-                        raise StreamRefused("the answer is too long")
+                body = await _whole(response)
                 spent = response.headers.get("X-RateLimit-Remaining") == "0"
-                return model.model_validate_json(bytes(body)), _until_reset_s(response) if spent else 0.0
+                return model.model_validate_json(body), _until_reset_s(response) if spent else 0.0
         except ValidationError:
             raise StreamRefused("the answer cannot be read") from None
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -81,6 +77,16 @@ def server_token(secret: str) -> str:
     """Make the token of a server. How long an API secret is, Stream chooses: PyJWT need not warn of a short one."""
     with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
         return jwt.encode({"server": True}, secret, "HS256")
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer to its end: `content.read(n)` returns what has come by then."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > ANSWER_LIMIT:
+            raise StreamRefused("the answer is too long")
+    return bytes(body)
 
 
 def _refused(response: aiohttp.ClientResponse) -> StreamRefused:

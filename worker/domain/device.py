@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 MAX_DEVICES_PER_USER = 25
 """As many as Stream keeps for a user."""
 
+LATEST_US = 2**53
+"""In 2255: a later stamp is a time in another unit, and Lua counts exactly up to here."""
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)]
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """A Stream user id."""
@@ -49,7 +52,7 @@ class Device(BaseModel):
     app: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
     """The app on the phone: its bundle id (APNs, without ".voip") or Firebase project id (FCM)."""
     environment: Environment = Environment.PRODUCTION
-    registered_at: Annotated[int, Field(ge=0)] = 0
+    registered_at: Annotated[int, Field(ge=0, le=LATEST_US)] = 0
     """Unix time in microseconds; 0 until the registry has stored it. Providers date a token's death against it."""
     hardware_id: Text = ""
     """The physical phone, when the app knows it: ties a VoIP token and an alert token together."""

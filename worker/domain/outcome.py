@@ -60,6 +60,7 @@ class Outcome(StrEnum):
     MAIL_REFUSED = "mail_refused"
     MAIL_DEFERRED = "mail_deferred"
     MAIL_UNKNOWN = "mail_unknown"
+    MAIL_UNWRITTEN = "mail_unwritten"
     MAIL_GAVE_UP = "mail_gave_up"
     MAIL_OFF = "mail_off"
     NO_ADDRESS = "no_address"
@@ -122,6 +123,9 @@ MEANING: dict[Outcome, Meaning] = {
     ),
     Outcome.MAIL_UNKNOWN: Meaning(
         "the connection died before the mail server answered; it may or may not have the e-mail", Action.RETRY_LATER
+    ),
+    Outcome.MAIL_UNWRITTEN: Meaning(
+        "the e-mail could not be written; that is tried again for a day", Action.RETRY_LATER
     ),
     Outcome.MAIL_GAVE_UP: Meaning("no attempt to hand the e-mail over succeeded in a day", Action.ALERT),
     Outcome.MAIL_OFF: Meaning("the user wants no e-mails about missed calls", Action.SKIP),

@@ -1,18 +1,22 @@
-"""Run again what ended in RQ's failed registry: for the command line and the console."""
+"""Run again what ended in RQ's failed registry: for the command line and the console.
 
+Not by RQ's own classes: they inflate what a job holds without a bound, and one field that they cannot read of one job
+would hide all others.
+"""
+
+import base64
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis import Redis
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
-from rq.job import Job
-from rq.registry import FailedJobRegistry
-from rq.serializers import JSONSerializer
+from redis.exceptions import ResponseError
+from rq.utils import now, utcformat
 
 from worker.contract import NOTICE_JOB, QUEUES, RING_JOB
 from worker.domain.calls import round_key
-from worker.engine.rq_job import JobError, read_call
+from worker.engine.rq_job import JobError, inflated, read_call
+from worker.storage import scripts
 
 LATEST_US = 2**52
 """Unix µs in the year 2112: dates end at some point, numbers in a payload need not."""
@@ -21,7 +25,7 @@ LATEST_US = 2**52
 def failed_jobs(redis: Redis) -> Iterable[str]:
     """List the failed jobs of every queue, oldest first."""
     for queue in QUEUES:
-        yield from _registry(redis, queue).get_job_ids(cleanup=False)
+        yield from _ids(redis, queue)
 
 
 class Failed(NamedTuple):
@@ -40,48 +44,91 @@ class Failed(NamedTuple):
 
 def failed(redis: Redis, most: int) -> list[Failed]:
     """Read up to `most` failed jobs, the latest first."""
-    ids = [job_id for queue in QUEUES for job_id in _registry(redis, queue).get_job_ids(-most, -1, cleanup=False)]
-    jobs = [job for job in Job.fetch_many(ids, connection=redis, serializer=JSONSerializer) if job is not None]
-    jobs.sort(key=lambda job: job.ended_at.timestamp() if job.ended_at else 0, reverse=True)
-    return [_told(job) for job in jobs[:most]]
+    found = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, most)]
+    ended = _each(redis, [("HGET", _job_key(job_id), "ended_at") for _, job_id in found])
+    jobs = sorted(zip(map(_micros, ended), found, strict=True), reverse=True)
+    return [_told(redis, queue, job_id, at) for at, (queue, job_id) in jobs[:most]]
 
 
-def _told(job: Job) -> Failed:
+def _told(redis: Redis, queue: str, job_id: str, at: int) -> Failed:
+    data, results = _each(
+        redis, [("HGET", _job_key(job_id), "data"), ("XREVRANGE", f"rq:results:{job_id}", "+", "-", "COUNT", 1)]
+    )
     try:
-        name, payload = read_call(job.data)
+        name, payload = read_call(data or b"")
     except JobError:
         name, payload = "", {}
-    result = job.latest_result()
-    lines = ((result and result.exc_string) or "").strip().splitlines() or [""]
-    at = int(job.ended_at.timestamp() * 1e6) if job.ended_at else 0
     tenant, cid = (str(payload.get(field, "")) for field in ("tenant", "cid"))
-    return Failed(job.id, job.origin, name, tenant, cid, at, lines[-1])
+    return Failed(job_id, queue, name, tenant, cid, at, _reason(results))
+
+
+def _reason(results: Any) -> str:
+    """The last line of what the latest result says; empty if nobody can read it."""
+    for _, fields in results or ():
+        try:
+            text = inflated(base64.b64decode(fields[b"exc_string"])).decode("utf-8", "replace")
+        except (KeyError, ValueError):
+            continue
+        return (text.strip().splitlines() or [""])[-1]
+    return ""
 
 
 def run_again(redis: Redis, job_id: str) -> str | None:
     """Queue one failed job again; returns why not, in a sentence."""
-    try:
-        job = Job.fetch(job_id, connection=redis, serializer=JSONSerializer)
-    except (NoSuchJobError, ValueError):  # the second for what is no job's id
+    data, status, *places = _each(
+        redis,
+        [
+            ("HGET", _job_key(job_id), "data"),
+            ("HGET", _job_key(job_id), "status"),
+            *(("ZSCORE", f"rq:failed:{queue}", job_id) for queue in QUEUES),
+        ],
+    )
+    if data is None:
         return "there is no such job; a failed one is kept for a day"
+    queue = next((queue for queue, place in zip(QUEUES, places, strict=True) if place is not None), None)
+    if queue is None:
+        return f"it has not failed: it is {(status or b'nothing').decode('utf-8', 'replace')}"
     try:
-        name, payload = read_call(job.data)
+        name, payload = read_call(data)
     except JobError as error:
         return f"{error}; it is not run again"
     if name == RING_JOB and (over_at := _over_at(payload)) <= datetime.now(UTC):
         return f"too old: its ring was over at {over_at:%Y-%m-%d %H:%M:%S} UTC; it is not run again"
-    if name == NOTICE_JOB and job.is_failed and not redis.exists(_round_key(payload)):
+    if name == NOTICE_JOB and not redis.exists(_round_key(payload)):
         return "too old: which of the user's phones it reached is no longer known; it is not run again"
+    replay = redis.register_script(scripts.source("replay"))
+    return None if replay(args=[queue, job_id, utcformat(now())]) else "somebody else has queued it again"
+
+
+def _ids(redis: Redis, queue: str, most: int = 0) -> list[str]:
+    """List the ids of a queue's failed jobs, first those that expire first; of the last `most`, if that is not 0."""
+    ids: Any = redis.zrange(f"rq:failed:{queue}", -most, -1)
+    return [job_id.decode("utf-8", "replace") for job_id in ids]
+
+
+def _each(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
+    """Run commands in one round trip; None for an answer about something that is not what it should be."""
+    pipeline = redis.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    answers = pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
+            raise answer
+    return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+
+def _job_key(job_id: str) -> str:
+    return f"rq:job:{job_id}"
+
+
+def _micros(stamp: bytes | None) -> int:
+    """Read RQ's way of writing a moment as unix µs; 0 for what is none."""
     try:
-        _registry(redis, job.origin).requeue(job)
-        redis.persist(job.key)  # a failed job expires, and RQ leaves it at that
-    except InvalidJobOperation:
-        return f"it has not failed: it is {job.get_status(refresh=False).value}"
-    return None
-
-
-def _registry(redis: Redis, queue: str) -> FailedJobRegistry:
-    return FailedJobRegistry(queue, connection=redis, serializer=JSONSerializer)
+        moment = datetime.fromisoformat((stamp or b"").decode())
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1e6)
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _round_key(payload: dict[str, object]) -> str:
@@ -91,4 +138,4 @@ def _round_key(payload: dict[str, object]) -> str:
 
 def _over_at(payload: dict[str, object]) -> datetime:
     deadline = payload.get("deadline")
-    return datetime.fromtimestamp(min(deadline, LATEST_US) / 1e6 if isinstance(deadline, int) else 0, UTC)
+    return datetime.fromtimestamp(min(max(deadline, 0), LATEST_US) / 1e6 if isinstance(deadline, int) else 0, UTC)

@@ -116,6 +116,18 @@ def inflight_key(queue: str, worker: str) -> str:
     return f"bellhop:inflight:{queue}:{worker}"
 
 
+def inflated(data: bytes) -> bytes:
+    """Inflate what RQ has deflated, up to MAX_DATA_BYTES. Raises ValueError for more, and for anything else."""
+    inflater = zlib.decompressobj()
+    try:
+        whole = inflater.decompress(data, MAX_DATA_BYTES)
+    except zlib.error:
+        raise ValueError("it is not deflated") from None
+    if inflater.unconsumed_tail:
+        raise ValueError("it is too large")
+    return whole
+
+
 def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
     """Read RQ's job data, JSON [function name, null, [payload], {}], deflated or not: the name and the payload.
 
@@ -123,12 +135,9 @@ def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
     """
     try:
         if not data.startswith(b"["):
-            inflater = zlib.decompressobj()
-            data = inflater.decompress(data, MAX_DATA_BYTES)
-            if inflater.unconsumed_tail:
-                raise ValueError("it is too large")
+            data = inflated(data)
         name, instance, (payload,), kwargs = json.loads(data)
-    except (ValueError, TypeError, zlib.error, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise PermanentError(
             "the job's data cannot be read: it is no call as RQ's JSON serializer stores it"
         ) from error

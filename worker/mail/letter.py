@@ -96,7 +96,9 @@ class Stationery:
         }
         message = EmailMessage(policy=WIRE)
         message["From"] = Address(self.app, addr_spec=self.sender)
-        message["To"] = Address(plain(recipient.name), addr_spec=letter.contact.email or "")
+        local, _, domain = (letter.contact.email or "").rpartition("@")
+        # Not as addr_spec, which wants dots where RFC 5322 has them; some addresses in use have others.
+        message["To"] = Address(plain(recipient.name), local, domain)
         message["Subject"] = subject
         message["Date"] = format_datetime(now)
         message["Message-ID"] = f"<{letter.id}@{self.domain}>"

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from typing import Literal, Protocol
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
@@ -52,7 +51,7 @@ LETTER_TTL_S = 3 * 24 * 3600
 class Sender(Protocol):
     """Carries one e-mail: a value in, an answer out."""
 
-    async def send(self, message: EmailMessage, recipient: str) -> Answer:
+    async def send(self, message: bytes, recipient: str) -> Answer:
         """Make exactly one attempt; never raises but for cancellation."""
         ...
 
@@ -142,7 +141,12 @@ class Mail:
         reason = objection("always", person, contact, latest.started_at, pushed=False)
         if reason is not None:
             return Answer(reason)
-        message = self._stationery.message(Letter(letter, contact, calls, count), datetime.now(UTC))
+        # A template of the team's may do anything, and Python's email package has raised what nobody thought of.
+        try:
+            message = self._stationery.message(Letter(letter, contact, calls, count), datetime.now(UTC)).as_bytes()
+        except Exception as error:
+            log.exception("mail not written", letter=letter, error=type(error).__name__)
+            return Answer(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
         return await self._sender.send(message, contact.email or "")
 
     async def _person(self, round_: Round) -> Person:

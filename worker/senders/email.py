@@ -5,7 +5,6 @@ import contextlib
 import re
 import ssl
 from dataclasses import dataclass
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +52,7 @@ class EmailSender:
         self._server, self._sender = server, sender
         self._tls = ssl.create_default_context(cafile=server.ca_file) if server.security != "none" else None
 
-    async def send(self, message: EmailMessage, recipient: str) -> Answer:
+    async def send(self, message: bytes, recipient: str) -> Answer:
         """Make exactly one attempt within ATTEMPT_S."""
         client, handed_over = self._client(), False
         try:
@@ -62,7 +61,7 @@ class EmailSender:
                 await client.mail(self._sender)
                 await client.rcpt(recipient)
                 handed_over = True
-                taken = await client.data(message.as_bytes(), timeout=4 * self._server.timeout_s)
+                taken = await client.data(message, timeout=4 * self._server.timeout_s)
         except SMTPResponseException as error:
             return self._refused(error, recipient)
         except (OSError, SMTPException, ValueError) as error:  # connection, TLS, time-out; ValueError: no SMTP at all

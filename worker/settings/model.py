@@ -178,14 +178,15 @@ class Settings(BaseSettings):
     """Opens the console at /console, 12 characters or more; without it, and without the setting below, it is off."""
     console_proxy_header: str = ""
     """The header in which a reverse proxy names who it has logged in, such as X-Forwarded-User: they may use the
-    console. The proxy must drop it from what it is sent, spelt with underscores, too."""
+    console. The proxy must drop it from what it is sent."""
     console_trusted_proxies: Annotated[list[Network], NoDecode, Listed] = ["127.0.0.1", "::1"]
     """The addresses from which that header is believed; several separated by commas, also as 10.0.0.0/8."""
 
     metrics_token: SecretStr = SecretStr("")
-    """The bearer token that opens GET /metrics; without it the page is off."""
+    """The bearer token that opens GET /metrics, 16 characters or more; without it the page is off."""
     receipt_secret: SecretStr = SecretStr("")
-    """Signs the receipt in a push with which the phone may report that it rang (POST /v1/receipts)."""
+    """Signs the receipt in a push with which the phone may report that it rang (POST /v1/receipts); 16 characters or
+    more."""
     otlp_endpoint: OtlpEndpoint = ""
     """Where traces go (OTLP over HTTP, such as http://collector:4318/v1/traces); needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -204,6 +205,16 @@ class Settings(BaseSettings):
             if given:
                 values[apps] = [given]
         return values
+
+    @model_validator(mode="after")
+    def _each_app_is_a_tenant_of_its_own(self) -> Self:
+        tenants = [app.tenant for app in self.stream_apps]
+        if twice := sorted({tenant for tenant in tenants if tenants.count(tenant) > 1}):
+            raise ValueError(
+                f'two of {variable("stream_apps")} are the tenant "{twice[0]}": give each a `tenant` of its own, or '
+                "their users and calls would be the same"
+            )
+        return self
 
     @model_validator(mode="after")
     def _redis_url_names_its_ca(self) -> Self:
@@ -225,6 +236,14 @@ class Settings(BaseSettings):
         if 0 < len(password.get_secret_value()) < SHORTEST_PASSWORD:
             raise ValueError(f"is too short: {SHORTEST_PASSWORD} characters at least")
         return password
+
+    @field_validator("metrics_token", "receipt_secret")
+    @classmethod
+    def _no_short_secret(cls, secret: SecretStr) -> SecretStr:
+        # A receipt goes to a phone: a short secret could be found at home.
+        if 0 < len(secret.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"is too short: {SHORTEST_SECRET} characters at least")
+        return secret
 
     @field_validator("console_proxy_header")
     @classmethod

@@ -132,8 +132,14 @@ OUTCOMES: dict[str, Words] = {
     Outcome.MAIL_UNKNOWN: Words(
         "the connection to the mail server broke before it answered, so the e-mail may or may not have gone", Tone.BAD
     ),
+    Outcome.MAIL_UNWRITTEN: Words(
+        "the e-mail could not be written",
+        Tone.BAD,
+        'The worker\'s log says more ("mail not written"): most likely a template of your own fails. It is tried '
+        "again for a day, so mend the template and restart the worker.",
+    ),
     Outcome.MAIL_GAVE_UP: Words(
-        "the mail server did not take the e-mail within a day",
+        "the e-mail could not be handed over within a day",
         Tone.BAD,
         "Check that this machine can reach the mail server: run `bellhop check`.",
     ),

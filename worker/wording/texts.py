@@ -16,6 +16,8 @@ ENGLISH = "en"
 FIELD = "field_"
 """What the name of a text begins with that is a custom field's label. None is shipped."""
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+LONGEST_TAG = 35
+"""Characters of a language tag that are looked at (RFC 5646, 4.4.1); in a browser's header it may have any number."""
 
 Wording = Mapping[str, str]
 """The texts for one language, by their names."""
@@ -53,7 +55,7 @@ def fill(text: str, **values: object) -> str:
 
 
 def _and_broader(language: str) -> list[str]:
-    parts = language.lower().replace("_", "-").split("-")
+    parts = language[:LONGEST_TAG].lower().replace("_", "-").split("-")
     return ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
