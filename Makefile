@@ -38,15 +38,17 @@ docs: .venv/ready
 	sed '/^| word/,$$d' docs/outcomes.md > docs/outcomes.tmp && $(BIN)/bellhop outcomes >> docs/outcomes.tmp
 	mv docs/outcomes.tmp docs/outcomes.md
 
-# requirements.lock pins everything, for Python 3.11 to 3.13 on every platform; requirements-runtime.lock the part of it that
-# a deployed Bellhop needs.
+# requirements.lock pins everything, for Python 3.11 to 3.13 on every platform. Parts of it: requirements-runtime.lock, what
+# a deployed Bellhop needs, and requirements-build.lock, what its wheel is made with.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
 lock: .venv/ready
 	$(BIN)/pip install --quiet uv
-	$(PIN) --extra sandbox --extra gunicorn --extra otel --extra aws --group dev --group fuzz pyproject.toml -o requirements.lock
+	$(PIN) --extra sandbox --extra gunicorn --extra otel --extra aws --group dev --group fuzz --group build pyproject.toml \
+	  -o requirements.lock
 	$(PIN) --extra otel --extra aws --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(PIN) --group build --constraint requirements.lock -o requirements-build.lock
 
 # Known holes in what is pinned. Asks the advisory database of PyPI, so it is no part of CI.
 audit: .venv/ready
@@ -62,7 +64,7 @@ fuzz: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bellhop needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 bench: .venv/ready
