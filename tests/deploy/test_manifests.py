@@ -131,6 +131,13 @@ def test_the_image_holds_what_the_ignore_file_lets_in():
     assert all((DEPLOY.parent / name).exists() for name in copied)
 
 
+def test_compose_asks_no_registry_for_an_image_that_it_builds():
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    ours = [service for service in services.values() if service["image"] == services["web"]["image"]]
+    assert len(ours) == 2
+    assert all("build" in service or service["pull_policy"] == "never" for service in ours)
+
+
 def test_compose_keeps_what_redis_has():
     redis = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["redis"]
     command = dict(zip(redis["command"][1::2], redis["command"][2::2], strict=True))
