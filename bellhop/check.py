@@ -119,7 +119,11 @@ async def _redis(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
         yield Finding(Level.PROBLEM, "Redis", f"version {info['redis_version']} is too old: 6.2 or newer is needed")
     yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms, version {info['redis_version']}")
     if not info.get("aof_enabled"):
-        sentence = "append-only persistence is off: a restart loses what is queued; set appendonly yes"
+        # A Redis that is restarted with another file begins with an empty append-only file, and without its data.
+        sentence = (
+            "append-only persistence is off: a restart loses what is queued. "
+            "First redis-cli CONFIG SET appendonly yes, then the same in redis.conf: the other way round loses all data"
+        )
         yield Finding(Level.WARNING, "Redis", sentence)
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
         sentence = f"maxmemory-policy is {info['maxmemory_policy']}: Redis may throw jobs away; set noeviction"

@@ -1,7 +1,11 @@
 """Settings: read from the environment and a TOML file, with every problem said at once."""
 
 import json
+import os
 import re
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +14,6 @@ from worker.settings import PREFIX, ApnsApp, ConfigurationError, FcmApp, Setting
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    import os  # noqa: PLC0415
-
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
 
@@ -199,6 +201,43 @@ def test_a_secret_file_of_another_name_and_a_folder_that_is_not_there_are_proble
     assert "hunter2" not in "\n".join(problems("web"))
     setenv(SECRETS_DIR=tmp_path / "absent")
     assert problems(None)[0].startswith("BELLHOP_SECRETS_DIR: ")
+
+
+@contextmanager
+def without_roots_rights():
+    """Root may read every file: be somebody else for a moment."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
+def test_a_secret_that_may_not_be_read_is_named(setenv):
+    with tempfile.TemporaryDirectory() as name:  # not tmp_path, where nobody else may look
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "stream_apps").touch(mode=0)
+        setenv(SECRETS_DIR=folder)
+        with without_roots_rights():
+            assert problems("web") == ["BELLHOP_SECRETS_DIR: stream_apps cannot be read: Permission denied"]
+        folder.chmod(0)
+        with without_roots_rights():
+            assert problems("web") == [f"BELLHOP_SECRETS_DIR: {folder} cannot be read: Permission denied"]
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("source", ["environment", "secret"])
+def test_a_list_that_is_not_json_says_where(setenv, tmp_path, source):
+    broken = '[{"tenant": "live", "api_secrets": ["hunter2"]'
+    if source == "secret":
+        (tmp_path / "stream_apps").write_text(broken)
+        setenv(SECRETS_DIR=tmp_path)
+    else:
+        setenv(STREAM_APPS=broken)
+    assert problems("web") == ["BELLHOP_STREAM_APPS: is not JSON: Expecting ',' delimiter: line 1 column 47 (char 46)"]
 
 
 PUBLIC = {

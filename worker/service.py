@@ -30,8 +30,6 @@ WATCHDOG_S = 0.25
 """How often each worker looks whether a call's time has come."""
 MAILS_AT_ONCE = 16
 """Each has a connection to the mail server of its own."""
-WARM_S = 5.0
-"""How long the start waits for connections to the providers. A ring does not wait for it: it connects by itself."""
 
 
 def run(settings: Settings) -> int:
@@ -81,10 +79,11 @@ async def _main(settings: Settings) -> int:
             await asyncio.sleep(WATCHDOG_S)
 
     async def warm() -> None:
-        senders_warm = [asyncio.ensure_future(sender.warm()) for sender in senders.values()]
+        # A sender says itself why it could not connect. No ring waits for this: it connects by itself.
+        connecting = asyncio.gather(*(sender.warm() for sender in senders.values()), return_exceptions=True)
         with contextlib.suppress(RedisError):  # a script that Redis does not know is sent when it is run
             await store.load_scripts()
-        await asyncio.wait(senders_warm, timeout=WARM_S)
+        await connecting
         await asyncio.Event().wait()
 
     async def tell_metrics() -> None:

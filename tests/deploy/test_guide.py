@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bellhop.check_stream import OURS
 from worker.sandbox.installation import PROJECT, Installation
 from worker.sandbox.stream_api import PUSHES, hook
+from worker.settings import SECRETS_DIR, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "deploy.md").read_text()
@@ -24,6 +27,27 @@ STANDS_IN = ("REDIS_URL", "APNS_URL", "APNS_SANDBOX_URL", "APNS_CA_FILE", "FCM_U
 def block(language):
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
     return found
+
+
+@pytest.mark.parametrize(("folder", "readers"), [("/etc/bellhop", 0o040), ("deploy/secrets", 0o400)])
+def test_whatever_the_modes_were_bellhop_can_read_its_files_and_nobody_else_can(tmp_path, folder, readers):
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    files = [tmp_path / "firebase.json", tmp_path / "secrets" / "stream_apps"]
+    files[0].touch(mode=0o600)
+    files[1].touch(mode=0o644)
+    (command,) = re.findall(rf"chmod -R \S+ {folder}", GUIDE)
+    subprocess.run(command.replace(folder, str(tmp_path)).split(), check=True)
+    for path in (*files, tmp_path, tmp_path / "secrets"):
+        assert path.stat().st_mode & readers, path
+        assert not path.stat().st_mode & 0o007, path
+    assert (tmp_path / "secrets").stat().st_mode & readers >> 2, "a folder is to be entered"
+
+
+def test_systemds_credentials_are_settings():
+    credentials = re.findall(r"^LoadCredential=(\w+):/etc/bellhop/secrets/(\w+)$", block("ini"), re.MULTILINE)
+    assert credentials
+    assert all(name == file and name in Settings.model_fields for name, file in credentials)
+    assert f"Environment={SECRETS_DIR}=%d" in block("ini")
 
 
 async def test_two_apps_three_bundles_and_staging(tmp_path):

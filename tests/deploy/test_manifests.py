@@ -1,5 +1,6 @@
 """deploy/ is what the schemas of systemd, Compose and Kubernetes allow, and agrees with the settings."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 import yaml
 
 from bellhop.cli import main
+from webhook.app import create_app
+from worker.sandbox.process import free_port
 from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -54,7 +57,11 @@ def test_a_stopped_worker_has_time_for_the_rings_in_flight():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     assert int(compose["services"]["worker"]["stop_grace_period"].removesuffix("s")) >= GRACE_S + 5
     for param in DEPLOYMENTS:
-        assert param.values[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= GRACE_S + 5
+        pod = param.values[0]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        # Kubernetes counts the seconds of preStop in.
+        before_s = sum(int(hook["exec"]["command"][1]) for hook in container.get("lifecycle", {}).values())
+        assert pod["terminationGracePeriodSeconds"] >= GRACE_S + before_s + 5
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
@@ -71,6 +78,30 @@ def test_a_deployment_selects_its_own_pods_and_asks_for_addresses_that_exist(dep
     assert {entry["name"] for entry in container["env"]} <= VARIABLES
     volumes = {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+
+
+def test_probes_ask_an_address_that_answers_while_no_worker_is_alive():
+    app = create_app(
+        Settings(stream_api_key=["k"], stream_api_secret=["s"], redis_url=f"redis://127.0.0.1:{free_port()}")
+    )
+    (web,) = (param.values[0] for param in DEPLOYMENTS if param.values[0]["metadata"]["name"] == "bellhop-web")
+    (container,) = web["spec"]["template"]["spec"]["containers"]
+    (port,) = container["ports"]
+    assert port["containerPort"] == Settings.model_fields["web_port"].default
+    asked = [container[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe")]
+    assert {address["port"] for address in asked} == {port["name"]}
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["web"]
+    (command,) = re.findall(r"http://127.0.0.1:(\d+)(/\w+)", compose["healthcheck"]["test"][-1])
+    assert int(command[0]) == port["containerPort"]
+    for path in {address["path"] for address in asked} | {command[1]}:
+        assert app.test_client().get(path).status_code == 200
+
+
+def test_the_image_the_pods_and_their_files_are_of_one_user():
+    (user,) = re.findall(r"^USER (\d+)$", (DEPLOY / "Containerfile").read_text(), re.MULTILINE)
+    for param in DEPLOYMENTS:
+        context = param.values[0]["spec"]["template"]["spec"]["securityContext"]
+        assert (context["runAsUser"], context["fsGroup"], context["runAsNonRoot"]) == (int(user), int(user), True)
 
 
 def test_the_examples_of_kubernetes_hold_settings_that_exist():
@@ -98,6 +129,13 @@ def test_the_image_holds_what_the_ignore_file_lets_in():
     let_in = {line[1:] for line in (DEPLOY.parent / ".containerignore").read_text().splitlines() if line[0] == "!"}
     assert copied == let_in
     assert all((DEPLOY.parent / name).exists() for name in copied)
+
+
+def test_compose_asks_no_registry_for_an_image_that_it_builds():
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    ours = [service for service in services.values() if service["image"] == services["web"]["image"]]
+    assert len(ours) == 2
+    assert all("build" in service or service["pull_policy"] == "never" for service in ours)
 
 
 def test_compose_keeps_what_redis_has():

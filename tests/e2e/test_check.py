@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 import pytest_asyncio
+import redis
 
 from webhook.reading import READ
 from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Reply
 from worker.sandbox.installation import SECRET, Installation
 from worker.sandbox.mail import MailServer
+from worker.sandbox.redis import RedisServer
 from worker.sandbox.stream_api import call_type, hook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -156,6 +159,21 @@ async def test_redis_that_is_away_or_unsafe_is_named(here):
     status, output = await bellhop(here, "check", REDIS_WAIT_REPLICAS=1)
     assert status == 1
     assert "0 replicas" in output
+
+
+async def test_what_it_says_of_persistence_keeps_the_data(here, tmp_path):
+    with RedisServer(tmp_path, "--appendonly", "no", "--save", "60 1") as server:
+        _, output = await bellhop(here, "check", REDIS_URL=server.url)
+        (command,) = re.findall(r"warning +Redis: append-only persistence is off.* redis-cli (.*?), then", output)
+        with redis.Redis.from_url(server.url) as client:
+            client.set("a device", "registered")
+            client.execute_command(*command.split())
+            while client.info("persistence")["aof_rewrite_in_progress"]:
+                await asyncio.sleep(0.02)
+    with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        assert client.get("a device") == b"registered"
+        _, output = await bellhop(here, "check", REDIS_URL=server.url)
+        assert "append-only" not in output
 
 
 async def test_the_api_key_in_the_secrets_place_and_a_foreign_key_file_are_named(here, tmp_path):

@@ -21,6 +21,7 @@ from worker.domain.device import Kind, Provider
 from worker.sandbox.apple_script import Drop, GoAway, Reply
 from worker.sandbox.google_script import DROP, fcm_error
 from worker.sandbox.installation import API_KEY, SECRET, Installation
+from worker.sandbox.process import free_port
 from worker.sandbox.stream import Call, Stream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -262,3 +263,11 @@ async def test_a_mistake_is_told_by_its_kind_and_place_without_a_value(form):
         assert said in done.stderr
     assert done.stderr.count("ValueError") == 3
     assert "in mistake" in done.stderr
+
+
+async def test_a_worker_that_began_without_apple_warns_and_ends_without_an_error(tmp_path):
+    nowhere = f"https://127.0.0.1:{free_port()}"
+    async with Installation(tmp_path, {"APNS_URL": nowhere, "APNS_SANDBOX_URL": nowhere}) as here:
+        await until(lambda: "cannot connect to apns" in here.log("worker-1"))
+        assert await asyncio.to_thread(here.stop, "worker-1") == 0
+        assert {line["level"] for line in lines(here.log("worker-1"))} == {"info", "warning"}, here.log("worker-1")

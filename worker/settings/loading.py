@@ -1,6 +1,7 @@
 """Load the settings, and say everything that is wrong with them at once, each in a sentence that names what to set."""
 
 import difflib
+import json
 import os
 import re
 from pathlib import Path
@@ -36,7 +37,10 @@ def load(role: Role | None = None) -> Settings:
         settings = Settings()
     except ValidationError as error:
         raise ConfigurationError(problems + [_sentence(detail) for detail in error.errors()]) from None
-    except (SettingsError, OSError, ValueError) as error:
+    except SettingsError as error:
+        # Raised of the first file too in a folder that cannot be read: that was said already.
+        raise ConfigurationError(problems or [_no_value(error)]) from None
+    except (OSError, ValueError) as error:
         raise ConfigurationError([*problems, str(error)]) from None
     if role == "sqs" and not any(app.sqs_queue_url for app in settings.stream_apps):
         problems.append(f"{PREFIX}SQS_QUEUE_URL is not set: copy the queue's URL from Amazon's console")
@@ -73,6 +77,19 @@ def _unknown_secrets() -> list[str]:
     except OSError as error:
         return [f"{SECRETS_DIR}: {folder} cannot be read: {error.strerror}"]
     return [f"{SECRETS_DIR}: {name} is no setting" for name in names if name not in Settings.model_fields]
+
+
+def _no_value(error: SettingsError) -> str:
+    """Say which setting has no readable value, and why. Never shows the value: it may be a secret."""
+    named = re.search(r'field "(\w+)"', str(error))
+    if named is None:
+        return str(error)
+    why = error.__cause__
+    if isinstance(why, OSError):
+        return f"{SECRETS_DIR}: {named[1]} cannot be read: {why.strerror}"
+    if isinstance(why, json.JSONDecodeError):
+        return f"{variable(named[1])}: is not JSON: {why}"
+    return f"{variable(named[1])}: has no readable value"
 
 
 def _sentence(detail: Any) -> str:
