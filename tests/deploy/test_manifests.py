@@ -73,6 +73,12 @@ def test_a_deployment_selects_its_own_pods_and_asks_for_addresses_that_exist(dep
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
 
 
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_a_pod_is_told_nothing_of_services(deployment):
+    # For the Service bellhop-web that would be BELLHOP_WEB_PORT=tcp://…, which is no port.
+    assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
 def test_the_examples_of_kubernetes_hold_settings_that_exist():
     kubernetes = DEPLOY / "kubernetes"
     known = set(Settings.model_fields)
