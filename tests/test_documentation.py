@@ -106,6 +106,18 @@ def test_every_command_that_a_page_shows_exists(page):
             command = command.commands[word]
 
 
+SAID = [
+    *PAGES,
+    *(path for package in ("bellhop", "webhook", "worker") for path in sorted((ROOT / package).rglob("*.py"))),
+]
+
+
+@pytest.mark.parametrize("path", SAID, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_is_told_to_install_a_stranger(path):
+    # PyPI has a package called bellhop, and it is another project's.
+    assert not re.search(r"install .*\bbellhop(\[| |\"|$)", path.read_text(), re.MULTILINE)
+
+
 def slug(heading):
     """What a heading's address is on GitHub."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
