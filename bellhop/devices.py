@@ -17,6 +17,7 @@ from worker.settings import ConfigurationError, load
 from worker.storage import registry, scripts
 from worker.storage.redis_clients import blocking
 from worker.storage.scripts import Command
+from worker.wording.findings import said
 
 BATCH = 500
 """Devices that go to Redis at a time."""
@@ -178,8 +179,8 @@ def read_device(line: bytes) -> Device:
 def _reasons(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False):
         field = ".".join(str(part) for part in detail["loc"])
-        message = "is not a field of a device" if detail["type"] == "extra_forbidden" else detail["msg"]
-        yield f"{field}: {message}" if field else message.removeprefix("Value error, ")
+        message = "is not a field of a device" if detail["type"] == "extra_forbidden" else said(detail)
+        yield f"{field}: {message}" if field else message
 
 
 def connect() -> "Redis":
