@@ -387,3 +387,33 @@ def test_any_lines_in_any_order_are_told(lines, user, chance: random.Random):
     json.dumps(found.as_json())
     shuffled = explain(CID, sorted(lines, key=lambda _: chance.random()), user)
     assert shuffled.found == found.found
+
+
+@pytest.mark.parametrize("outcome", ["unsent", "unavailable", "throttled", "unknown", "bad_token"])
+def test_a_push_that_is_still_being_tried_is_no_failure_yet(outcome):
+    so_far = [ring("jane"), attempt(5, IPHONE, outcome, reason="gaierror")]
+    person = jane(*so_far)
+    assert "yet, after 1 failed attempt; it is still being tried: " in person.verdict
+    assert (person.tone, person.standing, person.final, person.next) == (Tone.OPEN, "", False, ())
+    assert "went wrong" not in explain(CID, so_far).summary
+    assert jane(*so_far, finished(30, IPHONE, "gave_up")).tone is Tone.BAD
+    over = jane(*so_far, settled(30, "jane", "no_answer"))
+    assert over.tone is Tone.BAD
+    assert "still being tried" not in over.verdict
+
+
+@pytest.mark.parametrize("outcome", ["token_dead", "wrong_app", "credentials_refused", "too_large", "an_other_word"])
+def test_a_push_that_is_not_tried_again_is_over_in_mid_ring(outcome):
+    assert "still being tried" not in jane(ring("jane"), attempt(5, IPHONE, outcome)).verdict
+
+
+def test_a_token_that_neither_of_apples_environments_knows_is_not_tried_again():
+    tries = [attempt(n, IPHONE, "bad_token") for n in (1, 2)]
+    assert "still being tried" not in jane(ring("jane"), *tries).verdict
+    assert "still being tried" not in jane(ring("jane"), attempt(1, PIXEL, "bad_token")).verdict
+
+
+def test_a_notice_is_still_being_tried_after_the_ring_is_over():
+    lines = [ring("jane"), attempt(0.3, IPHONE, "accepted"), settled(31, "jane", "no_answer")]
+    person = jane(*lines, attempt(32, PIXEL, "unavailable", kind="missed"))
+    assert "it is still being tried" in person.verdict
