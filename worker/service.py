@@ -17,11 +17,16 @@ from worker.delivery.stream_api import Apps, StreamApi
 from worker.engine.runtime import Worker
 from worker.jobs import Jobs
 from worker.postroom import mail_of
+from worker.senders.apns import ApnsSender
+from worker.senders.apns_stream import UnsentError
 from worker.senders.configured import configured
+from worker.senders.fcm import FcmSender
 from worker.settings import Settings
 from worker.settlement import queue_due_calls
+from worker.storage.redis_clients import shown
 from worker.storage.store import Store
 from worker.telemetry import metrics, tracing
+from worker.telemetry.outage import redis_outage
 from worker.wording.texts import Texts
 
 log = structlog.get_logger()
@@ -71,16 +76,19 @@ async def _main(settings: Settings) -> int:
         for way, sender in senders.items()
     }
 
+    outage = redis_outage(shown(settings.redis_url))
+
     async def watchdog() -> None:
         while True:
             try:
                 await queue_due_calls(store)
+                outage.is_over()
             except RedisError as error:
-                log.warning("watchdog waits for redis", error=type(error).__name__)
+                outage.goes_on(type(error).__name__)
             await asyncio.sleep(WATCHDOG_S)
 
     async def warm() -> None:
-        senders_warm = [asyncio.ensure_future(sender.warm()) for sender in senders.values()]
+        senders_warm = [asyncio.ensure_future(_warmed(sender)) for sender in senders.values()]
         with contextlib.suppress(RedisError):  # a script that Redis does not know is sent when it is run
             await store.load_scripts()
         await asyncio.wait(senders_warm, timeout=WARM_S)
@@ -122,6 +130,12 @@ async def _main(settings: Settings) -> int:
         await session.close()
         await store.close()
     return 0
+
+
+async def _warmed(sender: ApnsSender | FcmSender) -> None:
+    """Connect ahead of the first push; when a provider is away, that push says so."""
+    with contextlib.suppress(UnsentError):
+        await sender.warm()
 
 
 def _strangers(settings: Settings, store: Store, session: aiohttp.ClientSession) -> Strangers | None:

@@ -98,7 +98,7 @@ def values() -> dict[str, Any]:
 @blueprint.errorhandler(RedisError)
 def redis_away(error: RedisError) -> tuple[str, int]:
     """Say it in the page."""
-    log.error("redis away", error=type(error).__name__)
+    _door().outage.goes_on(type(error).__name__)
     text = "Redis does not answer, and everything that is shown here comes from it. Try again in a moment."
     return render_template("console/message.html", heading="Not now", text=text), 503
 
