@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from bellhop import __version__
-from bellhop.devices import devices, tenant_option
+from bellhop.connection import tenant_option
+from bellhop.devices import devices
 from bellhop.explain import explain
 from bellhop.replay import replay
 from worker.domain.push import PushKind

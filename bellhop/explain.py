@@ -10,7 +10,7 @@ from typing import Any
 import click
 from redis.exceptions import RedisError
 
-from bellhop.devices import connect, tenant_option
+from bellhop.connection import connect, no_redis, settings_of_all, tenant_of, tenant_option
 from worker.story import trail
 from worker.story.explain import Explanation, Round
 from worker.story.explain import explain as find
@@ -33,10 +33,11 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
     CALL_CID is the call's type and id, such as default:1234. Exits with 1 when nothing is known of the call, or the
     user is none of its people.
     """
+    settings = settings_of_all()
     try:
-        lines: Any = connect().lrange(trail.trail_key(tenant, call_cid), 0, -1)
+        lines: Any = connect(settings).lrange(trail.trail_key(tenant_of(settings, tenant), call_cid), 0, -1)
     except RedisError as error:
-        raise click.ClickException(f"Redis does not answer: {type(error).__name__}") from None
+        raise click.ClickException(no_redis(settings, error)) from None
     found = find(call_cid, [trail.read_line(line) for line in lines], user_id)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))

@@ -97,6 +97,13 @@ async def test_an_app_registers_its_phone_with_the_users_token_and_is_rung(here,
     assert await arrived(here, f"t-{name}") == ["call.ring"]
 
 
+@pytest.mark.parametrize("body", [{"app": BUNDLE + ".typo"}, {"app": PROJECT}])
+async def test_an_app_that_nobody_can_ring_is_refused(here, name, body):
+    app = Client(here, name)
+    assert await app("POST", "me/devices", 422, body=iphone() | body) is Problem.INVALID
+    assert await app.devices() == []
+
+
 async def test_registering_again_is_the_same_device(here, name):
     app = Client(here, name)
     ids = {(await app("POST", "me/devices", body=android(f"t-{name}")))["id"] for _ in range(3)}
@@ -216,6 +223,7 @@ async def test_contact_and_preferences_are_read_back_as_written_and_replaced_as_
         ("preferences", {"mute_until": 1}, "#/mute_until"),
         ("preferences", {"mute_until": "2030-01-01T00:00:00"}, "#/mute_until"),
         ("preferences", {"quiet_hours": {"from": "7", "to": "08:00"}}, "#/quiet_hours/from"),
+        ("devices", {"provider": "fcm", "token": "x", "app": "another-project"}, "#/app"),
         ("preferences", [], "#"),
     ],
 )
@@ -228,7 +236,7 @@ async def test_a_body_that_is_wrong_is_told_where(here, name, path, body, pointe
         assert problem(response, text) is Problem.INVALID
         (error,) = json.loads(text)["errors"]
         assert error["pointer"] == pointer
-        assert re.match("is |must |has ", error["detail"]), "a sentence about the field, for people"
+        assert re.match("is |must |has |no ", error["detail"]), "a sentence about the field, for people"
         if isinstance(body, dict) and len(body.get("token", "")) > 10:
             assert body["token"] not in text, "a token is a secret"
 

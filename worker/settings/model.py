@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from worker.domain.address import usable
+from worker.domain.device import Provider
 from worker.domain.people import LANGUAGE
 from worker.settings.apps import SHORTHANDS, ApnsApp, FcmApp, StreamApp
 from worker.settings.values import (
@@ -229,6 +230,12 @@ class Settings(BaseSettings):
     def console(self) -> bool:
         """Whether there is a console."""
         return bool(self.console_password.get_secret_value() or self.console_proxy_header)
+
+    @property
+    def push_apps(self) -> frozenset[tuple[str, str]]:
+        """Provider and app of every way that these settings have credentials for."""
+        apple = ((Provider.APNS, app.topic) for app in self.apns_apps)
+        return frozenset([*apple, *((Provider.FCM, app.project_id) for app in self.fcm_apps)])
 
     @field_validator("console_password")
     @classmethod
