@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: demo test test-long check format lint types docs lock audit fuzz bench clean
 
-demo: .venv/ready
+demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
 
 test: .venv/ready
@@ -38,8 +38,8 @@ docs: .venv/ready
 	sed '/^| word/,$$d' docs/outcomes.md > docs/outcomes.tmp && $(BIN)/bellhop outcomes >> docs/outcomes.tmp
 	mv docs/outcomes.tmp docs/outcomes.md
 
-# requirements.lock pins everything, for Python 3.11 to 3.13 on every platform; requirements-runtime.lock the part of it that
-# a deployed Bellhop needs.
+# requirements.lock pins everything, for Python 3.11 to 3.14 on every platform; requirements-runtime.lock the part of it that
+# a deployed Bellhop needs, requirements-demo.lock what the demo does.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
@@ -47,6 +47,7 @@ lock: .venv/ready
 	$(BIN)/pip install --quiet uv
 	$(PIN) --extra sandbox --extra gunicorn --extra otel --extra aws --group dev --group fuzz pyproject.toml -o requirements.lock
 	$(PIN) --extra otel --extra aws --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+	$(PIN) --extra sandbox --constraint requirements.lock pyproject.toml -o requirements-demo.lock
 
 # Known holes in what is pinned. Asks the advisory database of PyPI, so it is no part of CI.
 audit: .venv/ready
@@ -58,11 +59,20 @@ SECONDS ?= 300
 fuzz: .venv/ready
 	@for target in signature reading effects; do $(BIN)/python tests/fuzz/run.py $$target --seconds $(SECONDS) || exit 1; done
 
-.venv/ready: requirements.lock pyproject.toml
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
+
+# Bellhop and what it needs to run; the tests' and checks' tools come on top when one of them is asked for.
+.venv/demo: requirements-demo.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bellhop needs Python 3.11 or newer: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@echo "Making .venv, once: 60 packages, 140 MB, a minute or two …"
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --require-hashes -r requirements-demo.lock
+	@$(INSTALL) --editable .
+	@touch $@
+
+.venv/ready: requirements.lock .venv/demo
+	@echo "Adding the tests' and checks' tools to .venv, once: 60 packages more, 600 MB, some minutes …"
+	@$(INSTALL) --require-hashes -r requirements.lock
 	@touch $@
 
 bench: .venv/ready

