@@ -34,8 +34,9 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
     user is none of its people.
     """
     settings = settings_of_all()
+    tenant = tenant_of(settings, tenant)
     try:
-        lines: Any = connect(settings).lrange(trail.trail_key(tenant_of(settings, tenant), call_cid), 0, -1)
+        lines: Any = connect(settings).lrange(trail.trail_key(tenant, call_cid), 0, -1)
     except RedisError as error:
         raise click.ClickException(no_redis(settings, error)) from None
     found = find(call_cid, [trail.read_line(line) for line in lines], user_id)
@@ -44,6 +45,9 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
     else:
         width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
         click.echo("\n".join(told(found, width)))
+    others = [app.tenant for app in settings.stream_apps if app.tenant != tenant]
+    if not found.rounds and others and not as_json:
+        click.echo(f"→ This was Stream app {tenant}: try --tenant {' or --tenant '.join(others)}.")
     sys.exit(0 if found.found else 1)
 
 

@@ -238,7 +238,7 @@ def test_rings_again_are_rounds_of_their_own_and_events_find_theirs():
     assert [round_.started_at for round_ in rounds] == [T, again]
     assert [round_.people[0].standing for round_ in rounds] == ["missed", "answered"]
     assert "jane missed the call" in rounds[0].timeline[1].sentence
-    assert explain(CID, lines, "jane").summary.startswith("2 rounds; the last: ")
+    assert explain(CID, lines, "jane").summary.startswith("Called 2 times; the last: ")
 
 
 def test_a_round_known_from_its_call_missed_alone():
@@ -417,3 +417,15 @@ def test_a_notice_is_still_being_tried_after_the_ring_is_over():
     lines = [ring("jane"), attempt(0.3, IPHONE, "accepted"), settled(31, "jane", "no_answer")]
     person = jane(*lines, attempt(32, PIXEL, "unavailable", kind="missed"))
     assert "it is still being tried" in person.verdict
+
+
+def test_two_people_who_were_called_twice_are_two_people():
+    lines = [ring("jane", "ben"), attempt(0.2, IPHONE, "accepted"), ring("jane", "ben", after_s=60, session="other")]
+    assert explain(CID, lines[:2]).summary == "1 of 2 reached."
+    assert explain(CID, lines).summary == "0 of 2 reached, the last of 2 times."
+
+
+def test_an_e_mail_that_is_not_due_is_told_as_none():
+    lines = [ring("jane"), told(Milestone.MAILED, 40, round=T, user="jane", outcome="push_accepted")]
+    said = explain(CID, lines).rounds[0].timeline[-1].sentence
+    assert said == "No missed-call e-mail for jane: they had a missed-call notice on the phone."

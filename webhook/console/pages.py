@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import structlog
 from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
+from markupsafe import Markup, escape
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, abort
 
@@ -85,6 +86,7 @@ def values() -> dict[str, Any]:
         "clock": lambda at: clock.clock(at, now),
         "ago": lambda at: clock.ago(at, now),
         "after": clock.after,
+        "coded": coded,
         "version": _assets_version(),
         "form_token": form_token,
         "proxy_user": g.get("proxy_user", ""),
@@ -93,6 +95,11 @@ def values() -> dict[str, Any]:
         "tenant": request.args.get("tenant", _tenants()[0]),
         "providers": PROVIDERS,
     }
+
+
+def coded(text: str) -> Markup:
+    """Show what stands in backticks, as advice has its commands, as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 @blueprint.errorhandler(RedisError)
@@ -217,6 +224,12 @@ def failed() -> Response | str:
         jobs = replay.failed(redis, MOST_FAILED)
         return render_template("console/failed.html", jobs=jobs, job=job, reason=reason)
     return render_template("console/failed.html", jobs=replay.failed(redis, MOST_FAILED), job="", reason=None)
+
+
+@blueprint.get("/<path:nowhere>")
+def nothing(nowhere: str) -> Response:
+    """Say that there is nothing at any other address, in a page."""
+    abort(404, "There is no such page in the console.")
 
 
 def _door() -> Door:
