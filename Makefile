@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: demo test test-long check format lint types docs lock audit fuzz bench clean
 
-demo: .venv/ready
+demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
 
 test: .venv/ready
@@ -38,8 +38,9 @@ docs: .venv/ready
 	sed '/^| word/,$$d' docs/outcomes.md > docs/outcomes.tmp && $(BIN)/bellhop outcomes >> docs/outcomes.tmp
 	mv docs/outcomes.tmp docs/outcomes.md
 
-# requirements.lock pins everything, for Python 3.11 to 3.13 on every platform. Parts of it: requirements-runtime.lock, what
-# a deployed Bellhop needs, and requirements-build.lock, what its wheel is made with. `make audit` has a lock of its own.
+# requirements.lock pins everything, for Python 3.11 to 3.14 on every platform. Parts of it: requirements-runtime.lock, what
+# a deployed Bellhop needs, requirements-demo.lock, what the demo does, and requirements-build.lock, what its wheel is made
+# with. `make audit` has a lock of its own.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
@@ -50,6 +51,7 @@ lock: .venv/ready
 	$(PIN) --extra otel --extra aws --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
 	$(PIN) --group build --constraint requirements.lock -o requirements-build.lock
 	$(PIN) --group audit --constraint requirements.lock --no-emit-package pip -o requirements-audit.lock
+	$(PIN) --extra sandbox --constraint requirements.lock pyproject.toml -o requirements-demo.lock
 
 # Known holes in what is pinned. A hole fails it; so does it when no advisory service answers, unless TOLERANT=1 (as in CI).
 audit: .venv/audit/ready
@@ -65,11 +67,21 @@ SECONDS ?= 300
 fuzz: .venv/ready
 	@for target in signature reading effects; do $(BIN)/python tests/fuzz/run.py $$target --seconds $(SECONDS) || exit 1; done
 
-.venv/ready: requirements.lock pyproject.toml
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
+
+# Bellhop and what it needs to run; the tests' and checks' tools come on top when one of them is asked for.
+.venv/demo: requirements-demo.lock requirements-build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bellhop needs Python 3.11 or newer: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Making .venv, once: 60 packages, 140 MB, a minute or two …"
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --require-hashes -r requirements-demo.lock
+	@$(INSTALL) --require-hashes -r requirements-build.lock
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+.venv/ready: requirements.lock .venv/demo
+	@echo "Adding the tests' and checks' tools to .venv, once: 60 packages more, 600 MB, some minutes …"
+	@$(INSTALL) --require-hashes -r requirements.lock
 	@touch $@
 
 bench: .venv/ready

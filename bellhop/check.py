@@ -48,6 +48,7 @@ KNOWN = {
     "TOKEN_ENDPOINT": "the service account's token_uri cannot be reached: check the network and the CA file",
     "SSLCertVerificationError": NOT_TRUSTED,
     "CERTIFICATE": NOT_TRUSTED,
+    "gaierror": "this machine knows no host of that name: check the URL and the DNS",
     "cannot connect": NO_CONNECTION,
     "CONNECT": NO_CONNECTION,
 }
@@ -233,11 +234,16 @@ async def _smtp(settings: Settings) -> Finding:
     return Finding(Level.PROBLEM, subject, f"{answer.status or ''} {answer.reason}: {advice}".strip())
 
 
+def advice_on(answer: Answer) -> str:
+    """What to do about a provider's answer; empty where that is not known."""
+    return next((advice for word, advice in KNOWN.items() if word in answer.reason), "")
+
+
 def _judge(subject: str, answer: Answer) -> Finding:
     """A provider that does not know the token has accepted everything else."""
     if answer.outcome in {Outcome.ACCEPTED, Outcome.BAD_TOKEN, Outcome.TOKEN_DEAD, Outcome.WRONG_APP}:
         return Finding(Level.OK, subject, "takes our credentials")
-    advice = next((advice for word, advice in KNOWN.items() if word in answer.reason), "see docs/troubleshooting.md")
+    advice = advice_on(answer) or "see docs/troubleshooting.md"
     said = " ".join(str(part) for part in (answer.status or "", answer.reason) if part) or answer.outcome
     return Finding(Level.PROBLEM, subject, f"{said}: {advice}")
 

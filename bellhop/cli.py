@@ -7,9 +7,11 @@ from functools import update_wrapper
 from typing import Any
 
 import click
+from redis.exceptions import RedisError
 
 from bellhop import __version__
-from bellhop.devices import devices, tenant_option
+from bellhop.connection import no_redis, tenant_of, tenant_option
+from bellhop.devices import devices
 from bellhop.explain import explain
 from bellhop.replay import replay
 from worker.domain.push import PushKind
@@ -23,8 +25,8 @@ from worker.telemetry import logs
 def main() -> None:
     """Ring people's phones for an app built on Stream Video.
 
-    Try `bellhop demo` first: it needs nothing. For real use, set the BELLHOP_* variables that the README lists and run
-    `bellhop web` and `bellhop worker` against your Redis; docs/settings.md has every setting.
+    Try `make demo` first, in a checkout: it needs nothing else. For real use, set the BELLHOP_* variables that the
+    README lists and run `bellhop web` and `bellhop worker` against your Redis; docs/settings.md has every setting.
     """
 
 
@@ -91,7 +93,12 @@ def demo(once: bool) -> None:
     Starts a real Redis, the web process, a worker and the stand-ins on free ports, then plays Stream's webhooks to it
     and shows what reached which phone. Stays up until Ctrl-C.
     """
-    from bellhop.demo import play  # noqa: PLC0415 - needs the sandbox extra
+    try:
+        from bellhop.demo import play  # noqa: PLC0415 - needs the sandbox extra
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"the demo needs more than is installed ({error.name}): run `make demo` in a checkout of Bellhop"
+        ) from None
 
     sys.exit(play(once=once))
 
@@ -123,11 +130,13 @@ def send_test(user_id: str, key: str | None, kind: str, tenant: str) -> None:
     """Send one push to the devices of USER_ID and print what the provider answers."""
     from bellhop import send_test as command  # noqa: PLC0415 - the other commands need no push clients
 
-    sys.exit(
-        asyncio.run(
-            command.send_test(settings_or_exit("worker", log_level="error"), tenant, user_id, key, PushKind(kind))
-        )
-    )
+    settings = settings_or_exit("worker", log_level="error")
+    tenant = tenant_of(settings, tenant)
+    try:
+        status = asyncio.run(command.send_test(settings, tenant, user_id, key, PushKind(kind)))
+    except RedisError as error:
+        raise click.ClickException(no_redis(settings, error)) from None
+    sys.exit(status)
 
 
 @main.command("settings")

@@ -9,22 +9,18 @@ from typing import IO, Any
 
 import click
 from pydantic import ValidationError
-from redis import Redis
-from redis.exceptions import RedisError
 
+from bellhop.connection import connect, run, settings_of_all, stored, tenant_of, tenant_option, warn_of_apps
 from bellhop.terminal import plain
 from worker.domain.device import Device, Environment, Kind, Provider
-from worker.settings import ConfigurationError, load
-from worker.storage import registry, scripts
-from worker.storage.redis_clients import blocking
+from worker.storage import registry
 from worker.storage.scripts import Command
+from worker.wording.findings import said
 
 BATCH = 500
 """Devices that go to Redis at a time."""
 LONGEST_LINE = 16_384
-ANSWER_S = 10.0
-"""How long Redis may take to answer."""
-tenant_option = click.option("--tenant", default="default", show_default=True, help="Which Stream app's users.")
+COLUMNS = "{:20}  {:8}  {:5}  {:16}  {}"
 
 
 @click.group()
@@ -45,23 +41,28 @@ def import_file(file: IO[bytes], tenant: str) -> None:
     Also read: environment (production or sandbox), hardware_id, name, registered_at (unix µs). A line that cannot be
     read is named with its reason and left out; the others go in.
     """
-    redis = connect()
+    settings = settings_of_all()
+    tenant, redis = tenant_of(settings, tenant), connect(settings)
     good = bad = 0
     batch: list[Command] = []
+    apps = set()
     for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
         if not line.strip():
             continue
         try:
-            batch.append(registry.register(tenant, read_device(line)))
+            device = read_device(line)
         except ValueError as error:
             bad += 1
             click.echo(f"line {number}: {plain(error)}", err=True)
             continue
         good += 1
+        batch.append(registry.register(tenant, device))
+        apps.add((device.provider, device.app))
         if len(batch) == BATCH:
             run(redis, batch)
             batch = []
     run(redis, batch)
+    warn_of_apps(redis, settings, apps)
     click.echo(f"{good} registered, {bad} left out")
     sys.exit(1 if bad else 0)
 
@@ -113,7 +114,7 @@ def import_stream(
     type=click.Choice([str(choice) for choice in Kind]),
     default=str(Kind.VOIP),
     show_default=True,
-    help="What an APNs token is for.",
+    help="What an APNs token is for; an FCM token is for everything.",
 )
 @click.option("--token", required=True, help="The push token, as the phone got it.")
 @click.option("--app", required=True, help="Bundle id (APNs) or Firebase project id (FCM).")
@@ -132,7 +133,10 @@ def add(tenant: str, **fields: Any) -> None:
         device = read_device(json.dumps(fields).encode())
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    run(connect(), [registry.register(tenant, device)])
+    settings = settings_of_all()
+    tenant, redis = tenant_of(settings, tenant), connect(settings)
+    run(redis, [registry.register(tenant, device)])
+    warn_of_apps(redis, settings, [(device.provider, device.app)])
     click.echo(f"registered {device.key}")
 
 
@@ -141,14 +145,19 @@ def add(tenant: str, **fields: Any) -> None:
 @tenant_option
 def list_devices(user_id: str, tenant: str) -> None:
     """List the devices of USER_ID. Tokens are not shown: a device goes by its key."""
-    found = stored(connect(), tenant, user_id)
+    settings = settings_of_all()
+    tenant = tenant_of(settings, tenant)
+    found = stored(connect(settings), tenant, user_id)
+    if not found:
+        click.echo(f"{user_id} has no devices", err=True)
+        return
+    click.echo(COLUMNS.format("KEY", "PROVIDER", "KIND", "REGISTERED (UTC)", "APP  NAME"))
     for device in found:
         since = datetime.fromtimestamp(device.registered_at / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
         where = "" if device.environment is Environment.PRODUCTION else f" ({device.environment})"
-        told = f"{device.key}  {device.provider:4}  {device.kind:5}  {since}  {device.app}{where}  {device.name}"
-        click.echo(plain(told).rstrip())
-    if not found:
-        click.echo(f"{user_id} has no devices", err=True)
+        kind = device.kind if device.provider is Provider.APNS else "-"
+        app = f"{device.app}{where}  {device.name}"
+        click.echo(plain(COLUMNS.format(device.key, device.provider, kind, since, app)).rstrip())
 
 
 @devices.command()
@@ -157,7 +166,8 @@ def list_devices(user_id: str, tenant: str) -> None:
 @tenant_option
 def remove(user_id: str, key: str, tenant: str) -> None:
     """Remove the device KEY (as `list` shows it) of USER_ID."""
-    redis = connect()
+    settings = settings_of_all()
+    tenant, redis = tenant_of(settings, tenant), connect(settings)
     for device in stored(redis, tenant, user_id):
         if device.key == key:
             run(redis, [registry.remove(tenant, device)])
@@ -178,31 +188,5 @@ def read_device(line: bytes) -> Device:
 def _reasons(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False):
         field = ".".join(str(part) for part in detail["loc"])
-        message = "is not a field of a device" if detail["type"] == "extra_forbidden" else detail["msg"]
-        yield f"{field}: {message}" if field else message.removeprefix("Value error, ")
-
-
-def connect() -> "Redis":
-    """Connect to the Redis of the settings; exits with a sentence when there is none."""
-    try:
-        redis = blocking(load().redis_url, timeout_s=ANSWER_S)
-        redis.ping()
-    except ConfigurationError as error:
-        raise click.ClickException("\n".join(error.problems)) from None
-    except (RedisError, ValueError) as error:
-        raise click.ClickException(f"Redis does not answer: set BELLHOP_REDIS_URL ({type(error).__name__})") from None
-    return redis
-
-
-def stored(redis: "Redis", tenant: str, user_id: str) -> list[Device]:
-    """Read a user's devices."""
-    values: Any = redis.hvals(registry.devices_key(tenant, user_id))
-    return registry.decode(values)
-
-
-def run(redis: "Redis", commands: list[Command]) -> list[Any]:
-    """Run registry commands in one round trip; returns their answers."""
-    pipeline = redis.pipeline(transaction=False)
-    for command in commands:
-        redis.register_script(scripts.source(command.script))(command.keys, command.args, client=pipeline)
-    return pipeline.execute()
+        message = "is not a field of a device" if detail["type"] == "extra_forbidden" else said(detail)
+        yield f"{field}: {message}" if field else message

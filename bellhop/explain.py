@@ -10,7 +10,7 @@ from typing import Any
 import click
 from redis.exceptions import RedisError
 
-from bellhop.devices import connect, tenant_option
+from bellhop.connection import connect, no_redis, settings_of_all, tenant_of, tenant_option
 from bellhop.terminal import plain
 from worker.story import trail
 from worker.story.explain import Explanation, Round
@@ -34,16 +34,21 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
     CALL_CID is the call's type and id, such as default:1234. Exits with 1 when nothing is known of the call, or the
     user is none of its people.
     """
+    settings = settings_of_all()
+    tenant = tenant_of(settings, tenant)
     try:
-        lines: Any = connect().lrange(trail.trail_key(tenant, call_cid), 0, -1)
+        lines: Any = connect(settings).lrange(trail.trail_key(tenant, call_cid), 0, -1)
     except RedisError as error:
-        raise click.ClickException(f"Redis does not answer: {type(error).__name__}") from None
+        raise click.ClickException(no_redis(settings, error)) from None
     found = find(call_cid, [trail.read_line(line) for line in lines], user_id)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
         width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
         click.echo("\n".join(told(found, width)))
+    others = [app.tenant for app in settings.stream_apps if app.tenant != tenant]
+    if not found.rounds and others and not as_json:
+        click.echo(f"→ This was Stream app {tenant}: try --tenant {' or --tenant '.join(others)}.")
     sys.exit(0 if found.found else 1)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import aiohttp
 import click
 
-from bellhop.devices import connect, run
+from bellhop.connection import connect, run, settings_of_all, tenant_of, warn_of_apps
 from bellhop.terminal import plain
 from worker.delivery.stream_api import Apps, Listing, StreamApi, StreamRefused, read
-from worker.settings import ConfigurationError, Settings, StreamApp, load
+from worker.domain.device import Provider
+from worker.settings import Settings, StreamApp
 from worker.storage import registry
 
 ANSWER_S = 30.0
@@ -23,15 +24,11 @@ PAUSE_S = 1.0
 
 def import_users(tenant: str, users: Sequence[str], names: Iterable[str], per_minute: int) -> int:
     """Copy the devices of `users` of a tenant; `names` as --app takes them. Returns the exit status."""
-    try:
-        settings = load()
-    except ConfigurationError as error:
-        raise click.ClickException("\n".join(error.problems)) from None
+    settings = settings_of_all()
+    tenant = tenant_of(settings, tenant)
     app = next((app for app in settings.stream_apps if app.tenant == tenant), None)
     if app is None:
-        raise click.ClickException(
-            f"{tenant} is no Stream app of the settings: set BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET"
-        )
+        raise click.ClickException("no Stream app is set: BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET")
     return asyncio.run(_Import(settings, app, _apps(settings, names), per_minute).all(users))
 
 
@@ -49,7 +46,10 @@ class _Import:
         self._settings, self._app, self._apps = settings, app, apps
         # Stream also allows no more than a thirtieth of the minute's limit in one second; one at a time stays below.
         self._interval_s = 60 / per_minute
-        self._redis = connect()
+        self._redis = connect(settings)
+        self._found: set[tuple[Provider, str]] = set()
+        self._reached = False
+        """Whether Stream has answered anything yet."""
         self.count: Counter[str] = Counter()
 
     async def all(self, users: Sequence[str]) -> int:
@@ -70,10 +70,17 @@ class _Import:
                         if refused.for_good:
                             click.echo(f"Stream refuses this app's key and secret ({refused}): nothing more is asked")
                             return 1
+                        if refused.unreachable and not self._reached:
+                            where = self._settings.stream_api_url
+                            click.echo(
+                                f"Stream cannot be reached at {where} ({refused}): nothing more is asked", err=True
+                            )
+                            return 1
                         self._leave_out(user_id, str(refused))
                         continue
                     self._take(user_id, listing)
                     ready_at = max(ready_at, loop.time() + listing.wait_s)
+        warn_of_apps(self._redis, self._settings, self._found)
         click.echo(", ".join(f"{self.count[what]} {what}" for what in ("registered", "known already", "disabled")))
         click.echo(f"{self.count['left out']} left out")
         return 1 if self.count["left out"] else 0
@@ -82,9 +89,12 @@ class _Import:
         """Ask until there is an answer. Raises StreamRefused after several tries."""
         for attempt in range(TRIES):
             try:
-                return await api.devices(user_id)
+                listing = await api.devices(user_id)
+                self._reached = True
+                return listing
             except StreamRefused as refused:
-                if refused.for_good or attempt == TRIES - 1:
+                self._reached = self._reached or not refused.unreachable
+                if refused.for_good or not self._reached or attempt == TRIES - 1:
                     raise
                 await asyncio.sleep(refused.wait_s or PAUSE_S * 2**attempt)
         raise AssertionError  # the last try returns or raises
@@ -100,6 +110,7 @@ class _Import:
             if device is None:
                 self.count["disabled"] += 1
             else:
+                self._found.add((device.provider, device.app))
                 commands.append(registry.adopt(self._app.tenant, device))
         answers: list[Any] = run(self._redis, commands)
         for owner, _ in answers:

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from bellhop.devices import connect
+from bellhop.connection import connect, settings_of_all
 from bellhop.terminal import plain
 from worker.engine.replay import failed_jobs, run_again
 
@@ -20,10 +20,13 @@ def replay(job_ids: tuple[str, ...], failed: bool) -> None:
     """
     if bool(job_ids) == failed:
         raise click.UsageError("Name the jobs, or say --failed.")
-    redis = connect()
+    redis = connect(settings_of_all())
     refused = 0
-    for job_id in job_ids or failed_jobs(redis):
+    jobs = list(job_ids or failed_jobs(redis))
+    for job_id in jobs:
         reason = run_again(redis, job_id)
         refused += reason is not None
         click.echo(plain(f"{job_id}: {reason or 'queued again'}"))
+    if not jobs:
+        click.echo("No job has failed.")
     sys.exit(1 if refused and job_ids else 0)

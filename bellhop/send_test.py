@@ -5,9 +5,10 @@ import uuid
 
 import click
 
+from bellhop.check import advice_on
 from bellhop.terminal import plain
 from worker.contract import Recipient, Round
-from worker.domain.device import Device
+from worker.domain.device import Device, Provider
 from worker.domain.outcome import MEANING, Answer, Outcome
 from worker.domain.plan import plan
 from worker.domain.push import PushKind
@@ -28,9 +29,7 @@ async def send_test(settings: Settings, tenant: str, user_id: str, key: str | No
         chosen = [device for device in devices if key in (None, device.key)]
         pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, time.time()).pushes
         if not pushes:
-            click.echo(
-                f"{user_id} has no device for a push of kind {kind}: see `bellhop devices list {user_id}`", err=True
-            )
+            click.echo(_why_none(user_id, devices, chosen, key, kind), err=True)
             return 1
         answers = []
         for push in pushes:
@@ -43,6 +42,18 @@ async def send_test(settings: Settings, tenant: str, user_id: str, key: str | No
         for sender in senders.values():
             await sender.close()
         await store.close()
+
+
+def _why_none(user_id: str, devices: list[Device], chosen: list[Device], key: str | None, kind: PushKind) -> str:
+    if devices and not chosen:
+        return f"{user_id} has no device {key}: see `bellhop devices list {user_id}`"
+    if not chosen:
+        return f"{user_id} has no devices: see `bellhop devices list {user_id}`"
+    if kind is PushKind.RING:
+        return (
+            f"{user_id} has devices for notifications only ({len(chosen)}): an iPhone rings by its token of kind voip"
+        )
+    return f"{user_id} has devices for calls only ({len(chosen)}): say --kind ring, or register a token of kind alert"
 
 
 def _test_round(tenant: str, user_id: str) -> Round:
@@ -62,8 +73,11 @@ def _test_round(tenant: str, user_id: str) -> Round:
 def _print(device: Device, answer: Answer) -> None:
     color = "green" if answer.outcome is Outcome.ACCEPTED else "red"
     said = " ".join(str(part) for part in (answer.status or "", answer.reason, answer.provider_id) if part)
-    click.echo(plain(f"{device.key}  {device.label} ({device.app}, {device.environment})"))
+    where = f", {device.environment}" if device.provider is Provider.APNS else ""
+    click.echo(plain(f"{device.key}  {device.label} ({device.app}{where})"))
     click.echo(
         f"    {click.style(answer.outcome, fg=color)}: {MEANING[answer.outcome].sentence}"
         + (f" [{plain(said)}]" if said else "")
     )
+    if advice := advice_on(answer):
+        click.echo(f"    → {advice}")

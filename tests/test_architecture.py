@@ -55,6 +55,7 @@ PURE = {
     "webhook.problems",
     "webhook.openapi",
     "worker.contract",
+    "worker.wording.findings",
     "worker.wording.texts",
     *(module for module in MODULES if module.startswith(("worker.domain", "worker.story"))),
 }

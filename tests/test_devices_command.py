@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
@@ -11,10 +12,15 @@ VOIP = {"user_id": "jane", "provider": "apns", "kind": "voip", "token": "ab" * 3
 FCM = {"user_id": "jane", "provider": "fcm", "token": "fcm:token", "app": "project", "name": "Jane's Pixel"}
 
 
+ADD = ("add", "jane", "--provider", "apns", "--token", "ab" * 32, "--app")
+APPS = json.dumps([{"tenant": tenant, "api_keys": [tenant], "api_secrets": ["s"]} for tenant in ("live", "staging")])
+
+
 @pytest.fixture
 def bellhop(redis_url):
-    def run(*args, stdin=None, status=0):
-        result = CliRunner(env={"BELLHOP_REDIS_URL": redis_url}).invoke(main, ["devices", *args], input=stdin)
+    def run(*args, stdin=None, status=0, **settings):
+        environment = {"BELLHOP_REDIS_URL": redis_url} | {f"BELLHOP_{name}": value for name, value in settings.items()}
+        result = CliRunner(env=environment).invoke(main, ["devices", *args], input=stdin)
         assert result.exit_code == status, result.output
         return result.output
 
@@ -37,10 +43,12 @@ def test_import_takes_the_good_lines_and_names_the_bad_ones(bellhop):
     output = bellhop("import", "-", stdin=lines(VOIP, *bad, "", FCM), status=1)
     for number in range(2, 8):
         assert f"line {number}: " in output
-    assert "line 3: provider: " in output
+    assert "line 2: is no JSON" in output
+    assert "line 3: provider: must be 'apns' or 'fcm'" in output
     assert "line 4: an APNs token is 16 to 400 hexadecimal digits" in output
-    assert "line 5: app: " in output
+    assert "line 5: app: is missing" in output
     assert "line 6: tokn: is not a field of a device" in output
+    assert "line 7: is no object with fields" in output
     assert "2 registered, 6 left out" in output
     listed = bellhop("list", "jane")
     assert "com.example" in listed
@@ -91,9 +99,9 @@ def test_the_twenty_sixth_device_makes_the_oldest_leave(bellhop):
     devices = [FCM | {"token": f"t{n}", "name": f"phone {n}", "registered_at": 10**15 + n} for n in range(26)]
     bellhop("import", "-", stdin=lines(*devices))
     listed = bellhop("list", "jane")
-    assert len(listed.splitlines()) == 25
+    assert len(listed.splitlines()) == 26, "with the headings"
     assert "phone 25" in listed
-    assert not listed.splitlines()[0].endswith("phone 0")
+    assert not listed.splitlines()[1].endswith("phone 0")
 
 
 def test_two_tenants_do_not_share_users(bellhop):
@@ -103,6 +111,56 @@ def test_two_tenants_do_not_share_users(bellhop):
 
 
 def test_without_redis_it_says_what_to_set():
-    result = CliRunner(env={"BELLHOP_REDIS_URL": "redis://127.0.0.1:1/0"}).invoke(main, ["devices", "list", "jane"])
+    away = {"BELLHOP_REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}
+    result = CliRunner(env=away).invoke(main, ["devices", "list", "jane"])
     assert result.exit_code == 1
-    assert "set BELLHOP_REDIS_URL" in result.output
+    assert "does not answer at 127.0.0.1:1 (ConnectionError): does it run? Else set BELLHOP_REDIS_URL" in result.output
+
+
+@pytest.mark.parametrize("command", [(*ADD, "com.example"), ("list", "jane"), ("import", "-"), ("remove", "jane", "k")])
+@pytest.mark.parametrize("tenant", [(), ("--tenant", "nope")])
+def test_a_tenant_that_is_not_configured_is_refused_with_those_that_are(bellhop, command, tenant):
+    said = bellhop(*command, *tenant, status=2, stdin="", STREAM_APPS=APPS)
+    assert "say --tenant live or --tenant staging" in said
+
+
+def test_the_one_tenant_need_not_be_named(bellhop):
+    one = json.dumps(json.loads(APPS)[:1])
+    bellhop(*ADD, "com.example", STREAM_APPS=one)
+    assert "com.example" in bellhop("list", "jane", "--tenant", "live", STREAM_APPS=one)
+    assert "jane has no devices" in bellhop("list", "jane"), "which settings without any Stream app call default"
+
+
+@pytest.fixture
+def apple(tmp_path):
+    (tmp_path / "key.p8").write_text("-----BEGIN PRIVATE KEY-----")
+    return {"APNS_KEY_FILE": str(tmp_path / "key.p8"), "APNS_KEY_ID": "K", "APNS_TEAM_ID": "T", "APNS_TOPIC": "a.b"}
+
+
+def test_an_app_that_nobody_has_credentials_for_is_warned_of(bellhop, apple):
+    assert "there are no credentials for the apns app a.typo (configured: a.b): it will not ring" in bellhop(
+        *ADD, "a.typo", **apple
+    )
+    said = bellhop("import", "-", stdin=lines(VOIP, VOIP | {"token": "cd" * 32}, FCM), **apple)
+    assert said.count("no credentials for the apns app com.example") == 1
+    assert "no credentials for the fcm app project (configured: none)" in said
+    assert "3 registered" in said
+
+
+def test_an_app_of_the_settings_or_of_a_living_worker_is_not_warned_of(bellhop, apple, redis_url):
+    assert "warning" not in bellhop(*ADD, "a.b", **apple)
+    assert "warning" not in bellhop(*ADD, "com.example"), "nothing is known of any app here"
+    with redis.Redis.from_url(redis_url) as client:
+        client.sadd("rq:workers:rings", "rq:worker:w")
+        client.set("bellhop:worker:w", 1)
+        lanes = [{"provider": "apns", "app": "com.example"}]
+        client.set("bellhop:status:w", json.dumps({"lanes": lanes, "certificates": {}}))
+    assert "warning" not in bellhop(*ADD, "com.example")
+    assert "warning" in bellhop(*ADD, "com.example.typo")
+
+
+def test_a_token_of_google_is_of_one_kind_however_it_was_registered(bellhop):
+    bellhop("add", "jane", "--provider", "fcm", "--token", "one", "--app", "project")
+    bellhop("import", "-", stdin=lines(FCM | {"kind": "voip"}, FCM | {"token": "two"}))
+    _, *listed = bellhop("list", "jane").splitlines()
+    assert [line.split()[1:3] for line in listed] == [["fcm", "-"]] * 3

@@ -106,6 +106,18 @@ def test_every_command_that_a_page_shows_exists(page):
             command = command.commands[word]
 
 
+SAID = [
+    *PAGES,
+    *(path for package in ("bellhop", "webhook", "worker") for path in sorted((ROOT / package).rglob("*.py"))),
+]
+
+
+@pytest.mark.parametrize("path", SAID, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_is_told_to_install_a_stranger(path):
+    # PyPI has a package called bellhop, and it is another project's.
+    assert not re.search(r"install .*\bbellhop(\[| |\"|$)", path.read_text(), re.MULTILINE)
+
+
 def slug(heading):
     """What a heading's address is on GitHub."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
@@ -171,9 +183,13 @@ def logged():
     for package in ("bellhop", "webhook", "worker"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
-                    level = ast.unparse(node.func).removeprefix("log.").replace("exception", "error")
-                    yield node.args[0].value, level
+                if not isinstance(node, ast.Call):
+                    continue
+                called = ast.unparse(node.func)
+                if called == "Outage":
+                    yield from zip((argument.value for argument in node.args), ("error", "info"), strict=True)
+                elif called.startswith("log.") and isinstance(node.args[0], ast.Constant):
+                    yield node.args[0].value, called.removeprefix("log.").replace("exception", "error")
 
 
 def test_the_page_of_logs_has_every_line_with_its_level():

@@ -103,3 +103,12 @@ def test_a_name_cannot_play_with_the_terminal(bellhop):
     bellhop.redis.rpush(trail_key("default", "default:3"), line(Milestone.SKIPPED, T, round=T, kind="ring", **evil))
     output = bellhop("default:3")
     assert not {character for character in output if ord(character) < 32} - {"\n"}
+
+
+def test_an_unknown_call_is_looked_for_in_the_other_stream_apps_too(redis_url):
+    apps = [{"tenant": tenant, "api_keys": [tenant], "api_secrets": ["s"]} for tenant in ("live", "staging")]
+    environment = {"BELLHOP_REDIS_URL": redis_url, "BELLHOP_STREAM_APPS": json.dumps(apps)}
+    result = CliRunner(env=environment).invoke(main, ["explain", "default:unknown", "--tenant", "live"])
+    assert result.exit_code == 1
+    assert "This was Stream app live: try --tenant staging." in result.output
+    assert CliRunner(env=environment).invoke(main, ["explain", "default:unknown", "--tenant", "nope"]).exit_code == 2

@@ -83,7 +83,7 @@ async def test_a_list_that_comes_in_pieces_is_read_to_its_end(bellhop, redis_url
 
 async def test_a_list_without_an_end_is_left_out(bellhop):
     async with StreamApiStandIn(KEY, SECRET) as stream:
-        stream.devices["jane"] = [fcm("x" * 4096) for _ in range(300)]
+        stream.devices["jane"] = [fcm("x" * 4096) for _ in range(1200)]
         status, _, err = await bellhop(stream, "jane", *APPS)
     assert status == 1
     assert "the answer is too long" in err
@@ -193,7 +193,7 @@ async def test_a_device_that_is_none_for_us_is_named_without_its_token_and_the_o
     [
         ((), {}, "name users, or a --file"),
         (("jane", "--app", "x"), {}, "--app takes NAME=APP"),
-        (("jane", "--tenant", "nobody"), {}, "nobody is no Stream app of the settings"),
+        (("jane", "--tenant", "nobody"), {}, "no Stream app nobody: say --tenant default"),
         (("jane",), {"STREAM_DEVICE_APPS": "x"}, "must be name=value"),
     ],
 )
@@ -203,6 +203,22 @@ async def test_what_it_cannot_work_with_is_one_sentence(bellhop, args, settings,
     assert status
     assert sentence in err
     assert not stream.asked
+
+
+async def test_stream_out_of_reach_is_said_once_and_not_waited_for_user_by_user(bellhop):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        pass
+    status, out, err = await bellhop(stream, *(f"user-{number}" for number in range(50)), *APPS)
+    assert status == 1
+    assert err.count("Stream cannot be reached at http://127.0.0.1:") == 1
+    assert "user-" not in out + err
+
+
+async def test_a_short_secret_is_streams_choice_and_nothing_to_warn_of(bellhop, recwarn):
+    async with StreamApiStandIn(KEY, "short") as stream:
+        status, _, err = await bellhop(stream, "jane", *APPS, STREAM_API_SECRET="short")
+    assert (status, "Warning" in err) == (0, False)
+    assert not [one for one in recwarn if "Key" in type(one.message).__name__ and "bellhop" in one.filename]
 
 
 ONLY = Apps({}, {Provider.APNS: "com.only", Provider.FCM: "only"})

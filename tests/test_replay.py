@@ -64,6 +64,10 @@ def in_s(seconds):
     return int((time.time() + seconds) * 1e6)
 
 
+def test_nothing_to_run_again_is_said(replay):
+    assert replay("--failed") == (0, "No job has failed.\n")
+
+
 @pytest.mark.usefixtures("known_round")
 def test_a_failed_notice_is_queued_again_as_it_was(connection, fail, replay):
     job = fail(NOTICE_JOB, NOTICE)

@@ -197,7 +197,9 @@ def test_several_apps_come_from_a_secret_file_and_win_over_the_toml_file(setenv,
 def test_a_secret_file_of_another_name_and_a_folder_that_is_not_there_are_problems(setenv, tmp_path):
     (tmp_path / "stream_api_secert").write_text("hunter2")
     setenv(SECRETS_DIR=tmp_path)
-    assert problems("web")[0] == "BELLHOP_SECRETS_DIR: stream_api_secert is no setting"
+    assert problems("web")[0] == (
+        "BELLHOP_SECRETS_DIR: stream_api_secert is no setting; did you mean stream_api_secret?"
+    )
     assert "hunter2" not in "\n".join(problems("web"))
     setenv(SECRETS_DIR=tmp_path / "absent")
     assert problems(None)[0].startswith("BELLHOP_SECRETS_DIR: ")
@@ -237,7 +239,8 @@ def test_a_list_that_is_not_json_says_where(setenv, tmp_path, source):
         setenv(SECRETS_DIR=tmp_path)
     else:
         setenv(STREAM_APPS=broken)
-    assert problems("web") == ["BELLHOP_STREAM_APPS: is not JSON: Expecting ',' delimiter: line 1 column 47 (char 46)"]
+    where = "BELLHOP_STREAM_APPS" if source == "environment" else f"{tmp_path / 'stream_apps'}, stream_apps"
+    assert problems("web") == [f'{where}: is no JSON list, such as [{{"…": "…"}}]']
 
 
 PUBLIC = {
@@ -287,3 +290,77 @@ def test_a_file_that_is_no_service_account_is_named_whatever_it_holds(tmp_path, 
     path.write_text(text)
     with pytest.raises(ValueError, match="is no service account file"):
         FcmApp(service_account_file=path)
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('redis_urll = "x"', "redis_urll: is no setting; did you mean redis_url?"),
+        ("redis_url = ", "is no TOML: "),
+        (
+            "web_port = true\n[[apns_apps]]\ntopic = 'a'\nkeyid = 'K'",
+            "number 1, keyid: is no setting; did you mean key_id?",
+        ),
+        ("[[apns_apps]]\ntopic = 'a.b'\nkey_id = 'K'", "[[apns_apps]] number 1: key_file, team_id missing"),
+        (
+            "[[fcm_apps]]\nservice_account_file = 'absent.json'",
+            "[[fcm_apps]] number 1, service_account_file: absent.json cannot be read",
+        ),
+        ("[[stream_apps]]\napi_keys = ['k']", "[[stream_apps]] number 1, api_secrets: is not set"),
+        ("[stream_apps]\napi_keys = ['k']", "stream_apps: is written [[stream_apps]], with two brackets"),
+        ("[[stream_apps]]\ntenant = 'a b'\napi_keys = ['k']\napi_secrets = ['s']", "tenant: must be 1 to 64 letters"),
+        ("trail_days = 'many'", "trail_days: is no whole number"),
+        ("trail_days = 1000", "trail_days: must be 365 or less"),
+    ],
+)
+def test_a_mistake_in_the_toml_file_is_named_with_the_file_the_table_and_the_key(setenv, tmp_path, toml, said):
+    config = tmp_path / "bellhop.toml"
+    config.write_text(toml)
+    setenv(CONFIG=config)
+    problem = next(problem for problem in problems(None) if said in problem)
+    assert str(config) in problem
+    assert "BELLHOP_APNS" not in problem, "a variable that nobody set"
+
+
+def test_a_mistake_in_a_secret_file_is_named_with_the_file(setenv, tmp_path):
+    (tmp_path / "stream_apps").write_text("hunter2")
+    setenv(SECRETS_DIR=tmp_path)
+    assert problems(None) == [f'{tmp_path}/stream_apps, stream_apps: is no JSON list, such as [{{"…": "…"}}]']
+
+
+def test_a_mistake_in_a_variable_is_said_in_plain_words(setenv):
+    setenv(STREAM_APPS="nojson", WEB_PORT="many", LOG_FORMAT="text", WEB_HOST="localhost", TYPO="1")
+    assert problems(None) == [
+        "BELLHOP_TYPO is no setting",
+        'BELLHOP_STREAM_APPS: is no JSON list, such as [{"…": "…"}]',
+        "BELLHOP_WEB_HOST: is no IP address: 127.0.0.1 for this machine alone, 0.0.0.0 for every interface",
+        "BELLHOP_WEB_PORT: is no whole number",
+        "BELLHOP_LOG_FORMAT: must be 'json' or 'console'",
+    ]
+
+
+@pytest.mark.parametrize("keys", ["k, k", "k,other,k "])
+def test_an_api_key_is_one_apps(setenv, keys):
+    setenv(STREAM_API_KEY=keys, STREAM_API_SECRET="s")
+    assert "the API key k is listed twice: it must name one app" in problems("web")[0]
+
+
+def test_an_api_key_of_two_apps_is_named(setenv):
+    apps = [{"tenant": tenant, "api_keys": ["k"], "api_secrets": ["s"]} for tenant in ("live", "staging")]
+    setenv(STREAM_APPS=json.dumps(apps))
+    assert problems("web") == ["BELLHOP_STREAM_APPS: the API key k is listed twice: it must name one app"]
+
+
+def test_what_kubernetes_sets_for_services_of_that_name_is_no_mistake_of_anybodys(setenv):
+    setenv(
+        WEB_SERVICE_HOST="10.0.0.1",
+        WEB_SERVICE_PORT="80",
+        WEB_SERVICE_PORT_HTTP="80",
+        WEB_PORT_80_TCP="tcp://10.0.0.1:80",
+        WEB_PORT_80_TCP_ADDR="10.0.0.1",
+        WORKER_PORT="tcp://10.0.0.2:80",
+    )
+    assert load()
+    setenv(WEB_PORT="tcp://10.0.0.1:80")
+    (problem,) = problems(None)
+    assert "set by Kubernetes for the Service bellhop-web: set enableServiceLinks: false" in problem

@@ -10,9 +10,10 @@ from webhook.replication import and_replicate
 from webhook.signature import App, KeyRing
 from worker.settings import Settings
 from worker.storage import scripts
-from worker.storage.redis_clients import blocking
+from worker.storage.redis_clients import blocking, shown
 from worker.storage.scripts import Command
 from worker.story.trail import DAY_S
+from worker.telemetry.outage import redis_outage
 
 REDIS_TIMEOUT_S = 1.0
 """For connecting and for each answer. Tried twice at most (every script may be repeated), so a webhook has its 503
@@ -38,6 +39,7 @@ class Door:
         self.redis = blocking(
             settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
         )
+        self.outage = redis_outage(shown(settings.redis_url))
         self.writes_per_minute = settings.api_writes_per_minute
         self.intake: Script = self.redis.register_script(scripts.source("intake"))
         if settings.redis_wait_replicas:

@@ -1,14 +1,17 @@
 """How an error becomes an answer: a problem document below /v1, elsewhere one line of JSON."""
 
 import json
+from typing import cast
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from webhook.door import Door
 from webhook.problems import MEDIA_TYPE, ApiProblem, Problem
 from webhook.signature import Refusal
+from worker.telemetry import metrics
 
 log = structlog.get_logger()
 
@@ -35,9 +38,19 @@ def _problem(error: ApiProblem) -> Response:
 def _http_error(error: HTTPException) -> Answer:
     if _below_v1():
         return _problem(_problem_of(error))
+    if isinstance(error, NotFound) and request.method == "POST" and "X-Signature" in request.headers:
+        return _wrong_path()
     if isinstance(error, RequestEntityTooLarge):
         return jsonify(error=Refusal.TOO_LARGE.sentence), 413
     return jsonify(error=error.name), error.code or 500
+
+
+def _wrong_path() -> Answer:
+    """Stream posts somewhere else than it should: without a line, its webhooks would be lost without a word."""
+    refusal = Refusal.WRONG_PATH
+    metrics.REFUSED.add(refusal.name.lower())
+    log.warning("webhook refused", reason=refusal.name.lower(), address=request.remote_addr, advice=refusal.sentence)
+    return jsonify(error=refusal.sentence), refusal.status
 
 
 def _problem_of(error: HTTPException) -> ApiProblem:
@@ -49,7 +62,7 @@ def _problem_of(error: HTTPException) -> ApiProblem:
 
 
 def _redis_away(error: RedisError) -> Answer:
-    log.error("redis away", error=type(error).__name__)
+    cast(Door, current_app.extensions["door"]).outage.goes_on(type(error).__name__)
     if _below_v1():
         return _problem(ApiProblem(Problem.REDIS_AWAY))
     return jsonify(error="Redis does not take the event now: try again."), 503

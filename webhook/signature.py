@@ -31,6 +31,7 @@ class Refusal(Enum):
     BAD_SIGNATURE = 401, "X-SIGNATURE does not match the body: check that this app's API secret is the one configured."
     UNKNOWN_APP = 401, "X-API-KEY names no configured app: add the app's API key and secret to the settings."
     STRANGE_ADDRESS = 403, "Webhooks are welcome from the addresses in BELLHOP_WEBHOOK_NETWORKS only."
+    WRONG_PATH = 404, "Webhooks go to /webhooks/stream: correct the address in Stream's dashboard."
     TOO_LARGE = 413, "The body is over 1 MiB, or over 4 MiB once inflated."
     UNSUPPORTED_ENCODING = 415, "Send the body as it is or with Content-Encoding: gzip."
     BAD_ENCODING = 400, "The gzip body cannot be inflated."

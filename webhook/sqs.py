@@ -24,6 +24,7 @@ from webhook.envelope import UnreadableMessage, unwrap
 from webhook.taking import keep, take
 from worker.settings import Settings
 from worker.telemetry import metrics
+from worker.telemetry.outage import Outage
 
 log = structlog.get_logger()
 
@@ -38,6 +39,18 @@ VISIBLE_AGAIN_S = 30
 PATIENCE_S = 20.0
 """How long a message waits here for Redis to come back; well before somebody else gets it."""
 PAUSE_S = 1.0
+NO_CREDENTIALS = (
+    "boto3 finds no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
+)
+KNOWN = {
+    "NonExistentQueue": "there is no such queue: check BELLHOP_SQS_QUEUE_URL, its region and account",
+    "AccessDenied": "allow sqs:ReceiveMessage and sqs:DeleteMessage on the queue",
+    "InvalidClientTokenId": "Amazon does not know the access key",
+    "SignatureDoesNotMatch": "the secret access key is another key's, or this machine's clock is wrong",
+    "ExpiredToken": "the credentials have expired",
+    "NoCredentials": NO_CREDENTIALS,
+}
+"""What the word in an error most often means, and what to do."""
 WEBHOOK_ID = "x-webhook-id"
 
 
@@ -47,15 +60,20 @@ def run(settings: Settings) -> int:
     counting.start(door)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    threads = [
-        threading.Thread(target=Queue(door, app.tenant, app.sqs_queue_url, stopping).keep_receiving)
-        for app in settings.stream_apps
-        if app.sqs_queue_url
-        for _ in range(RECEIVERS)
-    ]
+    apps = [app for app in settings.stream_apps if app.sqs_queue_url]
+    try:
+        queues = [Queue(door, app.tenant, app.sqs_queue_url, stopping) for app in apps]
+        lacking = boto3.session.Session().get_credentials() is None
+    except BotoCoreError as error:  # a region or a profile that is not there
+        log.error("sqs cannot start", error=_name(error), advice=str(error))
+        return 2
+    if lacking:
+        log.error("sqs cannot start", error="NoCredentials", advice=NO_CREDENTIALS)
+        return 2
+    threads = [threading.Thread(target=queue.keep_receiving) for queue in queues for _ in range(RECEIVERS)]
     for thread in threads:
         thread.start()
-    log.info("sqs started", queues=len(threads) // RECEIVERS)
+    log.info("sqs started", queues=len(queues))
     for thread in threads:
         thread.join()
     log.info("sqs stopped")
@@ -63,10 +81,11 @@ def run(settings: Settings) -> int:
 
 
 class Queue:
-    """One receiver of one queue, whose messages are events of `tenant`."""
+    """One queue, whose messages are events of `tenant`; several threads may receive from it."""
 
     def __init__(self, door: Door, tenant: str, url: str, stopping: threading.Event) -> None:
         self._door, self._tenant, self._url, self._stopping = door, tenant, url, stopping
+        self._outage = Outage("sqs does not answer", "sqs answers again", tenant=tenant)
         region = re.match(r"https://sqs\.([a-z0-9-]+)\.", url)
         # A session of its own: boto3's default one is not made for threads.
         self._sqs = boto3.session.Session().client(
@@ -80,8 +99,11 @@ class Queue:
         while not self._stopping.is_set():
             try:
                 self.receive()
+                self._outage.is_over()
             except (BotoCoreError, ClientError) as error:
-                log.error("sqs does not answer", tenant=self._tenant, error=_name(error))
+                name = _name(error)
+                advice = next((advice for word, advice in KNOWN.items() if word in name), "check the network")
+                self._outage.goes_on(name, advice=advice)
                 self._stopping.wait(PAUSE_S)
 
     def receive(self) -> None:
@@ -108,7 +130,7 @@ class Queue:
             try:
                 self._take(message)
             except RedisError as error:
-                log.error("redis away", error=_name(error))
+                self._door.outage.goes_on(_name(error))
                 if time.monotonic() + PAUSE_S > give_up or self._stopping.is_set():
                     metrics.WEBHOOKS.add("unknown", "redis_away")
                     return False

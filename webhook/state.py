@@ -23,6 +23,12 @@ class State(NamedTuple):
     """What each of them says of itself (worker/status.py); a new one has said nothing yet."""
 
 
+def apps_of_workers(redis: Redis) -> frozenset[tuple[str, str]]:
+    """Provider and app of every way that a living worker has credentials for. Raises redis.exceptions.RedisError."""
+    lanes = (lane for status in read_state(redis).statuses.values() for lane in status["lanes"])
+    return frozenset((lane["provider"], lane["app"]) for lane in lanes)
+
+
 def read_state(redis: Redis) -> State:
     """Read it. Raises redis.exceptions.RedisError."""
     places = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]

@@ -34,6 +34,7 @@ def take(door: Door, tenant: str, body: bytes, webhook_id: str, now: int, attemp
             trail_ttl_s=door.trail_ttl_s,
             listed=door.settings.console,
         )
+        door.outage.is_over()
         kind = "other" if isinstance(event, Ignored) else event.type
         metrics.WEBHOOKS.add(kind, verdict)
         if event.at is not None:

@@ -20,8 +20,10 @@ from worker.postroom import mail_of
 from worker.senders.configured import configured
 from worker.settings import Settings
 from worker.settlement import queue_due_calls
+from worker.storage.redis_clients import shown
 from worker.storage.store import Store
 from worker.telemetry import metrics, tracing
+from worker.telemetry.outage import redis_outage
 from worker.wording.texts import Texts
 
 log = structlog.get_logger()
@@ -70,12 +72,15 @@ async def _main(settings: Settings) -> int:
         for way, sender in senders.items()
     }
 
+    outage = redis_outage(shown(settings.redis_url))
+
     async def watchdog() -> None:
         while True:
             try:
                 await queue_due_calls(store)
+                outage.is_over()
             except RedisError as error:
-                log.warning("watchdog waits for redis", error=type(error).__name__)
+                outage.goes_on(type(error).__name__)
             await asyncio.sleep(WATCHDOG_S)
 
     async def warm() -> None:

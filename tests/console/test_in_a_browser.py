@@ -64,6 +64,35 @@ async def test_the_login_leads_back_to_the_call_that_was_asked_for(stranger):
     await stranger.wait_for_url("**/console/call?id=default:call-late")
 
 
+async def test_a_mistyped_address_is_a_page_of_the_console(page, stranger):
+    answer = await page.goto("/console/xyz/abc")
+    assert answer.status == 404
+    assert "There is no such page in the console." in await page.locator("main").inner_text()
+    await page.get_by_role("link", name="To the list of calls").click()
+    await page.wait_for_url("**/console/")
+
+
+async def test_a_command_in_advice_is_shown_as_code(page):
+    await page.goto(CALL + "unknown")
+    assert "`" not in await page.locator("main").inner_text()
+    assert "bellhop check" in await page.locator(".next code").all_inner_texts()
+
+
+async def test_on_a_phone_a_value_stands_beside_its_label(page):
+    await page.set_viewport_size({"width": 390, "height": 900})
+    await page.goto(EVERY_PAGE["person"])
+    lefts = await page.locator("table.stack td").evaluate_all(
+        """cells => cells.flatMap(cell => {
+            const range = document.createRange();
+            range.selectNodeContents(cell);
+            const left = cell.getBoundingClientRect().left;
+            return [...range.getClientRects()].filter(rect => rect.width).map(rect => rect.left - left);
+        })"""
+    )
+    assert lefts
+    assert min(lefts) > 100, "nothing drops below the column of labels"
+
+
 async def test_the_list_shows_the_latest_calls_with_what_they_came_to(page):
     assert (await listed(page))[:1] == ["unfinished"]
     assert {"answered", "missed", "cancelled", "declined", "dead-token", "no-phone", "late"} <= set(await listed(page))

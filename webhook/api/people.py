@@ -9,7 +9,9 @@ from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from webhook.api.operation import Asked, Operations
+from webhook.door import Door
 from webhook.problems import ApiProblem, Problem
+from webhook.state import apps_of_workers
 from worker.domain.device import Device, Environment, Kind, Provider
 from worker.domain.people import Contact, Preferences
 from worker.storage import registry
@@ -17,6 +19,8 @@ from worker.storage import registry
 blueprint = Blueprint("people", __name__, url_prefix="/v1")
 operations = Operations(blueprint)
 log = structlog.get_logger()
+
+NO_CREDENTIALS = "no credentials are configured for this app: it could not be rung"
 
 
 class _Value(BaseModel):
@@ -92,11 +96,26 @@ def list_devices(asked: Asked) -> Devices:
 )
 def register_device(asked: Asked, registration: ApnsRegistration | FcmRegistration) -> RegisteredDevice:
     """Register a device, or the same one again: at every start of the app, and whenever its token changes."""
+    _refuse_an_app_that_cannot_be_rung(asked.door, registration.provider, registration.app)
     now = time.time_ns() // 1000
     device = Device(user_id=asked.user_id, registered_at=now, **registration.model_dump())
     before, left = asked.door.run(registry.register(asked.tenant, device))
     log.info("device registered", device=device.key, moved=before.decode() not in ("", asked.user_id), left=left)
     return _shown(device)
+
+
+def _refuse_an_app_that_cannot_be_rung(door: Door, provider: str, app: str) -> None:
+    """Raise ApiProblem when nobody has credentials for an app: a typing mistake would keep all of its phones silent.
+
+    The web process may have settings of its own, without keys, so the living workers are asked; where none lives,
+    the app is believed.
+    """
+    if (provider, app) in door.settings.push_apps:
+        return
+    known = apps_of_workers(door.redis)
+    if known and (provider, app) not in known:
+        log.warning("device refused", reason="no_credentials", provider=provider)
+        raise ApiProblem(Problem.INVALID, [{"pointer": "#/app", "detail": NO_CREDENTIALS}])
 
 
 @operations.operation("DELETE", "/users/{user_id}/devices/{device_id}", problems=(Problem.NO_SUCH_DEVICE,))

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import structlog
 from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
+from markupsafe import Markup, escape
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, abort
 
@@ -85,6 +86,7 @@ def values() -> dict[str, Any]:
         "clock": lambda at: clock.clock(at, now),
         "ago": lambda at: clock.ago(at, now),
         "after": clock.after,
+        "coded": coded,
         "version": _assets_version(),
         "form_token": form_token,
         "proxy_user": g.get("proxy_user", ""),
@@ -95,10 +97,15 @@ def values() -> dict[str, Any]:
     }
 
 
+def coded(text: str) -> Markup:
+    """Show what stands in backticks, as advice has its commands, as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
 @blueprint.errorhandler(RedisError)
 def redis_away(error: RedisError) -> tuple[str, int]:
     """Say it in the page."""
-    log.error("redis away", error=type(error).__name__)
+    _door().outage.goes_on(type(error).__name__)
     text = "Redis does not answer, and everything that is shown here comes from it. Try again in a moment."
     return render_template("console/message.html", heading="Not now", text=text), 503
 
@@ -218,6 +225,12 @@ def failed() -> Response | str:
         jobs = replay.failed(redis, MOST_FAILED)
         return render_template("console/failed.html", jobs=jobs, job=job, reason=reason)
     return render_template("console/failed.html", jobs=replay.failed(redis, MOST_FAILED), job="", reason=None)
+
+
+@blueprint.get("/<path:nowhere>")
+def nothing(nowhere: str) -> Response:
+    """Say that there is nothing at any other address, in a page."""
+    abort(404, "There is no such page in the console.")
 
 
 def _door() -> Door:

@@ -22,12 +22,14 @@ DEFAULT_PAUSE_S = 60.0
 class StreamRefused(Exception):  # noqa: N818 - it is what Stream did
     """Stream did not answer the list. The text says why; `wait_s` how long to wait when it was too much for it.
 
-    `for_good`: asking again, for whomever, would bring the same.
+    `for_good`: asking again, for whomever, would bring the same. `unreachable`: there was no connection.
     """
 
-    def __init__(self, reason: str, *, wait_s: float | None = None, for_good: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, wait_s: float | None = None, for_good: bool = False, unreachable: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.wait_s, self.for_good = wait_s, for_good
+        self.wait_s, self.for_good, self.unreachable = wait_s, for_good, unreachable
 
 
 class Listing(NamedTuple):
@@ -70,7 +72,8 @@ class StreamApi:
         except ValidationError:
             raise StreamRefused("the answer cannot be read") from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise StreamRefused(f"no answer: {type(error).__name__}") from None
+            unreachable = isinstance(error, aiohttp.ClientConnectorError)
+            raise StreamRefused(f"no answer: {type(error).__name__}", unreachable=unreachable) from None
 
 
 def server_token(secret: str) -> str:

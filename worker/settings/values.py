@@ -3,7 +3,7 @@
 import json
 import re
 from importlib.util import find_spec
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,16 @@ def _pairs(value: Any) -> Any:
     if not all(name.strip() and text.strip() for name, _, text in pairs):
         raise ValueError("must be name=value, several separated by commas")
     return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _tables(value: Any) -> Any:
+    """Read a list of apps from an environment variable or a file of its own: JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('is no JSON list, such as [{"…": "…"}]') from None
 
 
 def _readable(path: Path) -> Path:
@@ -68,7 +78,7 @@ def _otlp_endpoint(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
-        raise ValueError('needs OpenTelemetry: pip install "bellhop[otel]"')
+        raise ValueError('needs OpenTelemetry: pip install ".[otel]" in a checkout of Bellhop')
     return url
 
 
@@ -76,7 +86,7 @@ def _sqs_queue_url(url: str) -> str:
     if url and not url.startswith(("https://", "http://")):
         raise ValueError("must be the queue's URL, https://sqs.…")
     if url and find_spec("boto3") is None:
-        raise ValueError('needs boto3: pip install "bellhop[aws]"')
+        raise ValueError('needs boto3: pip install ".[aws]" in a checkout of Bellhop')
     return url
 
 
@@ -91,10 +101,21 @@ def _network(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError("is no IP address: 127.0.0.1 for this machine alone, 0.0.0.0 for every interface") from None
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
 Listed = BeforeValidator(_split)
 """Lets a list be given as one text."""
 Paired = BeforeValidator(_pairs)
 """The same for a mapping."""
+Tables = BeforeValidator(_tables)
+"""The same for a list of apps."""
 CallUrl = Annotated[str, AfterValidator(_call_url)]
 Network = Annotated[str, AfterValidator(_network)]
 OtlpEndpoint = Annotated[str, AfterValidator(_otlp_endpoint)]

@@ -80,6 +80,15 @@ def parse(url: str) -> Address:
     )
 
 
+def shown(url: str) -> str:
+    """Name the server, or its Sentinels, without a password."""
+    address = parse(url)
+    if address.sentinels:
+        return f"{address.service} of {', '.join(f'{host}:{port}' for host, port in address.sentinels)}"
+    server = address.server
+    return server.get("path") or f"{server.get('host', 'localhost')}:{server.get('port', 6379)}"
+
+
 def _server(url: str) -> dict[str, Any]:
     try:
         server: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]

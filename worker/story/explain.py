@@ -84,11 +84,15 @@ def _summary(rounds: Sequence[Round], people: Sequence[Person], user: str) -> st
     if not people:
         return "Nobody was called."
     if user:
-        return people[-1].verdict if len(people) == 1 else f"{len(people)} rounds; the last: {people[-1].verdict}"
-    reached = sum(one.reached for one in people)
+        return people[-1].verdict if len(people) == 1 else f"Called {len(people)} times; the last: {people[-1].verdict}"
+    called = [round_ for round_ in rounds if round_.started_at and round_.people] or [
+        round_ for round_ in rounds if round_.people
+    ]
+    last = called[-1].people
+    reached = sum(one.reached for one in last)
     wrong = list(dict.fromkeys(one.user for one in people if one.tone is Tone.BAD))
-    times = f" in {len(rounds)} rounds" if len(rounds) > 1 else ""
-    summary = f"{reached} of {len(people)} reached{times}."
+    times = f", the last of {len(called)} times" if len(called) > 1 else ""
+    summary = f"{reached} of {len(last)} reached{times}."
     return f"{summary} Something went wrong for {listed(wrong)}." if wrong else summary
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.domain.calls import Standing
-from worker.domain.outcome import Outcome
+from worker.domain.device import Provider
+from worker.domain.outcome import MEANING, Action, Outcome
 from worker.domain.push import PushKind
 from worker.story.scenes import Line, Scene
 from worker.story.sentences import PROVIDERS, SENT, SILENT, STANDINGS, Tone, duration, listed
@@ -16,6 +17,7 @@ LATE_US = 3_000_000
 ENDINGS = (Milestone.SKIPPED, Milestone.ATTEMPTED, Milestone.FINISHED)
 OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED})
 """The call was over before there was a push."""
+REPEATED = frozenset({Action.RETRY_NOW, Action.RETRY_LATER})
 KNEW = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY})
 """Who does one of these knows of the call, and does not wonder why the phone was silent."""
 
@@ -61,13 +63,13 @@ def person(scene: Scene, user: str) -> Person:
     """Tell what a round came to for one of its people."""
     lines = scene.of(user, *ENDINGS, Milestone.WAITED)
     pairs = dict.fromkeys((line.text("kind"), line.text("device")) for line in lines)
+    settled = [line.text("outcome") for line in scene.of(user, Milestone.SETTLED)]
+    standing = settled[-1] if settled else scene.standing_of(user)
     told = {
-        pair: _delivery(scene, [line for line in lines if (line.text("kind"), line.text("device")) == pair])
+        pair: _delivery(scene, [line for line in lines if (line.text("kind"), line.text("device")) == pair], standing)
         for pair in pairs
     }
     main = [delivery for (kind, _), delivery in told.items() if kind == scene.kind]
-    settled = [line.text("outcome") for line in scene.of(user, Milestone.SETTLED)]
-    standing = settled[-1] if settled else scene.standing_of(user)
     reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in main)
     tone = _tone(main, standing, reached)
     return Person(
@@ -82,7 +84,7 @@ def person(scene: Scene, user: str) -> Person:
     )
 
 
-def _delivery(scene: Scene, lines: Sequence[Line]) -> Delivery:
+def _delivery(scene: Scene, lines: Sequence[Line], standing: str) -> Delivery:
     """Tell what became of one push. A later run of the same job finds a duplicate: what the first found counts."""
     attempts = [line for line in lines if line.what == Milestone.ATTEMPTED]
     endings = [line for line in lines if line.what in ENDINGS and line.text("outcome") != Outcome.DUPLICATE]
@@ -101,6 +103,8 @@ def _delivery(scene: Scene, lines: Sequence[Line]) -> Delivery:
         start = f"{name} was not {done}"
         if any(line.text("outcome") == Outcome.UNKNOWN for line in attempts):
             start = f"It is not known whether {name} was {done}"
+        if _goes_on(last, attempts, standing):
+            start, tone = f"{start} yet, after {_failed_attempts(failed)}; it is still being tried", Tone.OPEN
         sentence = f"{start}: {because(scene, last)}{answer(last)}{_tries(scene, last, attempts)}"
         late = outcome in OVER and (scene.moment_of(outcome, last.text("user")) or 0) >= LATE_US
         tone = Tone.BAD if outcome in OVER and (late or failed) else tone
@@ -110,6 +114,19 @@ def _delivery(scene: Scene, lines: Sequence[Line]) -> Delivery:
     )
     sentence += ", and it reports that it rang" if rang else ""
     return Delivery(device, name, kind, last.text("provider"), outcome, tone, f"{sentence}.", told, rang)
+
+
+def _goes_on(last: Line, attempts: Sequence[Line], standing: str) -> bool:
+    """Whether another attempt follows the last one: a push that ends without a provider's last word has a line of it.
+
+    A ring stops when it is over for the user, a notice is sent because it is.
+    """
+    outcome = last.text("outcome")
+    if last.what != Milestone.ATTEMPTED or (standing and last.text("kind") == PushKind.RING):
+        return False
+    if outcome == Outcome.BAD_TOKEN and last.text("provider") == Provider.APNS:  # Apple's other environment is next
+        return sum(line.text("outcome") == outcome for line in attempts) == 1
+    return outcome in MEANING and MEANING[Outcome(outcome)].action in REPEATED
 
 
 def _tries(scene: Scene, last: Line, attempts: Sequence[Line]) -> str:
