@@ -84,8 +84,9 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 	@$(INSTALL) --require-hashes -r requirements.lock
 	@touch $@
 
+# Every figure of docs/performance.md and docs/scaling.md; on a machine that does nothing else.
 bench: .venv/ready
-	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@$(BIN)/python -m bench
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

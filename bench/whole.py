@@ -25,6 +25,7 @@ from typing import Any
 
 import aiohttp
 
+from bench.machine import calibrate, noise
 from worker.domain.device import Kind, Provider
 from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Arrival, Installation
 from worker.sandbox.process import end_with_parent, free_port
@@ -119,16 +120,6 @@ def cpu_s(pid: int) -> float:
         with contextlib.suppress(OSError):
             total += sum(map(int, Path(f"/proc/{one}/stat").read_text().rsplit(") ", 1)[1].split()[11:15]))
     return total / TICKS
-
-
-def calibrate(samples: int = 40) -> list[float]:
-    """Milliseconds that a fixed piece of Python takes, again and again: how steady the machine is."""
-    times = []
-    for _ in range(samples):
-        began = time.perf_counter()
-        sum(n * n for n in range(100_000))
-        times.append((time.perf_counter() - began) * 1e3)
-    return times
 
 
 def percentiles(seconds: Sequence[float]) -> str:
@@ -249,20 +240,17 @@ async def alternative(folder: Path, load: Load, preloaded: bool, seconds: float)
 
 
 async def main(options: Any) -> None:
-    load, noise = Load(), calibrate()
+    load, seen = Load(), calibrate()
     with tempfile.TemporaryDirectory() as folder:
         ours = await bellhop(Path(folder), load, options.rate, options.seconds)
-    noise += calibrate()
+    seen += calibrate()
     for preloaded in (True, False) if options.alternative else ():
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "redis").mkdir()
             theirs = await alternative(Path(folder), load, preloaded, min(options.seconds, 20))
         print(f"  CPU of a ring, theirs to ours: {theirs / ours:.0f}")
-        noise += calibrate()
-    print(
-        f"Calibration loop: min {min(noise):.1f}, median {statistics.median(noise):.1f}, max {max(noise):.1f} ms; "
-        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    )
+        seen += calibrate()
+    print(noise(seen))
 
 
 if __name__ == "__main__":

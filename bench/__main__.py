@@ -1,0 +1,38 @@
+"""Everything that docs/performance.md and docs/scaling.md count with, in one run of about half an hour: python -m bench
+
+Each part runs by itself too, such as `python -m bench.whole --rate 200`. Between the parts a fixed loop is timed: where
+it swings, the figures beside it do.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.machine import calibrate, noise, told
+
+PARTS = {
+    "whole": "From the webhook to the push's arrival, and what it costs, beside the obvious alternative",
+    "runtime": "RQ's bookkeeping: Bellhop's worker beside RQ's own, and its memory",
+    "apns": "Pushes to Apple, beside plain aioapns",
+    "fcm": "Pushes to Google, beside pyfcm",
+    "calls": "Whole calls: processor time",
+    "memory": "Whole calls: memory in Redis",
+    "metrics": "Counting, logging and tracing",
+}
+
+
+def main() -> int:
+    """Run every part; returns how many failed."""
+    print(told())
+    failed, seen = 0, calibrate()
+    for part, title in PARTS.items():
+        print(f"\n== bench.{part}: {title}\n   before: {noise(seen[-40:])}", flush=True)
+        done = subprocess.run([sys.executable, "-m", f"bench.{part}"], check=False, cwd=Path(__file__).parents[1])
+        failed += done.returncode != 0
+        seen += calibrate()
+    print(f"\nThe whole run: {noise(seen)}")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
