@@ -1,6 +1,7 @@
 """Who still rings, decided from stamps; and that the script in Redis decides the same."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import redis
@@ -33,6 +34,7 @@ def missed(mark: Mark, session: str = "s-1", user: str = "ben") -> str:
         ("d:ben", Standing.DECLINED),
         ("b:ben", Standing.BUSY),
         ("t:ben", Standing.TIMED_OUT),
+        ("x:ben", Standing.DECLINED),
         (missed(Mark.MISSED), Standing.MISSED),
         (missed(Mark.MISSED_QUIETLY), Standing.MISSED_QUIETLY),
         ("x:sara", Standing.CANCELLED),
@@ -48,7 +50,7 @@ def test_a_stamp_of_this_round_or_later_decides_and_an_older_one_does_not(mark, 
 
 @pytest.mark.parametrize(
     "mark",
-    ["a:jane", "d:jane", "x:ben", "x:jane", missed(Mark.MISSED, "s-2"), missed(Mark.MISSED, user="jane"), "ended:s-2"],
+    ["a:jane", "d:jane", "x:jane", missed(Mark.MISSED, "s-2"), missed(Mark.MISSED, user="jane"), "ended:s-2"],
 )
 def test_what_others_do_and_what_belongs_to_another_session_ends_nobodys_ring(mark):
     assert where({mark: DURING}) is Standing.RINGING
@@ -62,6 +64,10 @@ def test_what_others_do_and_what_belongs_to_another_session_ends_nobodys_ring(ma
         ({"d:ben": 3, missed(Mark.MISSED): 4, "x:sara": 5}, Standing.DECLINED),
         ({"t:ben": 3, missed(Mark.MISSED_QUIETLY): 4}, Standing.MISSED_QUIETLY),
         ({"t:ben": 3, missed(Mark.MISSED): 4}, Standing.TIMED_OUT),
+        ({"x:ben": 3, "b:ben": 3, "x:sara": 4}, Standing.BUSY),
+        ({"x:ben": 3, missed(Mark.MISSED): 4}, Standing.MISSED),
+        ({"x:ben": 3, "a:ben": 4}, Standing.ANSWERED),
+        ({"x:ben": 3, "x:sara": 4, "ended": 5}, Standing.DECLINED),
         ({"x:sara": 3, "ended": 4}, Standing.CANCELLED),
     ],
 )
@@ -74,6 +80,47 @@ def test_a_round_is_over_at_its_deadline_and_settled_after_the_grace():
     assert where({}, DEADLINE) is Standing.NO_ANSWER
     assert where({}, DEADLINE + GRACE - 1, GRACE) is Standing.RINGING
     assert where({}, DEADLINE + GRACE, GRACE) is Standing.NO_ANSWER
+
+
+AGAIN = RoundState(START + 28_000_000, "s-1", START + 58_000_000, frozenset({"ben"}), callers=("sara",))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "rounds", "expected"),
+    [
+        ({missed(Mark.MISSED): DEADLINE}, (ROUND, AGAIN), Standing.RINGING),
+        ({missed(Mark.MISSED_QUIETLY): DEADLINE}, (ROUND, AGAIN), Standing.RINGING),
+        ({missed(Mark.MISSED): DEADLINE}, (AGAIN,), Standing.MISSED),
+        ({missed(Mark.MISSED): DEADLINE}, (replace(ROUND, recipients=frozenset({"jane"})), AGAIN), Standing.MISSED),
+        ({missed(Mark.MISSED): DEADLINE}, (replace(ROUND, session_id="s-0"), AGAIN), Standing.MISSED),
+        ({missed(Mark.MISSED): DEADLINE}, (replace(ROUND, ringless=True), AGAIN), Standing.MISSED),
+        ({missed(Mark.MISSED): AGAIN.deadline}, (ROUND, AGAIN), Standing.MISSED),
+        ({missed(Mark.MISSED_QUIETLY): DEADLINE, "x:sara": DEADLINE + 1}, (ROUND, AGAIN), Standing.MISSED_QUIETLY),
+        ({missed(Mark.MISSED): DEADLINE, "b:ben": DEADLINE + 1}, (ROUND, AGAIN), Standing.BUSY),
+    ],
+)
+def test_a_missed_call_ends_no_ring_when_it_may_be_about_an_earlier_one(stamps, rounds, expected):
+    assert standing(CallState(stamps, rounds), AGAIN, "ben", DEADLINE + 2) is expected
+
+
+def test_what_a_missed_call_may_be_about_is_asked_no_more_when_the_ring_is_over():
+    call = CallState({missed(Mark.MISSED_QUIETLY): DEADLINE}, (ROUND, AGAIN))
+    assert [one.standing for one in settle(call, AGAIN.deadline + GRACE - 1, GRACE) if one.started_at > START] == []
+    (last,) = (one for one in settle(call, AGAIN.deadline + GRACE, GRACE) if one.started_at > START)
+    assert (last.standing, last.notice) == (Standing.MISSED_QUIETLY, False)
+
+
+def test_a_rejection_without_its_reason_is_settled_when_the_reason_has_come_or_will_not():
+    round_ = RoundState(START, "s-1", DEADLINE, frozenset({"ben"}), callers=("sara",))
+    hung_up = {"x:ben": DURING, "x:sara": DURING + 1}
+
+    def found(now: int, **more: int) -> list[tuple[Standing, bool]]:
+        return [(one.standing, one.notice) for one in settle(CallState(hung_up | more, (round_,)), now, GRACE)]
+
+    assert found(DURING + 2) == []
+    assert found(DURING + 2, **{"d:ben": DURING}) == [(Standing.DECLINED, False)]
+    assert found(DURING + 2, **{"t:ben": DURING}) == [(Standing.TIMED_OUT, True)]
+    assert found(DEADLINE + GRACE) == [(Standing.DECLINED, False)]
 
 
 def test_settling_finds_those_who_are_final_and_not_yet_recorded():
@@ -139,15 +186,17 @@ def test_every_standing_that_stops_a_ring_has_its_outcome():
 # The twin in Lua
 
 USERS = ["ben", "a:ben", "s-1:ben", "", "jane\n", "Zoë", "r:1"]
-marks = st.sampled_from(
+missed_marks = st.sampled_from(
+    [
+        missed_mark(mark, session, user)
+        for mark in (Mark.MISSED, Mark.MISSED_QUIETLY)
+        for session in ("s-1", "s:2", "")
+        for user in USERS
+    ]
+)
+marks = missed_marks | st.sampled_from(
     [
         *(mark + user for mark in ["a:", "d:", "b:", "t:", "x:"] for user in USERS),
-        *(
-            missed_mark(mark, session, user)
-            for mark in (Mark.MISSED, Mark.MISSED_QUIETLY)
-            for session in ("s-1", "s:2", "")
-            for user in USERS
-        ),
         *("ended", "ended:s-1", "ended:s:2", "ended:"),
     ]
 )
@@ -156,23 +205,38 @@ near = st.integers(1_800_000_000_000_000 - 2, 1_800_000_000_000_000 + 2)
 
 @settings(deadline=None, max_examples=300)
 @given(
-    stamps=st.dictionaries(marks, near, max_size=20),
+    stamps=st.dictionaries(missed_marks, near, max_size=9) | st.dictionaries(marks, near, max_size=20),
     start=near,
     session=st.sampled_from(["s-1", "s:2", ""]),
     callers=st.sets(st.sampled_from(USERS), max_size=2),
+    lasts=st.sampled_from([1, DEADLINE]),
+    others=st.dictionaries(
+        near,
+        st.tuples(st.sampled_from(["s-1", "s:2", ""]), st.sets(st.sampled_from(USERS), min_size=1), st.booleans()),
+        max_size=3,
+    ),
 )
-def test_the_script_in_redis_decides_the_same(redis_server, stamps, start, session, callers):
+def test_the_script_in_redis_decides_the_same(redis_server, stamps, start, session, callers, lasts, others):
     source = scripts.source("standing") + (
-        "\nlocal words = standings(KEYS[1], tonumber(ARGV[1]), ARGV[2], cjson.decode(ARGV[3]), cjson.decode(ARGV[4]))"
+        "\nlocal words = standings(KEYS[1], tonumber(ARGV[1]), ARGV[2], cjson.decode(ARGV[3]), cjson.decode(ARGV[4]),"
+        " tonumber(ARGV[5]), ARGV[6])"
         "\nfor i, word in ipairs(words) do words[i] = word or 'ringing' end return words"
     )
-    round_ = RoundState(start, session, start + DEADLINE, frozenset(USERS), tuple(callers))
+    round_ = RoundState(start, session, start + lasts, frozenset(USERS), tuple(callers))
+    rounds = [RoundState(at, of, at + lasts, frozenset(rung), (), flag) for at, (of, rung, flag) in others.items()]
     with redis.Redis.from_url(redis_server.url) as client:
-        client.delete("call")
+        client.delete("call", *client.keys("round:*"))
         if stamps:
             client.hset("call", mapping=stamps)
-        words = client.eval(source, 1, "call", start, session, json.dumps(sorted(callers)), json.dumps(USERS))
-    assert [word.decode() for word in words] == [standing(CallState(stamps), round_, user, start) for user in USERS]
+        for one in rounds:
+            client.hset("call", f"r:{one.started_at}", one.session_id)
+            client.hset(f"round:{one.started_at}", mapping={f"u:{user}": "" for user in one.recipients})
+            if one.ringless:
+                client.hset(f"round:{one.started_at}", "ringless", "1")
+        args = [start, session, json.dumps(sorted(callers)), json.dumps(USERS), round_.deadline, "round:"]
+        words = client.eval(source, 1, "call", *args)
+    call = CallState(stamps, (*rounds, round_))
+    assert [word.decode() for word in words] == [standing(call, round_, user, start) for user in USERS]
 
 
 def test_the_keys_of_different_calls_and_rounds_never_meet():

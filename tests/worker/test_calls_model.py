@@ -6,10 +6,10 @@ line that asks Redis for the time reads the test's clock instead.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from webhook.effects import Settings, effects
-from webhook.events import Accepted, Ended, Event, Learned, Missed, Person, Rejected, Ring
+from webhook.events import Accepted, Ended, Event, Ignored, Learned, Missed, Person, Rejected, Ring
 from webhook.intake import Verdict, take_in
 from worker.contract import NOTICE_JOB, Round
 from worker.delivery.deliver import Record
@@ -44,6 +44,19 @@ DEVICES = {
 }
 AGES_S = st.sampled_from([0, 0, 1, 10, 40, 600, -20])
 """How long ago an event was stamped when it first arrives; a little in the future with clocks that differ."""
+
+
+class Told(NamedTuple):
+    """What the call inside an event says of others: each with how long ago (s), or nothing."""
+
+    accepted: Mapping[str, int]
+    rejected: Mapping[str, int]
+    ended_s: int | None
+
+
+NOTHING = Told({}, {}, None)
+BY_USER = st.dictionaries(st.sampled_from(USERS), AGES_S, max_size=2)
+TOLD = st.one_of(st.just(NOTHING), st.just(NOTHING), st.builds(Told, BY_USER, BY_USER, st.one_of(st.none(), AGES_S)))
 
 
 class TestStore:
@@ -89,6 +102,7 @@ class CallModel(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.now = 1_800_000_000 * S
         self.pass_time(0)
+        self.stamps = 0
         self.events: list[Event] = []
         self.delivered: list[tuple[Event, int]] = []
         """What arrived, and when."""
@@ -111,9 +125,17 @@ class CallModel(RuleBasedStateMachine):
         if not lost:
             self.deliver(len(self.events) - 1)
 
-    def envelope(self, kind: str, session: str, age_s: int) -> dict[str, Any]:
-        at = self.now - age_s * S + len(self.events)  # no two stamps are the same, as in nanoseconds
-        return {"type": kind, "cid": CID, "session_id": session, "at": at, "learned": Learned()}
+    def stamp(self, age_s: int) -> int:
+        self.stamps += 1  # no two are the same, as in nanoseconds
+        return self.now - age_s * S + self.stamps
+
+    def envelope(self, kind: str, session: str, age_s: int, told: Told) -> dict[str, Any]:
+        learned = Learned(
+            accepted={user: self.stamp(age) for user, age in told.accepted.items()},
+            rejected={user: self.stamp(age) for user, age in told.rejected.items()},
+            ended_at=None if told.ended_s is None else self.stamp(told.ended_s),
+        )
+        return {"type": kind, "cid": CID, "session_id": session, "at": self.stamp(age_s), "learned": learned}
 
     @rule(
         caller=st.sampled_from(USERS),
@@ -121,12 +143,15 @@ class CallModel(RuleBasedStateMachine):
         session=st.sampled_from(SESSIONS),
         ring_s=st.sampled_from([5, 30, 180]),
         age_s=AGES_S,
+        told=TOLD,
         lost=st.booleans(),
     )
-    def ring(self, caller: str, members: set[str], session: str, ring_s: int, age_s: int, lost: bool) -> None:
+    def ring(
+        self, caller: str, members: set[str], session: str, ring_s: int, age_s: int, told: Told, lost: bool
+    ) -> None:
         self.happen(
             Ring(
-                **self.envelope("call.ring", session, age_s),
+                **self.envelope("call.ring", session, age_s, told),
                 caller=person(caller),
                 members=tuple(person(user) for user in sorted(members - {caller})),
                 video=True,
@@ -137,19 +162,20 @@ class CallModel(RuleBasedStateMachine):
             lost,
         )
 
-    @rule(user=st.sampled_from(USERS), session=st.sampled_from(SESSIONS), age_s=AGES_S, lost=st.booleans())
-    def accept(self, user: str, session: str, age_s: int, lost: bool) -> None:
-        self.happen(Accepted(**self.envelope("call.accepted", session, age_s), user_id=user), lost)
+    @rule(user=st.sampled_from(USERS), session=st.sampled_from(SESSIONS), age_s=AGES_S, told=TOLD, lost=st.booleans())
+    def accept(self, user: str, session: str, age_s: int, told: Told, lost: bool) -> None:
+        self.happen(Accepted(**self.envelope("call.accepted", session, age_s, told), user_id=user), lost)
 
     @rule(
         user=st.sampled_from(USERS),
         session=st.sampled_from(SESSIONS),
         reason=st.sampled_from(["decline", "busy", "timeout", ""]),
         age_s=AGES_S,
+        told=TOLD,
         lost=st.booleans(),
     )
-    def reject(self, user: str, session: str, reason: str, age_s: int, lost: bool) -> None:
-        envelope = self.envelope("call.rejected", session, age_s)
+    def reject(self, user: str, session: str, reason: str, age_s: int, told: Told, lost: bool) -> None:
+        envelope = self.envelope("call.rejected", session, age_s, told)
         self.happen(Rejected(**envelope, user_id=user, reason=reason), lost)
 
     @rule(
@@ -157,16 +183,21 @@ class CallModel(RuleBasedStateMachine):
         session=st.sampled_from(SESSIONS),
         notify=st.booleans(),
         age_s=AGES_S,
+        told=TOLD,
         lost=st.booleans(),
     )
-    def miss(self, members: set[str], session: str, notify: bool, age_s: int, lost: bool) -> None:
+    def miss(self, members: set[str], session: str, notify: bool, age_s: int, told: Told, lost: bool) -> None:
         people = tuple(person(user) for user in sorted(members))
-        envelope = self.envelope("call.missed", session, age_s)
+        envelope = self.envelope("call.missed", session, age_s, told)
         self.happen(Missed(**envelope, caller=person(CREATOR), members=people, notify=notify, call_name=""), lost)
 
-    @rule(session=st.sampled_from(["", *SESSIONS]), age_s=AGES_S, lost=st.booleans())
-    def end(self, session: str, age_s: int, lost: bool) -> None:
-        self.happen(Ended(**self.envelope("call.ended", session, age_s), only_session=session), lost)
+    @rule(session=st.sampled_from(["", *SESSIONS]), age_s=AGES_S, told=TOLD, lost=st.booleans())
+    def end(self, session: str, age_s: int, told: Told, lost: bool) -> None:
+        self.happen(Ended(**self.envelope("call.ended", session, age_s, told), only_session=session), lost)
+
+    @rule(session=st.sampled_from(SESSIONS), told=TOLD, lost=st.booleans())
+    def something_else(self, session: str, told: Told, lost: bool) -> None:
+        self.happen(Ignored(**self.envelope("call.updated", session, 0, told)), lost)
 
     # How it reaches us
 
@@ -314,27 +345,41 @@ class CallModel(RuleBasedStateMachine):
     def is_over(self, user: str, round_: Round) -> bool:
         """Whether this user's phones may not ring, worked out from the events and not from stamps."""
         recipients = {one.id for one in round_.recipients}
-        callers = {round_.caller_id, CREATOR} - recipients
-        if self.now >= round_.deadline:
+        who_ends_it = ({round_.caller_id, CREATOR} - recipients) | {user}
+        start = round_.started_at
+        if self.now >= round_.deadline or self.has_answered(user, round_):
             return True
         for event, _ in self.delivered:
-            if event.at is None or event.at < round_.started_at:
+            learned = event.learned
+            if any(at >= start and who in who_ends_it for who, at in learned.rejected.items()):
+                return True
+            if learned.ended_at is not None and learned.ended_at >= start:
+                return True
+            if event.at is None or event.at < start:
                 continue
             match event:
-                case Accepted(user_id=who) if who == user:
-                    return True
-                case Rejected(user_id=who) if who == user or who in callers:
+                case Rejected(user_id=who) if who in who_ends_it:
                     return True
                 case Missed(session_id=session, members=members) if session == round_.session_id:
-                    if user in [member.id for member in members]:
+                    missed = user in [member.id for member in members]
+                    if missed and (event.at >= round_.deadline or not self.was_rung_before(user, round_)):
                         return True
                 case Ended(only_session=session) if session in ("", round_.session_id):
                     return True
         return False
 
+    def was_rung_before(self, user: str, round_: Round) -> bool:
+        return any(
+            one.started_at < round_.started_at
+            and one.session_id == round_.session_id
+            and user in [recipient.id for recipient in one.recipients]
+            for one in self.rounds.values()
+        )
+
     def has_answered(self, user: str, round_: Round) -> bool:
         return any(
-            isinstance(event, Accepted) and event.user_id == user and (event.at or 0) >= round_.started_at
+            (isinstance(event, Accepted) and event.user_id == user and (event.at or 0) >= round_.started_at)
+            or event.learned.accepted.get(user, 0) >= round_.started_at
             for event, _ in self.delivered
         )
 

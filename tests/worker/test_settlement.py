@@ -10,10 +10,15 @@ import redis
 
 from webhook import effects, intake
 from webhook.reading import read
+from worker.contract import NOTICE_JOB
+from worker.delivery.gate import Gate
 from worker.domain.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key
+from worker.domain.device import Device, Kind, Provider
+from worker.domain.plan import plan
+from worker.domain.push import PushKind
 from worker.sandbox.stream import Call
 from worker.settlement import queue_due_calls, settle_call
-from worker.storage import scripts
+from worker.storage import registry, scripts
 from worker.storage.store import Store
 from worker.story import trail
 
@@ -51,6 +56,26 @@ def now_s(redis_url: str) -> float:
 async def settled(store: Store, call: Call) -> Counter[tuple[int, str, str]]:
     lines = await trail.read(store, "default", call.cid)
     return Counter((line["round"], line["user"], line["outcome"]) for line in lines if line["what"] == "settled")
+
+
+async def notices(store: Store) -> list[tuple[int, str]]:
+    """The queued notices: of which round, for whom."""
+    found = []
+    for job_id in await store.call("LRANGE", "rq:queue:notices", 0, -1):
+        name, _, (payload,), _ = json.loads(await store.call("HGET", b"rq:job:" + job_id, "data"))
+        if name == NOTICE_JOB:
+            found.append((payload["started_at"], payload["recipients"][0]["id"]))
+    return found
+
+
+async def may_ring(store: Store, ring, user: str) -> bool:
+    """Whether the fence lets a ring for one of its members go out now."""
+    value = read(json.dumps(ring).encode())
+    round_ = effects.effects(value, value.at, RULES).round
+    phone = Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
+    (push,) = plan(PushKind.RING, round_, {user: [phone]}, value.at / 1e6).pushes
+    await store.script(*registry.register("default", phone))
+    return (await Gate(store, "w-1", PushKind.RING, round_).admit(push, 3)).refusal is None
 
 
 async def jobs(store: Store, queue: str = "notices") -> list[str]:
@@ -126,6 +151,55 @@ async def test_a_call_missed_belongs_to_the_round_that_rang_its_members(store, p
         ("ben", "no_answer"),
         ("jane", "no_answer"),
     ]
+
+
+async def test_who_is_known_to_have_rejected_is_not_rung_whoever_tells_of_it(store, post, redis_url):
+    call, began = Call(members=("ben", "jane")), now_s(redis_url) - 2
+    ring = call.ring(at=began)
+    post(ring)
+    assert await may_ring(store, ring, "ben")
+    call.rejected("ben", at=began + 0.5)  # its webhook is late, or lost
+    post(call.accepted("jane", at=began + 1))
+    assert not await may_ring(store, ring, "ben")
+
+
+@pytest.mark.parametrize(("reason", "told", "outcome"), [("decline", 0, "declined"), ("busy", 1, "busy")])
+async def test_who_rejected_gets_what_the_reason_says_though_it_comes_after_the_cancel(
+    store, post, redis_url, reason, told, outcome
+):
+    """When the last callee rejects, the caller's app rejects at once: the two webhooks may change places."""
+    call, began = Call(members=("ben",)), now_s(redis_url) - 1
+    post(call.ring(at=began))
+    rejected = call.rejected("ben", reason, at=began + 0.5)
+    post(call.rejected(call.caller, "cancel", at=began + 0.6))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert await notices(store) == []
+    post(rejected)
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert len(await notices(store)) == told
+    assert [word for _, _, word in await settled(store, call)] == [outcome]
+
+
+async def test_who_rejected_without_a_reason_that_ever_came_has_declined(store, post, redis_url):
+    call, began = Call(members=("ben",), ring_ms=5_000), now_s(redis_url) - 20
+    post(call.ring(at=began))
+    call.rejected("ben", at=began + 0.5)
+    post(call.rejected(call.caller, "cancel", at=began + 0.6))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert [word for _, _, word in await settled(store, call)] == ["declined"]
+    assert await notices(store) == []
+
+
+async def test_the_call_missed_of_a_ring_does_not_end_the_next_one_of_its_session(store, post, redis_url):
+    """Stream's timer for the first ring runs out two seconds into the second."""
+    call, now = Call(members=("ben",)), now_s(redis_url)
+    first, second = call.ring(at=now - 30), call.ring(at=now - 2)
+    for event in (first, second, call.missed(at=now)):
+        post(event)
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert await may_ring(store, second, "ben")
+    assert await settled(store, call) == {(_micros(first), "ben", "missed"): 1}
+    assert await notices(store) == [(_micros(first), "ben")]
 
 
 async def test_a_ring_whose_call_is_known_already_is_looked_at_at_once(store, post, redis_url):

@@ -36,11 +36,12 @@ class Mark(StrEnum):
     BUSY = "b:"
     TIMED_OUT = "t:"
     REJECTED = "x:"
-    """For whatever reason. It ends the rounds that this user began; their own standing follows the reason."""
+    """For whatever reason. It ends the rounds that this user began; their own standing follows the reason, which only
+    their call.rejected gives: that another event tells of it is enough to ring them no more."""
     MISSED = "m:"
     MISSED_QUIETLY = "q:"
     """These in one session only (see `missed_mark`): Stream sends them on a timer, maybe when the same call
-    rings again in a new session already."""
+    rings again already, in a new session or in the same (docs/decisions/0006)."""
     NOTICED = "n:"
     """The same: a call.missed that came without its ring has had its notice."""
 
@@ -106,27 +107,51 @@ class CallState:
 
 
 def standing(call: CallState, round_: RoundState, user: str, now: int, grace_us: int = 0) -> Standing:
-    """Where `user` stands in the round at `now`. The first rule that holds decides.
+    """Where `user` stands in the round at `now`. The first reason that holds decides.
 
-    An answer by another callee stops nobody else's ring; a rejection behind the same user's answer is none.
+    An answer by another callee stops nobody else's ring; a rejection behind the same user's answer is none. A
+    call.missed alone does not end a ring when it may be about an earlier one.
     """
-    start = round_.started_at
-    for_user = (
+    found = list(_reasons(call, round_, user))
+    if now >= round_.deadline + grace_us:
+        found.append(Standing.NO_ANSWER)
+    if found and _MISSED.issuperset(found) and _may_be_of_an_earlier_ring(call, round_, user):
+        return Standing.RINGING
+    return found[0] if found else Standing.RINGING
+
+
+_MISSED = frozenset({Standing.MISSED, Standing.MISSED_QUIETLY})
+
+
+def _reasons(call: CallState, round_: RoundState, user: str) -> Iterator[Standing]:
+    """Why the user's phone should not ring, as the stamps say; the most telling first."""
+    start, session = round_.started_at, round_.session_id
+    for mark, result in (
         (Mark.ACCEPTED + user, Standing.ANSWERED),
         (Mark.DECLINED + user, Standing.DECLINED),
-        (missed_mark(Mark.MISSED_QUIETLY, round_.session_id, user), Standing.MISSED_QUIETLY),
+        (missed_mark(Mark.MISSED_QUIETLY, session, user), Standing.MISSED_QUIETLY),
         (Mark.BUSY + user, Standing.BUSY),
         (Mark.TIMED_OUT + user, Standing.TIMED_OUT),
-        (missed_mark(Mark.MISSED, round_.session_id, user), Standing.MISSED),
-    )
-    for mark, result in for_user:
+        (missed_mark(Mark.MISSED, session, user), Standing.MISSED),
+        (Mark.REJECTED + user, Standing.DECLINED),
+        *((Mark.REJECTED + caller, Standing.CANCELLED) for caller in round_.callers),
+        (Mark.ENDED, Standing.ENDED),
+        (Mark.SESSION_ENDED + session, Standing.ENDED),
+    ):
         if call.since(mark, start):
-            return result
-    if any(call.since(Mark.REJECTED + caller, start) for caller in round_.callers):
-        return Standing.CANCELLED
-    if call.since(Mark.ENDED, start) or call.since(Mark.SESSION_ENDED + round_.session_id, start):
-        return Standing.ENDED
-    return Standing.RINGING if now < round_.deadline + grace_us else Standing.NO_ANSWER
+            yield result
+
+
+def _may_be_of_an_earlier_ring(call: CallState, round_: RoundState, user: str) -> bool:
+    """Whether a call.missed of the round's session may be about an earlier ring, and this one goes on."""
+    marks = (missed_mark(mark, round_.session_id, user) for mark in (Mark.MISSED, Mark.MISSED_QUIETLY))
+    return not any(call.since(mark, round_.deadline) for mark in marks) and any(
+        one.started_at < round_.started_at
+        and one.session_id == round_.session_id
+        and not one.ringless
+        and user in one.recipients
+        for one in call.rounds
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +173,9 @@ def settle(call: CallState, now: int, grace_us: int) -> Iterator[Settlement]:
     for round_ in sorted(call.rounds, key=lambda one: (not one.ringless, one.started_at)):
         for user in sorted(round_.recipients - round_.settled):
             where = standing(call, round_, user, now, grace_us)
-            if where is Standing.RINGING:
+            # A rejection whose own event has not come: that may yet call it busy or a time-out.
+            told_why = where is not Standing.DECLINED or call.since(Mark.DECLINED + user, round_.started_at)
+            if now < round_.deadline + grace_us and (where is Standing.RINGING or not told_why):
                 continue
             notice = where in NOTICE_DUE
             taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US

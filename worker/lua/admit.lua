@@ -6,7 +6,6 @@
 --       prefix of the rounds' keys, prefix of the keys that name who has a token, then user, device, …
 -- Returns the time left µs, then a word for each device.
 -- include: standing
--- include: later_rounds
 local call, round = KEYS[1], KEYS[2]
 local kind, start, session, callers, deadline =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
@@ -18,7 +17,8 @@ for i = 12, #ARGV, 2 do
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
 end
-local words, now, whose = standings(call, start, session, callers, users), now_us(), redis.call('MGET', unpack(tokens))
+local words, now = standings(call, start, session, callers, users, deadline, rounds), now_us()
+local whose = redis.call('MGET', unpack(tokens))
 local claims = {}
 for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fields[i]] = claim end
 
@@ -41,7 +41,7 @@ for i = 1, #users do
   if not word and now >= deadline then word = 'too_late' end
   if not word and claims[field] == 'sent' then word = 'duplicate' end
   if not word and whose[i] ~= users[i] then word = 'signed_out' end
-  if not word and rung_again(later, users[i]) then word = 'rung_again' end
+  if not word and rung_in(later, users[i]) then word = 'rung_again' end
   if not word and claims[field] and held(claims[field]) then word = 'held' end
   if not word then
     taken[#taken + 1] = field

@@ -1,6 +1,6 @@
 -- Read a call and all of its rounds as they stand, with Redis's clock.
 -- KEYS: call  ARGV: prefix of the rounds' keys
--- include: standing
+-- include: clock
 local call = redis.call('HGETALL', KEYS[1])
 local rounds = {}
 for i = 1, #call, 2 do

@@ -7,13 +7,13 @@
 -- Returns "waiting", "already", or why no e-mail is due.
 -- include: standing
 -- include: enqueue
--- include: later_rounds
 local call, round, trail, pair = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local user, start = ARGV[1], tonumber(ARGV[2])
 
-local word = standings(call, start, ARGV[3], cjson.decode(ARGV[4]), { user })[1]
+local deadline = cjson.decode(ARGV[8]).deadline
+local word = standings(call, start, ARGV[3], cjson.decode(ARGV[4]), { user }, deadline, ARGV[5])[1]
 if word == 'answered' or word == 'declined' or word == 'missed_quietly' then return word end
-if rung_again(later_rounds(call, start, ARGV[5]), user) then return 'rung_again' end
+if rung_in(later_rounds(call, start, ARGV[5]), user) then return 'rung_again' end
 
 if redis.call('HSETNX', round, 'e:' .. user, '1') == 0 then return 'already' end
 if redis.call('TTL', round) < 0 then redis.call('EXPIRE', round, ARGV[6]) end

@@ -31,8 +31,9 @@ for number = 1, count do
   local text = redis.call('HGET', letter, 'c:' .. number)
   if text then
     local round = cjson.decode(text)
-    local key = 'bellhop:call:' .. round.tenant .. ':' .. round.cid
-    local word = standings(key, round.started_at, round.session_id, round.callers, { round.recipients[1].id })[1]
+    local name, user = round.tenant .. ':' .. round.cid, round.recipients[1].id
+    local word = standings('bellhop:call:' .. name, round.started_at, round.session_id, round.callers, { user },
+      round.deadline, 'bellhop:round:' .. name .. ':')[1]
     answer[#answer + 1] = text
     answer[#answer + 1] = word or ''
   end

@@ -1,14 +1,16 @@
 -- include: clock
+-- include: rounds
 -- Where does each user stand in a round? The twin of worker/domain/calls.py:standing, in one HMGET.
--- `start` is a number (unix µs); the answer holds a word for each user, or false while the phone should ring.
+-- `start` and `deadline` are numbers (unix µs), `prefix` is that of the rounds' keys; the answer holds a word for each user,
+-- or false while the phone should ring.
 local function since(stamp, start)
   return stamp and tonumber(stamp) >= start
 end
 
-local function standings(call, start, session, callers, users)
+local function standings(call, start, session, callers, users, deadline, prefix)
   local marks = {
     { 'a:', 'answered' }, { 'd:', 'declined' }, { 'q:' .. session .. ':', 'missed_quietly' },
-    { 'b:', 'busy' }, { 't:', 'timed_out' }, { 'm:' .. session .. ':', 'missed' },
+    { 'b:', 'busy' }, { 't:', 'timed_out' }, { 'm:' .. session .. ':', 'missed' }, { 'x:', 'declined' },
   }
   local fields = { 'ended', 'ended:' .. session }
   for _, caller in ipairs(callers) do fields[#fields + 1] = 'x:' .. caller end
@@ -21,13 +23,26 @@ local function standings(call, start, session, callers, users)
   for i = 3, for_all do
     if since(stamps[i], start) then over = 'cancelled' end
   end
+
+  local earlier
+  local function rung_before(user)
+    earlier = earlier or rings(call, prefix, function(at, of) return at < start and of == session end)
+    return rung_in(earlier, user)
+  end
+
   local result = {}
   for i = 1, #users do
-    local word = over
+    -- The word, and whether anything else than a call.missed says that it is over.
+    local word, sure = over, over
     for j = #marks, 1, -1 do
-      if since(stamps[for_all + (i - 1) * #marks + j], start) then word = marks[j][2] end
+      local stamp = stamps[for_all + (i - 1) * #marks + j]
+      if since(stamp, start) then
+        word = marks[j][2]
+        local missed = word == 'missed' or word == 'missed_quietly'
+        sure = sure or not missed or tonumber(stamp) >= deadline
+      end
     end
-    result[i] = word
+    result[i] = (sure or not word or not rung_before(users[i])) and word
   end
   return result
 end

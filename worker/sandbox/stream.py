@@ -31,6 +31,7 @@ class Call:
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     session_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     accepted_by: dict[str, str] = field(default_factory=dict)
+    rejected_by: dict[str, str] = field(default_factory=dict)
 
     @property
     def cid(self) -> str:
@@ -56,7 +57,8 @@ class Call:
         return self._event("call.accepted", at, user=_user(user))
 
     def rejected(self, user: str, reason: str | None = "decline", at: float | None = None) -> Event:
-        """call.rejected by `user`: a callee's, or the caller's own."""
+        """call.rejected by `user`: a callee's, or the caller's own; every later event shows that, but no reason."""
+        self.rejected_by[user] = _stamp(time.time() if at is None else at)
         return self._event("call.rejected", at, user=_user(user), reason=reason)
 
     def ended(self, user: str | None = None, at: float | None = None) -> Event:
@@ -95,7 +97,7 @@ class Call:
         call["session"] |= {
             "id": self.session_id,
             "accepted_by": dict(self.accepted_by),
-            "rejected_by": {},
+            "rejected_by": dict(self.rejected_by),
             "missed_by": {},
         }
         call["ended_at"] = None
