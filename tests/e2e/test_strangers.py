@@ -92,10 +92,18 @@ async def test_who_has_no_devices_at_stream_either_is_asked_about_once_and_skipp
     assert asked(here, nobody) == [nobody]
 
 
+async def test_a_stranger_rings_though_stream_fails_once(here, stranger):
+    voip, _, android, _ = (device["id"] for device in here.lists.devices[stranger])
+    here.lists.broken = [500]
+    call = Call(members=(stranger,))
+    await here.stream.post(call.ring())
+    await until(lambda: tokens(here, call) == {voip, android}, here)
+
+
 async def test_when_stream_refuses_the_others_ring_and_the_trail_says_that_there_was_no_device(here, stranger):
     known = f"known-{stranger}"
     await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
-    here.lists.broken = [500]
+    here.lists.broken = [403]
     call = Call(members=(stranger, known))
     await here.stream.post(call.ring())
     await skipped(here, call, stranger)

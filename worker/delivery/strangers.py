@@ -1,8 +1,10 @@
 """Users whom a call rings though nothing is known of them: their devices are fetched from Stream, once, in time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Protocol
+from uuid import uuid4
 
 import structlog
 from redis.exceptions import RedisError
@@ -10,12 +12,17 @@ from redis.exceptions import RedisError
 from worker.delivery.stream_api import Apps, Listing, StreamRefused, read
 from worker.domain.device import Device
 from worker.storage import registry
+from worker.storage.outage import until_redis_answers
 from worker.storage.store import Store
 
 log = structlog.get_logger()
 
 FETCH_S = 4
 """How long a fetch may take; meanwhile the user is not fetched by anybody else."""
+LOOK_S = 0.1
+"""How often to look whether another ring's fetch of the same user has ended."""
+PAUSE_S = (0.5, 8.0)
+"""First and longest pause before Stream is asked again; doubled each time."""
 LATELY_S = 300
 """How long a user who was fetched is not fetched again."""
 BUDGET = "bellhop:fetches"
@@ -35,32 +42,68 @@ class Strangers:
     def __init__(self, store: Store, lists: Mapping[str, DeviceList], apps: Apps, per_s: float) -> None:
         self._store, self._lists, self._apps, self._per_s = store, lists, apps, per_s
 
-    async def devices_of(self, tenant: str, user_id: str) -> list[Device]:
-        """Fetch and register a user's devices, within FETCH_S; empty when there are none to be had now."""
+    async def devices_of(self, tenant: str, user_id: str, within_s: float) -> list[Device]:
+        """Fetch and register a user's devices; empty when there are none, or none to be had `within_s`."""
         listed = self._lists.get(tenant)
         if listed is None:
             return []
         try:
-            async with asyncio.timeout(FETCH_S):
+            async with asyncio.timeout(within_s):
                 return await self._fetch(listed, tenant, user_id)
         except (StreamRefused, RedisError, TimeoutError) as error:
-            reason = str(error) if isinstance(error, StreamRefused) else type(error).__name__
-            log.warning("devices not fetched from stream", reason=reason)
+            log.warning("devices not fetched from stream", reason=_reason(error))
             return []
 
     async def _fetch(self, listed: DeviceList, tenant: str, user_id: str) -> list[Device]:
-        fetched = f"bellhop:fetched:{tenant}:{user_id}"
-        word = (await self._store.script("may_fetch", [fetched, BUDGET], [self._per_s, FETCH_S])).decode()
-        if word != "go":
-            log.info("devices not fetched from stream", reason=word)
-            return []
-        listing = await listed.devices(user_id)
+        fetched, asker, pauses = f"bellhop:fetched:{tenant}:{user_id}", uuid4().hex, _pauses()
+        asked = False
+        while True:
+            word = await self._may_fetch(fetched, asker)
+            if word == "go":
+                asked = True
+                try:
+                    async with asyncio.timeout(FETCH_S):
+                        listing = await listed.devices(user_id)
+                    break
+                except (StreamRefused, TimeoutError) as error:
+                    await until_redis_answers(partial(self._store.call, "DEL", fetched))
+                    if isinstance(error, StreamRefused) and error.for_good:
+                        raise
+                    log.warning("stream is asked for devices again", reason=_reason(error))
+                    await asyncio.sleep(max(next(pauses), getattr(error, "wait_s", None) or 0))
+            elif word == "lately":  # maybe a moment ago, for another ring of theirs
+                return await self._known(tenant, user_id)
+            elif word == "over" and not asked:  # who was asked about goes on asking: it is one ring more, not a crowd
+                log.info("devices not fetched from stream", reason=word)
+                return []
+            else:
+                await asyncio.sleep(LOOK_S)
         commands = [registry.adopt(tenant, device) for device in _devices(user_id, listing, self._apps)]
-        await asyncio.gather(*(self._store.script(*command) for command in commands))
-        await self._store.call("SET", fetched, "", "EX", LATELY_S)
-        people = await registry.people_of(self._store, tenant, [user_id], "")
-        log.info("devices fetched from stream", devices=len(people.devices[user_id]))
+        await asyncio.gather(*(until_redis_answers(partial(self._store.script, *command)) for command in commands))
+        await until_redis_answers(partial(self._store.call, "SET", fetched, "", "EX", LATELY_S))
+        devices = await self._known(tenant, user_id)
+        log.info("devices fetched from stream", devices=len(devices))
+        return devices
+
+    async def _may_fetch(self, fetched: str, asker: str) -> str:
+        args: list[str | float] = [self._per_s, FETCH_S, asker]
+        word: bytes = await until_redis_answers(partial(self._store.script, "may_fetch", [fetched, BUDGET], args))
+        return word.decode()
+
+    async def _known(self, tenant: str, user_id: str) -> list[Device]:
+        people = await until_redis_answers(partial(registry.people_of, self._store, tenant, [user_id], ""))
         return people.devices[user_id]
+
+
+def _pauses() -> Iterator[float]:
+    pause_s, longest_s = PAUSE_S
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, longest_s)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, StreamRefused) else type(error).__name__
 
 
 def _devices(user_id: str, listing: Listing, apps: Apps) -> list[Device]:

@@ -1,0 +1,170 @@
+"""Users whom only Stream knows are rung though others ask for them too, a worker dies, or Stream or Redis fails."""
+
+import asyncio
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.worker.test_gate import ringing
+from worker.delivery import strangers as module
+from worker.delivery.hygiene import Hygiene
+from worker.delivery.lanes import Lane
+from worker.delivery.strangers import Strangers
+from worker.delivery.stream_api import Apps, Listing, StreamRefused
+from worker.domain.device import Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.engine.inflight import Call
+from worker.engine.slots import Slot, Slots
+from worker.jobs import Jobs
+from worker.storage.store import Store
+from worker.story import trail
+
+APPS = Apps({}, {Provider.FCM: "calls"})
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    for worker in ("w-1", "w-2"):
+        await store.call("SET", f"bellhop:worker:{worker}", "1")
+    yield store
+    await store.close()
+
+
+class Stream:
+    """Knows a phone of everybody; says so when `told` is set, after the errors that it is given."""
+
+    def __init__(self, *errors):
+        self.errors, self.asked, self.told = list(errors), asyncio.Event(), asyncio.Event()
+        self.told.set()
+
+    async def devices(self, user_id):
+        self.asked.set()
+        await self.told.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        device = {"id": f"phone-of-{user_id}", "push_provider": "firebase", "created_at": 1, "user_id": user_id}
+        return Listing([device], 0.0)
+
+
+class Google:
+    def __init__(self):
+        self.rung, self.asked, self.answers = [], asyncio.Event(), asyncio.Event()
+        self.answers.set()
+
+    async def send(self, push, timeout_s=0, start_s=0):
+        self.asked.set()
+        await self.answers.wait()
+        self.rung.append(push.device.token)
+        return Answer(Outcome.ACCEPTED)
+
+    async def close(self): ...
+
+
+def worker(store, stream, google, name="w-1", per_s=100):
+    lanes = {(Provider.FCM, "calls"): Lane(google, "fcm calls")}
+    return Jobs(store, name, lanes, Hygiene(store), 1.0, strangers=Strangers(store, {"default": stream}, APPS, per_s))
+
+
+async def test_two_callers_who_ring_a_stranger_at_once_both_get_through(store, redis_url):
+    stream, google = Stream(), Google()
+    stream.told.clear()
+    one = ringing(redis_url, ["ben"])
+    two = one.model_copy(update={"cid": "default:2", "caller_id": "tom"})
+    rings = [asyncio.create_task(worker(store, stream, google).ring(Call(ring.model_dump()))) for ring in (one, two)]
+    await stream.asked.wait()
+    await asyncio.sleep(0.3)  # both have asked whether they may
+    stream.told.set()
+    await asyncio.gather(*rings)
+    assert google.rung == ["phone-of-ben"] * 2
+
+
+async def test_a_stranger_is_rung_by_whoever_takes_over_from_a_worker_that_died_in_the_fetch(
+    store, redis_url, monkeypatch
+):
+    monkeypatch.setattr(module, "FETCH_S", 1)
+    stream, google, ring = Stream(), Google(), ringing(redis_url, ["ben"])
+    stream.told.clear()
+    dies = asyncio.create_task(worker(store, stream, google).ring(Call(ring.model_dump())))
+    await stream.asked.wait()
+    dies.cancel()
+    await asyncio.wait([dies])
+    stream.told.set()
+    await worker(store, stream, google, "w-2").ring(Call(ring.model_dump()))
+    assert google.rung == ["phone-of-ben"]
+
+
+async def test_who_was_fetched_a_moment_ago_is_known_now(store, redis_url):
+    """Another ring's fetch ends between this one's look at the registry and its asking."""
+    stream = Stream()
+    strangers = Strangers(store, {"default": stream}, APPS, 100)
+    before = await strangers.devices_of("default", "ben", 5)
+    assert [device.token for device in before] == ["phone-of-ben"]
+    stream.told.clear()  # and is not asked for
+    assert await strangers.devices_of("default", "ben", 5) == before
+
+
+class Blinks:
+    """A Redis whose answer to one script gets lost."""
+
+    def __init__(self, store, script):
+        self._store, self._lost = store, script
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def script(self, name, keys, args):
+        answer = await self._store.script(name, keys, args)
+        if name == self._lost:
+            self._lost = ""
+            raise RedisConnectionError("the answer was lost")
+        return answer
+
+
+@pytest.mark.parametrize("lost", ["may_fetch", "register"])
+async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_url, lost):
+    google, ring = Google(), ringing(redis_url, ["ben"])
+    strangers = Strangers(Blinks(store, lost), {"default": Stream()}, APPS, 100)
+    lanes = {(Provider.FCM, "calls"): Lane(google, "fcm calls")}
+    await Jobs(store, "w-1", lanes, Hygiene(store), 1.0, strangers=strangers).ring(Call(ring.model_dump()))
+    assert google.rung == ["phone-of-ben"]
+
+
+@pytest.mark.parametrize("per_s", [1, 100])
+async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis_url, monkeypatch, per_s):
+    monkeypatch.setattr(module, "PAUSE_S", (0.01, 0.02))
+    stream, google = Stream(StreamRefused("status 500"), TimeoutError()), Google()
+    await worker(store, stream, google, per_s=per_s).ring(Call(ringing(redis_url, ["ben"]).model_dump()))
+    assert google.rung == ["phone-of-ben"]
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [[StreamRefused("status 403", for_good=True)], [StreamRefused("status 500")] * 999],
+    ids=["refused for good", "failing for as long as it rings"],
+)
+async def test_a_stranger_of_whom_nothing_can_be_learnt_has_no_devices(store, redis_url, monkeypatch, errors):
+    monkeypatch.setattr(module, "PAUSE_S", (0.2, 0.2))
+    stream, google, ring = Stream(*errors), Google(), ringing(redis_url, ["ben"], for_s=1)
+    await worker(store, stream, google).ring(Call(ring.model_dump()))
+    skipped = [line for line in await trail.read(store, "default", ring.cid) if line["what"] == "skipped"]
+    assert [(line["user"], line["outcome"]) for line in skipped] == [("ben", "no_devices")]
+    assert google.rung == []
+
+
+async def test_a_ring_that_waits_for_stream_holds_up_no_other_and_one_that_is_sent_counts(store, redis_url):
+    stream, google, slots = Stream(), Google(), Slots(1, 99)
+    stream.told.clear()
+    google.answers.clear()
+    await slots.acquire()
+    call = Call(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=Slot(slots))
+    ring = asyncio.create_task(worker(store, stream, google).ring(call))
+    await stream.asked.wait()
+    assert not slots.full
+    stream.told.set()
+    await google.asked.wait()
+    assert slots.full
+    google.answers.set()
+    await ring
+    slots.release()
+    assert not slots.full
