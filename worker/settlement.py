@@ -35,6 +35,8 @@ AGAIN_MS = 10_000
 
 And a call's next one after so long if that job came to nothing.
 """
+BELIEVED_S = 300
+"""How long a call's settle job may wait until somebody looks whether it is on its queue at all."""
 
 
 async def settle_call(store: Store, tenant: str, cid: str, grace_us: int) -> None:
@@ -126,6 +128,4 @@ def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str],
 
 async def queue_due_calls(store: Store) -> None:
     """Queue a settle job for each call whose time has come: one look of the watchdog."""
-    template = json.dumps(job("", SETTLE_JOB))
-    ids = [f"settle-{uuid4().hex}" for _ in range(DUE_AT_ONCE)]
-    await store.script("due", [AGENDA], [DUE_AT_ONCE, AGAIN_MS, template, *ids])
+    await store.script("due", [AGENDA], [DUE_AT_ONCE, AGAIN_MS, json.dumps(job("", SETTLE_JOB)), BELIEVED_S])

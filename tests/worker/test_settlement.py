@@ -10,6 +10,7 @@ import redis
 
 from webhook import effects, intake
 from webhook.reading import read
+from worker import settlement
 from worker.contract import NOTICE_JOB
 from worker.delivery.gate import Gate
 from worker.domain.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key
@@ -219,6 +220,40 @@ async def test_the_watchdog_queues_a_call_whose_time_has_come_once_in_a_while(st
     job_id = (await store.call("LINDEX", "rq:queue:notices", 0)).decode()
     name, _, (payload,), _ = json.loads(await store.call("HGET", f"rq:job:{job_id}", "data"))
     assert (name, payload) == ("worker.jobs.settle", {"tenant": "default", "cid": due.cid, "v": 1})
+
+
+async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, redis_url, monkeypatch):
+    """As when workers are suspended. Each look here is what ten seconds are in life."""
+    monkeypatch.setattr(settlement, "AGAIN_MS", -1)
+    post(Call(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
+    for believed_s in [300] * 5 + [0] * 5:
+        monkeypatch.setattr(settlement, "BELIEVED_S", believed_s)
+        await queue_due_calls(store)
+    assert await jobs(store) == ["settle"]
+
+
+@pytest.mark.parametrize(
+    ("status", "again"), [("queued", True), ("started", False), ("finished", True), ("failed", True), ("", True)]
+)
+async def test_a_settle_job_that_is_lost_or_came_to_nothing_is_queued_again(
+    store, post, redis_url, monkeypatch, status, again
+):
+    monkeypatch.setattr(settlement, "AGAIN_MS", -1)
+    monkeypatch.setattr(settlement, "BELIEVED_S", 0)
+    post(Call(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
+    await queue_due_calls(store)
+    job_id = await store.call("LPOP", "rq:queue:notices")
+    await store.call("HSET", b"rq:job:" + job_id, "status", status, "lost_workers", "2")
+    await store.call("EXPIRE", b"rq:job:" + job_id, 60)
+    await store.call("ZADD", "rq:failed:notices", "9e9", job_id)
+    if not status:
+        await store.call("DEL", b"rq:job:" + job_id)
+    await queue_due_calls(store)
+    assert await jobs(store) == ["settle"] * again
+    if again:  # as good as new
+        assert await store.call("TTL", b"rq:job:" + job_id) == -1
+        assert await store.call("HMGET", b"rq:job:" + job_id, "status", "lost_workers") == [b"queued", None]
+        assert await store.call("ZCARD", "rq:failed:notices") == 0
 
 
 async def test_a_call_that_has_expired_leaves_the_agenda(store, post, redis_url):
