@@ -277,6 +277,23 @@ async def test_an_open_call_outlives_a_day_without_workers_and_a_closed_one_leav
     assert 0 < await store.call("TTL", keys[0]) <= CALL_TTL_S
 
 
+async def test_a_round_that_expires_while_its_call_is_settled_does_not_come_back_for_ever(store, post, redis_url):
+    call, now = Call(members=("ben",), ring_ms=5_000), now_s(redis_url)
+    old, new = call.ring(at=now - 60), call.ring(at=now)  # the second keeps the call open
+    for event in (old, new):
+        post(event)
+
+    class Expires:
+        async def script(self, name, keys, args):
+            if name == "close":
+                await store.call("DEL", round_key("default", call.cid, _micros(old)))
+            return await store.script(name, keys, args)
+
+    await settle_call(Expires(), "default", call.cid, GRACE_US)
+    assert await store.call("EXISTS", round_key("default", call.cid, _micros(old))) == 0
+    assert await notices(store) == []
+
+
 async def test_whatever_an_event_leaves_in_redis_expires(store, post, samples: Path):
     for sample in sorted(samples.glob("call.*.json")):
         post(json.loads(sample.read_bytes()))

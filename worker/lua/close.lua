@@ -11,7 +11,9 @@ if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return false
 
 local closed = {}
 for number, item in ipairs(doc.settlements) do
-  if redis.call('HSETNX', item.round, 'o:' .. item.user, item.standing) == 1 then
+  -- A round that has expired since it was read is not to come back, without an end.
+  local known = redis.call('EXISTS', item.round) == 1
+  if known and redis.call('HSETNX', item.round, 'o:' .. item.user, item.standing) == 1 then
     local noticed = redis.call('HGET', call, item.noticed)
     if item.job and not (noticed and tonumber(noticed) >= tonumber(item.started_at)) then
       if item.ringless then redis.call('HSET', call, item.noticed, item.started_at) end
