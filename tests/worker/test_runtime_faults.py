@@ -53,6 +53,8 @@ def test_what_a_killed_worker_took_is_given_back_when_one_is_started_again(
     start_worker(desk.url)
     eventually(lambda: sorted(desk.marks("ended")) == ["begun", "popped", "queued"], "all end")
     assert desk.marks("began").count("popped") == 1
+    lost = {label: desk.redis.hget(f"rq:job:{label}", "lost_workers") for label in ("begun", "popped")}
+    assert lost == {"begun": b"1", "popped": None}, "what had not begun is not what it died of"
 
 
 def test_a_job_that_kills_its_workers_fails_in_the_end(desk: Desk, start_worker: StartWorker) -> None:
