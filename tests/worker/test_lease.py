@@ -3,8 +3,10 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from tests.worker.conftest import Desk
@@ -117,6 +119,24 @@ async def test_a_lapsed_lease_says_so(desk: Desk, make_lease: MakeLease) -> None
     assert await lease.beat()
 
 
+async def test_a_lapsed_lease_says_so_though_the_answer_got_lost(
+    desk: Desk, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = make_lease(desk.url, "w")
+    await lease.beat()
+    await asyncio.sleep(2 * LEASE_S)
+
+    async def loses_the_answer(*step: Any) -> None:
+        await type(lease.store).script(lease.store, *step)
+        raise RedisConnectionError("the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lease.store, "script", loses_the_answer)
+        assert not await lease.beat()
+    assert await lease.beat()
+    assert not await lease.beat()
+
+
 async def test_leaving_gives_back_what_is_left_and_forgets_the_worker(desk: Desk, make_lease: MakeLease) -> None:
     lease = make_lease(desk.url, "w")
     await lease.beat()
@@ -168,6 +188,26 @@ async def test_a_neighbour_that_was_killed_is_missed_before_its_lease_ends(
     await mine.bury_neighbours()
     assert desk.queue.get_job_ids() == ["held"]
     assert not desk.redis.exists("bellhop:worker:neighbour")
+
+
+async def test_a_job_that_goes_to_the_last_pop_of_a_buried_worker_is_found(
+    desk: Desk, redis_url: str, make_lease: MakeLease
+) -> None:
+    """Redis has not heard of its death: something between them keeps the connection open."""
+    mine = make_lease(redis_url, "mine")
+    dead = Lease(redis_url, "dead", ["rings"], lambda: {"state": "busy", "pid": "0", "queues": "rings"})
+    await dead.beat()
+    await dead.store.close()
+    desk.redis.pexpire("bellhop:worker:dead", 60_000)
+    await beat_for(mine, 3 * LEASE_S)  # it may reap by now
+    await mine.bury_neighbours()
+    hold(desk, "dead", "late")
+    async with asyncio.timeout(20):
+        while desk.queue.get_job_ids() != ["late"]:
+            await beat_for(mine, LEASE_S)
+    desk.redis.delete("bellhop:buried:dead")  # in some seconds
+    await beat_for(mine, LEASE_S)
+    assert desk.redis.smembers("bellhop:workers") == {b"mine"}
 
 
 async def test_a_worker_of_another_place_is_left_to_its_lease(

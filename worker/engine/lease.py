@@ -63,6 +63,8 @@ class Lease:
             return False
         if self.silent:
             log.info("lease_renewed", worker=self.name)
+        # The answer that said so may have got lost: then a beat in between has taken the lease again.
+        lapsed = lapsed or not self.healthy
         self.silent, self.suspended = False, bool(suspended)
         self._valid_until = sent_at + LEASE_MS / 1000
         return bool(lapsed)

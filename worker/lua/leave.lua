@@ -8,4 +8,10 @@ for queue in string.gmatch(ARGV[2], '[^,]+') do
 end
 redis.call('SREM', 'rq:workers', rq_worker)
 redis.call('DEL', rq_worker, 'bellhop:worker:' .. worker)
-redis.call('SREM', 'bellhop:workers', worker)
+if ARGV[3] == 'lost' then
+  -- Redis may not have heard of its death (a proxy between, a lost FIN), and give one more job to its last pop: until no pop
+  -- can wait any longer, reap.lua looks again.
+  redis.call('SET', 'bellhop:buried:' .. worker, '1', 'PX', 5000)
+else
+  redis.call('SREM', 'bellhop:workers', worker)
+end

@@ -34,12 +34,15 @@ for _, worker in ipairs(redis.call('SMEMBERS', 'bellhop:workers')) do
   if redis.call('EXISTS', 'bellhop:worker:' .. worker) == 0 then
     local moved = 0
     for _, queue in ipairs(queues) do moved = moved + hand_back_all(queue, worker, true) end
-    redis.call('SREM', 'bellhop:workers', worker)
-    redis.call('SREM', 'rq:workers', 'rq:worker:' .. worker)
+    -- One that was buried (see leave.lua) is no news, but what came for it since.
+    local news = redis.call('SREM', 'rq:workers', 'rq:worker:' .. worker) == 1 or moved > 0
+    if redis.call('EXISTS', 'bellhop:buried:' .. worker) == 0 then redis.call('SREM', 'bellhop:workers', worker) end
     for _, queue in ipairs(queues) do redis.call('SREM', 'rq:workers:' .. queue, 'rq:worker:' .. worker) end
     redis.call('DEL', 'rq:worker:' .. worker)
-    dead[#dead + 1] = worker
-    dead[#dead + 1] = moved
+    if news then
+      dead[#dead + 1] = worker
+      dead[#dead + 1] = moved
+    end
   end
 end
 return dead
