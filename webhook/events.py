@@ -50,6 +50,8 @@ class Envelope:
     at: int | None
     """Stream's stamp (unix µs); None if it gave none."""
     learned: Learned
+    left_out: int = 0
+    """How many members beyond the most that are kept it has; nothing is done for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

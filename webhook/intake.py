@@ -110,6 +110,7 @@ def _received(event: Event, effects: Effects, now: int, attempt: int | None) -> 
         stamp=event.at,
         attempt=attempt,
         users=list(effects.members),
+        left_out=event.left_out or None,
         session=event.session_id[:SESSION_DIGITS],
         round=round_.started_at if round_ else None,
         callers=list(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else None,

@@ -24,7 +24,7 @@ from webhook.events import (
 from webhook.wire import Object, flag, identifier, micros, nested, positive, text, whole
 
 MAX_MEMBERS = 1_000
-"""Members kept of one event; Stream documents 100 for a call."""
+"""Members kept of one event; Stream documents 100 for a call. The trail and the log say when there are more."""
 MAX_REASON = 64
 MAX_LANGUAGE = 35
 MAX_EMAIL = 254
@@ -73,10 +73,12 @@ def _ring(event: Object, call: Object, common: _Common) -> Ring:
     settings = nested(call, "settings")
     timeouts = nested(settings, "ring")
     caller = _caller(event, call)
+    members, left_out = _members(event, caller)
     return Ring(
         **common,
         caller=caller,
-        members=_members(event, caller),
+        members=members,
+        left_out=left_out,
         video=flag(event.get("video"), flag(nested(settings, "video").get("enabled"), False)),
         ring_ms=positive(timeouts.get("incoming_call_timeout_ms")) or positive(timeouts.get("auto_cancel_timeout_ms")),
         call_name=_call_name(call),
@@ -87,15 +89,18 @@ def _ring(event: Object, call: Object, common: _Common) -> Ring:
 
 def _notification(event: Object, call: Object, common: _Common) -> Notification:
     sender = _caller(event, call)
-    return Notification(**common, sender=sender, members=_members(event, sender), call_name=_call_name(call))
+    members, left_out = _members(event, sender)
+    return Notification(**common, sender=sender, members=members, left_out=left_out, call_name=_call_name(call))
 
 
 def _missed(event: Object, call: Object, common: _Common) -> Missed:
     caller = _caller(event, call)
+    members, left_out = _members(event, caller)
     return Missed(
         **common,
         caller=caller,
-        members=_members(event, caller),
+        members=members,
+        left_out=left_out,
         notify=flag(event.get("notify_user"), True),
         call_name=_call_name(call),
         custom=_custom(call),
@@ -183,13 +188,14 @@ def _caller(event: Object, call: Object) -> Person:
     return _person(user if identifier(user.get("id")) else nested(call, "created_by"))
 
 
-def _members(event: Object, caller: Person) -> tuple[Person, ...]:
+def _members(event: Object, caller: Person) -> tuple[tuple[Person, ...], int]:
+    """Read the members that are kept, and how many are not."""
     entries = event.get("members")
     members: dict[str, Person] = {}
     for member in map(_member, entries if isinstance(entries, list) else ()):
-        if member.id and member.id != caller.id and len(members) < MAX_MEMBERS:
+        if member.id and member.id != caller.id:
             members.setdefault(member.id, member)
-    return tuple(members.values())
+    return tuple(members.values())[:MAX_MEMBERS], max(0, len(members) - MAX_MEMBERS)
 
 
 def _member(entry: Any) -> Person:

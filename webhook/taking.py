@@ -39,6 +39,8 @@ def take(door: Door, tenant: str, body: bytes, webhook_id: str, now: int, attemp
         metrics.WEBHOOKS.add(kind, verdict)
         if event.at is not None:
             metrics.WEBHOOK_AGE.observe(max(0.0, (now - event.at) / 1e6), kind)
+        if event.left_out:
+            log.warning("members left out", type=event.type, members=event.left_out)
         log.info("webhook", type=event.type, verdict=verdict)
         return {"status": verdict}
 

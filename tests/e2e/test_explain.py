@@ -284,6 +284,17 @@ async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(here):
     assert (status, found["summary"]) == (404, "Kim is not among the people of this call: kim.")
 
 
+async def test_members_beyond_the_first_thousand_are_not_left_out_in_silence(here):
+    call = Call(members=tuple(f"user-{number}" for number in range(1_100)))
+    assert (await here.stream.post(call.ring(), compress=True)).status == 200
+    status, found = await ask(here, call.cid, "user-1050")
+    assert status == 404
+    assert "100 of them were left out" in found["next"][1]
+    said = [one["sentence"] for one in found["rounds"][0]["timeline"]]
+    assert any("100 more members were left out" in sentence for sentence in said), said
+    assert '"event": "members left out"' in here.log("web")
+
+
 async def test_only_a_server_token_may_ask(here):
     for headers, expected in ((signed({"user_id": "kim"}), 403), ({}, 401), ({"Authorization": "Bearer x"}, 401)):
         status, answer = await ask(here, "default:any", headers=headers)

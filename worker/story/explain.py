@@ -13,6 +13,7 @@ from worker.story.scenes import Scene, read, sorted_into_rounds
 from worker.story.sentences import (
     LATE_WEBHOOK,
     LATE_WORKER,
+    LEFT_OUT,
     NO_TRAIL,
     NOT_TAKEN_UP,
     STRANGER,
@@ -76,7 +77,9 @@ def explain(cid: str, lines: Iterable[Mapping[str, Any]], user: str = "") -> Exp
     if user and not people:
         called = list(dict.fromkeys(name for scene in scenes for name in scene.users))
         summary = f"{user} is not among the people of this call: {listed(called) or 'it has none'}."
-        return Explanation(VERSION, cid, user, False, summary, rounds, (STRANGER,))
+        left_out = max(int(line.number("left_out")) for scene in scenes for line in scene.lines)
+        advice = (STRANGER, LEFT_OUT.format(left_out=left_out)) if left_out else (STRANGER,)
+        return Explanation(VERSION, cid, user, False, summary, rounds, advice)
     return Explanation(VERSION, cid, user, True, _summary(rounds, people, user), rounds, ())
 
 

@@ -223,6 +223,10 @@ LATE_WORKER = (
     "The ring waited {time} for a worker: see that workers run and keep up (/readyz says whether any is alive)."
 )
 NOT_TAKEN_UP = "No worker has taken the ring up: see that workers run (/readyz says whether any is alive)."
+LEFT_OUT = (
+    "The call has more members than Bellhop takes of one webhook: {left_out} of them were left out. Ring them in "
+    "smaller groups (members_ids)."
+)
 STRANGER = "Check the user id: it is the id that Stream knows them by, and capital letters count."
 NO_TRAIL = (
     "Check the id: it is the call's type and its id, such as default:1234, exactly as Stream shows them.",

@@ -136,6 +136,8 @@ def _received(scene: Scene, line: Line) -> str:
     told = text.format(
         kind=kind or "a webhook", caller=caller, users=listed(users, int(line.number("more"))) or "nobody"
     )
+    if left_out := int(line.number("left_out")):
+        told += f". {left_out} more members were left out: Bellhop takes no more of one webhook"
     delay, attempt = line.at - line.stamp, int(line.number("attempt"))
     if delay > WORTH_SAYING_US:
         told += f". The webhook took {duration(delay)} to get here"

@@ -81,6 +81,7 @@ SHORT = {
     "stamp": "c",
     "users": "n",
     "more": "x",
+    "left_out": "h",
     "attempt": "a",
     "session": "z",
     "callers": "f",
