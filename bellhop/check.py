@@ -26,6 +26,7 @@ from worker.senders.apns import ApnsSender
 from worker.senders.configured import apns, fcm
 from worker.senders.email import OPERATORS_CODES
 from worker.settings import ApnsApp, FcmApp, Settings
+from worker.storage import clock
 from worker.storage.store import Store
 
 NOBODY = "0" * 64
@@ -119,6 +120,8 @@ async def _redis(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
     if version < OLDEST_REDIS:
         yield Finding(Level.PROBLEM, "Redis", f"version {info['redis_version']} is too old: 6.2 or newer is needed")
     yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms, version {info['redis_version']}")
+    if complaint := clock.complaint("this machine's clock", await clock.ahead_s(store)):
+        yield Finding(Level.PROBLEM, "clock", complaint)
     if not info.get("aof_enabled"):
         # A Redis that is restarted with another file begins with an empty append-only file, and without its data.
         sentence = (

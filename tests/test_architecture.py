@@ -65,6 +65,7 @@ DOOR_MAY_IMPORT = {
     "worker.engine.replay",
     "worker.mail.unsubscribe",
     "worker.settings",
+    "worker.storage.clock",
     "worker.storage.redis_clients",
     "worker.storage.registry",
     "worker.storage.scripts",

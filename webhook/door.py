@@ -1,6 +1,7 @@
 """What the web process holds open: the key ring and a Redis client that gives up soon."""
 
 import json
+import time
 from typing import Any
 
 from webhook import effects
@@ -9,7 +10,7 @@ from webhook.intake import Script
 from webhook.replication import and_replicate
 from webhook.signature import App, KeyRing
 from worker.settings import Settings
-from worker.storage import scripts
+from worker.storage import clock, scripts
 from worker.storage.redis_clients import blocking, shown
 from worker.storage.scripts import Command
 from worker.story.trail import DAY_S
@@ -18,6 +19,8 @@ from worker.telemetry.outage import redis_outage
 REDIS_TIMEOUT_S = 1.0
 """For connecting and for each answer. Tried twice at most (every script may be repeated), so a webhook has its 503
 within five seconds: Stream gives up on a try after six."""
+CLOCK_S = 1.0
+"""How long Redis's clock is known from one look at it."""
 UNREADABLE = "bellhop:unreadable"
 UNREADABLE_KEPT = 100
 UNREADABLE_BYTES = 65_536
@@ -40,6 +43,7 @@ class Door:
             settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
         )
         self.outage = redis_outage(shown(settings.redis_url))
+        self._ahead_us, self._look_at = 0, 0.0
         self.writes_per_minute = settings.api_writes_per_minute
         self.intake: Script = self.redis.register_script(scripts.source("intake"))
         if settings.redis_wait_replicas:
@@ -48,6 +52,13 @@ class Door:
     def welcomes(self, address: str | None) -> bool:
         """Tell whether webhooks may come from `address`."""
         return not self._networks or within(address, self._networks)
+
+    def now(self) -> int:
+        """The time by Redis's clock (unix µs), by which rings end, however this machine's is set. Raises RedisError."""
+        if time.monotonic() >= self._look_at:
+            self._ahead_us = time.time_ns() // 1000 - clock.of(self.redis.time())
+            self._look_at = time.monotonic() + CLOCK_S
+        return time.time_ns() // 1000 - self._ahead_us
 
     def rules(self, tenant: str) -> effects.Settings:
         """What an event's effects depend on besides the event."""

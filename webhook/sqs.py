@@ -142,7 +142,7 @@ class Queue:
                 return True
 
     def _take(self, message: Mapping[str, Any]) -> None:
-        began, now = time.perf_counter(), time.time_ns() // 1000
+        began, now = time.perf_counter(), self._door.now()
         try:
             body = unwrap(message["Body"])
         except UnreadableMessage as error:

@@ -1,4 +1,4 @@
-"""What a worker says of itself while it lives: the state of its lanes, and when its certificates expire.
+"""What a worker says of itself while it lives: the state of its lanes, its clock, when its certificates expire.
 
 `webhook.state` reads it.
 """
@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import structlog
 from cryptography import x509
 from redis.exceptions import RedisError
 
@@ -17,7 +18,10 @@ from worker.delivery.hygiene import brake_key
 from worker.delivery.lanes import Lane
 from worker.domain.device import Provider
 from worker.settings import ApnsApp
+from worker.storage import clock
 from worker.storage.store import Store
+
+log = structlog.get_logger()
 
 STATUS_TTL_S = 10
 EVERY_S = 1.0
@@ -29,11 +33,17 @@ async def keep_publishing(
 ) -> None:
     """Publish the status every second."""
     certificates = _certificates(apps)
+    complained = ""
     while True:
         with contextlib.suppress(RedisError):
+            ahead_s = await clock.ahead_s(store)
+            complaint = clock.complaint("this worker's clock", ahead_s)
+            if complaint and not complained:
+                log.error("clocks apart", reason=complaint)
+            complained = complaint
             brakes = {way: bool(await store.call("EXISTS", brake_key(way))) for way in lanes}
             told = [_lane(way, lane, brakes[way]) for way, lane in lanes.items()]
-            document = {"lanes": told, "certificates": certificates}
+            document = {"lanes": told, "certificates": certificates, "clock_ahead_s": round(ahead_s, 3)}
             await store.call("SET", STATUS + worker, json.dumps(document), "EX", STATUS_TTL_S)
         await asyncio.sleep(EVERY_S)
 

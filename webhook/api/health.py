@@ -1,5 +1,6 @@
 """Health: is this process up, and can a ring get through?"""
 
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from redis.exceptions import RedisError
 from webhook.door import Door
 from webhook.state import State, read_state
 from worker.contract import NOTICES, RINGS, WORKER_FAILED
+from worker.storage import clock
 
 blueprint = Blueprint("health", __name__)
 
@@ -21,16 +23,23 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Say whether Redis answers, each queue has a live worker, and credentials load; 503 with what is missing."""
+    """Say whether Redis answers, each queue has a live worker, and credentials load; 503 with what is missing.
+
+    And warn of what is wrong, but keeps no ring from getting through.
+    """
     door = cast(Door, current_app.extensions["door"])
     try:
         state = read_state(door.redis)
         failure: Any = door.redis.get(WORKER_FAILED)
+        ahead_s = (time.time_ns() // 1000 - door.now()) / 1e6
     except RedisError as error:
         missing = [f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."]
     else:
         missing = list(lacking(state, failure.decode() if failure else ""))
-    return (jsonify(status="not ready", missing=missing), 503) if missing else (jsonify(status="ready"), 200)
+        warnings = list(doubtful(state, ahead_s))
+    if missing:
+        return jsonify(status="not ready", missing=missing), 503
+    return jsonify(status="ready", **({"warnings": warnings} if warnings else {})), 200
 
 
 def lacking(state: State, failure: str) -> Iterator[str]:
@@ -41,3 +50,12 @@ def lacking(state: State, failure: str) -> Iterator[str]:
             yield f"No live worker serves the queue {queue}: start `bellhop worker`."
     if failure and not any(status["lanes"] for status in state.statuses.values()):
         yield f"The last worker that started could not: {failure}. Its log says why, and `bellhop check` does."
+
+
+def doubtful(state: State, ahead_s: float) -> Iterator[str]:
+    """Say which clocks are wrong; that of this process is `ahead_s` of Redis's. A worker's log names the machine."""
+    clocks = [("The clock of this web process", ahead_s)]
+    clocks += [("The clock of a worker", status.get("clock_ahead_s", 0)) for status in state.statuses.values()]
+    for complaint in dict.fromkeys(clock.complaint(whose, ahead) for whose, ahead in clocks):
+        if complaint:
+            yield f"{complaint}."

@@ -1,6 +1,5 @@
 """/v1: users' devices, contact and preferences, for the app on the phone and for a team's backend."""
 
-import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -97,8 +96,7 @@ def list_devices(asked: Asked) -> Devices:
 def register_device(asked: Asked, registration: ApnsRegistration | FcmRegistration) -> RegisteredDevice:
     """Register a device, or the same one again: at every start of the app, and whenever its token changes."""
     _refuse_an_app_that_cannot_be_rung(asked.door, registration.provider, registration.app)
-    now = time.time_ns() // 1000
-    device = Device(user_id=asked.user_id, registered_at=now, **registration.model_dump())
+    device = Device(user_id=asked.user_id, registered_at=asked.door.now(), **registration.model_dump())
     before, left = asked.door.run(registry.register(asked.tenant, device))
     log.info("device registered", device=device.key, moved=before.decode() not in ("", asked.user_id), left=left)
     return _shown(device)

@@ -80,7 +80,8 @@ def sns() -> tuple[Response, int]:
 
 
 def _take_in(tenant: str, message: Message) -> dict[str, str]:
-    door, now = cast(Door, current_app.extensions["door"]), time.time_ns() // 1000
+    door = cast(Door, current_app.extensions["door"])
+    now = door.now()
     text = message.fields.get("Message", "")
     try:
         body = unwrap(text)

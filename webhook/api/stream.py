@@ -48,9 +48,9 @@ def _take_in(door: Door) -> tuple[Response, int]:
         log.warning("webhook refused", reason=refused.refusal.name.lower(), address=request.remote_addr)
         return jsonify(error=refused.refusal.sentence), refused.refusal.status
 
-    now = time.time_ns() // 1000
     webhook_id = headers.get("X-Webhook-Id") or hashlib.sha256(verified.body).hexdigest()
-    taken = take(door, verified.tenant, verified.body, webhook_id, now, _number(headers.get("X-Webhook-Attempt")))
+    attempt = _number(headers.get("X-Webhook-Attempt"))
+    taken = take(door, verified.tenant, verified.body, webhook_id, door.now(), attempt)
     return jsonify(taken), 200
 
 

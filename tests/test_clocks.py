@@ -1,0 +1,110 @@
+"""A clock that is set wrong loses no ring, and somebody says so. Redis's is right here; the others' are turned."""
+
+import asyncio
+import hmac
+import json
+import time
+
+import pytest
+import redis
+from structlog.testing import capture_logs
+
+from bellhop import check
+from webhook.app import create_app
+from webhook.reading import read
+from worker import status
+from worker.contract import QUEUES, STATUS
+from worker.domain.calls import round_key
+from worker.sandbox.stream import Call
+from worker.settings import Settings
+from worker.storage.store import Store
+
+SECRET = "a-secret-of-no-real-app"
+
+
+@pytest.fixture
+async def store(redis_url):
+    store = Store.from_url(redis_url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def client(redis_url):
+    settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=[SECRET])
+    return create_app(settings).test_client()
+
+
+@pytest.fixture
+def turn(monkeypatch):
+    """Turn the clock of this process by some seconds."""
+    now, now_ns = time.time, time.time_ns
+
+    def turn(seconds):
+        monkeypatch.setattr(time, "time", lambda: now() + seconds)
+        monkeypatch.setattr(time, "time_ns", lambda: now_ns() + seconds * 10**9)
+
+    return turn
+
+
+@pytest.mark.parametrize("seconds", [0, -61, -100_000, 100_000])
+def test_a_ring_lasts_as_long_as_it_should_however_the_doors_clock_is_set(client, redis_url, turn, seconds):
+    call = Call(members=("ben",), ring_ms=30_000)
+    event = call.ring()
+    body, stamp = json.dumps(event).encode(), read(json.dumps(event).encode()).at
+    turn(seconds)
+    headers = {"X-Api-Key": "key", "X-Signature": hmac.digest(SECRET.encode(), body, "sha256").hex()}
+    assert client.post("/webhooks/stream", data=body, headers=headers).status_code == 200
+    with redis.Redis.from_url(redis_url) as known:
+        facts = json.loads(known.hget(round_key("default", call.cid, stamp), "facts"))
+    assert facts["deadline"] == stamp + 30_000_000
+
+
+async def test_a_worker_whose_clock_is_wrong_says_so_once_and_readyz_warns_of_it(client, store, turn):
+    await store.call("SET", "bellhop:worker:w-1", "1")
+    for queue in QUEUES:
+        await store.call("SADD", f"rq:workers:{queue}", "rq:worker:w-1")
+    with capture_logs() as logged:
+        turn(40)
+        await publish(store, times=2)
+    said = [line["reason"] for line in logged if line["event"] == "clocks apart"]
+    assert said == ["this worker's clock is 40 s ahead of Redis's: set both right (NTP)"]
+    turn(-61)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json["status"]) == (200, "ready")
+    assert answer.json["warnings"] == [
+        "The clock of this web process is 61 s behind Redis's: set both right (NTP).",
+        "The clock of a worker is 40 s ahead of Redis's: set both right (NTP).",
+    ]
+
+
+async def test_of_clocks_that_are_right_nobody_speaks(client, store):
+    await store.call("SET", "bellhop:worker:w-1", "1")
+    for queue in QUEUES:
+        await store.call("SADD", f"rq:workers:{queue}", "rq:worker:w-1")
+    with capture_logs() as logged:
+        await publish(store, times=1)
+    assert logged == []
+    assert client.get("/readyz").json == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, []), (-7, ["this machine's clock is 7 s behind Redis's: set both right (NTP)"])]
+)
+async def test_check_compares_the_clocks(store, turn, seconds, said):
+    turn(seconds)
+    findings = [finding async for finding in check._redis(store, 0)]
+    assert [one.sentence for one in findings if one.subject == "clock"] == said
+    assert all(one.level is check.Level.PROBLEM for one in findings if one.subject == "clock")
+
+
+async def publish(store, times):
+    """Let a worker say how it is, so many times."""
+    worker = asyncio.create_task(status.keep_publishing(store, "w-1", {}, []))
+    for _ in range(times):
+        await store.call("DEL", f"{STATUS}w-1")
+        async with asyncio.timeout(20):
+            while not await store.call("EXISTS", f"{STATUS}w-1"):
+                await asyncio.sleep(0.02)
+    worker.cancel()
+    await asyncio.wait([worker])
