@@ -69,14 +69,14 @@ async def notices(store: Store) -> list[tuple[int, str]]:
     return found
 
 
-async def may_ring(store: Store, ring, user: str) -> bool:
-    """Whether the fence lets a ring for one of its members go out now."""
+async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) -> bool:
+    """Whether the fence lets a push about a ring to one of its members go out now."""
     value = read(json.dumps(ring).encode())
     round_ = effects.effects(value, value.at, RULES).round
     phone = Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
-    (push,) = plan(PushKind.RING, round_, {user: [phone]}, value.at / 1e6).pushes
+    (push,) = plan(kind, round_, {user: [phone]}, value.at / 1e6).pushes
     await store.script(*registry.register("default", phone))
-    return (await Gate(store, "w-1", PushKind.RING, round_).admit(push, 3)).refusal is None
+    return (await Gate(store, "w-1", kind, round_).admit(push, 3)).refusal is None
 
 
 async def jobs(store: Store, queue: str = "notices") -> list[str]:
@@ -158,10 +158,10 @@ async def test_who_is_known_to_have_rejected_is_not_rung_whoever_tells_of_it(sto
     call, began = Call(members=("ben", "jane")), now_s(redis_url) - 2
     ring = call.ring(at=began)
     post(ring)
-    assert await may_ring(store, ring, "ben")
+    assert await may_go(store, ring, "ben")
     call.rejected("ben", at=began + 0.5)  # its webhook is late, or lost
     post(call.accepted("jane", at=began + 1))
-    assert not await may_ring(store, ring, "ben")
+    assert not await may_go(store, ring, "ben")
 
 
 @pytest.mark.parametrize(("reason", "told", "outcome"), [("decline", 0, "declined"), ("busy", 1, "busy")])
@@ -198,9 +198,20 @@ async def test_the_call_missed_of_a_ring_does_not_end_the_next_one_of_its_sessio
     for event in (first, second, call.missed(at=now)):
         post(event)
     await settle_call(store, "default", call.cid, GRACE_US)
-    assert await may_ring(store, second, "ben")
+    assert await may_go(store, second, "ben")
     assert await settled(store, call) == {(_micros(first), "ben", "missed"): 1}
     assert await notices(store) == [(_micros(first), "ben")]
+
+
+async def test_stream_may_still_ask_not_to_tell_of_a_ring_that_is_over(store, post, redis_url):
+    call, now = Call(members=("ben",), ring_ms=5_000), now_s(redis_url)
+    first, second = call.ring(at=now - 40), call.ring(at=now - 20)
+    for event in (first, second):
+        post(event)
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert await notices(store) == [(_micros(first), "ben"), (_micros(second), "ben")]
+    post(call.missed(notify_user=False, at=now - 16))
+    assert not await may_go(store, second, "ben", PushKind.MISSED)
 
 
 async def test_a_ring_whose_call_is_known_already_is_looked_at_at_once(store, post, redis_url):

@@ -17,7 +17,7 @@ for i = 12, #ARGV, 2 do
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
 end
-local words, now = standings(call, start, session, callers, users, deadline, rounds), now_us()
+local words, now = standings(call, start, session, callers, users, kind == 'missed' and 0 or deadline, rounds), now_us()
 local whose = redis.call('MGET', unpack(tokens))
 local claims = {}
 for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fields[i]] = claim end

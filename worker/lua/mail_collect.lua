@@ -10,8 +10,7 @@
 local call, round, trail, pair = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local user, start = ARGV[1], tonumber(ARGV[2])
 
-local deadline = cjson.decode(ARGV[8]).deadline
-local word = standings(call, start, ARGV[3], cjson.decode(ARGV[4]), { user }, deadline, ARGV[5])[1]
+local word = standings(call, start, ARGV[3], cjson.decode(ARGV[4]), { user }, 0, ARGV[5])[1]
 if word == 'answered' or word == 'declined' or word == 'missed_quietly' then return word end
 if rung_in(later_rounds(call, start, ARGV[5]), user) then return 'rung_again' end
 

@@ -32,8 +32,8 @@ for number = 1, count do
   if text then
     local round = cjson.decode(text)
     local name, user = round.tenant .. ':' .. round.cid, round.recipients[1].id
-    local word = standings('bellhop:call:' .. name, round.started_at, round.session_id, round.callers, { user },
-      round.deadline, 'bellhop:round:' .. name .. ':')[1]
+    local word = standings('bellhop:call:' .. name, round.started_at, round.session_id, round.callers, { user }, 0,
+      'bellhop:round:' .. name .. ':')[1]
     answer[#answer + 1] = text
     answer[#answer + 1] = word or ''
   end

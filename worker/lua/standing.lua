@@ -1,8 +1,8 @@
 -- include: clock
 -- include: rounds
 -- Where does each user stand in a round? The twin of worker/domain/calls.py:standing, in one HMGET.
--- `start` and `deadline` are numbers (unix µs), `prefix` is that of the rounds' keys; the answer holds a word for each user,
--- or false while the phone should ring.
+-- `start` and `deadline` are numbers (unix µs; a deadline of 0 when the round is known to be over), `prefix` is that of the
+-- rounds' keys; the answer holds a word for each user, or false while the phone should ring.
 local function since(stamp, start)
   return stamp and tonumber(stamp) >= start
 end
