@@ -24,7 +24,7 @@ class Sentinels:
         self.servers = [self._server(str(number), *options) for number in range(3)]
         first = self.servers[0].port
         for replica in self.servers[1:]:
-            replica.options = ("--replicaof", f"127.0.0.1 {first}", *options)
+            replica.options = ("--replicaof", "127.0.0.1", str(first), *options)
         self.ports = [free_port() for _ in range(3)]
         self.processes: list[subprocess.Popen[bytes]] = []
 
