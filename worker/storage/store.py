@@ -59,6 +59,7 @@ class Store:
             "socket_connect_timeout": timeout_s,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
+            "driver_info": None,
         }
         if not address.sentinels:
             kind = UnixDomainSocketConnection if "path" in address.server else _Tls if address.tls else _Tcp
