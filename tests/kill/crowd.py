@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
@@ -112,9 +113,12 @@ class Crowd:
         give_up = time.monotonic() + RING_MS / 1000
         while silent := [ring for ring in rings if not self.rang(ring)]:
             if time.monotonic() > give_up:
-                trails = [await trail.read(self.here.store, "default", ring.call.cid) for ring in silent[:3]]
-                raise AssertionError(f"{len(silent)} phones did not ring; {trails}")
+                raise AssertionError(f"{len(silent)} phones did not ring; {await self.tell(silent)}")
             await asyncio.sleep(0.02)
+
+    async def tell(self, rings: Sequence[Ring]) -> list[list[dict[str, Any]]]:
+        """What Bellhop knows of the first of them, for whoever reads why a test failed."""
+        return [await trail.read(self.here.store, "default", ring.call.cid) for ring in rings[:3]]
 
     async def accepted(self, ring: Ring) -> int:
         """How many answers to its pushes Bellhop has on the trail."""
@@ -139,7 +143,7 @@ class Crowd:
         for ring in rings:
             give_up = time.monotonic() + 20
             while not (settled := await self._settled(ring)):
-                assert time.monotonic() < give_up, f"{ring.call.cid} is not settled"
+                assert time.monotonic() < give_up, f"{ring.call.cid} is not settled; {await self.tell([ring])}"
                 await asyncio.sleep(0.05)
             assert settled == [(ring.user, "ended")]
 
