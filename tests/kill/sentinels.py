@@ -65,10 +65,14 @@ class Sentinels:
 
     def kill_primary(self) -> RedisServer:
         """Kill it; returns the server that was it."""
-        port = self.primary_port()
-        dead = next(server for server in self.servers if server.port == port)
+        dead = self.primary()
         dead.stop(signal.SIGKILL)
         return dead
+
+    def primary(self) -> RedisServer:
+        """The server that the Sentinels name as the primary now."""
+        port = self.primary_port()
+        return next(server for server in self.servers if server.port == port)
 
     def primary_port(self) -> int:
         """Whom the Sentinels name as the primary now."""

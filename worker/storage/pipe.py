@@ -24,6 +24,8 @@ class Pipe(asyncio.Protocol):
 
     def __init__(self, timeout_s: float) -> None:
         self.usable = False
+        self.in_doubt = False
+        """Whether its server was silent for so long that another may be the primary now."""
         self._timeout_s = timeout_s
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()

@@ -26,6 +26,12 @@ from worker.storage.pipe import Pipe
 from worker.storage.redis_clients import DEMOTED, LOOK_S, parse
 from worker.storage.scripts import Argument, Command
 
+LATE_S = 0.5
+"""An answer that took longer comes from a server that hung, and may be no primary any more: with Sentinels, they are
+asked before it is believed."""
+BLOCKING = frozenset({"BLMOVE"})
+"""Commands that are meant to take long."""
+
 
 class Store:
     """A connection to Redis; made without I/O, connected when first used and again whenever it was lost.
@@ -86,6 +92,7 @@ class Store:
         if self._sentinels is not None:
             await self._sentinels.look()
         pipe = self._open_pipe() or await self._open()
+        asked_at = time.monotonic()
         asked = [pipe.ask(_by_digest(one) if isinstance(one, Command) else one) for one in commands]
         answers = [await answer for answer in asked]
         for number, one in enumerate(commands):
@@ -93,6 +100,10 @@ class Store:
                 # A new or restarted server: it has run nothing of this script.
                 source = scripts.source(one.script)
                 answers[number] = await pipe.ask(("EVAL", source, len(one.keys), *one.keys, *one.args))
+        if self._sentinels is not None:
+            if time.monotonic() - asked_at > LATE_S and not any(one[0] in BLOCKING for one in commands):
+                pipe.in_doubt = True
+            await self._believe(pipe, self._sentinels)
         for answer in answers:
             if isinstance(answer, RedisError):
                 raise answer
@@ -107,6 +118,17 @@ class Store:
         if self._pipe is not None:
             await self._pipe.close()
         await self.client.aclose()
+
+    async def _believe(self, pipe: Pipe, sentinels: "_PrimaryPool") -> None:
+        # All that a server answers when it wakes up is in doubt, also what it was asked just now.
+        if not pipe.in_doubt:
+            return
+        async with self._opening:
+            if pipe.in_doubt and not sentinels.has_left(pipe.server):
+                await sentinels.look(at_once=True)
+        if sentinels.has_left(pipe.server):
+            raise RedisConnectionError(DEMOTED)
+        pipe.in_doubt = False
 
     def _open_pipe(self) -> Pipe | None:
         pipe = self._pipe
@@ -145,9 +167,9 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
 
     _look_at = 0.0
 
-    async def look(self) -> None:
+    async def look(self, *, at_once: bool = False) -> None:
         """Ask for the primary, unless that was done a moment ago."""
-        if time.monotonic() >= self._look_at:
+        if at_once or time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             with contextlib.suppress(RedisError):
                 await self.get_master_address()  # type: ignore[no-untyped-call]
