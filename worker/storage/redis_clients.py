@@ -15,9 +15,11 @@ from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from worker.storage.outage import read_error
 
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 SENTINEL_PORT = 26379
@@ -148,7 +150,9 @@ class _Tcp(Connection):
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().read_response(*args, **kwargs)
-        except ReadOnlyError:
+        except ResponseError as error:
+            if not isinstance(read_error(str(error)), ReadOnlyError) and not isinstance(error, ReadOnlyError):
+                raise
             self.disconnect()  # type: ignore[no-untyped-call]
             raise RedisConnectionError(DEMOTED) from None
 

@@ -19,9 +19,10 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from worker.storage import scripts
+from worker.storage.outage import read_error
 from worker.storage.pipe import Pipe
 from worker.storage.redis_clients import DEMOTED, LOOK_S, parse
 from worker.storage.scripts import Argument, Command
@@ -153,7 +154,9 @@ class _Tcp(Connection):
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().read_response(*args, **kwargs)
-        except ReadOnlyError:
+        except ResponseError as error:
+            if not isinstance(read_error(str(error)), ReadOnlyError) and not isinstance(error, ReadOnlyError):
+                raise
             await self.disconnect()
             raise RedisConnectionError(DEMOTED) from None
 
