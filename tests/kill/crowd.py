@@ -22,6 +22,8 @@ KILLS = int(os.environ.get("KILLS", "5"))
 ANSWER_S = 1.5
 """How long the providers keep their answers, so that many rings are in flight at any moment."""
 RING_MS = 30_000
+NO_ANSWER = {"TIMEOUT", "no answer in time"}
+"""What Google's and Apple's senders say on the trail when none came."""
 POSTERS = 32
 """Webhooks under way at the same time."""
 
@@ -119,6 +121,19 @@ class Crowd:
     async def tell(self, rings: Sequence[Ring]) -> list[list[dict[str, Any]]]:
         """What Bellhop knows of the first of them, for whoever reads why a test failed."""
         return [await trail.read(self.here.store, "default", ring.call.cid) for ring in rings[:3]]
+
+    async def rang_too_often(self, rings: Sequence[Ring]) -> list[list[dict[str, Any]]]:
+        """What Bellhop knows of those that rang again although each push was answered.
+
+        On a busy machine a stand-in may answer too late, and who gets no answer may ring again.
+        """
+        found = []
+        for ring in rings:
+            if len(self.rang(ring)) > 1:
+                lines = await trail.read(self.here.store, "default", ring.call.cid)
+                unanswered = sum(line.get("reason") in NO_ANSWER for line in lines)
+                found += [lines] if len(self.rang(ring)) > 1 + unanswered else []
+        return found
 
     async def accepted(self, ring: Ring) -> int:
         """How many answers to its pushes Bellhop has on the trail."""
