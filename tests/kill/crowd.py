@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 
@@ -118,12 +117,13 @@ class Crowd:
                 raise AssertionError(f"{len(silent)} phones did not ring; {await self.tell(silent)}")
             await asyncio.sleep(0.02)
 
-    async def tell(self, rings: Sequence[Ring]) -> list[list[dict[str, Any]]]:
+    async def tell(self, rings: Sequence[Ring]) -> str:
         """What Bellhop knows of the first of them, for whoever reads why a test failed."""
-        return [await trail.read(self.here.store, "default", ring.call.cid) for ring in rings[:3]]
+        trails = [await trail.read(self.here.store, "default", ring.call.cid) for ring in rings[:3]]
+        return "\n\n".join("\n".join(map(str, lines)) for lines in trails)
 
-    async def rang_too_often(self, rings: Sequence[Ring]) -> list[list[dict[str, Any]]]:
-        """What Bellhop knows of those that rang again although each push was answered.
+    async def rang_too_often(self, rings: Sequence[Ring]) -> str:
+        """What Bellhop knows of those that rang again although each push was answered; empty when there are none.
 
         On a busy machine a stand-in may answer too late, and who gets no answer may ring again.
         """
@@ -132,8 +132,8 @@ class Crowd:
             if len(self.rang(ring)) > 1:
                 lines = await trail.read(self.here.store, "default", ring.call.cid)
                 unanswered = sum(line.get("reason") in NO_ANSWER for line in lines)
-                found += [lines] if len(self.rang(ring)) > 1 + unanswered else []
-        return found
+                found += [ring] if len(self.rang(ring)) > 1 + unanswered else []
+        return await self.tell(found)
 
     async def accepted(self, ring: Ring) -> int:
         """How many answers to its pushes Bellhop has on the trail."""
