@@ -8,6 +8,7 @@ CLIENT SETINFO, which Redis knows from 7.2 on and which 6.2 notes as refused to 
 import contextlib
 import re
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -28,6 +29,10 @@ SENTINEL_TIMEOUT_S = 0.3
 LOOK_S = 1.0
 """How often the Sentinels are asked who the primary is. One that hung, or was cut off, takes itself for the primary for
 ten seconds more, and those who are connected to it would go on talking to it."""
+LATE_S = 0.5
+"""An answer that took longer comes from a server that hung, and may be no primary any more."""
+DOUBT_S = 3.0
+"""How long after it the Sentinels are asked before such a server is believed: they change sides one by one."""
 DEMOTED = "this server is a replica now"
 
 
@@ -140,6 +145,21 @@ def blocking(url: str, *, timeout_s: float, repeats: int = 0, connections: int =
     return Redis.from_pool(pool)
 
 
+def names_another(answers: Iterable[Any], server: Any) -> bool:
+    """Tell whether a Sentinel calls another than `server` (host, port) the primary; `answers` as redis-py gives them.
+
+    While replicas are still being moved, the one that leads a failover says so here and not in its list of primaries.
+    """
+    named = [(text.decode() if isinstance(text, bytes) else text, port) for text, port in filter(None, answers)]
+    return any(one != server for one in named)
+
+
+def has_moved(redis: Redis) -> bool:
+    """Ask the Sentinels whether the primary is another than the one that `redis` talks to; without any, it is not."""
+    pool = redis.connection_pool
+    return isinstance(pool, _PrimaryPool) and pool.has_moved()
+
+
 class _Tcp(Connection):
     """A connection that is given up when its server stops being a primary.
 
@@ -165,6 +185,13 @@ class _PrimaryPool(SentinelConnectionPool):
     """Connections to the primary that Sentinel names. A new one makes redis-py drop those to the old."""
 
     _look_at = 0.0
+
+    def has_moved(self) -> bool:
+        answers = []
+        with contextlib.suppress(RedisError):  # one that is away is waited for once, not for every one of them
+            for sentinel in self.sentinel_manager.sentinels:
+                answers.append(sentinel.sentinel_get_master_addr_by_name(self.service_name))
+        return names_another(answers, self.master_address)
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         if time.monotonic() >= self._look_at:

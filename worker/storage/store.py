@@ -24,12 +24,9 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 from worker.storage import scripts
 from worker.storage.outage import read_error
 from worker.storage.pipe import Pipe
-from worker.storage.redis_clients import DEMOTED, LOOK_S, parse
+from worker.storage.redis_clients import DEMOTED, DOUBT_S, LATE_S, LOOK_S, names_another, parse
 from worker.storage.scripts import Argument, Command
 
-LATE_S = 0.5
-"""An answer that took longer comes from a server that hung, and may be no primary any more: with Sentinels, they are
-asked before it is believed."""
 BLOCKING = frozenset({"BLMOVE"})
 """Commands that are meant to take long."""
 
@@ -47,6 +44,7 @@ class Store:
         self._timeout_s: float = pool.connection_kwargs["socket_timeout"]
         self._pipe: Pipe | None = None
         self._opening = asyncio.Lock()
+        self._doubt_until = 0.0
         self.client: Redis = Redis.from_pool(pool)
         """The redis-py client underneath, for what is no single command: pipelines and pub/sub."""
 
@@ -103,7 +101,7 @@ class Store:
                 answers[number] = await pipe.ask(("EVAL", source, len(one.keys), *one.keys, *one.args))
         if self._sentinels is not None:
             if time.monotonic() - asked_at > LATE_S and not any(one[0] in BLOCKING for one in commands):
-                pipe.in_doubt = True
+                pipe.in_doubt, self._doubt_until = True, time.monotonic() + DOUBT_S
             await self._believe(pipe, self._sentinels)
         for answer in answers:
             if isinstance(answer, RedisError):
@@ -122,14 +120,13 @@ class Store:
 
     async def _believe(self, pipe: Pipe, sentinels: "_PrimaryPool") -> None:
         # All that a server answers when it wakes up is in doubt, also what it was asked just now.
-        if not pipe.in_doubt:
-            return
-        async with self._opening:
-            if pipe.in_doubt and not sentinels.has_left(pipe.server):
-                await sentinels.look(at_once=True)
-        if sentinels.has_left(pipe.server):
-            raise RedisConnectionError(DEMOTED)
-        pipe.in_doubt = False
+        if pipe.in_doubt:
+            async with self._opening:
+                if pipe.in_doubt and pipe.usable and await sentinels.has_moved(pipe.server):
+                    await pipe.close()
+            if not pipe.usable:
+                raise RedisConnectionError(DEMOTED)
+            pipe.in_doubt = False
 
     def _open_pipe(self) -> Pipe | None:
         pipe = self._pipe
@@ -145,6 +142,8 @@ class Store:
                 await self._pipe.close()
             self._pipe = Pipe(self._timeout_s)
             await self._pipe.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
+            if self._sentinels is not None and time.monotonic() < self._doubt_until:
+                self._pipe.in_doubt = True
             return self._pipe
 
 
@@ -170,12 +169,19 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
 
     _look_at = 0.0
 
-    async def look(self, *, at_once: bool = False) -> None:
+    async def look(self) -> None:
         """Ask for the primary, unless that was done a moment ago."""
-        if at_once or time.monotonic() >= self._look_at:
+        if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             with contextlib.suppress(RedisError):
                 await self.get_master_address()  # type: ignore[no-untyped-call]
+
+    async def has_moved(self, server: tuple[str, int]) -> bool:
+        """Ask every Sentinel whether another server is the primary."""
+        sentinels = self.sentinel_manager.sentinels
+        asking = (sentinel.sentinel_get_master_addr_by_name(self.service_name) for sentinel in sentinels)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        return names_another([one for one in answers if not isinstance(one, BaseException)], server)
 
     def has_left(self, server: tuple[str, int]) -> bool:
         """Tell whether another server is the primary now."""
