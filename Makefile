@@ -2,13 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long check format lint types docs lock audit fuzz bench clean
+.PHONY: demo test test-redis test-long check format lint types docs lock audit fuzz bench clean
 
 demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
 
 test: .venv/ready
 	$(BIN)/pytest -n 4 --dist loadfile
+
+# The part of it that leans on Redis, for one of another make: SANDBOX_REDIS=/path/to/redis-server.
+test-redis: .venv/ready
+	$(BIN)/pytest -n 4 --dist loadfile tests/kill tests/flows tests/worker tests/webhook/test_replication.py \
+	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/e2e/test_check.py tests/test_sandbox_redis.py
 
 # The kill tests with 50 kills each; SEED=… repeats a run.
 test-long: .venv/ready

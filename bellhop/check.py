@@ -13,10 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from redis.exceptions import RedisError
 
-from bellhop import check_stream
+from bellhop import check_redis, check_stream
 from bellhop.finding import Finding, Level
 from bellhop.terminal import plain
-from worker.contract import WORKERS
 from worker.delivery.hygiene import brake_key
 from worker.domain.device import Device, Environment, Kind, Provider
 from worker.domain.outcome import Answer, Outcome
@@ -26,14 +25,12 @@ from worker.senders.apns import ApnsSender
 from worker.senders.configured import apns, fcm
 from worker.senders.email import OPERATORS_CODES
 from worker.settings import ApnsApp, FcmApp, Settings
-from worker.storage import clock
 from worker.storage.store import Store
 
 NOBODY = "0" * 64
 """A device token that no phone has: a provider that calls it unknown has let us in."""
 TIMEOUT_S = 10.0
 EXPIRES_SOON_DAYS = 30
-OLDEST_REDIS = (6, 2)
 
 NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"
 NO_CONNECTION = "no connection: check the URL, the firewall (Apple: TCP 443 or 2197) and the proxy"
@@ -86,7 +83,7 @@ async def check(settings: Settings) -> int:
 
 
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
-    async for finding in _redis(store, settings.redis_wait_replicas):
+    async for finding in check_redis.findings(store, settings.redis_wait_replicas):
         yield finding
     stream = list(_stream(settings))
     for finding in stream:
@@ -105,42 +102,6 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
         yield await _smtp(settings)
     async for finding in _brakes(settings, store):
         yield finding
-
-
-async def _redis(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
-    try:
-        began = time.monotonic()
-        info = await store.client.info()
-        ms = (time.monotonic() - began) * 1000
-    except RedisError as error:
-        sentence = f"does not answer ({type(error).__name__}): check BELLHOP_REDIS_URL, its password and the network"
-        yield Finding(Level.PROBLEM, "Redis", sentence)
-        return
-    version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
-    if version < OLDEST_REDIS:
-        yield Finding(Level.PROBLEM, "Redis", f"version {info['redis_version']} is too old: 6.2 or newer is needed")
-    yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms, version {info['redis_version']}")
-    if complaint := clock.complaint("this machine's clock", await clock.ahead_s(store)):
-        yield Finding(Level.PROBLEM, "clock", complaint)
-    if not info.get("aof_enabled"):
-        # A Redis that is restarted with another file begins with an empty append-only file, and without its data.
-        sentence = (
-            "append-only persistence is off: a restart loses what is queued. "
-            "First redis-cli CONFIG SET appendonly yes, then the same in redis.conf: the other way round loses all data"
-        )
-        yield Finding(Level.WARNING, "Redis", sentence)
-    if info.get("maxmemory_policy", "noeviction") != "noeviction":
-        sentence = f"maxmemory-policy is {info['maxmemory_policy']}: Redis may throw jobs away; set noeviction"
-        yield Finding(Level.PROBLEM, "Redis", sentence)
-    if wait_replicas > (replicas := info.get("connected_slaves", 0)):
-        sentence = f"{replicas} replicas, and BELLHOP_REDIS_WAIT_REPLICAS={wait_replicas}: no webhook is answered 200"
-        yield Finding(Level.PROBLEM, "Redis", sentence)
-    names = [name.decode() for name in await store.call("SMEMBERS", WORKERS)]
-    alive = sum([await store.call("EXISTS", f"bellhop:worker:{name}") for name in names])
-    if alive:
-        yield Finding(Level.OK, "workers", f"{alive} alive")
-    else:
-        yield Finding(Level.WARNING, "workers", "none is alive: start `bellhop worker`")
 
 
 def _stream(settings: Settings) -> Iterator[Finding]:

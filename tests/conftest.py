@@ -1,12 +1,17 @@
-"""What every test may use: a real Redis."""
+"""What every test may use: a real Redis. And what no test is about: how busy this machine is."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from worker.sandbox.redis import RedisServer
+
+# For a busy machine: what is tested is never how fast an example is made, or runs.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
 """Answer an event only once replicas have it: what the primary alone has is lost when it dies (docs/redis.md)."""
 
 import hashlib
+import time
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from webhook.intake import Script
+from worker.storage.redis_clients import DOUBT_S, LATE_S, has_moved
 
 WAIT_MS = 500
 """For the replicas' word; they mostly need less than a millisecond."""
@@ -23,14 +25,22 @@ def and_replicate(redis: Redis, source: str, replicas: int) -> Script:
     vouches for all before the last write of its connection, and for nothing when there was none.
     """
     sha1 = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    doubt_until = 0.0
 
     def run(keys: list[str], args: list[Any]) -> Any:
+        nonlocal doubt_until
+        began = time.monotonic()
         try:
             answer, reached = _once(redis, "EVALSHA", sha1, keys, args, replicas)
         except NoScriptError:  # a new primary: it has run nothing yet
             answer, reached = _once(redis, "EVAL", source, keys, args, replicas)
         if reached < replicas:
             raise NotReplicatedError(f"{reached} of {replicas} replicas have it")
+        # One that hung wakes up while another is made the primary: its replicas still answer it, and then leave it.
+        if time.monotonic() - began > LATE_S:
+            doubt_until = time.monotonic() + DOUBT_S
+        if time.monotonic() < doubt_until and has_moved(redis):
+            raise NotReplicatedError("another is the primary now")
         return answer
 
     return run

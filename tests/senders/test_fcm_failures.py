@@ -93,17 +93,18 @@ async def test_nobody_listening_is_unsent(google, fcm, android, tmp_path):
     await nowhere.close()
 
 
-@pytest.mark.parametrize(("connect_s", "given_s"), [(0.2, 60), (60, 0.2)])
+@pytest.mark.parametrize(("connect_s", "given_s"), [(1, 60), (60, 1)])
 async def test_a_handshake_that_never_ends_is_unsent(google, android, tmp_path, monkeypatch, connect_s, given_s):
     monkeypatch.setattr("worker.senders.fcm.CONNECT_TIMEOUT_S", connect_s)
-    began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         account = google.write_service_account(tmp_path / "account.json")
         sender = FcmSender(account, f"https://127.0.0.1:{mute.getsockname()[1]}", google.ca_file)
+        assert await sender.warm() is None, "the time is not for the access token"
+        began = time.monotonic()
         answer = await sender.send(android("phone"), given_s)
+        assert time.monotonic() - began < AT_ONCE_S
         assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "CONNECT")
         await sender.close()
-    assert time.monotonic() - began < AT_ONCE_S
 
 
 async def test_a_stranger_at_googles_address_gets_neither_push_nor_key(google, android, tmp_path):

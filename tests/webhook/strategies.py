@@ -7,16 +7,12 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 SIGNATURES = json.loads((SAMPLES / "SIGNATURES.json").read_text())
 EVENTS = {name: json.loads((SAMPLES / f"{name}.json").read_text()) for name in SIGNATURES["signatures"]}
 """Every sample event by the name of its file."""
-
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For a busy machine: what is tested is never how fast an example runs."""
 
 scalars = (
     st.none()

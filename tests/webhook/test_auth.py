@@ -235,8 +235,8 @@ def test_any_header_bytes_under_a_good_signature_are_a_401_unless_they_say_hs256
 
 
 def test_brackets_without_end_cost_no_stack_and_little_time():
-    began = time.monotonic()
+    began = time.process_time()
     assert problem_of(by_hand(b"[" * 2500, b"{}")) is Problem.BAD_TOKEN
     assert problem_of("." * MAX_TOKEN) is Problem.BAD_TOKEN
     assert problem_of("A" * 10_000_000) is Problem.BAD_TOKEN
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5

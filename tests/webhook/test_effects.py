@@ -1,7 +1,7 @@
 """What each event does; and that the order in which events arrive, and how often, changes nothing."""
 
 import redis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.effects import Effects, Settings, effects
@@ -182,7 +182,6 @@ def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
         assert int(state[b"version"]) == 110
 
 
-@settings(deadline=None)
 @given(data=st.data(), happened=st.lists(events, min_size=1, max_size=8))
 def test_the_same_events_give_the_same_state_in_any_order_and_however_often(redis_server, data, happened):
     shuffled = data.draw(st.permutations(happened))

@@ -26,7 +26,7 @@ def primary(tmp_path):
 @pytest.fixture
 def replica(primary, tmp_path):
     (tmp_path / "replica").mkdir()
-    with RedisServer(tmp_path / "replica", "--replicaof", f"127.0.0.1 {primary.port}") as server:
+    with RedisServer(tmp_path / "replica", "--replicaof", "127.0.0.1", str(primary.port)) as server:
         with redis.Redis(port=primary.port) as client:
             client.set("key", 1)
             assert client.wait(1, 30_000) == 1

@@ -203,7 +203,7 @@ marks = missed_marks | st.sampled_from(
 near = st.integers(1_800_000_000_000_000 - 2, 1_800_000_000_000_000 + 2)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     stamps=st.dictionaries(missed_marks, near, max_size=9) | st.dictionaries(marks, near, max_size=20),
     start=near,

@@ -278,9 +278,9 @@ def test_a_thousand_people_are_told_soon():
     for name in names:
         phone = IPHONE | {"user": name, "device": name}
         lines += [attempt(0.2, phone, "unavailable"), attempt(0.5, phone, "accepted"), settled(31, name, "ended")]
-    began = time.monotonic()
+    began = time.process_time()
     assert explain(CID, lines).summary.startswith("1000 of 1000 reached")
-    assert time.monotonic() - began < 5, "each person looks at their own lines, not at everybody's"
+    assert time.process_time() - began < 5, "each person looks at their own lines, not at everybody's"
 
 
 def test_people_whom_a_long_list_left_out_are_counted():

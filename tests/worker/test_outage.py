@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis.exceptions import ResponseError
 
-from worker.storage.outage import until_redis_answers
+from worker.storage.outage import is_away, read_error, until_redis_answers
 from worker.storage.store import Store
 
 
@@ -42,6 +42,15 @@ async def test_a_replica_is_asked_until_it_is_a_primary(store, own_redis):
     assert not asking.done()
     await store.call("REPLICAOF", "NO", "ONE")
     await asyncio.wait_for(asking, 10)
+
+
+@pytest.mark.parametrize("word", ["OOM", "READONLY", "NOREPLICAS", "MISCONF"])
+def test_redis_before_7_says_so_too_when_a_script_finds_out(word):
+    said = f"ERR Error running script (call to f_085b95535bfb): @user_script:1: @user_script: 1: -{word} in many words."
+    assert is_away(read_error(said))
+    assert not is_away(
+        read_error("ERR Error running script (call to f_085b): @user_script:1: user_script:1: no such thing")
+    )
 
 
 async def test_a_mistake_of_ours_is_raised_at_once(store):

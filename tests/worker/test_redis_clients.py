@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from worker.storage.redis_clients import blocking, parse, with_ca
 from worker.storage.store import Store
@@ -76,7 +76,12 @@ async def pipe(reader, writer):
     writer.close()
 
 
-async def test_a_connection_to_what_became_a_replica_is_made_anew(pair):
+SET = ("EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", 1)
+"""Redis before 7.0 says it in other words to a script."""
+
+
+@pytest.mark.parametrize("command", [("SET",), SET], ids=["command", "script"])
+async def test_a_connection_to_what_became_a_replica_is_made_anew(pair, command):
     primary, other = pair
     name = Name()
     name.port = primary.port
@@ -84,16 +89,21 @@ async def test_a_connection_to_what_became_a_replica_is_made_anew(pair):
     url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
     store, client = Store.from_url(url), blocking(url, timeout_s=2)
     await store.call("SET", "key", "1")
+    await store.client.set("key", "1")
     await asyncio.to_thread(client.set, "key", "2")
     with redis.Redis(port=primary.port) as admin:
         admin.replicaof("127.0.0.1", other.port)
     name.port = other.port
-    for set_key in (lambda: store.call("SET", "key", "3"), lambda: asyncio.to_thread(client.set, "key", "4")):
-        with pytest.raises(RedisError):
+    for set_key in (
+        lambda: store.call(*command, "key", "3"),
+        lambda: asyncio.to_thread(client.execute_command, *command, "key", "4"),
+        lambda: store.client.execute_command(*command, "key", "5"),
+    ):
+        with pytest.raises(RedisConnectionError):
             await set_key()
         await set_key()
     with redis.Redis(port=other.port) as admin:
-        assert admin.get("key") == b"4"
+        assert admin.get("key") == b"5"
     await store.close()
     client.close()
     server.close()

@@ -17,9 +17,10 @@ def test_an_idle_worker_ends_at_once_and_leaves_nothing_behind(desk: Desk, start
 
 def test_jobs_in_flight_end_and_no_new_ones_begin(desk: Desk, start_worker: StartWorker) -> None:
     worker = start_worker(desk.url, grace_s=60)
-    running = desk.sleep("running", seconds=2)
+    running = desk.sleep("running", seconds=5)
     eventually(lambda: desk.marks("began"), "the job begins")
     worker.signal(signal.SIGTERM)
+    eventually(lambda: "draining" in worker.log.read_text(), "the worker stops taking jobs")
     waiting = desk.sleep("waiting")
     assert worker.wait() == 0
     assert running.get_status() == "finished"

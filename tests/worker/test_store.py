@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -63,8 +64,9 @@ async def test_loaded_scripts_are_known_to_redis(store: Store) -> None:
 async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_answers(store: Store) -> None:
     answers = await asyncio.gather(*(store.call("ECHO", str(number)) for number in range(500)))
     assert answers == [str(number).encode() for number in range(500)]
-    clients = (await store.call("CLIENT", "LIST")).splitlines()
-    assert len([client for client in clients if b"cmd=echo" in client or b"cmd=client|list" in client]) == 1
+    clients = (await store.call("CLIENT", "LIST")).decode()
+    # Redis 6.2 does not say which of CLIENT's commands it was.
+    assert len(re.findall(r" cmd=(?:echo|client|client\|list) ", clients)) == 1
 
 
 async def test_one_call_that_redis_refuses_spoils_no_other(store: Store) -> None:

@@ -30,7 +30,8 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self.ca_file = folder / "ca.pem"
-        self._server_file = folder / "server.pem"
+        self.server_file = folder / "server.pem"
+        """That certificate and its private key."""
         ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         ca_name = _name("Bellhop sandbox CA")
         ca = (
@@ -53,7 +54,7 @@ class Authority:
             .sign(ca_key, hashes.SHA256())
         )
         self.ca_file.write_bytes(ca.public_bytes(Encoding.PEM))
-        _write_private(self._server_file, server_key, server)
+        _write_private(self.server_file, server_key, server)
         self._name, self._key = ca_name, ca_key
 
     def client_certificate(self, common_name: str) -> Path:
@@ -67,7 +68,7 @@ class Authority:
     def server_context(self, *alpn: str) -> ssl.SSLContext:
         """What a server needs to answer as localhost; `alpn` names the protocols it offers, for example "h2"."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._server_file)
+        context.load_cert_chain(self.server_file)
         if alpn:
             context.set_alpn_protocols(alpn)
         return context

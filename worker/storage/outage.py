@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from redis._parsers import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -14,6 +16,8 @@ RETRY_S = (0.05, 1.0)
 PASSING = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "CLUSTERDOWN", "BUSY"})
 """What Redis says while it is full, has a full disk, has just lost its primary or its replicas, or runs a long script
 of somebody's."""
+ENDED_A_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*: -([A-Z]+ .*)$", re.DOTALL)
+"""How Redis before 7.0 passes on what a command within a script was told; later ones say just that."""
 
 T = TypeVar("T")
 
@@ -36,3 +40,10 @@ def is_away(error: RedisError) -> bool:
     if isinstance(error, ResponseError):
         return (error.status_code or str(error).partition(" ")[0]) in PASSING
     return isinstance(error, (RedisConnectionError, RedisTimeoutError))
+
+
+def read_error(text: str) -> Exception:
+    """Read an error that Redis answers with, also one that ended a script."""
+    found = ENDED_A_SCRIPT.match(text)
+    error: Exception = BaseParser.parse_error(found[1] if found else text)  # type: ignore[no-untyped-call]
+    return error

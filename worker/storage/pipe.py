@@ -10,12 +10,12 @@ from collections import deque
 from typing import Any
 
 import hiredis
-from redis._parsers import BaseParser
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from worker.storage.outage import read_error
 from worker.storage.scripts import Argument
 
 
@@ -24,8 +24,10 @@ class Pipe(asyncio.Protocol):
 
     def __init__(self, timeout_s: float) -> None:
         self.usable = False
+        self.in_doubt = False
+        """Whether its server was silent for so long that another may be the primary now."""
         self._timeout_s = timeout_s
-        self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
+        self._reader = hiredis.Reader(replyError=read_error)
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         """When each command was sent (loop time), and who waits for its answer."""
         self._timer: asyncio.TimerHandle | None = None

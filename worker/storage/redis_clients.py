@@ -1,12 +1,14 @@
 """The ways to Redis: one server, or whichever is the primary by the word of its Sentinels; the clients for either.
 
 redis-py has no URL for Sentinel, so Bellhop has one. Of redis-py's defaults those are turned off that hurt here: it
-repeats every command up to ten times, and waits a minute for a hung server.
+repeats every command up to ten times, waits a minute for a hung server, and introduces itself on every connection with
+CLIENT SETINFO, which Redis knows from 7.2 on and which 6.2 notes as refused to the users of docs/redis.md.
 """
 
 import contextlib
 import re
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -14,9 +16,11 @@ from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from worker.storage.outage import read_error
 
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 SENTINEL_PORT = 26379
@@ -25,6 +29,10 @@ SENTINEL_TIMEOUT_S = 0.3
 LOOK_S = 1.0
 """How often the Sentinels are asked who the primary is. One that hung, or was cut off, takes itself for the primary for
 ten seconds more, and those who are connected to it would go on talking to it."""
+LATE_S = 0.5
+"""An answer that took longer comes from a server that hung, and may be no primary any more."""
+DOUBT_S = 3.0
+"""How long after it the Sentinels are asked before such a server is believed: they change sides one by one."""
 DEMOTED = "this server is a replica now"
 
 
@@ -76,6 +84,7 @@ def parse(url: str) -> Address:
             "socket_timeout": SENTINEL_TIMEOUT_S,
             "socket_connect_timeout": SENTINEL_TIMEOUT_S,
             "protocol": 2,
+            "driver_info": None,
         },
     )
 
@@ -125,6 +134,7 @@ def blocking(url: str, *, timeout_s: float, repeats: int = 0, connections: int =
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "protocol": 2,
+        "driver_info": None,
     }
     if not address.sentinels:
         kind = UnixDomainSocketConnection if "path" in address.server else _Tls if address.tls else _Tcp
@@ -133,6 +143,21 @@ def blocking(url: str, *, timeout_s: float, repeats: int = 0, connections: int =
     manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
     pool = _PrimaryPool(address.service, manager, ssl=address.tls, **options)  # type: ignore[no-untyped-call]
     return Redis.from_pool(pool)
+
+
+def names_another(answers: Iterable[Any], server: Any) -> bool:
+    """Tell whether a Sentinel calls another than `server` (host, port) the primary; `answers` as redis-py gives them.
+
+    While replicas are still being moved, the one that leads a failover says so here and not in its list of primaries.
+    """
+    named = [(text.decode() if isinstance(text, bytes) else text, port) for text, port in filter(None, answers)]
+    return any(one != server for one in named)
+
+
+def has_moved(redis: Redis) -> bool:
+    """Ask the Sentinels whether the primary is another than the one that `redis` talks to; without any, it is not."""
+    pool = redis.connection_pool
+    return isinstance(pool, _PrimaryPool) and pool.has_moved()
 
 
 class _Tcp(Connection):
@@ -145,7 +170,9 @@ class _Tcp(Connection):
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().read_response(*args, **kwargs)
-        except ReadOnlyError:
+        except ResponseError as error:
+            if not isinstance(read_error(str(error)), ReadOnlyError) and not isinstance(error, ReadOnlyError):
+                raise
             self.disconnect()  # type: ignore[no-untyped-call]
             raise RedisConnectionError(DEMOTED) from None
 
@@ -158,6 +185,13 @@ class _PrimaryPool(SentinelConnectionPool):
     """Connections to the primary that Sentinel names. A new one makes redis-py drop those to the old."""
 
     _look_at = 0.0
+
+    def has_moved(self) -> bool:
+        answers = []
+        with contextlib.suppress(RedisError):  # one that is away is waited for once, not for every one of them
+            for sentinel in self.sentinel_manager.sentinels:
+                answers.append(sentinel.sentinel_get_master_addr_by_name(self.service_name))
+        return names_another(answers, self.master_address)
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         if time.monotonic() >= self._look_at:

@@ -19,12 +19,16 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from worker.storage import scripts
+from worker.storage.outage import read_error
 from worker.storage.pipe import Pipe
-from worker.storage.redis_clients import DEMOTED, LOOK_S, parse
+from worker.storage.redis_clients import DEMOTED, DOUBT_S, LATE_S, LOOK_S, names_another, parse
 from worker.storage.scripts import Argument, Command
+
+BLOCKING = frozenset({"BLMOVE"})
+"""Commands that are meant to take long."""
 
 
 class Store:
@@ -40,6 +44,7 @@ class Store:
         self._timeout_s: float = pool.connection_kwargs["socket_timeout"]
         self._pipe: Pipe | None = None
         self._opening = asyncio.Lock()
+        self._doubt_until = 0.0
         self.client: Redis = Redis.from_pool(pool)
         """The redis-py client underneath, for what is no single command: pipelines and pub/sub."""
 
@@ -59,6 +64,7 @@ class Store:
             "socket_connect_timeout": timeout_s,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
+            "driver_info": None,
         }
         if not address.sentinels:
             kind = UnixDomainSocketConnection if "path" in address.server else _Tls if address.tls else _Tcp
@@ -85,6 +91,7 @@ class Store:
         if self._sentinels is not None:
             await self._sentinels.look()
         pipe = self._open_pipe() or await self._open()
+        asked_at = time.monotonic()
         asked = [pipe.ask(_by_digest(one) if isinstance(one, Command) else one) for one in commands]
         answers = [await answer for answer in asked]
         for number, one in enumerate(commands):
@@ -92,6 +99,10 @@ class Store:
                 # A new or restarted server: it has run nothing of this script.
                 source = scripts.source(one.script)
                 answers[number] = await pipe.ask(("EVAL", source, len(one.keys), *one.keys, *one.args))
+        if self._sentinels is not None:
+            if time.monotonic() - asked_at > LATE_S and not any(one[0] in BLOCKING for one in commands):
+                pipe.in_doubt, self._doubt_until = True, time.monotonic() + DOUBT_S
+            await self._believe(pipe, self._sentinels)
         for answer in answers:
             if isinstance(answer, RedisError):
                 raise answer
@@ -107,6 +118,16 @@ class Store:
             await self._pipe.close()
         await self.client.aclose()
 
+    async def _believe(self, pipe: Pipe, sentinels: "_PrimaryPool") -> None:
+        # All that a server answers when it wakes up is in doubt, also what it was asked just now.
+        if pipe.in_doubt:
+            async with self._opening:
+                if pipe.in_doubt and pipe.usable and await sentinels.has_moved(pipe.server):
+                    await pipe.close()
+            if not pipe.usable:
+                raise RedisConnectionError(DEMOTED)
+            pipe.in_doubt = False
+
     def _open_pipe(self) -> Pipe | None:
         pipe = self._pipe
         if pipe is None or not pipe.usable or (self._sentinels is not None and self._sentinels.has_left(pipe.server)):
@@ -121,6 +142,8 @@ class Store:
                 await self._pipe.close()
             self._pipe = Pipe(self._timeout_s)
             await self._pipe.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
+            if self._sentinels is not None and time.monotonic() < self._doubt_until:
+                self._pipe.in_doubt = True
             return self._pipe
 
 
@@ -130,7 +153,9 @@ class _Tcp(Connection):
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().read_response(*args, **kwargs)
-        except ReadOnlyError:
+        except ResponseError as error:
+            if not isinstance(read_error(str(error)), ReadOnlyError) and not isinstance(error, ReadOnlyError):
+                raise
             await self.disconnect()
             raise RedisConnectionError(DEMOTED) from None
 
@@ -150,6 +175,13 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
             self._look_at = time.monotonic() + LOOK_S
             with contextlib.suppress(RedisError):
                 await self.get_master_address()  # type: ignore[no-untyped-call]
+
+    async def has_moved(self, server: tuple[str, int]) -> bool:
+        """Ask every Sentinel whether another server is the primary."""
+        sentinels = self.sentinel_manager.sentinels
+        asking = (sentinel.sentinel_get_master_addr_by_name(self.service_name) for sentinel in sentinels)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        return names_another([one for one in answers if not isinstance(one, BaseException)], server)
 
     def has_left(self, server: tuple[str, int]) -> bool:
         """Tell whether another server is the primary now."""

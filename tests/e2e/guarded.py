@@ -1,0 +1,43 @@
+"""A Bellhop whose processes log in to Redis as the users that docs/redis.md gives."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from worker.sandbox.installation import Installation
+from worker.sandbox.redis import RedisServer
+
+PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
+
+
+class Guarded(Installation):
+    """Each process logs in under its own name; with an `authority`, over TLS."""
+
+    def __init__(self, folder, settings=None, authority=None):
+        super().__init__(folder, settings)
+        acl = folder / "users.acl"
+        [rules] = re.findall(r"```acl\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        acl.write_text(f"user default on nopass ~* &* +@all\n{rules}")
+        self.redis = RedisServer(folder, "--aclfile", str(acl), authority=authority)
+
+    def start(self, command, name=""):
+        self.log_in(command)
+        super().start(command, name)
+
+    def log_in(self, user):
+        """Have what is started from now on log in as `user`."""
+        self.settings["REDIS_URL"] = self.url_of(user)
+
+    def url_of(self, user):
+        scheme, _, place = self.redis.url.partition("?")[0].partition("://")
+        return f"{scheme}://{user}:{user}-password@{place}"
+
+    async def bellhop(self, *arguments, **settings):
+        """Run a command to its end."""
+        environment = self.environment() | {f"BELLHOP_{name}": str(value) for name, value in settings.items()}
+        command = [sys.executable, "-m", "bellhop", *arguments]
+        return await asyncio.to_thread(
+            subprocess.run, command, env=environment, capture_output=True, text=True, check=False
+        )
