@@ -26,6 +26,9 @@ LONGEST_HEADERS = 16_384
 HEADERS_WITHIN_MS = 30_000
 """Granian counts the time in which a connection waits for its next request as well, so a proxy must have let go of
 an idle one by then (docs/proxies.md)."""
+END_WITHIN_S = 10
+"""What a process that is told to stop may take for the requests it has. Longer than any of them; some connections that
+come at that very moment keep granian for half a minute."""
 LOOK_S = 1.0
 """How long Redis may take to answer at the start."""
 ADVICE = {
@@ -54,6 +57,7 @@ def serve(settings: Settings) -> None:
         backpressure=min(CONNECTIONS, _files() // 2),
         log_level=LogLevels.error,  # its warnings are hints on thread counts
         respawn_failed_workers=True,
+        workers_kill_timeout=END_WITHIN_S,
     )
     server.on_startup(lambda: _tell(settings))
     server.serve()

@@ -8,10 +8,14 @@ import signal
 import threading
 import time
 
-from bellhop.bodies import Bodies
-from bellhop.front import front
-from webhook.signature import MAX_BODY
-from webhook.wsgi import app as wsgi
+# Until granian listens for it, at the end of the start. The handler that a process inherits belongs to its parent, and
+# would swallow it: told to stop while it starts, it would never stop.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+from bellhop.bodies import Bodies  # noqa: E402 - after the signal: these take most of the start
+from bellhop.front import front  # noqa: E402
+from webhook.signature import MAX_BODY  # noqa: E402
+from webhook.wsgi import app as wsgi  # noqa: E402
 
 LOOK_S = 0.5
 GRACE_S = 5.0
