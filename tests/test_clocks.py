@@ -9,7 +9,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from bellhop import check
+from bellhop import check_redis
 from webhook.app import create_app
 from webhook.reading import read
 from worker import status
@@ -93,9 +93,9 @@ async def test_of_clocks_that_are_right_nobody_speaks(client, store):
 )
 async def test_check_compares_the_clocks(store, turn, seconds, said):
     turn(seconds)
-    findings = [finding async for finding in check._redis(store, 0)]
+    findings = [finding async for finding in check_redis.findings(store, 0)]
     assert [one.sentence for one in findings if one.subject == "clock"] == said
-    assert all(one.level is check.Level.PROBLEM for one in findings if one.subject == "clock")
+    assert all(one.level is check_redis.Level.PROBLEM for one in findings if one.subject == "clock")
 
 
 async def publish(store, times):
