@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.kill.crowd import KILLS, Crowd, chance
 from tests.kill.sentinels import Sentinels
 from worker.sandbox.installation import Installation
+from worker.storage.outage import until_redis_answers
 from worker.storage.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -88,7 +89,7 @@ async def test_what_a_primary_answers_that_hung_is_not_believed(tmp_path):
         await hanging
         with pytest.raises(RedisConnectionError):
             await written
-        await store.call("SET", "key", "kept")
+        await until_redis_answers(lambda: store.call("SET", "key", "kept"))
         with redis.Redis(port=sentinels.primary_port(), decode_responses=True) as primary:
             assert primary.get("key") == "kept"
     finally:
