@@ -76,12 +76,24 @@ class Sentinels:
 
     def primary_port(self) -> int:
         """Whom the Sentinels name as the primary now."""
-        with redis.Redis(port=self.ports[0], decode_responses=True) as sentinel:
-            return int(sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+        return self._named_by(self.ports[0])
 
     def wait_for_another(self, dead: RedisServer) -> None:
-        """Wait until there is a primary again."""
-        self._wait(lambda: self.primary_port() != dead.port)
+        """Wait until all Sentinels name another primary: one that comes back before is taken for what it was."""
+        self._wait(lambda: dead.port not in map(self._named_by, self.ports))
+
+    def settle(self) -> None:
+        """Wait until all Sentinels name one primary, and its replicas have all that it has."""
+        self._wait(self._settled)
+
+    def _named_by(self, port: int) -> int:
+        with redis.Redis(port=port, decode_responses=True) as sentinel:
+            return int(sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def _settled(self) -> bool:
+        first, *others = map(self._named_by, self.ports)
+        with redis.Redis(port=first) as primary:
+            return others == [first] * len(others) and primary.wait(2, 100) == 2
 
     def _know_each_other(self) -> bool:
         for port in self.ports:

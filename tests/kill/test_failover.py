@@ -8,12 +8,12 @@ from collections import Counter
 
 import pytest
 import pytest_asyncio
-import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.kill.crowd import KILLS, Crowd, chance
 from tests.kill.sentinels import Sentinels
 from worker.sandbox.installation import Installation
+from worker.storage.outage import until_redis_answers
 from worker.storage.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,7 +52,7 @@ async def test_no_acknowledged_ring_is_lost_with_its_primary(crowd, fault):
     random, here = chance(), crowd.here
     for _ in range(max(1, KILLS // 5)):
         crowd.answers_take(0.5)
-        await asyncio.to_thread(replicas_are_there, here.redis)
+        await asyncio.to_thread(here.redis.settle)
         rings = crowd.calls()
         posting = asyncio.create_task(crowd.post(rings, over_s=2, tries=100))
         await asyncio.sleep(wait_s := random.uniform(0.3, 1.8))
@@ -80,7 +80,7 @@ async def test_what_a_primary_answers_that_hung_is_not_believed(tmp_path):
     sentinels = Sentinels(tmp_path).start()
     store = Store.from_url(sentinels.url, timeout_s=30)
     try:
-        await asyncio.to_thread(replicas_are_there, sentinels)
+        await asyncio.to_thread(sentinels.settle)
         await store.call("SET", "key", "before")
         hanging = asyncio.create_task(hung(sentinels))
         await asyncio.sleep(0)  # it is stopped now
@@ -88,20 +88,12 @@ async def test_what_a_primary_answers_that_hung_is_not_believed(tmp_path):
         await hanging
         with pytest.raises(RedisConnectionError):
             await written
-        await store.call("SET", "key", "kept")
-        with redis.Redis(port=sentinels.primary_port(), decode_responses=True) as primary:
-            assert primary.get("key") == "kept"
+        await until_redis_answers(lambda: store.call("SET", "key", "kept"))
+        await asyncio.to_thread(sentinels.settle)
+        assert await store.call("GET", "key") == b"kept"
     finally:
         await store.close()
         sentinels.stop()
-
-
-def replicas_are_there(sentinels):
-    give_up = time.monotonic() + 30
-    with redis.Redis(port=sentinels.primary_port()) as primary:
-        while primary.wait(2, 100) < 2 or primary.info("replication")["connected_slaves"] < 2:
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGTERM])

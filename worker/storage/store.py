@@ -28,7 +28,8 @@ from worker.storage.redis_clients import DEMOTED, DOUBT_S, LATE_S, LOOK_S, names
 from worker.storage.scripts import Argument, Command
 
 BLOCKING = frozenset({"BLMOVE"})
-"""Commands that are meant to take long."""
+"""Commands that are meant to take long when there is nothing. What they bring late is doubted like anything else: a
+server that hung hands out what it was sent in vain."""
 
 
 class Store:
@@ -100,7 +101,8 @@ class Store:
                 source = scripts.source(one.script)
                 answers[number] = await pipe.ask(("EVAL", source, len(one.keys), *one.keys, *one.args))
         if self._sentinels is not None:
-            if time.monotonic() - asked_at > LATE_S and not any(one[0] in BLOCKING for one in commands):
+            waited = commands[0][0] in BLOCKING and answers[0] is None
+            if time.monotonic() - asked_at > LATE_S and not waited:
                 pipe.in_doubt, self._doubt_until = True, time.monotonic() + DOUBT_S
             await self._believe(pipe, self._sentinels)
         for answer in answers:
