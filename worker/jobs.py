@@ -5,7 +5,6 @@ RQ stores a job's name ("worker.jobs.ring") and one JSON payload; the worker loo
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -112,7 +111,7 @@ class Jobs:
         else:
             people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
         try:
-            with call.slot.idle():
+            with call.slot.idle:
                 if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
                     return gate, await self._send(gate, kind, round_, people, call.slot)
                 return gate, await self._ring_known_and_strangers(gate, round_, people, self._strangers, call.slot)
@@ -143,7 +142,7 @@ class Jobs:
 
     async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People, slot: Slot) -> list[Delivered]:
         """Push to everybody known, and hold the last record."""
-        with slot.busy():
+        with slot.busy:
             planned = await self._plan(kind, round_, people)
         under_way = len(planned.pushes)
 
@@ -157,10 +156,12 @@ class Jobs:
             await self._learn(gate, round_.tenant, push, result)
             return [result, *(await send(instead) if instead else [])]
 
-        sent, _ = await asyncio.gather(
-            asyncio.gather(*map(send, planned.pushes)), self._keep(gate, kind, round_, planned.skips)
-        )
-        results = [*chain.from_iterable(sent)]
+        if len(planned.pushes) == 1 and not planned.skips:  # as most rings are: no other task is needed
+            results = await send(planned.pushes[0])
+        else:
+            sending = asyncio.gather(*map(send, planned.pushes))
+            sent, _ = await asyncio.gather(sending, self._keep(gate, kind, round_, planned.skips))
+            results = [*chain.from_iterable(sent)]
         _tell(kind, round_, planned.skips, results)
         return results
 
@@ -214,9 +215,11 @@ def _round(name: str, payload: dict[str, Any]) -> Round:
 def _tell(kind: PushKind, round_: Round, skips: Iterable[Skip], results: Iterable[Delivered]) -> None:
     """Count what became of each push, and say it in one line of the log."""
     ends = [(skip.device, skip.reason) for skip in skips] + [(end.push.device, end.outcome) for end in results]
+    counts: dict[str, int] = {}
     for device, outcome in ends:
         metrics.finished(kind, device, outcome)
-    log.info("pushed", kind=kind, cid=round_.cid, **Counter(str(outcome) for _, outcome in ends))
+        counts[outcome] = counts.get(outcome, 0) + 1
+    log.info("pushed", kind=kind, cid=round_.cid, **counts)
 
 
 def _picked_up(kind: PushKind, round_: Round, worker: str) -> str:

@@ -1,5 +1,6 @@
 """What ties a job to its webhook survives versions, and anything that a queue may hold."""
 
+import asyncio
 import json
 
 import pytest
@@ -39,9 +40,12 @@ def test_the_cause_goes_through_the_queue_in_the_payload():
         assert read_payload(name, stored).queued_at == 1_800_000_000_000_000
 
 
-def test_lines_are_tied_to_the_webhook_while_the_job_runs_and_not_after(tally):
-    with picked_up("rings", RING_JOB, {**ROUND, "webhook": "abc", "queued_at": 1}):
-        assert get_contextvars()["webhook"] == "abc"
+async def test_lines_of_the_jobs_task_are_tied_to_the_webhook_and_no_others(tally):
+    async def job():
+        with picked_up("rings", RING_JOB, {**ROUND, "webhook": "abc", "queued_at": 1}):
+            return get_contextvars()["webhook"]
+
+    assert await asyncio.create_task(job()) == "abc"
     assert "webhook" not in get_contextvars()
     assert '["bellhop_queue_wait_seconds", "rings", "14"]' in tally.flush()[2]
 

@@ -100,7 +100,7 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence, slot: Slot | None = Non
     unknown = attempts = 0
     switched = waited = False
     while True:
-        with slot.busy():
+        with slot.busy:
             async with lane.slots:
                 attempt_s = ATTEMPT_S[push.device.provider]
                 admission = await gate.admit(push, attempt_s)

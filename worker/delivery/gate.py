@@ -6,12 +6,13 @@ and ask again: no push leaves without the fence's word, and no answer is forgott
 """
 
 import asyncio
-import json
+import secrets
 import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
-from uuid import uuid4
+
+from pydantic_core import to_json
 
 from worker.contract import Round
 from worker.delivery.deliver import Admission, Record
@@ -21,7 +22,7 @@ from worker.domain.push import Push, PushKind
 from worker.storage.batch import Batch
 from worker.storage.outage import until_redis_answers
 from worker.storage.registry import owner_key
-from worker.storage.scripts import Command
+from worker.storage.scripts import Argument, Command
 from worker.story import trail
 from worker.telemetry import metrics
 
@@ -60,7 +61,7 @@ class Gate:
 
     def __init__(self, store: Store, worker: str, kind: PushKind, round_: Round, first_line: str = "") -> None:
         """`first_line` goes on the trail with the first that follows it: it is not worth a round trip of its own."""
-        self._store, self._worker, self._run = store, worker, uuid4().hex[:12]
+        self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._kind, self._round = kind, round_
         self._keys = [
             call_key(round_.tenant, round_.cid),
@@ -121,7 +122,7 @@ class Gate:
         lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
         deadline_us = min(int(push.deadline * 1e6) for push, _ in asked)
         round_ = self._round
-        args: list[str | int] = [self._kind, round_.started_at, round_.session_id, json.dumps(round_.callers)]
+        args: list[Argument] = [self._kind, round_.started_at, round_.session_id, to_json(round_.callers)]
         args += [deadline_us, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
         args.append(owner_key(round_.tenant, ""))
         for push, _ in asked:

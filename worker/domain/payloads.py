@@ -7,15 +7,16 @@ that read it: the call's UUID (the same for every ring of one call session, so a
 the push was made and when it expires (unix ms).
 """
 
-import json
 import uuid
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from pydantic_core import to_json
+
 from worker.contract import Recipient, Round
 from worker.domain.device import Provider
-from worker.domain.push import PushKind
+from worker.domain.push import PushKind, named_uuid
 from worker.wording.texts import BUILT_IN, Wording, fill
 
 APNS_VOIP_LIMIT = 5_120
@@ -44,7 +45,7 @@ def words(kind: PushKind, round_: Round, wording: Wording) -> Words:
 
 def call_uuid(round_: Round) -> str:
     """Name the call for CallKit: stable for one session of one call."""
-    return str(uuid.uuid5(CALL_NAMESPACE, f"{round_.tenant}|{round_.cid}|{round_.session_id}"))
+    return named_uuid(CALL_NAMESPACE, f"{round_.tenant}|{round_.cid}|{round_.session_id}")
 
 
 def payload(
@@ -85,7 +86,7 @@ def _size(provider: Provider, result: Mapping[str, Any]) -> int:
     """Bytes that count against the limit: Apple's is the JSON body, Google's the keys and values."""
     if provider is Provider.FCM:
         return sum(len(key.encode()) + len(value.encode()) for key, value in result.items())
-    return len(json.dumps(result, separators=(",", ":"), ensure_ascii=False).encode())
+    return len(to_json(result))
 
 
 def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, str]:

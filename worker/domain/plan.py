@@ -9,7 +9,7 @@ from worker.domain.device import Device, Kind, Provider
 from worker.domain.outcome import Outcome
 from worker.domain.payloads import payload
 from worker.domain.people import NOBODY, Person, objection
-from worker.domain.push import Push, PushKind
+from worker.domain.push import Push, PushKind, named_uuid
 from worker.domain.receipts import Receipt, sign
 from worker.wording.texts import BUILT_IN, Texts, Wording
 
@@ -109,7 +109,7 @@ def _push(
         told = Receipt(round_.tenant, round_.cid, round_.started_at, device.provider, device.key)
         receipt = sign(receipt_secret, told)
     return Push(
-        id=str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
+        id=named_uuid(uuid.NAMESPACE_OID, name),
         kind=kind,
         device=device,
         payload=payload(
@@ -127,4 +127,4 @@ def _collapse_id(kind: PushKind, round_: Round) -> str:
     """A later notice of the same call replaces the earlier one on the phone."""
     text = f"{kind}:{round_.cid}"
     fits = len(text) <= COLLAPSE_ID_BYTES and text.isascii() and text.isprintable()  # it goes into a header
-    return text if fits else str(uuid.uuid5(uuid.NAMESPACE_OID, text))
+    return text if fits else named_uuid(uuid.NAMESPACE_OID, text)

@@ -1,10 +1,12 @@
 """A push: one message to one device, with its deadline. Pure values: plan makes, deliver carries, senders send."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
+from uuid import UUID
 
 from worker.domain.device import Device
 from worker.domain.outcome import Answer
@@ -38,6 +40,15 @@ class Push:
     """APNs only, at most 64 bytes: a later alert with the same id replaces this one."""
     instead: "Push | None" = None
     """The same to another token of the same phone, for when this one turns out to be none."""
+
+
+def named_uuid(namespace: UUID, name: str) -> str:
+    """Make what str(uuid.uuid5(namespace, name)) does (RFC 9562, section 5.5), at a third of the price."""
+    digest = bytearray(hashlib.sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class Sender(Protocol):

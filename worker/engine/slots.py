@@ -2,8 +2,7 @@
 those behind it are not held up by a provider that they have nothing to do with."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import NamedTuple
 
 
 class Slots:
@@ -50,26 +49,30 @@ class Slot:
     def __init__(self, slots: Slots | None = None) -> None:
         self._slots, self._parts = slots or Slots(1, 1), 1
 
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Count one more part as busy."""
-        self._change(1)
-        try:
-            yield
-        finally:
-            self._change(-1)
+    @property
+    def busy(self) -> "_Counted":
+        """Count one more part as busy, in a `with`."""
+        return _Counted(self, 1)
 
-    @contextmanager
-    def idle(self) -> Iterator[None]:
-        """Count one part less: the job itself, while it waits for its parts."""
-        self._change(-1)
-        try:
-            yield
-        finally:
-            self._change(1)
+    @property
+    def idle(self) -> "_Counted":
+        """Count one part less, in a `with`: the job itself, while it waits for its parts."""
+        return _Counted(self, -1)
 
-    def _change(self, change: int) -> None:
+    def change(self, change: int) -> None:
+        """Count a part that begins to be busy (1), or ends (-1)."""
         was_busy = self._parts > 0
         self._parts += change
         if (self._parts > 0) != was_busy:
             self._slots.count(change)
+
+
+class _Counted(NamedTuple):
+    slot: Slot
+    by: int
+
+    def __enter__(self) -> None:
+        self.slot.change(self.by)
+
+    def __exit__(self, *_: object) -> None:
+        self.slot.change(-self.by)

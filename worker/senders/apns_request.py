@@ -1,13 +1,11 @@
 """How a push is put to Apple: headers and body. Pure."""
 
-import json
 from functools import lru_cache
 
 from aioapns import NotificationRequest, PushType
+from pydantic_core import to_json
 
 from worker.domain.push import Push, PushKind
-
-COMPACT_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def max_body_bytes(kind: PushKind) -> int:
@@ -31,7 +29,7 @@ def request_for(push: Push, topic: str) -> NotificationRequest:
 
 def body_of(request: NotificationRequest) -> bytes:
     """The request body: compact JSON, since every byte counts against Apple's limit."""
-    return COMPACT_JSON.encode(request.message).encode()
+    return to_json(request.message)
 
 
 def header_block_of(request: NotificationRequest, authority: str, authorization: str, expiration: int) -> bytes:

@@ -6,9 +6,10 @@ that no event costs a round trip for its trail. A line never holds a token, an a
 """
 
 import json
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Protocol
+
+from pydantic_core import to_json
 
 DAY_S = 24 * 3600
 """How long a trail without an expiry is kept: the shortest that the settings allow. A webhook sets the real one."""
@@ -92,6 +93,7 @@ SHORT = {
     "detail": "v",
 }
 """Facts by their names, and the letters that stand for them in Redis, where seven days of lines are kept."""
+USERS, MORE = SHORT["users"], SHORT["more"]
 LONG = {letter: name for name, letter in SHORT.items()}
 
 
@@ -114,22 +116,22 @@ def line(what: Milestone, at: int, **facts: Any) -> str:
     Empty facts are left out, long texts cut; a list of `users` that makes the line too long is cut, and `more` says how
     many are missing.
     """
-    kept = {name: _bounded(name, fact) for name, fact in facts.items() if fact is not None and fact not in ("", [], ())}
-    while len((text := _encoded(what, at, kept)).encode()) > LINE_BYTES and kept.get("users"):
-        users = kept["users"]
-        kept |= {"users": users[: len(users) // 2], "more": kept.get("more", 0) + len(users) - len(users) // 2}
-    return text
+    kept: dict[str, Any] = {
+        SHORT.get(name, name): fact[:TEXT] if isinstance(fact, str) and name != "user" else fact
+        for name, fact in facts.items()
+        if fact or fact == 0
+    }
+    while len(text := _encoded([VERSION, what, at, kept])) > LINE_BYTES and (users := kept.get(USERS)):
+        left_out = len(users) - len(users) // 2
+        kept |= {USERS: users[:-left_out], MORE: kept.get(MORE, 0) + left_out}
+    return text.decode()
 
 
-def _bounded(name: str, fact: Any) -> Any:
-    return fact[:TEXT] if isinstance(fact, str) and name != "user" else fact
-
-
-def _encoded(what: Milestone, at: int, facts: Mapping[str, Any]) -> str:
-    short = {SHORT.get(name, name): fact for name, fact in facts.items()}
-    text = json.dumps([VERSION, what, at, short], separators=(",", ":"), ensure_ascii=False)
-    # A provider's or mail server's words may hold half a character, which UTF-8 cannot say.
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+def _encoded(said: list[Any]) -> bytes:
+    try:
+        return to_json(said)
+    except ValueError:  # a provider's or mail server's words may hold half a character, which UTF-8 cannot say
+        return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def read_line(text: bytes | str) -> dict[str, Any]:

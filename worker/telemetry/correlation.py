@@ -1,11 +1,11 @@
 """What ties a job to the webhook that caused it: one id in every log line on the way, its trace, and when it came."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from worker.telemetry import tracing
 from worker.telemetry.metrics import QUEUE_WAIT
@@ -16,14 +16,13 @@ def origin(webhook: str, now: int) -> dict[str, Any]:
     return {"webhook": webhook, "queued_at": now, "trace": tracing.traceparent()}
 
 
-@contextmanager
-def picked_up(queue: str, job_name: str, payload: Mapping[str, Any]) -> Iterator[None]:
-    """While a job runs: tie its log lines and its span to its cause. Payloads of older versions name none."""
+def picked_up(queue: str, job_name: str, payload: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    """Tie the log lines of a job's task to the job's cause, and open its span, in a `with`.
+
+    Payloads of older versions name no cause.
+    """
     webhook, queued_at, trace = (payload.get(name) for name in ("webhook", "queued_at", "trace"))
     if isinstance(queued_at, int) and queued_at > 0:
         QUEUE_WAIT.observe(max(0.0, time.time() - queued_at / 1e6), queue)
-    with (
-        bound_contextvars(webhook=str(webhook or "")),
-        tracing.span(job_name.rpartition(".")[2], "CONSUMER", str(trace or "")),
-    ):
-        yield
+    bind_contextvars(webhook=str(webhook or ""))
+    return tracing.span(job_name.rpartition(".")[2], "CONSUMER", str(trace or ""))

@@ -1,11 +1,14 @@
 """Log lines: JSON for machines, or text for people. What is secret or personal is never handed to a logger."""
 
+import json
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import structlog
+from pydantic_core import to_json
 from structlog.typing import EventDict
 
 DEPTH = 12
@@ -22,14 +25,14 @@ def configure(log_format: str, log_level: str) -> None:
         _without_values,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_json)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -41,6 +44,13 @@ def configure(log_format: str, log_level: str) -> None:
     )
     # Below warnings, libraries log what they send: paths with tokens, headers, bodies.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
+    try:
+        return to_json(event, fallback=default).decode()
+    except ValueError:  # half a character, which UTF-8 cannot say
+        return json.dumps(event, default=default)
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:

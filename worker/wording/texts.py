@@ -7,8 +7,8 @@ language, in English: in the first catalogue that has it.
 import difflib
 import re
 import tomllib
-from collections import ChainMap
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 SHIPPED = Path(__file__).parent / "templates"
@@ -32,6 +32,8 @@ class Texts:
     def __init__(self, folder: Path | None = None, default: str = ENGLISH) -> None:
         self._catalogues = _catalogues(SHIPPED)
         self._default = default
+        self.wording = lru_cache(maxsize=1000)(self._wording)
+        """Finds the texts for a language tag, such as "pt-BR"; an empty or unknown one is the default's."""
         english = self._catalogues[ENGLISH]
         for language, texts in (_catalogues(folder) if folder else {}).items():
             for name, text in texts.items():
@@ -43,10 +45,11 @@ class Texts:
         """The languages there are texts in."""
         return sorted(self._catalogues)
 
-    def wording(self, language: str) -> Wording:
-        """Find the texts for a language tag, such as "pt-BR"; an empty or unknown one is the default's."""
-        tags = [*_and_broader(language), *_and_broader(self._default), ENGLISH]
-        return ChainMap(*(self._catalogues[tag] for tag in tags if tag in self._catalogues))
+    def _wording(self, language: str) -> Wording:
+        found: dict[str, str] = {}
+        for tag in (*_and_broader(language), *_and_broader(self._default), ENGLISH):
+            found = self._catalogues.get(tag, {}) | found
+        return found
 
 
 def fill(text: str, **values: object) -> str:
