@@ -7,7 +7,6 @@ answered: a job that has run is never run again because its bookkeeping got lost
 
 import asyncio
 import base64
-import json
 import traceback
 import zlib
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import structlog
 from pydantic import ValidationError
+from pydantic_core import from_json
 from redis.exceptions import ResponseError
 
 from worker.contract import FAILURE_TTL_S, RESULT_TTL_S, UnknownVersion
@@ -136,8 +136,8 @@ def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
     try:
         if not data.startswith(b"["):
             data = inflated(data)
-        name, instance, (payload,), kwargs = json.loads(data)
-    except (ValueError, TypeError, RecursionError) as error:
+        name, instance, (payload,), kwargs = from_json(data)
+    except (ValueError, TypeError) as error:
         raise PermanentError(
             "the job's data cannot be read: it is no call as RQ's JSON serializer stores it"
         ) from error

@@ -1,0 +1,105 @@
+"""A ring inside the worker, in µs of processor time: everything but Redis, sockets and the provider's sender.
+
+Redis and the provider answer at once and from memory, so this is steady where bench.whole shows the neighbours: what to
+look at when the worker's code is changed. python -m bench.ring [rings]
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any
+
+from uvloop import new_event_loop
+
+from worker.contract import RING_JOB, Recipient, Round
+from worker.delivery.hygiene import Hygiene
+from worker.delivery.lanes import Lane
+from worker.domain.device import Device, Kind, Provider
+from worker.domain.outcome import Answer, Outcome
+from worker.domain.push import Push
+from worker.engine.inflight import InFlight
+from worker.engine.rq_job import Ledger, Started
+from worker.jobs import Jobs
+from worker.telemetry import logs
+
+RINGS, ROUNDS = 1_000, 9
+DEVICE = Device(user_id="jane", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="com.example.app")
+PEOPLE = [[[DEVICE.model_dump_json().encode()], None, None, None]]
+"""What lua/people.lua says of one user with one phone."""
+
+
+class Memory:
+    """Answers as Redis does when all is well."""
+
+    async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        return [30_000_000, b"go"] if name == "admit" else 1
+
+    async def together(self, *commands: Any) -> list[Any]:
+        return [1] * len(commands)
+
+
+class Willing:
+    """A provider that takes every push at once."""
+
+    taken = 0
+
+    async def send(self, push: Push, timeout_s: float, start_s: float = 0.0) -> Answer:
+        self.taken += 1
+        return Answer(Outcome.ACCEPTED, 200, "", push.id)
+
+    async def close(self) -> None:
+        pass
+
+
+def job_data() -> bytes:
+    now = time.time_ns() // 1000
+    round_ = Round(
+        tenant="default",
+        cid="default:6f0b1c52",
+        session_id="c2d7b6a8",
+        started_at=now,
+        deadline=now + 600_000_000,
+        caller_id="ben",
+        caller_name="Ben Osei",
+        callers=("ben",),
+        video=True,
+        recipients=(Recipient(id="jane", language="en"),),
+        webhook="f" * 32,
+        queued_at=now,
+    )
+    return json.dumps([RING_JOB, None, [round_.model_dump()], {}], separators=(",", ":")).encode()
+
+
+async def main(rings: int) -> None:
+    memory: Any = Memory()
+    provider = Willing()
+    lanes = {(DEVICE.provider, DEVICE.app): Lane(provider, "apns com.example.app")}
+    jobs = Jobs(memory, "worker-1", lanes, Hygiene(memory), missed_grace_s=5)
+    inflight = InFlight(Ledger(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
+    data = job_data()
+
+    async def ring(number: int) -> None:
+        await inflight.slots["rings"].acquire()
+        inflight.begin("rings", b"%d" % number, Started(b"%d" % number, b"now", data, 60.0, 0, PEOPLE))
+        await asyncio.gather(*inflight.tasks)
+
+    costs = []
+    with Path("/dev/null").open("w") as nowhere, redirect_stderr(nowhere):
+        logs.configure("json", "info")
+        for _ in range(ROUNDS):
+            began = time.process_time()
+            for number in range(rings):
+                await ring(number)
+            costs.append((time.process_time() - began) / rings * 1e6)
+    assert provider.taken == rings * ROUNDS
+    print(f"a ring inside the worker: {min(costs):.0f} µs at best, {statistics.median(costs):.0f} in the median")
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else RINGS))
