@@ -111,7 +111,7 @@ class Jobs:
         else:
             people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
         try:
-            with call.slot.idle:
+            with call.slot.idle():
                 if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
                     return gate, await self._send(gate, kind, round_, people, call.slot)
                 return gate, await self._ring_known_and_strangers(gate, round_, people, self._strangers, call.slot)
@@ -142,7 +142,7 @@ class Jobs:
 
     async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People, slot: Slot) -> list[Delivered]:
         """Push to everybody known, and hold the last record."""
-        with slot.busy:
+        with slot.busy():
             planned = await self._plan(kind, round_, people)
         under_way = len(planned.pushes)
 
@@ -203,7 +203,7 @@ class Jobs:
 
 def _worth_another_try(result: Delivered) -> bool:
     """Whether a push was given up that nobody can have got: a notice is worth telling for a day."""
-    return result.outcome is Outcome.GAVE_UP and result.last is not None and result.last.outcome is not Outcome.UNKNOWN
+    return result.outcome is Outcome.GAVE_UP and result.last is not None and not result.unknown
 
 
 def _round(name: str, payload: dict[str, Any]) -> Round:

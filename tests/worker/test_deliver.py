@@ -121,6 +121,12 @@ async def test_a_token_of_apples_other_environment_is_tried_there_once():
     assert len(unknown.sent_to) == 2
 
 
+async def test_waiting_for_a_provider_to_get_well_makes_no_pause_longer(monkeypatch):
+    monkeypatch.setattr(module, "PAUSE_S", dict.fromkeys(module.PAUSE_S, (0.001, 60.0)))
+    waits = [Answer(Outcome.CIRCUIT_OPEN, retry_after_s=0.001)] * 30
+    assert (await run(Script(*waits, Outcome.ACCEPTED))).outcome is Outcome.ACCEPTED
+
+
 async def test_a_device_held_by_another_worker_is_waited_for(monkeypatch):
     monkeypatch.setattr(module, "HELD_PAUSE_S", 0.001)
     script = Script(Outcome.ACCEPTED, words=[Outcome.HELD, Outcome.HELD, None])

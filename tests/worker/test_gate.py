@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.contract import Recipient, Round
@@ -260,3 +261,33 @@ async def test_what_the_gate_writes_expires(store, redis_url):
     await gate.note(['{"what":"skipped"}'])
     for key in await store.call("KEYS", "bellhop:[rt][or][ua]*:default:*"):
         assert await store.call("TTL", key) > 0, key
+
+
+async def test_what_was_held_is_written_though_whoever_waited_for_it_was_cancelled(store, redis_url):
+    class Away:
+        """Redis, that is away for a while."""
+
+        away = False
+
+        async def script(self, name, keys, args):
+            if self.away:
+                raise RedisConnectionError
+            return await store.script(name, keys, args)
+
+    round_, lost = ringing(redis_url), Away()
+    (push,) = pushes(round_)
+    gate = Gate(lost, "w-1", PushKind.RING, round_)
+    assert await ask(gate, push, 3) is None
+    await gate.end(Record("", push.device.key, sent=True), last=True)
+    lost.away = True
+    writing = asyncio.create_task(gate.write_held())
+    await asyncio.sleep(0.01)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    lost.away = False
+    async with asyncio.timeout(20):
+        key = round_key("default", round_.cid, round_.started_at)
+        while await store.call("HGET", key, f"s:ring:{push.device.key}") != b"sent":
+            await asyncio.sleep(0.05)
+    assert await ask(Gate(store, "w-2", PushKind.RING, round_), push, 3) is Outcome.DUPLICATE

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from worker.contract import NOTICE_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round, job
+from worker.contract import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round, job
 from worker.delivery.hygiene import Hygiene
 from worker.delivery.lanes import Lane
 from worker.domain.calls import call_key, round_key
@@ -80,6 +80,14 @@ class Fixed:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     async def close(self): ...
+
+
+class Hanging(Fixed):
+    """A provider that takes pushes and says nothing."""
+
+    async def send(self, push, timeout_s=0, start_s=0):
+        self.sent.append(push.device.token)
+        await asyncio.Event().wait()
 
 
 async def phone(store, user="ben", token="token", app="calls", provider=Provider.FCM, **facts):
@@ -166,10 +174,18 @@ async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_i
     assert again.sent == [token for token in ("token-1", "token-2") if token != first]
 
 
-async def test_what_is_tried_again_says_so_to_rq():
-    fields = job("notice-1", NOTICE_JOB, rung())
-    assert fields["retries_left"] == "3"
-    assert "retries_left" not in job("ring-1", RING_JOB, rung())
+async def test_a_notice_that_may_have_come_in_spite_of_a_lost_answer_is_not_tried_again(store, monkeypatch):
+    monkeypatch.setattr("worker.delivery.deliver.NOTICE_WINDOW_S", 2.0)
+    sender = Fixed(Outcome.UNKNOWN, DOWN)
+    await phone(store)
+    await jobs(store, calls=sender).notice(Call(rung(ago_s=60).model_dump()))
+    assert sender.sent == ["token", "token"]
+
+
+@pytest.mark.parametrize("name", [NOTICE_JOB, NOTIFY_JOB, MAIL_JOB])
+async def test_what_is_tried_again_says_so_to_rq(name):
+    assert job("1", name, rung())["retries_left"] == "3"
+    assert "retries_left" not in job("1", RING_JOB, rung())
 
 
 @contextlib.asynccontextmanager
@@ -200,8 +216,9 @@ async def eventually(look, seconds=20):
             await asyncio.sleep(0.05)
 
 
-async def test_rings_for_iphones_do_not_wait_while_google_is_down(store, redis_url):
-    apple, google = Fixed(Outcome.ACCEPTED), Fixed(DOWN)
+@pytest.mark.parametrize("google", [Fixed(DOWN), Hanging(DOWN)], ids=["down", "hanging"])
+async def test_rings_for_iphones_do_not_wait_while_google_is_no_use(store, redis_url, google):
+    apple = Fixed(Outcome.ACCEPTED)
     await phone(store, "ben")
     await phone(store, "jane", "ab" * 32, provider=Provider.APNS)
     async with working(store, redis_url, "rings", apple=apple, google=google) as enqueue:

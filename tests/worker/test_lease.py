@@ -1,6 +1,7 @@
 """Who is alive, and who may judge it. Times are short here: what is told apart is "beats" and "does not"."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -191,6 +192,30 @@ async def test_a_neighbour_that_was_killed_is_missed_before_its_lease_ends(
     await mine.bury_neighbours()
     assert desk.queue.get_job_ids() == ["held"]
     assert not desk.redis.exists("bellhop:worker:neighbour")
+
+
+async def test_a_neighbour_of_another_user_that_cannot_be_looked_at_is_left_alone(
+    desk: Desk, redis_url: str, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where /proc hides the processes of others, which systemd's ProtectProc= makes it do."""
+
+    def not_ours(pid: int, number: int) -> None:
+        raise PermissionError
+
+    neighbour = Lease(
+        redis_url, "neighbour", ["rings"], lambda: {"state": "busy", "pid": "999999999", "queues": "rings"}
+    )
+    await neighbour.beat()
+    await neighbour.store.close()
+    hold(desk, "neighbour", "held")
+    mine = make_lease(redis_url, "mine")
+    await mine.beat()
+    monkeypatch.setattr(os, "kill", not_ours)
+    await mine.bury_neighbours()
+    assert desk.queue.get_job_ids() == []
+    monkeypatch.undo()
+    await mine.bury_neighbours()
+    assert desk.queue.get_job_ids() == ["held"]
 
 
 async def test_a_job_that_goes_to_the_last_pop_of_a_buried_worker_is_found(

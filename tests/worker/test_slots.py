@@ -19,7 +19,7 @@ async def test_a_job_that_only_waits_makes_room_for_another():
     await slots.acquire()
     slot, taker = Slot(slots), await waits(slots)
     assert not taker.done()
-    with slot.idle:
+    with slot.idle():
         await asyncio.wait_for(taker, 1)
     assert slots.full
 
@@ -28,8 +28,8 @@ async def test_it_is_busy_while_any_of_its_pushes_is():
     slots = Slots(limit=1, most=9)
     await slots.acquire()
     slot = Slot(slots)
-    with slot.idle, slot.busy:
-        with slot.busy:
+    with slot.idle(), slot.busy():
+        with slot.busy():
             assert slots.full
         assert slots.full
     assert slots.full
@@ -41,7 +41,7 @@ async def test_however_many_wait_there_is_an_end():
     slots, waiting = Slots(limit=1, most=2), []
     for _ in range(2):
         await slots.acquire()
-        waiting.append(Slot(slots).idle)
+        waiting.append(Slot(slots).idle())
         waiting[-1].__enter__()
     taker = await waits(slots)
     assert not taker.done()
@@ -68,7 +68,7 @@ def test_whatever_its_parts_do_a_job_counts_once(steps):
             part.__exit__(None, None, None)
             parts -= change
         elif step == "busy" or (step == "idle" and parts > 0):
-            part, change = (slot.busy, 1) if step == "busy" else (slot.idle, -1)
+            part, change = (slot.busy(), 1) if step == "busy" else (slot.idle(), -1)
             part.__enter__()
             open_parts.append((part, change))
             parts += change

@@ -84,12 +84,14 @@ class Delivered(NamedTuple):
     """The provider's last answer, when there was one."""
     record: Record = Record("")
     """Still to be written."""
+    unknown: int = 0
+    """Attempts without an answer: each of them may have reached the phone."""
 
 
 async def deliver(push: Push, lanes: Lanes, gate: Fence, slot: Slot | None = None) -> Delivered:
     """Send `push`, repeating what may be repeated, until it is accepted, refused for good, unwanted or out of time.
 
-    The job's `slot` is given up while the push only waits.
+    The job's `slot` is given up while the push only waits: for its turn, or for the provider.
     """
     lane = lanes.get((push.device.provider, push.device.app))
     if lane is None:
@@ -100,22 +102,23 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence, slot: Slot | None = Non
     unknown = attempts = 0
     switched = waited = False
     while True:
-        with slot.busy:
-            async with lane.slots:
-                attempt_s = ATTEMPT_S[push.device.provider]
+        async with lane.slots:
+            attempt_s = ATTEMPT_S[push.device.provider]
+            with slot.busy():
                 admission = await gate.admit(push, attempt_s)
-                if admission.refusal is None:
-                    # A way that takes long every time is waited for, lest the push never goes out.
-                    patience_s = attempt_s if answer and answer.outcome is Outcome.DELAYED else FRESH_S
-                    answer, record = await _attempt(push, lane, gate, admission, patience_s, told_of_waiting=waited)
+            if admission.refusal is None:
+                # A way that takes long every time is waited for, lest the push never goes out.
+                patience_s = attempt_s if answer and answer.outcome is Outcome.DELAYED else FRESH_S
+                answer, record = await _attempt(push, lane, gate, admission, patience_s, told_of_waiting=waited)
         if admission.refusal is Outcome.HELD:
             # That worker may yet fail, or be told to let go: what comes of its attempt decides.
             await asyncio.sleep(HELD_PAUSE_S)
             continue
-        if admission.refusal is not None or answer is None:
+        if admission.refusal is not None:
             late = admission.refusal is Outcome.TOO_LATE and answer is not None
-            return _finished(push, Outcome.GAVE_UP if late else admission.refusal or Outcome.GAVE_UP, answer)
-        attempts += 1
+            return _finished(push, Outcome.GAVE_UP if late else admission.refusal, answer, unknown)
+        assert answer is not None  # noqa: S101 - tells the type checker what follows from there being no refusal
+        attempts += answer.outcome not in NOTHING_LEFT
         waited = waited or answer.outcome in NOTHING_LEFT
         action = MEANING[answer.outcome].action
         unknown += answer.outcome is Outcome.UNKNOWN
@@ -131,7 +134,7 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence, slot: Slot | None = Non
         if push.kind is not PushKind.RING:
             ends = min(ends, began + NOTICE_WINDOW_S)
         if unknown >= MOST_UNKNOWN or time.monotonic() + pause_s >= ends:
-            return _finished(push, Outcome.GAVE_UP, answer)
+            return _finished(push, Outcome.GAVE_UP, answer, unknown)
         await asyncio.sleep(pause_s)
 
 
@@ -175,8 +178,8 @@ def _record(push: Push, answer: Answer, began: float, *, told_of_waiting: bool) 
     return Record(line, push.device.key, sent)
 
 
-def _finished(push: Push, outcome: Outcome, last: Answer | None) -> Delivered:
-    return Delivered(push, outcome, last, Record(_line(trail.Milestone.FINISHED, push, Answer(outcome))))
+def _finished(push: Push, outcome: Outcome, last: Answer | None, unknown: int = 0) -> Delivered:
+    return Delivered(push, outcome, last, Record(_line(trail.Milestone.FINISHED, push, Answer(outcome))), unknown)
 
 
 def _line(what: trail.Milestone, push: Push, answer: Answer, ms: float | None = None) -> str:
@@ -201,7 +204,7 @@ def _line(what: trail.Milestone, push: Push, answer: Answer, ms: float | None = 
 
 def _pause_s(action: Action, attempts: int, answer: Answer) -> float:
     first, longest = PAUSE_S[action]
-    pause: float = min(first * 2 ** (attempts - 1), longest)
+    pause: float = min(first * 2 ** max(0, attempts - 1), longest)
     jittered = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
     return max(jittered, answer.retry_after_s or 0.0)
 

@@ -9,7 +9,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -110,8 +109,8 @@ class Gate:
     async def write_held(self) -> None:
         """Write what was held after all, and hold nothing from now on: the job does not end yet, or not well."""
         self._holds = False
-        for command in self.take_held():
-            await until_redis_answers(partial(self._store.script, *command))
+        held, self._held = self._held, []
+        await asyncio.gather(*map(self.write, held))  # which goes on when whoever waits for it is cancelled
 
     def take_held(self) -> list[Command]:
         """Take what was held, as what is to be run."""

@@ -155,7 +155,10 @@ class InFlight:
     async def _fail(self, queue: str, job: Started, error: Exception) -> None:
         reason = reason_of(error)
         verdict = await self.ledger.fail(queue, job, reason, "failed" if isinstance(error, PermanentError) else "retry")
-        log.error("job_failed", job=text(job.id), queue=queue, reason=reason, status=verdict)
+        if verdict in ("scheduled", "queued"):
+            log.warning("job_retried", job=text(job.id), queue=queue, reason=reason)
+        else:
+            log.error("job_failed", job=text(job.id), queue=queue, reason=reason, status=verdict)
 
     def _ended(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
         del self.jobs[job_id]

@@ -4,6 +4,7 @@ The lease is the key bellhop:worker:<name>; while it exists, what the worker too
 minutes (its heartbeats last 90 s, its maintenance runs every 600 s) and serves only jobs with retries.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -114,8 +115,16 @@ def place() -> str:
 
 
 def _lives(pid: int) -> bool:
+    if pid <= 0:  # no process, but a group of them
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-    except OSError:
-        return False
+    except OSError:  # hidden from us, or gone just now: the next look tells
+        return True
     return state not in {"Z", "X"}  # dead, and its parent has not looked yet

@@ -49,12 +49,10 @@ class Slot:
     def __init__(self, slots: Slots | None = None) -> None:
         self._slots, self._parts = slots or Slots(1, 1), 1
 
-    @property
     def busy(self) -> "_Counted":
         """Count one more part as busy, in a `with`."""
         return _Counted(self, 1)
 
-    @property
     def idle(self) -> "_Counted":
         """Count one part less, in a `with`: the job itself, while it waits for its parts."""
         return _Counted(self, -1)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from contextvars import Context
 from urllib.parse import urlsplit
 
 import structlog
@@ -104,7 +105,8 @@ class Pool:
     def _connect(self) -> asyncio.Task[None]:
         """Open a connection, unless that is under way already."""
         if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._open())
+            # In no push's context: its webhook's id would be in every log line of the connection.
+            self._connecting = asyncio.create_task(self._open(), context=Context())
             # Nobody waits for a connection opened in advance: take its failure, which is logged, notice of.
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._connecting

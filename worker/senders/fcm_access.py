@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from contextvars import Context
 from dataclasses import dataclass
 
 import aiohttp
@@ -73,7 +74,8 @@ class AccessTokens:
 
     def _fetch(self, session: aiohttp.ClientSession) -> asyncio.Task[AccessToken | Answer]:
         if self._fetching is None:
-            self._fetching = asyncio.create_task(self._request(session))
+            # In no push's context: the token is for all of them.
+            self._fetching = asyncio.create_task(self._request(session), context=Context())
             self._fetching.add_done_callback(self._fetched)
         return self._fetching
 

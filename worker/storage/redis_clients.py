@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
@@ -59,15 +59,18 @@ def parse(url: str) -> Address:
     """
     if not url.startswith(SCHEMES):
         raise ValueError("must begin with redis://, rediss:// (TLS), unix://, redis+sentinel:// or rediss+sentinel://")
-    parts = urlsplit(url)
-    scheme, _, sentinels = parts.scheme.partition("+")
+    scheme, _, rest = url.partition("://")
+    scheme, _, sentinels = scheme.partition("+")
     if not sentinels:
         return Address(_server(url), scheme == "rediss")
-    login, at, hosts = parts.netloc.rpartition("@")
-    service, _, db = parts.path.strip("/").partition("/")
+    # Not by urllib: since Python 3.13 it refuses several hosts when one is an IPv6 address.
+    place, _, options = rest.partition("?")
+    netloc, _, path = place.partition("/")
+    login, at, hosts = netloc.rpartition("@")
+    service, _, db = path.strip("/").partition("/")
     if not service or not hosts or not (db or "0").isdigit():
         raise ValueError("must be redis+sentinel://host:port,host:port/service/0, with the service that Sentinel knows")
-    query = dict(parse_qsl(parts.query))
+    query = dict(parse_qsl(options))
     own = {name: query.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in query}
     server = _server(f"{scheme}://{login}{at}x/{db}?{urlencode(query)}")
     del server["host"]

@@ -165,7 +165,7 @@ def _skipped(scene: Scene, line: Line) -> str:
 
 
 def _waited(scene: Scene, line: Line) -> str:
-    return fill("The {push} for {device} waits: {provider} keeps failing for {app}.", scene, line)
+    return fill("The {push} for {device} does not go out yet: ", scene, line) + f"{because(scene, line)}."
 
 
 def _attempted(scene: Scene, line: Line) -> str:

@@ -35,7 +35,8 @@ class Milestone(StrEnum):
     SKIPPED = "skipped"
     """A user, or a device of theirs, gets no push."""
     WAITED = "waited"
-    """A push waits, since its provider keeps failing for this app: said once for each push."""
+    """A push does not go out yet, since its provider keeps failing for this app or the way there takes long: said once
+    for each push."""
     ATTEMPTED = "attempted"
     """One attempt and what the provider said."""
     FINISHED = "finished"
