@@ -52,7 +52,7 @@ def front(app: "WSGIApplication", threads: int, bodies: Bodies) -> Front:
             return
         except TimeoutError:
             metrics.REFUSED.add("too_slow")
-            log.warning("request too slow", address=scope["client"][0])
+            log.warning("request_too_slow", address=scope["client"][0])
             answer = TOO_SLOW
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})

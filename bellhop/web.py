@@ -78,7 +78,7 @@ def _try_to_listen(host: str, port: int) -> None:
 
 def _tell(settings: Settings) -> None:
     log.info(
-        "web started",
+        "web_started",
         address=_url(settings.web_host, settings.web_port),
         processes=settings.web_processes,
         tenants=[app.tenant for app in settings.stream_apps],

@@ -67,7 +67,7 @@ async def test_a_worker_whose_clock_is_wrong_says_so_once_and_readyz_warns_of_it
     with capture_logs() as logged:
         turn(40)
         await publish(store, times=2)
-    said = [line["reason"] for line in logged if line["event"] == "clocks apart"]
+    said = [line["reason"] for line in logged if line["event"] == "clocks_apart"]
     assert said == ["this worker's clock is 40 s ahead of Redis's: set both right (NTP)"]
     turn(-61)
     answer = client.get("/readyz")

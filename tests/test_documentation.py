@@ -197,6 +197,7 @@ def test_the_page_of_logs_has_every_line_with_its_level():
     told = {event: levels.split(", ") for events, levels in rows for event in re.findall(r"`([^`]+)`", events)}
     for event, level in logged():
         assert level in told[event]
+        assert re.fullmatch("[a-z0-9_]+", event), "one word, for whoever writes an alert"
     assert {event for event, _ in logged()} == told.keys()
 
 

@@ -49,7 +49,7 @@ def _wrong_path() -> Answer:
     """Stream posts somewhere else than it should: without a line, its webhooks would be lost without a word."""
     refusal = Refusal.WRONG_PATH
     metrics.REFUSED.add(refusal.name.lower())
-    log.warning("webhook refused", reason=refusal.name.lower(), address=request.remote_addr, advice=refusal.sentence)
+    log.warning("webhook_refused", reason=refusal.name.lower(), address=request.remote_addr, advice=refusal.sentence)
     return jsonify(error=refusal.sentence), refusal.status
 
 
@@ -69,7 +69,7 @@ def _redis_away(error: RedisError) -> Answer:
 
 
 def _our_mistake(error: Exception) -> Answer:
-    log.exception("unexpected error", error=type(error).__name__)
+    log.exception("unexpected_error", error=type(error).__name__)
     if _below_v1():
         return _problem(ApiProblem(Problem.OUR_MISTAKE))
     # Stream repeats a 503, and an operator sees the line above: better than a call that is lost without a word.

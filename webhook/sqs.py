@@ -65,18 +65,18 @@ def run(settings: Settings) -> int:
         queues = [Queue(door, app.tenant, app.sqs_queue_url, stopping) for app in apps]
         lacking = boto3.session.Session().get_credentials() is None
     except BotoCoreError as error:  # a region or a profile that is not there
-        log.error("sqs cannot start", error=_name(error), advice=str(error))
+        log.error("sqs_cannot_start", error=_name(error), advice=str(error))
         return 2
     if lacking:
-        log.error("sqs cannot start", error="NoCredentials", advice=NO_CREDENTIALS)
+        log.error("sqs_cannot_start", error="NoCredentials", advice=NO_CREDENTIALS)
         return 2
     threads = [threading.Thread(target=queue.keep_receiving) for queue in queues for _ in range(RECEIVERS)]
     for thread in threads:
         thread.start()
-    log.info("sqs started", queues=len(queues))
+    log.info("sqs_started", queues=len(queues))
     for thread in threads:
         thread.join()
-    log.info("sqs stopped")
+    log.info("sqs_stopped")
     return 0
 
 
@@ -85,7 +85,7 @@ class Queue:
 
     def __init__(self, door: Door, tenant: str, url: str, stopping: threading.Event) -> None:
         self._door, self._tenant, self._url, self._stopping = door, tenant, url, stopping
-        self._outage = Outage("sqs does not answer", "sqs answers again", tenant=tenant)
+        self._outage = Outage("sqs_away", "sqs_back", tenant=tenant)
         region = re.match(r"https://sqs\.([a-z0-9-]+)\.", url)
         # A session of its own: boto3's default one is not made for threads.
         self._sqs = boto3.session.Session().client(
@@ -123,7 +123,7 @@ class Queue:
             entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(taken)]
             failed = self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries).get("Failed", [])
             if failed:  # they come again, and are known by then
-                log.warning("sqs kept messages", tenant=self._tenant, messages=len(failed))
+                log.warning("sqs_kept_messages", tenant=self._tenant, messages=len(failed))
 
     def _taken(self, message: Mapping[str, Any], give_up: float) -> bool:
         while True:
@@ -136,7 +136,7 @@ class Queue:
                     return False
                 self._stopping.wait(PAUSE_S)
             except Exception as error:
-                log.exception("unexpected error", error=_name(error))
+                log.exception("unexpected_error", error=_name(error))
                 return False
             else:
                 return True

@@ -40,7 +40,7 @@ def take(door: Door, tenant: str, body: bytes, webhook_id: str, now: int, attemp
         if event.at is not None:
             metrics.WEBHOOK_AGE.observe(max(0.0, (now - event.at) / 1e6), kind)
         if event.left_out:
-            log.warning("members left out", type=event.type, members=event.left_out)
+            log.warning("members_left_out", type=event.type, members=event.left_out)
         log.info("webhook", type=event.type, verdict=verdict)
         return {"status": verdict}
 
@@ -49,5 +49,5 @@ def keep(door: Door, tenant: str, body: bytes, reason: str, now: int) -> dict[st
     """Keep what cannot be read; returns what to answer. Raises RedisError."""
     door.keep_unreadable(tenant, body, reason, now)
     metrics.WEBHOOKS.add("unreadable", "kept")
-    log.error("webhook unreadable", tenant=tenant, reason=reason)
+    log.error("webhook_unreadable", tenant=tenant, reason=reason)
     return {"status": "kept", "reason": reason}

@@ -58,7 +58,7 @@ async def _main(settings: Settings) -> int:
     try:
         senders = configured(settings, store)
     except (ValueError, OSError) as error:
-        log.error("credentials do not load", reason=str(error))
+        log.error("credentials_do_not_load", reason=str(error))
         # Without the reason, which may name files: /readyz tells anybody.
         await status.publish_failure(store, "credentials do not load")
         await store.close()

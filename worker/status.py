@@ -39,7 +39,7 @@ async def keep_publishing(
             ahead_s = await clock.ahead_s(store)
             complaint = clock.complaint("this worker's clock", ahead_s)
             if complaint and not complained:
-                log.error("clocks apart", reason=complaint)
+                log.error("clocks_apart", reason=complaint)
             complained = complaint
             brakes = {way: bool(await store.call("EXISTS", brake_key(way))) for way in lanes}
             told = [_lane(way, lane, brakes[way]) for way, lane in lanes.items()]

@@ -292,7 +292,7 @@ async def test_members_beyond_the_first_thousand_are_not_left_out_in_silence(her
     assert "100 of them were left out" in found["next"][1]
     said = [one["sentence"] for one in found["rounds"][0]["timeline"]]
     assert any("100 more members were left out" in sentence for sentence in said), said
-    assert '"event": "members left out"' in here.log("web")
+    assert '"event":"members_left_out"' in here.log("web")
 
 
 async def test_only_a_server_token_may_ask(here):

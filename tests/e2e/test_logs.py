@@ -196,8 +196,8 @@ async def test_the_load_reached_the_lines_that_might_tell_too_much(logged):
     logs, _, _ = logged
     events = Counter(line["event"] for text in logs.values() for line in lines(text))
     for event in (
-        "webhook", "pushed", "webhook refused", "webhook unreadable", "token dead", "circuit opened", "job_failed",
-        "redis away", "worker_died", "mail", "device registered",
+        "webhook", "pushed", "webhook_refused", "webhook_unreadable", "token_dead", "circuit_opened", "job_failed",
+        "redis_away", "worker_died", "mail", "device_registered",
     ):  # fmt: skip
         assert events[event], (event, events)
 
@@ -216,7 +216,7 @@ async def test_a_webhooks_id_leads_from_its_arrival_to_what_the_providers_said(l
     assert all(("web", "webhook") in found for (kind, _), found in followed.items() if found)
     rings = [found for (kind, _), found in followed.items() if kind == "call.ring" and ("worker", "pushed") in found]
     assert len(rings) >= 3
-    assert any(("worker", "token dead") in found for found in rings)
+    assert any(("worker", "token_dead") in found for found in rings)
 
 
 async def test_a_ring_is_one_line_of_the_worker_that_counts_what_became_of_its_phones(logged):
@@ -239,7 +239,7 @@ def mistake(token):
 try:
     mistake("{CONFESSION}")
 except ValueError:
-    structlog.get_logger().exception("unexpected error")
+    structlog.get_logger().exception("unexpected_error")
     logging.getLogger("library").exception("a library's mistake")
 
 async def main():
@@ -259,7 +259,7 @@ async def test_a_mistake_is_told_by_its_kind_and_place_without_a_value(form):
     code = MISTAKE.replace("FORMAT", repr(form))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert CONFESSION not in done.stdout + done.stderr
-    for said in ("unexpected error", "a library's mistake", "Task exception was never retrieved"):
+    for said in ("unexpected_error", "a library's mistake", "Task exception was never retrieved"):
         assert said in done.stderr
     assert done.stderr.count("ValueError") == 3
     assert "in mistake" in done.stderr
@@ -268,6 +268,6 @@ async def test_a_mistake_is_told_by_its_kind_and_place_without_a_value(form):
 async def test_a_worker_that_began_without_apple_warns_and_ends_without_an_error(tmp_path):
     nowhere = f"https://127.0.0.1:{free_port()}"
     async with Installation(tmp_path, {"APNS_URL": nowhere, "APNS_SANDBOX_URL": nowhere}) as here:
-        await until(lambda: "cannot connect to apns" in here.log("worker-1"))
+        await until(lambda: "apns_connect_failed" in here.log("worker-1"))
         assert await asyncio.to_thread(here.stop, "worker-1") == 0
         assert {line["level"] for line in lines(here.log("worker-1"))} == {"info", "warning"}, here.log("worker-1")

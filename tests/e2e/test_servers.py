@@ -104,18 +104,18 @@ def test_the_web_process_says_where_it_listens_and_that_redis_is_away_and_where_
         web.terminate()
         lines = [json.loads(line) for line in web.stdout.read().splitlines()]
     started, away, *webhooks = [line for line in lines if line["level"] != "debug"]
-    assert started["event"] == "web started"
+    assert started["event"] == "web_started"
     assert started["address"] == f"http://127.0.0.1:{port}"
     assert (started["tenants"], started["console"]) == (["default"], "/console")
-    assert (away["event"], away["address"]) == ("redis away", "127.0.0.1:1")
-    assert [line["reason"] for line in webhooks if line["event"] == "webhook refused"] == ["wrong_path"] * 3
+    assert (away["event"], away["address"]) == ("redis_away", "127.0.0.1:1")
+    assert [line["reason"] for line in webhooks if line["event"] == "webhook_refused"] == ["wrong_path"] * 3
 
 
 def test_a_queue_without_credentials_is_no_start():
     environment = settings(free_port(), SQS_QUEUE_URL="https://sqs.eu-west-1.amazonaws.com/1/calls")
     status, said = refused(environment | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"}, "sqs")
     assert status == 2
-    assert said.count("sqs cannot start") == 1
+    assert said.count("sqs_cannot_start") == 1
     assert "set AWS_ACCESS_KEY_ID" in said
 
 
@@ -127,7 +127,7 @@ def test_a_worker_whose_provider_is_away_ends_in_peace(redis_url, tmp_path):
     environment = settings(0, redis_url, **apple, APNS_TOPIC="com.example", APNS_URL="https://127.0.0.1:1")
     with running([sys.executable, "-m", "bellhop", "worker"], environment) as worker:
         said = []
-        while not said or "cannot connect to apns" not in said[-1]:
+        while not said or "apns_connect_failed" not in said[-1]:
             said.append(worker.stdout.readline().decode())
             assert said[-1], said
         worker.terminate()

@@ -129,7 +129,7 @@ async def test_amazon_away_is_waited_for(tmp_path, sqs, queue):
     async with Installation(tmp_path, {"SQS_QUEUE_URL": late}) as here:
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         here.start("sqs")
-        await come_true(lambda: "sqs does not answer" in here.log("sqs"))
+        await come_true(lambda: "sqs_away" in here.log("sqs"))
         sqs.create_queue(QueueName=late.rpartition("/")[2])
         sqs.send_message(QueueUrl=late, MessageBody=plain(Call(members=("ben-osei",)).ring()))
         await come_true(lambda: len(here.arrivals) == 1)

@@ -84,7 +84,7 @@ async def test_a_wrong_password_is_the_operators_to_mend_and_the_mail_waits(auth
         answer = await send(server.port, "starttls", login=("bellhop", "wrong"), ca_file=authority.ca_file)
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 535)
     log = "".join(capfd.readouterr())
-    assert "refuses our login" in log
+    assert "mail_server_refused_login" in log
     assert "wrong" not in log
 
 

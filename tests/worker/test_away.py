@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 
 def test_an_outage_is_a_few_lines_however_often_it_is_met(clock):
-    redis = Outage("redis away", "redis back", address="redis.internal:6379")
+    redis = Outage("redis_away", "redis_back", address="redis.internal:6379")
     with capture_logs() as lines:
         redis.is_over()
         for _ in range(240):  # a minute of a watchdog
@@ -30,19 +30,19 @@ def test_an_outage_is_a_few_lines_however_often_it_is_met(clock):
             clock.now += 0.25
         for _ in range(3):
             redis.is_over()
-    assert [line["event"] for line in lines] == ["redis away", "redis away", "redis back"]
+    assert [line["event"] for line in lines] == ["redis_away", "redis_away", "redis_back"]
     assert lines[0]["address"] == "redis.internal:6379"
     assert (lines[1]["since_s"], lines[2]["after_s"]) == (30, 60)
 
 
 def test_the_next_outage_is_told_at_once(clock):
-    redis = Outage("redis away", "redis back")
+    redis = Outage("redis_away", "redis_back")
     with capture_logs() as lines:
         for _ in range(2):
             redis.goes_on("ConnectionError")
             clock.now += 1
             redis.is_over()
-    assert [line["event"] for line in lines] == ["redis away", "redis back"] * 2
+    assert [line["event"] for line in lines] == ["redis_away", "redis_back"] * 2
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def register_device(asked: Asked, registration: ApnsRegistration | FcmRegistrati
     _refuse_an_app_that_cannot_be_rung(asked.door, registration.provider, registration.app)
     device = Device(user_id=asked.user_id, registered_at=asked.door.now(), **registration.model_dump())
     before, left = asked.door.run(registry.register(asked.tenant, device))
-    log.info("device registered", device=device.key, moved=before.decode() not in ("", asked.user_id), left=left)
+    log.info("device_registered", device=device.key, moved=before.decode() not in ("", asked.user_id), left=left)
     return _shown(device)
 
 
@@ -112,7 +112,7 @@ def _refuse_an_app_that_cannot_be_rung(door: Door, provider: str, app: str) -> N
         return
     known = apps_of_workers(door.redis)
     if known and (provider, app) not in known:
-        log.warning("device refused", reason="no_credentials", provider=provider)
+        log.warning("device_refused", reason="no_credentials", provider=provider)
         raise ApiProblem(Problem.INVALID, [{"pointer": "#/app", "detail": NO_CREDENTIALS}])
 
 
@@ -124,7 +124,7 @@ def remove_device(asked: Asked, device_id: str) -> None:
     if not devices:
         raise ApiProblem(Problem.NO_SUCH_DEVICE)
     asked.door.run(registry.remove(asked.tenant, devices[0]))
-    log.info("device removed", device=device_id, reason="by request")
+    log.info("device_removed", device=device_id, reason="by request")
 
 
 def _stored(asked: Asked, field: str) -> bytes | None:

@@ -64,10 +64,10 @@ def sns() -> tuple[Response, int]:
         message = topics.verified(request.get_data(cache=False))
     except NotAmazonsError as error:
         metrics.REFUSED.add("not_amazons")
-        log.warning("sns message refused", reason=str(error), address=request.remote_addr)
+        log.warning("sns_message_refused", reason=str(error), address=request.remote_addr)
         return jsonify(error=str(error)), 403
     except NotFetchedError as error:
-        log.error("sns certificate not fetched", reason=str(error))
+        log.error("sns_certificate_not_fetched", reason=str(error))
         return jsonify(error="Amazon's certificate cannot be fetched: try again."), 503
     if message.type == "Notification":
         answer = _take_in(topics.tenants[message.topic], message)
@@ -75,7 +75,7 @@ def sns() -> tuple[Response, int]:
         return jsonify(answer), 200
     if message.type == "SubscriptionConfirmation":
         return _confirm(topics, message)
-    log.warning("sns unsubscribed", topic=message.topic)
+    log.warning("sns_unsubscribed", topic=message.topic)
     return jsonify(status="ignored"), 200
 
 
@@ -97,7 +97,7 @@ def _confirm(topics: Topics, message: Message) -> tuple[Response, int]:
     try:
         topics.fetch(url)
     except (OSError, http.client.HTTPException) as error:
-        log.error("sns subscription not confirmed", topic=message.topic, error=type(error).__name__)
+        log.error("sns_subscription_not_confirmed", topic=message.topic, error=type(error).__name__)
         return jsonify(error="Amazon does not take the confirmation: try again."), 503
-    log.info("sns subscription confirmed", topic=message.topic)
+    log.info("sns_subscription_confirmed", topic=message.topic)
     return jsonify(status="confirmed"), 200

@@ -45,7 +45,7 @@ def _take_in(door: Door) -> tuple[Response, int]:
         )
     except signature.Refused as refused:
         metrics.REFUSED.add(refused.refusal.name.lower())
-        log.warning("webhook refused", reason=refused.refusal.name.lower(), address=request.remote_addr)
+        log.warning("webhook_refused", reason=refused.refusal.name.lower(), address=request.remote_addr)
         return jsonify(error=refused.refusal.sentence), refused.refusal.status
 
     webhook_id = headers.get("X-Webhook-Id") or hashlib.sha256(verified.body).hexdigest()

@@ -59,7 +59,7 @@ def switch(token: str) -> Response:
         return _invalid()
     on = request.form.get("emails") == "on"
     _door().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
-    log.info("emails switched", on=on, tenant=subscriber.tenant, one_click="List-Unsubscribe" in request.form)
+    log.info("emails_switched", on=on, tenant=subscriber.tenant, one_click="List-Unsubscribe" in request.form)
     return _page("on" if on else "off", subscriber.language)
 
 

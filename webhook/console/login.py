@@ -91,14 +91,14 @@ class Guard:
         pipeline.ttl(attempts)
         _, made, left_s = pipeline.execute()
         if made > ATTEMPTS:
-            log.warning("console login refused: too many attempts", address=address)
+            log.warning("console_login_refused", address=address)
             return max(int(left_s), 1)
         # Digests, so that not even the password's length shows in the time that comparing takes.
         given, wanted = (
             hashlib.sha256(text).digest() for text in (password.encode("utf-8", "replace"), self._password)
         )
         if not self._password or not hmac.compare_digest(given, wanted):
-            log.warning("console login failed", address=address)
+            log.warning("console_login_failed", address=address)
             return 0
         login = secrets.token_urlsafe(32)
         self._redis.delete(attempts)
@@ -106,7 +106,7 @@ class Guard:
         # A new cookie, with a new form token: nothing that was known before the login is worth anything after it.
         session.clear()
         session["login"] = login
-        log.info("console login", address=address)
+        log.info("console_login", address=address)
         return None
 
     def log_out(self) -> None:

@@ -221,7 +221,7 @@ def failed() -> Response | str:
     if request.method == "POST":
         job = request.form.get("job", "")
         reason = replay.run_again(redis, job)
-        log.info("console replay", job=job[:64], refused=reason or "")
+        log.info("console_replay", job=job[:64], refused=reason or "")
         jobs = replay.failed(redis, MOST_FAILED)
         return render_template("console/failed.html", jobs=jobs, job=job, reason=reason)
     return render_template("console/failed.html", jobs=replay.failed(redis, MOST_FAILED), job="", reason=None)

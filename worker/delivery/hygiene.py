@@ -61,7 +61,7 @@ class Hygiene:
             return await self._learn(tenant, device, result)
         except RedisError as error:
             # The push is out; the provider will say the same about the token next time.
-            log.warning("registry not updated", device=device.key, error=type(error).__name__)
+            log.warning("registry_not_updated", device=device.key, error=type(error).__name__)
             return None
 
     async def _learn(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
@@ -70,7 +70,7 @@ class Hygiene:
             self._answered[app] += 1
             if result.push.device != device:
                 await self._store.script(*replace(tenant, device, result.push.device))
-                log.info("device moved", device=device.key, app=device.app, to=result.push.device.environment)
+                log.info("device_moved", device=device.key, app=device.app, to=result.push.device.environment)
                 return TokenFate.MOVED
         elif MEANING[result.outcome].action is Action.PRUNE and result.last is not None:
             since = result.last.dead_since
@@ -91,9 +91,9 @@ class Hygiene:
         limits = (WINDOW_S, BRAKE_S, FEWEST_DYING, MOST_DYING_PERCENT)
         done = (await self._store.script("bury", keys, [device.key, device.registered_at, *limits])).decode()
         if done == "brake set":
-            log.error("too many tokens die at once: none is removed for an hour; check the credentials", app=device.app)
+            log.error("token_removal_stopped", app=device.app)
         metrics.TOKENS.add(*app, done)
-        log.info("token dead", device=device.key, app=device.app, reason=reason, done=done)
+        log.info("token_dead", device=device.key, app=device.app, reason=reason, done=done)
         return FATES[done]
 
     async def count(self) -> None:

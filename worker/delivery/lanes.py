@@ -92,7 +92,7 @@ class Lane:
             self.under_way -= 1
         if circuit.learn(answer.outcome, time.monotonic()):
             log.error(
-                "circuit opened",
+                "circuit_opened",
                 lane=self.name,
                 environment=environment,
                 outcome=answer.outcome,

@@ -51,7 +51,7 @@ class Strangers:
             async with asyncio.timeout(within_s):
                 return await self._fetch(listed, tenant, user_id)
         except (StreamRefused, RedisError, TimeoutError) as error:
-            log.warning("devices not fetched from stream", reason=_reason(error))
+            log.warning("stream_devices_not_fetched", reason=_reason(error))
             return []
 
     async def _fetch(self, listed: DeviceList, tenant: str, user_id: str) -> list[Device]:
@@ -69,12 +69,12 @@ class Strangers:
                     await until_redis_answers(partial(self._store.call, "DEL", fetched))
                     if isinstance(error, StreamRefused) and error.for_good:
                         raise
-                    log.warning("stream is asked for devices again", reason=_reason(error))
+                    log.warning("stream_asked_again", reason=_reason(error))
                     await asyncio.sleep(max(next(pauses), getattr(error, "wait_s", None) or 0))
             elif word == "lately":  # maybe a moment ago, for another ring of theirs
                 return await self._known(tenant, user_id)
             elif word == "over" and not asked:  # who was asked about goes on asking: it is one ring more, not a crowd
-                log.info("devices not fetched from stream", reason=word)
+                log.info("stream_devices_not_fetched", reason=word)
                 return []
             else:
                 await asyncio.sleep(LOOK_S)
@@ -82,7 +82,7 @@ class Strangers:
         await asyncio.gather(*(until_redis_answers(partial(self._store.script, *command)) for command in commands))
         await until_redis_answers(partial(self._store.call, "SET", fetched, "", "EX", LATELY_S))
         devices = await self._known(tenant, user_id)
-        log.info("devices fetched from stream", devices=len(devices))
+        log.info("stream_devices_fetched", devices=len(devices))
         return devices
 
     async def _may_fetch(self, fetched: str, asker: str) -> str:
@@ -112,7 +112,7 @@ def _devices(user_id: str, listing: Listing, apps: Apps) -> list[Device]:
         try:
             device = read(user_id, listed, apps)
         except ValueError as error:
-            log.warning("device of stream left out", reason=str(error))
+            log.warning("stream_device_left_out", reason=str(error))
             continue
         if device is not None:
             devices.append(device)

@@ -145,7 +145,7 @@ class Mail:
         try:
             message = self._stationery.message(Letter(letter, contact, calls, count), datetime.now(UTC)).as_bytes()
         except Exception as error:
-            log.exception("mail not written", letter=letter, error=type(error).__name__)
+            log.exception("mail_not_written", letter=letter, error=type(error).__name__)
             return Answer(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
         return await self._sender.send(message, contact.email or "")
 

@@ -211,7 +211,7 @@ class Connection(H2Protocol):
     def abort(self, why: str) -> None:
         """Give the connection up; what is in flight fails as unknown."""
         if not self._lost:
-            log.warning("apns connection aborted", why=why, in_flight=len(self._streams))
+            log.warning("apns_connection_aborted", why=why, in_flight=len(self._streams))
             self._lose(why)
         if self.transport is not None:
             self.transport.abort()
@@ -219,7 +219,7 @@ class Connection(H2Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is closed."""
         if not self._lost:
-            log.info("apns connection lost", error=type(exc).__name__ if exc else "closed by Apple")
+            log.info("apns_connection_lost", error=type(exc).__name__ if exc else "closed by Apple")
         self._lose("connection lost")
         self.closed.set()
 
@@ -303,7 +303,7 @@ class Connection(H2Protocol):
 
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         reason = (event.additional_data or b"")[:200].decode("ascii", "replace")
-        log.info("apns connection ends", code=_name(event.error_code), reason=reason, in_flight=len(self._streams))
+        log.info("apns_connection_ends", code=_name(event.error_code), reason=reason, in_flight=len(self._streams))
         last_stream_id = event.last_stream_id or 0
         for stream_id in [stream_id for stream_id in self._streams if stream_id > last_stream_id]:
             self._unfinished.pop(stream_id, None)

@@ -124,10 +124,10 @@ class Pool:
             raise
         except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
             self._pause_s = min(max(MIN_PAUSE_S, self._pause_s * 2), MAX_PAUSE_S)
-            log.warning("cannot connect to apns", host=self.host, error=str(error) or type(error).__name__)
+            log.warning("apns_connect_failed", host=self.host, error=str(error) or type(error).__name__)
             raise UnsentError(f"cannot connect: {type(error).__name__}") from error
         self._pause_s = 0.0
-        log.info("connected to apns", host=self.host)
+        log.info("apns_connected", host=self.host)
         self._connections = [c for c in self._connections if not c.closed.is_set()] + [connection]
         self._changed(connection)
 

@@ -136,7 +136,7 @@ class ProviderToken:
             return await self._store.replace(stored, self._mint())
         except (RedisError, OSError, ValueError) as error:
             # Phones must ring while the store is away; this process then uses a token of its own.
-            log.warning("provider token is not shared: the store does not answer", error=type(error).__name__)
+            log.warning("apns_token_not_shared", error=type(error).__name__)
             return refused if refused and refused.age_s() < MIN_AGE_S else self._mint()
 
     def _mint(self) -> Token:

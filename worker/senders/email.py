@@ -105,7 +105,7 @@ class EmailSender:
 
     def _reason(self, error: Exception) -> str:
         if type(error) in {SMTPException, SMTPNotSupported}:  # the library's own words: no STARTTLS, no login offered
-            log.error("mail server cannot do as set", host=self._server.host, reason=str(error))
+            log.error("mail_server_lacks_setting", host=self._server.host, reason=str(error))
             return str(error)
         return type(error.__cause__ or error).__name__
 
@@ -113,7 +113,7 @@ class EmailSender:
         """Tell what is about us and the server (tried again) from what is about this e-mail (final if 5xx)."""
         ours = isinstance(error, SMTPAuthenticationError) or error.code in OPERATORS_CODES
         if ours:
-            log.error("mail server refuses our login", host=self._server.host, status=error.code)
+            log.error("mail_server_refused_login", host=self._server.host, status=error.code)
         early = ours or isinstance(error, SMTPConnectResponseError | SMTPHeloError)
         final = error.code >= 500 and not early
         outcome = Outcome.MAIL_REFUSED if final else Outcome.MAIL_DEFERRED

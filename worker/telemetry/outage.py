@@ -42,4 +42,4 @@ class Outage:
 
 def redis_outage(address: str) -> Outage:
     """The outage that every process may meet."""
-    return Outage("redis away", "redis back", address=address, advice="does it run? else check BELLHOP_REDIS_URL")
+    return Outage("redis_away", "redis_back", address=address, advice="does it run? else check BELLHOP_REDIS_URL")
