@@ -24,7 +24,7 @@ class Call:
 
     payload: dict[str, Any]
     people: Any = None
-    """What lua/people.lua said of the people it names, when it began; None when that is to be read."""
+    """What lua/people_of.lua said of the people it names, when it began; None when that is to be read."""
     slot: Slot = field(default_factory=Slot)
     """The job's own, which it may leave to others while it only waits."""
 

@@ -48,7 +48,7 @@ class Started(NamedTuple):
     lost_workers: int
     """How many workers died while they ran it."""
     people: Any
-    """What lua/people.lua says of the people that the job names; None when it names none."""
+    """What lua/people_of.lua says of the people that the job names; None when it names none."""
 
     @classmethod
     def of(cls, answer: list[Any] | None) -> "Started | None":

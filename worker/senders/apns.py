@@ -6,13 +6,14 @@ import ssl
 import time
 from pathlib import Path
 
-from worker.domain.device import Environment
+from worker.domain.device import Environment, Provider
 from worker.domain.outcome import Answer, Outcome
+from worker.domain.payloads import most_bytes
 from worker.domain.push import Push
 from worker.senders.apns_answers import read_answer
 from worker.senders.apns_connection import MAX_STREAMS, Connection
 from worker.senders.apns_pool import Pool
-from worker.senders.apns_request import body_of, header_block_of, max_body_bytes, request_for
+from worker.senders.apns_request import body_of, header_block_of, request_for
 from worker.senders.apns_stream import DelayedError, Stream, UnknownError, UnsentError
 from worker.senders.apns_token import ProviderToken, Token
 
@@ -67,7 +68,7 @@ class ApnsSender:
         body = body_of(request)
         if timeout_s <= 0:
             return Answer(Outcome.UNSENT, reason="no time left")
-        if len(body) > max_body_bytes(push.kind):
+        if len(body) > most_bytes(Provider.APNS, push.kind):
             return Answer(Outcome.TOO_LARGE, reason=f"{len(body)} bytes")
         pool = self._pools[push.device.environment]
         token: Token | None = None

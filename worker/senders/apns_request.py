@@ -8,11 +8,6 @@ from pydantic_core import to_json
 from worker.domain.push import Push, PushKind
 
 
-def max_body_bytes(kind: PushKind) -> int:
-    """How large a body Apple takes ("Generating a remote notification"): 5 KB for VoIP, 4 KB for everything else."""
-    return 5120 if kind is PushKind.RING else 4096
-
-
 def request_for(push: Push, topic: str) -> NotificationRequest:
     """Address `push` to the app with bundle id `topic`: rings go as VoIP pushes, everything else as alerts."""
     ring = push.kind is PushKind.RING

@@ -15,13 +15,13 @@ from aiohttp.abc import AbstractStreamWriter
 from google.oauth2 import service_account
 from pyfcm import FCMNotification
 
+from worker.domain.device import Provider
 from worker.domain.outcome import Answer, Outcome
+from worker.domain.payloads import most_bytes, size_of
 from worker.domain.push import Push, PushKind
 from worker.senders import fcm_answers
 from worker.senders.fcm_access import SCOPE, AccessTokens
 
-MAX_PAYLOAD_BYTES = 4096
-"""Keys and values of `data`: https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type"""
 CONNECTIONS = 128
 """HTTP/1.1 carries one push at a time on each: enough for several hundred a second at Google's usual answer times."""
 CONNECT_TIMEOUT_S = 3.0
@@ -105,7 +105,7 @@ class FcmSender:
         try:
             if not data:
                 return Answer(Outcome.BAD_REQUEST, reason="EMPTY_PAYLOAD")  # pyfcm would send an empty notification
-            if sum(len(key.encode()) + len(value.encode()) for key, value in data.items()) > MAX_PAYLOAD_BYTES:
+            if size_of(Provider.FCM, data) > most_bytes(Provider.FCM, PushKind.RING):
                 return Answer(Outcome.TOO_LARGE, reason="PAYLOAD_TOO_LARGE")
             body = self._pyfcm.parse_payload(
                 fcm_token=token, data_payload=dict(data), android_config=android, dry_run=dry_run

@@ -2,7 +2,7 @@
 together, the answers come back in order.
 
 redis-py opens the connection (TLS, unix sockets, user and password, Sentinel's primary), then its transport is taken
-over: from a command to its answer, redis-py's own way needs about ten times the CPU time, and a ring makes six of them.
+over: from a command to its answer, redis-py's own way needs about ten times the CPU time, and a ring makes five.
 """
 
 import asyncio

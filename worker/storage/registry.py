@@ -159,7 +159,7 @@ def _keys(tenant: str, users: Iterable[str]) -> list[str]:
 
 
 def people_in(found: Any, users: Sequence[str]) -> People:
-    """Read what lua/people.lua says of `users`, in their order."""
+    """Read what lua/people_of.lua says of `users`, in their order."""
     people = People({}, {})
     for user, (devices, contact, preferences, held_back) in zip(users, found, strict=True):
         people.devices[user] = decode(devices)

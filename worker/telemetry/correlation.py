@@ -17,7 +17,7 @@ def origin(webhook: str, now: int) -> dict[str, Any]:
 
 
 def picked_up(queue: str, job_name: str, payload: Mapping[str, Any]) -> AbstractContextManager[Any]:
-    """Tie the log lines of a job's task to the job's cause, and open its span, in a `with`.
+    """Tie the log lines of this task to its job's cause, for as long as it lives; returns the job's span, for a `with`.
 
     Payloads of older versions name no cause.
     """

@@ -6,11 +6,13 @@ from hpack import Decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.device import Provider
 from worker.domain.outcome import Outcome
+from worker.domain.payloads import most_bytes
 from worker.domain.push import Push, PushKind
 from worker.sandbox.apple import AppleStandIn
 from worker.senders.apns import ApnsSender
-from worker.senders.apns_request import body_of, encode_field, header_block_of, max_body_bytes, request_for
+from worker.senders.apns_request import body_of, encode_field, header_block_of, request_for
 
 
 def headers_of(push: Push, authorization: str = "bearer abc") -> dict[str, str]:
@@ -76,10 +78,10 @@ def test_the_body_is_compact_utf_8() -> None:
 async def test_a_body_goes_up_to_apples_limit_and_stays_here_beyond_it(
     apple: AppleStandIn, sender: ApnsSender, kind: PushKind
 ) -> None:
-    room = max_body_bytes(kind) - len('{"a":""}')
+    room = most_bytes(Provider.APNS, kind) - len('{"a":""}')
     assert (await sender.send(push(kind, payload={"a": "x" * room}), 5)).outcome is Outcome.ACCEPTED
     too_large = await sender.send(push(kind, payload={"a": "x" * (room + 1)}), 5)
-    assert (too_large.outcome, too_large.reason) == (Outcome.TOO_LARGE, f"{max_body_bytes(kind) + 1} bytes")
+    assert (too_large.outcome, too_large.reason) == (Outcome.TOO_LARGE, f"{most_bytes(Provider.APNS, kind) + 1} bytes")
     assert len(apple.requests) == 1
 
 
