@@ -143,6 +143,15 @@ def test_a_service_account_file_of_another_kind_is_refused(setenv, tmp_path):
     assert "project_id" in problems("worker")[0]
 
 
+def test_a_project_without_video_that_nobody_has_is_a_typing_error(setenv, tmp_path):
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps(dict.fromkeys(("project_id", "client_email", "private_key", "token_uri"), "calls")))
+    setenv(FCM_SERVICE_ACCOUNT_FILE=path, FCM_WITHOUT_VIDEO="clals")
+    assert "there is no clals" in problems("worker")[0]
+    setenv(FCM_WITHOUT_VIDEO="calls")
+    assert load("worker").fcm_without_video == ["calls"]
+
+
 def test_one_app_twice_is_refused(setenv):
     setenv(STREAM_API_KEY="key", STREAM_API_SECRET="s", STREAM_APPS='[{"api_keys": ["k"], "api_secrets": ["s"]}]')
     assert "not both" in problems("web")[0]

@@ -37,4 +37,10 @@ def apns(app: ApnsApp, settings: Settings, store: Store) -> ApnsSender:
 
 def fcm(app: FcmApp, settings: Settings) -> FcmSender:
     """Make the sender for one Firebase project."""
-    return FcmSender(app.service_account_file, settings.fcm_url, settings.fcm_ca_file, settings.fcm_proxy)
+    return FcmSender(
+        app.service_account_file,
+        settings.fcm_url,
+        settings.fcm_ca_file,
+        settings.fcm_proxy,
+        without_video=app.project_id in settings.fcm_without_video,
+    )

@@ -48,8 +48,10 @@ class FcmSender:
         url: str = "https://fcm.googleapis.com",
         ca_file: Path | None = None,
         proxy: str = "",
+        *,
+        without_video: bool = False,
     ) -> None:
-        """`proxy` is an HTTP proxy (http://host:port) to reach Google through.
+        """`proxy` is an HTTP proxy (http://host:port) to reach Google through; `without_video` leaves `video` out.
 
         Raises OSError, ValueError or KeyError for files that are not what they should be.
         """
@@ -59,6 +61,7 @@ class FcmSender:
         self._pyfcm.FCM_END_POINT_BASE = f"{url.rstrip('/')}/v1/projects"
         self._tokens = AccessTokens(credentials, account["token_uri"])
         self._proxy = proxy or None
+        self._left_out: set[str] = {"video"} if without_video else set()
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._session: aiohttp.ClientSession | None = None
         self._in_flight = 0
@@ -73,7 +76,8 @@ class FcmSender:
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
         not_after = asyncio.get_running_loop().time() + start_s
-        return await self._deliver(push.device.token, push.payload, android, timeout_s, not_after)
+        data = {name: text for name, text in push.payload.items() if name not in self._left_out}
+        return await self._deliver(push.device.token, data, android, timeout_s, not_after)
 
     async def validate(self, token: str, timeout_s: float = 10) -> Answer:
         """Ask FCM whether it would take a message for this token; nothing is delivered."""

@@ -111,6 +111,9 @@ class Settings(BaseSettings):
 
     fcm_proxy: str = ""
     """An HTTP proxy (http://host:port) to reach Google through."""
+    fcm_without_video: Annotated[list[str], NoDecode, Listed] = []
+    """Firebase projects whose rings leave `video` out: Stream's Kotlin SDK then asks the call, and takes no video call
+    for an audio one. Not for React Native or Flutter."""
 
     worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
     """Jobs that one worker process is busy with at the same time. Those that only wait for a provider do not count, up
@@ -247,6 +250,14 @@ class Settings(BaseSettings):
         """Provider and app of every way that these settings have credentials for."""
         apple = ((Provider.APNS, app.topic) for app in self.apns_apps)
         return frozenset([*apple, *((Provider.FCM, app.project_id) for app in self.fcm_apps)])
+
+    @model_validator(mode="after")
+    def _known_projects_are_without_video(self) -> Self:
+        known = {app.project_id for app in self.fcm_apps}
+        for project in self.fcm_without_video:
+            if known and project not in known:
+                raise ValueError(f"{variable('fcm_without_video')}: there is no {project} among the Firebase projects")
+        return self
 
     @field_validator("console_password")
     @classmethod
