@@ -14,6 +14,7 @@ from worker.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settin
 from worker.settings.reference import allowed
 from worker.story import vocabulary
 from worker.story.explain import Explanation, Round
+from worker.story.sentences import NO_TRAIL
 from worker.story.timeline import Moment
 from worker.story.trail import Milestone
 from worker.story.verdict import Delivery, Person
@@ -199,6 +200,13 @@ def test_the_page_of_logs_has_every_line_with_its_level():
         assert level in told[event]
         assert re.fullmatch("[a-z0-9_]+", event), "one word, for whoever writes an alert"
     assert {event for event, _ in logged()} == told.keys()
+
+
+def test_advice_sends_nobody_to_a_log_line_that_does_not_exist():
+    texts = [*vocabulary.outcomes(), *vocabulary.standings(), *NO_TRAIL]
+    named = {name for text in texts for name in re.findall(r'\blog\b[^.]*?"(.+?)"|"(.+?)" in the log', text)}
+    assert len(named) >= 2
+    assert {first or second for first, second in named} <= {event for event, _ in logged()}
 
 
 @pytest.mark.parametrize("package", ["webhook", "worker", "bellhop"])

@@ -135,7 +135,7 @@ OUTCOMES: dict[str, Words] = {
     Outcome.MAIL_UNWRITTEN: Words(
         "the e-mail could not be written",
         Tone.BAD,
-        'The worker\'s log says more ("mail not written"): most likely a template of your own fails. It is tried '
+        'The worker\'s log says more ("mail_not_written"): most likely a template of your own fails. It is tried '
         "again for a day, so mend the template and restart the worker.",
     ),
     Outcome.MAIL_GAVE_UP: Words(
@@ -233,7 +233,7 @@ NO_TRAIL = (
     "With several Stream apps, look in the right one: `--tenant` on the command line, the list above in the console.",
     "Bellhop remembers a call for some days after its last webhook (BELLHOP_TRAIL_DAYS).",
     "If the call is recent, its webhooks never came, or were refused: run `bellhop check`, compare the webhook URL in "
-    'Stream\'s dashboard, and look for "webhook refused" in the log of the web process.',
+    'Stream\'s dashboard, and look for "webhook_refused" in the log of the web process.',
 )
 
 
