@@ -5,7 +5,6 @@ look at when the worker's code is changed. python -m bench.ring [rings]
 """
 
 import asyncio
-import json
 import statistics
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from uvloop import new_event_loop
 
-from worker.contract import RING_JOB, Recipient, Round
+from worker.contract import RING_JOB, Recipient, Round, job
 from worker.delivery.hygiene import Hygiene
 from worker.delivery.lanes import Lane
 from worker.domain.device import Device, Kind, Provider
@@ -30,7 +29,7 @@ from worker.telemetry import logs
 RINGS, ROUNDS = 1_000, 9
 DEVICE = Device(user_id="jane", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="com.example.app")
 PEOPLE = [[[DEVICE.model_dump_json().encode()], None, None, None]]
-"""What lua/people.lua says of one user with one phone."""
+"""What lua/people_of.lua says of one user with one phone."""
 
 
 class Memory:
@@ -72,7 +71,7 @@ def job_data() -> bytes:
         webhook="f" * 32,
         queued_at=now,
     )
-    return json.dumps([RING_JOB, None, [round_.model_dump()], {}], separators=(",", ":")).encode()
+    return job("ring", RING_JOB, round_)["data"].encode()
 
 
 async def main(rings: int) -> None:

@@ -124,7 +124,7 @@ PAYLOADS: dict[str, type[Round] | type[CallRef] | type[LetterRef]] = {
 """Every job there is. A job of any other name is refused, whatever it says: see RQ's import paths."""
 
 
-RETRIED_AFTER_S = {NOTICE_JOB: [60, 300, 1800], NOTIFY_JOB: [60, 300, 1800], MAIL_JOB: [60, 300, 1800]}
+RETRIED_AFTER_S = dict.fromkeys((NOTICE_JOB, NOTIFY_JOB, MAIL_JOB), (60, 300, 1800))
 """How long after each failure a job is run again (RQ's Retry): within the two hours for which it is known which phones
 have their notice already. A ring is repeated inside its job, or too late; the watchdog queues what settles anew. What a
 provider or a mail server refused for now is repeated by the job itself: this is for a Redis that is away for longer

@@ -118,13 +118,14 @@ async def deliver(push: Push, lanes: Lanes, gate: Fence, slot: Slot | None = Non
             late = admission.refusal is Outcome.TOO_LATE and answer is not None
             return _finished(push, Outcome.GAVE_UP if late else admission.refusal, answer, unknown)
         assert answer is not None  # noqa: S101 - tells the type checker what follows from there being no refusal
-        attempts += answer.outcome not in NOTHING_LEFT
-        waited = waited or answer.outcome in NOTHING_LEFT
+        kept_back = answer.outcome in NOTHING_LEFT
+        attempts += not kept_back
+        waited = waited or kept_back
         action = MEANING[answer.outcome].action
         unknown += answer.outcome is Outcome.UNKNOWN
         switches = action is Action.SWITCH_ENVIRONMENT and not switched and push.device.provider is Provider.APNS
         if not switches and action not in PAUSE_S:
-            return Delivered(push, answer.outcome, answer, record)
+            return Delivered(push, answer.outcome, answer, record, unknown)
         await gate.write(record)
         if switches:
             push, switched = _in_other_environment(push), True

@@ -6,7 +6,6 @@ import math
 import socket
 import ssl
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ class FcmSender:
         self._pyfcm.FCM_END_POINT_BASE = f"{url.rstrip('/')}/v1/projects"
         self._tokens = AccessTokens(credentials, account["token_uri"])
         self._proxy = proxy or None
-        self._left_out: set[str] = {"video"} if without_video else set()
+        self._without_video = without_video
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._session: aiohttp.ClientSession | None = None
         self._in_flight = 0
@@ -76,7 +75,9 @@ class FcmSender:
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
         not_after = asyncio.get_running_loop().time() + start_s
-        data = {name: text for name, text in push.payload.items() if name not in self._left_out}
+        data = dict(push.payload)
+        if self._without_video:
+            data.pop("video", None)
         return await self._deliver(push.device.token, data, android, timeout_s, not_after)
 
     async def validate(self, token: str, timeout_s: float = 10) -> Answer:
@@ -100,7 +101,7 @@ class FcmSender:
     async def _deliver(
         self,
         token: str,
-        data: Mapping[str, str],
+        data: dict[str, str],
         android: dict[str, Any],
         timeout_s: float,
         not_after: float = math.inf,
@@ -112,7 +113,7 @@ class FcmSender:
             if size_of(Provider.FCM, data) > most_bytes(Provider.FCM, PushKind.RING):
                 return Answer(Outcome.TOO_LARGE, reason="PAYLOAD_TOO_LARGE")
             body = self._pyfcm.parse_payload(
-                fcm_token=token, data_payload=dict(data), android_config=android, dry_run=dry_run
+                fcm_token=token, data_payload=data, android_config=android, dry_run=dry_run
             )
         except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot say
             return Answer(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")

@@ -253,10 +253,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _known_projects_are_without_video(self) -> Self:
-        known = {app.project_id for app in self.fcm_apps}
-        for project in self.fcm_without_video:
-            if known and project not in known:
-                raise ValueError(f"{variable('fcm_without_video')}: there is no {project} among the Firebase projects")
+        if self.fcm_without_video and self.fcm_apps:
+            known = {app.project_id for app in self.fcm_apps}
+            for project in self.fcm_without_video:
+                if project not in known:
+                    name = variable("fcm_without_video")
+                    raise ValueError(f"{name}: there is no {project} among the Firebase projects")
         return self
 
     @field_validator("console_password")
