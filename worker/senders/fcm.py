@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from google.oauth2 import service_account
+from pydantic_core import to_json
 from pyfcm import FCMNotification
 
 from worker.domain.device import Provider
@@ -56,7 +57,7 @@ class FcmSender:
         """
         account = json.loads(service_account_file.read_bytes())
         credentials = service_account.Credentials.from_service_account_info(account, scopes=[SCOPE])  # type: ignore[no-untyped-call]
-        self._pyfcm = FCMNotification(credentials=credentials)
+        self._pyfcm = _Message(credentials=credentials)
         self._pyfcm.FCM_END_POINT_BASE = f"{url.rstrip('/')}/v1/projects"
         self._tokens = AccessTokens(credentials, account["token_uri"])
         self._proxy = proxy or None
@@ -165,6 +166,11 @@ class FcmSender:
                 proxy=self._proxy,
             )
         return self._session
+
+
+class _Message(FCMNotification):
+    def json_dumps(self, data: Any) -> bytes:
+        return to_json(data)  # in a fifth of the time
 
 
 class _Payload(aiohttp.BytesPayload):

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+ALONE: Any = object()
+"""Tells the only one of a turn to ask for itself: that needs no task, which is most of the price."""
 
 
 class Batch(Generic[T, R]):
@@ -23,10 +25,18 @@ class Batch(Generic[T, R]):
         self._waiting.append((item, future))
         if len(self._waiting) == 1:
             loop.call_soon(self._send)
-        return await future
+        answer = await future
+        if answer is ALONE:
+            (answer,) = await self._answer([item])
+        return answer
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
+        if len(waiting) == 1:
+            _, future = waiting[0]
+            if not future.done():
+                future.set_result(ALONE)
+            return
         for start in range(0, len(waiting), self._most):
             task = asyncio.ensure_future(self._flush(waiting[start : start + self._most]))
             self._tasks.add(task)

@@ -49,18 +49,31 @@ class Tally:
         self._lock = threading.Lock()
         self._process, self._flushes = uuid4().hex, 0
         self._counts: dict[Sample, int] = {}
+        self._times: dict[Sample, list[int]] = {}
+        """Of each series of a histogram: how many fell into each bucket, and their sum in µs."""
         self._batch: list[str] = []
 
-    def add(self, sample: Sample, amount: int) -> None:
-        """Count."""
+    def add(self, sample: Sample) -> None:
+        """Count one more."""
         with self._lock:
-            self._counts[sample] = self._counts.get(sample, 0) + amount
+            self._counts[sample] = self._counts.get(sample, 0) + 1
+
+    def observe(self, series: Sample, seconds: float) -> None:
+        """Count one more that took so long."""
+        with self._lock:
+            times = self._times.get(series) or self._times.setdefault(series, [0] * (len(STEPS_S) + 2))
+            times[bisect_left(STEPS_S, seconds)] += 1
+            times[-1] += int(seconds * 1e6)
 
     def flush(self) -> tuple[str, list[str], list[str]] | None:
         """Name the script that tells Redis, its keys and arguments; the same again until `flushed` is called."""
         if not self._batch:
             with self._lock:
                 counts, self._counts = self._counts, {}
+                series, self._times = self._times, {}
+            for name, (*buckets, total) in series.items():
+                counts |= {(*name, str(number)): count for number, count in enumerate(buckets) if count}
+                counts[(*name, "sum")] = total
             self._flushes += 1
             self._batch = [part for sample, amount in counts.items() for part in (json.dumps(sample), str(amount))]
         if not self._batch:
@@ -86,7 +99,7 @@ class Counter(NamedTuple):
 
     def add(self, *values: str) -> None:
         """Count one more with these values of the labels."""
-        TALLY.add((self.name, *values), 1)
+        TALLY.add((self.name, *values))
 
 
 class Histogram(NamedTuple):
@@ -98,8 +111,7 @@ class Histogram(NamedTuple):
 
     def observe(self, seconds: float, *values: str) -> None:
         """Count one more that took so long, with these values of the labels."""
-        TALLY.add((self.name, *values, str(bisect_left(STEPS_S, seconds))), 1)
-        TALLY.add((self.name, *values, "sum"), int(seconds * 1e6))
+        TALLY.observe((self.name, *values), seconds)
 
 
 WEBHOOKS = Counter("bellhop_webhooks_total", "Verified webhooks, by what became of them.", ("type", "verdict"))
