@@ -1,7 +1,8 @@
 """A ring inside the worker, in µs of processor time: everything but Redis, sockets and the provider's sender.
 
 Redis and the provider answer at once and from memory, so this is steady where bench.whole shows the neighbours: what to
-look at when the worker's code is changed. python -m bench.ring [rings]
+look at when the worker's code is changed. Then the same with pauses, as between the rings of a calm hour: whatever else
+the machine runs has taken the processor's caches by the time the next ring comes. python -m bench.ring [rings]
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from worker.jobs import Jobs
 from worker.telemetry import logs
 
 RINGS, ROUNDS = 1_000, 9
+PAUSE_S, PAUSED_ROUNDS = 0.005, 3
 DEVICE = Device(user_id="jane", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="com.example.app")
 PEOPLE = [[[DEVICE.model_dump_json().encode()], None, None, None]]
 """What lua/people_of.lua says of one user with one phone."""
@@ -87,16 +89,24 @@ async def main(rings: int) -> None:
         inflight.begin("rings", b"%d" % number, Started(b"%d" % number, b"now", data, 60.0, 0, PEOPLE))
         await asyncio.gather(*inflight.tasks)
 
-    costs = []
+    async def some_rings(pause_s: float) -> float:
+        cpu_s = 0.0
+        for number in range(rings):
+            if pause_s:
+                await asyncio.sleep(pause_s)
+            began = time.process_time()
+            await ring(number)
+            cpu_s += time.process_time() - began
+        return cpu_s / rings * 1e6
+
     with Path("/dev/null").open("w") as nowhere, redirect_stderr(nowhere):
         logs.configure("json", "info")
-        for _ in range(ROUNDS):
-            began = time.process_time()
-            for number in range(rings):
-                await ring(number)
-            costs.append((time.process_time() - began) / rings * 1e6)
-    assert provider.taken == rings * ROUNDS
-    print(f"a ring inside the worker: {min(costs):.0f} µs at best, {statistics.median(costs):.0f} in the median")
+        hot = [await some_rings(0) for _ in range(ROUNDS)]
+        cold = [await some_rings(PAUSE_S) for _ in range(PAUSED_ROUNDS)]
+    assert provider.taken == rings * (ROUNDS + PAUSED_ROUNDS)
+    for costs, when in ((hot, "one after the other"), (cold, f"after pauses of {PAUSE_S * 1e3:.0f} ms")):
+        best, median = min(costs), statistics.median(costs)
+        print(f"a ring inside the worker, {when}: {best:.0f} µs at best, {median:.0f} in the median")
 
 
 if __name__ == "__main__":

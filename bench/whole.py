@@ -38,6 +38,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LEAD_S = 1.0
 """From the generator's being ready to its first post."""
+BACKLOG, BACKLOG_RATE, BACKLOGS = 2_500, 350, 4
+SUSPENDED_S = 1.5
+"""Until every pop that was under way has ended."""
 
 
 def person(number: int) -> tuple[str, Provider, str]:
@@ -165,7 +168,26 @@ async def bellhop(folder: Path, load: Load, rate: float, seconds: float) -> floa
         print(", ".join(f"{name} {n:.1f}" for n, name in calls if n >= 0.1), end="; ")
         print(f"{server['total_reads_processed'] / count:.1f} reads of a socket")
         print(f"  {slope(memory)}")
+        await full_load(here, load, pids["worker"])
         return sum(cpu_ms.values())
+
+
+async def full_load(here: Installation, load: Load, worker: int) -> None:
+    """Let rings queue up while the worker is suspended, then measure what it takes for each while it never waits."""
+    costs, rates = [], []
+    for turn in range(BACKLOGS):
+        await here.store.call("SET", "rq:suspended", 1)
+        await asyncio.sleep(SUSPENDED_S)
+        posting = asyncio.create_task(load.run(here.url, f"backlog{turn}", BACKLOG_RATE, BACKLOG))
+        while await here.store.call("LLEN", "rq:queue:rings") < BACKLOG:
+            await asyncio.sleep(0.1)
+        cpu, began = cpu_s(worker), time.time()
+        await here.store.call("DEL", "rq:suspended")
+        await posting
+        costs.append((cpu_s(worker) - cpu) / BACKLOG * 1e3)
+        rates.append(BACKLOG / (max(load.arrived[f"backlog{turn}-{n}"] for n in range(BACKLOG)) - began))
+    print(f"  the worker at full load, {BACKLOGS} times {BACKLOG:,} rings that wait: CPU ms a ring", end=" ")
+    print(f"{', '.join(f'{ms:.2f}' for ms in costs)}; rings/s {', '.join(f'{rate:.0f}' for rate in rates)}")
 
 
 memory: list[tuple[int, float]] = []

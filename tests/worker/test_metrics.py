@@ -51,16 +51,23 @@ async def sums(store):
 
 async def test_what_several_processes_counted_adds_up(store):
     for tally, amount in ((Tally(), 2), (Tally(), 3)):
-        tally.add(("bellhop_x_total", "a"), amount)
+        for _ in range(amount):
+            tally.add(("bellhop_x_total", "a"))
+            tally.observe(("bellhop_x_seconds", "a"), 0.002)
         await told(store, tally)
-    assert await sums(store) == {("bellhop_x_total", "a"): 5}
+    assert await sums(store) == {
+        ("bellhop_x_total", "a"): 5,
+        ("bellhop_x_seconds", "a", "1"): 5,
+        ("bellhop_x_seconds", "a", "sum"): 10_000,
+    }
 
 
 async def test_a_flush_whose_answer_was_lost_counts_once_and_what_was_counted_meanwhile_is_not_lost(store):
     tally = Tally()
-    tally.add(("bellhop_x_total",), 2)
+    tally.add(("bellhop_x_total",))
+    tally.add(("bellhop_x_total",))
     assert await told(store, tally) == b"counted"
-    tally.add(("bellhop_x_total",), 1)
+    tally.add(("bellhop_x_total",))
     assert await told(store, tally) == b"already"
     tally.flushed()
     assert await told(store, tally) == b"counted"
@@ -72,7 +79,7 @@ async def test_nothing_counted_costs_redis_nothing(tally):
 
 
 async def test_counts_wait_while_redis_is_away(store, tally, monkeypatch):
-    tally.add(("bellhop_x_total",), 1)
+    tally.add(("bellhop_x_total",))
 
     async def away(*_):
         raise RedisConnectionError
@@ -88,12 +95,12 @@ async def test_a_label_that_anybody_can_vary_cannot_fill_redis(store, monkeypatc
     monkeypatch.setattr(metrics, "MOST_SAMPLES", 10)
     tally = Tally()
     for number in range(10):
-        tally.add(("bellhop_x_total", f"known {number}"), 1)
+        tally.add(("bellhop_x_total", f"known {number}"))
     await told(store, tally)
     tally.flushed()
     for number in range(100):
-        tally.add(("bellhop_x_total", f"new {number}"), 1)
-    tally.add(("bellhop_x_total", "known 1"), 1)
+        tally.add(("bellhop_x_total", f"new {number}"))
+    tally.add(("bellhop_x_total", "known 1"))
     await told(store, tally)
     found = await sums(store)
     assert len(found) == 11

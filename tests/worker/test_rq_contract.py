@@ -34,7 +34,7 @@ KEYS = {
     "rq:workers:": WORKERS_BY_QUEUE_KEY % "",
     "rq:suspended": WORKERS_SUSPENDED,
 }
-STEPS = ("beat", "reap", "leave", "start", "finish", "fail", "requeue", "due", "replay")
+STEPS = ("beat", "reap", "leave", "popped", "start", "finish", "fail", "requeue", "due", "replay")
 
 
 def test_rq_keeps_its_data_where_the_scripts_write_it() -> None:

@@ -13,6 +13,7 @@ from tests.worker.conftest import Desk, StartWorker, eventually
 from tests.worker.proxy import Proxy
 from worker.engine.rq_job import inflight_key
 from worker.sandbox.redis import RedisServer
+from worker.storage.scripts import source
 from worker.storage.store import _sha1
 
 
@@ -68,7 +69,7 @@ def test_a_job_that_kills_its_workers_fails_in_the_end(desk: Desk, start_worker:
     assert desk.marks("began") == ["a"]
 
 
-@pytest.mark.parametrize(("script", "answer"), [("start", b"$1\r\na\r\n"), ("finish", b"")])
+@pytest.mark.parametrize(("script", "answer"), [("popped", b"$1\r\na\r\n"), ("finish", b"")])
 def test_a_step_is_done_once_when_its_answer_is_lost(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str, answer: bytes
 ) -> None:
@@ -83,7 +84,7 @@ def test_a_step_is_done_once_when_its_answer_is_lost(
     assert job.retries_left == 3
 
 
-@pytest.mark.parametrize("script", ["start", "finish"])
+@pytest.mark.parametrize("script", ["popped", "finish"])
 def test_a_step_is_done_when_its_request_is_lost(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str
 ) -> None:
@@ -108,9 +109,40 @@ def test_a_failure_is_recorded_once_when_its_answer_is_lost(
     assert own_desk.marks("began") == ["first", "a", "a"]
 
 
-def test_a_job_whose_pop_lost_its_answer_runs_at_once(own_desk: Desk, proxy: Proxy, start_worker: StartWorker) -> None:
-    start_worker(proxy.url)
+@pytest.mark.parametrize("concurrency", [1, 200])
+def test_a_job_whose_pop_lost_its_answer_runs_at_once(
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, concurrency: int
+) -> None:
+    start_worker(proxy.url, {"rings": concurrency})
     lost = proxy.lose_answer(b"BLMOVE", b"astray")
+    own_desk.ended_as(own_desk.sleep("astray"), "finished")
+    assert lost.happened.is_set()
+    assert own_desk.marks("began") == ["astray"]
+
+
+def test_jobs_whose_pop_lost_its_answer_run_though_those_that_follow_take_every_slot(
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker
+) -> None:
+    lost = proxy.lose_answer(b"BLMOVE", b"astray")
+    for label in ("astray", "too"):
+        own_desk.sleep(label)
+    for number in range(300):
+        own_desk.sleep(str(number), seconds=0.05)
+    start_worker(proxy.url, {"rings": 2})
+    eventually(lambda: {"astray", "too"} <= set(own_desk.marks("ended")), "they run")
+    assert lost.happened.is_set()
+    assert len(own_desk.marks("began")) < 300, "long before those that came after them"
+
+
+@pytest.mark.parametrize("answer", [None, b"astray"])
+def test_it_runs_once_though_its_start_is_lost_as_well(
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, answer: bytes | None
+) -> None:
+    own_desk.redis.script_load(source("start"))
+    start_worker(proxy.url)
+    proxy.lose_answer(b"BLMOVE", b"astray")
+    start = _sha1("start").encode()
+    lost = proxy.lose_request(start) if answer is None else proxy.lose_answer(start, answer)
     own_desk.ended_as(own_desk.sleep("astray"), "finished")
     assert lost.happened.is_set()
     assert own_desk.marks("began") == ["astray"]

@@ -73,7 +73,7 @@ class Gate:
         self._held: list[Record] = []
         self._holds = True
         self._admissions = Batch(self._ask, BATCH)
-        self._records = Batch(self._write, BATCH)
+        self._records = Batch(self._write, BATCH, shielded=True)
 
     async def admit(self, push: Push, attempt_s: float) -> Admission:
         """Claim the device for an attempt of at most `attempt_s`."""

@@ -89,12 +89,14 @@ class InFlight:
         self.jobs[job_id] = Running(task, queue)
         task.add_done_callback(lambda task: self._ended(queue, job_id, task))
 
-    async def adopt(self, queue: str, listed: set[bytes]) -> None:
-        """Run what is on the in-flight list but not in memory: a pop put it there, and its answer was lost."""
+    def adopt(self, queue: str, listed: set[bytes]) -> None:
+        """Run what is on the in-flight list but not in memory: a pop put it there, and its answer was lost.
+
+        At once, though slots be wanting: pops take every one that is free, and these came before.
+        """
         for job_id in listed - self.jobs.keys():
-            if not self.slots[queue].full:
-                await self.slots[queue].acquire()
-                self.begin(queue, job_id)
+            self.slots[queue].take()
+            self.begin(queue, job_id)
 
     def interrupt(self, job_id: bytes, why: Why) -> None:
         """Cancel a job if it is in its handler; anywhere else it is about to end by itself."""

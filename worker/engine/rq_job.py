@@ -1,8 +1,9 @@
 """RQ's data model, as far as running a job goes: reading what a job calls, and recording what became of it.
 
-Each step is one Lua call (lua/start.lua, finish.lua, fail.lua, requeue.lua) that may be repeated until Redis has
-answered: a job that has run is never run again because its bookkeeping got lost. The steps write RQ's own keys, so
-`rq info`, `rq requeue`, dashboards and rq's classes read them; RQ itself needs 20 round trips for the same.
+Each step is one Lua call (lua/popped.lua, start.lua, finish.lua, fail.lua, requeue.lua), and all but the first may be
+repeated until Redis has answered: a job that has run is never run again because its bookkeeping got lost. The steps
+write RQ's own keys, so `rq info`, `rq requeue`, dashboards and rq's classes read them; RQ itself needs 20 round trips
+for the same.
 """
 
 import asyncio
@@ -51,10 +52,8 @@ class Started(NamedTuple):
     """What lua/people_of.lua says of the people that the job names; None when it names none."""
 
     @classmethod
-    def of(cls, answer: list[Any] | None) -> "Started | None":
-        """Read the answer of lua/start.lua."""
-        if answer is None:
-            return None
+    def of(cls, answer: list[Any]) -> "Started":
+        """Read what lua/starting.lua says."""
         job_id, began, data, timeout, lost_workers, people = answer
         return cls(job_id, began, data, _timeout_s(timeout), int(lost_workers), people)
 
@@ -67,16 +66,18 @@ class Ledger:
 
     async def start(self, queue: str, job_id: bytes) -> Started | None:
         """Begin a job that is on the in-flight list; None when it is not to be run."""
-        return Started.of(await self._record(_step("start", queue, self.worker, job_id)))
+        answer = await self._record(_step("start", queue, self.worker, job_id))
+        return Started.of(answer) if answer else None
 
-    async def pop(self, store: Store, queue: str, wait_s: float) -> Started | None:
-        """Take a job from the queue onto the in-flight list and begin it, in one round trip; None when there is none.
+    async def pop(self, store: Store, queue: str, most: int, wait_s: float) -> list[Started]:
+        """Take up to `most` jobs from the queue onto the in-flight list and begin them, in one round trip.
 
-        Alone of all methods it makes a single attempt: it raises as `store` does, and the job may be on the list then.
+        Waits for the first. Alone of all methods it makes a single attempt: it raises as `store` does, and there may be
+        jobs on the list then.
         """
         pop = ("BLMOVE", f"rq:queue:{queue}", inflight_key(queue, self.worker), "LEFT", "RIGHT", wait_s)
-        _, answer = await store.together(pop, _step("start", queue, self.worker, ""))
-        return Started.of(answer)
+        _, answer = await store.together(pop, _step("popped", queue, self.worker, most))
+        return [Started.of(one) for one in answer]
 
     async def finish(self, queue: str, job: Started, last: Sequence[Command] = ()) -> bool:
         """Do what is `last` to do and mark the job finished; False when it was given to another worker meanwhile."""
@@ -91,9 +92,10 @@ class Ledger:
         status = await self._record(step)
         return status.decode() if status is not None else None
 
-    async def hand_back(self, queue: str, job: Started) -> None:
-        """Give the job back unfinished, to the front of its queue."""
-        await self._record(_step("requeue", queue, self.worker, job.id, job.began))
+    async def hand_back(self, queue: str, *jobs: Started) -> None:
+        """Give jobs back unfinished, to the front of their queue."""
+        for job in reversed(jobs):
+            await self._record(_step("requeue", queue, self.worker, job.id, job.began))
 
     async def _record(self, *steps: Command) -> Any:
         """Take the steps together until Redis has taken them; the answer of the last."""

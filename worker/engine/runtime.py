@@ -27,7 +27,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from worker.engine.inflight import Handler, InFlight, Why, text
 from worker.engine.lease import BEAT_S, Lease
-from worker.engine.rq_job import Ledger, inflight_key, reason_of
+from worker.engine.rq_job import Ledger, Started, inflight_key, reason_of
 from worker.storage.redis_clients import blocking
 from worker.storage.store import Store
 
@@ -36,6 +36,9 @@ log = structlog.get_logger()
 POP_S = 1.0
 """How long one pop waits for a job. Short, so that stopping and suspending need not interrupt it: a pop that is cut off
 may have taken a job that nobody knows of."""
+POPPED_AT_ONCE = 4
+"""Jobs that one pop takes when there are so many: most of its price, and no more than a few milliseconds in which they
+might have been another worker's. While any worker is idle, its pop is there first."""
 SHORT_PAUSE_S = 0.1
 ANSWER_S = 2.0
 """How long Redis may take to answer."""
@@ -128,24 +131,24 @@ class Worker(BaseWorker):
         slots = self.inflight.slots[queue]
         store = Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S)
         while not self.stopping.is_set():
-            await slots.acquire()
-            job = None
+            most = await slots.acquire(POPPED_AT_ONCE)
+            jobs: list[Started] = []
             if not self.lease.healthy or self.lease.suspended:
                 await asyncio.sleep(SHORT_PAUSE_S)
             elif not self.stopping.is_set():
                 try:
-                    job = await self.ledger.pop(store, queue, POP_S)
+                    jobs = await self.ledger.pop(store, queue, most, POP_S)
                 except RedisError:
-                    # Redis may still move a job onto our list, as long as it believes in that pop: _tend finds it.
+                    # Redis may still move jobs onto our list, as long as it believes in that pop: _tend finds them.
                     self._uncertain_until = time.monotonic() + POP_S
                     await asyncio.sleep(SHORT_PAUSE_S)
-            if job is None:
-                slots.release()
-            elif self.stopping.is_set():
+            slots.release(most - len(jobs))
+            if self.stopping.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.ledger.hand_back(queue, job), WIND_UP_S)
+                    await asyncio.wait_for(self.ledger.hand_back(queue, *jobs), WIND_UP_S)
             else:
-                self.inflight.begin(queue, job.id, job)
+                for job in jobs:
+                    self.inflight.begin(queue, job.id, job)
         await store.close()
 
     async def _tend(self) -> None:
@@ -159,7 +162,7 @@ class Worker(BaseWorker):
                 for queue in self.concurrency:
                     listed = set(await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1))
                     if not self.stopping.is_set():
-                        await self.inflight.adopt(queue, listed)
+                        self.inflight.adopt(queue, listed)
                 if lapsed:
                     await self._drop_what_was_given_away()
                     lapsed = False

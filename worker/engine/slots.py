@@ -19,21 +19,27 @@ class Slots:
         """Whether a job that begins would have to wait."""
         return self._busy >= self._limit or self._held >= self._most
 
-    async def acquire(self) -> None:
-        """Take a slot for a job that begins; waits for one, unless they are closed."""
+    async def acquire(self, most: int = 1) -> int:
+        """Take slots for jobs that begin, up to `most`; returns how many. Waits for one, unless they are closed."""
         while self.full and not self._closed:
             self._changed.clear()
             await self._changed.wait()
-        self._held += 1
-        self._busy += 1
+        taken = max(1, min(most, self._limit - self._busy, self._most - self._held))
+        self.take(taken)
+        return taken
 
-    def release(self) -> None:
-        """Give the slot of a job back that has ended."""
-        self._held -= 1
-        self.count(-1)
+    def take(self, taken: int = 1) -> None:
+        """Take slots whether they are free or not."""
+        self._held += taken
+        self._busy += taken
+
+    def release(self, taken: int = 1) -> None:
+        """Give the slots of jobs back that have ended, or never began."""
+        self._held -= taken
+        self.count(-taken)
 
     def count(self, change: int) -> None:
-        """Count a job that goes on being busy (1), or only waits (-1). Going on needs no free slot."""
+        """Count jobs that go on being busy, or only wait (below 0). Going on needs no free slot."""
         self._busy += change
         self._changed.set()
 

@@ -57,7 +57,8 @@ class FcmSender:
         """
         account = json.loads(service_account_file.read_bytes())
         credentials = service_account.Credentials.from_service_account_info(account, scopes=[SCOPE])  # type: ignore[no-untyped-call]
-        self._pyfcm = _Message(credentials=credentials)
+        self._pyfcm = FCMNotification(credentials=credentials)
+        self._pyfcm.json_dumps = to_json  # in a fifth of the time
         self._pyfcm.FCM_END_POINT_BASE = f"{url.rstrip('/')}/v1/projects"
         self._tokens = AccessTokens(credentials, account["token_uri"])
         self._proxy = proxy or None
@@ -166,11 +167,6 @@ class FcmSender:
                 proxy=self._proxy,
             )
         return self._session
-
-
-class _Message(FCMNotification):
-    def json_dumps(self, data: Any) -> bytes:
-        return to_json(data)  # in a fifth of the time
 
 
 class _Payload(aiohttp.BytesPayload):

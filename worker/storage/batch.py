@@ -11,10 +11,15 @@ ALONE: Any = object()
 
 
 class Batch(Generic[T, R]):
-    """Gathers the items handed in during one turn of the event loop and has them answered together."""
+    """Gathers the items handed in during one turn of the event loop and has them answered together.
 
-    def __init__(self, answer: Callable[[list[T]], Awaitable[Sequence[R]]], most: int) -> None:
-        self._answer, self._most = answer, most
+    `shielded`: what was handed in is always answered, also when whoever handed it in is cancelled.
+    """
+
+    def __init__(
+        self, answer: Callable[[list[T]], Awaitable[Sequence[R]]], most: int, *, shielded: bool = False
+    ) -> None:
+        self._answer, self._most, self._shielded = answer, most, shielded
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -32,7 +37,7 @@ class Batch(Generic[T, R]):
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
-        if len(waiting) == 1:
+        if len(waiting) == 1 and not self._shielded:
             _, future = waiting[0]
             if not future.done():
                 future.set_result(ALONE)
