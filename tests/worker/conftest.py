@@ -80,6 +80,11 @@ class WorkerProcess:
     def names(self) -> set[str]:
         return {name.decode() for name in self.desk.redis.smembers("bellhop:workers")}
 
+    def logged(self, *events: str) -> list[dict[str, Any]]:
+        """The log lines of these events so far; what Python itself prints is no log line."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] in events]
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 

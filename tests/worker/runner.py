@@ -16,6 +16,7 @@ from worker.engine import runtime
 from worker.engine.inflight import Call
 from worker.engine.rq_job import PermanentError
 from worker.storage.store import Store
+from worker.telemetry import logs
 
 
 class Greeting(BaseModel):
@@ -23,6 +24,7 @@ class Greeting(BaseModel):
 
 
 def main(url: str, queues: str, grace_s: str) -> None:
+    logs.configure("json", "info")
     marks = Store.from_url(url)
 
     async def mark(what: str, payload: dict[str, Any]) -> None:

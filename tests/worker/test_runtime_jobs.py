@@ -95,6 +95,33 @@ def test_a_permanent_error_is_not_retried(desk: Desk, start_worker: StartWorker)
     assert job.latest_result().exc_string == "no such customer"
 
 
+def test_a_retry_is_logged_as_a_warning_and_the_failure_for_good_as_an_error(
+    desk: Desk, start_worker: StartWorker
+) -> None:
+    worker = start_worker(desk.url)
+    job = desk.queue.enqueue("jobs.fail", {"label": "a"}, job_id="a", retry=Retry(max=2, interval=[0, 1]))
+    desk.ended_as(job, "failed")
+    eventually(lambda: worker.logged("job_failed"), "the worker says so")
+    reason = job.latest_result().exc_string
+    said = [
+        {name: line.get(name) for name in ("event", "level", "job", "queue", "reason", "status")}
+        for line in worker.logged("job_retried", "job_failed")
+    ]
+    about = {"job": "a", "queue": "rings", "reason": reason}
+    retried = {"event": "job_retried", "level": "warning", **about, "status": None}
+    assert said == [retried, retried, {"event": "job_failed", "level": "error", **about, "status": "failed"}]
+    assert reason.startswith("RuntimeError at ")
+
+
+def test_what_is_not_tried_again_is_logged_as_failed_alone(desk: Desk, start_worker: StartWorker) -> None:
+    worker = start_worker(desk.url)
+    desk.ended_as(desk.queue.enqueue("jobs.refuse", {"label": "a"}, job_id="a", retry=Retry(max=5)), "failed")
+    eventually(lambda: worker.logged("job_failed"), "the worker says so")
+    [line] = worker.logged("job_retried", "job_failed")
+    assert (line["event"], line["level"], line["job"]) == ("job_failed", "error", "a")
+    assert (line["queue"], line["reason"]) == ("rings", "no such customer")
+
+
 def test_a_failed_job_can_be_requeued_with_rq(desk: Desk, start_worker: StartWorker) -> None:
     start_worker(desk.url)
     job = desk.ended_as(desk.queue.enqueue("jobs.refuse", {"label": "a"}), "failed")
