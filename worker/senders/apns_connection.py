@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 import structlog
@@ -51,6 +52,8 @@ class Connection(H2Protocol):
         super().__init__()
         self.conn = Http2()
         self._loop = asyncio.get_running_loop()
+        # What a push sets going may end the connection, and the line that says so is not about that push's webhook.
+        self._context = Context()
         self._on_change = on_change
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Done when the peer has sent its settings; fails with UnsentError when the connection is lost before."""
@@ -153,7 +156,7 @@ class Connection(H2Protocol):
         """Write what h2 has to send at the end of this turn of the loop: one TLS record for many requests."""
         if not self._write_scheduled:
             self._write_scheduled = True
-            self._loop.call_soon(self._write)
+            self._loop.call_soon(self._write, context=self._context)
 
     def _write(self) -> None:
         self._write_scheduled = False
@@ -176,7 +179,8 @@ class Connection(H2Protocol):
         if self._ping_timeout is None and not self._lost:
             self.conn.ping(b"bellhop!")
             self.flush()
-            self._ping_timeout = self._loop.call_later(PING_TIMEOUT_S, self.abort, "no answer to PING")
+            why = "no answer to PING"
+            self._ping_timeout = self._loop.call_later(PING_TIMEOUT_S, self.abort, why, context=self._context)
 
     def suspect(self) -> None:
         """A request got no answer in time: take no others until the peer answers a PING."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import socket
 import ssl
+import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 from apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from h2.errors import ErrorCodes
+from structlog.contextvars import bind_contextvars, get_contextvars, merge_contextvars
+from structlog.testing import capture_logs
 
 from worker.domain.device import Environment
 from worker.domain.outcome import Answer, Outcome
@@ -233,6 +237,79 @@ async def test_connections_that_apple_keeps_closing_are_not_reopened_in_a_circle
     await sender.send(ring(), 5)
     await asyncio.sleep(0.3)
     assert len(apple.connections) == 1
+
+
+async def job(sender: ApnsSender, webhook: str, timeout_s: float = 5) -> None:
+    """Send a push as a job does: in a task of its own, whose log lines carry the webhook that it is for."""
+
+    async def run() -> None:
+        bind_contextvars(webhook=webhook)
+        await sender.send(ring(), timeout_s)
+        assert get_contextvars() == {"webhook": webhook}
+
+    await asyncio.create_task(run())
+
+
+async def refuse(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.stop_listening()
+    apple.connections[0].drop()
+    await asyncio.sleep(0.05)
+    await job(sender, "second")
+
+
+async def fall_silent(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.silence()
+    await job(sender, "second", 0.2)  # too late for it, so the connection gets a PING
+
+
+async def be_idle_and_fall_silent(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.silence()
+    await asyncio.sleep(0.1)  # the connection sends its own PINGs
+
+
+async def reset_under_a_write(apple: AppleStandIn, sender: ApnsSender) -> None:
+    transport = apple.connections[0].transport
+    assert transport is not None
+    # Closed with a reset, which the next write finds before anything is read.
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    apple.connections[0].drop()
+    await job(sender, "second")
+
+
+async def say_goodbye(apple: AppleStandIn, sender: ApnsSender) -> None:
+    apple.script(TOKEN, GoAway())
+    await job(sender, "second")
+
+
+@pytest.mark.parametrize(
+    ("happen", "event"),
+    [
+        (refuse, "apns_connection_lost"),
+        (refuse, "apns_connect_failed"),
+        (fall_silent, "apns_connection_aborted"),
+        (be_idle_and_fall_silent, "apns_connection_aborted"),
+        (reset_under_a_write, "apns_connection_lost"),
+        (say_goodbye, "apns_connection_ends"),
+    ],
+)
+async def test_what_is_logged_of_a_connection_names_no_webhook_whose_push_it_carried(
+    apple: AppleStandIn,
+    sender: ApnsSender,
+    monkeypatch: pytest.MonkeyPatch,
+    happen: Callable[[AppleStandIn, ApnsSender], Awaitable[None]],
+    event: str,
+) -> None:
+    monkeypatch.setattr(apns_connection, "PING_TIMEOUT_S", 0.1)
+    if happen is be_idle_and_fall_silent:
+        monkeypatch.setattr(apns_connection, "PING_EVERY_S", 0.05)
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        await job(sender, "first")  # opens the connection
+        await happen(apple, sender)
+        async with asyncio.timeout(AT_ONCE_S):
+            while event not in {line["event"] for line in lines}:
+                await asyncio.sleep(0.01)
+    assert "apns_connected" in {line["event"] for line in lines}
+    assert [line for line in lines if "webhook" in line] == []
 
 
 async def test_no_attempt_is_made_without_time_for_it(apple: AppleStandIn, sender: ApnsSender) -> None:
