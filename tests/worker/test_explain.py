@@ -171,6 +171,40 @@ def test_a_push_that_waits_for_the_provider_is_not_over():
     assert person.verdict == "Jane's iPhone is not rung yet: Apple kept failing for com.example, so the push waited."
 
 
+def delayed(after_s):
+    return told(Milestone.WAITED, after_s, round=T, kind="ring", outcome="delayed", **IPHONE)
+
+
+LONG_WAY = "the way to Apple took long, so the call was looked at again"
+
+
+def test_a_push_whose_way_took_long_is_not_over_and_when_it_goes_out_the_delay_is_no_failure():
+    person = jane(ring("jane"), delayed(0.6))
+    assert (person.tone, person.verdict) == (Tone.OPEN, f"Jane's iPhone is not rung yet: {LONG_WAY}.")
+    assert not person.next
+    timeline = explain(CID, [ring("jane"), delayed(0.6)]).rounds[0].timeline
+    assert timeline[-1].sentence == f"The ring for Jane's iPhone does not go out yet: {LONG_WAY}."
+    person = jane(ring("jane"), delayed(0.6), attempt(0.9, IPHONE, "accepted"))
+    assert (person.tone, person.verdict) == (Tone.GOOD, "Jane's iPhone was rung 0.9 s after the call began.")
+
+
+def test_a_push_that_never_left_since_its_way_took_long_says_so_and_what_to_look_at():
+    person = jane(ring("jane"), delayed(0.6), finished(29, IPHONE, "gave_up"))
+    assert person.verdict == f"Jane's iPhone was not rung: no attempt succeeded in the time there was: {LONG_WAY}."
+    assert person.tone is Tone.BAD
+    [advice] = person.next
+    assert advice.startswith("If this happens often, look at how busy this machine is")
+
+
+def test_a_call_that_ended_before_a_push_had_left_says_what_the_push_waited_for():
+    person = jane(
+        ring("jane"), delayed(0.6), event("call.rejected", 2, "sara", session="first"), finished(2, IPHONE, "cancelled")
+    )
+    assert person.verdict == (
+        f"Jane's iPhone was not rung: the call was cancelled 2 s after it began, before the first attempt: {LONG_WAY}."
+    )
+
+
 def test_who_was_cancelled_on_after_a_long_silence_should_have_been_rung():
     lines = ring("jane"), event("call.rejected", 9, "sara", session="first"), finished(9, IPHONE, "cancelled")
     assert jane(*lines).tone is Tone.BAD

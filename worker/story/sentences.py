@@ -60,7 +60,12 @@ OUTCOMES: dict[str, Words] = {
         Tone.BAD,
         "Find out why there are so many pushes: {provider} limits how many one phone, or one app, may get.",
     ),
-    Outcome.DELAYED: Words("the way to {provider} took long, so the call was looked at again", Tone.OPEN),
+    Outcome.DELAYED: Words(
+        "the way to {provider} took long, so the call was looked at again",
+        Tone.OPEN,
+        "If this happens often, look at how busy this machine is, and at the network between it and {provider}: run "
+        "`bellhop check`.",
+    ),
     Outcome.TOKEN_DEAD: Words(
         "{provider} says that the app was removed from this phone, or that its push token was replaced",
         Tone.BAD,
