@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import API_KEY, BUNDLE, SECRET, Installation
+from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
 from worker.sandbox.stream import Call, Stream
 from worker.story import trail
 
@@ -27,6 +27,16 @@ async def here(tmp_path_factory):
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone")
         await installation.register("ben-osei", Provider.APNS, Kind.ALERT, "a2" * 32, "Ben's iPhone")
         await installation.register("jane-morel", Provider.FCM, Kind.VOIP, "jane:pixel", "Jane's Pixel")
+        yield installation
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kotlin(tmp_path_factory):
+    """One whose Android apps have Stream's Kotlin SDK."""
+    settings = {"FCM_WITHOUT_VIDEO": PROJECT, "MISSED_GRACE_S": "60"}
+    async with Installation(tmp_path_factory.mktemp("kotlin"), settings) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN_RINGS)
+        await installation.register("jane-morel", Provider.FCM, Kind.ALERT, JANE)
         yield installation
 
 
@@ -161,3 +171,14 @@ async def test_apple_and_google_get_the_headers_that_make_a_phone_ring_now_or_no
     assert set(google.message) == {"android", "data", "token"}, "a notification block would keep the app asleep"
     assert google.message["android"]["priority"] == "HIGH"
     assert 1 <= int(google.message["android"]["ttl"].rstrip("s")) <= 20
+
+
+@pytest.mark.parametrize("video", [True, False])
+async def test_a_project_without_video_gets_rings_without_it_and_iphones_keep_theirs(kotlin, video):
+    call = Call()
+    await kotlin.stream.post(call.ring(video=video))
+    await arrived(kotlin, call.cid, 2)
+    rings = {arrival.provider: arrival.payload for arrival in kotlin.arrivals if arrival.cid == call.cid}
+    assert rings[Provider.APNS]["stream"]["video"] == str(video).lower()
+    assert "video" not in rings[Provider.FCM]
+    assert rings[Provider.FCM]["created_by_display_name"] == rings[Provider.APNS]["stream"]["created_by_display_name"]
