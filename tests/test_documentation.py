@@ -232,3 +232,12 @@ def walk(command, path):
 def test_every_command_says_what_it_does(path, command):
     assert command.help
     assert len(command.help.splitlines()[0]) > 20
+
+
+def test_the_page_of_logs_has_the_reasons_why_somebody_does_not_get_into_the_console():
+    [row] = re.findall(
+        r"^\| .*`console_login_refused`.* \| (.*) \|$", (ROOT / "docs" / "logs.md").read_text(), re.MULTILINE
+    )
+    reasons = re.findall(r'reason="(\w+)"', (ROOT / "webhook" / "console" / "login.py").read_text())
+    assert len(reasons) == 2
+    assert {"address", "reason", *reasons} == set(re.findall(r"`(\w+)`", row))

@@ -5,6 +5,7 @@ import re
 import pytest
 import redis
 from flask.sessions import SecureCookieSessionInterface
+from structlog.testing import capture_logs
 
 from webhook.app import create_app
 from worker.settings import ConfigurationError, Settings, load
@@ -78,6 +79,16 @@ def test_who_guesses_has_to_wait_and_nobody_else_has(browser, make):
     assert 0 < int(refused.headers["Retry-After"]) <= 900
     elsewhere = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
     assert log_in(make(console_password=PASSWORD).test_client(), **elsewhere).status_code == 303
+
+
+def test_the_log_tells_a_wrong_password_from_too_many_attempts_and_nothing_that_was_typed(browser):
+    with capture_logs() as lines:
+        for password in [*["a typo"] * 10, PASSWORD]:
+            log_in(browser, password)
+    here = {"address": "127.0.0.1"}
+    failed = {"event": "console_login_failed", "log_level": "warning", "reason": "wrong_password", **here}
+    refused = {"event": "console_login_refused", "log_level": "warning", "reason": "too_many_attempts", **here}
+    assert lines == [*[failed] * 10, refused]
 
 
 def test_the_right_password_makes_up_for_wrong_ones(browser):

@@ -91,14 +91,14 @@ class Guard:
         pipeline.ttl(attempts)
         _, made, left_s = pipeline.execute()
         if made > ATTEMPTS:
-            log.warning("console_login_refused", address=address)
+            log.warning("console_login_refused", reason="too_many_attempts", address=address)
             return max(int(left_s), 1)
         # Digests, so that not even the password's length shows in the time that comparing takes.
         given, wanted = (
             hashlib.sha256(text).digest() for text in (password.encode("utf-8", "replace"), self._password)
         )
         if not self._password or not hmac.compare_digest(given, wanted):
-            log.warning("console_login_failed", address=address)
+            log.warning("console_login_failed", reason="wrong_password", address=address)
             return 0
         login = secrets.token_urlsafe(32)
         self._redis.delete(attempts)
