@@ -1,0 +1,165 @@
+"""Questions of one moment are answered by one call, and what becomes of one asker is nothing to the others."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from worker.storage.batch import Batch
+
+
+class Doubler:
+    """Answers each item with its double, in a call that takes as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.answered: list[list[int]] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.error: Exception | None = None
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        self.calls.append(items)
+        await self.may_answer.wait()
+        if self.error is not None:
+            raise self.error
+        self.answered.append(items)
+        return [2 * item for item in items]
+
+
+@pytest.fixture(autouse=True)
+async def nothing_stray() -> AsyncIterator[None]:
+    """No exception may be left to the event loop."""
+    stray: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: stray.append(context))
+    yield
+    gc.collect()  # a task tells of its exception when it is collected
+    assert stray == []
+
+
+UNDER_WAY = 4
+"""Turns of the event loop after which a question has left."""
+
+
+async def ask(batch: Batch[int, int], *items: int, turns: int = UNDER_WAY) -> list[asyncio.Task[int]]:
+    """Ask for each from a task of its own, all in one turn, and let so many turns pass."""
+    tasks = [asyncio.ensure_future(batch(item)) for item in items]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return tasks
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+async def test_the_questions_of_one_turn_are_one_call_and_each_gets_its_own_answer(shielded):
+    doubler = Doubler()
+    batch = Batch(doubler, 100, shielded=shielded)
+    assert await asyncio.gather(*(batch(item) for item in (3, 1, 2))) == [6, 2, 4]
+    assert doubler.calls == [[3, 1, 2]]
+
+
+async def test_what_is_asked_while_a_call_is_under_way_waits_for_no_answer_to_it():
+    doubler = Doubler()
+    batch = Batch(doubler, 100)
+    doubler.may_answer.clear()
+    tasks = await ask(batch, 1, 2) + await ask(batch, 3, 4)
+    assert doubler.calls == [[1, 2], [3, 4]]
+    doubler.may_answer.set()
+    assert await asyncio.gather(*tasks) == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+async def test_no_call_has_more_than_the_most_and_none_is_left_out(shielded):
+    doubler = Doubler()
+    batch = Batch(doubler, 3, shielded=shielded)
+    assert await asyncio.gather(*(batch(item) for item in range(7))) == [0, 2, 4, 6, 8, 10, 12]
+    assert doubler.calls == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+async def test_one_that_is_alone_is_answered_time_after_time(shielded):
+    doubler = Doubler()
+    batch = Batch(doubler, 100, shielded=shielded)
+    assert [await batch(item) for item in (1, 2)] == [2, 4]
+    assert doubler.calls == [[1], [2]]
+
+
+@pytest.mark.parametrize("items", [(1,), (1, 2, 3)])
+@pytest.mark.parametrize("shielded", [False, True])
+async def test_an_error_reaches_everybody_and_the_next_turn_is_answered(items, shielded):
+    doubler = Doubler()
+    batch = Batch(doubler, 100, shielded=shielded)
+    doubler.error = ConnectionError("Redis is away")
+    found = await asyncio.gather(*(batch(item) for item in items), return_exceptions=True)
+    assert found == [doubler.error] * len(items)
+    doubler.error = None
+    assert await batch(4) == 8
+
+
+async def test_an_error_of_one_call_is_nothing_to_the_others_of_its_turn():
+    async def answer(items: list[int]) -> list[int]:
+        if 2 in items:
+            raise ConnectionError("Redis is away")
+        return items
+
+    batch = Batch(answer, 2)
+    found = await asyncio.gather(*(batch(item) for item in range(6)), return_exceptions=True)
+    assert [type(one) for one in found] == [int, int, ConnectionError, ConnectionError, int, int]
+
+
+@pytest.mark.parametrize("items", [(1,), (1, 2, 3)])
+@pytest.mark.parametrize("turns", [1, UNDER_WAY])
+async def test_what_is_shielded_is_answered_though_who_asked_was_cancelled(items, turns):
+    """Before the call leaves, and while it is under way."""
+    doubler = Doubler()
+    batch = Batch(doubler, 100, shielded=True)
+    doubler.may_answer.clear()
+    tasks = await ask(batch, *items, turns=turns)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
+    doubler.may_answer.set()
+    await asyncio.sleep(0.01)
+    assert doubler.answered == doubler.calls == [list(items)]
+
+
+@pytest.mark.parametrize("turns", [1, UNDER_WAY])
+@pytest.mark.parametrize("shielded", [False, True])
+async def test_when_one_of_several_is_cancelled_the_others_get_their_own_answers(turns, shielded):
+    doubler = Doubler()
+    batch = Batch(doubler, 100, shielded=shielded)
+    doubler.may_answer.clear()
+    tasks = await ask(batch, 1, 2, 3, turns=turns)
+    tasks[1].cancel()
+    doubler.may_answer.set()
+    first, second, third = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+    assert (first, type(second), third) == (2, asyncio.CancelledError, 6)
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+async def test_when_one_of_several_is_cancelled_an_error_reaches_the_others(shielded):
+    doubler = Doubler()
+    batch = Batch(doubler, 100, shielded=shielded)
+    doubler.may_answer.clear()
+    tasks = await ask(batch, 1, 2, 3)
+    tasks[0].cancel()
+    doubler.error = ConnectionError("Redis is away")
+    doubler.may_answer.set()
+    first, *others = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+    assert isinstance(first, asyncio.CancelledError)
+    assert others == [doubler.error] * 2
+
+
+async def test_one_that_is_alone_and_cancelled_holds_nobody_up():
+    doubler = Doubler()
+    batch = Batch(doubler, 100)
+    doubler.may_answer.clear()
+    for turns in range(UNDER_WAY + 1):
+        [task] = await ask(batch, 1, turns=turns)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+    doubler.may_answer.set()
+    assert await asyncio.wait_for(batch(2), 1) == 4
