@@ -73,3 +73,54 @@ def test_whatever_its_parts_do_a_job_counts_once(steps):
             open_parts.append((part, change))
             parts += change
         assert slots._busy == (parts > 0)
+
+
+steps = st.one_of(
+    st.tuples(st.just("begin"), st.integers(1, 9)),
+    st.tuples(st.sampled_from(["end", "wait", "go on"]), st.integers(1, 3)),
+)
+
+
+@given(limit=st.integers(1, 6), beyond=st.integers(0, 4), steps=st.lists(steps, max_size=40))
+def test_whoever_begins_gets_at_least_one_and_never_more_than_there_is_room_for(limit, beyond, steps):
+    """Jobs begin, several at once, wait for a provider, go on (for which they need no free slot) and end."""
+
+    async def play() -> None:
+        most = limit + beyond
+        slots = Slots(limit, most)
+        busy = waiting = 0
+        for step, number in steps:
+            if step == "begin":
+                room = min(limit - busy, most - busy - waiting)
+                taker = asyncio.ensure_future(slots.acquire(number))
+                await asyncio.sleep(0)
+                if not taker.done():
+                    assert room <= 0, "it waits only while there is no room"
+                    taker.cancel()
+                    continue
+                taken = taker.result()
+                assert 1 <= taken <= room
+                assert taken == min(number, room), "what there is room for is not left over"
+                busy += taken
+            elif step == "end":
+                slots.release(number := min(number, busy))
+                busy -= number
+            elif step == "wait":
+                slots.count(-(number := min(number, busy)))
+                busy, waiting = busy - number, waiting + number
+            else:
+                slots.count(number := min(number, waiting))
+                busy, waiting = busy + number, waiting - number
+
+    asyncio.run(play())
+
+
+async def test_who_waits_for_several_takes_what_there_is_as_soon_as_there_is_one():
+    slots = Slots(limit=3, most=9)
+    assert await slots.acquire(4) == 3
+    taker = asyncio.create_task(slots.acquire(4))
+    await asyncio.sleep(0)
+    assert not taker.done()
+    slots.release(2)
+    assert await asyncio.wait_for(taker, 1) == 2
+    assert slots.full
