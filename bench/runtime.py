@@ -40,8 +40,8 @@ def job(payload: dict[str, Any]) -> None:
     sender.sendto(repr(time.time() - payload["at"]).encode(), ("127.0.0.1", payload["port"]))
 
 
-async def handle(call: Any) -> None:
-    job(call.payload)
+async def handle(given: Any) -> None:
+    job(given.payload)
 
 
 class Bench:

@@ -179,13 +179,14 @@ async def full_load(here: Installation, load: Load, worker: int) -> None:
         await here.store.call("SET", "rq:suspended", 1)
         await asyncio.sleep(SUSPENDED_S)
         posting = asyncio.create_task(load.run(here.url, f"backlog{turn}", BACKLOG_RATE, BACKLOG))
-        while await here.store.call("LLEN", "rq:queue:rings") < BACKLOG:
+        while await here.store.call("LLEN", "rq:queue:rings") < BACKLOG and not posting.done():
             await asyncio.sleep(0.1)
         cpu, began = cpu_s(worker), time.time()
         await here.store.call("DEL", "rq:suspended")
         await posting
         costs.append((cpu_s(worker) - cpu) / BACKLOG * 1e3)
-        rates.append(BACKLOG / (max(load.arrived[f"backlog{turn}-{n}"] for n in range(BACKLOG)) - began))
+        arrived = [at for name, at in load.arrived.items() if name.startswith(f"backlog{turn}-")]
+        rates.append(len(arrived) / (max(arrived) - began))
     print(f"  the worker at full load, {BACKLOGS} times {BACKLOG:,} rings that wait: CPU ms a ring", end=" ")
     print(f"{', '.join(f'{ms:.2f}' for ms in costs)}; rings/s {', '.join(f'{rate:.0f}' for rate in rates)}")
 

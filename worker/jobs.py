@@ -21,7 +21,7 @@ from worker.delivery.strangers import Strangers
 from worker.domain.outcome import Outcome
 from worker.domain.plan import Plan, Skip, plan
 from worker.domain.push import Push, PushKind
-from worker.engine.inflight import Call, Handler
+from worker.engine.inflight import Handler, Job
 from worker.engine.rq_job import JobError
 from worker.engine.slots import Slot
 from worker.mail.missed_calls import Mail
@@ -74,20 +74,20 @@ class Jobs:
             **({contract.MAIL_JOB: mail.send} if mail else {}),
         }
 
-    async def ring(self, call: Call) -> list[Command]:
+    async def ring(self, job: Job) -> list[Command]:
         """Ring every device of everybody rung, at once."""
-        gate, _ = await self._push(PushKind.RING, _round(contract.RING_JOB, call.payload), call)
+        gate, _ = await self._push(PushKind.RING, _round(contract.RING_JOB, job.payload), job)
         return gate.take_held()
 
-    async def notify(self, call: Call) -> list[Command]:
+    async def notify(self, job: Job) -> list[Command]:
         """Tell the members about a call, quietly."""
-        gate, _ = await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, call.payload), call)
+        gate, _ = await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, job.payload), job)
         return gate.take_held()
 
-    async def notice(self, call: Call) -> list[Command]:
+    async def notice(self, job: Job) -> list[Command]:
         """Tell a user about the call they missed: by push, and maybe by e-mail."""
-        round_ = _round(contract.NOTICE_JOB, call.payload)
-        gate, results = await self._push(PushKind.MISSED, round_, call)
+        round_ = _round(contract.NOTICE_JOB, job.payload)
+        gate, results = await self._push(PushKind.MISSED, round_, job)
         if self._mail is not None:
             await gate.write_held()
             await self._mail.offer(round_, pushed=any(result.outcome in PUSHED for result in results))
@@ -96,25 +96,25 @@ class Jobs:
             raise JobError("a missed-call notice could not be handed over in time; it is tried again later")
         return gate.take_held()
 
-    async def settle(self, call: Call) -> None:
+    async def settle(self, job: Job) -> None:
         """Record the outcomes that have become final, and queue the notices that are due."""
-        ref = read_payload(contract.SETTLE_JOB, call.payload)
+        ref = read_payload(contract.SETTLE_JOB, job.payload)
         assert isinstance(ref, CallRef)  # noqa: S101 - tells the type checker what the table says
         await settle_call(self._store, ref.tenant, ref.cid, self._grace_us)
 
-    async def _push(self, kind: PushKind, round_: Round, call: Call) -> tuple[Gate, list[Delivered]]:
+    async def _push(self, kind: PushKind, round_: Round, job: Job) -> tuple[Gate, list[Delivered]]:
         """Push to everybody; the gate holds what is to be written with the end of the job."""
         users = [recipient.id for recipient in round_.recipients]
         gate = Gate(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
-        if call.people is not None:
-            people = registry.people_in(call.people, users)
+        if job.people is not None:
+            people = registry.people_in(job.people, users)
         else:
             people = await registry.people_of(self._store, round_.tenant, users, round_.caller_id)
         try:
-            with call.slot.idle():
+            with job.slot.idle():
                 if kind is not PushKind.RING or self._strangers is None or all(people.devices.values()):
-                    return gate, await self._send(gate, kind, round_, people, call.slot)
-                return gate, await self._ring_known_and_strangers(gate, round_, people, self._strangers, call.slot)
+                    return gate, await self._send(gate, kind, round_, people, job.slot)
+                return gate, await self._ring_known_and_strangers(gate, round_, people, self._strangers, job.slot)
         except BaseException:  # this job does not end here: what was sent must be known to whoever runs it again
             await asyncio.shield(gate.write_held())
             raise

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 WATCHDOG_S = 0.25
 """How often each worker looks whether a call's time has come."""
 MAILS_AT_ONCE = 16
-"""Each has a connection to the mail server of its own."""
+"""Each has a connection to the mail server of its own. They may be more when answers of Redis were lost."""
 
 
 def run(settings: Settings) -> int:

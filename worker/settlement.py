@@ -10,7 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 from worker.contract import NOTICE_JOB, SETTLE_JOB, Recipient, Round, iso, job
-from worker.delivery.gate import Store
 from worker.domain.calls import (
     AGENDA,
     CALL_TTL_S,
@@ -26,6 +25,7 @@ from worker.domain.calls import (
 )
 from worker.storage import registry
 from worker.storage.outage import until_redis_answers
+from worker.storage.scripts import Scripts
 from worker.story import trail
 from worker.telemetry import metrics
 
@@ -39,13 +39,13 @@ BELIEVED_S = 300
 """How long a call's settle job may wait until somebody looks whether it is on its queue at all."""
 
 
-async def settle_call(store: Store, tenant: str, cid: str, grace_us: int) -> None:
+async def settle_call(store: Scripts, tenant: str, cid: str, grace_us: int) -> None:
     """Settle what can be settled of a call now, and set when to look again. Waits for Redis when it is away."""
     while not await until_redis_answers(lambda: _try_to_settle(store, tenant, cid, grace_us)):
         pass  # the call moved on between reading and writing: decide again
 
 
-async def _try_to_settle(store: Store, tenant: str, cid: str, grace_us: int) -> bool:
+async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: int) -> bool:
     now_text, stamps, rounds = await store.script("load", [call_key(tenant, cid)], [round_prefix(tenant, cid)])
     now = int(now_text)
     facts = {int(started_at): _pairs(values) for started_at, values in rounds}
@@ -126,6 +126,6 @@ def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str],
     return document
 
 
-async def queue_due_calls(store: Store) -> None:
+async def queue_due_calls(store: Scripts) -> None:
     """Queue a settle job for each call whose time has come: one look of the watchdog."""
     await store.script("due", [AGENDA], [DUE_AT_ONCE, AGAIN_MS, json.dumps(job("", SETTLE_JOB)), BELIEVED_S])

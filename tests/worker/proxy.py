@@ -1,18 +1,23 @@
-"""A TCP proxy before Redis that loses what it is told to lose, and cuts the connection there."""
+"""A TCP proxy before Redis that loses what it is told to lose, and cuts the connection there; or is late with it."""
 
 import contextlib
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Self
 
 
 @dataclass
 class Loss:
-    """Lose the next answer with `answer` in it to a request with `request` in it; without one, that request itself."""
+    """Lose the next answer with `answer` in it to a request with `request` in it; without one, that request itself.
+
+    With `late_s` it is not lost, but passed on after so many seconds.
+    """
 
     request: bytes
     answer: bytes | None
+    late_s: float = 0.0
     happened: threading.Event = field(default_factory=threading.Event)
 
 
@@ -25,6 +30,10 @@ class Proxy:
 
     def lose_answer(self, request: bytes, answer: bytes) -> Loss:
         self.losses.append(Loss(request, answer))
+        return self.losses[-1]
+
+    def delay_answer(self, request: bytes, answer: bytes, seconds: float) -> Loss:
+        self.losses.append(Loss(request, answer, seconds))
         return self.losses[-1]
 
     def lose_request(self, request: bytes) -> Loss:
@@ -74,8 +83,9 @@ class Proxy:
             if loss.happened.is_set() or loss.request not in request or (loss.answer is None) != (answer is None):
                 continue
             if loss.answer is None or (answer is not None and loss.answer in answer):
+                time.sleep(loss.late_s)
                 loss.happened.set()
-                return True
+                return not loss.late_s
         return False
 
 

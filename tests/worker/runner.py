@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from worker.engine import runtime
-from worker.engine.inflight import Call
+from worker.engine.inflight import Job
 from worker.engine.rq_job import PermanentError
 from worker.storage.store import Store
 from worker.telemetry import logs
@@ -36,28 +36,28 @@ def main(url: str, queues: str, grace_s: str) -> None:
             else:
                 return
 
-    async def sleep(call: Call) -> None:
-        await mark("began", call.payload)
-        await asyncio.sleep(call.payload.get("seconds", 0))
-        await mark("ended", call.payload)
+    async def sleep(job: Job) -> None:
+        await mark("began", job.payload)
+        await asyncio.sleep(job.payload.get("seconds", 0))
+        await mark("ended", job.payload)
 
-    async def fail(call: Call) -> None:
-        await mark("began", call.payload)
+    async def fail(job: Job) -> None:
+        await mark("began", job.payload)
         raise RuntimeError("secret-token")
 
-    async def refuse(call: Call) -> None:
-        await mark("began", call.payload)
+    async def refuse(job: Job) -> None:
+        await mark("began", job.payload)
         raise PermanentError("no such customer")
 
-    async def greet(call: Call) -> None:
-        Greeting.model_validate(call.payload)
+    async def greet(job: Job) -> None:
+        Greeting.model_validate(job.payload)
 
-    async def die(call: Call) -> None:
-        await mark("began", call.payload)
+    async def die(job: Job) -> None:
+        await mark("began", job.payload)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    async def give_up(call: Call) -> None:
-        await mark("began", call.payload)
+    async def give_up(job: Job) -> None:
+        await mark("began", job.payload)
         raise asyncio.CancelledError
 
     async def cry() -> None:

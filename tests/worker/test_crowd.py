@@ -12,7 +12,7 @@ from worker.delivery.lanes import Lane
 from worker.domain import plan as module
 from worker.domain.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
 from worker.domain.outcome import Answer, Outcome
-from worker.engine.inflight import Call
+from worker.engine.inflight import Job
 from worker.jobs import Jobs
 from worker.storage import registry
 from worker.storage.store import Store
@@ -92,7 +92,7 @@ async def test_others_have_their_turns_while_the_pushes_of_a_crowd_are_made(stor
         return planned
 
     monkeypatch.setattr("worker.jobs.plan", plan)
-    ring = asyncio.create_task(jobs(store, phones).ring(Call(round_.model_dump())))
+    ring = asyncio.create_task(jobs(store, phones).ring(Job(round_.model_dump())))
     while not ring.done():
         await asyncio.sleep(0)
         turn += 1
@@ -103,5 +103,5 @@ async def test_others_have_their_turns_while_the_pushes_of_a_crowd_are_made(stor
 
 async def test_everybody_rings_once_who_registered_every_token_their_phone_ever_had(store):
     phones, round_ = Phones(), await everybody(store, hardware_id="the only one")
-    await jobs(store, phones).ring(Call(round_.model_dump()))
+    await jobs(store, phones).ring(Job(round_.model_dump()))
     assert phones.rung == PEOPLE

@@ -12,7 +12,7 @@ from worker.delivery.lanes import Lane
 from worker.domain.calls import call_key, round_key
 from worker.domain.device import Device, Kind, Provider
 from worker.domain.outcome import Answer, Outcome
-from worker.engine.inflight import Call
+from worker.engine.inflight import Job
 from worker.engine.rq_job import JobError
 from worker.engine.runtime import Worker
 from worker.jobs import Jobs
@@ -62,7 +62,7 @@ async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(st
     provided = Provided(outcome)
     lanes = {(Provider.FCM, "calls"): Lane(provided, "fcm calls")}
     for worker in ("w-1", "w-2"):
-        await Jobs(store, worker, lanes, Hygiene(store), 1.0, mail=provided).notice(Call(missed.model_dump()))
+        await Jobs(store, worker, lanes, Hygiene(store), 1.0, mail=provided).notice(Job(missed.model_dump()))
     assert (provided.asked, provided.offers) == (asked, [pushed, pushed])
 
 
@@ -120,7 +120,7 @@ async def test_another_token_of_the_phone_is_used_when_the_newest_is_none(store,
     good, beta = Fixed(Outcome.ACCEPTED), Fixed(first or Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)
     await phone(store, token="new", hardware_id="the phone", registered_at=2, app="beta")
-    await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(Call(rung().model_dump()))
+    await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(Job(rung().model_dump()))
     assert good.sent == ["old"]
 
 
@@ -128,7 +128,7 @@ async def test_a_phone_whose_newest_token_takes_the_push_rings_once(store):
     sender = Fixed(Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)
     await phone(store, token="new", hardware_id="the phone", registered_at=2)
-    await jobs(store, calls=sender).ring(Call(rung().model_dump()))
+    await jobs(store, calls=sender).ring(Job(rung().model_dump()))
     assert sender.sent == ["new"]
 
 
@@ -137,7 +137,7 @@ async def test_a_worker_whose_clock_is_ahead_rings_all_the_same(store, monkeypat
     await phone(store)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 40)
-    for command in await jobs(store, calls=sender).ring(Call(round_.model_dump())):
+    for command in await jobs(store, calls=sender).ring(Job(round_.model_dump())):
         await store.script(*command)
     assert sender.sent == ["token"]
     told = [(line["what"], line.get("outcome")) for line in await trail.read(store, "default", "default:1")]
@@ -150,14 +150,14 @@ async def test_a_ring_that_is_handed_back_remembers_whom_it_rang(store):
     for number in (1, 2):
         await phone(store, token=f"token-{number}", registered_at=number)
     round_ = rung()
-    ring = asyncio.create_task(jobs(store, calls=sender).ring(Call(round_.model_dump())))
+    ring = asyncio.create_task(jobs(store, calls=sender).ring(Job(round_.model_dump())))
     while len(sender.sent) < 2:
         await asyncio.sleep(0.01)
     ring.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await ring
     first, again = sender.sent[0], Fixed(Outcome.ACCEPTED)
-    await jobs(store, calls=again).ring(Call(round_.model_dump()))
+    await jobs(store, calls=again).ring(Job(round_.model_dump()))
     assert again.sent == [token for token in ("token-1", "token-2") if token != first]
 
 
@@ -168,9 +168,9 @@ async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_i
         await phone(store, token=f"token-{number}", registered_at=number)
     round_ = rung(ago_s=60)
     with pytest.raises(JobError, match="tried again"):
-        await jobs(store, calls=sender).notice(Call(round_.model_dump()))
+        await jobs(store, calls=sender).notice(Job(round_.model_dump()))
     first, again = sender.sent[0], Fixed(Outcome.ACCEPTED)
-    await jobs(store, calls=again).notice(Call(round_.model_dump()))
+    await jobs(store, calls=again).notice(Job(round_.model_dump()))
     assert again.sent == [token for token in ("token-1", "token-2") if token != first]
 
 
@@ -178,7 +178,7 @@ async def test_a_notice_that_may_have_come_in_spite_of_a_lost_answer_is_not_trie
     monkeypatch.setattr("worker.delivery.deliver.NOTICE_WINDOW_S", 2.0)
     sender = Fixed(Outcome.UNKNOWN, DOWN)
     await phone(store)
-    await jobs(store, calls=sender).notice(Call(rung(ago_s=60).model_dump()))
+    await jobs(store, calls=sender).notice(Job(rung(ago_s=60).model_dump()))
     assert sender.sent == ["token", "token"]
 
 

@@ -12,7 +12,7 @@ from worker.contract import MAIL_JOB, Recipient, Round
 from worker.domain.calls import Mark, call_key, round_key
 from worker.domain.outcome import Outcome
 from worker.domain.people import Contact, Person, Preferences
-from worker.engine.inflight import Call
+from worker.engine.inflight import Job
 from worker.mail import missed_calls
 from worker.mail.letter import LISTED, Stationery
 from worker.mail.missed_calls import GIVE_UP_S, MOST_UNKNOWN, Mail, contact_of, objection
@@ -72,7 +72,7 @@ class PostOffice:
         """Run the mail jobs there are."""
         jobs = await self.jobs()
         for payload in jobs:
-            await mail.send(Call(payload))
+            await mail.send(Job(payload))
         return len(jobs)
 
     async def come_due(self):
@@ -278,8 +278,8 @@ async def test_a_job_before_its_time_sends_nothing(office, server):
     server.script("451 later", "451 later")
     await mail.offer(round_, pushed=False)
     (payload,) = await office.jobs()
-    await mail.send(Call(payload))
-    await mail.send(Call(payload))
+    await mail.send(Job(payload))
+    await mail.send(Job(payload))
     assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred"]
     assert len(await office.scheduled()) == 1
 
@@ -391,7 +391,7 @@ async def test_two_runs_of_a_job_at_the_same_time_send_one_mail(office, server):
     mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
     await mail.offer(missed(), pushed=False)
     (payload,) = await office.jobs()
-    await asyncio.gather(*(one.send(Call(payload)) for one in (mail, other) * 5))
+    await asyncio.gather(*(one.send(Job(payload)) for one in (mail, other) * 5))
     assert len(server.received) == 1
 
 
@@ -401,14 +401,14 @@ async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(o
     (payload,) = await office.jobs()
     claimed = await mail._take(payload["letter"], "run")
     assert claimed.count == 1
-    await other.send(Call(payload))
+    await other.send(Job(payload))
     assert server.received == []
     assert len(await office.scheduled()) == 1, "it looks again when the claim has run out"
     await office.store.call("DEL", "bellhop:worker:w-1")
-    await other.send(Call(payload))
+    await other.send(Job(payload))
     assert len(server.received) == 1
     await mail._record(payload["letter"], "run", False, 0, False, [])
-    await other.send(Call(payload))
+    await other.send(Job(payload))
     assert len(server.received) == 1
 
 
@@ -418,7 +418,7 @@ async def test_a_claim_runs_out_while_its_worker_lives(office, server):
     (payload,) = await office.jobs()
     await mail._take(payload["letter"], "run")
     await office.store.call("HSET", f"bellhop:letter:{payload['letter']}", "claim", "w-1|run|1")
-    await other.send(Call(payload))
+    await other.send(Job(payload))
     assert len(server.received) == 1
 
 

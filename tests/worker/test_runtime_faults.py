@@ -69,6 +69,19 @@ def test_a_job_that_kills_its_workers_fails_in_the_end(desk: Desk, start_worker:
     assert desk.marks("began") == ["a"]
 
 
+def test_a_job_that_kills_its_workers_takes_few_of_those_behind_it_along(desk: Desk, start_worker: StartWorker) -> None:
+    desk.queue.enqueue("jobs.die", {"label": "dies"}, job_id="dies")
+    behind = [f"behind-{number}" for number in range(6)]
+    for label in behind:
+        desk.sleep(label)
+    for _ in range(3):
+        start_worker(desk.url).wait()
+    start_worker(desk.url)
+    eventually(lambda: desk.queue.job_ids == desk.inflight() == [], "all are done with")
+    assert set(behind[2:]) <= set(desk.marks("ended"))
+    assert "dies" in desk.queue.failed_job_registry.get_job_ids()
+
+
 @pytest.mark.parametrize(("script", "answer"), [("popped", b"$1\r\na\r\n"), ("finish", b"")])
 def test_a_step_is_done_once_when_its_answer_is_lost(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str, answer: bytes
@@ -132,6 +145,21 @@ def test_jobs_whose_pop_lost_its_answer_run_though_those_that_follow_take_every_
     eventually(lambda: {"astray", "too"} <= set(own_desk.marks("ended")), "they run")
     assert lost.happened.is_set()
     assert len(own_desk.marks("began")) < 300, "long before those that came after them"
+
+
+def test_jobs_whose_pop_is_answered_late_run_once_and_in_order(
+    own_desk: Desk, proxy: Proxy, start_worker: StartWorker
+) -> None:
+    for script in ("popped", "start"):
+        own_desk.redis.script_load(source(script))
+    labels = [f"late-{number}" for number in range(4)]
+    for label in labels:
+        own_desk.sleep(label)
+    late = proxy.delay_answer(b"BLMOVE", b"late-0", seconds=1.5)
+    start_worker(proxy.url)
+    eventually(late.happened.is_set, "the pop is answered")
+    own_desk.ended_as(own_desk.sleep("after"), "finished")
+    assert own_desk.marks("began") == [*labels, "after"]
 
 
 @pytest.mark.parametrize("answer", [None, b"astray"])

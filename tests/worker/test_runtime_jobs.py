@@ -156,6 +156,7 @@ def test_no_poison_stops_the_worker(desk: Desk, start_worker: StartWorker) -> No
         desk.redis.hset(f"rq:job:{label}", mapping={"status": "queued", "data": data, "timeout": "soon"})
         desk.redis.rpush(desk.queue.key, label)
     desk.redis.rpush(desk.queue.key, "no hash", b"\xff\xfe")
+    desk.redis.hset(desk.sleep("miscounted").key, "lost_workers", "many")
     desk.redis.hset("rq:job:half a hash", "status", "queued")
     desk.redis.set("rq:job:no hash but a string", "x")
     desk.redis.rpush(desk.queue.key, "half a hash", "no hash but a string")

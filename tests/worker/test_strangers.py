@@ -13,7 +13,7 @@ from worker.delivery.strangers import Strangers
 from worker.delivery.stream_api import Apps, Listing, StreamRefused
 from worker.domain.device import Provider
 from worker.domain.outcome import Answer, Outcome
-from worker.engine.inflight import Call
+from worker.engine.inflight import Job
 from worker.engine.slots import Slot, Slots
 from worker.jobs import Jobs
 from worker.storage.store import Store
@@ -71,7 +71,7 @@ async def test_two_callers_who_ring_a_stranger_at_once_both_get_through(store, r
     stream.told.clear()
     one = ringing(redis_url, ["ben"])
     two = one.model_copy(update={"cid": "default:2", "caller_id": "tom"})
-    rings = [asyncio.create_task(worker(store, stream, google).ring(Call(ring.model_dump()))) for ring in (one, two)]
+    rings = [asyncio.create_task(worker(store, stream, google).ring(Job(ring.model_dump()))) for ring in (one, two)]
     await stream.asked.wait()
     await asyncio.sleep(0.3)  # both have asked whether they may
     stream.told.set()
@@ -85,12 +85,12 @@ async def test_a_stranger_is_rung_by_whoever_takes_over_from_a_worker_that_died_
     monkeypatch.setattr(module, "FETCH_S", 1)
     stream, google, ring = Stream(), Google(), ringing(redis_url, ["ben"])
     stream.told.clear()
-    dies = asyncio.create_task(worker(store, stream, google).ring(Call(ring.model_dump())))
+    dies = asyncio.create_task(worker(store, stream, google).ring(Job(ring.model_dump())))
     await stream.asked.wait()
     dies.cancel()
     await asyncio.wait([dies])
     stream.told.set()
-    await worker(store, stream, google, "w-2").ring(Call(ring.model_dump()))
+    await worker(store, stream, google, "w-2").ring(Job(ring.model_dump()))
     assert google.rung == ["phone-of-ben"]
 
 
@@ -126,7 +126,7 @@ async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_
     google, ring = Google(), ringing(redis_url, ["ben"])
     strangers = Strangers(Blinks(store, lost), {"default": Stream()}, APPS, 100)
     lanes = {(Provider.FCM, "calls"): Lane(google, "fcm calls")}
-    await Jobs(store, "w-1", lanes, Hygiene(store), 1.0, strangers=strangers).ring(Call(ring.model_dump()))
+    await Jobs(store, "w-1", lanes, Hygiene(store), 1.0, strangers=strangers).ring(Job(ring.model_dump()))
     assert google.rung == ["phone-of-ben"]
 
 
@@ -134,7 +134,7 @@ async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_
 async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis_url, monkeypatch, per_s):
     monkeypatch.setattr(module, "PAUSE_S", (0.01, 0.02))
     stream, google = Stream(StreamRefused("status 500"), TimeoutError()), Google()
-    await worker(store, stream, google, per_s=per_s).ring(Call(ringing(redis_url, ["ben"]).model_dump()))
+    await worker(store, stream, google, per_s=per_s).ring(Job(ringing(redis_url, ["ben"]).model_dump()))
     assert google.rung == ["phone-of-ben"]
 
 
@@ -146,7 +146,7 @@ async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis
 async def test_a_stranger_of_whom_nothing_can_be_learnt_has_no_devices(store, redis_url, monkeypatch, errors):
     monkeypatch.setattr(module, "PAUSE_S", (0.2, 0.2))
     stream, google, ring = Stream(*errors), Google(), ringing(redis_url, ["ben"], for_s=1)
-    await worker(store, stream, google).ring(Call(ring.model_dump()))
+    await worker(store, stream, google).ring(Job(ring.model_dump()))
     skipped = [line for line in await trail.read(store, "default", ring.cid) if line["what"] == "skipped"]
     assert [(line["user"], line["outcome"]) for line in skipped] == [("ben", "no_devices")]
     assert google.rung == []
@@ -157,7 +157,7 @@ async def test_a_ring_that_waits_for_stream_holds_up_no_other_nor_does_one_that_
     stream.told.clear()
     google.answers.clear()
     await slots.acquire()
-    call = Call(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=Slot(slots))
+    call = Job(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=Slot(slots))
     ring = asyncio.create_task(worker(store, stream, google).ring(call))
     await stream.asked.wait()
     assert not slots.full

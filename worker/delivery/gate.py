@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -21,7 +21,7 @@ from worker.domain.push import Push, PushKind
 from worker.storage.batch import Batch
 from worker.storage.outage import until_redis_answers
 from worker.storage.registry import owner_key
-from worker.storage.scripts import Argument, Command
+from worker.storage.scripts import Argument, Command, Scripts
 from worker.story import trail
 from worker.telemetry import metrics
 
@@ -47,18 +47,10 @@ REFUSALS = {
 """What the fence's word means for a push; None lets it through."""
 
 
-class Store(Protocol):
-    """What the gate needs of Redis."""
-
-    async def script(self, name: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
-        """Run one of the scripts in worker/lua/."""
-        ...
-
-
 class Gate:
     """The fence for the pushes of one kind in one round, asked by one run of one worker."""
 
-    def __init__(self, store: Store, worker: str, kind: PushKind, round_: Round, first_line: str = "") -> None:
+    def __init__(self, store: Scripts, worker: str, kind: PushKind, round_: Round, first_line: str = "") -> None:
         """`first_line` goes on the trail with the first that follows it: it is not worth a round trip of its own."""
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._kind, self._round = kind, round_

@@ -65,12 +65,13 @@ class Lane:
     sender: Sender
     name: str
     """Provider and app, for people."""
-    in_flight: int = 500
+    limit: int = 500
+    """Pushes that may be under way."""
 
     def __post_init__(self) -> None:
         # Credentials may be good for one of Apple's environments only, and anybody may register a phone of the other.
         self.circuits = {environment: Circuit() for environment in Environment}
-        self.slots = asyncio.Semaphore(self.in_flight)
+        self.slots = asyncio.Semaphore(self.limit)
         self.under_way = 0
 
     @property

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Job:
     """What a job asks for."""
 
     payload: dict[str, Any]
@@ -29,7 +29,7 @@ class Call:
     """The job's own, which it may leave to others while it only waits."""
 
 
-Handler = Callable[[Call], Awaitable[Sequence[Command] | None]]
+Handler = Callable[[Job], Awaitable[Sequence[Command] | None]]
 """Does a job, and returns what is still to write: that goes out with the mark that the job is finished.
 
 It is run again from the start when it fails for an outage of Redis, as when its worker dies.
@@ -73,6 +73,8 @@ class InFlight:
         self.ledger, self.find = ledger, find
         self.slots = {queue: Slots(limit, MOST_IN_MEMORY * limit) for queue, limit in concurrency.items()}
         self.jobs: dict[bytes, Running] = {}
+        self.adopted: dict[str, set[bytes]] = {queue: set() for queue in concurrency}
+        """Of each queue, what was adopted since its last pop began, whose answer may yet come and name it again."""
         self.ending = False
 
     @property
@@ -82,21 +84,24 @@ class InFlight:
 
     def begin(self, queue: str, job_id: bytes, started: Started | None = None) -> None:
         """Run a job that is on the worker's in-flight list, in a slot that was acquired for it; `started` if it is."""
-        if job_id in self.jobs:  # queued twice, or its own retry: `adopt` finds it when this run is over
+        if job_id in self.jobs:  # queued twice, its own retry, or adopted: `adopt` finds it when this run is over
             self.slots[queue].release()
             return
         task = asyncio.create_task(self._run(queue, job_id, started))
         self.jobs[job_id] = Running(task, queue)
         task.add_done_callback(lambda task: self._ended(queue, job_id, task))
 
-    def adopt(self, queue: str, listed: set[bytes]) -> None:
-        """Run what is on the in-flight list but not in memory: a pop put it there, and its answer was lost.
+    def adopt(self, queue: str, listed: Sequence[bytes]) -> None:
+        """Run what is on the in-flight list but not in memory: a pop put it there, and its answer was lost, or is late.
 
-        At once, though slots be wanting: pops take every one that is free, and these came before.
+        In the order of the list, and beyond the limit if need be: pops take every slot that is free, so this would wait
+        behind all that was queued later.
         """
-        for job_id in listed - self.jobs.keys():
-            self.slots[queue].take()
-            self.begin(queue, job_id)
+        for job_id in dict.fromkeys(listed):
+            if job_id not in self.jobs:
+                self.adopted[queue].add(job_id)
+                self.slots[queue].take()
+                self.begin(queue, job_id)
 
     def interrupt(self, job_id: bytes, why: Why) -> None:
         """Cancel a job if it is in its handler; anywhere else it is about to end by itself."""
@@ -141,12 +146,12 @@ class InFlight:
             raise asyncio.CancelledError
         # What was read of people when it began is good for one run: another one may come after an outage.
         slot = Slot(self.slots[running.queue])
-        calls = chain([Call(payload, started.people, slot)], repeat(Call(payload, slot=slot)))
+        jobs = chain([Job(payload, started.people, slot)], repeat(Job(payload, slot=slot)))
         running.in_handler = True
         try:
             async with asyncio.timeout(started.timeout_s) as limit:
                 with picked_up(running.queue, name, payload):
-                    return await until_redis_answers(lambda: handler(next(calls))) or ()
+                    return await until_redis_answers(lambda: handler(next(jobs))) or ()
         except TimeoutError:
             if limit.expired():
                 raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None

@@ -1,6 +1,6 @@
 """RQ's data model, as far as running a job goes: reading what a job calls, and recording what became of it.
 
-Each step is one Lua call (lua/popped.lua, start.lua, finish.lua, fail.lua, requeue.lua), and all but the first may be
+Each step is one Lua call (lua/popped.lua, start.lua, finish.lua, fail.lua, requeue.lua), and all but popped.lua may be
 repeated until Redis has answered: a job that has run is never run again because its bookkeeping got lost. The steps
 write RQ's own keys, so `rq info`, `rq requeue`, dashboards and rq's classes read them; RQ itself needs 20 round trips
 for the same.
@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 from pydantic import ValidationError
 from pydantic_core import from_json
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from worker.contract import FAILURE_TTL_S, RESULT_TTL_S, UnknownVersion
 from worker.storage.outage import until_redis_answers
@@ -53,7 +53,7 @@ class Started(NamedTuple):
 
     @classmethod
     def of(cls, answer: list[Any]) -> "Started":
-        """Read what lua/starting.lua says."""
+        """Read what lua/begin_job.lua says of one."""
         job_id, began, data, timeout, lost_workers, people = answer
         return cls(job_id, began, data, _timeout_s(timeout), int(lost_workers), people)
 
@@ -94,8 +94,8 @@ class Ledger:
 
     async def hand_back(self, queue: str, *jobs: Started) -> None:
         """Give jobs back unfinished, to the front of their queue."""
-        for job in reversed(jobs):
-            await self._record(_step("requeue", queue, self.worker, job.id, job.began))
+        if jobs:  # the first comes last, and so to the very front
+            await self._record(*(_step("requeue", queue, self.worker, job.id, job.began) for job in reversed(jobs)))
 
     async def _record(self, *steps: Command) -> Any:
         """Take the steps together until Redis has taken them; the answer of the last."""
@@ -104,9 +104,13 @@ class Ledger:
                 return (await until_redis_answers(lambda: self.store.together(*steps)))[-1]
             except ResponseError as error:
                 # Out of memory, read-only, …: an operator's to mend. Giving up would run the job again.
-                step = steps[-1].script
-                log.error("redis_refuses", step=step, error=type(error).__name__, text=str(error)[:200])
+                tell_refusal(steps[-1].script, error)
                 await asyncio.sleep(REFUSED_PAUSE_S)
+
+
+def tell_refusal(step: str, error: RedisError) -> None:
+    """Log what Redis said instead of taking a step."""
+    log.error("redis_refuses", step=step, error=type(error).__name__, text=str(error)[:200])
 
 
 def _step(script: str, *args: Argument) -> Command:

@@ -27,7 +27,8 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from worker.engine.inflight import Handler, InFlight, Why, text
 from worker.engine.lease import BEAT_S, Lease
-from worker.engine.rq_job import Ledger, Started, inflight_key, reason_of
+from worker.engine.rq_job import REFUSED_PAUSE_S, Ledger, Started, inflight_key, reason_of, tell_refusal
+from worker.storage.outage import is_away
 from worker.storage.redis_clients import blocking
 from worker.storage.store import Store
 
@@ -37,8 +38,9 @@ POP_S = 1.0
 """How long one pop waits for a job. Short, so that stopping and suspending need not interrupt it: a pop that is cut off
 may have taken a job that nobody knows of."""
 POPPED_AT_ONCE = 4
-"""Jobs that one pop takes when there are so many: most of its price, and no more than a few milliseconds in which they
-might have been another worker's. While any worker is idle, its pop is there first."""
+"""Jobs that one pop takes when there are so many: they share its price, and wait for each other for a few milliseconds.
+While another worker waits in a pop of its own, there is no queue to take several from. The slots for them are held
+while the pop waits."""
 SHORT_PAUSE_S = 0.1
 ANSWER_S = 2.0
 """How long Redis may take to answer."""
@@ -136,12 +138,18 @@ class Worker(BaseWorker):
             if not self.lease.healthy or self.lease.suspended:
                 await asyncio.sleep(SHORT_PAUSE_S)
             elif not self.stopping.is_set():
+                adopted = self.inflight.adopted[queue]
+                adopted.clear()
                 try:
-                    jobs = await self.ledger.pop(store, queue, most, POP_S)
-                except RedisError:
+                    jobs = [job for job in await self.ledger.pop(store, queue, most, POP_S) if job.id not in adopted]
+                except RedisError as error:
                     # Redis may still move jobs onto our list, as long as it believes in that pop: _tend finds them.
                     self._uncertain_until = time.monotonic() + POP_S
-                    await asyncio.sleep(SHORT_PAUSE_S)
+                    if is_away(error):  # the lease says so
+                        await asyncio.sleep(SHORT_PAUSE_S)
+                    else:
+                        tell_refusal("popped", error)
+                        await asyncio.sleep(REFUSED_PAUSE_S)
             slots.release(most - len(jobs))
             if self.stopping.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -160,7 +168,7 @@ class Worker(BaseWorker):
                 await self.lease.bury_neighbours()
                 await self.lease.reap()
                 for queue in self.concurrency:
-                    listed = set(await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1))
+                    listed = await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1)
                     if not self.stopping.is_set():
                         self.inflight.adopt(queue, listed)
                 if lapsed:

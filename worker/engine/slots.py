@@ -24,19 +24,20 @@ class Slots:
         while self.full and not self._closed:
             self._changed.clear()
             await self._changed.wait()
-        taken = max(1, min(most, self._limit - self._busy, self._most - self._held))
-        self.take(taken)
-        return taken
+        free = min(self._limit - self._busy, self._most - self._held)
+        jobs = max(1, min(most, free))
+        self.take(jobs)
+        return jobs
 
-    def take(self, taken: int = 1) -> None:
+    def take(self, jobs: int = 1) -> None:
         """Take slots whether they are free or not."""
-        self._held += taken
-        self._busy += taken
+        self._held += jobs
+        self._busy += jobs
 
-    def release(self, taken: int = 1) -> None:
+    def release(self, jobs: int = 1) -> None:
         """Give the slots of jobs back that have ended, or never began."""
-        self._held -= taken
-        self.count(-taken)
+        self._held -= jobs
+        self.count(-jobs)
 
     def count(self, change: int) -> None:
         """Count jobs that go on being busy, or only wait (below 0). Going on needs no free slot."""

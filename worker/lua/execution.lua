@@ -45,7 +45,7 @@ local function hand_back(queue, worker, id, lost)
   if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
   redis.call('HSET', job, 'status', 'queued')
   -- What it had not begun cannot be what it died of.
-  if lost and status == 'started' then redis.call('HINCRBY', job, 'lost_workers', 1) end
+  if lost and status == 'started' then redis.pcall('HINCRBY', job, 'lost_workers', 1) end
   redis.call('LPUSH', 'rq:queue:' .. queue, id)
   return 1
 end

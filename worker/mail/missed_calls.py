@@ -19,16 +19,17 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 import structlog
 
 from worker.contract import MAIL_JOB, LetterRef, Recipient, Round, iso, job, read_payload
-from worker.delivery.gate import REFUSALS, Store
+from worker.delivery.gate import REFUSALS
 from worker.domain.address import usable
 from worker.domain.calls import CALL_TTL_S, call_key, round_key, round_prefix
 from worker.domain.outcome import MEANING, Action, Answer, Outcome
 from worker.domain.people import Contact, Person, filled_in
-from worker.engine.inflight import Call
+from worker.engine.inflight import Job
 from worker.mail.letter import LISTED, Letter, Stationery
 from worker.senders.email import ATTEMPT_S
 from worker.storage import registry
 from worker.storage.outage import until_redis_answers
+from worker.storage.scripts import Scripts
 from worker.story import trail
 from worker.telemetry import metrics
 
@@ -88,7 +89,7 @@ class Mail:
     """E-mails of one worker: `offer` a missed call, `send` a letter whose time has come."""
 
     def __init__(
-        self, store: Store, worker: str, sender: Sender, stationery: Stationery, policy: Policy, window_s: int
+        self, store: Scripts, worker: str, sender: Sender, stationery: Stationery, policy: Policy, window_s: int
     ) -> None:
         self._store, self._worker, self._sender, self._stationery = store, worker, sender, stationery
         self._policy, self._window_s = policy, window_s
@@ -105,9 +106,9 @@ class Mail:
             metrics.MAIL.add(reason)
             await until_redis_answers(lambda: self._note(round_, reason))
 
-    async def send(self, call: Call) -> None:
+    async def send(self, job: Job) -> None:
         """Make one attempt at a letter, and note what came of it; the job that RQ keeps for it."""
-        ref = read_payload(MAIL_JOB, call.payload)
+        ref = read_payload(MAIL_JOB, job.payload)
         assert isinstance(ref, LetterRef)  # noqa: S101 - tells the type checker what the table says
         run = uuid4().hex
         claimed = await until_redis_answers(lambda: self._take(ref.letter, run))

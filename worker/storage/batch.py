@@ -7,13 +7,13 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 ALONE: Any = object()
-"""Tells the only one of a turn to ask for itself: that needs no task, which is most of the price."""
+"""In place of an answer: nobody else asked in this turn, so ask for yourself. That needs no task, most of the price."""
 
 
 class Batch(Generic[T, R]):
     """Gathers the items handed in during one turn of the event loop and has them answered together.
 
-    `shielded`: what was handed in is always answered, also when whoever handed it in is cancelled.
+    `shielded`: what was handed in is always asked and answered. Else the question may end with whoever is cancelled.
     """
 
     def __init__(

@@ -10,13 +10,13 @@ ring that quiet hours held back.
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from worker.domain.device import MAX_DEVICES_PER_USER, Device
 from worker.domain.people import Contact, Person, Preferences
-from worker.storage.scripts import Command
+from worker.storage.scripts import Command, Scripts
 
 PEOPLE_AT_ONCE = 200
 """Users read in one script call, so that none of them holds up Redis for long."""
@@ -26,14 +26,6 @@ HELD_BACK_TTL_S = 600
 """Longer than a second call's three minutes and its ring together: its missed-call notice asks again."""
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Store(Protocol):
-    """What reading needs of the asyncio client."""
-
-    async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run one of the scripts in worker/lua/."""
-        ...
 
 
 class People(NamedTuple):
@@ -132,7 +124,7 @@ def decode(values: Iterable[bytes]) -> list[Device]:
     return sorted(devices, key=lambda device: (device.registered_at, device.key))
 
 
-async def people_of(store: Store, tenant: str, user_ids: Iterable[str], caller_id: str) -> People:
+async def people_of(store: Scripts, tenant: str, user_ids: Iterable[str], caller_id: str) -> People:
     """Read what is known of several users, as a call of `caller_id` meets it; one round trip for 200 of them."""
     users = list(user_ids)
     batches = [users[n : n + PEOPLE_AT_ONCE] for n in range(0, len(users), PEOPLE_AT_ONCE)]
@@ -144,13 +136,13 @@ async def people_of(store: Store, tenant: str, user_ids: Iterable[str], caller_i
 
 
 def named_in_a_job(tenant: str, user_ids: Sequence[str], caller_id: str) -> str | None:
-    """Name users so that lua/start.lua reads of them when it begins their job; None for a crowd, read in parts."""
+    """Name users, to be read of when their job begins (lua/people_of.lua); None for a crowd, which is read in parts."""
     if len(user_ids) > PEOPLE_IN_A_JOB:
         return None
     return json.dumps([caller_id, *_keys(tenant, user_ids)], separators=(",", ":"))
 
 
-async def _read(store: Store, tenant: str, users: Sequence[str], caller_id: str) -> People:
+async def _read(store: Scripts, tenant: str, users: Sequence[str], caller_id: str) -> People:
     return people_in(await store.script("people", _keys(tenant, users), [caller_id]), users)
 
 

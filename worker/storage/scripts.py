@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Argument = str | bytes | int | float
 
@@ -18,6 +18,14 @@ class Command(NamedTuple):
     script: str
     keys: Sequence[str]
     args: Sequence[Argument]
+
+
+class Scripts(Protocol):
+    """What runs them; `worker.storage.store.Store` does."""
+
+    async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """Run lua/<name>.lua."""
+        ...
 
 
 @cache

@@ -19,10 +19,9 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 
 from worker.storage import scripts
-from worker.storage.outage import read_error
 from worker.storage.pipe import Pipe
 from worker.storage.redis_clients import DEMOTED, DOUBT_S, LATE_S, LOOK_S, names_another, parse
 from worker.storage.scripts import Argument, Command
@@ -47,7 +46,7 @@ class Store:
         self._opening = asyncio.Lock()
         self._doubt_until = 0.0
         self.client: Redis = Redis.from_pool(pool)
-        """The redis-py client underneath, for what is no single command: pipelines and pub/sub."""
+        """The redis-py client underneath, for pub/sub. It does not notice when its server becomes a replica."""
 
     @classmethod
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: float = 2.0) -> Self:
@@ -68,7 +67,9 @@ class Store:
             "driver_info": None,
         }
         if not address.sentinels:
-            kind = UnixDomainSocketConnection if "path" in address.server else _Tls if address.tls else _Tcp
+            kind = (
+                UnixDomainSocketConnection if "path" in address.server else SSLConnection if address.tls else Connection
+            )
             return cls(BlockingConnectionPool(connection_class=kind, **options))
         once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
         manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
@@ -101,7 +102,7 @@ class Store:
                 source = scripts.source(one.script)
                 answers[number] = await pipe.ask(("EVAL", source, len(one.keys), *one.keys, *one.args))
         if self._sentinels is not None:
-            waited = commands[0][0] in BLOCKING and answers[0] is None
+            waited = commands[0][0] in BLOCKING and not any(answers)
             if time.monotonic() - asked_at > LATE_S and not waited:
                 pipe.in_doubt, self._doubt_until = True, time.monotonic() + DOUBT_S
             await self._believe(pipe, self._sentinels)
@@ -147,23 +148,6 @@ class Store:
             if self._sentinels is not None and time.monotonic() < self._doubt_until:
                 self._pipe.in_doubt = True
             return self._pipe
-
-
-class _Tcp(Connection):
-    """A connection that is given up when its server stops being a primary; see `worker.storage.redis_clients`."""
-
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await super().read_response(*args, **kwargs)
-        except ResponseError as error:
-            if not isinstance(read_error(str(error)), ReadOnlyError) and not isinstance(error, ReadOnlyError):
-                raise
-            await self.disconnect()
-            raise RedisConnectionError(DEMOTED) from None
-
-
-class _Tls(_Tcp, SSLConnection):
-    pass
 
 
 class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):

@@ -90,7 +90,6 @@ SHORT = {
     "until": "g",
     "job": "j",
     "worker": "w",
-    "notice": "q",
     "detail": "v",
 }
 """Facts by their names, and the letters that stand for them in Redis, where seven days of lines are kept."""
