@@ -57,6 +57,17 @@ def test_no_more_jobs_run_at_once_than_the_queue_may(desk: Desk, start_worker: S
     assert most == 2
 
 
+def test_a_backlog_begins_in_the_order_in_which_it_was_queued(desk: Desk, start_worker: StartWorker) -> None:
+    labels = [f"job-{number:02}" for number in range(30)]
+    for label in labels:
+        desk.sleep(label, seconds=0.1)
+    start_worker(
+        desk.url, {"rings": 10}
+    )  # a pop takes several while there is room, then one for each slot that is free
+    eventually(lambda: len(desk.marks("ended")) == 30, "all end")
+    assert desk.marks("began") == labels
+
+
 def test_a_flood_of_mail_does_not_hold_up_a_ring(desk: Desk, start_worker: StartWorker) -> None:
     start_worker(desk.url, {"rings": 10, "mail": 2})
     for number in range(200):

@@ -1,9 +1,11 @@
 """How a worker ends: what is in flight ends or goes back, and nothing is lost or run twice."""
 
 import signal
+import time
 
 from tests.worker.conftest import Desk, StartWorker, eventually
 from worker.sandbox.redis import RedisServer
+from worker.storage.scripts import source
 
 
 def test_an_idle_worker_ends_at_once_and_leaves_nothing_behind(desk: Desk, start_worker: StartWorker) -> None:
@@ -41,6 +43,48 @@ def test_after_the_grace_jobs_go_back_to_the_front(desk: Desk, start_worker: Sta
     assert desk.queue.started_job_registry.count == 0
     start_worker(desk.url)
     eventually(lambda: desk.marks("began") == ["running", "running", "waiting"], "both run")
+
+
+def test_jobs_that_go_back_keep_their_order(desk: Desk, start_worker: StartWorker) -> None:
+    desk.redis.script_load(source("requeue"))  # as bellhop worker does with every script, lest some have to ask twice
+    worker = start_worker(desk.url, {"rings": 10}, grace_s=0.2)
+    labels = [f"job-{number}" for number in range(12)]
+    for label in labels:
+        desk.sleep(label, seconds=60)
+    eventually(lambda: len(desk.marks("began")) == 10, "as many as may begin")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert desk.queue.job_ids == labels
+
+
+def test_jobs_that_a_pop_brings_to_a_worker_that_is_ending_go_back_in_their_order(
+    desk: Desk, start_worker: StartWorker
+) -> None:
+    labels = [f"job-{number}" for number in range(6)]
+    for _ in range(5):
+        worker = start_worker(desk.url, grace_s=60)
+        before = pops(desk)
+        eventually(lambda before=before: pops(desk) > before, "a pop has just begun")
+        worker.signal(signal.SIGTERM)
+        time.sleep(0.2)  # it has heard that, and waits for its pop
+        jobs = [desk.queue.prepare_data("jobs.sleep", ({"label": label},), job_id=label) for label in labels]
+        desk.queue.enqueue_many(jobs)  # in one transaction, so that the pop finds them all
+        assert worker.wait() == 0
+        assert desk.marks("began") == []
+        assert desk.queue.job_ids == labels
+        assert desk.inflight() == []
+        if took := [label for label in labels if desk.redis.hget(f"rq:job:{label}", "started_at")]:
+            break
+        desk.queue.empty()  # the pop was over before, as on a busy machine: another try
+    assert took == labels[:4]
+    start_worker(desk.url)
+    eventually(lambda: len(desk.marks("ended")) == len(labels), "another worker runs them")
+    assert desk.marks("began") == labels
+
+
+def pops(desk: Desk) -> int:
+    """How many pops Redis has counted; whether it counts one when it begins or ends, another has just begun then."""
+    return desk.redis.info("commandstats").get("cmdstat_blmove", {}).get("calls", 0)
 
 
 def test_a_second_signal_hands_back_at_once(desk: Desk, start_worker: StartWorker) -> None:

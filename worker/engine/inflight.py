@@ -113,7 +113,7 @@ class InFlight:
     def hand_back(self) -> None:
         """Interrupt every job, and begin none of those that are being begun."""
         self.ending = True
-        for job_id in list(self.jobs):
+        for job_id in reversed(list(self.jobs)):  # each goes to the front of its queue: the oldest ends up first
             self.interrupt(job_id, Why.ENDING)
 
     async def _run(self, queue: str, job_id: bytes, started: Started | None) -> None:
