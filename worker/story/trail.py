@@ -9,7 +9,7 @@ import json
 from enum import StrEnum
 from typing import Any, Protocol
 
-from pydantic_core import to_json
+from worker.domain.encoding import encoded
 
 DAY_S = 24 * 3600
 """How long a trail without an expiry is kept: the shortest that the settings allow. A webhook sets the real one."""
@@ -121,17 +121,10 @@ def line(what: Milestone, at: int, **facts: Any) -> str:
         for name, fact in facts.items()
         if fact or fact == 0
     }
-    while len(text := _encoded([VERSION, what, at, kept])) > LINE_BYTES and (users := kept.get(USERS)):
+    while len(text := encoded([VERSION, what, at, kept])) > LINE_BYTES and (users := kept.get(USERS)):
         left_out = len(users) - len(users) // 2
         kept |= {USERS: users[:-left_out], MORE: kept.get(MORE, 0) + left_out}
     return text.decode()
-
-
-def _encoded(said: list[Any]) -> bytes:
-    try:
-        return to_json(said)
-    except ValueError:  # a provider's or mail server's words may hold half a character, which UTF-8 cannot say
-        return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def read_line(text: bytes | str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Log lines: JSON for machines, or text for people. What is secret or personal is never handed to a logger."""
 
-import json
 import logging
 import sys
 import traceback
@@ -8,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from pydantic_core import to_json
 from structlog.typing import EventDict
+
+from worker.domain.encoding import encoded
 
 DEPTH = 12
 """Frames of a traceback that are told, the innermost last."""
@@ -47,10 +47,7 @@ def configure(log_format: str, log_level: str) -> None:
 
 
 def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
-    try:
-        return to_json(event, fallback=default).decode()
-    except ValueError:  # half a character, which UTF-8 cannot say
-        return json.dumps(event, default=default)
+    return encoded(event, default).decode()
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
