@@ -157,8 +157,8 @@ async def test_a_ring_that_waits_for_stream_holds_up_no_other_nor_does_one_that_
     stream.told.clear()
     google.answers.clear()
     await slots.acquire()
-    call = Job(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=Slot(slots))
-    ring = asyncio.create_task(worker(store, stream, google).ring(call))
+    job = Job(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=Slot(slots))
+    ring = asyncio.create_task(worker(store, stream, google).ring(job))
     await stream.asked.wait()
     assert not slots.full
     stream.told.set()

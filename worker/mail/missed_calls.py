@@ -18,7 +18,8 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import structlog
 
-from worker.contract import MAIL_JOB, LetterRef, Recipient, Round, iso, job, read_payload
+from worker import contract
+from worker.contract import MAIL_JOB, LetterRef, Recipient, Round, iso, read_payload
 from worker.delivery.gate import REFUSALS
 from worker.domain.address import usable
 from worker.domain.calls import CALL_TTL_S, call_key, round_key, round_prefix
@@ -227,7 +228,7 @@ def _letter_key(letter: str) -> str:
 
 
 def _job(letter: str, run: str = "") -> str:
-    return json.dumps(job("-".join(filter(None, ("mail", letter, run))), MAIL_JOB, LetterRef(letter=letter)))
+    return json.dumps(contract.job("-".join(filter(None, ("mail", letter, run))), MAIL_JOB, LetterRef(letter=letter)))
 
 
 def _now() -> str:

@@ -46,7 +46,7 @@ class Store:
         self._opening = asyncio.Lock()
         self._doubt_until = 0.0
         self.client: Redis = Redis.from_pool(pool)
-        """The redis-py client underneath, for pub/sub. It does not notice when its server becomes a replica."""
+        """redis-py's client underneath, for pub/sub and INFO. It does not notice when its server becomes a replica."""
 
     @classmethod
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: float = 2.0) -> Self:
