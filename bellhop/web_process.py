@@ -43,5 +43,4 @@ def _end_with(parent: int) -> None:
 
 threading.Thread(target=_end_with, args=[os.getppid()], daemon=True, name="end-with-parent").start()
 
-gc.collect()
 gc.freeze()  # what is here now stays: each look through it for garbage would hold up every webhook by some 70 ms

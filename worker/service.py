@@ -120,7 +120,6 @@ async def _main(settings: Settings) -> int:
         texts=texts,
         mail=mail_of(settings, store, worker.name, texts),
     ).handlers
-    gc.collect()
     gc.freeze()  # what is here now stays: each look through it for garbage would hold up every ring by some 70 ms
     try:
         await worker.main()

@@ -61,9 +61,8 @@ def test_a_backlog_begins_in_the_order_in_which_it_was_queued(desk: Desk, start_
     labels = [f"job-{number:02}" for number in range(30)]
     for label in labels:
         desk.sleep(label, seconds=0.1)
-    start_worker(
-        desk.url, {"rings": 10}
-    )  # a pop takes several while there is room, then one for each slot that is free
+    # A pop takes several while there is room, then one for each slot that is free.
+    start_worker(desk.url, {"rings": 10})
     eventually(lambda: len(desk.marks("ended")) == 30, "all end")
     assert desk.marks("began") == labels
 

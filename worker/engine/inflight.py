@@ -97,7 +97,7 @@ class InFlight:
         In the order of the list, and beyond the limit if need be: pops take every slot that is free, so this would wait
         behind all that was queued later.
         """
-        for job_id in dict.fromkeys(listed):
+        for job_id in listed:
             if job_id not in self.jobs:
                 self.adopted[queue].add(job_id)
                 self.slots[queue].take()

@@ -104,13 +104,13 @@ class Ledger:
                 return (await until_redis_answers(lambda: self.store.together(*steps)))[-1]
             except ResponseError as error:
                 # Out of memory, read-only, …: an operator's to mend. Giving up would run the job again.
-                tell_refusal(steps[-1].script, error)
-                await asyncio.sleep(REFUSED_PAUSE_S)
+                await refused(steps[-1].script, error)
 
 
-def tell_refusal(step: str, error: RedisError) -> None:
-    """Log what Redis said instead of taking a step."""
+async def refused(step: str, error: RedisError) -> None:
+    """Log what Redis said instead of taking a step, and pause before it is asked again."""
     log.error("redis_refuses", step=step, error=type(error).__name__, text=str(error)[:200])
+    await asyncio.sleep(REFUSED_PAUSE_S)
 
 
 def _step(script: str, *args: Argument) -> Command:

@@ -27,7 +27,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from worker.engine.inflight import Handler, InFlight, Why, text
 from worker.engine.lease import BEAT_S, Lease
-from worker.engine.rq_job import REFUSED_PAUSE_S, Ledger, Started, inflight_key, reason_of, tell_refusal
+from worker.engine.rq_job import Ledger, Started, inflight_key, reason_of, refused
 from worker.storage.outage import is_away
 from worker.storage.redis_clients import blocking
 from worker.storage.store import Store
@@ -134,22 +134,7 @@ class Worker(BaseWorker):
         store = Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S)
         while not self.stopping.is_set():
             most = await slots.acquire(POPPED_AT_ONCE)
-            jobs: list[Started] = []
-            if not self.lease.healthy or self.lease.suspended:
-                await asyncio.sleep(SHORT_PAUSE_S)
-            elif not self.stopping.is_set():
-                adopted = self.inflight.adopted[queue]
-                adopted.clear()
-                try:
-                    jobs = [job for job in await self.ledger.pop(store, queue, most, POP_S) if job.id not in adopted]
-                except RedisError as error:
-                    # Redis may still move jobs onto our list, as long as it believes in that pop: _tend finds them.
-                    self._uncertain_until = time.monotonic() + POP_S
-                    if is_away(error):  # the lease says so
-                        await asyncio.sleep(SHORT_PAUSE_S)
-                    else:
-                        tell_refusal("popped", error)
-                        await asyncio.sleep(REFUSED_PAUSE_S)
+            jobs = await self._pop(store, queue, most)
             slots.release(most - len(jobs))
             if self.stopping.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -158,6 +143,25 @@ class Worker(BaseWorker):
                 for job in jobs:
                     self.inflight.begin(queue, job.id, job)
         await store.close()
+
+    async def _pop(self, store: Store, queue: str, most: int) -> list[Started]:
+        """Take up to `most` jobs; none, after a while, when there are none or this worker may take none."""
+        if not self.lease.healthy or self.lease.suspended:
+            await asyncio.sleep(SHORT_PAUSE_S)
+            return []
+        if self.stopping.is_set():
+            return []
+        adopted = self.inflight.adopted[queue]
+        adopted.clear()
+        try:
+            popped = await self.ledger.pop(store, queue, most, POP_S)
+        except RedisError as error:
+            # Redis may still move jobs onto our list, as long as it believes in that pop: _tend finds them.
+            self._uncertain_until = time.monotonic() + POP_S
+            # When it is away, the lease says so.
+            await (asyncio.sleep(SHORT_PAUSE_S) if is_away(error) else refused("popped", error))
+            return []
+        return [job for job in popped if job.id not in adopted]
 
     async def _tend(self) -> None:
         """Beat, reap, and keep memory and the in-flight lists in step."""

@@ -67,9 +67,8 @@ class Store:
             "driver_info": None,
         }
         if not address.sentinels:
-            kind = (
-                UnixDomainSocketConnection if "path" in address.server else SSLConnection if address.tls else Connection
-            )
+            over_tcp = SSLConnection if address.tls else Connection
+            kind = UnixDomainSocketConnection if "path" in address.server else over_tcp
             return cls(BlockingConnectionPool(connection_class=kind, **options))
         once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
         manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]

@@ -105,7 +105,7 @@ def _delivery(scene: Scene, lines: Sequence[Line], standing: str) -> Delivery:
             start = f"It is not known whether {name} was {done}"
         if _goes_on(last, attempts, standing):
             start, tone = f"{start} yet, after {_failed_attempts(failed)}; it is still being tried", Tone.OPEN
-        sentence = f"{start}: {because(scene, last)}{answer(last)}{_tries(scene, last, lines)}"
+        sentence = f"{start}: {because(scene, last)}{answer(last)}{_tries(scene, last, attempts, lines)}"
         late = outcome in OVER and (scene.moment_of(outcome, last.text("user")) or 0) >= LATE_US
         tone = Tone.BAD if outcome in OVER and (late or failed) else tone
     device, told = last.text("device"), tuple(moment(scene, line) for line in attempts)
@@ -129,10 +129,10 @@ def _goes_on(last: Line, attempts: Sequence[Line], standing: str) -> bool:
     return outcome in MEANING and MEANING[Outcome(outcome)].action in REPEATED
 
 
-def _tries(scene: Scene, last: Line, lines: Sequence[Line]) -> str:
+def _tries(scene: Scene, last: Line, attempts: Sequence[Line], lines: Sequence[Line]) -> str:
     if last.what != Milestone.FINISHED or last.text("outcome") == Outcome.NO_CREDENTIALS:
         return ""
-    if attempts := [line for line in lines if line.what == Milestone.ATTEMPTED]:
+    if attempts:
         why = because(scene, attempts[-1]) + answer(attempts[-1])
         return f", after {_failed_attempts(len(attempts))}{': ' if len(attempts) == 1 else '; the last time '}{why}"
     before = "" if last.text("outcome") == Outcome.GAVE_UP else ", before the first attempt"
