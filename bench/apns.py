@@ -29,13 +29,13 @@ import structlog
 from aioapns import APNs, NotificationRequest, PushType
 from aioapns.connection import APNsTLSClientProtocol, JWTAuthorizationHeaderProvider
 
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.outcome import Outcome
-from worker.domain.push import Push, PushKind
-from worker.sandbox.apple import AppleStandIn, new_signing_key
-from worker.sandbox.tls import Authority
-from worker.senders.apns import ApnsSender
-from worker.senders.apns_token import ProviderToken
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import Push, PushKind
+from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
+from bellhop.sandbox.tls import Authority
+from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.apns.provider_token import ProviderToken
 
 TOPIC = "com.example.app"
 PAYLOAD = {

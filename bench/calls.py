@@ -10,10 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
 from bench.whole import cpu_s
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
 
 CALLS = 1_000
 AT_ONCE = 8
@@ -50,7 +50,7 @@ async def one_after_another(house, left):
 
 
 async def one_call(house: Installation) -> None:
-    call = Call(ring_ms=5_000)
+    call = SampleCall(ring_ms=5_000)
     for event in (
         call.ring(),
         call.accepted("ben-osei"),

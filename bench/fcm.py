@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 from pyfcm import FCMNotification
 
-from worker.domain.device import Device, Provider
-from worker.domain.outcome import Outcome
-from worker.domain.push import Push, PushKind
-from worker.sandbox.google import Google
-from worker.senders.fcm import FcmSender
+from bellhop.domain.device import Device, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import Push, PushKind
+from bellhop.sandbox.google_server import GoogleStandIn
+from worker.providers.fcm.fcm_sender import FcmSender
 
 DATA = {
     "sender": "stream.video",
@@ -112,7 +112,7 @@ def run(folder: Path, url: str, rounds: int) -> None:
 async def serve(folder: Path) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    async with Google(folder) as google:
+    async with GoogleStandIn(folder) as google:
         google.write_service_account(folder / "service-account.json")
         print(google.url, flush=True)
         await stopped.wait()

@@ -11,12 +11,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from webhook.intake import CLAIM_TTL_S
-from worker.contract import RESULT_TTL_S
-from worker.domain.calls import CALL_TTL_S
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
+from bellhop.domain.call import CALL_TTL_S
+from bellhop.domain.device import Kind, Provider
+from bellhop.queue.names import RESULT_TTL_S
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from webhook.intake.apply import CLAIM_TTL_S
 
 CALLS = 200
 A_DAY = 1_000_000
@@ -54,7 +54,7 @@ async def main(calls: int) -> None:
 
 
 async def one_call(house: Installation) -> None:
-    call = Call(ring_ms=5_000)
+    call = SampleCall(ring_ms=5_000)
     began = time.time() - 4  # Jane's phone rings for a second more
     events = [
         call.ring(at=began),

@@ -6,11 +6,11 @@ from contextlib import redirect_stderr
 
 import structlog
 
-from worker.domain.device import Device, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.domain.push import Push, PushKind
-from worker.telemetry import logs, metrics, tracing
-from worker.telemetry.correlation import picked_up
+from bellhop.domain.device import Device, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import Push, PushKind
+from bellhop.telemetry import logs, metrics, tracing
+from bellhop.telemetry.correlation import picked_up
 
 ROUNDS = 20_000
 
@@ -18,7 +18,7 @@ ROUNDS = 20_000
 def main() -> None:
     device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="com.example")
     push = Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0.0, since=time.time())
-    answer = Answer(Outcome.ACCEPTED, 200)
+    answer = AttemptResult(Outcome.ACCEPTED, 200)
 
     def door() -> None:
         metrics.INTAKE.observe(0.002)

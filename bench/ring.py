@@ -16,22 +16,24 @@ from typing import Any
 
 from uvloop import new_event_loop
 
-from worker.contract import RING_JOB, Recipient, Round, job
-from worker.delivery.hygiene import Hygiene
-from worker.delivery.lanes import Lane
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.domain.push import Push
-from worker.engine.inflight import InFlight
-from worker.engine.rq_job import Ledger, Started
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import Push
+from bellhop.domain.round import Recipient, Round
+from bellhop.queue.job_payloads import job
+from bellhop.queue.names import RING_JOB
+from bellhop.telemetry import logs
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.telemetry import logs
+from worker.queue.job_store import JobStore, StartedJob
+from worker.queue.running_jobs import RunningJobs
 
 RINGS, ROUNDS = 1_000, 9
 PAUSE_S, PAUSED_ROUNDS = 0.005, 3
 DEVICE = Device(user_id="jane", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="com.example.app")
 PEOPLE = [[[DEVICE.model_dump_json().encode()], None, None, None]]
-"""What lua/people_of.lua says of one user with one phone."""
+"""What users.lua says of one user with one phone."""
 
 
 class Memory:
@@ -49,9 +51,9 @@ class Willing:
 
     taken = 0
 
-    async def send(self, push: Push, timeout_s: float, start_s: float = 0.0) -> Answer:
+    async def send(self, push: Push, timeout_s: float, start_s: float = 0.0) -> AttemptResult:
         self.taken += 1
-        return Answer(Outcome.ACCEPTED, 200, "", push.id)
+        return AttemptResult(Outcome.ACCEPTED, 200, "", push.id)
 
     async def close(self) -> None:
         pass
@@ -79,14 +81,14 @@ def job_data() -> bytes:
 async def main(rings: int) -> None:
     memory: Any = Memory()
     provider = Willing()
-    lanes = {(DEVICE.provider, DEVICE.app): Lane(provider, "apns com.example.app")}
-    jobs = Jobs(memory, "worker-1", lanes, Hygiene(memory), missed_grace_s=5)
-    inflight = InFlight(Ledger(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
+    lanes = {(DEVICE.provider, DEVICE.app): ProviderChannel(provider, "apns com.example.app")}
+    jobs = Jobs(memory, "worker-1", lanes, TokenPruner(memory), missed_grace_s=5)
+    inflight = RunningJobs(JobStore(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
     data = job_data()
 
     async def ring(number: int) -> None:
         await inflight.slots["rings"].acquire()
-        inflight.begin("rings", b"%d" % number, Started(b"%d" % number, b"now", data, 60.0, 0, PEOPLE))
+        inflight.begin("rings", b"%d" % number, StartedJob(b"%d" % number, b"now", data, 60.0, 0, PEOPLE))
         await asyncio.gather(*inflight.tasks)
 
     async def some_rings(pause_s: float) -> float:

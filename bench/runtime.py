@@ -126,11 +126,11 @@ def main() -> None:
     parser.add_argument("--memory-s", type=float, default=120)
     options = parser.parse_args()
     # Not at the top: RQ's Worker imports this module anew for every job, and is to be charged for the job alone.
-    from worker.engine.runtime import Worker  # noqa: PLC0415
-    from worker.sandbox.redis import RedisServer  # noqa: PLC0415
+    from bellhop.sandbox.redis_server import RedisServer  # noqa: PLC0415
+    from worker.queue.queue_worker import QueueWorker  # noqa: PLC0415
 
     if options.serve:
-        Worker(options.serve, {"rings": 256}, {"bench.runtime.job": handle}).work()
+        QueueWorker(options.serve, {"rings": 256}, {"bench.runtime.job": handle}).work()
         return
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), "--appendfsync", "everysec") as server:
         bench = Bench(server.url)

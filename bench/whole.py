@@ -25,12 +25,12 @@ from typing import Any
 
 import aiohttp
 
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.child_process import end_with_parent, free_port
+from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Arrival, Installation
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.stream_webhooks import SampleCall
 from bench.machine import calibrate, noise
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Arrival, Installation
-from worker.sandbox.process import end_with_parent, free_port
-from worker.sandbox.redis import RedisServer
-from worker.sandbox.stream import Call
 
 ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 1000
@@ -57,7 +57,7 @@ async def generate(url: str, label: str, rate: float, count: int) -> None:
     start = time.time() + LEAD_S + count / 2000
     posts = []
     for n in range(count):
-        call = Call(members=(person(n)[0],), id=f"{label}-{n}")
+        call = SampleCall(members=(person(n)[0],), id=f"{label}-{n}")
         body = json.dumps(call.ring(at=start + n / rate), separators=(",", ":")).encode()
         signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = {"X-Signature": signature, "X-Api-Key": API_KEY, "X-Webhook-Id": call.id, "X-Webhook-Attempt": "1"}

@@ -7,7 +7,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from worker.sandbox.redis import RedisServer
+from bellhop.sandbox.redis_server import RedisServer
 
 # For a busy machine: what is tested is never how fast an example is made, or runs.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

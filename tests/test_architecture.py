@@ -1,7 +1,8 @@
-"""The rules that keep the code clear: who may import whom, and what is pure."""
+"""The rules that keep the code clear: who may import whom, what is pure, and that a name stands once."""
 
 import ast
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -12,117 +13,122 @@ MODULES = {
     for package in ("bellhop", "webhook", "worker")
     for path in (ROOT / package).rglob("*.py")
 }
-MAY_IMPORT = {
-    "worker.wording": set(),
-    "worker.domain": {"worker.contract", "worker.wording"},
-    "worker.story": {"worker.domain"},
-    "worker.storage": {"worker.domain"},
-    "worker.settings": {"worker.domain", "worker.storage", "worker.wording"},
-    "worker.telemetry": {"worker.contract", "worker.domain", "worker.storage"},
-    "worker.engine": {"worker.contract", "worker.domain", "worker.storage", "worker.telemetry"},
-    "worker.senders": {"worker.domain", "worker.settings", "worker.storage"},
-    "worker.delivery": {
-        "worker.contract",
-        "worker.domain",
-        "worker.engine",
-        "worker.settings",
-        "worker.storage",
-        "worker.story",
-        "worker.telemetry",
-    },
-    "worker.mail": {
-        "worker.contract",
-        "worker.delivery",
-        "worker.domain",
-        "worker.engine",
-        "worker.senders",
-        "worker.storage",
-        "worker.story",
-        "worker.telemetry",
-        "worker.wording",
-    },
-    "worker.sandbox": {"worker.domain", "worker.settings", "worker.storage"},
-}
-"""The packages of worker/, from the innermost outwards, and what each may know of the others."""
+LAYERS = (
+    {"bellhop.clock", "bellhop.i18n", "bellhop.validation_messages"},
+    {"bellhop.domain"},
+    {"bellhop.store.keys"},
+    {"bellhop.trail"},
+    {"bellhop.store"},
+    {"bellhop.queue"},
+    {"bellhop.settings"},
+    {"bellhop.telemetry"},
+    {"bellhop.explain", "bellhop.stream_api"},
+    {"bellhop.call_index"},
+    {"bellhop.sandbox"},
+    {"bellhop.cli"},
+)
+"""The rooms of bellhop/, from the innermost outwards: each may import its own and those before it."""
 PURE = {
-    "webhook.addresses",
-    "webhook.envelope",
-    "webhook.signature",
-    "webhook.events",
-    "webhook.reading",
-    "webhook.wire",
-    "webhook.effects",
-    "webhook.problems",
+    "bellhop.clock",
+    "bellhop.domain",
+    "bellhop.explain",
+    "bellhop.i18n.texts",
+    "bellhop.queue.names",
+    "bellhop.queue.job_payloads",
+    "bellhop.store.keys",
+    "bellhop.trail",
+    "bellhop.validation_messages",
+    "webhook.api_errors",
+    "webhook.client_address",
+    "webhook.intake.effects",
+    "webhook.intake.events",
+    "webhook.intake.fields",
+    "webhook.intake.parsing",
+    "webhook.intake.signature",
     "webhook.openapi",
-    "worker.contract",
-    "worker.wording.findings",
-    "worker.wording.texts",
-    *(module for module in MODULES if module.startswith(("worker.domain", "worker.story"))),
+    "webhook.sources.amazon.envelope",
 }
-DOOR_MAY_IMPORT = {
-    "worker.contract",
-    "worker.domain",
-    "worker.engine.replay",
-    "worker.mail.unsubscribe",
-    "worker.settings",
-    "worker.storage.clock",
-    "worker.storage.redis_clients",
-    "worker.storage.registry",
-    "worker.storage.scripts",
-    "worker.story",
-    "worker.telemetry",
-    "worker.wording",
-}
-"""Packages of worker/, or single modules of them."""
+"""Modules, and packages of them, that do no I/O and ask no clock."""
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path, *, inside_functions=True):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if inside_functions else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (name for alias in node.names if (name := f"{node.module}.{alias.name}") in MODULES)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in names)
 
 
 def within(name, packages):
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-@pytest.mark.parametrize("module", sorted(module for module in MODULES if module.startswith("worker")))
-def test_the_worker_never_imports_the_door_or_the_command_line(module):
-    assert not [name for name in imports(MODULES[module]) if name.split(".")[0] in {"webhook", "bellhop"}]
+def layer(module):
+    return max((number for number, rooms in enumerate(LAYERS) if within(module, rooms)), key=lambda n: n == 2)
 
 
-@pytest.mark.parametrize("module", sorted(module for module in MODULES if module.startswith("webhook")))
-def test_the_door_imports_of_the_worker_only_what_hands_work_over(module):
+def modules_of(*packages):
+    return sorted(module for module in MODULES if within(module, packages))
+
+
+@pytest.mark.parametrize("module", modules_of("webhook"))
+def test_web_never_imports_worker(module):
+    assert not [name for name in imports(MODULES[module]) if within(name, {"worker", "bellhop.cli"})]
+
+
+@pytest.mark.parametrize("module", modules_of("worker"))
+def test_worker_never_imports_web(module):
+    assert not [name for name in imports(MODULES[module]) if within(name, {"webhook", "bellhop.cli"})]
+
+
+@pytest.mark.parametrize("module", modules_of("bellhop"))
+def test_core_imports_neither_but_for_cli_inside_functions(module):
+    cli = within(module, {"bellhop.cli"})
+    found = imports(MODULES[module], inside_functions=not cli)
+    assert not [name for name in found if within(name, {"webhook", "worker"})]
+
+
+@pytest.mark.parametrize("module", [m for m in modules_of("bellhop") if m not in {"bellhop", "bellhop.__main__"}])
+def test_a_room_of_the_core_imports_only_inner_rooms(module):
     for name in imports(MODULES[module]):
-        package_alone = any(allowed.startswith(f"{name}.") for allowed in DOOR_MAY_IMPORT) or name == "worker"
-        assert not name.startswith("worker") or package_alone or within(name, DOOR_MAY_IMPORT), name
+        if name.startswith("bellhop."):
+            assert layer(name) <= layer(module), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_a_package_of_the_worker_knows_only_those_further_in(package):
-    for module in (module for module in MODULES if within(module, {package})):
-        for name in imports(MODULES[module]):
-            allowed = {package, *MAY_IMPORT[package]}
-            assert not name.startswith("worker.") or within(name, allowed), f"{module} imports {name}"
-
-
-def test_the_packages_of_the_worker_are_all_named():
-    assert {f"worker.{path.name}" for path in (ROOT / "worker").iterdir() if (path / "__init__.py").exists()} == set(
-        MAY_IMPORT
-    )
-
-
-@pytest.mark.parametrize("module", sorted(PURE))
-def test_a_pure_module_imports_only_what_is_pure(module):
+@pytest.mark.parametrize("module", modules_of(*PURE))
+def test_a_pure_module_imports_only_pure_modules(module):
     impure = {"asyncio", "socket", "time", "threading", "subprocess", "os"}
     for name in imports(MODULES[module]):
         top = name.split(".")[0]
-        allowed = top in {"pydantic", "pydantic_core", "idna"} or (top in sys.stdlib_module_names and top not in impure)
-        package_alone = any(pure.startswith(f"{name}.") for pure in PURE)
-        assert allowed or package_alone or within(name, PURE), name
+        pure = {"pydantic", "pydantic_core", "idna", "itsdangerous"}
+        allowed = top in pure or (top in sys.stdlib_module_names and top not in impure)
+        assert allowed or within(name, PURE), name
+
+
+def test_a_module_name_stands_once():
+    free = {"__init__", "__main__"}
+    places = defaultdict(list)
+    for path in MODULES.values():
+        named_by_room = path.is_relative_to(ROOT / "bellhop" / "cli") or path.is_relative_to(ROOT / "bellhop/settings")
+        if path.stem not in free and not named_by_room:
+            places[path.stem].append(str(path.relative_to(ROOT)))
+    assert not {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
+def test_a_script_name_stands_once():
+    names = [path.stem for path in (ROOT / "bellhop" / "store" / "lua").rglob("*.lua")]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_a_class_name_stands_once():
+    places = defaultdict(list)
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(module)
+    assert not {name: modules for name, modules in places.items() if len(modules) > 1}
 
 
 def test_every_dependency_has_its_reason_in_the_docs():

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bellhop.bodies import Bodies
+from webhook.server.bodies import Bodies
 
 
 class Sender:

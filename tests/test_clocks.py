@@ -9,15 +9,15 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from bellhop import check_redis
+from bellhop.cli.check import redis as redis_checks
+from bellhop.queue.names import QUEUES
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.settings import Settings
+from bellhop.store.async_client import Store
+from bellhop.store.keys import round_key, status_key
 from webhook.app import create_app
-from webhook.reading import read
+from webhook.intake.parsing import read
 from worker import status
-from worker.contract import QUEUES, STATUS
-from worker.domain.calls import round_key
-from worker.sandbox.stream import Call
-from worker.settings import Settings
-from worker.storage.store import Store
 
 SECRET = "a-secret-of-no-real-app"
 
@@ -49,7 +49,7 @@ def turn(monkeypatch):
 
 @pytest.mark.parametrize("seconds", [0, -61, -100_000, 100_000])
 def test_a_ring_lasts_as_long_as_it_should_however_the_doors_clock_is_set(client, redis_url, turn, seconds):
-    call = Call(members=("ben",), ring_ms=30_000)
+    call = SampleCall(members=("ben",), ring_ms=30_000)
     event = call.ring()
     body, stamp = json.dumps(event).encode(), read(json.dumps(event).encode()).at
     turn(seconds)
@@ -93,18 +93,18 @@ async def test_of_clocks_that_are_right_nobody_speaks(client, store):
 )
 async def test_check_compares_the_clocks(store, turn, seconds, said):
     turn(seconds)
-    findings = [finding async for finding in check_redis.findings(store, 0)]
+    findings = [finding async for finding in redis_checks.findings(store, 0)]
     assert [one.sentence for one in findings if one.subject == "clock"] == said
-    assert all(one.level is check_redis.Level.PROBLEM for one in findings if one.subject == "clock")
+    assert all(one.level is redis_checks.Level.PROBLEM for one in findings if one.subject == "clock")
 
 
 async def publish(store, times):
     """Let a worker say how it is, so many times."""
     worker = asyncio.create_task(status.keep_publishing(store, "w-1", {}, []))
     for _ in range(times):
-        await store.call("DEL", f"{STATUS}w-1")
+        await store.call("DEL", status_key("w-1"))
         async with asyncio.timeout(20):
-            while not await store.call("EXISTS", f"{STATUS}w-1"):
+            while not await store.call("EXISTS", status_key("w-1")):
                 await asyncio.sleep(0.02)
     worker.cancel()
     await asyncio.wait([worker])

@@ -9,15 +9,15 @@ import click
 import pytest
 
 from bellhop.cli import main
-from webhook.signature import Refusal
-from worker.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
-from worker.settings.reference import allowed
-from worker.story import vocabulary
-from worker.story.explain import Explanation, Round
-from worker.story.sentences import NO_TRAIL
-from worker.story.timeline import Moment
-from worker.story.trail import Milestone
-from worker.story.verdict import Delivery, Person
+from bellhop.explain import outcome_reference
+from bellhop.explain.explanation import Explanation, RoundExplanation
+from bellhop.explain.sentences import NO_TRAIL
+from bellhop.explain.timeline import TimelineEntry
+from bellhop.explain.verdict import Delivery, UserVerdict
+from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
+from bellhop.settings.reference import allowed
+from bellhop.trail import Milestone
+from webhook.intake.signature import Refusal
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,7 +27,7 @@ def test_the_settings_page_is_the_models_own_list():
     assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run `make docs`"
 
 
-@pytest.mark.parametrize("table", [vocabulary.outcomes, vocabulary.standings])
+@pytest.mark.parametrize("table", [outcome_reference.outcomes, outcome_reference.standings])
 def test_the_page_of_outcomes_is_the_codes_own(table):
     assert "\n".join(table()) in (ROOT / "docs" / "outcomes.md").read_text(), "run `make docs`"
 
@@ -65,10 +65,10 @@ def test_the_page_of_several_apps_has_every_key(table, app):
     ("where", "model"),
     [
         ("", Explanation),
-        ("rounds[]", Round),
-        ("rounds[].people[]", Person),
+        ("rounds[]", RoundExplanation),
+        ("rounds[].people[]", UserVerdict),
         ("rounds[].people[].deliveries[]", Delivery),
-        ("rounds[].timeline[]", Moment),
+        ("rounds[].timeline[]", TimelineEntry),
     ],
 )
 def test_the_page_of_the_trail_has_every_field_of_its_json(where, model):
@@ -203,7 +203,7 @@ def test_the_page_of_logs_has_every_line_with_its_level():
 
 
 def test_advice_sends_nobody_to_a_log_line_that_does_not_exist():
-    texts = [*vocabulary.outcomes(), *vocabulary.standings(), *NO_TRAIL]
+    texts = [*outcome_reference.outcomes(), *outcome_reference.standings(), *NO_TRAIL]
     named = {name for text in texts for name in re.findall(r'\blog\b[^.]*?"(.+?)"|"(.+?)" in the log', text)}
     assert len(named) >= 2
     assert {first or second for first, second in named} <= {event for event, _ in logged()}

@@ -7,8 +7,9 @@ import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
-from worker.story.explain import explain
-from worker.story.trail import Milestone, line, read_line, trail_key
+from bellhop.explain.explanation import explain
+from bellhop.store.keys import trail_key
+from bellhop.trail import Milestone, line, read_line
 
 T = 1_784_887_200_123_000
 CID = "default:1"

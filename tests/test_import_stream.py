@@ -9,10 +9,11 @@ import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
-from worker.delivery.stream_api import Apps, read
-from worker.domain.device import Device, Kind, Provider
-from worker.sandbox.stream_api import StreamApiStandIn
-from worker.storage import registry, scripts
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.sandbox.stream_rest import StreamApiStandIn
+from bellhop.store import registry, scripts
+from bellhop.store.keys import devices_key
+from bellhop.stream_api import DeviceApps, read
 
 KEY, SECRET = "app-key", "a-secret-that-is-long-enough-for-hs256"
 APPS = ("--app", "ios-voip=com.example", "--app", "ios-apn=com.example", "--app", "firebase=project")
@@ -54,7 +55,7 @@ def bellhop(redis_url):
 
 def stored(redis_url, user, tenant="default"):
     with redis.Redis.from_url(redis_url) as client:
-        return registry.decode(client.hvals(registry.devices_key(tenant, user)))
+        return registry.decode(client.hvals(devices_key(tenant, user)))
 
 
 async def test_a_users_devices_are_copied_as_what_they_are_and_disabled_ones_left_out(bellhop, redis_url, listed):
@@ -221,7 +222,7 @@ async def test_a_short_secret_is_streams_choice_and_nothing_to_warn_of(bellhop, 
     assert not [one for one in recwarn if "Key" in type(one.message).__name__ and "bellhop" in one.filename]
 
 
-ONLY = Apps({}, {Provider.APNS: "com.only", Provider.FCM: "only"})
+ONLY = DeviceApps({}, {Provider.APNS: "com.only", Provider.FCM: "only"})
 
 
 def test_the_one_configured_app_is_meant_by_every_name(listed):

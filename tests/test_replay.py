@@ -12,8 +12,8 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from bellhop.cli import main
-from worker.contract import MAIL, NOTICE_JOB, NOTICES, RING_JOB, RINGS
-from worker.domain.calls import round_key
+from bellhop.queue.names import MAIL, NOTICE_JOB, NOTICES, RING_JOB, RINGS
+from bellhop.store.keys import round_key
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import h2.events
 import jwt
 import pytest
 
-from worker.sandbox.apple import AppleStandIn, Received, new_signing_key
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.tls import Authority
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.apple_server import AppleRequest, AppleStandIn, new_signing_key
+from bellhop.sandbox.tls import Authority
 
 TOKEN = "a1" * 32
 PATH = f"/3/device/{TOKEN}"
@@ -84,7 +84,7 @@ async def client(apple: AppleStandIn) -> AsyncIterator[Client]:
 
 
 async def test_a_good_push_is_accepted_and_its_id_echoed(apple: AppleStandIn, client: Client) -> None:
-    heard: list[Received] = []
+    heard: list[AppleRequest] = []
     apple.on_push = heard.append
     apns_id = "0f8fad5b-d9cb-469f-a165-70867728950e"
     assert await client.post(RING | {"apns-id": apns_id}) == (200, {}, {"apns-id": apns_id})
@@ -144,8 +144,10 @@ async def test_a_second_provider_token_on_a_connection_is_one_too_many(apple: Ap
 
 
 async def test_a_script_is_followed_once_line_by_line(apple: AppleStandIn, client: Client) -> None:
-    apple.script(TOKEN, Reply(410, "Unregistered", timestamp_ms=7), Reply(429, "TooManyRequests", retry_after="3"))
-    apple.script_connection(1, Reply(500, "InternalServerError"))
+    apple.script(
+        TOKEN, AppleReply(410, "Unregistered", timestamp_ms=7), AppleReply(429, "TooManyRequests", retry_after="3")
+    )
+    apple.script_connection(1, AppleReply(500, "InternalServerError"))
     assert (await client.post(RING))[:2] == (410, {"reason": "Unregistered", "timestamp": 7})
     assert (await client.post(RING))[2]["retry-after"] == "3"
     assert [(await client.post(RING))[0] for _ in range(2)] == [500, 200]

@@ -8,8 +8,8 @@ import google.auth.jwt
 import pytest
 from google.auth.crypt import RSASigner
 
-from worker.sandbox.google import AUDIENCE, GRANT, TOKEN_ENDPOINT, Google
-from worker.sandbox.google_script import DROP, EMPTY, SILENCE, Reply, fcm_error, html, slow
+from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm_error, html, slow
+from bellhop.sandbox.google_server import AUDIENCE, GRANT, TOKEN_ENDPOINT, GoogleStandIn
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 MESSAGE = {"message": {"token": "phone", "data": {"type": "call.ring"}, "android": {"priority": "HIGH", "ttl": "30s"}}}
@@ -48,7 +48,7 @@ def told():
 
 @pytest.fixture
 async def stand_in(tmp_path, told):
-    async with Google(tmp_path, "bellhop-sandbox", "other", on_push=told.append) as stand_in:
+    async with GoogleStandIn(tmp_path, "bellhop-sandbox", "other", on_push=told.append) as stand_in:
         yield stand_in
 
 
@@ -181,7 +181,7 @@ async def test_a_script_is_followed_once_for_its_token_only(stand_in, client, be
 
 
 async def test_a_dropped_and_a_cut_answer_end_the_connection(stand_in, client, bearer):
-    stand_in.script("phone", DROP, Reply(body=b"{}", how="cut"))
+    stand_in.script("phone", DROP, GoogleReply(body=b"{}", how="cut"))
     for _ in range(2):
         with pytest.raises(aiohttp.ClientError):
             await client.send(MESSAGE, bearer)
@@ -199,7 +199,7 @@ async def test_silence_and_slowness(stand_in, client, bearer):
 
 
 async def test_stopping_does_not_wait_for_silence(tmp_path):
-    async with Google(tmp_path) as stand_in:
+    async with GoogleStandIn(tmp_path) as stand_in:
         stand_in.script(TOKEN_ENDPOINT, SILENCE)
         client = Client(stand_in, tmp_path)
         async with client.session:

@@ -5,7 +5,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from worker.sandbox.mail import MailServer
+from bellhop.sandbox.smtp_server import SmtpStandIn
 
 
 def letter(subject="You missed a call"):
@@ -26,7 +26,7 @@ async def post(server, message):
 
 async def test_a_mail_is_kept_as_it_was_sent():
     told = []
-    async with MailServer(on_mail=told.append) as server:
+    async with SmtpStandIn(on_mail=told.append) as server:
         before = time.time()
         await post(server, letter("Zoë hat angerufen"))
         [mail] = server.mails("ann@example.com")
@@ -39,13 +39,13 @@ async def test_a_mail_is_kept_as_it_was_sent():
 
 
 async def test_mails_are_found_by_recipient():
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         await post(server, letter())
         assert server.mails("ben@example.com") == []
 
 
 async def test_a_scripted_refusal_is_given_once():
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         server.script("451 Try again later")
         with pytest.raises(smtplib.SMTPDataError) as refused:
             await post(server, letter())
@@ -55,7 +55,7 @@ async def test_a_scripted_refusal_is_given_once():
 
 
 async def test_nobody_listens_after_it_stopped():
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         port = server.port
     with pytest.raises(OSError):
         await asyncio.open_connection("127.0.0.1", port)

@@ -5,7 +5,7 @@ import sys
 import pytest
 import redis
 
-from worker.sandbox.redis import NoRedisError, RedisServer, server_binary
+from bellhop.sandbox.redis_server import NoRedisError, RedisServer, server_binary
 
 
 def test_a_killed_redis_comes_back_on_the_same_port_with_its_data(tmp_path):

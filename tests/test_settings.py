@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.settings import PREFIX, ApnsApp, ConfigurationError, FcmApp, Settings, StreamApp, load
+from bellhop.settings import PREFIX, ApnsApp, ConfigurationError, FcmApp, Settings, StreamApp, load
 
 
 @pytest.fixture(autouse=True)

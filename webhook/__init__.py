@@ -1,1 +1,1 @@
-"""The door: bytes in over HTTP -> verified -> read as an event -> queued."""
+"""The context: bytes in over HTTP -> verified -> read as an event -> queued."""

@@ -3,12 +3,14 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webhook import faults, hardening
-from webhook.api import calls, described, health, metrics, people, receipts, sns, stream, unsubscribe
+from bellhop.settings import Settings
+from webhook import error_handlers, security_headers
+from webhook.api import calls, health, metrics_page, openapi_route, receipts, unsubscribe, users
 from webhook.console import pages as console
-from webhook.door import Door
-from webhook.signature import MAX_BODY
-from worker.settings import Settings
+from webhook.context import WebContext
+from webhook.intake.signature import MAX_BODY
+from webhook.sources import stream
+from webhook.sources.amazon import sns
 
 
 def create_app(settings: Settings) -> Flask:
@@ -16,16 +18,16 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None)
     # One byte more than is taken: a chunked body is cut there without a word, and then seen to be too large.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
-    app.extensions["door"] = door = Door(settings)
+    app.extensions["context"] = context = WebContext(settings)
     if settings.web_trusted_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.web_trusted_hops)  # type: ignore[method-assign]
     app.register_blueprint(stream.blueprint)
     app.register_blueprint(health.blueprint)
-    app.register_blueprint(people.blueprint)
-    app.register_blueprint(metrics.blueprint)
+    app.register_blueprint(users.blueprint)
+    app.register_blueprint(metrics_page.blueprint)
     app.register_blueprint(receipts.blueprint)
     app.register_blueprint(calls.blueprint)
-    app.register_blueprint(described.blueprint)
+    app.register_blueprint(openapi_route.blueprint)
     if any(stream_app.sns_topics for stream_app in settings.stream_apps):
         app.extensions["sns"] = sns.Topics(settings)
         app.register_blueprint(sns.blueprint)
@@ -33,7 +35,7 @@ def create_app(settings: Settings) -> Flask:
         app.extensions["unsubscribe"] = unsubscribe.Pages.of(settings)
         app.register_blueprint(unsubscribe.blueprint)
     if settings.console:
-        console.register(app, door)
-    faults.register(app)
-    hardening.register(app)
+        console.register(app, context)
+    error_handlers.register(app)
+    security_headers.register(app)
     return app

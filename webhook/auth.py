@@ -8,9 +8,9 @@ import jwt
 from jwt.warnings import InsecureKeyLengthWarning
 from pydantic import TypeAdapter, ValidationError
 
-from webhook.problems import ApiProblem, Problem
-from webhook.signature import NOBODY, KeyRing
-from worker.domain.device import UserId
+from bellhop.domain.device import UserId
+from webhook.api_errors import ApiProblem, Problem
+from webhook.intake.signature import NOBODY, KeyRing
 
 ALGORITHM = "HS256"
 """The only one: a token that names another, or none, is refused whatever it says."""
@@ -28,7 +28,7 @@ _jws = jwt.PyJWS()
 _user_id: TypeAdapter[str] = TypeAdapter(UserId)
 
 
-class Caller(NamedTuple):
+class Requester(NamedTuple):
     """Who asks."""
 
     tenant: str
@@ -36,7 +36,7 @@ class Caller(NamedTuple):
     """None for a backend, which may act for any user."""
 
 
-def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now: float) -> Caller:
+def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now: float) -> Requester:
     """Check a token (`authorization`: with "Bearer " before it or, as Stream's clients send it, without).
 
     `api_key` chooses the app; it proves nothing. `now` in unix seconds. Raises ApiProblem, and nothing else, whatever
@@ -57,9 +57,9 @@ def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | Non
     if not LIMITED.isdisjoint(claims):
         raise ApiProblem(Problem.LIMITED_TOKEN)
     if _of_server(claims):
-        return Caller(app.tenant, None)
+        return Requester(app.tenant, None)
     try:
-        return Caller(app.tenant, _user_id.validate_python(claims.get("user_id")))
+        return Requester(app.tenant, _user_id.validate_python(claims.get("user_id")))
     except ValidationError:
         raise ApiProblem(Problem.BAD_TOKEN) from None
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from webhook import problems
-from webhook.problems import Problem
+from webhook import api_errors
+from webhook.api_errors import Problem
 
 Shapes = list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
 
@@ -146,6 +146,6 @@ def _problems(listed: Iterable[Problem]) -> dict[str, Any]:
         titles.setdefault(str(problem.status), []).append(problem.title)
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
-        status: {"description": " ".join(lines), "content": {problems.MEDIA_TYPE: schema}}
+        status: {"description": " ".join(lines), "content": {api_errors.MEDIA_TYPE: schema}}
         for status, lines in sorted(titles.items())
     }

@@ -1,12 +1,12 @@
 """The application, for `bellhop web` and for WSGI servers such as gunicorn's gthread."""
 
-from webhook import counting
+from bellhop import settings
+from bellhop.telemetry import logs, tracing
+from webhook import metrics_flush
 from webhook.app import create_app
-from worker import settings
-from worker.telemetry import logs, tracing
 
 _settings = settings.load("web")
 logs.configure(_settings.log_format, _settings.log_level)
 tracing.configure(_settings.otlp_endpoint, "bellhop-web")
 app = create_app(_settings)
-counting.start(app.extensions["door"])
+metrics_flush.start(app.extensions["context"])

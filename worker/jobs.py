@@ -1,4 +1,4 @@
-"""What each job does. A newcomer who reads this and webhook/intake.py knows the program.
+"""What each job does. A newcomer who reads this and webhook/intake/apply.py knows the program.
 
 RQ stores a job's name ("worker.jobs.ring") and one JSON payload; the worker looks the name up in `Jobs.handlers`.
 """
@@ -12,29 +12,30 @@ from typing import Any
 
 import structlog
 
-from worker import contract
-from worker.contract import CallRef, Recipient, Round, read_payload
-from worker.delivery.deliver import Delivered, Lanes, deliver
-from worker.delivery.gate import Gate
-from worker.delivery.hygiene import Hygiene
-from worker.delivery.strangers import Strangers
-from worker.domain.outcome import Outcome
-from worker.domain.plan import Plan, Skip, plan
-from worker.domain.push import Push, PushKind
-from worker.engine.inflight import Handler, Job
-from worker.engine.rq_job import JobError
-from worker.engine.slots import Slot
-from worker.mail.missed_calls import Mail
-from worker.settlement import settle_call
-from worker.storage import registry
-from worker.storage.outage import until_redis_answers
-from worker.storage.registry import People
-from worker.storage.scripts import Command
-from worker.storage.store import Store
-from worker.story import trail
-from worker.story.trail import TokenFate
-from worker.telemetry import metrics
-from worker.wording.texts import BUILT_IN, Texts
+from bellhop import trail
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.plan import Plan, Skip, plan
+from bellhop.domain.push import Push, PushKind
+from bellhop.domain.round import Recipient, Round
+from bellhop.i18n.texts import BUILT_IN, Texts
+from bellhop.queue import names
+from bellhop.queue.job_payloads import CallRef, read_payload
+from bellhop.queue.rq_job import JobError
+from bellhop.store import registry
+from bellhop.store.async_client import Store
+from bellhop.store.registry import People
+from bellhop.store.retry import until_redis_answers
+from bellhop.store.scripts import Command
+from bellhop.telemetry import metrics
+from bellhop.trail import TokenFate
+from worker.delivery.attempt import Delivered, ProviderChannels, deliver
+from worker.delivery.device_lookup import StreamDeviceLookup
+from worker.delivery.fence import Fence
+from worker.delivery.token_pruning import TokenPruner
+from worker.email.digest import EmailDigest
+from worker.queue.concurrency_limit import JobSlot
+from worker.queue.running_jobs import Handler, Job
+from worker.settle import settle_call
 
 log = structlog.get_logger()
 
@@ -54,39 +55,39 @@ class Jobs:
         self,
         store: Store,
         worker: str,
-        lanes: Lanes,
-        hygiene: Hygiene,
+        lanes: ProviderChannels,
+        hygiene: TokenPruner,
         missed_grace_s: float,
         receipt_secret: bytes = b"",
-        strangers: Strangers | None = None,
+        strangers: StreamDeviceLookup | None = None,
         texts: Texts = BUILT_IN,
-        mail: Mail | None = None,
+        mail: EmailDigest | None = None,
     ) -> None:
         self._store, self._worker, self._lanes, self._hygiene = store, worker, lanes, hygiene
         self._grace_us = round(missed_grace_s * 1e6)
         self._receipt_secret, self._strangers = receipt_secret, strangers
         self._texts, self._mail = texts, mail
         self.handlers: Mapping[str, Handler] = {
-            contract.RING_JOB: self.ring,
-            contract.NOTIFY_JOB: self.notify,
-            contract.NOTICE_JOB: self.notice,
-            contract.SETTLE_JOB: self.settle,
-            **({contract.MAIL_JOB: mail.send} if mail else {}),
+            names.RING_JOB: self.ring,
+            names.NOTIFY_JOB: self.notify,
+            names.NOTICE_JOB: self.notice,
+            names.SETTLE_JOB: self.settle,
+            **({names.MAIL_JOB: mail.send} if mail else {}),
         }
 
     async def ring(self, job: Job) -> list[Command]:
         """Ring every device of everybody rung, at once."""
-        gate, _ = await self._push(PushKind.RING, _round(contract.RING_JOB, job.payload), job)
+        gate, _ = await self._push(PushKind.RING, _round(names.RING_JOB, job.payload), job)
         return gate.take_held()
 
     async def notify(self, job: Job) -> list[Command]:
         """Tell the members about a call, quietly."""
-        gate, _ = await self._push(PushKind.NOTIFICATION, _round(contract.NOTIFY_JOB, job.payload), job)
+        gate, _ = await self._push(PushKind.NOTIFICATION, _round(names.NOTIFY_JOB, job.payload), job)
         return gate.take_held()
 
     async def notice(self, job: Job) -> list[Command]:
         """Tell a user about the call they missed: by push, and maybe by e-mail."""
-        round_ = _round(contract.NOTICE_JOB, job.payload)
+        round_ = _round(names.NOTICE_JOB, job.payload)
         gate, results = await self._push(PushKind.MISSED, round_, job)
         if self._mail is not None:
             await gate.write_held()
@@ -98,14 +99,14 @@ class Jobs:
 
     async def settle(self, job: Job) -> None:
         """Record the outcomes that have become final, and queue the notices that are due."""
-        ref = read_payload(contract.SETTLE_JOB, job.payload)
+        ref = read_payload(names.SETTLE_JOB, job.payload)
         assert isinstance(ref, CallRef)  # noqa: S101 - tells the type checker what the table says
         await settle_call(self._store, ref.tenant, ref.cid, self._grace_us)
 
-    async def _push(self, kind: PushKind, round_: Round, job: Job) -> tuple[Gate, list[Delivered]]:
+    async def _push(self, kind: PushKind, round_: Round, job: Job) -> tuple[Fence, list[Delivered]]:
         """Push to everybody; the gate holds what is to be written with the end of the job."""
         users = [recipient.id for recipient in round_.recipients]
-        gate = Gate(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
+        gate = Fence(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
         if job.people is not None:
             people = registry.people_in(job.people, users)
         else:
@@ -120,7 +121,7 @@ class Jobs:
             raise
 
     async def _ring_known_and_strangers(
-        self, gate: Gate, round_: Round, people: People, strangers: Strangers, slot: Slot
+        self, gate: Fence, round_: Round, people: People, strangers: StreamDeviceLookup, slot: JobSlot
     ) -> list[Delivered]:
         """Ring who is known at once, and each stranger as soon as Stream has said where."""
 
@@ -140,7 +141,7 @@ class Jobs:
         unknown = [recipient for recipient in round_.recipients if not people.devices[recipient.id]]
         return [*chain.from_iterable(await asyncio.gather(ring(known), *map(ring_stranger, unknown)))]
 
-    async def _send(self, gate: Gate, kind: PushKind, round_: Round, people: People, slot: Slot) -> list[Delivered]:
+    async def _send(self, gate: Fence, kind: PushKind, round_: Round, people: People, slot: JobSlot) -> list[Delivered]:
         """Push to everybody known, and hold the last record."""
         with slot.busy():
             planned = await self._plan(kind, round_, people)
@@ -186,13 +187,13 @@ class Jobs:
                 await asyncio.sleep(0)
         return whole
 
-    async def _learn(self, gate: Gate, tenant: str, push: Push, result: Delivered) -> None:
+    async def _learn(self, gate: Fence, tenant: str, push: Push, result: Delivered) -> None:
         """Take in what the answer says of the device's token."""
         fate = await self._hygiene.learn(tenant, push.device, result)
         if fate is not None:
             await gate.note([_token(push, fate)])
 
-    async def _keep(self, gate: Gate, kind: PushKind, round_: Round, skips: Sequence[Skip]) -> None:
+    async def _keep(self, gate: Fence, kind: PushKind, round_: Round, skips: Sequence[Skip]) -> None:
         """Put skips on the trail, and remember the rings that quiet hours held back: a second one may get through."""
         await gate.note([_skipped(kind, round_, skip) for skip in skips])
         for skip in skips:

@@ -1,6 +1,6 @@
 """What a worker says of itself while it lives: the state of its lanes, its clock, when its certificates expire.
 
-`webhook.state` reads it.
+`bellhop.queue.worker_status` reads it.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ import structlog
 from cryptography import x509
 from redis.exceptions import RedisError
 
-from worker.contract import STATUS, WORKER_FAILED
-from worker.delivery.hygiene import brake_key
-from worker.delivery.lanes import Lane
-from worker.domain.device import Provider
-from worker.settings import ApnsApp
-from worker.storage import clock
-from worker.storage.store import Store
+from bellhop.domain.device import Provider
+from bellhop.settings import ApnsApp
+from bellhop.store import redis_clock
+from bellhop.store.async_client import Store
+from bellhop.store.keys import WORKER_FAILED, status_key
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import brake_key
 
 log = structlog.get_logger()
 
@@ -29,22 +29,22 @@ FAILURE_TTL_S = 120
 
 
 async def keep_publishing(
-    store: Store, worker: str, lanes: Mapping[tuple[Provider, str], Lane], apps: Iterable[ApnsApp]
+    store: Store, worker: str, lanes: Mapping[tuple[Provider, str], ProviderChannel], apps: Iterable[ApnsApp]
 ) -> None:
     """Publish the status every second."""
     certificates = _certificates(apps)
     complained = ""
     while True:
         with contextlib.suppress(RedisError):
-            ahead_s = await clock.ahead_s(store)
-            complaint = clock.complaint("this worker's clock", ahead_s)
+            ahead_s = await redis_clock.ahead_s(store)
+            complaint = redis_clock.complaint("this worker's clock", ahead_s)
             if complaint and not complained:
                 log.error("clocks_apart", reason=complaint)
             complained = complaint
             brakes = {way: bool(await store.call("EXISTS", brake_key(way))) for way in lanes}
             told = [_lane(way, lane, brakes[way]) for way, lane in lanes.items()]
             document = {"lanes": told, "certificates": certificates, "clock_ahead_s": round(ahead_s, 3)}
-            await store.call("SET", STATUS + worker, json.dumps(document), "EX", STATUS_TTL_S)
+            await store.call("SET", status_key(worker), json.dumps(document), "EX", STATUS_TTL_S)
         await asyncio.sleep(EVERY_S)
 
 
@@ -54,7 +54,7 @@ async def publish_failure(store: Store, reason: str) -> None:
         await store.call("SET", WORKER_FAILED, reason, "EX", FAILURE_TTL_S)
 
 
-def _lane(way: tuple[Provider, str], lane: Lane, brake: bool) -> dict[str, Any]:
+def _lane(way: tuple[Provider, str], lane: ProviderChannel, brake: bool) -> dict[str, Any]:
     return {"provider": way[0], "app": way[1], "in_flight": lane.under_way, "open": lane.blocked, "brake": brake}
 
 

@@ -7,7 +7,7 @@ import pytest_asyncio
 from playwright.async_api import async_playwright
 from stage import FLAGS, PASSWORD, log_in, play, window
 
-from worker.sandbox.installation import Installation
+from bellhop.sandbox.installation import Installation
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

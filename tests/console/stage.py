@@ -4,10 +4,10 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.stream import Call
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 PASSWORD = "open sesame, console"
 NASTY = '<img src=x onerror="document.title=1">'
@@ -52,10 +52,10 @@ async def play(here):
     await here.register("gus-gone", Provider.APNS, Kind.VOIP, TOKENS["gone"], "Gus's old iPhone")
     await here.register("lee-late", Provider.APNS, Kind.VOIP, TOKENS["slow"], "Lee's iPhone")
     await here.register(NASTY + "2", Provider.FCM, Kind.ALERT, TOKENS["nasty"], "<b>Eve's</b> \u202ephone")
-    here.apple.script(TOKENS["gone"], Reply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
-    busy = Reply(503, "ServiceUnavailable")
+    here.apple.script(TOKENS["gone"], AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
+    busy = AppleReply(503, "ServiceUnavailable")
     ids = ("answered", "missed", "cancelled", "declined", "dead-token", "no-phone", "invited", "again", "unfinished")
-    calls = {name: Call(members=("ben-osei", "jane-morel"), id=f"call-{name}") for name in ids}
+    calls = {name: SampleCall(members=("ben-osei", "jane-morel"), id=f"call-{name}") for name in ids}
     post = here.stream.post
 
     async def ring(name, *members, call=None):
@@ -86,11 +86,11 @@ async def play(here):
     await ring("again", "ben-osei", call=again)
     await post(again.accepted("ben-osei"))
     # Stream's webhook took seven seconds to get here, as after an outage of the web process.
-    late = calls["late"] = Call(members=("lee-late",), id="call-late")
+    late = calls["late"] = SampleCall(members=("lee-late",), id="call-late")
     await post(late.ring(at=time.time() - 7), attempt=4)
     await told(here, late, late.members, ("attempted",))
     await post(late.accepted("lee-late"))
-    nasty = calls["nasty"] = Call(caller=NASTY, members=(NASTY + "2", "ben-osei"), id=NASTY_CALL)
+    nasty = calls["nasty"] = SampleCall(caller=NASTY, members=(NASTY + "2", "ben-osei"), id=NASTY_CALL)
     await ring("nasty")
     await post(nasty.missed())
     await ring("unfinished")

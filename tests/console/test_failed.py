@@ -11,10 +11,10 @@ from rq.registry import FailedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
+from bellhop.queue.names import NOTICE_JOB, NOTICES, RING_JOB, RINGS
+from bellhop.settings import Settings
+from bellhop.store.keys import round_key
 from webhook.app import create_app
-from worker.contract import NOTICE_JOB, NOTICES, RING_JOB, RINGS
-from worker.domain.calls import round_key
-from worker.settings import Settings
 
 PASSWORD = "open sesame, console"
 

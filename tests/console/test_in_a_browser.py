@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from stage import NASTY, NASTY_CALL, PASSWORD, TOKENS, log_in, window
 
-from worker.sandbox.stream import Call
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -128,20 +128,20 @@ async def test_a_filter_leaves_the_calls_it_names(page, name, some, others):
 
 
 async def test_searching_for_a_call_opens_it(page):
-    await page.get_by_label("Call or person").fill("default:call-late")
+    await page.get_by_label("SampleCall or person").fill("default:call-late")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/console/call?id=default:call-late")
 
 
 async def test_searching_for_a_part_of_an_id_finds_the_call(page):
-    await page.get_by_label("Call or person").fill("dead-tok")
+    await page.get_by_label("SampleCall or person").fill("dead-tok")
     await page.get_by_role("button", name="Search").click()
     await page.wait_for_url("**q=dead-tok*")
     assert await listed(page) == ["dead-token"]
 
 
 async def test_searching_for_a_person_finds_their_calls_and_their_phones(page):
-    await page.get_by_label("Call or person").fill("gus-gone")
+    await page.get_by_label("SampleCall or person").fill("gus-gone")
     await page.get_by_role("button", name="Search").click()
     await page.wait_for_url("**q=gus-gone*")
     assert await listed(page) == ["dead-token"]
@@ -157,7 +157,10 @@ async def test_a_search_that_finds_nothing_says_what_to_search_for(page):
 
 async def test_the_list_shows_a_new_call_by_itself_unless_it_is_paused(page, here):
     assert await page.locator("#live-state").inner_text() == "Live"
-    first, second = Call(members=("ben-osei",), id="call-new-1"), Call(members=("ben-osei",), id="call-new-2")
+    first, second = (
+        SampleCall(members=("ben-osei",), id="call-new-1"),
+        SampleCall(members=("ben-osei",), id="call-new-2"),
+    )
     await here.stream.post(first.ring())
     await item(page, "new-1").wait_for(timeout=20_000)
     await page.get_by_role("button", name="Pause").click()
@@ -178,7 +181,7 @@ async def test_who_has_been_logged_out_is_told_so_by_the_live_list(page, here):
 async def test_older_calls_are_pages_away(page, here):
     names = [f"call-many-{number}" for number in range(30)]
     for name in names:
-        await here.stream.post(Call(members=("page-turner",), id=name).ring())
+        await here.stream.post(SampleCall(members=("page-turner",), id=name).ring())
     await page.goto("/console/?q=page-turner")
     first = await listed(page)
     await page.get_by_role("link", name="Older calls").click()
@@ -374,7 +377,7 @@ async def test_the_live_list_does_not_take_the_focus_away(page, here):
     await page.goto("/console/?q=default:call-lat")
     link = item(page, "late").get_by_role("link")
     await link.focus()
-    await here.stream.post(Call(members=("ben-osei",), id="call-later").ring())
+    await here.stream.post(SampleCall(members=("ben-osei",), id="call-later").ring())
     await asyncio.sleep(4)  # longer than the list takes to look again
     assert await link.evaluate("(one) => one === document.activeElement")
     await link.blur()

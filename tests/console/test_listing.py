@@ -3,10 +3,10 @@
 import pytest
 import redis
 
-from webhook.console import listing
-from worker.story.glance import Flag
-from worker.story.recent import calls_key, calls_of_key
-from worker.story.trail import Milestone, line, trail_key
+from bellhop.explain.summary import Flag
+from bellhop.store.keys import calls_key, calls_of_user_key, trail_key
+from bellhop.trail import Milestone, line
+from webhook.console import calls_page
 
 T = 1_784_887_200_000_000
 
@@ -20,7 +20,7 @@ def store(redis_url):
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Let a page be looked for as long as a busy machine wants; the one test about that says otherwise."""
-    monkeypatch.setattr(listing, "LOOKING_S", 60)
+    monkeypatch.setattr(calls_page, "LOOKING_S", 60)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def begin(store):
             push = {"round": at, "kind": "ring", "user": user, "device": "d" * 20, "provider": "apns"}
             lines = [line(Milestone.RECEIVED, at, **facts), line(Milestone.ATTEMPTED, at, outcome=outcome, **push)]
             store.rpush(trail_key("default", cid), *lines)
-            for key in (calls_key("default"), calls_of_key("default", user)):
+            for key in (calls_key("default"), calls_of_user_key("default", user)):
                 store.zadd(key, {cid: at})
 
     return begin
@@ -47,7 +47,7 @@ def cids(page):
 def pages(store, **options):
     before, found = 0, []
     while True:
-        page = listing.page(store, "default", before=before, **options)
+        page = calls_page.page(store, "default", before=before, **options)
         found.append(cids(page))
         if not (before := page.older):
             return found
@@ -71,8 +71,8 @@ def test_a_person_is_found_by_the_whole_id_and_a_call_by_a_part(store, begin):
 
 def test_the_calls_of_two_stream_apps_do_not_mix(store, begin):
     begin("default:1")
-    assert listing.page(store, "other").calls == []
-    assert not listing.is_person(store, "other", "ben")
+    assert calls_page.page(store, "other").calls == []
+    assert not calls_page.is_person(store, "other", "ben")
 
 
 def test_a_call_whose_trail_is_gone_is_left_out(store, begin):
@@ -84,8 +84,8 @@ def test_a_call_whose_trail_is_gone_is_left_out(store, begin):
 def test_looking_stops_in_time_and_goes_on_where_it_stopped(store, begin, monkeypatch):
     begin(*(f"call-{number}" for number in range(40)))
     begin("the-one", outcome="token_dead")
-    monkeypatch.setattr(listing, "LOOKING_S", 0)
-    first = listing.page(store, "default", flag=Flag.FAILED)
+    monkeypatch.setattr(calls_page, "LOOKING_S", 0)
+    first = calls_page.page(store, "default", flag=Flag.FAILED)
     assert (first.calls, first.complete) == ([], False)
     assert first.older
     assert [cid for page in pages(store, flag=Flag.FAILED) for cid in page] == ["the-one"]

@@ -7,8 +7,8 @@ import redis
 from flask.sessions import SecureCookieSessionInterface
 from structlog.testing import capture_logs
 
+from bellhop.settings import ConfigurationError, Settings, load
 from webhook.app import create_app
-from worker.settings import ConfigurationError, Settings, load
 
 PASSWORD = "open sesame, console"
 HEADER = "X-Forwarded-User"

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from webhook.console import clock
+from bellhop.explain.explanation import explain
+from bellhop.explain.sentences import Tone
+from bellhop.trail import Milestone, line, read_line
+from webhook.console import time_format
 from webhook.console.picture import MOST_LANES, picture
-from worker.story.explain import explain
-from worker.story.sentences import Tone
-from worker.story.trail import Milestone, line, read_line
 
 T = 1_784_887_200_000_000
 IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns"}
@@ -153,18 +153,18 @@ NOW = 1_784_887_200_000_000
     ],
 )
 def test_how_long_ago_is_told_in_one_unit(ago_s, text):
-    assert clock.ago(NOW - round(ago_s * 1e6), NOW) == text
+    assert time_format.ago(NOW - round(ago_s * 1e6), NOW) == text
 
 
 def test_today_needs_no_date():
-    assert clock.clock(NOW, NOW + 1) == "10:00:00 UTC"
-    assert clock.clock(NOW, NOW + 86_400_000_000) == "2026-07-24 10:00:00 UTC"
-    assert clock.iso(NOW + 123_456) == "2026-07-24T10:00:00.123Z"
+    assert time_format.clock(NOW, NOW + 1) == "10:00:00 UTC"
+    assert time_format.clock(NOW, NOW + 86_400_000_000) == "2026-07-24 10:00:00 UTC"
+    assert time_format.iso(NOW + 123_456) == "2026-07-24T10:00:00.123Z"
 
 
 @pytest.mark.parametrize("at", [-1, 0, 2**63, 10**30])
 def test_no_moment_is_too_strange_to_show(at):
-    assert clock.iso(at) and clock.clock(at, NOW) and clock.ago(at, NOW)
+    assert time_format.iso(at) and time_format.clock(at, NOW) and time_format.ago(at, NOW)
 
 
 @pytest.mark.parametrize(
@@ -180,4 +180,4 @@ def test_no_moment_is_too_strange_to_show(at):
     ],
 )
 def test_a_moment_of_a_call_is_counted_from_its_beginning(us, text):
-    assert clock.after(us) == text
+    assert time_format.after(us) == text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.sandbox.process import free_port
+from bellhop.sandbox.child_process import free_port
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "audit" / "bin" / "python"

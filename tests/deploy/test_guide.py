@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bellhop.check_stream import OURS
-from worker.sandbox.installation import PROJECT, Installation
-from worker.sandbox.stream_api import PUSHES, hook
-from worker.settings import SECRETS_DIR, Settings
+from bellhop.cli.check.stream import OURS
+from bellhop.sandbox.installation import PROJECT, Installation
+from bellhop.sandbox.stream_rest import PUSHES, hook
+from bellhop.settings import SECRETS_DIR, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "deploy.md").read_text()

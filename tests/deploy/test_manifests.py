@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from bellhop.cli import main
+from bellhop.sandbox.child_process import free_port
+from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, Settings
 from webhook.app import create_app
-from worker.sandbox.process import free_port
-from worker.settings import CONFIG, PREFIX, SECRETS_DIR, Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from packaging.markers import Marker
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox import installation
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox import installation
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("bellhop", "webhook", "worker")
@@ -85,7 +85,7 @@ async def test_a_phone_rings_from_the_wheel_and_all_of_it_stops(python, monkeypa
     monkeypatch.setattr(installation, "sys", SimpleNamespace(executable=str(python)))
     async with Installation(tmp_path, {"CONSOLE_PASSWORD": "correct horse battery"}) as here:
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        call = Call(members=("ben-osei",))
+        call = SampleCall(members=("ben-osei",))
         assert (await here.stream.post(call.ring())).status == 200
         for path in ("/console/login", "/console/static/console.css", "/v1/openapi.json"):
             async with here.http.get(here.url + path) as answer:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worker.sandbox.installation import Installation
-from worker.sandbox.redis import RedisServer
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.redis_server import RedisServer
 
 PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
 

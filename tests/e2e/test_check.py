@@ -10,13 +10,13 @@ import pytest
 import pytest_asyncio
 import redis
 
-from webhook.reading import READ
-from worker.domain.device import Kind, Provider
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.installation import SECRET, Installation
-from worker.sandbox.mail import MailServer
-from worker.sandbox.redis import RedisServer
-from worker.sandbox.stream_api import call_type, hook
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.installation import SECRET, Installation
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.smtp_server import SmtpStandIn
+from bellhop.sandbox.stream_rest import call_type, hook
+from webhook.intake.parsing import READ
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,7 +40,7 @@ async def bellhop(here, *args, **settings):
 
 
 async def test_all_is_well(here):
-    here.apple.script(NOBODY, *[Reply(400, "BadDeviceToken")] * 2)
+    here.apple.script(NOBODY, *[AppleReply(400, "BadDeviceToken")] * 2)
     status, output = await bellhop(here, "check")
     assert status == 0, output
     for subject in ("Redis: answers in", "workers: 1 alive", "Stream default: 1 secret(s)"):
@@ -122,7 +122,7 @@ async def test_a_stream_that_cannot_be_asked_is_no_problem_but_is_said(here, mon
     ],
 )
 async def test_what_apple_refuses_is_named_with_what_to_do(here, reason, advice):
-    here.apple.script(NOBODY, *[Reply(403, reason)] * 2)
+    here.apple.script(NOBODY, *[AppleReply(403, reason)] * 2)
     status, output = await bellhop(here, "check")
     assert status == 1
     assert f"403 {reason}" in output
@@ -217,7 +217,7 @@ async def test_send_test_prints_a_phones_name_as_text(here):
 
 
 async def test_send_test_says_what_was_wrong(here):
-    here.apple.script("a1" * 32, Reply(410, "Unregistered", timestamp_ms=1))
+    here.apple.script("a1" * 32, AppleReply(410, "Unregistered", timestamp_ms=1))
     status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")
     assert status == 1
     assert "token_dead" in output
@@ -247,7 +247,7 @@ async def test_the_mail_server_is_tried_and_its_usual_mistakes_are_named(here):
     context = here.apple.authority.server_context()
     login = {"SMTP_HOST": "localhost", "SMTP_SECURITY": "starttls", "SMTP_USER": "bellhop", "SMTP_PASSWORD": "right"}
     trusted = {"SMTP_CA_FILE": here.apple.ca_file}
-    async with MailServer(starttls=context, login=("bellhop", "right")) as server:
+    async with SmtpStandIn(starttls=context, login=("bellhop", "right")) as server:
         for settings, said in (
             (login | trusted, "takes our login"),
             (login | trusted | {"SMTP_PASSWORD": "wrong"}, "check BELLHOP_SMTP_USER and BELLHOP_SMTP_PASSWORD"),

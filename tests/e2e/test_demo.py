@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bellhop import demo
+from bellhop.cli import demo
 
 COMMAND = [sys.executable, "-m", "bellhop", "demo"]
 

@@ -13,12 +13,12 @@ import uuid
 import pytest
 import pytest_asyncio
 
-from worker.domain.device import Device, Environment, Kind, Provider
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.google_script import Reply as GoogleReply
-from worker.sandbox.installation import API_KEY, SECRET, Installation
-from worker.sandbox.stream import Call
-from worker.storage.registry import register
+from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.google_script import GoogleReply
+from bellhop.sandbox.installation import API_KEY, SECRET, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.registry import register
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,7 +72,7 @@ async def person(here, call, user, verdict, *, final=False):
 
 async def test_answered(here):
     jane, _ = await iphone(here)
-    call = Call(members=(jane,))
+    call = SampleCall(members=(jane,))
     await here.stream.post(call.ring())
     await person(here, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
     await here.stream.post(call.accepted(jane))
@@ -87,7 +87,7 @@ async def test_answered(here):
 
 async def test_declined(here):
     jane, _ = await android(here)
-    call, now = Call(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,)), time.time()
     await here.stream.post(call.ring(at=now))
     await person(here, call, jane, r"Jane's Pixel was rung .*")
     await here.stream.post(call.rejected(jane, "decline", at=now + 2.5))
@@ -98,7 +98,7 @@ async def test_declined(here):
 
 async def test_cancelled_before_the_first_attempt(here):
     jane, _ = await iphone(here)
-    call, now = Call(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,)), time.time()
     await here.stream.post(call.rejected(call.caller, "cancel", at=now + 0.8))
     await here.stream.post(call.ring(at=now))
     told = await person(
@@ -112,8 +112,8 @@ async def test_cancelled_before_the_first_attempt(here):
 
 async def test_cancelled_between_two_attempts(here):
     jane, token = await iphone(here)
-    here.apple.script(token, Reply(503, "ServiceUnavailable", retry_after="1"))
-    call, now = Call(members=(jane,)), time.time()
+    here.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
+    call, now = SampleCall(members=(jane,)), time.time()
     await here.stream.post(call.ring(at=now))
     while not any(request.token == token for request in here.apple.requests):
         await asyncio.sleep(0.01)
@@ -130,7 +130,7 @@ async def test_cancelled_between_two_attempts(here):
 
 
 async def test_no_devices(here):
-    call = Call(members=("kim",))
+    call = SampleCall(members=("kim",))
     await here.stream.post(call.ring())
     told = await person(here, call, "kim", r"kim was not rung: no phone is registered for calls\.")
     assert "`bellhop devices list kim`" in told["next"][0]
@@ -148,7 +148,7 @@ async def test_no_credentials(here):
         name="Lee's iPhone",
     )
     await here.store.script(*register("default", device))
-    call = Call(members=("lee",))
+    call = SampleCall(members=("lee",))
     await here.stream.post(call.ring())
     told = await person(
         here, call, "lee", r"Lee's iPhone was not rung: no credentials for com\.example\.other are configured\."
@@ -158,8 +158,8 @@ async def test_no_credentials(here):
 
 async def test_wrong_app(here):
     jane, token = await iphone(here)
-    here.apple.script(token, Reply(400, "DeviceTokenNotForTopic"))
-    call = Call(members=(jane,))
+    here.apple.script(token, AppleReply(400, "DeviceTokenNotForTopic"))
+    call = SampleCall(members=(jane,))
     await here.stream.post(call.ring())
     told = await person(
         here,
@@ -173,8 +173,8 @@ async def test_wrong_app(here):
 
 async def test_a_dead_token(here):
     jane, token = await iphone(here)
-    here.apple.script(token, Reply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
-    call = Call(members=(jane,))
+    here.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
+    call = SampleCall(members=(jane,))
     await here.stream.post(call.ring())
     removed = "The push token of Jane's iPhone was removed: Apple says that it is dead."
     told = {"timeline": []}
@@ -192,7 +192,7 @@ async def test_a_dead_token(here):
 async def test_throttled(here):
     jane, token = await android(here)
     here.google.script(token, GoogleReply(429, headers={"Retry-After": "120"}))
-    call = Call(members=(jane,))
+    call = SampleCall(members=(jane,))
     await here.stream.post(call.ring())
     told = await person(
         here,
@@ -206,7 +206,7 @@ async def test_throttled(here):
 
 async def test_the_same_webhook_twice(here):
     jane, _ = await iphone(here)
-    call = Call(members=(jane,))
+    call = SampleCall(members=(jane,))
     ring = call.ring()
     await here.stream.post(ring, webhook_id="twice", attempt=1)
     await here.stream.post(ring, webhook_id="twice", attempt=2)
@@ -217,7 +217,7 @@ async def test_the_same_webhook_twice(here):
 
 async def test_a_missed_call_notice(here):
     jane, _ = await android(here)
-    call, now = Call(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,)), time.time()
     await here.stream.post(call.ring(at=now))
     await person(here, call, jane, r"Jane's Pixel was rung .*")
     await here.stream.post(call.missed(at=now + 1))
@@ -237,8 +237,8 @@ async def test_a_missed_call_notice(here):
 async def test_answered_on_another_phone_while_one_is_being_retried(here):
     jane, token = await iphone(here)
     await android(here, user=jane)
-    here.apple.script(token, Reply(503, "ServiceUnavailable", retry_after="1"))
-    call, now = Call(members=(jane,)), time.time()
+    here.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
+    call, now = SampleCall(members=(jane,)), time.time()
     await here.stream.post(call.ring(at=now))
     await person(here, call, jane, r".*Jane's Pixel was rung .*")
     await here.stream.post(call.accepted(jane, at=now + 0.5))
@@ -253,7 +253,7 @@ async def test_answered_on_another_phone_while_one_is_being_retried(here):
 async def test_too_late_since_no_worker_ran_and_the_command_says_the_same(here):
     jane, _ = await iphone(here)
     here.stop("worker-1")
-    call, now = Call(members=(jane,), ring_ms=5_000), time.time()
+    call, now = SampleCall(members=(jane,), ring_ms=5_000), time.time()
     await here.stream.post(call.ring(at=now - 2))
     _, found = await ask(here, call.cid)
     assert found["rounds"][0]["next"][0].startswith("No worker has taken the ring up")
@@ -278,14 +278,14 @@ async def test_too_late_since_no_worker_ran_and_the_command_says_the_same(here):
 async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(here):
     status, found = await ask(here, "default:nothing")
     assert (status, found["found"], len(found["next"])) == (404, False, 4)
-    call = Call(members=("kim",))
+    call = SampleCall(members=("kim",))
     await here.stream.post(call.ring())
     status, found = await ask(here, call.cid, "Kim")
     assert (status, found["summary"]) == (404, "Kim is not among the people of this call: kim.")
 
 
 async def test_members_beyond_the_first_thousand_are_not_left_out_in_silence(here):
-    call = Call(members=tuple(f"user-{number}" for number in range(1_100)))
+    call = SampleCall(members=tuple(f"user-{number}" for number in range(1_100)))
     assert (await here.stream.post(call.ring(), compress=True)).status == 200
     status, found = await ask(here, call.cid, "user-1050")
     assert status == 404

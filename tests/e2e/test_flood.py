@@ -3,10 +3,10 @@
 import asyncio
 import time
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 FLOOD = 1_000
 AT_ONCE = 32
@@ -23,14 +23,14 @@ async def test_a_flood_of_notices_does_not_hold_up_a_ring(tmp_path):
 
         async def invite():
             async with gate:
-                assert (await here.stream.post(Call(members=("ben-osei",)).notification())).status == 200
+                assert (await here.stream.post(SampleCall(members=("ben-osei",)).notification())).status == 200
 
         await asyncio.gather(*(invite() for _ in range(FLOOD)))
         assert await here.store.call("LLEN", "rq:queue:notices") == FLOOD
         here.start("worker", "worker-2")
         while not here.arrivals:
             await asyncio.sleep(0.02)
-        rings = [Call(members=(user,)) for user in ("ben-osei", "jane-morel") * 5]
+        rings = [SampleCall(members=(user,)) for user in ("ben-osei", "jane-morel") * 5]
         took_s = []
         for ring in rings:
             began = time.monotonic()

@@ -10,8 +10,8 @@ import socket
 import pytest
 import pytest_asyncio
 
-from worker.sandbox.installation import API_KEY, SECRET, Installation
-from worker.sandbox.stream import Call
+from bellhop.sandbox.installation import API_KEY, SECRET, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,7 +40,7 @@ def post(here, body, *headers):
     return raw(here, b"\r\n".join(lines) + b"\r\n", body)
 
 
-BODY = json.dumps(Call().accepted("ben-osei")).encode()
+BODY = json.dumps(SampleCall().accepted("ben-osei")).encode()
 GOOD = [b"X-Signature: " + sign(BODY).encode(), b"X-Api-Key: " + API_KEY.encode()]
 BOMB = gzip.compress(b" " * (64 << 20))
 
@@ -100,5 +100,5 @@ async def test_other_paths_and_methods_are_refused_in_json(here):
 
 
 async def test_after_all_that_the_door_still_opens(here):
-    assert (await here.stream.post(Call().accepted("ben-osei"))).status == 200
+    assert (await here.stream.post(SampleCall().accepted("ben-osei"))).status == 200
     assert "Traceback" not in here.log("web")

@@ -15,14 +15,14 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from webhook.intake import webhook_key
-from worker.contract import RING_JOB
-from worker.domain.device import Kind, Provider
-from worker.sandbox.apple_script import Drop, GoAway, Reply
-from worker.sandbox.google_script import DROP, fcm_error
-from worker.sandbox.installation import API_KEY, SECRET, Installation
-from worker.sandbox.process import free_port
-from worker.sandbox.stream import Call, Stream
+from bellhop.domain.device import Kind, Provider
+from bellhop.queue.names import RING_JOB
+from bellhop.sandbox.apple_script import AppleReply, Drop, GoAway
+from bellhop.sandbox.child_process import free_port
+from bellhop.sandbox.google_script import DROP, fcm_error
+from bellhop.sandbox.installation import API_KEY, SECRET, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
+from webhook.intake.apply import webhook_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,11 +62,13 @@ async def load(here):
     await here.register(XAVER, Provider.FCM, Kind.ALERT, ANDROID, PHONE)
     await here.register("dead-user", Provider.FCM, Kind.ALERT, ANDROID_DEAD, PHONE)
     far = int(time.time() * 1000) + 60_000
-    here.apple.script(TOKENS["dead"], Reply(410, "Unregistered", timestamp_ms=far))
-    here.apple.script(TOKENS["bad"], Reply(400, "BadDeviceToken"), Reply(400, "BadDeviceToken"))
-    here.apple.script(TOKENS["refused"], Reply(403, "InvalidProviderToken"))
-    here.apple.script(TOKENS["flaky"], Reply(503, "ServiceUnavailable"), Drop(), GoAway(drain=False), Reply(500, "x"))
-    here.apple.script(TOKENS["large"], Reply(413, "PayloadTooLarge"))
+    here.apple.script(TOKENS["dead"], AppleReply(410, "Unregistered", timestamp_ms=far))
+    here.apple.script(TOKENS["bad"], AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
+    here.apple.script(TOKENS["refused"], AppleReply(403, "InvalidProviderToken"))
+    here.apple.script(
+        TOKENS["flaky"], AppleReply(503, "ServiceUnavailable"), Drop(), GoAway(drain=False), AppleReply(500, "x")
+    )
+    here.apple.script(TOKENS["large"], AppleReply(413, "PayloadTooLarge"))
     here.google.script(ANDROID_DEAD, fcm_error(404, "NOT_FOUND", code="UNREGISTERED", message=f"no {ANDROID_DEAD}"))
     here.google.script(ANDROID, DROP)
 
@@ -78,22 +80,22 @@ async def load(here):
         assert (await here.stream.post(with_address(event), webhook_id=hook, **options)).status == 200
 
     everybody = (ZELDA, XAVER, "dead-user", "bad-user", "flaky-user", "large-user", "phoneless")
-    first = Call(CALLER, everybody, name=CALL_NAME)
+    first = SampleCall(CALLER, everybody, name=CALL_NAME)
     await post(first.ring())
     await until(lambda: any(a.cid == first.cid and a.token == TOKENS["voip"] for a in here.arrivals))
     await post(first.rejected(CALLER, "cancel"))
-    second = Call(CALLER, (ZELDA, XAVER), name=CALL_NAME)
+    second = SampleCall(CALLER, (ZELDA, XAVER), name=CALL_NAME)
     for event in (second.ring(), second.accepted(ZELDA), second.rejected(XAVER, "decline"), second.ended()):
         await post(event, compress=True)
-    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).notification())
-    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).missed())
-    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).ring(at=time.time() - 300))
+    await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).notification())
+    await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).missed())
+    await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).ring(at=time.time() - 300))
     await until(lambda: here.mail.mails(EMAIL))
 
     # What is refused, unreadable or not ours.
     await here.stream.post(json.dumps({"type": "call.ring", "call_cid": CONFESSION}).encode())
     await here.stream.post(f'{{"type": "call.ring", "x": "{CONFESSION}'.encode())
-    await Stream(here.url, API_KEY, CONFESSION, here.http).post(first.ring())
+    await StreamStandIn(here.url, API_KEY, CONFESSION, here.http).post(first.ring())
     api = {"Authorization": jwt.encode({"server": True}, NEW_SECRET, "HS256"), "X-Api-Key": API_KEY}
     for path, body in (
         (f"users/{ZELDA}/devices", {"provider": "apns", "kind": "voip", "token": CONFESSION, "app": CONFESSION}),
@@ -116,21 +118,21 @@ async def load(here):
         await here.store.call("HSET", f"rq:job:strange-{number}", "status", "queued", "origin", "rings", "data", data)
         await here.store.call("RPUSH", "rq:queue:rings", f"strange-{number}")
     await here.store.call("HSET", "bellhop:devices:default:odd-user", "k", json.dumps({"token": CONFESSION}))
-    await post(Call(CALLER, ("odd-user",), name=CALL_NAME).ring())
+    await post(SampleCall(CALLER, ("odd-user",), name=CALL_NAME).ring())
     await here.store.call("SET", "bellhop:devices:default:wrong-user", CONFESSION)
-    await post(Call(CALLER, ("wrong-user",), name=CALL_NAME).ring())
+    await post(SampleCall(CALLER, ("wrong-user",), name=CALL_NAME).ring())
 
     # Refused credentials open the circuit; a worker dies with jobs in hand, and Redis goes away.
-    await post(Call(CALLER, ("refused-user",), name=CALL_NAME, ring_ms=5_000).ring())
+    await post(SampleCall(CALLER, ("refused-user",), name=CALL_NAME, ring_ms=5_000).ring())
     await asyncio.sleep(0.5)
-    await post(Call(CALLER, (ZELDA,), name=CALL_NAME).ring())
+    await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).ring())
     await asyncio.to_thread(here.stop, "worker-2", signal.SIGKILL)
     await asyncio.to_thread(here.redis.stop)
     with pytest.raises(AssertionError):
-        await post(Call(CALLER, (ZELDA,), name=CALL_NAME).ring())
+        await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).ring())
     here.redis.start()
     give_up = time.monotonic() + SOON_S
-    while (await here.stream.post(Call(CALLER, (ZELDA,)).ring())).status != 200 and time.monotonic() < give_up:
+    while (await here.stream.post(SampleCall(CALLER, (ZELDA,)).ring())).status != 200 and time.monotonic() < give_up:
         await asyncio.sleep(0.1)
     await asyncio.sleep(2)
     return hooks

@@ -9,11 +9,11 @@ import time
 import pytest
 import pytest_asyncio
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.mail import Fault
-from worker.sandbox.stream import Call
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.smtp_server import Fault
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,7 +41,7 @@ class Missed:
         self.address = f"{self.user}@example.com"
 
     def event(self, caller="sara-lind", language="en", call=None):
-        event = (call or Call(caller, (self.user,))).missed()
+        event = (call or SampleCall(caller, (self.user,))).missed()
         event["members"][0]["user"] |= {"language": language, "custom": {"email": self.address}}
         event["call"]["custom"] |= {"chat_id": "room-42", "secret": "not for e-mails"}
         return event
@@ -124,7 +124,7 @@ async def test_a_silent_mail_server_holds_up_no_ring_and_no_push_notice(here):
         await asyncio.sleep(1.5)
         jane, token = f"jane-{secrets.token_hex(4)}", secrets.token_hex(16)
         await here.register(jane, Provider.FCM, Kind.ALERT, token)
-        call, began = Call("sara-lind", (jane,)), time.monotonic()
+        call, began = SampleCall("sara-lind", (jane,)), time.monotonic()
         for event, arrives in ((call.ring(), "call.ring"), (call.ended(), "call.missed")):
             await here.stream.post(event)
             while arrives not in [one.type for one in here.arrivals if one.token == token]:

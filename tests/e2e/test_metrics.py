@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.installation import BUNDLE, PROJECT, Installation
-from worker.sandbox.stream import Call, Stream
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.installation import BUNDLE, PROJECT, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -73,7 +73,7 @@ async def test_without_the_token_there_is_nothing_to_see(here):
 async def test_every_ring_is_counted_and_timed_once_whichever_processes_took_part(here):
     before = await scrape(here)
     for _ in range(20):
-        await here.stream.post(Call().ring())
+        await here.stream.post(SampleCall().ring())
     # Each process tells what it counted once a second, in its own second.
     taken = {"type": "call.ring", "verdict": "taken"}
     after = await until(
@@ -103,15 +103,15 @@ async def test_every_ring_is_counted_and_timed_once_whichever_processes_took_par
 
 
 async def test_every_web_process_shows_the_same_and_no_count_ever_falls(here):
-    await here.stream.post(Call().ring())
+    await here.stream.post(SampleCall().ring())
     seen = [(await scrape(here))("bellhop_webhooks_total") for _ in range(20)]
     assert seen == sorted(seen)
 
 
 async def test_what_the_provider_said_and_what_became_of_the_token_is_counted(here):
     await here.register("dead-user", Provider.APNS, Kind.VOIP, DEAD)
-    here.apple.script(DEAD, Reply(410, "Unregistered", timestamp_ms=int(time.time() * 1000) + 60_000))
-    await here.stream.post(Call(members=("dead-user", "phoneless")).ring())
+    here.apple.script(DEAD, AppleReply(410, "Unregistered", timestamp_ms=int(time.time() * 1000) + 60_000))
+    await here.stream.post(SampleCall(members=("dead-user", "phoneless")).ring())
     now = await until(here, lambda now: now("bellhop_dead_tokens_total", done="removed"))
     labels = {"provider": "apns", "app": BUNDLE, "kind": "ring", "outcome": "token_dead"}
     assert now("bellhop_attempts_total", reason="Unregistered", **labels) == 1
@@ -120,17 +120,17 @@ async def test_what_the_provider_said_and_what_became_of_the_token_is_counted(he
 
 
 async def test_refused_and_repeated_webhooks_are_counted_by_what_became_of_them(here):
-    event = Call().ring("nobody")
+    event = SampleCall().ring("nobody")
     for _ in range(3):
         await here.stream.post(event, webhook_id="thrice")
-    await Stream(here.url, "demo-api-key", "wrong", here.http).post(event)
+    await StreamStandIn(here.url, "demo-api-key", "wrong", here.http).post(event)
     now = await until(here, lambda now: now("bellhop_webhooks_refused_total", reason="bad_signature"))
     assert now("bellhop_webhooks_total", verdict="already") == 2
 
 
 async def test_a_miss_that_only_the_watchdog_saw_is_counted_as_no_answer(here):
     before = await scrape(here)
-    await here.stream.post(Call(ring_ms=5_000).ring("nobody", at=time.time() - 60))
+    await here.stream.post(SampleCall(ring_ms=5_000).ring("nobody", at=time.time() - 60))
     await until(
         here,
         lambda now: (
@@ -141,7 +141,7 @@ async def test_a_miss_that_only_the_watchdog_saw_is_counted_as_no_answer(here):
 
 
 async def test_an_email_is_counted(here):
-    event = Call(members=("mail-user",)).missed()
+    event = SampleCall(members=("mail-user",)).missed()
     event["members"][0]["user"]["custom"] = {"email": "mail-user@example.com"}
     await here.stream.post(event)
     now = await until(here, lambda now: now("bellhop_mail_total", outcome="mail_accepted"))
@@ -163,7 +163,7 @@ async def test_the_state_of_queues_workers_and_lanes_is_shown(here):
 
 async def test_counts_survive_the_restart_of_every_process(here):
     before = await scrape(here)
-    await here.stream.post(Call().ring())
+    await here.stream.post(SampleCall().ring())
     await until(here, lambda now: now("bellhop_pushes_total", outcome="accepted") >= before("bellhop_pushes_total", outcome="accepted") + 2)  # fmt: skip # noqa: E501
     before = await scrape(here)
     for name in ("worker-1", "worker-2", "web"):

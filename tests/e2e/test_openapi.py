@@ -9,8 +9,8 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from webhook.problems import Problem
-from worker.sandbox.installation import API_KEY, Installation
+from bellhop.sandbox.installation import API_KEY, Installation
+from webhook.api_errors import Problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

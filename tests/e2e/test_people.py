@@ -13,10 +13,10 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from webhook.problems import MEDIA_TYPE, Problem
-from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
-from worker.sandbox.stream import Call
-from worker.story import trail
+from bellhop import trail
+from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from webhook.api_errors import MEDIA_TYPE, Problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -92,7 +92,7 @@ async def test_an_app_registers_its_phone_with_the_users_token_and_is_rung(here,
     assert (device["provider"], device["name"], "token" in device) == ("fcm", "Jane's Pixel", False)
     assert abs(datetime.fromisoformat(device["registered_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
     assert await app.devices() == await app.devices(name) == [device]
-    call = Call(members=(name,))
+    call = SampleCall(members=(name,))
     await here.stream.post(call.ring())
     assert await arrived(here, f"t-{name}") == ["call.ring"]
 
@@ -174,7 +174,7 @@ async def test_a_token_that_moves_to_another_user_leaves_the_first_and_rings_for
     await first("POST", "me/devices", body=android(f"t-{name}"))
     await second("POST", "me/devices", body=android(f"t-{name}"))
     assert await first.devices() == []
-    await here.stream.post(Call(members=(name, f"{name}-2")).ring())
+    await here.stream.post(SampleCall(members=(name, f"{name}-2")).ring())
     await arrived(here, f"t-{name}")
     pushes = [one.message["data"]["receiver_id"] for one in here.google.received if one.token == f"t-{name}"]
     assert pushes == [f"{name}-2"]
@@ -185,7 +185,7 @@ async def test_two_tokens_of_one_phone_ring_it_once(here, name):
     voip = iphone(hardware_id="phone")
     await app("POST", "me/devices", body=android(f"t-{name}", hardware_id="phone"))
     await app("POST", "me/devices", body=voip)
-    call = Call(members=(name,))
+    call = SampleCall(members=(name,))
     await here.stream.post(call.ring())
     assert await arrived(here, voip["token"]) == ["call.ring"]
     assert await skips(here, call) == {"same_phone"}
@@ -297,14 +297,14 @@ async def test_a_muted_user_is_not_rung_and_the_trail_says_so(here, name):
     await app("POST", "me/devices", body=android(f"t-{name}"))
     until = datetime.now(UTC) + timedelta(hours=1)
     await app("PUT", "me/preferences", body={"mute_until": until.isoformat()})
-    call = Call(members=(name,))
+    call = SampleCall(members=(name,))
     await here.stream.post(call.ring())
     assert await skips(here, call) == {"muted"}
     await here.stream.post(call.rejected(call.caller, "cancel"))
     assert await skips(here, call, kind="missed") == {"muted"}
     assert types(here, f"t-{name}") == []
     await app("PUT", "me/preferences", body={})
-    await here.stream.post(Call(members=(name,)).ring())
+    await here.stream.post(SampleCall(members=(name,)).ring())
     assert await arrived(here, f"t-{name}") == ["call.ring"]
 
 
@@ -315,7 +315,7 @@ async def test_quiet_hours_hold_back_the_first_call_and_let_a_second_of_the_same
     app = Client(here, name)
     await app("POST", "me/devices", body=android(f"t-{name}"))
     await app("PUT", "me/preferences", body=ALL_DAY)
-    first, another, second = (Call(caller, (name,)) for caller in ("sara-lind", "tom-hale", "sara-lind"))
+    first, another, second = (SampleCall(caller, (name,)) for caller in ("sara-lind", "tom-hale", "sara-lind"))
     for call in (first, another):
         await here.stream.post(call.ring())
         assert await skips(here, call) == {"quiet_hours"}
@@ -336,7 +336,7 @@ async def test_quiet_hours_without_a_second_call_let_nothing_through(here, name)
         "PUT", "me/preferences", body={"quiet_hours": ALL_DAY["quiet_hours"] | {"let_second_call_through": False}}
     )
     for _ in range(2):
-        call = Call(members=(name,))
+        call = SampleCall(members=(name,))
         await here.stream.post(call.ring())
         assert await skips(here, call) == {"quiet_hours"}
     assert types(here, f"t-{name}") == []

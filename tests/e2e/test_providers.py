@@ -7,13 +7,13 @@ import uuid
 import pytest
 import pytest_asyncio
 
-from worker.domain.device import Environment, Kind, Provider
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.google_script import Reply as GoogleReply
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
-from worker.storage import registry
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Environment, Kind, Provider
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.google_script import GoogleReply
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store import registry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,7 +44,7 @@ async def outcomes(here, call):
 
 async def ring(here, user_id, wanted):
     """Ring one user; returns the outcomes on the trail once there are `wanted` of them."""
-    call = Call(members=(user_id,))
+    call = SampleCall(members=(user_id,))
     await here.stream.post(call.ring())
 
     async def enough():
@@ -60,14 +60,14 @@ async def known(here, user_id):
 
 async def test_a_server_error_is_repeated_and_rings_once(here):
     user_id, token = await user(here)
-    here.apple.script(token, Reply(500, "InternalServerError"), Reply(503, "ServiceUnavailable"))
+    here.apple.script(token, AppleReply(500, "InternalServerError"), AppleReply(503, "ServiceUnavailable"))
     assert await ring(here, user_id, 3) == ["unavailable", "unavailable", "accepted"]
     assert sum(arrival.token == token for arrival in here.arrivals) == 1
 
 
 async def test_a_dead_token_is_not_repeated_and_leaves_the_registry(here):
     user_id, token = await user(here)
-    here.apple.script(token, Reply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
+    here.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
     assert await ring(here, user_id, 1) == ["token_dead"]
 
     async def gone():
@@ -78,7 +78,7 @@ async def test_a_dead_token_is_not_repeated_and_leaves_the_registry(here):
 
 async def test_a_token_registered_after_it_died_stays(here):
     user_id, token = await user(here)
-    here.apple.script(token, Reply(410, "Unregistered", timestamp_ms=int((time.time() - 3600) * 1000)))
+    here.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() - 3600) * 1000)))
     assert await ring(here, user_id, 1) == ["token_dead"]
     await asyncio.sleep(0.3)
     assert len(await known(here, user_id)) == 1
@@ -86,7 +86,7 @@ async def test_a_token_registered_after_it_died_stays(here):
 
 async def test_a_token_of_the_other_environment_rings_there_and_is_kept_there(here):
     user_id, token = await user(here)
-    here.apple.script(token, Reply(400, "BadDeviceToken"))
+    here.apple.script(token, AppleReply(400, "BadDeviceToken"))
     assert await ring(here, user_id, 2) == ["bad_token", "accepted"]
 
     async def moved():
@@ -97,7 +97,7 @@ async def test_a_token_of_the_other_environment_rings_there_and_is_kept_there(he
 
 async def test_a_token_that_neither_environment_knows_is_reported_and_kept(here):
     user_id, token = await user(here)
-    here.apple.script(token, Reply(400, "BadDeviceToken"), Reply(400, "BadDeviceToken"))
+    here.apple.script(token, AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
     assert await ring(here, user_id, 2) == ["bad_token", "bad_token"]
     assert len(await known(here, user_id)) == 1
 
@@ -105,7 +105,7 @@ async def test_a_token_that_neither_environment_knows_is_reported_and_kept(here)
 @pytest.mark.parametrize("reason", ["DeviceTokenNotForTopic", "PayloadTooLarge", "BadTopic"])
 async def test_our_own_mistakes_are_not_repeated_and_remove_nothing(here, reason):
     user_id, token = await user(here)
-    here.apple.script(token, Reply(400, reason))
+    here.apple.script(token, AppleReply(400, reason))
     assert len(await ring(here, user_id, 1)) == 1
     await asyncio.sleep(0.5)
     assert len(await known(here, user_id)) == 1
@@ -123,7 +123,7 @@ async def test_with_apple_black_holed_google_rings_as_usual_and_apples_ring_come
     google_user, google_token = await user(here, Provider.FCM)
     here.apple.silence()
     await here.apple.go_dark()
-    call = Call(members=(apple_user, google_user))
+    call = SampleCall(members=(apple_user, google_user))
     began = time.time()
     await here.stream.post(call.ring())
 

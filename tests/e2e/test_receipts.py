@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.domain import receipts
-from worker.domain.calls import round_key
-from worker.domain.device import Kind, Provider
-from worker.domain.receipts import Receipt
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain import ticket
+from bellhop.domain.device import Kind, Provider
+from bellhop.domain.ticket import Ticket
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.keys import round_key, trail_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -54,7 +54,7 @@ async def rang(here, call):
 
 
 async def test_each_phones_receipt_is_on_the_trail_once_however_often_it_is_sent(here):
-    call = Call()
+    call = SampleCall()
     given = await rung(here, call)
     for receipt in given.values():
         statuses = await asyncio.gather(
@@ -70,7 +70,7 @@ async def test_each_phones_receipt_is_on_the_trail_once_however_often_it_is_sent
 
 
 async def test_metrics_show_delivered_beside_accepted(here):
-    await post(here, {"receipt": (await rung(here, Call()))[Provider.FCM]})
+    await post(here, {"receipt": (await rung(here, SampleCall()))[Provider.FCM]})
     give_up = time.monotonic() + SOON_S
     recorded = {}
     while not (recorded.get("recorded") and recorded.get("rang")) and time.monotonic() < give_up:
@@ -84,12 +84,12 @@ async def test_metrics_show_delivered_beside_accepted(here):
 
 
 async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(here):
-    call = Call()
+    call = SampleCall()
     given = (await rung(here, call))[Provider.APNS]
     body, mac = given.split(".")
     named = json.loads(urlsafe_b64decode(body + "=="))
     other = urlsafe_b64encode(json.dumps([*named[:4], "another-device"]).encode()).rstrip(b"=").decode()
-    forged = receipts.sign(b"another secret", Receipt(*named))
+    forged = ticket.sign(b"another secret", Ticket(*named))
     for wrong in (
         body,
         f"{body}.",
@@ -130,26 +130,26 @@ async def test_a_body_without_end_is_not_read(here):
 
 
 async def test_a_receipt_for_a_round_that_is_forgotten_writes_nothing(here):
-    gone = Receipt("default", "default:gone", 1, "apns", "0" * 20)
-    assert await post(here, {"receipt": receipts.sign(SECRET.encode(), gone)}) == 204
-    assert await here.store.call("EXISTS", trail.trail_key("default", "default:gone")) == 0
+    gone = Ticket("default", "default:gone", 1, "apns", "0" * 20)
+    assert await post(here, {"receipt": ticket.sign(SECRET.encode(), gone)}) == 204
+    assert await here.store.call("EXISTS", trail_key("default", "default:gone")) == 0
 
 
 async def test_a_receipt_that_comes_after_its_trail_has_gone_leaves_nothing_for_good(here):
-    late = Receipt("default", "default:late", 1, "apns", "0" * 20)
+    late = Ticket("default", "default:late", 1, "apns", "0" * 20)
     await here.store.call("HSET", round_key("default", "default:late", 1), "facts", "{}")
-    assert await post(here, {"receipt": receipts.sign(SECRET.encode(), late)}) == 204
-    assert await here.store.call("TTL", trail.trail_key("default", "default:late")) > 0
+    assert await post(here, {"receipt": ticket.sign(SECRET.encode(), late)}) == 204
+    assert await here.store.call("TTL", trail_key("default", "default:late")) > 0
 
 
 async def test_without_a_secret_no_push_carries_a_receipt_and_none_is_taken(tmp_path):
     async with Installation(tmp_path) as plain:
         await plain.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        call = Call(members=("ben-osei",))
+        call = SampleCall(members=("ben-osei",))
         await plain.stream.post(call.ring())
         give_up = time.monotonic() + SOON_S
         while not plain.arrivals and time.monotonic() < give_up:
             await asyncio.sleep(0.02)
         assert set(plain.arrivals[0].payload["bellhop"]) == {"call_uuid", "sent_at", "expires_at"}
-        unsigned = receipts.sign(b"", Receipt("default", call.cid, 1, "apns", "0" * 20))
+        unsigned = ticket.sign(b"", Ticket("default", call.cid, 1, "apns", "0" * 20))
         assert await post(plain, {"receipt": unsigned}) == 403

@@ -7,9 +7,9 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.stream_webhooks import SampleCall
 from tests.e2e.guarded import Guarded
-from worker.domain.device import Kind, Provider
-from worker.sandbox.stream import Call
 
 METRICS = {"Authorization": "Bearer of-the-metrics-page"}
 
@@ -23,7 +23,7 @@ async def test_the_users_of_the_docs_may_do_all_that_bellhop_does(guarded):
     async with guarded as here:
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         await here.register("jane-morel", Provider.FCM, Kind.VOIP, "phone:1")
-        call = Call()
+        call = SampleCall()
         assert (await here.stream.post(call.ring())).status == 200
         await come_true(lambda: len(here.arrivals) == 2)
         assert (await here.stream.post(b"{}")).body["status"] == "kept"

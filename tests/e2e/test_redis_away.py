@@ -7,11 +7,11 @@ import time
 
 import pytest
 
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.async_client import _sha1
 from tests.worker.proxy import Proxy
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
-from worker.storage.store import _sha1
 
 
 async def take_away(here, how):
@@ -36,7 +36,7 @@ async def give_back(here, how):
 async def test_without_redis_a_webhook_is_refused_within_five_seconds_and_taken_afterwards(tmp_path, how):
     async with Installation(tmp_path) as here:
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        event = Call().ring("ben-osei")
+        event = SampleCall().ring("ben-osei")
         await take_away(here, how)
         began = time.monotonic()
         reply = await here.stream.post(event, webhook_id="w1")
@@ -58,9 +58,9 @@ async def test_a_webhook_is_taken_once_when_redis_took_it_and_its_answer_was_los
         here.settings["REDIS_URL"] = proxy.url
         async with here:
             await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-            assert (await here.stream.post(Call().ended())).status == 200  # Redis now knows the script
-            lost = proxy.lose_answer(_sha1("intake").encode(), b"taken")
-            reply = await here.stream.post(Call().ring("ben-osei"))
+            assert (await here.stream.post(SampleCall().ended())).status == 200  # Redis now knows the script
+            lost = proxy.lose_answer(_sha1("calls/take_event").encode(), b"taken")
+            reply = await here.stream.post(SampleCall().ring("ben-osei"))
             assert (reply.status, reply.body["status"]) == (200, "already")
             assert lost.happened.is_set()
             give_up = time.monotonic() + 20

@@ -7,11 +7,11 @@ import pytest
 import pytest_asyncio
 import redis
 
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.redis_server import NoTlsError
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.sandbox.tls import Authority
 from tests.e2e.guarded import Guarded
-from worker.domain.device import Kind, Provider
-from worker.sandbox.redis import NoTlsError
-from worker.sandbox.stream import Call
-from worker.sandbox.tls import Authority
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,7 +30,7 @@ async def here(tmp_path_factory):
 
 async def test_a_phone_rings(here):
     await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-    call = Call(members=("ben-osei",))
+    call = SampleCall(members=("ben-osei",))
     assert (await here.stream.post(call.ring())).status == 200
     give_up = time.monotonic() + 30
     while [(arrival.token, arrival.cid) for arrival in here.arrivals] != [("a1" * 32, call.cid)]:

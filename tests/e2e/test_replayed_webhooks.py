@@ -6,9 +6,9 @@ import time
 import pytest
 import pytest_asyncio
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,7 +32,7 @@ async def arrived(here, cid, count):
 
 @pytest.mark.parametrize("kind", ["ring", "notification", "missed"])
 async def test_a_captured_webhook_under_other_ids_does_nothing_more(here, kind):
-    call = Call()
+    call = SampleCall()
     event = getattr(call, kind)("ben-osei")
     for webhook_id in ("its-own", "another", "a-third"):
         assert (await here.stream.post(event, webhook_id=f"{kind}-{webhook_id}")).status == 200
@@ -42,7 +42,7 @@ async def test_a_captured_webhook_under_other_ids_does_nothing_more(here, kind):
 
 @pytest.mark.parametrize("kind", ["ring", "notification", "missed"])
 async def test_a_captured_webhook_does_nothing_once_its_call_is_forgotten(here, kind):
-    call = Call()
+    call = SampleCall()
     reply = await here.stream.post(getattr(call, kind)("ben-osei", at=time.time() - 2 * 3600 - 1))
     assert reply.status == 200, "Stream signed it"
     assert await arrived(here, call.cid, 0) == []

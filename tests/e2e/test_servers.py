@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from worker.sandbox.process import free_port
+from bellhop.sandbox.child_process import free_port
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.sandbox.process import free_port
+from bellhop.sandbox.child_process import free_port
 
 SECRET = "a-secret-of-no-real-app"
 BODY = b'{"type":"call.session_started","call_cid":"default:a","created_at":"2026-11-25T20:00:00Z"}'

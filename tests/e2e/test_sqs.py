@@ -14,12 +14,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from webhook.door import UNREADABLE, Door
-from webhook.sqs import Queue
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
-from worker.settings import Settings
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.settings import Settings
+from webhook.context import UNREADABLE, WebContext
+from webhook.sources.amazon.sqs import SqsQueue
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         here.start("sqs")
         for wrap in (plain, packed, published):
-            call = Call(members=("ben-osei",))
+            call = SampleCall(members=("ben-osei",))
             message = wrap(call.ring())
             for _ in range(2):
                 sqs.send_message(QueueUrl=queue, MessageBody=message)
@@ -99,7 +99,7 @@ async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
         assert await here.store.call("LLEN", UNREADABLE) == 2, "kept for people to look at"
 
         here.redis.stop(signal.SIGKILL)
-        sqs.send_message(QueueUrl=queue, MessageBody=plain(Call(members=("ben-osei",)).ring()))
+        sqs.send_message(QueueUrl=queue, MessageBody=plain(SampleCall(members=("ben-osei",)).ring()))
         await asyncio.sleep(1.5)
         assert left(sqs, queue) == 1, "not deleted before it was taken in"
         here.redis.start()
@@ -110,15 +110,15 @@ async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
 
 def test_a_message_that_breaks_us_stays_for_the_queues_redrive_policy(redis_url, sqs, queue, monkeypatch):
     settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"], sqs_queue_url=queue)
-    door = Door(settings)
+    door = WebContext(settings)
 
     def broken(*_):
         raise ValueError("a mistake of ours")
 
     monkeypatch.setattr(door, "rules", broken)
-    sqs.send_message(QueueUrl=queue, MessageBody=plain(Call().ring()))
+    sqs.send_message(QueueUrl=queue, MessageBody=plain(SampleCall().ring()))
     sqs.send_message(QueueUrl=queue, MessageBody="no base64!")
-    receiver = Queue(door, "default", queue, threading.Event())
+    receiver = SqsQueue(door, "default", queue, threading.Event())
     receiver.receive()
     assert left(sqs, queue) == 1, "the others are done with"
 
@@ -131,7 +131,7 @@ async def test_amazon_away_is_waited_for(tmp_path, sqs, queue):
         here.start("sqs")
         await come_true(lambda: "sqs_away" in here.log("sqs"))
         sqs.create_queue(QueueName=late.rpartition("/")[2])
-        sqs.send_message(QueueUrl=late, MessageBody=plain(Call(members=("ben-osei",)).ring()))
+        sqs.send_message(QueueUrl=late, MessageBody=plain(SampleCall(members=("ben-osei",)).ring()))
         await come_true(lambda: len(here.arrivals) == 1)
         assert here.stop("sqs") == 0
         sqs.delete_queue(QueueUrl=late)

@@ -8,11 +8,11 @@ import time
 import pytest
 import pytest_asyncio
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import API_KEY, SECRET, Installation
-from worker.sandbox.stream import Call
-from worker.sandbox.stream_api import StreamApiStandIn
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import API_KEY, SECRET, Installation
+from bellhop.sandbox.stream_rest import StreamApiStandIn
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -61,7 +61,7 @@ async def until(look, here):
 
 async def test_a_stranger_is_rung_on_the_phones_that_stream_knows_of(here, stranger):
     voip, _, android, _ = (device["id"] for device in here.lists.devices[stranger])
-    first, second = Call(members=(stranger,)), Call(members=(stranger,))
+    first, second = SampleCall(members=(stranger,)), SampleCall(members=(stranger,))
     await here.stream.post(first.ring())
     await until(lambda: tokens(here, first) == {voip, android}, here)
     await here.stream.post(second.ring())
@@ -74,7 +74,7 @@ async def test_a_slow_stream_delays_nobody_who_is_known(here, stranger):
     await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
     here.lists.pause_s = 2
     try:
-        call = Call(members=(stranger, known))
+        call = SampleCall(members=(stranger, known))
         await here.stream.post(call.ring())
         await until(lambda: tokens(here, call), here)
         assert tokens(here, call) == {f"{known}-fcm"}
@@ -86,7 +86,7 @@ async def test_a_slow_stream_delays_nobody_who_is_known(here, stranger):
 async def test_who_has_no_devices_at_stream_either_is_asked_about_once_and_skipped(here, stranger):
     nobody = f"nobody-{stranger}"
     for _ in range(3):
-        call = Call(members=(nobody,))
+        call = SampleCall(members=(nobody,))
         await here.stream.post(call.ring())
         await skipped(here, call, nobody)
     assert asked(here, nobody) == [nobody]
@@ -95,7 +95,7 @@ async def test_who_has_no_devices_at_stream_either_is_asked_about_once_and_skipp
 async def test_a_stranger_rings_though_stream_fails_once(here, stranger):
     voip, _, android, _ = (device["id"] for device in here.lists.devices[stranger])
     here.lists.broken = [500]
-    call = Call(members=(stranger,))
+    call = SampleCall(members=(stranger,))
     await here.stream.post(call.ring())
     await until(lambda: tokens(here, call) == {voip, android}, here)
 
@@ -104,7 +104,7 @@ async def test_when_stream_refuses_the_others_ring_and_the_trail_says_that_there
     known = f"known-{stranger}"
     await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
     here.lists.broken = [403]
-    call = Call(members=(stranger, known))
+    call = SampleCall(members=(stranger, known))
     await here.stream.post(call.ring())
     await skipped(here, call, stranger)
     await until(lambda: tokens(here, call) == {f"{known}-fcm"}, here)
@@ -113,7 +113,7 @@ async def test_when_stream_refuses_the_others_ring_and_the_trail_says_that_there
 async def test_many_strangers_at_once_are_fetched_no_faster_than_the_budget(here, stranger):
     crowd = [f"crowd-{number}-{stranger}" for number in range(40)]
     began = time.time()
-    call = Call(members=tuple(crowd))
+    call = SampleCall(members=tuple(crowd))
     await here.stream.post(call.ring())
     await skipped(here, call, *crowd)
     took_s = time.time() - began
@@ -121,7 +121,7 @@ async def test_many_strangers_at_once_are_fetched_no_faster_than_the_budget(here
 
 
 async def test_a_notification_fetches_nothing(here, stranger):
-    call = Call(members=(stranger,))
+    call = SampleCall(members=(stranger,))
     await here.stream.post(call.notification())
     await skipped(here, call, stranger)
     assert asked(here, stranger) == []

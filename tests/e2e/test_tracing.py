@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -90,8 +90,8 @@ async def until(holds):
 
 async def test_one_trace_leads_from_the_webhook_to_each_attempt(house):
     here, collector = house
-    here.apple.script(BEN, Reply(503, "ServiceUnavailable"))
-    await here.stream.post(Call(members=("ben-osei",)).ring())
+    here.apple.script(BEN, AppleReply(503, "ServiceUnavailable"))
+    await here.stream.post(SampleCall(members=("ben-osei",)).ring())
     await until(lambda: [s for _, s in collector.spans if s.name == "webhook"])
     trace = next(span for _, span in collector.spans if span.name == "webhook").trace_id.hex()
     await until(lambda: len(collector.trace(trace)["attempt"]) == 2 and collector.trace(trace)["ring"])
@@ -110,7 +110,7 @@ async def test_one_trace_leads_from_the_webhook_to_each_attempt(house):
 
 async def test_the_notice_that_follows_a_ring_is_in_the_rings_trace(house):
     here, collector = house
-    call = Call(members=("ben-osei",))
+    call = SampleCall(members=("ben-osei",))
     await here.stream.post(call.ring())
     await until(lambda: any(a.cid == call.cid for a in here.arrivals))
     await here.stream.post(call.rejected("sara-lind", "cancel"))
@@ -121,7 +121,7 @@ async def test_the_notice_that_follows_a_ring_is_in_the_rings_trace(house):
 
 async def test_a_trace_that_began_in_front_of_bellhop_goes_on(house):
     here, collector = house
-    event = Call().rejected("nobody", "decline")
+    event = SampleCall().rejected("nobody", "decline")
     async with here.http.post(f"{here.url}/webhooks/stream", json=event, headers={"traceparent": CALLER}) as answer:
         assert answer.status == 401
     await until(lambda: collector.trace(CALLER.split("-")[1])["webhook"])
@@ -143,7 +143,7 @@ from worker.telemetry import tracing
 with tracing.span("x") as facts:
     facts["a"] = 1
 assert tracing.traceparent() == ""
-import webhook.app, worker.service
+import webhook.app, worker.main
 assert not [name for name in sys.modules if name.startswith(("opentelemetry.exporter", "opentelemetry.sdk.trace"))]
 """
 
@@ -158,6 +158,6 @@ async def test_a_collector_that_is_away_holds_up_no_ring(tmp_path):
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, BEN)
         began = time.monotonic()
         for _ in range(20):
-            await here.stream.post(Call(members=("ben-osei",)).ring())
+            await here.stream.post(SampleCall(members=("ben-osei",)).ring())
         await until(lambda: len(here.arrivals) == 20)
         assert time.monotonic() - began < 10

@@ -14,14 +14,14 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from worker.contract import RINGS
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.process import end_with_parent
-from worker.sandbox.stream import Call
+from bellhop.domain.device import Kind, Provider
+from bellhop.queue.names import RINGS
+from bellhop.sandbox.child_process import end_with_parent
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 ROOT = Path(__file__).parents[2]
-OLD_WORKER = "import worker.contract as c; c.VERSION = 0; from bellhop.cli import main; main(['worker'])"
+OLD_WORKER = "import bellhop.queue.job_payloads as c; c.VERSION = 0; from bellhop.cli import main; main(['worker'])"
 """A worker from before the payloads' version 1."""
 
 
@@ -58,7 +58,7 @@ async def test_the_procfile_rings_and_stops(tmp_path):
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         with running(here, [sys.executable, "-m", "honcho", "start"], PORT=str(here.port)):
             await here.ready()
-            await here.stream.post(Call().ring("ben-osei"))
+            await here.stream.post(SampleCall().ring("ben-osei"))
             await eventually(lambda: here.arrivals, "the phone rings")
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", here.port)
@@ -70,7 +70,7 @@ async def test_a_job_that_an_old_worker_cannot_read_waits_for_the_upgrade(tmp_pa
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         with running(here, [sys.executable, "-c", OLD_WORKER]), redis.Redis.from_url(here.redis.url) as connection:
             failed = FailedJobRegistry(RINGS, connection=connection, serializer=JSONSerializer)
-            await here.stream.post(Call(ring_ms=60_000).ring("ben-osei"))
+            await here.stream.post(SampleCall(ring_ms=60_000).ring("ben-osei"))
             (job_id,) = await eventually(failed.get_job_ids, "the old worker refuses the job")
             job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
             assert job.latest_result().exc_string.endswith(

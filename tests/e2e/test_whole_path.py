@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
-from worker.sandbox.stream import Call, Stream
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,20 +53,20 @@ BEN_RINGS, BEN_ALERT, JANE = "a1" * 32, "a2" * 32, "jane:pixel"
 
 
 async def test_call_ring_reaches_the_voip_token_and_the_android_phone(here):
-    call = Call()
+    call = SampleCall()
     assert (await here.stream.post(call.ring())).body == {"status": "taken"}
     assert await arrived(here, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
 
 
 @pytest.mark.parametrize("event", ["notification", "missed"])
 async def test_what_is_no_ring_goes_to_alert_tokens_only(here, event):
-    call = Call()
+    call = SampleCall()
     await here.stream.post(getattr(call, event)())
     assert await arrived(here, call.cid, 2) == {(BEN_ALERT, f"call.{event}"): 1, (JANE, f"call.{event}"): 1}
 
 
 async def test_call_rejected_by_the_caller_tells_who_was_rung(here):
-    call = Call()
+    call = SampleCall()
     await here.stream.post(call.ring())
     await arrived(here, call.cid, 2)
     await here.stream.post(call.rejected("sara-lind", "cancel"))
@@ -76,13 +76,13 @@ async def test_call_rejected_by_the_caller_tells_who_was_rung(here):
 
 
 async def test_a_compressed_webhook_rings(here):
-    call = Call()
+    call = SampleCall()
     assert (await here.stream.post(call.ring("ben-osei"), compress=True)).status == 200
     assert await arrived(here, call.cid, 1) == {(BEN_RINGS, "call.ring"): 1}
 
 
 async def test_the_same_webhook_posted_twenty_times_at_once_rings_once(here):
-    call = Call()
+    call = SampleCall()
     event = call.ring()
     replies = await asyncio.gather(*(here.stream.post(event, webhook_id="twenty", attempt=n) for n in range(20)))
     assert Counter(reply.body["status"] for reply in replies) == {"taken": 1, "already": 19}
@@ -90,7 +90,7 @@ async def test_the_same_webhook_posted_twenty_times_at_once_rings_once(here):
 
 
 async def test_the_same_ring_under_two_webhook_ids_rings_once(here):
-    call = Call()
+    call = SampleCall()
     event = call.ring()
     replies = await asyncio.gather(*(here.stream.post(event, webhook_id=f"hook-{n}") for n in range(5)))
     assert {reply.body["status"] for reply in replies} == {"taken"}
@@ -99,8 +99,8 @@ async def test_the_same_ring_under_two_webhook_ids_rings_once(here):
 
 @pytest.mark.parametrize("secret", ["old-secret", "new-secret"])
 async def test_each_of_an_apps_secrets_verifies_and_its_users_are_its_own(here, secret):
-    call = Call()
-    stream = Stream(here.url, "other-key", secret, here.http)
+    call = SampleCall()
+    stream = StreamStandIn(here.url, "other-key", secret, here.http)
     assert (await stream.post(call.ring())).status == 200
     # The other app has a user of the same name, but without a phone.
     deadline = time.monotonic() + 15
@@ -115,8 +115,8 @@ async def test_each_of_an_apps_secrets_verifies_and_its_users_are_its_own(here, 
 
 
 async def test_a_secret_of_another_app_does_not_verify(here):
-    stream = Stream(here.url, "other-key", SECRET, here.http)
-    assert (await stream.post(Call().ring())).status == 401
+    stream = StreamStandIn(here.url, "other-key", SECRET, here.http)
+    assert (await stream.post(SampleCall().ring())).status == 401
 
 
 async def test_an_event_that_is_not_for_us_is_welcome_and_queues_nothing(here, samples):
@@ -158,7 +158,7 @@ async def test_the_pushes_are_byte_for_byte_what_streams_sdks_parse(here, sample
 
 
 async def test_apple_and_google_get_the_headers_that_make_a_phone_ring_now_or_not_at_all(here):
-    call = Call(ring_ms=20_000)
+    call = SampleCall(ring_ms=20_000)
     began = time.time()
     await here.stream.post(call.ring(at=began))
     await arrived(here, call.cid, 2)
@@ -175,7 +175,7 @@ async def test_apple_and_google_get_the_headers_that_make_a_phone_ring_now_or_no
 
 @pytest.mark.parametrize("video", [True, False])
 async def test_a_project_without_video_gets_rings_without_it_and_iphones_keep_theirs(kotlin, video):
-    call = Call()
+    call = SampleCall()
     await kotlin.stream.post(call.ring(video=video))
     await arrived(kotlin, call.cid, 2)
     rings = {arrival.provider: arrival.payload for arrival in kotlin.arrivals if arrival.cid == call.cid}

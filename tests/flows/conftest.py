@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest_asyncio
 
-from worker.domain.calls import AGENDA
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Installation
-from worker.sandbox.stream import Call, Event
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_webhooks import Event, SampleCall
+from bellhop.store.keys import AGENDA
 
 SOON_S = 20
 """Far longer than anything here takes."""
@@ -43,7 +43,7 @@ class Scene:
 
     house: Installation
     suffix: str = field(default_factory=lambda: secrets.token_hex(4))
-    calls: list[Call] = field(default_factory=list)
+    calls: list[SampleCall] = field(default_factory=list)
 
     async def iphone(self, name: str) -> Phone:
         user, voip, alert = f"{name}-{self.suffix}", secrets.token_hex(32), secrets.token_hex(32)
@@ -57,9 +57,9 @@ class Scene:
         await self.house.register(user, Provider.FCM, Kind.VOIP, token)
         return Phone(user, (token,))
 
-    def call(self, *members: Phone | str, **options: Any) -> Call:
+    def call(self, *members: Phone | str, **options: Any) -> SampleCall:
         ids = tuple(member.user if isinstance(member, Phone) else member for member in members)
-        self.calls.append(Call(f"sara-{self.suffix}", ids, **options))
+        self.calls.append(SampleCall(f"sara-{self.suffix}", ids, **options))
         return self.calls[-1]
 
     async def post(self, *events: Event, **options: Any) -> None:
@@ -84,7 +84,7 @@ class Scene:
         """Wait until each of these phones has rung so often."""
         await self.until(lambda: all(self.seen(phone).count("call.ring") >= times for phone in phones), "they ring")
 
-    async def quiet(self, *calls: Call) -> None:
+    async def quiet(self, *calls: SampleCall) -> None:
         """Wait until these calls' rounds (the scene's, unless given) are closed and no job is left."""
         members = [f"default:{call.cid}" for call in calls or self.calls]
         give_up = time.monotonic() + SOON_S
@@ -105,10 +105,10 @@ class Scene:
             assert time.monotonic() < give_up, f"never: {what}\n{await self.trail(self.calls[0])}"
             await asyncio.sleep(0.02)
 
-    async def trail(self, call: Call) -> list[dict[str, Any]]:
+    async def trail(self, call: SampleCall) -> list[dict[str, Any]]:
         return await trail.read(self.house.store, "default", call.cid)
 
-    async def outcomes(self, call: Call) -> dict[str, list[str]]:
+    async def outcomes(self, call: SampleCall) -> dict[str, list[str]]:
         """Wait until the call is over; each user's final outcomes by their first name, oldest round first."""
         await self.quiet()
         settled = [line for line in await self.trail(call) if line["what"] == "settled"]
@@ -117,7 +117,7 @@ class Scene:
             found.setdefault(line["user"].removesuffix(f"-{self.suffix}"), []).append(line["outcome"])
         return found
 
-    async def drops(self, call: Call, phone: Phone) -> list[str]:
+    async def drops(self, call: SampleCall, phone: Phone) -> list[str]:
         """Why rings of a phone were dropped in the end."""
         rings = [line for line in await self.trail(call) if line.get("kind") == "ring" and line["user"] == phone.user]
         return [line["outcome"] for line in rings if line["what"] == "finished"]

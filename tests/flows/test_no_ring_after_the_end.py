@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from worker.sandbox.apple_script import Reply
-from worker.sandbox.google_script import slow
-from worker.sandbox.installation import Installation, Kind, Provider
-from worker.sandbox.stream import Call
-from worker.senders.fcm import CONNECTIONS
-from worker.story.trail import read
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.google_script import slow
+from bellhop.sandbox.installation import Installation, Kind, Provider
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.trail import read
+from worker.providers.fcm.fcm_sender import CONNECTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -31,7 +31,7 @@ async def test_a_cancel_that_arrives_before_its_ring(scene):
 async def test_a_cancel_between_two_attempts_of_one_push(scene):
     ben = await scene.iphone("ben")
     call = scene.call(ben)
-    scene.house.apple.script(ben.tokens[0], Reply(503, "ServiceUnavailable", retry_after="1"))
+    scene.house.apple.script(ben.tokens[0], AppleReply(503, "ServiceUnavailable", retry_after="1"))
     await scene.post(call.ring())
     await scene.until(lambda: ben.tokens[0] in [one.token for one in scene.house.apple.requests], "a first attempt")
     await scene.post(call.rejected(call.caller, "cancel"))
@@ -97,7 +97,7 @@ async def test_a_cancel_while_a_thousand_rings_are_queued(tmp_path):
         house.stop("worker-1")
         token = secrets.token_hex(16)
         await house.register("ben", Provider.FCM, Kind.ALERT, token)
-        calls = [Call("sara", ("ben",), ring_ms=180_000) for _ in range(QUEUED)]
+        calls = [SampleCall("sara", ("ben",), ring_ms=180_000) for _ in range(QUEUED)]
         for start in range(0, QUEUED, 50):
             replies = await asyncio.gather(*(house.stream.post(call.ring()) for call in calls[start : start + 50]))
             assert {reply.status for reply in replies} == {200}

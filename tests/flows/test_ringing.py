@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from worker.sandbox.apple_script import Reply
+from bellhop.sandbox.apple_script import AppleReply
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-TRY_LATER = Reply(503, "ServiceUnavailable", retry_after="1")
+TRY_LATER = AppleReply(503, "ServiceUnavailable", retry_after="1")
 RING, NOTIFICATION, MISSED = "call.ring", "call.notification", "call.missed"
 
 

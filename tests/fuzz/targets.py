@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from webhook.effects import Settings, effects
-from webhook.events import UnreadableEvent
-from webhook.intake import Verdict, take_in
-from webhook.reading import read
-from webhook.signature import MAX_INFLATED, App, KeyRing, Refused, verify
-from worker.contract import JOB_TIMEOUT_S, QUEUE_OF, RING_JOB, Round, read_payload
+from bellhop.domain.round import Round
+from bellhop.queue.job_payloads import read_payload
+from bellhop.queue.names import JOB_TIMEOUT_S, QUEUE_OF, RING_JOB
+from webhook.intake.apply import Verdict, take_in
+from webhook.intake.effects import EffectRules, effects
+from webhook.intake.events import UnreadableEvent
+from webhook.intake.parsing import read
+from webhook.intake.signature import MAX_INFLATED, KeyRing, Refused, SigningApp, verify
 
 CORPUS = Path(__file__).parent / "corpus"
 SECRET = b"a-secret-of-no-real-app"
-RING = KeyRing([App("default", ("key",), (b"an-old-secret", SECRET))])
+RING = KeyRing([SigningApp("default", ("key",), (b"an-old-secret", SECRET))])
 NOW = 1_800_000_000_000_000
-SETTINGS = Settings("default", ring_default_s=30, missed_grace_s=5, custom_fields=("topic",))
+SETTINGS = EffectRules("default", ring_default_s=30, missed_grace_s=5, custom_fields=("topic",))
 LONGEST_RING_US = 180_000_000
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from worker.domain.device import Kind, Provider
-from worker.sandbox.installation import Arrival, Installation
-from worker.sandbox.stream import Call, Event
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import Arrival, Installation
+from bellhop.sandbox.stream_webhooks import Event, SampleCall
 
 SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
 KILLS = int(os.environ.get("KILLS", "5"))
@@ -40,7 +40,7 @@ class Ring:
     user: str
     token: str
     provider: Provider
-    call: Call
+    call: SampleCall
     event: Event = field(init=False)
     posts: int = 0
     taken: bool = False
@@ -71,7 +71,7 @@ class Crowd:
 
     def calls(self, size: int | None = None) -> list[Ring]:
         """Think of a call for each of them; each is stamped when it is made."""
-        return [Ring(*person, Call(members=(person[0],), ring_ms=RING_MS)) for person in self.people[:size]]
+        return [Ring(*person, SampleCall(members=(person[0],), ring_ms=RING_MS)) for person in self.people[:size]]
 
     def answers_take(self, seconds: float) -> None:
         """Have the providers keep their answers for so long."""

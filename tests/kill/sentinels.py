@@ -8,8 +8,8 @@ from typing import Self
 
 import redis
 
-from worker.sandbox.process import end_with_parent, free_port
-from worker.sandbox.redis import RedisServer, server_binary
+from bellhop.sandbox.child_process import end_with_parent, free_port
+from bellhop.sandbox.redis_server import RedisServer, server_binary
 
 SERVICE = "bellhop"
 DOWN_AFTER_MS = 1000

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bellhop.sandbox.installation import Installation
+from bellhop.store.async_client import Store
+from bellhop.store.retry import until_redis_answers
 from tests.kill.crowd import KILLS, Crowd, chance
 from tests.kill.sentinels import Sentinels
-from worker.sandbox.installation import Installation
-from worker.storage.outage import until_redis_answers
-from worker.storage.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

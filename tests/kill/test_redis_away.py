@@ -8,9 +8,9 @@ import time
 import pytest
 import pytest_asyncio
 
+from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.redis_server import RedisServer
 from tests.kill.crowd import KILLS, Crowd, chance
-from worker.sandbox.installation import Installation
-from worker.sandbox.redis import RedisServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

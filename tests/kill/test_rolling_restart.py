@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from bellhop.sandbox.installation import Installation
 from tests.kill.crowd import Crowd
-from worker.sandbox.installation import Installation
 
 SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bellhop.sandbox.installation import Installation
 from tests.kill.crowd import KILLS, Crowd, chance
-from worker.sandbox.installation import Installation
 
 CRASH_LOOP_S = 6
 """Granian takes a process that dies so soon after it was started for a crash loop, and ends: its supervisor's turn."""

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from bellhop.sandbox.installation import Installation
 from tests.kill.crowd import ANSWER_S, KILLS, Crowd, chance
-from worker.sandbox.installation import Installation
 
 RECORD_S = 0.5
 """An answer that came this shortly before the kill need not be on record."""

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from worker.domain.device import Device, Provider
-from worker.domain.push import Push, PushKind
-from worker.sandbox.google import Google
-from worker.senders.fcm import FcmSender
+from bellhop.domain.device import Device, Provider
+from bellhop.domain.push import Push, PushKind
+from bellhop.sandbox.google_server import GoogleStandIn
+from worker.providers.fcm.fcm_sender import FcmSender
 
 
 @pytest.fixture
-async def google(tmp_path: Path) -> AsyncIterator[Google]:
+async def google(tmp_path: Path) -> AsyncIterator[GoogleStandIn]:
     """Google's stand-in, with one Firebase project."""
-    async with Google(tmp_path) as google:
+    async with GoogleStandIn(tmp_path) as google:
         yield google
 
 
 @pytest.fixture
-async def fcm(google: Google, tmp_path: Path) -> AsyncIterator[FcmSender]:
+async def fcm(google: GoogleStandIn, tmp_path: Path) -> AsyncIterator[FcmSender]:
     """A sender for that project."""
     sender = FcmSender(google.write_service_account(tmp_path / "account.json"), google.url, google.ca_file)
     yield sender

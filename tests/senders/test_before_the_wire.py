@@ -5,23 +5,23 @@ import time
 
 import pytest
 
-from worker.contract import Recipient, Round
-from worker.delivery.deliver import deliver
-from worker.delivery.gate import Gate
-from worker.delivery.lanes import Lane
-from worker.domain.calls import call_key
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.outcome import Outcome
-from worker.domain.plan import plan
-from worker.domain.push import PushKind
-from worker.sandbox.apple import AppleStandIn, new_signing_key
-from worker.sandbox.google import TOKEN_ENDPOINT
-from worker.sandbox.google_script import fcm_error, slow
-from worker.sandbox.tls import Authority
-from worker.senders.apns import ApnsSender
-from worker.senders.apns_token import ProviderToken
-from worker.storage import registry
-from worker.storage.store import Store
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.plan import plan
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Recipient, Round
+from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
+from bellhop.sandbox.google_script import fcm_error, slow
+from bellhop.sandbox.google_server import TOKEN_ENDPOINT
+from bellhop.sandbox.tls import Authority
+from bellhop.store import registry
+from bellhop.store.async_client import Store
+from bellhop.store.keys import call_key
+from worker.delivery.attempt import deliver
+from worker.delivery.fence import Fence
+from worker.delivery.provider_channel import ProviderChannel
+from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.apns.provider_token import ProviderToken
 
 SLOW_S = 2.0
 
@@ -52,12 +52,12 @@ class Ringing:
             callers=("sara",),
             recipients=(Recipient(id="ben"),),
         )
-        self.gate = Gate(store, "w-1", PushKind.RING, self.round)
+        self.gate = Fence(store, "w-1", PushKind.RING, self.round)
 
     async def by(self, sender, gate=None):
         await self.store.script(*registry.register("default", self.device))
         (push,) = plan(PushKind.RING, self.round, {"ben": [self.device]}, time.time()).pushes
-        return await deliver(push, {self.way: Lane(sender, "the lane")}, gate or self.gate)
+        return await deliver(push, {self.way: ProviderChannel(sender, "the lane")}, gate or self.gate)
 
     async def cancelled_meanwhile(self, sender):
         """Ring, while the caller hangs up after half a second."""

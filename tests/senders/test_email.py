@@ -7,11 +7,11 @@ from email.message import EmailMessage
 
 import pytest
 
-from worker.domain.outcome import Outcome
-from worker.sandbox.mail import Fault, MailServer
-from worker.sandbox.process import free_port
-from worker.sandbox.tls import Authority
-from worker.senders.email import EmailSender, Server
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox.child_process import free_port
+from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
+from bellhop.sandbox.tls import Authority
+from worker.providers.smtp import EmailSender, SmtpServer
 
 BEN = "ben@example.com"
 LOGIN = ("bellhop", "pass word: with “quotes”")
@@ -25,7 +25,7 @@ def letter():
 
 
 async def send(port, security="none", timeout_s=5.0, login=("", ""), ca_file=None, host="127.0.0.1"):
-    server = Server(host, port, security, *login, timeout_s=timeout_s, ca_file=ca_file)
+    server = SmtpServer(host, port, security, *login, timeout_s=timeout_s, ca_file=ca_file)
     return await EmailSender(server, "calls@example.com").send(letter().as_bytes(), BEN)
 
 
@@ -35,7 +35,7 @@ def authority(tmp_path_factory):
 
 
 async def test_a_mail_arrives_as_it_was_written():
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         answer = await send(server.port)
         (mail,) = server.received
     assert (answer.outcome, answer.status) == (Outcome.MAIL_ACCEPTED, 250)
@@ -45,7 +45,7 @@ async def test_a_mail_arrives_as_it_was_written():
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_it_logs_in_over_an_encrypted_connection(authority, security):
-    async with MailServer(login=LOGIN, **{security: authority.server_context()}) as server:
+    async with SmtpStandIn(login=LOGIN, **{security: authority.server_context()}) as server:
         answer = await send(server.port, security, login=LOGIN, ca_file=authority.ca_file)
         assert answer.outcome is Outcome.MAIL_ACCEPTED
         (mail,) = server.received
@@ -55,7 +55,7 @@ async def test_it_logs_in_over_an_encrypted_connection(authority, security):
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_a_certificate_it_does_not_trust_gets_no_mail_and_no_password(authority, security):
-    async with MailServer(login=LOGIN, **{security: authority.server_context()}) as server:
+    async with SmtpStandIn(login=LOGIN, **{security: authority.server_context()}) as server:
         answer = await send(server.port, security, login=LOGIN)
         assert server.received == []
     assert answer.outcome is Outcome.MAIL_DEFERRED
@@ -63,7 +63,7 @@ async def test_a_certificate_it_does_not_trust_gets_no_mail_and_no_password(auth
 
 
 async def test_a_certificate_of_another_host_gets_no_mail(authority):
-    async with MailServer(tls=authority.server_context()) as server:
+    async with SmtpStandIn(tls=authority.server_context()) as server:
         context = ssl.create_default_context(cafile=authority.ca_file)
         assert context.check_hostname
         answer = await send(server.port, "tls", ca_file=authority.ca_file, host="127.0.0.2")
@@ -72,7 +72,7 @@ async def test_a_certificate_of_another_host_gets_no_mail(authority):
 
 
 async def test_a_server_without_starttls_gets_no_mail_in_the_clear():
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         answer = await send(server.port, "starttls", login=LOGIN)
         assert server.received == []
     assert answer.outcome is Outcome.MAIL_DEFERRED
@@ -80,7 +80,7 @@ async def test_a_server_without_starttls_gets_no_mail_in_the_clear():
 
 
 async def test_a_wrong_password_is_the_operators_to_mend_and_the_mail_waits(authority, capfd):
-    async with MailServer(login=LOGIN, starttls=authority.server_context()) as server:
+    async with SmtpStandIn(login=LOGIN, starttls=authority.server_context()) as server:
         answer = await send(server.port, "starttls", login=("bellhop", "wrong"), ca_file=authority.ca_file)
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 535)
     log = "".join(capfd.readouterr())
@@ -89,7 +89,7 @@ async def test_a_wrong_password_is_the_operators_to_mend_and_the_mail_waits(auth
 
 
 async def test_a_login_that_is_missing_is_the_operators_to_mend(authority):
-    async with MailServer(login=LOGIN, starttls=authority.server_context()) as server:
+    async with SmtpStandIn(login=LOGIN, starttls=authority.server_context()) as server:
         answer = await send(server.port, "starttls", ca_file=authority.ca_file)
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 530)
 
@@ -105,7 +105,7 @@ async def test_a_login_that_is_missing_is_the_operators_to_mend(authority):
     ],
 )
 async def test_4xx_is_for_later_and_5xx_for_good_at_every_stage(stage, reply, outcome):
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         server.script(reply, stage=stage)
         answer = await send(server.port)
         assert (answer.outcome, answer.status) == (outcome, int(reply[:3]))
@@ -119,7 +119,7 @@ async def test_4xx_is_for_later_and_5xx_for_good_at_every_stage(stage, reply, ou
     [("MAIL", Outcome.MAIL_DEFERRED), ("RCPT", Outcome.MAIL_DEFERRED), ("DATA", Outcome.MAIL_UNKNOWN)],
 )
 async def test_only_what_was_handed_over_whole_may_have_been_taken(fault, stage, outcome):
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         server.script(fault, stage=stage)
         began = time.monotonic()
         answer = await send(server.port, timeout_s=0.2)
@@ -172,7 +172,7 @@ async def test_a_server_that_refuses_to_talk_to_us_is_for_later():
     ],
 )
 async def test_a_servers_words_are_kept_without_the_address(words):
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         server.script(f"550 {words}", stage="RCPT")
         reason = (await send(server.port)).reason
     assert reason.startswith("5.1.1")

@@ -8,13 +8,13 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from worker.domain.outcome import Outcome
-from worker.sandbox.google import TOKEN_ENDPOINT
-from worker.sandbox.google_script import DROP, EMPTY, SILENCE, Reply, fcm_error, html, slow
-from worker.sandbox.process import free_port
-from worker.senders import fcm_access
-from worker.senders.fcm import FcmSender
-from worker.senders.fcm_access import AccessToken, read_token
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox.child_process import free_port
+from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm_error, html, slow
+from bellhop.sandbox.google_server import TOKEN_ENDPOINT
+from worker.providers.fcm import fcm_access
+from worker.providers.fcm.fcm_access import AccessToken, read_token
+from worker.providers.fcm.fcm_sender import FcmSender
 
 NOW = 1_700_000_000.0
 AT_ONCE_S = 5
@@ -22,7 +22,7 @@ EXPIRED = fcm_error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED")
 
 
 def oauth_error(error, status=400):
-    return Reply(status, json.dumps({"error": error, "error_description": "for people"}).encode())
+    return GoogleReply(status, json.dumps({"error": error, "error_description": "for people"}).encode())
 
 
 async def test_two_hundred_pushes_on_a_cold_start_fetch_one_access_token(google, fcm, android):

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.outcome import Outcome
-from worker.sandbox import google_rules
-from worker.senders.fcm_answers import ANY, BY_CLASS, OUTCOMES, answer, asks_for_new_access_token
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox import google_rules
+from worker.providers.fcm.fcm_answers import ANY, BY_CLASS, OUTCOMES, answer, asks_for_new_access_token
 
 NOW = 1_700_000_000.0
 DETAIL = {"FcmError": "code", "BadRequest": "field", "ErrorInfo": "reason", "text": "message"}

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from worker.domain.outcome import Outcome
-from worker.sandbox.google import Google
-from worker.sandbox.google_script import DROP, EMPTY, SILENCE, Reply, fcm_error, html
-from worker.sandbox.process import free_port
-from worker.sandbox.tls import Authority
-from worker.senders.fcm import FcmSender
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox.child_process import free_port
+from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm_error, html
+from bellhop.sandbox.google_server import GoogleStandIn
+from bellhop.sandbox.tls import Authority
+from worker.providers.fcm.fcm_sender import FcmSender
 
 AT_ONCE_S = 5
 """Far more than an answer takes here, far less than any client's own patience."""
@@ -41,12 +41,12 @@ CASES = {
     "unavailable": ([fcm_error(503, "UNAVAILABLE", code="UNAVAILABLE")], Outcome.UNAVAILABLE),
     "502 page": ([html(502)], Outcome.UNAVAILABLE),
     "503 page": ([html(503)], Outcome.UNAVAILABLE),
-    "redirect": ([Reply(302, headers={"Location": "/elsewhere"})], Outcome.UNAVAILABLE),
+    "redirect": ([GoogleReply(302, headers={"Location": "/elsewhere"})], Outcome.UNAVAILABLE),
     "empty 200": ([EMPTY], Outcome.UNKNOWN),
     "200 page": ([html(200)], Outcome.UNKNOWN),
     "dropped": ([DROP], Outcome.UNKNOWN),
-    "cut off": ([Reply(body=NAME, how="cut")], Outcome.UNKNOWN),
-    "in two pieces": ([Reply(body=NAME, how="split")], Outcome.ACCEPTED),
+    "cut off": ([GoogleReply(body=NAME, how="cut")], Outcome.UNKNOWN),
+    "in two pieces": ([GoogleReply(body=NAME, how="split")], Outcome.ACCEPTED),
     "access token expired": ([EXPIRED], Outcome.ACCEPTED),
     "access token always expired": ([EXPIRED, EXPIRED], Outcome.CREDENTIALS_REFUSED),
 }
@@ -80,7 +80,7 @@ async def test_silence_ends_when_the_time_given_is_over(google, fcm, android):
 
 
 async def test_an_idle_connection_that_google_closed_costs_nothing(google, fcm, android):
-    google.script("first", Reply(body=NAME, headers={"Connection": "close"}))
+    google.script("first", GoogleReply(body=NAME, headers={"Connection": "close"}))
     await fcm.send(android("first"), 5)
     assert (await fcm.send(android("second"), 5)).outcome is Outcome.ACCEPTED
 
@@ -95,7 +95,7 @@ async def test_nobody_listening_is_unsent(google, fcm, android, tmp_path):
 
 @pytest.mark.parametrize(("connect_s", "given_s"), [(1, 60), (60, 1)])
 async def test_a_handshake_that_never_ends_is_unsent(google, android, tmp_path, monkeypatch, connect_s, given_s):
-    monkeypatch.setattr("worker.senders.fcm.CONNECT_TIMEOUT_S", connect_s)
+    monkeypatch.setattr("worker.providers.fcm.fcm_sender.CONNECT_TIMEOUT_S", connect_s)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         account = google.write_service_account(tmp_path / "account.json")
         sender = FcmSender(account, f"https://127.0.0.1:{mute.getsockname()[1]}", google.ca_file)
@@ -109,7 +109,7 @@ async def test_a_handshake_that_never_ends_is_unsent(google, android, tmp_path, 
 
 async def test_a_stranger_at_googles_address_gets_neither_push_nor_key(google, android, tmp_path):
     (tmp_path / "stranger").mkdir()
-    async with Google(tmp_path / "stranger") as stranger:
+    async with GoogleStandIn(tmp_path / "stranger") as stranger:
         for issuer, reason in ((google, "CERTIFICATE"), (stranger, "TOKEN_ENDPOINT")):
             account = issuer.write_service_account(tmp_path / "account.json")
             sender = FcmSender(account, stranger.url, google.ca_file)

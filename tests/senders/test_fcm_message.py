@@ -3,10 +3,10 @@ import time
 
 import pytest
 
-from worker.domain.outcome import Outcome
-from worker.domain.push import PushKind
-from worker.senders.configured import fcm as fcm_of
-from worker.settings import Settings
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import PushKind
+from bellhop.settings import Settings
+from worker.providers.configured import fcm as fcm_of
 
 
 async def sent(google, fcm, push):

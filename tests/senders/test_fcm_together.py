@@ -6,16 +6,16 @@ from collections import Counter
 
 import pytest
 
-from worker.domain.outcome import Outcome
-from worker.sandbox.google import TOKEN_ENDPOINT, Google
-from worker.sandbox.google_script import SILENCE, fcm_error, html, slow
-from worker.senders.fcm import CONNECTIONS, FcmSender
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox.google_script import SILENCE, fcm_error, html, slow
+from bellhop.sandbox.google_server import TOKEN_ENDPOINT, GoogleStandIn
+from worker.providers.fcm.fcm_sender import CONNECTIONS, FcmSender
 
 
 @pytest.fixture
 def patience(monkeypatch):
     """Let the handshakes of a crowd take as long as a busy machine wants."""
-    monkeypatch.setattr("worker.senders.fcm.CONNECT_TIMEOUT_S", 60)
+    monkeypatch.setattr("worker.providers.fcm.fcm_sender.CONNECT_TIMEOUT_S", 60)
 
 
 async def test_pushes_one_after_another_share_a_connection(google, fcm, android):
@@ -48,7 +48,7 @@ async def test_each_push_of_a_mixed_crowd_gets_its_own_answer(google, fcm, andro
 
 async def test_more_silent_phones_than_connections_leave_the_rest_unsent(google, fcm, android, monkeypatch):
     # Not unknown: what never got a connection may be repeated without ringing twice.
-    monkeypatch.setattr("worker.senders.fcm.CONNECTIONS", 8)
+    monkeypatch.setattr("worker.providers.fcm.fcm_sender.CONNECTIONS", 8)
     await fcm.warm()
     for n in range(20):
         google.script(f"phone-{n}", SILENCE)
@@ -64,7 +64,7 @@ async def test_more_silent_phones_than_connections_leave_the_rest_unsent(google,
 
 async def test_projects_have_senders_and_access_tokens_of_their_own(android, tmp_path):
     projects = [f"project-{n}" for n in range(5)]
-    async with Google(tmp_path, *projects) as google:
+    async with GoogleStandIn(tmp_path, *projects) as google:
         senders = [
             FcmSender(google.write_service_account(tmp_path / f"{project}.json", project), google.url, google.ca_file)
             for project in projects

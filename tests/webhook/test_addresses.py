@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from webhook.addresses import networks, whose, within
+from bellhop.sandbox.child_process import free_port
+from bellhop.settings import Settings
 from webhook.app import create_app
-from worker.sandbox.process import free_port
-from worker.settings import Settings
+from webhook.client_address import networks, whose, within
 
 STREAM, STRANGER, PROXY = "34.225.10.29", "203.0.113.7", "10.0.0.5"
 

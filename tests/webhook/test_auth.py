@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.auth import LEEWAY_S, MAX_TOKEN, Caller, authenticate
-from webhook.problems import ApiProblem, Problem
-from webhook.signature import App, KeyRing
+from webhook.api_errors import ApiProblem, Problem
+from webhook.auth import LEEWAY_S, MAX_TOKEN, Requester, authenticate
+from webhook.intake.signature import KeyRing, SigningApp
 
 NOW = 1_800_000_000.0
 LIVE_OLD, LIVE, STAGING = (
@@ -21,8 +21,10 @@ LIVE_OLD, LIVE, STAGING = (
     b"live-secret-of-today................",
     b"staging-secret......................",
 )
-RING = KeyRing([App("live", ("live-key",), (LIVE, LIVE_OLD)), App("staging", ("staging-key",), (STAGING,))])
-ONE = KeyRing([App("live", ("live-key",), (LIVE,))])
+RING = KeyRing(
+    [SigningApp("live", ("live-key",), (LIVE, LIVE_OLD)), SigningApp("staging", ("staging-key",), (STAGING,))]
+)
+ONE = KeyRing([SigningApp("live", ("live-key",), (LIVE,))])
 
 
 def token(claims, secret=LIVE, **header):
@@ -51,16 +53,16 @@ HS256 = b'{"alg":"HS256","typ":"JWT"}'
 
 @pytest.mark.parametrize("form", ["{}", "Bearer {}", "bearer  {} "])
 def test_a_user_token_is_its_user_with_and_without_bearer(form):
-    assert ask(form.format(token({"user_id": "jane"}))) == Caller("live", "jane")
+    assert ask(form.format(token({"user_id": "jane"}))) == Requester("live", "jane")
 
 
 def test_a_server_token_is_a_backend():
-    assert ask(token({"server": True, "iat": NOW})) == Caller("live", None)
+    assert ask(token({"server": True, "iat": NOW})) == Requester("live", None)
 
 
 def test_the_server_token_of_the_python_sdk_is_a_backend():
     """getstream makes it of the time and nothing else."""
-    assert ask(token({"iat": int(NOW)})) == Caller("live", None)
+    assert ask(token({"iat": int(NOW)})) == Requester("live", None)
 
 
 @pytest.mark.parametrize("more", [{"exp": NOW + 60}, {"nbf": NOW}, {"sub": "jane"}, {"role": "user"}, {"server": 0}])
@@ -75,22 +77,22 @@ def test_a_token_for_some_calls_does_not_act_for_a_whole_user(whose, claim):
 
 
 def test_a_server_token_that_names_a_user_is_that_user_only():
-    assert ask(token({"server": True, "user_id": "jane"})) == Caller("live", "jane")
+    assert ask(token({"server": True, "user_id": "jane"})) == Requester("live", "jane")
 
 
 @pytest.mark.parametrize("secret", [LIVE, LIVE_OLD])
 def test_each_of_an_apps_secrets_counts_while_one_is_being_rotated(secret):
-    assert ask(token({"user_id": "jane"}, secret)) == Caller("live", "jane")
+    assert ask(token({"user_id": "jane"}, secret)) == Requester("live", "jane")
 
 
 def test_the_api_key_chooses_the_app_and_the_secret_proves_it():
     staging = token({"user_id": "jane"}, STAGING)
-    assert ask(staging, "staging-key") == Caller("staging", "jane")
+    assert ask(staging, "staging-key") == Requester("staging", "jane")
     assert problem_of(staging, "live-key") is Problem.BAD_TOKEN, "a token of another tenant opens nothing"
 
 
 def test_without_an_api_key_the_only_app_is_meant():
-    assert ask(token({"user_id": "jane"}), None, ONE) == Caller("live", "jane")
+    assert ask(token({"user_id": "jane"}), None, ONE) == Requester("live", "jane")
     assert problem_of(token({"user_id": "jane"}), None) is Problem.UNKNOWN_APP
     assert problem_of(token({"user_id": "jane"}), "nobodys-key") is Problem.UNKNOWN_APP
 
@@ -180,7 +182,7 @@ def test_a_token_counts_only_in_its_time(claims, problem):
     ],
 )
 def test_clocks_may_be_a_little_apart(claims):
-    assert ask(token({"user_id": "jane"} | claims)) == Caller("live", "jane")
+    assert ask(token({"user_id": "jane"} | claims)) == Requester("live", "jane")
 
 
 def test_a_token_over_the_limit_is_refused_though_it_is_signed():

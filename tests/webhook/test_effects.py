@@ -4,17 +4,31 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.effects import Effects, Settings, effects
-from webhook.events import Accepted, Ended, Event, Ignored, Learned, Missed, Notification, Person, Rejected, Ring
-from webhook.intake import Verdict, take_in
-from worker.contract import NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef
-from worker.domain.calls import call_key
-from worker.storage import scripts
+from bellhop.queue.job_payloads import CallRef
+from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
+from bellhop.store import scripts
+from bellhop.store.keys import call_key
+from webhook.intake.apply import Verdict, take_in
+from webhook.intake.effects import EffectRules, Effects, effects
+from webhook.intake.events import (
+    Accepted,
+    Ended,
+    Event,
+    EventUser,
+    Ignored,
+    Learned,
+    Missed,
+    Notification,
+    Rejected,
+    Ring,
+)
 
 NOW = 1_800_000_000_000_000
 S = 1_000_000
-RULES = Settings("default", ring_default_s=30, missed_grace_s=5)
-SARA, BEN, JANE = (Person(user, user.title(), custom_email=f"{user}@example.com") for user in ("sara", "ben", "jane"))
+RULES = EffectRules("default", ring_default_s=30, missed_grace_s=5)
+SARA, BEN, JANE = (
+    EventUser(user, user.title(), custom_email=f"{user}@example.com") for user in ("sara", "ben", "jane")
+)
 CALL = CallRef(tenant="default", cid="default:1")
 
 
@@ -22,7 +36,7 @@ def common(at: int | None = NOW, learned: Learned | None = None, session: str = 
     return {"type": "call.x", "cid": "default:1", "session_id": session, "at": at, "learned": learned or Learned()}
 
 
-def ring(members=(BEN, JANE), *, caller: Person = SARA, created_by: str = "sara", ring_ms=30_000, **more) -> Ring:
+def ring(members=(BEN, JANE), *, caller: EventUser = SARA, created_by: str = "sara", ring_ms=30_000, **more) -> Ring:
     return Ring(
         **common(**more),
         caller=caller,
@@ -61,7 +75,7 @@ def test_a_ring_ends_with_who_rings_and_who_created_the_call_unless_they_are_run
         "the creator rings": ring(),
         "a member rings": ring((JANE,), caller=BEN),
         "a member rings the creator": ring((SARA, JANE), caller=BEN),
-        "nobody is named": ring(caller=Person("", ""), created_by=""),
+        "nobody is named": ring(caller=EventUser("", ""), created_by=""),
     }
     assert {name: found(event).round.callers for name, event in callers.items()} == {
         "the creator rings": ("sara",),
@@ -72,7 +86,7 @@ def test_a_ring_ends_with_who_rings_and_who_created_the_call_unless_they_are_run
 
 
 def test_who_has_no_name_is_an_unknown_caller():
-    assert found(ring(caller=Person("", ""))).round.caller_name == "Unknown caller"
+    assert found(ring(caller=EventUser("", ""))).round.caller_name == "Unknown caller"
 
 
 def test_a_notification_is_passed_on_and_leaves_no_state():
@@ -168,7 +182,7 @@ events = st.one_of(
 def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
-        script, hour = client.register_script(scripts.source("intake")), 3600 * S
+        script, hour = client.register_script(scripts.source("calls/take_event")), 3600 * S
         for number in range(100):
             now = NOW + number * hour
             joined = Accepted(**common(now), user_id=f"user-{number}")
@@ -193,7 +207,7 @@ def _state(url: str, arrived: list[Event]) -> dict[bytes, bytes]:
     """The stamps and the rung rounds of a call after these events."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
-        script = client.register_script(scripts.source("intake"))
+        script = client.register_script(scripts.source("calls/take_event"))
         for number, event in enumerate(arrived):
             assert take_in(script, "default", str(number), event, found(event), NOW) is Verdict.TAKEN
         state = client.hgetall(call_key("default", "default:1"))

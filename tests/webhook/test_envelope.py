@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.envelope import UnreadableMessage, unwrap
+from webhook.sources.amazon.envelope import UnreadableMessage, unwrap
 
 EVENT = b'{"type": "call.ring", "call_cid": "default:1"}'
 PLAIN = EVENT.decode()

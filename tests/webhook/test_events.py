@@ -7,28 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EVENTS, json_values, mutated_events
 
-from webhook.events import (
+from webhook.intake.events import (
     Accepted,
     Ended,
     Envelope,
+    EventUser,
     Ignored,
     Learned,
     Missed,
     Notification,
-    Person,
     Rejected,
     Ring,
     UnreadableEvent,
 )
-from webhook.reading import read
-from webhook.wire import micros
+from webhook.intake.fields import micros
+from webhook.intake.parsing import read
 
 CID = "default:6f0b1c52-7a53-4a3e-9c59-0d1f6e0b9d11"
 SESSION = "c2d7b6a8-3a0e-4f0b-8d4c-5b1f2a9e7710"
 AVATAR = "https://cdn.example.com/avatars/{}.png".format
-SARA = Person("sara-lind", "Sara Lind", AVATAR("sara-lind"), "en")
-BEN = Person("ben-osei", "Ben Osei", AVATAR("ben-osei"), "en")
-JANE = Person("jane-morel", "Jane Morel", AVATAR("jane-morel"), "en")
+SARA = EventUser("sara-lind", "Sara Lind", AVATAR("sara-lind"), "en")
+BEN = EventUser("ben-osei", "Ben Osei", AVATAR("ben-osei"), "en")
+JANE = EventUser("jane-morel", "Jane Morel", AVATAR("jane-morel"), "en")
 BEN_ANSWERED = Learned(accepted={"ben-osei": 1794994207410031})
 NOTHING = Learned()
 
@@ -130,7 +130,7 @@ def test_samples_are_read(name, samples):
 def test_members_come_as_objects_as_ids_or_not_at_all():
     members = [None, 7, "ben-osei", {"user_id": "jane-morel", "user": None}, {"user": {"id": "ana"}}, {}, [], True]
     ring = event("call.ring", members=members)
-    assert ring.members == tuple(Person(user_id, user_id) for user_id in ("7", "ben-osei", "jane-morel", "ana"))
+    assert ring.members == tuple(EventUser(user_id, user_id) for user_id in ("7", "ben-osei", "jane-morel", "ana"))
     assert event("call.ring", members=None).members == ()
 
 
@@ -158,13 +158,13 @@ def test_the_caller_is_who_created_the_call_when_the_event_names_no_user():
     assert event("call.ring", user=None).caller == SARA
     assert event("call.ring", user={"name": "no id"}).caller == SARA
     unknown = event("call.ring", user=None, **call("call.ring", created_by=None))
-    assert unknown.caller == Person("", "")
+    assert unknown.caller == EventUser("", "")
     assert unknown.members == (BEN, JANE)
 
 
 def test_a_person_without_a_name_is_called_by_their_id():
     for name in (None, "  ", 7):
-        assert event("call.ring", user={"id": "ana", "name": name}).caller == Person("ana", "ana")
+        assert event("call.ring", user={"id": "ana", "name": name}).caller == EventUser("ana", "ana")
 
 
 def test_an_email_comes_from_custom_data_and_never_shows_in_print():
@@ -177,14 +177,14 @@ def test_an_email_comes_from_custom_data_and_never_shows_in_print():
 
 def test_names_are_cut_and_what_would_be_wrong_when_cut_is_left_out():
     ana = event("call.ring", user={"id": "ana", "name": "n" * 300, "image": "u" * 3_000, "language": "l" * 40}).caller
-    assert ana == Person("ana", "n" * 255)
-    assert event("call.ring", members=["i" * 256, "i" * 255]).members == (Person("i" * 255, "i" * 255),)
+    assert ana == EventUser("ana", "n" * 255)
+    assert event("call.ring", members=["i" * 256, "i" * 255]).members == (EventUser("i" * 255, "i" * 255),)
 
 
 def test_half_an_emoji_does_not_lose_the_call():
     ring = event("call.ring", user={"id": "ana", "name": "Ana \ud83d"}, members=["\udc00"])
     assert ring.caller.name == "Ana ?"
-    assert ring.members == (Person("?", "?"),)
+    assert ring.members == (EventUser("?", "?"),)
 
 
 # Ring

@@ -2,9 +2,9 @@
 
 import pytest
 
+from bellhop.settings import Settings
 from webhook.app import create_app
-from webhook.hardening import HEADERS
-from worker.settings import Settings
+from webhook.security_headers import HEADERS
 
 
 @pytest.fixture(scope="module")

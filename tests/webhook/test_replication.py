@@ -9,11 +9,11 @@ import signal
 import pytest
 import redis
 
+from bellhop.queue.names import RINGS
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.settings import Settings
 from webhook.app import create_app
-from worker.contract import RINGS
-from worker.sandbox.redis import RedisServer
-from worker.sandbox.stream import Call
-from worker.settings import Settings
 
 
 @pytest.fixture
@@ -58,24 +58,24 @@ def queued(server):
 
 def test_what_was_answered_200_is_on_the_replica(post, replica):
     os.kill(replica.pid, signal.SIGSTOP)
-    event = Call().ring()
+    event = SampleCall().ring()
     assert post(event, "w1") == (503, None)
     assert post(event, "w1") == (503, None), "the repetition vouches for no more than the first"
     os.kill(replica.pid, signal.SIGCONT)
     assert post(event, "w1") == (200, "already")
     assert queued(replica) == 1
-    assert post(Call().ring(), "w2") == (200, "taken")
+    assert post(SampleCall().ring(), "w2") == (200, "taken")
     assert queued(replica) == 2
 
 
 def test_without_a_replica_nothing_is_answered_200(post, primary):
-    event = Call().ring()
+    event = SampleCall().ring()
     assert post(event, "w1") == (503, None)
     assert queued(primary) == 1, "it is taken in all the same: the phone rings"
 
 
 def test_a_primary_that_forgot_its_scripts_gets_them_again(post, primary, replica):
-    assert post(Call().ring(), "w1") == (200, "taken")
+    assert post(SampleCall().ring(), "w1") == (200, "taken")
     with redis.Redis(port=primary.port) as client:
         client.script_flush()
-    assert post(Call().ring(), "w2") == (200, "taken")
+    assert post(SampleCall().ring(), "w2") == (200, "taken")

@@ -9,11 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EVENTS, SAMPLES, SIGNATURES, headers
 
-from webhook.signature import GZIP_MAGIC, MAX_BODY, MAX_INFLATED, App, KeyRing, Refusal, Refused, Verified, verify
+from webhook.intake.signature import (
+    GZIP_MAGIC,
+    MAX_BODY,
+    MAX_INFLATED,
+    KeyRing,
+    Refusal,
+    Refused,
+    SigningApp,
+    Verified,
+    verify,
+)
 
 SECRET = SIGNATURES["secret"].encode()
-ONE_APP = KeyRing([App("acme", ("key-1", "key-2"), (SECRET,))])
-TWO_APPS = KeyRing([App("acme", ("key-1",), (b"old", b"new")), App("globex", ("key-9",), (SECRET,))])
+ONE_APP = KeyRing([SigningApp("acme", ("key-1", "key-2"), (SECRET,))])
+TWO_APPS = KeyRing([SigningApp("acme", ("key-1",), (b"old", b"new")), SigningApp("globex", ("key-9",), (SECRET,))])
 BODY = b'{"type":"call.ring"}'
 
 
@@ -98,16 +108,16 @@ def test_an_empty_ring_lets_nobody_in():
 @pytest.mark.parametrize("secrets", [(), (b"",), (b"good", b""), (b"  ",)])
 def test_an_empty_secret_is_refused_at_start(secrets):
     with pytest.raises(ValueError, match="anybody could sign"):
-        KeyRing([App("acme", ("key-1",), secrets)])
+        KeyRing([SigningApp("acme", ("key-1",), secrets)])
 
 
 def test_an_api_key_names_one_app():
     with pytest.raises(ValueError, match="listed twice"):
-        KeyRing([App("acme", ("key-1",), (b"a",)), App("globex", ("key-1 ",), (b"b",))])
+        KeyRing([SigningApp("acme", ("key-1",), (b"a",)), SigningApp("globex", ("key-1 ",), (b"b",))])
 
 
 def test_secrets_do_not_show_when_an_app_is_printed():
-    assert "hush" not in repr(App("acme", ("key-1",), (b"hush",)))
+    assert "hush" not in repr(SigningApp("acme", ("key-1",), (b"hush",)))
 
 
 @pytest.mark.parametrize("encoding", [None, "", "identity", "gzip", "GZIP ", "x-gzip"])

@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from webhook.api.sns import Topics
+from bellhop.queue.names import RINGS
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.settings import Settings
 from webhook.app import create_app
-from webhook.certificates import AT_ONCE, EVERY_S, FAILED_S
-from webhook.door import UNREADABLE
-from webhook.sns import SIGNED, of_amazon
-from worker.contract import RINGS
-from worker.sandbox.stream import Call
-from worker.settings import Settings
+from webhook.context import UNREADABLE
+from webhook.sources.amazon.certificates import AT_ONCE, EVERY_S, FAILED_S
+from webhook.sources.amazon.sns import Topics
+from webhook.sources.amazon.sns_message import SIGNED, of_amazon
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:calls"
 AMAZON = "https://sns.eu-west-1.amazonaws.com"
@@ -67,7 +67,7 @@ def signed(text, kind="Notification", version="2", **changes):
     return message
 
 
-class Door:
+class Web:
     """The web process, and where it was led to."""
 
     def __init__(self, redis_url):
@@ -100,19 +100,19 @@ class Door:
 
 
 @pytest.fixture
-def door(redis_url):
-    door = Door(redis_url)
-    yield door
-    door.redis.close()
+def web(redis_url):
+    web = Web(redis_url)
+    yield web
+    web.redis.close()
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_an_event_is_taken_once_and_the_certificate_fetched_once(door, version):
-    event = json.dumps(Call().ring())
-    assert door.post(signed(event, version=version)) == (200, "taken")
-    assert door.post(signed(event, version=version, MessageId="2", Subject="again")) == (200, "already")
-    assert door.queued() == 1
-    assert door.fetched == [CERTIFICATE_URL]
+def test_an_event_is_taken_once_and_the_certificate_fetched_once(web, version):
+    event = json.dumps(SampleCall().ring())
+    assert web.post(signed(event, version=version)) == (200, "taken")
+    assert web.post(signed(event, version=version, MessageId="2", Subject="again")) == (200, "already")
+    assert web.queued() == 1
+    assert web.fetched == [CERTIFICATE_URL]
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_an_event_is_taken_once_and_the_certificate_fetched_once(door, version):
         {"SignatureVersion": "3"},
     ],
 )
-def test_what_amazon_did_not_sign_is_refused(door, change):
-    assert door.post(signed(json.dumps(Call().ring())) | change) == (403, None)
-    assert door.queued() == 0
+def test_what_amazon_did_not_sign_is_refused(web, change):
+    assert web.post(signed(json.dumps(SampleCall().ring())) | change) == (403, None)
+    assert web.queued() == 0
 
 
 @pytest.mark.parametrize(
@@ -148,43 +148,43 @@ def test_what_amazon_did_not_sign_is_refused(door, change):
         "",
     ],
 )
-def test_a_certificate_from_elsewhere_is_not_even_fetched(door, url):
-    assert door.post(signed("{}", SigningCertURL=url)) == (403, None)
-    assert door.fetched == []
+def test_a_certificate_from_elsewhere_is_not_even_fetched(web, url):
+    assert web.post(signed("{}", SigningCertURL=url)) == (403, None)
+    assert web.fetched == []
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"type": "call.ring"}', b"[" * 100_000, b"\xff"])
-def test_what_is_no_message_of_sns_is_refused(door, body):
-    assert door.post(body) == (403, None)
+def test_what_is_no_message_of_sns_is_refused(web, body):
+    assert web.post(body) == (403, None)
 
 
-def test_a_topic_that_is_not_configured_is_neither_taken_nor_confirmed(door):
+def test_a_topic_that_is_not_configured_is_neither_taken_nor_confirmed(web):
     other = TOPIC + "-of-others"
     for kind in SIGNED:
-        assert door.post(signed("{}", kind, TopicArn=other)) == (403, None)
-    assert door.fetched == []
+        assert web.post(signed("{}", kind, TopicArn=other)) == (403, None)
+    assert web.fetched == []
 
 
-def test_the_subscription_of_a_configured_topic_is_confirmed(door):
-    assert door.post(signed("please confirm", "SubscriptionConfirmation")) == (200, "confirmed")
-    assert door.fetched == [CERTIFICATE_URL, CONFIRM_URL]
+def test_the_subscription_of_a_configured_topic_is_confirmed(web):
+    assert web.post(signed("please confirm", "SubscriptionConfirmation")) == (200, "confirmed")
+    assert web.fetched == [CERTIFICATE_URL, CONFIRM_URL]
 
 
-def test_a_confirmation_leads_nowhere_but_to_amazon(door):
+def test_a_confirmation_leads_nowhere_but_to_amazon(web):
     for evil in ("https://evil.example/?Action=ConfirmSubscription", f"{CONFIRM_URL}é"):
-        assert door.post(signed("x", "SubscriptionConfirmation", SubscribeURL=evil)) == (403, None)
-    assert door.fetched == [CERTIFICATE_URL]
+        assert web.post(signed("x", "SubscriptionConfirmation", SubscribeURL=evil)) == (403, None)
+    assert web.fetched == [CERTIFICATE_URL]
 
 
-def test_amazon_out_of_reach_makes_sns_post_again(door):
-    door.down = True
-    message = signed(json.dumps(Call().ring()))
-    assert door.post(message) == (503, None)
-    assert door.post(message) == (503, None)
-    assert door.fetched == [CERTIFICATE_URL], "what has just failed is not tried again at once"
-    door.down = False
-    door.clock += FAILED_S + 1
-    assert door.post(message) == (200, "taken")
+def test_amazon_out_of_reach_makes_sns_post_again(web):
+    web.down = True
+    message = signed(json.dumps(SampleCall().ring()))
+    assert web.post(message) == (503, None)
+    assert web.post(message) == (503, None)
+    assert web.fetched == [CERTIFICATE_URL], "what has just failed is not tried again at once"
+    web.down = False
+    web.clock += FAILED_S + 1
+    assert web.post(message) == (200, "taken")
 
 
 def unproven(number):
@@ -192,38 +192,38 @@ def unproven(number):
     return signed("{}", SigningCertURL=f"{AMAZON}/SimpleNotificationService-{number}.pem") | {"Signature": "AAAA"}
 
 
-def test_strangers_make_us_ask_amazon_a_few_times_only(door):
-    door.down = True
-    assert {door.post(unproven(number)) for number in range(50)} == {(503, None)}
-    assert len(door.fetched) == AT_ONCE
-    door.clock += 3 * EVERY_S
+def test_strangers_make_us_ask_amazon_a_few_times_only(web):
+    web.down = True
+    assert {web.post(unproven(number)) for number in range(50)} == {(503, None)}
+    assert len(web.fetched) == AT_ONCE
+    web.clock += 3 * EVERY_S
     for number in range(50, 100):
-        door.post(unproven(number))
-    assert len(door.fetched) == AT_ONCE + 3
+        web.post(unproven(number))
+    assert len(web.fetched) == AT_ONCE + 3
 
 
-def test_a_certificate_that_was_had_is_there_whatever_strangers_do(door):
-    assert door.post(signed(json.dumps(Call().ring()))) == (200, "taken")
+def test_a_certificate_that_was_had_is_there_whatever_strangers_do(web):
+    assert web.post(signed(json.dumps(SampleCall().ring()))) == (200, "taken")
     for number in range(50):
-        door.post(unproven(number))
-    assert door.post(signed(json.dumps(Call().ring()), MessageId="2")) == (200, "taken")
+        web.post(unproven(number))
+    assert web.post(signed(json.dumps(SampleCall().ring()), MessageId="2")) == (200, "taken")
 
 
-def test_one_certificate_is_fetched_at_a_time(door):
-    door.go_on.clear()
+def test_one_certificate_is_fetched_at_a_time(web):
+    web.go_on.clear()
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(door.post, signed(json.dumps(Call().ring())))
-        assert door.asked.wait(30)
-        others = [pool.submit(door.post, unproven(number)) for number in range(3)]
+        first = pool.submit(web.post, signed(json.dumps(SampleCall().ring())))
+        assert web.asked.wait(30)
+        others = [pool.submit(web.post, unproven(number)) for number in range(3)]
         assert [other.result() for other in others] == [(503, None)] * 3
-        door.go_on.set()
+        web.go_on.set()
         assert first.result() == (200, "taken")
-    assert door.fetched == [CERTIFICATE_URL]
+    assert web.fetched == [CERTIFICATE_URL]
 
 
-def test_what_holds_no_event_is_kept(door):
-    assert door.post(signed("no base64!")) == (200, "kept")
-    assert door.redis.llen(UNREADABLE) == 1
+def test_what_holds_no_event_is_kept(web):
+    assert web.post(signed("no base64!")) == (200, "kept")
+    assert web.redis.llen(UNREADABLE) == 1
 
 
 def test_china_is_elsewhere():

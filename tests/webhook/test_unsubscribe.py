@@ -6,10 +6,10 @@ import re
 import pytest
 import redis
 
+from bellhop.domain.unsubscribe_link import Links, Subscriber
+from bellhop.settings import Settings
+from bellhop.store.keys import user_key
 from webhook.app import create_app
-from worker.mail.unsubscribe import Links, Subscriber
-from worker.settings import Settings
-from worker.storage.registry import person_key
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 SECRETS = ["the-first-secret-of-none", "the-second-secret-of-none"]
@@ -58,11 +58,11 @@ def preferences(redis_url):
     with redis.Redis.from_url(redis_url) as store:
 
         def read(user="ben"):
-            stored = store.hget(person_key("default", user), "preferences")
+            stored = store.hget(user_key("default", user), "preferences")
             return json.loads(stored) if stored else None
 
         def write(**values):
-            store.hset(person_key("default", "ben"), "preferences", json.dumps(values))
+            store.hset(user_key("default", "ben"), "preferences", json.dumps(values))
 
         read.write = write
         yield read

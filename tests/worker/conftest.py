@@ -14,8 +14,8 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from worker.sandbox.process import end_with_parent
-from worker.sandbox.redis import RedisServer
+from bellhop.sandbox.child_process import end_with_parent
+from bellhop.sandbox.redis_server import RedisServer
 
 RUNNER = Path(__file__).parent / "runner.py"
 SOON_S = 20

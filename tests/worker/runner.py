@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from worker.engine import runtime
-from worker.engine.inflight import Job
-from worker.engine.rq_job import PermanentError
-from worker.storage.store import Store
-from worker.telemetry import logs
+from bellhop.queue.rq_job import PermanentError
+from bellhop.store.async_client import Store
+from bellhop.telemetry import logs
+from worker.queue import queue_worker
+from worker.queue.running_jobs import Job
 
 MARK = "if redis.call('SADD', 'test:known', ARGV[3]) == 1 then redis.call('RPUSH', ARGV[1], ARGV[2]) end"
 """A mark whose answer was lost is written again, and counts once."""
@@ -76,8 +76,8 @@ def main(url: str, queues: str, grace_s: str) -> None:
             await asyncio.sleep(3600)  # as when a library takes the first cancellation for an error of its own
 
     handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die, give_up)}
-    runtime.WIND_UP_S = 1  # the tests wait for it
-    runtime.Worker(
+    queue_worker.WIND_UP_S = 1  # the tests wait for it
+    queue_worker.QueueWorker(
         url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry, mishear]
     ).work()
 

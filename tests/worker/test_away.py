@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from worker.storage.redis_clients import shown
-from worker.telemetry import outage
-from worker.telemetry.outage import Outage
+from bellhop.store.blocking_client import shown
+from bellhop.telemetry import outage
+from bellhop.telemetry.outage import Outage
 
 
 @pytest.fixture

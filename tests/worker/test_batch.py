@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.storage.batch import Batch
+from worker.delivery.batch import Batch
 
 
 class Doubler:

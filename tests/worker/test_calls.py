@@ -8,11 +8,12 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.delivery.gate import REFUSALS
-from worker.domain import calls
-from worker.domain.calls import CallState, Mark, RoundState, Settlement, Standing, missed_mark, settle, standing
-from worker.domain.outcome import Outcome
-from worker.storage import scripts
+from bellhop.domain import call as call_rules
+from bellhop.domain.call import CallState, RoundState, Settlement, Stamp, Standing, missed_stamp, settle, standing
+from bellhop.domain.outcomes import Outcome
+from bellhop.store import scripts
+from bellhop.store.keys import call_key, round_key, round_prefix
+from worker.delivery.fence import REFUSALS
 
 START, DEADLINE, GRACE = 1_000_000, 31_000_000, 5_000_000
 ROUND = RoundState(START, "s-1", DEADLINE, frozenset({"ben", "jane"}), callers=("sara", "eva"))
@@ -23,8 +24,8 @@ def where(stamps: dict[str, int], now: int = DURING, grace_us: int = 0, user: st
     return standing(CallState(stamps), ROUND, user, now, grace_us)
 
 
-def missed(mark: Mark, session: str = "s-1", user: str = "ben") -> str:
-    return missed_mark(mark, session, user)
+def missed(mark: Stamp, session: str = "s-1", user: str = "ben") -> str:
+    return missed_stamp(mark, session, user)
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,8 @@ def missed(mark: Mark, session: str = "s-1", user: str = "ben") -> str:
         ("b:ben", Standing.BUSY),
         ("t:ben", Standing.TIMED_OUT),
         ("x:ben", Standing.DECLINED),
-        (missed(Mark.MISSED), Standing.MISSED),
-        (missed(Mark.MISSED_QUIETLY), Standing.MISSED_QUIETLY),
+        (missed(Stamp.MISSED), Standing.MISSED),
+        (missed(Stamp.MISSED_QUIETLY), Standing.MISSED_QUIETLY),
         ("x:sara", Standing.CANCELLED),
         ("x:eva", Standing.CANCELLED),
         ("ended", Standing.ENDED),
@@ -50,7 +51,7 @@ def test_a_stamp_of_this_round_or_later_decides_and_an_older_one_does_not(mark, 
 
 @pytest.mark.parametrize(
     "mark",
-    ["a:jane", "d:jane", "x:jane", missed(Mark.MISSED, "s-2"), missed(Mark.MISSED, user="jane"), "ended:s-2"],
+    ["a:jane", "d:jane", "x:jane", missed(Stamp.MISSED, "s-2"), missed(Stamp.MISSED, user="jane"), "ended:s-2"],
 )
 def test_what_others_do_and_what_belongs_to_another_session_ends_nobodys_ring(mark):
     assert where({mark: DURING}) is Standing.RINGING
@@ -61,11 +62,11 @@ def test_what_others_do_and_what_belongs_to_another_session_ends_nobodys_ring(ma
     [
         ({"a:ben": 3, "d:ben": 5}, Standing.ANSWERED),
         ({"a:ben": 3, "x:sara": 4, "ended": 5}, Standing.ANSWERED),
-        ({"d:ben": 3, missed(Mark.MISSED): 4, "x:sara": 5}, Standing.DECLINED),
-        ({"t:ben": 3, missed(Mark.MISSED_QUIETLY): 4}, Standing.MISSED_QUIETLY),
-        ({"t:ben": 3, missed(Mark.MISSED): 4}, Standing.TIMED_OUT),
+        ({"d:ben": 3, missed(Stamp.MISSED): 4, "x:sara": 5}, Standing.DECLINED),
+        ({"t:ben": 3, missed(Stamp.MISSED_QUIETLY): 4}, Standing.MISSED_QUIETLY),
+        ({"t:ben": 3, missed(Stamp.MISSED): 4}, Standing.TIMED_OUT),
         ({"x:ben": 3, "b:ben": 3, "x:sara": 4}, Standing.BUSY),
-        ({"x:ben": 3, missed(Mark.MISSED): 4}, Standing.MISSED),
+        ({"x:ben": 3, missed(Stamp.MISSED): 4}, Standing.MISSED),
         ({"x:ben": 3, "a:ben": 4}, Standing.ANSWERED),
         ({"x:ben": 3, "x:sara": 4, "ended": 5}, Standing.DECLINED),
         ({"x:sara": 3, "ended": 4}, Standing.CANCELLED),
@@ -88,15 +89,15 @@ AGAIN = RoundState(START + 28_000_000, "s-1", START + 58_000_000, frozenset({"be
 @pytest.mark.parametrize(
     ("stamps", "rounds", "expected"),
     [
-        ({missed(Mark.MISSED): DEADLINE}, (ROUND, AGAIN), Standing.RINGING),
-        ({missed(Mark.MISSED_QUIETLY): DEADLINE}, (ROUND, AGAIN), Standing.RINGING),
-        ({missed(Mark.MISSED): DEADLINE}, (AGAIN,), Standing.MISSED),
-        ({missed(Mark.MISSED): DEADLINE}, (replace(ROUND, recipients=frozenset({"jane"})), AGAIN), Standing.MISSED),
-        ({missed(Mark.MISSED): DEADLINE}, (replace(ROUND, session_id="s-0"), AGAIN), Standing.MISSED),
-        ({missed(Mark.MISSED): DEADLINE}, (replace(ROUND, ringless=True), AGAIN), Standing.MISSED),
-        ({missed(Mark.MISSED): AGAIN.deadline}, (ROUND, AGAIN), Standing.MISSED),
-        ({missed(Mark.MISSED_QUIETLY): DEADLINE, "x:sara": DEADLINE + 1}, (ROUND, AGAIN), Standing.MISSED_QUIETLY),
-        ({missed(Mark.MISSED): DEADLINE, "b:ben": DEADLINE + 1}, (ROUND, AGAIN), Standing.BUSY),
+        ({missed(Stamp.MISSED): DEADLINE}, (ROUND, AGAIN), Standing.RINGING),
+        ({missed(Stamp.MISSED_QUIETLY): DEADLINE}, (ROUND, AGAIN), Standing.RINGING),
+        ({missed(Stamp.MISSED): DEADLINE}, (AGAIN,), Standing.MISSED),
+        ({missed(Stamp.MISSED): DEADLINE}, (replace(ROUND, recipients=frozenset({"jane"})), AGAIN), Standing.MISSED),
+        ({missed(Stamp.MISSED): DEADLINE}, (replace(ROUND, session_id="s-0"), AGAIN), Standing.MISSED),
+        ({missed(Stamp.MISSED): DEADLINE}, (replace(ROUND, ringless=True), AGAIN), Standing.MISSED),
+        ({missed(Stamp.MISSED): AGAIN.deadline}, (ROUND, AGAIN), Standing.MISSED),
+        ({missed(Stamp.MISSED_QUIETLY): DEADLINE, "x:sara": DEADLINE + 1}, (ROUND, AGAIN), Standing.MISSED_QUIETLY),
+        ({missed(Stamp.MISSED): DEADLINE, "b:ben": DEADLINE + 1}, (ROUND, AGAIN), Standing.BUSY),
     ],
 )
 def test_a_missed_call_ends_no_ring_when_it_may_be_about_an_earlier_one(stamps, rounds, expected):
@@ -104,7 +105,7 @@ def test_a_missed_call_ends_no_ring_when_it_may_be_about_an_earlier_one(stamps, 
 
 
 def test_what_a_missed_call_may_be_about_is_asked_no_more_when_the_ring_is_over():
-    call = CallState({missed(Mark.MISSED_QUIETLY): DEADLINE}, (ROUND, AGAIN))
+    call = CallState({missed(Stamp.MISSED_QUIETLY): DEADLINE}, (ROUND, AGAIN))
     assert [one.standing for one in settle(call, AGAIN.deadline + GRACE - 1, GRACE) if one.started_at > START] == []
     (last,) = (one for one in settle(call, AGAIN.deadline + GRACE, GRACE) if one.started_at > START)
     assert (last.standing, last.notice) == (Standing.MISSED_QUIETLY, False)
@@ -142,12 +143,12 @@ def test_the_oldest_round_is_settled_first_but_after_those_known_from_their_call
 @pytest.mark.parametrize("place", list(Standing))
 def test_a_notice_is_for_whom_no_answer_and_no_wish_forbids_it(place):
     told = {"busy", "timed_out", "missed", "cancelled", "ended", "no_answer"}
-    assert (place in calls.NOTICE_DUE) is (place.value in told)
+    assert (place in call_rules.NOTICE_DUE) is (place.value in told)
 
 
 def test_a_notice_that_is_a_day_late_is_not_given():
     call = CallState(rounds=(RoundState(START, "s-1", DEADLINE, frozenset({"ben"})),))
-    last = DEADLINE + calls.NOTICE_MAX_AGE_US
+    last = DEADLINE + call_rules.NOTICE_MAX_AGE_US
     assert [(one.standing, one.notice) for one in settle(call, last, 0)] == [(Standing.NO_ANSWER, True)]
     assert [(one.standing, one.notice) for one in settle(call, last + 1, 0)] == [(Standing.STALE, False)]
     declined = CallState({"d:ben": DURING}, call.rounds)
@@ -156,7 +157,7 @@ def test_a_notice_that_is_a_day_late_is_not_given():
 
 @pytest.mark.parametrize(("late_by", "expected"), [(0, Standing.NO_ANSWER), (1, Standing.STALE)])
 def test_no_notice_is_given_of_an_event_that_came_after_its_call_was_forgotten(late_by, expected):
-    taken_at = START + calls.TAKEN_LATE_US + late_by
+    taken_at = START + call_rules.TAKEN_LATE_US + late_by
     call = CallState(rounds=(RoundState(START, "s-1", DEADLINE, frozenset({"ben"}), taken_at=taken_at),))
     assert [one.standing for one in settle(call, taken_at, 0)] == [expected]
 
@@ -166,15 +167,15 @@ def test_no_notice_is_given_of_an_event_that_came_after_its_call_was_forgotten(l
     [(None, 30), (0, 30), (1, 5), (4_999, 5), (5_000, 5), (45_000, 45), (180_000, 180), (86_400_000, 180)],
 )
 def test_a_deadline_stays_inside_what_stream_allows(ring_ms, seconds):
-    assert calls.ring_deadline(START, ring_ms, 30) == START + seconds * 1_000_000
+    assert call_rules.ring_deadline(START, ring_ms, 30) == START + seconds * 1_000_000
 
 
 def test_a_stamp_far_in_the_future_or_absent_is_now():
     now = 10**15
-    assert calls.sane_stamp(None, now) == calls.sane_stamp(now + 60_000_001, now) == now
-    assert calls.sane_stamp(now + 60_000_000, now) == now + 60_000_000
-    assert calls.sane_stamp(5, now) == 5
-    assert calls.sane_stamp(-5, now) == 0
+    assert call_rules.clamp_stamp(None, now) == call_rules.clamp_stamp(now + 60_000_001, now) == now
+    assert call_rules.clamp_stamp(now + 60_000_000, now) == now + 60_000_000
+    assert call_rules.clamp_stamp(5, now) == 5
+    assert call_rules.clamp_stamp(-5, now) == 0
 
 
 def test_every_standing_that_stops_a_ring_has_its_outcome():
@@ -188,8 +189,8 @@ def test_every_standing_that_stops_a_ring_has_its_outcome():
 USERS = ["ben", "a:ben", "s-1:ben", "", "jane\n", "Zoë", "r:1"]
 missed_marks = st.sampled_from(
     [
-        missed_mark(mark, session, user)
-        for mark in (Mark.MISSED, Mark.MISSED_QUIETLY)
+        missed_stamp(mark, session, user)
+        for mark in (Stamp.MISSED, Stamp.MISSED_QUIETLY)
         for session in ("s-1", "s:2", "")
         for user in USERS
     ]
@@ -217,7 +218,7 @@ near = st.integers(1_800_000_000_000_000 - 2, 1_800_000_000_000_000 + 2)
     ),
 )
 def test_the_script_in_redis_decides_the_same(redis_server, stamps, start, session, callers, lasts, others):
-    source = scripts.source("standing") + (
+    source = scripts.source("lib/standing") + (
         "\nlocal words = standings(KEYS[1], tonumber(ARGV[1]), ARGV[2], cjson.decode(ARGV[3]), cjson.decode(ARGV[4]),"
         " tonumber(ARGV[5]), ARGV[6])"
         "\nfor i, word in ipairs(words) do words[i] = word or 'ringing' end return words"
@@ -241,6 +242,6 @@ def test_the_script_in_redis_decides_the_same(redis_server, stamps, start, sessi
 
 def test_the_keys_of_different_calls_and_rounds_never_meet():
     names = [("t", "default:a", 5), ("t", "default:a:5", 5), ("t", "default:a", 55), ("u", "default:a", 5)]
-    assert len({calls.round_key(*name) for name in names}) == 4
-    assert calls.round_key("t", "default:a", 5) == calls.round_prefix("t", "default:a") + "5"
-    assert calls.call_key("t", "default:a") != calls.call_key("u", "default:a")
+    assert len({round_key(*name) for name in names}) == 4
+    assert round_key("t", "default:a", 5) == round_prefix("t", "default:a") + "5"
+    assert call_key("t", "default:a") != call_key("u", "default:a")

@@ -17,22 +17,22 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from webhook.effects import Settings, effects
-from webhook.events import Accepted, Ended, Event, Ignored, Learned, Missed, Person, Rejected, Ring
-from webhook.intake import Verdict, take_in
-from worker.contract import NOTICE_JOB, Round
-from worker.delivery.deliver import Record
-from worker.delivery.gate import Gate
-from worker.domain.calls import AGENDA, Standing, call_key, round_key
-from worker.domain.device import Device, Provider
-from worker.domain.outcome import Outcome
-from worker.domain.plan import plan
-from worker.domain.push import Push, PushKind
-from worker.sandbox.redis import RedisServer
-from worker.settlement import queue_due_calls, settle_call
-from worker.storage import scripts
-from worker.storage.registry import owner_key
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.call import Standing
+from bellhop.domain.device import Device, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.plan import plan
+from bellhop.domain.push import Push, PushKind
+from bellhop.domain.round import Round
+from bellhop.queue.names import NOTICE_JOB
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.store import scripts
+from bellhop.store.keys import AGENDA, call_key, owner_key, round_key
+from webhook.intake.apply import Verdict, take_in
+from webhook.intake.effects import EffectRules, effects
+from webhook.intake.events import Accepted, Ended, Event, EventUser, Ignored, Learned, Missed, Rejected, Ring
+from worker.delivery.fence import Fence, Record
+from worker.settle import queue_due_calls, settle_call
 
 CID, TENANT = "default:lobby:1", "default"
 S = 1_000_000
@@ -83,14 +83,14 @@ class TestStore:
 
 @dataclass(frozen=True)
 class Claim:
-    gate: Gate
+    gate: Fence
     push: Push
     worker: str
     until: int
 
 
-def person(user: str) -> Person:
-    return Person(user, user.title())
+def person(user: str) -> EventUser:
+    return EventUser(user, user.title())
 
 
 class CallModel(RuleBasedStateMachine):
@@ -223,13 +223,13 @@ class CallModel(RuleBasedStateMachine):
         elif verdict is Verdict.TAKEN:
             self.webhooks.add(number)
             self.delivered.append((event, self.now))
-            found = effects(event, self.now, Settings(TENANT, 30, GRACE_S)).round
+            found = effects(event, self.now, EffectRules(TENANT, 30, GRACE_S)).round
             if found is not None:
                 self.rounds.setdefault(found.started_at, found)
 
     def take_in(self, event: Event, webhook_id: str, now: int) -> Verdict:
-        found = effects(event, now, Settings(TENANT, 30, GRACE_S))
-        return take_in(self.store.registered("intake"), TENANT, webhook_id, event, found, self.now)
+        found = effects(event, now, EffectRules(TENANT, 30, GRACE_S))
+        return take_in(self.store.registered("calls/take_event"), TENANT, webhook_id, event, found, self.now)
 
     # What the workers do
 
@@ -262,7 +262,7 @@ class CallModel(RuleBasedStateMachine):
             self.admit(data.draw(st.sampled_from(pushes)), round_, worker)
 
     def admit(self, push: Push, round_: Round, worker: str) -> None:
-        gate = Gate(self.store, worker, PushKind.RING, round_)
+        gate = Fence(self.store, worker, PushKind.RING, round_)
         refusal = self.runner.run(gate.admit(push, 3)).refusal
         rung_again = self.rings_again(push.device.user_id, round_)
         key = (round_.started_at, push.device.key)
@@ -330,7 +330,7 @@ class CallModel(RuleBasedStateMachine):
         if not notice.ringless:
             assert self.is_over(user, notice)
         self.notices.append(notice)
-        gate = Gate(self.store, self.workers[0], PushKind.MISSED, notice)
+        gate = Fence(self.store, self.workers[0], PushKind.MISSED, notice)
         rung_again = self.rings_again(user, notice)
         for push in plan(PushKind.MISSED, notice, DEVICES, self.now / 1e6).pushes:
             assert (self.runner.run(gate.admit(push, 3)).refusal is None) is not rung_again

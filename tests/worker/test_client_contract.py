@@ -4,11 +4,11 @@ import json
 import re
 from pathlib import Path
 
-from webhook.api.people import ApnsRegistration, FcmRegistration
-from worker.contract import Recipient, Round
-from worker.domain.device import Provider
-from worker.domain.payloads import payload
-from worker.domain.push import PushKind
+from bellhop.domain.device import Provider
+from bellhop.domain.payloads import payload
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Recipient, Round
+from webhook.api.users import ApnsRegistration, FcmRegistration
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client-contract.md").read_text()
 ARRIVES = PAGE.partition("## Five rules")[0]

@@ -7,8 +7,10 @@ import pytest
 from rq.serializers import JSONSerializer
 from rq.utils import str_to_date
 
-from worker import contract
-from worker.contract import CallRef, Recipient, Round, job, read_payload
+from bellhop import clock
+from bellhop.domain.round import Recipient, Round
+from bellhop.queue import job_payloads, names
+from bellhop.queue.job_payloads import CallRef, job, read_payload
 
 ROUND = Round(
     tenant="default",
@@ -23,46 +25,46 @@ ROUND = Round(
 
 
 def test_a_payload_comes_out_as_it_went_in():
-    fields = job("ring-1", contract.RING_JOB, ROUND)
+    fields = job("ring-1", names.RING_JOB, ROUND)
     name, instance, (payload,), kwargs = JSONSerializer.loads(fields["data"].encode())
-    assert (name, instance, kwargs) == (contract.RING_JOB, None, {})
+    assert (name, instance, kwargs) == (names.RING_JOB, None, {})
     assert read_payload(name, payload) == ROUND
 
 
 def test_a_job_shows_nobodys_name_outside_its_data():
-    fields = job("ring-1", contract.RING_JOB, ROUND)
+    fields = job("ring-1", names.RING_JOB, ROUND)
     assert "data" in fields
     assert not any("ben" in value.lower() or "sara" in value.lower() for key, value in fields.items() if key != "data")
     assert all(isinstance(value, str) for value in fields.values())
 
 
-@pytest.mark.parametrize("name", contract.PAYLOADS)
+@pytest.mark.parametrize("name", job_payloads.PAYLOADS)
 def test_every_job_has_a_queue(name):
     fields = job("1", name)
-    assert fields["queue"] in contract.QUEUES
+    assert fields["queue"] in names.QUEUES
     assert "data" not in fields
 
 
 @pytest.mark.parametrize("version", [None, 0, 2, "1"])
 def test_a_payload_of_another_version_is_refused_with_a_sentence(version):
     with pytest.raises(ValueError, match=r"worker knows version 1: upgrade it$"):
-        read_payload(contract.RING_JOB, ROUND.model_dump() | {"v": version})
+        read_payload(names.RING_JOB, ROUND.model_dump() | {"v": version})
 
 
 def test_what_a_newer_minor_version_adds_is_ignored_and_what_it_leaves_out_has_a_default():
     payload = {"v": 1, "tenant": "t", "cid": "c", "new": 1}
-    assert read_payload(contract.SETTLE_JOB, payload) == CallRef(tenant="t", cid="c")
+    assert read_payload(names.SETTLE_JOB, payload) == CallRef(tenant="t", cid="c")
     least = {"session_id": "", "started_at": 1, "deadline": 2, "caller_id": "", "caller_name": "S"}
-    assert read_payload(contract.RING_JOB, payload | least).recipients == ()
+    assert read_payload(names.RING_JOB, payload | least).recipients == ()
 
 
 @pytest.mark.parametrize("broken", [{"started_at": -1}, {"deadline": "soon"}, {"recipients": [{}]}, {"cid": None}])
 def test_a_payload_that_is_none_is_refused(broken):
     with pytest.raises(ValueError, match="validation error"):
-        read_payload(contract.RING_JOB, json.loads(ROUND.model_dump_json()) | broken)
+        read_payload(names.RING_JOB, json.loads(ROUND.model_dump_json()) | broken)
 
 
 def test_moments_are_written_as_rq_reads_them():
-    text = contract.iso(1_800_000_000_000_001)
+    text = clock.iso(1_800_000_000_000_001)
     assert text == "2027-01-15T08:00:00.000001Z"
     assert str_to_date(text) == datetime(2027, 1, 15, 8, 0, 0, 1, UTC)

@@ -6,10 +6,12 @@ import json
 import pytest
 from structlog.contextvars import get_contextvars
 
-from worker.contract import RING_JOB, SETTLE_JOB, CallRef, Round, read_payload
-from worker.telemetry import metrics
-from worker.telemetry.correlation import origin, picked_up
-from worker.telemetry.metrics import Tally
+from bellhop.domain.round import Round
+from bellhop.queue.job_payloads import CallRef, read_payload
+from bellhop.queue.names import RING_JOB, SETTLE_JOB
+from bellhop.telemetry import metrics
+from bellhop.telemetry.correlation import origin, picked_up
+from bellhop.telemetry.metrics import Tally
 
 ROUND = {
     "v": 1, "tenant": "default", "cid": "default:1", "session_id": "s", "started_at": 1, "deadline": 2,

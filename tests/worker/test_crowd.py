@@ -5,17 +5,17 @@ import time
 
 import pytest
 
-from worker.contract import Recipient, Round
-from worker.delivery.deliver import Lanes
-from worker.delivery.hygiene import Hygiene
-from worker.delivery.lanes import Lane
-from worker.domain import plan as module
-from worker.domain.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.engine.inflight import Job
+from bellhop.domain import plan as module
+from bellhop.domain.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.round import Recipient, Round
+from bellhop.store.async_client import Store
+from bellhop.store.keys import devices_key, owner_key
+from worker.delivery.attempt import ProviderChannels
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.storage import registry
-from worker.storage.store import Store
+from worker.queue.running_jobs import Job
 
 PEOPLE = 350
 
@@ -35,7 +35,7 @@ class Phones:
 
     async def send(self, push, timeout_s, start_s):
         self.rung += 1
-        return Answer(Outcome.ACCEPTED)
+        return AttemptResult(Outcome.ACCEPTED)
 
     async def close(self): ...
 
@@ -70,15 +70,15 @@ async def everybody(store, hardware_id=""):
             )
             devices[device.key] = device.model_dump_json()
         fields = [part for pair in devices.items() for part in pair]
-        await store.call("HSET", registry.devices_key("default", user), *fields)
-        owners = [part for key in devices for part in (registry.owner_key("default", key), user)]
+        await store.call("HSET", devices_key("default", user), *fields)
+        owners = [part for key in devices for part in (owner_key("default", key), user)]
         await store.call("MSET", *owners)
     return ringing(users)
 
 
 def jobs(store, sender):
-    lanes: Lanes = {(Provider.FCM, "calls"): Lane(sender, "fcm calls")}
-    return Jobs(store, "w-1", lanes, Hygiene(store), 1.0, b"a receipt's secret")
+    lanes: ProviderChannels = {(Provider.FCM, "calls"): ProviderChannel(sender, "fcm calls")}
+    return Jobs(store, "w-1", lanes, TokenPruner(store), 1.0, b"a receipt's secret")
 
 
 async def test_others_have_their_turns_while_the_pushes_of_a_crowd_are_made(store, monkeypatch):

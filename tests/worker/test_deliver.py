@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from worker.delivery import deliver as module
-from worker.delivery.deliver import Admission, Delivered, Record, deliver
-from worker.delivery.lanes import Lane
-from worker.domain.device import Device, Environment, Kind, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.domain.push import Push, PushKind
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import Push, PushKind
+from worker.delivery import attempt as module
+from worker.delivery.attempt import Delivered, deliver
+from worker.delivery.fence import Admission, Record
+from worker.delivery.provider_channel import ProviderChannel
 
 PRODUCTION = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="calls")
 
@@ -24,15 +25,15 @@ def push(kind: PushKind = PushKind.RING, in_s: float = 30, device: Device = PROD
 class Script:
     """A sender that gives these answers, and a fence that gives these words, one after the other; then the last."""
 
-    def __init__(self, *answers: Outcome | Answer, words: Iterable[Outcome | None] = (None,)) -> None:
-        self.answers = [Answer(one) if isinstance(one, Outcome) else one for one in answers]
+    def __init__(self, *answers: Outcome | AttemptResult, words: Iterable[Outcome | None] = (None,)) -> None:
+        self.answers = [AttemptResult(one) if isinstance(one, Outcome) else one for one in answers]
         self.words = list(words)
         self.sent_to: list[Environment] = []
         self.records: list[bool] = []
         self.lines: list[str] = []
         self.asked = 0
 
-    async def send(self, push: Push, timeout_s: float, start_s: float) -> Answer:
+    async def send(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
         assert 0 < start_s <= module.FRESH_S
         assert 0 < timeout_s <= module.ATTEMPT_S[push.device.provider]
         self.sent_to.append(push.device.environment)
@@ -55,7 +56,7 @@ class Script:
 
 
 async def run(script: Script, one: Push | None = None) -> Delivered:
-    lanes = {(Provider.APNS, "calls"): Lane(script, "apns calls")}
+    lanes = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
     result = await asyncio.wait_for(deliver(one or push(), lanes, script), 20)
     await script.write(result.record)
     return result
@@ -99,7 +100,7 @@ async def test_a_push_without_an_answer_is_not_repeated_often_since_it_may_have_
 
 
 async def test_a_push_is_given_up_when_the_next_attempt_would_be_too_late():
-    script = Script(Answer(Outcome.THROTTLED, retry_after_s=60))
+    script = Script(AttemptResult(Outcome.THROTTLED, retry_after_s=60))
     result = await run(script)
     assert (result.outcome, result.last.outcome) == (Outcome.GAVE_UP, Outcome.THROTTLED)
     assert script.trail() == [("attempted", "throttled"), ("finished", "gave_up")]
@@ -123,7 +124,7 @@ async def test_a_token_of_apples_other_environment_is_tried_there_once():
 
 async def test_waiting_for_a_provider_to_get_well_makes_no_pause_longer(monkeypatch):
     monkeypatch.setattr(module, "PAUSE_S", dict.fromkeys(module.PAUSE_S, (0.001, 60.0)))
-    waits = [Answer(Outcome.CIRCUIT_OPEN, retry_after_s=0.001)] * 30
+    waits = [AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.001)] * 30
     assert (await run(Script(*waits, Outcome.ACCEPTED))).outcome is Outcome.ACCEPTED
 
 
@@ -145,7 +146,7 @@ async def test_an_app_without_credentials_is_said_so():
 
 async def test_an_attempt_that_is_cut_off_leaves_the_device_free():
     class Hanging(Script):
-        async def send(self, push: Push, timeout_s: float, start_s: float) -> Answer:
+        async def send(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
             self.sent_to.append(push.device.environment)
             await asyncio.Event().wait()
             raise AssertionError
@@ -167,9 +168,9 @@ async def test_a_notice_is_not_tried_for_as_long_as_a_provider_may_keep_it(monke
 
 
 async def test_a_notice_waits_as_long_as_google_asks_for():
-    script = Script(Answer(Outcome.THROTTLED, 429, retry_after_s=60))
+    script = Script(AttemptResult(Outcome.THROTTLED, 429, retry_after_s=60))
     with pytest.raises(TimeoutError):
-        lanes = {(Provider.APNS, "calls"): Lane(script, "apns calls")}
+        lanes = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
         await asyncio.wait_for(deliver(push(PushKind.MISSED, in_s=86_400), lanes, script), 0.3)
     assert script.asked == 1
 
@@ -179,9 +180,9 @@ async def test_a_way_that_takes_long_each_time_is_waited_for():
     patience = []
 
     class Distant(Script):
-        async def send(self, push: Push, timeout_s: float, start_s: float) -> Answer:
+        async def send(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
             patience.append(start_s)
-            return Answer(Outcome.DELAYED if len(patience) == 1 else Outcome.ACCEPTED)
+            return AttemptResult(Outcome.DELAYED if len(patience) == 1 else Outcome.ACCEPTED)
 
     script = Distant(Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED

@@ -1,7 +1,7 @@
 """JSON of texts that UTF-8 cannot say, for the trail and the log."""
 
-from worker.domain.encoding import encoded
-from worker.telemetry.logs import _json
+from bellhop.domain.json_text import encoded
+from bellhop.telemetry.logs import _json
 
 
 def test_half_a_character_becomes_a_question_mark_and_the_rest_stays():

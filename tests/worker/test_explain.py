@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.calls import Standing
-from worker.domain.device import Provider
-from worker.domain.outcome import MEANING, Action, Outcome
-from worker.domain.push import PushKind
-from worker.story.explain import explain
-from worker.story.sentences import (
+from bellhop.domain.call import Standing
+from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import MEANING, Action, Outcome
+from bellhop.domain.push import PushKind
+from bellhop.explain.explanation import explain
+from bellhop.explain.sentences import (
     FATES,
     NO_TRAIL,
     OUTCOMES,
@@ -27,8 +27,8 @@ from worker.story.sentences import (
     duration,
     listed,
 )
-from worker.story.timeline import SENTENCES
-from worker.story.trail import SHORT, Milestone, TokenFate, line, read_line
+from bellhop.explain.timeline import SENTENCES
+from bellhop.trail import SHORT, Milestone, TokenFate, line, read_line
 
 T = 1_784_887_200_123_000
 CID = "default:1"

@@ -9,17 +9,14 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from worker.contract import Recipient, Round
-from worker.delivery.deliver import Record
-from worker.delivery.gate import BATCH, Gate
-from worker.domain.calls import call_key, round_key
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.outcome import Outcome
-from worker.domain.plan import plan
-from worker.domain.push import Push, PushKind
-from worker.storage.registry import owner_key
-from worker.storage.store import Store
-from worker.story import trail
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.plan import plan
+from bellhop.domain.push import Push, PushKind
+from bellhop.domain.round import Recipient, Round
+from bellhop.store.async_client import Store
+from bellhop.store.keys import call_key, owner_key, round_key, trail_key
+from worker.delivery.fence import BATCH, Fence, Record
 
 USERS = [f"user-{number}" for number in range(1_000)]
 
@@ -39,7 +36,7 @@ def phone(user: str) -> Device:
     return Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
 
 
-async def ask(gate: Gate, push: Push, attempt_s: float) -> Outcome | None:
+async def ask(gate: Fence, push: Push, attempt_s: float) -> Outcome | None:
     return (await gate.admit(push, attempt_s)).refusal
 
 
@@ -69,7 +66,7 @@ def pushes(round_: Round, kind: PushKind = PushKind.RING) -> list[Push]:
 async def test_a_device_that_was_sent_to_is_not_sent_to_again_by_anybody(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
     assert await ask(first, push, 3) is None
     await first.write(Record("", push.device.key, True))
     assert await ask(first, push, 3) is await ask(second, push, 3) is Outcome.DUPLICATE
@@ -78,7 +75,7 @@ async def test_a_device_that_was_sent_to_is_not_sent_to_again_by_anybody(store, 
 async def test_a_failed_attempt_frees_the_device(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
     assert await ask(first, push, 3) is None
     await first.write(Record("", push.device.key, False))
     assert await ask(second, push, 3) is None
@@ -87,7 +84,7 @@ async def test_a_failed_attempt_frees_the_device(store, redis_url):
 async def test_what_was_accepted_counts_though_the_claim_was_taken_over(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    paused, heir = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    paused, heir = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
     assert await ask(paused, push, 3) is None
     await store.call("DEL", "bellhop:worker:w-1")
     assert await ask(heir, push, 3) is None
@@ -100,7 +97,7 @@ async def test_a_token_that_moves_while_it_is_sent_to_rings_once(store, redis_ur
     round_ = ringing(redis_url, USERS[:2])
     ben, jane = pushes(round_)
     hers = replace(jane, device=jane.device.model_copy(update={"token": ben.device.token}))
-    gate = Gate(store, "w-1", PushKind.RING, round_)
+    gate = Fence(store, "w-1", PushKind.RING, round_)
     assert await ask(gate, ben, 3) is None
     await store.call("SET", owner_key("default", ben.device.key), USERS[1])
     assert await ask(gate, hers, 3) is Outcome.HELD
@@ -114,7 +111,7 @@ async def test_a_phone_that_was_passed_on_or_signed_out_is_not_rung(store, redis
     (push,) = pushes(round_)
     key = owner_key("default", push.device.key)
     await (store.call("SET", key, now_whose) if now_whose else store.call("DEL", key))
-    assert await ask(Gate(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
+    assert await ask(Fence(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
 
 
 async def test_a_ring_that_was_repeated_since_leaves_the_phone_to_the_later_one(store, redis_url):
@@ -123,14 +120,14 @@ async def test_a_ring_that_was_repeated_since_leaves_the_phone_to_the_later_one(
         key = round_key("default", "default:1", round_.started_at)
         await store.call("HSET", call_key("default", "default:1"), f"r:{round_.started_at}", "s-1")
         await store.call("HSET", key, f"u:{USERS[0]}", "{}")
-    assert await ask(Gate(store, "w-1", PushKind.RING, early), pushes(early)[0], 3) is Outcome.RUNG_AGAIN
-    assert await ask(Gate(store, "w-1", PushKind.RING, late), pushes(late)[0], 3) is None
+    assert await ask(Fence(store, "w-1", PushKind.RING, early), pushes(early)[0], 3) is Outcome.RUNG_AGAIN
+    assert await ask(Fence(store, "w-1", PushKind.RING, late), pushes(late)[0], 3) is None
 
 
 async def test_the_word_says_how_long_there_is_by_redis_clock(store, redis_url, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
     round_ = ringing(redis_url, for_s=30)
-    admission = await Gate(store, "w-1", PushKind.RING, round_).admit(pushes(round_)[0], 3)
+    admission = await Fence(store, "w-1", PushKind.RING, round_).admit(pushes(round_)[0], 3)
     assert 20 < admission.left_s <= 30
 
 
@@ -141,25 +138,25 @@ async def test_a_record_whose_answer_was_lost_is_on_the_trail_once(store, redis_
 
         async def script(self, name, keys, args):
             answer = await store.script(name, keys, args)
-            if name == "record" and not self.lost:
+            if name == "calls/record_attempt" and not self.lost:
                 self.lost += 1
                 raise RedisTimeoutError("no answer")
             return answer
 
     round_, redis_ = ringing(redis_url), Losing()
     (push,) = pushes(round_)
-    gate = Gate(redis_, "w-1", PushKind.RING, round_)
+    gate = Fence(redis_, "w-1", PushKind.RING, round_)
     assert await ask(gate, push, 3) is None
     await gate.write(Record("one line", push.device.key, sent))
     assert redis_.lost
     await gate.write(Record("another"))
-    assert await store.call("LRANGE", trail.trail_key("default", "default:1"), 0, -1) == [b"one line", b"another"]
+    assert await store.call("LRANGE", trail_key("default", "default:1"), 0, -1) == [b"one line", b"another"]
 
 
 async def test_a_device_is_held_while_a_living_worker_may_be_sending_to_it(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    first, second = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
     assert await ask(first, push, 3) is None
     assert await ask(first, push, 3) is None, "its own claim is no obstacle: an answer may have been lost"
     assert await ask(second, push, 3) is Outcome.HELD
@@ -170,32 +167,32 @@ async def test_a_device_is_held_while_a_living_worker_may_be_sending_to_it(store
 async def test_a_claim_ends_with_the_longest_time_its_attempt_may_take(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    assert await ask(Gate(store, "w-1", PushKind.RING, round_), push, -1) is None  # its lease: a second more
+    assert await ask(Fence(store, "w-1", PushKind.RING, round_), push, -1) is None  # its lease: a second more
     await asyncio.sleep(0.01)
-    assert await ask(Gate(store, "w-2", PushKind.RING, round_), push, 3) is None
+    assert await ask(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
 
 
 async def test_the_word_of_a_run_that_lost_its_claim_changes_nothing(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    dead, heir = Gate(store, "w-1", PushKind.RING, round_), Gate(store, "w-2", PushKind.RING, round_)
+    dead, heir = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
     await ask(dead, push, 3)
     await store.call("DEL", "bellhop:worker:w-1")
     assert await ask(heir, push, 3) is None
     await dead.write(Record("", push.device.key, False))
     await store.call("SET", "bellhop:worker:w-3", "1")
-    assert await ask(Gate(store, "w-3", PushKind.RING, round_), push, 3) is Outcome.HELD
+    assert await ask(Fence(store, "w-3", PushKind.RING, round_), push, 3) is Outcome.HELD
 
 
 async def test_nothing_is_sent_from_the_deadline_on(store, redis_url):
     round_ = ringing(redis_url, age_s=60)
-    assert await ask(Gate(store, "w-1", PushKind.RING, round_), pushes(round_)[0], 3) is Outcome.TOO_LATE
+    assert await ask(Fence(store, "w-1", PushKind.RING, round_), pushes(round_)[0], 3) is Outcome.TOO_LATE
 
 
 async def test_a_token_asked_about_twice_at_once_is_sent_to_once(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    gate = Gate(store, "w-1", PushKind.RING, round_)
+    gate = Fence(store, "w-1", PushKind.RING, round_)
     answers = await asyncio.gather(*(ask(gate, push, 3) for _ in range(3)))
     assert sorted(map(str, answers)) == ["None", "duplicate", "duplicate"]
 
@@ -211,18 +208,18 @@ async def test_a_thousand_devices_are_asked_about_in_two_calls(store, redis_url)
             asked.append(name)
             return await store.script(name, keys, args)
 
-    gate = Gate(Counting(), "w-1", PushKind.RING, round_)
+    gate = Fence(Counting(), "w-1", PushKind.RING, round_)
     answers = await asyncio.gather(*(ask(gate, push, 3) for push in everyone))
     assert [answer for answer in answers if answer] == [Outcome.DECLINED]
     assert answers[7] is Outcome.DECLINED
-    assert asked == ["admit"] * (len(everyone) // BATCH)
+    assert asked == ["calls/claim_devices"] * (len(everyone) // BATCH)
 
 
 async def test_a_notice_is_sent_after_the_end_but_to_nobody_who_answered(store, redis_url):
     round_ = ringing(redis_url, USERS[:2], age_s=60)
     stamps = {"ended": round_.started_at, f"a:{USERS[1]}": round_.started_at}
     await store.call("HSET", call_key("default", "default:1"), *[part for pair in stamps.items() for part in pair])
-    gate = Gate(store, "w-1", PushKind.MISSED, round_)
+    gate = Fence(store, "w-1", PushKind.MISSED, round_)
     assert [await ask(gate, push, 3) for push in pushes(round_, PushKind.MISSED)] == [None, Outcome.ANSWERED]
 
 
@@ -231,7 +228,7 @@ async def test_no_notice_while_a_later_round_rings_the_user(store, redis_url):
     later = round_.started_at + 1
     await store.call("HSET", call_key("default", "default:1"), f"r:{later}", "s-2", f"r:{round_.started_at}", "s-1")
     await store.call("HSET", round_key("default", "default:1", later), f"u:{USERS[0]}", "{}")
-    gate = Gate(store, "w-1", PushKind.MISSED, round_)
+    gate = Fence(store, "w-1", PushKind.MISSED, round_)
     assert [await ask(gate, push, 3) for push in pushes(round_, PushKind.MISSED)] == [Outcome.RUNG_AGAIN, None]
 
 
@@ -240,22 +237,22 @@ async def test_a_round_known_from_its_call_missed_rings_nobody_again(store, redi
     later = round_.started_at + 1
     await store.call("HSET", call_key("default", "default:1"), f"r:{later}", "s-2")
     await store.call("HSET", round_key("default", "default:1", later), f"u:{USERS[0]}", "{}", "ringless", "1")
-    assert await ask(Gate(store, "w-1", PushKind.MISSED, round_), pushes(round_, PushKind.MISSED)[0], 3) is None
+    assert await ask(Fence(store, "w-1", PushKind.MISSED, round_), pushes(round_, PushKind.MISSED)[0], 3) is None
 
 
 async def test_any_number_of_lines_gets_onto_the_trail_in_order(store, redis_url):
     """A thousand people who registered every token their phone ever had: a line for each token that is left out."""
     round_ = ringing(redis_url)
     lines = [f"line {number}" for number in range(9_000)]
-    await Gate(store, "w-1", PushKind.RING, round_, "first").note(lines)
-    key = trail.trail_key("default", "default:1")
+    await Fence(store, "w-1", PushKind.RING, round_, "first").note(lines)
+    key = trail_key("default", "default:1")
     assert await store.call("LRANGE", key, 0, -1) == [text.encode() for text in ("first", *lines)]
 
 
 async def test_what_the_gate_writes_expires(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    gate = Gate(store, "w-1", PushKind.NOTIFICATION, round_)
+    gate = Fence(store, "w-1", PushKind.NOTIFICATION, round_)
     await ask(gate, push, 3)
     await gate.write(Record('{"what":"attempted"}', push.device.key, True))
     await gate.note(['{"what":"skipped"}'])
@@ -276,7 +273,7 @@ async def test_what_was_held_is_written_though_whoever_waited_for_it_was_cancell
 
     round_, lost = ringing(redis_url), Away()
     (push,) = pushes(round_)
-    gate = Gate(lost, "w-1", PushKind.RING, round_)
+    gate = Fence(lost, "w-1", PushKind.RING, round_)
     assert await ask(gate, push, 3) is None
     await gate.end(Record("", push.device.key, sent=True), last=True)
     lost.away = True
@@ -290,4 +287,4 @@ async def test_what_was_held_is_written_though_whoever_waited_for_it_was_cancell
         key = round_key("default", round_.cid, round_.started_at)
         while await store.call("HGET", key, f"s:ring:{push.device.key}") != b"sent":
             await asyncio.sleep(0.05)
-    assert await ask(Gate(store, "w-2", PushKind.RING, round_), push, 3) is Outcome.DUPLICATE
+    assert await ask(Fence(store, "w-2", PushKind.RING, round_), push, 3) is Outcome.DUPLICATE

@@ -2,10 +2,10 @@
 
 import pytest
 
-from worker.story.explain import explain
-from worker.story.glance import Flag, glance
-from worker.story.sentences import Tone
-from worker.story.trail import Milestone, line, read_line
+from bellhop.explain.explanation import explain
+from bellhop.explain.sentences import Tone
+from bellhop.explain.summary import Flag, summarize
+from bellhop.trail import Milestone, line, read_line
 
 T = 1_784_887_200_000_000
 PHONES = {"ben": {"device": "b" * 20, "label": "Ben's iPhone"}, "jane": {"device": "c" * 20, "label": "Jane's Pixel"}}
@@ -33,7 +33,7 @@ def settled(user, outcome):
 
 
 def seen(*lines):
-    return glance(explain("default:1", lines))
+    return summarize(explain("default:1", lines))
 
 
 STORIES = {
@@ -129,4 +129,4 @@ def test_a_round_that_went_wrong_is_found_after_one_that_went_well():
 
 def test_lines_without_a_ring_make_a_line_too():
     assert seen(told(Milestone.RECEIVED, 0, type="call.ended", stamp=T)).flags == frozenset()
-    assert glance(explain("default:1", [])).tone is Tone.OPEN
+    assert summarize(explain("default:1", [])).tone is Tone.OPEN

@@ -5,14 +5,14 @@ import contextlib
 
 import pytest
 
-from worker.delivery import hygiene
-from worker.delivery.deliver import Delivered
-from worker.delivery.hygiene import FEWEST_DYING, Hygiene
-from worker.domain.device import Device, Environment, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.domain.push import Push, PushKind
-from worker.storage import registry
-from worker.storage.store import Store
+from bellhop.domain.device import Device, Environment, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import Push, PushKind
+from bellhop.store import registry
+from bellhop.store.async_client import Store
+from worker.delivery import token_pruning
+from worker.delivery.attempt import Delivered
+from worker.delivery.token_pruning import FEWEST_DYING, TokenPruner
 
 REGISTERED = 1_700_000_000_000_000
 
@@ -41,7 +41,7 @@ async def known(store, device):
 
 def result(device, outcome, **answer):
     push = Push("id", PushKind.RING, device, {}, 0)
-    return Delivered(push, outcome, Answer(outcome, **answer))
+    return Delivered(push, outcome, AttemptResult(outcome, **answer))
 
 
 def dead(device, since=REGISTERED + 1):
@@ -51,20 +51,20 @@ def dead(device, since=REGISTERED + 1):
 @pytest.mark.parametrize("since", [REGISTERED + 1, None])
 async def test_a_dead_token_is_removed(store, since):
     device = await register(store, phone())
-    await Hygiene(store).learn("default", device, dead(device, since))
+    await TokenPruner(store).learn("default", device, dead(device, since))
     assert await known(store, device) == []
 
 
 async def test_a_token_that_died_before_it_was_registered_here_is_kept(store):
     device = await register(store, phone())
-    await Hygiene(store).learn("default", device, dead(device, REGISTERED))
+    await TokenPruner(store).learn("default", device, dead(device, REGISTERED))
     assert await known(store, device) == [device]
 
 
 async def test_a_token_that_was_registered_again_meanwhile_is_kept(store):
     device = await register(store, phone())
     again = await register(store, phone(registered_at=REGISTERED + 500))
-    await Hygiene(store).learn("default", device, dead(device))
+    await TokenPruner(store).learn("default", device, dead(device))
     assert await known(store, again) == [again]
 
 
@@ -74,20 +74,20 @@ async def test_a_token_that_was_registered_again_meanwhile_is_kept(store):
 )
 async def test_no_other_word_removes_a_token(store, outcome):
     device = await register(store, phone())
-    await Hygiene(store).learn("default", device, result(device, outcome))
+    await TokenPruner(store).learn("default", device, result(device, outcome))
     assert await known(store, device) == [device]
 
 
 async def test_the_environment_that_worked_is_kept(store):
     device = await register(store, phone())
     moved = device.model_copy(update={"environment": Environment.SANDBOX})
-    await Hygiene(store).learn("default", device, result(moved, Outcome.ACCEPTED))
+    await TokenPruner(store).learn("default", device, result(moved, Outcome.ACCEPTED))
     assert await known(store, device) == [moved]
 
 
 async def test_when_every_token_of_an_app_dies_the_brake_keeps_most_of_them_and_says_so(store, caplog, capsys):
     devices = [await register(store, phone(number)) for number in range(200)]
-    care = Hygiene(store)
+    care = TokenPruner(store)
     for device in devices:
         await care.learn("default", device, dead(device))
     kept = sum([bool(await known(store, device)) for device in devices])
@@ -96,7 +96,7 @@ async def test_when_every_token_of_an_app_dies_the_brake_keeps_most_of_them_and_
 
 
 async def test_the_brake_of_one_app_does_not_keep_another_apps_tokens(store):
-    care = Hygiene(store)
+    care = TokenPruner(store)
     for number in range(FEWEST_DYING + 5):
         device = await register(store, phone(number))
         await care.learn("default", device, dead(device))
@@ -106,8 +106,8 @@ async def test_the_brake_of_one_app_does_not_keep_another_apps_tokens(store):
 
 
 async def test_a_few_dead_tokens_among_many_living_ones_are_removed(store, monkeypatch):
-    monkeypatch.setattr(hygiene, "COUNT_EVERY_S", 0.01)
-    care = Hygiene(store)
+    monkeypatch.setattr(token_pruning, "COUNT_EVERY_S", 0.01)
+    care = TokenPruner(store)
     counting = asyncio.create_task(care.count())
     living = phone(1)
     for _ in range(50 * FEWEST_DYING):
@@ -123,7 +123,7 @@ async def test_a_few_dead_tokens_among_many_living_ones_are_removed(store, monke
 
 
 async def test_one_token_that_dies_again_and_again_counts_once(store):
-    care = Hygiene(store)
+    care = TokenPruner(store)
     device = await register(store, phone())
     for _ in range(3 * FEWEST_DYING):
         await care.learn("default", device, dead(device))
@@ -135,5 +135,5 @@ async def test_one_token_that_dies_again_and_again_counts_once(store):
 async def test_redis_away_costs_no_push():
     store = Store.from_url("redis://127.0.0.1:1/0")
     device = phone()
-    await Hygiene(store).learn("default", device, dead(device))
+    await TokenPruner(store).learn("default", device, dead(device))
     await store.close()

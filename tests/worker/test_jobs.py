@@ -6,19 +6,21 @@ import time
 
 import pytest
 
-from worker.contract import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB, CallRef, Recipient, Round, job
-from worker.delivery.hygiene import Hygiene
-from worker.delivery.lanes import Lane
-from worker.domain.calls import call_key, round_key
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.engine.inflight import Job
-from worker.engine.rq_job import JobError
-from worker.engine.runtime import Worker
+from bellhop import trail
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.round import Recipient, Round
+from bellhop.queue.job_payloads import CallRef, job
+from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB
+from bellhop.queue.rq_job import JobError
+from bellhop.store import registry
+from bellhop.store.async_client import Store
+from bellhop.store.keys import call_key, round_key
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.storage import registry
-from worker.storage.store import Store
-from worker.story import trail
+from worker.queue.queue_worker import QueueWorker
+from worker.queue.running_jobs import Job
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ class Provided:
 
     async def send(self, push, timeout_s=0, start_s=0):
         self.asked += 1
-        return Answer(self.outcome)
+        return AttemptResult(self.outcome)
 
     async def close(self): ...
 
@@ -60,20 +62,20 @@ async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(st
         recipients=(Recipient(id="ben"),),
     )
     provided = Provided(outcome)
-    lanes = {(Provider.FCM, "calls"): Lane(provided, "fcm calls")}
+    lanes = {(Provider.FCM, "calls"): ProviderChannel(provided, "fcm calls")}
     for worker in ("w-1", "w-2"):
-        await Jobs(store, worker, lanes, Hygiene(store), 1.0, mail=provided).notice(Job(missed.model_dump()))
+        await Jobs(store, worker, lanes, TokenPruner(store), 1.0, mail=provided).notice(Job(missed.model_dump()))
     assert (provided.asked, provided.offers) == (asked, [pushed, pushed])
 
 
-DOWN = Answer(Outcome.UNAVAILABLE, 503, retry_after_s=10)
+DOWN = AttemptResult(Outcome.UNAVAILABLE, 503, retry_after_s=10)
 
 
 class Fixed:
     """A provider that gives these answers, one after the other; then the last."""
 
     def __init__(self, *answers):
-        self.answers, self.sent = [Answer(one) if isinstance(one, Outcome) else one for one in answers], []
+        self.answers, self.sent = [AttemptResult(one) if isinstance(one, Outcome) else one for one in answers], []
 
     async def send(self, push, timeout_s=0, start_s=0):
         self.sent.append(push.device.token)
@@ -111,8 +113,8 @@ def rung(*users, cid="default:1", for_s=30.0, ago_s=0.0):
 
 
 def jobs(store, **lanes):
-    ways = {(Provider.FCM, app): Lane(sender, app) for app, sender in lanes.items()}
-    return Jobs(store, "w-1", ways, Hygiene(store), 1.0)
+    ways = {(Provider.FCM, app): ProviderChannel(sender, app) for app, sender in lanes.items()}
+    return Jobs(store, "w-1", ways, TokenPruner(store), 1.0)
 
 
 @pytest.mark.parametrize("first", [Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, None])
@@ -162,7 +164,7 @@ async def test_a_ring_that_is_handed_back_remembers_whom_it_rang(store):
 
 
 async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_it_must_be(store, monkeypatch):
-    monkeypatch.setattr("worker.delivery.deliver.NOTICE_WINDOW_S", 0.1)
+    monkeypatch.setattr("worker.delivery.attempt.NOTICE_WINDOW_S", 0.1)
     sender = Fixed(Outcome.ACCEPTED, DOWN)
     for number in (1, 2):
         await phone(store, token=f"token-{number}", registered_at=number)
@@ -175,7 +177,7 @@ async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_i
 
 
 async def test_a_notice_that_may_have_come_in_spite_of_a_lost_answer_is_not_tried_again(store, monkeypatch):
-    monkeypatch.setattr("worker.delivery.deliver.NOTICE_WINDOW_S", 2.0)
+    monkeypatch.setattr("worker.delivery.attempt.NOTICE_WINDOW_S", 2.0)
     sender = Fixed(Outcome.UNKNOWN, DOWN)
     await phone(store)
     await jobs(store, calls=sender).notice(Job(rung(ago_s=60).model_dump()))
@@ -191,9 +193,12 @@ async def test_what_is_tried_again_says_so_to_rq(name):
 @contextlib.asynccontextmanager
 async def working(store, redis_url, queue, **lanes):
     """A worker with room for two jobs at a time; yields what queues one."""
-    worker = Worker(redis_url, {queue: 2}, {}, name="w")
-    ways = {(Provider.FCM if app == "google" else Provider.APNS, "calls"): Lane(one, app) for app, one in lanes.items()}
-    worker.handlers = Jobs(store, worker.name, ways, Hygiene(store), 0.0).handlers
+    worker = QueueWorker(redis_url, {queue: 2}, {}, name="w")
+    ways = {
+        (Provider.FCM if app == "google" else Provider.APNS, "calls"): ProviderChannel(one, app)
+        for app, one in lanes.items()
+    }
+    worker.handlers = Jobs(store, worker.name, ways, TokenPruner(store), 0.0).handlers
     main = asyncio.create_task(worker.main())
 
     async def enqueue(name, payload):

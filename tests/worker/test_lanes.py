@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.lanes import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, Circuit, Lane
-from worker.domain.device import Device, Environment, Provider
-from worker.domain.outcome import MEANING, NOTHING_LEFT, Action, Answer, Outcome
-from worker.domain.push import Push, PushKind
+from bellhop.domain.device import Device, Environment, Provider
+from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
+from bellhop.domain.push import Push, PushKind
+from worker.delivery.provider_channel import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, CircuitBreaker, ProviderChannel
 
 ASKED = sorted(set(Outcome) - NOTHING_LEFT)
 
@@ -21,14 +21,14 @@ def ring(environment=Environment.PRODUCTION):
 
 
 def after(*outcomes, now=100.0):
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     for outcome in outcomes:
         circuit.learn(outcome, now)
     return circuit
 
 
 def test_a_refused_credential_opens_the_circuit_at_once_and_is_said_once():
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     assert circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.0)
     assert not circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.1)
     assert circuit.wait_s(101.0) > 0
@@ -75,10 +75,10 @@ async def test_an_open_lane_asks_nobody():
         async def send(self, push, timeout_s, start_s):
             self.asked += 1
             await asyncio.sleep(0)
-            return Answer(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken")
+            return AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken")
 
     sender = Refusing()
-    lane = Lane(sender, "apns com.example")
+    lane = ProviderChannel(sender, "apns com.example")
     assert (await lane.attempt(ring(), 1, 1)).outcome is Outcome.CREDENTIALS_REFUSED
     answer = await lane.attempt(ring(), 1, 1)
     assert answer.outcome is Outcome.CIRCUIT_OPEN
@@ -91,14 +91,14 @@ class Restricted:
 
     async def send(self, push, timeout_s, start_s):
         refused = push.device.environment is Environment.SANDBOX
-        return Answer(Outcome.CREDENTIALS_REFUSED if refused else Outcome.ACCEPTED)
+        return AttemptResult(Outcome.CREDENTIALS_REFUSED if refused else Outcome.ACCEPTED)
 
     async def close(self): ...
 
 
 async def test_a_phone_in_apples_other_environment_closes_the_way_to_nobody_elses():
     """Anybody may register one, and a token that Apple does not know is tried there too."""
-    lane = Lane(Restricted(), "apns calls")
+    lane = ProviderChannel(Restricted(), "apns calls")
     rings = [ring(environment) for environment in (Environment.SANDBOX, Environment.PRODUCTION, Environment.SANDBOX)]
     answers = [(await lane.attempt(one, 1, 1)).outcome for one in rings]
     assert answers == [Outcome.CREDENTIALS_REFUSED, Outcome.ACCEPTED, Outcome.CIRCUIT_OPEN]

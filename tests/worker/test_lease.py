@@ -10,11 +10,11 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.store.keys import inflight_key
 from tests.worker.conftest import Desk
-from worker.engine import lease as lease_module
-from worker.engine.lease import Lease
-from worker.engine.rq_job import inflight_key
-from worker.sandbox.redis import RedisServer
+from worker.queue import lease as lease_module
+from worker.queue.lease import Lease
 
 LEASE_S = 0.4
 
@@ -101,7 +101,7 @@ async def test_a_reaper_that_has_not_beaten_since_the_silence_judges_nobody(desk
 async def test_a_worker_is_healthy_while_its_lease_is_sure(
     own_redis: RedisServer, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.engine.lease.LEASE_MS", 8_000)  # Redis may take seconds to end
+    monkeypatch.setattr("worker.queue.lease.LEASE_MS", 8_000)  # Redis may take seconds to end
     lease = make_lease(own_redis.url, "w")
     assert not lease.healthy
     assert await lease.beat()

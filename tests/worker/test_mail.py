@@ -8,22 +8,24 @@ import time
 import pytest
 from pydantic import SecretStr
 
-from worker.contract import MAIL_JOB, Recipient, Round
-from worker.domain.calls import Mark, call_key, round_key
-from worker.domain.outcome import Outcome
-from worker.domain.people import Contact, Person, Preferences
-from worker.engine.inflight import Job
-from worker.mail import missed_calls
-from worker.mail.letter import LISTED, Stationery
-from worker.mail.missed_calls import GIVE_UP_S, MOST_UNKNOWN, Mail, contact_of, objection
-from worker.mail.unsubscribe import Links
-from worker.sandbox.mail import Fault, MailServer
-from worker.senders.email import EmailSender, Server
-from worker.storage import registry
-from worker.storage.store import Store
-from worker.story import trail
-from worker.wording.rendering import Templates
-from worker.wording.texts import BUILT_IN
+from bellhop import trail
+from bellhop.domain.call import Stamp
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.round import Recipient, Round
+from bellhop.domain.unsubscribe_link import Links
+from bellhop.domain.user import Contact, Preferences, User
+from bellhop.i18n.templates import Templates
+from bellhop.i18n.texts import BUILT_IN
+from bellhop.queue.names import MAIL_JOB
+from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
+from bellhop.store import registry
+from bellhop.store.async_client import Store
+from bellhop.store.keys import call_key, round_key, trail_key, user_key
+from worker.email import digest
+from worker.email.digest import GIVE_UP_S, MOST_UNKNOWN, EmailDigest, contact_of, objection
+from worker.email.message import LISTED, MessageBuilder
+from worker.providers.smtp import EmailSender, SmtpServer
+from worker.queue.running_jobs import Job
 
 BEN = "ben@example.com"
 LINKS = Links("https://calls.example.com", [SecretStr("a-secret-of-no-real-app")])
@@ -46,9 +48,11 @@ class PostOffice:
         self.store, self.server, self.worker = store, server, worker
 
     def mail(self, policy="unpushed", window_s=60, timeout_s=5.0, templates=None):
-        sender = EmailSender(Server("127.0.0.1", self.server.port, "none", timeout_s=timeout_s), "calls@example.com")
-        stationery = Stationery("calls@example.com", "Calls", BUILT_IN, templates or Templates(), LINKS)
-        return Mail(self.store, self.worker, sender, stationery, policy, window_s)
+        sender = EmailSender(
+            SmtpServer("127.0.0.1", self.server.port, "none", timeout_s=timeout_s), "calls@example.com"
+        )
+        stationery = MessageBuilder("calls@example.com", "Calls", BUILT_IN, templates or Templates(), LINKS)
+        return EmailDigest(self.store, self.worker, sender, stationery, policy, window_s)
 
     async def scheduled(self):
         """The mail jobs that wait, each with the seconds until its time."""
@@ -91,7 +95,7 @@ class PostOffice:
 
 @pytest.fixture
 async def server():
-    async with MailServer() as server:
+    async with SmtpStandIn() as server:
         yield server
 
 
@@ -104,9 +108,9 @@ async def office(redis_url, server):
     await store.close()
 
 
-PLAIN = Person()
-MUTED = Person(preferences=Preferences.model_validate_json('{"mute_until": "2100-01-01T00:00:00Z"}'))
-OFF = Person(preferences=Preferences(email=False))
+PLAIN = User()
+MUTED = User(preferences=Preferences.model_validate_json('{"mute_until": "2100-01-01T00:00:00Z"}'))
+OFF = User(preferences=Preferences(email=False))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +133,7 @@ def test_policy_and_preferences_decide(policy, person, email, pushed, reason):
 
 
 def test_the_address_the_app_told_us_goes_before_the_events():
-    person = Person(Contact(email="work@example.com"))
+    person = User(Contact(email="work@example.com"))
     assert contact_of(person, Recipient(id="ben", email=BEN)).email == "work@example.com"
     assert contact_of(PLAIN, Recipient(id="ben", email=BEN)).email == BEN
 
@@ -217,7 +221,7 @@ async def test_a_hundred_calls_are_counted_and_the_latest_listed(office, server)
     assert "Earlier calls: 90" in text
 
 
-@pytest.mark.parametrize(("mark", "word"), [(Mark.ACCEPTED, "answered"), (Mark.DECLINED, "declined")])
+@pytest.mark.parametrize(("mark", "word"), [(Stamp.ACCEPTED, "answered"), (Stamp.DECLINED, "declined")])
 async def test_who_answered_or_declined_meanwhile_gets_no_mail(office, server, mark, word):
     mail, before, after = office.mail(), missed("default:1"), missed("default:2")
     await office.stamp(before, mark + "ben")
@@ -234,7 +238,7 @@ async def test_of_several_calls_those_answered_meanwhile_are_left_out(office, se
     mail, first, second = office.mail(), missed("default:1"), missed("default:2")
     await mail.offer(first, pushed=False)
     await mail.offer(second, pushed=False)
-    await office.stamp(first, Mark.ACCEPTED + "ben")
+    await office.stamp(first, Stamp.ACCEPTED + "ben")
     await office.run(mail)
     (received,) = server.received
     assert received.message["Subject"] == "Missed call from Sara"
@@ -354,7 +358,7 @@ async def test_a_refusal_for_good_ends_it_and_says_why_without_the_address(offic
 @pytest.mark.parametrize("address", ["a..b@example.com", ".ab@example.com", "ab.@example.com", "'@example.com"])
 async def test_an_address_that_the_app_told_us_is_written_to_whatever_dots_it_has(office, server, address):
     contact = Contact(email=address).model_dump_json()
-    await office.store.call("HSET", registry.person_key("default", "ben"), "contact", contact)
+    await office.store.call("HSET", user_key("default", "ben"), "contact", contact)
     mail, round_ = office.mail(), missed()
     await mail.offer(round_, pushed=False)
     await office.run(mail)
@@ -443,7 +447,7 @@ async def test_what_a_letter_said_is_not_kept_once_it_is_sent(office, server):
     await office.run(mail)
     (key,) = [key async for key in office.store.client.scan_iter("bellhop:letter*")]
     assert await office.store.call("HGETALL", key) == {b"state": b"done"}
-    assert 0 < await office.store.call("TTL", key) <= missed_calls.LETTER_TTL_S
+    assert 0 < await office.store.call("TTL", key) <= digest.LETTER_TTL_S
 
 
 async def test_an_address_is_in_no_log_line_and_not_on_the_trail(office, server, capfd):
@@ -453,6 +457,6 @@ async def test_an_address_is_in_no_log_line_and_not_on_the_trail(office, server,
     await mail.offer(round_, pushed=False)
     await office.run(mail)
     output = capfd.readouterr()
-    lines = await office.store.call("LRANGE", trail.trail_key("default", round_.cid), 0, -1)
+    lines = await office.store.call("LRANGE", trail_key("default", round_.cid), 0, -1)
     assert "mail_refused" in output.out + output.err
     assert BEN not in output.out + output.err + repr(lines)

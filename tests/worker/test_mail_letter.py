@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from worker.contract import Recipient, Round
-from worker.domain.address import usable
-from worker.domain.people import Contact
-from worker.mail.letter import Letter, Stationery, plain
-from worker.mail.unsubscribe import Links, Subscriber
-from worker.wording.rendering import Templates
-from worker.wording.texts import BUILT_IN, Texts
+from bellhop.domain.email_address import usable
+from bellhop.domain.round import Recipient, Round
+from bellhop.domain.unsubscribe_link import Links, Subscriber
+from bellhop.domain.user import Contact
+from bellhop.i18n.templates import Templates
+from bellhop.i18n.texts import BUILT_IN, Texts
+from worker.email.message import MessageBuilder, MissedCalls, plain
 
 LINKS = Links("https://calls.example.com/", [SecretStr("a-secret-of-no-real-app")])
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -77,8 +77,8 @@ def call(caller="Sara Lind", name="Design review", number=0, recipient="Ben Osei
 
 def wire(*calls, language="en", zone=None, count=None, templates=TEMPLATES, texts=BUILT_IN, email="ben@example.com"):
     contact = Contact(email=email, language=language, time_zone=zone)
-    stationery = Stationery("calls@example.com", "Example Calls", texts, templates, LINKS, URL)
-    return stationery.message(Letter("ab12", contact, calls, count or len(calls)), NOW).as_bytes()
+    stationery = MessageBuilder("calls@example.com", "Example Calls", texts, templates, LINKS, URL)
+    return stationery.message(MissedCalls("ab12", contact, calls, count or len(calls)), NOW).as_bytes()
 
 
 def read(raw):

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from worker.postroom import mail_of
-from worker.settings import Settings
-from worker.storage.store import Store
-from worker.wording.texts import BUILT_IN
+from bellhop.i18n.texts import BUILT_IN
+from bellhop.settings import Settings
+from bellhop.store.async_client import Store
+from worker.email.assembly import mail_of
 
 COMPLETE = {
     "smtp_host": "smtp.example.com",

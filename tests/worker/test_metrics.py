@@ -14,13 +14,13 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from webhook.api.metrics import GAUGES, Page, counted
-from worker.domain.device import Device, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.domain.push import Push, PushKind
-from worker.storage.store import Store
-from worker.telemetry import metrics
-from worker.telemetry.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
+from bellhop.domain.device import Device, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import Push, PushKind
+from bellhop.store.async_client import Store
+from bellhop.telemetry import metrics
+from bellhop.telemetry.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
+from webhook.api.metrics_page import GAUGES, MetricsPage, counted
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -138,7 +138,7 @@ def test_threads_lose_no_count(tally):
 def exposed(tally):
     _, _, args = tally.flush()
     samples = {tuple(json.loads(sample)): int(amount) for sample, amount in zip(args[3::2], args[4::2], strict=True)}
-    text = generate_latest(Page(counted(samples))).decode()
+    text = generate_latest(MetricsPage(counted(samples))).decode()
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -183,7 +183,7 @@ def test_samples_of_another_version_do_no_harm():
         ("bellhop_webhooks_total", "one label"): 1,
         ("bellhop_intake_seconds",): 1,
     }
-    assert b" 1.0" not in generate_latest(Page(counted(strange)))
+    assert b" 1.0" not in generate_latest(MetricsPage(counted(strange)))
 
 
 def push(since=100.0):
@@ -192,8 +192,8 @@ def push(since=100.0):
 
 
 def test_an_attempt_says_who_answered_what_and_how_long_it_all_took(tally):
-    metrics.attempted(push(), Answer(Outcome.UNAVAILABLE, 503, "ServiceUnavailable"), 0.2, 100.3)
-    metrics.attempted(push(), Answer(Outcome.ACCEPTED, 200), 0.1, 100.5)
+    metrics.attempted(push(), AttemptResult(Outcome.UNAVAILABLE, 503, "ServiceUnavailable"), 0.2, 100.3)
+    metrics.attempted(push(), AttemptResult(Outcome.ACCEPTED, 200), 0.1, 100.5)
     found = exposed(tally)
     labels = [("app", "com.example"), ("kind", "ring")]
     failed = [*labels, ("outcome", "unavailable"), ("provider", "apns"), ("reason", "ServiceUnavailable")]
@@ -204,14 +204,14 @@ def test_an_attempt_says_who_answered_what_and_how_long_it_all_took(tally):
 
 @pytest.mark.parametrize("since", [0.0, 200.0], ids=["queued by an older version", "queued by a clock that runs ahead"])
 def test_a_moment_that_is_not_known_makes_no_nonsense(tally, since):
-    metrics.attempted(push(since), Answer(Outcome.ACCEPTED, 200), 0.1, 100.0)
+    metrics.attempted(push(since), AttemptResult(Outcome.ACCEPTED, 200), 0.1, 100.0)
     assert exposed(tally).get(("bellhop_delivery_seconds_sum", ("kind", "ring"), ("provider", "apns")), 0.0) == 0.0
 
 
 def test_reasons_that_differ_in_a_number_are_one_label(tally):
     for port in range(50):
         reason = f"cannot connect to 127.0.0.1:{port}"
-        metrics.attempted(push(), Answer(Outcome.UNSENT, reason=reason), 0.1, 100.0)
+        metrics.attempted(push(), AttemptResult(Outcome.UNSENT, reason=reason), 0.1, 100.0)
     assert len([name for name, *_ in exposed(tally) if name == "bellhop_attempts_total"]) == 1
 
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from redis.exceptions import ResponseError
 
-from worker.storage.outage import is_away, read_error, until_redis_answers
-from worker.storage.store import Store
+from bellhop.store.async_client import Store
+from bellhop.store.retry import is_away, parse_error, until_redis_answers
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def test_a_redis_that_does_not_write_is_asked_until_it_does(store, setting
     async def write():
         nonlocal asked
         asked += 1
-        return await store.script("hold_back", ["key"], ["caller", "1", "60"])
+        return await store.script("registry/hold_back_ring", ["key"], ["caller", "1", "60"])
 
     asking = asyncio.create_task(until_redis_answers(write))
     while asked < 2:
@@ -47,9 +47,9 @@ async def test_a_replica_is_asked_until_it_is_a_primary(store, own_redis):
 @pytest.mark.parametrize("word", ["OOM", "READONLY", "NOREPLICAS", "MISCONF"])
 def test_redis_before_7_says_so_too_when_a_script_finds_out(word):
     said = f"ERR Error running script (call to f_085b95535bfb): @user_script:1: @user_script: 1: -{word} in many words."
-    assert is_away(read_error(said))
+    assert is_away(parse_error(said))
     assert not is_away(
-        read_error("ERR Error running script (call to f_085b): @user_script:1: user_script:1: no such thing")
+        parse_error("ERR Error running script (call to f_085b): @user_script:1: user_script:1: no such thing")
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.contract import PAYLOADS, VERSION, CallRef, LetterRef, Recipient, Round, read_payload
+from bellhop.domain.round import Recipient, Round
+from bellhop.queue.job_payloads import PAYLOADS, VERSION, CallRef, EmailRef, read_payload
 
 V1 = Path(__file__).parent / "payloads" / "v1"
 """Payloads as version 1 first queued them, frozen: never change one to make a test pass."""
@@ -38,7 +39,7 @@ def test_a_ring_still_means_what_it_meant():
     assert (ring.cid, ring.started_at, ring.deadline) == ("default:8f3a", 1_800_000_000_000_001, 1_800_000_030_000_001)
     assert ring.recipients[0] == Recipient(id="jane-morel", name="Jane Morel", language="nl", email="jane@example.org")
     assert read_payload(JOBS["settle"], frozen("settle")).cid == "default:8f3a"
-    assert read_payload(JOBS["mail"], frozen("mail")) == LetterRef(letter="3c8e1f60a1b24d")
+    assert read_payload(JOBS["mail"], frozen("mail")) == EmailRef(letter="3c8e1f60a1b24d")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_ring_still_means_what_it_meant():
     [
         ("ring", Round(tenant="t", cid="c", session_id="", started_at=1, deadline=2, caller_id="", caller_name="S")),
         ("settle", CallRef(tenant="t", cid="c")),
-        ("mail", LetterRef(letter="l")),
+        ("mail", EmailRef(letter="l")),
     ],
 )
 def test_this_door_says_everything_that_an_older_worker_reads_and_in_its_types(job, payload):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.contract import Recipient, Round
-from worker.domain import payloads
-from worker.domain.device import Provider
-from worker.domain.push import PushKind
+from bellhop.domain import payloads
+from bellhop.domain.device import Provider
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Recipient, Round
 
 NOW_MS, EXPIRES_MS = 1_800_000_000_000, 1_800_000_030_000
 SARA_CALLS = Round(

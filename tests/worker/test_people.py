@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from worker.contract import Recipient, Round
-from worker.domain.device import Device, Provider
-from worker.domain.outcome import Outcome
-from worker.domain.people import SECOND_CALL_US, Contact, Person, Preferences, QuietHours, objection
-from worker.domain.plan import Skip, plan
-from worker.domain.push import PushKind
-from worker.storage import registry
-from worker.storage.store import Store
+from bellhop.domain.device import Device, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.plan import Skip, plan
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Recipient, Round
+from bellhop.domain.user import SECOND_CALL_US, Contact, Preferences, QuietHours, User, objection
+from bellhop.store import registry
+from bellhop.store.async_client import Store
+from bellhop.store.keys import devices_key, held_back_key, user_key
 
 
 def us(text):
@@ -27,7 +28,7 @@ def us(text):
 
 def quiet(start, end, zone="Europe/Amsterdam", held_back_at=None, **more):
     hours = QuietHours.model_validate({"from": start, "to": end, **more})
-    return Person(Contact(time_zone=zone), Preferences(quiet_hours=hours), held_back_at)
+    return User(Contact(time_zone=zone), Preferences(quiet_hours=hours), held_back_at)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_who_does_not_let_a_second_call_through_is_left_in_peace():
 @pytest.mark.parametrize(("seconds", "objects"), [(-1, Outcome.MUTED), (0, None), (1, None)])
 def test_muting_ends_when_it_was_said_to(seconds, objects):
     until = datetime(2026, 6, 2, 3, tzinfo=ZoneInfo("Europe/Amsterdam"))
-    person = Person(preferences=Preferences(mute_until=until))
+    person = User(preferences=Preferences(mute_until=until))
     assert objection(person, NIGHT + seconds * 1_000_000) is objects
 
 
@@ -192,7 +193,7 @@ async def store(redis_url):
 async def keep(store, user, **fields):
     for field, value in fields.items():
         text = value if isinstance(value, str) else value.model_dump_json(by_alias=True)
-        await store.call("HSET", registry.person_key("default", user), field, text)
+        await store.call("HSET", user_key("default", user), field, text)
 
 
 async def test_the_registry_gives_back_what_is_known_and_nothing_of_the_others(store):
@@ -214,7 +215,7 @@ async def test_a_ring_held_back_is_remembered_for_its_caller_alone_and_the_lates
         for caller in ("sara", "ben")
     }
     assert found == {"sara": NIGHT, "ben": None}
-    assert 0 < await store.call("TTL", registry.held_back_key("default", "jane")) <= registry.HELD_BACK_TTL_S
+    assert 0 < await store.call("TTL", held_back_key("default", "jane")) <= registry.HELD_BACK_TTL_S
 
 
 async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
@@ -228,7 +229,7 @@ async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
 async def test_a_phone_that_a_newer_version_registered_still_rings(store):
     device = PHONES["ben"][0]
     stored = json.dumps(json.loads(device.model_dump_json()) | {"carrier": "none"})
-    await store.call("HSET", registry.devices_key("default", "ben"), device.key, stored, "unreadable", "[]")
+    await store.call("HSET", devices_key("default", "ben"), device.key, stored, "unreadable", "[]")
     assert (await registry.people_of(store, "default", ["ben"], "sara")).devices == {"ben": [device]}
 
 

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.contract import Recipient, Round
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.outcome import Outcome
-from worker.domain.people import Person, Preferences
-from worker.domain.plan import Skip, plan
-from worker.domain.push import PushKind
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.plan import Skip, plan
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Recipient, Round
+from bellhop.domain.user import Preferences, User
 
 NOW = 1_800_000_000.0
 ROUND = Round(
@@ -104,7 +104,7 @@ def test_who_muted_calls_gets_no_push_and_the_others_get_theirs(kind):
     devices = {
         user: [device(Provider.FCM, Kind.ALERT, number, user=user)] for number, user in enumerate(("ben", "jane"))
     }
-    planned = plan(kind, ROUND, devices, NOW, {"ben": Person(preferences=Preferences(mute_until=until))})
+    planned = plan(kind, ROUND, devices, NOW, {"ben": User(preferences=Preferences(mute_until=until))})
     assert [push.device.user_id for push in planned.pushes] == ["jane"]
     assert planned.skips == [Skip("ben", Outcome.MUTED)]
 

@@ -5,17 +5,18 @@ from dataclasses import replace
 import pytest
 import redis
 
-from webhook.effects import Settings, effects
-from webhook.events import Accepted, Learned, Missed, Notification, Person, Ring
-from webhook.intake import take_in
-from worker.storage import scripts
-from worker.story import recent
-from worker.story.recent import MOST_CALLS_OF_A_PERSON, calls_key, calls_of_key
+from bellhop import call_index
+from bellhop.call_index import MOST_CALLS_OF_A_PERSON
+from bellhop.store import scripts
+from bellhop.store.keys import calls_key, calls_of_user_key
+from webhook.intake.apply import take_in
+from webhook.intake.effects import EffectRules, effects
+from webhook.intake.events import Accepted, EventUser, Learned, Missed, Notification, Ring
 
 NOW, S = 1_800_000_000_000_000, 1_000_000
 DAY_S = 24 * 3600
-RULES = Settings("default", ring_default_s=30, missed_grace_s=5)
-SARA, BEN = Person("sara", "Sara"), Person("ben", "Ben")
+RULES = EffectRules("default", ring_default_s=30, missed_grace_s=5)
+SARA, BEN = EventUser("sara", "Sara"), EventUser("ben", "Ben")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def ring(cid="default:1", at=NOW, callee=BEN):
 
 @pytest.fixture
 def take(client):
-    script = client.register_script(scripts.source("intake"))
+    script = client.register_script(scripts.source("calls/take_event"))
     taken = []
 
     def take(event, at=NOW, listed=True):
@@ -60,8 +61,8 @@ def calls(client, key=None):
 
 def test_a_call_is_listed_for_everybody_in_it(client, take):
     take(ring())
-    assert calls(client) == calls(client, calls_of_key("default", "ben")) == ["default:1"]
-    assert calls(client, calls_of_key("default", "sara")) == ["default:1"]
+    assert calls(client) == calls(client, calls_of_user_key("default", "ben")) == ["default:1"]
+    assert calls(client, calls_of_user_key("default", "sara")) == ["default:1"]
 
 
 def test_nothing_is_listed_without_a_console(client, take):
@@ -86,15 +87,15 @@ def test_a_missed_call_and_a_notification_that_come_without_a_ring_are_listed(cl
     take(Missed(**envelope("default:1", "missed", NOW), caller=SARA, call_name="", members=(BEN,), notify=True))
     take(Notification(**envelope("default:2", "notification", NOW), sender=SARA, call_name="", members=(BEN,)), NOW + S)
     take(Accepted(**envelope("default:3", "accepted", NOW), user_id="ben"), NOW + S)
-    assert calls(client) == calls(client, calls_of_key("default", "ben")) == ["default:2", "default:1"]
+    assert calls(client) == calls(client, calls_of_user_key("default", "ben")) == ["default:2", "default:1"]
 
 
 def test_lists_hold_no_more_than_the_latest(client, take, monkeypatch):
-    monkeypatch.setattr(recent, "MOST_CALLS", 60)
+    monkeypatch.setattr(call_index, "MOST_CALLS", 60)
     for number in range(70):
         take(ring(f"default:{number}"), NOW + number)
     assert calls(client) == [f"default:{number}" for number in range(69, 9, -1)]
-    assert calls(client, calls_of_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_A_PERSON}"
+    assert calls(client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_A_PERSON}"
 
 
 def test_a_call_leaves_the_list_with_its_trail(client, take):

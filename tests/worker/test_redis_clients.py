@@ -6,8 +6,8 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from worker.storage.redis_clients import blocking, parse, with_ca
-from worker.storage.store import Store
+from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import blocking, parse, with_ca
 
 
 def test_sentinels_their_service_and_the_database_come_from_the_url():
@@ -49,7 +49,7 @@ def test_an_address_that_is_none_is_refused_without_showing_it(url):
 @pytest.fixture
 def pair(own_redis, tmp_path_factory):
     """A primary and its replica, and a name (a port) that leads to either, as a managed Redis has."""
-    from worker.sandbox.redis import RedisServer  # noqa: PLC0415
+    from bellhop.sandbox.redis_server import RedisServer  # noqa: PLC0415
 
     with RedisServer(tmp_path_factory.mktemp("other")) as other:
         yield own_redis, other

@@ -13,9 +13,9 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import BaseWorker
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from worker.engine.runtime import Worker as BellhopWorker
-from worker.storage import scripts
-from worker.storage.scripts import FOLDER
+from bellhop.store import scripts
+from bellhop.store.scripts import FOLDER
+from worker.queue.queue_worker import QueueWorker as BellhopWorker
 
 NOBODY = object()
 KEYS = {
@@ -34,26 +34,37 @@ KEYS = {
     "rq:workers:": WORKERS_BY_QUEUE_KEY % "",
     "rq:suspended": WORKERS_SUSPENDED,
 }
-STEPS = ("beat", "reap", "leave", "popped", "start", "finish", "fail", "requeue", "due", "replay")
+STEPS = (
+    "queue/renew_lease",
+    "queue/reap_workers",
+    "queue/remove_worker",
+    "queue/take_jobs",
+    "queue/begin_job",
+    "queue/finish_job",
+    "queue/fail_job",
+    "queue/hand_back_job",
+    "queue/requeue_failed",
+    "calls/enqueue_due",
+)
 
 
 def test_rq_keeps_its_data_where_the_scripts_write_it() -> None:
     lua = "".join(scripts.source(step) for step in STEPS)
     for ours, rqs in KEYS.items():
         assert f"'{ours}" in lua, f"no script writes {ours} any more: drop it here"
-        assert ours == rqs, f"RQ keeps at {rqs!r} what worker/lua/*.lua keep at {ours!r}"
+        assert ours == rqs, f"RQ keeps at {rqs!r} what bellhop/store/lua/*.lua keep at {ours!r}"
 
 
 def test_rq_calls_states_what_the_scripts_call_them() -> None:
     known = {status.value for status in JobStatus}
     for word in ("queued", "started", "finished", "failed", "stopped", "scheduled"):
-        assert word in known, f"RQ no longer knows the status {word!r} that worker/lua/*.lua write"
-    assert Result.Type.FAILED.value == 2, "RQ numbers its results anew: see worker/lua/fail.lua"
+        assert word in known, f"RQ no longer knows the status {word!r} that bellhop/store/lua/*.lua write"
+    assert Result.Type.FAILED.value == 2, "RQ numbers its results anew: see bellhop/store/lua/queue/fail_job.lua"
 
 
 def test_rqs_worker_has_the_parts_that_ours_is_made_of() -> None:
     for part in ("serialize", "pubsub_channel_name", "handle_payload", "connection_timeout", "work"):
-        assert hasattr(BaseWorker, part), f"RQ's BaseWorker has lost {part}: see worker/engine/runtime.py"
+        assert hasattr(BaseWorker, part), f"RQ's BaseWorker has lost {part}: see worker/queue/queue_worker.py"
     worker = BellhopWorker("redis://127.0.0.1:1/0", {"rings": 1}, {}, name="host:1|a")
     assert worker.connection.connection_pool.connection_kwargs["socket_timeout"] < 60, "RQ stretches our timeout again"
     assert worker.pubsub_channel_name == PUBSUB_CHANNEL_TEMPLATE % worker.name
@@ -62,5 +73,6 @@ def test_rqs_worker_has_the_parts_that_ours_is_made_of() -> None:
 
 
 def test_every_script_that_writes_rqs_keys_is_watched_here() -> None:
-    writers = {path.stem for path in FOLDER.glob("*.lua") if "'rq:" in path.read_text()}
-    assert writers - {"execution", "enqueue"} <= set(STEPS)
+    paths = [path for path in FOLDER.rglob("*.lua") if "'rq:" in path.read_text()]
+    writers = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in paths}
+    assert writers - {"lib/execution", "lib/enqueue"} <= set(STEPS)

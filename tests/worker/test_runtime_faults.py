@@ -9,12 +9,12 @@ import pytest
 from rq import Retry
 from rq.registry import clean_registries
 
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.store.async_client import _sha1
+from bellhop.store.keys import inflight_key
+from bellhop.store.scripts import source
 from tests.worker.conftest import Desk, StartWorker, eventually
 from tests.worker.proxy import Proxy
-from worker.engine.rq_job import inflight_key
-from worker.sandbox.redis import RedisServer
-from worker.storage.scripts import source
-from worker.storage.store import _sha1
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_jobs_whose_pop_is_answered_late_run_once_and_in_order(
 def test_it_runs_once_though_its_start_is_lost_as_well(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker, answer: bytes | None
 ) -> None:
-    own_desk.redis.script_load(source("start"))
+    own_desk.redis.script_load(source("queue/begin_job"))
     start_worker(proxy.url)
     proxy.lose_answer(b"BLMOVE", b"astray")
     start = _sha1("start").encode()

@@ -3,9 +3,9 @@
 import signal
 import time
 
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.store.scripts import source
 from tests.worker.conftest import Desk, StartWorker, eventually
-from worker.sandbox.redis import RedisServer
-from worker.storage.scripts import source
 
 
 def test_an_idle_worker_ends_at_once_and_leaves_nothing_behind(desk: Desk, start_worker: StartWorker) -> None:
@@ -46,7 +46,9 @@ def test_after_the_grace_jobs_go_back_to_the_front(desk: Desk, start_worker: Sta
 
 
 def test_jobs_that_go_back_keep_their_order(desk: Desk, start_worker: StartWorker) -> None:
-    desk.redis.script_load(source("requeue"))  # as bellhop worker does with every script, lest some have to ask twice
+    desk.redis.script_load(
+        source("queue/hand_back_job")
+    )  # as bellhop worker does with every script, lest some have to ask twice
     worker = start_worker(desk.url, {"rings": 10}, grace_s=0.2)
     labels = [f"job-{number}" for number in range(12)]
     for label in labels:

@@ -8,22 +8,23 @@ from pathlib import Path
 import pytest
 import redis
 
-from webhook import effects, intake
-from webhook.reading import read
-from worker import settlement
-from worker.contract import NOTICE_JOB
-from worker.delivery.gate import Gate
-from worker.domain.calls import AGENDA, CALL_TTL_S, OPEN_TTL_S, call_key, round_key
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.plan import plan
-from worker.domain.push import PushKind
-from worker.sandbox.stream import Call
-from worker.settlement import queue_due_calls, settle_call
-from worker.storage import registry, scripts
-from worker.storage.store import Store
-from worker.story import trail
+from bellhop import trail
+from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.plan import plan
+from bellhop.domain.push import PushKind
+from bellhop.queue.names import NOTICE_JOB
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store import registry, scripts
+from bellhop.store.async_client import Store
+from bellhop.store.keys import AGENDA, call_key, round_key
+from webhook.intake import apply, effects
+from webhook.intake.parsing import read
+from worker import settle
+from worker.delivery.fence import Fence
+from worker.settle import queue_due_calls, settle_call
 
-RULES = effects.Settings("default", 30, 5)
+RULES = effects.EffectRules("default", 30, 5)
 GRACE_US = 5_000_000
 
 
@@ -38,12 +39,12 @@ async def store(redis_url):
 def post(redis_url):
     """Take an event in, as the door does."""
     with redis.Redis.from_url(redis_url) as client:
-        script, count = client.register_script(scripts.source("intake")), iter(range(10_000))
+        script, count = client.register_script(scripts.source("calls/take_event")), iter(range(10_000))
 
         def post(event) -> None:
             seconds, micros = client.time()
             now, value = seconds * 1_000_000 + micros, read(json.dumps(event).encode())
-            intake.take_in(script, "default", f"{next(count)}", value, effects.effects(value, now, RULES), now)
+            apply.take_in(script, "default", f"{next(count)}", value, effects.effects(value, now, RULES), now)
 
         yield post
 
@@ -54,7 +55,7 @@ def now_s(redis_url: str) -> float:
     return seconds + micros / 1e6
 
 
-async def settled(store: Store, call: Call) -> Counter[tuple[int, str, str]]:
+async def settled(store: Store, call: SampleCall) -> Counter[tuple[int, str, str]]:
     lines = await trail.read(store, "default", call.cid)
     return Counter((line["round"], line["user"], line["outcome"]) for line in lines if line["what"] == "settled")
 
@@ -76,7 +77,7 @@ async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) 
     phone = Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
     (push,) = plan(kind, round_, {user: [phone]}, value.at / 1e6).pushes
     await store.script(*registry.register("default", phone))
-    return (await Gate(store, "w-1", kind, round_).admit(push, 3)).refusal is None
+    return (await Fence(store, "w-1", kind, round_).admit(push, 3)).refusal is None
 
 
 async def jobs(store: Store, queue: str = "notices") -> list[str]:
@@ -84,7 +85,7 @@ async def jobs(store: Store, queue: str = "notices") -> list[str]:
 
 
 async def test_many_who_close_a_round_at_once_close_it_once(store, post, redis_url):
-    call = Call(members=tuple(f"user-{number}" for number in range(50)), ring_ms=5_000)
+    call = SampleCall(members=tuple(f"user-{number}" for number in range(50)), ring_ms=5_000)
     post(call.ring(at=now_s(redis_url) - 20))
     await asyncio.gather(*(settle_call(store, "default", call.cid, GRACE_US) for _ in range(8)))
     outcomes = await settled(store, call)
@@ -95,7 +96,7 @@ async def test_many_who_close_a_round_at_once_close_it_once(store, post, redis_u
 
 
 async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, post, redis_url):
-    call = Call(members=("ben",), ring_ms=5_000)
+    call = SampleCall(members=("ben",), ring_ms=5_000)
     post(call.ring(at=now_s(redis_url) - 20))
 
     class AnswersMeanwhile:
@@ -115,7 +116,7 @@ async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, po
 
 
 async def test_an_open_round_keeps_its_time_on_the_agenda(store, post, redis_url):
-    call, began = Call(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url)
+    call, began = SampleCall(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url)
     post(call.ring(at=began))
     post(call.rejected("ben"))
     await settle_call(store, "default", call.cid, GRACE_US)
@@ -125,7 +126,7 @@ async def test_an_open_round_keeps_its_time_on_the_agenda(store, post, redis_url
 
 
 async def test_a_call_missed_and_the_ring_that_comes_after_it_give_one_notice(store, post, redis_url):
-    call, began = Call(members=("ben", "jane")), now_s(redis_url) - 20
+    call, began = SampleCall(members=("ben", "jane")), now_s(redis_url) - 20
     post(call.missed(at=began + 10))
     await settle_call(store, "default", call.cid, GRACE_US)
     post(call.ring(at=began))
@@ -140,7 +141,7 @@ async def test_a_call_missed_and_the_ring_that_comes_after_it_give_one_notice(st
 
 
 async def test_a_call_missed_belongs_to_the_round_that_rang_its_members(store, post, redis_url):
-    call, began = Call(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url) - 20
+    call, began = SampleCall(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url) - 20
     post(call.ring(at=began))
     await settle_call(store, "default", call.cid, GRACE_US)
     post(call.missed("ben", "jane", "ana"))
@@ -155,7 +156,7 @@ async def test_a_call_missed_belongs_to_the_round_that_rang_its_members(store, p
 
 
 async def test_who_is_known_to_have_rejected_is_not_rung_whoever_tells_of_it(store, post, redis_url):
-    call, began = Call(members=("ben", "jane")), now_s(redis_url) - 2
+    call, began = SampleCall(members=("ben", "jane")), now_s(redis_url) - 2
     ring = call.ring(at=began)
     post(ring)
     assert await may_go(store, ring, "ben")
@@ -169,7 +170,7 @@ async def test_who_rejected_gets_what_the_reason_says_though_it_comes_after_the_
     store, post, redis_url, reason, told, outcome
 ):
     """When the last callee rejects, the caller's app rejects at once: the two webhooks may change places."""
-    call, began = Call(members=("ben",)), now_s(redis_url) - 1
+    call, began = SampleCall(members=("ben",)), now_s(redis_url) - 1
     post(call.ring(at=began))
     rejected = call.rejected("ben", reason, at=began + 0.5)
     post(call.rejected(call.caller, "cancel", at=began + 0.6))
@@ -182,7 +183,7 @@ async def test_who_rejected_gets_what_the_reason_says_though_it_comes_after_the_
 
 
 async def test_who_rejected_without_a_reason_that_ever_came_has_declined(store, post, redis_url):
-    call, began = Call(members=("ben",), ring_ms=5_000), now_s(redis_url) - 20
+    call, began = SampleCall(members=("ben",), ring_ms=5_000), now_s(redis_url) - 20
     post(call.ring(at=began))
     call.rejected("ben", at=began + 0.5)
     post(call.rejected(call.caller, "cancel", at=began + 0.6))
@@ -193,7 +194,7 @@ async def test_who_rejected_without_a_reason_that_ever_came_has_declined(store, 
 
 async def test_the_call_missed_of_a_ring_does_not_end_the_next_one_of_its_session(store, post, redis_url):
     """Stream's timer for the first ring runs out two seconds into the second."""
-    call, now = Call(members=("ben",)), now_s(redis_url)
+    call, now = SampleCall(members=("ben",)), now_s(redis_url)
     first, second = call.ring(at=now - 30), call.ring(at=now - 2)
     for event in (first, second, call.missed(at=now)):
         post(event)
@@ -204,7 +205,7 @@ async def test_the_call_missed_of_a_ring_does_not_end_the_next_one_of_its_sessio
 
 
 async def test_stream_may_still_ask_not_to_tell_of_a_ring_that_is_over(store, post, redis_url):
-    call, now = Call(members=("ben",), ring_ms=5_000), now_s(redis_url)
+    call, now = SampleCall(members=("ben",), ring_ms=5_000), now_s(redis_url)
     first, second = call.ring(at=now - 40), call.ring(at=now - 20)
     for event in (first, second):
         post(event)
@@ -215,14 +216,14 @@ async def test_stream_may_still_ask_not_to_tell_of_a_ring_that_is_over(store, po
 
 
 async def test_a_ring_whose_call_is_known_already_is_looked_at_at_once(store, post, redis_url):
-    call, began = Call(members=("ben",)), now_s(redis_url)
+    call, began = SampleCall(members=("ben",)), now_s(redis_url)
     post(call.rejected(call.caller, "cancel", at=began))
     post(call.ring(at=began - 1))
     assert float(await store.call("ZSCORE", AGENDA, f"default:{call.cid}")) <= now_s(redis_url) * 1000
 
 
 async def test_the_watchdog_queues_a_call_whose_time_has_come_once_in_a_while(store, post, redis_url):
-    due, later = Call(members=("ben",), ring_ms=5_000), Call(members=("ben",))
+    due, later = SampleCall(members=("ben",), ring_ms=5_000), SampleCall(members=("ben",))
     post(due.ring(at=now_s(redis_url) - 20))
     post(later.ring())
     for _ in range(3):
@@ -235,10 +236,10 @@ async def test_the_watchdog_queues_a_call_whose_time_has_come_once_in_a_while(st
 
 async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, redis_url, monkeypatch):
     """As when workers are suspended. Each look here is what ten seconds are in life."""
-    monkeypatch.setattr(settlement, "AGAIN_MS", -1)
-    post(Call(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
+    monkeypatch.setattr(settle, "AGAIN_MS", -1)
+    post(SampleCall(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
     for believed_s in [300] * 5 + [0] * 5:
-        monkeypatch.setattr(settlement, "BELIEVED_S", believed_s)
+        monkeypatch.setattr(settle, "BELIEVED_S", believed_s)
         await queue_due_calls(store)
     assert await jobs(store) == ["settle"]
 
@@ -249,9 +250,9 @@ async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, red
 async def test_a_settle_job_that_is_lost_or_came_to_nothing_is_queued_again(
     store, post, redis_url, monkeypatch, status, again
 ):
-    monkeypatch.setattr(settlement, "AGAIN_MS", -1)
-    monkeypatch.setattr(settlement, "BELIEVED_S", 0)
-    post(Call(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
+    monkeypatch.setattr(settle, "AGAIN_MS", -1)
+    monkeypatch.setattr(settle, "BELIEVED_S", 0)
+    post(SampleCall(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
     await queue_due_calls(store)
     job_id = await store.call("LPOP", "rq:queue:notices")
     await store.call("HSET", b"rq:job:" + job_id, "status", status, "lost_workers", "2")
@@ -268,7 +269,7 @@ async def test_a_settle_job_that_is_lost_or_came_to_nothing_is_queued_again(
 
 
 async def test_a_call_that_has_expired_leaves_the_agenda(store, post, redis_url):
-    call = Call(members=("ben",))
+    call = SampleCall(members=("ben",))
     post(call.ring())
     await store.call("DEL", call_key("default", call.cid))
     await settle_call(store, "default", call.cid, GRACE_US)
@@ -276,7 +277,7 @@ async def test_a_call_that_has_expired_leaves_the_agenda(store, post, redis_url)
 
 
 async def test_an_open_call_outlives_a_day_without_workers_and_a_closed_one_leaves_soon(store, post, redis_url):
-    call, began = Call(members=("ben", "jane")), now_s(redis_url)
+    call, began = SampleCall(members=("ben", "jane")), now_s(redis_url)
     keys = [call_key("default", call.cid), round_key("default", call.cid, _micros(call.ring(at=began)))]
     post(call.ring(at=began))
     post(call.accepted("ben"))
@@ -289,7 +290,7 @@ async def test_an_open_call_outlives_a_day_without_workers_and_a_closed_one_leav
 
 
 async def test_a_round_that_expires_while_its_call_is_settled_does_not_come_back_for_ever(store, post, redis_url):
-    call, now = Call(members=("ben",), ring_ms=5_000), now_s(redis_url)
+    call, now = SampleCall(members=("ben",), ring_ms=5_000), now_s(redis_url)
     old, new = call.ring(at=now - 60), call.ring(at=now)  # the second keeps the call open
     for event in (old, new):
         post(event)

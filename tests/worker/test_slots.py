@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.slots import Slot, Slots
+from worker.queue.concurrency_limit import ConcurrencyLimit, JobSlot
 
 
 async def waits(slots):
@@ -15,9 +15,9 @@ async def waits(slots):
 
 
 async def test_a_job_that_only_waits_makes_room_for_another():
-    slots = Slots(limit=1, most=9)
+    slots = ConcurrencyLimit(limit=1, most=9)
     await slots.acquire()
-    slot, taker = Slot(slots), await waits(slots)
+    slot, taker = JobSlot(slots), await waits(slots)
     assert not taker.done()
     with slot.idle():
         await asyncio.wait_for(taker, 1)
@@ -25,9 +25,9 @@ async def test_a_job_that_only_waits_makes_room_for_another():
 
 
 async def test_it_is_busy_while_any_of_its_pushes_is():
-    slots = Slots(limit=1, most=9)
+    slots = ConcurrencyLimit(limit=1, most=9)
     await slots.acquire()
-    slot = Slot(slots)
+    slot = JobSlot(slots)
     with slot.idle(), slot.busy():
         with slot.busy():
             assert slots.full
@@ -38,10 +38,10 @@ async def test_it_is_busy_while_any_of_its_pushes_is():
 
 
 async def test_however_many_wait_there_is_an_end():
-    slots, waiting = Slots(limit=1, most=2), []
+    slots, waiting = ConcurrencyLimit(limit=1, most=2), []
     for _ in range(2):
         await slots.acquire()
-        waiting.append(Slot(slots).idle())
+        waiting.append(JobSlot(slots).idle())
         waiting[-1].__enter__()
     taker = await waits(slots)
     assert not taker.done()
@@ -51,7 +51,7 @@ async def test_however_many_wait_there_is_an_end():
 
 
 async def test_closing_lets_everybody_go_on():
-    slots = Slots(limit=1, most=1)
+    slots = ConcurrencyLimit(limit=1, most=1)
     takers = [await waits(slots) for _ in range(3)]
     slots.close()
     await asyncio.wait_for(asyncio.gather(*takers), 1)
@@ -59,8 +59,8 @@ async def test_closing_lets_everybody_go_on():
 
 @given(st.lists(st.sampled_from(["idle", "busy", "end"]), max_size=30))
 def test_whatever_its_parts_do_a_job_counts_once(steps):
-    slots = Slots(limit=1, most=1)
-    slot, open_parts = Slot(slots), []
+    slots = ConcurrencyLimit(limit=1, most=1)
+    slot, open_parts = JobSlot(slots), []
     slots._busy, parts = 1, 1
     for step in steps:
         if step == "end" and open_parts:
@@ -87,7 +87,7 @@ def test_whoever_begins_gets_at_least_one_and_never_more_than_there_is_room_for(
 
     async def play() -> None:
         most = limit + beyond
-        slots = Slots(limit, most)
+        slots = ConcurrencyLimit(limit, most)
         busy = waiting = 0
         for step, number in steps:
             if step == "begin":
@@ -116,7 +116,7 @@ def test_whoever_begins_gets_at_least_one_and_never_more_than_there_is_room_for(
 
 
 async def test_who_waits_for_several_takes_what_there_is_as_soon_as_there_is_one():
-    slots = Slots(limit=3, most=9)
+    slots = ConcurrencyLimit(limit=3, most=9)
     assert await slots.acquire(4) == 3
     taker = asyncio.create_task(slots.acquire(4))
     await asyncio.sleep(0)

@@ -14,12 +14,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from bellhop.clock import iso
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.tls import Authority
+from bellhop.store import scripts
+from bellhop.store.async_client import Store, _sha1
 from tests.worker.proxy import Proxy
-from worker.contract import iso
-from worker.sandbox.redis import RedisServer
-from worker.sandbox.tls import Authority
-from worker.storage import scripts
-from worker.storage.store import Store, _sha1
 
 HUNG_S = 60
 
@@ -48,10 +48,10 @@ async def test_redis_own_words_are_raised(store: Store) -> None:
 
 async def test_a_script_runs_whether_or_not_redis_knows_it(store: Store) -> None:
     await store.call("SCRIPT", "FLUSH")
-    assert await store.script("replace_token", ["token"], ["", "new", 60]) == b"new"
-    assert await store.script("replace_token", ["token"], [b"new", "newer", 60]) == b"newer"
+    assert await store.script("providers/replace_provider_token", ["token"], ["", "new", 60]) == b"new"
+    assert await store.script("providers/replace_provider_token", ["token"], [b"new", "newer", 60]) == b"newer"
     await store.call("SCRIPT", "FLUSH")
-    assert await store.script("replace_token", ["token"], ["newer", 7, 60]) == b"7"
+    assert await store.script("providers/replace_provider_token", ["token"], ["newer", 7, 60]) == b"7"
 
 
 async def test_loaded_scripts_are_known_to_redis(store: Store) -> None:
@@ -246,7 +246,7 @@ async def test_commands_that_go_together_are_done_in_order_and_the_first_failure
 
 async def test_scripts_that_redis_has_forgotten_are_sent_again_in_their_places(store: Store) -> None:
     await store.call("SCRIPT", "FLUSH")
-    load = scripts.Command("load", ["nothing"], ["no:"])
+    load = scripts.Command("calls/read_call", ["nothing"], ["no:"])
     (now, *_), pushed, (later, *_) = await store.together(load, ("RPUSH", "list", 1), load)
     assert int(now) > 0 < int(later)
     assert pushed == 1

@@ -5,21 +5,21 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bellhop import trail
+from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.store.async_client import Store
+from bellhop.stream_api import DeviceApps, Listing, StreamRefused
 from tests.worker.test_gate import ringing
-from worker.delivery import strangers as module
-from worker.delivery.hygiene import Hygiene
-from worker.delivery.lanes import Lane
-from worker.delivery.strangers import Strangers
-from worker.delivery.stream_api import Apps, Listing, StreamRefused
-from worker.domain.device import Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.engine.inflight import Job
-from worker.engine.slots import Slot, Slots
+from worker.delivery import device_lookup as module
+from worker.delivery.device_lookup import StreamDeviceLookup
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.storage.store import Store
-from worker.story import trail
+from worker.queue.concurrency_limit import ConcurrencyLimit, JobSlot
+from worker.queue.running_jobs import Job
 
-APPS = Apps({}, {Provider.FCM: "calls"})
+APPS = DeviceApps({}, {Provider.FCM: "calls"})
 
 
 @pytest.fixture
@@ -56,14 +56,21 @@ class Google:
         self.asked.set()
         await self.answers.wait()
         self.rung.append(push.device.token)
-        return Answer(Outcome.ACCEPTED)
+        return AttemptResult(Outcome.ACCEPTED)
 
     async def close(self): ...
 
 
 def worker(store, stream, google, name="w-1", per_s=100):
-    lanes = {(Provider.FCM, "calls"): Lane(google, "fcm calls")}
-    return Jobs(store, name, lanes, Hygiene(store), 1.0, strangers=Strangers(store, {"default": stream}, APPS, per_s))
+    lanes = {(Provider.FCM, "calls"): ProviderChannel(google, "fcm calls")}
+    return Jobs(
+        store,
+        name,
+        lanes,
+        TokenPruner(store),
+        1.0,
+        strangers=StreamDeviceLookup(store, {"default": stream}, APPS, per_s),
+    )
 
 
 async def test_two_callers_who_ring_a_stranger_at_once_both_get_through(store, redis_url):
@@ -97,7 +104,7 @@ async def test_a_stranger_is_rung_by_whoever_takes_over_from_a_worker_that_died_
 async def test_who_was_fetched_a_moment_ago_is_known_now(store, redis_url):
     """Another ring's fetch ends between this one's look at the registry and its asking."""
     stream = Stream()
-    strangers = Strangers(store, {"default": stream}, APPS, 100)
+    strangers = StreamDeviceLookup(store, {"default": stream}, APPS, 100)
     before = await strangers.devices_of("default", "ben", 5)
     assert [device.token for device in before] == ["phone-of-ben"]
     stream.told.clear()  # and is not asked for
@@ -121,12 +128,12 @@ class Blinks:
         return answer
 
 
-@pytest.mark.parametrize("lost", ["may_fetch", "register"])
+@pytest.mark.parametrize("lost", ["registry/claim_device_lookup", "registry/register_device"])
 async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_url, lost):
     google, ring = Google(), ringing(redis_url, ["ben"])
-    strangers = Strangers(Blinks(store, lost), {"default": Stream()}, APPS, 100)
-    lanes = {(Provider.FCM, "calls"): Lane(google, "fcm calls")}
-    await Jobs(store, "w-1", lanes, Hygiene(store), 1.0, strangers=strangers).ring(Job(ring.model_dump()))
+    strangers = StreamDeviceLookup(Blinks(store, lost), {"default": Stream()}, APPS, 100)
+    lanes = {(Provider.FCM, "calls"): ProviderChannel(google, "fcm calls")}
+    await Jobs(store, "w-1", lanes, TokenPruner(store), 1.0, strangers=strangers).ring(Job(ring.model_dump()))
     assert google.rung == ["phone-of-ben"]
 
 
@@ -153,11 +160,11 @@ async def test_a_stranger_of_whom_nothing_can_be_learnt_has_no_devices(store, re
 
 
 async def test_a_ring_that_waits_for_stream_holds_up_no_other_nor_does_one_that_waits_for_google(store, redis_url):
-    stream, google, slots = Stream(), Google(), Slots(1, 99)
+    stream, google, slots = Stream(), Google(), ConcurrencyLimit(1, 99)
     stream.told.clear()
     google.answers.clear()
     await slots.acquire()
-    job = Job(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=Slot(slots))
+    job = Job(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=JobSlot(slots))
     ring = asyncio.create_task(worker(store, stream, google).ring(job))
     await stream.asked.wait()
     assert not slots.full

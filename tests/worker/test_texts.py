@@ -4,13 +4,13 @@ import tracemalloc
 
 import pytest
 
-from worker.contract import Recipient, Round
-from worker.domain.device import Device, Kind, Provider
-from worker.domain.payloads import words
-from worker.domain.people import Contact, Person
-from worker.domain.plan import plan
-from worker.domain.push import PushKind
-from worker.wording.texts import BUILT_IN, PLACEHOLDER, Texts, fill
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.payloads import words
+from bellhop.domain.plan import plan
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Recipient, Round
+from bellhop.domain.user import Contact, User
+from bellhop.i18n.texts import BUILT_IN, PLACEHOLDER, Texts, fill
 
 ENGLISH = BUILT_IN.wording("en")
 
@@ -78,7 +78,7 @@ def test_a_tag_of_any_length_takes_no_memory():
 
 
 def test_the_language_the_app_told_us_goes_before_the_events():
-    people = {"ben": Person(Contact(language="fr"))}
+    people = {"ben": User(Contact(language="fr"))}
     assert alert(round_of(language="de"), people)["title"] == "Sara Lind vous appelle"
 
 

@@ -7,22 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.effects import Settings, effects
-from webhook.intake import Verdict, take_in
-from webhook.reading import read as read_event
-from worker.contract import Round
-from worker.delivery.deliver import Admission, Delivered, Record, deliver
-from worker.delivery.gate import Gate
-from worker.delivery.hygiene import Hygiene, brake_key
-from worker.delivery.lanes import Lane
-from worker.domain.device import Device, Environment, Provider
-from worker.domain.outcome import Answer, Outcome
-from worker.domain.push import Push, PushKind
-from worker.sandbox.stream import Call
-from worker.storage import registry, scripts
-from worker.storage.store import Store
-from worker.story import trail
-from worker.story.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
+from bellhop import trail
+from bellhop.domain.device import Device, Environment, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.push import Push, PushKind
+from bellhop.domain.round import Round
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store import registry, scripts
+from bellhop.store.async_client import Store
+from bellhop.store.keys import trail_key
+from bellhop.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
+from webhook.intake.apply import Verdict, take_in
+from webhook.intake.effects import EffectRules, effects
+from webhook.intake.parsing import read as read_event
+from worker.delivery.attempt import Delivered, deliver
+from worker.delivery.fence import Admission, Fence, Record
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import TokenPruner, brake_key
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S
@@ -99,18 +100,18 @@ def intake(redis_url):
     from redis import Redis  # noqa: PLC0415
 
     with Redis.from_url(redis_url) as client:
-        script = client.register_script(scripts.source("intake"))
+        script = client.register_script(scripts.source("calls/take_event"))
 
         def take(event, webhook_id="one", attempt=1, **options):
             found = read_event(json.dumps(event).encode())
-            work = effects(found, NOW, Settings("default", 30, 5))
+            work = effects(found, NOW, EffectRules("default", 30, 5))
             return take_in(script, "default", webhook_id, found, work, NOW, attempt=attempt, **options)
 
         yield take
 
 
 async def test_a_ring_is_one_line_that_names_its_round_people_and_end(store, intake):
-    call = Call("sara", ("ben", "jane"), ring_ms=20_000)
+    call = SampleCall("sara", ("ben", "jane"), ring_ms=20_000)
     stamp = NOW // 1_000_000 - 1
     intake(call.ring(at=stamp), trail_ttl_s=DAYS_S)
     [found] = await trail.read(store, "default", call.cid)
@@ -127,11 +128,11 @@ async def test_a_ring_is_one_line_that_names_its_round_people_and_end(store, int
         "callers": ["sara"],
         "until": start + 20_000_000,
     }
-    assert DAYS_S - 60 < await store.call("TTL", trail.trail_key("default", call.cid)) <= DAYS_S
+    assert DAYS_S - 60 < await store.call("TTL", trail_key("default", call.cid)) <= DAYS_S
 
 
 async def test_a_webhook_that_comes_again_is_said_to(store, intake):
-    call = Call()
+    call = SampleCall()
     ring = call.ring(at=NOW // 1_000_000)
     assert [intake(ring, attempt=n) for n in (1, 2)] == [Verdict.TAKEN, Verdict.ALREADY]
     found = await trail.read(store, "default", call.cid)
@@ -139,7 +140,7 @@ async def test_a_webhook_that_comes_again_is_said_to(store, intake):
 
 
 async def test_an_event_that_is_no_ring_claims_no_round(store, intake):
-    call = Call()
+    call = SampleCall()
     for number, event in enumerate((call.accepted("jane"), call.rejected("ben", "busy"), call.ended())):
         intake(event, str(number))
     found = await trail.read(store, "default", call.cid)
@@ -148,29 +149,29 @@ async def test_an_event_that_is_no_ring_claims_no_round(store, intake):
 
 
 async def test_a_rejections_own_words_stay_off_the_trail(store, intake):
-    call = Call()
+    call = SampleCall()
     intake(call.rejected("ben", "call me at ben@example.com"))
     assert "example" not in str(await trail.read(store, "default", call.cid))
 
 
 async def test_what_a_worker_adds_does_not_lengthen_the_trails_life(store):
-    key = trail.trail_key("default", "default:1")
+    key = trail_key("default", "default:1")
     await store.call("RPUSH", key, line(Milestone.RECEIVED, NOW))
     await store.call("EXPIRE", key, 1_000)
-    await store.script("record", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
+    await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
     assert 0 < await store.call("TTL", key) <= 1_000
 
 
 async def test_a_trail_that_only_a_worker_writes_expires_too(store):
-    key = trail.trail_key("default", "default:1")
-    await store.script("record", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
+    key = trail_key("default", "default:1")
+    await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
     assert 0 < await store.call("TTL", key) <= trail.DAY_S
 
 
 async def test_the_oldest_lines_of_a_long_trail_leave(store):
-    key = trail.trail_key("default", "default:1")
+    key = trail_key("default", "default:1")
     lines = [line(Milestone.SKIPPED, NOW + number) for number in range(30)]
-    await store.script("record", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 20, 0, *lines])
+    await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 20, 0, *lines])
     assert [one["at"] - NOW for one in await trail.read(store, "default", "default:1")] == list(range(10, 30))
 
 
@@ -181,12 +182,12 @@ def phone(**fields):
 
 
 def dead(device, since):
-    answer = Answer(Outcome.TOKEN_DEAD, status=410, reason="Unregistered", dead_since=since)
+    answer = AttemptResult(Outcome.TOKEN_DEAD, status=410, reason="Unregistered", dead_since=since)
     return Delivered(Push("id", PushKind.RING, device, {}, 0), Outcome.TOKEN_DEAD, answer)
 
 
 async def test_what_becomes_of_a_dead_token_is_said(store):
-    device, hygiene = phone(), Hygiene(store)
+    device, hygiene = phone(), TokenPruner(store)
     assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.CHANGED
     await store.script(*registry.register("default", device))
     assert await hygiene.learn("default", device, dead(device, NOW - 1)) is TokenFate.NEWER
@@ -199,7 +200,9 @@ async def test_a_token_that_moves_to_the_other_environment_is_said_to(store):
     device = phone()
     await store.script(*registry.register("default", device))
     moved = Push("id", PushKind.RING, device.model_copy(update={"environment": Environment.SANDBOX}), {}, 0)
-    fate = await Hygiene(store).learn("default", device, Delivered(moved, Outcome.ACCEPTED, Answer(Outcome.ACCEPTED)))
+    fate = await TokenPruner(store).learn(
+        "default", device, Delivered(moved, Outcome.ACCEPTED, AttemptResult(Outcome.ACCEPTED))
+    )
     assert fate is TokenFate.MOVED
 
 
@@ -219,7 +222,7 @@ async def test_that_work_was_picked_up_rides_on_the_first_line_that_follows():
         caller_id="sara",
         caller_name="Sara",
     )
-    gate = Gate(Counting(), "w", PushKind.RING, round_, "picked up")
+    gate = Fence(Counting(), "w", PushKind.RING, round_, "picked up")
     await gate.note([])
     assert not calls, "no round trip for it alone"
     await gate.note(["skipped"])
@@ -238,11 +241,11 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
             lines.extend([record.line] if record.line else [])
 
     device = phone()
-    lane = Lane(None, "apns")
+    lane = ProviderChannel(None, "apns")
     push = Push("id", PushKind.RING, device, {}, time.time() + 1.5)
 
     async def barely(_):
-        return Answer(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
+        return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
 
     lane.attempt = lambda push, timeout_s, start_s: barely(push)
     lines.append((await deliver(push, {(device.provider, device.app): lane}, Open())).record.line)

@@ -6,12 +6,13 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
+from bellhop import trail
+from bellhop.explain.explanation import Explanation, explain
+from bellhop.store.keys import trail_key
 from webhook.api.operation import OF_TOKENS, caller_of
-from webhook.door import Door
+from webhook.api_errors import ApiProblem, Problem
+from webhook.context import WebContext
 from webhook.openapi import Operation
-from webhook.problems import ApiProblem, Problem
-from worker.story import trail
-from worker.story.explain import Explanation, explain
 
 blueprint = Blueprint("calls", __name__, url_prefix="/v1")
 DESCRIBED = Operation(
@@ -33,12 +34,12 @@ def call(cid: str) -> tuple[Response, int]:
 
     Only for server tokens: a call's story names everybody in it, and their phones.
     """
-    door = cast(Door, current_app.extensions["door"])
-    caller = caller_of(door)
+    context = cast(WebContext, current_app.extensions["context"])
+    caller = caller_of(context)
     if caller.user_id is not None:
         raise ApiProblem(Problem.SERVER_ONLY)
     try:
-        lines: Any = door.redis.lrange(trail.trail_key(caller.tenant, cid), 0, -1)
+        lines: Any = context.redis.lrange(trail_key(caller.tenant, cid), 0, -1)
     except RedisError:
         raise ApiProblem(Problem.REDIS_AWAY) from None
     found = explain(cid, [trail.read_line(line) for line in lines], request.args.get("user", ""))

@@ -7,10 +7,11 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, jsonify
 from redis.exceptions import RedisError
 
-from webhook.door import Door
-from webhook.state import State, read_state
-from worker.contract import NOTICES, RINGS, WORKER_FAILED
-from worker.storage import clock
+from bellhop.queue.names import NOTICES, RINGS
+from bellhop.queue.worker_status import WorkerStatuses, read_state
+from bellhop.store import redis_clock
+from bellhop.store.keys import WORKER_FAILED
+from webhook.context import WebContext
 
 blueprint = Blueprint("health", __name__)
 
@@ -27,11 +28,11 @@ def readyz() -> tuple[Response, int]:
 
     And warn of what is wrong, but keeps no ring from getting through.
     """
-    door = cast(Door, current_app.extensions["door"])
+    context = cast(WebContext, current_app.extensions["context"])
     try:
-        state = read_state(door.redis)
-        failure: Any = door.redis.get(WORKER_FAILED)
-        ahead_s = (time.time_ns() // 1000 - door.now()) / 1e6
+        state = read_state(context.redis)
+        failure: Any = context.redis.get(WORKER_FAILED)
+        ahead_s = (time.time_ns() // 1000 - context.now()) / 1e6
     except RedisError as error:
         missing = [f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."]
     else:
@@ -42,7 +43,7 @@ def readyz() -> tuple[Response, int]:
     return jsonify(status="ready", **({"warnings": warnings} if warnings else {})), 200
 
 
-def lacking(state: State, failure: str) -> Iterator[str]:
+def lacking(state: WorkerStatuses, failure: str) -> Iterator[str]:
     """Say what keeps a ring from getting through, as far as Redis shows; `failure` is why a worker could not start."""
     for queue, workers in state.workers.items():
         # Only what a ring needs, and work that waits for nobody: not everybody sends mail.
@@ -52,10 +53,10 @@ def lacking(state: State, failure: str) -> Iterator[str]:
         yield f"The last worker that started could not: {failure}. Its log says why, and `bellhop check` does."
 
 
-def doubtful(state: State, ahead_s: float) -> Iterator[str]:
+def doubtful(state: WorkerStatuses, ahead_s: float) -> Iterator[str]:
     """Say which clocks are wrong; that of this process is `ahead_s` of Redis's. A worker's log names the machine."""
     clocks = [("The clock of this web process", ahead_s)]
     clocks += [("The clock of a worker", status.get("clock_ahead_s", 0)) for status in state.statuses.values()]
-    for complaint in dict.fromkeys(clock.complaint(whose, ahead) for whose, ahead in clocks):
+    for complaint in dict.fromkeys(redis_clock.complaint(whose, ahead) for whose, ahead in clocks):
         if complaint:
             yield f"{complaint}."

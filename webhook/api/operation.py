@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, cast
 from flask import Blueprint, Response, current_app, request
 from pydantic import TypeAdapter, ValidationError
 
+from bellhop.domain.device import UserId
+from bellhop.validation_messages import said
 from webhook import auth
-from webhook.door import Door
+from webhook.api_errors import ApiProblem, Problem
+from webhook.context import WebContext
 from webhook.openapi import JSON, Operation
-from webhook.problems import ApiProblem, Problem
-from worker.domain.device import UserId
-from worker.wording.findings import said
 
 MAX_BODY = 16_384
 """Bytes; a device with the longest token takes about five thousand."""
@@ -40,10 +40,10 @@ OF_BODIES = (Problem.NOT_JSON, Problem.TOO_LARGE, Problem.UNSUPPORTED_MEDIA_TYPE
 _user_id: TypeAdapter[str] = TypeAdapter(UserId)
 
 
-class Asked(NamedTuple):
+class ApiRequest(NamedTuple):
     """An operation that may go ahead."""
 
-    door: Door
+    context: WebContext
     tenant: str
     user_id: str
     """Whom it is about."""
@@ -71,9 +71,9 @@ class Operations:
             @self.blueprint.route(path.replace("{", "<").replace("}", ">"), methods=[method])
             @wraps(view)
             def run(user_id: str, **parts: str) -> Response:
-                door = cast(Door, current_app.extensions["door"])
-                caller = caller_of(door)
-                asked = Asked(door, caller.tenant, _meant(user_id, caller))
+                context = cast(WebContext, current_app.extensions["context"])
+                caller = caller_of(context)
+                asked = ApiRequest(context, caller.tenant, _meant(user_id, caller))
                 if writes and caller.user_id is not None:
                     _count_write(asked)
                 given = view(asked, _body(takes), **parts) if takes else view(asked, **parts)
@@ -86,17 +86,17 @@ class Operations:
         return decorate
 
 
-def caller_of(door: Door) -> auth.Caller:
+def caller_of(context: WebContext) -> auth.Requester:
     """Who sent the request. Raises ApiProblem when its token does not say."""
     return auth.authenticate(
-        door.key_ring,
+        context.key_ring,
         authorization=request.headers.get("Authorization"),
         api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
         now=time.time(),
     )
 
 
-def _meant(user_id: str, caller: auth.Caller) -> str:
+def _meant(user_id: str, caller: auth.Requester) -> str:
     """Whom the address means, if the caller may act for them."""
     if user_id == ME:
         if caller.user_id is None:
@@ -110,14 +110,14 @@ def _meant(user_id: str, caller: auth.Caller) -> str:
         raise ApiProblem(Problem.NOT_FOUND) from None
 
 
-def _count_write(asked: Asked) -> None:
+def _count_write(asked: ApiRequest) -> None:
     """Hold a user to so many writes in each minute of the clock. A backend is trusted with its own pace."""
     minute, second = divmod(int(time.time()), 60)
     key = f"bellhop:writes:{asked.tenant}:{asked.user_id}:{minute}"
-    pipeline = asked.door.redis.pipeline()
+    pipeline = asked.context.redis.pipeline()
     pipeline.incr(key)
     pipeline.expire(key, 120)
-    if pipeline.execute()[0] > asked.door.writes_per_minute:
+    if pipeline.execute()[0] > asked.context.writes_per_minute:
         raise ApiProblem(Problem.TOO_MANY_WRITES, headers={"Retry-After": str(60 - second)})
 
 

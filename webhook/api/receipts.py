@@ -6,14 +6,14 @@ from typing import cast
 from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from webhook.door import Door
+from bellhop import trail
+from bellhop.domain import ticket
+from bellhop.store.keys import round_key, trail_key
+from bellhop.store.scripts import Command
+from bellhop.telemetry import metrics
+from webhook.api_errors import ApiProblem, Problem
+from webhook.context import WebContext
 from webhook.openapi import Operation
-from webhook.problems import ApiProblem, Problem
-from worker.domain import receipts
-from worker.domain.calls import round_key
-from worker.storage.scripts import Command
-from worker.story import trail
-from worker.telemetry import metrics
 
 MAX_BODY = 4_096
 
@@ -25,7 +25,7 @@ class Rang(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    receipt: str = Field(max_length=receipts.MOST_CHARACTERS)
+    receipt: str = Field(max_length=ticket.MOST_CHARACTERS)
     rang_at: int | None = Field(default=None, ge=0, lt=2**53)
     """When it rang by its own clock, unix ms."""
 
@@ -46,10 +46,10 @@ DESCRIBED = Operation(
 def rang() -> Response:
     """Put it on the trail: 204, also when it was there already."""
     now = time.time_ns() // 1000
-    door = cast(Door, current_app.extensions["door"])
+    context = cast(WebContext, current_app.extensions["context"])
     said = _read()
-    secret = door.settings.receipt_secret.get_secret_value().encode()
-    receipt = receipts.read(secret, said.receipt) if secret else None
+    secret = context.settings.receipt_secret.get_secret_value().encode()
+    receipt = ticket.read(secret, said.receipt) if secret else None
     if receipt is None:
         metrics.RECEIPTS.add("", "refused")
         raise ApiProblem(Problem.BAD_RECEIPT)
@@ -62,8 +62,10 @@ def rang() -> Response:
         detail=str(said.rang_at) if said.rang_at is not None else None,
     )
     round_ = round_key(receipt.tenant, receipt.cid, receipt.started_at)
-    keys = [round_, trail.trail_key(receipt.tenant, receipt.cid)]
-    verdict = door.run(Command("receipt", keys, [receipt.device, line, str(trail.LENGTH), str(trail.DAY_S)])).decode()
+    keys = [round_, trail_key(receipt.tenant, receipt.cid)]
+    verdict = context.run(
+        Command("calls/record_receipt", keys, [receipt.device, line, str(trail.LENGTH), str(trail.DAY_S)])
+    ).decode()
     metrics.RECEIPTS.add(receipt.provider, verdict)
     if verdict == "recorded":
         metrics.RANG.observe(max(0.0, (now - receipt.started_at) / 1e6), receipt.provider)

@@ -12,13 +12,14 @@ from typing import Any, Self, cast
 import structlog
 from flask import Blueprint, Response, current_app, make_response, request
 
-from webhook.door import Door
-from worker.domain.people import Preferences
-from worker.mail.unsubscribe import Links
-from worker.settings import Settings
-from worker.storage import registry
-from worker.wording.rendering import Templates
-from worker.wording.texts import Texts
+from bellhop.domain.unsubscribe_link import Links
+from bellhop.domain.user import Preferences
+from bellhop.i18n.templates import Templates
+from bellhop.i18n.texts import Texts
+from bellhop.settings import Settings
+from bellhop.store import registry
+from bellhop.store.keys import user_key
+from webhook.context import WebContext
 
 blueprint = Blueprint("unsubscribe", __name__)
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ def ask(token: str) -> Response:
     subscriber = _pages().links.read(token)
     if subscriber is None:
         return _invalid()
-    stored: Any = _door().redis.hget(registry.person_key(subscriber.tenant, subscriber.user_id), "preferences")
+    stored: Any = _context().redis.hget(user_key(subscriber.tenant, subscriber.user_id), "preferences")
     wanted = registry.known(Preferences, stored).email
     return _page("ask" if wanted else "off", subscriber.language)
 
@@ -58,7 +59,7 @@ def switch(token: str) -> Response:
     if subscriber is None:
         return _invalid()
     on = request.form.get("emails") == "on"
-    _door().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
+    _context().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
     log.info("emails_switched", on=on, tenant=subscriber.tenant, one_click="List-Unsubscribe" in request.form)
     return _page("on" if on else "off", subscriber.language)
 
@@ -87,5 +88,5 @@ def _pages() -> Pages:
     return cast(Pages, current_app.extensions["unsubscribe"])
 
 
-def _door() -> Door:
-    return cast(Door, current_app.extensions["door"])
+def _context() -> WebContext:
+    return cast(WebContext, current_app.extensions["context"])

@@ -16,8 +16,8 @@ from flask import Flask, Request, request, session
 from flask.sessions import SecureCookieSessionInterface
 from redis import Redis
 
-from webhook.addresses import networks, peer, whose, within
-from worker.settings import Settings
+from bellhop.settings import Settings
+from webhook.client_address import networks, peer, whose, within
 
 log = structlog.get_logger()
 

@@ -13,19 +13,18 @@ from markupsafe import Markup, escape
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, abort
 
+from bellhop.domain.user import Contact, Preferences
+from bellhop.explain.sentences import PROVIDERS
+from bellhop.explain.summary import Flag, late
+from bellhop.queue import failed_jobs
+from bellhop.queue.worker_status import read_state
+from bellhop.store import registry
+from bellhop.store.keys import WORKER_FAILED, devices_key, trail_key, user_key
 from webhook.api.health import lacking
-from webhook.console import clock, listing
+from webhook.console import calls_page, time_format
 from webhook.console.login import ConsoleSessions, Guard, form_is_ours, form_token
 from webhook.console.picture import picture
-from webhook.door import Door
-from webhook.state import read_state
-from worker.contract import WORKER_FAILED
-from worker.domain.people import Contact, Preferences
-from worker.engine import replay
-from worker.storage import registry
-from worker.story import trail
-from worker.story.glance import Flag, late
-from worker.story.sentences import PROVIDERS
+from webhook.context import WebContext
 
 log = structlog.get_logger()
 
@@ -45,9 +44,9 @@ HEADERS = {
 blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")
 
 
-def register(app: Flask, door: Door) -> None:
+def register(app: Flask, context: WebContext) -> None:
     """Add the console to the application."""
-    guard = Guard(door.settings, door.redis)
+    guard = Guard(context.settings, context.redis)
     app.extensions["console"] = guard
     app.secret_key = guard.signing_key
     app.session_interface = ConsoleSessions()
@@ -71,7 +70,7 @@ def check() -> Response | None:
 
 @blueprint.after_request
 def secure(response: Response) -> Response:
-    """Load nothing from elsewhere, and be shown inside nothing; webhook/hardening.py does the rest."""
+    """Load nothing from elsewhere, and be shown inside nothing; webhook/security_headers.py does the rest."""
     response.headers.update(HEADERS)
     return response
 
@@ -82,10 +81,10 @@ def values() -> dict[str, Any]:
     now = time.time_ns() // 1000
     return {
         "now": now,
-        "iso": clock.iso,
-        "clock": lambda at: clock.clock(at, now),
-        "ago": lambda at: clock.ago(at, now),
-        "after": clock.after,
+        "iso": time_format.iso,
+        "clock": lambda at: time_format.clock(at, now),
+        "ago": lambda at: time_format.ago(at, now),
+        "after": time_format.after,
         "coded": coded,
         "version": _assets_version(),
         "form_token": form_token,
@@ -105,7 +104,7 @@ def coded(text: str) -> Markup:
 @blueprint.errorhandler(RedisError)
 def redis_away(error: RedisError) -> tuple[str, int]:
     """Say it in the page."""
-    _door().outage.goes_on(type(error).__name__)
+    _context().outage.goes_on(type(error).__name__)
     text = "Redis does not answer, and everything that is shown here comes from it. Try again in a moment."
     return render_template("console/message.html", heading="Not now", text=text), 503
 
@@ -152,12 +151,12 @@ def logout() -> Response:
 def calls() -> Response | str:
     """List the latest calls; search and filter them."""
     text = request.args.get("q", "").strip()
-    if text and _door().redis.exists(trail.trail_key(_tenant(), text)):
+    if text and _context().redis.exists(trail_key(_tenant(), text)):
         return cast(Response, redirect(url_for("console.call", id=text, tenant=request.args.get("tenant"))))
     flag = next((flag for flag in Flag if flag == request.args.get("show")), None)
     before = _number(request.args.get("before", ""))
-    page = listing.page(_door().redis, _tenant(), text=text, flag=flag, before=before)
-    known = bool(text) and listing.is_person(_door().redis, _tenant(), text)
+    page = calls_page.page(_context().redis, _tenant(), text=text, flag=flag, before=before)
+    known = bool(text) and calls_page.is_person(_context().redis, _tenant(), text)
     return render_template(
         "console/calls.html", page=page, q=text, flag=flag, flags=list(Flag), before=before, person=known
     )
@@ -167,7 +166,7 @@ def calls() -> Response | str:
 def call() -> tuple[str, int]:
     """Tell the story of one call, or what it came to for one person."""
     cid, user = request.args.get("id", ""), request.args.get("user", "")
-    found = listing.story(_door().redis, _tenant(), cid, user)
+    found = calls_page.story(_context().redis, _tenant(), cid, user)
     late_people = [{one.user for one in round_.people if late(round_, one)} for round_ in found.rounds]
     page = render_template(
         "console/call.html",
@@ -183,23 +182,23 @@ def call() -> tuple[str, int]:
 @blueprint.get("/person")
 def person() -> str:
     """Show a person's phones, preferences and latest calls. Push tokens and addresses are not shown."""
-    user, redis = request.args.get("id", ""), _door().redis
-    stored: Any = redis.hvals(registry.devices_key(_tenant(), user))
-    contact, preferences = cast(Any, redis.hmget(registry.person_key(_tenant(), user), "contact", "preferences"))
+    user, redis = request.args.get("id", ""), _context().redis
+    stored: Any = redis.hvals(devices_key(_tenant(), user))
+    contact, preferences = cast(Any, redis.hmget(user_key(_tenant(), user), "contact", "preferences"))
     return render_template(
         "console/person.html",
         user=user,
         devices=registry.decode(stored),
         contact=registry.known(Contact, contact),
         preferences=registry.known(Preferences, preferences),
-        page=listing.page(redis, _tenant(), person=user),
+        page=calls_page.page(redis, _tenant(), person=user),
     )
 
 
 @blueprint.get("/service")
 def service() -> str:
     """Show queues, workers and providers."""
-    redis = _door().redis
+    redis = _context().redis
     state = read_state(redis)
     failure: Any = redis.get(WORKER_FAILED)
     ways: dict[tuple[str, str], list[Any]] = {}
@@ -217,14 +216,14 @@ def service() -> str:
 @blueprint.route("/failed", methods=["GET", "POST"])
 def failed() -> Response | str:
     """List what ended in failure; run one of it again."""
-    redis = _door().redis
+    redis = _context().redis
     if request.method == "POST":
         job = request.form.get("job", "")
-        reason = replay.run_again(redis, job)
+        reason = failed_jobs.run_again(redis, job)
         log.info("console_replay", job=job[:64], refused=reason or "")
-        jobs = replay.failed(redis, MOST_FAILED)
+        jobs = failed_jobs.failed(redis, MOST_FAILED)
         return render_template("console/failed.html", jobs=jobs, job=job, reason=reason)
-    return render_template("console/failed.html", jobs=replay.failed(redis, MOST_FAILED), job="", reason=None)
+    return render_template("console/failed.html", jobs=failed_jobs.failed(redis, MOST_FAILED), job="", reason=None)
 
 
 @blueprint.get("/<path:nowhere>")
@@ -233,8 +232,8 @@ def nothing(nowhere: str) -> Response:
     abort(404, "There is no such page in the console.")
 
 
-def _door() -> Door:
-    return cast(Door, current_app.extensions["door"])
+def _context() -> WebContext:
+    return cast(WebContext, current_app.extensions["context"])
 
 
 def _guard() -> Guard:
@@ -242,7 +241,7 @@ def _guard() -> Guard:
 
 
 def _tenants() -> list[str]:
-    return [app.tenant for app in _door().settings.stream_apps] or ["default"]
+    return [app.tenant for app in _context().settings.stream_apps] or ["default"]
 
 
 def _tenant() -> str:

@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from webhook.console.clock import after
-from worker.domain.outcome import Outcome
-from worker.story.explain import Round
-from worker.story.sentences import Tone
-from worker.story.timeline import Moment
-from worker.story.trail import Milestone
+from bellhop.domain.outcomes import Outcome
+from bellhop.explain.explanation import RoundExplanation
+from bellhop.explain.sentences import Tone
+from bellhop.explain.timeline import TimelineEntry
+from bellhop.trail import Milestone
+from webhook.console.time_format import after
 
 MOST_LANES = 40
 MOST_LINES = 6
@@ -42,7 +42,7 @@ ENDS = ("call.ended", "call.deleted", "call.session_ended")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PictureMark:
     """A moment on a lane, or (with a length) a stretch of time that ended in it."""
 
     x: float
@@ -52,7 +52,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class PictureRow:
     """One row."""
 
     name: str
@@ -60,7 +60,7 @@ class Lane:
     says: str
     """What it came to, in a few words."""
     tone: Tone
-    marks: tuple[Mark, ...]
+    marks: tuple[PictureMark, ...]
     y: int
 
 
@@ -86,7 +86,7 @@ class Picture:
 
     ticks: tuple[tuple[float, str], ...]
     uprights: tuple[Upright, ...]
-    lanes: tuple[Lane, ...]
+    lanes: tuple[PictureRow, ...]
     left_out: int
     """How many lanes there is no room for."""
     top: int
@@ -95,7 +95,7 @@ class Picture:
     """The same in words."""
 
 
-def picture(round_: Round) -> Picture | None:
+def picture(round_: RoundExplanation) -> Picture | None:
     """Draw a round; None for what has no beginning to count from."""
     moments = [one for one in round_.timeline if one.after_us is not None]
     if not round_.started_at or not moments:
@@ -106,7 +106,7 @@ def picture(round_: Round) -> Picture | None:
     rows = [_webhooks(moments, span), *_queue(moments, span), *_phones(round_, moments, span)]
     top = HEADER + LINE * len(uprights)
     lanes = tuple(
-        Lane(_short(name), name, says, tone, marks, top + number * LANE)
+        PictureRow(_short(name), name, says, tone, marks, top + number * LANE)
         for number, (name, says, tone, marks) in enumerate(rows[:MOST_LANES])
     )
     return Picture(
@@ -122,21 +122,21 @@ def picture(round_: Round) -> Picture | None:
     )
 
 
-Row = tuple[str, str, Tone, tuple[Mark, ...]]
+Row = tuple[str, str, Tone, tuple[PictureMark, ...]]
 
 
 def _x(us: float, span: int) -> float:
     return round(MARGIN + WIDTH * math.log1p(max(us, 0) / KNEE_US) / math.log1p(span / KNEE_US), 2)
 
 
-def _mark(moment: Moment, span: int, since: float | None = None) -> Mark:
+def _mark(moment: TimelineEntry, span: int, since: float | None = None) -> PictureMark:
     at = moment.after_us or 0
     x = _x(at, span)
     length = round(x - _x(at if since is None else since, span), 2)
-    return Mark(x, max(length, 0), moment.tone, f"{after(at)}: {moment.sentence}")
+    return PictureMark(x, max(length, 0), moment.tone, f"{after(at)}: {moment.sentence}")
 
 
-def _webhooks(moments: Iterable[Moment], span: int) -> Row:
+def _webhooks(moments: Iterable[TimelineEntry], span: int) -> Row:
     came = [one for one in moments if one.what in (Milestone.RECEIVED, Milestone.REPEATED, Milestone.UNREADABLE)]
     # The first was on its way since the call began: where a late ring lost its time may be here.
     marks = tuple(_mark(one, span, since=None if number else 0) for number, one in enumerate(came))
@@ -144,7 +144,7 @@ def _webhooks(moments: Iterable[Moment], span: int) -> Row:
     return "Stream", says, Tone.QUIET, marks
 
 
-def _queue(moments: Sequence[Moment], span: int) -> Iterable[Row]:
+def _queue(moments: Sequence[TimelineEntry], span: int) -> Iterable[Row]:
     queued = next((one for one in moments if one.event in BEGINNINGS), None)
     begun = next((one for one in moments if one.what == Milestone.PICKED_UP), None)
     if queued and begun:
@@ -155,9 +155,9 @@ def _queue(moments: Sequence[Moment], span: int) -> Iterable[Row]:
         yield "Queue", "waits for a worker", Tone.OPEN, (_mark(queued, span),)
 
 
-def _phones(round_: Round, moments: Sequence[Moment], span: int) -> Iterable[Row]:
+def _phones(round_: RoundExplanation, moments: Sequence[TimelineEntry], span: int) -> Iterable[Row]:
     """Draw a lane for each phone; for a person without any, one that says why."""
-    of_device: dict[tuple[str, str], list[Moment]] = {}
+    of_device: dict[tuple[str, str], list[TimelineEntry]] = {}
     for one in moments:
         told = one.what in (
             Milestone.SKIPPED,
@@ -187,7 +187,7 @@ def _phones(round_: Round, moments: Sequence[Moment], span: int) -> Iterable[Row
             yield name, f"{word}{when}", delivery.tone, marks
 
 
-def _uprights(round_: Round, moments: Iterable[Moment], until: int, span: int) -> tuple[Upright, ...]:
+def _uprights(round_: RoundExplanation, moments: Iterable[TimelineEntry], until: int, span: int) -> tuple[Upright, ...]:
     people = {person.user for person in round_.people}
     found: list[tuple[int, str, str]] = [(until, "ringing ends", "deadline")] if until else []
     for one in moments:

@@ -5,9 +5,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from worker.domain.device import Device, Environment, Kind, Provider
-from worker.domain.push import Push, PushKind
-from worker.senders.apns import ApnsSender
+from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.domain.push import Push, PushKind
+from worker.providers.apns.apns_sender import ApnsSender
 
 MakeSender = Callable[..., ApnsSender]
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from apns_pushes import MakeSender
 
-from worker.sandbox.apple import AppleStandIn, new_signing_key
-from worker.sandbox.tls import Authority
-from worker.senders.apns import ApnsSender
-from worker.senders.apns_token import ProviderToken
+from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
+from bellhop.sandbox.tls import Authority
+from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.apns.provider_token import ProviderToken
 
 
 @pytest.fixture(scope="session")

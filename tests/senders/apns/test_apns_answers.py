@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.domain.outcome import MEANING, Action, Outcome
-from worker.senders.apns_answers import OUTCOMES, Response, outcome_of, read_answer
+from bellhop.domain.outcomes import MEANING, Action, Outcome
+from worker.providers.apns.apns_answers import OUTCOMES, Response, outcome_of, read_answer
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 

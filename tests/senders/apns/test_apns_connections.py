@@ -17,15 +17,15 @@ from h2.errors import ErrorCodes
 from structlog.contextvars import bind_contextvars, get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
-from worker.domain.device import Environment
-from worker.domain.outcome import Answer, Outcome
-from worker.sandbox.apple import AppleStandIn
-from worker.sandbox.apple_script import Behaviour, GoAway, Reply, Reset, Silence
-from worker.sandbox.tls import Authority
-from worker.senders import apns_connection, apns_pool
-from worker.senders.apns import ApnsSender
-from worker.senders.apns_stream import UnsentError
-from worker.senders.apns_token import ProviderToken
+from bellhop.domain.device import Environment
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.sandbox.apple_script import AppleReply, Behaviour, GoAway, Reset, Silence
+from bellhop.sandbox.apple_server import AppleStandIn
+from bellhop.sandbox.tls import Authority
+from worker.providers.apns import aioapns_adapter, apns_pool
+from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.apns.apns_stream import UnsentError
+from worker.providers.apns.provider_token import ProviderToken
 
 AT_ONCE_S = 5
 
@@ -88,7 +88,7 @@ async def test_a_burst_on_a_cold_start_does_not_pile_up_on_the_first_connection(
 
 async def test_one_stream_until_apple_trusts_us_then_many(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.one_stream_at_first = True
-    apple.script(TOKEN, Reply(delay_s=0.1))
+    apple.script(TOKEN, AppleReply(delay_s=0.1))
     answers = await asyncio.gather(*(sender.send(ring(), 10) for _ in range(100)))
     assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
     assert len(apple.requests) == 100
@@ -126,7 +126,7 @@ async def test_a_push_that_got_no_place_on_a_connection_in_time_is_unsent(
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (Reply(500, "InternalServerError"), Outcome.UNAVAILABLE),
+        (AppleReply(500, "InternalServerError"), Outcome.UNAVAILABLE),
         (Reset(ErrorCodes.REFUSED_STREAM), Outcome.UNSENT),
         (Reset(ErrorCodes.INTERNAL_ERROR), Outcome.UNKNOWN),
     ],
@@ -146,7 +146,7 @@ async def test_while_apple_fails_on_every_connection_no_new_ones_are_opened(
     apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
     sender = make_sender(max_connections=2)
-    apple.script(TOKEN, *[Reply(503, "ServiceUnavailable")] * 20)
+    apple.script(TOKEN, *[AppleReply(503, "ServiceUnavailable")] * 20)
     for _ in range(20):
         assert (await sender.send(ring(), 5)).outcome is Outcome.UNAVAILABLE
     assert len(apple.connections) == 2
@@ -156,7 +156,7 @@ async def test_a_connection_that_does_nothing_but_fail_is_replaced(
     apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
-    apple.script_connection(1, *[Reply(500, "InternalServerError")] * 100)
+    apple.script_connection(1, *[AppleReply(500, "InternalServerError")] * 100)
     outcomes = [(await sender.send(ring(), 5)).outcome for _ in range(6)]
     assert outcomes == [Outcome.UNAVAILABLE] * 5 + [Outcome.ACCEPTED]
 
@@ -165,7 +165,7 @@ async def test_a_connection_that_fails_now_and_then_is_kept(
     apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
-    apple.script(TOKEN, *[Reply(500), Reply(500), Reply()] * 4)
+    apple.script(TOKEN, *[AppleReply(500), AppleReply(500), AppleReply()] * 4)
     for _ in range(12):
         await sender.send(ring(), 5)
     assert used(apple) == [1] * 12
@@ -174,7 +174,7 @@ async def test_a_connection_that_fails_now_and_then_is_kept(
 async def test_a_connection_that_ran_out_of_stream_ids_is_replaced(apple: AppleStandIn, sender: ApnsSender) -> None:
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     connection = await sender._pools[Environment.PRODUCTION].pick()
-    connection.conn.highest_outbound_stream_id = apns_connection.LAST_STREAM_ID
+    connection.conn.highest_outbound_stream_id = aioapns_adapter.LAST_STREAM_ID
     assert {(await sender.send(ring(), 5)).outcome for _ in range(3)} == {Outcome.ACCEPTED}
     assert used(apple) == [1, 1, 2, 2]
 
@@ -207,8 +207,8 @@ async def test_a_connection_that_answers_its_ping_is_used_again_with_the_stream_
 async def test_an_idle_connection_that_died_is_noticed_and_replaced_before_a_push_needs_it(
     apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apns_connection, "PING_EVERY_S", 0.1)
-    monkeypatch.setattr(apns_connection, "PING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(aioapns_adapter, "PING_EVERY_S", 0.1)
+    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.1)
     monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
     await sender.send(ring(), 5)
     await asyncio.sleep(0.5)
@@ -223,7 +223,7 @@ async def test_a_connection_that_says_goodbye_is_replaced_before_a_push_needs_it
     apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
-    apple.script(TOKEN, GoAway(reply=Reply(delay_s=30)))
+    apple.script(TOKEN, GoAway(reply=AppleReply(delay_s=30)))
     in_flight = asyncio.create_task(sender.send(ring(), 60))
     await opened(apple, 2)
     assert not in_flight.done()
@@ -299,9 +299,9 @@ async def test_what_is_logged_of_a_connection_names_no_webhook_whose_push_it_car
     happen: Callable[[AppleStandIn, ApnsSender], Awaitable[None]],
     event: str,
 ) -> None:
-    monkeypatch.setattr(apns_connection, "PING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.1)
     if happen is be_idle_and_fall_silent:
-        monkeypatch.setattr(apns_connection, "PING_EVERY_S", 0.05)
+        monkeypatch.setattr(aioapns_adapter, "PING_EVERY_S", 0.05)
     with capture_logs(processors=[merge_contextvars]) as lines:
         await job(sender, "first")  # opens the connection
         await happen(apple, sender)
@@ -331,7 +331,7 @@ async def test_without_a_listener_every_push_is_unsent_and_attempts_are_paced(
     apple: AppleStandIn, sender: ApnsSender
 ) -> None:
     apple.stop_listening()
-    answers: list[Answer] = []
+    answers: list[AttemptResult] = []
     give_up = time.monotonic() + 0.5
     while time.monotonic() < give_up:
         answers.append(await sender.send(ring(), 5))
@@ -385,7 +385,7 @@ def test_a_sender_wants_one_way_to_authenticate(signing_key: tuple[str, str], bo
 
 async def test_closing_lets_what_is_in_flight_finish(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender()
-    apple.script(TOKEN, *[Reply(delay_s=0.3)] * 10)
+    apple.script(TOKEN, *[AppleReply(delay_s=0.3)] * 10)
     pushes = [asyncio.create_task(sender.send(ring(), 5)) for _ in range(10)]
     while len(apple.requests) < 10:
         await asyncio.sleep(0.01)

@@ -12,13 +12,13 @@ import pytest
 from apns_pushes import OTHER_TOKEN, TOKEN, ring
 from h2.errors import ErrorCodes
 
-from worker.domain.device import Environment
-from worker.domain.outcome import Answer, Outcome
-from worker.sandbox.apple import AppleStandIn
-from worker.sandbox.apple_script import Behaviour, Drop, GoAway, Reply, Reset, Silence
-from worker.senders import apns_connection, apns_pool
-from worker.senders.apns import ApnsSender
-from worker.senders.apns_stream import Stream
+from bellhop.domain.device import Environment
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.sandbox.apple_script import AppleReply, Behaviour, Drop, GoAway, Reset, Silence
+from bellhop.sandbox.apple_server import AppleStandIn
+from worker.providers.apns import aioapns_adapter, apns_pool
+from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.apns.apns_stream import ApnsStream
 
 AT_ONCE_S = 5
 NEIGHBOURS = 10
@@ -33,7 +33,7 @@ class Bystanders:
     answered_after_s: float = 0.15
 
     async def __aenter__(self) -> "Bystanders":
-        self.apple.script(OTHER_TOKEN, *[Reply(delay_s=self.answered_after_s)] * NEIGHBOURS)
+        self.apple.script(OTHER_TOKEN, *[AppleReply(delay_s=self.answered_after_s)] * NEIGHBOURS)
         self.tasks = [asyncio.create_task(self.sender.send(ring(OTHER_TOKEN), 10)) for _ in range(NEIGHBOURS)]
         while len(self.apple.requests) < NEIGHBOURS:
             await asyncio.sleep(0.01)
@@ -51,7 +51,7 @@ class Bystanders:
 
 async def send_among_others(
     apple: AppleStandIn, sender: ApnsSender, *behaviour: Behaviour, timeout_s: float = 5, others: Outcome
-) -> Answer:
+) -> AttemptResult:
     """Send one push among ten others: those end as `others`, each was sent once, and the next push goes at once."""
     apple.script(TOKEN, *behaviour)
     answered_after_s = 0.15 if others is Outcome.ACCEPTED else 60
@@ -69,8 +69,8 @@ async def send_among_others(
 async def test_three_thousand_dead_tokens_on_one_connection_are_all_reported(
     apple: AppleStandIn, sender: ApnsSender
 ) -> None:
-    apple.script(TOKEN, *[Reply(410, "Unregistered", timestamp_ms=1_700_000_000_000)] * 3000)
-    answers: list[Answer] = []
+    apple.script(TOKEN, *[AppleReply(410, "Unregistered", timestamp_ms=1_700_000_000_000)] * 3000)
+    answers: list[AttemptResult] = []
 
     async def lane() -> None:
         for _ in range(30):
@@ -85,12 +85,12 @@ async def test_three_thousand_dead_tokens_on_one_connection_are_all_reported(
 
 
 async def test_an_answer_after_the_time_is_up_harms_nobody(apple: AppleStandIn, sender: ApnsSender) -> None:
-    answer = await send_among_others(apple, sender, Reply(delay_s=0.3), timeout_s=0.1, others=Outcome.ACCEPTED)
-    assert answer == Answer(Outcome.UNKNOWN, reason="no answer in time")
+    answer = await send_among_others(apple, sender, AppleReply(delay_s=0.3), timeout_s=0.1, others=Outcome.ACCEPTED)
+    assert answer == AttemptResult(Outcome.UNKNOWN, reason="no answer in time")
 
 
 async def test_an_answer_to_a_push_whose_caller_has_gone_harms_nobody(apple: AppleStandIn, sender: ApnsSender) -> None:
-    apple.script(TOKEN, Reply(delay_s=0.2))
+    apple.script(TOKEN, AppleReply(delay_s=0.2))
     async with Bystanders(apple, sender) as bystanders:
         leaving = asyncio.create_task(sender.send(ring(TOKEN), 5))
         while len(apple.requests) <= NEIGHBOURS:
@@ -126,23 +126,23 @@ async def test_a_stream_that_apple_resets_ends_alone(
     apple: AppleStandIn, sender: ApnsSender, code: ErrorCodes, outcome: Outcome
 ) -> None:
     answer = await send_among_others(apple, sender, Reset(code), others=Outcome.ACCEPTED)
-    assert answer == Answer(outcome, reason=f"stream reset: {code.name}")
+    assert answer == AttemptResult(outcome, reason=f"stream reset: {code.name}")
     assert len(apple.connections) == 1
 
 
 @pytest.mark.parametrize(
     ("reply", "outcome", "reason"),
     [
-        (Reply(400), Outcome.BAD_REQUEST, ""),
-        (Reply(500), Outcome.UNAVAILABLE, ""),
-        (Reply(410, "Unregistered", split=True), Outcome.TOKEN_DEAD, "Unregistered"),
-        (Reply(400, body=b"<html>"), Outcome.BAD_REQUEST, ""),
-        (Reply(503, body=b"[1]" * 9000, split=True), Outcome.UNAVAILABLE, ""),
+        (AppleReply(400), Outcome.BAD_REQUEST, ""),
+        (AppleReply(500), Outcome.UNAVAILABLE, ""),
+        (AppleReply(410, "Unregistered", split=True), Outcome.TOKEN_DEAD, "Unregistered"),
+        (AppleReply(400, body=b"<html>"), Outcome.BAD_REQUEST, ""),
+        (AppleReply(503, body=b"[1]" * 9000, split=True), Outcome.UNAVAILABLE, ""),
     ],
     ids=["no body", "no body, Apple's fault", "two DATA frames", "not JSON", "27 kB"],
 )
 async def test_an_error_answer_of_any_shape_is_an_answer(
-    apple: AppleStandIn, sender: ApnsSender, reply: Reply, outcome: Outcome, reason: str
+    apple: AppleStandIn, sender: ApnsSender, reply: AppleReply, outcome: Outcome, reason: str
 ) -> None:
     answer = await send_among_others(apple, sender, reply, others=Outcome.ACCEPTED)
     assert (answer.outcome, answer.status, answer.reason) == (outcome, reply.status, reason)
@@ -153,14 +153,14 @@ async def test_an_error_answer_of_any_shape_is_an_answer(
 async def test_whatever_apns_id_comes_back_the_answer_is_for_its_own_push(
     apple: AppleStandIn, sender: ApnsSender, apns_id: str, status: int, outcome: Outcome
 ) -> None:
-    reply = Reply(status, "BadDeviceToken" if status == 400 else "", apns_id=apns_id)
+    reply = AppleReply(status, "BadDeviceToken" if status == 400 else "", apns_id=apns_id)
     answer = await send_among_others(apple, sender, reply, others=Outcome.ACCEPTED)
     assert answer.outcome is outcome
     assert answer.provider_id == answer.provider_id.lower() != ""
 
 
 async def test_one_apns_id_may_be_in_flight_twice(apple: AppleStandIn, sender: ApnsSender) -> None:
-    apple.script(TOKEN, Reply(delay_s=0.2), Reply(429, "TooManyRequests", retry_after="7"))
+    apple.script(TOKEN, AppleReply(delay_s=0.2), AppleReply(429, "TooManyRequests", retry_after="7"))
     twice = ring()
     first, second = await asyncio.gather(sender.send(twice, 5), sender.send(twice, 5))
     assert first.outcome is Outcome.ACCEPTED
@@ -184,7 +184,7 @@ async def test_goaway_before_a_request_leaves_it_unsent(apple: AppleStandIn, sen
 
 
 async def test_shutdown_is_heard_along_with_goaway(apple: AppleStandIn, sender: ApnsSender) -> None:
-    farewell = GoAway(reply=Reply(503, "Shutdown"), reason="Shutdown")
+    farewell = GoAway(reply=AppleReply(503, "Shutdown"), reason="Shutdown")
     answer = await send_among_others(apple, sender, farewell, others=Outcome.ACCEPTED)
     assert (answer.outcome, answer.status, answer.reason) == (Outcome.UNAVAILABLE, 503, "Shutdown")
 
@@ -200,21 +200,21 @@ async def test_a_connection_lost_leaves_its_pushes_unknown_and_repeats_none(
 async def test_a_connection_gone_silent_is_left_at_once_and_given_up_soon(
     apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apns_connection, "PING_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.5)
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     apple.silence()
     neighbour = asyncio.create_task(sender.send(ring(), 60))
     assert (await sender.send(ring(), 0.2)).outcome is Outcome.UNKNOWN
     async with asyncio.timeout(AT_ONCE_S):
         assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
-        assert (await neighbour) == Answer(Outcome.UNKNOWN, reason="no answer to PING")
+        assert (await neighbour) == AttemptResult(Outcome.UNKNOWN, reason="no answer to PING")
 
 
 async def test_a_push_after_a_long_quiet_time_finds_out_early_that_the_connection_is_dead(
     apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apns_connection, "PING_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(apns_connection, "QUIET_S", 0.1)
+    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(aioapns_adapter, "QUIET_S", 0.1)
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     apple.silence()
     await asyncio.sleep(0.2)
@@ -251,10 +251,10 @@ async def test_a_burst_larger_than_the_flow_control_window_waits_its_turn(
 
 
 async def test_nothing_is_kept_of_a_push_that_was_answered(apple: AppleStandIn, sender: ApnsSender) -> None:
-    apple.script(TOKEN, Reply(410, "Unregistered"), Silence(), Reset(ErrorCodes.REFUSED_STREAM))
+    apple.script(TOKEN, AppleReply(410, "Unregistered"), Silence(), Reset(ErrorCodes.REFUSED_STREAM))
     await asyncio.gather(*(sender.send(ring(), 0.5) for _ in range(300)))
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, Stream)]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, ApnsStream)]
     for connection in sender._pools[Environment.PRODUCTION]._connections:
         assert not connection.conn.streams
 

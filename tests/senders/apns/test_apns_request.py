@@ -6,13 +6,13 @@ from hpack import Decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.domain.device import Provider
-from worker.domain.outcome import Outcome
-from worker.domain.payloads import most_bytes
-from worker.domain.push import Push, PushKind
-from worker.sandbox.apple import AppleStandIn
-from worker.senders.apns import ApnsSender
-from worker.senders.apns_request import body_of, encode_field, header_block_of, request_for
+from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.payloads import most_bytes
+from bellhop.domain.push import Push, PushKind
+from bellhop.sandbox.apple_server import AppleStandIn
+from worker.providers.apns.apns_request import body_of, encode_field, header_block_of, request_for
+from worker.providers.apns.apns_sender import ApnsSender
 
 
 def headers_of(push: Push, authorization: str = "bearer abc") -> dict[str, str]:

@@ -6,11 +6,18 @@ import jwt
 import pytest
 from apns_pushes import TOKEN, MakeSender, ring
 
-from worker.domain.outcome import Outcome
-from worker.sandbox.apple import AppleStandIn
-from worker.sandbox.apple_script import Reply
-from worker.senders.apns_token import MIN_AGE_S, RENEW_AFTER_S, MemoryTokenStore, ProviderToken, RedisTokenStore, Token
-from worker.storage.store import Store
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.apple_server import AppleStandIn
+from bellhop.store.async_client import Store
+from worker.providers.apns.provider_token import (
+    MIN_AGE_S,
+    RENEW_AFTER_S,
+    MemoryTokenStore,
+    ProviderToken,
+    RedisTokenStore,
+    SignedToken,
+)
 
 KEY_ID, TEAM_ID = "KEY1234567", "TEAM123456"
 
@@ -27,7 +34,7 @@ def provider(signing_key: tuple[str, str], store: Store | None = None) -> Provid
     return ProviderToken(signing_key[0], KEY_ID, TEAM_ID, tokens)
 
 
-def aged(token: Token, age_s: float) -> Token:
+def aged(token: SignedToken, age_s: float) -> SignedToken:
     return token._replace(issued_at=int(time.time() - age_s))
 
 
@@ -144,7 +151,7 @@ async def test_an_expired_token_is_replaced_and_the_push_left_to_be_repeated_at_
     old = aged(await provider(signing_key).get(), MIN_AGE_S + 60)
     await tokens.replace(None, old)
     sender = make_sender(token=ProviderToken(signing_key[0], KEY_ID, TEAM_ID, tokens))
-    apple.script(TOKEN, Reply(403, "ExpiredProviderToken"))
+    apple.script(TOKEN, AppleReply(403, "ExpiredProviderToken"))
     answer = await sender.send(ring(), 5)
     assert (answer.outcome, answer.status, answer.reason) == (Outcome.UNSENT, 403, "ExpiredProviderToken")
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
@@ -155,7 +162,7 @@ async def test_an_expired_token_is_replaced_and_the_push_left_to_be_repeated_at_
 async def test_an_expired_token_that_is_brand_new_means_a_wrong_clock(
     apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    apple.script(TOKEN, Reply(403, "ExpiredProviderToken"))
+    apple.script(TOKEN, AppleReply(403, "ExpiredProviderToken"))
     answer = await make_sender().send(ring(), 5)
     assert (answer.outcome, answer.reason) == (Outcome.CREDENTIALS_REFUSED, "ExpiredProviderToken")
 
@@ -164,7 +171,7 @@ async def test_after_too_many_token_updates_the_same_token_goes_on_over_another_
     apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
     sender = make_sender()
-    apple.script(TOKEN, Reply(429, "TooManyProviderTokenUpdates"))
+    apple.script(TOKEN, AppleReply(429, "TooManyProviderTokenUpdates"))
     assert (await sender.send(ring(), 5)).outcome is Outcome.THROTTLED
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     first, second = apple.requests

@@ -1,0 +1,141 @@
+"""Run again what ended in RQ's failed registry: for the command line and the console.
+
+Not by RQ's own classes: they inflate what a job holds without a bound, and one field that they cannot read of one job
+would hide all others.
+"""
+
+import base64
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from redis import Redis
+from redis.exceptions import ResponseError
+from rq.utils import now, utcformat
+
+from bellhop.queue.names import NOTICE_JOB, QUEUES, RING_JOB
+from bellhop.queue.rq_job import JobError, inflated, read_call
+from bellhop.store import scripts
+from bellhop.store.keys import round_key
+
+LATEST_US = 2**52
+"""Unix µs in the year 2112: dates end at some point, numbers in a payload need not."""
+
+
+def failed_jobs(redis: Redis) -> Iterable[str]:
+    """List the failed jobs of every queue, oldest first."""
+    for queue in QUEUES:
+        yield from _ids(redis, queue)
+
+
+class FailedJob(NamedTuple):
+    """A failed job, as far as it can be read."""
+
+    id: str
+    queue: str
+    name: str
+    """The job's name (bellhop/queue/job_payloads.py); empty if nobody can read it."""
+    tenant: str
+    cid: str
+    failed_at: int
+    """Unix µs; 0 if that is not known."""
+    reason: str
+
+
+def failed(redis: Redis, most: int) -> list[FailedJob]:
+    """Read up to `most` failed jobs, the latest first."""
+    found = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, most)]
+    ended = _each(redis, [("HGET", _job_key(job_id), "ended_at") for _, job_id in found])
+    jobs = sorted(zip(map(_micros, ended), found, strict=True), reverse=True)
+    return [_told(redis, queue, job_id, at) for at, (queue, job_id) in jobs[:most]]
+
+
+def _told(redis: Redis, queue: str, job_id: str, at: int) -> FailedJob:
+    data, results = _each(
+        redis, [("HGET", _job_key(job_id), "data"), ("XREVRANGE", f"rq:results:{job_id}", "+", "-", "COUNT", 1)]
+    )
+    try:
+        name, payload = read_call(data or b"")
+    except JobError:
+        name, payload = "", {}
+    tenant, cid = (str(payload.get(field, "")) for field in ("tenant", "cid"))
+    return FailedJob(job_id, queue, name, tenant, cid, at, _reason(results))
+
+
+def _reason(results: Any) -> str:
+    """The last line of what the latest result says; empty if nobody can read it."""
+    for _, fields in results or ():
+        try:
+            text = inflated(base64.b64decode(fields[b"exc_string"])).decode("utf-8", "replace")
+        except (KeyError, ValueError):
+            continue
+        return (text.strip().splitlines() or [""])[-1]
+    return ""
+
+
+def run_again(redis: Redis, job_id: str) -> str | None:
+    """Queue one failed job again; returns why not, in a sentence."""
+    data, status, *places = _each(
+        redis,
+        [
+            ("HGET", _job_key(job_id), "data"),
+            ("HGET", _job_key(job_id), "status"),
+            *(("ZSCORE", f"rq:failed:{queue}", job_id) for queue in QUEUES),
+        ],
+    )
+    if data is None:
+        return "there is no such job; a failed one is kept for a day"
+    queue = next((queue for queue, place in zip(QUEUES, places, strict=True) if place is not None), None)
+    if queue is None:
+        return f"it has not failed: it is {(status or b'nothing').decode('utf-8', 'replace')}"
+    try:
+        name, payload = read_call(data)
+    except JobError as error:
+        return f"{error}; it is not run again"
+    if name == RING_JOB and (over_at := _over_at(payload)) <= datetime.now(UTC):
+        return f"too old: its ring was over at {over_at:%Y-%m-%d %H:%M:%S} UTC; it is not run again"
+    if name == NOTICE_JOB and not redis.exists(_round_key(payload)):
+        return "too old: which of the user's phones it reached is no longer known; it is not run again"
+    replay = redis.register_script(scripts.source("queue/requeue_failed"))
+    return None if replay(args=[queue, job_id, utcformat(now())]) else "somebody else has queued it again"
+
+
+def _ids(redis: Redis, queue: str, most: int = 0) -> list[str]:
+    """List the ids of a queue's failed jobs, first those that expire first; of the last `most`, if that is not 0."""
+    ids: Any = redis.zrange(f"rq:failed:{queue}", -most, -1)
+    return [job_id.decode("utf-8", "replace") for job_id in ids]
+
+
+def _each(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
+    """Run commands in one round trip; None for an answer about something that is not what it should be."""
+    pipeline = redis.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    answers = pipeline.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
+            raise answer
+    return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+
+def _job_key(job_id: str) -> str:
+    return f"rq:job:{job_id}"
+
+
+def _micros(stamp: bytes | None) -> int:
+    """Read RQ's way of writing a moment as unix µs; 0 for what is none."""
+    try:
+        moment = datetime.fromisoformat((stamp or b"").decode())
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1e6)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _round_key(payload: dict[str, object]) -> str:
+    tenant, cid, started_at = (payload.get(field) for field in ("tenant", "cid", "started_at"))
+    return round_key(str(tenant), str(cid), started_at if isinstance(started_at, int) else 0)
+
+
+def _over_at(payload: dict[str, object]) -> datetime:
+    deadline = payload.get("deadline")
+    return datetime.fromtimestamp(min(max(deadline, 0), LATEST_US) / 1e6 if isinstance(deadline, int) else 0, UTC)

@@ -1,0 +1,98 @@
+"""What crosses the queue: queue names, job names and small versioned payloads. Pure.
+
+The door writes it and the worker reads it. A payload's `v` is its version: a worker reads every version it knows,
+and one that it does not know ends in RQ's failed registry with a sentence, where it can be run again after an
+upgrade.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from bellhop.domain.round import Caused, FrozenModel, Round
+from bellhop.queue.names import (
+    FAILURE_TTL_S,
+    JOB_TIMEOUT_S,
+    MAIL_JOB,
+    NOTICE_JOB,
+    NOTIFY_JOB,
+    QUEUE_OF,
+    RESULT_TTL_S,
+    RETRIED_AFTER_S,
+    RING_JOB,
+    SETTLE_JOB,
+)
+
+VERSION = 1
+"""Of the payloads that this version reads. It stays the same for as long as an older worker may run what a newer door
+queues: fields may be added, with a default, and old ones keep their meaning (docs/deploy.md, Upgrading)."""
+
+
+class CallRef(Caused):
+    """Names a call whose open rounds may have something to settle."""
+
+    v: Literal[1] = 1
+    tenant: str
+    cid: str
+
+
+class EmailRef(FrozenModel):
+    """Names an e-mail that waits in Redis for its time."""
+
+    v: Literal[1] = 1
+    letter: str
+
+
+class UnknownVersion(ValueError):  # noqa: N818 - it is what is wrong with a payload
+    """A payload of a version that this worker does not know. The message says so, and holds nothing of the payload."""
+
+
+Payload = Round | CallRef | EmailRef
+
+PAYLOADS: dict[str, type[Round] | type[CallRef] | type[EmailRef]] = {
+    RING_JOB: Round,
+    NOTIFY_JOB: Round,
+    SETTLE_JOB: CallRef,
+    NOTICE_JOB: Round,
+    MAIL_JOB: EmailRef,
+}
+"""Every job there is. A job of any other name is refused, whatever it says: see RQ's import paths."""
+
+
+def job(job_id: str, name: str, payload: Payload | None = None, people: str | None = None) -> dict[str, str]:
+    """Describe a job for bellhop/store/lua/lib/enqueue.lua. Without a payload, the script that queues it adds the data.
+
+    `people` names those to read of when the job begins (`bellhop.store.registry`).
+    """
+    fields = {
+        "id": job_id,
+        "name": name,
+        "queue": QUEUE_OF[name],
+        # RQ's own description shows the arguments, which are people's names: a fixed text instead.
+        "description": name,
+        "timeout": str(JOB_TIMEOUT_S),
+        "result_ttl": str(RESULT_TTL_S),
+        "failure_ttl": str(FAILURE_TTL_S),
+    }
+    if payload is not None:
+        # The call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments.
+        fields["data"] = json.dumps([name, None, [payload.model_dump()], {}], separators=(",", ":"))
+    if people is not None:
+        fields["people"] = people
+    if name in RETRIED_AFTER_S:
+        fields["retries_left"] = str(len(RETRIED_AFTER_S[name]))
+        fields["retry_intervals"] = json.dumps(RETRIED_AFTER_S[name])
+    return fields
+
+
+def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
+    """Read a payload that was queued by this or an older version.
+
+    Raises UnknownVersion with a sentence for people, and pydantic's ValidationError.
+    """
+    model = PAYLOADS[job_name]
+    if payload.get("v") != VERSION:
+        version = payload.get("v")
+        shown = version if isinstance(version, int) else type(version).__name__
+        raise UnknownVersion(f"{job_name} has payload version {shown}; this worker knows version {VERSION}: upgrade it")
+    return model.model_validate(payload)

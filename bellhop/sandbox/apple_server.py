@@ -1,0 +1,210 @@
+"""A stand-in for Apple's push service on 127.0.0.1: HTTP/2 over TLS, Apple's rules, and failures on request."""
+
+import asyncio
+import json
+import ssl
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from h2.settings import SettingCodes
+
+from bellhop.sandbox.apple_connection import MAX_STREAMS, AppleConnection, Request
+from bellhop.sandbox.apple_rules import AppleRefusal, provider_token_refusal, refusal_of
+from bellhop.sandbox.apple_script import AppleReply, Behaviour
+from bellhop.sandbox.tls import Authority
+
+TOKEN_UPDATE_EVERY_S = 20 * 60
+
+
+def new_signing_key() -> tuple[str, str]:
+    """Make what Apple's developer site makes: a token signing key (the .p8 file's text), and its public half."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private.decode(), key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class AppleRequest:
+    """One request that arrived."""
+
+    token: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    """Unix time in seconds."""
+    connection: int
+    """1 for the first connection, and so on."""
+    behaviour: Behaviour
+    """What was done about it."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether Apple would deliver it."""
+        return isinstance(self.behaviour, AppleReply) and self.behaviour.status == 200
+
+    @property
+    def payload(self) -> Any:
+        """The parsed body."""
+        return json.loads(self.body)
+
+
+@dataclass
+class AppleStandIn:
+    """Listens after `start` (or in `async with`), takes pushes as Apple does, and keeps every request."""
+
+    authority: Authority
+    """Whose certificate it shows."""
+    port: int = 0
+    """0 takes a free one."""
+    public_key: str | None = None
+    """PEM text: verify provider tokens against it; None takes any bearer token."""
+    client_certificates: bool = False
+    """Take a certificate signed by our CA instead of a provider token."""
+    limit_token_updates: bool = False
+    """Refuse a second provider token on a connection within 20 minutes."""
+    one_stream_at_first: bool = False
+    """Allow a single stream until the first accepted request, as Apple does to clients with tokens."""
+    initial_window: int = 65_535
+    """Flow-control window of a stream, in bytes."""
+    header_table_size: int = 4096
+    """How much of the headers clients may have us remember, in bytes."""
+    answer_delay_s: float = 0.0
+    drop_connections: int = 0
+    """Drop so many new connections right after their TLS handshake."""
+    on_push: Callable[[AppleRequest], None] | None = None
+    """Called for every accepted push."""
+    keep: bool = True
+    """Keep the requests in `requests`."""
+    requests: list[AppleRequest] = field(default_factory=list)
+    connections: list[AppleConnection] = field(default_factory=list)
+    """All that ever were opened."""
+
+    def __post_init__(self) -> None:
+        self._scripts: dict[str, deque[Behaviour]] = defaultdict(deque)
+        self._connection_scripts: dict[int, deque[Behaviour]] = defaultdict(deque)
+        self._verified: dict[str, AppleRefusal | None] = {}
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA that clients have to trust."""
+        return self.authority.ca_file
+
+    @property
+    def received(self) -> list[AppleRequest]:
+        """The accepted pushes."""
+        return [request for request in self.requests if request.accepted]
+
+    def script(self, token: str, *behaviours: Behaviour) -> None:
+        """What to do about the next pushes to `token`, one after the other; after that, what Apple would."""
+        self._scripts[token].extend(behaviours)
+
+    def script_connection(self, number: int, *behaviours: Behaviour) -> None:
+        """The same for the next requests on a connection, counted from 1."""
+        self._connection_scripts[number].extend(behaviours)
+
+    def silence(self) -> None:
+        """Never say anything again on the connections that are open now."""
+        for connection in self.connections:
+            connection.silent = True
+
+    async def start(self) -> None:
+        """Listen; also again, after `go_dark` or `stop_listening`."""
+        self.stop_listening()
+        context = self.authority.server_context("h2")
+        if self.client_certificates:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(self.ca_file)
+        await self._listen(self._connection, context)
+
+    async def go_dark(self) -> None:
+        """Accept new TCP connections and say nothing on them; open ones are not touched."""
+        self.stop_listening()
+        await self._listen(asyncio.Protocol, None)
+
+    def stop_listening(self) -> None:
+        """Refuse new connections; open ones are not touched."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def stop(self) -> None:
+        """Stop listening and drop every connection."""
+        self.stop_listening()
+        for connection in self.connections:
+            connection.drop()
+        await asyncio.sleep(0)  # the transports close in the next turn of the loop
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _listen(self, protocol: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(protocol, "127.0.0.1", self.port, ssl=context)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def _connection(self) -> AppleConnection:
+        settings: dict[SettingCodes | int, int] = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: 1 if self.one_stream_at_first else MAX_STREAMS,
+            SettingCodes.INITIAL_WINDOW_SIZE: self.initial_window,
+            SettingCodes.HEADER_TABLE_SIZE: self.header_table_size,
+        }
+        connection = AppleConnection(len(self.connections) + 1, self._decide, settings)
+        self.connections.append(connection)
+        if self.drop_connections:
+            self.drop_connections -= 1
+            connection.doomed = True
+        return connection
+
+    def _decide(self, connection: AppleConnection, request: Request) -> Behaviour:
+        headers, body = request.headers, bytes(request.body)
+        path, now = headers.get(":path", ""), time.time()
+        token = path.removeprefix("/3/device/")
+        refusal = self._credentials_refusal(connection, headers.get("authorization", ""), now) or refusal_of(
+            headers.get(":method", ""), path, headers, body
+        )
+        scripts = [s for s in (self._scripts.get(token), self._connection_scripts.get(connection.number)) if s]
+        behaviour: Behaviour = AppleReply(delay_s=self.answer_delay_s)
+        if refusal is not None:
+            behaviour = AppleReply(refusal.status, refusal.reason)
+        elif scripts:
+            behaviour = scripts[0].popleft()
+        received = AppleRequest(token, headers, body, now, connection.number, behaviour)
+        if self.keep:
+            self.requests.append(received)
+        if received.accepted:
+            if self.one_stream_at_first and not connection.has_accepted:
+                connection.allow_streams(MAX_STREAMS)
+            connection.has_accepted = True
+            if self.on_push is not None:
+                self.on_push(received)
+        return behaviour
+
+    def _credentials_refusal(self, connection: AppleConnection, authorization: str, now: float) -> AppleRefusal | None:
+        if connection.client_certificate:
+            return None
+        if authorization not in self._verified:
+            self._verified[authorization] = provider_token_refusal(authorization, self.public_key, now)
+        if refusal := self._verified[authorization]:
+            return refusal
+        used = connection.provider_tokens
+        if authorization not in (token for _, token in used):
+            if self.limit_token_updates and used and now - used[-1][0] < TOKEN_UPDATE_EVERY_S:
+                return AppleRefusal(429, "TooManyProviderTokenUpdates")
+            used.append((now, authorization))
+        return None

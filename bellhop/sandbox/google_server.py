@@ -1,0 +1,212 @@
+"""A stand-in for Google: the OAuth2 token endpoint and FCM's `messages:send`, with failures on request."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import google.auth.exceptions
+import google.auth.jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from bellhop.sandbox import google_rules
+from bellhop.sandbox.google_script import GoogleReply
+from bellhop.sandbox.tls import Authority
+
+TOKEN_ENDPOINT = "token endpoint"  # noqa: S105 - the name that scripts and counts have for it
+AUDIENCE = "https://oauth2.googleapis.com/token"
+"""What an assertion must be for, wherever it is sent."""
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleRequest:
+    """One message that was accepted."""
+
+    project_id: str
+    token: str
+    message: dict[str, Any]
+    headers: dict[str, str]
+    received_at: float
+    """Unix time in seconds."""
+    name: str
+
+
+class GoogleStandIn:
+    """FCM and the token endpoint on one HTTPS port of 127.0.0.1, for the Firebase projects it is given.
+
+    Use it as `async with Google(folder) as google`, or `await start()` and `await stop()`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *projects: str,
+        on_push: Callable[[GoogleRequest], None] | None = None,
+        authority: Authority | None = None,
+        port: int = 0,
+    ) -> None:
+        self.projects = projects or ("bellhop-sandbox",)
+        self.port = port
+        self.token_life_s = 3600
+        self.answer_delay_s = 0.0
+        """How long the answer to an accepted message is kept."""
+        self.received: list[GoogleRequest] = []
+        self.requests: Counter[str] = Counter()
+        """How many requests each device token, and TOKEN_ENDPOINT, has seen, whatever came of them."""
+        self.clients: set[Any] = set()
+        """The address of every connection that has carried a request."""
+        self._authority = authority or Authority(folder)
+        self._on_push = on_push
+        self._scripts: defaultdict[str, list[GoogleReply]] = defaultdict(list)
+        self._access_tokens: dict[str, tuple[str, float]] = {}
+        self._numbers = itertools.count(1)
+        self._stopping = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens: what `fcm_url` is set to."""
+        return f"https://localhost:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA to trust for it."""
+        return self._authority.ca_file
+
+    def script(self, target: str, *replies: GoogleReply) -> None:
+        """Answer the next requests for a device token, or to TOKEN_ENDPOINT, with these, one each; then as usual."""
+        self._scripts[target].extend(replies)
+
+    def pushes(self, token: str) -> list[GoogleRequest]:
+        """List what was accepted for one device token."""
+        return [push for push in self.received if push.token == token]
+
+    def forget_access_tokens(self) -> None:
+        """Treat every access token handed out so far as expired."""
+        self._access_tokens = {token: (project, 0.0) for token, (project, _) in self._access_tokens.items()}
+
+    def write_service_account(self, path: Path, project_id: str | None = None, token_uri: str | None = None) -> Path:
+        """Write the JSON file that Firebase's console would download, for the first project unless another is named."""
+        project_id = project_id or self.projects[0]
+        account = {
+            "type": "service_account",
+            "project_id": project_id,
+            "private_key_id": "sandbox",
+            "private_key": _signing_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+            "client_email": _client_email(project_id),
+            "client_id": "1",
+            "token_uri": token_uri or f"{self.url}/token",
+        }
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(account))
+        return path
+
+    async def start(self) -> Self:
+        """Begin to listen."""
+        app = web.Application()
+        app.router.add_post("/token", self._token)
+        app.router.add_post("/v1/projects/{project}/messages:send", self._send)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=3600)
+        await self._runner.setup()
+        context = self._authority.server_context()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, backlog=1024)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def stop(self) -> None:
+        """End, whatever is still unanswered."""
+        self._stopping.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _token(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        self._count(TOKEN_ENDPOINT, request)
+        if scripted := await self._scripted(TOKEN_ENDPOINT, request):
+            return scripted
+        try:
+            public_key = _signing_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            assertion = str(form.get("assertion", ""))
+            claims = google.auth.jwt.decode(assertion, public_key, audience=AUDIENCE)  # type: ignore[no-untyped-call]
+        except (ValueError, google.auth.exceptions.GoogleAuthError):
+            return _json({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}, 400)
+        project = {_client_email(name): name for name in self.projects}.get(claims["iss"])
+        if form.get("grant_type") != GRANT or project is None or "firebase.messaging" not in claims.get("scope", ""):
+            return _json({"error": "invalid_grant", "error_description": "Invalid grant: account not found"}, 400)
+        token = f"ya29.sandbox-{next(self._numbers)}"
+        self._access_tokens[token] = (project, time.time() + self.token_life_s)
+        return _json({"access_token": token, "expires_in": self.token_life_s, "token_type": "Bearer"})
+
+    async def _send(self, request: web.Request) -> web.StreamResponse:
+        try:
+            body = await request.json()
+            device_token = str(body["message"]["token"])
+        except (ValueError, KeyError, TypeError):
+            body, device_token = None, ""
+        self._count(device_token, request)
+        if scripted := await self._scripted(device_token, request):
+            return scripted
+        project = request.match_info["project"]
+        refused = self._refused_access(request, project) or google_rules.refusal(body)
+        if refused is not None:
+            return _json(refused, refused["error"]["code"])
+        if body.get("validate_only"):
+            return _json({"name": f"projects/{project}/messages/fake_message_id"})
+        name = f"projects/{project}/messages/0:{next(self._numbers)}"
+        received = GoogleRequest(project, device_token, body["message"], dict(request.headers), time.time(), name)
+        self.received.append(received)
+        if self._on_push is not None:
+            self._on_push(received)
+        await asyncio.sleep(self.answer_delay_s)
+        return _json({"name": name})
+
+    def _refused_access(self, request: web.Request, project: str) -> dict[str, Any] | None:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        owner, expires_at = self._access_tokens.get(token, ("", 0.0))
+        if expires_at < time.time():
+            reason = "ACCESS_TOKEN_EXPIRED" if owner else "ACCESS_TOKEN_TYPE_UNSUPPORTED"
+            text = "Request had invalid authentication credentials."
+            return google_rules.error(401, "UNAUTHENTICATED", text, reason=reason)
+        if owner != project:
+            text = "Permission 'cloudmessaging.messages.create' denied on resource (or it may not exist)."
+            return google_rules.error(403, "PERMISSION_DENIED", text, reason="IAM_PERMISSION_DENIED")
+        return None
+
+    def _count(self, target: str, request: web.Request) -> None:
+        self.requests[target] += 1
+        if request.transport is not None:
+            self.clients.add(request.transport.get_extra_info("peername"))
+
+    async def _scripted(self, target: str, request: web.Request) -> web.StreamResponse | None:
+        script = self._scripts.get(target)
+        return await script.pop(0).deliver(request, self._stopping) if script else None
+
+
+@cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _client_email(project_id: str) -> str:
+    return f"bellhop@{project_id}.iam.gserviceaccount.com"
+
+
+def _json(answer: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(answer, status=status)

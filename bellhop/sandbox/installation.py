@@ -1,0 +1,211 @@
+"""A whole Bellhop on this machine: real Redis, web and worker processes, and stand-ins for Apple, Google and Stream."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.sandbox import apple_server, google_server
+from bellhop.sandbox.apple_server import AppleStandIn
+from bellhop.sandbox.child_process import end_with_parent, free_port
+from bellhop.sandbox.google_server import GoogleStandIn
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.smtp_server import SmtpStandIn
+from bellhop.sandbox.stream_rest import StreamApiStandIn, call_type, hook
+from bellhop.sandbox.stream_webhooks import StreamStandIn
+from bellhop.sandbox.tls import Authority
+from bellhop.settings import PREFIX
+from bellhop.store.async_client import Store
+from bellhop.store.registry import register
+
+API_KEY, SECRET = "demo-api-key", "demo-secret-of-no-real-app-at-all"
+BUNDLE, PROJECT = "com.example.calls", "example-calls"
+START_TIMEOUT_S = 30
+
+
+class Arrival(NamedTuple):
+    """A push that reached a phone, or would have: the provider's stand-in accepted it."""
+
+    provider: Provider
+    token: str
+    type: str
+    """As the SDK on the phone reads it: call.ring, call.notification or call.missed."""
+    cid: str
+    at: float
+    """Unix time in seconds."""
+    payload: Mapping[str, Any]
+
+
+class Installation:
+    """Starts everything on free ports (`async with`) and ends what it started.
+
+    `settings` are BELLHOP_* variables for the processes, without the prefix.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        workers: int = 1,
+        on_arrival: Callable[[Arrival], None] | None = None,
+    ) -> None:
+        self.folder, self.settings, self.workers, self.on_arrival = folder, dict(settings or {}), workers, on_arrival
+        self.arrivals: list[Arrival] = []
+        self.redis = RedisServer(folder)
+        authority = Authority(folder)
+        self.apple = AppleStandIn(authority, on_push=self._from_apple)
+        self.google = GoogleStandIn(folder, PROJECT, authority=authority, on_push=self._from_google)
+        self.mail = SmtpStandIn(port=free_port())
+        self.stream_api = StreamApiStandIn(API_KEY, SECRET)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.stream_api.call_types = {"default": call_type()}
+        self.stream_api.app["event_hooks"] = [hook(f"{self.url}/webhooks/stream")]
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    async def __aenter__(self) -> Self:
+        self.redis.start()
+        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self.stream = StreamStandIn(self.url, API_KEY, SECRET, self.http)
+        self.store = Store.from_url(self.redis.url)
+        try:
+            await self.apple.start()
+            await self.google.start()
+            await self.mail.start()
+            await self.stream_api.__aenter__()
+            self.start("web")
+            for number in range(self.workers):
+                self.start("worker", f"worker-{number + 1}")
+            await self.ready()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for name in list(self.processes):
+            await asyncio.to_thread(self.stop, name)
+        await self.store.close()
+        await self.apple.stop()
+        await self.google.stop()
+        await self.mail.stop()
+        await self.stream_api.__aexit__()
+        self.redis.stop()
+        await self.http.close()
+
+    def _from_apple(self, push: apple_server.AppleRequest) -> None:
+        if stream := push.payload.get("stream"):  # without it, `bellhop check` knocked
+            self._arrived(Arrival(Provider.APNS, push.token, stream["type"], stream["call_cid"], push.at, push.payload))
+
+    def _from_google(self, push: google_server.GoogleRequest) -> None:
+        data = push.message["data"]
+        self._arrived(Arrival(Provider.FCM, push.token, data["type"], data["call_cid"], push.received_at, data))
+
+    def _arrived(self, arrival: Arrival) -> None:
+        self.arrivals.append(arrival)
+        if self.on_arrival is not None:
+            self.on_arrival(arrival)
+
+    def start(self, command: str, name: str = "") -> None:
+        """Start `bellhop <command>`; what it logs goes to <name>.log in the folder."""
+        name = name or command
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "bellhop", command],
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - it makes one system call
+            )
+
+    def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:
+        """End a process; returns its exit status."""
+        process = self.processes.pop(name)
+        process.send_signal(how)
+        try:
+            return process.wait(timeout=START_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    async def ready(self) -> None:
+        """Wait until a ring would get through. Raises RuntimeError with the logs' last lines when it never would."""
+        give_up = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < give_up:
+            for name, process in self.processes.items():
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} ended with status {process.returncode}:\n{self.log(name)[-2000:]}")
+            try:
+                async with self.http.get(f"{self.url}/readyz") as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+        raise RuntimeError("not ready:\n" + "\n".join(f"{name}: {self.log(name)[-2000:]}" for name in self.processes))
+
+    def log(self, name: str) -> str:
+        """What a process has logged so far."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    async def register(self, user_id: str, provider: Provider, kind: Kind, token: str, name: str = "") -> Device:
+        """Give a user a device."""
+        app = BUNDLE if provider is Provider.APNS else PROJECT
+        device = Device(
+            user_id=user_id,
+            provider=provider,
+            kind=kind,
+            token=token,
+            app=app,
+            environment=Environment.PRODUCTION,
+            registered_at=time.time_ns() // 1000,
+            name=name,
+        )
+        await self.store.script(*register("default", device))
+        return device
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the processes: this one's without its own Bellhop settings, and ours."""
+        key_file = self.folder / "apns-key.p8"
+        if not key_file.exists():
+            key = ec.generate_private_key(ec.SECP256R1())
+            form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            key_file.write_bytes(key.private_bytes(*form))
+        account = self.google.write_service_account(self.folder / "service-account.json")
+        ours = {
+            "REDIS_URL": self.redis.url,
+            "STREAM_API_KEY": API_KEY,
+            "STREAM_API_SECRET": SECRET,
+            "STREAM_API_URL": self.stream_api.url,
+            "APNS_KEY_FILE": str(key_file),
+            "APNS_KEY_ID": "ABC123DEFG",
+            "APNS_TEAM_ID": "DEF123GHIJ",
+            "APNS_TOPIC": BUNDLE,
+            "APNS_URL": self.apple.url,
+            "APNS_SANDBOX_URL": self.apple.url,
+            "APNS_CA_FILE": str(self.apple.ca_file),
+            "FCM_SERVICE_ACCOUNT_FILE": str(account),
+            "FCM_URL": self.google.url,
+            "FCM_CA_FILE": str(self.google.ca_file),
+            "WEB_PORT": str(self.port),
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(self.mail.port),
+            "SMTP_SECURITY": "none",
+            "MAIL_FROM": "calls@example.com",
+            "MAIL_FROM_NAME": "Example Calls",
+            "MAIL_SECRET": "a-secret-of-no-real-app",
+            "PUBLIC_URL": self.url,
+            **self.settings,
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        return inherited | {PREFIX + name: value for name, value in ours.items()}

@@ -1,0 +1,155 @@
+"""A stand-in for Stream: events of a call in its wire format, signed and posted as it does."""
+
+import gzip
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+
+SAMPLES = Path(__file__).parent / "samples"
+
+Event = dict[str, Any]
+
+
+@dataclass
+class SampleCall:
+    """One call with one session, and the events that it may cause. Each takes `at`, unix seconds (default: now)."""
+
+    caller: str = "sara-lind"
+    members: tuple[str, ...] = ("ben-osei", "jane-morel")
+    ring_ms: int = 30_000
+    name: str = "Design review"
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    session_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    accepted_by: dict[str, str] = field(default_factory=dict)
+    rejected_by: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cid(self) -> str:
+        """Its name at Stream."""
+        return f"default:{self.id}"
+
+    def ring(self, *members: str, video: bool = True, at: float | None = None) -> Event:
+        """call.ring for `members` (default: all)."""
+        return self._event("call.ring", at, user=_user(self.caller), members=self._members(members), video=video)
+
+    def notification(self, *members: str, at: float | None = None) -> Event:
+        """call.notification for `members` (default: all)."""
+        return self._event("call.notification", at, user=_user(self.caller), members=self._members(members))
+
+    def missed(self, *members: str, notify_user: bool = True, at: float | None = None) -> Event:
+        """call.missed by `members` (default: all)."""
+        people = self._members(members)
+        return self._event("call.missed", at, user=_user(self.caller), members=people, notify_user=notify_user)
+
+    def accepted(self, user: str, at: float | None = None) -> Event:
+        """call.accepted by `user`; every later event of the call shows it, as Stream's do."""
+        self.accepted_by[user] = _stamp(time.time() if at is None else at)
+        return self._event("call.accepted", at, user=_user(user))
+
+    def rejected(self, user: str, reason: str | None = "decline", at: float | None = None) -> Event:
+        """call.rejected by `user`: a callee's, or the caller's own; every later event shows that, but no reason."""
+        self.rejected_by[user] = _stamp(time.time() if at is None else at)
+        return self._event("call.rejected", at, user=_user(user), reason=reason)
+
+    def ended(self, user: str | None = None, at: float | None = None) -> Event:
+        """call.ended by `user`, or by the server."""
+        event = self._event("call.ended", at, user=_user(user) if user else None)
+        event["call"]["ended_at"] = event["created_at"]
+        return event
+
+    def session_ended(self, at: float | None = None) -> Event:
+        """call.session_ended."""
+        return self._event("call.session_ended", at)
+
+    def again(self) -> "SampleCall":
+        """The same call, used again: a new session."""
+        return SampleCall(self.caller, self.members, self.ring_ms, self.name, self.id)
+
+    def _members(self, members: tuple[str, ...]) -> list[Event]:
+        return [
+            {"user": _user(user), "user_id": user, "role": "user", "custom": {}} for user in members or self.members
+        ]
+
+    def _event(self, kind: str, at: float | None, **fields: Any) -> Event:
+        event = deepcopy(_sample(kind))
+        event |= {"created_at": _stamp(time.time() if at is None else at), "call_cid": self.cid, **fields}
+        if "session_id" in event:
+            event["session_id"] = self.session_id
+        call = event["call"]
+        call |= {
+            "id": self.id,
+            "cid": self.cid,
+            "current_session_id": self.session_id,
+            "created_by": _user(self.caller),
+        }
+        call["custom"] = {"display_name": self.name}
+        call["settings"]["ring"] = dict.fromkeys(call["settings"]["ring"], self.ring_ms)
+        call["session"] |= {
+            "id": self.session_id,
+            "accepted_by": dict(self.accepted_by),
+            "rejected_by": dict(self.rejected_by),
+            "missed_by": {},
+        }
+        call["ended_at"] = None
+        return event
+
+
+class WebhookReply(NamedTuple):
+    """What the web process answered."""
+
+    status: int
+    body: Any
+
+
+@dataclass
+class StreamStandIn:
+    """Posts webhooks to `url` for one app, as Stream does."""
+
+    url: str
+    api_key: str
+    secret: str
+    session: aiohttp.ClientSession
+
+    async def post(
+        self, event: Event | bytes, *, webhook_id: str = "", attempt: int = 1, compress: bool = False
+    ) -> WebhookReply:
+        """Post one webhook, once. The signature is of the JSON, before compression."""
+        body = event if isinstance(event, bytes) else json.dumps(event, separators=(",", ":")).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "X-Signature": hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest(),
+            "X-Api-Key": self.api_key,
+            "X-Webhook-Id": webhook_id or str(uuid.uuid4()),
+            "X-Webhook-Attempt": str(attempt),
+        }
+        if compress:
+            body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
+        async with self.session.post(f"{self.url}/webhooks/stream", data=body, headers=headers) as response:
+            return WebhookReply(response.status, await response.json())
+
+
+@cache
+def _sample(kind: str) -> Event:
+    sample: Event = json.loads((SAMPLES / f"{kind}.json").read_bytes())
+    return sample
+
+
+def _user(user: str) -> Event:
+    """A user named after the id: "ben-osei" is Ben Osei."""
+    someone: Event = deepcopy(_sample("call.ring")["user"])
+    return someone | {"id": user, "name": user.replace("-", " ").title(), "custom": {}}
+
+
+def _stamp(at: float) -> str:
+    """RFC 3339 with nine fractional digits, as Stream writes it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"

@@ -1,0 +1,146 @@
+"""Every Redis key of Bellhop, built here and nowhere else. Pure.
+
+A key has a home: one call, one user, one queue, or the whole installation. A script that uses keys of two homes cannot
+run on a Redis Cluster; docs/architecture.md lists those scripts. RQ's own keys (rq:…) are named as RQ names them.
+"""
+
+import hashlib
+
+# Of a call
+
+
+def call_key(tenant: str, cid: str) -> str:
+    """A hash: the call's stamps, the start of each of its rounds, and the version that settling compares."""
+    return f"bellhop:call:{tenant}:{cid}"
+
+
+def round_key(tenant: str, cid: str, started_at: int) -> str:
+    """A hash: the round's facts and recipients, their outcomes, and what each device was sent."""
+    return f"{round_prefix(tenant, cid)}{started_at}"
+
+
+def round_prefix(tenant: str, cid: str) -> str:
+    """The start of the keys of all rounds of a call."""
+    return f"bellhop:round:{tenant}:{cid}:"
+
+
+def trail_key(tenant: str, cid: str) -> str:
+    """A list: the call's trail, the oldest line first."""
+    return f"bellhop:trail:{tenant}:{cid}"
+
+
+def webhook_key(webhook: str) -> str:
+    """A string that exists while the webhook of this digest is remembered as taken in."""
+    return f"bellhop:webhook:{webhook}"
+
+
+# Of a user
+
+
+def devices_key(tenant: str, user_id: str) -> str:
+    """A hash: the user's devices as JSON, by device key."""
+    return f"bellhop:devices:{tenant}:{user_id}"
+
+
+def owner_key(tenant: str, device_key: str) -> str:
+    """A string: the id of the user who has this push token."""
+    return f"bellhop:token:{tenant}:{device_key}"
+
+
+def user_key(tenant: str, user_id: str) -> str:
+    """A hash: the user's contact and preferences as JSON."""
+    return f"bellhop:person:{tenant}:{user_id}"
+
+
+def held_back_key(tenant: str, user_id: str) -> str:
+    """A hash: of each caller, the stamp of their last ring that the user's quiet hours held back."""
+    return f"bellhop:held-back:{tenant}:{user_id}"
+
+
+def calls_of_user_key(tenant: str, user_id: str) -> str:
+    """A sorted set: the calls that the user made or was called in, by when they last began (unix µs)."""
+    return f"bellhop:calls-of:{tenant}:{user_id}"
+
+
+def lookup_key(tenant: str, user_id: str) -> str:
+    """A string that exists while the user's devices are being looked up at Stream, or were a short while ago."""
+    return f"bellhop:fetched:{tenant}:{user_id}"
+
+
+def writes_key(tenant: str, user_id: str, minute: int) -> str:
+    """A counter: the changes that the user made by the API in this minute."""
+    return f"bellhop:writes:{tenant}:{user_id}:{minute}"
+
+
+def email_key(email_id: str) -> str:
+    """A hash: an e-mail that collects missed calls, waits, or is being sent."""
+    return f"bellhop:letter:{email_id}"
+
+
+def open_email_key(pair: str) -> str:
+    """A string: the id of the e-mail that still takes missed calls of this user and caller. `pair` names both."""
+    return f"bellhop:letter-open:{hashlib.sha256(pair.encode()).hexdigest()[:32]}"
+
+
+# Of a queue, or of a worker
+
+
+def inflight_key(queue: str, worker: str) -> str:
+    """A list: the ids of the jobs that the worker took from the queue and has not ended."""
+    return f"bellhop:inflight:{queue}:{worker}"
+
+
+def lease_key(worker: str) -> str:
+    """A string that exists while the worker lives."""
+    return f"bellhop:worker:{worker}"
+
+
+def status_key(worker: str) -> str:
+    """A string: the worker's status as JSON."""
+    return f"bellhop:status:{worker}"
+
+
+# Of the installation
+
+WORKERS = "bellhop:workers"
+"""A set: the names of all workers that have not said goodbye."""
+WORKER_FAILED = "bellhop:worker-failed"
+"""A string: why a worker could not start; it expires."""
+AGENDA = "bellhop:agenda"
+"""A sorted set: the calls with open rounds, by when (unix ms) each must be looked at next."""
+METRICS = "bellhop:metrics"
+"""A hash: the sums of all metrics, by the name and labels of the sample as JSON."""
+UNREADABLE = "bellhop:unreadable"
+"""A list: verified webhooks that could not be read, the latest first."""
+LOOKUP_BUDGET = "bellhop:fetches"
+"""A hash: how many device lookups at Stream are left in this second."""
+
+
+def calls_key(tenant: str) -> str:
+    """A sorted set: the tenant's calls, by when they last began (unix µs)."""
+    return f"bellhop:calls:{tenant}"
+
+
+def brake_key(provider: str, app: str) -> str:
+    """A string that exists while no token of the app is removed; its value is how many died."""
+    return f"bellhop:brake:{provider}:{app}"
+
+
+def token_window_key(what: str, provider: str, app: str, window: int) -> str:
+    """What the brake counts in one window: `dying` is a set of tokens, `answered` a counter of accepted pushes."""
+    return f"bellhop:tokens:{what}:{provider}:{app}:{window}"
+
+
+def provider_token_key(team_id: str, key_id: str) -> str:
+    """A string: the token by which all processes sign in to Apple with this key."""
+    return f"bellhop:apns-token:{team_id}:{key_id}"
+
+
+def console_attempts_key(address: str) -> str:
+    """A counter: the failed logins to the console from this address."""
+    return f"bellhop:console:attempts:{address}"
+
+
+def console_login_key(digest: str) -> str:
+    """A string that exists while the console login of this digest is valid."""
+    return f"bellhop:console:login:{digest}"

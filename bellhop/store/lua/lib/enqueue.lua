@@ -1,0 +1,23 @@
+-- Put a job into RQ's own data model: the hash that every RQ tool reads, then the id on its queue, or in RQ's registry of
+-- jobs for later, from where reap_workers.lua queues it at `at` (unix s). What a job says of itself is in bellhop/queue/job_payloads.py.
+local function store_job(job, created, status)
+  local fields = { 'status', status, 'origin', job.queue, 'created_at', created, 'enqueued_at', created }
+  for name, value in pairs(job) do
+    if name ~= 'id' and name ~= 'name' and name ~= 'queue' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  redis.call('HSET', 'rq:job:' .. job.id, unpack(fields))
+  redis.call('SADD', 'rq:queues', 'rq:queue:' .. job.queue)
+end
+
+local function enqueue(job, created)
+  store_job(job, created, 'queued')
+  redis.call('RPUSH', 'rq:queue:' .. job.queue, job.id)
+end
+
+local function schedule(job, created, at)
+  store_job(job, created, 'scheduled')
+  redis.call('ZADD', 'rq:scheduled:' .. job.queue, at, job.id)
+end

@@ -1,0 +1,57 @@
+-- include: lib/clock
+-- One execution of a job, in RQ's own keys. Its id is the name of the worker that runs it, so whoever knows that name can
+-- clear up after it. While it lasts, the job's id is on the worker's in-flight list: being on it is what owning a job means.
+local function inflight_key(queue, worker)
+  return 'bellhop:inflight:' .. queue .. ':' .. worker
+end
+
+-- Some fields of a job's hash; none of them when there is something else in its place.
+local function job_fields(id, ...)
+  local fields = redis.pcall('HMGET', 'rq:job:' .. id, ...)
+  return fields.err and {} or fields
+end
+
+-- Returns the moment at which it began, by which its end is told from that of another run of the same job.
+local function begin_execution(queue, worker, id)
+  local composite, now = id .. ':' .. worker, now_us()
+  local now_iso, now_s = iso(now), string.format('%.6f', now / 1e6)
+  redis.call('HSET', 'rq:execution:' .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
+    'worker_name', worker)
+  redis.call('ZADD', 'rq:executions:' .. id, '+inf', worker)
+  -- RQ's mark for "never expires": its maintenance then leaves the job to our lease and reaper.
+  redis.call('ZADD', 'rq:wip:' .. queue, '+inf', composite)
+  redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
+    'last_heartbeat', now_iso)
+  redis.call('PERSIST', 'rq:job:' .. id)
+  return now_iso
+end
+
+-- Returns whether the worker had the job, in the run that began then.
+local function end_execution(queue, worker, id, began)
+  local since = job_fields(id, 'started_at')[1]
+  if since and since ~= began then return false end
+  if redis.call('LREM', inflight_key(queue, worker), 1, id) == 0 then return false end
+  redis.call('ZREM', 'rq:wip:' .. queue, id .. ':' .. worker)
+  redis.call('ZREM', 'rq:executions:' .. id, worker)
+  redis.call('DEL', 'rq:execution:' .. id .. ':' .. worker)
+  return true
+end
+
+-- Put a job that a worker holds back at the front of its queue. A job that has ended or expired is only taken off the list.
+local function hand_back(queue, worker, id, lost)
+  local job = 'rq:job:' .. id
+  local status, owner, began = unpack(job_fields(id, 'status', 'worker_name', 'started_at'), 1, 3)
+  end_execution(queue, worker, id, began)
+  if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
+  redis.call('HSET', job, 'status', 'queued')
+  -- What it had not begun cannot be what it died of.
+  if lost and status == 'started' then redis.pcall('HINCRBY', job, 'lost_workers', 1) end
+  redis.call('LPUSH', 'rq:queue:' .. queue, id)
+  return 1
+end
+
+local function hand_back_all(queue, worker, lost)
+  local ids, moved = redis.call('LRANGE', inflight_key(queue, worker), 0, -1), 0
+  for i = #ids, 1, -1 do moved = moved + hand_back(queue, worker, ids[i], lost) end  -- the oldest ends up in front
+  return moved
+end

@@ -1,0 +1,41 @@
+-- Record a failure, or queue the job again where RQ's Retry(max=…, interval=…) says so. It reads nothing of the job but the
+-- two fields of Retry, so that it also works for a job that nobody can read. Repeated, it changes nothing.
+-- ARGV: queue, worker, job id, when this run of it began, "failed", "stopped" or "retry" (else failed), reason as RQ stores
+--       it (deflated, base64), seconds to keep it when the job does not say
+-- Returns the status it has now; nil when the job is not this worker's (any more).
+-- include: lib/execution
+local queue, worker, id, now = ARGV[1], ARGV[2], ARGV[3], now_us()
+local job, now_s = 'rq:job:' .. id, now / 1e6
+local fields = job_fields(id, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
+-- Queued again by an earlier try, and maybe on this worker's list already, for its next run.
+if fields[1] == 'queued' then return nil end
+if not end_execution(queue, worker, id, ARGV[4]) then return nil end
+redis.call('HINCRBY', 'rq:worker:' .. worker, 'failed_job_count', 1)
+if not fields[1] then return 'gone' end
+redis.call('HDEL', job, 'lost_workers')
+
+local left = tonumber(fields[2] or 0) or 0
+if ARGV[5] == 'retry' and left > 0 then
+  local read, intervals = pcall(cjson.decode, fields[3] or '[]')
+  if not read or type(intervals) ~= 'table' then intervals = {} end
+  local pause = tonumber(intervals[math.max(#intervals - left, 0) + 1] or 0) or 0
+  redis.call('HSET', job, 'retries_left', left - 1, 'status', pause > 0 and 'scheduled' or 'queued')
+  if pause > 0 then
+    redis.call('ZADD', 'rq:scheduled:' .. queue, math.ceil(now_s + pause), id)
+    return 'scheduled'
+  end
+  redis.call('RPUSH', 'rq:queue:' .. queue, id)
+  return 'queued'
+end
+
+local ttl = tonumber(fields[4] or ARGV[7]) or 0
+if ttl <= 0 then ttl = tonumber(ARGV[7]) end
+local status, results = ARGV[5] == 'stopped' and 'stopped' or 'failed', 'rq:results:' .. id
+redis.call('HSET', job, 'status', status, 'ended_at', iso(now))
+redis.call('EXPIRE', job, ttl)
+redis.call('ZADD', 'rq:failed:' .. queue, math.ceil(now_s + ttl), id)
+-- 2 is FAILED in rq.results.
+redis.call('XADD', results, 'MAXLEN', 10, '*', 'type', 2, 'worker_name', worker, 'exc_string', ARGV[6],
+  'execution_id', worker, 'execution_ended_at', string.format('%.6f', now_s))
+redis.call('EXPIRE', results, ttl)
+return status

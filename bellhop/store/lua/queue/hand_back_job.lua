@@ -1,0 +1,9 @@
+-- Give a job back unfinished, to the front of its queue.
+-- ARGV: queue, worker, job id, when this run of it began
+-- Returns 1, or 0 when the job is not this worker's (any more).
+-- include: lib/execution
+local queue, worker, id = ARGV[1], ARGV[2], ARGV[3]
+if not redis.call('LPOS', inflight_key(queue, worker), id) then return 0 end
+local since = job_fields(id, 'started_at')[1]
+if since and since ~= ARGV[4] then return 0 end
+return hand_back(queue, worker, id, false)

@@ -1,0 +1,36 @@
+"""Redis's clock, which every deadline goes by, and how far this machine's is from it."""
+
+import time
+from typing import Any, Protocol
+
+APART_S = 5.0
+"""From here on clocks that differ are an operator's to set. No ring ends sooner or later for it, but what is said of
+the time in a push, a token or a line of the log is wrong."""
+
+
+class RunsCommands(Protocol):
+    """The one Redis command that is needed; `bellhop.store.async_client.Store` has it."""
+
+    async def call(self, *args: Any) -> Any:
+        """Run one command."""
+        ...
+
+
+def of(answer: tuple[bytes | int, bytes | int]) -> int:
+    """Read what Redis's TIME answers: unix time in µs."""
+    seconds, micros = answer
+    return int(seconds) * 1_000_000 + int(micros)
+
+
+async def ahead_s(store: RunsCommands) -> float:
+    """How far this machine's clock is ahead of Redis's; negative if it is behind. Raises as the store does."""
+    asked_at = time.time()
+    answer = await store.call("TIME")
+    return (asked_at + time.time()) / 2 - of(answer) / 1e6
+
+
+def complaint(whose: str, ahead: float) -> str:
+    """Say that a clock is wrong; empty when it is right enough."""
+    if abs(ahead) < APART_S:
+        return ""
+    return f"{whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Redis's: set both right (NTP)"

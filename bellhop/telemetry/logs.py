@@ -1,0 +1,69 @@
+"""Log lines: JSON for machines, or text for people. What is secret or personal is never handed to a logger."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+from bellhop.domain.json_text import encoded
+
+DEPTH = 12
+"""Frames of a traceback that are told, the innermost last."""
+
+
+def configure(log_format: str, log_level: str) -> None:
+    """Set up structlog ("json" or "console"), and give what libraries log the same shape."""
+    level = getattr(logging, log_level.upper())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_values,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(_json)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _first_line, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    # Below warnings, libraries log what they send: paths with tokens, headers, bodies.
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
+    return encoded(event, default).decode()
+
+
+def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Say of an exception what it is and where it comes from; its text and the variables may hold anything."""
+    given = event.pop("exc_info", None)
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)[-DEPTH:]
+        event["at"] = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+    return event
+
+
+def _first_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Keep the first line of what a library says: asyncio shows a task's variables and exceptions in those below."""
+    event["event"] = str(event["event"]).partition("\n")[0]
+    return event

@@ -1,0 +1,106 @@
+"""GET /metrics: what all processes of this installation have counted, and how it stands, for Prometheus."""
+
+import hmac
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from bellhop.queue.worker_status import WorkerStatuses, read_state
+from bellhop.telemetry.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, read_samples
+from webhook.context import WebContext
+
+DAY_S = 24 * 3600
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "bellhop_queue_jobs": ("Jobs by queue and state: queued, started, scheduled, failed.", ("queue", "state")),
+    "bellhop_workers": ("Live workers that serve a queue.", ("queue",)),
+    "bellhop_pushes_in_flight": ("Pushes on their way to a provider.", ("provider", "app")),
+    "bellhop_circuit_open": ("Workers that keep pushes from a provider that is no use.", ("provider", "app")),
+    "bellhop_token_brake": ("1 while no token of the app is removed.", ("provider", "app")),
+    "bellhop_certificate_expiry_days": ("Days until an app's push certificate expires.", ("app",)),
+}
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@blueprint.get("/metrics")
+def metrics() -> tuple[Response, int]:
+    """Show everything, to who has the token."""
+    context = cast(WebContext, current_app.extensions["context"])
+    token = context.settings.metrics_token.get_secret_value()
+    if not token:
+        return jsonify(error="Metrics are off: set BELLHOP_METRICS_TOKEN."), 404
+    given = request.headers.get("Authorization", "")
+    if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode()):
+        return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
+    sums: Any = context.redis.hgetall(KEY)
+    page = MetricsPage([*counted(read_samples(sums)), *standing(read_state(context.redis), time.time())])
+    return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
+
+
+class MetricsPage(Collector):
+    """Metrics as prometheus_client wants them."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self.families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """Hand them over."""
+        return self.families
+
+
+def counted(samples: Mapping[tuple[str, ...], int]) -> Iterator[Metric]:
+    """Turn the sums of all processes into metrics, but for samples of other versions: other names, other labels."""
+    by_name: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
+    for (name, *labels), amount in samples.items():
+        by_name[name][tuple(labels)] = amount
+    for metric in METRICS:
+        of_metric = by_name[metric.name]
+        yield _counter(metric, of_metric) if isinstance(metric, Counter) else _histogram(metric, of_metric)
+
+
+def _counter(metric: Counter, samples: Mapping[tuple[str, ...], int]) -> Metric:
+    family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, amount in sorted(samples.items()):
+        if len(labels) == len(metric.labels):
+            family.add_metric(labels, amount)
+    return family
+
+
+def _histogram(metric: Histogram, samples: Mapping[tuple[str, ...], int]) -> Metric:
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    series = sorted({labels[:-1] for labels in samples if len(labels) == len(metric.labels) + 1})
+    for labels in series:
+        counts = accumulate(samples.get((*labels, str(step)), 0) for step in range(len(STEPS_S) + 1))
+        bounds = [*(str(bound) for bound in STEPS_S), "+Inf"]
+        family.add_metric(labels, list(zip(bounds, counts, strict=True)), samples.get((*labels, "sum"), 0) / 1e6)
+    return family
+
+
+def standing(state: WorkerStatuses, now: float) -> Iterator[Metric]:
+    """Turn how the installation stands at `now` (unix s) into metrics."""
+    lanes: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    expiry: dict[str, float] = {}
+    for status in state.statuses.values():
+        for lane in status["lanes"]:
+            lanes[lane["provider"], lane["app"]].append(lane)
+        expiry |= status["certificates"]
+    values: dict[str, Mapping[tuple[str, ...], float]] = {
+        "bellhop_queue_jobs": state.jobs,
+        "bellhop_workers": {(queue,): len(workers) for queue, workers in state.workers.items()},
+        "bellhop_pushes_in_flight": {way: sum(lane["in_flight"] for lane in of) for way, of in lanes.items()},
+        "bellhop_circuit_open": {way: sum(lane["open"] for lane in of) for way, of in lanes.items()},
+        "bellhop_token_brake": {way: any(lane["brake"] for lane in of) for way, of in lanes.items()},
+        "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in expiry.items()},
+    }
+    for name, (text, labels) in GAUGES.items():
+        family = GaugeMetricFamily(name, text, labels=labels)
+        for given, value in sorted(values[name].items()):
+            family.add_metric(given, value)
+        yield family

@@ -1,0 +1,1 @@
+"""From a signed body to applied effects: signature, parsing, events, effects, apply."""

@@ -1,0 +1,146 @@
+"""Take a verified event in: apply it to the call's state and queue its job, in one atomic Redis round trip.
+
+The webhook's id is claimed in the same step, so an event that Stream repeats, or that we repeat because an answer
+was lost, is taken once. Nothing is answered 2xx before it is in Redis, and nothing that Stream signed is ever
+answered 4xx: Stream does not repeat those, and the call would be lost.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from bellhop import call_index, trail
+from bellhop.clock import iso
+from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
+from bellhop.domain.round import Round
+from bellhop.queue.job_payloads import CallRef, job
+from bellhop.store import registry
+from bellhop.store.keys import AGENDA, call_key, round_key, round_prefix, trail_key
+from bellhop.store.replication import Script
+from bellhop.telemetry.correlation import origin
+from webhook.intake.effects import REASONS, Effects
+from webhook.intake.events import Event, Rejected
+
+CLAIM_TTL_S = 3600
+"""How long a webhook's id is remembered. Stream repeats for 15 seconds."""
+SESSION_DIGITS = 8
+"""Of a session's id on the trail: enough to tell the sessions of one call apart."""
+
+
+class Verdict(StrEnum):
+    """What became of an event."""
+
+    TAKEN = "taken"
+    ALREADY = "already"
+    IGNORED = "ignored"
+
+
+def take_in(
+    script: Script,
+    tenant: str,
+    webhook_id: str,
+    event: Event,
+    effects: Effects,
+    now: int,
+    *,
+    attempt: int | None = None,
+    trail_ttl_s: int = trail.DAY_S,
+    listed: bool = False,
+) -> Verdict:
+    """Apply `effects` of `event`, Stream's `attempt` to deliver it. `now` in unix µs.
+
+    The trail is kept for `trail_ttl_s` from now; `listed` puts the call on the console's lists. Raises
+    redis.exceptions.RedisError.
+    """
+    if not (effects.stamps or effects.round or effects.missed or effects.work):
+        return Verdict.IGNORED
+    key = webhook_key(tenant, webhook_id)
+    cause = origin(key, now)
+    document = {
+        "now": iso(now),
+        "now_us": str(now),
+        "stale": str(now - OPEN_TTL_S * 1_000_000),
+        "member": f"{tenant}:{event.cid}",
+        "stamps": [(mark, str(at)) for mark, at in effects.stamps],
+        "round": _round(effects.round, effects.settle_at, cause) if effects.round else None,
+        "missed": _round(effects.missed, effects.settle_at, cause) if effects.missed else None,
+        "jobs": [_job(*effects.work, key, cause)] if effects.work else [],
+        "trail": _received(event, effects, now, attempt),
+        "repeated": trail.line(
+            trail.Milestone.REPEATED,
+            now,
+            type=event.type,
+            stamp=event.at,
+            session=event.session_id[:SESSION_DIGITS],
+            attempt=attempt,
+        ),
+        "trail_length": str(trail.LENGTH),
+        "listed": _entry(effects) if listed else None,
+    }
+    # Lua's JSON reads null as a value of its own, so what is absent is left out.
+    document = {name: value for name, value in document.items() if value is not None}
+    keys = [
+        f"bellhop:webhook:{key}",
+        call_key(tenant, event.cid),
+        trail_key(tenant, event.cid),
+        AGENDA,
+    ]
+    args = [CLAIM_TTL_S, CALL_TTL_S, OPEN_TTL_S, trail_ttl_s, json.dumps(document, separators=(",", ":"))]
+    return Verdict(script(keys, args).decode())
+
+
+def webhook_key(tenant: str, webhook_id: str) -> str:
+    """A short name for a webhook: its id is any bytes that the sender chose, so it is hashed."""
+    return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _received(event: Event, effects: Effects, now: int, attempt: int | None) -> str:
+    """Write the trail's line. Only a ring and a notification name their round."""
+    round_ = effects.work.payload if effects.work and isinstance(effects.work.payload, Round) else None
+    return trail.line(
+        trail.Milestone.RECEIVED,
+        now,
+        type=event.type,
+        stamp=event.at,
+        attempt=attempt,
+        users=list(effects.members),
+        left_out=event.left_out or None,
+        session=event.session_id[:SESSION_DIGITS],
+        round=round_.started_at if round_ else None,
+        callers=list(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else None,
+        until=round_.deadline if effects.round and round_ else None,
+        reason=event.reason if isinstance(event, Rejected) and event.reason in REASONS else None,
+    )
+
+
+def _round(round_: Round, settle_at: int, cause: Mapping[str, Any]) -> dict[str, Any]:
+    """A round as the script wants it. Numbers go as strings: Lua's JSON would round them."""
+    return {
+        "key": round_key(round_.tenant, round_.cid, round_.started_at),
+        "key_prefix": round_prefix(round_.tenant, round_.cid),
+        "started_at": str(round_.started_at),
+        "session_id": round_.session_id,
+        "ringless": round_.ringless,
+        "facts": round_.model_copy(update={"recipients": (), **cause}).model_dump_json(),
+        "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
+        "settle_at_ms": str(settle_at // 1000),
+    }
+
+
+def _entry(effects: Effects) -> dict[str, object] | None:
+    about = effects.missed or (effects.work.payload if effects.work else None)
+    if not isinstance(about, Round):
+        return None
+    people = (about.caller_id, *about.callers, *(recipient.id for recipient in about.recipients))
+    return call_index.entry(about.tenant, about.cid, people, begins=effects.missed is None)
+
+
+def _job(name: str, payload: Round | CallRef, webhook: str, cause: Mapping[str, Any]) -> dict[str, str]:
+    """A job named after its webhook, so that the same webhook can never make two."""
+    people = None
+    if isinstance(payload, Round):
+        users = [recipient.id for recipient in payload.recipients]
+        people = registry.named_in_a_job(payload.tenant, users, payload.caller_id)
+    return job(f"{name.rpartition('.')[2]}-{webhook}", name, payload.model_copy(update=cause), people)

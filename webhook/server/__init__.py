@@ -1,0 +1,1 @@
+"""How granian serves the web process."""

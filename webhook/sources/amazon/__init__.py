@@ -1,0 +1,1 @@
+"""Webhooks that arrive by Amazon SNS or SQS."""

@@ -1,0 +1,163 @@
+"""The fence in front of the wire, as one run of a job sees it: may this device be sent this push now, and what
+became of it.
+
+Everything that is asked in the same turn of the event loop goes to Redis as one script call. Redis away means wait
+and ask again: no push leaves without the fence's word, and no answer is forgotten.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from bellhop import trail
+from bellhop.domain.call import CALL_TTL_S, Standing
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import Push, PushKind
+from bellhop.domain.round import Round
+from bellhop.store.keys import call_key, owner_key, round_key, round_prefix, trail_key
+from bellhop.store.retry import until_redis_answers
+from bellhop.store.scripts import Argument, Command, Scripts
+from bellhop.telemetry import metrics
+from worker.delivery.batch import Batch
+
+BATCH = 500
+"""Devices asked about, or lines written, in one script call: none of them holds up Redis for long, or has more
+arguments than Lua can unpack."""
+REFUSALS = {
+    "go": None,
+    "too_late": Outcome.TOO_LATE,
+    "duplicate": Outcome.DUPLICATE,
+    "held": Outcome.HELD,
+    "signed_out": Outcome.SIGNED_OUT,
+    "rung_again": Outcome.RUNG_AGAIN,
+    Standing.ANSWERED: Outcome.ANSWERED,
+    Standing.DECLINED: Outcome.DECLINED,
+    Standing.BUSY: Outcome.BUSY,
+    Standing.TIMED_OUT: Outcome.TIMED_OUT,
+    Standing.MISSED: Outcome.MISSED,
+    Standing.MISSED_QUIETLY: Outcome.MISSED,
+    Standing.CANCELLED: Outcome.CANCELLED,
+    Standing.ENDED: Outcome.ENDED,
+}
+"""What the fence's word means for a push; None lets it through."""
+
+
+class Record(NamedTuple):
+    """What is to be written of a push."""
+
+    line: str
+    """For the trail; empty for none."""
+    device: str = ""
+    """The key of the device whose claim is settled; empty when none was made."""
+    sent: bool = False
+    """Whether that is for good; else the device is free for another attempt."""
+
+
+class Admission(NamedTuple):
+    """The fence's word about one attempt."""
+
+    refusal: Outcome | None
+    """Why the push may not go out; None when it may."""
+    asked_at: float
+    """When it was asked, monotonic time in seconds."""
+    left_s: float
+    """How long from then on it may go out, by Redis's clock."""
+
+
+class Fence:
+    """The fence for the pushes of one kind in one round, asked by one run of one worker."""
+
+    def __init__(self, store: Scripts, worker: str, kind: PushKind, round_: Round, first_line: str = "") -> None:
+        """`first_line` goes on the trail with the first that follows it: it is not worth a round trip of its own."""
+        self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
+        self._kind, self._round = kind, round_
+        self._keys = [
+            call_key(round_.tenant, round_.cid),
+            round_key(round_.tenant, round_.cid, round_.started_at),
+        ]
+        self._trail = trail_key(round_.tenant, round_.cid)
+        self._first_lines = [first_line] if first_line else []
+        self._under_way: dict[str, str] = {}
+        """Whose push each device is being sent, by the device's key."""
+        self._held: list[Record] = []
+        self._holds = True
+        self._admissions = Batch(self._ask, BATCH)
+        self._records = Batch(self._write, BATCH, shielded=True)
+
+    async def admit(self, push: Push, attempt_s: float) -> Admission:
+        """Claim the device for an attempt of at most `attempt_s`."""
+        device = push.device
+        if self._under_way.get(device.key, device.user_id) != device.user_id:
+            # The token is just moving from one user to another, and both are rung.
+            return Admission(Outcome.HELD, time.monotonic(), 0.0)
+        admission = await self._admissions((push, attempt_s))
+        if admission.refusal is None:
+            self._under_way[device.key] = device.user_id
+        return admission
+
+    async def write(self, record: Record) -> None:
+        """Settle a claim, if there is one, for good or for another attempt; and put a line, if any, on the trail."""
+        await self._records(record)
+        self._under_way.pop(record.device, None)
+
+    async def note(self, lines: Sequence[str]) -> None:
+        """Put lines on the trail that are about no claim."""
+        if lines:
+            await asyncio.gather(*(self._records(Record(line)) for line in lines))
+
+    async def end(self, record: Record, *, last: bool) -> None:
+        """Write what a push has come to. The `last` one of a job is held, to be written with the job's end.
+
+        Whoever holds it and does not end the job owes `write_held`.
+        """
+        if last and self._holds:
+            self._held.append(record)
+        else:
+            await self.write(record)
+
+    async def write_held(self) -> None:
+        """Write what was held after all, and hold nothing from now on: the job does not end yet, or not well."""
+        self._holds = False
+        held, self._held = self._held, []
+        await asyncio.gather(*map(self.write, held))  # which goes on when whoever waits for it is cancelled
+
+    def take_held(self) -> list[Command]:
+        """Take what was held, as what is to be run."""
+        held, self._held = self._held, []
+        return [self._command(held)] if held else []
+
+    async def _ask(self, asked: list[tuple[Push, float]]) -> list[Admission]:
+        lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
+        deadline_us = min(int(push.deadline * 1e6) for push, _ in asked)
+        round_ = self._round
+        args: list[Argument] = [self._kind, round_.started_at, round_.session_id, to_json(round_.callers)]
+        args += [deadline_us, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
+        args.append(owner_key(round_.tenant, ""))
+        for push, _ in asked:
+            args += [push.device.user_id, push.device.key]
+
+        async def ask() -> tuple[float, Any]:
+            return time.monotonic(), await self._store.script("calls/claim_devices", self._keys, args)
+
+        began = time.perf_counter()
+        asked_at, (left_us, *words) = await until_redis_answers(ask)
+        metrics.FENCE.observe(time.perf_counter() - began)
+        return [Admission(REFUSALS[word.decode()], asked_at, int(left_us) / 1e6) for word in words]
+
+    async def _write(self, records: list[Record]) -> list[None]:
+        command = self._command(records)
+        await until_redis_answers(lambda: self._store.script(*command))
+        return [None] * len(records)
+
+    def _command(self, records: Sequence[Record]) -> Command:
+        lines = [record.line for record in records if record.line]
+        if lines:
+            lines, self._first_lines = [*self._first_lines, *lines], []
+        devices = [(one.device, "sent" if one.sent else "free") for one in records if one.device]
+        args: list[str | int] = [self._kind, f"{self._worker}|{self._run}", trail.DAY_S, trail.LENGTH, len(devices)]
+        args += [part for device in devices for part in device]
+        return Command("calls/record_attempt", [self._keys[1], self._trail], [*args, *lines])

@@ -1,0 +1,246 @@
+"""The missed-call e-mail: whether one is due, waiting for more calls of the same caller, and handing it over.
+
+A call goes into a letter (`bellhop:letter:<id>`) in one script, together with the job that will send it; a letter is
+claimed, closed, and marked as done or for later in one script each. So a worker may die anywhere: the job comes back
+and goes on where it was. Only a worker that dies between the mail server's answer and its note of it sends a letter
+twice, under the same Message-ID.
+"""
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import NAMESPACE_OID, uuid4, uuid5
+
+import structlog
+
+from bellhop import trail
+from bellhop.clock import iso
+from bellhop.domain.call import CALL_TTL_S
+from bellhop.domain.email_address import usable
+from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
+from bellhop.domain.round import Recipient, Round
+from bellhop.domain.user import Contact, User, filled_in
+from bellhop.queue import job_payloads
+from bellhop.queue.job_payloads import EmailRef, read_payload
+from bellhop.queue.names import MAIL_JOB
+from bellhop.store import registry
+from bellhop.store.keys import call_key, round_key, round_prefix, trail_key
+from bellhop.store.retry import until_redis_answers
+from bellhop.store.scripts import Scripts
+from bellhop.telemetry import metrics
+from worker.delivery.fence import REFUSALS
+from worker.email.message import LISTED, MessageBuilder, MissedCalls
+from worker.providers.smtp import ATTEMPT_S, EmailSender
+from worker.queue.running_jobs import Job
+
+log = structlog.get_logger()
+
+Policy = Literal["always", "unpushed"]
+
+LEASE_S = ATTEMPT_S + 10
+"""How long a letter may be claimed for one attempt."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, 3600.0
+"""Between attempts, doubled each time, with jitter."""
+GIVE_UP_S = 24 * 3600
+"""How long after the first attempt a letter is tried again."""
+MOST_UNKNOWN = 3
+"""Attempts without an answer to the whole e-mail after which it is not repeated: each of them may have delivered it."""
+LETTER_TTL_S = 3 * 24 * 3600
+"""Longer than the longest window and the attempts together."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedEmail:
+    """A letter as one attempt takes it."""
+
+    attempts: int
+    unknown: int
+    age_s: int
+    count: int
+    calls: Sequence[tuple[Round, Outcome | None]]
+    """The calls, the oldest first, and why one is not worth telling any more."""
+
+
+def objection(policy: Policy, person: User, contact: Contact, started_at: int, pushed: bool) -> Outcome | None:
+    """Why a missed call makes no e-mail; None when it does. `pushed`: a push notice of it was accepted."""
+    if policy == "unpushed" and pushed:
+        return Outcome.PUSH_ACCEPTED
+    if person.preferences.muted(started_at):
+        return Outcome.MUTED
+    if not person.preferences.email:
+        return Outcome.MAIL_OFF
+    return None if contact.email else Outcome.NO_ADDRESS
+
+
+def contact_of(person: User, recipient: Recipient) -> Contact:
+    """Where to write to: what the app told us goes before what the event says."""
+    return filled_in(person.contact, recipient.model_copy(update={"email": usable(recipient.email) or ""}))
+
+
+class EmailDigest:
+    """E-mails of one worker: `offer` a missed call, `send` a letter whose time has come."""
+
+    def __init__(
+        self,
+        store: Scripts,
+        worker: str,
+        sender: EmailSender,
+        stationery: MessageBuilder,
+        policy: Policy,
+        window_s: int,
+    ) -> None:
+        self._store, self._worker, self._sender, self._stationery = store, worker, sender, stationery
+        self._policy, self._window_s = policy, window_s
+
+    async def offer(self, round_: Round, *, pushed: bool) -> None:
+        """Put a call that its one recipient missed into an e-mail, if one is due. Waits for Redis when it is away."""
+        (recipient,) = round_.recipients
+        person = await self._person(round_)
+        reason = objection(self._policy, person, contact_of(person, recipient), round_.started_at, pushed)
+        if reason is None:
+            word = await until_redis_answers(lambda: self._collect(round_, recipient))
+            reason = REFUSALS.get(word.decode())
+        if reason is not None:
+            metrics.MAIL.add(reason)
+            await until_redis_answers(lambda: self._note(round_, reason))
+
+    async def send(self, job: Job) -> None:
+        """Make one attempt at a letter, and note what came of it; the job that RQ keeps for it."""
+        ref = read_payload(MAIL_JOB, job.payload)
+        assert isinstance(ref, EmailRef)  # noqa: S101 - tells the type checker what the table says
+        run = uuid4().hex
+        claimed = await until_redis_answers(lambda: self._take(ref.letter, run))
+        if claimed is None:
+            return
+        calls = [round_ for round_, over in claimed.calls if over is None]
+        lines = [(round_, _line(round_, AttemptResult(over))) for round_, over in claimed.calls if over is not None]
+        pause_s, later, unknown = _pause_s(claimed.attempts), False, False
+        if calls:
+            began = time.time()
+            answer = await self._attempt(ref.letter, calls, claimed.count - len(claimed.calls) + len(calls))
+            ms = round((time.time() - began) * 1000, 1)
+            # One letter may have several causes: the line names each webhook.
+            causes = sorted({round_.webhook for round_ in calls if round_.webhook})
+            log.info("mail", letter=ref.letter, webhooks=causes, outcome=answer.outcome, status=answer.status, ms=ms)
+            metrics.MAIL.add(answer.outcome)
+            lines += [(round_, _line(round_, answer, ms)) for round_ in calls]
+            unknown = answer.outcome is Outcome.MAIL_UNKNOWN
+            if MEANING[answer.outcome].action is Action.RETRY_LATER:
+                later = claimed.age_s + pause_s <= GIVE_UP_S and claimed.unknown + unknown < MOST_UNKNOWN
+                if not later:
+                    metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
+                    lines += [(round_, _line(round_, AttemptResult(Outcome.MAIL_GAVE_UP))) for round_ in calls]
+        await until_redis_answers(lambda: self._record(ref.letter, run, later, pause_s, unknown, lines))
+
+    async def _attempt(self, letter: str, calls: Sequence[Round], count: int) -> AttemptResult:
+        """Ask the user's preferences once more, write the e-mail, and hand it over."""
+        latest = calls[-1]
+        person = await self._person(latest)
+        contact = contact_of(person, latest.recipients[0])
+        reason = objection("always", person, contact, latest.started_at, pushed=False)
+        if reason is not None:
+            return AttemptResult(reason)
+        # A template of the team's may do anything, and Python's email package has raised what nobody thought of.
+        try:
+            message = self._stationery.message(MissedCalls(letter, contact, calls, count), datetime.now(UTC)).as_bytes()
+        except Exception as error:
+            log.exception("mail_not_written", letter=letter, error=type(error).__name__)
+            return AttemptResult(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
+        return await self._sender.send(message, contact.email or "")
+
+    async def _person(self, round_: Round) -> User:
+        user = round_.recipients[0].id
+        people = await until_redis_answers(
+            lambda: registry.people_of(self._store, round_.tenant, [user], round_.caller_id)
+        )
+        return people.persons.get(user, User())
+
+    async def _collect(self, round_: Round, recipient: Recipient) -> bytes:
+        tenant, cid, started_at = round_.tenant, round_.cid, round_.started_at
+        pair = json.dumps([tenant, recipient.id, round_.caller_id])
+        # Made from the call that opens the letter, so that a step that is repeated names the same one.
+        letter = uuid5(NAMESPACE_OID, json.dumps(["letter", tenant, cid, started_at, recipient.id])).hex
+        keys = [
+            call_key(tenant, cid),
+            round_key(tenant, cid, started_at),
+            trail_key(tenant, cid),
+            f"bellhop:letter-open:{hashlib.sha256(pair.encode()).hexdigest()[:32]}",
+        ]
+        args: list[str | int] = [recipient.id, started_at, round_.session_id, json.dumps(round_.callers)]
+        args += [round_prefix(tenant, cid), CALL_TTL_S, letter, round_.model_dump_json(), self._window_s]
+        args += [_now(), _job(letter), LETTER_TTL_S, LISTED, trail.DAY_S, trail.LENGTH]
+        word: bytes = await self._store.script(
+            "email/add_missed_call", keys, [*args, _line(round_, AttemptResult(Outcome.MAIL_WAITING))]
+        )
+        return word
+
+    async def _note(self, round_: Round, reason: Outcome) -> None:
+        keys = [round_key(round_.tenant, round_.cid, round_.started_at), trail_key(round_.tenant, round_.cid)]
+        await self._store.script(
+            "calls/record_attempt", keys, ["", "", trail.DAY_S, trail.LENGTH, 0, _line(round_, AttemptResult(reason))]
+        )
+
+    async def _take(self, letter: str, run: str) -> ClaimedEmail | None:
+        """Claim a letter; None when it is not to be sent now: done, another's, or with a job of its own later."""
+        args: list[str | float] = [letter, self._worker, run, LEASE_S, _now(), _job(letter, run)]
+        word, *rest = await self._store.script("email/claim_email", [_letter_key(letter)], args)
+        if word != b"go":
+            return None
+        attempts, unknown, age_s, count, *calls = rest
+        pairs = zip(calls[::2], calls[1::2], strict=True)
+        return ClaimedEmail(
+            attempts, unknown, age_s, count, [(Round.model_validate_json(call), _over(now)) for call, now in pairs]
+        )
+
+    async def _record(
+        self, letter: str, run: str, later: bool, pause_s: float, unknown: bool, lines: Sequence[tuple[Round, str]]
+    ) -> None:
+        args: list[str | float] = [f"{self._worker}|{run}", "later" if later else "done", LETTER_TTL_S, pause_s]
+        args += [int(unknown), _now(), _job(letter, run), trail.DAY_S, trail.LENGTH]
+        for round_, line in lines:
+            args += [trail_key(round_.tenant, round_.cid), line]
+        await self._store.script("email/record_email_attempt", [_letter_key(letter)], args)
+
+
+def _over(word: bytes) -> Outcome | None:
+    """What makes a missed call not worth telling by the time of its e-mail: the user has dealt with it since."""
+    outcome = REFUSALS.get(word.decode())
+    return outcome if outcome in {Outcome.ANSWERED, Outcome.DECLINED} else None
+
+
+def _line(round_: Round, answer: AttemptResult, ms: float | None = None) -> str:
+    return trail.line(
+        trail.Milestone.MAILED,
+        time.time_ns() // 1000,
+        round=round_.started_at,
+        user=round_.recipients[0].id,
+        outcome=answer.outcome,
+        status=answer.status or None,
+        reason=answer.reason,
+        id=answer.provider_id,
+        ms=ms,
+    )
+
+
+def _letter_key(letter: str) -> str:
+    return f"bellhop:letter:{letter}"
+
+
+def _job(letter: str, run: str = "") -> str:
+    return json.dumps(
+        job_payloads.job("-".join(filter(None, ("mail", letter, run))), MAIL_JOB, EmailRef(letter=letter))
+    )
+
+
+def _now() -> str:
+    return iso(time.time_ns() // 1000)
+
+
+def _pause_s(attempts: int) -> float:
+    pause: float = min(FIRST_PAUSE_S * 2**attempts, LONGEST_PAUSE_S)
+    return pause * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, hides nothing

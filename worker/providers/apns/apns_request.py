@@ -1,0 +1,80 @@
+"""How a push is put to Apple: headers and body. Pure."""
+
+from functools import lru_cache
+
+from aioapns import NotificationRequest, PushType
+from pydantic_core import to_json
+
+from bellhop.domain.push import Push, PushKind
+
+
+def request_for(push: Push, topic: str) -> NotificationRequest:
+    """Address `push` to the app with bundle id `topic`: rings go as VoIP pushes, everything else as alerts."""
+    ring = push.kind is PushKind.RING
+    return NotificationRequest(
+        device_token=push.device.token,
+        message=dict(push.payload),
+        notification_id=push.id,
+        collapse_key=push.collapse_id,
+        priority=10,
+        push_type=PushType.VOIP if ring else PushType.ALERT,
+        apns_topic=f"{topic}.voip" if ring else topic,
+    )
+
+
+def body_of(request: NotificationRequest) -> bytes:
+    """The request body: compact JSON, since every byte counts against Apple's limit."""
+    return to_json(request.message)
+
+
+def header_block_of(request: NotificationRequest, authority: str, authorization: str, expiration: int) -> bytes:
+    """The request headers, encoded; no `authorization` when a certificate speaks for us.
+
+    `expiration` is Unix time in seconds, rather than aioapns' time_to_live: all attempts of a push share one end.
+    """
+    push_type = request.push_type.value if request.push_type else ""
+    block = encode_field(":path", f"/3/device/{request.device_token}")
+    block += shared_fields(authority, authorization, request.apns_topic, push_type, request.priority)
+    block += encode_field("apns-id", request.notification_id)
+    block += encode_field("apns-expiration", str(expiration))
+    if request.collapse_key:
+        block += encode_field("apns-collapse-id", request.collapse_key)
+    return block
+
+
+@lru_cache(maxsize=64)
+def shared_fields(authority: str, authorization: str, topic: str, push_type: str, priority: int) -> bytes:
+    """The header fields that are the same for many pushes, encoded."""
+    fields = {
+        ":method": "POST",
+        ":scheme": "https",
+        ":authority": authority,
+        "authorization": authorization,
+        "apns-topic": topic,
+        "apns-push-type": push_type,
+        "apns-priority": str(priority),
+    }
+    return b"".join(encode_field(name, value) for name, value in fields.items() if value)
+
+
+def encode_field(name: str, value: str) -> bytes:
+    """HPACK (RFC 7541) at its cheapest: a never-indexed literal (section 6.2.3), without Huffman coding.
+
+    Apple asks for this for :path and authorization, which are most of the bytes. Doing it for the rest costs some 100
+    bytes a push, and saves half of the processor time that a push takes: hpack's tables and Huffman coder are Python.
+    """
+    name_bytes, value_bytes = name.encode(), value.encode()
+    return b"".join((b"\x10", encode_length(len(name_bytes)), name_bytes, encode_length(len(value_bytes)), value_bytes))
+
+
+def encode_length(length: int) -> bytes:
+    """An integer with a 7-bit prefix (RFC 7541, section 5.1); the bit before it is 0: no Huffman coding."""
+    if length < 0x7F:
+        return bytes((length,))
+    encoded = bytearray((0x7F,))
+    length -= 0x7F
+    while length >= 0x80:
+        encoded.append(length & 0x7F | 0x80)
+        length >>= 7
+    encoded.append(length)
+    return bytes(encoded)

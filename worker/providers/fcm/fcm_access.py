@@ -1,0 +1,132 @@
+"""The OAuth2 access token of one service account: fetched once for everybody, renewed before it expires."""
+
+import asyncio
+import json
+import time
+from contextvars import Context
+from dataclasses import dataclass
+
+import aiohttp
+import google.auth.jwt
+import structlog
+from google.oauth2 import service_account
+
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from worker.providers.retry_after import retry_after_s
+
+# https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests
+SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+AUDIENCE = "https://oauth2.googleapis.com/token"
+ASSERTION_LIFE_S = 3600
+FETCH_TIMEOUT_S = 5.0
+RENEW_BEFORE_S = 300.0
+RENEWAL_PAUSE_S = 10.0
+"""How long after a failed renewal the next one waits, while the old token still serves."""
+TRY_AGAIN = {"internal_failure", "server_error", "temporarily_unavailable"}
+"""OAuth2 errors that are about the endpoint's health, not about us."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What the token endpoint gave; `expires_at` is Unix time in seconds."""
+
+    value: str
+    expires_at: float
+
+
+class AccessTokens:
+    """Hands out the access token. However many pushes wait for one, a single request fetches it."""
+
+    def __init__(self, credentials: service_account.Credentials, token_uri: str) -> None:
+        self._credentials = credentials
+        self._token_uri = token_uri
+        self._token: AccessToken | None = None
+        self._fetching: asyncio.Task[AccessToken | AttemptResult] | None = None
+        self._renew_not_before = 0.0
+
+    async def get(self, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
+        """Return a valid access token, fetching one when there is none, or what to answer when none can be had.
+
+        In its last minutes a token is renewed in the background, so that a token endpoint that is down for a while
+        costs no push anything.
+        """
+        now = time.time()
+        if self._token is None or self._token.expires_at <= now:
+            # Shielded: one push that runs out of time must not take the fetch from the others that wait for it.
+            return await asyncio.shield(self._fetch(session))
+        if self._token.expires_at - now < RENEW_BEFORE_S and now >= self._renew_not_before:
+            self._fetch(session)
+        return self._token
+
+    def refused(self, token: AccessToken) -> None:
+        """Forget an access token that FCM refused, unless it has been replaced already."""
+        if self._token is token:
+            self._token = None
+
+    async def close(self) -> None:
+        """Give up a fetch under way."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+
+    def _fetch(self, session: aiohttp.ClientSession) -> asyncio.Task[AccessToken | AttemptResult]:
+        if self._fetching is None:
+            # In no push's context: the token is for all of them.
+            self._fetching = asyncio.create_task(self._request(session), context=Context())
+            self._fetching.add_done_callback(self._fetched)
+        return self._fetching
+
+    def _fetched(self, task: asyncio.Task[AccessToken | AttemptResult]) -> None:
+        self._fetching = None
+        if task.cancelled():
+            return
+        result = task.result()
+        if isinstance(result, AccessToken):
+            self._token = result
+        else:
+            self._renew_not_before = time.time() + RENEWAL_PAUSE_S
+            log.warning("fcm_access_token_failed", status=result.status, reason=result.reason)
+
+    async def _request(self, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
+        now = time.time()
+        form = {"grant_type": GRANT_TYPE, "assertion": self._assertion(now)}
+        try:
+            async with (
+                asyncio.timeout(FETCH_TIMEOUT_S),
+                session.post(self._token_uri, data=form, allow_redirects=False) as response,
+            ):
+                body = await response.read()
+        except (aiohttp.ClientError, OSError):
+            return AttemptResult(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
+        return read_token(response.status, body, response.headers.get("Retry-After"), now)
+
+    def _assertion(self, now: float) -> str:
+        claims = {
+            "iss": self._credentials.service_account_email,
+            "aud": AUDIENCE,
+            "scope": SCOPE,
+            "iat": int(now),
+            "exp": int(now) + ASSERTION_LIFE_S,
+        }
+        signed: bytes = google.auth.jwt.encode(self._credentials.signer, claims)  # type: ignore[no-untyped-call]
+        return signed.decode()
+
+
+def read_token(status: int, body: bytes, retry_after: str | None, now: float) -> AccessToken | AttemptResult:
+    """Read what the token endpoint said; `retry_after` is the header, `now` Unix time in seconds.
+
+    Only an OAuth2 error (RFC 6749, section 5.2) speaks of our key; anything else says that the endpoint is unwell.
+    """
+    try:
+        content = json.loads(body)
+        if status == 200:
+            return AccessToken(str(content["access_token"]), now + float(content["expires_in"]))
+        error = str(content["error"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        error = ""
+    if status in (400, 401, 403) and error and error not in TRY_AGAIN:
+        return AttemptResult(Outcome.CREDENTIALS_REFUSED, status, error[:60])
+    return AttemptResult(Outcome.UNSENT, status, "TOKEN_ENDPOINT", retry_after_s=retry_after_s(retry_after, now))

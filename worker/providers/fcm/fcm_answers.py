@@ -1,0 +1,122 @@
+"""What each of FCM's answers means: one table. Pure."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from worker.providers.retry_after import retry_after_s
+
+# https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries
+THROTTLED_S = 60.0
+"""How long to wait after a 429 that does not say."""
+UNAVAILABLE_S = 10.0
+"""How long to wait after a problem of Google's own, at least."""
+
+
+class Sign(NamedTuple):
+    """One thing that an error says: where, and the word for it."""
+
+    where: str
+    """FcmError (its errorCode), BadRequest (a field), ErrorInfo (its reason), or text (the message for people)."""
+    word: str
+
+
+ANY = Sign("", "")
+TEXTS = ("registration token", "too big")
+"""What is looked for in the message for people, when no BadRequest names a field."""
+
+OUTCOMES: dict[tuple[int, Sign], Outcome] = {
+    # https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
+    # A malformed token is refused in the same words whether the app made it up, our own storage cut it short or it is
+    # of another kind: no word that an installation is gone. So the token is kept and reported, not removed.
+    (400, Sign("BadRequest", "message.token")): Outcome.BAD_TOKEN,
+    (400, Sign("text", "registration token")): Outcome.BAD_TOKEN,
+    (400, Sign("text", "too big")): Outcome.TOO_LARGE,
+    (400, ANY): Outcome.BAD_REQUEST,
+    (401, ANY): Outcome.CREDENTIALS_REFUSED,
+    # Firebase itself holds no valid APNs or web push credentials; ours are good, and this device is no Android phone.
+    (401, Sign("FcmError", "THIRD_PARTY_AUTH_ERROR")): Outcome.WRONG_APP,
+    (403, Sign("FcmError", "SENDER_ID_MISMATCH")): Outcome.WRONG_APP,
+    (403, ANY): Outcome.CREDENTIALS_REFUSED,  # the API is off, or the service account may not send
+    (404, Sign("FcmError", "UNREGISTERED")): Outcome.TOKEN_DEAD,
+    # Without an FcmError it speaks of the project or the address, not of the device.
+    (404, ANY): Outcome.CREDENTIALS_REFUSED,
+    (408, ANY): Outcome.UNAVAILABLE,
+    (409, ANY): Outcome.UNAVAILABLE,
+    (413, ANY): Outcome.TOO_LARGE,
+    (429, ANY): Outcome.THROTTLED,
+    (499, ANY): Outcome.UNAVAILABLE,
+}
+BY_CLASS = {
+    2: Outcome.UNKNOWN,
+    3: Outcome.UNAVAILABLE,  # something between us and Google redirects: it may be gone in a moment
+    4: Outcome.BAD_REQUEST,
+    5: Outcome.UNAVAILABLE,
+}
+"""For a status that the table does not have, by its first digit; anything else is Outcome.UNKNOWN."""
+
+
+def answer(status: int, body: bytes, retry_after: str | None, now: float) -> AttemptResult:
+    """Read one of FCM's answers; `retry_after` is the header, `now` Unix time in seconds."""
+    content = _object(body)
+    if status == 200:
+        name = content.get("name")
+        if isinstance(name, str) and name:
+            return AttemptResult(Outcome.ACCEPTED, status, provider_id=name)
+        return AttemptResult(Outcome.UNKNOWN, status, "EMPTY_ANSWER")
+    error = content.get("error")
+    error = error if isinstance(error, dict) else {}
+    signs = list(_signs(error))
+    outcome = next(
+        (OUTCOMES[status, sign] for sign in [*signs, ANY] if (status, sign) in OUTCOMES),
+        BY_CLASS.get(status // 100, Outcome.UNKNOWN),
+    )
+    wait_s = retry_after_s(retry_after, now)
+    if outcome is Outcome.THROTTLED and wait_s is None:
+        wait_s = THROTTLED_S
+    elif outcome is Outcome.UNAVAILABLE:
+        wait_s = max(UNAVAILABLE_S, wait_s or 0)
+    return AttemptResult(outcome, status, _reason(status, error, signs), retry_after_s=wait_s)
+
+
+def asks_for_new_access_token(status: int, body: bytes) -> bool:
+    """Tell whether the request was refused for its access token: renewed, it may be repeated."""
+    # A 401 with an FcmError is about Firebase's credentials for another provider.
+    return status == 401 and b"google.firebase.fcm.v1.FcmError" not in body
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _objects(content: Any) -> list[dict[str, Any]]:
+    return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+
+
+def _signs(error: dict[str, Any]) -> Iterator[Sign]:
+    """Find what an error says, the most telling first."""
+    by_type = {str(detail.get("@type", "")).rpartition(".")[2]: detail for detail in _objects(error.get("details"))}
+    violations = _objects(by_type.get("BadRequest", {}).get("fieldViolations"))
+    fields = [str(violation["field"]) for violation in violations if violation.get("field")]
+    yield from (Sign("BadRequest", field) for field in fields)
+    for where, key in (("FcmError", "errorCode"), ("ErrorInfo", "reason")):
+        if word := by_type.get(where, {}).get(key):
+            yield Sign(where, str(word))
+    if not fields:
+        text = str(error.get("message", ""))
+        yield from (Sign("text", known) for known in TEXTS if known in text)
+
+
+def _reason(status: int, error: dict[str, Any], signs: list[Sign]) -> str:
+    """Name the code and the field. Only what looks like a name passes: texts may quote a token or the payload."""
+    words = {sign.where: sign.word for sign in reversed(signs)}
+    code = str(words.get("FcmError") or words.get("ErrorInfo") or error.get("status") or "")
+    code = code if re.fullmatch(r"[A-Z][A-Z0-9_]{2,59}", code) else f"HTTP_{status}"
+    field = words.get("BadRequest", "")
+    return f"{code} {field}" if re.fullmatch(r"[a-zA-Z0-9_.\[\]]{1,80}", field) else code
