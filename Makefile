@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-redis test-long check format lint types docs lock audit fuzz bench clean
+.PHONY: demo test test-redis test-long upgrade-check check format lint types docs lock audit fuzz bench clean
 
 demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
@@ -13,11 +13,17 @@ test: .venv/ready
 # The part of it that leans on Redis, for one of another make: SANDBOX_REDIS=/path/to/redis-server.
 test-redis: .venv/ready
 	$(BIN)/pytest -n 4 --dist loadfile tests/kill tests/flows tests/worker tests/webhook/test_replication.py \
-	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/e2e/test_check.py tests/test_sandbox_redis.py
+	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/e2e/test_check.py tests/test_sandbox_redis.py \
+	  tests/upgrade/test_reads_the_old.py
 
 # The kill tests with 50 kills each; SEED=… repeats a run.
 test-long: .venv/ready
 	KILLS=50 $(BIN)/pytest -s --durations=0 tests/kill
+
+# Tests that the older version can run beside this one, and after it. It is checked out into a temporary folder, which
+# needs the whole git history; UPGRADE_FROM=… selects another version.
+upgrade-check: .venv/ready
+	$(BIN)/python tests/upgrade/check.py $(UPGRADE_FROM)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -1,0 +1,38 @@
+"""`make upgrade-check`: may an older version run beside this one, and after it?
+
+    .venv/bin/python tests/upgrade/check.py [COMMIT]
+
+It checks the older version out, lets this version write the states of `upgrade_scenario`, and has the older one read,
+run, explain and show them. Then both run at the same time on one Redis. It needs the whole history of the repository.
+"""
+
+import asyncio
+import sys
+import tempfile
+
+from make_fixtures import OLD, NoCommitError, checkout
+from two_versions import NEW
+from upgrade_reading import reads_everything, side_by_side
+from upgrade_scenario import written_by
+
+
+async def check(commit):
+    with checkout(commit) as old:
+        print(f"This version writes queued jobs, calls and devices; {commit} is to go on from there …")
+        with tempfile.TemporaryDirectory() as folder:
+            async with written_by(NEW, folder) as writer:
+                states = writer.states
+        with tempfile.TemporaryDirectory() as folder:
+            await reads_everything(old, states, folder)
+        print("It does: every push, e-mail and explanation is right.")
+        print("Web processes and workers of both versions share one Redis …")
+        with tempfile.TemporaryDirectory() as folder:
+            await side_by_side(old, NEW, folder)
+        print("Every phone rang once, and showed its missed call once.")
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(check(*sys.argv[1:] or [OLD]))
+    except NoCommitError as error:
+        sys.exit(str(error))

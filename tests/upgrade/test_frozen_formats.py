@@ -1,0 +1,59 @@
+"""What this version writes and shows has the forms of the version before it, name by name and type by type.
+
+The frozen forms were read off the commit that `make_fixtures.OLD` names, by the same scenario. Never change one to make
+a test pass: a process of the older version must be able to read what this one writes.
+"""
+
+import json
+
+import pytest
+import pytest_asyncio
+from make_fixtures import FROZEN
+from two_versions import NEW
+from upgrade_scenario import written_by
+from written_formats import formats_of
+
+pytestmark = pytest.mark.timeout(300)
+
+NEW_SINCE: dict[str, str] = {}
+"""What has come since, as "subject/path", with the reason. An older version must be able to do without it."""
+GONE_SINCE: dict[str, str] = {
+    f"redis/rq:job:<{job} job>/holds/people": "a worker that does not find it reads the users itself"
+    for job in ("ring", "notify", "notice")
+}
+"""What need not be written any more, in the same way. An older version must be able to do without it."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def formats(tmp_path_factory):
+    async with written_by(NEW, tmp_path_factory.mktemp("formats")) as writer:
+        return formats_of(writer)
+
+
+def paths(value, where=""):
+    """Every name of a document with what is behind it."""
+    if isinstance(value, dict) and value:
+        return {path: leaf for name, inner in value.items() for path, leaf in paths(inner, f"{where}/{name}").items()}
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return {f"{where}/{one}": "" for one in value} or {where: "[]"}
+    return {where: json.dumps(value, sort_keys=True, ensure_ascii=False)}
+
+
+@pytest.mark.parametrize("subject", sorted(path.stem for path in FROZEN.glob("*.json")))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_form_is_what_it_was(formats, subject):
+    frozen = paths(json.loads((FROZEN / f"{subject}.json").read_text()), subject)
+    written = paths(json.loads(json.dumps(formats[subject])), subject)
+    gone = [f"gone: {path} {frozen[path]}" for path in frozen.keys() - written.keys() if not excused(path, GONE_SINCE)]
+    new = [f"new: {path} {written[path]}" for path in written.keys() - frozen.keys() if not excused(path, NEW_SINCE)]
+    both = ((path, frozen[path], written[path]) for path in frozen.keys() & written.keys())
+    changed = [f"changed: {path} was {before} and is {now}" for path, before, now in both if before != now]
+    assert not (different := sorted(gone + new + changed)), "\n".join(different)
+
+
+def excused(path, reasons):
+    return any(path == known or path.startswith(f"{known}/") for known in reasons)
+
+
+def test_every_subject_is_frozen(formats):
+    assert sorted(formats) == sorted(path.stem for path in FROZEN.glob("*.json"))

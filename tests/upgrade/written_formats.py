@@ -1,0 +1,257 @@
+"""The formats that a version writes, read off one run of `upgrade_scenario`: names and types, never values.
+
+Ids, names of users and stamps stand as <user>, <cid>, <µs> and so on. A type is "text", "number", a JSON type, or for
+what is short and has a form of its own, that form.
+"""
+
+import json
+import re
+
+from two_versions import NEW, run_python
+
+FORMS = (
+    (r"old-host-[0-9a-f]{8}", "<worker>"),
+    (r"default:call-[a-z0-9-]+", "<cid>"),
+    (r"user-[a-z]+", "<user>"),
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
+    (r"(?<![0-9A-Za-z.])\d{16}(?![0-9a-z])", "<µs>"),
+    (r"(?<![0-9A-Za-z.])\d{13}(?![0-9a-z])", "<ms>"),
+    (r"(?<![0-9A-Za-z.])\d{10}(?:\.\d+)?(?![0-9a-z])", "<s>"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)", "<iso>"),
+    (r"\b[0-9a-f]{12,64}\b", "<hex>"),
+    (r"^(bellhop:tokens:.*:)\d+$", r"\1<window>"),
+)
+A_MINUTE_S = 60
+"""A shorter time to live counts as this: how much of it is left depends on the moment."""
+COMMANDS = """
+import json, click
+from bellhop.cli import main
+
+def told(command):
+    params = sorted(max(param.opts, key=len) for param in command.params)
+    below = getattr(command, "commands", {})
+    return {"params": params, **({"commands": {name: told(one) for name, one in below.items()}} if below else {})}
+
+print(json.dumps(told(main)))
+"""
+OF_SLOW_MACHINES = {"job_was_given_away", "lease_not_renewed", "lease_renewed", "worker_died", "clocks_apart"}
+"""Events that are in a log only when the machine was too slow for a moment."""
+WORDED = {"title", "description", "summary"}
+"""Texts of the OpenAPI document, which may be worded anew."""
+
+
+def form(text):
+    """A text with its ids and stamps replaced."""
+    for pattern, name in FORMS:
+        text = re.sub(pattern, name, text)
+    return text
+
+
+def shape(value):
+    """The types of a JSON value: an object by its names, an array by what is in it."""
+    if isinstance(value, dict):
+        return {form(name): shape(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [merged(map(shape, value))] if value else []
+    return {str: "text", bool: "bool", int: "number", float: "number", type(None): "null"}[type(value)]
+
+
+def merged(shapes):
+    """One shape that has all of these: objects by their names, else every different one, in a set."""
+    shapes = list(shapes)
+    if all(isinstance(one, dict) for one in shapes):
+        names = sorted({name for one in shapes for name in one})
+        found = {name: merged(one[name] for one in shapes if name in one) for name in names}
+        optional = [name for name in names if any(name not in one for one in shapes)]
+        return found | ({"(not always)": optional} if optional else {})
+    if all(isinstance(one, list) for one in shapes):
+        inner = [item for one in shapes for item in one]
+        return [merged(inner)] if inner else []
+    different = {json.dumps(one, sort_keys=True): one for one in shapes}
+    known = [different[text] for text in sorted(different)]
+    return known[0] if len(known) == 1 else {"one of": known}
+
+
+def stored(text):
+    """The form of a value in Redis."""
+    if text[:1] in "[{":
+        try:
+            return shape(json.loads(text))
+        except ValueError:
+            return "text"
+    if re.fullmatch(r"-?\d{1,9}(\.\d+)?", text):
+        return "number"
+    found = form(text)
+    return found if re.fullmatch(r"[a-z0-9_.|:<>µ -]*", found) and len(found) < 60 else "text"
+
+
+def redis_keys(states):
+    """Each key's form: its type, its times to live, and the forms of what is in it."""
+    found = {}
+    for state in states.values():
+        for entry in state["redis"]:
+            known = found.setdefault(form(job_id(entry["key"])), {"type": set(), "ttl_s": set(), "holds": {}})
+            known["type"].add(entry["type"])
+            known["ttl_s"].add(entry["ttl_s"] and max(entry["ttl_s"], A_MINUTE_S))
+            for name, value in parts(entry):
+                known["holds"].setdefault(name, set()).add(value)
+    return {
+        key: {
+            "type": sorted(known["type"]),
+            "ttl_s": sorted(known["ttl_s"], key=lambda ttl: ttl or 0),
+            "holds": {name: [json.loads(value) for value in sorted(values)] for name, values in known["holds"].items()},
+        }
+        for key, known in found.items()
+    }
+
+
+def job_id(text):
+    """Jobs have the name of what they are, and an id."""
+    return re.sub(r"\b(ring|notify|settle|notice|mail)-[0-9a-f]{32,40}(-[0-9a-f]{32})?", r"<\1 job>", text)
+
+
+def parts(entry):
+    """What is in a key: the form of a field's name or of a member, and the form of its value as JSON."""
+
+    def told(text):
+        return json.dumps(stored(job_id(text)), sort_keys=True)
+
+    value = entry["value"]
+    if entry["key"] == "bellhop:metrics" or (entry["type"] == "list" and entry["key"].startswith("bellhop:trail:")):
+        return  # see `metrics` and `trail_lines`
+    match entry["type"]:
+        case "string":
+            yield "value", told(value)
+        case "hash":
+            for field, text in value.items():
+                if entry["key"].startswith("rq:worker:"):
+                    yield field, '"text"'
+                elif field != "data":  # see `job_payloads`
+                    yield form(field), told(text)
+        case "list" | "set":
+            for text in value:
+                yield "member", told(text)
+        case "zset":
+            for member, score in value:
+                yield form(job_id(member)), json.dumps(score if score == "+inf" else form(score))
+        case "stream":
+            for _, fields in value:
+                for field, text in fields.items():
+                    yield field, told(text)
+
+
+def job_payloads(states):
+    """Of each job's name, the call as RQ stores it."""
+    found = {}
+    for state in states.values():
+        for entry in state["redis"]:
+            if entry["key"].startswith("rq:job:"):
+                name, instance, arguments, keywords = json.loads(entry["value"]["data"])
+                assert (instance, keywords) == (None, {})
+                found.setdefault(name, []).extend(shape(one) for one in arguments)
+    return {name: merged(shapes) for name, shapes in found.items()}
+
+
+def trail_lines(states):
+    """Of each milestone, the version, and the letters of its facts."""
+    found = {}
+    for state in states.values():
+        for entry in state["redis"]:
+            if entry["key"].startswith("bellhop:trail:"):
+                for version, what, _, facts in map(json.loads, entry["value"]):
+                    found.setdefault(f"{version} {what}", []).append(shape(facts))
+                    for letter in "ok":
+                        if letter in facts:
+                            found.setdefault(f"{version} {what} {letter}", set()).add(facts[letter])
+    return {what: sorted(told) if isinstance(told, set) else merged(told) for what, told in found.items()}
+
+
+def metrics(states, page):
+    """The samples in Redis, and those of the page: names with their labels and values, buckets and amounts apart."""
+    (sums,) = (entry["value"] for entry in states["settled"]["redis"] if entry["key"] == "bellhop:metrics")
+    samples = {re.sub(r', "\d+"]$', ', "<bucket>"]', sample) for sample in sums}
+    shown = {re.sub(r' -?[\d.e+-]+$|le="[^"]*"', "", line) for line in page.splitlines() if not line.startswith("#")}
+    types = {line for line in page.splitlines() if line.startswith("# TYPE")}
+    return {"stored": sorted(samples), "shown": sorted(shown), "types": sorted(types)}
+
+
+def log_events(house):
+    """Of each event in the logs of the web process and of the workers, its fields."""
+    found = {}
+    for path in house.folder.glob("*.log"):
+        for text in path.read_text(errors="replace").splitlines():
+            line = json.loads(text) if text.startswith("{") else {}
+            if "event" in line and "logger" not in line and line["event"] not in OF_SLOW_MACHINES:
+                who = "web" if path.stem.startswith("web") else "worker"
+                fields = found.setdefault(f"{who} {line['event']}", [set(line), set()])
+                fields[0] &= set(line)
+                fields[1] |= set(line)
+    return {event: {"always": sorted(always), "also": sorted(ever - always)} for event, (always, ever) in found.items()}
+
+
+def http(answers):
+    """The OpenAPI document without its texts; and of each answer the status and the JSON's types."""
+    document = answers["GET /v1/openapi.json"][1]
+    schemas = document["components"]["schemas"]
+
+    def bare(value, named=False):
+        if isinstance(value, list):
+            return [bare(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if str(value.get("$ref", "")).endswith("/Problem"):
+            return "a problem"
+        if "$ref" in value:  # by what it is: names of schemas are no part of the interface
+            return bare(schemas[value["$ref"].rpartition("/")[2]])
+        return {
+            name: bare(inner, named=name in ("properties", "mapping"))
+            for name, inner in value.items()
+            if named or name not in WORDED
+            if name != "discriminator"
+        }
+
+    told = {}
+    for asked, (status, body) in answers.items():
+        if asked not in ("GET /v1/openapi.json", "GET /metrics"):
+            json_body = shape(body) if isinstance(body, (dict, list)) else "page"
+            told[form(re.sub(r"(/unsubscribe/)(?!forged).*", r"\1<link>", asked))] = [status, json_body]
+    return {"paths": bare(document["paths"]), "problem": bare(schemas["Problem"]), "answers": told}
+
+
+def pushes(house):
+    """Of each kind of push to each provider: its headers and the types of its payload."""
+    found = {}
+    for push in house.apple.received:
+        kind = (push.payload.get("stream") or {}).get("type", "")
+        headers = {name: value for name, value in push.headers.items() if name.startswith("apns-")}
+        told = {name: form(headers[name]) for name in headers if name not in ("apns-id",)}
+        found.setdefault(f"apns {kind}", []).append({"headers": told, "payload": shape(push.payload)})
+    for push in house.google.received:
+        found.setdefault(f"fcm {push.message['data']['type']}", []).append(shape(push.message))
+    return {kind: merged(told) for kind, told in found.items()}
+
+
+def command_line(root):
+    """The commands with their options, the settings with their defaults, the words for outcomes and standings."""
+    commands = json.loads(run_python(root, "-c", COMMANDS))
+    cells = [
+        [cell.strip() for cell in row.split("|")[1:-1]]
+        for row in run_python(root, "-m", "bellhop", "settings").splitlines()[2:]
+    ]
+    words = re.findall(r"^\| `([a-z_]+)` \|", run_python(root, "-m", "bellhop", "outcomes"), re.MULTILINE)
+    return {"commands": commands, "settings": {row[0]: row[1] for row in cells}, "words": words}
+
+
+def formats_of(writer):
+    """Everything that is persisted or public, by subject."""
+    house, states = writer.house, writer.states
+    return {
+        "redis": redis_keys(states),
+        "jobs": job_payloads(states),
+        "trail": trail_lines(states),
+        "metrics": metrics(states, writer.answers["GET /metrics"][1]),
+        "logs": log_events(house),
+        "http": http(writer.answers),
+        "pushes": pushes(house),
+        "command_line": command_line(house.root or NEW),
+    }
