@@ -14,13 +14,14 @@ from pathlib import Path
 import aiohttp
 import jwt
 import redis
-from worker.sandbox import apple_script, google_script
-from worker.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
-from worker.sandbox.mail import Fault
-from worker.sandbox.process import end_with_parent, free_port
-from worker.sandbox.stream import Call, Stream
 
-__all__ = ["BUNDLE", "NEW", "PROJECT", "Call", "House", "run_python", "server_token"]
+from bellhop.sandbox import apple_script, google_script
+from bellhop.sandbox.child_process import end_with_parent, free_port
+from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
+from bellhop.sandbox.smtp_server import Fault
+from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
+
+__all__ = ["BUNDLE", "NEW", "PROJECT", "House", "SampleCall", "run_python", "server_token"]
 
 NEW = Path(__file__).parents[2]
 """This checkout."""
@@ -103,7 +104,7 @@ class House(Installation):
         self.start("web", name, root, WEB_PORT=str(port))
         url = f"http://127.0.0.1:{port}"
         await self.answers(url)
-        return Stream(url, API_KEY, SECRET, self.http)
+        return StreamStandIn(url, API_KEY, SECRET, self.http)
 
     async def until(self, look, what):
         """Wait until `look()` is true; it may be a coroutine function."""
@@ -154,7 +155,7 @@ class House(Installation):
     # What the stand-ins do instead of accepting.
 
     def apple_refuses(self, token, status, reason, timestamp_ms=None):
-        self.apple.script(token, apple_script.Reply(status, reason, timestamp_ms=timestamp_ms))
+        self.apple.script(token, apple_script.AppleReply(status, reason, timestamp_ms=timestamp_ms))
 
     def apple_is_silent(self, token):
         self.apple.script(token, apple_script.Silence())

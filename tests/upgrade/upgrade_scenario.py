@@ -16,7 +16,7 @@ from pathlib import Path
 
 import redis
 from redis_state import UNMOVED, dump
-from two_versions import BUNDLE, PROJECT, Call, House
+from two_versions import BUNDLE, PROJECT, House, SampleCall
 
 BEN_VOIP, BEN_ALERT, JANE = "a1" * 32, "b2" * 32, "fcm:jane-pixel"
 NORA_VOIP, NORA_ALERT = "c3" * 32, "c4" * 32
@@ -73,7 +73,7 @@ def call(name, *members, session=1, **options):
     """A call whose id and session tell its name."""
     session_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {session}"))
     options = {"caller": "user-sara", "ring_ms": 180_000} | options
-    return Call(members=members, id=f"call-{name}", session_id=session_id, **options)
+    return SampleCall(members=members, id=f"call-{name}", session_id=session_id, **options)
 
 
 class Writer:
