@@ -128,12 +128,12 @@ def check() -> None:
 @tenant_option
 def send_test(user_id: str, key: str | None, kind: str, tenant: str) -> None:
     """Send one push to the devices of USER_ID and print what the provider answers."""
-    from bellhop.cli import send_test as command  # noqa: PLC0415 - the other commands need no push clients
+    from bellhop.cli.send_test import send_test as send  # noqa: PLC0415 - the other commands need no push clients
 
     settings = settings_or_exit("worker", log_level="error")
     tenant = tenant_of(settings, tenant)
     try:
-        status = asyncio.run(command.send_test(settings, tenant, user_id, key, PushKind(kind)))
+        status = asyncio.run(send(settings, tenant, user_id, key, PushKind(kind)))
     except RedisError as error:
         raise click.ClickException(no_redis(settings, error)) from None
     sys.exit(status)

@@ -232,7 +232,7 @@ async def test_a_ring_is_one_line_of_the_worker_that_counts_what_became_of_its_p
 
 MISTAKE = f"""
 import asyncio, logging, structlog
-from worker.telemetry import logs
+from bellhop.telemetry import logs
 logs.configure(FORMAT, "debug")
 
 def mistake(token):

@@ -139,7 +139,7 @@ async def test_what_is_exported_holds_no_token_and_no_name(house):
 
 OFF = """
 import sys
-from worker.telemetry import tracing
+from bellhop.telemetry import tracing
 with tracing.span("x") as facts:
     facts["a"] = 1
 assert tracing.traceparent() == ""

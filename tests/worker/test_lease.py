@@ -165,7 +165,7 @@ async def test_what_ended_or_expired_is_not_given_back(desk: Desk, make_lease: M
 
 BEAT_ONCE = """
 import asyncio, os, sys
-from worker.engine.lease import Lease
+from worker.queue.lease import Lease
 describe = lambda: {"state": "busy", "pid": os.getpid(), "queues": "rings"}
 asyncio.run(Lease(sys.argv[1], "neighbour", ["rings"], describe).beat())
 print("beat", flush=True)

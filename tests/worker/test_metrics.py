@@ -110,7 +110,7 @@ async def test_a_label_that_anybody_can_vary_cannot_fill_redis(store, monkeypatc
 
 FORK = """
 import os
-from worker.telemetry import metrics
+from bellhop.telemetry import metrics
 metrics.INTAKE.observe(0.1)
 child = os.fork()
 if child == 0:
