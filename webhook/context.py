@@ -7,6 +7,7 @@ from typing import Any
 from bellhop.settings import Settings
 from bellhop.store import redis_clock, scripts
 from bellhop.store.blocking_client import blocking, shown
+from bellhop.store.keys import UNREADABLE
 from bellhop.store.replication import Script, and_replicate
 from bellhop.store.scripts import Command
 from bellhop.telemetry.outage import redis_outage
@@ -20,7 +21,6 @@ REDIS_TIMEOUT_S = 1.0
 within five seconds: Stream gives up on a try after six."""
 CLOCK_S = 1.0
 """How long Redis's clock is known from one look at it."""
-UNREADABLE = "bellhop:unreadable"
 UNREADABLE_KEPT = 100
 UNREADABLE_BYTES = 65_536
 

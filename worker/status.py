@@ -17,9 +17,8 @@ from bellhop.domain.device import Provider
 from bellhop.settings import ApnsApp
 from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
-from bellhop.store.keys import WORKER_FAILED, status_key
+from bellhop.store.keys import WORKER_FAILED, brake_key, status_key
 from worker.delivery.provider_channel import ProviderChannel
-from worker.delivery.token_pruning import brake_key
 
 log = structlog.get_logger()
 
@@ -41,7 +40,7 @@ async def keep_publishing(
             if complaint and not complained:
                 log.error("clocks_apart", reason=complaint)
             complained = complaint
-            brakes = {way: bool(await store.call("EXISTS", brake_key(way))) for way in lanes}
+            brakes = {way: bool(await store.call("EXISTS", brake_key(*way))) for way in lanes}
             told = [_lane(way, lane, brakes[way]) for way, lane in lanes.items()]
             document = {"lanes": told, "certificates": certificates, "clock_ahead_s": round(ahead_s, 3)}
             await store.call("SET", status_key(worker), json.dumps(document), "EX", STATUS_TTL_S)

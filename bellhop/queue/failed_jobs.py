@@ -16,7 +16,7 @@ from rq.utils import now, utcformat
 from bellhop.queue.names import NOTICE_JOB, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_call
 from bellhop.store import scripts
-from bellhop.store.keys import round_key
+from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
 
 LATEST_US = 2**52
 """Unix µs in the year 2112: dates end at some point, numbers in a payload need not."""
@@ -45,14 +45,14 @@ class FailedJob(NamedTuple):
 def failed(redis: Redis, most: int) -> list[FailedJob]:
     """Read up to `most` failed jobs, the latest first."""
     found = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, most)]
-    ended = _each(redis, [("HGET", _job_key(job_id), "ended_at") for _, job_id in found])
+    ended = _each(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in found])
     jobs = sorted(zip(map(_micros, ended), found, strict=True), reverse=True)
     return [_told(redis, queue, job_id, at) for at, (queue, job_id) in jobs[:most]]
 
 
 def _told(redis: Redis, queue: str, job_id: str, at: int) -> FailedJob:
     data, results = _each(
-        redis, [("HGET", _job_key(job_id), "data"), ("XREVRANGE", f"rq:results:{job_id}", "+", "-", "COUNT", 1)]
+        redis, [("HGET", rq_job_key(job_id), "data"), ("XREVRANGE", rq_results_key(job_id), "+", "-", "COUNT", 1)]
     )
     try:
         name, payload = read_call(data or b"")
@@ -78,9 +78,9 @@ def run_again(redis: Redis, job_id: str) -> str | None:
     data, status, *places = _each(
         redis,
         [
-            ("HGET", _job_key(job_id), "data"),
-            ("HGET", _job_key(job_id), "status"),
-            *(("ZSCORE", f"rq:failed:{queue}", job_id) for queue in QUEUES),
+            ("HGET", rq_job_key(job_id), "data"),
+            ("HGET", rq_job_key(job_id), "status"),
+            *(("ZSCORE", rq_registry_key("failed", queue), job_id) for queue in QUEUES),
         ],
     )
     if data is None:
@@ -102,7 +102,7 @@ def run_again(redis: Redis, job_id: str) -> str | None:
 
 def _ids(redis: Redis, queue: str, most: int = 0) -> list[str]:
     """List the ids of a queue's failed jobs, first those that expire first; of the last `most`, if that is not 0."""
-    ids: Any = redis.zrange(f"rq:failed:{queue}", -most, -1)
+    ids: Any = redis.zrange(rq_registry_key("failed", queue), -most, -1)
     return [job_id.decode("utf-8", "replace") for job_id in ids]
 
 
@@ -116,10 +116,6 @@ def _each(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
         if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
             raise answer
     return [None if isinstance(answer, Exception) else answer for answer in answers]
-
-
-def _job_key(job_id: str) -> str:
-    return f"rq:job:{job_id}"
 
 
 def _micros(stamp: bytes | None) -> int:

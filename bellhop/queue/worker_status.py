@@ -7,9 +7,17 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from bellhop.queue.names import QUEUES
-from bellhop.store.keys import status_key
+from bellhop.store.keys import (
+    Registry,
+    lease_key,
+    rq_queue_key,
+    rq_registry_key,
+    rq_worker_key,
+    rq_workers_key,
+    status_key,
+)
 
-REGISTRIES = {"started": "wip", "scheduled": "scheduled", "failed": "failed"}
+REGISTRIES: dict[str, Registry] = {"started": "wip", "scheduled": "scheduled", "failed": "failed"}
 """A job's state, and RQ's name for the registry of those jobs (rq.registry)."""
 
 
@@ -36,20 +44,20 @@ def read_state(redis: Redis) -> WorkerStatuses:
     first: Any = redis.pipeline(transaction=False)
     for queue, state in places:
         if state == "queued":
-            first.llen(f"rq:queue:{queue}")
+            first.llen(rq_queue_key(queue))
         else:
-            first.zcard(f"rq:{REGISTRIES[state]}:{queue}")
+            first.zcard(rq_registry_key(REGISTRIES[state], queue))
     for queue in QUEUES:
-        first.smembers(f"rq:workers:{queue}")
+        first.smembers(rq_workers_key(queue))
     found = first.execute()
     registered = {
-        queue: sorted(key.decode().removeprefix("rq:worker:") for key in keys)
+        queue: sorted(key.decode().removeprefix(rq_worker_key("")) for key in keys)
         for queue, keys in zip(QUEUES, found[len(places) :], strict=True)
     }
     names = sorted({name for of_queue in registered.values() for name in of_queue})
     second: Any = redis.pipeline(transaction=False)
     for name in names:
-        second.exists(f"bellhop:worker:{name}")
+        second.exists(lease_key(name))
         second.get(status_key(name))
     answers = second.execute()
     alive = {name for name, lease in zip(names, answers[::2], strict=True) if lease}

@@ -5,6 +5,10 @@ run on a Redis Cluster; docs/architecture.md lists those scripts. RQ's own keys 
 """
 
 import hashlib
+from typing import Literal
+
+Registry = Literal["wip", "finished", "failed", "scheduled"]
+"""RQ's names for the sets of jobs that run, have finished, have failed, or wait for their time."""
 
 # Of a call
 
@@ -100,6 +104,66 @@ def status_key(worker: str) -> str:
     return f"bellhop:status:{worker}"
 
 
+def buried_key(worker: str) -> str:
+    """A string that exists for some seconds after another worker noticed that this one died."""
+    return f"bellhop:buried:{worker}"
+
+
+# RQ's own, named as RQ names them
+
+RQ_QUEUES = "rq:queues"
+"""A set: the keys of all queues."""
+RQ_WORKERS = "rq:workers"
+"""A set: the keys of all registered workers."""
+RQ_SUSPENDED = "rq:suspended"
+"""A string that exists while `rq suspend` is in force."""
+
+
+def rq_queue_key(queue: str) -> str:
+    """A list: the ids of the jobs that wait in the queue."""
+    return f"rq:queue:{queue}"
+
+
+def rq_job_key(job_id: str) -> str:
+    """A hash: a job's data, status and times."""
+    return f"rq:job:{job_id}"
+
+
+def raw_rq_job_key(job_id: bytes) -> bytes:
+    """The same, for an id as Redis gives it, which need not be UTF-8."""
+    return b"rq:job:" + job_id
+
+
+def rq_results_key(job_id: str) -> str:
+    """A stream: the results of a job's runs."""
+    return f"rq:results:{job_id}"
+
+
+def rq_executions_key(job_id: str) -> str:
+    """A sorted set: the runs of a job that are under way."""
+    return f"rq:executions:{job_id}"
+
+
+def rq_execution_key(job_id: str, execution_id: str) -> str:
+    """A hash: one run of a job."""
+    return f"rq:execution:{job_id}:{execution_id}"
+
+
+def rq_registry_key(registry: Registry, queue: str) -> str:
+    """A sorted set: the jobs of a queue that are in this registry, by when they leave it."""
+    return f"rq:{registry}:{queue}"
+
+
+def rq_workers_key(queue: str) -> str:
+    """A set: the keys of the workers that serve the queue."""
+    return f"rq:workers:{queue}"
+
+
+def rq_worker_key(worker: str) -> str:
+    """A hash: a worker as RQ's tools show it."""
+    return f"rq:worker:{worker}"
+
+
 # Of the installation
 
 WORKERS = "bellhop:workers"
@@ -108,12 +172,23 @@ WORKER_FAILED = "bellhop:worker-failed"
 """A string: why a worker could not start; it expires."""
 AGENDA = "bellhop:agenda"
 """A sorted set: the calls with open rounds, by when (unix ms) each must be looked at next."""
-METRICS = "bellhop:metrics"
+METRICS_KEY = "bellhop:metrics"
 """A hash: the sums of all metrics, by the name and labels of the sample as JSON."""
 UNREADABLE = "bellhop:unreadable"
 """A list: verified webhooks that could not be read, the latest first."""
 LOOKUP_BUDGET = "bellhop:fetches"
 """A hash: how many device lookups at Stream are left in this second."""
+
+
+WORKERS_SEEN = "bellhop:workers:seen"
+"""A string: when any worker last renewed its lease (unix ms)."""
+WORKERS_CALM_SINCE = "bellhop:workers:calm_since"
+"""A string: since when no pause of all workers was longer than a lease allows (unix ms)."""
+
+
+def flushes_key(process: str) -> str:
+    """A string: the number of the last flush of metrics of this process that was counted."""
+    return f"{METRICS_KEY}:{process}"
 
 
 def calls_key(tenant: str) -> str:

@@ -23,9 +23,8 @@ from bellhop.domain.device import Device
 from bellhop.domain.outcomes import NOTHING_LEFT, AttemptResult, Outcome
 from bellhop.domain.push import Push
 from bellhop.store.async_client import Store
+from bellhop.store.keys import METRICS_KEY, flushes_key
 
-KEY = "bellhop:metrics"
-"""The hash: a sample's name and labels as JSON, and its sum; for a histogram a sample for each bucket, and "sum"."""
 FLUSH_S = 1.0
 FLUSH_TTL_S = 3600
 """How long Redis remembers which flush of a process was its last."""
@@ -79,7 +78,7 @@ class Tally:
         if not self._batch:
             return None
         limits = (self._flushes, FLUSH_TTL_S, MOST_SAMPLES)
-        return "metrics/add_metrics", [KEY, f"{KEY}:{self._process}"], [*map(str, limits), *self._batch]
+        return "metrics/add_metrics", [METRICS_KEY, flushes_key(self._process)], [*map(str, limits), *self._batch]
 
     def flushed(self) -> None:
         """Take note that Redis has answered."""
@@ -185,5 +184,5 @@ async def flush(store: Store) -> None:
 
 
 def read_samples(sums: Mapping[bytes, bytes]) -> dict[Sample, int]:
-    """Read the hash at KEY: the sum of each sample."""
+    """Read the hash at METRICS_KEY: the sum of each sample."""
     return {tuple(json.loads(sample)): int(amount) for sample, amount in sums.items()}

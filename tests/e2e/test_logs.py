@@ -22,7 +22,7 @@ from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.google_script import DROP, fcm_error
 from bellhop.sandbox.installation import API_KEY, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
-from webhook.intake.apply import webhook_key
+from webhook.intake.apply import webhook_digest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -208,7 +208,7 @@ async def test_a_webhooks_id_leads_from_its_arrival_to_what_the_providers_said(l
     logs, hooks, _ = logged
     followed = {}
     for hook, kind in hooks.items():
-        key = webhook_key("default", hook)
+        key = webhook_digest("default", hook)
         followed[kind, key] = {
             (name.partition("-")[0], line["event"])
             for name, text in logs.items()

@@ -18,7 +18,8 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.settings import Settings
-from webhook.context import UNREADABLE, WebContext
+from bellhop.store.keys import UNREADABLE
+from webhook.context import WebContext
 from webhook.sources.amazon.sqs import SqsQueue
 
 

@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.settings import Settings
+from bellhop.store.keys import UNREADABLE
 from webhook.app import create_app
-from webhook.context import UNREADABLE
 from webhook.sources.amazon.certificates import AT_ONCE, EVERY_S, FAILED_S
 from webhook.sources.amazon.sns import Topics
 from webhook.sources.amazon.sns_message import SIGNED, of_amazon

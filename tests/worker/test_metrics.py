@@ -18,8 +18,9 @@ from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.store.async_client import Store
+from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry import metrics
-from bellhop.telemetry.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
+from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
 from webhook.api.metrics_page import GAUGES, MetricsPage, counted
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -46,7 +47,7 @@ async def told(store, tally):
 
 
 async def sums(store):
-    return read_samples(await store.call("HGETALL", KEY))
+    return read_samples(await store.call("HGETALL", METRICS_KEY))
 
 
 async def test_what_several_processes_counted_adds_up(store):

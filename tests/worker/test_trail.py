@@ -15,7 +15,7 @@ from bellhop.domain.round import Round
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry, scripts
 from bellhop.store.async_client import Store
-from bellhop.store.keys import trail_key
+from bellhop.store.keys import brake_key, trail_key
 from bellhop.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
 from webhook.intake.apply import Verdict, take_in
 from webhook.intake.effects import EffectRules, effects
@@ -23,7 +23,7 @@ from webhook.intake.parsing import read as read_event
 from worker.delivery.attempt import Delivered, deliver
 from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
-from worker.delivery.token_pruning import TokenPruner, brake_key
+from worker.delivery.token_pruning import TokenPruner
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S
@@ -192,7 +192,7 @@ async def test_what_becomes_of_a_dead_token_is_said(store):
     await store.script(*registry.register("default", device))
     assert await hygiene.learn("default", device, dead(device, NOW - 1)) is TokenFate.NEWER
     assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.REMOVED
-    await store.call("SET", brake_key((device.provider, device.app)), 1)
+    await store.call("SET", brake_key(device.provider, device.app), 1)
     assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.BRAKED
 
 

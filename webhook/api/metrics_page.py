@@ -13,7 +13,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from bellhop.queue.worker_status import WorkerStatuses, read_state
-from bellhop.telemetry.metrics import KEY, METRICS, STEPS_S, Counter, Histogram, read_samples
+from bellhop.store.keys import METRICS_KEY
+from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
 from webhook.context import WebContext
 
 DAY_S = 24 * 3600
@@ -39,7 +40,7 @@ def metrics() -> tuple[Response, int]:
     given = request.headers.get("Authorization", "")
     if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode()):
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
-    sums: Any = context.redis.hgetall(KEY)
+    sums: Any = context.redis.hgetall(METRICS_KEY)
     page = MetricsPage([*counted(read_samples(sums)), *standing(read_state(context.redis), time.time())])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, current_app, request
 from pydantic import TypeAdapter, ValidationError
 
 from bellhop.domain.device import UserId
+from bellhop.store.keys import writes_key
 from bellhop.validation_messages import said
 from webhook import auth
 from webhook.api_errors import ApiProblem, Problem
@@ -113,7 +114,7 @@ def _meant(user_id: str, caller: auth.Requester) -> str:
 def _count_write(asked: ApiRequest) -> None:
     """Hold a user to so many writes in each minute of the clock. A backend is trusted with its own pace."""
     minute, second = divmod(int(time.time()), 60)
-    key = f"bellhop:writes:{asked.tenant}:{asked.user_id}:{minute}"
+    key = writes_key(asked.tenant, asked.user_id, minute)
     pipeline = asked.context.redis.pipeline()
     pipeline.incr(key)
     pipeline.expire(key, 120)

@@ -17,6 +17,7 @@ from flask.sessions import SecureCookieSessionInterface
 from redis import Redis
 
 from bellhop.settings import Settings
+from bellhop.store.keys import console_attempts_key, console_login_key
 from webhook.client_address import networks, peer, whose, within
 
 log = structlog.get_logger()
@@ -84,7 +85,7 @@ class Guard:
     def log_in(self, password: str, request: Request) -> int | None:
         """Log in; returns None when that worked, else for how many seconds (maybe 0) trying again is no use."""
         address = whose(request.remote_addr)
-        attempts = f"bellhop:console:attempts:{address}"
+        attempts = console_attempts_key(address)
         pipeline = self._redis.pipeline()
         pipeline.set(attempts, 0, nx=True, ex=ATTEMPTS_WINDOW_S)
         pipeline.incr(attempts)
@@ -131,7 +132,7 @@ def form_is_ours(form: Mapping[str, Any]) -> bool:
 
 def _login_key(login: str) -> str:
     # Who can read Redis shall not be able to log in with what is there.
-    return f"bellhop:console:login:{hashlib.sha256(login.encode('utf-8', 'replace')).hexdigest()}"
+    return console_login_key(hashlib.sha256(login.encode("utf-8", "replace")).hexdigest())
 
 
 def _signing_key(settings: Settings) -> bytes:

@@ -17,7 +17,7 @@ from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import CallRef, job
 from bellhop.store import registry
-from bellhop.store.keys import AGENDA, call_key, round_key, round_prefix, trail_key
+from bellhop.store.keys import AGENDA, call_key, round_key, round_prefix, trail_key, webhook_key
 from bellhop.store.replication import Script
 from bellhop.telemetry.correlation import origin
 from webhook.intake.effects import REASONS, Effects
@@ -56,7 +56,7 @@ def take_in(
     """
     if not (effects.stamps or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
-    key = webhook_key(tenant, webhook_id)
+    key = webhook_digest(tenant, webhook_id)
     cause = origin(key, now)
     document = {
         "now": iso(now),
@@ -82,7 +82,7 @@ def take_in(
     # Lua's JSON reads null as a value of its own, so what is absent is left out.
     document = {name: value for name, value in document.items() if value is not None}
     keys = [
-        f"bellhop:webhook:{key}",
+        webhook_key(key),
         call_key(tenant, event.cid),
         trail_key(tenant, event.cid),
         AGENDA,
@@ -91,7 +91,7 @@ def take_in(
     return Verdict(script(keys, args).decode())
 
 
-def webhook_key(tenant: str, webhook_id: str) -> str:
+def webhook_digest(tenant: str, webhook_id: str) -> str:
     """A short name for a webhook: its id is any bytes that the sender chose, so it is hashed."""
     return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

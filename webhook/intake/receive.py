@@ -20,7 +20,7 @@ def take(
     What cannot be read is kept for people to look at, and is done with: nobody would word it better the next time.
     Raises redis.exceptions.RedisError when it was not taken.
     """
-    with bound_contextvars(webhook=apply.webhook_key(tenant, webhook_id)):
+    with bound_contextvars(webhook=apply.webhook_digest(tenant, webhook_id)):
         try:
             event = read(body)
         except UnreadableEvent as error:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from bellhop.domain.device import Device
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.keys import LOOKUP_BUDGET, lookup_key
 from bellhop.store.retry import until_redis_answers
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused, read
 
@@ -25,7 +26,6 @@ PAUSE_S = (0.5, 8.0)
 """First and longest pause before Stream is asked again; doubled each time."""
 LATELY_S = 300
 """How long a user who was fetched is not fetched again."""
-BUDGET = "bellhop:fetches"
 
 
 class DeviceList(Protocol):
@@ -55,7 +55,7 @@ class StreamDeviceLookup:
             return []
 
     async def _fetch(self, listed: DeviceList, tenant: str, user_id: str) -> list[Device]:
-        fetched, asker, pauses = f"bellhop:fetched:{tenant}:{user_id}", uuid4().hex, _pauses()
+        fetched, asker, pauses = lookup_key(tenant, user_id), uuid4().hex, _pauses()
         asked = False
         while True:
             word = await self._may_fetch(fetched, asker)
@@ -88,7 +88,7 @@ class StreamDeviceLookup:
     async def _may_fetch(self, fetched: str, asker: str) -> str:
         args: list[str | float] = [self._per_s, FETCH_S, asker]
         word: bytes = await until_redis_answers(
-            partial(self._store.script, "registry/claim_device_lookup", [fetched, BUDGET], args)
+            partial(self._store.script, "registry/claim_device_lookup", [fetched, LOOKUP_BUDGET], args)
         )
         return word.decode()
 

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import MEANING, Action, Outcome
 from bellhop.store.async_client import Store
-from bellhop.store.keys import devices_key, owner_key
+from bellhop.store.keys import brake_key, devices_key, owner_key, token_window_key
 from bellhop.store.registry import replace
 from bellhop.telemetry import metrics
 from bellhop.trail import TokenFate
@@ -39,11 +39,6 @@ FATES = {
 """What prune_token.lua says of a token that a provider calls dead."""
 
 App = tuple[Provider, str]
-
-
-def brake_key(app: App) -> str:
-    """The Redis key that exists while the app's tokens are kept whatever providers say; its value is how many died."""
-    return f"bellhop:brake:{app[0]}:{app[1]}"
 
 
 class TokenPruner:
@@ -82,12 +77,13 @@ class TokenPruner:
 
     async def _bury(self, tenant: str, device: Device, reason: str) -> TokenFate:
         app = (device.provider, device.app)
+        window = _window()
         keys = [
             devices_key(tenant, device.user_id),
             owner_key(tenant, device.key),
-            brake_key(app),
-            _window_key("dying", app),
-            _window_key("answered", app),
+            brake_key(*app),
+            token_window_key("dying", *app, window),
+            token_window_key("answered", *app, window),
         ]
         limits = (WINDOW_S, BRAKE_S, FEWEST_DYING, MOST_DYING_PERCENT)
         done = (
@@ -105,12 +101,12 @@ class TokenPruner:
             await asyncio.sleep(COUNT_EVERY_S)
             answered, self._answered = self._answered, Counter()
             for app, number in answered.items():
-                key = _window_key("answered", app)
+                key = token_window_key("answered", *app, _window())
                 await asyncio.gather(
                     self._store.call("INCRBY", key, number),
                     self._store.call("EXPIRE", key, WINDOW_S),
                 )
 
 
-def _window_key(what: str, app: App) -> str:
-    return f"bellhop:tokens:{what}:{app[0]}:{app[1]}:{int(time.time()) // WINDOW_S}"
+def _window() -> int:
+    return int(time.time()) // WINDOW_S

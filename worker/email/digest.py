@@ -6,7 +6,6 @@ and goes on where it was. Only a worker that dies between the mail server's answ
 twice, under the same Message-ID.
 """
 
-import hashlib
 import json
 import random
 import time
@@ -29,7 +28,7 @@ from bellhop.queue import job_payloads
 from bellhop.queue.job_payloads import EmailRef, read_payload
 from bellhop.queue.names import MAIL_JOB
 from bellhop.store import registry
-from bellhop.store.keys import call_key, round_key, round_prefix, trail_key
+from bellhop.store.keys import call_key, email_key, open_email_key, round_key, round_prefix, trail_key
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
@@ -169,7 +168,7 @@ class EmailDigest:
             call_key(tenant, cid),
             round_key(tenant, cid, started_at),
             trail_key(tenant, cid),
-            f"bellhop:letter-open:{hashlib.sha256(pair.encode()).hexdigest()[:32]}",
+            open_email_key(pair),
         ]
         args: list[str | int] = [recipient.id, started_at, round_.session_id, json.dumps(round_.callers)]
         args += [round_prefix(tenant, cid), CALL_TTL_S, letter, round_.model_dump_json(), self._window_s]
@@ -188,7 +187,7 @@ class EmailDigest:
     async def _take(self, letter: str, run: str) -> ClaimedEmail | None:
         """Claim a letter; None when it is not to be sent now: done, another's, or with a job of its own later."""
         args: list[str | float] = [letter, self._worker, run, LEASE_S, _now(), _job(letter, run)]
-        word, *rest = await self._store.script("email/claim_email", [_letter_key(letter)], args)
+        word, *rest = await self._store.script("email/claim_email", [email_key(letter)], args)
         if word != b"go":
             return None
         attempts, unknown, age_s, count, *calls = rest
@@ -204,7 +203,7 @@ class EmailDigest:
         args += [int(unknown), _now(), _job(letter, run), trail.DAY_S, trail.LENGTH]
         for round_, line in lines:
             args += [trail_key(round_.tenant, round_.cid), line]
-        await self._store.script("email/record_email_attempt", [_letter_key(letter)], args)
+        await self._store.script("email/record_email_attempt", [email_key(letter)], args)
 
 
 def _over(word: bytes) -> Outcome | None:
@@ -225,10 +224,6 @@ def _line(round_: Round, answer: AttemptResult, ms: float | None = None) -> str:
         id=answer.provider_id,
         ms=ms,
     )
-
-
-def _letter_key(letter: str) -> str:
-    return f"bellhop:letter:{letter}"
 
 
 def _job(letter: str, run: str = "") -> str:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from bellhop.queue.names import FAILURE_TTL_S, RESULT_TTL_S
 from bellhop.queue.rq_job import _timeout_s
 from bellhop.store.async_client import Store
-from bellhop.store.keys import inflight_key
+from bellhop.store.keys import inflight_key, rq_queue_key
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Argument, Command
 
@@ -63,7 +63,7 @@ class JobStore:
         Waits for the first. Alone of all methods it makes a single attempt: it raises as `store` does, and there may be
         jobs on the list then.
         """
-        pop = ("BLMOVE", f"rq:queue:{queue}", inflight_key(queue, self.worker), "LEFT", "RIGHT", wait_s)
+        pop = ("BLMOVE", rq_queue_key(queue), inflight_key(queue, self.worker), "LEFT", "RIGHT", wait_s)
         _, answer = await store.together(pop, _step("queue/take_jobs", queue, self.worker, most))
         return [StartedJob.of(one) for one in answer]
 

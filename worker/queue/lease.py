@@ -15,7 +15,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from bellhop.store.async_client import Store
-from bellhop.store.keys import WORKERS
+from bellhop.store.keys import WORKERS, rq_worker_key
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ class Lease:
         """
         here = place()
         for name in await self.store.call("SMEMBERS", WORKERS) if here else ():
-            told = await self.store.call("HMGET", b"rq:worker:" + name, "place", "pid", "queues")
+            told = await self.store.call("HMGET", rq_worker_key(name.decode()), "place", "pid", "queues")
             if told[0] == here.encode() and name != self.name.encode() and not _lives(int(told[1] or 0)):
                 await self.store.script("queue/remove_worker", [], [name, told[2] or b"", "lost"])
                 log.warning("worker_died", worker=name.decode(), jobs_given_back="at once")

@@ -28,7 +28,7 @@ from rq.worker import BaseWorker, WorkerStatus
 from bellhop.queue.rq_job import reason_of
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking
-from bellhop.store.keys import inflight_key
+from bellhop.store.keys import inflight_key, raw_rq_job_key
 from bellhop.store.retry import is_away
 from worker.queue.job_store import JobStore, StartedJob, refused
 from worker.queue.lease import BEAT_S, Lease
@@ -185,7 +185,7 @@ class QueueWorker(BaseWorker):
     async def _drop_what_was_given_away(self) -> None:
         """After a lapse, stop what is another worker's now; not what Redis has forgotten: that is nobody's."""
         for job_id in list(self.inflight.jobs):
-            status, owner = await self.lease.store.call("HMGET", b"rq:job:" + job_id, "status", "worker_name")
+            status, owner = await self.lease.store.call("HMGET", raw_rq_job_key(job_id), "status", "worker_name")
             if status is not None and (status, owner) != (b"started", self.name.encode()):
                 log.warning("job_was_given_away", job=text(job_id))
                 self.inflight.interrupt(job_id, InterruptReason.GIVEN_AWAY)

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
-from bellhop.store.keys import WORKERS
+from bellhop.store.keys import WORKERS, lease_key
 
 OLDEST_REDIS = (6, 2)
 KNOWN = {
@@ -53,7 +53,7 @@ async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
         sentence = f"{replicas} replicas, and BELLHOP_REDIS_WAIT_REPLICAS={wait_replicas}: no webhook is answered 200"
         yield Finding(Level.PROBLEM, "Redis", sentence)
     names = [name.decode() for name in await store.call("SMEMBERS", WORKERS)]
-    alive = sum([await store.call("EXISTS", f"bellhop:worker:{name}") for name in names])
+    alive = sum([await store.call("EXISTS", lease_key(name)) for name in names])
     if alive:
         yield Finding(Level.OK, "workers", f"{alive} alive")
     else:

@@ -13,6 +13,7 @@ from aioapns.connection import JWTAuthorizationHeaderProvider
 from redis.exceptions import RedisError
 
 from bellhop.store.async_client import Store
+from bellhop.store.keys import provider_token_key
 
 RENEW_AFTER_S = 50 * 60
 MIN_AGE_S = 20 * 60
@@ -80,7 +81,7 @@ class RedisTokenStore:
 
     def __init__(self, store: Store, team_id: str, key_id: str) -> None:
         self._store = store
-        self._key = f"bellhop:apns-token:{team_id}:{key_id}"
+        self._key = provider_token_key(team_id, key_id)
 
     async def current(self) -> SignedToken | None:
         """The token that everybody uses."""

@@ -1,0 +1,54 @@
+"""Python and Lua name the same Redis keys: every key that a script spells out has its form in bellhop/store/keys.py."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from bellhop.store import keys
+from bellhop.store.scripts import FOLDER
+
+LITERAL = re.compile(r"'((?:bellhop|rq):[^']*)'( *\.\.)?")
+ROOT = Path(keys.__file__).parent.parent.parent
+CONSTANTS = {value for name, value in vars(keys).items() if name.isupper()}
+FUNCTIONS = [function for _, function in inspect.getmembers(keys, inspect.isfunction)]
+
+
+def prefixes(function):
+    """The start of the keys that a function builds, up to its first argument; one for each registry of RQ."""
+    arguments = ["\0" for _ in inspect.signature(function).parameters]
+    if function is keys.raw_rq_job_key:
+        return {function(b"\0").decode().partition("\0")[0]}
+    if function is keys.rq_registry_key:
+        return {function(registry, "\0").partition("\0")[0] for registry in get_args(keys.Registry)}
+    if function is keys.open_email_key:
+        return {re.sub("[0-9a-f]{32}$", "", function("pair"))}
+    return {function(*arguments).partition("\0")[0]}
+
+
+def scripts_with_literals():
+    for path in sorted(FOLDER.rglob("*.lua")):
+        if literals := LITERAL.findall(path.read_text()):
+            yield pytest.param(literals, id=path.stem)
+
+
+@pytest.mark.parametrize("literals", list(scripts_with_literals()))
+def test_a_script_spells_only_keys_that_python_builds(literals):
+    starts = set().union(*map(prefixes, FUNCTIONS))
+    for literal, continued in literals:
+        assert literal in (starts if continued else CONSTANTS), f"bellhop/store/keys.py builds no key like {literal}"
+
+
+def test_no_two_kinds_of_key_begin_alike():
+    distinct = [function for function in FUNCTIONS if function not in {keys.round_prefix, keys.raw_rq_job_key}]
+    starts = sorted(start for function in distinct for start in prefixes(function))
+    assert len(starts) == len(set(starts))
+
+
+@pytest.mark.parametrize("package", ["bellhop", "webhook", "worker"])
+def test_only_keys_py_spells_a_key(package):
+    spelled = re.compile(r"""["'](?:bellhop|rq):[\w:{-]""")
+    sources = [path for path in (ROOT / package).rglob("*.py") if path.name != "keys.py"]
+    assert not [path.name for path in sources if spelled.search(path.read_text())]
