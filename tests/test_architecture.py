@@ -14,7 +14,7 @@ MODULES = {
     for path in (ROOT / package).rglob("*.py")
 }
 LAYERS = (
-    {"bellhop.clock", "bellhop.i18n", "bellhop.validation_messages"},
+    {"bellhop.backoff", "bellhop.clock", "bellhop.i18n", "bellhop.validation_messages"},
     {"bellhop.domain"},
     {"bellhop.store.keys"},
     {"bellhop.trail"},
@@ -29,6 +29,7 @@ LAYERS = (
 )
 """The rooms of bellhop/, from the innermost outwards: each may import its own and those before it."""
 PURE = {
+    "bellhop.backoff",
     "bellhop.clock",
     "bellhop.domain",
     "bellhop.explain",

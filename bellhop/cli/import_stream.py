@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import click
 
+from bellhop.backoff import pause_s
 from bellhop.cli.connection import connect, run, settings_of_all, tenant_of, warn_of_apps
 from bellhop.cli.output import plain
 from bellhop.domain.device import Provider
@@ -18,8 +19,9 @@ from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, re
 
 ANSWER_S = 30.0
 TRIES = 5
-PAUSE_S = 1.0
-"""How often a user is asked for, and the first pause after an answer that never came; doubled each time."""
+"""How often Stream is asked about a user."""
+PAUSE_S = (1.0, 60.0, (1.0, 1.0))
+"""First and longest pause before Stream is asked again, doubled each time; without jitter, since one command asks."""
 
 
 def import_users(tenant: str, users: Sequence[str], names: Iterable[str], per_minute: int) -> int:
@@ -96,7 +98,7 @@ class _Import:
                 self._reached = self._reached or not refused.unreachable
                 if refused.for_good or not self._reached or attempt == TRIES - 1:
                     raise
-                await asyncio.sleep(refused.wait_s or PAUSE_S * 2**attempt)
+                await asyncio.sleep(refused.wait_s or pause_s(attempt, *PAUSE_S))
         raise AssertionError  # the last try returns or raises
 
     def _take(self, user_id: str, listing: Listing) -> None:

@@ -1,7 +1,7 @@
 """Redis away, or up but refusing to write: wait, and ask again."""
 
 import asyncio
-import random
+import itertools
 import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -10,6 +10,8 @@ from redis._parsers import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from bellhop.backoff import pause_s
 
 RETRY_S = (0.05, 1.0)
 """First and longest pause before Redis is asked again."""
@@ -24,15 +26,14 @@ T = TypeVar("T")
 
 async def until_redis_answers(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask, and ask again while Redis is away. `ask` must be harmless to repeat."""
-    pause, longest = RETRY_S
-    while True:
+    for attempt in itertools.count():
         try:
             return await ask()
         except RedisError as error:
             if not is_away(error):
                 raise
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads load, hides nothing
-            pause = min(pause * 2, longest)
+            await asyncio.sleep(pause_s(attempt, *RETRY_S))
+    raise AssertionError  # the loop has no end
 
 
 def is_away(error: RedisError) -> bool:

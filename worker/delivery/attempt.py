@@ -1,13 +1,13 @@
 """Send one push under its deadline: ask the gate, attempt, back off, ask again. How often and how long is one table."""
 
 import asyncio
-import random
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from bellhop import trail
+from bellhop.backoff import pause_s
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -102,13 +102,13 @@ async def deliver(push: Push, lanes: ProviderChannels, gate: Fence, slot: JobSlo
         if switches:
             push, switched = _in_other_environment(push), True
             continue
-        pause_s = _pause_s(action, attempts, answer)
+        wait_s = max(pause_s(attempts - 1, *PAUSE_S[action]), answer.retry_after_s or 0.0)
         ends = admission.asked_at + admission.left_s
         if push.kind is not PushKind.RING:
             ends = min(ends, began + NOTICE_WINDOW_S)
-        if unknown >= MOST_UNKNOWN or time.monotonic() + pause_s >= ends:
+        if unknown >= MOST_UNKNOWN or time.monotonic() + wait_s >= ends:
             return _finished(push, Outcome.GAVE_UP, answer, unknown)
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(wait_s)
 
 
 async def _attempt(
@@ -175,13 +175,6 @@ def _line(what: trail.Milestone, push: Push, answer: AttemptResult, ms: float | 
         environment=push.device.environment if push.device.provider is Provider.APNS else None,
         app=push.device.app if answer.outcome is not Outcome.ACCEPTED else None,
     )
-
-
-def _pause_s(action: Action, attempts: int, answer: AttemptResult) -> float:
-    first, longest = PAUSE_S[action]
-    pause: float = min(first * 2 ** max(0, attempts - 1), longest)
-    jittered = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
-    return max(jittered, answer.retry_after_s or 0.0)
 
 
 def _in_other_environment(push: Push) -> Push:

@@ -1,7 +1,7 @@
 """Users whom a call rings though nothing is known of them: their devices are fetched from Stream, once, in time."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 from uuid import uuid4
@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 from redis.exceptions import RedisError
 
+from bellhop.backoff import pause_s
 from bellhop.domain.device import Device
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -23,7 +24,7 @@ FETCH_S = 4
 LOOK_S = 0.1
 """How often to look whether another ring's fetch of the same user has ended."""
 PAUSE_S = (0.5, 8.0)
-"""First and longest pause before Stream is asked again; doubled each time."""
+"""First and longest pause before Stream is asked again; doubled each time, with jitter."""
 LATELY_S = 300
 """How long a user who was fetched is not fetched again."""
 
@@ -55,7 +56,7 @@ class StreamDeviceLookup:
             return []
 
     async def _fetch(self, listed: DeviceList, tenant: str, user_id: str) -> list[Device]:
-        fetched, asker, pauses = lookup_key(tenant, user_id), uuid4().hex, _pauses()
+        fetched, asker, failures = lookup_key(tenant, user_id), uuid4().hex, 0
         asked = False
         while True:
             word = await self._may_fetch(fetched, asker)
@@ -70,7 +71,8 @@ class StreamDeviceLookup:
                     if isinstance(error, StreamRefused) and error.for_good:
                         raise
                     log.warning("stream_asked_again", reason=_reason(error))
-                    await asyncio.sleep(max(next(pauses), getattr(error, "wait_s", None) or 0))
+                    await asyncio.sleep(max(pause_s(failures, *PAUSE_S), getattr(error, "wait_s", None) or 0))
+                    failures += 1
             elif word == "lately":  # maybe a moment ago, for another ring of theirs
                 return await self._known(tenant, user_id)
             elif word == "over" and not asked:  # who was asked about goes on asking: it is one ring more, not a crowd
@@ -95,13 +97,6 @@ class StreamDeviceLookup:
     async def _known(self, tenant: str, user_id: str) -> list[Device]:
         people = await until_redis_answers(partial(registry.people_of, self._store, tenant, [user_id], ""))
         return people.devices[user_id]
-
-
-def _pauses() -> Iterator[float]:
-    pause_s, longest_s = PAUSE_S
-    while True:
-        yield pause_s
-        pause_s = min(2 * pause_s, longest_s)
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,6 @@ twice, under the same Message-ID.
 """
 
 import json
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 import structlog
 
 from bellhop import trail
+from bellhop.backoff import pause_s
 from bellhop.clock import iso
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.email_address import usable
@@ -43,8 +43,8 @@ Policy = Literal["always", "unpushed"]
 
 LEASE_S = ATTEMPT_S + 10
 """How long a letter may be claimed for one attempt."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, 3600.0
-"""Between attempts, doubled each time, with jitter."""
+PAUSE_S = (60.0, 3600.0, (0.75, 1.25))
+"""First and longest pause between attempts, doubled each time; and its jitter."""
 GIVE_UP_S = 24 * 3600
 """How long after the first attempt a letter is tried again."""
 MOST_UNKNOWN = 3
@@ -118,7 +118,7 @@ class EmailDigest:
             return
         calls = [round_ for round_, over in claimed.calls if over is None]
         lines = [(round_, _line(round_, AttemptResult(over))) for round_, over in claimed.calls if over is not None]
-        pause_s, later, unknown = _pause_s(claimed.attempts), False, False
+        wait_s, later, unknown = pause_s(claimed.attempts, *PAUSE_S), False, False
         if calls:
             began = time.time()
             answer = await self._attempt(ref.letter, calls, claimed.count - len(claimed.calls) + len(calls))
@@ -130,11 +130,11 @@ class EmailDigest:
             lines += [(round_, _line(round_, answer, ms)) for round_ in calls]
             unknown = answer.outcome is Outcome.MAIL_UNKNOWN
             if MEANING[answer.outcome].action is Action.RETRY_LATER:
-                later = claimed.age_s + pause_s <= GIVE_UP_S and claimed.unknown + unknown < MOST_UNKNOWN
+                later = claimed.age_s + wait_s <= GIVE_UP_S and claimed.unknown + unknown < MOST_UNKNOWN
                 if not later:
                     metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
                     lines += [(round_, _line(round_, AttemptResult(Outcome.MAIL_GAVE_UP))) for round_ in calls]
-        await until_redis_answers(lambda: self._record(ref.letter, run, later, pause_s, unknown, lines))
+        await until_redis_answers(lambda: self._record(ref.letter, run, later, wait_s, unknown, lines))
 
     async def _attempt(self, letter: str, calls: Sequence[Round], count: int) -> AttemptResult:
         """Ask the user's preferences once more, write the e-mail, and hand it over."""
@@ -197,9 +197,9 @@ class EmailDigest:
         )
 
     async def _record(
-        self, letter: str, run: str, later: bool, pause_s: float, unknown: bool, lines: Sequence[tuple[Round, str]]
+        self, letter: str, run: str, later: bool, wait_s: float, unknown: bool, lines: Sequence[tuple[Round, str]]
     ) -> None:
-        args: list[str | float] = [f"{self._worker}|{run}", "later" if later else "done", LETTER_TTL_S, pause_s]
+        args: list[str | float] = [f"{self._worker}|{run}", "later" if later else "done", LETTER_TTL_S, wait_s]
         args += [int(unknown), _now(), _job(letter, run), trail.DAY_S, trail.LENGTH]
         for round_, line in lines:
             args += [trail_key(round_.tenant, round_.cid), line]
@@ -234,8 +234,3 @@ def _job(letter: str, run: str = "") -> str:
 
 def _now() -> str:
     return iso(time.time_ns() // 1000)
-
-
-def _pause_s(attempts: int) -> float:
-    pause: float = min(FIRST_PAUSE_S * 2**attempts, LONGEST_PAUSE_S)
-    return pause * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, hides nothing

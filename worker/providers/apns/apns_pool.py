@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohappyeyeballs import start_connection
 
+from bellhop.backoff import pause_s
 from worker.providers.apns.aioapns_adapter import ApnsConnection
 from worker.providers.apns.apns_proxy import open_tunnel
 from worker.providers.apns.apns_stream import UnsentError
@@ -26,8 +27,8 @@ AVOID_S = 5.0
 MIN_LIFE_S = 10.0
 """A connection that lived shorter is not replaced before a push needs it: Apple may be turning us away."""
 MAX_FAILURES = 5
-MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 1.0
-"""Before another attempt to connect, when the last one failed or did not last."""
+PAUSE_S = (0.1, 1.0, (1.0, 1.0))
+"""First and longest pause before another attempt to connect, when the last one failed or did not last; no jitter."""
 
 log = structlog.get_logger()
 
@@ -44,7 +45,7 @@ class ApnsPool:
         self._max_connections = max_connections
         self._connections: list[ApnsConnection] = []
         self._connecting: asyncio.Task[None] | None = None
-        self._pause_s = 0.0
+        self._failed_connects = 0
         self._closed = False
 
     async def pick(self) -> ApnsConnection:
@@ -98,7 +99,7 @@ class ApnsPool:
             return
         lived_s = asyncio.get_running_loop().time() - connection.opened_at
         if lived_s < MIN_LIFE_S:
-            self._pause_s = max(self._pause_s, MIN_PAUSE_S)
+            self._failed_connects = max(self._failed_connects, 1)
         elif not self._closed and not usable:
             self._connect()
 
@@ -114,7 +115,8 @@ class ApnsPool:
     async def _open(self) -> None:
         if self._closed:
             raise UnsentError("closed")
-        await asyncio.sleep(self._pause_s)
+        if self._failed_connects:
+            await asyncio.sleep(pause_s(self._failed_connects - 1, *PAUSE_S))
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 connection = await self._establish()
@@ -123,10 +125,10 @@ class ApnsPool:
                 raise UnsentError("closed") from None
             raise
         except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
-            self._pause_s = min(max(MIN_PAUSE_S, self._pause_s * 2), MAX_PAUSE_S)
+            self._failed_connects += 1
             log.warning("apns_connect_failed", host=self.host, error=str(error) or type(error).__name__)
             raise UnsentError(f"cannot connect: {type(error).__name__}") from error
-        self._pause_s = 0.0
+        self._failed_connects = 0
         log.info("apns_connected", host=self.host)
         self._connections = [c for c in self._connections if not c.closed.is_set()] + [connection]
         self._changed(connection)
