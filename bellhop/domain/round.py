@@ -40,9 +40,9 @@ class Round(Caused):
     tenant: str
     cid: str
     session_id: str
-    started_at: Micros
+    started_at: Annotated[Micros, Field(ge=0)]
     """Stream's created_at of the event: with the call and session, the name of the round."""
-    deadline: Micros
+    deadline: Annotated[Micros, Field(ge=0)]
     """No push is sent from here on."""
     caller_id: str
     caller_name: str

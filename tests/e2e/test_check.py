@@ -11,12 +11,12 @@ import pytest_asyncio
 import redis
 
 from bellhop.domain.device import Kind, Provider
+from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import SECRET, Installation
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.smtp_server import SmtpStandIn
 from bellhop.sandbox.stream_rest import call_type, hook
-from webhook.intake.parsing import READ
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,7 +72,14 @@ async def test_what_stream_still_pushes_by_itself_is_named_by_call_type(here, mo
         ({"event_hooks": [hook("https://a.example/webhooks/stream", enabled=False)]}, "has no hook that leads here"),
         ({"event_hooks": None, "webhook_url": "https://old.example/webhooks/stream"}, "its events to old.example"),
         (
-            {"event_hooks": [hook("https://a.example/webhooks/stream", *sorted(READ - {"call.ended", "call.missed"}))]},
+            {
+                "event_hooks": [
+                    hook(
+                        "https://a.example/webhooks/stream",
+                        *sorted(HANDLED_EVENT_TYPES - {"call.ended", "call.missed"}),
+                    )
+                ]
+            },
             "add call.ended, call.missed to the hook's events",
         ),
         (

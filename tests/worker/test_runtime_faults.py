@@ -82,7 +82,7 @@ def test_a_job_that_kills_its_workers_takes_few_of_those_behind_it_along(desk: D
     assert "dies" in desk.queue.failed_job_registry.get_job_ids()
 
 
-@pytest.mark.parametrize(("script", "answer"), [("popped", b"$1\r\na\r\n"), ("finish", b"")])
+@pytest.mark.parametrize(("script", "answer"), [("queue/take_jobs", b"$1\r\na\r\n"), ("queue/finish_job", b"")])
 def test_a_step_is_done_once_when_its_answer_is_lost(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str, answer: bytes
 ) -> None:
@@ -97,7 +97,7 @@ def test_a_step_is_done_once_when_its_answer_is_lost(
     assert job.retries_left == 3
 
 
-@pytest.mark.parametrize("script", ["popped", "finish"])
+@pytest.mark.parametrize("script", ["queue/take_jobs", "queue/finish_job"])
 def test_a_step_is_done_when_its_request_is_lost(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str
 ) -> None:
@@ -115,7 +115,7 @@ def test_a_failure_is_recorded_once_when_its_answer_is_lost(
 ) -> None:
     start_worker(proxy.url)
     own_desk.ended_as(own_desk.queue.enqueue("jobs.refuse", {"label": "first"}), "failed")
-    lost = proxy.lose_answer(_sha1("fail").encode(), b"")
+    lost = proxy.lose_answer(_sha1("queue/fail_job").encode(), b"")
     job = own_desk.queue.enqueue("jobs.fail", {"label": "a"}, retry=Retry(max=1))
     own_desk.ended_as(job, "failed")
     assert lost.happened.is_set()
@@ -150,7 +150,7 @@ def test_jobs_whose_pop_lost_its_answer_run_though_those_that_follow_take_every_
 def test_jobs_whose_pop_is_answered_late_run_once_and_in_order(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker
 ) -> None:
-    for script in ("popped", "start"):
+    for script in ("queue/take_jobs", "queue/begin_job"):
         own_desk.redis.script_load(source(script))
     labels = [f"late-{number}" for number in range(4)]
     for label in labels:
@@ -169,7 +169,7 @@ def test_it_runs_once_though_its_start_is_lost_as_well(
     own_desk.redis.script_load(source("queue/begin_job"))
     start_worker(proxy.url)
     proxy.lose_answer(b"BLMOVE", b"astray")
-    start = _sha1("start").encode()
+    start = _sha1("queue/begin_job").encode()
     lost = proxy.lose_request(start) if answer is None else proxy.lose_answer(start, answer)
     own_desk.ended_as(own_desk.sleep("astray"), "finished")
     assert lost.happened.is_set()

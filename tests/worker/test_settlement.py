@@ -105,7 +105,7 @@ async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, po
         answered = False
 
         async def script(self, name, keys, args):
-            if name == "close" and not self.answered:
+            if name == "calls/settle_call" and not self.answered:
                 self.answered = True
                 post(call.accepted("ben", at=now_s(redis_url) - 10))
             return await store.script(name, keys, args)
@@ -297,7 +297,7 @@ async def test_a_round_that_expires_while_its_call_is_settled_does_not_come_back
 
     class Expires:
         async def script(self, name, keys, args):
-            if name == "close":
+            if name == "calls/settle_call":
                 await store.call("DEL", round_key("default", call.cid, _micros(old)))
             return await store.script(name, keys, args)
 

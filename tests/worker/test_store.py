@@ -209,7 +209,7 @@ async def test_tls_with_a_ca_of_ones_own(own_redis: RedisServer, tmp_path: Path)
 
 
 CLOCK = """
--- include: clock
+-- include: lib/clock
 return { iso(tonumber(ARGV[1])), string.format('%.0f', now_us()) }
 """
 

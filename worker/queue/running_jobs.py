@@ -43,7 +43,7 @@ MAX_LOST_WORKERS = 3
 
 
 class InterruptReason(Enum):
-    """InterruptReason a job is interrupted."""
+    """Why a job is interrupted."""
 
     STOPPED = auto()
     """By rq's stop-job command."""

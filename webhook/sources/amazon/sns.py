@@ -82,7 +82,7 @@ def sns() -> tuple[Response, int]:
 def _take_in(tenant: str, message: SnsMessage) -> dict[str, str]:
     context = cast(WebContext, current_app.extensions["context"])
     now = context.now()
-    text = message.fields.get("SnsMessage", "")
+    text = message.fields.get("Message", "")
     try:
         body = unwrap(text)
     except UnreadableMessage as error:

@@ -19,9 +19,9 @@ from cryptography.x509 import load_pem_x509_certificate
 
 TOPIC = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
 CERTIFICATE = re.compile(r"https://[^/]+/SimpleNotificationService-[0-9A-Za-z]{1,64}\.pem")
-CONFIRMATIONS = ("SnsMessage", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+CONFIRMATIONS = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 SIGNED = {
-    "Notification": ("SnsMessage", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
+    "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     "SubscriptionConfirmation": CONFIRMATIONS,
     "UnsubscribeConfirmation": CONFIRMATIONS,
 }
