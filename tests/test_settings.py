@@ -1,4 +1,4 @@
-"""Settings: read from the environment and a TOML file, with every problem said at once."""
+"""Settings: read from the environment and a TOML file; all problems are reported at once."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_one_stream_app_with_two_secrets(setenv):
 @pytest.mark.parametrize("name", ["METRICS_TOKEN", "RECEIPT_SECRET"])
 def test_a_secret_that_could_be_guessed_is_refused(setenv, name):
     setenv(STREAM_API_KEY="key", STREAM_API_SECRET="secret", **{name: "short"})
-    assert problems("web") == [f"BELLHOP_{name}: is too short: 16 characters at least"]
+    assert problems("web") == [f"BELLHOP_{name}: is too short: it must have at least 16 characters"]
 
 
 @pytest.mark.parametrize("named", [{}, {"tenant": "live"}])
@@ -89,7 +89,7 @@ def test_a_toml_file_that_is_not_there_is_a_problem(setenv, tmp_path):
     assert "BELLHOP_CONFIG" in problems(None)[0]
 
 
-def test_the_web_process_needs_no_secret_of_apples_and_the_worker_none_of_streams(setenv, apple):
+def test_web_and_worker_need_only_their_own_secrets(setenv, apple):
     setenv(STREAM_API_KEY="key", STREAM_API_SECRET="secret")
     assert load("web")
     setenv(**apple)
@@ -103,7 +103,7 @@ def test_an_empty_secret_is_refused(setenv, secret):
     assert problem.startswith("BELLHOP_STREAM_API_SECRET: is ")
 
 
-def test_every_problem_is_said_at_once_with_the_variable_to_set(setenv):
+def test_all_problems_are_reported_at_once_with_the_variable(setenv):
     setenv(
         STREAM_API_KEY="key", WEB_PORT="many", REDIS_ULR="redis://x", LOG_LEVEL="loud", APNS_TOPIC="com.example.voip"
     )
@@ -143,13 +143,21 @@ def test_a_service_account_file_of_another_kind_is_refused(setenv, tmp_path):
     assert "project_id" in problems("worker")[0]
 
 
-def test_a_project_without_video_that_nobody_has_is_a_typing_error(setenv, tmp_path):
+def test_a_project_without_video_must_be_configured(setenv, tmp_path):
     path = tmp_path / "account.json"
     path.write_text(json.dumps(dict.fromkeys(("project_id", "client_email", "private_key", "token_uri"), "calls")))
     setenv(FCM_SERVICE_ACCOUNT_FILE=path, FCM_WITHOUT_VIDEO="clals")
-    assert "there is no clals" in problems("worker")[0]
+    assert "clals is not a configured Firebase project" in problems("worker")[0]
     setenv(FCM_WITHOUT_VIDEO="calls")
     assert load("worker").fcm_without_video == ["calls"]
+
+
+def test_the_project_id_is_read_from_its_file_only_once(tmp_path):
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps(dict.fromkeys(("project_id", "client_email", "private_key", "token_uri"), "calls")))
+    settings = Settings(fcm_apps=[{"service_account_file": path}])
+    path.unlink()
+    assert settings.push_apps == {("fcm", "calls")}, "every registration of a device asks for it"
 
 
 def test_one_app_twice_is_refused(setenv):
@@ -175,7 +183,9 @@ def test_the_ca_of_redis_becomes_part_of_its_url(setenv, tmp_path):
     setenv(REDIS_URL="rediss://redis.internal:6380/0", REDIS_CA_FILE=str(ca))
     assert load().redis_url == f"rediss://redis.internal:6380/0?ssl_ca_certs={str(ca).replace('/', '%2F')}"
     setenv(REDIS_URL="redis://redis.internal:6380/0")
-    assert problems(None) == ["BELLHOP_REDIS_CA_FILE is of no use without rediss:// or rediss+sentinel://"]
+    assert problems(None) == [
+        "BELLHOP_REDIS_CA_FILE has no effect: BELLHOP_REDIS_URL must begin with rediss:// or rediss+sentinel://"
+    ]
 
 
 def test_secrets_come_from_files_of_their_own(setenv, tmp_path):
@@ -189,7 +199,7 @@ def test_secrets_come_from_files_of_their_own(setenv, tmp_path):
     assert settings.metrics_token.get_secret_value() == "from the environment", "the environment wins"
 
 
-def test_several_apps_come_from_a_secret_file_and_win_over_the_toml_file(setenv, tmp_path):
+def test_a_secret_file_of_apps_wins_over_the_toml_file(setenv, tmp_path):
     folder = tmp_path / "secrets"
     folder.mkdir()
     apps = [{"tenant": name, "api_keys": [f"key-{name}"], "api_secrets": ["s"]} for name in ("live", "staging")]
@@ -203,11 +213,11 @@ def test_several_apps_come_from_a_secret_file_and_win_over_the_toml_file(setenv,
     assert (settings.trail_days, settings.metrics_token.get_secret_value()) == (3, "hidden in a file")
 
 
-def test_a_secret_file_of_another_name_and_a_folder_that_is_not_there_are_problems(setenv, tmp_path):
+def test_unknown_secret_files_and_a_missing_folder_are_reported(setenv, tmp_path):
     (tmp_path / "stream_api_secert").write_text("hunter2")
     setenv(SECRETS_DIR=tmp_path)
     assert problems("web")[0] == (
-        "BELLHOP_SECRETS_DIR: stream_api_secert is no setting; did you mean stream_api_secret?"
+        "BELLHOP_SECRETS_DIR: stream_api_secert is not a setting; did you mean stream_api_secret?"
     )
     assert "hunter2" not in "\n".join(problems("web"))
     setenv(SECRETS_DIR=tmp_path / "absent")
@@ -216,7 +226,7 @@ def test_a_secret_file_of_another_name_and_a_folder_that_is_not_there_are_proble
 
 @contextmanager
 def without_roots_rights():
-    """Root may read every file: be somebody else for a moment."""
+    """Root may read every file, so act as another user."""
     mine = os.geteuid()
     if mine == 0:
         os.seteuid(65534)
@@ -249,7 +259,7 @@ def test_a_list_that_is_not_json_says_where(setenv, tmp_path, source):
     else:
         setenv(STREAM_APPS=broken)
     where = "BELLHOP_STREAM_APPS" if source == "environment" else f"{tmp_path / 'stream_apps'}, stream_apps"
-    assert problems("web") == [f'{where}: is no JSON list, such as [{{"…": "…"}}]']
+    assert problems("web") == [f'{where}: must be a JSON list, such as [{{"…": "…"}}]']
 
 
 PUBLIC = {
@@ -260,7 +270,7 @@ PUBLIC = {
     "key_file": "a path",
     "key_id": "names the key",
 }
-"""Settings that sound secret and are not, each with its reason."""
+"""Settings with a name like a secret that are not secret, each with its reason."""
 
 
 @pytest.mark.parametrize("model", [Settings, StreamApp, ApnsApp, FcmApp])
@@ -294,21 +304,21 @@ def test_a_queue_and_topics_belong_to_the_one_stream_app(setenv):
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '"a text"', "{}", "no JSON"])
-def test_a_file_that_is_no_service_account_is_named_whatever_it_holds(tmp_path, text):
+def test_another_file_is_not_taken_for_a_service_account(tmp_path, text):
     path = tmp_path / "account.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="is no service account file"):
+    with pytest.raises(ValueError, match="is not a service account file"):
         FcmApp(service_account_file=path)
 
 
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ('redis_urll = "x"', "redis_urll: is no setting; did you mean redis_url?"),
-        ("redis_url = ", "is no TOML: "),
+        ('redis_urll = "x"', "redis_urll: is not a setting; did you mean redis_url?"),
+        ("redis_url = ", "is not valid TOML: "),
         (
             "web_port = true\n[[apns_apps]]\ntopic = 'a'\nkeyid = 'K'",
-            "number 1, keyid: is no setting; did you mean key_id?",
+            "number 1, keyid: is not a setting; did you mean key_id?",
         ),
         ("[[apns_apps]]\ntopic = 'a.b'\nkey_id = 'K'", "[[apns_apps]] number 1: key_file, team_id missing"),
         (
@@ -316,13 +326,13 @@ def test_a_file_that_is_no_service_account_is_named_whatever_it_holds(tmp_path, 
             "[[fcm_apps]] number 1, service_account_file: absent.json cannot be read",
         ),
         ("[[stream_apps]]\napi_keys = ['k']", "[[stream_apps]] number 1, api_secrets: is not set"),
-        ("[stream_apps]\napi_keys = ['k']", "stream_apps: is written [[stream_apps]], with two brackets"),
+        ("[stream_apps]\napi_keys = ['k']", "stream_apps: must be written [[stream_apps]], with two brackets"),
         ("[[stream_apps]]\ntenant = 'a b'\napi_keys = ['k']\napi_secrets = ['s']", "tenant: must be 1 to 64 letters"),
         ("trail_days = 'many'", "trail_days: is no whole number"),
         ("trail_days = 1000", "trail_days: must be 365 or less"),
     ],
 )
-def test_a_mistake_in_the_toml_file_is_named_with_the_file_the_table_and_the_key(setenv, tmp_path, toml, said):
+def test_a_mistake_in_the_toml_file_is_reported_with_its_place(setenv, tmp_path, toml, said):
     config = tmp_path / "bellhop.toml"
     config.write_text(toml)
     setenv(CONFIG=config)
@@ -334,15 +344,15 @@ def test_a_mistake_in_the_toml_file_is_named_with_the_file_the_table_and_the_key
 def test_a_mistake_in_a_secret_file_is_named_with_the_file(setenv, tmp_path):
     (tmp_path / "stream_apps").write_text("hunter2")
     setenv(SECRETS_DIR=tmp_path)
-    assert problems(None) == [f'{tmp_path}/stream_apps, stream_apps: is no JSON list, such as [{{"…": "…"}}]']
+    assert problems(None) == [f'{tmp_path}/stream_apps, stream_apps: must be a JSON list, such as [{{"…": "…"}}]']
 
 
-def test_a_mistake_in_a_variable_is_said_in_plain_words(setenv):
+def test_a_mistake_in_a_variable_is_reported_plainly(setenv):
     setenv(STREAM_APPS="nojson", WEB_PORT="many", LOG_FORMAT="text", WEB_HOST="localhost", TYPO="1")
     assert problems(None) == [
-        "BELLHOP_TYPO is no setting",
-        'BELLHOP_STREAM_APPS: is no JSON list, such as [{"…": "…"}]',
-        "BELLHOP_WEB_HOST: is no IP address: 127.0.0.1 for this machine alone, 0.0.0.0 for every interface",
+        "BELLHOP_TYPO is not a setting",
+        'BELLHOP_STREAM_APPS: must be a JSON list, such as [{"…": "…"}]',
+        "BELLHOP_WEB_HOST: must be an IP address: 127.0.0.1 for this machine, 0.0.0.0 for every interface",
         "BELLHOP_WEB_PORT: is no whole number",
         "BELLHOP_LOG_FORMAT: must be 'json' or 'console'",
     ]
@@ -351,16 +361,16 @@ def test_a_mistake_in_a_variable_is_said_in_plain_words(setenv):
 @pytest.mark.parametrize("keys", ["k, k", "k,other,k "])
 def test_an_api_key_is_one_apps(setenv, keys):
     setenv(STREAM_API_KEY=keys, STREAM_API_SECRET="s")
-    assert "the API key k is listed twice: it must name one app" in problems("web")[0]
+    assert problems("web") == ["BELLHOP_STREAM_API_KEY: the API key k is listed twice: a key must belong to one app"]
 
 
 def test_an_api_key_of_two_apps_is_named(setenv):
     apps = [{"tenant": tenant, "api_keys": ["k"], "api_secrets": ["s"]} for tenant in ("live", "staging")]
     setenv(STREAM_APPS=json.dumps(apps))
-    assert problems("web") == ["BELLHOP_STREAM_APPS: the API key k is listed twice: it must name one app"]
+    assert problems("web") == ["BELLHOP_STREAM_APPS: the API key k is listed twice: a key must belong to one app"]
 
 
-def test_what_kubernetes_sets_for_services_of_that_name_is_no_mistake_of_anybodys(setenv):
+def test_variables_that_kubernetes_sets_are_ignored(setenv):
     setenv(
         WEB_SERVICE_HOST="10.0.0.1",
         WEB_SERVICE_PORT="80",

@@ -1,9 +1,12 @@
 """All settings: one validated model, read from BELLHOP_* environment variables and an optional TOML file."""
 
-from bellhop.settings.apps import ApnsApp, FcmApp, StreamApp
+from bellhop.settings.apple import ApnsApp
+from bellhop.settings.combined import Settings
+from bellhop.settings.google import FcmApp
 from bellhop.settings.loading import ConfigurationError, Role, load
-from bellhop.settings.model import CONFIG, PREFIX, SECRETS_DIR, Settings
 from bellhop.settings.reference import reference
+from bellhop.settings.stream import StreamApp
+from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR
 
 __all__ = [
     "CONFIG",

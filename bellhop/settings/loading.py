@@ -1,18 +1,25 @@
-"""Load the settings, and say everything that is wrong with them at once, each in a sentence that names what to set."""
+"""Load the settings. All problems are reported at once, each in a sentence that names what to set."""
 
 from typing import Literal
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from bellhop.settings import problems as found
-from bellhop.settings.model import PREFIX, Settings
+from bellhop.settings.combined import Settings
+from bellhop.settings.problems import (
+    invalid_value,
+    unknown_secret_files,
+    unknown_variables,
+    unreadable_file,
+    unreadable_value,
+)
+from bellhop.settings.variables import PREFIX
 
 Role = Literal["web", "worker", "sqs"]
 
 
 class ConfigurationError(Exception):
-    """The settings are not usable. `problems` holds one sentence for each, saying what to set."""
+    """The settings are invalid. `problems` has one sentence for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -20,22 +27,30 @@ class ConfigurationError(Exception):
 
 
 def load(role: Role | None = None) -> Settings:
-    """Read the settings, and check that they hold what `role` needs.
+    """Read the settings, and check that they contain what `role` needs.
 
-    Raises ConfigurationError with every problem at once.
+    Raises ConfigurationError with all problems.
     """
-    problems = [*found.of_variables(), *found.of_secrets()]
-    if unreadable := found.of_file():  # what the file was to set would only seem to be missing
+    problems = [*unknown_variables(), *unknown_secret_files()]
+    if unreadable := unreadable_file():  # its settings would be reported as not set, although they may be in the file
         raise ConfigurationError(problems + unreadable)
     try:
         settings = Settings()
     except ValidationError as error:
-        raise ConfigurationError(problems + [found.sentence(detail) for detail in error.errors()]) from None
+        raise ConfigurationError(problems + [invalid_value(detail) for detail in error.errors()]) from None
     except SettingsError as error:
-        # Raised of the first file too in a folder that cannot be read: that was said already.
-        raise ConfigurationError(problems or [found.of_value(error)]) from None
+        # If the folder of secrets cannot be read, this is raised too, but `problems` has it already.
+        raise ConfigurationError(problems or [unreadable_value(error)]) from None
     except (OSError, ValueError) as error:
         raise ConfigurationError([*problems, str(error)]) from None
+    problems += _missing_for(role, settings)
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _missing_for(role: Role | None, settings: Settings) -> list[str]:
+    problems = []
     if role == "sqs" and not any(app.sqs_queue_url for app in settings.stream_apps):
         problems.append(f"{PREFIX}SQS_QUEUE_URL is not set: copy the queue's URL from Amazon's console")
     if role in {"web", "sqs"} and not settings.stream_apps:
@@ -49,6 +64,4 @@ def load(role: Role | None = None) -> Settings:
         )
     if role == "worker" and settings.stream_fetches_per_s and not settings.stream_apps:
         problems.append(f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET")
-    if problems:
-        raise ConfigurationError(problems)
-    return settings
+    return problems

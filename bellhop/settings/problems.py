@@ -1,4 +1,4 @@
-"""What is wrong with the settings, each in a sentence that names what to set and where it stands."""
+"""What is wrong with the settings, one sentence for each problem. It names what to set, and never shows a value."""
 
 import difflib
 import os
@@ -11,96 +11,108 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_settings import SettingsError
 
-from bellhop.settings.apps import SHORTHANDS, ApnsApp, FcmApp, StreamApp
-from bellhop.settings.model import CONFIG, PREFIX, SECRETS_DIR, Settings, variable
+from bellhop.settings.apple import ApnsApp
+from bellhop.settings.combined import SHORTHANDS, Settings
+from bellhop.settings.google import FcmApp
+from bellhop.settings.stream import StreamApp
+from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
 from bellhop.validation_messages import said
 
 APPS: Mapping[str, type[BaseModel]] = {"stream_apps": StreamApp, "apns_apps": ApnsApp, "fcm_apps": FcmApp}
-"""The settings that are tables, each with its own keys."""
-OF_SERVICES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")
-"""How the variables end that Kubernetes sets in each pod for each Service, such as BELLHOP_WEB_SERVICE_HOST for the
+"""The settings that are lists of apps, and the fields that an app may have."""
+KUBERNETES_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")
+"""Endings of the variables that Kubernetes sets in each pod for each Service, such as BELLHOP_WEB_SERVICE_HOST for the
 Service bellhop-web (Kubernetes: Service, "Discovering services")."""
-ADDRESS_OF_SERVICE = re.compile(r"(tcp|udp|sctp)://")
-"""How the value begins of the one of them that ends in _PORT."""
+KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://")
+"""How the value of such a variable begins if its name ends in _PORT."""
 
 
-def of_variables() -> list[str]:
-    """Variables that are no settings."""
-    known = {name.upper() for name in Settings.model_fields} | {CONFIG.removeprefix(PREFIX), "SECRETS_DIR"}
+def unknown_variables() -> list[str]:
+    """Report the BELLHOP_* variables that are not settings."""
+    known = {name.upper() for name in Settings.model_fields} | {
+        CONFIG.removeprefix(PREFIX),
+        SECRETS_DIR.removeprefix(PREFIX),
+    }
     names = sorted(name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX))
-    unknown = [name for name in names if name not in known and not _of_a_service(PREFIX + name)]
-    return [f"{PREFIX}{name} is no setting{_near(name, known, PREFIX)}" for name in unknown]
+    unknown = [name for name in names if name not in known and not _is_set_by_kubernetes(PREFIX + name)]
+    return [f"{PREFIX}{name} is not a setting{_hint(name, known, PREFIX)}" for name in unknown]
 
 
-def of_secrets() -> list[str]:
-    """Files in the folder of secrets that are no settings."""
+def unknown_secret_files() -> list[str]:
+    """Report the files in the folder of secrets that are not settings."""
     folder = os.environ.get(SECRETS_DIR)
     if not folder:
         return []
     try:
-        # What has a dot in its name is no setting: keys may lie in the folder too, and Kubernetes has links of its own.
+        # Files with a dot are ignored: the folder may also hold key files, and Kubernetes adds links such as "..data".
         names = sorted(path.name for path in Path(folder).iterdir() if "." not in path.name)
     except OSError as error:
         return [f"{SECRETS_DIR}: {folder} cannot be read: {error.strerror}"]
     known = Settings.model_fields
-    return [f"{SECRETS_DIR}: {name} is no setting{_near(name, known)}" for name in names if name not in known]
+    return [f"{SECRETS_DIR}: {name} is not a setting{_hint(name, known)}" for name in names if name not in known]
 
 
-def of_file() -> list[str]:
-    """Why the TOML file cannot be read; what it says is for `sentence`."""
+def unreadable_file() -> list[str]:
+    """Report why the TOML file cannot be read. Its content is checked later."""
     config = os.environ.get(CONFIG)
     if not config:
         return []
     try:
         tomllib.loads(Path(config).read_text("utf-8"))
     except FileNotFoundError:
-        return [f"{CONFIG}: there is no file {config}"]
+        return [f"{CONFIG}: the file {config} does not exist"]
     except OSError as error:
         return [f"{CONFIG}: {config} cannot be read: {error.strerror}"]
     except ValueError as error:
-        return [f"{CONFIG}: {config} is no TOML: {error}"]
+        return [f"{CONFIG}: {config} is not valid TOML: {error}"]
     return []
 
 
-def of_value(error: SettingsError) -> str:
-    """Say which setting has no readable value, and why. Never shows the value: it may be a secret."""
+def unreadable_value(error: SettingsError) -> str:
+    """Report the setting whose text cannot be parsed. The value is not shown: it may be a secret."""
     named = re.search(r'field "(\w+)"', str(error))
     if named is None:
         return str(error)
     why = error.__cause__
     if isinstance(why, OSError):
         return f"{SECRETS_DIR}: {named[1]} cannot be read: {why.strerror}"
-    return f"{variable(named[1])}: has no readable value"
+    return f"{variable(named[1])}: the value cannot be read"
 
 
-def sentence(detail: Mapping[str, Any]) -> str:
-    """Say one of pydantic's findings, with what to set. Never shows the value: it may be a secret."""
-    first, *rest = detail["loc"] or ("",)
-    message, value = said(detail), detail["input"]
-    if not first:
-        return message
-    if detail["type"] == "missing":
-        message = "is not set"
-    elif detail["type"] == "extra_forbidden":
-        known = APPS[first].model_fields if rest else Settings.model_fields
-        message = f"is no setting{_near(str(detail['loc'][-1]), known)}"
-    elif detail["type"] == "list_type" and first in APPS and isinstance(value, dict):
-        message = f"is written [[{first}]], with two brackets: there may be several"
-    elif isinstance(value, str) and ADDRESS_OF_SERVICE.match(value) and first.endswith("_port"):
-        service = variable(first).removesuffix("_PORT").lower().replace("_", "-")
-        message = f"was set by Kubernetes for the Service {service}: set enableServiceLinks: false in the pod's spec"
-    shorthand = {field: name for name, field in SHORTHANDS.get(first, {}).items()}
-    if shorthand and rest[:1] == [0] and not _file_of(first) and not os.environ.get(variable(first)):
-        # Said of the one app that was made of settings for a single app: name those instead.
-        if rest == [0]:
-            named = {field: variable(setting) for field, setting in shorthand.items()}
-            return re.sub(r"\w+", lambda word: named.get(word[0], word[0]), message)
-        first, rest = shorthand.get(rest[1], first), rest[2:]
-    return f"{_where(first, rest)}: {message}"
+def invalid_value(detail: Mapping[str, Any]) -> str:
+    """Report one of pydantic's errors, with what to set. The value is not shown: it may be a secret."""
+    setting, *path = detail["loc"] or ("",)
+    if not setting:
+        return said(detail)
+    message = _message(detail)
+    fields = {field: name for name, field in SHORTHANDS.get(setting, {}).items()}
+    if fields and path[:1] == [0] and not _file_with(setting) and not os.environ.get(variable(setting)):
+        # The app was made from the settings for a single app: name those.
+        if path == [0]:
+            return re.sub(r"\w+", lambda word: variable(fields[word[0]]) if word[0] in fields else word[0], message)
+        setting, path = fields.get(path[1], setting), path[2:]
+    return f"{_place(setting, path)}: {message}"
 
 
-def _where(setting: str, path: list[int | str]) -> str:
-    file = _file_of(setting)
+def _message(detail: Mapping[str, Any]) -> str:
+    kind, value = detail["type"], detail["input"]
+    setting, *path = detail["loc"]
+    if kind == "missing":
+        return "is not set"
+    if kind == "extra_forbidden":
+        known = APPS[setting].model_fields if path else Settings.model_fields
+        return f"is not a setting{_hint(str(detail['loc'][-1]), known)}"
+    if kind == "list_type" and setting in APPS and isinstance(value, dict):
+        return f"must be written [[{setting}]], with two brackets, because there can be several"
+    if isinstance(value, str) and KUBERNETES_PORT.match(value) and setting.endswith("_port"):
+        service = variable(setting).removesuffix("_PORT").lower().replace("_", "-")
+        return f"was set by Kubernetes for the Service {service}: set enableServiceLinks: false in the pod's spec"
+    return said(detail)
+
+
+def _place(setting: str, path: list[int | str]) -> str:
+    """Say where a value stands: `BELLHOP_WEB_PORT`, or `/etc/bellhop.toml, [[apns_apps]] number 1, topic`."""
+    file = _file_with(setting)
     if not file:
         return variable(setting) + _path(path)
     if setting in APPS and path and file == os.environ.get(CONFIG):
@@ -113,8 +125,8 @@ def _path(path: Iterable[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
-def _file_of(setting: str) -> str:
-    """Name the file that gives a setting its value; empty if a variable does, or nothing."""
+def _file_with(setting: str) -> str:
+    """Return the file that gives a setting its value; "" if a variable does, or nothing."""
     folder, config = os.environ.get(SECRETS_DIR), os.environ.get(CONFIG)
     if os.environ.get(variable(setting)):
         return ""
@@ -123,11 +135,11 @@ def _file_of(setting: str) -> str:
     return config if config and setting in tomllib.loads(Path(config).read_text("utf-8")) else ""
 
 
-def _of_a_service(name: str) -> bool:
-    value = os.environ[name]
-    return bool(OF_SERVICES.search(name) or (name.endswith("_PORT") and ADDRESS_OF_SERVICE.match(value)))
+def _is_set_by_kubernetes(name: str) -> bool:
+    by_name = KUBERNETES_SERVICE.search(name) is not None
+    return by_name or (name.endswith("_PORT") and KUBERNETES_PORT.match(os.environ[name]) is not None)
 
 
-def _near(name: str, known: Iterable[str], prefix: str = "") -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    return f"; did you mean {prefix}{near[0]}?" if near else ""
+def _hint(name: str, known: Iterable[str], prefix: str = "") -> str:
+    similar = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"; did you mean {prefix}{similar[0]}?" if similar else ""

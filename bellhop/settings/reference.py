@@ -1,4 +1,4 @@
-"""Every setting with its default, what it may be and what it is for, as docs/settings.md shows it. Pure."""
+"""The table of all settings, as docs/settings.md shows it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,21 +7,22 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
-from bellhop.settings.model import CONFIG, PREFIX, SECRETS_DIR, Settings
+from bellhop.settings.combined import Settings
+from bellhop.settings.variables import CONFIG, SECRETS_DIR, variable
 
 
 def reference() -> str:
-    """Every setting as a row of a Markdown table."""
-    rows = ["| variable | default | what it may be | what it is for |", "| --- | --- | --- | --- |"]
+    """Return a Markdown table with one row for each setting."""
+    rows = ["| variable | default | allowed values | meaning |", "| --- | --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        rows.append(_row(PREFIX + name.upper(), _default(field), allowed(field), field.description or ""))
-    rows.append(_row(CONFIG, "", "a file", "A TOML file with any of these settings, lower-case, without the prefix."))
-    rows.append(_row(SECRETS_DIR, "", "a folder", "A file in it for each secret, named as in the TOML file."))
+        rows.append(_row(variable(name), _default(field), allowed(field), field.description or ""))
+    rows.append(_row(CONFIG, "", "a file", "TOML file with settings; names in lower case, without the prefix."))
+    rows.append(_row(SECRETS_DIR, "", "a folder", "Folder with one file for each secret; names as in the TOML file."))
     return "\n".join(rows)
 
 
 def allowed(field: FieldInfo) -> str:
-    """Say what a setting may be, as far as the model knows: "`json` or `console`", "0 to 9", "a list"."""
+    """Say which values the type of a field allows: "`json` or `console`", "0 to 9", "a list"; "" if any text."""
     if get_origin(field.annotation) is Literal:
         *others, last = (f"`{choice}`" for choice in get_args(field.annotation))
         return f"{', '.join(others)} or {last}"
@@ -38,7 +39,7 @@ def allowed(field: FieldInfo) -> str:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """What a type is made of: Annotated[Path, …] | None has Path in it."""
+    """Yield a type and the types inside it: Annotated[Path, …] | None contains Path."""
     yield annotation
     for part in get_args(annotation):
         yield from _parts(part)

@@ -1,0 +1,80 @@
+"""All settings in one class, and where their values come from."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from bellhop.domain.device import Provider
+from bellhop.settings.apple import APNS_SHORTHANDS, AppleSettings
+from bellhop.settings.google import FCM_SHORTHANDS, GoogleSettings
+from bellhop.settings.mail import MailSettings
+from bellhop.settings.operations import OperationsSettings
+from bellhop.settings.redis import RedisSettings
+from bellhop.settings.stream import STREAM_SHORTHANDS, StreamSettings
+from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
+from bellhop.settings.web import WebSettings
+
+SHORTHANDS = {"stream_apps": STREAM_SHORTHANDS, "apns_apps": APNS_SHORTHANDS, "fcm_apps": FCM_SHORTHANDS}
+"""The settings for a single app, by the list of apps that they fill."""
+
+
+# Pydantic takes the fields of the last base first: the order of docs/settings.md, and of what is reported as wrong.
+class Settings(
+    OperationsSettings,
+    WebSettings,
+    MailSettings,
+    GoogleSettings,
+    AppleSettings,
+    StreamSettings,
+    RedisSettings,
+    BaseSettings,
+):
+    """Everything an operator can set. An environment variable wins over the TOML file that BELLHOP_CONFIG names."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_single_apps(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Turn the settings for a single app into a list of one app. All other code reads only the lists."""
+        for apps, fields in SHORTHANDS.items():
+            given = {field: values[name] for name, field in fields.items() if values.get(name)}
+            if given and values.get(apps):
+                raise ValueError(f"set either {variable(apps)} or the settings for a single app, not both")
+            if given:
+                values[apps] = [given]
+        return values
+
+    @property
+    def push_apps(self) -> frozenset[tuple[str, str]]:
+        """Provider and app of all configured credentials."""
+        apple = ((Provider.APNS, app.topic) for app in self.apns_apps)
+        return frozenset([*apple, *((Provider.FCM, app.project_id) for app in self.fcm_apps)])
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment first, then the folder BELLHOP_SECRETS_DIR, then the TOML file BELLHOP_CONFIG."""
+        sources = [init_settings, env_settings]
+        if (folder := os.environ.get(SECRETS_DIR)) and Path(folder).is_dir():
+            sources.append(SecretsSettingsSource(settings_cls, folder, env_prefix=""))
+        if config := os.environ.get(CONFIG):
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(config)))
+        return tuple(sources)

@@ -1,0 +1,56 @@
+"""Types that the settings of more than one section use. A type reads its value from text and checks it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic_settings import NoDecode
+
+SHORTEST_SECRET = 16
+
+T = TypeVar("T")
+
+
+class SettingsSection(BaseModel):
+    """The base of every section. The docstring of a field becomes its description in docs/settings.md."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
+
+
+def _parse_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('must be a JSON list, such as [{"…": "…"}]') from None
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    return path
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(f"is too short: it must have at least {SHORTEST_SECRET} characters")
+    return secret
+
+
+ListOf = Annotated[list[T], NoDecode, BeforeValidator(_split)]
+"""A list. As text: values separated by commas, or JSON."""
+TablesOf = Annotated[list[T], NoDecode, BeforeValidator(_parse_json)]
+"""A list of apps: tables in the TOML file. As text: JSON."""
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+LongSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
+"""A secret that cannot be guessed. Empty means not set."""

@@ -1,0 +1,47 @@
+"""Settings: how calls are processed, and how Bellhop is watched."""
+
+from importlib.util import find_spec
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from bellhop.settings.field_types import LongSecret, SettingsSection
+
+
+def _otlp_endpoint(url: str) -> str:
+    if not url:
+        return url
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        raise ValueError('needs OpenTelemetry: pip install ".[otel]" in a checkout of Bellhop')
+    return url
+
+
+class OperationsSettings(SettingsSection):
+    """Limits and times of the worker, logs, metrics and traces."""
+
+    worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Number of jobs that one worker process runs at the same time. Jobs that only wait for a provider are not
+    counted; with them, there are at most ten times as many."""
+    max_pushes_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Number of pushes that one worker sends at the same time, for each provider and app. For Google it is at most
+    128."""
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=300)] = 20
+    """How long a worker waits for running jobs when it is stopped."""
+    ring_default_s: Annotated[float, Field(ge=5, le=180)] = 30
+    """How long a call rings if Stream's event does not say it."""
+    missed_grace_s: Annotated[float, Field(ge=0, le=300)] = 5
+    """How long Bellhop waits for Stream's call.missed after a ring has ended. After that, it treats the call as
+    missed."""
+    trail_days: Annotated[int, Field(ge=1, le=365)] = 7
+    """How long Bellhop keeps the history of a call, counted from the call's last webhook."""
+    metrics_token: LongSecret = SecretStr("")
+    """Bearer token for GET /metrics, at least 16 characters. If it is empty, the page is off."""
+    otlp_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] = ""
+    """URL to which traces are sent (OTLP over HTTP), such as http://collector:4318/v1/traces. Needs the extra
+    `otel`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The lowest level of log lines to print."""
+    log_format: Literal["json", "console"] = "json"
+    """`json` for machines, `console` for people."""

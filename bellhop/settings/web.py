@@ -1,0 +1,81 @@
+"""Settings: the web process, its API and its console."""
+
+import re
+from ipaddress import ip_address, ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator
+
+from bellhop.settings.field_types import ListOf, LongSecret, SettingsSection
+
+SHORTEST_PASSWORD = 12
+CLIENT_HEADERS = frozenset({"host", "user-agent", "accept", "cookie", "authorization", "connection"})
+"""Every browser sends these headers, so they do not prove a login."""
+
+
+def _address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError("must be an IP address: 127.0.0.1 for this machine, 0.0.0.0 for every interface") from None
+    return text
+
+
+def _network(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+
+
+class WebSettings(SettingsSection):
+    """How the web process listens, and who may use it."""
+
+    web_host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    """IP address on which the web process listens; 0.0.0.0 for every interface."""
+    web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port on which the web process listens."""
+    web_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Number of operating system processes that serve requests."""
+    web_threads: Annotated[int, Field(ge=1, le=128)] = 8
+    """Threads in each of these processes."""
+    web_trusted_hops: Annotated[int, Field(ge=0, le=9)] = 0
+    """Number of proxies in front of the web process that add the client's address to X-Forwarded-For. 0: the header
+    is ignored (docs/proxies.md)."""
+    webhook_networks: ListOf[Network] = []
+    """Addresses or networks (192.0.2.0/24) that may post webhooks; several separated by commas. Empty: any address.
+    The signature is checked in every case."""
+    api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
+    """How often in a minute one user may change devices, contact and preferences with a user token."""
+    receipt_secret: LongSecret = SecretStr("")
+    """Secret that signs the receipt in a push, at least 16 characters. With the receipt the phone can report that it
+    rang (POST /v1/receipts)."""
+
+    console_password: SecretStr = SecretStr("")
+    """Password for the console at /console, at least 12 characters. The console is off if this and
+    BELLHOP_CONSOLE_PROXY_HEADER are both empty."""
+    console_proxy_header: str = ""
+    """Header in which your reverse proxy names the user it has logged in, such as X-Forwarded-User. That user may use
+    the console. The proxy must remove the header from incoming requests."""
+    console_trusted_proxies: ListOf[Network] = ["127.0.0.1", "::1"]
+    """Addresses or networks (10.0.0.0/8) of the proxies whose header is accepted; several separated by commas."""
+
+    @field_validator("console_password")
+    @classmethod
+    def _no_short_password(cls, password: SecretStr) -> SecretStr:
+        if 0 < len(password.get_secret_value()) < SHORTEST_PASSWORD:
+            raise ValueError(f"is too short: it must have at least {SHORTEST_PASSWORD} characters")
+        return password
+
+    @field_validator("console_proxy_header")
+    @classmethod
+    def _no_client_header(cls, name: str) -> str:
+        if name and (not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower() in CLIENT_HEADERS):
+            raise ValueError("must be the name of a header that only your proxy sets, such as X-Forwarded-User")
+        return name
+
+    @property
+    def console(self) -> bool:
+        """Whether the console is on."""
+        return bool(self.console_password.get_secret_value() or self.console_proxy_header)
