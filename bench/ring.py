@@ -19,8 +19,8 @@ from uvloop import new_event_loop
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push
-from bellhop.domain.round import Recipient, Round
-from bellhop.queue.job_payloads import job
+from bellhop.domain.round import Recipient
+from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import RING_JOB
 from bellhop.telemetry import logs
 from worker.delivery.provider_channel import ProviderChannel
@@ -61,7 +61,7 @@ class Willing:
 
 def job_data() -> bytes:
     now = time.time_ns() // 1000
-    round_ = Round(
+    round_ = QueuedRound(
         tenant="default",
         cid="default:6f0b1c52",
         session_id="c2d7b6a8",

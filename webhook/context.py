@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+from bellhop.clock import Micros
 from bellhop.settings import Settings
 from bellhop.store import redis_clock, scripts
 from bellhop.store.blocking_client import blocking, shown
@@ -52,12 +53,12 @@ class WebContext:
         """Tell whether webhooks may come from `address`."""
         return not self._networks or within(address, self._networks)
 
-    def now(self) -> int:
+    def now(self) -> Micros:
         """The time by Redis's clock (unix µs), by which rings end, however this machine's is set. Raises RedisError."""
         if time.monotonic() >= self._look_at:
             self._ahead_us = time.time_ns() // 1000 - redis_clock.of(self.redis.time())
             self._look_at = time.monotonic() + CLOCK_S
-        return time.time_ns() // 1000 - self._ahead_us
+        return Micros(time.time_ns() // 1000 - self._ahead_us)
 
     def rules(self, tenant: str) -> effects.EffectRules:
         """What an event's effects depend on besides the event."""
@@ -69,7 +70,7 @@ class WebContext:
         """Run one of the registry's commands."""
         return self.redis.register_script(scripts.source(command.script))(command.keys, command.args)
 
-    def keep_unreadable(self, tenant: str, body: bytes, reason: str, now: int) -> None:
+    def keep_unreadable(self, tenant: str, body: bytes, reason: str, now: Micros) -> None:
         """Keep a verified body that could not be read; the last hundred of them, for as long as a trail."""
         text = body[:UNREADABLE_BYTES].decode("utf-8", "backslashreplace")
         entry = json.dumps({"at": now, "tenant": tenant, "reason": reason, "body": text})

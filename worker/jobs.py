@@ -13,13 +13,14 @@ from typing import Any
 import structlog
 
 from bellhop import trail
+from bellhop.clock import Seconds, micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, plan
 from bellhop.domain.push import Push, PushKind
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
 from bellhop.i18n.texts import BUILT_IN, Texts
 from bellhop.queue import names
-from bellhop.queue.job_payloads import CallRef, read_payload
+from bellhop.queue.job_payloads import CallRef, QueuedRound, read_payload
 from bellhop.queue.rq_job import JobError
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -57,14 +58,14 @@ class Jobs:
         worker: str,
         lanes: ProviderChannels,
         hygiene: TokenPruner,
-        missed_grace_s: float,
+        missed_grace_s: Seconds,
         receipt_secret: bytes = b"",
         strangers: StreamDeviceLookup | None = None,
         texts: Texts = BUILT_IN,
         mail: EmailDigest | None = None,
     ) -> None:
         self._store, self._worker, self._lanes, self._hygiene = store, worker, lanes, hygiene
-        self._grace_us = round(missed_grace_s * 1e6)
+        self._grace_us = micros(missed_grace_s)
         self._receipt_secret, self._strangers = receipt_secret, strangers
         self._texts, self._mail = texts, mail
         self.handlers: Mapping[str, Handler] = {
@@ -103,7 +104,7 @@ class Jobs:
         assert isinstance(ref, CallRef)  # noqa: S101 - tells the type checker what the table says
         await settle_call(self._store, ref.tenant, ref.cid, self._grace_us)
 
-    async def _push(self, kind: PushKind, round_: Round, job: Job) -> tuple[Fence, list[Delivered]]:
+    async def _push(self, kind: PushKind, round_: QueuedRound, job: Job) -> tuple[Fence, list[Delivered]]:
         """Push to everybody; the gate holds what is to be written with the end of the job."""
         users = [recipient.id for recipient in round_.recipients]
         gate = Fence(self._store, self._worker, kind, round_, _picked_up(kind, round_, self._worker))
@@ -121,7 +122,7 @@ class Jobs:
             raise
 
     async def _ring_known_and_strangers(
-        self, gate: Fence, round_: Round, people: People, strangers: StreamDeviceLookup, slot: JobSlot
+        self, gate: Fence, round_: QueuedRound, people: People, strangers: StreamDeviceLookup, slot: JobSlot
     ) -> list[Delivered]:
         """Ring who is known at once, and each stranger as soon as Stream has said where."""
 
@@ -141,7 +142,9 @@ class Jobs:
         unknown = [recipient for recipient in round_.recipients if not people.devices[recipient.id]]
         return [*chain.from_iterable(await asyncio.gather(ring(known), *map(ring_stranger, unknown)))]
 
-    async def _send(self, gate: Fence, kind: PushKind, round_: Round, people: People, slot: JobSlot) -> list[Delivered]:
+    async def _send(
+        self, gate: Fence, kind: PushKind, round_: QueuedRound, people: People, slot: JobSlot
+    ) -> list[Delivered]:
         """Push to everybody known, and hold the last record."""
         with slot.busy():
             planned = await self._plan(kind, round_, people)
@@ -166,7 +169,7 @@ class Jobs:
         _tell(kind, round_, planned.skips, results)
         return results
 
-    async def _plan(self, kind: PushKind, round_: Round, people: People) -> Plan:
+    async def _plan(self, kind: PushKind, round_: QueuedRound, people: People) -> Plan:
         """Plan for a few people at a time: a crowd's pushes take seconds to make, and others ring meanwhile."""
         whole = Plan([], [])
         for first in range(0, len(round_.recipients), PLANNED_AT_ONCE):
@@ -180,6 +183,7 @@ class Jobs:
                 self._texts,
                 receipt_secret=self._receipt_secret,
                 recipients=few,
+                queued_at=round_.queued_at,
             )
             whole.pushes.extend(planned.pushes)
             whole.skips.extend(planned.skips)
@@ -193,7 +197,7 @@ class Jobs:
         if fate is not None:
             await gate.note([_token(push, fate)])
 
-    async def _keep(self, gate: Fence, kind: PushKind, round_: Round, skips: Sequence[Skip]) -> None:
+    async def _keep(self, gate: Fence, kind: PushKind, round_: QueuedRound, skips: Sequence[Skip]) -> None:
         """Put skips on the trail, and remember the rings that quiet hours held back: a second one may get through."""
         await gate.note([_skipped(kind, round_, skip) for skip in skips])
         for skip in skips:
@@ -207,13 +211,13 @@ def _worth_another_try(result: Delivered) -> bool:
     return result.outcome is Outcome.GAVE_UP and result.last is not None and not result.unknown
 
 
-def _round(name: str, payload: dict[str, Any]) -> Round:
+def _round(name: str, payload: dict[str, Any]) -> QueuedRound:
     round_ = read_payload(name, payload)
-    assert isinstance(round_, Round)  # noqa: S101 - tells the type checker what the table says
+    assert isinstance(round_, QueuedRound)  # noqa: S101 - tells the type checker what the table says
     return round_
 
 
-def _tell(kind: PushKind, round_: Round, skips: Iterable[Skip], results: Iterable[Delivered]) -> None:
+def _tell(kind: PushKind, round_: QueuedRound, skips: Iterable[Skip], results: Iterable[Delivered]) -> None:
     """Count what became of each push, and say it in one line of the log."""
     ends = [(skip.device, skip.reason) for skip in skips] + [(end.push.device, end.outcome) for end in results]
     counts: dict[str, int] = {}
@@ -223,7 +227,7 @@ def _tell(kind: PushKind, round_: Round, skips: Iterable[Skip], results: Iterabl
     log.info("pushed", kind=kind, cid=round_.cid, **counts)
 
 
-def _picked_up(kind: PushKind, round_: Round, worker: str) -> str:
+def _picked_up(kind: PushKind, round_: QueuedRound, worker: str) -> str:
     if kind is PushKind.MISSED:  # a job for each user: too many words about what nobody waits for
         return ""
     now = time.time_ns() // 1000
@@ -245,7 +249,7 @@ def _token(push: Push, fate: TokenFate) -> str:
     )
 
 
-def _skipped(kind: PushKind, round_: Round, skip: Skip) -> str:
+def _skipped(kind: PushKind, round_: QueuedRound, skip: Skip) -> str:
     device = skip.device
     return trail.line(
         trail.Milestone.SKIPPED,

@@ -10,10 +10,10 @@ from typing import Any
 from uuid import uuid4
 
 from bellhop import trail
-from bellhop.clock import iso
+from bellhop.clock import Micros, iso
 from bellhop.domain.call import CALL_TTL_S, CallState, RoundState, Settlement, Stamp, missed_stamp, settle
-from bellhop.domain.round import Recipient, Round
-from bellhop.queue.job_payloads import job
+from bellhop.domain.round import Recipient
+from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import registry
 from bellhop.store.keys import AGENDA, call_key, round_key, round_prefix, trail_key
@@ -31,18 +31,18 @@ BELIEVED_S = 300
 """How long a call's settle job may wait until somebody looks whether it is on its queue at all."""
 
 
-async def settle_call(store: Scripts, tenant: str, cid: str, grace_us: int) -> None:
+async def settle_call(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> None:
     """Settle what can be settled of a call now, and set when to look again. Waits for Redis when it is away."""
     while not await until_redis_answers(lambda: _try_to_settle(store, tenant, cid, grace_us)):
         pass  # the call moved on between reading and writing: decide again
 
 
-async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: int) -> bool:
+async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> bool:
     now_text, stamps, rounds = await store.script(
         "calls/read_call", [call_key(tenant, cid)], [round_prefix(tenant, cid)]
     )
-    now = int(now_text)
-    facts = {int(started_at): _pairs(values) for started_at, values in rounds}
+    now = Micros(int(now_text))
+    facts = {Micros(int(started_at)): _pairs(values) for started_at, values in rounds}
     call = _call_state(_pairs(stamps), facts)
     settlements = list(settle(call, now, grace_us))
     document = {
@@ -67,16 +67,17 @@ def _pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(values[::2], values[1::2], strict=True))
 
 
-def _call_state(stamps: Mapping[str, str], rounds: Mapping[int, Mapping[str, str]]) -> CallState:
+def _call_state(stamps: Mapping[str, str], rounds: Mapping[Micros, Mapping[str, str]]) -> CallState:
+    stamp_items = [(name, at) for name, at in stamps.items() if not name.startswith("r:") and name != "version"]
     return CallState(
-        stamps={mark: int(at) for mark, at in stamps.items() if not mark.startswith("r:") and mark != "version"},
+        stamps={name: Micros(int(at)) for name, at in stamp_items},
         rounds=tuple(_round_state(started_at, values) for started_at, values in rounds.items() if "facts" in values),
         version=int(stamps.get("version", 0)),
     )
 
 
-def _round_state(started_at: int, values: Mapping[str, str]) -> RoundState:
-    round_ = Round.model_validate_json(values["facts"])
+def _round_state(started_at: Micros, values: Mapping[str, str]) -> RoundState:
+    round_ = QueuedRound.model_validate_json(values["facts"])
     return RoundState(
         started_at=started_at,
         session_id=round_.session_id,
@@ -89,7 +90,7 @@ def _round_state(started_at: int, values: Mapping[str, str]) -> RoundState:
     )
 
 
-def _next_ms(call: CallState, settlements: list[Settlement], grace_us: int) -> str:
+def _next_ms(call: CallState, settlements: list[Settlement], grace_us: Micros) -> str:
     """When the next open round runs out; empty when none is open."""
     done = {(one.started_at, one.user) for one in settlements}
     ends = [
@@ -100,9 +101,9 @@ def _next_ms(call: CallState, settlements: list[Settlement], grace_us: int) -> s
     return str(min(ends) // 1000 + 1) if ends else ""
 
 
-def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str], now: int) -> dict[str, Any]:
+def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str], now: Micros) -> dict[str, Any]:
     """One settlement as the script wants it; numbers go as strings, since Lua's JSON would round them."""
-    round_ = Round.model_validate_json(values["facts"])
+    round_ = QueuedRound.model_validate_json(values["facts"])
     document: dict[str, Any] = {
         "round": round_key(tenant, cid, one.started_at),
         "started_at": str(one.started_at),

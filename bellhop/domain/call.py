@@ -1,52 +1,61 @@
-"""The call as a state machine: who still rings? Stream's own stamps decide, never the order of arrival. Pure.
+"""The call as a state machine: which recipient's phone still rings? Pure.
 
-A call's state is a set of stamps that only ever grow, so any order and any number of deliveries of its events gives
-the same state. The Lua in bellhop/store/lua/lib/standing.lua decides the same before each push; a property test holds
-the two together.
+A call's state is a set of stamps: the times that Stream gives its events. A stamp only ever grows, so the same events
+give the same state in any order and however often they are delivered. bellhop/store/lua/lib/standing.lua decides the
+same before each push; a property test compares the two.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds
+
 CALL_TTL_S = 2 * 3600
-"""How long Redis keeps a call after the last event about it, once every round is closed."""
+"""How long Redis keeps a call after its last event, once every round is closed."""
 
 OPEN_TTL_S = 26 * 3600
-"""How long it keeps one with an open round: through an outage of all workers, as long as a notice is worth giving."""
+"""How long Redis keeps a call with an open round: longer than a missed-call notice is worth sending
+(`NOTICE_MAX_AGE_US`), so that an outage of all workers loses no notice."""
 
 STAMP_TOLERANCE_US = 60_000_000
-"""A stamp further ahead of our clock than this is taken for wrong, and for now."""
+"""A stamp that is further ahead of Redis's clock than this counts as wrong, and is replaced by the time now."""
 
-NOTICE_MAX_AGE_US = 24 * 3600 * 1_000_000
-"""After that long nobody wants to hear about a missed call any more."""
+NOTICE_MAX_AGE_US = 24 * 3600 * MICROS_PER_SECOND
+"""A missed-call notice is not sent so long after the ring's deadline."""
 
-TAKEN_LATE_US = CALL_TTL_S * 1_000_000 - STAMP_TOLERANCE_US
-"""An event that is taken in so long after its stamp tells nobody of a missed call: what was known of the call may be
-forgotten, and somebody may be posting again, under another webhook id, what they captured."""
+TAKEN_LATE_US = CALL_TTL_S * MICROS_PER_SECOND - STAMP_TOLERANCE_US
+"""An event that arrives so long after its stamp makes no missed-call notice.
+
+Redis may have forgotten the call by then, so a captured webhook that is posted again under another id would count as
+new.
+"""
 
 RING_MS = (5_000, 180_000)
-"""What Stream allows for a ring's time-out (settings.ring)."""
+"""The shortest and the longest ring time-out that Stream allows (settings.ring)."""
 
 
 class Stamp(StrEnum):
-    """What may be stamped on a call: for the whole call, or (with a user id behind it) for one user."""
+    """What can be stamped on a call. A name that ends in a colon is followed by a user id: it is about one user."""
 
     ENDED = "ended"
     SESSION_ENDED = "ended:"
+    """Followed by the session id instead of a user id."""
     ACCEPTED = "a:"
     DECLINED = "d:"
     BUSY = "b:"
     TIMED_OUT = "t:"
     REJECTED = "x:"
-    """For whatever reason. It ends the rounds that this user began; their own standing follows the reason, which only
-    their call.rejected gives: that another event tells of it is enough to ring them no more."""
+    """Rejected, for any reason. It ends the rounds that this user began, and stops this user's ring.
+
+    The reason comes with the user's own call.rejected. Other events may only tell that the user has rejected.
+    """
     MISSED = "m:"
     MISSED_QUIETLY = "q:"
-    """These in one session only (see `missed_mark`): Stream sends them on a timer, maybe when the same call
-    rings again already, in a new session or in the same (docs/decisions/0006)."""
+    """MISSED and MISSED_QUIETLY are about one session (see `missed_stamp`). Stream sends call.missed by a timer: the
+    same call may ring again by then, in a new session or in the same one (docs/decisions/0006)."""
     NOTICED = "n:"
-    """The same: a call.missed that came without its ring has had its notice."""
+    """Also about one session: the notice for a call.missed that came before its ring was queued."""
 
 
 class Standing(StrEnum):
@@ -75,61 +84,62 @@ NOTICE_DUE = frozenset(
         Standing.NO_ANSWER,
     }
 )
-"""Who is told about the call they missed: not who answered, declined, or whom Stream asks us not to tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoundState:
-    """A round as the watchdog sees it."""
-
-    started_at: int
-    session_id: str
-    deadline: int
-    recipients: frozenset[str]
-    callers: tuple[str, ...] = ()
-    """Whose rejection ends the round for everybody."""
-    ringless: bool = False
-    """Known from its call.missed alone."""
-    settled: frozenset[str] = frozenset()
-    """Who already has a final outcome."""
-    taken_at: int = 0
-    """When its event was taken in (unix µs); 0 if that is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallState:
-    """Everything known of a call: stamps (unix µs) by mark, and its rounds."""
-
-    stamps: Mapping[str, int] = field(default_factory=dict)
-    rounds: tuple[RoundState, ...] = ()
-    version: int = 0
-
-    def since(self, mark: str, started_at: int) -> bool:
-        """Tell whether `mark` was made in the round that started then, or later."""
-        return self.stamps.get(mark, -1) >= started_at
-
-
-def standing(call: CallState, round_: RoundState, user: str, now: int, grace_us: int = 0) -> Standing:
-    """Where `user` stands in the round at `now`. The first reason that holds decides.
-
-    An answer by another callee stops nobody else's ring; a rejection behind the same user's answer is none. A
-    call.missed alone does not end a ring when it may be about an earlier one.
-    """
-    found = list(_reasons(call, round_, user))
-    if now >= round_.deadline + grace_us:
-        found.append(Standing.NO_ANSWER)
-    if found and _MISSED.issuperset(found) and _may_be_of_an_earlier_ring(call, round_, user):
-        return Standing.RINGING
-    return found[0] if found else Standing.RINGING
-
+"""Standings that lead to a missed-call notice. The others: the user knows of the call, or Stream asks for silence."""
 
 _MISSED = frozenset({Standing.MISSED, Standing.MISSED_QUIETLY})
 
 
+@dataclass(frozen=True, slots=True)
+class RoundState:
+    """What is needed of a round to decide where its recipients stand."""
+
+    started_at: Micros
+    session_id: str
+    deadline: Micros
+    recipients: frozenset[str]
+    callers: tuple[str, ...] = ()
+    """The users whose rejection ends the round for all recipients."""
+    ringless: bool = False
+    """True if only the round's call.missed has arrived."""
+    settled: frozenset[str] = frozenset()
+    """The recipients whose final standing is recorded."""
+    taken_at: Micros = Micros(0)
+    """When the round's event arrived; 0 if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """A call as Redis keeps it: its stamps by name, and its rounds."""
+
+    stamps: Mapping[str, Micros] = field(default_factory=dict)
+    rounds: tuple[RoundState, ...] = ()
+    version: int = 0
+
+    def at_or_after(self, stamp: str, moment: Micros) -> bool:
+        """Tell whether the call has this stamp, from `moment` or later."""
+        return self.stamps.get(stamp, -1) >= moment
+
+
+def standing(call: CallState, round_: RoundState, user: str, now: Micros, grace_us: Micros = Micros(0)) -> Standing:
+    """Decide where `user` stands in the round at `now`. The first reason that holds decides.
+
+    An answer by another recipient does not stop this user's ring. A call.missed alone does not end a ring if it may be
+    about an earlier ring of the call.
+    """
+    reasons = list(_reasons(call, round_, user))
+    if now >= round_.deadline + grace_us:
+        reasons.append(Standing.NO_ANSWER)
+    if not reasons:
+        return Standing.RINGING
+    if _MISSED.issuperset(reasons) and _may_be_about_an_earlier_ring(call, round_, user):
+        return Standing.RINGING
+    return reasons[0]
+
+
 def _reasons(call: CallState, round_: RoundState, user: str) -> Iterator[Standing]:
-    """Why the user's phone should not ring, as the stamps say; the most telling first."""
-    start, session = round_.started_at, round_.session_id
-    for mark, result in (
+    """Find why the user's phone must not ring, by the stamps alone; the strongest reason first."""
+    session = round_.session_id
+    for stamp, reason in (
         (Stamp.ACCEPTED + user, Standing.ANSWERED),
         (Stamp.DECLINED + user, Standing.DECLINED),
         (missed_stamp(Stamp.MISSED_QUIETLY, session, user), Standing.MISSED_QUIETLY),
@@ -141,63 +151,80 @@ def _reasons(call: CallState, round_: RoundState, user: str) -> Iterator[Standin
         (Stamp.ENDED, Standing.ENDED),
         (Stamp.SESSION_ENDED + session, Standing.ENDED),
     ):
-        if call.since(mark, start):
-            yield result
+        if call.at_or_after(stamp, round_.started_at):
+            yield reason
 
 
-def _may_be_of_an_earlier_ring(call: CallState, round_: RoundState, user: str) -> bool:
-    """Whether a call.missed of the round's session may be about an earlier ring, and this one goes on."""
-    marks = (missed_stamp(mark, round_.session_id, user) for mark in (Stamp.MISSED, Stamp.MISSED_QUIETLY))
-    return not any(call.since(mark, round_.deadline) for mark in marks) and any(
-        one.started_at < round_.started_at
-        and one.session_id == round_.session_id
-        and not one.ringless
-        and user in one.recipients
-        for one in call.rounds
+def _may_be_about_an_earlier_ring(call: CallState, round_: RoundState, user: str) -> bool:
+    """Tell whether the call.missed of the round's session may belong to an earlier round of that session."""
+    stamps = (missed_stamp(stamp, round_.session_id, user) for stamp in (Stamp.MISSED, Stamp.MISSED_QUIETLY))
+    if any(call.at_or_after(stamp, round_.deadline) for stamp in stamps):
+        return False
+    return any(
+        earlier.started_at < round_.started_at
+        and earlier.session_id == round_.session_id
+        and not earlier.ringless
+        and user in earlier.recipients
+        for earlier in call.rounds
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The final outcome of one recipient of one round."""
+    """The final standing of one recipient of one round."""
 
-    started_at: int
+    started_at: Micros
+    """The round's stamp."""
     user: str
     standing: Standing
     notice: bool
-    """A missed-call notice is due, unless one was already given for this round."""
+    """True if a missed-call notice is due, unless one was already given for this round."""
 
 
-def settle(call: CallState, now: int, grace_us: int) -> Iterator[Settlement]:
-    """Find the recipients whose outcome is final and not yet recorded, the oldest round's first.
+def settle(call: CallState, now: Micros, grace_us: Micros) -> Iterator[Settlement]:
+    """Find the recipients whose standing is final and not recorded yet, the oldest round first.
 
-    A round known from its call.missed comes before the ring that arrives after it, whose notice it has given.
+    Ringless rounds come before all others: if the ring of such a round arrives late, its notice has been given already.
     """
-    for round_ in sorted(call.rounds, key=lambda one: (not one.ringless, one.started_at)):
+    for round_ in sorted(call.rounds, key=lambda round_: (not round_.ringless, round_.started_at)):
         for user in sorted(round_.recipients - round_.settled):
             where = standing(call, round_, user, now, grace_us)
-            # A rejection whose own event has not come: that may yet call it busy or a time-out.
-            told_why = where is not Standing.DECLINED or call.since(Stamp.DECLINED + user, round_.started_at)
-            if now < round_.deadline + grace_us and (where is Standing.RINGING or not told_why):
-                continue
-            notice = where in NOTICE_DUE
-            taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US
-            if notice and (taken_late or now > round_.deadline + NOTICE_MAX_AGE_US):
-                where, notice = Standing.STALE, False
-            yield Settlement(round_.started_at, user, where, notice)
+            if now >= round_.deadline + grace_us or _is_final(call, round_, user, where):
+                yield _settlement(round_, user, where, now)
 
 
-def ring_deadline(started_at: int, ring_ms: int | None, default_s: float) -> int:
-    """The moment (unix µs) from which nothing rings any more, inside what Stream allows."""
-    shortest, longest = RING_MS
-    return started_at + 1000 * min(max(ring_ms or round(default_s * 1000), shortest), longest)
+def _is_final(call: CallState, round_: RoundState, user: str, where: Standing) -> bool:
+    """Tell whether no later event of this ring can change the standing, before the ring's time is over.
+
+    A user who has rejected, as another event tells, counts as declined. The user's own call.rejected may still say busy
+    or time-out.
+    """
+    if where is Standing.DECLINED:
+        return call.at_or_after(Stamp.DECLINED + user, round_.started_at)
+    return where is not Standing.RINGING
 
 
-def clamp_stamp(stamp: int | None, now: int) -> int:
-    """An event's stamp, or `now` when there is none or it lies in the future (all unix µs)."""
-    return now if stamp is None or stamp > now + STAMP_TOLERANCE_US else max(stamp, 0)
+def _settlement(round_: RoundState, user: str, where: Standing, now: Micros) -> Settlement:
+    """Settle a user where they stand; as stale if a notice would be due and comes too late."""
+    if where not in NOTICE_DUE:
+        return Settlement(round_.started_at, user, where, notice=False)
+    taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US
+    if taken_late or now > round_.deadline + NOTICE_MAX_AGE_US:
+        return Settlement(round_.started_at, user, Standing.STALE, notice=False)
+    return Settlement(round_.started_at, user, where, notice=True)
 
 
-def missed_stamp(mark: Stamp, session_id: str, user: str) -> str:
-    """Name MISSED, MISSED_QUIETLY or NOTICED of a user in a session."""
-    return f"{mark}{session_id}:{user}"
+def ring_deadline(started_at: Micros, ring_ms: int | None, default_s: Seconds) -> Micros:
+    """Return the moment from which nothing rings any more, kept inside what Stream allows."""
+    shortest_ms, longest_ms = RING_MS
+    return Micros(started_at + 1000 * min(max(ring_ms or round(default_s * 1000), shortest_ms), longest_ms))
+
+
+def clamp_stamp(stamp: Micros | None, now: Micros) -> Micros:
+    """Return an event's stamp, or `now` if it has none or its stamp lies in the future."""
+    return now if stamp is None or stamp > now + STAMP_TOLERANCE_US else max(stamp, Micros(0))
+
+
+def missed_stamp(stamp: Stamp, session_id: str, user: str) -> str:
+    """Name the stamp MISSED, MISSED_QUIETLY or NOTICED of a user in one session."""
+    return f"{stamp}{session_id}:{user}"

@@ -1,28 +1,30 @@
-"""Whom to push what: (round, devices, people, now) -> pushes and skips, each skip with its reason. Pure."""
+"""Which device gets which push: (round, devices, users, now) -> pushes and skips, each skip with its reason. Pure."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from bellhop.clock import Micros
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.payloads import payload
 from bellhop.domain.push import Push, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
-from bellhop.domain.ticket import Ticket, sign
-from bellhop.domain.user import NOBODY, User, objection
+from bellhop.domain.ticket import Ticket, sign_ticket
+from bellhop.domain.user import NO_USERS, User, push_refusal
 from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 
 MISSED_TTL_S = 24 * 3600
 """How long a provider may keep trying to deliver a missed-call notice."""
 TOKENS_TRIED = 3
-"""Of one phone, one after the other, when a provider does not know the first."""
+"""How many tokens of one phone are tried, one after the other, when the provider calls the last one dead."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
 
 
 class Skip(NamedTuple):
-    """A user, or one device of theirs, that gets no push, and why."""
+    """A user, or one of their devices, that gets no push, and the reason."""
 
     user_id: str
     reason: Outcome
@@ -30,7 +32,7 @@ class Skip(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to send, and what not."""
+    """What to send, and what not to send."""
 
     pushes: list[Push]
     skips: list[Skip]
@@ -41,48 +43,48 @@ def plan(
     round_: Round,
     devices: Mapping[str, Sequence[Device]],
     now: float,
-    people: Mapping[str, User] = NOBODY,
+    people: Mapping[str, User] = NO_USERS,
     texts: Texts = BUILT_IN,
     receipt_secret: bytes = b"",
     recipients: Sequence[Recipient] | None = None,
+    queued_at: Micros = Micros(0),
 ) -> Plan:
-    """Make one push for each device that this kind is for, unless its user wants none. `now` in unix seconds.
+    """Make one push for each phone that this kind of push is for, unless its user wants none. `now` in unix seconds.
 
-    With a `receipt_secret`, a ring carries a receipt. `recipients` are those to plan for, if not all of the round's.
+    With a `receipt_secret`, a ring carries a ticket. `recipients` are those to plan for; without it, all of the round.
+    `queued_at` is when the round's job was queued, 0 if that is not known.
     """
-    pushes: list[Push] = []
-    skips: list[Skip] = []
+    maker = _PushMaker(kind, round_, now, receipt_secret, queued_at)
+    planned = Plan([], [])
     for recipient in round_.recipients if recipients is None else recipients:
-        person = people.get(recipient.id)
-        if person is not None and (reason := objection(person, round_.started_at)) is not None:
-            skips.append(Skip(recipient.id, reason))
+        user = people.get(recipient.id)
+        refusal = push_refusal(user, round_.started_at) if user is not None else None
+        if refusal is not None:
+            planned.skips.append(Skip(recipient.id, refusal))
             continue
         suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
-        wording = texts.wording((person and person.contact.language) or recipient.language)
-        for phone in _phones(suitable):
-            push: Push | None = None
-            for device in phone[-TOKENS_TRIED:]:
-                push = _push(kind, round_, recipient, device, now, wording, receipt_secret, push)
-            pushes += [push] if push else []
-            skips += [Skip(recipient.id, Outcome.SAME_PHONE, device) for device in phone[:-1]]
         if not suitable:
-            skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
-    return Plan(pushes, skips)
+            planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
+        wording = texts.wording((user and user.contact.language) or recipient.language)
+        for phone in _phones(suitable):
+            planned.pushes.append(maker.push_to_phone(recipient, phone, wording))
+            planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in phone[:-1])
+    return planned
 
 
 def _suits(kind: PushKind, device: Device) -> bool:
-    """Decide by the provider first: Flutter registers its Android tokens as VoIP ones.
+    """Tell whether this kind of push goes to the device.
 
-    A VoIP push is for a ring and nothing else: iOS makes every app ring for each one it gets, and punishes those
-    that do not.
+    FCM tokens get every kind: Flutter registers its Android tokens as VoIP tokens, so the provider decides first. A
+    VoIP push must only be sent for a ring: iOS makes an app ring for each one, and stops waking apps that do not.
     """
     return device.provider is Provider.FCM or (device.kind is Kind.VOIP) == (kind is PushKind.RING)
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
-    """The tokens of each phone, the one to use last: APNs before FCM, then the newest.
+    """Group tokens by phone. The token to use comes last: an APNs token before an FCM one, then the newest.
 
-    Phones nobody named are each their own.
+    A token without a hardware id counts as a separate phone.
     """
     by_phone: dict[str, list[Device]] = {}
     for device in sorted(devices, key=lambda d: (d.provider is Provider.APNS, d.registered_at, d.key)):
@@ -90,41 +92,55 @@ def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
     return by_phone.values()
 
 
-def _push(
-    kind: PushKind,
-    round_: Round,
-    recipient: Recipient,
-    device: Device,
-    now: float,
-    wording: Wording,
-    receipt_secret: bytes,
-    instead: Push | None,
-) -> Push:
-    # A notice goes out because the round is over.
-    deadline = now + MISSED_TTL_S if kind is PushKind.MISSED else round_.deadline / 1e6
-    # The id is made from what the push is, so that a crash and a retry give the same push the same apns-id.
-    name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{kind}|{device.key}"
-    receipt = ""
-    if receipt_secret and kind is PushKind.RING:
-        told = Ticket(round_.tenant, round_.cid, round_.started_at, device.provider, device.key)
-        receipt = sign(receipt_secret, told)
-    return Push(
-        id=named_uuid(uuid.NAMESPACE_OID, name),
-        kind=kind,
-        device=device,
-        payload=payload(
-            device.provider, kind, round_, recipient, int(now * 1000), int(deadline * 1000), wording, receipt
-        ),
-        deadline=deadline,
-        round=round_.started_at,
-        since=round_.queued_at / 1e6,
-        collapse_id=None if kind is PushKind.RING else _collapse_id(kind, round_),
-        instead=instead,
-    )
+@dataclass(frozen=True, slots=True)
+class _PushMaker:
+    """Makes the pushes of one kind about one round."""
+
+    kind: PushKind
+    round: Round
+    now: float
+    receipt_secret: bytes
+    queued_at: Micros
+
+    def push_to_phone(self, recipient: Recipient, phone: Sequence[Device], wording: Wording) -> Push:
+        """Make the push for the phone's last token. It holds pushes for the others, tried if that token is dead."""
+        push: Push | None = None
+        for device in phone[-TOKENS_TRIED:]:
+            push = self._push(recipient, device, wording, push)
+        assert push is not None  # noqa: S101 - a phone has at least one token
+        return push
+
+    def _push(self, recipient: Recipient, device: Device, wording: Wording, instead: Push | None) -> Push:
+        round_, deadline = self.round, self._deadline()
+        # The id is made from what the push is. So a crash and a retry give the same push the same apns-id.
+        name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{self.kind}|{device.key}"
+        sent_at_ms, expires_ms = int(self.now * 1000), int(deadline * 1000)
+        ticket = self._ticket(device)
+        return Push(
+            id=named_uuid(uuid.NAMESPACE_OID, name),
+            kind=self.kind,
+            device=device,
+            payload=payload(device.provider, self.kind, round_, recipient, sent_at_ms, expires_ms, wording, ticket),
+            deadline=deadline,
+            round=round_.started_at,
+            since=self.queued_at / 1e6,
+            collapse_id=None if self.kind is PushKind.RING else _collapse_id(self.kind, round_),
+            instead=instead,
+        )
+
+    def _deadline(self) -> float:
+        """When the push is worthless. A missed-call notice is sent after the round is over."""
+        return self.now + MISSED_TTL_S if self.kind is PushKind.MISSED else self.round.deadline / 1e6
+
+    def _ticket(self, device: Device) -> str:
+        if not self.receipt_secret or self.kind is not PushKind.RING:
+            return ""
+        ring = Ticket(self.round.tenant, self.round.cid, self.round.started_at, device.provider, device.key)
+        return sign_ticket(self.receipt_secret, ring)
 
 
 def _collapse_id(kind: PushKind, round_: Round) -> str:
-    """A later notice of the same call replaces the earlier one on the phone."""
+    """Return the id by which a later notice of the same call replaces the earlier one on the phone."""
     text = f"{kind}:{round_.cid}"
-    fits = len(text) <= COLLAPSE_ID_BYTES and text.isascii() and text.isprintable()  # it goes into a header
+    fits = len(text) <= COLLAPSE_ID_BYTES and text.isascii() and text.isprintable()  # it becomes a header
     return text if fits else named_uuid(uuid.NAMESPACE_OID, text)

@@ -1,31 +1,26 @@
-"""One ringing of one call, and the users it is for. Pure."""
+"""One ringing of one call, and the users it is for. Pure.
 
-from typing import Annotated, Literal
+Both classes are written to Redis as JSON: a field keeps its name and meaning, and a new field has a default.
+"""
+
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bellhop.clock import Micros
 
+Moment = Annotated[Micros, Field(ge=0)]
+"""Unix time in microseconds, checked when the value comes from outside."""
+
 
 class FrozenModel(BaseModel):
-    """A value that crosses the queue: fields of a newer version are ignored."""
+    """A value that is also stored as JSON. Fields of a newer version are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Caused(FrozenModel):
-    """What ties a job to its cause (`bellhop.telemetry.correlation`); older jobs, and the watchdog's, name none."""
-
-    webhook: str = ""
-    """The digest of the webhook that it came from: the id that log lines share."""
-    queued_at: Annotated[int, Field(ge=0)] = 0
-    """When it was queued, unix time in microseconds."""
-    trace: str = ""
-    """The span it belongs to, as W3C's traceparent."""
-
-
 class Recipient(FrozenModel):
-    """A user that an event is for; the caller never is one."""
+    """A user that an event is for. The caller is never a recipient."""
 
     id: str
     name: str = ""
@@ -33,25 +28,25 @@ class Recipient(FrozenModel):
     email: str = ""
 
 
-class Round(Caused):
-    """One ringing of one call, or of one quiet notification."""
+class Round(FrozenModel):
+    """One ringing of one call, or one quiet notification about it."""
 
-    v: Literal[1] = 1
     tenant: str
     cid: str
     session_id: str
-    started_at: Annotated[Micros, Field(ge=0)]
-    """Stream's created_at of the event: with the call and session, the name of the round."""
-    deadline: Annotated[Micros, Field(ge=0)]
-    """No push is sent from here on."""
+    started_at: Moment
+    """Stream's created_at of the event. With the call it names the round."""
+    deadline: Moment
+    """No push is sent from this moment on."""
     caller_id: str
     caller_name: str
     callers: tuple[str, ...] = ()
-    """Whose rejection ends the ring for everybody: who rings and who created the call, unless they are rung."""
+    """The user who rings and the user who created the call, unless they are rung. Their rejection ends the ring for
+    all recipients."""
     call_name: str = ""
     custom: dict[str, str] = {}
-    """The call's custom fields that an e-mail may show, as the settings say."""
+    """The call's custom fields that an e-mail may show (BELLHOP_MAIL_CUSTOM_FIELDS)."""
     video: bool = False
     recipients: tuple[Recipient, ...] = ()
     ringless: bool = False
-    """Known from its call.missed alone: nothing was rung."""
+    """True if only the round's call.missed has arrived: no phone was rung."""

@@ -1,4 +1,8 @@
-"""The signed link that switches a user's e-mails off, without a login (RFC 8058)."""
+"""The signed link that switches a user's e-mails off, without a login (RFC 8058).
+
+E-mails are kept for years. So the salt, the digest, the serializer and the field order of Subscriber must not change:
+links in e-mails that were sent long ago must stay valid.
+"""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -11,7 +15,7 @@ SALT = "bellhop.unsubscribe"
 
 
 class Subscriber(NamedTuple):
-    """Whose e-mails a link switches, and the language to say so in."""
+    """The user whose e-mails a link switches off, and the language of the page behind it."""
 
     tenant: str
     user_id: str
@@ -19,21 +23,19 @@ class Subscriber(NamedTuple):
 
 
 class Links:
-    """Makes and reads links under `url`. The first secret signs; each of them verifies, while one is being rotated."""
+    """Makes and reads links under `url`. The first secret signs; all of them verify, so that secrets can be rotated."""
 
     def __init__(self, url: str, secrets: Sequence[SecretStr]) -> None:
         keys = [secret.get_secret_value() for secret in reversed(secrets)]  # itsdangerous signs with the last
-        self._url, self._signer = (
-            url.rstrip("/"),
-            URLSafeSerializer(keys, SALT, signer_kwargs={"digest_method": sha256}),
-        )
+        self._url = url.rstrip("/")
+        self._signer = URLSafeSerializer(keys, SALT, signer_kwargs={"digest_method": sha256})
 
     def link(self, subscriber: Subscriber) -> str:
-        """The link for one user. It holds no e-mail address, and does not expire: e-mails are kept for years."""
+        """Make the link for one user. It holds no e-mail address and does not expire."""
         return f"{self._url}/unsubscribe/{self._signer.dumps(subscriber)}"
 
     def read(self, token: str) -> Subscriber | None:
-        """Whom a link's last part is for; None when it was not signed here."""
+        """Read the last part of a link; None if it was not signed with one of the secrets."""
         try:
             return Subscriber(*self._signer.loads(token))
         except (BadData, TypeError):

@@ -1,4 +1,7 @@
-"""A user besides their phones: where to write to them, and when they want no push. Pure; `registry` keeps them."""
+"""A user's contact and preferences: where to send e-mail, and when the user wants no push. Pure.
+
+`bellhop.store.registry` keeps them in Redis.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,19 +12,22 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.round import Recipient
 
-SECOND_CALL_US = 180 * 1_000_000
-"""A caller who rings again so soon after a ring that quiet hours held back means it."""
+SECOND_CALL_US = 180 * MICROS_PER_SECOND
+"""A second ring by the same caller within this time gets through quiet hours, if the user allows it."""
 
 EMAIL = (
     r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
     r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
 )
-"""What HTML calls a valid e-mail address (HTML Standard, 4.10.5.1.5): nothing in it can end a header."""
+"""A valid e-mail address as the HTML Standard defines it (4.10.5.1.5). It has no character that could end a header."""
 LANGUAGE = r"^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*$"
-"""A language tag by its shape (RFC 5646)."""
+"""The form of a language tag (RFC 5646)."""
+LONGEST_EMAIL = 254
+"""Characters (RFC 5321, 4.5.3.1.3, without the brackets)."""
 
 
 @cache
@@ -31,7 +37,7 @@ def _time_zones() -> frozenset[str]:
 
 def _is_time_zone(name: str) -> str:
     if name not in _time_zones():
-        raise ValueError('is no IANA time zone, such as "Europe/Amsterdam"')
+        raise ValueError('must be an IANA time zone, such as "Europe/Amsterdam"')
     return name
 
 
@@ -40,31 +46,32 @@ class _UserModel(BaseModel):
 
 
 class Contact(_UserModel):
-    """Where and how to write to a user. What is null is unknown."""
+    """How to reach a user by e-mail. A field that is null is unknown."""
 
-    email: Annotated[str, StringConstraints(pattern=EMAIL, max_length=254)] | None = None
-    """An e-mail address; of a domain that is not ASCII, its punycode."""
+    email: Annotated[str, StringConstraints(pattern=EMAIL, max_length=LONGEST_EMAIL)] | None = None
+    """An e-mail address. A domain that is not ASCII must be written in punycode."""
     language: Annotated[str, StringConstraints(pattern=LANGUAGE, max_length=35)] | None = None
     """A language tag, such as "en" or "pt-BR"."""
     time_zone: Annotated[str, AfterValidator(_is_time_zone)] | None = None
-    """An IANA time zone, such as "Europe/Amsterdam". Quiet hours are counted in it, and in UTC without one."""
+    """An IANA time zone, such as "Europe/Amsterdam". Quiet hours are in this zone, or in UTC if it is null."""
 
 
 TimeOfDay = Annotated[str, StringConstraints(pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
 class QuietHours(_UserModel):
-    """Hours of each day in which no push is wanted."""
+    """Hours of each day in which the user wants no push."""
 
     start: Annotated[TimeOfDay, Field(alias="from")]
     """HH:MM in the user's time zone."""
     end: Annotated[TimeOfDay, Field(alias="to")]
-    """HH:MM in the user's time zone. Before `from`, the hours go over midnight; the same as `from`, they never end."""
+    """HH:MM in the user's time zone. If `to` is earlier than `from`, the hours go over midnight. If both are the
+    same, quiet hours never end."""
     let_second_call_through: bool = True
-    """Whether who calls again within three minutes gets through."""
+    """If true, a second call by the same caller within three minutes gets through."""
 
     def cover(self, moment: datetime) -> bool:
-        """Whether `moment`, in the user's time zone, lies in them."""
+        """Tell whether `moment`, in the user's time zone, lies in the quiet hours."""
         clock = moment.strftime("%H:%M")
         if self.start < self.end:
             return self.start <= clock < self.end
@@ -72,55 +79,60 @@ class QuietHours(_UserModel):
 
 
 class Preferences(_UserModel):
-    """When and how a user wants to be told about calls."""
+    """When and how a user wants to be notified of calls."""
 
     mute_until: AwareDatetime | None = None
     """No push and no e-mail for calls that begin before this moment."""
     quiet_hours: QuietHours | None = None
     """Hours of each day in which calls make no push."""
     email: bool = True
-    """Whether missed calls are told by e-mail."""
+    """If true, missed calls are also sent by e-mail."""
 
-    def muted(self, at_us: int) -> bool:
-        """Whether a call that begins at this moment (unix µs) is to pass in silence."""
-        return self.mute_until is not None and at_us < self.mute_until.timestamp() * 1e6
+    def muted(self, moment: Micros) -> bool:
+        """Tell whether the user has muted a call that begins at `moment`."""
+        return self.mute_until is not None and moment < self.mute_until.timestamp() * MICROS_PER_SECOND
 
 
 class User(NamedTuple):
-    """What is known of a user, as one caller's round meets it."""
+    """The settings of a user, as they apply to one caller's round."""
 
     contact: Contact = Contact()
     preferences: Preferences = Preferences()
-    held_back_at: int | None = None
-    """Stream's stamp (unix µs) of the last ring of this caller that quiet hours held back."""
+    held_back_at: Micros | None = None
+    """The stamp of this caller's last ring that quiet hours held back."""
 
 
-NOBODY: Mapping[str, User] = {}
+NO_USERS: Mapping[str, User] = {}
 
 
-def objection(person: User, started_at: int) -> Outcome | None:
-    """Why a user wants no push about the round of this stamp (unix µs); None when they have nothing against it.
+def push_refusal(user: User, started_at: Micros) -> Outcome | None:
+    """Return why a user wants no push about the round that started then, or None if a push is welcome.
 
-    Only stamps decide, not the clock: a job that runs twice, and a ring and its missed-call notice, get one answer.
-    The notice must follow the ring, since on Android it is what ends the ringing.
+    Only stamps decide, not the clock. So a job that runs twice decides the same both times, and a ring and its
+    missed-call notice decide the same: on Android the notice is what ends the ringing.
     """
-    preferences = person.preferences
-    if preferences.muted(started_at):
+    if user.preferences.muted(started_at):
         return Outcome.MUTED
-    hours = preferences.quiet_hours
-    if hours is None:
+    hours = user.preferences.quiet_hours
+    if hours is None or not hours.cover(_local_time(user.contact, started_at)):
         return None
-    zone = ZoneInfo(person.contact.time_zone or "UTC")
-    if not hours.cover(datetime.fromtimestamp(started_at / 1e6, UTC).astimezone(zone)):
-        return None
-    since = started_at - person.held_back_at if person.held_back_at is not None else 0
-    second_call = hours.let_second_call_through and 0 < since <= SECOND_CALL_US
+    second_call = hours.let_second_call_through and _is_second_call(user, started_at)
     return None if second_call else Outcome.QUIET_HOURS
 
 
-def filled_in(contact: Contact, recipient: Recipient) -> Contact:
-    """Add to what the registry knows what the event said of the user, where that is usable."""
-    email = recipient.email if len(recipient.email) <= 254 and re.fullmatch(EMAIL, recipient.email) else None
+def _local_time(contact: Contact, moment: Micros) -> datetime:
+    zone = ZoneInfo(contact.time_zone or "UTC")
+    return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC).astimezone(zone)
+
+
+def _is_second_call(user: User, started_at: Micros) -> bool:
+    return user.held_back_at is not None and 0 < started_at - user.held_back_at <= SECOND_CALL_US
+
+
+def complete_contact(contact: Contact, recipient: Recipient) -> Contact:
+    """Fill what the registry does not know from what the event says of the user, if that is usable."""
+    usable_email = len(recipient.email) <= LONGEST_EMAIL and re.fullmatch(EMAIL, recipient.email)
+    email = recipient.email if usable_email else None
     language = recipient.language if re.fullmatch(LANGUAGE, recipient.language) else None
     return contact.model_copy(
         update={"email": contact.email or email, "language": contact.language or language},

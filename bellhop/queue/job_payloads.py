@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from bellhop.domain.round import Caused, FrozenModel, Round
+from bellhop.clock import Micros
+from bellhop.domain.round import FrozenModel, Moment, Round
 from bellhop.queue.names import (
     FAILURE_TTL_S,
     JOB_TIMEOUT_S,
@@ -23,15 +24,33 @@ from bellhop.queue.names import (
     SETTLE_JOB,
 )
 
-VERSION = 1
+VERSION: Literal[1] = 1
 """Of the payloads that this version reads. It stays the same for as long as an older worker may run what a newer door
 queues: fields may be added, with a default, and old ones keep their meaning (docs/deploy.md, Upgrading)."""
 
 
-class CallRef(Caused):
+class Cause(FrozenModel):
+    """The webhook that a job, or a stored round, comes from (`bellhop.telemetry.correlation`).
+
+    Jobs of older versions and of the watchdog name no cause.
+    """
+
+    webhook: str = ""
+    """The digest of the webhook's id. All log lines about one webhook show it."""
+    queued_at: Moment = Micros(0)
+    """When the job was queued."""
+    trace: str = ""
+    """The span that queued it, as a W3C traceparent."""
+    v: Literal[1] = VERSION
+
+
+class QueuedRound(Round, Cause):
+    """A round as its jobs carry it and as Redis keeps it."""
+
+
+class CallRef(Cause):
     """Names a call whose open rounds may have something to settle."""
 
-    v: Literal[1] = 1
     tenant: str
     cid: str
 
@@ -47,16 +66,21 @@ class UnknownVersion(ValueError):  # noqa: N818 - it is what is wrong with a pay
     """A payload of a version that this worker does not know. The message says so, and holds nothing of the payload."""
 
 
-Payload = Round | CallRef | EmailRef
+Payload = QueuedRound | CallRef | EmailRef
 
-PAYLOADS: dict[str, type[Round] | type[CallRef] | type[EmailRef]] = {
-    RING_JOB: Round,
-    NOTIFY_JOB: Round,
+PAYLOADS: dict[str, type[Payload]] = {
+    RING_JOB: QueuedRound,
+    NOTIFY_JOB: QueuedRound,
     SETTLE_JOB: CallRef,
-    NOTICE_JOB: Round,
+    NOTICE_JOB: QueuedRound,
     MAIL_JOB: EmailRef,
 }
 """Every job there is. A job of any other name is refused, whatever it says: see RQ's import paths."""
+
+
+def queued_round(round_: Round, cause: Cause) -> QueuedRound:
+    """Tie a round to the webhook that it comes from."""
+    return QueuedRound(**{**round_.__dict__, **cause.__dict__})
 
 
 def job(job_id: str, name: str, payload: Payload | None = None, people: str | None = None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from bellhop.clock import Seconds
 from bellhop.settings.field_types import LongSecret, SettingsSection
 
 
@@ -29,9 +30,9 @@ class OperationsSettings(SettingsSection):
     128."""
     shutdown_grace_s: Annotated[float, Field(ge=0, le=300)] = 20
     """How long a worker waits for running jobs when it is stopped."""
-    ring_default_s: Annotated[float, Field(ge=5, le=180)] = 30
+    ring_default_s: Annotated[Seconds, Field(ge=5, le=180)] = Seconds(30)
     """How long a call rings if Stream's event does not say it."""
-    missed_grace_s: Annotated[float, Field(ge=0, le=300)] = 5
+    missed_grace_s: Annotated[Seconds, Field(ge=0, le=300)] = Seconds(5)
     """How long Bellhop waits for Stream's call.missed after a ring has ended. After that, it treats the call as
     missed."""
     trail_days: Annotated[int, Field(ge=1, le=365)] = 7

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from bellhop.clock import Micros
 from bellhop.domain.device import MAX_DEVICES_PER_USER, Device
 from bellhop.domain.user import Contact, Preferences, User
 from bellhop.store.keys import devices_key, held_back_key, owner_key, user_key
@@ -142,6 +143,6 @@ def people_in(found: Any, users: Sequence[str]) -> People:
         people.devices[user] = decode(devices)
         # Most users have neither: for them nothing is parsed.
         if contact or preferences:
-            held_back_at = int(held_back) if held_back else None
+            held_back_at = Micros(int(held_back)) if held_back else None
             people.persons[user] = User(known(Contact, contact), known(Preferences, preferences), held_back_at)
     return people

@@ -7,13 +7,15 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
+from bellhop.clock import Micros
+from bellhop.queue.job_payloads import Cause
 from bellhop.telemetry import tracing
 from bellhop.telemetry.metrics import QUEUE_WAIT
 
 
-def origin(webhook: str, now: int) -> dict[str, Any]:
-    """Name the cause of a job for its payload: the webhook's digest, and `now` (unix µs), when it is queued."""
-    return {"webhook": webhook, "queued_at": now, "trace": tracing.traceparent()}
+def origin(webhook: str, now: Micros) -> Cause:
+    """Return the cause of a job that is queued `now`: the webhook's digest, and the span that is open here."""
+    return Cause(webhook=webhook, queued_at=now, trace=tracing.traceparent())
 
 
 def picked_up(queue: str, job_name: str, payload: Mapping[str, Any]) -> AbstractContextManager[Any]:

@@ -10,9 +10,8 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from bellhop import trail
-from bellhop.domain import ticket
 from bellhop.domain.device import Kind, Provider
-from bellhop.domain.ticket import Ticket
+from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import round_key, trail_key
@@ -89,7 +88,7 @@ async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(here):
     body, mac = given.split(".")
     named = json.loads(urlsafe_b64decode(body + "=="))
     other = urlsafe_b64encode(json.dumps([*named[:4], "another-device"]).encode()).rstrip(b"=").decode()
-    forged = ticket.sign(b"another secret", Ticket(*named))
+    forged = sign_ticket(b"another secret", Ticket(*named))
     for wrong in (
         body,
         f"{body}.",
@@ -131,14 +130,14 @@ async def test_a_body_without_end_is_not_read(here):
 
 async def test_a_receipt_for_a_round_that_is_forgotten_writes_nothing(here):
     gone = Ticket("default", "default:gone", 1, "apns", "0" * 20)
-    assert await post(here, {"receipt": ticket.sign(SECRET.encode(), gone)}) == 204
+    assert await post(here, {"receipt": sign_ticket(SECRET.encode(), gone)}) == 204
     assert await here.store.call("EXISTS", trail_key("default", "default:gone")) == 0
 
 
 async def test_a_receipt_that_comes_after_its_trail_has_gone_leaves_nothing_for_good(here):
     late = Ticket("default", "default:late", 1, "apns", "0" * 20)
     await here.store.call("HSET", round_key("default", "default:late", 1), "facts", "{}")
-    assert await post(here, {"receipt": ticket.sign(SECRET.encode(), late)}) == 204
+    assert await post(here, {"receipt": sign_ticket(SECRET.encode(), late)}) == 204
     assert await here.store.call("TTL", trail_key("default", "default:late")) > 0
 
 
@@ -151,5 +150,5 @@ async def test_without_a_secret_no_push_carries_a_receipt_and_none_is_taken(tmp_
         while not plain.arrivals and time.monotonic() < give_up:
             await asyncio.sleep(0.02)
         assert set(plain.arrivals[0].payload["bellhop"]) == {"call_uuid", "sent_at", "expires_at"}
-        unsigned = ticket.sign(b"", Ticket("default", call.cid, 1, "apns", "0" * 20))
+        unsigned = sign_ticket(b"", Ticket("default", call.cid, 1, "apns", "0" * 20))
         assert await post(plain, {"receipt": unsigned}) == 403

@@ -24,6 +24,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
+from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
@@ -316,7 +317,7 @@ class CallModel(RuleBasedStateMachine):
         while job_id := self.redis.lpop("rq:queue:notices"):
             name, _, (payload,), _ = json.loads(self.redis.hget(f"rq:job:{job_id.decode()}", "data"))
             if name == NOTICE_JOB:
-                self.take_notice(Round.model_validate(payload))
+                self.take_notice(QueuedRound.model_validate(payload))
             else:
                 self.runner.run(settle_call(self.store, TENANT, CID, GRACE_S * S))
 

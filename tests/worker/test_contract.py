@@ -8,11 +8,11 @@ from rq.serializers import JSONSerializer
 from rq.utils import str_to_date
 
 from bellhop import clock
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
 from bellhop.queue import job_payloads, names
-from bellhop.queue.job_payloads import CallRef, job, read_payload
+from bellhop.queue.job_payloads import CallRef, QueuedRound, job, read_payload
 
-ROUND = Round(
+ROUND = QueuedRound(
     tenant="default",
     cid="default:1",
     session_id="s-1",

@@ -6,8 +6,7 @@ import json
 import pytest
 from structlog.contextvars import get_contextvars
 
-from bellhop.domain.round import Round
-from bellhop.queue.job_payloads import CallRef, read_payload
+from bellhop.queue.job_payloads import CallRef, QueuedRound, read_payload
 from bellhop.queue.names import RING_JOB, SETTLE_JOB
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin, picked_up
@@ -36,8 +35,8 @@ def test_a_payload_of_an_older_version_is_read_and_has_no_cause(name, payload):
 
 def test_the_cause_goes_through_the_queue_in_the_payload():
     cause = origin("f" * 32, 1_800_000_000_000_000)
-    for name, payload in ((RING_JOB, Round(**ROUND)), (SETTLE_JOB, CallRef(tenant="default", cid="default:1"))):
-        stored = json.loads(payload.model_copy(update=cause).model_dump_json())
+    for name, payload in ((RING_JOB, QueuedRound(**ROUND)), (SETTLE_JOB, CallRef(tenant="default", cid="default:1"))):
+        stored = json.loads(payload.model_copy(update=dict(cause)).model_dump_json())
         assert read_payload(name, stored).webhook == "f" * 32
         assert read_payload(name, stored).queued_at == 1_800_000_000_000_000
 

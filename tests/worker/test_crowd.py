@@ -8,7 +8,8 @@ import pytest
 from bellhop.domain import plan as module
 from bellhop.domain.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
+from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
 from bellhop.store.keys import devices_key, owner_key
 from worker.delivery.attempt import ProviderChannels
@@ -42,7 +43,7 @@ class Phones:
 
 def ringing(users):
     now = time.time_ns() // 1000
-    return Round(
+    return QueuedRound(
         tenant="default",
         cid="default:1",
         session_id="s-1",

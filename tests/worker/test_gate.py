@@ -13,7 +13,8 @@ from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
+from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, owner_key, round_key, trail_key
 from worker.delivery.fence import BATCH, Fence, Record
@@ -40,12 +41,12 @@ async def ask(gate: Fence, push: Push, attempt_s: float) -> Outcome | None:
     return (await gate.admit(push, attempt_s)).refusal
 
 
-def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age_s: float = 0) -> Round:
+def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age_s: float = 0) -> QueuedRound:
     """A round that began `age_s` ago by Redis's clock."""
     with redis.Redis.from_url(redis_url) as client:
         seconds, micros = client.time()
     start = seconds * 1_000_000 + micros - round(age_s * 1e6)
-    return Round(
+    return QueuedRound(
         tenant="default",
         cid="default:1",
         session_id="s-1",
@@ -58,7 +59,7 @@ def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age
     )
 
 
-def pushes(round_: Round, kind: PushKind = PushKind.RING) -> list[Push]:
+def pushes(round_: QueuedRound, kind: PushKind = PushKind.RING) -> list[Push]:
     devices = {one.id: [phone(one.id)] for one in round_.recipients}
     return plan(kind, round_, devices, round_.started_at / 1e6).pushes
 

@@ -9,8 +9,8 @@ import pytest
 from bellhop import trail
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.round import Recipient, Round
-from bellhop.queue.job_payloads import CallRef, job
+from bellhop.domain.round import Recipient
+from bellhop.queue.job_payloads import CallRef, QueuedRound, job
 from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.queue.rq_job import JobError
 from bellhop.store import registry
@@ -51,7 +51,7 @@ async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(st
     device = Device(user_id="ben", provider=Provider.FCM, token="token", app="calls", registered_at=1)
     await store.script(*registry.register("default", device))
     now = time.time_ns() // 1000
-    missed = Round(
+    missed = QueuedRound(
         tenant="default",
         cid="default:1",
         session_id="s-1",
@@ -100,7 +100,7 @@ async def phone(store, user="ben", token="token", app="calls", provider=Provider
 
 def rung(*users, cid="default:1", for_s=30.0, ago_s=0.0):
     now = time.time_ns() // 1000 - round(ago_s * 1e6)
-    return Round(
+    return QueuedRound(
         tenant="default",
         cid=cid,
         session_id="s-1",

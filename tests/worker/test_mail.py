@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from bellhop import trail
 from bellhop.domain.call import Stamp
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
 from bellhop.domain.unsubscribe_link import Links
 from bellhop.domain.user import Contact, Preferences, User
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN
+from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import MAIL_JOB
 from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
 from bellhop.store import registry
@@ -36,7 +37,7 @@ def missed(cid="default:1", caller="sara", user="ben", email=BEN, **facts):
     at = next(STAMPS)
     recipients = (Recipient(id=user, name="Ben", email=email),)
     names = {"caller_id": caller, "caller_name": caller.title(), "callers": (caller,)}
-    return Round(
+    return QueuedRound(
         tenant="default", cid=cid, session_id="s-1", started_at=at, deadline=at, recipients=recipients, **names, **facts
     )
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bellhop.domain.round import Recipient, Round
-from bellhop.queue.job_payloads import PAYLOADS, VERSION, CallRef, EmailRef, read_payload
+from bellhop.domain.round import Recipient
+from bellhop.queue.job_payloads import PAYLOADS, VERSION, CallRef, EmailRef, QueuedRound, read_payload
 
 V1 = Path(__file__).parent / "payloads" / "v1"
 """Payloads as version 1 first queued them, frozen: never change one to make a test pass."""
@@ -35,7 +35,7 @@ def later(job):
 
 def test_a_ring_still_means_what_it_meant():
     ring = read_payload(JOBS["ring"], frozen("ring"))
-    assert isinstance(ring, Round)
+    assert isinstance(ring, QueuedRound)
     assert (ring.cid, ring.started_at, ring.deadline) == ("default:8f3a", 1_800_000_000_000_001, 1_800_000_030_000_001)
     assert ring.recipients[0] == Recipient(id="jane-morel", name="Jane Morel", language="nl", email="jane@example.org")
     assert read_payload(JOBS["settle"], frozen("settle")).cid == "default:8f3a"
@@ -45,7 +45,10 @@ def test_a_ring_still_means_what_it_meant():
 @pytest.mark.parametrize(
     ("job", "payload"),
     [
-        ("ring", Round(tenant="t", cid="c", session_id="", started_at=1, deadline=2, caller_id="", caller_name="S")),
+        (
+            "ring",
+            QueuedRound(tenant="t", cid="c", session_id="", started_at=1, deadline=2, caller_id="", caller_name="S"),
+        ),
         ("settle", CallRef(tenant="t", cid="c")),
         ("mail", EmailRef(letter="l")),
     ],

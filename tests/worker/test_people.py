@@ -16,7 +16,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
-from bellhop.domain.user import SECOND_CALL_US, Contact, Preferences, QuietHours, User, objection
+from bellhop.domain.user import SECOND_CALL_US, Contact, Preferences, QuietHours, User, push_refusal
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import devices_key, held_back_key, user_key
@@ -42,7 +42,7 @@ def quiet(start, end, zone="Europe/Amsterdam", held_back_at=None, **more):
     ],
 )
 def test_quiet_hours_go_over_midnight(at, objects):
-    assert objection(quiet("22:00", "07:00"), us(at)) is objects
+    assert push_refusal(quiet("22:00", "07:00"), us(at)) is objects
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_quiet_hours_go_over_midnight(at, objects):
     [("11:59:59", None), ("12:00:00", Outcome.QUIET_HOURS), ("13:29:59", Outcome.QUIET_HOURS), ("13:30:00", None)],
 )
 def test_quiet_hours_may_lie_within_a_day(clock, objects):
-    assert objection(quiet("12:00", "13:30"), us(f"2026-06-01T{clock}+02:00")) is objects
+    assert push_refusal(quiet("12:00", "13:30"), us(f"2026-06-01T{clock}+02:00")) is objects
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_quiet_hours_may_lie_within_a_day(clock, objects):
     [("Asia/Tokyo", Outcome.QUIET_HOURS), ("America/New_York", None), (None, None), ("Asia/Kathmandu", None)],
 )
 def test_quiet_hours_are_in_the_users_time_zone_and_in_utc_without_one(zone, objects):
-    assert objection(quiet("23:00", "00:00", zone), us("2026-06-01T14:30:00+00:00")) is objects
+    assert push_refusal(quiet("23:00", "00:00", zone), us("2026-06-01T14:30:00+00:00")) is objects
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_quiet_hours_are_in_the_users_time_zone_and_in_utc_without_one(zone, obj
     ],
 )
 def test_quiet_hours_follow_the_wall_clock_when_it_is_changed(at, objects):
-    assert objection(quiet("01:30", "03:00"), us(at)) is objects
+    assert push_refusal(quiet("01:30", "03:00"), us(at)) is objects
 
 
 moments = st.integers(10**15, 2 * 10**15).map(lambda at: datetime.fromtimestamp(at / 1e6, UTC))
@@ -82,9 +82,9 @@ clocks = st.times().map(lambda time: time.strftime("%H:%M"))
 def test_a_moment_is_either_in_quiet_hours_or_in_those_turned_around(moment, start, end, zone):
     at = int(moment.timestamp() * 1e6)
     if start == end:
-        assert objection(quiet(start, end, zone), at) is Outcome.QUIET_HOURS, "they never end"
+        assert push_refusal(quiet(start, end, zone), at) is Outcome.QUIET_HOURS, "they never end"
     else:
-        inside, outside = (objection(quiet(*hours, zone), at) for hours in ((start, end), (end, start)))
+        inside, outside = (push_refusal(quiet(*hours, zone), at) for hours in ((start, end), (end, start)))
         assert {inside, outside} == {None, Outcome.QUIET_HOURS}
 
 
@@ -102,25 +102,25 @@ NIGHT = us("2026-06-02T03:00:00+02:00")
     ],
 )
 def test_a_second_call_within_three_minutes_gets_through(since_us, objects):
-    assert objection(quiet("22:00", "07:00", held_back_at=NIGHT - since_us), NIGHT) is objects
+    assert push_refusal(quiet("22:00", "07:00", held_back_at=NIGHT - since_us), NIGHT) is objects
 
 
 def test_who_does_not_let_a_second_call_through_is_left_in_peace():
     person = quiet("22:00", "07:00", held_back_at=NIGHT - 1_000_000, let_second_call_through=False)
-    assert objection(person, NIGHT) is Outcome.QUIET_HOURS
+    assert push_refusal(person, NIGHT) is Outcome.QUIET_HOURS
 
 
 @pytest.mark.parametrize(("seconds", "objects"), [(-1, Outcome.MUTED), (0, None), (1, None)])
 def test_muting_ends_when_it_was_said_to(seconds, objects):
     until = datetime(2026, 6, 2, 3, tzinfo=ZoneInfo("Europe/Amsterdam"))
     person = User(preferences=Preferences(mute_until=until))
-    assert objection(person, NIGHT + seconds * 1_000_000) is objects
+    assert push_refusal(person, NIGHT + seconds * 1_000_000) is objects
 
 
 def test_muting_lets_no_second_call_through():
     person = quiet("22:00", "07:00", held_back_at=NIGHT - 1_000_000)
     muted = person.preferences.model_copy(update={"mute_until": datetime.fromtimestamp(NIGHT / 1e6 + 60, UTC)})
-    assert objection(person._replace(preferences=muted), NIGHT) is Outcome.MUTED
+    assert push_refusal(person._replace(preferences=muted), NIGHT) is Outcome.MUTED
 
 
 @pytest.mark.parametrize("year", [1, 1969, 9999])

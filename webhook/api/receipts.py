@@ -7,7 +7,7 @@ from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bellhop import trail
-from bellhop.domain import ticket
+from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
 from bellhop.store.keys import round_key, trail_key
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
@@ -25,7 +25,7 @@ class Rang(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    receipt: str = Field(max_length=ticket.MOST_CHARACTERS)
+    receipt: str = Field(max_length=LONGEST_TICKET)
     rang_at: int | None = Field(default=None, ge=0, lt=2**53)
     """When it rang by its own clock, unix ms."""
 
@@ -49,26 +49,26 @@ def rang() -> Response:
     context = cast(WebContext, current_app.extensions["context"])
     said = _read()
     secret = context.settings.receipt_secret.get_secret_value().encode()
-    receipt = ticket.read(secret, said.receipt) if secret else None
-    if receipt is None:
+    ticket = read_ticket(secret, said.receipt) if secret else None
+    if ticket is None:
         metrics.RECEIPTS.add("", "refused")
         raise ApiProblem(Problem.BAD_RECEIPT)
     line = trail.line(
         trail.Milestone.RANG,
         now,
-        round=receipt.started_at,
-        device=receipt.device,
-        provider=receipt.provider,
+        round=ticket.started_at,
+        device=ticket.device,
+        provider=ticket.provider,
         detail=str(said.rang_at) if said.rang_at is not None else None,
     )
-    round_ = round_key(receipt.tenant, receipt.cid, receipt.started_at)
-    keys = [round_, trail_key(receipt.tenant, receipt.cid)]
+    round_ = round_key(ticket.tenant, ticket.cid, ticket.started_at)
+    keys = [round_, trail_key(ticket.tenant, ticket.cid)]
     verdict = context.run(
-        Command("calls/record_receipt", keys, [receipt.device, line, str(trail.LENGTH), str(trail.DAY_S)])
+        Command("calls/record_receipt", keys, [ticket.device, line, str(trail.LENGTH), str(trail.DAY_S)])
     ).decode()
-    metrics.RECEIPTS.add(receipt.provider, verdict)
+    metrics.RECEIPTS.add(ticket.provider, verdict)
     if verdict == "recorded":
-        metrics.RANG.observe(max(0.0, (now - receipt.started_at) / 1e6), receipt.provider)
+        metrics.RANG.observe(max(0.0, (now - ticket.started_at) / 1e6), ticket.provider)
     return Response(status=204)
 
 

@@ -7,15 +7,14 @@ answered 4xx: Stream does not repeat those, and the call would be lost.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from bellhop import call_index, trail
-from bellhop.clock import iso
+from bellhop.clock import Micros, iso
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
 from bellhop.domain.round import Round
-from bellhop.queue.job_payloads import CallRef, job
+from bellhop.queue.job_payloads import CallRef, Cause, job, queued_round
 from bellhop.store import registry
 from bellhop.store.keys import AGENDA, call_key, round_key, round_prefix, trail_key, webhook_key
 from bellhop.store.replication import Script
@@ -43,7 +42,7 @@ def take_in(
     webhook_id: str,
     event: Event,
     effects: Effects,
-    now: int,
+    now: Micros,
     *,
     attempt: int | None = None,
     trail_ttl_s: int = trail.DAY_S,
@@ -96,7 +95,7 @@ def webhook_digest(tenant: str, webhook_id: str) -> str:
     return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _received(event: Event, effects: Effects, now: int, attempt: int | None) -> str:
+def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) -> str:
     """Write the trail's line. Only a ring and a notification name their round."""
     round_ = effects.work.payload if effects.work and isinstance(effects.work.payload, Round) else None
     return trail.line(
@@ -115,7 +114,7 @@ def _received(event: Event, effects: Effects, now: int, attempt: int | None) -> 
     )
 
 
-def _round(round_: Round, settle_at: int, cause: Mapping[str, Any]) -> dict[str, Any]:
+def _round(round_: Round, settle_at: Micros, cause: Cause) -> dict[str, Any]:
     """A round as the script wants it. Numbers go as strings: Lua's JSON would round them."""
     return {
         "key": round_key(round_.tenant, round_.cid, round_.started_at),
@@ -123,7 +122,7 @@ def _round(round_: Round, settle_at: int, cause: Mapping[str, Any]) -> dict[str,
         "started_at": str(round_.started_at),
         "session_id": round_.session_id,
         "ringless": round_.ringless,
-        "facts": round_.model_copy(update={"recipients": (), **cause}).model_dump_json(),
+        "facts": queued_round(round_.model_copy(update={"recipients": ()}), cause).model_dump_json(),
         "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
         "settle_at_ms": str(settle_at // 1000),
     }
@@ -137,10 +136,11 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     return call_index.entry(about.tenant, about.cid, people, begins=effects.missed is None)
 
 
-def _job(name: str, payload: Round | CallRef, webhook: str, cause: Mapping[str, Any]) -> dict[str, str]:
+def _job(name: str, payload: Round | CallRef, webhook: str, cause: Cause) -> dict[str, str]:
     """A job named after its webhook, so that the same webhook can never make two."""
-    people = None
+    job_id = f"{name.rpartition('.')[2]}-{webhook}"
     if isinstance(payload, Round):
         users = [recipient.id for recipient in payload.recipients]
         people = registry.named_in_a_job(payload.tenant, users, payload.caller_id)
-    return job(f"{name.rpartition('.')[2]}-{webhook}", name, payload.model_copy(update=cause), people)
+        return job(job_id, name, queued_round(payload, cause), people)
+    return job(job_id, name, payload.model_copy(update=cause.__dict__))

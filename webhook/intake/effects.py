@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.call import Stamp, clamp_stamp, missed_stamp, ring_deadline
 from bellhop.domain.round import Recipient, Round
 from bellhop.queue.job_payloads import CallRef
@@ -26,8 +27,8 @@ class EffectRules:
     """What the effects depend on besides the event."""
 
     tenant: str
-    ring_default_s: float
-    missed_grace_s: float
+    ring_default_s: Seconds
+    missed_grace_s: Seconds
     custom_fields: tuple[str, ...] = ()
     """The call's custom fields that an e-mail may show, in this order."""
 
@@ -43,19 +44,19 @@ class Work(NamedTuple):
 class Effects:
     """What to apply and queue, in one step."""
 
-    stamps: tuple[tuple[str, int], ...] = ()
+    stamps: tuple[tuple[str, Micros], ...] = ()
     round: Round | None = None
     """A round that begins."""
     missed: Round | None = None
     """A call.missed: it belongs to the rounds that rang these recipients, or is a round of its own."""
-    settle_at: int = 0
-    """When (unix µs) to look whether the round is over; the watchdog does."""
+    settle_at: Micros = Micros(0)
+    """When the watchdog looks whether the round is over."""
     work: Work | None = None
     members: tuple[str, ...] = ()
     """Whom the event is about, for the trail."""
 
 
-def effects(event: Event, now: int, settings: EffectRules) -> Effects:
+def effects(event: Event, now: Micros, settings: EffectRules) -> Effects:
     """Work out what `event`, taken in at `now` (unix µs), does."""
     find = _EFFECTS.get(type(event))
     found = find(event, clamp_stamp(event.at, now), settings) if find else Effects()
@@ -68,7 +69,7 @@ def effects(event: Event, now: int, settings: EffectRules) -> Effects:
     return replace(found, stamps=stamps)
 
 
-def _ring(event: Ring, at: int, settings: EffectRules) -> Effects:
+def _ring(event: Ring, at: Micros, settings: EffectRules) -> Effects:
     if not event.members:
         return Effects()
     deadline = ring_deadline(at, event.ring_ms, settings.ring_default_s)
@@ -87,19 +88,19 @@ def _ring(event: Ring, at: int, settings: EffectRules) -> Effects:
     )
     return Effects(
         round=round_,
-        settle_at=deadline + round(settings.missed_grace_s * 1e6),
+        settle_at=Micros(deadline + micros(settings.missed_grace_s)),
         work=Work(RING_JOB, round_),
         members=rung,
     )
 
 
-def _notification(event: Notification, at: int, settings: EffectRules) -> Effects:
-    callers = (event.sender.id,)
-    round_ = _round(event, event.sender, event.members, at, at + NOTIFICATION_LIFE_US, settings, callers=callers)
+def _notification(event: Notification, at: Micros, settings: EffectRules) -> Effects:
+    callers, deadline = (event.sender.id,), Micros(at + NOTIFICATION_LIFE_US)
+    round_ = _round(event, event.sender, event.members, at, deadline, settings, callers=callers)
     return Effects(work=Work(NOTIFY_JOB, round_), members=_ids(event.members))
 
 
-def _missed(event: Missed, at: int, settings: EffectRules) -> Effects:
+def _missed(event: Missed, at: Micros, settings: EffectRules) -> Effects:
     mark = Stamp.MISSED if event.notify else Stamp.MISSED_QUIETLY
     return Effects(
         stamps=tuple((missed_stamp(mark, event.session_id, member.id), at) for member in event.members),
@@ -110,7 +111,7 @@ def _missed(event: Missed, at: int, settings: EffectRules) -> Effects:
     )
 
 
-def _rejected(event: Rejected, at: int, settings: EffectRules) -> Effects:
+def _rejected(event: Rejected, at: Micros, settings: EffectRules) -> Effects:
     reason = REASONS.get(event.reason, Stamp.DECLINED)
     return Effects(
         stamps=((reason + event.user_id, at), (Stamp.REJECTED + event.user_id, at)),
@@ -119,11 +120,11 @@ def _rejected(event: Rejected, at: int, settings: EffectRules) -> Effects:
     )
 
 
-def _accepted(event: Accepted, at: int, settings: EffectRules) -> Effects:
+def _accepted(event: Accepted, at: Micros, settings: EffectRules) -> Effects:
     return Effects(stamps=((Stamp.ACCEPTED + event.user_id, at),), members=(event.user_id,))
 
 
-def _ended(event: Ended, at: int, settings: EffectRules) -> Effects:
+def _ended(event: Ended, at: Micros, settings: EffectRules) -> Effects:
     mark = Stamp.SESSION_ENDED + event.only_session if event.only_session else Stamp.ENDED
     return Effects(stamps=((mark, at),), work=_settle(event, settings))
 
@@ -150,8 +151,8 @@ def _round(
     event: Ring | Notification | Missed,
     caller: EventUser,
     people: tuple[EventUser, ...],
-    at: int,
-    deadline: int,
+    at: Micros,
+    deadline: Micros,
     settings: EffectRules,
     *,
     callers: tuple[str, ...] = (),

@@ -6,6 +6,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bellhop.clock import Micros
+
 
 class UnreadableEvent(ValueError):  # noqa: N818 - it is what happened to an event
     """A verified body that is no event Bellhop can act on. The message says why, without anything from the body."""
@@ -29,11 +31,11 @@ class EventUser:
 class Learned:
     """What the call inside an event says about the call's state, whatever the event is about: it mends lost events."""
 
-    accepted: Mapping[str, int] = field(default_factory=dict)
+    accepted: Mapping[str, Micros] = field(default_factory=dict)
     """User id -> when they answered (unix µs)."""
-    rejected: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, Micros] = field(default_factory=dict)
     """User id -> when they declined, or gave up calling (unix µs)."""
-    ended_at: int | None = None
+    ended_at: Micros | None = None
     """When the call ended (unix µs)."""
 
 
@@ -47,7 +49,7 @@ class Envelope:
     """The call, as "type:id". Empty only in an ignored event that is about no call."""
     session_id: str
     """The session it happened in: one round of ringing and the call that follows. Empty if there is none."""
-    at: int | None
+    at: Micros | None
     """Stream's stamp (unix µs); None if it gave none."""
     learned: Learned
     left_out: int = 0

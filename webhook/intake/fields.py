@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bellhop.clock import Micros
+
 Object = Mapping[str, Any]
 
 MAX_TEXT = 255
@@ -58,7 +60,7 @@ def positive(value: Any) -> int | None:
     return int(value)
 
 
-def micros(value: Any) -> int | None:
+def micros(value: Any) -> Micros | None:
     """Read a stamp as unix µs, rounded down; None for anything else.
 
     Webhooks carry RFC 3339 with up to nine fractional digits. Stream's REST interface and the models of its SDKs know
@@ -68,7 +70,7 @@ def micros(value: Any) -> int | None:
         stamp = _micros_of_text(value.strip()) if isinstance(value, str) else (positive(value) or 0) // 1_000
     except (ValueError, OverflowError):
         return None
-    return stamp if EARLIEST_US <= stamp <= LATEST_US else None
+    return Micros(stamp) if EARLIEST_US <= stamp <= LATEST_US else None
 
 
 def _micros_of_text(value: str) -> int:

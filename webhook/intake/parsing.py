@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, TypedDict
 
+from bellhop.clock import Micros
 from webhook.intake.events import (
     Accepted,
     Ended,
@@ -37,7 +38,7 @@ class _Common(TypedDict):
     type: str
     cid: str
     session_id: str
-    at: int | None
+    at: Micros | None
     learned: Learned
 
 
@@ -161,7 +162,7 @@ def _learned(call: Object) -> Learned:
     )
 
 
-def _stamps(by_user: Object) -> dict[str, int]:
+def _stamps(by_user: Object) -> dict[str, Micros]:
     stamps = [(identifier(user_id), micros(at)) for user_id, at in by_user.items()]
     return {user_id: at for user_id, at in stamps[:MAX_MEMBERS] if user_id and at is not None}
 

@@ -3,6 +3,7 @@
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from bellhop.clock import Micros
 from bellhop.telemetry import metrics
 from webhook.context import WebContext
 from webhook.intake import apply, effects
@@ -13,7 +14,7 @@ log = structlog.get_logger()
 
 
 def take(
-    context: WebContext, tenant: str, body: bytes, webhook_id: str, now: int, attempt: int | None
+    context: WebContext, tenant: str, body: bytes, webhook_id: str, now: Micros, attempt: int | None
 ) -> dict[str, str]:
     """Take in the JSON in `body`, at `now` (unix µs); returns what to answer.
 
@@ -47,7 +48,7 @@ def take(
         return {"status": verdict}
 
 
-def keep(context: WebContext, tenant: str, body: bytes, reason: str, now: int) -> dict[str, str]:
+def keep(context: WebContext, tenant: str, body: bytes, reason: str, now: Micros) -> dict[str, str]:
     """Keep what cannot be read; returns what to answer. Raises RedisError."""
     context.keep_unreadable(tenant, body, reason, now)
     metrics.WEBHOOKS.add("unreadable", "kept")

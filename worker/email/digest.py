@@ -18,14 +18,14 @@ import structlog
 
 from bellhop import trail
 from bellhop.backoff import pause_s
-from bellhop.clock import iso
+from bellhop.clock import Micros, iso
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.email_address import usable
 from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
-from bellhop.domain.round import Recipient, Round
-from bellhop.domain.user import Contact, User, filled_in
+from bellhop.domain.round import Recipient
+from bellhop.domain.user import Contact, User, complete_contact
 from bellhop.queue import job_payloads
-from bellhop.queue.job_payloads import EmailRef, read_payload
+from bellhop.queue.job_payloads import EmailRef, QueuedRound, read_payload
 from bellhop.queue.names import MAIL_JOB
 from bellhop.store import registry
 from bellhop.store.keys import call_key, email_key, open_email_key, round_key, round_prefix, trail_key
@@ -61,11 +61,11 @@ class ClaimedEmail:
     unknown: int
     age_s: int
     count: int
-    calls: Sequence[tuple[Round, Outcome | None]]
+    calls: Sequence[tuple[QueuedRound, Outcome | None]]
     """The calls, the oldest first, and why one is not worth telling any more."""
 
 
-def objection(policy: Policy, person: User, contact: Contact, started_at: int, pushed: bool) -> Outcome | None:
+def objection(policy: Policy, person: User, contact: Contact, started_at: Micros, pushed: bool) -> Outcome | None:
     """Why a missed call makes no e-mail; None when it does. `pushed`: a push notice of it was accepted."""
     if policy == "unpushed" and pushed:
         return Outcome.PUSH_ACCEPTED
@@ -78,7 +78,7 @@ def objection(policy: Policy, person: User, contact: Contact, started_at: int, p
 
 def contact_of(person: User, recipient: Recipient) -> Contact:
     """Where to write to: what the app told us goes before what the event says."""
-    return filled_in(person.contact, recipient.model_copy(update={"email": usable(recipient.email) or ""}))
+    return complete_contact(person.contact, recipient.model_copy(update={"email": usable(recipient.email) or ""}))
 
 
 class EmailDigest:
@@ -96,7 +96,7 @@ class EmailDigest:
         self._store, self._worker, self._sender, self._stationery = store, worker, sender, stationery
         self._policy, self._window_s = policy, window_s
 
-    async def offer(self, round_: Round, *, pushed: bool) -> None:
+    async def offer(self, round_: QueuedRound, *, pushed: bool) -> None:
         """Put a call that its one recipient missed into an e-mail, if one is due. Waits for Redis when it is away."""
         (recipient,) = round_.recipients
         person = await self._person(round_)
@@ -136,7 +136,7 @@ class EmailDigest:
                     lines += [(round_, _line(round_, AttemptResult(Outcome.MAIL_GAVE_UP))) for round_ in calls]
         await until_redis_answers(lambda: self._record(ref.letter, run, later, wait_s, unknown, lines))
 
-    async def _attempt(self, letter: str, calls: Sequence[Round], count: int) -> AttemptResult:
+    async def _attempt(self, letter: str, calls: Sequence[QueuedRound], count: int) -> AttemptResult:
         """Ask the user's preferences once more, write the e-mail, and hand it over."""
         latest = calls[-1]
         person = await self._person(latest)
@@ -152,14 +152,14 @@ class EmailDigest:
             return AttemptResult(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
         return await self._sender.send(message, contact.email or "")
 
-    async def _person(self, round_: Round) -> User:
+    async def _person(self, round_: QueuedRound) -> User:
         user = round_.recipients[0].id
         people = await until_redis_answers(
             lambda: registry.people_of(self._store, round_.tenant, [user], round_.caller_id)
         )
         return people.persons.get(user, User())
 
-    async def _collect(self, round_: Round, recipient: Recipient) -> bytes:
+    async def _collect(self, round_: QueuedRound, recipient: Recipient) -> bytes:
         tenant, cid, started_at = round_.tenant, round_.cid, round_.started_at
         pair = json.dumps([tenant, recipient.id, round_.caller_id])
         # Made from the call that opens the letter, so that a step that is repeated names the same one.
@@ -178,7 +178,7 @@ class EmailDigest:
         )
         return word
 
-    async def _note(self, round_: Round, reason: Outcome) -> None:
+    async def _note(self, round_: QueuedRound, reason: Outcome) -> None:
         keys = [round_key(round_.tenant, round_.cid, round_.started_at), trail_key(round_.tenant, round_.cid)]
         await self._store.script(
             "calls/record_attempt", keys, ["", "", trail.DAY_S, trail.LENGTH, 0, _line(round_, AttemptResult(reason))]
@@ -193,11 +193,21 @@ class EmailDigest:
         attempts, unknown, age_s, count, *calls = rest
         pairs = zip(calls[::2], calls[1::2], strict=True)
         return ClaimedEmail(
-            attempts, unknown, age_s, count, [(Round.model_validate_json(call), _over(now)) for call, now in pairs]
+            attempts,
+            unknown,
+            age_s,
+            count,
+            [(QueuedRound.model_validate_json(call), _over(now)) for call, now in pairs],
         )
 
     async def _record(
-        self, letter: str, run: str, later: bool, wait_s: float, unknown: bool, lines: Sequence[tuple[Round, str]]
+        self,
+        letter: str,
+        run: str,
+        later: bool,
+        wait_s: float,
+        unknown: bool,
+        lines: Sequence[tuple[QueuedRound, str]],
     ) -> None:
         args: list[str | float] = [f"{self._worker}|{run}", "later" if later else "done", LETTER_TTL_S, wait_s]
         args += [int(unknown), _now(), _job(letter, run), trail.DAY_S, trail.LENGTH]
@@ -212,7 +222,7 @@ def _over(word: bytes) -> Outcome | None:
     return outcome if outcome in {Outcome.ANSWERED, Outcome.DECLINED} else None
 
 
-def _line(round_: Round, answer: AttemptResult, ms: float | None = None) -> str:
+def _line(round_: QueuedRound, answer: AttemptResult, ms: float | None = None) -> str:
     return trail.line(
         trail.Milestone.MAILED,
         time.time_ns() // 1000,
