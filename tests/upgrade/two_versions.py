@@ -25,7 +25,7 @@ __all__ = ["BUNDLE", "NEW", "PROJECT", "House", "SampleCall", "run_python", "ser
 
 NEW = Path(__file__).parents[2]
 """This checkout."""
-SOON_S = 40
+SOON_S = 60
 """Much longer than any step takes."""
 METRICS_TOKEN = "for-prometheus-alone"
 SETTINGS = {

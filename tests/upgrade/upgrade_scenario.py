@@ -241,10 +241,19 @@ class Writer:
         await self.post(slow.missed())
         await self.said(call("missed-mail", "user-lee"), "mailed", "mail_accepted")
         await self.quiet()
-        await asyncio.sleep(1.5)  # what is counted reaches Redis within a second
         await self.look_around()
+        await self.everything_is_counted()
+        self.answers["GET /metrics"] = 200, await house.metrics_page()
         await self.keep("settled")
         await house.end("worker-settling")
+
+    async def everything_is_counted(self):
+        """Wait until every process has added its counts to Redis: each does so once a second."""
+        before, now = None, {}
+        while before != now:
+            before = now
+            await asyncio.sleep(1.5)
+            now = self.house.redis_client.hgetall("bellhop:metrics")
 
     def lives(self):
         return list(self.house.redis_client.scan_iter("bellhop:status:*"))
@@ -326,7 +335,6 @@ class Writer:
         self.answers["POST /v1/users/user-ben/devices wrong"] = await self.house.ask(
             "POST", "/v1/users/user-ben/devices", {"provider": "apns"}
         )
-        self.answers["GET /metrics"] = 200, await self.house.metrics_page()
 
 
 ENDS = {"accepted", "token_dead", "cancelled"}

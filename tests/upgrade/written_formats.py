@@ -35,7 +35,8 @@ def told(command):
 print(json.dumps(told(main)))
 """
 OF_SLOW_MACHINES = {"job_was_given_away", "lease_not_renewed", "lease_renewed", "worker_died", "clocks_apart"}
-"""Events that are in a log only when the machine was too slow for a moment."""
+OF_SLOW_MACHINES |= {"waited", "delayed", "held", "unsent"}
+"""Log events, milestones and outcomes that are there only when the machine was too slow for a moment."""
 WORDED = {"title", "description", "summary"}
 """Texts of the OpenAPI document, which may be worded anew."""
 
@@ -159,6 +160,8 @@ def trail_lines(states):
         for entry in state["redis"]:
             if entry["key"].startswith("bellhop:trail:"):
                 for version, what, _, facts in map(json.loads, entry["value"]):
+                    if OF_SLOW_MACHINES & {what, facts.get("o")}:
+                        continue
                     found.setdefault(f"{version} {what}", []).append(shape(facts))
                     for letter in "ok":
                         if letter in facts:
@@ -169,8 +172,10 @@ def trail_lines(states):
 def metrics(states, page):
     """The samples in Redis, and those of the page: names with their labels and values, buckets and amounts apart."""
     (sums,) = (entry["value"] for entry in states["settled"]["redis"] if entry["key"] == "bellhop:metrics")
+    sums = [sample for sample in sums if not OF_SLOW_MACHINES & set(json.loads(sample))]
     samples = {re.sub(r', "\d+"]$', ', "<bucket>"]', sample) for sample in sums}
     shown = {re.sub(r' -?[\d.e+-]+$|le="[^"]*"', "", line) for line in page.splitlines() if not line.startswith("#")}
+    shown = {line for line in shown if not OF_SLOW_MACHINES & set(re.findall(r'"([a-z_]+)"', line))}
     types = {line for line in page.splitlines() if line.startswith("# TYPE")}
     return {"stored": sorted(samples), "shown": sorted(shown), "types": sorted(types)}
 
