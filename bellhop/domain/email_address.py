@@ -1,29 +1,31 @@
-"""E-mail addresses that came with an event: which of them can be written to. Pure."""
+"""E-mail addresses from events and settings: which of them Bellhop can send to. Pure."""
 
-import re
-
-import idna
-
-from bellhop.domain.user import EMAIL
-
-LONGEST, LONGEST_LOCAL = 254, 64
-"""RFC 5321, 4.5.3.1; the whole address by 4.5.3.1.3 without its brackets."""
+from functools import cache
+from typing import Any
 
 
-def usable(text: str) -> str | None:
-    """Bring an address to the form that mail servers everywhere take, its domain as punycode; None if it has none.
+def deliverable_address(text: str) -> str | None:
+    """Return the address in the form that every mail server takes, or None if it cannot be used.
 
-    Left out on purpose: quoted local parts, addresses in brackets, hosts without a dot, and local parts that are not
-    ASCII, which few servers take.
+    A domain that is not ASCII becomes punycode; everything else stays as it was written. Refused are quoted local
+    parts, IP addresses as domain, domains without a dot, and local parts that are not ASCII, which few servers take.
+    Nothing is looked up in DNS.
     """
-    local, _, domain = text.strip().rpartition("@")
-    if not domain.isascii():
-        try:
-            domain = idna.encode(domain, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            return None
-    address = f"{local}@{domain}"
-    dots_misplaced = local.startswith(".") or local.endswith(".") or ".." in local
-    if "." not in domain or dots_misplaced or len(local) > LONGEST_LOCAL or len(address) > LONGEST:
+    library = _email_validator()
+    address = text.strip()
+    try:
+        checked = library.validate_email(address, check_deliverability=False, allow_smtputf8=False, strict=True)
+    except library.EmailNotValidError:
         return None
-    return address if re.fullmatch(EMAIL, address) else None
+    local, _, domain = address.rpartition("@")
+    return address if domain.isascii() else f"{local}@{checked.ascii_domain}"
+
+
+@cache
+def _email_validator() -> Any:
+    """Import the library at the first use: it takes about 25 ms, and most processes check no address."""
+    import email_validator  # noqa: PLC0415 - see above
+
+    # A company's mail servers may use reserved domains such as .local and .test. The library refuses them by default.
+    email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+    return email_validator

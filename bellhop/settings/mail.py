@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from bellhop.domain.email_address import usable
+from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.user import LANGUAGE
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
@@ -88,7 +88,7 @@ class MailSettings(SettingsSection):
         if missing:
             names = " and ".join(variable(name) for name in missing)
             raise ValueError(f"{names} missing: an e-mail needs a sender and an unsubscribe link")
-        if usable(self.mail_from) != self.mail_from:
+        if deliverable_address(self.mail_from) != self.mail_from:
             raise ValueError(f"{variable('mail_from')} must be an e-mail address, such as calls@example.com")
         if not re.match(r"https://[^/]|http://(127\.0\.0\.1|localhost)([:/]|$)", self.public_url):
             raise ValueError(f"{variable('public_url')} must begin with https://, or mail programs ignore the link")

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import redis
+from pydantic import SecretStr
 
 from bellhop.domain.unsubscribe_link import Links, Subscriber
 from bellhop.settings import Settings
@@ -75,6 +76,25 @@ def test_one_click_of_a_mail_program_switches_mails_off(client, link, preference
     assert client.post(link(), data=ONE_CLICK).status_code == 200
     assert preferences() == {"email": False}
     assert preferences("jane") is None
+
+
+@pytest.mark.parametrize(
+    ("token", "subscriber"),
+    [
+        (
+            "WyJkZWZhdWx0IiwiYmVuIiwiZW4iXQ.zVn8AiuicnN0dSxYvR3asolwMcAzrCs9uX9EeVP1Mrk",
+            Subscriber("default", "ben", "en"),
+        ),
+        # Long ones are compressed; this one is signed with the second secret.
+        (
+            ".eJyLVkpJTUsszSlR0lGqGNkAGAKpeUqxABdSfR0.sw4QKFBJPgii1x0S_gKc6SAYjkDJHIv6e3Xu-ZgP5co",
+            Subscriber("default", "x" * 255, "en"),
+        ),
+    ],
+)
+def test_a_link_in_an_email_of_an_earlier_version_is_read(token, subscriber):
+    secrets = [SecretStr(secret) for secret in SECRETS]
+    assert Links("https://calls.example.com", secrets).read(token) == subscriber
 
 
 def test_it_needs_no_cookie_and_sets_none(client, link):

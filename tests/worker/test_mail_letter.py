@@ -2,6 +2,8 @@
 
 import html
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bellhop.domain.email_address import usable
+from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.unsubscribe_link import Links, Subscriber
 from bellhop.domain.user import Contact
@@ -243,10 +245,29 @@ def test_a_template_that_cannot_be_read_is_refused_when_it_is_loaded(tmp_path):
     ],
 )
 def test_which_addresses_can_be_written_to(given_, expected):
-    assert usable(given_) == expected
+    assert deliverable_address(given_) == expected
+
+
+@pytest.mark.parametrize("domain", ["corp.local", "x.test", "x.invalid", "x.localhost", "x.onion"])
+def test_reserved_domains_can_be_written_to(domain):
+    assert deliverable_address(f"ben@{domain}") == f"ben@{domain}"
+
+
+@pytest.mark.parametrize(
+    "address", ["ben@10.0.0.5", "ben@ab--c.example.com", "ben@xn--1.com", "ben@m\u00fc\u200bnchen.de"]
+)
+def test_a_domain_that_cannot_exist_is_refused(address):
+    assert deliverable_address(address) is None
+
+
+def test_checking_an_address_loads_no_dns_library():
+    code = "import sys; from bellhop.domain.email_address import deliverable_address as d; d('ben@example.com')"
+    code += "; print('email_validator' in sys.modules, 'dns' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "True False\n"
 
 
 @given(st.text())
 def test_any_text_is_an_address_or_none(text):
-    address = usable(text)
+    address = deliverable_address(text)
     assert address is None or (address.isascii() and address.isprintable() and len(address) <= 254)

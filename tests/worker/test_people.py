@@ -226,6 +226,14 @@ async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
     assert person.contact == Contact()
 
 
+@pytest.mark.parametrize(
+    "email", ["a..b@example.com", "a.@example.com", "Ben@Example.COM", "ben@mailhost", "ben@10.0.0.5", "a@ab--c.com"]
+)
+def test_a_stored_address_stays_readable(email):
+    stored = f'{{"email": "{email}", "language": "nl", "time_zone": "Europe/Amsterdam"}}'.encode()
+    assert registry.known(Contact, stored).email == email
+
+
 async def test_a_phone_that_a_newer_version_registered_still_rings(store):
     device = PHONES["ben"][0]
     stored = json.dumps(json.loads(device.model_dump_json()) | {"carrier": "none"})

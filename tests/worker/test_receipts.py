@@ -24,6 +24,16 @@ def test_a_receipt_reads_as_what_was_signed(tenant, cid, started_at):
     assert read_ticket(SECRET, sign_ticket(SECRET, receipt)) == receipt
 
 
+def test_a_receipt_signed_by_an_earlier_version_is_read():
+    text = (
+        "WyJkZWZhdWx0IiwiZGVmYXVsdDoxIiwxNzY3MjI1NjAwMDAwMDAwLCJhcG5zIiwiYWJhYmFiYWJhYmFiYWJhYmFiYWIiXQ"
+        ".XJo6-8WuwMdkKOEoI8DsPg"
+    )
+    receipt = Ticket("default", "default:1", 1_767_225_600_000_000, "apns", "ab" * 10)
+    assert read_ticket(SECRET, text) == receipt
+    assert sign_ticket(SECRET, receipt) == text
+
+
 def test_the_longest_receipt_is_not_too_long_to_read():
     assert read_ticket(SECRET, sign_ticket(SECRET, LONG)) == LONG
 

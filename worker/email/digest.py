@@ -20,7 +20,7 @@ from bellhop import trail
 from bellhop.backoff import pause_s
 from bellhop.clock import Micros, iso
 from bellhop.domain.call import CALL_TTL_S
-from bellhop.domain.email_address import usable
+from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
 from bellhop.domain.round import Recipient
 from bellhop.domain.user import Contact, User, complete_contact
@@ -77,8 +77,9 @@ def objection(policy: Policy, person: User, contact: Contact, started_at: Micros
 
 
 def contact_of(person: User, recipient: Recipient) -> Contact:
-    """Where to write to: what the app told us goes before what the event says."""
-    return complete_contact(person.contact, recipient.model_copy(update={"email": usable(recipient.email) or ""}))
+    """Return where to send the e-mail. What the app has stored goes before what the event says."""
+    email = deliverable_address(recipient.email) or ""
+    return complete_contact(person.contact, recipient.model_copy(update={"email": email}))
 
 
 class EmailDigest:
