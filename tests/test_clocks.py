@@ -16,7 +16,7 @@ from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.keys import round_key, status_key
 from webhook.app import create_app
-from webhook.intake.parsing import read
+from webhook.intake.parsing import parse
 from worker import status
 
 SECRET = "a-secret-of-no-real-app"
@@ -51,7 +51,7 @@ def turn(monkeypatch):
 def test_a_ring_lasts_as_long_as_it_should_however_the_doors_clock_is_set(client, redis_url, turn, seconds):
     call = SampleCall(members=("ben",), ring_ms=30_000)
     event = call.ring()
-    body, stamp = json.dumps(event).encode(), read(json.dumps(event).encode()).at
+    body, stamp = json.dumps(event).encode(), parse(json.dumps(event).encode()).at
     turn(seconds)
     headers = {"X-Api-Key": "key", "X-Signature": hmac.digest(SECRET.encode(), body, "sha256").hex()}
     assert client.post("/webhooks/stream", data=body, headers=headers).status_code == 200

@@ -156,7 +156,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(page):
 
 def printed():
     """Every text in the code but its docstrings, in one: what a page says is printed must be in there."""
-    texts = [refusal.name.lower() for refusal in Refusal]
+    texts = [refusal.label for refusal in Refusal]
     for package in ("bellhop", "webhook", "worker"):
         for path in (ROOT / package).rglob("*.py"):
             nodes = list(ast.walk(ast.parse(path.read_text())))

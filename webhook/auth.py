@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bellhop.domain.device import UserId
 from webhook.api_errors import ApiProblem, Problem
-from webhook.intake.signature import NOBODY, KeyRing
+from webhook.intake.signature import DUMMY_APP, KeyRing
 
 ALGORITHM = "HS256"
 """The only one: a token that names another, or none, is refused whatever it says."""
@@ -49,7 +49,7 @@ def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | Non
         raise ApiProblem(Problem.NO_TOKEN)
     app = ring.find(api_key)
     # Every secret is tried, so that the time taken does not tell which one it was.
-    payloads = [payload for secret in (app or NOBODY).secrets if (payload := _signed(token, secret)) is not None]
+    payloads = [payload for secret in (app or DUMMY_APP).secrets if (payload := _signed(token, secret)) is not None]
     if app is None:
         raise ApiProblem(Problem.UNKNOWN_APP)
     claims = _claims(payloads[0] if payloads else b"")

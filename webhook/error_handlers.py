@@ -48,8 +48,8 @@ def _http_error(error: HTTPException) -> Answer:
 def _wrong_path() -> Answer:
     """Stream posts somewhere else than it should: without a line, its webhooks would be lost without a word."""
     refusal = Refusal.WRONG_PATH
-    metrics.REFUSED.add(refusal.name.lower())
-    log.warning("webhook_refused", reason=refusal.name.lower(), address=request.remote_addr, advice=refusal.sentence)
+    metrics.REFUSED.add(refusal.label)
+    log.warning("webhook_refused", reason=refusal.label, address=request.remote_addr, advice=refusal.sentence)
     return jsonify(error=refusal.sentence), refusal.status
 
 

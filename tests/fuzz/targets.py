@@ -9,11 +9,11 @@ from pathlib import Path
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import read_payload
 from bellhop.queue.names import JOB_TIMEOUT_S, QUEUE_OF, RING_JOB
-from webhook.intake.apply import Verdict, take_in
+from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import UnreadableEvent
-from webhook.intake.parsing import read
-from webhook.intake.signature import MAX_INFLATED, KeyRing, Refused, SigningApp, verify
+from webhook.intake.parsing import parse
+from webhook.intake.signature import MAX_INFLATED, KeyRing, RefusedWebhook, SigningApp, verify
 
 CORPUS = Path(__file__).parent / "corpus"
 SECRET = b"a-secret-of-no-real-app"
@@ -29,7 +29,7 @@ def signature(data: bytes) -> None:
     given, key, encoding = ([line.decode("latin-1") for line in head.split(b"\n")] + [""] * 3)[:3]
     try:
         verified = verify(RING, body, signature=given, api_key=key or None, content_encoding=encoding or None)
-    except Refused:
+    except RefusedWebhook:
         verified = None
     else:
         good = [hmac.digest(secret, verified.body, "sha256").hex() for secret in (b"an-old-secret", SECRET)]
@@ -38,7 +38,7 @@ def signature(data: bytes) -> None:
     try:
         signed = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
         taken = verify(RING, body, signature=signed, api_key="key", content_encoding=encoding or None)
-    except Refused:
+    except RefusedWebhook:
         return
     assert len(taken.body) <= MAX_INFLATED
 
@@ -46,7 +46,7 @@ def signature(data: bytes) -> None:
 def reading(data: bytes) -> None:
     """Any bytes are an event, or say why they are none without showing any of themselves."""
     try:
-        event = read(data)
+        event = parse(data)
     except UnreadableEvent as error:
         assert error.__cause__ is None, "a cause carries the body"
         return
@@ -58,7 +58,7 @@ def reading(data: bytes) -> None:
 def effects_(data: bytes) -> None:
     """What can be read can be taken in: one document for Redis whose job a worker reads back."""
     try:
-        event = read(data)
+        event = parse(data)
     except UnreadableEvent:
         return
     found = effects(event, NOW, SETTINGS)
@@ -74,7 +74,7 @@ def effects_(data: bytes) -> None:
         documents.append(str(args[-1]))
         return b"taken"
 
-    if take_in(script, "default", "id", event, found, NOW, listed=True) is Verdict.IGNORED:
+    if apply(script, "default", "id", event, found, NOW, listed=True) is Verdict.IGNORED:
         assert not documents
         return
     (document,) = map(json.loads, documents)

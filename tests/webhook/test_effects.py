@@ -8,15 +8,15 @@ from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.store import scripts
 from bellhop.store.keys import call_key
-from webhook.intake.apply import Verdict, take_in
+from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, Effects, effects
 from webhook.intake.events import (
     Accepted,
+    CallSnapshot,
     Ended,
     Event,
     EventUser,
     Ignored,
-    Learned,
     Missed,
     Notification,
     Rejected,
@@ -32,8 +32,14 @@ SARA, BEN, JANE = (
 CALL = CallRef(tenant="default", cid="default:1")
 
 
-def common(at: int | None = NOW, learned: Learned | None = None, session: str = "s-1") -> dict:
-    return {"type": "call.x", "cid": "default:1", "session_id": session, "at": at, "learned": learned or Learned()}
+def common(at: int | None = NOW, snapshot: CallSnapshot | None = None, session: str = "s-1") -> dict:
+    return {
+        "type": "call.x",
+        "cid": "default:1",
+        "session_id": session,
+        "at": at,
+        "snapshot": snapshot or CallSnapshot(),
+    }
 
 
 def ring(members=(BEN, JANE), *, caller: EventUser = SARA, created_by: str = "sara", ring_ms=30_000, **more) -> Ring:
@@ -135,16 +141,16 @@ def test_what_may_end_a_round_is_settled_at_once():
 
 
 def test_any_event_teaches_what_the_call_inside_it_says():
-    learned = Learned(accepted={"ben": NOW - 1}, rejected={"sara": NOW - 2}, ended_at=NOW - 3)
+    snapshot = CallSnapshot(accepted={"ben": NOW - 1}, rejected={"sara": NOW - 2}, ended_at=NOW - 3)
     stamps = (("a:ben", NOW - 1), ("x:sara", NOW - 2), ("ended", NOW - 3))
-    assert found(Ignored(**common(learned=learned))) == Effects(stamps=stamps)
-    assert found(Accepted(**common(learned=learned), user_id="jane")).stamps == (("a:jane", NOW), *stamps)
+    assert found(Ignored(**common(snapshot=snapshot))) == Effects(stamps=stamps)
+    assert found(Accepted(**common(snapshot=snapshot), user_id="jane")).stamps == (("a:jane", NOW), *stamps)
 
 
 def test_stamps_that_cannot_be_are_now():
     assert found(ring(at=None)).round.started_at == found(ring(at=NOW + 61 * S)).round.started_at == NOW
-    late = Learned(accepted={"ben": NOW + 3600 * S}, ended_at=NOW + 3600 * S)
-    assert {at for _, at in found(Ignored(**common(learned=late))).stamps} == {NOW}
+    late = CallSnapshot(accepted={"ben": NOW + 3600 * S}, ended_at=NOW + 3600 * S)
+    assert {at for _, at in found(Ignored(**common(snapshot=late))).stamps} == {NOW}
 
 
 # Any order, any number of times
@@ -186,10 +192,10 @@ def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
         for number in range(100):
             now = NOW + number * hour
             joined = Accepted(**common(now), user_id=f"user-{number}")
-            take_in(script, "default", str(number), joined, found(joined, now), now)
+            apply(script, "default", str(number), joined, found(joined, now), now)
             if number % 10 == 0:
                 rung = ring(at=now)
-                take_in(script, "default", f"ring-{number}", rung, found(rung, now), now)
+                apply(script, "default", f"ring-{number}", rung, found(rung, now), now)
         state = client.hgetall(call_key("default", "default:1"))
         assert {b"a:user-98", b"a:user-99", b"r:%d" % (NOW + 90 * hour)} <= set(state)
         assert len(state) < 2 * 27 + 10
@@ -209,7 +215,7 @@ def _state(url: str, arrived: list[Event]) -> dict[bytes, bytes]:
         client.flushall()
         script = client.register_script(scripts.source("calls/take_event"))
         for number, event in enumerate(arrived):
-            assert take_in(script, "default", str(number), event, found(event), NOW) is Verdict.TAKEN
+            assert apply(script, "default", str(number), event, found(event), NOW) is Verdict.TAKEN
         state = client.hgetall(call_key("default", "default:1"))
         rung = {field for field in state if field.startswith(b"r:") and not client.hexists(_round(field), "ringless")}
         rounds = {

@@ -15,7 +15,7 @@ from webhook.intake.signature import (
     MAX_INFLATED,
     KeyRing,
     Refusal,
-    Refused,
+    RefusedWebhook,
     SigningApp,
     Verified,
     verify,
@@ -36,7 +36,7 @@ def taken(body, signature=None, api_key="key-1", content_encoding=None, ring=ONE
 
 
 def refusal(body, **headers) -> Refusal:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedWebhook) as refused:
         taken(body, **headers)
     assert str(refused.value) == refused.value.refusal.sentence
     return refused.value.refusal

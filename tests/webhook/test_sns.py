@@ -20,9 +20,9 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.settings import Settings
 from bellhop.store.keys import UNREADABLE
 from webhook.app import create_app
-from webhook.sources.amazon.certificates import AT_ONCE, EVERY_S, FAILED_S
+from webhook.sources.amazon.certificates import BURST, EVERY_S, FAILED_S
 from webhook.sources.amazon.sns import Topics
-from webhook.sources.amazon.sns_message import SIGNED, of_amazon
+from webhook.sources.amazon.sns_message import SIGNED, is_sns_url
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:calls"
 AMAZON = "https://sns.eu-west-1.amazonaws.com"
@@ -195,11 +195,11 @@ def unproven(number):
 def test_strangers_make_us_ask_amazon_a_few_times_only(web):
     web.down = True
     assert {web.post(unproven(number)) for number in range(50)} == {(503, None)}
-    assert len(web.fetched) == AT_ONCE
+    assert len(web.fetched) == BURST
     web.clock += 3 * EVERY_S
     for number in range(50, 100):
         web.post(unproven(number))
-    assert len(web.fetched) == AT_ONCE + 3
+    assert len(web.fetched) == BURST + 3
 
 
 def test_a_certificate_that_was_had_is_there_whatever_strangers_do(web):
@@ -227,8 +227,8 @@ def test_what_holds_no_event_is_kept(web):
 
 
 def test_china_is_elsewhere():
-    assert of_amazon("https://sns.cn-north-1.amazonaws.com.cn/x", "arn:aws-cn:sns:cn-north-1:123456789012:calls")
-    assert not of_amazon("https://sns.cn-north-1.amazonaws.com.cn/x", TOPIC.replace("eu-west-1", "cn-north-1"))
+    assert is_sns_url("https://sns.cn-north-1.amazonaws.com.cn/x", "arn:aws-cn:sns:cn-north-1:123456789012:calls")
+    assert not is_sns_url("https://sns.cn-north-1.amazonaws.com.cn/x", TOPIC.replace("eu-west-1", "cn-north-1"))
 
 
 def test_without_topics_there_is_no_such_door(redis_url):

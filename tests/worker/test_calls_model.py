@@ -29,9 +29,9 @@ from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
 from bellhop.store.keys import AGENDA, call_key, owner_key, round_key
-from webhook.intake.apply import Verdict, take_in
+from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Accepted, Ended, Event, EventUser, Ignored, Learned, Missed, Rejected, Ring
+from webhook.intake.events import Accepted, CallSnapshot, Ended, Event, EventUser, Ignored, Missed, Rejected, Ring
 from worker.delivery.fence import Fence, Record
 from worker.settle import queue_due_calls, settle_call
 
@@ -131,12 +131,12 @@ class CallModel(RuleBasedStateMachine):
         return self.now - age_s * S + self.stamps
 
     def envelope(self, kind: str, session: str, age_s: int, told: Told) -> dict[str, Any]:
-        learned = Learned(
+        snapshot = CallSnapshot(
             accepted={user: self.stamp(age) for user, age in told.accepted.items()},
             rejected={user: self.stamp(age) for user, age in told.rejected.items()},
             ended_at=None if told.ended_s is None else self.stamp(told.ended_s),
         )
-        return {"type": kind, "cid": CID, "session_id": session, "at": self.stamp(age_s), "learned": learned}
+        return {"type": kind, "cid": CID, "session_id": session, "at": self.stamp(age_s), "snapshot": snapshot}
 
     @rule(
         caller=st.sampled_from(USERS),
@@ -212,12 +212,12 @@ class CallModel(RuleBasedStateMachine):
     def arrive_again_as_another_webhook(self, data: st.DataObject) -> None:
         event, first = data.draw(st.sampled_from(self.delivered))
         before = self.marks()
-        self.take_in(event, f"again-{len(self.delivered)}", first)
+        self.apply(event, f"again-{len(self.delivered)}", first)
         assert self.marks() == before
 
     def deliver(self, number: int) -> None:
         event, version = self.events[number], self.redis.hget(call_key(TENANT, CID), "version")
-        verdict = self.take_in(event, str(number), self.now)
+        verdict = self.apply(event, str(number), self.now)
         if number in self.webhooks:
             assert verdict in (Verdict.ALREADY, Verdict.IGNORED)
             assert self.redis.hget(call_key(TENANT, CID), "version") == version
@@ -228,9 +228,9 @@ class CallModel(RuleBasedStateMachine):
             if found is not None:
                 self.rounds.setdefault(found.started_at, found)
 
-    def take_in(self, event: Event, webhook_id: str, now: int) -> Verdict:
+    def apply(self, event: Event, webhook_id: str, now: int) -> Verdict:
         found = effects(event, now, EffectRules(TENANT, 30, GRACE_S))
-        return take_in(self.store.registered("calls/take_event"), TENANT, webhook_id, event, found, self.now)
+        return apply(self.store.registered("calls/take_event"), TENANT, webhook_id, event, found, self.now)
 
     # What the workers do
 
@@ -351,10 +351,10 @@ class CallModel(RuleBasedStateMachine):
         if self.now >= round_.deadline or self.has_answered(user, round_):
             return True
         for event, _ in self.delivered:
-            learned = event.learned
-            if any(at >= start and who in who_ends_it for who, at in learned.rejected.items()):
+            snapshot = event.snapshot
+            if any(at >= start and who in who_ends_it for who, at in snapshot.rejected.items()):
                 return True
-            if learned.ended_at is not None and learned.ended_at >= start:
+            if snapshot.ended_at is not None and snapshot.ended_at >= start:
                 return True
             if event.at is None or event.at < start:
                 continue
@@ -380,7 +380,7 @@ class CallModel(RuleBasedStateMachine):
     def has_answered(self, user: str, round_: Round) -> bool:
         return any(
             (isinstance(event, Accepted) and event.user_id == user and (event.at or 0) >= round_.started_at)
-            or event.learned.accepted.get(user, 0) >= round_.started_at
+            or event.snapshot.accepted.get(user, 0) >= round_.started_at
             for event, _ in self.delivered
         )
 

@@ -9,9 +9,9 @@ from bellhop import call_index
 from bellhop.call_index import MOST_CALLS_OF_A_PERSON
 from bellhop.store import scripts
 from bellhop.store.keys import calls_key, calls_of_user_key
-from webhook.intake.apply import take_in
+from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Accepted, EventUser, Learned, Missed, Notification, Ring
+from webhook.intake.events import Accepted, CallSnapshot, EventUser, Missed, Notification, Ring
 
 NOW, S = 1_800_000_000_000_000, 1_000_000
 DAY_S = 24 * 3600
@@ -26,7 +26,7 @@ def client(redis_url):
 
 
 def envelope(cid, kind, at):
-    return {"type": f"call.{kind}", "cid": cid, "session_id": "s", "at": at, "learned": Learned()}
+    return {"type": f"call.{kind}", "cid": cid, "session_id": "s", "at": at, "snapshot": CallSnapshot()}
 
 
 def ring(cid="default:1", at=NOW, callee=BEN):
@@ -48,7 +48,7 @@ def take(client):
 
     def take(event, at=NOW, listed=True):
         taken.append(event)
-        take_in(
+        apply(
             script, "default", f"{len(taken)}", event, effects(event, at, RULES), at, trail_ttl_s=DAY_S, listed=listed
         )
 

@@ -18,13 +18,14 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry, scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import AGENDA, call_key, round_key
-from webhook.intake import apply, effects
-from webhook.intake.parsing import read
+from webhook.intake.apply import apply
+from webhook.intake.effects import EffectRules, effects
+from webhook.intake.parsing import parse
 from worker import settle
 from worker.delivery.fence import Fence
 from worker.settle import queue_due_calls, settle_call
 
-RULES = effects.EffectRules("default", 30, 5)
+RULES = EffectRules("default", 30, 5)
 GRACE_US = 5_000_000
 
 
@@ -43,8 +44,8 @@ def post(redis_url):
 
         def post(event) -> None:
             seconds, micros = client.time()
-            now, value = seconds * 1_000_000 + micros, read(json.dumps(event).encode())
-            apply.take_in(script, "default", f"{next(count)}", value, effects.effects(value, now, RULES), now)
+            now, value = seconds * 1_000_000 + micros, parse(json.dumps(event).encode())
+            apply(script, "default", f"{next(count)}", value, effects(value, now, RULES), now)
 
         yield post
 
@@ -72,8 +73,8 @@ async def notices(store: Store) -> list[tuple[int, str]]:
 
 async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) -> bool:
     """Whether the fence lets a push about a ring to one of its members go out now."""
-    value = read(json.dumps(ring).encode())
-    round_ = effects.effects(value, value.at, RULES).round
+    value = parse(json.dumps(ring).encode())
+    round_ = effects(value, value.at, RULES).round
     phone = Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
     (push,) = plan(kind, round_, {user: [phone]}, value.at / 1e6).pushes
     await store.script(*registry.register("default", phone))
@@ -318,4 +319,4 @@ async def test_whatever_an_event_leaves_in_redis_expires(store, post, samples: P
 
 
 def _micros(event) -> int:
-    return read(json.dumps(event).encode()).at or 0
+    return parse(json.dumps(event).encode()).at or 0

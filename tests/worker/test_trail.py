@@ -17,9 +17,9 @@ from bellhop.store import registry, scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import brake_key, trail_key
 from bellhop.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
-from webhook.intake.apply import Verdict, take_in
+from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.parsing import read as read_event
+from webhook.intake.parsing import parse
 from worker.delivery.attempt import Delivered, deliver
 from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
@@ -103,9 +103,9 @@ def intake(redis_url):
         script = client.register_script(scripts.source("calls/take_event"))
 
         def take(event, webhook_id="one", attempt=1, **options):
-            found = read_event(json.dumps(event).encode())
+            found = parse(json.dumps(event).encode())
             work = effects(found, NOW, EffectRules("default", 30, 5))
-            return take_in(script, "default", webhook_id, found, work, NOW, attempt=attempt, **options)
+            return apply(script, "default", webhook_id, found, work, NOW, attempt=attempt, **options)
 
         yield take
 

@@ -1,8 +1,8 @@
-"""Take a verified event in: apply it to the call's state and queue its job, in one atomic Redis round trip.
+"""Apply an event to the call's state and queue its job, in one atomic Redis script.
 
-The webhook's id is claimed in the same step, so an event that Stream repeats, or that we repeat because an answer
-was lost, is taken once. Nothing is answered 2xx before it is in Redis, and nothing that Stream signed is ever
-answered 4xx: Stream does not repeat those, and the call would be lost.
+The script claims the webhook's id too, so an event that Stream repeats, or that we repeat because Redis's answer was
+lost, is applied once. The web process must not answer 2xx before the script has run. It must never answer 4xx to an
+event that Stream signed: Stream does not repeat those, and the call would be lost.
 """
 
 import hashlib
@@ -23,20 +23,20 @@ from webhook.intake.effects import REASONS, Effects
 from webhook.intake.events import Event, Rejected
 
 CLAIM_TTL_S = 3600
-"""How long a webhook's id is remembered. Stream repeats for 15 seconds."""
+"""How long a webhook's id is remembered. Stream repeats an event for 15 seconds."""
 SESSION_DIGITS = 8
-"""Of a session's id on the trail: enough to tell the sessions of one call apart."""
+"""How much of a session's id the trail keeps: enough to distinguish the sessions of one call."""
 
 
 class Verdict(StrEnum):
-    """What became of an event."""
+    """The result of applying an event."""
 
     TAKEN = "taken"
     ALREADY = "already"
     IGNORED = "ignored"
 
 
-def take_in(
+def apply(
     script: Script,
     tenant: str,
     webhook_id: str,
@@ -48,24 +48,24 @@ def take_in(
     trail_ttl_s: int = trail.DAY_S,
     listed: bool = False,
 ) -> Verdict:
-    """Apply `effects` of `event`, Stream's `attempt` to deliver it. `now` in unix µs.
+    """Apply the `effects` of `event`, which Stream delivers for the `attempt`-th time, and queue its job.
 
-    The trail is kept for `trail_ttl_s` from now; `listed` puts the call on the console's lists. Raises
+    The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the lists of calls. Raises
     redis.exceptions.RedisError.
     """
     if not (effects.stamps or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
-    key = webhook_digest(tenant, webhook_id)
-    cause = origin(key, now)
+    digest = webhook_digest(tenant, webhook_id)
+    cause = origin(digest, now)
     document = {
         "now": iso(now),
         "now_us": str(now),
         "stale": str(now - OPEN_TTL_S * 1_000_000),
         "member": f"{tenant}:{event.cid}",
-        "stamps": [(mark, str(at)) for mark, at in effects.stamps],
+        "stamps": [(stamp, str(at)) for stamp, at in effects.stamps],
         "round": _round(effects.round, effects.settle_at, cause) if effects.round else None,
         "missed": _round(effects.missed, effects.settle_at, cause) if effects.missed else None,
-        "jobs": [_job(*effects.work, key, cause)] if effects.work else [],
+        "jobs": [_job(*effects.work, digest, cause)] if effects.work else [],
         "trail": _received(event, effects, now, attempt),
         "repeated": trail.line(
             trail.Milestone.REPEATED,
@@ -81,7 +81,7 @@ def take_in(
     # Lua's JSON reads null as a value of its own, so what is absent is left out.
     document = {name: value for name, value in document.items() if value is not None}
     keys = [
-        webhook_key(key),
+        webhook_key(digest),
         call_key(tenant, event.cid),
         trail_key(tenant, event.cid),
         AGENDA,
@@ -91,7 +91,7 @@ def take_in(
 
 
 def webhook_digest(tenant: str, webhook_id: str) -> str:
-    """A short name for a webhook: its id is any bytes that the sender chose, so it is hashed."""
+    """Name a webhook in keys and logs. Its id is hashed, since the sender may choose any bytes and any length."""
     return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -115,7 +115,7 @@ def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) 
 
 
 def _round(round_: Round, settle_at: Micros, cause: Cause) -> dict[str, Any]:
-    """A round as the script wants it. Numbers go as strings: Lua's JSON would round them."""
+    """Write a round for the script. Numbers are strings, since Lua's JSON would round them."""
     return {
         "key": round_key(round_.tenant, round_.cid, round_.started_at),
         "key_prefix": round_prefix(round_.tenant, round_.cid),
@@ -137,7 +137,7 @@ def _entry(effects: Effects) -> dict[str, object] | None:
 
 
 def _job(name: str, payload: Round | CallRef, webhook: str, cause: Cause) -> dict[str, str]:
-    """A job named after its webhook, so that the same webhook can never make two."""
+    """Write a job for the script. Its id contains the webhook's, so that one webhook cannot queue two jobs."""
     job_id = f"{name.rpartition('.')[2]}-{webhook}"
     if isinstance(payload, Round):
         users = [recipient.id for recipient in payload.recipients]

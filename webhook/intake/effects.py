@@ -1,11 +1,11 @@
-"""What an event does: event -> stamps on its call, a round, a job. One table; pure.
+"""Event -> effects: stamps on its call, a round, a job. One function for each kind of event; pure.
 
-Everything here is decided from the event and the clock alone, so that the one Redis script that applies it only has to
-compare stamps.
+The event and the time alone decide. The Redis script that applies the effects only compares stamps.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bellhop.clock import Micros, Seconds, micros
@@ -15,16 +15,16 @@ from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from webhook.intake.events import Accepted, Ended, Event, EventUser, Missed, Notification, Rejected, Ring
 
-NOTHING: Mapping[str, str] = {}
 NOTIFICATION_LIFE_US = 3_600_000_000
-"""An invitation to a call that reaches Bellhop later than this is not passed on."""
+"""An invitation to a call that reaches Bellhop later than this is not pushed."""
+NEVER = Micros(0)
 REASONS = {"busy": Stamp.BUSY, "timeout": Stamp.TIMED_OUT}
-"""What a callee's rejection means; any other reason, or none, is a decline."""
+"""The stamp for each reason of a callee's rejection. Any other reason, or none, means declined."""
 
 
 @dataclass(frozen=True, slots=True)
 class EffectRules:
-    """What the effects depend on besides the event."""
+    """The settings that effects depend on."""
 
     tenant: str
     ring_default_s: Seconds
@@ -34,7 +34,7 @@ class EffectRules:
 
 
 class Work(NamedTuple):
-    """A job to queue: its name and what it is about."""
+    """A job to queue: its name and its payload."""
 
     name: str
     payload: Round | CallRef
@@ -42,91 +42,97 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What to apply and queue, in one step."""
+    """Everything to apply and queue for one event, in one step."""
 
     stamps: tuple[tuple[str, Micros], ...] = ()
     round: Round | None = None
     """A round that begins."""
     missed: Round | None = None
-    """A call.missed: it belongs to the rounds that rang these recipients, or is a round of its own."""
-    settle_at: Micros = Micros(0)
-    """When the watchdog looks whether the round is over."""
+    """A call.missed. It belongs to the rounds that rang these recipients, or becomes a round of its own."""
+    settle_at: Micros = NEVER
+    """When the watchdog checks whether the round is over."""
     work: Work | None = None
     members: tuple[str, ...] = ()
-    """Whom the event is about, for the trail."""
+    """The users that the event is about, for the trail."""
 
 
-def effects(event: Event, now: Micros, settings: EffectRules) -> Effects:
-    """Work out what `event`, taken in at `now` (unix µs), does."""
-    find = _EFFECTS.get(type(event))
-    found = find(event, clamp_stamp(event.at, now), settings) if find else Effects()
-    learned = [
-        *((Stamp.ACCEPTED + user, at) for user, at in event.learned.accepted.items()),
-        *((Stamp.REJECTED + user, at) for user, at in event.learned.rejected.items()),
-        (Stamp.ENDED, event.learned.ended_at),
-    ]
-    stamps = (*found.stamps, *((mark, clamp_stamp(at, now)) for mark, at in learned if at is not None))
-    return replace(found, stamps=stamps)
+def effects(event: Event, now: Micros, rules: EffectRules) -> Effects:
+    """Work out the effects of `event`, received at `now`."""
+    derive = _EFFECTS.get(type(event))
+    derived = derive(event, clamp_stamp(event.at, now), rules) if derive else Effects()
+    from_snapshot = ((stamp, clamp_stamp(at, now)) for stamp, at in _snapshot_stamps(event))
+    return replace(derived, stamps=(*derived.stamps, *from_snapshot))
 
 
-def _ring(event: Ring, at: Micros, settings: EffectRules) -> Effects:
+def _snapshot_stamps(event: Event) -> Iterator[tuple[str, Micros]]:
+    snapshot = event.snapshot
+    yield from ((Stamp.ACCEPTED + user_id, at) for user_id, at in snapshot.accepted.items())
+    yield from ((Stamp.REJECTED + user_id, at) for user_id, at in snapshot.rejected.items())
+    if snapshot.ended_at is not None:
+        yield Stamp.ENDED, snapshot.ended_at
+
+
+def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
     if not event.members:
         return Effects()
-    deadline = ring_deadline(at, event.ring_ms, settings.ring_default_s)
-    rung = _ids(event.members)
-    callers = tuple(user for user in dict.fromkeys((event.caller.id, event.created_by_id)) if user and user not in rung)
-    round_ = _round(
+    deadline = ring_deadline(at, event.ring_ms, rules.ring_default_s)
+    new_round = _round(
         event,
         event.caller,
-        event.members,
         at,
-        deadline,
-        settings,
+        rules,
+        deadline=deadline,
+        callers=_callers(event),
         video=event.video,
-        callers=callers,
         custom=event.custom,
     )
     return Effects(
-        round=round_,
-        settle_at=Micros(deadline + micros(settings.missed_grace_s)),
-        work=Work(RING_JOB, round_),
-        members=rung,
-    )
-
-
-def _notification(event: Notification, at: Micros, settings: EffectRules) -> Effects:
-    callers, deadline = (event.sender.id,), Micros(at + NOTIFICATION_LIFE_US)
-    round_ = _round(event, event.sender, event.members, at, deadline, settings, callers=callers)
-    return Effects(work=Work(NOTIFY_JOB, round_), members=_ids(event.members))
-
-
-def _missed(event: Missed, at: Micros, settings: EffectRules) -> Effects:
-    mark = Stamp.MISSED if event.notify else Stamp.MISSED_QUIETLY
-    return Effects(
-        stamps=tuple((missed_stamp(mark, event.session_id, member.id), at) for member in event.members),
-        missed=_round(event, event.caller, event.members, at, at, settings, ringless=True, custom=event.custom),
-        settle_at=at,
-        work=_settle(event, settings),
+        round=new_round,
+        settle_at=Micros(deadline + micros(rules.missed_grace_s)),
+        work=Work(RING_JOB, new_round),
         members=_ids(event.members),
     )
 
 
-def _rejected(event: Rejected, at: Micros, settings: EffectRules) -> Effects:
+def _callers(event: Ring) -> tuple[str, ...]:
+    """Collect the users whose rejection ends the ring for everybody, unless they are rung themselves."""
+    rung = _ids(event.members)
+    return tuple(user for user in dict.fromkeys((event.caller.id, event.created_by_id)) if user and user not in rung)
+
+
+def _notification(event: Notification, at: Micros, rules: EffectRules) -> Effects:
+    deadline = Micros(at + NOTIFICATION_LIFE_US)
+    new_round = _round(event, event.sender, at, rules, deadline=deadline, callers=(event.sender.id,))
+    return Effects(work=Work(NOTIFY_JOB, new_round), members=_ids(event.members))
+
+
+def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
+    stamp = Stamp.MISSED if event.notify else Stamp.MISSED_QUIETLY
+    return Effects(
+        stamps=tuple((missed_stamp(stamp, event.session_id, member.id), at) for member in event.members),
+        missed=_round(event, event.caller, at, rules, deadline=at, ringless=True, custom=event.custom),
+        settle_at=at,
+        work=_settle_job(event, rules),
+        members=_ids(event.members),
+    )
+
+
+def _rejected(event: Rejected, at: Micros, rules: EffectRules) -> Effects:
     reason = REASONS.get(event.reason, Stamp.DECLINED)
     return Effects(
         stamps=((reason + event.user_id, at), (Stamp.REJECTED + event.user_id, at)),
-        work=_settle(event, settings),
+        work=_settle_job(event, rules),
         members=(event.user_id,),
     )
 
 
-def _accepted(event: Accepted, at: Micros, settings: EffectRules) -> Effects:
+def _accepted(event: Accepted, at: Micros, rules: EffectRules) -> Effects:
     return Effects(stamps=((Stamp.ACCEPTED + event.user_id, at),), members=(event.user_id,))
 
 
-def _ended(event: Ended, at: Micros, settings: EffectRules) -> Effects:
-    mark = Stamp.SESSION_ENDED + event.only_session if event.only_session else Stamp.ENDED
-    return Effects(stamps=((mark, at),), work=_settle(event, settings))
+def _ended(event: Ended, at: Micros, rules: EffectRules) -> Effects:
+    stamp = Stamp.SESSION_ENDED + event.only_session if event.only_session else Stamp.ENDED
+    return Effects(stamps=((stamp, at),), work=_settle_job(event, rules))
 
 
 _EFFECTS: dict[type, Callable[..., Effects]] = {
@@ -139,29 +145,28 @@ _EFFECTS: dict[type, Callable[..., Effects]] = {
 }
 
 
-def _settle(event: Event, settings: EffectRules) -> Work:
-    return Work(SETTLE_JOB, CallRef(tenant=settings.tenant, cid=event.cid))
+def _settle_job(event: Event, rules: EffectRules) -> Work:
+    return Work(SETTLE_JOB, CallRef(tenant=rules.tenant, cid=event.cid))
 
 
-def _ids(people: tuple[EventUser, ...]) -> tuple[str, ...]:
-    return tuple(person.id for person in people)
+def _ids(users: tuple[EventUser, ...]) -> tuple[str, ...]:
+    return tuple(user.id for user in users)
 
 
 def _round(
     event: Ring | Notification | Missed,
     caller: EventUser,
-    people: tuple[EventUser, ...],
     at: Micros,
-    deadline: Micros,
-    settings: EffectRules,
+    rules: EffectRules,
     *,
+    deadline: Micros,
     callers: tuple[str, ...] = (),
     video: bool = False,
     ringless: bool = False,
-    custom: Mapping[str, str] = NOTHING,
+    custom: Mapping[str, str] = MappingProxyType({}),
 ) -> Round:
     return Round(
-        tenant=settings.tenant,
+        tenant=rules.tenant,
         cid=event.cid,
         session_id=event.session_id,
         started_at=at,
@@ -170,11 +175,12 @@ def _round(
         caller_name=caller.name or "Unknown caller",
         callers=callers,
         call_name=event.call_name,
-        custom={name: custom[name] for name in settings.custom_fields if name in custom},
+        custom={name: custom[name] for name in rules.custom_fields if name in custom},
         video=video,
         ringless=ringless,
-        recipients=tuple(
-            Recipient(id=person.id, name=person.name, language=person.language, email=person.custom_email)
-            for person in people
-        ),
+        recipients=tuple(_recipient(member) for member in event.members),
     )
+
+
+def _recipient(member: EventUser) -> Recipient:
+    return Recipient(id=member.id, name=member.name, language=member.language, email=member.custom_email)

@@ -1,6 +1,6 @@
-"""What a webhook of Stream's says, as small frozen values: one kind for each thing that Bellhop does. Pure.
+"""The content of a Stream webhook as small frozen values: one class for each kind that Bellhop acts on. Pure.
 
-`webhook.intake.parsing.read` makes them. All stamps are unix microseconds.
+`webhook.intake.parsing.parse` makes them. All times are unix microseconds.
 """
 
 from collections.abc import Mapping
@@ -10,50 +10,50 @@ from bellhop.clock import Micros
 
 
 class UnreadableEvent(ValueError):  # noqa: N818 - it is what happened to an event
-    """A verified body that is no event Bellhop can act on. The message says why, without anything from the body."""
+    """A verified body that Bellhop cannot act on. The message is the reason; it never quotes the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventUser:
-    """A user as an event shows them."""
+    """A user as an event describes them."""
 
     id: str
-    """Empty only for a caller whom the event does not name."""
+    """Empty only for a caller that the event does not name."""
     name: str
-    """What to call them: their name, else their id."""
+    """The display name, or the id if there is no name."""
     image: str = ""
     language: str = ""
     custom_email: str = field(default="", repr=False)
-    """`user.custom.email`, as the app set it; not checked. Kept out of repr, and so out of logs."""
+    """`user.custom.email` as the app set it, unchecked. It is kept out of repr, so that it cannot reach a log."""
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """What the call inside an event says about the call's state, whatever the event is about: it mends lost events."""
+class CallSnapshot:
+    """The call's state as Stream put it into the event. It makes up for events that were lost."""
 
     accepted: Mapping[str, Micros] = field(default_factory=dict)
-    """User id -> when they answered (unix µs)."""
+    """User id -> when this user answered."""
     rejected: Mapping[str, Micros] = field(default_factory=dict)
-    """User id -> when they declined, or gave up calling (unix µs)."""
+    """User id -> when this user declined, or when the caller hung up."""
     ended_at: Micros | None = None
-    """When the call ended (unix µs)."""
+    """When the call ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What every event says."""
+    """The fields of every event."""
 
     type: str
-    """Stream's name for it, such as call.ring."""
+    """Stream's name of the event, such as call.ring."""
     cid: str
-    """The call, as "type:id". Empty only in an ignored event that is about no call."""
+    """The call, as "type:id". Empty only in an ignored event without a call."""
     session_id: str
-    """The session it happened in: one round of ringing and the call that follows. Empty if there is none."""
+    """The session of the event: one round of ringing and the call that follows. Empty if there is none."""
     at: Micros | None
-    """Stream's stamp (unix µs); None if it gave none."""
-    learned: Learned
+    """Stream's stamp; None if the event has none."""
+    snapshot: CallSnapshot
     left_out: int = 0
-    """How many members beyond the most that are kept it has; nothing is done for them."""
+    """How many members were left out because the event has more than MAX_MEMBERS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +62,21 @@ class Ring(Envelope):
 
     caller: EventUser
     members: tuple[EventUser, ...]
-    """Whom to ring: never the caller, nobody twice."""
+    """The users to ring, each once, without the caller."""
     video: bool
-    """Which incoming-call screen to show."""
+    """Whether the phone shows the incoming-call screen of a video call."""
     ring_ms: int | None
-    """How long a phone may ring by the call's settings, unchecked; None if they do not say."""
+    """The ring time-out in the call's settings, unchecked; None if they have none."""
     call_name: str
     custom: Mapping[str, str] = field(default_factory=dict)
     """The call's custom fields that are short texts or numbers."""
     created_by_id: str
-    """Who created the call, mostly the caller. Empty if not given."""
+    """The user who created the call, usually the caller. Empty if not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification(Envelope):
-    """call.notification: tell these members about the call, quietly."""
+    """call.notification: notify these members of the call, without ringing."""
 
     sender: EventUser
     members: tuple[EventUser, ...]
@@ -90,24 +90,24 @@ class Missed(Envelope):
     caller: EventUser
     members: tuple[EventUser, ...]
     notify: bool
-    """Whether Stream wants them told."""
+    """Whether Stream wants the members to get a notice (`notify_user`)."""
     call_name: str
     custom: Mapping[str, str] = field(default_factory=dict)
-    """As a ring's."""
+    """The call's custom fields that are short texts or numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected(Envelope):
-    """call.rejected: a callee declined, or the caller gave up. Who it was decides, not the reason."""
+    """call.rejected: a callee declined, or the caller hung up. The user decides which of the two, not the reason."""
 
     user_id: str
     reason: str
-    """The app's word in lower case, such as decline, busy or timeout, or any other text, or nothing."""
+    """The reason in lower case: decline, busy, timeout, any other text, or empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted(Envelope):
-    """call.accepted, or call.session_participant_joined: whoever is in the call has answered it."""
+    """call.accepted, or call.session_participant_joined: a user who is in the call has answered it."""
 
     user_id: str
 
@@ -117,12 +117,12 @@ class Ended(Envelope):
     """call.ended, call.deleted or call.session_ended."""
 
     only_session: str
-    """The one session that ended: a later round of the same call is not concerned. Empty: the whole call ended."""
+    """The session that ended; later rounds of the same call go on. Empty if the whole call ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored(Envelope):
-    """Anything else. It asks nothing of Bellhop, but what it teaches about its call counts."""
+    """Any other event. Bellhop does nothing for it, but uses its snapshot of the call."""
 
 
 Event = Ring | Notification | Missed | Rejected | Accepted | Ended | Ignored

@@ -1,4 +1,7 @@
-"""Single fields of Stream's JSON, read leniently: a value of the wrong type counts as absent. Pure."""
+"""Read single fields of Stream's JSON. A value of the wrong type counts as absent. Pure.
+
+Not pydantic: its models reject the whole event for one wrong field, and the call would be lost.
+"""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +13,14 @@ from bellhop.clock import Micros
 Object = Mapping[str, Any]
 
 MAX_TEXT = 255
-"""Characters of an id, as Stream bounds them, and of a name."""
+"""Longest id, which is Stream's own limit, and longest name, in characters."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 EARLIEST_US = 10**15
-"""In 2001. Earlier is no stamp but a zero (Go writes the year 1), or a time in another unit."""
+"""In 2001. An earlier stamp is a zero value (Go writes the year 1) or a time in another unit."""
 LATEST_US = 2**53
-"""In 2255. Lua counts in doubles, which are exact up to here."""
+"""In 2255. Lua's numbers are doubles, which are exact up to here."""
 
 
 def nested(holder: Object, key: str) -> Object:
@@ -31,49 +34,49 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
     if not isinstance(value, str):
         return ""
     kept: str = value.strip()[:limit]
-    # JSON can spell half a surrogate pair (an emoji cut in two), which UTF-8 cannot: Redis and HTTP would refuse it.
+    # JSON can contain half a surrogate pair (an emoji cut in two). UTF-8 cannot: Redis and HTTP would refuse it.
     return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
 
 
 def whole(value: Any, limit: int) -> str:
-    """Read a string that only makes sense whole, such as an address; empty if it is longer than `limit`."""
+    """Read a text that must not be cut, such as an address; empty if it is longer than `limit` characters."""
     complete = text(value, limit + 1)
     return complete if len(complete) <= limit else ""
 
 
 def identifier(value: Any) -> str:
-    """Read an id, which some backends send as a number; empty if there is none."""
+    """Read an id; empty if there is none. Some backends send ids as numbers."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return whole(value, MAX_TEXT)
 
 
-def flag(value: Any, default: bool) -> bool:
-    """Read a boolean; anything else, strings and numbers included, is the default."""
+def boolean(value: Any, default: bool) -> bool:
+    """Read a boolean; `default` for anything else, strings and numbers included."""
     return value if isinstance(value, bool) else default
 
 
-def positive(value: Any) -> int | None:
+def positive_integer(value: Any) -> int | None:
     """Read a number of at least 1, without its fraction; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf:
         return None
     return int(value)
 
 
-def micros(value: Any) -> Micros | None:
-    """Read a stamp as unix µs, rounded down; None for anything else.
+def timestamp_us(value: Any) -> Micros | None:
+    """Read a time as unix µs, rounded down; None for anything else.
 
-    Webhooks carry RFC 3339 with up to nine fractional digits. Stream's REST interface and the models of its SDKs know
+    Webhooks carry RFC 3339 with up to nine fractional digits. Stream's REST interface and the models of its SDKs use
     unix nanoseconds, as a number.
     """
     try:
-        stamp = _micros_of_text(value.strip()) if isinstance(value, str) else (positive(value) or 0) // 1_000
+        at_us = _text_us(value.strip()) if isinstance(value, str) else (positive_integer(value) or 0) // 1_000
     except (ValueError, OverflowError):
         return None
-    return Micros(stamp) if EARLIEST_US <= stamp <= LATEST_US else None
+    return Micros(at_us) if EARLIEST_US <= at_us <= LATEST_US else None
 
 
-def _micros_of_text(value: str) -> int:
+def _text_us(value: str) -> int:
     if value.isdecimal():
         return int(value) // 1_000
     moment = datetime.fromisoformat(value)

@@ -1,56 +1,85 @@
-"""What every door does with an event that it knows to be Stream's: read it, take it in, count it."""
+"""The one way in for events of every source: parse, derive the effects, apply them, count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
+from redis import Redis
 from structlog.contextvars import bound_contextvars
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, seconds
+from bellhop.store.replication import Script
 from bellhop.telemetry import metrics
-from webhook.context import WebContext
-from webhook.intake import apply, effects
-from webhook.intake.events import Ignored, UnreadableEvent
-from webhook.intake.parsing import read
+from bellhop.telemetry.outage import Outage
+from webhook.intake.apply import Verdict, apply, webhook_digest
+from webhook.intake.effects import EffectRules, effects
+from webhook.intake.events import Event, Ignored, UnreadableEvent
+from webhook.intake.parsing import parse
+from webhook.intake.unreadable import keep_unreadable
 
 log = structlog.get_logger()
 
 
-def take(
-    context: WebContext, tenant: str, body: bytes, webhook_id: str, now: Micros, attempt: int | None
-) -> dict[str, str]:
-    """Take in the JSON in `body`, at `now` (unix µs); returns what to answer.
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Everything that receiving an event needs from its process."""
 
-    What cannot be read is kept for people to look at, and is done with: nobody would word it better the next time.
-    Raises redis.exceptions.RedisError when it was not taken.
+    redis: Redis
+    take_event: Script
+    outage: Outage
+    rules: Mapping[str, EffectRules]
+    """By tenant."""
+    trail_ttl_s: int
+    listed: bool
+    """Whether calls are added to the lists of calls, which the console shows."""
+
+
+def receive(
+    intake: Intake, tenant: str, body: bytes, webhook_id: str, now: Micros, attempt: int | None
+) -> dict[str, str]:
+    """Receive the event in `body`, which must be verified; returns the document to answer.
+
+    `attempt` is the number of Stream's delivery, if known. An event that cannot be parsed is kept and not asked for
+    again, since Stream would repeat the same bytes. Raises redis.exceptions.RedisError if the event was not taken.
     """
-    with bound_contextvars(webhook=apply.webhook_digest(tenant, webhook_id)):
+    with bound_contextvars(webhook=webhook_digest(tenant, webhook_id)):
         try:
-            event = read(body)
+            event = parse(body)
         except UnreadableEvent as error:
-            return keep(context, tenant, body, str(error), now)
-        verdict = apply.take_in(
-            context.intake,
-            tenant,
-            webhook_id,
-            event,
-            effects.effects(event, now, context.rules(tenant)),
-            now,
-            attempt=attempt,
-            trail_ttl_s=context.trail_ttl_s,
-            listed=context.settings.console,
-        )
-        context.outage.is_over()
-        kind = "other" if isinstance(event, Ignored) else event.type
-        metrics.WEBHOOKS.add(kind, verdict)
-        if event.at is not None:
-            metrics.WEBHOOK_AGE.observe(max(0.0, (now - event.at) / 1e6), kind)
-        if event.left_out:
-            log.warning("members_left_out", type=event.type, members=event.left_out)
-        log.info("webhook", type=event.type, verdict=verdict)
+            return receive_unreadable(intake, tenant, body, str(error), now)
+        verdict = _apply(intake, tenant, webhook_id, event, now, attempt)
+        intake.outage.is_over()
+        _count(event, verdict, now)
         return {"status": verdict}
 
 
-def keep(context: WebContext, tenant: str, body: bytes, reason: str, now: Micros) -> dict[str, str]:
-    """Keep what cannot be read; returns what to answer. Raises RedisError."""
-    context.keep_unreadable(tenant, body, reason, now)
+def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, now: Micros) -> dict[str, str]:
+    """Keep a body that cannot be parsed; returns the document to answer. Raises redis.exceptions.RedisError."""
+    keep_unreadable(intake.redis, tenant, body, reason, now, ttl_s=intake.trail_ttl_s)
     metrics.WEBHOOKS.add("unreadable", "kept")
     log.error("webhook_unreadable", tenant=tenant, reason=reason)
     return {"status": "kept", "reason": reason}
+
+
+def _apply(intake: Intake, tenant: str, webhook_id: str, event: Event, now: Micros, attempt: int | None) -> Verdict:
+    return apply(
+        intake.take_event,
+        tenant,
+        webhook_id,
+        event,
+        effects(event, now, intake.rules[tenant]),
+        now,
+        attempt=attempt,
+        trail_ttl_s=intake.trail_ttl_s,
+        listed=intake.listed,
+    )
+
+
+def _count(event: Event, verdict: Verdict, now: Micros) -> None:
+    kind = "other" if isinstance(event, Ignored) else event.type
+    metrics.WEBHOOKS.add(kind, verdict)
+    if event.at is not None:
+        metrics.WEBHOOK_AGE.observe(max(0.0, seconds(now - event.at)), kind)
+    if event.left_out:
+        log.warning("members_left_out", type=event.type, members=event.left_out)
+    log.info("webhook", type=event.type, verdict=verdict)

@@ -1,7 +1,7 @@
-"""The certificates that Amazon signs SNS's messages with, fetched when a message names one.
+"""The certificates of Amazon SNS, fetched when a message needs one, then kept.
 
-A message names its certificate before anything of it is verified, so anybody may make us ask Amazon: one question at a
-time, of a few a minute, and none again that has just failed.
+The certificate's URL comes from a message that is not verified yet, so any sender can cause a request to Amazon.
+Requests are therefore limited: one at a time, a few a minute, and no repetition of one that has just failed.
 """
 
 import http.client
@@ -11,57 +11,57 @@ from collections.abc import Callable
 
 Fetch = Callable[[str], bytes]
 Clock = Callable[[], float]
-"""Seconds since some moment."""
+"""Returns monotonic seconds."""
 
-MOST = 16
-"""Amazon has one for each region, and changes it about once a year."""
+MAX_KEPT = 16
+"""Amazon has one certificate for each region, and replaces it about once a year."""
 FAILED_S = 60.0
-"""How long a certificate that could not be had is not asked for again."""
-EVERY_S, AT_ONCE = 2.0, 10
-"""How often Amazon is asked in the long run, and how often in a row before that."""
-PATIENCE_S = 1.0
-"""How long a message waits for another's question: a thread, which webhooks wait for."""
+"""Pause before a certificate that could not be fetched is requested again."""
+EVERY_S, BURST = 2.0, 10
+"""A token bucket: one request in EVERY_S on average, at most BURST at once."""
+LOCK_TIMEOUT_S = 1.0
+"""How long a message waits while another fetches a certificate. It occupies a thread that webhooks need."""
 
 
 class NotFetchedError(Exception):
-    """The certificate is not to be had now. SNS posts the message again."""
+    """The certificate cannot be fetched now. SNS posts the message again."""
 
 
 class Certificates:
-    """Those that Amazon's host gave are kept. Made once for each web process, used by all of its threads."""
+    """Fetches certificates and keeps them. One for each web process; thread-safe."""
 
     def __init__(self, fetch: Fetch, clock: Clock = time.monotonic) -> None:
         self._fetch, self._clock = fetch, clock
-        self._asking = threading.Lock()
-        self._had: dict[str, bytes] = {}
+        self._fetching = threading.Lock()
+        self._kept: dict[str, bytes] = {}
         self._failed: dict[str, float] = {}
-        self._paid_until = clock() - EVERY_S * AT_ONCE
+        self._paid_until = clock() - EVERY_S * BURST
 
     def get(self, url: str) -> bytes:
-        """Find a certificate. Raises NotFetchedError."""
-        if had := self._had.get(url):
-            return had
-        if not self._asking.acquire(timeout=PATIENCE_S):
-            raise NotFetchedError("another one is being fetched")
+        """Return the certificate at `url` (PEM). Raises NotFetchedError."""
+        if kept := self._kept.get(url):
+            return kept
+        if not self._fetching.acquire(timeout=LOCK_TIMEOUT_S):
+            raise NotFetchedError("another certificate is being fetched")
         try:
-            return self._had.get(url) or self._ask(url)
+            return self._kept.get(url) or self._fetch_within_limits(url)
         finally:
-            self._asking.release()
+            self._fetching.release()
 
-    def _ask(self, url: str) -> bytes:
+    def _fetch_within_limits(self, url: str) -> bytes:
         now = self._clock()
         if now < self._failed.get(url, now):
-            raise NotFetchedError("it has just failed")
+            raise NotFetchedError("the last attempt has just failed")
         if self._paid_until >= now:
-            raise NotFetchedError("too many were asked for")
-        self._paid_until = max(self._paid_until, now - EVERY_S * AT_ONCE) + EVERY_S
+            raise NotFetchedError("too many requests for certificates")
+        self._paid_until = max(self._paid_until, now - EVERY_S * BURST) + EVERY_S
         self._failed = {failed: until for failed, until in self._failed.items() if until > now}
         try:
             certificate = self._fetch(url)
         except (OSError, http.client.HTTPException) as error:
             self._failed[url] = self._clock() + FAILED_S
             raise NotFetchedError(type(error).__name__) from None
-        if len(self._had) >= MOST:
-            self._had.clear()
-        self._had[url] = certificate
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        self._kept[url] = certificate
         return certificate

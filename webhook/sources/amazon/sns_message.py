@@ -1,7 +1,7 @@
-"""What Amazon's SNS posts -> a message that Amazon signed, of a topic that we know. Pure.
+"""Verify what Amazon's SNS posts: a message of a configured topic, signed by Amazon. Pure.
 
-The checks are those of Amazon's page "Verifying the signatures of Amazon SNS messages". The certificate's address
-stands in the message itself, so it is believed only on the host that the configured topic's own region has.
+The checks are those of Amazon's page "Verifying the signatures of Amazon SNS messages". The certificate's URL is part
+of the message itself, so it is accepted only on SNS's host of the configured topic's region.
 """
 
 import binascii
@@ -25,17 +25,17 @@ SIGNED = {
     "SubscriptionConfirmation": CONFIRMATIONS,
     "UnsubscribeConfirmation": CONFIRMATIONS,
 }
-"""The fields that Amazon signs, in its order."""
+"""The fields that Amazon signs, in the order of the signature."""
 DIGESTS: Mapping[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303 - Amazon's default
 
 
 class NotAmazonsError(ValueError):
-    """The request is of no topic that we know, or not Amazon's. The text says which, for whoever reads the answer."""
+    """The request is not from Amazon, or not from a configured topic. The text is the reason, and is answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnsMessage:
-    """A message that claims to be of a topic that we know."""
+    """A message that claims to be of a configured topic; `verify` checks it."""
 
     topic: str
     type: str
@@ -43,39 +43,41 @@ class SnsMessage:
     certificate_url: str
 
 
-def read(body: bytes, topics: Mapping[str, str]) -> SnsMessage:
-    """Read what was posted. `topics`: whose keys are the ARNs that we know. Raises NotAmazonsError."""
+def read_sns_message(body: bytes, topics: Mapping[str, str]) -> SnsMessage:
+    """Read a posted message. The keys of `topics` are the configured ARNs. Raises NotAmazonsError."""
     try:
         posted = json.loads(body)
     except (ValueError, RecursionError):
-        raise NotAmazonsError("The body is not SNS's JSON.") from None
+        raise NotAmazonsError("The body is not the JSON that SNS posts.") from None
     fields = {name: text for name, text in posted.items() if isinstance(text, str)} if isinstance(posted, dict) else {}
     if fields.get("Type") not in SIGNED:
-        raise NotAmazonsError("The body is no message of SNS: switch raw message delivery off, it is not signed.")
+        raise NotAmazonsError(
+            "The body is not a signed SNS message: switch off raw message delivery, whose messages are not signed."
+        )
     if fields.get("TopicArn") not in topics:
         raise NotAmazonsError("The topic is not configured: add its ARN to BELLHOP_SNS_TOPICS.")
     url = fields.get("SigningCertURL", "")
-    if not of_amazon(url, fields["TopicArn"]) or not CERTIFICATE.fullmatch(url):
-        raise NotAmazonsError("SigningCertURL does not lead to Amazon.")
+    if not is_sns_url(url, fields["TopicArn"]) or not CERTIFICATE.fullmatch(url):
+        raise NotAmazonsError("SigningCertURL is not a URL of Amazon SNS.")
     return SnsMessage(fields["TopicArn"], fields["Type"], fields, url)
 
 
-def of_amazon(url: str, topic: str) -> bool:
-    """Tell whether a URL leads to SNS in the region of `topic`."""
-    found = TOPIC.fullmatch(topic)
-    if found is None:
+def is_sns_url(url: str, topic: str) -> bool:
+    """Return whether a URL is one of SNS in the region of `topic`."""
+    arn = TOPIC.fullmatch(topic)
+    if arn is None:
         return False
-    host = f"sns.{found[2]}.amazonaws.com" + (".cn" if found[1] == "aws-cn" else "")
+    host = f"sns.{arn[2]}.amazonaws.com" + (".cn" if arn[1] == "aws-cn" else "")
     return re.fullmatch(rf"https://{re.escape(host)}/[\x21-\x7e]*", url) is not None
 
 
-def verify(message: SnsMessage, certificate: bytes) -> None:
+def verify_sns_message(message: SnsMessage, certificate: bytes) -> None:
     """Check that the key of `certificate` (PEM) signed the message. Raises NotAmazonsError."""
     fields = message.fields
     signed = "".join(f"{name}\n{fields[name]}\n" for name in SIGNED[message.type] if name in fields)
     digest = DIGESTS.get(fields.get("SignatureVersion", ""))
     if digest is None:
-        raise NotAmazonsError("The signature is of a version that is not known here.")
+        raise NotAmazonsError("The signature version is not supported.")
     try:
         key = load_pem_x509_certificate(certificate).public_key()
         signature = b64decode(fields.get("Signature", ""), validate=True)

@@ -1,7 +1,7 @@
-"""`bellhop sqs`: takes the events that Stream puts into queues of Amazon's SQS, as the web process takes webhooks.
+"""`bellhop sqs`: receives the events that Stream puts into queues of Amazon's SQS.
 
-A message is deleted only after its event was taken in. One that could not be taken appears again after VISIBLE_AGAIN_S,
-and the queue's own redrive policy says when it has done so too often.
+A message is deleted only after its event was received. Otherwise SQS delivers it again after VISIBLE_AGAIN_S. The
+queue's redrive policy limits how often.
 """
 
 import hashlib
@@ -23,54 +23,54 @@ from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from webhook import metrics_flush
 from webhook.context import WebContext
-from webhook.intake.receive import keep, take
+from webhook.intake.receive import receive, receive_unreadable
 from webhook.sources.amazon.envelope import UnreadableMessage, unwrap
 
 log = structlog.get_logger()
 
-RECEIVERS = 4
-"""Threads for each queue. Each takes ten messages at a time, and needs about a millisecond for one."""
-AT_ONCE = 10
-"""The most that SQS gives out."""
+THREADS_PER_QUEUE = 4
+"""Each thread takes ten messages at a time, and needs about a millisecond for one."""
+BATCH = 10
+"""The largest batch that SQS delivers."""
 POLL_S = 5
-"""How long SQS waits for messages before it answers that there are none; stopping takes as long."""
+"""How long SQS waits for messages before it answers with none. Stopping takes as long."""
 VISIBLE_AGAIN_S = 30
-"""When SQS gives a message to somebody else, unless it was deleted."""
-PATIENCE_S = 20.0
-"""How long a message waits here for Redis to come back; well before somebody else gets it."""
+"""When SQS delivers a message again, unless it was deleted."""
+REDIS_WAIT_S = 20.0
+"""How long a message waits for Redis to come back; well below VISIBLE_AGAIN_S."""
 PAUSE_S = 1.0
 NO_CREDENTIALS = (
     "boto3 finds no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
 )
-KNOWN = {
-    "NonExistentQueue": "there is no such queue: check BELLHOP_SQS_QUEUE_URL, its region and account",
+ADVICE = {
+    "NonExistentQueue": "the queue does not exist: check BELLHOP_SQS_QUEUE_URL, its region and account",
     "AccessDenied": "allow sqs:ReceiveMessage and sqs:DeleteMessage on the queue",
     "InvalidClientTokenId": "Amazon does not know the access key",
-    "SignatureDoesNotMatch": "the secret access key is another key's, or this machine's clock is wrong",
+    "SignatureDoesNotMatch": "the secret access key belongs to another access key, or this machine's clock is wrong",
     "ExpiredToken": "the credentials have expired",
     "NoCredentials": NO_CREDENTIALS,
 }
-"""What the word in an error most often means, and what to do."""
+"""The usual cause of an error, or what to do, by a word in the error's code."""
 WEBHOOK_ID = "x-webhook-id"
 
 
 def run(settings: Settings) -> int:
-    """Take in from all queues until told to stop; returns the exit status."""
-    context, stopping = WebContext(settings), threading.Event()
+    """Receive from all queues until SIGTERM or SIGINT; returns the exit status."""
+    context, stop = WebContext(settings), threading.Event()
     metrics_flush.start(context)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda *_: stop.set())
     apps = [app for app in settings.stream_apps if app.sqs_queue_url]
     try:
-        queues = [SqsQueue(context, app.tenant, app.sqs_queue_url, stopping) for app in apps]
-        lacking = boto3.session.Session().get_credentials() is None
-    except BotoCoreError as error:  # a region or a profile that is not there
-        log.error("sqs_cannot_start", error=_name(error), advice=str(error))
+        queues = [SqsQueue(context, app.tenant, app.sqs_queue_url, stop) for app in apps]
+        credentials = boto3.session.Session().get_credentials()
+    except BotoCoreError as error:  # a region or a profile does not exist
+        log.error("sqs_cannot_start", error=_code(error), advice=str(error))
         return 2
-    if lacking:
+    if credentials is None:
         log.error("sqs_cannot_start", error="NoCredentials", advice=NO_CREDENTIALS)
         return 2
-    threads = [threading.Thread(target=queue.keep_receiving) for queue in queues for _ in range(RECEIVERS)]
+    threads = [threading.Thread(target=queue.keep_receiving) for queue in queues for _ in range(THREADS_PER_QUEUE)]
     for thread in threads:
         thread.start()
     log.info("sqs_started", queues=len(queues))
@@ -81,13 +81,13 @@ def run(settings: Settings) -> int:
 
 
 class SqsQueue:
-    """One queue, whose messages are events of `tenant`; several threads may receive from it."""
+    """One queue with the events of `tenant`. Several threads may receive from it."""
 
-    def __init__(self, context: WebContext, tenant: str, url: str, stopping: threading.Event) -> None:
-        self._context, self._tenant, self._url, self._stopping = context, tenant, url, stopping
+    def __init__(self, context: WebContext, tenant: str, url: str, stop: threading.Event) -> None:
+        self._context, self._tenant, self._url, self._stop = context, tenant, url, stop
         self._outage = Outage("sqs_away", "sqs_back", tenant=tenant)
         region = re.match(r"https://sqs\.([a-z0-9-]+)\.", url)
-        # A session of its own: boto3's default one is not made for threads.
+        # Not boto3's default session, which is not thread-safe.
         self._sqs = boto3.session.Session().client(
             "sqs",
             region_name=region[1] if region else None,
@@ -95,63 +95,70 @@ class SqsQueue:
         )
 
     def keep_receiving(self) -> None:
-        """Receive until told to stop."""
-        while not self._stopping.is_set():
+        """Receive until the process stops."""
+        while not self._stop.is_set():
             try:
                 self.receive()
                 self._outage.is_over()
             except (BotoCoreError, ClientError) as error:
-                name = _name(error)
-                advice = next((advice for word, advice in KNOWN.items() if word in name), "check the network")
-                self._outage.goes_on(name, advice=advice)
-                self._stopping.wait(PAUSE_S)
+                code = _code(error)
+                advice = next((advice for word, advice in ADVICE.items() if word in code), "check the network")
+                self._outage.goes_on(code, advice=advice)
+                self._stop.wait(PAUSE_S)
 
     def receive(self) -> None:
-        """Wait for messages, take them in and delete those. Raises as botocore does."""
-        answer = self._sqs.receive_message(
+        """Wait for messages, receive their events and delete them. Raises BotoCoreError and ClientError."""
+        response = self._sqs.receive_message(
             QueueUrl=self._url,
-            MaxNumberOfMessages=AT_ONCE,
+            MaxNumberOfMessages=BATCH,
             WaitTimeSeconds=POLL_S,
             VisibilityTimeout=VISIBLE_AGAIN_S,
             MessageAttributeNames=["All"],
             AttributeNames=["ApproximateReceiveCount"],
         )
-        messages: Sequence[Mapping[str, Any]] = answer.get("Messages", [])
-        give_up = time.monotonic() + PATIENCE_S
-        taken = [message for message in messages if self._taken(message, give_up)]
-        if taken:
-            entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(taken)]
-            failed = self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries).get("Failed", [])
-            if failed:  # they come again, and are known by then
-                log.warning("sqs_kept_messages", tenant=self._tenant, messages=len(failed))
+        messages: Sequence[Mapping[str, Any]] = response.get("Messages", [])
+        give_up_s = time.monotonic() + REDIS_WAIT_S
+        received = [message for message in messages if self._receive_or_wait(message, give_up_s)]
+        if received:
+            self._delete(received)
 
-    def _taken(self, message: Mapping[str, Any], give_up: float) -> bool:
+    def _delete(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        entries = [
+            {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(messages)
+        ]
+        failed = self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries).get("Failed", [])
+        if failed:  # SQS delivers them again, and the script that applies events drops repetitions
+            log.warning("sqs_kept_messages", tenant=self._tenant, messages=len(failed))
+
+    def _receive_or_wait(self, message: Mapping[str, Any], give_up_s: float) -> bool:
+        """Receive one message, waiting for Redis until `give_up_s` (monotonic). Returns whether it was received."""
         while True:
             try:
-                self._take(message)
+                self._receive(message)
             except RedisError as error:
-                self._context.outage.goes_on(_name(error))
-                if time.monotonic() + PAUSE_S > give_up or self._stopping.is_set():
+                self._context.outage.goes_on(_code(error))
+                if time.monotonic() + PAUSE_S > give_up_s or self._stop.is_set():
                     metrics.WEBHOOKS.add("unknown", "redis_away")
                     return False
-                self._stopping.wait(PAUSE_S)
+                self._stop.wait(PAUSE_S)
             except Exception as error:
-                log.exception("unexpected_error", error=_name(error))
+                log.exception("unexpected_error", error=_code(error))
                 return False
             else:
                 return True
 
-    def _take(self, message: Mapping[str, Any]) -> None:
-        began, now = time.perf_counter(), self._context.now()
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        started_s, now = time.perf_counter(), self._context.now()
         try:
             body = unwrap(message["Body"])
         except UnreadableMessage as error:
-            keep(self._context, self._tenant, message["Body"].encode("utf-8", "surrogatepass"), str(error), now)
+            raw = message["Body"].encode("utf-8", "surrogatepass")
+            receive_unreadable(self._context.intake, self._tenant, raw, str(error), now)
             return
         webhook_id = _webhook_id(message) or hashlib.sha256(body).hexdigest()
         attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-        take(self._context, self._tenant, body, webhook_id, now, attempt)
-        metrics.INTAKE.observe(time.perf_counter() - began)
+        receive(self._context.intake, self._tenant, body, webhook_id, now, attempt)
+        metrics.INTAKE.observe(time.perf_counter() - started_s)
 
 
 def _webhook_id(message: Mapping[str, Any]) -> str:
@@ -159,6 +166,6 @@ def _webhook_id(message: Mapping[str, Any]) -> str:
     return next((value.get("StringValue", "") for name, value in attributes.items() if name.lower() == WEBHOOK_ID), "")
 
 
-def _name(error: Exception) -> str:
+def _code(error: Exception) -> str:
     code: str = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
     return code

@@ -1,0 +1,88 @@
+"""Read the parts that several events have in common: users, members, and the call's own fields. Pure."""
+
+from typing import Any
+
+from bellhop.clock import Micros
+from webhook.intake.events import CallSnapshot, EventUser
+from webhook.intake.fields import Object, identifier, nested, text, timestamp_us, whole
+
+MAX_MEMBERS = 1_000
+"""Members of one event that are kept; Stream documents 100 for a call. The trail and the log report the rest."""
+MAX_LANGUAGE = 35
+MAX_EMAIL = 254
+MAX_URL = 2_048
+MAX_CUSTOM_FIELDS = 50
+MAX_CUSTOM_NAME = 64
+
+
+def read_snapshot(call: Object) -> CallSnapshot:
+    """Read the call's state: who answered, who rejected, when it ended."""
+    session = nested(call, "session")
+    return CallSnapshot(
+        accepted=_stamps(nested(session, "accepted_by")),
+        rejected=_stamps(nested(session, "rejected_by")),
+        ended_at=timestamp_us(call.get("ended_at")),
+    )
+
+
+def _stamps(by_user: Object) -> dict[str, Micros]:
+    stamps = [(identifier(user_id), timestamp_us(at)) for user_id, at in by_user.items()]
+    return {user_id: at_us for user_id, at_us in stamps[:MAX_MEMBERS] if user_id and at_us is not None}
+
+
+def session_id(event: Object, call: Object) -> str:
+    """Read the session that the event happened in; empty if it names none."""
+    return identifier(event.get("session_id")) or identifier(nested(call, "session").get("id"))
+
+
+def created_by_id(call: Object) -> str:
+    """Read the id of the user who created the call."""
+    return identifier(nested(call, "created_by").get("id"))
+
+
+def read_caller(event: Object, call: Object) -> EventUser:
+    """Read the caller: the event's user, or else the creator of the call."""
+    user = nested(event, "user")
+    return _user(user if identifier(user.get("id")) else nested(call, "created_by"))
+
+
+def read_members(event: Object, caller: EventUser) -> tuple[tuple[EventUser, ...], int]:
+    """Read the members without the caller, each once; returns those that are kept and how many are left out."""
+    entries = event.get("members")
+    members: dict[str, EventUser] = {}
+    for member in map(_member, entries if isinstance(entries, list) else ()):
+        if member.id and member.id != caller.id:
+            members.setdefault(member.id, member)
+    return tuple(members.values())[:MAX_MEMBERS], max(0, len(members) - MAX_MEMBERS)
+
+
+def _member(entry: Any) -> EventUser:
+    """Read a member: an object that holds a user, or a plain user id."""
+    return _user(nested(entry, "user"), entry.get("user_id")) if isinstance(entry, dict) else _user({}, entry)
+
+
+def _user(user: Object, default_id: Any = None) -> EventUser:
+    user_id = identifier(user.get("id")) or identifier(default_id)
+    return EventUser(
+        id=user_id,
+        name=text(user.get("name")) or user_id,
+        image=whole(user.get("image"), MAX_URL),
+        language=whole(user.get("language"), MAX_LANGUAGE),
+        custom_email=whole(nested(user, "custom").get("email"), MAX_EMAIL),
+    )
+
+
+def custom_fields(call: Object) -> dict[str, str]:
+    """Read the call's custom fields that fit on one line: texts and numbers."""
+    shown: dict[str, str] = {}
+    for name, value in nested(call, "custom").items():
+        line = text(str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value)
+        if line and len(name) <= MAX_CUSTOM_NAME and len(shown) < MAX_CUSTOM_FIELDS:
+            shown[text(name)] = line
+    return shown
+
+
+def call_name(call: Object) -> str:
+    """Read the call's title from the fields that Stream's own pushes take it from."""
+    custom = nested(call, "custom")
+    return next((name for key in ("display_name", "name", "title") if (name := text(custom.get(key)))), "")
