@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 import boto3
@@ -109,17 +110,17 @@ async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
         assert here.stop("sqs") == 0
 
 
-def test_a_message_that_breaks_us_stays_for_the_queues_redrive_policy(redis_url, sqs, queue, monkeypatch):
+def test_a_message_that_breaks_us_stays_for_redrive(redis_url, sqs, queue):
     settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"], sqs_queue_url=queue)
-    door = WebContext(settings)
+    context = WebContext(settings)
 
     def broken(*_):
         raise ValueError("a mistake of ours")
 
-    monkeypatch.setattr(door, "rules", broken)
+    context.intake = replace(context.intake, take_event=broken)
     sqs.send_message(QueueUrl=queue, MessageBody=plain(SampleCall().ring()))
     sqs.send_message(QueueUrl=queue, MessageBody="no base64!")
-    receiver = SqsQueue(door, "default", queue, threading.Event())
+    receiver = SqsQueue(context, "default", queue, threading.Event())
     receiver.receive()
     assert left(sqs, queue) == 1, "the others are done with"
 
