@@ -41,6 +41,7 @@ PURE = {
     "bellhop.validation_messages",
     "webhook.api_errors",
     "webhook.client_address",
+    "webhook.intake.call_parts",
     "webhook.intake.effects",
     "webhook.intake.events",
     "webhook.intake.fields",
