@@ -1,59 +1,36 @@
-"""The trail: an append-only list of lines for each call, that says what came in, what was decided and what came back.
+"""The audit trail of a call: one frozen dataclass for each milestone, and its form as a line of text. Pure.
 
-This module writes a line as text and reads lines back. The Lua scripts append a line in the same step as the change
-that it describes, so that no event costs a round trip for its trail. A line never holds a token, an address or the
-text of a payload. `bellhop.explain` turns lines into sentences. Pure, but for `read`.
+The Lua scripts append a line in the same step as the change that it describes, so that no event costs a round trip for
+its trail. A line never holds a token, an address or the text of a payload. Redis keeps lines for days, so their form is
+fixed: a change needs a new VERSION. `bellhop.explain` turns milestones into sentences.
 """
 
 import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 from bellhop.domain.json_text import encoded
-from bellhop.store.keys import trail_key
 
 DAY_S = 24 * 3600
-"""How long a trail without an expiry is kept: the shortest that the settings allow. A webhook sets the real one."""
+"""How long Redis keeps a trail without an expiry: the shortest time that the settings allow. A webhook sets the real
+one."""
 
 LENGTH = 10_000
-"""Lines kept for one call; the oldest leave. A ring of a thousand people without an answer needs half of it."""
+"""Lines kept for one call; the oldest are removed. A ring of a thousand people without an answer needs half of it."""
 
 LINE_BYTES = 8_192
 """Bytes of one line; a ring of a hundred people with UUIDs for ids needs half of it."""
 
 TEXT = 100
-"""Characters kept of a text that is no user's id."""
+"""Characters kept of a text, except a user's id."""
 
 VERSION = 2
 
-
-class Milestone(StrEnum):
-    """What a line is about."""
-
-    RECEIVED = "received"
-    """A webhook was verified, applied and, if there is something to do, queued."""
-    REPEATED = "repeated"
-    """The same webhook came again."""
-    UNREADABLE = "unreadable"
-    PICKED_UP = "picked_up"
-    """A worker began with a job."""
-    SKIPPED = "skipped"
-    """A user, or a device of theirs, gets no push."""
-    WAITED = "waited"
-    """A push does not go out yet, since its provider keeps failing for this app or the way there takes long: said once
-    for each push."""
-    ATTEMPTED = "attempted"
-    """One attempt and what the provider said."""
-    FINISHED = "finished"
-    """A push came to an end without a provider's word, or without a last one."""
-    TOKEN = "token"  # noqa: S105 - a word, not a password
-    """What a provider's answer did to a device's registration."""
-    SETTLED = "settled"
-    """A recipient's final standing in a round."""
-    RANG = "rang"
-    """A phone reported that it rang."""
-    MAILED = "mailed"
-    """What became of a missed-call e-mail."""
+GREATEST = 2**53
+"""No number on a trail is greater: Lua counts in doubles."""
 
 
 class TokenFate(StrEnum):
@@ -61,14 +38,213 @@ class TokenFate(StrEnum):
 
     REMOVED = "removed"
     NEWER = "newer"
-    """The provider speaks of the time before this registration."""
+    """The token was registered after the time that the provider's answer is about."""
     CHANGED = "changed"
-    """The device was registered again, or removed, meanwhile."""
+    """The device was registered again, or removed, in the meantime."""
     BRAKED = "braked"
     """Too many tokens of the app die at once: none is removed."""
     MOVED = "moved"
-    """It belongs to Apple's other environment, and is kept there now."""
+    """The token belongs to Apple's other environment, and is now registered for that one."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Milestone:
+    """What one line of a trail says. Its fields are empty (None, "" or ()) where the line does not have them."""
+
+    what: ClassVar[str] = ""
+    """The milestone's word in Redis and in the JSON."""
+    letters: ClassVar[str] = ""
+    """The fields that a line has, by their letters, in the order in which they are written."""
+    at: int
+    """When it happened (unix µs)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookReceived(Milestone):
+    """A webhook was verified, applied and, if there is something to do, queued."""
+
+    what: ClassVar = "received"
+    letters: ClassVar = "tcanhzrfgyx"
+    type: str
+    stamp: int | None = None
+    """Stream's time of the event (unix µs)."""
+    attempt: int | None = None
+    """Stream's number of this delivery of the webhook."""
+    users: tuple[str, ...] = ()
+    """The users that the event is about."""
+    more: int | None = None
+    """How many more users there are, for whom the line had no space."""
+    left_out: int | None = None
+    """How many members Bellhop ignored."""
+    session: str = ""
+    """The first characters of the session's id."""
+    round: int | None = None
+    """The stamp of the round that the event begins (unix µs)."""
+    callers: tuple[str, ...] = ()
+    """Who calls, and then who else can cancel the call."""
+    until: int | None = None
+    """When the phones stop ringing (unix µs)."""
+    reason: str = ""
+    """Of a rejection: busy or timeout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRepeated(Milestone):
+    """The same webhook came again."""
+
+    what: ClassVar = "repeated"
+    letters: ClassVar = "tcza"
+    type: str
+    stamp: int | None = None
+    session: str = ""
+    attempt: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPickedUp(Milestone):
+    """A worker began with a job."""
+
+    what: ClassVar = "picked_up"
+    letters: ClassVar = "rjw"
+    round: int
+    job: str
+    """The kind of push that the job sends."""
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushMilestone(Milestone):
+    """What the milestones of a push, or of the decision to send none, have in common."""
+
+    letters: ClassVar = "kudlosyimrpeb"
+    round: int
+    kind: str
+    user: str
+    outcome: str
+    device: str = ""
+    """The device's key; empty for a push that goes to no device."""
+    label: str = ""
+    provider: str = ""
+    environment: str = ""
+    app: str = ""
+    status: int | None = None
+    """The provider's status."""
+    reason: str = ""
+    """The provider's own word."""
+    id: str = ""
+    """The provider's name for the push."""
+    ms: float | None = None
+    """How long an attempt took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSkipped(PushMilestone):
+    """A user or a device gets no push."""
+
+    what: ClassVar = "skipped"
+    letters: ClassVar = "rkuodl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushWaited(PushMilestone):
+    """A push cannot go out yet: the provider fails repeatedly, or the connection takes long. Once for each push."""
+
+    what: ClassVar = "waited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushAttempted(PushMilestone):
+    """One attempt ended."""
+
+    what: ClassVar = "attempted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushFinished(PushMilestone):
+    """A push ended without an answer from the provider, or without a final answer."""
+
+    what: ClassVar = "finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChecked(Milestone):
+    """A provider's answer was about a device's token; `detail` is the TokenFate."""
+
+    what: ClassVar = "token"
+    letters: ClassVar = "rkudlpv"
+    round: int
+    kind: str
+    user: str
+    device: str
+    label: str
+    provider: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSettled(Milestone):
+    """A recipient's final standing in a round was recorded, as `outcome`."""
+
+    what: ClassVar = "settled"
+    letters: ClassVar = "uor"
+    round: int
+    user: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneRang(Milestone):
+    """A phone sent its receipt; `detail` is the time of its own clock (unix ms)."""
+
+    what: ClassVar = "rang"
+    letters: ClassVar = "rdpv"
+    round: int
+    device: str
+    provider: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailMilestone(Milestone):
+    """Something happened to a missed-call e-mail."""
+
+    what: ClassVar = "mailed"
+    letters: ClassVar = "ruosyim"
+    round: int
+    user: str
+    outcome: str
+    status: int | None = None
+    """The mail server's status."""
+    reason: str = ""
+    """The mail server's own words."""
+    id: str = ""
+    ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownMilestone(Milestone):
+    """A line that this version cannot read: of a newer version, or malformed. It is never written."""
+
+    word: str = ""
+    """The milestone's word, if there is one."""
+    round: int | None = None
+    user: str = ""
+
+
+MILESTONES: tuple[type[Milestone], ...] = (
+    WebhookReceived,
+    WebhookRepeated,
+    JobPickedUp,
+    PushSkipped,
+    PushWaited,
+    PushAttempted,
+    PushFinished,
+    TokenChecked,
+    UserSettled,
+    PhoneRang,
+    EmailMilestone,
+)
+"""Every milestone that is written."""
 
 SHORT = {
     "round": "r",
@@ -97,47 +273,114 @@ SHORT = {
     "worker": "w",
     "detail": "v",
 }
-"""Facts by their names, and the letters that stand for them in Redis, where seven days of lines are kept."""
-
-USERS, MORE = SHORT["users"], SHORT["more"]
+"""Fields and the letters that stand for them in Redis, where seven days of lines are kept."""
 
 LONG = {letter: name for name, letter in SHORT.items()}
+USERS, MORE = SHORT["users"], SHORT["more"]
 
 
-class Reader(Protocol):
-    """The one Redis command that reading needs; `bellhop.store.async_client.Store` has it."""
+class _Field(NamedTuple):
+    """How a field is read."""
 
-    async def call(self, *args: Any) -> Any:
-        """Run one command."""
-        ...
+    name: str
+    letter: str
+    fits: Callable[[Any], bool]
+    missing: Any
+    """What stands for a field that a line does not have."""
 
 
-def line(what: Milestone, at: int, **facts: Any) -> str:
-    """Word one line: `at` in unix µs; of its facts (docs/trail.md) `round` is the stamp of the round it is about.
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
-    Empty facts are left out, long texts cut; a list of `users` that makes the line too long is cut, and `more` says how
-    many are missing.
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= GREATEST
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int and abs(value) <= GREATEST
+
+
+_TYPES: dict[Any, tuple[Callable[[Any], bool], Any]] = {
+    str: (_is_text, ""),
+    tuple[str, ...]: (_is_texts, ()),
+    int: (_is_integer, 0),
+    int | None: (_is_integer, None),
+    float | None: (_is_number, None),
+}
+
+
+def _fields_of(milestone: type[Milestone]) -> tuple[_Field, ...]:
+    hints = get_type_hints(milestone)
+    names = [field.name for field in fields(milestone) if field.name != "at"]
+    return tuple(_Field(name, SHORT[name], *_TYPES[hints[name]]) for name in names)
+
+
+_BY_WORD = {milestone.what: (milestone, _fields_of(milestone)) for milestone in MILESTONES}
+_FIELDS = {milestone: attrgetter(*(LONG[letter] for letter in milestone.letters)) for milestone in MILESTONES}
+_CUT = {field.letter for _, known in _BY_WORD.values() for field in known if field.missing == ""} - {SHORT["user"]}
+"""Texts that are cut when they are long. A user's id has to stay whole."""
+
+
+def encode(milestone: Milestone) -> str:
+    """Write a milestone as a line.
+
+    Empty fields are left out, and long texts are cut. A list of users that makes the line too long is cut too; `more`
+    counts the users that are missing.
     """
-    kept: dict[str, Any] = {
-        SHORT.get(name, name): fact[:TEXT] if isinstance(fact, str) and name != "user" else fact
-        for name, fact in facts.items()
-        if fact or fact == 0
-    }
-    while len(text := encoded([VERSION, what, at, kept])) > LINE_BYTES and (users := kept.get(USERS)):
+    values = zip(milestone.letters, _FIELDS[type(milestone)](milestone), strict=True)
+    facts: dict[str, Any] = {letter: value for letter, value in values if value or value == 0}
+    for letter in _CUT & facts.keys():
+        facts[letter] = facts[letter][:TEXT]
+    while len(text := encoded([VERSION, milestone.what, milestone.at, facts])) > LINE_BYTES and facts.get(USERS):
+        users = facts[USERS]
         left_out = len(users) - len(users) // 2
-        kept |= {USERS: users[:-left_out], MORE: kept.get(MORE, 0) + left_out}
+        facts |= {USERS: users[:-left_out], MORE: facts.get(MORE, 0) + left_out}
     return text.decode()
 
 
-def read_line(text: bytes | str) -> dict[str, Any]:
-    """Read one line: its facts, with `what` and `at`. Of a newer version's line, what this one understands."""
-    found = json.loads(text)
-    if isinstance(found, dict):  # version 1, from before there were others
-        return found
-    _, what, at, facts = found[:4]
-    return {"what": what, "at": at} | {LONG.get(name, name): fact for name, fact in facts.items()}
+def read_trail(lines: Iterable[bytes | str]) -> list[Milestone]:
+    """Read a trail, one milestone for each line."""
+    return [decode(line) for line in lines]
 
 
-async def read(store: Reader, tenant: str, cid: str) -> list[dict[str, Any]]:
-    """Read a call's trail, oldest line first."""
-    return [read_line(text) for text in await store.call("LRANGE", trail_key(tenant, cid), 0, -1)]
+def decode(line: bytes | str) -> Milestone:
+    """Read a line. Here alone a line is doubted: what this version cannot read becomes an UnknownMilestone."""
+    try:
+        written = json.loads(line)
+        if isinstance(written, dict):  # version 1 wrote whole names
+            version, what, at, facts = 1, written["what"], written["at"], written
+        else:
+            version, what, at, facts = written[:4]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return UnknownMilestone(at=0)
+    if not (_is_text(what) and _is_integer(at) and isinstance(facts, dict)):
+        return UnknownMilestone(at=0)
+    short = version != 1
+    if version in (1, VERSION) and what in _BY_WORD:
+        milestone, known = _BY_WORD[what]
+        values = _values(facts, known, short=short)
+        if values is not None:
+            return milestone(at=at, **values)
+    values = _values(facts, _UNKNOWN, short=short) or {}
+    return UnknownMilestone(at=at, word=what, **values)
+
+
+_UNKNOWN = (_Field("round", "r", _is_integer, None), _Field("user", "u", _is_text, ""))
+
+
+def _values(facts: dict[str, Any], known: Iterable[_Field], *, short: bool) -> dict[str, Any] | None:
+    """Read the fields of a line; None if one has another type than it should."""
+    values = {}
+    for name, letter, fits, missing in known:
+        value = facts.get(letter if short else name)
+        if value is None:
+            value = missing
+        elif not fits(value):
+            return None
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return values

@@ -9,17 +9,18 @@ from click.testing import CliRunner
 from bellhop.cli import main
 from bellhop.explain.explanation import explain
 from bellhop.store.keys import trail_key
-from bellhop.trail import Milestone, line, read_line
+from bellhop.trail import JobPickedUp, PushAttempted, PushSkipped, WebhookReceived, read_trail
+from tests.trails import line
 
 T = 1_784_887_200_123_000
 CID = "default:1"
 IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns", "app": "com.example"}
 LINES = [
-    line(Milestone.RECEIVED, T + 9_000, type="call.ring", stamp=T, users=["jane", "ben"], round=T, callers=["sara"]),
-    line(Milestone.PICKED_UP, T + 12_000, round=T, job="ring"),
-    line(Milestone.SKIPPED, T + 13_000, round=T, kind="ring", user="ben", outcome="no_devices"),
+    line(WebhookReceived, T + 9_000, type="call.ring", stamp=T, users=["jane", "ben"], round=T, callers=["sara"]),
+    line(JobPickedUp, T + 12_000, round=T, job="ring"),
+    line(PushSkipped, T + 13_000, round=T, kind="ring", user="ben", outcome="no_devices"),
     line(
-        Milestone.ATTEMPTED,
+        PushAttempted,
         T + 250_000,
         round=T,
         kind="ring",
@@ -79,7 +80,7 @@ def test_colours_are_for_terminals_only(bellhop):
 
 
 def test_json_is_the_explanation_itself(bellhop):
-    found = explain(CID, [read_line(text) for text in LINES], "jane")
+    found = explain(CID, read_trail(LINES), "jane")
     assert json.loads(bellhop(CID, "jane", "--json")) == json.loads(json.dumps(found.as_json()))
 
 
@@ -101,7 +102,7 @@ def test_a_user_who_was_not_called_exits_with_1(bellhop):
 
 def test_a_name_cannot_play_with_the_terminal(bellhop):
     evil = IPHONE | {"label": "\x1b]0;gotcha\x07\x1b[2J\n\rphone", "user": "ev\x1bil"}
-    bellhop.redis.rpush(trail_key("default", "default:3"), line(Milestone.SKIPPED, T, round=T, kind="ring", **evil))
+    bellhop.redis.rpush(trail_key("default", "default:3"), line(PushSkipped, T, round=T, kind="ring", **evil))
     output = bellhop("default:3")
     assert not {character for character in output if ord(character) < 32} - {"\n"}
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 
-from bellhop import trail
 from bellhop.clock import Seconds, micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, plan
@@ -28,7 +27,7 @@ from bellhop.store.registry import People
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
-from bellhop.trail import TokenFate
+from bellhop.trail import JobPickedUp, PushSkipped, TokenChecked, TokenFate, encode
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
 from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fence import Fence
@@ -231,33 +230,35 @@ def _picked_up(kind: PushKind, round_: QueuedRound, worker: str) -> str:
     if kind is PushKind.MISSED:  # a job for each user: too many words about what nobody waits for
         return ""
     now = time.time_ns() // 1000
-    return trail.line(trail.Milestone.PICKED_UP, now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:])
+    return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
 def _token(push: Push, fate: TokenFate) -> str:
     device = push.device
-    return trail.line(
-        trail.Milestone.TOKEN,
-        time.time_ns() // 1000,
-        round=push.round,
-        kind=push.kind,
-        user=device.user_id,
-        device=device.key,
-        label=device.label,
-        provider=device.provider,
-        detail=fate,
+    return encode(
+        TokenChecked(
+            at=time.time_ns() // 1000,
+            round=push.round,
+            kind=push.kind,
+            user=device.user_id,
+            device=device.key,
+            label=device.label,
+            provider=device.provider,
+            detail=fate,
+        )
     )
 
 
 def _skipped(kind: PushKind, round_: QueuedRound, skip: Skip) -> str:
     device = skip.device
-    return trail.line(
-        trail.Milestone.SKIPPED,
-        time.time_ns() // 1000,
-        round=round_.started_at,
-        kind=kind,
-        user=skip.user_id,
-        outcome=skip.reason,
-        device=device.key if device else None,
-        label=device.label if device else None,
+    return encode(
+        PushSkipped(
+            at=time.time_ns() // 1000,
+            round=round_.started_at,
+            kind=kind,
+            user=skip.user_id,
+            outcome=skip.reason,
+            device=device.key if device else "",
+            label=device.label if device else "",
+        )
     )

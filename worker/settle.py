@@ -111,7 +111,7 @@ def _document(tenant: str, cid: str, one: Settlement, values: Mapping[str, str],
         "noticed": missed_stamp(Stamp.NOTICED, round_.session_id, one.user),
         "user": one.user,
         "standing": one.standing,
-        "trail": trail.line(trail.Milestone.SETTLED, now, user=one.user, outcome=one.standing, round=one.started_at),
+        "trail": trail.encode(trail.UserSettled(at=now, user=one.user, outcome=one.standing, round=one.started_at)),
     }
     if one.notice:
         recipient = Recipient.model_validate_json(values["u:" + one.user])

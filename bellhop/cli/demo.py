@@ -12,11 +12,12 @@ from pathlib import Path
 
 import click
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
+from bellhop.store.keys import trail_key
+from bellhop.trail import WebhookReceived, read_trail
 
 ARRIVE_S = 10.0
 """How long the pushes of one step may take before the demo goes on without them."""
@@ -181,9 +182,8 @@ Nobody will answer: 90 seconds later it shows a missed call.
 
 async def _received(here: Installation, cid: str) -> float:
     """When the last webhook of a call came in (unix s), from its trail."""
-    lines = await trail.read(here.store, "default", cid)
-    at: int = max(line["at"] for line in lines if line["what"] == trail.Milestone.RECEIVED)
-    return at / 1e6
+    lines = read_trail(await here.store.call("LRANGE", trail_key("default", cid), 0, -1))
+    return max(milestone.at for milestone in lines if isinstance(milestone, WebhookReceived)) / 1e6
 
 
 def _clock(at: float) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import click
 from redis.exceptions import RedisError
 
-from bellhop import trail
 from bellhop.cli.connection import connect, no_redis, settings_of_all, tenant_of, tenant_option
 from bellhop.cli.output import plain
 from bellhop.explain.explanation import Explanation, RoundExplanation
@@ -18,6 +17,7 @@ from bellhop.explain.explanation import explain as find
 from bellhop.explain.sentences import Tone, duration
 from bellhop.explain.verdict import UserVerdict
 from bellhop.store.keys import trail_key
+from bellhop.trail import read_trail
 
 MARKS = {Tone.GOOD: ("✓", "green"), Tone.QUIET: ("○", "cyan"), Tone.OPEN: ("…", "yellow"), Tone.BAD: ("✗", "red")}
 NARROWEST, WIDEST = 40, 120
@@ -41,7 +41,7 @@ def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
         lines: Any = connect(settings).lrange(trail_key(tenant, call_cid), 0, -1)
     except RedisError as error:
         raise click.ClickException(no_redis(settings, error)) from None
-    found = find(call_cid, [trail.read_line(line) for line in lines], user_id)
+    found = find(call_cid, read_trail(lines), user_id)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:

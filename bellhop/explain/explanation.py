@@ -1,15 +1,15 @@
-"""Why did the phone not ring? The lines of a call's trail -> its story, the verdict for each person first. Pure.
+"""Why did the phone not ring? A call's trail as sentences, with the result for each user first. Pure.
 
-Lines may come in any order, and some may be missing, repeated or of a newer version: what is there is told.
+Milestones may come in any order, and some may be missing, repeated or of a newer version.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bellhop.domain.push import PushKind
-from bellhop.explain.rounds import RoundLog, read, sorted_into_rounds
+from bellhop.explain.rounds import RoundLog, sorted_into_rounds, stamp_of
 from bellhop.explain.sentences import (
     LATE_WEBHOOK,
     LATE_WORKER,
@@ -22,8 +22,8 @@ from bellhop.explain.sentences import (
     listed,
 )
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
-from bellhop.explain.verdict import ENDINGS, UserVerdict, user_verdict
-from bellhop.trail import Milestone
+from bellhop.explain.verdict import UserVerdict, user_verdict
+from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1
 """Of the JSON form: it may grow without a new one."""
@@ -32,7 +32,7 @@ LATE_WEBHOOK_US, LATE_WORKER_US = 5_000_000, 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class RoundExplanation:
-    """One ringing of the call, one notification about it, or what came without either."""
+    """One ringing of the call, one notification about it, or the events outside any ring."""
 
     started_at: int
     """Stream's stamp (unix µs); 0 for events that belong to no round."""
@@ -50,12 +50,12 @@ class RoundExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The story of a call."""
+    """Everything that Bellhop can say of a call."""
 
     v: int
     cid: str
     user: str
-    """Whom was asked about; empty for everybody."""
+    """The user that the question was about; empty for everybody."""
     found: bool
     """Whether there is a trail, and the user is on it."""
     summary: str
@@ -67,82 +67,94 @@ class Explanation:
         return asdict(self)
 
 
-def explain(cid: str, lines: Iterable[Mapping[str, Any]], user: str = "") -> Explanation:
-    """Explain the call to which these lines (`trail.read`) belong; with `user`, as far as it is about them."""
-    scenes = sorted_into_rounds([read(line) for line in lines])
-    if not scenes:
+def explain(cid: str, trail: Iterable[Milestone], user: str = "") -> Explanation:
+    """Explain the call that this trail belongs to; with `user`, only what is about that user."""
+    round_logs = sorted_into_rounds(trail)
+    if not round_logs:
         return Explanation(VERSION, cid, user, False, f"Bellhop knows nothing of a call {cid}.", (), NO_TRAIL)
-    rounds = tuple(_round(scene, user) for scene in scenes)
-    people = [one for round_ in rounds for one in round_.people]
-    if user and not people:
-        called = list(dict.fromkeys(name for scene in scenes for name in scene.users))
-        summary = f"{user} is not among the people of this call: {listed(called) or 'it has none'}."
-        left_out = max(int(line.number("left_out")) for scene in scenes for line in scene.lines)
-        advice = (STRANGER, LEFT_OUT.format(left_out=left_out)) if left_out else (STRANGER,)
+    rounds = tuple(_explain_round(round_log, user) for round_log in round_logs)
+    if user and not any(round_.people for round_ in rounds):
+        summary, advice = _not_called(round_logs, user)
         return Explanation(VERSION, cid, user, False, summary, rounds, advice)
-    return Explanation(VERSION, cid, user, True, _summary(rounds, people, user), rounds, ())
+    return Explanation(VERSION, cid, user, True, _summary(rounds, user), rounds, ())
 
 
-def _summary(rounds: Sequence[RoundExplanation], people: Sequence[UserVerdict], user: str) -> str:
-    if not people:
+def _not_called(round_logs: Sequence[RoundLog], user: str) -> tuple[str, tuple[str, ...]]:
+    called = list(dict.fromkeys(name for round_log in round_logs for name in round_log.users))
+    summary = f"{user} is not among the people of this call: {listed(called) or 'it has none'}."
+    left_out = max(_left_out(round_log) for round_log in round_logs)
+    return summary, (STRANGER, LEFT_OUT.format(left_out=left_out)) if left_out else (STRANGER,)
+
+
+def _left_out(round_log: RoundLog) -> int:
+    events = [milestone for milestone in round_log.milestones if isinstance(milestone, WebhookReceived)]
+    return max((event.left_out or 0 for event in events), default=0)
+
+
+def _summary(rounds: Sequence[RoundExplanation], user: str) -> str:
+    verdicts = [verdict for round_ in rounds for verdict in round_.people]
+    if not verdicts:
         return "Nobody was called."
     if user:
-        return people[-1].verdict if len(people) == 1 else f"Called {len(people)} times; the last: {people[-1].verdict}"
-    called = [round_ for round_ in rounds if round_.started_at and round_.people] or [
-        round_ for round_ in rounds if round_.people
-    ]
+        last = verdicts[-1].verdict
+        return last if len(verdicts) == 1 else f"Called {len(verdicts)} times; the last: {last}"
+    with_people = [round_ for round_ in rounds if round_.people]
+    called = [round_ for round_ in with_people if round_.started_at] or with_people
+    wrong = list(dict.fromkeys(verdict.user for verdict in verdicts if verdict.tone is Tone.BAD))
+    return _reached(called) + (f" Something went wrong for {listed(wrong)}." if wrong else "")
+
+
+def _reached(called: Sequence[RoundExplanation]) -> str:
     last = called[-1].people
-    reached = sum(one.reached for one in last)
-    wrong = list(dict.fromkeys(one.user for one in people if one.tone is Tone.BAD))
+    reached = sum(verdict.reached for verdict in last)
     times = f", the last of {len(called)} times" if len(called) > 1 else ""
-    summary = f"{reached} of {len(last)} reached{times}."
-    return f"{summary} Something went wrong for {listed(wrong)}." if wrong else summary
+    return f"{reached} of {len(last)} reached{times}."
 
 
-def _round(scene: RoundLog, user: str) -> RoundExplanation:
-    timeline = [line for line in scene.lines if not user or scene.user_of(line) in ("", user)]
+def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:
+    shown = [line for line in round_log.milestones if not user or round_log.user_of(line) in ("", user)]
     return RoundExplanation(
-        started_at=scene.started_at,
-        kind=scene.kind or "",
-        caller=next(iter(scene.callers), ""),
-        until=scene.until,
-        headline=_headline(scene),
-        people=tuple(user_verdict(scene, one) for one in scene.users if user in ("", one)),
-        timeline=tuple(timeline_entry(scene, line) for line in timeline),
-        next=_next_for_all(scene),
+        started_at=round_log.started_at,
+        kind=round_log.kind or "",
+        caller=next(iter(round_log.callers), ""),
+        until=round_log.until,
+        headline=_headline(round_log),
+        people=tuple(user_verdict(round_log, name) for name in round_log.users if user in ("", name)),
+        timeline=tuple(timeline_entry(round_log, milestone) for milestone in shown),
+        next=_advice_for_all(round_log),
     )
 
 
-def _headline(scene: RoundLog) -> str:
-    who = listed(scene.users, scene.unnamed) or "nobody"
-    if not scene.started_at:
+def _headline(round_log: RoundLog) -> str:
+    if not round_log.started_at:
         return "What came in without a call that rings"
-    caller = next(iter(scene.callers), "Somebody")
+    who = listed(round_log.users, round_log.unnamed) or "nobody"
+    caller = next(iter(round_log.callers), "Somebody")
     what = {
         PushKind.RING: f"{caller} called {who}",
         PushKind.NOTIFICATION: f"{caller} let {who} know about the call",
         PushKind.MISSED: f"Stream reported a call that {who} missed; Bellhop was not asked to ring",
         None: "Some events of the call",
-    }[scene.kind]
-    return f"{what}, at {utc(scene.started_at)}."
+    }[round_log.kind]
+    return f"{what}, at {utc(round_log.started_at)}."
 
 
 def utc(at: int) -> str:
-    """A moment (unix µs) for people: date, time to the millisecond, UTC."""
-    moment_ = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
-    return moment_.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment_.microsecond // 1000:03} UTC"
+    """A time (unix µs) for people: date, time to the millisecond, UTC."""
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
+    return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03} UTC"
 
 
-def _next_for_all(scene: RoundLog) -> tuple[str, ...]:
-    if not scene.openings or scene.kind is not PushKind.RING:
+def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
+    if not round_log.openings or round_log.kind is not PushKind.RING:
         return ()
-    first = scene.openings[0]
-    taken_up = [line for line in scene.lines if line.what in (*ENDINGS, Milestone.PICKED_UP, Milestone.WAITED)]
-    found = []
-    if first.at - first.stamp > LATE_WEBHOOK_US:
-        found.append(LATE_WEBHOOK.format(time=duration(first.at - first.stamp)))
-    if not taken_up:
-        found.append(NOT_TAKEN_UP)
-    elif (waited := taken_up[0].at - first.at) > LATE_WORKER_US and taken_up[0].what == Milestone.PICKED_UP:
-        found.append(LATE_WORKER.format(time=duration(waited)))
-    return tuple(found)
+    opening = round_log.openings[0]
+    webhook_delay = opening.at - stamp_of(opening)
+    late = [LATE_WEBHOOK.format(time=duration(webhook_delay))] if webhook_delay > LATE_WEBHOOK_US else []
+    work = [line for line in round_log.milestones if isinstance(line, JobPickedUp | PushMilestone)]
+    if not work:
+        return (*late, NOT_TAKEN_UP)
+    worker_delay = work[0].at - opening.at
+    if isinstance(work[0], JobPickedUp) and worker_delay > LATE_WORKER_US:
+        return (*late, LATE_WORKER.format(time=duration(worker_delay)))
+    return tuple(late)

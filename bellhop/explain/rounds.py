@@ -1,193 +1,226 @@
 """A call's trail, sorted into its rounds: what `bellhop.explain.explanation` and `bellhop.explain.timeline` tell. Pure.
 
-Nothing here trusts a line to be complete: lines leave a long trail, and other versions of Bellhop wrote some.
+A trail may be incomplete: the oldest lines of a long trail are removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
-from bellhop.domain.call import Standing
+from bellhop.domain.call import CallState, RoundState, Stamp, Standing, clamp_stamp, missed_stamp, standing
 from bellhop.domain.push import PushKind
-from bellhop.trail import Milestone
+from bellhop.trail import (
+    EmailMilestone,
+    JobPickedUp,
+    Milestone,
+    PhoneRang,
+    PushMilestone,
+    TokenChecked,
+    UnknownMilestone,
+    UserSettled,
+    WebhookReceived,
+    WebhookRepeated,
+)
 
 OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATION}
 """The events that begin a round."""
 ANSWERS = ("call.accepted", "call.session_participant_joined")
 ENDS = ("call.ended", "call.deleted", "call.session_ended")
-REJECTIONS = {"busy": Standing.BUSY, "timeout": Standing.TIMED_OUT}
+REJECTIONS = {"busy": Stamp.BUSY, "timeout": Stamp.TIMED_OUT}
 """What a callee's rejection means by its reason; any other is a decline."""
-GREATEST = 2**53
-"""No number on a trail is greater: Lua counts in doubles."""
-ABOUT_RECIPIENTS = frozenset(Milestone) - {Milestone.RECEIVED, Milestone.REPEATED, Milestone.PICKED_UP}
+BEFORE_ANY_DEADLINE = -1
+
+M = TypeVar("M", bound=Milestone)
+
+AboutUser = PushMilestone | TokenChecked | UserSettled | EmailMilestone
+"""Milestones that name the recipient whom they are about."""
+AboutDevice = PushMilestone | TokenChecked
+"""Milestones that name a device, its label and its user."""
+AboutRound = AboutUser | JobPickedUp | PhoneRang | UnknownMilestone
+"""Milestones that name their round. Of the webhooks, only those that begin a round do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line; a fact that is missing, or of another type than it should be, counts as empty."""
-
-    what: str
-    at: int
-    facts: Mapping[str, Any]
-
-    def text(self, name: str) -> str:
-        """Read a text."""
-        fact = self.facts.get(name)
-        return fact if isinstance(fact, str) else ""
-
-    def number(self, name: str) -> float:
-        """Read a number; 0 for none."""
-        fact = self.facts.get(name)
-        if isinstance(fact, bool) or not isinstance(fact, int | float) or not abs(fact) <= GREATEST:
-            return 0
-        return fact
-
-    def names(self, name: str) -> tuple[str, ...]:
-        """Read a list of texts."""
-        fact = self.facts.get(name)
-        return tuple(one for one in fact if isinstance(one, str)) if isinstance(fact, list) else ()
-
-    @property
-    def stamp(self) -> int:
-        """When it happened by Stream's clock; by ours, where Stream said nothing (unix µs)."""
-        return int(self.number("stamp")) or self.at
-
-    @property
-    def round(self) -> int:
-        """The stamp of the round it is about, as far as the line itself says; else 0."""
-        opens = self.what == Milestone.RECEIVED and self.text("type") in OPENERS
-        return int(self.number("round")) or (self.stamp if opens else 0)
+def stamp_of(milestone: Milestone) -> int:
+    """When it happened by Stream's clock; by ours, if Stream gave no time (unix µs)."""
+    return (isinstance(milestone, WebhookReceived | WebhookRepeated) and milestone.stamp) or milestone.at
 
 
-def read(facts: Mapping[str, Any]) -> Line:
-    """Read a line as `bellhop.trail.read` gives it."""
-    line = Line("", 0, facts)
-    return Line(line.text("what"), int(line.number("at")), facts)
+def round_of(milestone: Milestone) -> int:
+    """The stamp of the round that the milestone is about, if the milestone itself says it; else 0."""
+    if isinstance(milestone, WebhookReceived):
+        return milestone.round or (stamp_of(milestone) if milestone.type in OPENERS else 0)
+    return (isinstance(milestone, AboutRound) and milestone.round) or 0
 
 
 @dataclass(frozen=True)
 class RoundLog:
-    """The lines about one round, in the order of their time."""
+    """The milestones of one round, in the order of their time."""
 
     started_at: int
-    """The round's stamp (unix µs); 0 for lines that belong to no round."""
-    lines: Sequence[Line]
+    """The round's stamp (unix µs); 0 for milestones that belong to no round."""
+    milestones: Sequence[Milestone]
+    call: CallState = field(default_factory=CallState)
+    """What the whole trail says of the call."""
 
     @cached_property
-    def openings(self) -> list[Line]:
-        """The webhooks that began it: mostly one."""
-        return self._events(OPENERS)
+    def openings(self) -> list[WebhookReceived]:
+        """The webhooks that began the round: usually one."""
+        return self.events(OPENERS)
 
     @cached_property
     def kind(self) -> PushKind | None:
-        """Which push the round is for; missed when it is known from its call.missed alone."""
-        opened: set[str] = {OPENERS[line.text("type")] for line in self.openings}
-        kinds = opened or {line.text("kind") for line in self.lines}
-        about_people = any(line.what in ABOUT_RECIPIENTS for line in self.lines)
-        return next((kind for kind in PushKind if kind in kinds), PushKind.MISSED if about_people else None)
+        """Which push the round is for; missed if only its call.missed is known."""
+        opened: set[str] = {OPENERS[opening.type] for opening in self.openings}
+        kinds = opened or {push.kind for push in self.milestones if isinstance(push, PushMilestone | TokenChecked)}
+        about_users = any(isinstance(milestone, AboutUser | PhoneRang) for milestone in self.milestones)
+        return next((kind for kind in PushKind if kind in kinds), PushKind.MISSED if about_users else None)
 
     @cached_property
     def callers(self) -> tuple[str, ...]:
-        """Who calls, first, and who else may call it off."""
-        return tuple(dict.fromkeys(name for line in self.openings for name in line.names("callers")))
+        """Who calls, and then who else can cancel the call."""
+        return tuple(dict.fromkeys(name for opening in self.openings for name in opening.callers))
 
     @cached_property
     def until(self) -> int:
         """When the phones stop ringing (unix µs); 0 if that is not known."""
-        return max((int(line.number("until")) for line in self.openings), default=0)
+        return max((opening.until or 0 for opening in self.openings), default=0)
 
     @cached_property
     def users(self) -> tuple[str, ...]:
-        """Everybody the round is for, as far as lines name them."""
-        named = [name for line in self.openings for name in line.names("users")]
+        """Everybody whom the round is for, as far as the trail names them."""
+        named = [name for opening in self.openings for name in opening.users]
         if self.kind is PushKind.MISSED:
-            named += [name for line in self._events(("call.missed",)) for name in line.names("users")]
-        named += [line.text("user") for line in self.lines if line.what in ABOUT_RECIPIENTS]
+            named += [name for missed in self.events(("call.missed",)) for name in missed.users]
+        named += [milestone.user for milestone in self.milestones if isinstance(milestone, AboutUser)]
         return tuple(name for name in dict.fromkeys(named) if name)
 
     @cached_property
     def unnamed(self) -> int:
-        """How many more there are that no line names."""
-        return int(max((line.number("more") for line in self.openings), default=0))
+        """How many more users there are whom the trail does not name."""
+        return max((opening.more or 0 for opening in self.openings), default=0)
 
     @cached_property
     def labels(self) -> Mapping[str, str]:
-        """What to call each device."""
-        return {line.text("device"): line.text("label") for line in self.lines if line.text("label")}
+        """The name of each device, by its key."""
+        return {line.device: line.label for line in self.milestones if isinstance(line, AboutDevice) and line.label}
 
     @cached_property
     def owners(self) -> Mapping[str, str]:
-        """Whose device each is."""
-        return {line.text("device"): line.text("user") for line in self.lines if line.text("user")}
-
-    def user_of(self, line: Line) -> str:
-        """Whom a line is about: a phone's own report names the device alone."""
-        return line.text("user") or self.owners.get(line.text("device") or "-", "")
+        """The user of each device, by its key."""
+        return {line.device: line.user for line in self.milestones if isinstance(line, AboutDevice) and line.device}
 
     @cached_property
-    def _by_user(self) -> Mapping[str, list[Line]]:
-        found: dict[str, list[Line]] = {}
-        for line in self.lines:
-            found.setdefault(self.user_of(line), []).append(line)
-        return found
+    def state(self) -> RoundState:
+        """The round as `bellhop.domain.call` sees it."""
+        return RoundState(
+            started_at=self.started_at,
+            session_id=next((opening.session for opening in self.openings if opening.session), ""),
+            deadline=self.until,
+            recipients=frozenset(self.users),
+            callers=self.callers,
+            ringless=self.kind is PushKind.MISSED,
+        )
+
+    def standing_of(self, user: str) -> Standing:
+        """Where a user stands by the webhooks alone; ringing while nothing has ended the ring.
+
+        The same rules as before each push (`bellhop.domain.call.standing`), except that no time runs out here. A trail
+        does not have everything that the rules use: that a call.missed was quiet, and what an event says of others.
+        """
+        return standing(self.call, self.state, user, BEFORE_ANY_DEADLINE)
+
+    def user_of(self, milestone: Milestone) -> str:
+        """The user whom a milestone is about. A phone's receipt names the device alone."""
+        if isinstance(milestone, PhoneRang):
+            return self.owners.get(milestone.device, "")
+        return milestone.user if isinstance(milestone, AboutUser | UnknownMilestone) else ""
+
+    def of(self, user: str, kind: type[M]) -> list[M]:
+        """The milestones of one kind that are about a user."""
+        return [milestone for milestone in self._by_user.get(user, ()) if isinstance(milestone, kind)]
+
+    def events(self, types: Iterable[str], users: Iterable[str] | None = None) -> list[WebhookReceived]:
+        """The webhooks of these types; with `users`, those that are about one of them."""
+        wanted = None if users is None else set(users)
+        events = [event for event in self._received if event.type in types]
+        return [event for event in events if wanted is None or wanted & set(event.users)]
 
     @cached_property
-    def _received(self) -> list[Line]:
-        return [line for line in self.lines if line.what == Milestone.RECEIVED]
+    def _by_user(self) -> Mapping[str, list[Milestone]]:
+        by_user: dict[str, list[Milestone]] = {}
+        for milestone in self.milestones:
+            by_user.setdefault(self.user_of(milestone), []).append(milestone)
+        return by_user
 
-    def of(self, user: str, *milestones: Milestone) -> list[Line]:
-        """The lines about a user, of these milestones."""
-        return [line for line in self._by_user.get(user, ()) if line.what in milestones]
+    @cached_property
+    def _received(self) -> list[WebhookReceived]:
+        return [milestone for milestone in self.milestones if isinstance(milestone, WebhookReceived)]
 
-    def moment_of(self, word: str, user: str) -> int | None:
-        """How long (µs) after the round began came what an outcome or standing says of `user`, if that is known."""
-        find = _MOMENTS.get(word)
-        found = find(self, user) if find else ()
-        return min((line.stamp - self.started_at for line in found if line.stamp >= self.started_at), default=None)
-
-    def standing_of(self, user: str) -> str:
-        """Where a user stands by the webhooks alone; empty while the phone may ring."""
-        if self.moment_of(Standing.ANSWERED, user) is not None:
-            return Standing.ANSWERED
-        for line in self._events(["call.rejected"], [user]):
-            return REJECTIONS.get(line.text("reason"), Standing.DECLINED)
-        over = (Standing.CANCELLED, Standing.ENDED)
-        return next((word for word in over if self.moment_of(word, user) is not None), "")
-
-    def _events(self, types: Iterable[str], users: Iterable[str] | None = None) -> list[Line]:
-        return [
-            line
-            for line in self._received
-            if line.text("type") in types and (users is None or set(users) & set(line.names("users")))
-        ]
+    def us_until(self, word: str, user: str) -> int | None:
+        """How long (µs) after the round began the event came that brought about an outcome or a standing of a user."""
+        find_events = _EVENTS_OF.get(word)
+        stamps = [stamp_of(event) for event in find_events(self, user)] if find_events else []
+        return min((stamp - self.started_at for stamp in stamps if stamp >= self.started_at), default=None)
 
 
-_MOMENTS: dict[str, Callable[[RoundLog, str], list[Line]]] = {
-    "answered": lambda scene, user: scene._events(ANSWERS, [user]),
-    "declined": lambda scene, user: scene._events(["call.rejected"], [user]),
-    "busy": lambda scene, user: scene._events(["call.rejected"], [user]),
-    "timed_out": lambda scene, user: scene._events(["call.rejected"], [user]),
-    "missed": lambda scene, user: scene._events(["call.missed"], [user]),
-    "cancelled": lambda scene, _: scene._events(["call.rejected"], scene.callers),
-    "ended": lambda scene, _: scene._events(ENDS),
+def _rejections(round_log: RoundLog, user: str) -> list[WebhookReceived]:
+    return round_log.events(["call.rejected"], [user])
+
+
+_EVENTS_OF: dict[str, Callable[[RoundLog, str], list[WebhookReceived]]] = {
+    "answered": lambda round_log, user: round_log.events(ANSWERS, [user]),
+    "declined": _rejections,
+    "busy": _rejections,
+    "timed_out": _rejections,
+    "missed": lambda round_log, user: round_log.events(["call.missed"], [user]),
+    "cancelled": lambda round_log, _: round_log.events(["call.rejected"], round_log.callers),
+    "ended": lambda round_log, _: round_log.events(ENDS),
 }
-"""Which webhook brought about an outcome or a standing."""
+"""Which webhooks bring about an outcome or a standing."""
 
 
-def sorted_into_rounds(lines: Iterable[Line]) -> list[RoundLog]:
-    """Sort lines into rounds, the earliest first; what belongs to none comes last."""
-    ordered = sorted(lines, key=lambda line: line.at)
-    rounds = {line.round: "" for line in ordered if line.round}
-    rounds |= {line.round: line.text("session") for line in ordered if line.round and line.text("session")}
-    found: dict[int, list[Line]] = {}
-    for line in ordered:
-        found.setdefault(line.round or _home(line, rounds), []).append(line)
-    return [RoundLog(started_at, found[started_at]) for started_at in sorted(found, key=lambda at: (at == 0, at))]
+def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
+    """Sort milestones into rounds, the earliest first; those that belong to no round come last."""
+    ordered = sorted(milestones, key=lambda milestone: milestone.at)
+    sessions = {round_of(milestone): "" for milestone in ordered if round_of(milestone)}
+    sessions |= {round_of(line): line.session for line in ordered if isinstance(line, WebhookReceived) and line.round}
+    by_round: dict[int, list[Milestone]] = {}
+    for milestone in ordered:
+        by_round.setdefault(round_of(milestone) or _round_before(milestone, sessions), []).append(milestone)
+    logs = [RoundLog(started_at, by_round[started_at]) for started_at in sorted(by_round, key=lambda at: (at == 0, at))]
+    call = CallState(_stamps(ordered), tuple(log.state for log in logs if log.started_at))
+    return [replace(log, call=call) for log in logs]
 
 
-def _home(line: Line, rounds: Mapping[int, str]) -> int:
+def _round_before(milestone: Milestone, sessions: Mapping[int, str]) -> int:
     """The last round that had begun, in the same session where both are known."""
-    session = line.text("session")
-    begun = [at for at, its in rounds.items() if at <= line.stamp and (not session or its in ("", session))]
-    return max(begun, default=0)
+    session = milestone.session if isinstance(milestone, WebhookReceived | WebhookRepeated) else ""
+    stamp = stamp_of(milestone)
+    return max(
+        (at for at, other in sessions.items() if at <= stamp and (not session or other in ("", session))), default=0
+    )
+
+
+def _stamps(milestones: Iterable[Milestone]) -> dict[str, int]:
+    """The stamps that the webhooks of a trail set on their call, as webhook/intake/effects.py derives them."""
+    stamps: dict[str, int] = {}
+    for milestone in milestones:
+        if isinstance(milestone, WebhookReceived):
+            at = clamp_stamp(stamp_of(milestone), milestone.at)
+            for mark in _marks(milestone):
+                stamps[mark] = max(at, stamps.get(mark, at))
+    return stamps
+
+
+def _marks(event: WebhookReceived) -> list[str]:
+    if event.type in ANSWERS:
+        return [Stamp.ACCEPTED + user for user in event.users]
+    if event.type == "call.rejected":
+        reason = REJECTIONS.get(event.reason, Stamp.DECLINED)
+        return [mark + user for user in event.users for mark in (reason, Stamp.REJECTED)]
+    if event.type == "call.missed":
+        return [missed_stamp(Stamp.MISSED, event.session, user) for user in event.users]
+    if event.type == "call.session_ended" and event.session:
+        return [Stamp.SESSION_ENDED + event.session]
+    return [Stamp.ENDED] if event.type in ENDS else []

@@ -10,7 +10,7 @@ from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.sentences import Tone, listed
 from bellhop.explain.verdict import KNEW, LATE_US, Delivery, UserVerdict
-from bellhop.trail import Milestone
+from bellhop.trail import EmailMilestone
 
 NAMES_SHOWN = 3
 WORST_FIRST = (Tone.BAD, Tone.OPEN, Tone.QUIET, Tone.GOOD)
@@ -104,7 +104,7 @@ def first_ring_us(rings: Iterable[Delivery]) -> int | None:
 
 
 def _failed(round_: RoundExplanation, person: UserVerdict) -> bool:
-    mails = [one for one in round_.timeline if one.what == Milestone.MAILED and one.user == person.user]
+    mails = [one for one in round_.timeline if one.what == EmailMilestone.what and one.user == person.user]
     last_mail_failed = bool(mails) and mails[-1].tone is Tone.BAD
     # A push that the call's end overtook is late, perhaps, but it did not fail.
     failures = (one for one in person.deliveries if one.tone is Tone.BAD and one.attempts)

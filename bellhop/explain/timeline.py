@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bellhop.domain.call import NOTICE_DUE
-from bellhop.explain.rounds import Line, RoundLog
+from bellhop.domain.outcomes import Outcome
+from bellhop.explain.rounds import RoundLog, stamp_of
 from bellhop.explain.sentences import (
     CANCELLATION,
     EVENTS,
@@ -21,12 +23,27 @@ from bellhop.explain.sentences import (
     duration,
     listed,
 )
-from bellhop.trail import Milestone
+from bellhop.trail import (
+    EmailMilestone,
+    JobPickedUp,
+    Milestone,
+    PhoneRang,
+    PushAttempted,
+    PushFinished,
+    PushMilestone,
+    PushSkipped,
+    PushWaited,
+    TokenChecked,
+    UnknownMilestone,
+    UserSettled,
+    WebhookReceived,
+    WebhookRepeated,
+)
 
 UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
 """The label of a device that nobody gave a name (`bellhop.domain.device`)."""
 PHONES = {"apns": "iPhone", "fcm": "Android phone"}
-STRANGE = Words('of "{outcome}", which this version of Bellhop does not know', Tone.OPEN)
+NO_WORDS = Words('of "{outcome}", which this version of Bellhop does not know', Tone.OPEN)
 WORTH_SAYING_US = 1_000_000
 """A webhook that took longer to get here is told so."""
 
@@ -57,166 +74,168 @@ class TimelineEntry:
     """Whom it is about."""
 
 
-def timeline_entry(scene: RoundLog, line: Line) -> TimelineEntry:
-    """Tell one line."""
-    tell = SENTENCES.get(line.what)
-    outcome = line.text("outcome")
+def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
+    """Say what a milestone was."""
+    outcome: str = getattr(milestone, "outcome", "")
     return TimelineEntry(
-        at=line.at,
-        after_us=line.at - scene.started_at if scene.started_at else None,
-        what=line.what,
-        sentence=tell(scene, line)
-        if tell
-        else f"Something that this version of Bellhop has no sentence for: {line.what}.",
-        tone=words(outcome).tone if outcome in OUTCOMES and line.what != Milestone.SETTLED else Tone.QUIET,
-        user=scene.user_of(line),
-        device=line.text("device"),
-        kind=line.text("kind"),
+        at=milestone.at,
+        after_us=milestone.at - round_log.started_at if round_log.started_at else None,
+        what=milestone.word if isinstance(milestone, UnknownMilestone) else milestone.what,
+        sentence=SENTENCES[type(milestone)](round_log, milestone),
+        tone=words(outcome).tone if outcome in OUTCOMES and not isinstance(milestone, UserSettled) else Tone.QUIET,
+        user=round_log.user_of(milestone),
+        device=getattr(milestone, "device", ""),
+        kind=getattr(milestone, "kind", ""),
         outcome=outcome,
-        ms=line.number("ms"),
-        event=line.text("type"),
-        users=line.names("users"),
+        ms=getattr(milestone, "ms", None) or 0,
+        event=getattr(milestone, "type", ""),
+        users=getattr(milestone, "users", ()),
     )
 
 
 def words(outcome: str) -> Words:
-    """The words for an outcome; some for one that only a newer version knows."""
-    return OUTCOMES.get(outcome, STRANGE)
+    """The words for an outcome; also for an outcome that only a newer version knows."""
+    return OUTCOMES.get(outcome, NO_WORDS)
 
 
-def fill(text: str, scene: RoundLog, line: Line) -> str:
-    """Put what a line is about where a sentence says {…}."""
-    user, device = scene.user_of(line), line.text("device")
-    offset = scene.moment_of(line.text("outcome"), user)
+def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
+    """Fill in the {braces} of a sentence about a milestone."""
+    user = round_log.user_of(milestone)
+    device: str = getattr(milestone, "device", "")
+    outcome: str = getattr(milestone, "outcome", "")
+    kind: str = getattr(milestone, "kind", "")
+    offset = round_log.us_until(outcome, user)
     after = f" {duration(offset)} after " if offset is not None else ""
     return text.format(
         user=user,
-        outcome=line.text("outcome"),
-        # What is said of a device names its user; what is said of the user does not name them again.
+        outcome=outcome,
+        # A sentence about a device names its user; a sentence about the user has named them already.
         who=user if device else "they",
         whose=f"{user}'s" if device else "their",
-        device=name_of(scene, line),
-        provider=PROVIDERS.get(line.text("provider"), "the provider"),
-        app=line.text("app") or "this app",
+        device=name_of(round_log, milestone),
+        provider=PROVIDERS.get(getattr(milestone, "provider", ""), "the provider"),
+        app=getattr(milestone, "app", "") or "this app",
         when=after and f"{after}it began",
         since=after and f"{after}the call began",
-        push=PUSHES.get(line.text("kind"), "push"),
-        purpose=PURPOSES.get(line.text("kind"), "this"),
+        push=PUSHES.get(kind, "push"),
+        purpose=PURPOSES.get(kind, "this"),
     )
 
 
-def name_of(scene: RoundLog, line: Line) -> str:
-    """Name the device a line is about, or the user."""
-    device = line.text("device")
-    label = line.text("label") or scene.labels.get(device, "") or (device and f"device {device[:6]}")
+def name_of(round_log: RoundLog, milestone: Milestone) -> str:
+    """Name the device that a milestone is about, or the user."""
+    device: str = getattr(milestone, "device", "")
+    label = getattr(milestone, "label", "") or round_log.labels.get(device, "") or (device and f"device {device[:6]}")
     if unnamed := UNNAMED.fullmatch(label):
         return f"{PHONES[unnamed[1]]} {unnamed[2]}"
-    return label or scene.user_of(line) or "somebody"
+    return label or round_log.user_of(milestone) or "somebody"
 
 
-def because(scene: RoundLog, line: Line) -> str:
+def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
     """Say why a push was not sent, or what became of it: a clause."""
-    return fill(words(line.text("outcome")).because, scene, line)
+    return fill(words(push.outcome).because, round_log, push)
 
 
-def answer(line: Line) -> str:
-    """What the provider answered, in its own words and in brackets; empty where it did not."""
-    status = line.number("status")
-    said = " ".join(part for part in (f"{status:.0f}" if status else "", line.text("reason")) if part)
+def answer(push: PushMilestone | EmailMilestone) -> str:
+    """Quote the provider's answer in brackets; empty if there was none."""
+    said = " ".join(part for part in (str(push.status) if push.status else "", push.reason) if part)
     return f" ({said})" if said else ""
 
 
-def _received(scene: RoundLog, line: Line) -> str:
-    users, kind = line.names("users"), line.text("type")
-    text = EVENTS.get(kind, "Stream sent {kind}")
-    if kind == "call.rejected":
-        by_caller = users and set(users) <= set(scene.callers)
-        text = CANCELLATION if by_caller else REJECTIONS.get(line.text("reason"), text)
-    caller = (line.names("callers") or scene.callers or ("somebody",))[0]
-    told = text.format(
-        kind=kind or "a webhook", caller=caller, users=listed(users, int(line.number("more"))) or "nobody"
-    )
-    if left_out := int(line.number("left_out")):
-        told += f". {left_out} more members were left out: Bellhop takes no more of one webhook"
-    delay, attempt = line.at - line.stamp, int(line.number("attempt"))
+def _received(round_log: RoundLog, event: WebhookReceived) -> str:
+    caller = (event.callers or round_log.callers or ("somebody",))[0]
+    users = listed(event.users, event.more or 0) or "nobody"
+    sentence = _event_text(round_log, event).format(kind=event.type or "a webhook", caller=caller, users=users)
+    if event.left_out:
+        sentence += f". {event.left_out} more members were left out: Bellhop takes no more of one webhook"
+    delay = event.at - stamp_of(event)
     if delay > WORTH_SAYING_US:
-        told += f". The webhook took {duration(delay)} to get here"
-        told += f", at attempt {attempt}" if attempt > 1 else ""
-    return f"{told}."
+        sentence += f". The webhook took {duration(delay)} to get here{_at_attempt(event)}"
+    return f"{sentence}."
 
 
-def _repeated(_: RoundLog, line: Line) -> str:
-    attempt = int(line.number("attempt"))
-    which = f", at attempt {attempt}" if attempt > 1 else ""
-    return f"Stream sent the same {line.text('type') or 'webhook'} again{which}: nothing was done twice."
+def _event_text(round_log: RoundLog, event: WebhookReceived) -> str:
+    text = EVENTS.get(event.type, "Stream sent {kind}")
+    if event.type != "call.rejected":
+        return text
+    if event.users and set(event.users) <= set(round_log.callers):
+        return CANCELLATION
+    return REJECTIONS.get(event.reason, text)
 
 
-def _picked_up(scene: RoundLog, line: Line) -> str:
-    push = PUSHES.get(line.text("job"), "work")
-    before = [one for one in scene.lines if one.what == line.what and one.text("job") == line.text("job")]
-    if before[:1] != [line]:
+def _at_attempt(event: WebhookReceived | WebhookRepeated) -> str:
+    return f", at attempt {event.attempt}" if event.attempt and event.attempt > 1 else ""
+
+
+def _repeated(_: RoundLog, event: WebhookRepeated) -> str:
+    return f"Stream sent the same {event.type or 'webhook'} again{_at_attempt(event)}: nothing was done twice."
+
+
+def _picked_up(round_log: RoundLog, job: JobPickedUp) -> str:
+    push = PUSHES.get(job.job, "work")
+    same = [other for other in round_log.milestones if isinstance(other, JobPickedUp) and other.job == job.job]
+    if same[:1] != [job]:
         return f"A worker took the {push} up once more: it was queued twice, or the first worker went away."
-    waited = line.at - scene.openings[0].at if scene.openings else 0
-    return f"A worker took the {push} up" + (f", {duration(waited)} after it was queued." if scene.openings else ".")
+    if not round_log.openings:
+        return f"A worker took the {push} up."
+    return f"A worker took the {push} up, {duration(job.at - round_log.openings[0].at)} after it was queued."
 
 
-def _skipped(scene: RoundLog, line: Line) -> str:
-    return f"{name_of(scene, line)} gets no {PUSHES.get(line.text('kind'), 'push')}: {because(scene, line)}."
+def _skipped(round_log: RoundLog, push: PushSkipped) -> str:
+    return f"{name_of(round_log, push)} gets no {PUSHES.get(push.kind, 'push')}: {because(round_log, push)}."
 
 
-def _waited(scene: RoundLog, line: Line) -> str:
-    return fill("The {push} for {device} does not go out yet: ", scene, line) + f"{because(scene, line)}."
+def _waited(round_log: RoundLog, push: PushWaited) -> str:
+    return fill("The {push} for {device} does not go out yet: ", round_log, push) + f"{because(round_log, push)}."
 
 
-def _attempted(scene: RoundLog, line: Line) -> str:
-    took = f" in {duration(line.number('ms') * 1000)}" if line.number("ms") else ""
-    if line.text("outcome") == "accepted":
-        return fill("{provider} accepted the {push} for {device}", scene, line) + f"{took}."
-    start = fill("An attempt at the {push} for {device} failed", scene, line)
-    return f"{start}{took}: {because(scene, line)}{answer(line)}."
+def _attempted(round_log: RoundLog, push: PushAttempted) -> str:
+    took = f" in {duration(push.ms * 1000)}" if push.ms else ""
+    if push.outcome == Outcome.ACCEPTED:
+        return fill("{provider} accepted the {push} for {device}", round_log, push) + f"{took}."
+    start = fill("An attempt at the {push} for {device} failed", round_log, push)
+    return f"{start}{took}: {because(round_log, push)}{answer(push)}."
 
 
-def _finished(scene: RoundLog, line: Line) -> str:
-    return fill("No more attempts at the {push} for {device}: ", scene, line) + f"{because(scene, line)}."
+def _finished(round_log: RoundLog, push: PushFinished) -> str:
+    return fill("No more attempts at the {push} for {device}: ", round_log, push) + f"{because(round_log, push)}."
 
 
-def _token(scene: RoundLog, line: Line) -> str:
-    fate = FATES.get(line.text("detail"), "Something happened to the push token of {device}.")
-    return fill(fate, scene, line)
+def _token(round_log: RoundLog, token: TokenChecked) -> str:
+    return fill(FATES.get(token.detail, "Something happened to the push token of {device}."), round_log, token)
 
 
-def _settled(scene: RoundLog, line: Line) -> str:
-    where = line.text("outcome")
-    sentence = fill(STANDINGS.get(where, "It is over for {user}."), scene, line)
-    return f"{sentence} A missed-call notice is due to {line.text('user')}." if where in NOTICE_DUE else sentence
+def _settled(round_log: RoundLog, settled: UserSettled) -> str:
+    sentence = fill(STANDINGS.get(settled.outcome, "It is over for {user}."), round_log, settled)
+    return f"{sentence} A missed-call notice is due to {settled.user}." if settled.outcome in NOTICE_DUE else sentence
 
 
-def _mailed(scene: RoundLog, line: Line) -> str:
-    none = words(line.text("outcome")).tone is Tone.QUIET
+def _mailed(round_log: RoundLog, email: EmailMilestone) -> str:
+    none = words(email.outcome).tone is Tone.QUIET
     start = "No missed-call e-mail for {user}: " if none else "The missed-call e-mail to {user}: "
-    return fill(start, scene, line) + f"{because(scene, line)}{answer(line)}."
+    return fill(start, round_log, email) + f"{because(round_log, email)}{answer(email)}."
 
 
-def _rang(scene: RoundLog, line: Line) -> str:
-    return f"{name_of(scene, line)} reports that it rang."
+def _rang(round_log: RoundLog, phone: PhoneRang) -> str:
+    return f"{name_of(round_log, phone)} reports that it rang."
 
 
-def _unreadable(_: RoundLog, __: Line) -> str:
-    return "Stream sent a webhook that could not be read; it was kept for the developers."
+def _unknown(_: RoundLog, line: UnknownMilestone) -> str:
+    return f"Something that this version of Bellhop has no sentence for: {line.word or 'an unreadable line'}."
 
 
-SENTENCES: dict[str, Callable[[RoundLog, Line], str]] = {
-    Milestone.RECEIVED: _received,
-    Milestone.REPEATED: _repeated,
-    Milestone.UNREADABLE: _unreadable,
-    Milestone.PICKED_UP: _picked_up,
-    Milestone.SKIPPED: _skipped,
-    Milestone.WAITED: _waited,
-    Milestone.ATTEMPTED: _attempted,
-    Milestone.FINISHED: _finished,
-    Milestone.TOKEN: _token,
-    Milestone.SETTLED: _settled,
-    Milestone.RANG: _rang,
-    Milestone.MAILED: _mailed,
+SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
+    WebhookReceived: _received,
+    WebhookRepeated: _repeated,
+    JobPickedUp: _picked_up,
+    PushSkipped: _skipped,
+    PushWaited: _waited,
+    PushAttempted: _attempted,
+    PushFinished: _finished,
+    TokenChecked: _token,
+    UserSettled: _settled,
+    PhoneRang: _rang,
+    EmailMilestone: _mailed,
+    UnknownMilestone: _unknown,
 }
 """How each milestone is told."""

@@ -7,14 +7,13 @@ from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import MEANING, Action, Outcome
 from bellhop.domain.push import PushKind
-from bellhop.explain.rounds import Line, RoundLog
+from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import PROVIDERS, SENT, SILENT, STANDINGS, Tone, duration, listed
 from bellhop.explain.timeline import TimelineEntry, answer, because, fill, name_of, timeline_entry, words
-from bellhop.trail import Milestone
+from bellhop.trail import EmailMilestone, PhoneRang, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
 LATE_US = 3_000_000
-"""Who is cancelled on after that long without a push should have been rung before."""
-ENDINGS = (Milestone.SKIPPED, Milestone.ATTEMPTED, Milestone.FINISHED)
+"""A phone should have been rung within this time: a call that is cancelled later without a push is a failure."""
 OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED})
 """The call was over before there was a push."""
 REPEATED = frozenset({Action.RETRY_NOW, Action.RETRY_LATER})
@@ -59,93 +58,137 @@ class UserVerdict:
     """What to do next, where something is wrong."""
 
 
-def user_verdict(scene: RoundLog, user: str) -> UserVerdict:
-    """Tell what a round came to for one of its people."""
-    lines = scene.of(user, *ENDINGS, Milestone.WAITED)
-    pairs = dict.fromkeys((line.text("kind"), line.text("device")) for line in lines)
-    settled = [line.text("outcome") for line in scene.of(user, Milestone.SETTLED)]
-    standing = settled[-1] if settled else scene.standing_of(user)
-    told = {
-        pair: _delivery(scene, [line for line in lines if (line.text("kind"), line.text("device")) == pair], standing)
-        for pair in pairs
-    }
-    main = [delivery for (kind, _), delivery in told.items() if kind == scene.kind]
-    reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in main)
-    tone = _tone(main, standing, reached)
+def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
+    """Say what a round came to for one user."""
+    settled = [milestone.outcome for milestone in round_log.of(user, UserSettled)]
+    standing = settled[-1] if settled else _open_standing(round_log, user)
+    deliveries = _deliveries(round_log, user, standing)
+    of_round = [delivery for delivery in deliveries if delivery.kind == round_log.kind]
+    reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in of_round)
+    tone = _tone(of_round, standing, reached)
+    if reached and standing not in (*KNEW, ""):
+        advice = _advice_for_a_silent_phone(round_log, of_round)
+    else:
+        advice = _advice(round_log, user) if tone is Tone.BAD else ()
     return UserVerdict(
         user=user,
-        verdict=" ".join(_verdict(scene, user, list(told.values()), standing)),
+        verdict=" ".join(_sentences(round_log, user, deliveries, standing)),
         tone=tone,
         standing=standing,
         final=bool(settled),
         reached=reached,
-        deliveries=tuple(delivery for delivery in told.values() if delivery.device),
-        next=_next(scene, user, lines, main, standing, reached=reached, tone=tone),
+        deliveries=tuple(delivery for delivery in deliveries if delivery.device),
+        next=advice,
     )
 
 
-def _delivery(scene: RoundLog, lines: Sequence[Line], standing: str) -> Delivery:
-    """Tell what became of one push. A later run of the same job finds a duplicate: what the first found counts."""
-    attempts = [line for line in lines if line.what == Milestone.ATTEMPTED]
-    endings = [line for line in lines if line.what in ENDINGS and line.text("outcome") != Outcome.DUPLICATE]
-    accepted = [line for line in attempts if line.text("outcome") == Outcome.ACCEPTED]
-    last = (accepted or endings or lines)[-1]
-    outcome, kind = last.text("outcome"), last.text("kind")
-    name, done = name_of(scene, last), SENT.get(kind, "sent the push")
-    failed = sum(line.text("outcome") != Outcome.ACCEPTED for line in attempts)
-    tone = words(outcome).tone
-    if accepted:
-        when = f" {duration(last.at - scene.started_at)} after the call began" if kind == PushKind.RING else ""
-        sentence = f"{name} was {done}{when}" + (f", after {_failed_attempts(failed)}" if failed else "")
-    elif last.what == Milestone.WAITED:
-        sentence, tone = f"{name} is not {done} yet: {because(scene, last)}", Tone.OPEN
-    else:
-        start = f"{name} was not {done}"
-        if any(line.text("outcome") == Outcome.UNKNOWN for line in attempts):
-            start = f"It is not known whether {name} was {done}"
-        if _goes_on(last, attempts, standing):
-            start, tone = f"{start} yet, after {_failed_attempts(failed)}; it is still being tried", Tone.OPEN
-        sentence = f"{start}: {because(scene, last)}{answer(last)}{_tries(scene, last, attempts, lines)}"
-        late = outcome in OVER and (scene.moment_of(outcome, last.text("user")) or 0) >= LATE_US
-        tone = Tone.BAD if outcome in OVER and (late or failed) else tone
-    device, told = last.text("device"), tuple(timeline_entry(scene, line) for line in attempts)
-    rang = kind == PushKind.RING and any(
-        line.what == Milestone.RANG and line.text("device") == device for line in scene.lines
+def _open_standing(round_log: RoundLog, user: str) -> str:
+    standing = round_log.standing_of(user)
+    return "" if standing is Standing.RINGING else standing
+
+
+def _deliveries(round_log: RoundLog, user: str, standing: str) -> list[Delivery]:
+    by_push: dict[tuple[str, str], list[PushMilestone]] = {}
+    for push in round_log.of(user, PushMilestone):
+        by_push.setdefault((push.kind, push.device), []).append(push)
+    return [_delivery(round_log, pushes, standing) for pushes in by_push.values()]
+
+
+def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: str) -> Delivery:
+    """Say what became of one push."""
+    last = _deciding(pushes)
+    attempts = _attempts(pushes)
+    name = name_of(round_log, last)
+    sentence, tone = _delivery_sentence(round_log, name, last, pushes, standing)
+    rang = last.kind == PushKind.RING and any(
+        isinstance(milestone, PhoneRang) and milestone.device == last.device for milestone in round_log.milestones
     )
-    sentence += ", and it reports that it rang" if rang else ""
-    return Delivery(device, name, kind, last.text("provider"), outcome, tone, f"{sentence}.", told, rang)
+    return Delivery(
+        device=last.device,
+        label=name,
+        kind=last.kind,
+        provider=last.provider,
+        outcome=last.outcome,
+        tone=tone,
+        sentence=f"{sentence}, and it reports that it rang." if rang else f"{sentence}.",
+        attempts=tuple(timeline_entry(round_log, attempt) for attempt in attempts),
+        rang=rang,
+    )
 
 
-def _goes_on(last: Line, attempts: Sequence[Line], standing: str) -> bool:
-    """Whether another attempt follows the last one: a push that ends without a provider's last word has a line of it.
+def _attempts(pushes: Sequence[PushMilestone]) -> list[PushAttempted]:
+    return [push for push in pushes if isinstance(push, PushAttempted)]
 
-    A ring stops when it is over for the user, a notice is sent because it is.
+
+def _deciding(pushes: Sequence[PushMilestone]) -> PushMilestone:
+    """The milestone that says what became of a push: an accepted attempt, else its last end, else that it waits.
+
+    A later run of the same job finds duplicates; what the first run found counts.
     """
-    outcome = last.text("outcome")
-    if last.what != Milestone.ATTEMPTED or (standing and last.text("kind") == PushKind.RING):
+    accepted = [attempt for attempt in _attempts(pushes) if attempt.outcome == Outcome.ACCEPTED]
+    ends = [push for push in pushes if not isinstance(push, PushWaited) and push.outcome != Outcome.DUPLICATE]
+    return (accepted or ends or pushes)[-1]
+
+
+def _delivery_sentence(
+    round_log: RoundLog, name: str, last: PushMilestone, pushes: Sequence[PushMilestone], standing: str
+) -> tuple[str, Tone]:
+    done = SENT.get(last.kind, "sent the push")
+    if last.outcome == Outcome.ACCEPTED and isinstance(last, PushAttempted):
+        return _accepted_sentence(round_log, f"{name} was {done}", last, pushes), Tone.GOOD
+    if isinstance(last, PushWaited):
+        return f"{name} is not {done} yet: {because(round_log, last)}", Tone.OPEN
+    attempts = _attempts(pushes)
+    unknown = any(attempt.outcome == Outcome.UNKNOWN for attempt in attempts)
+    start = f"It is not known whether {name} was {done}" if unknown else f"{name} was not {done}"
+    reason = f"{because(round_log, last)}{answer(last)}{_tries(round_log, last, pushes)}"
+    if _goes_on(last, attempts, standing):
+        return f"{start} yet, after {_failed_attempts(len(attempts))}; it is still being tried: {reason}", Tone.OPEN
+    return f"{start}: {reason}", _failure_tone(round_log, last, attempts)
+
+
+def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pushes: Sequence[PushMilestone]) -> str:
+    when = f" {duration(last.at - round_log.started_at)} after the call began" if last.kind == PushKind.RING else ""
+    failed = sum(1 for attempt in _attempts(pushes) if attempt.outcome != Outcome.ACCEPTED)
+    return f"{start}{when}, after {_failed_attempts(failed)}" if failed else f"{start}{when}"
+
+
+def _failure_tone(round_log: RoundLog, last: PushMilestone, attempts: Sequence[PushAttempted]) -> Tone:
+    if last.outcome not in OVER:
+        return words(last.outcome).tone
+    late = (round_log.us_until(last.outcome, last.user) or 0) >= LATE_US
+    return Tone.BAD if late or attempts else words(last.outcome).tone
+
+
+def _goes_on(last: PushMilestone, attempts: Sequence[PushAttempted], standing: str) -> bool:
+    """Whether another attempt follows the last one: a push without a final answer ends with a PushFinished.
+
+    A ring stops when the round is over for the user; a notice is sent because it is over.
+    """
+    if not isinstance(last, PushAttempted) or (standing and last.kind == PushKind.RING):
         return False
-    if outcome == Outcome.BAD_TOKEN and last.text("provider") == Provider.APNS:  # Apple's other environment is next
-        return sum(line.text("outcome") == outcome for line in attempts) == 1
-    return outcome in MEANING and MEANING[Outcome(outcome)].action in REPEATED
+    if last.outcome == Outcome.BAD_TOKEN and last.provider == Provider.APNS:  # Apple's other environment is next
+        return [attempt.outcome for attempt in attempts].count(last.outcome) == 1
+    return last.outcome in MEANING and MEANING[Outcome(last.outcome)].action in REPEATED
 
 
-def _tries(scene: RoundLog, last: Line, attempts: Sequence[Line], lines: Sequence[Line]) -> str:
-    if last.what != Milestone.FINISHED or last.text("outcome") == Outcome.NO_CREDENTIALS:
+def _tries(round_log: RoundLog, last: PushMilestone, pushes: Sequence[PushMilestone]) -> str:
+    if not isinstance(last, PushFinished) or last.outcome == Outcome.NO_CREDENTIALS:
         return ""
-    if attempts:
-        why = because(scene, attempts[-1]) + answer(attempts[-1])
+    if attempts := _attempts(pushes):
+        why = because(round_log, attempts[-1]) + answer(attempts[-1])
         return f", after {_failed_attempts(len(attempts))}{': ' if len(attempts) == 1 else '; the last time '}{why}"
-    before = "" if last.text("outcome") == Outcome.GAVE_UP else ", before the first attempt"
-    waited = [line for line in lines if line.what == Milestone.WAITED]
-    return before + (f": {because(scene, waited[-1])}" if waited else "")
+    before = "" if last.outcome == Outcome.GAVE_UP else ", before the first attempt"
+    waited = [push for push in pushes if isinstance(push, PushWaited)]
+    return f"{before}: {because(round_log, waited[-1])}" if waited else before
 
 
 def _failed_attempts(number: int) -> str:
     return f"{number} failed attempt{'s' if number > 1 else ''}"
 
 
-def _tone(main: Sequence[Delivery], standing: str, reached: bool) -> Tone:
-    tones = {delivery.tone for delivery in main}
+def _tone(of_round: Sequence[Delivery], standing: str, reached: bool) -> Tone:
+    tones = {delivery.tone for delivery in of_round}
     if reached or standing == Standing.ANSWERED:
         return Tone.GOOD
     if standing in KNEW:
@@ -155,43 +198,47 @@ def _tone(main: Sequence[Delivery], standing: str, reached: bool) -> Tone:
     return Tone.OPEN if Tone.OPEN in tones or not tones else Tone.QUIET
 
 
-def _verdict(scene: RoundLog, user: str, told: Sequence[Delivery], standing: str) -> list[str]:
+def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], standing: str) -> list[str]:
     """Say first what became of the push that the round is for, then how it ended for the user, then of the notice."""
-    main = [one for one in told if one.kind == scene.kind]
-    good = [one for one in main if one.outcome == Outcome.ACCEPTED]
-    quiet = [one for one in main if one.tone is Tone.QUIET]
-    shown = good + [one for one in main if one not in (*good, *quiet)] or quiet
-    sentences = [one.sentence for one in shown]
-    if not shown:
-        done = SENT[scene.kind or PushKind.RING]
-        nothing = f"{user} was not {done}: the trail says nothing of an attempt."
-        sentences = [nothing if standing else "Nothing is known yet."]
-    if standing and not any(one.outcome == standing for one in shown):
-        told_of = Line("", 0, {"user": user, "outcome": standing})
-        sentences.append(fill(STANDINGS.get(standing, "It is over for {user}."), scene, told_of))
-    if scene.kind is not PushKind.MISSED:
-        notices = [one for one in told if one.kind == PushKind.MISSED and one.device and one.tone is not Tone.QUIET]
-        accepted = [one for one in notices if one.outcome == Outcome.ACCEPTED]
-        sentences += [one.sentence for one in accepted or notices]
-    mail = [timeline_entry(scene, line) for line in scene.of(user, Milestone.MAILED)[-1:]]
-    return sentences + [one.sentence for one in mail if one.tone is not Tone.QUIET]
+    shown = _worth_telling([delivery for delivery in deliveries if delivery.kind == round_log.kind])
+    sentences = [delivery.sentence for delivery in shown] or [_no_delivery(round_log, user, standing)]
+    if standing and not any(delivery.outcome == standing for delivery in shown):
+        settled = UserSettled(at=0, round=round_log.started_at, user=user, outcome=standing)
+        sentences.append(fill(STANDINGS.get(standing, "It is over for {user}."), round_log, settled))
+    if round_log.kind is not PushKind.MISSED:
+        sentences += _notice_sentences(deliveries)
+    emails = [timeline_entry(round_log, email) for email in round_log.of(user, EmailMilestone)[-1:]]
+    return sentences + [email.sentence for email in emails if email.tone is not Tone.QUIET]
 
 
-def _next(
-    scene: RoundLog,
-    user: str,
-    lines: Sequence[Line],
-    main: Sequence[Delivery],
-    standing: str,
-    *,
-    reached: bool,
-    tone: Tone,
-) -> tuple[str, ...]:
-    if reached and standing not in (*KNEW, "") and not any(one.rang for one in main):
-        providers = {PROVIDERS.get(one.provider, "the provider") for one in main if one.outcome == Outcome.ACCEPTED}
-        return (SILENT.format(provider=listed(sorted(providers))),) if scene.kind is PushKind.RING else ()
-    if tone is not Tone.BAD:
+def _worth_telling(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """The accepted pushes, then those that failed or go on; a push that was not due only if there is no other."""
+    accepted = [delivery for delivery in deliveries if delivery.outcome == Outcome.ACCEPTED]
+    others = [delivery for delivery in deliveries if delivery.outcome != Outcome.ACCEPTED]
+    return accepted + [delivery for delivery in others if delivery.tone is not Tone.QUIET] or others
+
+
+def _no_delivery(round_log: RoundLog, user: str, standing: str) -> str:
+    done = SENT[round_log.kind or PushKind.RING]
+    return f"{user} was not {done}: the trail says nothing of an attempt." if standing else "Nothing is known yet."
+
+
+def _notice_sentences(deliveries: Sequence[Delivery]) -> list[str]:
+    notices = [delivery for delivery in deliveries if delivery.kind == PushKind.MISSED and delivery.device]
+    accepted = [notice for notice in notices if notice.outcome == Outcome.ACCEPTED]
+    return [notice.sentence for notice in accepted or notices if notice.tone is not Tone.QUIET]
+
+
+def _advice_for_a_silent_phone(round_log: RoundLog, of_round: Sequence[Delivery]) -> tuple[str, ...]:
+    if round_log.kind is not PushKind.RING or any(delivery.rang for delivery in of_round):
         return ()
-    wrong = [line for line in lines if line.text("kind") == scene.kind] + scene.of(user, Milestone.MAILED)
-    advice = [fill(words(line.text("outcome")).advice, scene, line) for line in wrong]
-    return tuple(one for one in dict.fromkeys(advice) if one)
+    accepted = [delivery for delivery in of_round if delivery.outcome == Outcome.ACCEPTED]
+    providers = {PROVIDERS.get(delivery.provider, "the provider") for delivery in accepted}
+    return (SILENT.format(provider=listed(sorted(providers))),)
+
+
+def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
+    pushes = [push for push in round_log.of(user, PushMilestone) if push.kind == round_log.kind]
+    wrong: list[PushMilestone | EmailMilestone] = [*pushes, *round_log.of(user, EmailMilestone)]
+    advice = [fill(words(milestone.outcome).advice, round_log, milestone) for milestone in wrong]
+    return tuple(sentence for sentence in dict.fromkeys(advice) if sentence)

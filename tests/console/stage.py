@@ -4,10 +4,10 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.stream_webhooks import SampleCall
+from tests.trails import trail_of
 
 PASSWORD = "open sesame, console"
 NASTY = '<img src=x onerror="document.title=1">'
@@ -36,8 +36,8 @@ async def told(here, call, users, milestones, known=0):
     """Wait until the trail has news of all `users` after its first `known` lines; returns how long it is then."""
     give_up = time.monotonic() + SOON_S
     while time.monotonic() < give_up:
-        lines = await trail.read(here.store, "default", call.cid)
-        if {line.get("user") for line in lines[known:] if line["what"] in milestones} >= set(users):
+        lines = await trail_of(here.store, call.cid)
+        if {getattr(line, "user", None) for line in lines[known:] if line.what in milestones} >= set(users):
             return len(lines)
         await asyncio.sleep(0.05)
     raise AssertionError(f"{call.cid} never got so far")
@@ -60,7 +60,7 @@ async def play(here):
 
     async def ring(name, *members, call=None):
         call = call or calls[name]
-        known = len(await trail.read(here.store, "default", call.cid))
+        known = len(await trail_of(here.store, call.cid))
         await post(call.ring(*members))
         await told(here, call, members or call.members, ("attempted", "skipped", "finished"), known)
         return call

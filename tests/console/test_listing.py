@@ -5,7 +5,8 @@ import redis
 
 from bellhop.explain.summary import Flag
 from bellhop.store.keys import calls_key, calls_of_user_key, trail_key
-from bellhop.trail import Milestone, line
+from bellhop.trail import PushAttempted, WebhookReceived
+from tests.trails import line
 from webhook.console import calls_page
 
 T = 1_784_887_200_000_000
@@ -32,7 +33,7 @@ def begin(store):
             at = T + number
             facts = {"type": "call.ring", "stamp": at, "round": at, "users": [user], "callers": ["sara"]}
             push = {"round": at, "kind": "ring", "user": user, "device": "d" * 20, "provider": "apns"}
-            lines = [line(Milestone.RECEIVED, at, **facts), line(Milestone.ATTEMPTED, at, outcome=outcome, **push)]
+            lines = [line(WebhookReceived, at, **facts), line(PushAttempted, at, outcome=outcome, **push)]
             store.rpush(trail_key("default", cid), *lines)
             for key in (calls_key("default"), calls_of_user_key("default", user)):
                 store.zadd(key, {cid: at})

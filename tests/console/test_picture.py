@@ -1,12 +1,14 @@
 """A round as a picture: what is on which lane, in which place."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from bellhop.explain.explanation import explain
 from bellhop.explain.sentences import Tone
-from bellhop.trail import Milestone, line, read_line
+from bellhop.trail import JobPickedUp, PhoneRang, PushAttempted, PushSkipped, WebhookReceived
+from tests.trails import milestone
 from webhook.console import time_format
 from webhook.console.picture import MOST_LANES, picture
 
@@ -15,20 +17,22 @@ IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provid
 
 
 def told(what, after_s, **facts):
-    return read_line(line(what, T + round(after_s * 1e6), **facts))
+    return milestone(what, T + round(after_s * 1e6), **facts)
 
 
 def came(kind, after_s, *users, **facts):
-    return told(Milestone.RECEIVED, after_s, type=f"call.{kind}", stamp=T + round(after_s * 1e6), users=users, **facts)
+    return told(
+        WebhookReceived, after_s, type=f"call.{kind}", stamp=T + round(after_s * 1e6), users=list(users), **facts
+    )
 
 
 def ring(*users, late_s=0.01):
     facts = {"round": T, "callers": ["sara"], "until": T + 30_000_000}
-    return came("ring", 0, *users, **facts) | {"at": T + round(late_s * 1e6)}
+    return replace(came("ring", 0, *users, **facts), at=T + round(late_s * 1e6))
 
 
 def attempt(after_s, outcome, ms=10, kind="ring", **device):
-    return told(Milestone.ATTEMPTED, after_s, round=T, kind=kind, outcome=outcome, ms=ms, **(device or IPHONE))
+    return told(PushAttempted, after_s, round=T, kind=kind, outcome=outcome, ms=ms, **(device or IPHONE))
 
 
 def drawn(*lines):
@@ -39,7 +43,7 @@ def lanes(found):
     return {lane.full_name: lane for lane in found.lanes}
 
 
-PICKED_UP = told(Milestone.PICKED_UP, 0.02, round=T, job="ring")
+PICKED_UP = told(JobPickedUp, 0.02, round=T, job="ring")
 
 
 def test_a_ring_has_a_lane_for_the_webhooks_the_queue_and_each_phone():
@@ -74,12 +78,12 @@ def test_a_ring_that_no_worker_takes_up_waits():
 
 
 def test_a_person_without_a_phone_has_a_lane_that_says_so():
-    skipped = told(Milestone.SKIPPED, 0.03, round=T, kind="ring", user="jane", outcome="no_devices")
+    skipped = told(PushSkipped, 0.03, round=T, kind="ring", user="jane", outcome="no_devices")
     assert lanes(drawn(ring("jane"), PICKED_UP, skipped))["jane"].says == "no devices"
 
 
 def test_a_phone_that_says_it_rang_did():
-    rang = told(Milestone.RANG, 0.4, round=T, user="jane", device=IPHONE["device"])
+    rang = told(PhoneRang, 0.4, round=T, user="jane", device=IPHONE["device"])
     assert lanes(drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), rang))["Jane's iPhone"].says == "rang +100 ms"
 
 
@@ -125,7 +129,7 @@ def test_ticks_grow_to_the_right_and_keep_apart():
 
 def test_a_call_of_a_thousand_is_drawn_in_part():
     users = [f"user-{number}" for number in range(1000)]
-    skips = [told(Milestone.SKIPPED, 0.1, round=T, kind="ring", user=user, outcome="no_devices") for user in users]
+    skips = [told(PushSkipped, 0.1, round=T, kind="ring", user=user, outcome="no_devices") for user in users]
     found = drawn(ring(*users), PICKED_UP, *skips)
     assert len(found.lanes) == MOST_LANES
     assert found.left_out == 1002 - MOST_LANES

@@ -3,10 +3,10 @@
 import asyncio
 import time
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
+from tests.trails import trail_of
 
 FLOOD = 1_000
 AT_ONCE = 32
@@ -37,7 +37,7 @@ async def test_a_flood_of_notices_does_not_hold_up_a_ring(tmp_path):
             assert (await here.stream.post(ring.ring())).status == 200
             give_up = time.monotonic() + 20
             while not any(arrival.cid == ring.cid for arrival in here.arrivals):
-                assert time.monotonic() < give_up, await trail.read(here.store, "default", ring.cid)
+                assert time.monotonic() < give_up, await trail_of(here.store, ring.cid)
                 await asyncio.sleep(0.005)
             took_s.append(time.monotonic() - began)
         assert await here.store.call("LLEN", "rq:queue:notices") > 0, "the flood was over before the last ring"

@@ -9,11 +9,11 @@ import time
 import pytest
 import pytest_asyncio
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.smtp_server import Fault
 from bellhop.sandbox.stream_webhooks import SampleCall
+from tests.trails import trail_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -61,8 +61,8 @@ class Missed:
         return self.here.mail.mails(self.address)
 
     async def outcomes(self, cid):
-        lines = await trail.read(self.here.store, "default", cid)
-        return [line["outcome"] for line in lines if line["what"] == "mailed"]
+        lines = await trail_of(self.here.store, cid)
+        return [line.outcome for line in lines if line.what == "mailed"]
 
     async def until(self, cid, outcome):
         give_up = time.monotonic() + SOON_S

@@ -13,9 +13,9 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from bellhop import trail
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
+from tests.trails import trail_of
 from webhook.api_errors import MEDIA_TYPE, Problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -383,8 +383,8 @@ async def skips(here, call, kind="ring"):
     """Why pushes of a kind were skipped, once one was."""
     give_up = time.monotonic() + SOON_S
     while True:
-        lines = [line for line in await trail.read(here.store, "default", call.cid) if line["what"] == "skipped"]
-        if found := {line["outcome"] for line in lines if line["kind"] == kind}:
+        lines = [line for line in await trail_of(here.store, call.cid) if line.what == "skipped"]
+        if found := {line.outcome for line in lines if line.kind == kind}:
             return found
-        assert time.monotonic() < give_up, await trail.read(here.store, "default", call.cid)
+        assert time.monotonic() < give_up, await trail_of(here.store, call.cid)
         await asyncio.sleep(0.02)

@@ -7,13 +7,13 @@ import uuid
 import pytest
 import pytest_asyncio
 
-from bellhop import trail
 from bellhop.domain.device import Environment, Kind, Provider
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
+from tests.trails import trail_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,8 +38,8 @@ async def until(condition, timeout_s=20):
 
 
 async def outcomes(here, call):
-    lines = await trail.read(here.store, "default", call.cid)
-    return [line["outcome"] for line in lines if line["what"] in {"attempted", "finished", "skipped"}]
+    lines = await trail_of(here.store, call.cid)
+    return [line.outcome for line in lines if line.what in {"attempted", "finished", "skipped"}]
 
 
 async def ring(here, user_id, wanted):

@@ -9,12 +9,13 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import round_key, trail_key
+from bellhop.trail import PhoneRang
+from tests.trails import trail_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -48,8 +49,8 @@ async def rung(here, call, count=2):
 
 
 async def rang(here, call):
-    lines = await trail.read(here.store, "default", call.cid)
-    return [line for line in lines if line["what"] == trail.Milestone.RANG]
+    lines = await trail_of(here.store, call.cid)
+    return [line for line in lines if line.what == PhoneRang]
 
 
 async def test_each_phones_receipt_is_on_the_trail_once_however_often_it_is_sent(here):
@@ -61,11 +62,9 @@ async def test_each_phones_receipt_is_on_the_trail_once_however_often_it_is_sent
         )
         assert set(statuses) == {204}
     lines = await rang(here, call)
-    assert sorted(line["provider"] for line in lines) == ["apns", "fcm"]
-    attempted = {
-        line["device"] for line in await trail.read(here.store, "default", call.cid) if line["what"] == "attempted"
-    }
-    assert {line["device"] for line in lines} == attempted
+    assert sorted(line.provider for line in lines) == ["apns", "fcm"]
+    attempted = {line.device for line in await trail_of(here.store, call.cid) if line.what == "attempted"}
+    assert {line.device for line in lines} == attempted
 
 
 async def test_metrics_show_delivered_beside_accepted(here):

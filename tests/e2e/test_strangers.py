@@ -8,11 +8,11 @@ import time
 import pytest
 import pytest_asyncio
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import API_KEY, SECRET, Installation
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.sandbox.stream_webhooks import SampleCall
+from tests.trails import trail_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -131,8 +131,8 @@ async def skipped(here, call, *users):
     """Wait until the trail says that these users had no device."""
     give_up = time.monotonic() + SOON_S
     while time.monotonic() < give_up:
-        lines = [line for line in await trail.read(here.store, "default", call.cid) if line["what"] == "skipped"]
-        if {line["user"] for line in lines if line["outcome"] == "no_devices"} >= set(users):
+        lines = [line for line in await trail_of(here.store, call.cid) if line.what == "skipped"]
+        if {line.user for line in lines if line.outcome == "no_devices"} >= set(users):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(await trail.read(here.store, "default", call.cid))
+    raise AssertionError(await trail_of(here.store, call.cid))

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
+from tests.trails import trail_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -105,8 +105,8 @@ async def test_each_of_an_apps_secrets_verifies_and_its_users_are_its_own(here, 
     # The other app has a user of the same name, but without a phone.
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
-        lines = await trail.read(here.store, "other", call.cid)
-        skipped = {line["user"]: line["outcome"] for line in lines if line["what"] == "skipped"}
+        lines = await trail_of(here.store, call.cid, "other")
+        skipped = {line.user: line.outcome for line in lines if line.what == "skipped"}
         if len(skipped) == 2:
             break
         await asyncio.sleep(0.05)

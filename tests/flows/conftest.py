@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest_asyncio
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.store.keys import AGENDA
+from bellhop.trail import Milestone
+from tests.trails import trail_of
 
 SOON_S = 20
 """Far longer than anything here takes."""
@@ -105,22 +106,22 @@ class Scene:
             assert time.monotonic() < give_up, f"never: {what}\n{await self.trail(self.calls[0])}"
             await asyncio.sleep(0.02)
 
-    async def trail(self, call: SampleCall) -> list[dict[str, Any]]:
-        return await trail.read(self.house.store, "default", call.cid)
+    async def trail(self, call: SampleCall) -> list[Milestone]:
+        return await trail_of(self.house.store, call.cid)
 
     async def outcomes(self, call: SampleCall) -> dict[str, list[str]]:
         """Wait until the call is over; each user's final outcomes by their first name, oldest round first."""
         await self.quiet()
-        settled = [line for line in await self.trail(call) if line["what"] == "settled"]
+        settled = [line for line in await self.trail(call) if line.what == "settled"]
         found: dict[str, list[str]] = {}
-        for line in sorted(settled, key=lambda line: line["round"]):
-            found.setdefault(line["user"].removesuffix(f"-{self.suffix}"), []).append(line["outcome"])
+        for line in sorted(settled, key=lambda line: line.round):
+            found.setdefault(line.user.removesuffix(f"-{self.suffix}"), []).append(line.outcome)
         return found
 
     async def drops(self, call: SampleCall, phone: Phone) -> list[str]:
         """Why rings of a phone were dropped in the end."""
-        rings = [line for line in await self.trail(call) if line.get("kind") == "ring" and line["user"] == phone.user]
-        return [line["outcome"] for line in rings if line["what"] == "finished"]
+        ends = [line for line in await self.trail(call) if line.what == "finished" and line.user == phone.user]
+        return [line.outcome for line in ends if line.kind == "ring"]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

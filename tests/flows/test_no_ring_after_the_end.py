@@ -10,7 +10,7 @@ from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import slow
 from bellhop.sandbox.installation import Installation, Kind, Provider
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.trail import read
+from tests.trails import trail_of
 from worker.providers.fcm.fcm_sender import CONNECTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -111,5 +111,5 @@ async def test_a_cancel_while_a_thousand_rings_are_queued(tmp_path):
             data = [one.message["data"] for one in house.google.received]
             rung = {one["call_cid"] for one in data if one["type"] == RING}
         assert rung == {call.cid for call in calls} - {cancelled.cid}
-        lines = await read(house.store, "default", cancelled.cid)
-        assert [line["outcome"] for line in lines if line.get("kind") == "ring"] == ["cancelled"]
+        lines = await trail_of(house.store, cancelled.cid)
+        assert [line.outcome for line in lines if getattr(line, "kind", None) == "ring"] == ["cancelled"]

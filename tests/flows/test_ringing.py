@@ -238,7 +238,7 @@ async def test_an_invitation_that_comes_too_late_is_not_passed_on(scene):
     await scene.post(call.notification(at=time.time() - 3600))
     await scene.idle()
     assert scene.seen(ben) == []
-    assert [line["outcome"] for line in await scene.trail(call) if line["what"] == "finished"] == ["too_late"]
+    assert [line.outcome for line in await scene.trail(call) if line.what == "finished"] == ["too_late"]
 
 
 async def test_a_reused_call_id_rings_in_its_new_session_whatever_the_old_one_still_says(scene):

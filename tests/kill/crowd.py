@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from bellhop import trail
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Arrival, Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
+from tests.trails import trail_of
 
 SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
 KILLS = int(os.environ.get("KILLS", "5"))
@@ -119,7 +119,7 @@ class Crowd:
 
     async def tell(self, rings: Sequence[Ring]) -> str:
         """What Bellhop knows of the first of them, for whoever reads why a test failed."""
-        trails = [await trail.read(self.here.store, "default", ring.call.cid) for ring in rings[:3]]
+        trails = [await trail_of(self.here.store, ring.call.cid) for ring in rings[:3]]
         return "\n\n".join("\n".join(map(str, lines)) for lines in trails)
 
     async def rang_too_often(self, rings: Sequence[Ring]) -> str:
@@ -130,15 +130,15 @@ class Crowd:
         found = []
         for ring in rings:
             if len(self.rang(ring)) > 1:
-                lines = await trail.read(self.here.store, "default", ring.call.cid)
-                unanswered = sum(line.get("reason") in NO_ANSWER for line in lines)
+                lines = await trail_of(self.here.store, ring.call.cid)
+                unanswered = sum(getattr(line, "reason", None) in NO_ANSWER for line in lines)
                 found += [ring] if len(self.rang(ring)) > 1 + unanswered else []
         return await self.tell(found)
 
     async def accepted(self, ring: Ring) -> int:
         """How many answers to its pushes Bellhop has on the trail."""
-        lines = await trail.read(self.here.store, "default", ring.call.cid)
-        return sum(line["what"] == "attempted" and line["outcome"] == "accepted" for line in lines)
+        lines = await trail_of(self.here.store, ring.call.cid)
+        return sum(line.what == "attempted" and line.outcome == "accepted" for line in lines)
 
     async def all_answered(self, rings: Sequence[Ring]) -> None:
         """Wait until Bellhop knows of each that it rang."""
@@ -163,5 +163,5 @@ class Crowd:
             assert settled == [(ring.user, "ended")]
 
     async def _settled(self, ring: Ring) -> list[tuple[str, str]]:
-        lines = await trail.read(self.here.store, "default", ring.call.cid)
-        return [(line["user"], line["outcome"]) for line in lines if line["what"] == "settled"]
+        lines = await trail_of(self.here.store, ring.call.cid)
+        return [(line.user, line.outcome) for line in lines if line.what == "settled"]

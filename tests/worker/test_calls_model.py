@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from bellhop import trail
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import Outcome
@@ -29,6 +28,7 @@ from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
 from bellhop.store.keys import AGENDA, call_key, owner_key, round_key
+from tests.trails import trail_of
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Accepted, CallSnapshot, Ended, Event, EventUser, Ignored, Missed, Rejected, Ring
@@ -417,13 +417,13 @@ class CallModel(RuleBasedStateMachine):
                 self.watch()
             assert not self.unsettled()
             assert self.redis.zcard(AGENDA) == 0
-            lines = self.runner.run(trail.read(self.store, TENANT, CID))
-            outcomes = Counter((line["round"], line["user"]) for line in lines if line["what"] == "settled")
+            lines = self.runner.run(trail_of(self.store, CID, TENANT))
+            outcomes = Counter((line.round, line.user) for line in lines if line.what == "settled")
             assert set(outcomes.values()) <= {1}
             assert {(start, one.id) for start, round_ in self.rounds.items() for one in round_.recipients} <= set(
                 outcomes
             )
-            assert all(Standing(line["outcome"]) for line in lines if line["what"] == "settled")
+            assert all(Standing(line.outcome) for line in lines if line.what == "settled")
         finally:
             self.runner.close()
             self.redis.close()

@@ -51,8 +51,8 @@ class Script:
         self.lines += [record.line] if record.line else []
 
     def trail(self) -> list[tuple[str, str]]:
-        found = [trail.read_line(line) for line in self.lines]
-        return [(line["what"], line["outcome"]) for line in found]
+        found = trail.read_trail(self.lines)
+        return [(line.what, line.outcome) for line in found]
 
 
 async def run(script: Script, one: Push | None = None) -> Delivered:

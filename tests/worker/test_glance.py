@@ -1,35 +1,38 @@
 """A call in one line, and which calls a support person filters for."""
 
+from dataclasses import replace
+
 import pytest
 
 from bellhop.explain.explanation import explain
 from bellhop.explain.sentences import Tone
 from bellhop.explain.summary import Flag, summarize
-from bellhop.trail import Milestone, line, read_line
+from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushSkipped, UserSettled, WebhookReceived
+from tests.trails import milestone
 
 T = 1_784_887_200_000_000
 PHONES = {"ben": {"device": "b" * 20, "label": "Ben's iPhone"}, "jane": {"device": "c" * 20, "label": "Jane's Pixel"}}
 
 
 def told(what, after_s, **facts):
-    return read_line(line(what, T + round(after_s * 1e6), **facts))
+    return milestone(what, T + round(after_s * 1e6), **facts)
 
 
 def rung(*users, kind="ring"):
     facts = {"type": f"call.{kind}", "stamp": T, "round": T, "users": list(users), "callers": ["sara"]}
-    return told(Milestone.RECEIVED, 0.01, until=T + 30_000_000, **facts)
+    return told(WebhookReceived, 0.01, until=T + 30_000_000, **facts)
 
 
-def pushed(user, after_s, outcome="accepted", what=Milestone.ATTEMPTED, kind="ring"):
+def pushed(user, after_s, outcome="accepted", what=PushAttempted, kind="ring"):
     return told(what, after_s, round=T, kind=kind, user=user, provider="apns", outcome=outcome, **PHONES[user])
 
 
 def skipped(user, outcome):
-    return told(Milestone.SKIPPED, 0.02, round=T, kind="ring", user=user, outcome=outcome)
+    return told(PushSkipped, 0.02, round=T, kind="ring", user=user, outcome=outcome)
 
 
 def settled(user, outcome):
-    return told(Milestone.SETTLED, 35, round=T, user=user, outcome=outcome)
+    return told(UserSettled, 35, round=T, user=user, outcome=outcome)
 
 
 def seen(*lines):
@@ -41,11 +44,11 @@ STORIES = {
     "rung, and missed": ([rung("ben"), pushed("ben", 0.1), settled("ben", "missed")], set()),
     "rung late": ([rung("ben"), pushed("ben", 3.5)], {Flag.LATE}),
     "one phone at once, the other late": (
-        [rung("ben"), pushed("ben", 0.1), {**pushed("ben", 9), "device": "d" * 20}],
+        [rung("ben"), pushed("ben", 0.1), replace(pushed("ben", 9), device="d" * 20)],
         set(),
     ),
     "no time left": (
-        [rung("ben"), pushed("ben", 31, "too_late", Milestone.FINISHED), settled("ben", "no_answer")],
+        [rung("ben"), pushed("ben", 31, "too_late", PushFinished), settled("ben", "no_answer")],
         {Flag.LATE, Flag.NOT_REACHED},
     ),
     "a dead token": (
@@ -58,7 +61,7 @@ STORIES = {
     ),
     "failed once, then rung": ([rung("ben"), pushed("ben", 0.1, "unavailable"), pushed("ben", 0.4)], set()),
     "no credentials": (
-        [rung("ben"), pushed("ben", 0.1, "no_credentials", Milestone.FINISHED)],
+        [rung("ben"), pushed("ben", 0.1, "no_credentials", PushFinished)],
         set(Flag) - {Flag.LATE},
     ),
     "no phone": ([rung("ben"), skipped("ben", "no_devices"), settled("ben", "missed")], {Flag.NOT_REACHED}),
@@ -68,7 +71,7 @@ STORIES = {
         set(),
     ),
     "cancelled before the first attempt": (
-        [rung("ben"), pushed("ben", 0.5, "cancelled", Milestone.FINISHED), settled("ben", "cancelled")],
+        [rung("ben"), pushed("ben", 0.5, "cancelled", PushFinished), settled("ben", "cancelled")],
         {Flag.NOT_REACHED},
     ),
     "one of two": (
@@ -82,7 +85,7 @@ STORIES = {
             rung("ben"),
             pushed("ben", 0.1),
             settled("ben", "missed"),
-            told(Milestone.MAILED, 40, round=T, user="ben", outcome="mail_refused"),
+            told(EmailMilestone, 40, round=T, user="ben", outcome="mail_refused"),
         ],
         {Flag.FAILED},
     ),
@@ -90,8 +93,8 @@ STORIES = {
         [
             rung("ben"),
             pushed("ben", 0.1),
-            told(Milestone.MAILED, 40, round=T, user="ben", outcome="mail_unknown"),
-            told(Milestone.MAILED, 50, round=T, user="ben", outcome="mail_accepted"),
+            told(EmailMilestone, 40, round=T, user="ben", outcome="mail_unknown"),
+            told(EmailMilestone, 50, round=T, user="ben", outcome="mail_accepted"),
         ],
         set(),
     ),
@@ -115,18 +118,18 @@ def test_many_people_are_counted_not_listed():
 
 def test_a_round_that_went_wrong_is_found_after_one_that_went_well():
     later = T + 60_000_000
-    second = {**rung("ben"), "at": later, "stamp": later, "round": later}
+    second = replace(rung("ben"), at=later, stamp=later, round=later)
     found = seen(
         rung("ben"),
         skipped("ben", "no_devices"),
         settled("ben", "missed"),
         second,
-        {**pushed("ben", 60.1), "round": later},
+        replace(pushed("ben", 60.1), round=later),
     )
     assert (found.rounds, found.started_at, found.reached) == (2, later, 1)
     assert found.flags == {Flag.NOT_REACHED}
 
 
 def test_lines_without_a_ring_make_a_line_too():
-    assert seen(told(Milestone.RECEIVED, 0, type="call.ended", stamp=T)).flags == frozenset()
+    assert seen(told(WebhookReceived, 0, type="call.ended", stamp=T)).flags == frozenset()
     assert summarize(explain("default:1", [])).tone is Tone.OPEN

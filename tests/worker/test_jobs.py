@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from bellhop import trail
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.round import Recipient
@@ -16,6 +15,7 @@ from bellhop.queue.rq_job import JobError
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key
+from tests.trails import trail_of
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
@@ -142,7 +142,7 @@ async def test_a_worker_whose_clock_is_ahead_rings_all_the_same(store, monkeypat
     for command in await jobs(store, calls=sender).ring(Job(round_.model_dump())):
         await store.script(*command)
     assert sender.sent == ["token"]
-    told = [(line["what"], line.get("outcome")) for line in await trail.read(store, "default", "default:1")]
+    told = [(line.what, getattr(line, "outcome", None)) for line in await trail_of(store, "default:1")]
     assert ("attempted", "accepted") in told
 
 

@@ -8,7 +8,6 @@ import time
 import pytest
 from pydantic import SecretStr
 
-from bellhop import trail
 from bellhop.domain.call import Stamp
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.round import Recipient
@@ -22,6 +21,7 @@ from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key, trail_key, user_key
+from tests.trails import trail_of
 from worker.email import digest
 from worker.email.digest import GIVE_UP_S, MOST_UNKNOWN, EmailDigest, contact_of, objection
 from worker.email.message import LISTED, MessageBuilder
@@ -87,8 +87,8 @@ class PostOffice:
                 await self.store.call("HSET", key, "due", 0)
 
     async def outcomes(self, round_):
-        lines = await trail.read(self.store, "default", round_.cid)
-        return [line["outcome"] for line in lines if line["what"] == "mailed" and line["round"] == round_.started_at]
+        lines = await trail_of(self.store, round_.cid)
+        return [line.outcome for line in lines if line.what == "mailed" and line.round == round_.started_at]
 
     async def stamp(self, round_, mark, at=None):
         await self.store.call("HSET", call_key("default", round_.cid), mark, at or round_.started_at + 1)
@@ -350,9 +350,9 @@ async def test_a_refusal_for_good_ends_it_and_says_why_without_the_address(offic
     server.script(f"550 5.1.1 <{BEN}>: Recipient address rejected: User unknown: BEN", stage="RCPT")
     await mail.offer(round_, pushed=False)
     await office.run(mail)
-    last = (await trail.read(office.store, "default", round_.cid))[-1]
-    assert (last["outcome"], last["status"]) == ("mail_refused", 550)
-    assert last["reason"] == "5.1.1 <address> Recipient address rejected: User unknown: <address>"
+    last = (await trail_of(office.store, round_.cid))[-1]
+    assert (last.outcome, last.status) == ("mail_refused", 550)
+    assert last.reason == "5.1.1 <address> Recipient address rejected: User unknown: <address>"
     assert await office.scheduled() == {}
 
 
@@ -373,8 +373,8 @@ async def test_an_e_mail_that_cannot_be_written_says_so_and_goes_once_it_can(off
     broken, mended, round_ = office.mail(templates=Templates(tmp_path)), office.mail(), missed()
     await broken.offer(round_, pushed=False)
     await office.run(broken)
-    last = (await trail.read(office.store, "default", round_.cid))[-1]
-    assert (last["outcome"], last["reason"]) == ("mail_unwritten", "ZeroDivisionError")
+    last = (await trail_of(office.store, round_.cid))[-1]
+    assert (last.outcome, last.reason) == ("mail_unwritten", "ZeroDivisionError")
     await office.come_due()
     await office.run(mended)
     assert await office.outcomes(round_) == ["mail_waiting", "mail_unwritten", "mail_accepted"]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from bellhop import trail
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.plan import plan
@@ -18,6 +17,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry, scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import AGENDA, call_key, round_key
+from tests.trails import trail_of
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.parsing import parse
@@ -57,8 +57,8 @@ def now_s(redis_url: str) -> float:
 
 
 async def settled(store: Store, call: SampleCall) -> Counter[tuple[int, str, str]]:
-    lines = await trail.read(store, "default", call.cid)
-    return Counter((line["round"], line["user"], line["outcome"]) for line in lines if line["what"] == "settled")
+    lines = await trail_of(store, call.cid)
+    return Counter((line.round, line.user, line.outcome) for line in lines if line.what == "settled")
 
 
 async def notices(store: Store) -> list[tuple[int, str]]:

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bellhop import trail
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.store.async_client import Store
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused
+from tests.trails import trail_of
 from tests.worker.test_gate import ringing
 from worker.delivery import device_lookup as module
 from worker.delivery.device_lookup import StreamDeviceLookup
@@ -154,8 +154,8 @@ async def test_a_stranger_of_whom_nothing_can_be_learnt_has_no_devices(store, re
     monkeypatch.setattr(module, "PAUSE_S", (0.2, 0.2))
     stream, google, ring = Stream(*errors), Google(), ringing(redis_url, ["ben"], for_s=1)
     await worker(store, stream, google).ring(Job(ring.model_dump()))
-    skipped = [line for line in await trail.read(store, "default", ring.cid) if line["what"] == "skipped"]
-    assert [(line["user"], line["outcome"]) for line in skipped] == [("ben", "no_devices")]
+    skipped = [line for line in await trail_of(store, ring.cid) if line.what == "skipped"]
+    assert [(line.user, line.outcome) for line in skipped] == [("ben", "no_devices")]
     assert google.rung == []
 
 

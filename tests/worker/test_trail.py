@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import MISSING, asdict, fields, replace
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,28 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry, scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import brake_key, trail_key
-from bellhop.trail import LINE_BYTES, SHORT, Milestone, TokenFate, line, read_line
+from bellhop.trail import (
+    LINE_BYTES,
+    LONG,
+    MILESTONES,
+    SHORT,
+    EmailMilestone,
+    JobPickedUp,
+    PhoneRang,
+    PushAttempted,
+    PushFinished,
+    PushSkipped,
+    PushWaited,
+    TokenChecked,
+    TokenFate,
+    UnknownMilestone,
+    UserSettled,
+    WebhookReceived,
+    WebhookRepeated,
+    decode,
+    encode,
+)
+from tests.trails import line, milestones, trail_of
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.parsing import parse
@@ -27,22 +49,156 @@ from worker.delivery.token_pruning import TokenPruner
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S
+NUMBERS = {"round", "status", "ms", "stamp", "more", "left_out", "attempt", "until"}
 
 
-def test_a_line_reads_back_as_it_was_worded():
-    facts = {"round": NOW - 5, "user": "jane", "outcome": "accepted", "status": 200, "ms": 4.2, "users": ["a", "b"]}
-    assert read_line(line(Milestone.ATTEMPTED, NOW, **facts)) == {"what": "attempted", "at": NOW, **facts}
+T = 1_784_887_200_123_000
+KEY = "ab" * 10
+PUSH = {"round": T, "kind": "ring", "user": "jane", "device": KEY, "label": "Jane's iPhone"}
+WRITTEN = [
+    (
+        WebhookReceived(
+            at=T + 9_000,
+            type="call.ring",
+            stamp=T,
+            attempt=1,
+            users=("jane", "ben"),
+            left_out=7,
+            session="8f3a91c0",
+            round=T,
+            callers=("sara",),
+            until=T + 30_000_000,
+        ),
+        '[2,"received",1784887200132000,{"t":"call.ring","c":1784887200123000,"a":1,"n":["jane",'
+        '"ben"],"h":7,"z":"8f3a91c0","r":1784887200123000,"f":["sara"],"g":1784887230123000}]',
+    ),
+    (
+        WebhookReceived(at=T + 9_000, type="call.rejected", stamp=T, users=("ben",), session="8f3a91c0", reason="busy"),
+        '[2,"received",1784887200132000,{"t":"call.rejected","c":1784887200123000,"n":["ben"],'
+        '"z":"8f3a91c0","y":"busy"}]',
+    ),
+    (
+        WebhookRepeated(at=T + 9_000, type="call.ring", stamp=T, session="8f3a91c0", attempt=2),
+        '[2,"repeated",1784887200132000,{"t":"call.ring","c":1784887200123000,"z":"8f3a91c0","a":2}]',
+    ),
+    (
+        JobPickedUp(at=T + 12_000, round=T, job="ring", worker="3f2a1b"),
+        '[2,"picked_up",1784887200135000,{"r":1784887200123000,"j":"ring","w":"3f2a1b"}]',
+    ),
+    (
+        PushSkipped(at=T, round=T, kind="ring", user="jane", outcome="muted"),
+        '[2,"skipped",1784887200123000,{"r":1784887200123000,"k":"ring","u":"jane","o":"muted"}]',
+    ),
+    (
+        PushSkipped(at=T, round=T, kind="ring", user="jane", outcome="same_phone", device=KEY, label="Jane's iPhone"),
+        '[2,"skipped",1784887200123000,{"r":1784887200123000,"k":"ring","u":"jane","o":"same_phone",'
+        '"d":"abababababababababab","l":"Jane\'s iPhone"}]',
+    ),
+    (
+        PushWaited(at=T, **PUSH, outcome="circuit_open", provider="apns", environment="production", app="com.example"),
+        '[2,"waited",1784887200123000,{"k":"ring","u":"jane","d":"abababababababababab",'
+        '"l":"Jane\'s iPhone","o":"circuit_open","r":1784887200123000,"p":"apns","e":"production",'
+        '"b":"com.example"}]',
+    ),
+    (
+        PushAttempted(
+            at=T, **PUSH, outcome="accepted", status=200, id="E1-F2", ms=41.0, provider="apns", environment="production"
+        ),
+        '[2,"attempted",1784887200123000,{"k":"ring","u":"jane","d":"abababababababababab",'
+        '"l":"Jane\'s iPhone","o":"accepted","s":200,"i":"E1-F2","m":41.0,"r":1784887200123000,'
+        '"p":"apns","e":"production"}]',
+    ),
+    (
+        PushAttempted(at=T, **PUSH, outcome="unsent", reason="gaierror é", ms=0.0, provider="fcm", app="proj"),
+        '[2,"attempted",1784887200123000,{"k":"ring","u":"jane","d":"abababababababababab",'
+        '"l":"Jane\'s iPhone","o":"unsent","y":"gaierror é","m":0.0,"r":1784887200123000,"p":"fcm",'
+        '"b":"proj"}]',
+    ),
+    (
+        PushFinished(at=T, **PUSH, outcome="gave_up", provider="apns", environment="sandbox", app="com.example"),
+        '[2,"finished",1784887200123000,{"k":"ring","u":"jane","d":"abababababababababab",'
+        '"l":"Jane\'s iPhone","o":"gave_up","r":1784887200123000,"p":"apns","e":"sandbox",'
+        '"b":"com.example"}]',
+    ),
+    (
+        TokenChecked(at=T, **PUSH, provider="apns", detail="removed"),
+        '[2,"token",1784887200123000,{"r":1784887200123000,"k":"ring","u":"jane",'
+        '"d":"abababababababababab","l":"Jane\'s iPhone","p":"apns","v":"removed"}]',
+    ),
+    (
+        UserSettled(at=T, round=T, user="jane", outcome="no_answer"),
+        '[2,"settled",1784887200123000,{"u":"jane","o":"no_answer","r":1784887200123000}]',
+    ),
+    (
+        PhoneRang(at=T, round=T, device=KEY, provider="apns", detail="1784887200400"),
+        '[2,"rang",1784887200123000,{"r":1784887200123000,"d":"abababababababababab","p":"apns","v":"1784887200400"}]',
+    ),
+    (
+        PhoneRang(at=T, round=T, device=KEY, provider="apns"),
+        '[2,"rang",1784887200123000,{"r":1784887200123000,"d":"abababababababababab","p":"apns"}]',
+    ),
+    (
+        EmailMilestone(at=T, round=T, user="jane", outcome="mail_refused", status=550, reason="5.1.1 unknown", ms=12.5),
+        '[2,"mailed",1784887200123000,{"r":1784887200123000,"u":"jane","o":"mail_refused","s":550,'
+        '"y":"5.1.1 unknown","m":12.5}]',
+    ),
+]
+"""Lines as version 2 has written them since the beginning: old trails stay readable, older versions read new ones."""
+
+
+@pytest.mark.parametrize(("kept", "text"), WRITTEN)
+def test_a_line_keeps_the_form_in_which_it_is_stored(kept, text):
+    assert encode(kept) == text
+    assert decode(text) == decode(text.encode()) == kept
+
+
+FIRST_VERSION = [
+    (
+        '{"what":"received","at":1784887200132000,"type":"call.ring","stamp":1784887200123000,"attempt":1,'
+        '"users":["jane"],"callers":["sara"]}',
+        WebhookReceived(at=T + 9_000, type="call.ring", stamp=T, attempt=1, users=("jane",), callers=("sara",)),
+    ),
+    (
+        '{"what":"attempted","at":1784887200123000,"kind":"ring","user":"jane","device":"abababababababababab",'
+        '"label":"Jane\'s iPhone","outcome":"accepted","status":200,"ms":41,"provider":"apns"}',
+        PushAttempted(at=T, **PUSH | {"round": 0}, outcome="accepted", status=200, ms=41, provider="apns"),
+    ),
+    (
+        '{"what":"settled","at":1,"user":"jane","outcome":"busy"}',
+        UserSettled(at=1, round=0, user="jane", outcome="busy"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "kept"), FIRST_VERSION)
+def test_lines_of_the_first_version_still_read(text, kept):
+    assert decode(text) == kept
+
+
+@given(milestones())
+def test_a_line_reads_back_as_it_was_written(kept):
+    read = decode(encode(kept))
+    assert (read.what, read.at) == (kept.what, kept.at)
+    written = {LONG[letter] for letter in kept.letters}
+    assert all(getattr(read, name) == getattr(kept, name) for name in written if getattr(kept, name) != "")
+    assert encode(read) == encode(kept)
+
+
+@pytest.mark.parametrize("kind", MILESTONES)
+def test_a_milestone_writes_only_fields_that_it_has(kind):
+    assert {LONG[letter] for letter in kind.letters} <= {field.name for field in fields(kind)}
+    required = {field.name for field in fields(kind) if field.default is MISSING} - {"at"}
+    assert required <= {LONG[letter] for letter in kind.letters}
 
 
 def test_empty_facts_are_left_out():
-    assert read_line(line(Milestone.SKIPPED, NOW, reason="", device=None, users=[])) == {"what": "skipped", "at": NOW}
+    empty = WebhookReceived(at=NOW, type="call.ended", reason="", attempt=None, users=())
+    assert encode(empty) == f'[2,"received",{NOW},{{"t":"call.ended"}}]'
 
 
 def test_a_line_is_shorter_than_with_whole_names():
-    facts = {"round": NOW, "kind": "ring", "user": "jane", "device": "ab" * 10, "label": "Jane's iPhone"}
-    facts |= {"provider": "apns", "environment": "production", "outcome": "accepted", "status": 200, "ms": 41.0}
-    text = line(Milestone.ATTEMPTED, NOW, **facts)
-    assert len(text) < 0.8 * len(json.dumps({"what": "attempted", "at": NOW, **facts}, separators=(",", ":")))
+    kept, _ = WRITTEN[7]
+    assert len(encode(kept)) < 0.8 * len(json.dumps({"what": kept.what} | asdict(kept), separators=(",", ":")))
 
 
 def test_every_fact_has_a_letter_of_its_own():
@@ -50,42 +206,71 @@ def test_every_fact_has_a_letter_of_its_own():
     assert all(len(letter) == 1 for letter in SHORT.values())
 
 
-def test_a_fact_without_a_letter_keeps_its_name():
-    assert read_line(line(Milestone.MAILED, NOW, folded=3))["folded"] == 3
+def test_a_fact_that_a_later_writer_adds_is_ignored():
+    assert decode('[2,"settled",7,{"u":"jane","o":"busy","r":5,"hue":"red"}]') == UserSettled(
+        at=7, round=5, user="jane", outcome="busy"
+    )
 
 
-def test_lines_of_the_first_version_still_read():
-    assert read_line(b'{"what":"settled","at":1,"user":"jane","outcome":"busy"}')["outcome"] == "busy"
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        (
+            '[3,"teleported",7,{"u":"jane","r":5,"hue":"red"},"more"]',
+            {"word": "teleported", "user": "jane", "round": 5},
+        ),
+        ('[3,"settled",7,{"u":"jane","o":["busy"]}]', {"word": "settled", "user": "jane"}),
+        ('[2,"beamed",7,{"u":"jane"}]', {"word": "beamed", "user": "jane"}),
+        ('{"what":"beamed","at":7,"user":"jane"}', {"word": "beamed", "user": "jane"}),
+        ('[2,"settled",7,{"u":"jane","o":3}]', {"word": "settled", "user": "jane"}),
+        ('[2,"received",7,{"n":["jane",3]}]', {"word": "received"}),
+        ('[2,"attempted",7,{"m":true}]', {"word": "attempted"}),
+        ('[2,"attempted",7,{"m":NaN}]', {"word": "attempted"}),
+        ('[2,"attempted",7,{"r":1e400}]', {"word": "attempted"}),
+        ('[2,"settled",7,{"u":4}]', {"word": "settled"}),
+    ],
+)
+def test_a_line_that_this_version_cannot_read_is_unknown(text, known):
+    assert decode(text) == UnknownMilestone(at=7, **known)
 
 
-def test_a_newer_versions_line_gives_what_this_one_understands():
-    assert read_line('[3,"teleported",7,{"u":"jane","hue":"red"},"more"]') == {
-        "what": "teleported",
-        "at": 7,
-        "user": "jane",
-        "hue": "red",
-    }
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", "7", "null", '"text"', "[2,3,4,{}]", '[2,"settled","7",{}]', '[2,"settled",7,[]]', b"\xff"],
+)
+def test_what_is_no_line_at_all_is_unknown(text):
+    assert decode(text) == UnknownMilestone(at=0)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), st.lists) | st.text() | st.binary())
+def test_no_line_is_too_strange_to_read(value):
+    decode(value if isinstance(value, (str, bytes)) else json.dumps(value))
 
 
 def test_too_many_users_are_cut_and_counted():
-    users = [f"user-{number}-{'x' * 30}" for number in range(1_000)]
-    text = line(Milestone.RECEIVED, NOW, users=users)
-    found = read_line(text)
+    users = tuple(f"user-{number}-{'x' * 30}" for number in range(1_000))
+    text = encode(WebhookReceived(at=NOW, type="call.ring", users=users))
+    found = decode(text)
     assert len(text.encode()) <= LINE_BYTES
-    assert found["users"] == users[: len(found["users"])]
-    assert len(found["users"]) + found["more"] == 1_000
+    assert found.users == users[: len(found.users)]
+    assert len(found.users) + found.more == 1_000
 
 
 def test_a_hundred_users_with_uuids_fit():
-    users = [f"{number:08}-0000-4000-8000-000000000000" for number in range(100)]
-    assert read_line(line(Milestone.RECEIVED, NOW, users=users))["users"] == users
+    users = tuple(f"{number:08}-0000-4000-8000-000000000000" for number in range(100))
+    assert decode(encode(WebhookReceived(at=NOW, type="call.ring", users=users))).users == users
 
 
-@given(st.dictionaries(st.sampled_from(sorted(SHORT.keys() - {"users", "callers"})), st.text(max_size=255)), st.text())
-def test_a_line_is_bounded_whatever_its_facts_are(facts, reason):
-    text = line(Milestone.ATTEMPTED, NOW, **facts | {"reason": reason * 100})
+LONG_TEXTS = st.text(max_size=255)
+
+
+@given(milestones(**dict.fromkeys(SHORT.keys() - {"callers", "users"} - NUMBERS, LONG_TEXTS)), st.text())
+def test_a_line_is_bounded_whatever_its_facts_are(kept, reason):
+    if hasattr(kept, "reason"):
+        kept = replace(kept, reason=reason * 100)
+    text = encode(kept)
     assert len(text.encode("utf-8", "replace")) <= LINE_BYTES
-    assert read_line(text)["what"] == "attempted"
+    assert decode(text).what == kept.what
 
 
 @pytest.fixture
@@ -114,20 +299,19 @@ async def test_a_ring_is_one_line_that_names_its_round_people_and_end(store, int
     call = SampleCall("sara", ("ben", "jane"), ring_ms=20_000)
     stamp = NOW // 1_000_000 - 1
     intake(call.ring(at=stamp), trail_ttl_s=DAYS_S)
-    [found] = await trail.read(store, "default", call.cid)
+    [found] = await trail_of(store, call.cid)
     start = stamp * 1_000_000
-    assert found == {
-        "what": "received",
-        "at": NOW,
-        "type": "call.ring",
-        "stamp": start,
-        "attempt": 1,
-        "users": ["ben", "jane"],
-        "session": call.session_id[:8],
-        "round": start,
-        "callers": ["sara"],
-        "until": start + 20_000_000,
-    }
+    assert found == WebhookReceived(
+        at=NOW,
+        type="call.ring",
+        stamp=start,
+        attempt=1,
+        users=("ben", "jane"),
+        session=call.session_id[:8],
+        round=start,
+        callers=("sara",),
+        until=start + 20_000_000,
+    )
     assert DAYS_S - 60 < await store.call("TTL", trail_key("default", call.cid)) <= DAYS_S
 
 
@@ -135,28 +319,28 @@ async def test_a_webhook_that_comes_again_is_said_to(store, intake):
     call = SampleCall()
     ring = call.ring(at=NOW // 1_000_000)
     assert [intake(ring, attempt=n) for n in (1, 2)] == [Verdict.TAKEN, Verdict.ALREADY]
-    found = await trail.read(store, "default", call.cid)
-    assert [(one["what"], one["attempt"]) for one in found] == [("received", 1), ("repeated", 2)]
+    found = await trail_of(store, call.cid)
+    assert [(event.what, event.attempt) for event in found] == [("received", 1), ("repeated", 2)]
 
 
 async def test_an_event_that_is_no_ring_claims_no_round(store, intake):
     call = SampleCall()
     for number, event in enumerate((call.accepted("jane"), call.rejected("ben", "busy"), call.ended())):
         intake(event, str(number))
-    found = await trail.read(store, "default", call.cid)
-    assert ["round" in one for one in found] == [False] * 3
-    assert found[1]["reason"] == "busy"
+    found = await trail_of(store, call.cid)
+    assert [event.round for event in found] == [None] * 3
+    assert found[1].reason == "busy"
 
 
 async def test_a_rejections_own_words_stay_off_the_trail(store, intake):
     call = SampleCall()
     intake(call.rejected("ben", "call me at ben@example.com"))
-    assert "example" not in str(await trail.read(store, "default", call.cid))
+    assert "example" not in str(await trail_of(store, call.cid))
 
 
 async def test_what_a_worker_adds_does_not_lengthen_the_trails_life(store):
     key = trail_key("default", "default:1")
-    await store.call("RPUSH", key, line(Milestone.RECEIVED, NOW))
+    await store.call("RPUSH", key, encode(WebhookReceived(at=NOW, type="call.ring")))
     await store.call("EXPIRE", key, 1_000)
     await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
     assert 0 < await store.call("TTL", key) <= 1_000
@@ -170,9 +354,9 @@ async def test_a_trail_that_only_a_worker_writes_expires_too(store):
 
 async def test_the_oldest_lines_of_a_long_trail_leave(store):
     key = trail_key("default", "default:1")
-    lines = [line(Milestone.SKIPPED, NOW + number) for number in range(30)]
+    lines = [line(PushSkipped, NOW + number) for number in range(30)]
     await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 20, 0, *lines])
-    assert [one["at"] - NOW for one in await trail.read(store, "default", "default:1")] == list(range(10, 30))
+    assert [skipped.at - NOW for skipped in await trail_of(store, "default:1")] == list(range(10, 30))
 
 
 def phone(**fields):
@@ -249,10 +433,10 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
 
     lane.attempt = lambda push, timeout_s, start_s: barely(push)
     lines.append((await deliver(push, {(device.provider, device.app): lane}, Open())).record.line)
-    told = [(read_line(text)["what"], read_line(text)["outcome"]) for text in lines]
+    told = [(push.what, push.outcome) for push in trail.read_trail(lines)]
     assert told == [("waited", "circuit_open"), ("finished", "gave_up")]
 
 
 def test_a_providers_half_character_is_no_obstacle():
-    text = line(Milestone.MAILED, 1, outcome="mail_accepted", reason="250 f\udcfcr die Zustellung", id="\ud83d")
-    assert read_line(text.encode())["outcome"] == "mail_accepted"
+    text = line(EmailMilestone, 1, outcome="mail_accepted", reason="250 f\udcfcr die Zustellung", id="\ud83d")
+    assert decode(text.encode()).outcome == "mail_accepted"

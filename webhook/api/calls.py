@@ -6,9 +6,9 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from bellhop import trail
 from bellhop.explain.explanation import Explanation, explain
 from bellhop.store.keys import trail_key
+from bellhop.trail import read_trail
 from webhook.api.operation import OF_TOKENS, caller_of
 from webhook.api_errors import ApiProblem, Problem
 from webhook.context import WebContext
@@ -42,5 +42,5 @@ def call(cid: str) -> tuple[Response, int]:
         lines: Any = context.redis.lrange(trail_key(caller.tenant, cid), 0, -1)
     except RedisError:
         raise ApiProblem(Problem.REDIS_AWAY) from None
-    found = explain(cid, [trail.read_line(line) for line in lines], request.args.get("user", ""))
+    found = explain(cid, read_trail(lines), request.args.get("user", ""))
     return jsonify(found.as_json()), 200 if found.found else 404

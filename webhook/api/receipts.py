@@ -6,11 +6,11 @@ from typing import cast
 from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bellhop import trail
 from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
 from bellhop.store.keys import round_key, trail_key
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
+from bellhop.trail import DAY_S, LENGTH, PhoneRang, encode
 from webhook.api_errors import ApiProblem, Problem
 from webhook.context import WebContext
 from webhook.openapi import Operation
@@ -53,18 +53,14 @@ def rang() -> Response:
     if ticket is None:
         metrics.RECEIPTS.add("", "refused")
         raise ApiProblem(Problem.BAD_RECEIPT)
-    line = trail.line(
-        trail.Milestone.RANG,
-        now,
-        round=ticket.started_at,
-        device=ticket.device,
-        provider=ticket.provider,
-        detail=str(said.rang_at) if said.rang_at is not None else None,
+    rang_at = str(said.rang_at) if said.rang_at is not None else ""
+    line = encode(
+        PhoneRang(at=now, round=ticket.started_at, device=ticket.device, provider=ticket.provider, detail=rang_at)
     )
     round_ = round_key(ticket.tenant, ticket.cid, ticket.started_at)
     keys = [round_, trail_key(ticket.tenant, ticket.cid)]
     verdict = context.run(
-        Command("calls/record_receipt", keys, [ticket.device, line, str(trail.LENGTH), str(trail.DAY_S)])
+        Command("calls/record_receipt", keys, [ticket.device, line, str(LENGTH), str(DAY_S)])
     ).decode()
     metrics.RECEIPTS.add(ticket.provider, verdict)
     if verdict == "recorded":

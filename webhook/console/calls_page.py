@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 
-from bellhop import trail
 from bellhop.call_index import MOST_CALLS
 from bellhop.explain.explanation import Explanation, explain
 from bellhop.explain.summary import CallSummary, Flag, summarize
 from bellhop.store.keys import calls_key, calls_of_user_key, devices_key, trail_key
+from bellhop.trail import read_trail
 
 PAGE = 25
 """Calls on a page."""
@@ -36,7 +36,7 @@ class CallPage(NamedTuple):
 def story(redis: Redis, tenant: str, cid: str, user: str = "") -> Explanation:
     """Explain a call. Raises redis.exceptions.RedisError, as everything here does."""
     lines: Any = redis.lrange(trail_key(tenant, cid), 0, -1)
-    return explain(cid, [trail.read_line(line) for line in lines], user)
+    return explain(cid, read_trail(lines), user)
 
 
 def page(
@@ -52,7 +52,7 @@ def page(
     for batch in _batches(redis, tenant, text, person, before):
         for entry, lines in zip(batch, _trails(redis, tenant, [cid for cid, _ in batch]), strict=True):
             if lines:  # a trail may be gone before its call leaves the list
-                call = summarize(explain(entry[0], map(trail.read_line, lines)))
+                call = summarize(explain(entry[0], read_trail(lines)))
                 found += [(entry, call)] if flag is None or flag in call.flags else []
             # One more than fits, to know whether there is another page.
             if len(found) > PAGE:

@@ -12,9 +12,19 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.sentences import Tone
 from bellhop.explain.timeline import TimelineEntry
-from bellhop.trail import Milestone
+from bellhop.trail import (
+    JobPickedUp,
+    PhoneRang,
+    PushAttempted,
+    PushFinished,
+    PushSkipped,
+    PushWaited,
+    WebhookReceived,
+    WebhookRepeated,
+)
 from webhook.console.time_format import after
 
+ABOUT_PHONES = {milestone.what for milestone in (PushSkipped, PushWaited, PushAttempted, PushFinished, PhoneRang)}
 MOST_LANES = 40
 MOST_LINES = 6
 NAME = 22
@@ -137,7 +147,7 @@ def _mark(moment: TimelineEntry, span: int, since: float | None = None) -> Pictu
 
 
 def _webhooks(moments: Iterable[TimelineEntry], span: int) -> Row:
-    came = [one for one in moments if one.what in (Milestone.RECEIVED, Milestone.REPEATED, Milestone.UNREADABLE)]
+    came = [one for one in moments if one.what in (WebhookReceived.what, WebhookRepeated.what)]
     # The first was on its way since the call began: where a late ring lost its time may be here.
     marks = tuple(_mark(one, span, since=None if number else 0) for number, one in enumerate(came))
     says = f"{len(came)} webhook{'' if len(came) == 1 else 's'}, from {after(came[0].after_us)}" if came else "nothing"
@@ -146,7 +156,7 @@ def _webhooks(moments: Iterable[TimelineEntry], span: int) -> Row:
 
 def _queue(moments: Sequence[TimelineEntry], span: int) -> Iterable[Row]:
     queued = next((one for one in moments if one.event in BEGINNINGS), None)
-    begun = next((one for one in moments if one.what == Milestone.PICKED_UP), None)
+    begun = next((one for one in moments if one.what == JobPickedUp.what), None)
     if queued and begun:
         wait_us = (begun.after_us or 0) - (queued.after_us or 0)
         says = f"{max(wait_us, 0) / 1000:.0f} ms" if wait_us < 1_000_000 else f"{wait_us / 1e6:.1f} s"
@@ -159,14 +169,7 @@ def _phones(round_: RoundExplanation, moments: Sequence[TimelineEntry], span: in
     """Draw a lane for each phone; for a person without any, one that says why."""
     of_device: dict[tuple[str, str], list[TimelineEntry]] = {}
     for one in moments:
-        told = one.what in (
-            Milestone.SKIPPED,
-            Milestone.WAITED,
-            Milestone.ATTEMPTED,
-            Milestone.FINISHED,
-            Milestone.RANG,
-        )
-        if told and one.user:
+        if one.what in ABOUT_PHONES and one.user:
             of_device.setdefault((one.user, one.device), []).append(one)
     for person in round_.people:
         deliveries = {delivery.device: delivery for delivery in reversed(person.deliveries)}
@@ -192,7 +195,7 @@ def _uprights(round_: RoundExplanation, moments: Iterable[TimelineEntry], until:
     found: list[tuple[int, str, str]] = [(until, "ringing ends", "deadline")] if until else []
     for one in moments:
         at, who = one.after_us or 0, ", ".join(one.users[:2])
-        if one.what != Milestone.RECEIVED:
+        if one.what != WebhookReceived.what:
             continue
         if one.event in ANSWERS:
             found.append((at, f"{_short(who)} {ANSWERS[one.event]}", "answer"))

@@ -19,6 +19,7 @@ from bellhop.store import registry
 from bellhop.store.keys import AGENDA, call_key, round_key, round_prefix, trail_key, webhook_key
 from bellhop.store.replication import Script
 from bellhop.telemetry.correlation import origin
+from bellhop.trail import WebhookReceived, WebhookRepeated, encode
 from webhook.intake.effects import REASONS, Effects
 from webhook.intake.events import Event, Rejected
 
@@ -67,14 +68,7 @@ def apply(
         "missed": _round(effects.missed, effects.settle_at, cause) if effects.missed else None,
         "jobs": [_job(*effects.work, digest, cause)] if effects.work else [],
         "trail": _received(event, effects, now, attempt),
-        "repeated": trail.line(
-            trail.Milestone.REPEATED,
-            now,
-            type=event.type,
-            stamp=event.at,
-            session=event.session_id[:SESSION_DIGITS],
-            attempt=attempt,
-        ),
+        "repeated": _repeated(event, now, attempt),
         "trail_length": str(trail.LENGTH),
         "listed": _entry(effects) if listed else None,
     }
@@ -98,20 +92,26 @@ def webhook_digest(tenant: str, webhook_id: str) -> str:
 def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) -> str:
     """Write the trail's line. Only a ring and a notification name their round."""
     round_ = effects.work.payload if effects.work and isinstance(effects.work.payload, Round) else None
-    return trail.line(
-        trail.Milestone.RECEIVED,
-        now,
-        type=event.type,
-        stamp=event.at,
-        attempt=attempt,
-        users=list(effects.members),
-        left_out=event.left_out or None,
-        session=event.session_id[:SESSION_DIGITS],
-        round=round_.started_at if round_ else None,
-        callers=list(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else None,
-        until=round_.deadline if effects.round and round_ else None,
-        reason=event.reason if isinstance(event, Rejected) and event.reason in REASONS else None,
+    return encode(
+        WebhookReceived(
+            at=now,
+            type=event.type,
+            stamp=event.at,
+            attempt=attempt,
+            users=tuple(effects.members),
+            left_out=event.left_out or None,
+            session=event.session_id[:SESSION_DIGITS],
+            round=round_.started_at if round_ else None,
+            callers=tuple(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else (),
+            until=round_.deadline if effects.round and round_ else None,
+            reason=event.reason if isinstance(event, Rejected) and event.reason in REASONS else "",
+        )
     )
+
+
+def _repeated(event: Event, now: Micros, attempt: int | None) -> str:
+    session = event.session_id[:SESSION_DIGITS]
+    return encode(WebhookRepeated(at=now, type=event.type, stamp=event.at, session=session, attempt=attempt))
 
 
 def _round(round_: Round, settle_at: Micros, cause: Cause) -> dict[str, Any]:

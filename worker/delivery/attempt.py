@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from bellhop import trail
 from bellhop.backoff import pause_s
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.telemetry import metrics, tracing
+from bellhop.trail import PushAttempted, PushFinished, PushMilestone, PushWaited, encode
 from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
 from worker.queue.concurrency_limit import JobSlot
@@ -143,37 +143,38 @@ def _record(push: Push, answer: AttemptResult, began: float, *, told_of_waiting:
     ms = round((now - began) * 1000, 1)
     metrics.attempted(push, answer, ms / 1000, now)
     if answer.outcome not in NOTHING_LEFT:
-        line = _line(trail.Milestone.ATTEMPTED, push, answer, ms=ms)
+        line = _line(PushAttempted, push, answer, ms=ms)
     else:
         # Kept from the wire: said once, not many times a second.
-        line = "" if told_of_waiting else _line(trail.Milestone.WAITED, push, answer)
+        line = "" if told_of_waiting else _line(PushWaited, push, answer)
     sent = answer.outcome is Outcome.ACCEPTED  # what was refused for good may be tried, and refused, again
     return Record(line, push.device.key, sent)
 
 
 def _finished(push: Push, outcome: Outcome, last: AttemptResult | None, unknown: int = 0) -> Delivered:
-    return Delivered(
-        push, outcome, last, Record(_line(trail.Milestone.FINISHED, push, AttemptResult(outcome))), unknown
-    )
+    record = Record(_line(PushFinished, push, AttemptResult(outcome)))
+    return Delivered(push, outcome, last, record, unknown)
 
 
-def _line(what: trail.Milestone, push: Push, answer: AttemptResult, ms: float | None = None) -> str:
-    return trail.line(
-        what,
-        time.time_ns() // 1000,
-        kind=push.kind,
-        user=push.device.user_id,
-        device=push.device.key,
-        label=push.device.label,
-        outcome=answer.outcome,
-        status=answer.status or None,
-        reason=answer.reason,
-        id=answer.provider_id,
-        ms=ms,
-        round=push.round,
-        provider=push.device.provider,
-        environment=push.device.environment if push.device.provider is Provider.APNS else None,
-        app=push.device.app if answer.outcome is not Outcome.ACCEPTED else None,
+def _line(milestone: type[PushMilestone], push: Push, answer: AttemptResult, ms: float | None = None) -> str:
+    device = push.device
+    return encode(
+        milestone(
+            at=time.time_ns() // 1000,
+            kind=push.kind,
+            user=device.user_id,
+            device=device.key,
+            label=device.label,
+            outcome=answer.outcome,
+            status=answer.status or None,
+            reason=answer.reason,
+            id=answer.provider_id,
+            ms=ms,
+            round=push.round,
+            provider=device.provider,
+            environment=device.environment if device.provider is Provider.APNS else "",
+            app=device.app if answer.outcome is not Outcome.ACCEPTED else "",
+        )
     )
 
 

@@ -224,16 +224,17 @@ def _over(word: bytes) -> Outcome | None:
 
 
 def _line(round_: QueuedRound, answer: AttemptResult, ms: float | None = None) -> str:
-    return trail.line(
-        trail.Milestone.MAILED,
-        time.time_ns() // 1000,
-        round=round_.started_at,
-        user=round_.recipients[0].id,
-        outcome=answer.outcome,
-        status=answer.status or None,
-        reason=answer.reason,
-        id=answer.provider_id,
-        ms=ms,
+    return trail.encode(
+        trail.EmailMilestone(
+            at=time.time_ns() // 1000,
+            round=round_.started_at,
+            user=round_.recipients[0].id,
+            outcome=answer.outcome,
+            status=answer.status or None,
+            reason=answer.reason,
+            id=answer.provider_id,
+            ms=ms,
+        )
     )
 
 

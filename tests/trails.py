@@ -1,0 +1,51 @@
+"""Trails in tests: milestones as they come back from Redis."""
+
+from dataclasses import MISSING, fields
+from typing import get_type_hints
+
+from hypothesis import strategies as st
+
+from bellhop.store.keys import trail_key
+from bellhop.trail import GREATEST, MILESTONES, decode, encode, read_trail
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+INTEGERS = st.integers(-GREATEST, GREATEST)
+OF_TYPE = {
+    str: TEXTS,
+    int: INTEGERS,
+    int | None: st.none() | INTEGERS,
+    float | None: st.none() | st.floats(-1e9, 1e9, allow_nan=False),
+    tuple[str, ...]: st.lists(TEXTS, max_size=5).map(tuple),
+}
+"""What a field of each type may hold."""
+
+
+async def trail_of(store, cid, tenant="default"):
+    """Read the trail of a call."""
+    return read_trail(await store.call("LRANGE", trail_key(tenant, cid), 0, -1))
+
+
+def line(kind, at, /, **facts):
+    """Write a milestone. It takes those facts that it has a field for; required fields that are not given are empty."""
+    known = {field.name: field.default for field in fields(kind) if field.name != "at"}
+    required = {name: 0 if name == "round" else "" for name, default in known.items() if default is MISSING}
+    given = {name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items() if name in known}
+    return encode(kind(at=at, **required | given))
+
+
+def milestone(kind, at, /, **facts):
+    """Write a milestone and read it back."""
+    return decode(line(kind, at, **facts))
+
+
+def milestones(**given):
+    """Any milestone that a trail can hold; `given` are strategies for fields by their names."""
+    return st.one_of(
+        st.builds(kind, **{name: given.get(name, OF_TYPE[hint]) for name, hint in _hints(kind).items()})
+        for kind in MILESTONES
+    )
+
+
+def _hints(kind):
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind) if field.init}
