@@ -12,6 +12,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, get_type_hints
 
+from bellhop.clock import Micros
 from bellhop.domain.json_text import encoded
 
 DAY_S = 24 * 3600
@@ -55,7 +56,7 @@ class Milestone:
     """The milestone's word in Redis and in the JSON."""
     letters: ClassVar[str] = ""
     """The fields that a line has, by their letters, in the order in which they are written."""
-    at: int
+    at: Micros
     """When it happened (unix µs)."""
 
 
@@ -66,7 +67,7 @@ class WebhookReceived(Milestone):
     what: ClassVar = "received"
     letters: ClassVar = "tcanhzrfgyx"
     type: str
-    stamp: int | None = None
+    stamp: Micros | None = None
     """Stream's time of the event (unix µs)."""
     attempt: int | None = None
     """Stream's number of this delivery of the webhook."""
@@ -78,11 +79,11 @@ class WebhookReceived(Milestone):
     """How many members Bellhop ignored."""
     session: str = ""
     """The first characters of the session's id."""
-    round: int | None = None
+    round: Micros | None = None
     """The stamp of the round that the event begins (unix µs)."""
     callers: tuple[str, ...] = ()
     """Who calls, and then who else can cancel the call."""
-    until: int | None = None
+    until: Micros | None = None
     """When the phones stop ringing (unix µs)."""
     reason: str = ""
     """Of a rejection: busy or timeout."""
@@ -95,7 +96,7 @@ class WebhookRepeated(Milestone):
     what: ClassVar = "repeated"
     letters: ClassVar = "tcza"
     type: str
-    stamp: int | None = None
+    stamp: Micros | None = None
     session: str = ""
     attempt: int | None = None
 
@@ -106,7 +107,7 @@ class JobPickedUp(Milestone):
 
     what: ClassVar = "picked_up"
     letters: ClassVar = "rjw"
-    round: int
+    round: Micros
     job: str
     """The kind of push that the job sends."""
     worker: str = ""
@@ -117,7 +118,7 @@ class PushMilestone(Milestone):
     """What the milestones of a push, or of the decision to send none, have in common."""
 
     letters: ClassVar = "kudlosyimrpeb"
-    round: int
+    round: Micros
     kind: str
     user: str
     outcome: str
@@ -172,7 +173,7 @@ class TokenChecked(Milestone):
 
     what: ClassVar = "token"
     letters: ClassVar = "rkudlpv"
-    round: int
+    round: Micros
     kind: str
     user: str
     device: str
@@ -187,7 +188,7 @@ class UserSettled(Milestone):
 
     what: ClassVar = "settled"
     letters: ClassVar = "uor"
-    round: int
+    round: Micros
     user: str
     outcome: str
 
@@ -198,7 +199,7 @@ class PhoneRang(Milestone):
 
     what: ClassVar = "rang"
     letters: ClassVar = "rdpv"
-    round: int
+    round: Micros
     device: str
     provider: str = ""
     detail: str = ""
@@ -210,7 +211,7 @@ class EmailMilestone(Milestone):
 
     what: ClassVar = "mailed"
     letters: ClassVar = "ruosyim"
-    round: int
+    round: Micros
     user: str
     outcome: str
     status: int | None = None
@@ -227,7 +228,7 @@ class UnknownMilestone(Milestone):
 
     word: str = ""
     """The milestone's word, if there is one."""
-    round: int | None = None
+    round: Micros | None = None
     user: str = ""
 
 
@@ -308,7 +309,8 @@ def _is_integer(value: Any) -> bool:
 _TYPES: dict[Any, tuple[Callable[[Any], bool], Any]] = {
     str: (_is_text, ""),
     tuple[str, ...]: (_is_texts, ()),
-    int: (_is_integer, 0),
+    Micros: (_is_integer, 0),
+    Micros | None: (_is_integer, None),
     int | None: (_is_integer, None),
     float | None: (_is_number, None),
 }
@@ -357,9 +359,9 @@ def decode(line: bytes | str) -> Milestone:
         else:
             version, what, at, facts = written[:4]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return UnknownMilestone(at=0)
+        return UnknownMilestone(at=Micros(0))
     if not (_is_text(what) and _is_integer(at) and isinstance(facts, dict)):
-        return UnknownMilestone(at=0)
+        return UnknownMilestone(at=Micros(0))
     short = version != 1
     if version in (1, VERSION) and what in _BY_WORD:
         milestone, known = _BY_WORD[what]

@@ -5,6 +5,7 @@ from typing import get_type_hints
 
 from hypothesis import strategies as st
 
+from bellhop.clock import Micros
 from bellhop.store.keys import trail_key
 from bellhop.trail import GREATEST, MILESTONES, decode, encode, read_trail
 
@@ -12,7 +13,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 INTEGERS = st.integers(-GREATEST, GREATEST)
 OF_TYPE = {
     str: TEXTS,
-    int: INTEGERS,
+    Micros: INTEGERS,
+    Micros | None: st.none() | INTEGERS,
     int | None: st.none() | INTEGERS,
     float | None: st.none() | st.floats(-1e9, 1e9, allow_nan=False),
     tuple[str, ...]: st.lists(TEXTS, max_size=5).map(tuple),

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bellhop.clock import Seconds, micros
+from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, plan
 from bellhop.domain.push import Push, PushKind
@@ -229,7 +229,7 @@ def _tell(kind: PushKind, round_: QueuedRound, skips: Iterable[Skip], results: I
 def _picked_up(kind: PushKind, round_: QueuedRound, worker: str) -> str:
     if kind is PushKind.MISSED:  # a job for each user: too many words about what nobody waits for
         return ""
-    now = time.time_ns() // 1000
+    now = Micros(time.time_ns() // 1000)
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
@@ -237,8 +237,8 @@ def _token(push: Push, fate: TokenFate) -> str:
     device = push.device
     return encode(
         TokenChecked(
-            at=time.time_ns() // 1000,
-            round=push.round,
+            at=Micros(time.time_ns() // 1000),
+            round=Micros(push.round),
             kind=push.kind,
             user=device.user_id,
             device=device.key,
@@ -253,7 +253,7 @@ def _skipped(kind: PushKind, round_: QueuedRound, skip: Skip) -> str:
     device = skip.device
     return encode(
         PushSkipped(
-            at=time.time_ns() // 1000,
+            at=Micros(time.time_ns() // 1000),
             round=round_.started_at,
             kind=kind,
             user=skip.user_id,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
+from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, Standing, clamp_stamp, missed_stamp, standing
 from bellhop.domain.push import PushKind
 from bellhop.trail import (
@@ -29,7 +30,8 @@ ANSWERS = ("call.accepted", "call.session_participant_joined")
 ENDS = ("call.ended", "call.deleted", "call.session_ended")
 REJECTIONS = {"busy": Stamp.BUSY, "timeout": Stamp.TIMED_OUT}
 """What a callee's rejection means by its reason; any other is a decline."""
-BEFORE_ANY_DEADLINE = -1
+BEFORE_ANY_DEADLINE = Micros(-1)
+NO_ROUND = Micros(0)
 
 M = TypeVar("M", bound=Milestone)
 
@@ -41,23 +43,27 @@ AboutRound = AboutUser | JobPickedUp | PhoneRang | UnknownMilestone
 """Milestones that name their round. Of the webhooks, only those that begin a round do."""
 
 
-def stamp_of(milestone: Milestone) -> int:
+def stamp_of(milestone: Milestone) -> Micros:
     """When it happened by Stream's clock; by ours, if Stream gave no time (unix µs)."""
-    return (isinstance(milestone, WebhookReceived | WebhookRepeated) and milestone.stamp) or milestone.at
+    if isinstance(milestone, WebhookReceived | WebhookRepeated) and milestone.stamp:
+        return milestone.stamp
+    return milestone.at
 
 
-def round_of(milestone: Milestone) -> int:
+def round_of(milestone: Milestone) -> Micros:
     """The stamp of the round that the milestone is about, if the milestone itself says it; else 0."""
-    if isinstance(milestone, WebhookReceived):
-        return milestone.round or (stamp_of(milestone) if milestone.type in OPENERS else 0)
-    return (isinstance(milestone, AboutRound) and milestone.round) or 0
+    if isinstance(milestone, AboutRound | WebhookReceived) and milestone.round:
+        return milestone.round
+    if isinstance(milestone, WebhookReceived) and milestone.type in OPENERS:  # version 1 did not write the round
+        return stamp_of(milestone)
+    return NO_ROUND
 
 
 @dataclass(frozen=True)
 class RoundLog:
     """The milestones of one round, in the order of their time."""
 
-    started_at: int
+    started_at: Micros
     """The round's stamp (unix µs); 0 for milestones that belong to no round."""
     milestones: Sequence[Milestone]
     call: CallState = field(default_factory=CallState)
@@ -82,9 +88,9 @@ class RoundLog:
         return tuple(dict.fromkeys(name for opening in self.openings for name in opening.callers))
 
     @cached_property
-    def until(self) -> int:
+    def until(self) -> Micros:
         """When the phones stop ringing (unix µs); 0 if that is not known."""
-        return max((opening.until or 0 for opening in self.openings), default=0)
+        return max((opening.until for opening in self.openings if opening.until), default=Micros(0))
 
     @cached_property
     def users(self) -> tuple[str, ...]:
@@ -185,7 +191,7 @@ def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
     ordered = sorted(milestones, key=lambda milestone: milestone.at)
     sessions = {round_of(milestone): "" for milestone in ordered if round_of(milestone)}
     sessions |= {round_of(line): line.session for line in ordered if isinstance(line, WebhookReceived) and line.round}
-    by_round: dict[int, list[Milestone]] = {}
+    by_round: dict[Micros, list[Milestone]] = {}
     for milestone in ordered:
         by_round.setdefault(round_of(milestone) or _round_before(milestone, sessions), []).append(milestone)
     logs = [RoundLog(started_at, by_round[started_at]) for started_at in sorted(by_round, key=lambda at: (at == 0, at))]
@@ -193,18 +199,18 @@ def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
     return [replace(log, call=call) for log in logs]
 
 
-def _round_before(milestone: Milestone, sessions: Mapping[int, str]) -> int:
+def _round_before(milestone: Milestone, sessions: Mapping[Micros, str]) -> Micros:
     """The last round that had begun, in the same session where both are known."""
     session = milestone.session if isinstance(milestone, WebhookReceived | WebhookRepeated) else ""
-    stamp = stamp_of(milestone)
-    return max(
-        (at for at, other in sessions.items() if at <= stamp and (not session or other in ("", session))), default=0
-    )
+    begun = [started_at for started_at in sessions if started_at <= stamp_of(milestone)]
+    if session:
+        begun = [started_at for started_at in begun if sessions[started_at] in ("", session)]
+    return max(begun, default=NO_ROUND)
 
 
-def _stamps(milestones: Iterable[Milestone]) -> dict[str, int]:
+def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
     """The stamps that the webhooks of a trail set on their call, as webhook/intake/effects.py derives them."""
-    stamps: dict[str, int] = {}
+    stamps: dict[str, Micros] = {}
     for milestone in milestones:
         if isinstance(milestone, WebhookReceived):
             at = clamp_stamp(stamp_of(milestone), milestone.at)

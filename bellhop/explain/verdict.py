@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import MEANING, Action, Outcome
@@ -203,7 +204,7 @@ def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], s
     shown = _worth_telling([delivery for delivery in deliveries if delivery.kind == round_log.kind])
     sentences = [delivery.sentence for delivery in shown] or [_no_delivery(round_log, user, standing)]
     if standing and not any(delivery.outcome == standing for delivery in shown):
-        settled = UserSettled(at=0, round=round_log.started_at, user=user, outcome=standing)
+        settled = UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
         sentences.append(fill(STANDINGS.get(standing, "It is over for {user}."), round_log, settled))
     if round_log.kind is not PushKind.MISSED:
         sentences += _notice_sentences(deliveries)

@@ -50,7 +50,7 @@ async def rung(here, call, count=2):
 
 async def rang(here, call):
     lines = await trail_of(here.store, call.cid)
-    return [line for line in lines if line.what == PhoneRang]
+    return [line for line in lines if isinstance(line, PhoneRang)]
 
 
 async def test_each_phones_receipt_is_on_the_trail_once_however_often_it_is_sent(here):

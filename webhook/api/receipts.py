@@ -6,6 +6,7 @@ from typing import cast
 from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from bellhop.clock import Micros
 from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
 from bellhop.store.keys import round_key, trail_key
 from bellhop.store.scripts import Command
@@ -45,7 +46,7 @@ DESCRIBED = Operation(
 @blueprint.post("/receipts")
 def rang() -> Response:
     """Put it on the trail: 204, also when it was there already."""
-    now = time.time_ns() // 1000
+    now = Micros(time.time_ns() // 1000)
     context = cast(WebContext, current_app.extensions["context"])
     said = _read()
     secret = context.settings.receipt_secret.get_secret_value().encode()

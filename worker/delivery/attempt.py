@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bellhop.backoff import pause_s
+from bellhop.clock import Micros
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -160,7 +161,7 @@ def _line(milestone: type[PushMilestone], push: Push, answer: AttemptResult, ms:
     device = push.device
     return encode(
         milestone(
-            at=time.time_ns() // 1000,
+            at=Micros(time.time_ns() // 1000),
             kind=push.kind,
             user=device.user_id,
             device=device.key,
@@ -170,7 +171,7 @@ def _line(milestone: type[PushMilestone], push: Push, answer: AttemptResult, ms:
             reason=answer.reason,
             id=answer.provider_id,
             ms=ms,
-            round=push.round,
+            round=Micros(push.round),
             provider=device.provider,
             environment=device.environment if device.provider is Provider.APNS else "",
             app=device.app if answer.outcome is not Outcome.ACCEPTED else "",

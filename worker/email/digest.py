@@ -226,7 +226,7 @@ def _over(word: bytes) -> Outcome | None:
 def _line(round_: QueuedRound, answer: AttemptResult, ms: float | None = None) -> str:
     return trail.encode(
         trail.EmailMilestone(
-            at=time.time_ns() // 1000,
+            at=Micros(time.time_ns() // 1000),
             round=round_.started_at,
             user=round_.recipients[0].id,
             outcome=answer.outcome,
