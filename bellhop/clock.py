@@ -1,29 +1,40 @@
-"""Times and their units: moments in unix microseconds, lengths in seconds, and conversions between forms. Pure.
+"""Units of time, and conversions between them. Pure: the time is an argument.
 
-Redis's clock, which decides every deadline, is read in `bellhop.store.redis_clock`.
+Moments are `Micros`, since Stream's timestamps and Redis's clock count in microseconds. Redis's clock decides every
+deadline; it is read in `bellhop.store.redis_clock`.
 """
 
 from datetime import UTC, datetime
 from typing import NewType
 
 Micros = NewType("Micros", int)
-"""A moment: unix time in microseconds; or a length of time in microseconds where the name ends in _us."""
+"""A moment: unix time in microseconds. A length of time in microseconds, where the name ends in _us."""
 Seconds = NewType("Seconds", float)
-"""A moment: unix time in seconds; or a length of time in seconds where the name ends in _s."""
+"""A length of time in seconds; also a moment of a clock that counts seconds, such as the event loop's."""
 
 MICROS_PER_SECOND = 1_000_000
 
 
-def micros(seconds: float) -> Micros:
+def micros(length_s: float) -> Micros:
     """Convert seconds to microseconds."""
-    return Micros(round(seconds * MICROS_PER_SECOND))
+    return Micros(round(length_s * MICROS_PER_SECOND))
 
 
-def seconds(us: int) -> Seconds:
+def seconds(length_us: int) -> Seconds:
     """Convert microseconds to seconds."""
-    return Seconds(us / MICROS_PER_SECOND)
+    return Seconds(length_us / MICROS_PER_SECOND)
 
 
-def iso(at: int) -> str:
-    """Write a moment (unix µs) as RQ does: ISO 8601 in UTC, with microseconds."""
-    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def elapsed(since: Micros, now: Micros) -> Seconds:
+    """Return the seconds from one moment to another, and 0 if the clocks of two machines have them the wrong way."""
+    return seconds(max(0, now - since))
+
+
+def from_nanoseconds(unix_ns: int) -> Micros:
+    """Convert what `time.time_ns` returns."""
+    return Micros(unix_ns // 1_000)
+
+
+def iso(moment: Micros) -> str:
+    """Write a moment as RQ does: ISO 8601 in UTC, with microseconds."""
+    return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

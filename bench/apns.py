@@ -29,6 +29,7 @@ import structlog
 from aioapns import APNs, NotificationRequest, PushType
 from aioapns.connection import APNsTLSClientProtocol, JWTAuthorizationHeaderProvider
 
+from bellhop.clock import micros
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
@@ -81,7 +82,7 @@ def ours(sender: ApnsSender) -> Send:
     device = Device(user_id="ben-osei", provider=Provider.APNS, kind=Kind.VOIP, token=TOKEN, app=TOPIC)
 
     async def send() -> None:
-        push = Push(str(uuid.uuid4()), PushKind.RING, device, PAYLOAD, time.time() + 30)
+        push = Push(str(uuid.uuid4()), PushKind.RING, device, PAYLOAD, micros(time.time() + 30))
         answer = await sender.send(push, 10)
         assert answer.outcome is Outcome.ACCEPTED, answer
 

@@ -6,6 +6,7 @@ from contextlib import redirect_stderr
 
 import structlog
 
+from bellhop.clock import micros
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -17,7 +18,7 @@ ROUNDS = 20_000
 
 def main() -> None:
     device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="com.example")
-    push = Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0.0, since=time.time())
+    push = Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0, queued_at=micros(time.time()))
     answer = AttemptResult(Outcome.ACCEPTED, 200)
 
     def door() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     def worker() -> None:
         metrics.QUEUE_WAIT.observe(0.002, "rings")
         metrics.FENCE.observe(0.001)
-        metrics.attempted(push, answer, 0.01, time.time())
+        metrics.attempted(push, answer, 0.01, micros(time.time()))
         metrics.finished(push.kind, device, answer.outcome)
 
     def job() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bellhop.clock import Micros, Seconds, micros
+from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, plan
 from bellhop.domain.push import Push, PushKind
@@ -177,7 +177,7 @@ class Jobs:
                 kind,
                 round_,
                 people.devices,
-                time.time(),
+                from_nanoseconds(time.time_ns()),
                 people.persons,
                 self._texts,
                 receipt_secret=self._receipt_secret,

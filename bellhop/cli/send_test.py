@@ -7,6 +7,7 @@ import click
 
 from bellhop.cli.check import advice_on
 from bellhop.cli.output import plain
+from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
 from bellhop.domain.plan import plan
@@ -28,7 +29,7 @@ async def send_test(settings: Settings, tenant: str, user_id: str, key: str | No
     try:
         devices = (await registry.people_of(store, tenant, [user_id], "")).devices[user_id]
         chosen = [device for device in devices if key in (None, device.key)]
-        pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, time.time()).pushes
+        pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, from_nanoseconds(time.time_ns())).pushes
         if not pushes:
             click.echo(_why_none(user_id, devices, chosen, key, kind), err=True)
             return 1

@@ -1,4 +1,4 @@
-"""A device: one push token of one user. A pure value; `registry` keeps it."""
+"""A device: one push token of one user. Pure; `bellhop.store.registry` keeps devices in Redis."""
 
 import hashlib
 import re
@@ -8,11 +8,13 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
+from bellhop.clock import Micros
+
 MAX_DEVICES_PER_USER = 25
-"""As many as Stream keeps for a user."""
+"""The number that Stream keeps for a user."""
 
 LATEST_US = 2**53
-"""In 2255: a later stamp is a time in another unit, and Lua counts exactly up to here."""
+"""In the year 2255. A greater number is a time in another unit; Lua's numbers are exact up to here."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)]
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -27,14 +29,14 @@ class Provider(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an APNs token is for; FCM tokens serve both, and count as alert whatever they were registered as."""
+    """What an APNs token is for. An FCM token serves both and always counts as alert."""
 
     VOIP = "voip"
     ALERT = "alert"
 
 
 class Environment(StrEnum):
-    """Which of Apple's two worlds a token belongs to; a token of one is a BadDeviceToken in the other."""
+    """Apple's environment of a token. In the other environment the token is a BadDeviceToken."""
 
     PRODUCTION = "production"
     SANDBOX = "sandbox"
@@ -52,28 +54,29 @@ class Device(BaseModel):
     app: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
     """The app on the phone: its bundle id (APNs, without ".voip") or Firebase project id (FCM)."""
     environment: Environment = Environment.PRODUCTION
-    registered_at: Annotated[int, Field(ge=0, le=LATEST_US)] = 0
-    """Unix time in microseconds; 0 until the registry has stored it. Providers date a token's death against it."""
+    registered_at: Annotated[Micros, Field(ge=0, le=LATEST_US)] = Micros(0)
+    """When the registry stored the device (unix µs); 0 before that. A token that a provider calls dead since an earlier
+    moment is not removed."""
     hardware_id: Text = ""
-    """The physical phone, when the app knows it: ties a VoIP token and an alert token together."""
+    """The physical phone, if the app knows it. It ties the tokens of one phone together."""
     name: Text = ""
-    """What people call it ("Jane's iPhone"), for the trail."""
+    """What users call the device ("Jane's iPhone"); the trail shows it."""
 
     @field_validator("kind")
     @classmethod
-    def _of_one_kind(cls, kind: Kind, found: ValidationInfo) -> Kind:
-        # Some SDKs register one as voip, some do not: it is the same token.
-        return kind if found.data.get("provider") is Provider.APNS else Kind.ALERT
+    def _fcm_token_counts_as_alert(cls, kind: Kind, info: ValidationInfo) -> Kind:
+        # Some SDKs register an FCM token as voip and some do not: it is the same token.
+        return kind if info.data.get("provider") is Provider.APNS else Kind.ALERT
 
     @field_validator("token")
     @classmethod
-    def _in_one_spelling(cls, token: str, found: ValidationInfo) -> str:
-        # Apple's tokens are bytes: two spellings of one would ring the phone twice.
-        return token.lower() if found.data.get("provider") is Provider.APNS else token
+    def _apns_token_in_lower_case(cls, token: str, info: ValidationInfo) -> str:
+        # Apple's tokens are bytes in hexadecimal. Two spellings of one token would ring the phone twice.
+        return token.lower() if info.data.get("provider") is Provider.APNS else token
 
     @model_validator(mode="after")
     def _token_fits_provider(self) -> Self:
-        # aioapns puts the token into the request path unchecked: anything but hex could change the path.
+        # aioapns writes the token into the request path unchecked, so other characters could change the path.
         if self.provider is Provider.APNS and not re.fullmatch(r"(?:[0-9a-fA-F]{2}){8,200}", self.token):
             raise ValueError("an APNs token is 16 to 400 hexadecimal digits")
         if self.provider is Provider.FCM and not re.fullmatch(r"[\x21-\x7e]+", self.token):
@@ -82,16 +85,16 @@ class Device(BaseModel):
 
     @property
     def key(self) -> str:
-        """A short name for this token that may be logged: it does not reveal the token."""
+        """A short name for this token. It does not reveal the token, so it may be logged."""
         return device_key(self.provider, self.token)
 
     @property
     def label(self) -> str:
-        """What the trail calls it: its name, or the kind of token it is with a few digits of the key."""
+        """What the trail calls the device: its name, or the kind of its token and a few digits of its key."""
         return self.name or f"{self.provider} {self.kind} {self.key[:6]}"
 
 
 @lru_cache(maxsize=4096)
 def device_key(provider: Provider, token: str) -> str:
-    """Name a token: 20 hexadecimal digits of its SHA-256."""
+    """Return the short name of a token: 20 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(f"{provider}:{token}".encode()).hexdigest()[:20]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bellhop.clock import Micros
+from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.payloads import payload
@@ -15,7 +15,7 @@ from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USERS, User, push_refusal
 from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 
-MISSED_TTL_S = 24 * 3600
+MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
 """How long a provider may keep trying to deliver a missed-call notice."""
 TOKENS_TRIED = 3
 """How many tokens of one phone are tried, one after the other, when the provider calls the last one dead."""
@@ -42,14 +42,14 @@ def plan(
     kind: PushKind,
     round_: Round,
     devices: Mapping[str, Sequence[Device]],
-    now: float,
+    now: Micros,
     people: Mapping[str, User] = NO_USERS,
     texts: Texts = BUILT_IN,
     receipt_secret: bytes = b"",
     recipients: Sequence[Recipient] | None = None,
     queued_at: Micros = Micros(0),
 ) -> Plan:
-    """Make one push for each phone that this kind of push is for, unless its user wants none. `now` in unix seconds.
+    """Make one push for each phone that this kind of push is for, unless its user wants none.
 
     With a `receipt_secret`, a ring carries a ticket. `recipients` are those to plan for; without it, all of the round.
     `queued_at` is when the round's job was queued, 0 if that is not known.
@@ -98,7 +98,7 @@ class _PushMaker:
 
     kind: PushKind
     round: Round
-    now: float
+    now: Micros
     receipt_secret: bytes
     queued_at: Micros
 
@@ -114,7 +114,7 @@ class _PushMaker:
         round_, deadline = self.round, self._deadline()
         # The id is made from what the push is. So a crash and a retry give the same push the same apns-id.
         name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{self.kind}|{device.key}"
-        sent_at_ms, expires_ms = int(self.now * 1000), int(deadline * 1000)
+        sent_at_ms, expires_ms = self.now // 1000, deadline // 1000
         ticket = self._ticket(device)
         return Push(
             id=named_uuid(uuid.NAMESPACE_OID, name),
@@ -123,14 +123,14 @@ class _PushMaker:
             payload=payload(device.provider, self.kind, round_, recipient, sent_at_ms, expires_ms, wording, ticket),
             deadline=deadline,
             round=round_.started_at,
-            since=self.queued_at / 1e6,
+            queued_at=self.queued_at,
             collapse_id=None if self.kind is PushKind.RING else _collapse_id(self.kind, round_),
             instead=instead,
         )
 
-    def _deadline(self) -> float:
+    def _deadline(self) -> Micros:
         """When the push is worthless. A missed-call notice is sent after the round is over."""
-        return self.now + MISSED_TTL_S if self.kind is PushKind.MISSED else self.round.deadline / 1e6
+        return Micros(self.now + MISSED_TTL_US) if self.kind is PushKind.MISSED else self.round.deadline
 
     def _ticket(self, device: Device) -> str:
         if not self.receipt_secret or self.kind is not PushKind.RING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, elapsed, from_nanoseconds
 from bellhop.queue.job_payloads import Cause
 from bellhop.telemetry import tracing
 from bellhop.telemetry.metrics import QUEUE_WAIT
@@ -25,6 +25,6 @@ def picked_up(queue: str, job_name: str, payload: Mapping[str, Any]) -> Abstract
     """
     webhook, queued_at, trace = (payload.get(name) for name in ("webhook", "queued_at", "trace"))
     if isinstance(queued_at, int) and queued_at > 0:
-        QUEUE_WAIT.observe(max(0.0, time.time() - queued_at / 1e6), queue)
+        QUEUE_WAIT.observe(elapsed(Micros(queued_at), from_nanoseconds(time.time_ns())), queue)
     bind_contextvars(webhook=str(webhook or ""))
     return tracing.span(job_name.rpartition(".")[2], "CONSUMER", str(trace or ""))

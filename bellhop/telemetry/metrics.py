@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
+from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, elapsed
 from bellhop.domain.device import Device
 from bellhop.domain.outcomes import NOTHING_LEFT, AttemptResult, Outcome
 from bellhop.domain.push import Push
@@ -57,12 +58,12 @@ class Tally:
         with self._lock:
             self._counts[sample] = self._counts.get(sample, 0) + 1
 
-    def observe(self, series: Sample, seconds: float) -> None:
+    def observe(self, series: Sample, took_s: Seconds) -> None:
         """Count one more that took so long."""
         with self._lock:
             times = self._times.get(series) or self._times.setdefault(series, [0] * (len(STEPS_S) + 2))
-            times[bisect_left(STEPS_S, seconds)] += 1
-            times[-1] += int(seconds * 1e6)
+            times[bisect_left(STEPS_S, took_s)] += 1
+            times[-1] += int(took_s * MICROS_PER_SECOND)
 
     def flush(self) -> tuple[str, list[str], list[str]] | None:
         """Name the script that tells Redis, its keys and arguments; the same again until `flushed` is called."""
@@ -108,9 +109,9 @@ class Histogram(NamedTuple):
     help: str
     labels: tuple[str, ...] = ()
 
-    def observe(self, seconds: float, *values: str) -> None:
+    def observe(self, took_s: Seconds, *values: str) -> None:
         """Count one more that took so long, with these values of the labels."""
-        TALLY.observe((self.name, *values), seconds)
+        TALLY.observe((self.name, *values), took_s)
 
 
 WEBHOOKS = Counter("bellhop_webhooks_total", "Verified webhooks, by what became of them.", ("type", "verdict"))
@@ -144,14 +145,14 @@ METRICS: tuple[Counter | Histogram, ...] = (
 )  # fmt: skip
 
 
-def attempted(push: Push, answer: AttemptResult, seconds: float, now: float) -> None:
-    """Count an attempt that ended at `now` (unix s)."""
+def attempted(push: Push, answer: AttemptResult, took_s: Seconds, now: Micros) -> None:
+    """Count an attempt that took so long and ended `now`."""
     device = push.device
     ATTEMPTS.add(device.provider, device.app, push.kind, answer.outcome, _word(answer.reason))
     if answer.outcome not in NOTHING_LEFT:
-        PROVIDER.observe(seconds, device.provider, device.app)
-    if answer.outcome is Outcome.ACCEPTED and push.since:
-        DELIVERY.observe(max(0.0, now - push.since), push.kind, device.provider)
+        PROVIDER.observe(took_s, device.provider, device.app)
+    if answer.outcome is Outcome.ACCEPTED and push.queued_at:
+        DELIVERY.observe(elapsed(push.queued_at, now), push.kind, device.provider)
 
 
 def finished(kind: str, device: Device | None, outcome: Outcome) -> None:

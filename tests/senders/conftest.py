@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bellhop.clock import micros
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.push import Push, PushKind
 from bellhop.sandbox.google_server import GoogleStandIn
@@ -36,6 +37,8 @@ def android() -> Callable[..., Push]:
     ) -> Push:
         device = Device(user_id="ben", provider=Provider.FCM, token=token, app="bellhop-sandbox")
         push_id = "0f8fad5b-d9cb-469f-a165-70867728950e"
-        return Push(push_id, kind, device, {"type": "call.ring"} if data is None else data, time.time() + left_s)
+        return Push(
+            push_id, kind, device, {"type": "call.ring"} if data is None else data, micros(time.time() + left_s)
+        )
 
     return push

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from bellhop.clock import micros
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
@@ -56,7 +57,7 @@ class Ringing:
 
     async def by(self, sender, gate=None):
         await self.store.script(*registry.register("default", self.device))
-        (push,) = plan(PushKind.RING, self.round, {"ben": [self.device]}, time.time()).pushes
+        (push,) = plan(PushKind.RING, self.round, {"ben": [self.device]}, micros(time.time())).pushes
         return await deliver(push, {self.way: ProviderChannel(sender, "the lane")}, gate or self.gate)
 
     async def cancelled_meanwhile(self, sender):

@@ -44,7 +44,7 @@ def missed(mark: Stamp, session: str = "s-1", user: str = "ben") -> str:
         ("ended:s-1", Standing.ENDED),
     ],
 )
-def test_a_stamp_of_this_round_or_later_decides_and_an_older_one_does_not(mark, expected):
+def test_only_a_stamp_of_this_round_or_later_decides(mark, expected):
     assert where({mark: START}) is where({mark: DEADLINE * 9}) is expected
     assert where({mark: START - 1}) is Standing.RINGING
 
@@ -53,7 +53,7 @@ def test_a_stamp_of_this_round_or_later_decides_and_an_older_one_does_not(mark, 
     "mark",
     ["a:jane", "d:jane", "x:jane", missed(Stamp.MISSED, "s-2"), missed(Stamp.MISSED, user="jane"), "ended:s-2"],
 )
-def test_what_others_do_and_what_belongs_to_another_session_ends_nobodys_ring(mark):
+def test_other_users_and_other_sessions_end_no_ring(mark):
     assert where({mark: DURING}) is Standing.RINGING
 
 
@@ -76,7 +76,7 @@ def test_of_several_stamps_the_most_telling_decides(stamps, expected):
     assert where({mark: at * START for mark, at in stamps.items()}) is expected
 
 
-def test_a_round_is_over_at_its_deadline_and_settled_after_the_grace():
+def test_a_round_ends_at_its_deadline_and_settles_after_grace():
     assert where({}, DEADLINE - 1) is Standing.RINGING
     assert where({}, DEADLINE) is Standing.NO_ANSWER
     assert where({}, DEADLINE + GRACE - 1, GRACE) is Standing.RINGING
@@ -100,18 +100,18 @@ AGAIN = RoundState(START + 28_000_000, "s-1", START + 58_000_000, frozenset({"be
         ({missed(Stamp.MISSED): DEADLINE, "b:ben": DEADLINE + 1}, (ROUND, AGAIN), Standing.BUSY),
     ],
 )
-def test_a_missed_call_ends_no_ring_when_it_may_be_about_an_earlier_one(stamps, rounds, expected):
+def test_a_call_missed_of_an_earlier_ring_ends_no_ring(stamps, rounds, expected):
     assert standing(CallState(stamps, rounds), AGAIN, "ben", DEADLINE + 2) is expected
 
 
-def test_what_a_missed_call_may_be_about_is_asked_no_more_when_the_ring_is_over():
+def test_after_the_deadline_any_call_missed_counts():
     call = CallState({missed(Stamp.MISSED_QUIETLY): DEADLINE}, (ROUND, AGAIN))
     assert [one.standing for one in settle(call, AGAIN.deadline + GRACE - 1, GRACE) if one.started_at > START] == []
     (last,) = (one for one in settle(call, AGAIN.deadline + GRACE, GRACE) if one.started_at > START)
     assert (last.standing, last.notice) == (Standing.MISSED_QUIETLY, False)
 
 
-def test_a_rejection_without_its_reason_is_settled_when_the_reason_has_come_or_will_not():
+def test_a_rejection_settles_when_its_reason_came_or_cannot_come():
     round_ = RoundState(START, "s-1", DEADLINE, frozenset({"ben"}), callers=("sara",))
     hung_up = {"x:ben": DURING, "x:sara": DURING + 1}
 
@@ -134,7 +134,7 @@ def test_settling_finds_those_who_are_final_and_not_yet_recorded():
     ]
 
 
-def test_the_oldest_round_is_settled_first_but_after_those_known_from_their_call_missed():
+def test_ringless_rounds_settle_first_then_the_oldest():
     starts = {5: False, 7: True, 3: False}
     rounds = tuple(RoundState(start, "", 0, frozenset({"ben"}), ringless=flag) for start, flag in starts.items())
     assert [one.started_at for one in settle(CallState(rounds=rounds), 10, 0)] == [7, 3, 5]
@@ -156,7 +156,7 @@ def test_a_notice_that_is_a_day_late_is_not_given():
 
 
 @pytest.mark.parametrize(("late_by", "expected"), [(0, Standing.NO_ANSWER), (1, Standing.STALE)])
-def test_no_notice_is_given_of_an_event_that_came_after_its_call_was_forgotten(late_by, expected):
+def test_an_event_after_its_call_was_forgotten_makes_no_notice(late_by, expected):
     taken_at = START + call_rules.TAKEN_LATE_US + late_by
     call = CallState(rounds=(RoundState(START, "s-1", DEADLINE, frozenset({"ben"}), taken_at=taken_at),))
     assert [one.standing for one in settle(call, taken_at, 0)] == [expected]

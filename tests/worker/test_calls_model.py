@@ -258,7 +258,7 @@ class CallModel(RuleBasedStateMachine):
         self.attempt_one(data, data.draw(st.sampled_from(list(self.rounds.values()))), self.workers[worker])
 
     def attempt_one(self, data: st.DataObject, round_: Round, worker: str) -> None:
-        pushes = plan(PushKind.RING, round_, DEVICES, self.now / 1e6).pushes
+        pushes = plan(PushKind.RING, round_, DEVICES, self.now).pushes
         if pushes:
             self.admit(data.draw(st.sampled_from(pushes)), round_, worker)
 
@@ -333,7 +333,7 @@ class CallModel(RuleBasedStateMachine):
         self.notices.append(notice)
         gate = Fence(self.store, self.workers[0], PushKind.MISSED, notice)
         rung_again = self.rings_again(user, notice)
-        for push in plan(PushKind.MISSED, notice, DEVICES, self.now / 1e6).pushes:
+        for push in plan(PushKind.MISSED, notice, DEVICES, self.now).pushes:
             assert (self.runner.run(gate.admit(push, 3)).refusal is None) is not rung_again
 
     # What must be true

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from bellhop import trail
+from bellhop.clock import micros, seconds
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -19,7 +20,7 @@ PRODUCTION = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token
 
 
 def push(kind: PushKind = PushKind.RING, in_s: float = 30, device: Device = PRODUCTION) -> Push:
-    return Push("id", kind, device, {}, time.time() + in_s)
+    return Push("id", kind, device, {}, micros(time.time() + in_s))
 
 
 class Script:
@@ -44,7 +45,7 @@ class Script:
     async def admit(self, push: Push, attempt_s: float) -> Admission:
         self.asked += 1
         word = self.words.pop(0) if len(self.words) > 1 else self.words[0]
-        return Admission(word, time.monotonic(), push.deadline - time.time())
+        return Admission(word, time.monotonic(), seconds(push.deadline) - time.time())
 
     async def write(self, record: Record) -> None:
         self.records += [record.sent] if record.device else []

@@ -61,7 +61,7 @@ def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age
 
 def pushes(round_: QueuedRound, kind: PushKind = PushKind.RING) -> list[Push]:
     devices = {one.id: [phone(one.id)] for one in round_.recipients}
-    return plan(kind, round_, devices, round_.started_at / 1e6).pushes
+    return plan(kind, round_, devices, round_.started_at).pushes
 
 
 async def test_a_device_that_was_sent_to_is_not_sent_to_again_by_anybody(store, redis_url):

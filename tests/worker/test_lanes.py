@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellhop.clock import micros
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -17,7 +18,7 @@ ASKED = sorted(set(Outcome) - NOTHING_LEFT)
 
 def ring(environment=Environment.PRODUCTION):
     device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="calls", environment=environment)
-    return Push("id", PushKind.RING, device, {}, time.time() + 30)
+    return Push("id", PushKind.RING, device, {}, micros(time.time() + 30))
 
 
 def after(*outcomes, now=100.0):

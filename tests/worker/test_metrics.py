@@ -187,14 +187,14 @@ def test_samples_of_another_version_do_no_harm():
     assert b" 1.0" not in generate_latest(MetricsPage(counted(strange)))
 
 
-def push(since=100.0):
+def push(queued_at=100_000_000):
     device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="com.example")
-    return Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0.0, since=since)
+    return Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0, queued_at=queued_at)
 
 
 def test_an_attempt_says_who_answered_what_and_how_long_it_all_took(tally):
-    metrics.attempted(push(), AttemptResult(Outcome.UNAVAILABLE, 503, "ServiceUnavailable"), 0.2, 100.3)
-    metrics.attempted(push(), AttemptResult(Outcome.ACCEPTED, 200), 0.1, 100.5)
+    metrics.attempted(push(), AttemptResult(Outcome.UNAVAILABLE, 503, "ServiceUnavailable"), 0.2, 100_300_000)
+    metrics.attempted(push(), AttemptResult(Outcome.ACCEPTED, 200), 0.1, 100_500_000)
     found = exposed(tally)
     labels = [("app", "com.example"), ("kind", "ring")]
     failed = [*labels, ("outcome", "unavailable"), ("provider", "apns"), ("reason", "ServiceUnavailable")]
@@ -203,16 +203,18 @@ def test_an_attempt_says_who_answered_what_and_how_long_it_all_took(tally):
     assert found["bellhop_delivery_seconds_sum", ("kind", "ring"), ("provider", "apns")] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("since", [0.0, 200.0], ids=["queued by an older version", "queued by a clock that runs ahead"])
-def test_a_moment_that_is_not_known_makes_no_nonsense(tally, since):
-    metrics.attempted(push(since), AttemptResult(Outcome.ACCEPTED, 200), 0.1, 100.0)
+@pytest.mark.parametrize(
+    "queued_at", [0, 200_000_000], ids=["queued by an older version", "queued by a clock that runs ahead"]
+)
+def test_a_moment_that_is_not_known_makes_no_nonsense(tally, queued_at):
+    metrics.attempted(push(queued_at), AttemptResult(Outcome.ACCEPTED, 200), 0.1, 100_000_000)
     assert exposed(tally).get(("bellhop_delivery_seconds_sum", ("kind", "ring"), ("provider", "apns")), 0.0) == 0.0
 
 
 def test_reasons_that_differ_in_a_number_are_one_label(tally):
     for port in range(50):
         reason = f"cannot connect to 127.0.0.1:{port}"
-        metrics.attempted(push(), AttemptResult(Outcome.UNSENT, reason=reason), 0.1, 100.0)
+        metrics.attempted(push(), AttemptResult(Outcome.UNSENT, reason=reason), 0.1, 100_000_000)
     assert len([name for name, *_ in exposed(tally) if name == "bellhop_attempts_total"]) == 1
 
 

@@ -91,7 +91,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=255)
     call=names | st.just('"\\' * 127) | st.just("\x00" * 255),
     ids=st.text("aé\U0001f4de", min_size=255, max_size=255),
 )
-def test_a_push_fits_the_providers_limit_whatever_people_are_called(place, caller, call, ids):
+def test_a_push_fits_the_providers_limit_with_any_names(place, caller, call, ids):
     provider, kind = place
     long = {"caller_name": caller, "call_name": call, "cid": f"default:{'x' * 247}", "caller_id": ids[:64]}
     built = build(provider, kind, SARA_CALLS.model_copy(update=long), user="u" * 255)

@@ -11,13 +11,14 @@ from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.user import Preferences, User
 
-NOW = 1_800_000_000.0
+S = 1_000_000
+NOW = 1_800_000_000 * S
 ROUND = Round(
     tenant="default",
     cid="default:call-1",
     session_id="s-1",
-    started_at=int(NOW * 1e6),
-    deadline=int((NOW + 30) * 1e6),
+    started_at=NOW,
+    deadline=NOW + 30 * S,
     caller_id="sara",
     caller_name="Sara",
     recipients=(Recipient(id="ben"), Recipient(id="jane")),
@@ -40,7 +41,7 @@ FCM, FLUTTER = device(Provider.FCM, Kind.ALERT, 3), device(Provider.FCM, Kind.VO
         (PushKind.MISSED, {ALERT, FCM, FLUTTER}),
     ],
 )
-def test_a_voip_token_gets_rings_and_nothing_else_and_android_gets_everything(kind, expected):
+def test_a_voip_token_gets_only_rings_android_gets_all(kind, expected):
     planned = plan(kind, ROUND, {"ben": [VOIP, ALERT, FCM, FLUTTER]}, NOW)
     assert {push.device for push in planned.pushes} == expected
     assert {push.kind for push in planned.pushes} == {kind}
@@ -53,7 +54,7 @@ def test_a_user_with_devices_of_the_wrong_kind_only_has_none():
     assert planned.skips == [Skip("ben", Outcome.NO_DEVICES), Skip("jane", Outcome.NO_DEVICES)]
 
 
-def test_one_push_a_phone_the_newest_of_its_tokens_and_apns_before_fcm():
+def test_a_phone_gets_one_push_to_its_newest_token_apns_first():
     old = device(Provider.APNS, Kind.VOIP, 5, hardware_id="phone-1", registered_at=1)
     new = device(Provider.APNS, Kind.VOIP, 6, hardware_id="phone-1", registered_at=2)
     google = device(Provider.FCM, Kind.ALERT, 7, hardware_id="phone-1", registered_at=3)
@@ -63,27 +64,27 @@ def test_one_push_a_phone_the_newest_of_its_tokens_and_apns_before_fcm():
     assert {skip.device for skip in planned.skips if skip.reason is Outcome.SAME_PHONE} == {old, google}
 
 
-def test_pushes_end_with_their_round_but_for_the_notice_that_it_is_over():
-    deadlines = {kind: plan(kind, ROUND, {"ben": [FCM]}, NOW + 5).pushes[0].deadline for kind in PushKind}
+def test_pushes_but_a_missed_notice_end_with_their_round():
+    deadlines = {kind: plan(kind, ROUND, {"ben": [FCM]}, NOW + 5 * S).pushes[0].deadline for kind in PushKind}
     assert deadlines == {
-        PushKind.RING: NOW + 30,
-        PushKind.NOTIFICATION: NOW + 30,
-        PushKind.MISSED: NOW + 5 + 24 * 3600,
+        PushKind.RING: NOW + 30 * S,
+        PushKind.NOTIFICATION: NOW + 30 * S,
+        PushKind.MISSED: NOW + (5 + 24 * 3600) * S,
     }
 
 
-def test_a_push_planned_again_is_the_same_push_and_no_two_share_an_id():
+def test_a_push_planned_again_has_its_id_and_no_other_push_has():
     devices = {"ben": [FCM, FLUTTER], "jane": [device(Provider.FCM, Kind.ALERT, 9, user="jane")]}
     again = ROUND.model_copy(update={"started_at": ROUND.started_at + 1})
     ids = [
         push.id for kind in PushKind for round_ in (ROUND, again) for push in plan(kind, round_, devices, NOW).pushes
     ]
     assert len(set(ids)) == len(ids) == 18
-    assert [push.id for push in plan(PushKind.RING, ROUND, devices, NOW + 9).pushes] == ids[:3]
+    assert [push.id for push in plan(PushKind.RING, ROUND, devices, NOW + 9 * S).pushes] == ids[:3]
 
 
 @pytest.mark.parametrize("cid", ["default:call-1", "default:" + "x" * 90, "default:" + "\U0001f4de" * 20])
-def test_a_later_notice_of_a_call_replaces_the_earlier_and_a_ring_replaces_nothing(cid):
+def test_a_later_notice_of_a_call_replaces_the_earlier_one(cid):
     round_ = ROUND.model_copy(update={"cid": cid})
     ids = {kind: plan(kind, round_, {"ben": [ALERT, VOIP]}, NOW).pushes[0].collapse_id for kind in PushKind}
     assert ids[PushKind.RING] is None
@@ -100,7 +101,7 @@ def test_a_call_id_that_is_no_text_for_a_header_stays_out_of_it(kind):
 
 @pytest.mark.parametrize("kind", PushKind)
 def test_who_muted_calls_gets_no_push_and_the_others_get_theirs(kind):
-    until = datetime.fromtimestamp(NOW + 1, UTC)
+    until = datetime.fromtimestamp(NOW / S + 1, UTC)
     devices = {
         user: [device(Provider.FCM, Kind.ALERT, number, user=user)] for number, user in enumerate(("ben", "jane"))
     }
@@ -110,7 +111,7 @@ def test_who_muted_calls_gets_no_push_and_the_others_get_theirs(kind):
 
 
 @pytest.mark.parametrize(("secret", "kinds"), [(b"", set()), (b"secret", {PushKind.RING})])
-def test_only_a_ring_asks_for_a_receipt_and_only_where_there_is_a_secret(secret, kinds):
+def test_only_a_ring_carries_a_receipt_and_only_with_a_secret(secret, kinds):
     devices = {"ben": [FCM, VOIP]}
     pushes = [push for kind in PushKind for push in plan(kind, ROUND, devices, NOW, receipt_secret=secret).pushes]
     asking = [push for push in pushes if push.payload.get("receipt") or push.payload.get("bellhop", {}).get("receipt")]

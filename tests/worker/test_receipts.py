@@ -70,7 +70,7 @@ def ring(secret, kind=PushKind.RING, provider=Provider.APNS, cid="default:1"):
         call_name='"' * 255,
         recipients=(Recipient(id="u" * 255),),
     )
-    [push] = plan(kind, round_, {"u" * 255: [device]}, 1.0, receipt_secret=secret).pushes
+    [push] = plan(kind, round_, {"u" * 255: [device]}, 1_000_000, receipt_secret=secret).pushes
     return push, device
 
 

@@ -76,7 +76,7 @@ async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) 
     value = parse(json.dumps(ring).encode())
     round_ = effects(value, value.at, RULES).round
     phone = Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
-    (push,) = plan(kind, round_, {user: [phone]}, value.at / 1e6).pushes
+    (push,) = plan(kind, round_, {user: [phone]}, value.at).pushes
     await store.script(*registry.register("default", phone))
     return (await Fence(store, "w-1", kind, round_).admit(push, 3)).refusal is None
 

@@ -33,7 +33,7 @@ def alert(round_, people=None, texts=BUILT_IN, kind=PushKind.RING):
     device = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="a1" * 32, app="com.example")
     if kind is not PushKind.RING:
         device = device.model_copy(update={"kind": Kind.ALERT})
-    (push,) = plan(kind, round_, {"ben": [device]}, 1.0, people or {}, texts).pushes
+    (push,) = plan(kind, round_, {"ben": [device]}, 1_000_000, people or {}, texts).pushes
     return push.payload["aps"]["alert"]
 
 

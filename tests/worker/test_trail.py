@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop import trail
+from bellhop.clock import micros, seconds
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -419,14 +420,14 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
 
     class Open:
         async def admit(self, push, attempt_s):
-            return Admission(None, time.monotonic(), push.deadline - time.time())
+            return Admission(None, time.monotonic(), seconds(push.deadline) - time.time())
 
         async def write(self, record):
             lines.extend([record.line] if record.line else [])
 
     device = phone()
     lane = ProviderChannel(None, "apns")
-    push = Push("id", PushKind.RING, device, {}, time.time() + 1.5)
+    push = Push("id", PushKind.RING, device, {}, micros(time.time() + 1.5))
 
     async def barely(_):
         return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)

@@ -6,7 +6,7 @@ from typing import cast
 from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bellhop.clock import Micros
+from bellhop.clock import elapsed, from_nanoseconds
 from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
 from bellhop.store.keys import round_key, trail_key
 from bellhop.store.scripts import Command
@@ -46,7 +46,7 @@ DESCRIBED = Operation(
 @blueprint.post("/receipts")
 def rang() -> Response:
     """Put it on the trail: 204, also when it was there already."""
-    now = Micros(time.time_ns() // 1000)
+    now = from_nanoseconds(time.time_ns())
     context = cast(WebContext, current_app.extensions["context"])
     said = _read()
     secret = context.settings.receipt_secret.get_secret_value().encode()
@@ -65,7 +65,7 @@ def rang() -> Response:
     ).decode()
     metrics.RECEIPTS.add(ticket.provider, verdict)
     if verdict == "recorded":
-        metrics.RANG.observe(max(0.0, (now - ticket.started_at) / 1e6), ticket.provider)
+        metrics.RANG.observe(elapsed(ticket.started_at, now), ticket.provider)
     return Response(status=204)
 
 

@@ -7,7 +7,7 @@ import structlog
 from redis import Redis
 from structlog.contextvars import bound_contextvars
 
-from bellhop.clock import Micros, seconds
+from bellhop.clock import Micros, elapsed
 from bellhop.store.replication import Script
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
@@ -79,7 +79,7 @@ def _count(event: Event, verdict: Verdict, now: Micros) -> None:
     kind = "other" if isinstance(event, Ignored) else event.type
     metrics.WEBHOOKS.add(kind, verdict)
     if event.at is not None:
-        metrics.WEBHOOK_AGE.observe(max(0.0, seconds(now - event.at)), kind)
+        metrics.WEBHOOK_AGE.observe(elapsed(event.at, now), kind)
     if event.left_out:
         log.warning("members_left_out", type=event.type, members=event.left_out)
     log.info("webhook", type=event.type, verdict=verdict)

@@ -7,6 +7,7 @@ import structlog
 from flask import Blueprint, Response, jsonify, request
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.telemetry import metrics, tracing
 from webhook.context import WebContext, web_context
 from webhook.intake.receive import receive
@@ -28,7 +29,7 @@ def stream() -> tuple[Response, int]:
         except RedisError:
             metrics.WEBHOOKS.add("unknown", "redis_away")
             raise
-    metrics.INTAKE.observe(time.perf_counter() - started_s)
+    metrics.INTAKE.observe(Seconds(time.perf_counter() - started_s))
     return response
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bellhop.backoff import pause_s
-from bellhop.clock import Micros
+from bellhop.clock import Micros, elapsed, from_nanoseconds
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -121,7 +121,7 @@ async def _attempt(
 
     When this task is being cancelled, or fails, that is written here: the device's claim must not stay behind.
     """
-    began = time.time()
+    began = from_nanoseconds(time.time_ns())
     left_s = admission.asked_at + admission.left_s - time.monotonic()
     start_s = min(left_s, admission.asked_at + patience_s - time.monotonic())
     try:
@@ -138,11 +138,12 @@ async def _attempt(
     return answer, _record(push, answer, began, told_of_waiting=told_of_waiting)
 
 
-def _record(push: Push, answer: AttemptResult, began: float, *, told_of_waiting: bool) -> Record:
-    """Word what an attempt that `began` then (unix s) came to, and count it."""
-    now = time.time()
-    ms = round((now - began) * 1000, 1)
-    metrics.attempted(push, answer, ms / 1000, now)
+def _record(push: Push, answer: AttemptResult, began: Micros, *, told_of_waiting: bool) -> Record:
+    """Word what an attempt that `began` then came to, and count it."""
+    now = from_nanoseconds(time.time_ns())
+    took_s = elapsed(began, now)
+    metrics.attempted(push, answer, took_s, now)
+    ms = round(took_s * 1000, 1)
     if answer.outcome not in NOTHING_LEFT:
         line = _line(PushAttempted, push, answer, ms=ms)
     else:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from bellhop import trail
+from bellhop.clock import Seconds
 from bellhop.domain.call import CALL_TTL_S, Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
@@ -132,10 +133,10 @@ class Fence:
 
     async def _ask(self, asked: list[tuple[Push, float]]) -> list[Admission]:
         lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
-        deadline_us = min(int(push.deadline * 1e6) for push, _ in asked)
+        deadline = min(push.deadline for push, _ in asked)
         round_ = self._round
         args: list[Argument] = [self._kind, round_.started_at, round_.session_id, to_json(round_.callers)]
-        args += [deadline_us, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
+        args += [deadline, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
         args.append(owner_key(round_.tenant, ""))
         for push, _ in asked:
             args += [push.device.user_id, push.device.key]
@@ -145,7 +146,7 @@ class Fence:
 
         began = time.perf_counter()
         asked_at, (left_us, *words) = await until_redis_answers(ask)
-        metrics.FENCE.observe(time.perf_counter() - began)
+        metrics.FENCE.observe(Seconds(time.perf_counter() - began))
         return [Admission(REFUSALS[word.decode()], asked_at, int(left_us) / 1e6) for word in words]
 
     async def _write(self, records: list[Record]) -> list[None]:

@@ -18,7 +18,7 @@ import structlog
 
 from bellhop import trail
 from bellhop.backoff import pause_s
-from bellhop.clock import Micros, iso
+from bellhop.clock import Micros, from_nanoseconds, iso
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
@@ -245,4 +245,4 @@ def _job(letter: str, run: str = "") -> str:
 
 
 def _now() -> str:
-    return iso(time.time_ns() // 1000)
+    return iso(from_nanoseconds(time.time_ns()))

@@ -18,6 +18,7 @@ from bellhop.cli.check import redis as redis_checks
 from bellhop.cli.check import stream as stream_checks
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.output import plain
+from bellhop.clock import micros
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -175,7 +176,7 @@ async def _apns_answer(sender: "ApnsSender", app: ApnsApp, environment: Environm
         kind=PushKind.NOTIFICATION,
         device=device,
         payload={"aps": {}},
-        deadline=time.time() + 60,
+        deadline=micros(time.time() + 60),
     )
     answer = await sender.send(push, TIMEOUT_S)
     return _judge(f"Apple {app.topic} ({environment})", answer)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from bellhop.clock import micros
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.push import Push, PushKind
 from worker.providers.apns.apns_sender import ApnsSender
@@ -25,7 +26,7 @@ def push(kind: PushKind = PushKind.RING, token: str = TOKEN, **changes: Any) -> 
         app="com.example.app",
         environment=changes.pop("environment", Environment.PRODUCTION),
     )
-    fields = {"id": str(uuid.uuid4()), "payload": {"aps": {}}, "deadline": time.time() + 30} | changes
+    fields = {"id": str(uuid.uuid4()), "payload": {"aps": {}}, "deadline": micros(time.time() + 30)} | changes
     return Push(kind=kind, device=device, **fields)
 
 

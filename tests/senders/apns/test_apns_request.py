@@ -6,6 +6,7 @@ from hpack import Decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellhop.clock import micros, seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.payloads import most_bytes
@@ -17,13 +18,13 @@ from worker.providers.apns.apns_sender import ApnsSender
 
 def headers_of(push: Push, authorization: str = "bearer abc") -> dict[str, str]:
     block = header_block_of(
-        request_for(push, "com.example.app"), "api.push.apple.com", authorization, int(push.deadline)
+        request_for(push, "com.example.app"), "api.push.apple.com", authorization, int(seconds(push.deadline))
     )
     return dict(Decoder().decode(block))
 
 
 def test_a_ring_is_a_voip_push_that_apple_drops_at_its_deadline() -> None:
-    assert headers_of(ring(id="0f8fad5b-d9cb-469f-a165-70867728950e", deadline=1_795_000_030.9)) == {
+    assert headers_of(ring(id="0f8fad5b-d9cb-469f-a165-70867728950e", deadline=1_795_000_030_900_000)) == {
         ":method": "POST",
         ":scheme": "https",
         ":authority": "api.push.apple.com",
@@ -86,9 +87,9 @@ async def test_a_body_goes_up_to_apples_limit_and_stays_here_beyond_it(
 
 
 async def test_apple_receives_what_was_meant(apple: AppleStandIn, sender: ApnsSender) -> None:
-    sent = ring(payload={"aps": {}, "name": "Zoë 📞"}, deadline=time.time() + 12)
+    sent = ring(payload={"aps": {}, "name": "Zoë 📞"}, deadline=micros(time.time() + 12))
     answer = await sender.send(sent, 5)
     received = apple.received[0]
     assert (received.token, received.payload) == (TOKEN, sent.payload)
-    assert received.headers["apns-expiration"] == str(int(sent.deadline))
+    assert received.headers["apns-expiration"] == str(int(seconds(sent.deadline)))
     assert answer.provider_id == received.headers["apns-id"] == sent.id

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import structlog
 from flask import Blueprint, Response, current_app, jsonify, request
 
+from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.telemetry import metrics
 from webhook.context import web_context
@@ -77,7 +78,7 @@ def sns() -> tuple[Response, int]:
         return jsonify(error="Amazon's certificate cannot be fetched now. Try again."), 503
     if message.type == "Notification":
         result = _receive(topics.tenant_of_topic[message.topic], message)
-        metrics.INTAKE.observe(time.perf_counter() - started_s)
+        metrics.INTAKE.observe(Seconds(time.perf_counter() - started_s))
         return jsonify(result), 200
     if message.type == "SubscriptionConfirmation":
         return _confirm(topics, message)

@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
@@ -158,7 +159,7 @@ class SqsQueue:
         webhook_id = _webhook_id(message) or hashlib.sha256(body).hexdigest()
         attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
         receive(self._context.intake, self._tenant, body, webhook_id, now, attempt)
-        metrics.INTAKE.observe(time.perf_counter() - started_s)
+        metrics.INTAKE.observe(Seconds(time.perf_counter() - started_s))
 
 
 def _webhook_id(message: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import ssl
 import time
 from pathlib import Path
 
+from bellhop.clock import seconds
 from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes
@@ -79,7 +80,7 @@ class ApnsSender:
                 token = await self._token.get() if self._token else None
                 connection = await pool.pick()
                 authorization = token.header if token else ""
-                block = header_block_of(request, pool.authority, authorization, int(push.deadline))
+                block = header_block_of(request, pool.authority, authorization, int(seconds(push.deadline)))
                 stream = connection.request(block, body, not_after)
                 answer = read_answer(await stream.future, push.id, time.time())
         except TimeoutError:

@@ -15,6 +15,7 @@ from google.oauth2 import service_account
 from pydantic_core import to_json
 from pyfcm import FCMNotification
 
+from bellhop.clock import seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
@@ -73,7 +74,8 @@ class FcmSender:
         """Make one attempt. See `bellhop.domain.push.Sender`."""
         # Now, not when the push was planned: a phone that comes back to the network must not ring for an old call.
         # "0s" would mean now or never, and a phone that is away for a second would not ring at all.
-        android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, int(push.deadline - time.time()))}s"}
+        left_s = int(seconds(push.deadline) - time.time())
+        android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, left_s)}s"}
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
         not_after = asyncio.get_running_loop().time() + start_s
