@@ -109,7 +109,7 @@ async def test_validate_only_delivers_nothing(stand_in, client, bearer):
     assert stand_in.received == []
 
 
-async def test_an_unknown_an_expired_and_a_foreign_access_token_are_refused(stand_in, client, bearer):
+async def test_unknown_expired_and_foreign_access_tokens_are_refused(stand_in, client, bearer):
     status, answer = await client.send(MESSAGE, "made-up")
     assert (status, answer["error"]["details"][0]["reason"]) == (401, "ACCESS_TOKEN_TYPE_UNSUPPORTED")
     status, answer = await client.send(MESSAGE, bearer, project="other")

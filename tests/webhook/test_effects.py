@@ -76,7 +76,7 @@ def test_a_ring_for_nobody_does_nothing():
     assert found(ring(members=())) == Effects()
 
 
-def test_a_ring_ends_with_who_rings_and_who_created_the_call_unless_they_are_rung():
+def test_the_caller_and_the_creator_can_end_a_ring_unless_rung():
     callers = {
         "the creator rings": ring(),
         "a member rings": ring((JANE,), caller=BEN),
@@ -117,7 +117,7 @@ def test_a_rejection_is_stamped_with_what_its_reason_means():
     assert {stamps[1] for stamps in marks.values()} == {("x:ben", NOW)}
 
 
-def test_a_missed_call_counts_in_its_session_and_may_be_a_round_of_its_own():
+def test_a_call_missed_counts_in_its_session_or_is_a_round():
     did = found(Missed(**common(), caller=SARA, members=(BEN, JANE), notify=True, call_name=""))
     assert did.stamps == (("m:s-1:ben", NOW), ("m:s-1:jane", NOW))
     assert did.missed is not None
@@ -203,7 +203,7 @@ def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
 
 
 @given(data=st.data(), happened=st.lists(events, min_size=1, max_size=8))
-def test_the_same_events_give_the_same_state_in_any_order_and_however_often(redis_server, data, happened):
+def test_the_same_events_in_any_order_give_the_same_state(redis_server, data, happened):
     shuffled = data.draw(st.permutations(happened))
     repeated = data.draw(st.lists(st.sampled_from(happened), max_size=4))
     assert _state(redis_server.url, happened) == _state(redis_server.url, [*shuffled, *repeated])

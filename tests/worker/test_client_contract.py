@@ -54,7 +54,7 @@ def test_the_pushes_on_the_page_are_those_that_are_sent():
     assert [likened(push) for push in shown] == [likened(EVERY[push]) for push in pushes]
 
 
-def test_android_has_the_keys_of_both_parts_side_by_side_and_nothing_else():
+def test_android_gets_the_keys_of_both_parts_and_no_others():
     assert EVERY["fcm", "ring"].keys() == keys(EVERY["apns", "ring"])
     assert all(isinstance(value, str) for value in EVERY["fcm", "ring"].values())
 
@@ -71,7 +71,7 @@ def test_the_table_has_every_key_of_every_push_and_no_other():
     assert explained == {key: {name for name, push in EVERY.items() if key in keys(push)} for key in every_key}
 
 
-def test_the_code_reads_keys_that_are_sent_and_registers_with_fields_that_exist():
+def test_the_code_uses_only_keys_and_fields_that_exist():
     code = "".join(re.findall(r"```(?:swift|kotlin|dart|ts)\n(.*?)```", PAGE, re.DOTALL))
     read = set(re.findall(r"""(?<!/)\b(?:data|stream|bellhop)\??(?:\.|\[["'])([a-z_]+)""", code))
     assert {"type", "expires_at", "receiver_id", "call_uuid", "video"} <= read

@@ -51,7 +51,7 @@ def test_a_payload_of_another_version_is_refused_with_a_sentence(version):
         read_payload(names.RING_JOB, ROUND.model_dump() | {"v": version})
 
 
-def test_what_a_newer_minor_version_adds_is_ignored_and_what_it_leaves_out_has_a_default():
+def test_new_fields_are_ignored_and_missing_ones_have_defaults():
     payload = {"v": 1, "tenant": "t", "cid": "c", "new": 1}
     assert read_payload(names.SETTLE_JOB, payload) == CallRef(tenant="t", cid="c")
     least = {"session_id": "", "started_at": 1, "deadline": 2, "caller_id": "", "caller_name": "S"}

@@ -41,7 +41,7 @@ def test_the_cause_goes_through_the_queue_in_the_payload():
         assert read_payload(name, stored).queued_at == 1_800_000_000_000_000
 
 
-async def test_lines_of_the_jobs_task_are_tied_to_the_webhook_and_no_others(tally):
+async def test_only_log_lines_of_the_jobs_task_name_its_webhook(tally):
     async def job():
         with picked_up("rings", RING_JOB, {**ROUND, "webhook": "abc", "queued_at": 1}):
             return get_contextvars()["webhook"]

@@ -63,7 +63,7 @@ async def test_what_several_processes_counted_adds_up(store):
     }
 
 
-async def test_a_flush_whose_answer_was_lost_counts_once_and_what_was_counted_meanwhile_is_not_lost(store):
+async def test_a_flush_with_a_lost_answer_counts_once_and_drops_none(store):
     tally = Tally()
     tally.add(("bellhop_x_total",))
     tally.add(("bellhop_x_total",))
@@ -151,7 +151,7 @@ def exposed(tally):
     ("seconds", "not_above", "above"),
     [(0.0, 0.001, None), (0.001, 0.001, None), (0.0011, 0.0025, 0.001), (30.0, 30.0, 10.0), (99.0, None, 30.0)],
 )
-def test_a_time_is_counted_in_every_bucket_that_it_does_not_exceed(tally, seconds, not_above, above):
+def test_a_time_counts_in_every_bucket_that_it_does_not_exceed(tally, seconds, not_above, above):
     metrics.INTAKE.observe(seconds)
     found = exposed(tally)
     name = "bellhop_intake_seconds"
@@ -192,7 +192,7 @@ def push(queued_at=100_000_000):
     return Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0, queued_at=queued_at)
 
 
-def test_an_attempt_says_who_answered_what_and_how_long_it_all_took(tally):
+def test_an_attempt_counts_its_answer_and_its_time(tally):
     metrics.attempted(push(), AttemptResult(Outcome.UNAVAILABLE, 503, "ServiceUnavailable"), 0.2, 100_300_000)
     metrics.attempted(push(), AttemptResult(Outcome.ACCEPTED, 200), 0.1, 100_500_000)
     found = exposed(tally)
@@ -252,7 +252,7 @@ def test_dashboard_and_alerts_name_only_what_is_exported(path):
     assert names <= EXPORTED, names - EXPORTED
 
 
-def test_every_label_in_the_dashboard_and_the_alerts_is_one_of_its_metric():
+def test_dashboard_and_alerts_use_only_labels_that_exist():
     labels = {metric.name: set(metric.labels) for metric in METRICS} | {n: set(of) for n, (_, of) in GAUGES.items()}
     for path in ("grafana/bellhop.json", "alerts.yml"):
         text = (DOCS / path).read_text().replace('\\"', '"')

@@ -58,7 +58,7 @@ async def test_a_mistake_of_ours_is_raised_at_once(store):
         await until_redis_answers(lambda: store.call("NO_SUCH_COMMAND"))
 
 
-async def test_a_redis_that_is_busy_with_somebodys_script_is_asked_until_it_is_not(store):
+async def test_a_redis_busy_with_a_script_is_asked_until_it_is_free(store):
     await store.call("CONFIG", "SET", "lua-time-limit", "1")
     forever = asyncio.create_task(store.client.eval("while true do end", 0))
     await asyncio.sleep(0.3)

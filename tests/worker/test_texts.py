@@ -38,7 +38,7 @@ def alert(round_, people=None, texts=BUILT_IN, kind=PushKind.RING):
 
 
 @pytest.mark.parametrize("language", BUILT_IN.languages)
-def test_each_shipped_language_words_everything_with_the_same_values(language):
+def test_each_shipped_language_has_all_texts_and_their_values(language):
     wording = BUILT_IN._catalogues[language]
     assert set(wording) == set(ENGLISH)
     for name, text in wording.items():
