@@ -16,14 +16,14 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.queue.names import RESULT_TTL_S
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
-from webhook.intake.apply import CLAIM_TTL_S
+from bellhop.store.call_scripts import WEBHOOK_TTL_S
 
 CALLS = 200
 A_DAY = 1_000_000
 KINDS = {
     "bellhop:call:": ("the call's stamps", CALL_TTL_S),
     "bellhop:round:": ("its round", CALL_TTL_S),
-    "bellhop:webhook:": ("webhook ids taken in", CLAIM_TTL_S),
+    "bellhop:webhook:": ("webhook ids taken in", WEBHOOK_TTL_S),
     "rq:job:": ("finished jobs", RESULT_TTL_S),
     "bellhop:trail:": ("each day of the trail", 24 * 3600),
 }

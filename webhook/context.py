@@ -7,9 +7,9 @@ from flask import current_app
 
 from bellhop.clock import Micros
 from bellhop.settings import Settings
-from bellhop.store import redis_clock, scripts
-from bellhop.store.blocking_client import blocking, shown
-from bellhop.store.replication import Script, and_replicate
+from bellhop.store import redis_clock
+from bellhop.store.blocking_client import blocking, run_script, shown
+from bellhop.store.replication import ReplicatedScripts
 from bellhop.store.scripts import Command
 from bellhop.telemetry.outage import redis_outage
 from bellhop.trail import DAY_S
@@ -41,9 +41,10 @@ class WebContext:
         )
         self.outage = redis_outage(shown(settings.redis_url))
         self.writes_per_minute = settings.api_writes_per_minute
+        replicas = settings.redis_wait_replicas
         self.intake = Intake(
             self.redis,
-            self._take_event(),
+            ReplicatedScripts(self.redis, replicas) if replicas else self.run,
             self.outage,
             {app.tenant: _rules(app.tenant, settings) for app in settings.stream_apps},
             settings.trail_days * DAY_S,
@@ -51,12 +52,6 @@ class WebContext:
         )
         self._webhook_networks = networks(settings.webhook_networks)
         self._clock_ahead_us, self._clock_valid_until_s = 0, 0.0
-
-    def _take_event(self) -> Script:
-        source = scripts.source("calls/take_event")
-        if self.settings.redis_wait_replicas:
-            return and_replicate(self.redis, source, self.settings.redis_wait_replicas)
-        return self.redis.register_script(source)
 
     def accepts_webhooks_from(self, address: str | None) -> bool:
         """Return whether the settings allow webhooks from `address`."""
@@ -74,7 +69,7 @@ class WebContext:
 
     def run(self, command: Command) -> Any:
         """Run a script with its keys and arguments. Raises redis.exceptions.RedisError."""
-        return self.redis.register_script(scripts.source(command.script))(command.keys, command.args)
+        return run_script(self.redis, command)
 
 
 def web_context() -> WebContext:

@@ -10,10 +10,10 @@ from redis.exceptions import RedisError
 from bellhop.domain.device import Device, Provider
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.settings import ConfigurationError, Settings, load
-from bellhop.store import registry, scripts
+from bellhop.store import registry
 from bellhop.store.blocking_client import blocking, shown
 from bellhop.store.keys import devices_key
-from bellhop.store.scripts import Command
+from bellhop.store.scripts import Command, by_source
 
 ANSWER_S = 10.0
 """How long Redis may take to answer."""
@@ -65,10 +65,10 @@ def stored(redis: Redis, tenant: str, user_id: str) -> list[Device]:
 
 
 def run(redis: Redis, commands: list[Command]) -> list[Any]:
-    """Run registry commands in one round trip; returns their answers."""
+    """Run scripts in one round trip; returns their answers."""
     pipeline = redis.pipeline(transaction=False)
     for command in commands:
-        redis.register_script(scripts.source(command.script))(command.keys, command.args, client=pipeline)
+        pipeline.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
     return pipeline.execute()
 
 

@@ -15,7 +15,8 @@ from rq.utils import now, utcformat
 
 from bellhop.queue.names import NOTICE_JOB, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_call
-from bellhop.store import scripts
+from bellhop.store import queue_scripts
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
 
 LATEST_US = 2**52
@@ -96,8 +97,8 @@ def run_again(redis: Redis, job_id: str) -> str | None:
         return f"too old: its ring was over at {over_at:%Y-%m-%d %H:%M:%S} UTC; it is not run again"
     if name == NOTICE_JOB and not redis.exists(_round_key(payload)):
         return "too old: which of the user's phones it reached is no longer known; it is not run again"
-    replay = redis.register_script(scripts.source("queue/requeue_failed"))
-    return None if replay(args=[queue, job_id, utcformat(now())]) else "somebody else has queued it again"
+    requeued = run_script(redis, queue_scripts.requeue_failed(queue, job_id, utcformat(now())))
+    return None if requeued else "it was queued again at the same time"
 
 
 def _ids(redis: Redis, queue: str, most: int = 0) -> list[str]:

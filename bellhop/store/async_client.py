@@ -7,10 +7,8 @@ Sentinel; the commands go through one connection that all callers share (bellhop
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -93,13 +91,12 @@ class Store:
             await self._sentinels.look()
         pipe = self._open_pipe() or await self._open()
         asked_at = time.monotonic()
-        asked = [pipe.ask(_by_digest(one) if isinstance(one, Command) else one) for one in commands]
+        asked = [pipe.ask(scripts.by_digest(one) if isinstance(one, Command) else one) for one in commands]
         answers = [await answer for answer in asked]
         for number, one in enumerate(commands):
             if isinstance(one, Command) and isinstance(answers[number], NoScriptError):
                 # A new or restarted server: it has run nothing of this script.
-                source = scripts.source(one.script)
-                answers[number] = await pipe.ask(("EVAL", source, len(one.keys), *one.keys, *one.args))
+                answers[number] = await pipe.ask(scripts.by_source(one))
         if self._sentinels is not None:
             waited = commands[0][0] in BLOCKING and not any(answers)
             if time.monotonic() - asked_at > LATE_S and not waited:
@@ -185,12 +182,3 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
         await super().aclose()
         for sentinel in self.sentinel_manager.sentinels:
             await sentinel.aclose()
-
-
-def _by_digest(one: Command) -> tuple[Argument, ...]:
-    return ("EVALSHA", _sha1(one.script), len(one.keys), *one.keys, *one.args)
-
-
-@cache
-def _sha1(name: str) -> str:
-    return hashlib.sha1(scripts.source(name).encode(), usedforsecurity=False).hexdigest()

@@ -16,11 +16,12 @@ from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bellhop.store.retry import parse_error
+from bellhop.store.scripts import Command, by_digest, by_source
 
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 SENTINEL_PORT = 26379
@@ -146,6 +147,14 @@ def blocking(url: str, *, timeout_s: float, repeats: int = 0, connections: int =
     manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
     pool = _BlockingPrimaryPool(address.service, manager, ssl=address.tls, **options)  # type: ignore[no-untyped-call]
     return Redis.from_pool(pool)
+
+
+def run_script(redis: Redis, command: Command) -> Any:
+    """Run a script atomically. Raises as redis-py does."""
+    try:
+        return redis.execute_command(*by_digest(command))  # type: ignore[no-untyped-call]
+    except NoScriptError:  # a new or restarted server: it has done nothing
+        return redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
 
 
 def names_another(answers: Iterable[Any], server: Any) -> bool:

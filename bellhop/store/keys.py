@@ -12,10 +12,15 @@ Registry = Literal["wip", "finished", "failed", "scheduled"]
 
 # Of a call
 
+CALL_PREFIX = "bellhop:call:"
+"""The start of the keys of all calls of all tenants."""
+ROUND_PREFIX = "bellhop:round:"
+"""The start of the keys of all rounds of all calls."""
+
 
 def call_key(tenant: str, cid: str) -> str:
     """A hash: the call's stamps, the start of each of its rounds, and the version that settling compares."""
-    return f"bellhop:call:{tenant}:{cid}"
+    return f"{CALL_PREFIX}{tenant}:{cid}"
 
 
 def round_key(tenant: str, cid: str, started_at: int) -> str:
@@ -25,7 +30,7 @@ def round_key(tenant: str, cid: str, started_at: int) -> str:
 
 def round_prefix(tenant: str, cid: str) -> str:
     """The start of the keys of all rounds of a call."""
-    return f"bellhop:round:{tenant}:{cid}:"
+    return f"{ROUND_PREFIX}{tenant}:{cid}:"
 
 
 def trail_key(tenant: str, cid: str) -> str:

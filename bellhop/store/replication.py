@@ -1,55 +1,52 @@
-"""Answer an event only once replicas have it: what the primary alone has is lost when it dies (docs/redis.md)."""
+"""Wait until replicas have a write: what only the primary has is lost when it dies (docs/redis.md)."""
 
-import hashlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from bellhop.store.blocking_client import DOUBT_S, LATE_S, has_moved
+from bellhop.store.scripts import Argument, Command, by_digest, by_source
 
-Script = Callable[[list[str], list[Any]], Any]
-"""A registered script: its keys and arguments, and its answer."""
 WAIT_MS = 500
-"""For the replicas' word; they mostly need less than a millisecond."""
+"""How long replicas may take; they mostly need less than a millisecond."""
 
 
 class NotReplicatedError(RedisError):
-    """The primary has it, too few replicas said that they have."""
+    """The primary has the write, but too few replicas confirmed it."""
 
 
-def and_replicate(redis: Redis, source: str, replicas: int) -> Script:
-    """Make a script of `source` that returns only when so many replicas have what it wrote.
+class ReplicatedScripts:
+    """Runs scripts, and returns only when enough replicas have what they wrote.
 
-    It raises NotReplicatedError otherwise, and may be repeated then: every run must write something, since WAIT
-    vouches for all before the last write of its connection, and for nothing when there was none.
+    Calling it raises NotReplicatedError otherwise. The script may then be repeated, but every run must write something:
+    WAIT covers everything up to the last write of its connection, and covers nothing if there was none.
     """
-    sha1 = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    doubt_until = 0.0
 
-    def run(keys: list[str], args: list[Any]) -> Any:
-        nonlocal doubt_until
+    def __init__(self, redis: Redis, replicas: int) -> None:
+        self._redis, self._replicas = redis, replicas
+        self._doubt_until = 0.0
+
+    def __call__(self, command: Command) -> Any:
+        """Run a script."""
         began = time.monotonic()
         try:
-            answer, reached = _once(redis, "EVALSHA", sha1, keys, args, replicas)
-        except NoScriptError:  # a new primary: it has run nothing yet
-            answer, reached = _once(redis, "EVAL", source, keys, args, replicas)
-        if reached < replicas:
-            raise NotReplicatedError(f"{reached} of {replicas} replicas have it")
-        # One that hung wakes up while another is made the primary: its replicas still answer it, and then leave it.
+            answer, reached = self._run(by_digest(command))
+        except NoScriptError:  # a new primary: it has done nothing
+            answer, reached = self._run(by_source(command))
+        if reached < self._replicas:
+            raise NotReplicatedError(f"{reached} of {self._replicas} replicas have it")
+        # A primary that hung may wake up after another was promoted. Its replicas may still answer WAIT.
         if time.monotonic() - began > LATE_S:
-            doubt_until = time.monotonic() + DOUBT_S
-        if time.monotonic() < doubt_until and has_moved(redis):
-            raise NotReplicatedError("another is the primary now")
+            self._doubt_until = time.monotonic() + DOUBT_S
+        if time.monotonic() < self._doubt_until and has_moved(self._redis):
+            raise NotReplicatedError("another server is the primary now")
         return answer
 
-    return run
-
-
-def _once(redis: Redis, command: str, script: str, keys: list[str], args: list[Any], replicas: int) -> list[Any]:
-    with redis.pipeline(transaction=False) as pipeline:
-        pipeline.execute_command(command, script, len(keys), *keys, *args)  # type: ignore[no-untyped-call]
-        pipeline.execute_command("WAIT", replicas, WAIT_MS)  # type: ignore[no-untyped-call]
-        return pipeline.execute()
+    def _run(self, command: tuple[Argument, ...]) -> list[Any]:
+        """Run it and WAIT on the same connection."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            pipeline.execute_command("WAIT", self._replicas, WAIT_MS)  # type: ignore[no-untyped-call]
+            return pipeline.execute()

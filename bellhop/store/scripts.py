@@ -1,7 +1,12 @@
-"""The Lua scripts that change state in Redis, kept in bellhop/store/lua/."""
+"""The Lua scripts in bellhop/store/lua/: their text, and how a command names one.
 
+Each family of scripts has one owner, which knows the order of its keys and arguments: `call_scripts`, `email_scripts`,
+`queue_scripts` and `registry` here, `bellhop.telemetry.metrics`, and Apple's `provider_token`.
+"""
+
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -20,8 +25,12 @@ class Command(NamedTuple):
     args: Sequence[Argument]
 
 
+ScriptRunner = Callable[[Command], Any]
+"""Runs a script in a blocking way, and returns its answer."""
+
+
 class Scripts(Protocol):
-    """What runs them; `bellhop.store.async_client.Store` does."""
+    """Runs scripts; `bellhop.store.async_client.Store` is one."""
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run lua/<name>.lua."""
@@ -30,12 +39,39 @@ class Scripts(Protocol):
 
 @cache
 def source(name: str) -> str:
-    """Read lua/<name>.lua; a line `-- include: other` stands for the text of lua/other.lua."""
-    text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
-    return INCLUDE.sub(lambda match: source(match[1]), text)
+    """Read lua/<name>.lua; a line `-- include: other` stands for the text of lua/other.lua, which is included once."""
+    return _expanded(name, set())
+
+
+@cache
+def sha1(name: str) -> str:
+    """Return the digest by which Redis knows the script."""
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def by_digest(command: Command) -> tuple[Argument, ...]:
+    """Return what to send for a script that Redis knows; it answers NOSCRIPT, and does nothing, if it does not."""
+    return ("EVALSHA", sha1(command.script), len(command.keys), *command.keys, *command.args)
+
+
+def by_source(command: Command) -> tuple[Argument, ...]:
+    """Return what to send for a script that Redis may not know."""
+    return ("EVAL", source(command.script), len(command.keys), *command.keys, *command.args)
 
 
 def names() -> list[str]:
     """List the scripts."""
-    found = (path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.lua"))
-    return sorted(name for name in found if not name.startswith("lib/"))
+    paths = (path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.lua"))
+    return sorted(name for name in paths if not name.startswith("lib/"))
+
+
+def _expanded(name: str, included: set[str]) -> str:
+    text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    return INCLUDE.sub(lambda match: _included(match[1], included), text)
+
+
+def _included(name: str, included: set[str]) -> str:
+    if name in included:
+        return ""
+    included.add(name)
+    return _expanded(name, included)

@@ -9,6 +9,7 @@ from pathlib import Path
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import read_payload
 from bellhop.queue.names import JOB_TIMEOUT_S, QUEUE_OF, RING_JOB
+from bellhop.store.scripts import Command
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import UnreadableEvent
@@ -69,12 +70,12 @@ def effects_(data: bytes) -> None:
         assert found.round.caller_id not in {recipient.id for recipient in found.round.recipients}
     documents: list[str] = []
 
-    def script(keys: list[str], args: list[object]) -> bytes:
-        assert all(key.encode() for key in keys)
-        documents.append(str(args[-1]))
+    def run(command: Command) -> bytes:
+        assert all(key.encode() for key in command.keys)
+        documents.append(str(command.args[-1]))
         return b"taken"
 
-    if apply(script, "default", "id", event, found, NOW, listed=True) is Verdict.IGNORED:
+    if apply(run, "default", "id", event, found, NOW, listed=True) is Verdict.IGNORED:
         assert not documents
         return
     (document,) = map(json.loads, documents)

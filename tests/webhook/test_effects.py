@@ -1,12 +1,14 @@
 """What each event does; and that the order in which events arrive, and how often, changes nothing."""
 
+from functools import partial
+
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
-from bellhop.store import scripts
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import call_key
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, Effects, effects
@@ -188,7 +190,7 @@ events = st.one_of(
 def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
-        script, hour = client.register_script(scripts.source("calls/take_event")), 3600 * S
+        script, hour = partial(run_script, client), 3600 * S
         for number in range(100):
             now = NOW + number * hour
             joined = Accepted(**common(now), user_id=f"user-{number}")
@@ -213,7 +215,7 @@ def _state(url: str, arrived: list[Event]) -> dict[bytes, bytes]:
     """The stamps and the rung rounds of a call after these events."""
     with redis.Redis.from_url(url) as client:
         client.flushall()
-        script = client.register_script(scripts.source("calls/take_event"))
+        script = partial(run_script, client)
         for number, event in enumerate(arrived):
             assert apply(script, "default", str(number), event, found(event), NOW) is Verdict.TAKEN
         state = client.hgetall(call_key("default", "default:1"))

@@ -75,6 +75,9 @@ class TestStore:
             self._scripts[name] = self.client.register_script(source)
         return self._scripts[name]
 
+    def run(self, command: scripts.Command) -> Any:
+        return self.registered(command.script)(command.keys, command.args)
+
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self.registered(name)(keys, args)
 
@@ -230,7 +233,7 @@ class CallModel(RuleBasedStateMachine):
 
     def apply(self, event: Event, webhook_id: str, now: int) -> Verdict:
         found = effects(event, now, EffectRules(TENANT, 30, GRACE_S))
-        return apply(self.store.registered("calls/take_event"), TENANT, webhook_id, event, found, self.now)
+        return apply(self.store.run, TENANT, webhook_id, event, found, self.now)
 
     # What the workers do
 

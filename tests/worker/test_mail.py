@@ -20,9 +20,9 @@ from bellhop.queue.names import MAIL_JOB
 from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.email_scripts import EMAIL_TTL_S
 from bellhop.store.keys import call_key, round_key, trail_key, user_key
 from tests.trails import trail_of
-from worker.email import digest
 from worker.email.digest import GIVE_UP_S, MOST_UNKNOWN, EmailDigest, contact_of, objection
 from worker.email.message import LISTED, MessageBuilder
 from worker.providers.smtp import EmailSender, SmtpServer
@@ -448,7 +448,7 @@ async def test_what_a_letter_said_is_not_kept_once_it_is_sent(office, server):
     await office.run(mail)
     (key,) = [key async for key in office.store.client.scan_iter("bellhop:letter*")]
     assert await office.store.call("HGETALL", key) == {b"state": b"done"}
-    assert 0 < await office.store.call("TTL", key) <= digest.LETTER_TTL_S
+    assert 0 < await office.store.call("TTL", key) <= EMAIL_TTL_S
 
 
 async def test_an_address_is_in_no_log_line_and_not_on_the_trail(office, server, capfd):

@@ -1,13 +1,14 @@
 """The console's lists of calls, as taking events in writes them."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import redis
 
 from bellhop import call_index
 from bellhop.call_index import MOST_CALLS_OF_A_PERSON
-from bellhop.store import scripts
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_key, calls_of_user_key
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
@@ -43,7 +44,7 @@ def ring(cid="default:1", at=NOW, callee=BEN):
 
 @pytest.fixture
 def take(client):
-    script = client.register_script(scripts.source("calls/take_event"))
+    script = partial(run_script, client)
     taken = []
 
     def take(event, at=NOW, listed=True):

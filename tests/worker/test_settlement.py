@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store import registry, scripts
+from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import AGENDA, call_key, round_key
 from tests.trails import trail_of
 from webhook.intake.apply import apply
@@ -40,7 +42,7 @@ async def store(redis_url):
 def post(redis_url):
     """Take an event in, as the door does."""
     with redis.Redis.from_url(redis_url) as client:
-        script, count = client.register_script(scripts.source("calls/take_event")), iter(range(10_000))
+        script, count = partial(run_script, client), iter(range(10_000))
 
         def post(event) -> None:
             seconds, micros = client.time()

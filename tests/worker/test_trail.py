@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import MISSING, asdict, fields, replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,9 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store import registry, scripts
+from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import brake_key, trail_key
 from bellhop.trail import (
     LINE_BYTES,
@@ -286,7 +288,7 @@ def intake(redis_url):
     from redis import Redis  # noqa: PLC0415
 
     with Redis.from_url(redis_url) as client:
-        script = client.register_script(scripts.source("calls/take_event"))
+        script = partial(run_script, client)
 
         def take(event, webhook_id="one", attempt=1, **options):
             found = parse(json.dumps(event).encode())
@@ -343,20 +345,24 @@ async def test_what_a_worker_adds_does_not_lengthen_the_trails_life(store):
     key = trail_key("default", "default:1")
     await store.call("RPUSH", key, encode(WebhookReceived(at=NOW, type="call.ring")))
     await store.call("EXPIRE", key, 1_000)
-    await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
+    await store.script(
+        "calls/record_attempt", ["bellhop:round:x", key], ["ring", "w", "1", 10, trail.DAY_S, 0, "a line"]
+    )
     assert 0 < await store.call("TTL", key) <= 1_000
 
 
 async def test_a_trail_that_only_a_worker_writes_expires_too(store):
     key = trail_key("default", "default:1")
-    await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 10, 0, "a line"])
+    await store.script(
+        "calls/record_attempt", ["bellhop:round:x", key], ["ring", "w", "1", 10, trail.DAY_S, 0, "a line"]
+    )
     assert 0 < await store.call("TTL", key) <= trail.DAY_S
 
 
 async def test_the_oldest_lines_of_a_long_trail_leave(store):
     key = trail_key("default", "default:1")
     lines = [line(PushSkipped, NOW + number) for number in range(30)]
-    await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w|1", trail.DAY_S, 20, 0, *lines])
+    await store.script("calls/record_attempt", ["bellhop:round:x", key], ["ring", "w", "1", 20, trail.DAY_S, 0, *lines])
     assert [skipped.at - NOW for skipped in await trail_of(store, "default:1")] == list(range(10, 30))
 
 

@@ -8,10 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bellhop.clock import elapsed, from_nanoseconds
 from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
-from bellhop.store.keys import round_key, trail_key
-from bellhop.store.scripts import Command
+from bellhop.store.call_scripts import record_receipt
 from bellhop.telemetry import metrics
-from bellhop.trail import DAY_S, LENGTH, PhoneRang, encode
+from bellhop.trail import PhoneRang, encode
 from webhook.api_errors import ApiProblem, Problem
 from webhook.context import WebContext
 from webhook.openapi import Operation
@@ -58,11 +57,8 @@ def rang() -> Response:
     line = encode(
         PhoneRang(at=now, round=ticket.started_at, device=ticket.device, provider=ticket.provider, detail=rang_at)
     )
-    round_ = round_key(ticket.tenant, ticket.cid, ticket.started_at)
-    keys = [round_, trail_key(ticket.tenant, ticket.cid)]
-    verdict = context.run(
-        Command("calls/record_receipt", keys, [ticket.device, line, str(LENGTH), str(DAY_S)])
-    ).decode()
+    command = record_receipt(ticket.tenant, ticket.cid, ticket.started_at, ticket.device, line)
+    verdict = context.run(command).decode()
     metrics.RECEIPTS.add(ticket.provider, verdict)
     if verdict == "recorded":
         metrics.RANG.observe(elapsed(ticket.started_at, now), ticket.provider)

@@ -6,25 +6,20 @@ event that Stream signed: Stream does not repeat those, and the call would be lo
 """
 
 import hashlib
-import json
 from enum import StrEnum
-from typing import Any
 
 from bellhop import call_index, trail
-from bellhop.clock import Micros, iso
-from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
+from bellhop.clock import Micros
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import CallRef, Cause, job, queued_round
 from bellhop.store import registry
-from bellhop.store.keys import AGENDA, call_key, round_key, round_prefix, trail_key, webhook_key
-from bellhop.store.replication import Script
+from bellhop.store.call_scripts import EventToTake, take_event
+from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import WebhookReceived, WebhookRepeated, encode
 from webhook.intake.effects import REASONS, Effects
 from webhook.intake.events import Event, Rejected
 
-CLAIM_TTL_S = 3600
-"""How long a webhook's id is remembered. Stream repeats an event for 15 seconds."""
 SESSION_DIGITS = 8
 """How much of a session's id the trail keeps: enough to distinguish the sessions of one call."""
 
@@ -38,7 +33,7 @@ class Verdict(StrEnum):
 
 
 def apply(
-    script: Script,
+    run_script: ScriptRunner,
     tenant: str,
     webhook_id: str,
     event: Event,
@@ -58,30 +53,22 @@ def apply(
         return Verdict.IGNORED
     digest = webhook_digest(tenant, webhook_id)
     cause = origin(digest, now)
-    document = {
-        "now": iso(now),
-        "now_us": str(now),
-        "stale": str(now - OPEN_TTL_S * 1_000_000),
-        "member": f"{tenant}:{event.cid}",
-        "stamps": [(stamp, str(at)) for stamp, at in effects.stamps],
-        "round": _round(effects.round, effects.settle_at, cause) if effects.round else None,
-        "missed": _round(effects.missed, effects.settle_at, cause) if effects.missed else None,
-        "jobs": [_job(*effects.work, digest, cause)] if effects.work else [],
-        "trail": _received(event, effects, now, attempt),
-        "repeated": _repeated(event, now, attempt),
-        "trail_length": str(trail.LENGTH),
-        "listed": _entry(effects) if listed else None,
-    }
-    # Lua's JSON reads null as a value of its own, so what is absent is left out.
-    document = {name: value for name, value in document.items() if value is not None}
-    keys = [
-        webhook_key(digest),
-        call_key(tenant, event.cid),
-        trail_key(tenant, event.cid),
-        AGENDA,
-    ]
-    args = [CLAIM_TTL_S, CALL_TTL_S, OPEN_TTL_S, trail_ttl_s, json.dumps(document, separators=(",", ":"))]
-    return Verdict(script(keys, args).decode())
+    taken = EventToTake(
+        tenant,
+        event.cid,
+        digest,
+        now,
+        line=_received(event, effects, now, attempt),
+        repeated_line=_repeated(event, now, attempt),
+        trail_ttl_s=trail_ttl_s,
+        settle_at=effects.settle_at,
+        stamps=effects.stamps,
+        round=queued_round(effects.round, cause) if effects.round else None,
+        missed=queued_round(effects.missed, cause) if effects.missed else None,
+        jobs=[_job(*effects.work, digest, cause)] if effects.work else [],
+        listed=_entry(effects) if listed else None,
+    )
+    return Verdict(run_script(take_event(taken)).decode())
 
 
 def webhook_digest(tenant: str, webhook_id: str) -> str:
@@ -112,20 +99,6 @@ def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) 
 def _repeated(event: Event, now: Micros, attempt: int | None) -> str:
     session = event.session_id[:SESSION_DIGITS]
     return encode(WebhookRepeated(at=now, type=event.type, stamp=event.at, session=session, attempt=attempt))
-
-
-def _round(round_: Round, settle_at: Micros, cause: Cause) -> dict[str, Any]:
-    """Write a round for the script. Numbers are strings, since Lua's JSON would round them."""
-    return {
-        "key": round_key(round_.tenant, round_.cid, round_.started_at),
-        "key_prefix": round_prefix(round_.tenant, round_.cid),
-        "started_at": str(round_.started_at),
-        "session_id": round_.session_id,
-        "ringless": round_.ringless,
-        "facts": queued_round(round_.model_copy(update={"recipients": ()}), cause).model_dump_json(),
-        "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
-        "settle_at_ms": str(settle_at // 1000),
-    }
 
 
 def _entry(effects: Effects) -> dict[str, object] | None:

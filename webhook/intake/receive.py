@@ -8,7 +8,7 @@ from redis import Redis
 from structlog.contextvars import bound_contextvars
 
 from bellhop.clock import Micros, elapsed
-from bellhop.store.replication import Script
+from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from webhook.intake.apply import Verdict, apply, webhook_digest
@@ -25,7 +25,7 @@ class Intake:
     """Everything that receiving an event needs from its process."""
 
     redis: Redis
-    take_event: Script
+    run_script: ScriptRunner
     outage: Outage
     rules: Mapping[str, EffectRules]
     """By tenant."""
@@ -63,7 +63,7 @@ def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, no
 
 def _apply(intake: Intake, tenant: str, webhook_id: str, event: Event, now: Micros, attempt: int | None) -> Verdict:
     return apply(
-        intake.take_event,
+        intake.run_script,
         tenant,
         webhook_id,
         event,

@@ -11,17 +11,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
-
-from bellhop import trail
-from bellhop.clock import Seconds
-from bellhop.domain.call import CALL_TTL_S, Standing
+from bellhop.clock import Micros, Seconds
+from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
-from bellhop.store.keys import call_key, owner_key, round_key, round_prefix, trail_key
+from bellhop.store.call_scripts import claim_devices, record_attempt
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Argument, Command, Scripts
+from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.batch import Batch
 
@@ -76,11 +73,6 @@ class Fence:
         """`first_line` goes on the trail with the first that follows it: it is not worth a round trip of its own."""
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._kind, self._round = kind, round_
-        self._keys = [
-            call_key(round_.tenant, round_.cid),
-            round_key(round_.tenant, round_.cid, round_.started_at),
-        ]
-        self._trail = trail_key(round_.tenant, round_.cid)
         self._first_lines = [first_line] if first_line else []
         self._under_way: dict[str, str] = {}
         """Whose push each device is being sent, by the device's key."""
@@ -132,17 +124,18 @@ class Fence:
         return [self._command(held)] if held else []
 
     async def _ask(self, asked: list[tuple[Push, float]]) -> list[Admission]:
-        lease_us = int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)
-        deadline = min(push.deadline for push, _ in asked)
-        round_ = self._round
-        args: list[Argument] = [self._kind, round_.started_at, round_.session_id, to_json(round_.callers)]
-        args += [deadline, self._worker, self._run, lease_us, CALL_TTL_S, round_prefix(round_.tenant, round_.cid)]
-        args.append(owner_key(round_.tenant, ""))
-        for push, _ in asked:
-            args += [push.device.user_id, push.device.key]
+        command = claim_devices(
+            self._round,
+            self._kind,
+            [(push.device.user_id, push.device.key) for push, _ in asked],
+            deadline_us=min(push.deadline for push, _ in asked),
+            worker=self._worker,
+            run=self._run,
+            claim_us=Micros(int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)),
+        )
 
         async def ask() -> tuple[float, Any]:
-            return time.monotonic(), await self._store.script("calls/claim_devices", self._keys, args)
+            return time.monotonic(), await self._store.script(*command)
 
         began = time.perf_counter()
         asked_at, (left_us, *words) = await until_redis_answers(ask)
@@ -158,7 +151,5 @@ class Fence:
         lines = [record.line for record in records if record.line]
         if lines:
             lines, self._first_lines = [*self._first_lines, *lines], []
-        devices = [(one.device, "sent" if one.sent else "free") for one in records if one.device]
-        args: list[str | int] = [self._kind, f"{self._worker}|{self._run}", trail.DAY_S, trail.LENGTH, len(devices)]
-        args += [part for device in devices for part in device]
-        return Command("calls/record_attempt", [self._keys[1], self._trail], [*args, *lines])
+        devices = [(record.device, record.sent) for record in records if record.device]
+        return record_attempt(self._round, lines, kind=self._kind, worker=self._worker, run=self._run, devices=devices)

@@ -9,7 +9,6 @@ twice, under the same Message-ID.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import NAMESPACE_OID, uuid4, uuid5
@@ -18,8 +17,7 @@ import structlog
 
 from bellhop import trail
 from bellhop.backoff import pause_s
-from bellhop.clock import Micros, from_nanoseconds, iso
-from bellhop.domain.call import CALL_TTL_S
+from bellhop.clock import Micros, from_nanoseconds
 from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
 from bellhop.domain.round import Recipient
@@ -27,8 +25,9 @@ from bellhop.domain.user import Contact, User, complete_contact
 from bellhop.queue import job_payloads
 from bellhop.queue.job_payloads import EmailRef, QueuedRound, read_payload
 from bellhop.queue.names import MAIL_JOB
-from bellhop.store import registry
-from bellhop.store.keys import call_key, email_key, open_email_key, round_key, round_prefix, trail_key
+from bellhop.store import email_scripts, registry
+from bellhop.store.call_scripts import record_attempt
+from bellhop.store.email_scripts import ClaimedEmail
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
@@ -49,20 +48,6 @@ GIVE_UP_S = 24 * 3600
 """How long after the first attempt a letter is tried again."""
 MOST_UNKNOWN = 3
 """Attempts without an answer to the whole e-mail after which it is not repeated: each of them may have delivered it."""
-LETTER_TTL_S = 3 * 24 * 3600
-"""Longer than the longest window and the attempts together."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedEmail:
-    """A letter as one attempt takes it."""
-
-    attempts: int
-    unknown: int
-    age_s: int
-    count: int
-    calls: Sequence[tuple[QueuedRound, Outcome | None]]
-    """The calls, the oldest first, and why one is not worth telling any more."""
 
 
 def objection(policy: Policy, person: User, contact: Contact, started_at: Micros, pushed: bool) -> Outcome | None:
@@ -117,8 +102,9 @@ class EmailDigest:
         claimed = await until_redis_answers(lambda: self._take(ref.letter, run))
         if claimed is None:
             return
-        calls = [round_ for round_, over in claimed.calls if over is None]
-        lines = [(round_, _line(round_, AttemptResult(over))) for round_, over in claimed.calls if over is not None]
+        reasons = [(QueuedRound.model_validate_json(call), _over(standing)) for call, standing in claimed.calls]
+        calls = [round_ for round_, over in reasons if over is None]
+        lines = [(round_, _line(round_, AttemptResult(over))) for round_, over in reasons if over is not None]
         wait_s, later, unknown = pause_s(claimed.attempts, *PAUSE_S), False, False
         if calls:
             began = time.time()
@@ -135,7 +121,7 @@ class EmailDigest:
                 if not later:
                     metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
                     lines += [(round_, _line(round_, AttemptResult(Outcome.MAIL_GAVE_UP))) for round_ in calls]
-        await until_redis_answers(lambda: self._record(ref.letter, run, later, wait_s, unknown, lines))
+        await until_redis_answers(lambda: self._record(ref.letter, run, wait_s if later else None, unknown, lines))
 
     async def _attempt(self, letter: str, calls: Sequence[QueuedRound], count: int) -> AttemptResult:
         """Ask the user's preferences once more, write the e-mail, and hand it over."""
@@ -161,65 +147,39 @@ class EmailDigest:
         return people.persons.get(user, User())
 
     async def _collect(self, round_: QueuedRound, recipient: Recipient) -> bytes:
-        tenant, cid, started_at = round_.tenant, round_.cid, round_.started_at
-        pair = json.dumps([tenant, recipient.id, round_.caller_id])
-        # Made from the call that opens the letter, so that a step that is repeated names the same one.
-        letter = uuid5(NAMESPACE_OID, json.dumps(["letter", tenant, cid, started_at, recipient.id])).hex
-        keys = [
-            call_key(tenant, cid),
-            round_key(tenant, cid, started_at),
-            trail_key(tenant, cid),
-            open_email_key(pair),
-        ]
-        args: list[str | int] = [recipient.id, started_at, round_.session_id, json.dumps(round_.callers)]
-        args += [round_prefix(tenant, cid), CALL_TTL_S, letter, round_.model_dump_json(), self._window_s]
-        args += [_now(), _job(letter), LETTER_TTL_S, LISTED, trail.DAY_S, trail.LENGTH]
-        word: bytes = await self._store.script(
-            "email/add_missed_call", keys, [*args, _line(round_, AttemptResult(Outcome.MAIL_WAITING))]
-        )
+        # Made from the call that opens the e-mail, so that a step that is repeated names the same one.
+        names = ["letter", round_.tenant, round_.cid, round_.started_at, recipient.id]
+        email_id = uuid5(NAMESPACE_OID, json.dumps(names)).hex
+        email = email_scripts.NewEmail(email_id, self._window_s, _job(email_id))
+        line = _line(round_, AttemptResult(Outcome.MAIL_WAITING))
+        command = email_scripts.add_missed_call(round_, recipient, email, whole_calls=LISTED, now=_now_us(), line=line)
+        word: bytes = await self._store.script(*command)
         return word
 
     async def _note(self, round_: QueuedRound, reason: Outcome) -> None:
-        keys = [round_key(round_.tenant, round_.cid, round_.started_at), trail_key(round_.tenant, round_.cid)]
-        await self._store.script(
-            "calls/record_attempt", keys, ["", "", trail.DAY_S, trail.LENGTH, 0, _line(round_, AttemptResult(reason))]
-        )
+        await self._store.script(*record_attempt(round_, [_line(round_, AttemptResult(reason))]))
 
-    async def _take(self, letter: str, run: str) -> ClaimedEmail | None:
-        """Claim a letter; None when it is not to be sent now: done, another's, or with a job of its own later."""
-        args: list[str | float] = [letter, self._worker, run, LEASE_S, _now(), _job(letter, run)]
-        word, *rest = await self._store.script("email/claim_email", [email_key(letter)], args)
-        if word != b"go":
-            return None
-        attempts, unknown, age_s, count, *calls = rest
-        pairs = zip(calls[::2], calls[1::2], strict=True)
-        return ClaimedEmail(
-            attempts,
-            unknown,
-            age_s,
-            count,
-            [(QueuedRound.model_validate_json(call), _over(now)) for call, now in pairs],
+    async def _take(self, email_id: str, run: str) -> ClaimedEmail | None:
+        """Claim an e-mail; None if it may not be sent now: it is done, claimed, or has a job of its own later."""
+        command = email_scripts.claim_email(
+            email_id, _job(email_id, run), worker=self._worker, run=run, claim_s=LEASE_S, now=_now_us()
         )
+        return email_scripts.claimed_email(await self._store.script(*command))
 
     async def _record(
-        self,
-        letter: str,
-        run: str,
-        later: bool,
-        wait_s: float,
-        unknown: bool,
-        lines: Sequence[tuple[QueuedRound, str]],
+        self, email_id: str, run: str, wait_s: float | None, unknown: bool, lines: Sequence[tuple[QueuedRound, str]]
     ) -> None:
-        args: list[str | float] = [f"{self._worker}|{run}", "later" if later else "done", LETTER_TTL_S, wait_s]
-        args += [int(unknown), _now(), _job(letter, run), trail.DAY_S, trail.LENGTH]
-        for round_, line in lines:
-            args += [trail_key(round_.tenant, round_.cid), line]
-        await self._store.script("email/record_email_attempt", [email_key(letter)], args)
+        """Record an attempt; `wait_s` is None if the e-mail is done."""
+        next_try = None if wait_s is None else email_scripts.NextTry(wait_s, _job(email_id, run))
+        command = email_scripts.record_email_attempt(
+            email_id, lines, worker=self._worker, run=run, next_try=next_try, unknown=unknown, now=_now_us()
+        )
+        await self._store.script(*command)
 
 
-def _over(word: bytes) -> Outcome | None:
+def _over(standing: str) -> Outcome | None:
     """What makes a missed call not worth telling by the time of its e-mail: the user has dealt with it since."""
-    outcome = REFUSALS.get(word.decode())
+    outcome = REFUSALS.get(standing)
     return outcome if outcome in {Outcome.ANSWERED, Outcome.DECLINED} else None
 
 
@@ -238,11 +198,10 @@ def _line(round_: QueuedRound, answer: AttemptResult, ms: float | None = None) -
     )
 
 
-def _job(letter: str, run: str = "") -> str:
-    return json.dumps(
-        job_payloads.job("-".join(filter(None, ("mail", letter, run))), MAIL_JOB, EmailRef(letter=letter))
-    )
+def _job(email_id: str, run: str = "") -> dict[str, str]:
+    job_id = f"mail-{email_id}-{run}" if run else f"mail-{email_id}"
+    return job_payloads.job(job_id, MAIL_JOB, EmailRef(letter=email_id))
 
 
-def _now() -> str:
-    return iso(from_nanoseconds(time.time_ns()))
+def _now_us() -> Micros:
+    return from_nanoseconds(time.time_ns())

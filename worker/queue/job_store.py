@@ -6,8 +6,6 @@ dashboards can read them. RQ itself needs 20 round trips for the same.
 """
 
 import asyncio
-import base64
-import zlib
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -16,10 +14,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from bellhop.queue.names import FAILURE_TTL_S, RESULT_TTL_S
 from bellhop.queue.rq_job import _timeout_s
+from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import inflight_key, rq_queue_key
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import Command
 
 log = structlog.get_logger()
 
@@ -54,7 +53,7 @@ class JobStore:
 
     async def start(self, queue: str, job_id: bytes) -> StartedJob | None:
         """Begin a job that is on the in-flight list; None when it is not to be run."""
-        answer = await self._record(_step("queue/begin_job", queue, self.worker, job_id))
+        answer = await self._record(queue_scripts.begin_job(queue, self.worker, job_id))
         return StartedJob.of(answer) if answer else None
 
     async def pop(self, store: Store, queue: str, most: int, wait_s: float) -> list[StartedJob]:
@@ -64,21 +63,21 @@ class JobStore:
         jobs on the list then.
         """
         pop = ("BLMOVE", rq_queue_key(queue), inflight_key(queue, self.worker), "LEFT", "RIGHT", wait_s)
-        _, answer = await store.together(pop, _step("queue/take_jobs", queue, self.worker, most))
+        _, answer = await store.together(pop, queue_scripts.take_jobs(queue, self.worker, most))
         return [StartedJob.of(one) for one in answer]
 
     async def finish(self, queue: str, job: StartedJob, last: Sequence[Command] = ()) -> bool:
         """Do what is `last` to do and mark the job finished; False when it was given to another worker meanwhile."""
-        return bool(
-            await self._record(*last, _step("queue/finish_job", queue, self.worker, job.id, job.began, RESULT_TTL_S))
-        )
+        step = queue_scripts.finish_job(queue, self.worker, job.id, job.began, keep_s=RESULT_TTL_S)
+        return bool(await self._record(*last, step))
 
     async def fail(
         self, queue: str, job: StartedJob, reason: str, verdict: Literal["failed", "stopped", "retry"]
     ) -> str | None:
         """Record a failure, or queue the job again if it may be retried; its status now, None if it was not ours."""
-        packed = base64.b64encode(zlib.compress(reason.encode()))
-        step = _step("queue/fail_job", queue, self.worker, job.id, job.began, verdict, packed, FAILURE_TTL_S)
+        step = queue_scripts.fail_job(
+            queue, self.worker, job.id, job.began, verdict=verdict, reason=reason, keep_s=FAILURE_TTL_S
+        )
         status = await self._record(step)
         return status.decode() if status is not None else None
 
@@ -86,7 +85,7 @@ class JobStore:
         """Give jobs back unfinished, to the front of their queue."""
         if jobs:  # the first comes last, and so to the very front
             await self._record(
-                *(_step("queue/hand_back_job", queue, self.worker, job.id, job.began) for job in reversed(jobs))
+                *(queue_scripts.hand_back_job(queue, self.worker, job.id, job.began) for job in reversed(jobs))
             )
 
     async def _record(self, *steps: Command) -> Any:
@@ -103,7 +102,3 @@ async def refused(step: str, error: RedisError) -> None:
     """Log what Redis said instead of taking a step, and pause before it is asked again."""
     log.error("redis_refuses", step=step, error=type(error).__name__, text=str(error)[:200])
     await asyncio.sleep(REFUSED_PAUSE_S)
-
-
-def _step(script: str, *args: Argument) -> Command:
-    return Command(script, [], args)

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKERS, rq_worker_key
 
@@ -53,10 +54,16 @@ class Lease:
         Failure is logged once and leaves everything as it was: `healthy` then runs out by itself.
         """
         sent_at = time.monotonic()
-        fields = [text for pair in (self.describe() | {"place": place()}).items() for text in pair]
-        args = [self.name, LEASE_MS, SILENCE_MS, REGISTRATION_TTL_S, self.queues, *fields]
+        command = queue_scripts.renew_lease(
+            self.name,
+            self.queues,
+            self.describe() | {"place": place()},
+            lease_ms=LEASE_MS,
+            silence_ms=SILENCE_MS,
+            registration_s=REGISTRATION_TTL_S,
+        )
         try:
-            lapsed, suspended = await self.store.script("queue/renew_lease", [], args)
+            lapsed, suspended = await self.store.script(*command)
         except RedisError as error:
             if not self.silent:
                 log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__)
@@ -75,7 +82,7 @@ class Lease:
 
         Raises as the store does.
         """
-        dead = await self.store.script("queue/reap_workers", [], [LEASE_MS, SILENCE_MS])
+        dead = await self.store.script(*queue_scripts.reap_workers(lease_ms=LEASE_MS, silence_ms=SILENCE_MS))
         for name, jobs in zip(dead[::2], dead[1::2], strict=True):
             log.warning("worker_died", worker=name.decode(), jobs_given_back=jobs)
 
@@ -88,13 +95,13 @@ class Lease:
         for name in await self.store.call("SMEMBERS", WORKERS) if here else ():
             told = await self.store.call("HMGET", rq_worker_key(name.decode()), "place", "pid", "queues")
             if told[0] == here.encode() and name != self.name.encode() and not _lives(int(told[1] or 0)):
-                await self.store.script("queue/remove_worker", [], [name, told[2] or b"", "lost"])
+                await self.store.script(*queue_scripts.remove_worker(name, told[2] or b"", died=True))
                 log.warning("worker_died", worker=name.decode(), jobs_given_back="at once")
 
     async def leave(self) -> None:
         """Give back what is left, then the lease. With Redis away the lease runs out, and a reaper does the same."""
         try:
-            await self.store.script("queue/remove_worker", [], [self.name, self.queues, "left"])
+            await self.store.script(*queue_scripts.remove_worker(self.name, self.queues, died=False))
         except RedisError as error:
             log.warning("left_without_goodbye", worker=self.name, error=type(error).__name__)
         self._valid_until = 0.0

@@ -1,28 +1,29 @@
--- After an attempt: what was sent is sent for good, what was not is free again; and what happened goes on the trail.
--- "sent" counts whoever has claimed the device since; only this run's own claims become free. Repeated because an answer was
--- lost, it changes nothing.
--- KEYS: round, trail
--- ARGV: kind of push, worker|run, ttl s of a trail that has none, trail length, number of devices, then device, "sent" or "free", …, trail lines …
-local round, trail, owner = KEYS[1], KEYS[2], ARGV[2] .. '|'
-local devices = tonumber(ARGV[5])
-local known, ours = redis.call('EXISTS', round) == 1, 0
-for i = 6, 5 + 2 * devices, 2 do
-  local field = 's:' .. ARGV[1] .. ':' .. ARGV[i]
-  local claim = redis.call('HGET', round, field)
-  local mine = claim and string.sub(claim, 1, #owner) == owner
-  if mine then ours = ours + 1 end
+-- After an attempt: a device that was sent its push is marked so for good, another is free for the next attempt; and lines go
+-- on the trail. "sent" is written whoever has claimed the device since; only this run's own claims become free. If this runs
+-- again because the answer was lost, nothing changes.
+-- KEYS
+--   1 the round   2 the trail
+-- ARGV
+--   1 kind of push   2 worker   3 run   4 length of a trail   5 seconds to keep a trail that has no expiry
+--   6 number of devices   then for each device: 7 device key, 8 "sent" or "free", …   then the lines
+-- include: lib/claim
+-- include: lib/trail
+local round, trail, kind, worker, run = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local last_of_devices = 6 + 2 * tonumber(ARGV[6])
+local known, had_claims = redis.call('EXISTS', round) == 1, false
+for i = 7, last_of_devices, 2 do
+  local field = 's:' .. kind .. ':' .. ARGV[i]
+  local ours = is_claim_of(redis.call('HGET', round, field), worker, run)
+  had_claims = had_claims or ours
   if ARGV[i + 1] == 'sent' then
     if known then redis.call('HSET', round, field, 'sent') end
-  elseif mine then
+  elseif ours then
     redis.call('HDEL', round, field)
   end
 end
 local lines = {}
-for i = 6 + 2 * devices, #ARGV do lines[#lines + 1] = ARGV[i] end
--- With a claim of ours still there, this is the first time; else the lines may be on the trail.
-local first_time = ours > 0 or not lines[1] or not redis.call('LPOS', trail, lines[1], 'RANK', -1, 'MAXLEN', 1000)
-if #lines > 0 and first_time then
-  redis.call('RPUSH', trail, unpack(lines))
-  redis.call('LTRIM', trail, -tonumber(ARGV[4]), -1)
-  if redis.call('TTL', trail) < 0 then redis.call('EXPIRE', trail, ARGV[3]) end
+for i = last_of_devices + 1, #ARGV do lines[#lines + 1] = ARGV[i] end
+-- If a claim of this run is still there, this is the first time. If not, the lines may already be on the trail.
+if had_claims or not lines[1] or not redis.call('LPOS', trail, lines[1], 'RANK', -1, 'MAXLEN', 1000) then
+  append_to_trail(trail, lines, ARGV[4], ARGV[5])
 end

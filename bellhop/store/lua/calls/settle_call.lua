@@ -1,17 +1,20 @@
--- Record final outcomes: each recipient's once, and queue the notice of those who have one due and had none yet.
--- Returns the numbers (from 1) of those recorded now; nil, and nothing is done, when the call has moved on since it was
--- read: the caller reads again and decides again.
--- KEYS: call, trail, agenda
--- ARGV: ttl s of a trail that has none, ttl s of a call whose rounds are all closed, what to close as JSON (see worker/settle.py; every
---       number a string)
+-- Record final outcomes: each recipient's once. Queue a missed-call notice for those who are due one and had none yet.
+-- KEYS
+--   1 the call   2 the trail   3 the agenda
+-- ARGV
+--   1 length of a trail   2 seconds to keep a trail that has no expiry   3 seconds to keep a call whose rounds are all closed
+--   4 what to record as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
+-- Returns the numbers (from 1) of the outcomes that were recorded now. Returns nil, and does nothing, when the call has
+-- changed since it was read: the caller reads it again and decides again.
 -- include: lib/enqueue
+-- include: lib/trail
 local call, trail, agenda = KEYS[1], KEYS[2], KEYS[3]
-local doc = cjson.decode(ARGV[3])
+local doc = cjson.decode(ARGV[4])
 if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return false end
 
-local closed = {}
+local recorded, lines = {}, {}
 for number, item in ipairs(doc.settlements) do
-  -- A round that has expired since it was read is not to come back, without an end.
+  -- A round that expired since it was read must not be created again: it would have no expiry.
   local known = redis.call('EXISTS', item.round) == 1
   if known and redis.call('HSETNX', item.round, 'o:' .. item.user, item.standing) == 1 then
     local noticed = redis.call('HGET', call, item.noticed)
@@ -19,19 +22,18 @@ for number, item in ipairs(doc.settlements) do
       if item.ringless then redis.call('HSET', call, item.noticed, item.started_at) end
       enqueue(item.job, doc.now)
     end
-    redis.call('RPUSH', trail, item.trail)
-    closed[#closed + 1] = number
+    lines[#lines + 1] = item.trail
+    recorded[#recorded + 1] = number
   end
 end
-redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
-if redis.call('TTL', trail) < 0 then redis.call('EXPIRE', trail, ARGV[1]) end
+append_to_trail(trail, lines, ARGV[1], ARGV[2])
 
--- The next time this call wants attention; none when every round is closed.
+-- When this call must be looked at next; never, when every round is closed.
 if doc.next_ms == '' then
   redis.call('ZREM', agenda, doc.member)
-  redis.call('EXPIRE', call, ARGV[2])
-  for _, round in ipairs(doc.rounds) do redis.call('EXPIRE', round, ARGV[2]) end
+  redis.call('EXPIRE', call, ARGV[3])
+  for _, round in ipairs(doc.rounds) do redis.call('EXPIRE', round, ARGV[3]) end
 else
   redis.call('ZADD', agenda, doc.next_ms, doc.member)
 end
-return closed
+return recorded

@@ -1,24 +1,29 @@
--- Take one event in: claim its webhook id, grow the call's stamps, open its round, queue its job. All of it or nothing.
--- Repeated because an answer was lost, it says "already" and changes nothing but the trail.
--- KEYS: webhook claim, call, trail, agenda
--- ARGV: claim ttl s, ttl s of a call, of a call with an open round, and of a trail, and what to do as JSON (see
---       webhook/intake/apply.py; every number in it is a string)
+-- Take one event in: claim its webhook id, move the call's stamps on, open its round, queue its job. All of it or nothing.
+-- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
+-- KEYS
+--   1 the claim of the webhook's id   2 the call   3 the trail   4 the agenda
+-- ARGV
+--   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
+--   6 what to do as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
+-- Returns "taken" or "already".
 -- include: lib/enqueue
+-- include: lib/rounds
+-- include: lib/trail
 local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local doc = cjson.decode(ARGV[5])
+local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local doc = cjson.decode(ARGV[6])
 
-local function note(line)
-  redis.call('RPUSH', trail, line)
-  redis.call('LTRIM', trail, -tonumber(doc.trail_length), -1)
-  redis.call('EXPIRE', trail, ARGV[4])
+local function append(line)
+  append_to_trail(trail, { line }, trail_length, trail_ttl)
+  redis.call('EXPIRE', trail, trail_ttl)
 end
 
-if not redis.call('SET', claim, '1', 'NX', 'EX', ARGV[1]) then
-  note(doc.repeated)
+if not redis.call('SET', claim, '1', 'NX', 'EX', claim_ttl) then
+  append(doc.repeated)
   return 'already'
 end
 
--- A call that never comes to rest, such as a lobby, never expires: what is out of date in it leaves from time to time.
+-- A call that is always in use, such as a lobby, never expires. Its outdated fields are removed from time to time.
 local pruned = redis.call('HGET', call, 'pruned')
 if pruned and tonumber(pruned) < tonumber(doc.stale) then
   local fields = redis.call('HGETALL', call)
@@ -30,15 +35,15 @@ end
 
 local changed = false
 for _, stamp in ipairs(doc.stamps) do
-  local mark, value = stamp[1], stamp[2]
-  local old = redis.call('HGET', call, mark)
+  local name, value = stamp[1], stamp[2]
+  local old = redis.call('HGET', call, name)
   if not old or tonumber(value) > tonumber(old) then
-    redis.call('HSET', call, mark, value)
+    redis.call('HSET', call, name, value)
     changed = true
   end
 end
 
--- What is known of the call already may have ended the round before it came: then it is to be settled at once.
+-- Stamps that are already known may end a round that is only opened now: then it must be settled at once.
 local known = redis.call('EXISTS', call) == 1
 
 local function open_round(round)
@@ -48,30 +53,24 @@ local function open_round(round)
   for _, recipient in ipairs(round.recipients) do
     redis.call('HSETNX', round.key, 'u:' .. recipient[1], recipient[2])
   end
-  redis.call('EXPIRE', round.key, ARGV[3])
+  redis.call('EXPIRE', round.key, open_ttl)
   redis.call('ZADD', agenda, 'LT', known and math.floor(doc.now_us / 1000) or round.settle_at_ms, doc.member)
   changed = true
 end
 
--- A call.missed belongs to the rounds that rang its members; for members of no known round it opens a ringless one, which
--- then stands for every other call.missed of that session, whichever came first.
+-- A call.missed belongs to the rounds that rang its members. For members of no known round it opens a ringless round, which
+-- then stands for every other call.missed of that session, in whatever order they arrive.
 local function without_round(missed)
-  local rounds, fields, uncovered = {}, redis.call('HGETALL', call), {}
-  for i = 1, #fields, 2 do
-    local started_at = string.match(fields[i], '^r:(%d+)$')
-    local same = fields[i + 1] == missed.session_id or fields[i + 1] == '' or missed.session_id == ''
-    if started_at and same then
-      local key = missed.key_prefix .. started_at
-      local before = tonumber(started_at) <= tonumber(missed.started_at)
+  local rounds, uncovered = {}, {}
+  for _, round in ipairs(rounds_of(redis.call('HGETALL', call))) do
+    if round.session == missed.session_id or round.session == '' or missed.session_id == '' then
+      local key = missed.key_prefix .. round.started_at
+      local before = tonumber(round.started_at) <= tonumber(missed.started_at)
       if before or redis.call('HEXISTS', key, 'ringless') == 1 then rounds[#rounds + 1] = key end
     end
   end
   for _, recipient in ipairs(missed.recipients) do
-    local covered = false
-    for _, key in ipairs(rounds) do
-      covered = covered or redis.call('HEXISTS', key, 'u:' .. recipient[1]) == 1
-    end
-    if not covered then uncovered[#uncovered + 1] = recipient end
+    if not rung_in(rounds, recipient[1]) then uncovered[#uncovered + 1] = recipient end
   end
   return uncovered
 end
@@ -84,21 +83,21 @@ end
 if changed then
   redis.call('HINCRBY', call, 'version', 1)
   redis.call('HSETNX', call, 'pruned', doc.now_us)
-  redis.call('EXPIRE', call, redis.call('ZSCORE', agenda, doc.member) and ARGV[3] or ARGV[2])
+  redis.call('EXPIRE', call, redis.call('ZSCORE', agenda, doc.member) and open_ttl or call_ttl)
 end
 
 for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
 
--- The console's lists (bellhop/call_index.py) hold the latest calls. Of the tenant's, those leave that have no trail any more.
+-- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
 if doc.listed then
   for _, list in ipairs(doc.listed.limits) do
     redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid)
     redis.call('ZREMRANGEBYRANK', list[1], 0, -1 - tonumber(list[2]))
-    redis.call('EXPIRE', list[1], ARGV[4])
+    redis.call('EXPIRE', list[1], trail_ttl)
   end
-  local oldest = tonumber(doc.now_us) - tonumber(ARGV[4]) * 1e6
+  local oldest = tonumber(doc.now_us) - tonumber(trail_ttl) * 1e6
   redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
 end
 
-note(doc.trail)
+append(doc.trail)
 return 'taken'

@@ -1,43 +1,44 @@
--- Put a missed call into the e-mail that waits for this user and caller, or begin one and schedule its job: one e-mail for
--- each window. A call is put into one e-mail, however often this runs.
--- KEYS: call, round, trail, the pair's open letter
--- ARGV: user, round's start µs, session, callers as JSON, prefix of the rounds' keys, ttl s of a round that has none,
---       letter id, round as JSON, window s, now (ISO 8601), job as JSON, ttl s of a letter, most calls kept whole,
---       ttl s of a trail that has none, trail length, trail line
+-- Put a missed call into the e-mail that collects calls for this user and caller; or begin an e-mail and schedule its job.
+-- There is one e-mail for each window, and a call is put into one e-mail, however often this runs.
+-- KEYS
+--   1 the call   2 the round   3 the trail   4 the id of the open e-mail of this user and caller
+-- ARGV
+--   1 user   2 start of the round µs   3 session   4 callers as JSON   5 start of the rounds' keys
+--   6 seconds to keep a round that has no expiry   7 id of a new e-mail   8 start of the e-mails' keys   9 round as JSON
+--   10 window s   11 now (ISO 8601)   12 job of a new e-mail as JSON   13 seconds to keep an e-mail
+--   14 limit of calls that are kept whole   15 length of a trail   16 seconds to keep a trail that has no expiry
+--   17 trail line
 -- Returns "waiting", "already", or why no e-mail is due.
 -- include: lib/standing
 -- include: lib/enqueue
-local call, round, trail, pair = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local user, start = ARGV[1], tonumber(ARGV[2])
+-- include: lib/trail
+local call, round, trail, open_email = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local user, start, rounds, emails, window = ARGV[1], tonumber(ARGV[2]), ARGV[5], ARGV[8], tonumber(ARGV[10])
 
-local word = standings(call, start, ARGV[3], cjson.decode(ARGV[4]), { user }, 0, ARGV[5])[1]
-if word == 'answered' or word == 'declined' or word == 'missed_quietly' then return word end
-if rung_in(later_rounds(call, start, ARGV[5]), user) then return 'rung_again' end
+local standing = standings(call, start, ARGV[3], cjson.decode(ARGV[4]), { user }, 0, rounds)[1]
+if needs_no_notice[standing] then return standing end
+if rung_in(later_rings(call, start, rounds), user) then return 'rung_again' end
 
 if redis.call('HSETNX', round, 'e:' .. user, '1') == 0 then return 'already' end
-if redis.call('TTL', round) < 0 then redis.call('EXPIRE', round, ARGV[6]) end
+expire_unless_set(round, ARGV[6])
 
-local id = redis.call('GET', pair) or ''
-if redis.call('HGET', 'bellhop:letter:' .. id, 'state') ~= 'open' then
-  id = ARGV[7]
-  if redis.call('EXISTS', 'bellhop:letter:' .. id) == 1 then return 'already' end
-  local window = tonumber(ARGV[9])
-  -- The letter's job closes it; should that come to nothing, calls do not go on joining it for ever.
-  redis.call('SET', pair, id, 'EX', window + 3600)
-  redis.call('HSET', 'bellhop:letter:' .. id, 'state', 'open', 'pair', pair)
+local email = emails .. (redis.call('GET', open_email) or '')
+if redis.call('HGET', email, 'state') ~= 'open' then
+  email = emails .. ARGV[7]
+  if redis.call('EXISTS', email) == 1 then return 'already' end
+  -- The e-mail's job closes it. If that job fails, calls must not join the e-mail for ever.
+  redis.call('SET', open_email, ARGV[7], 'EX', window + 3600)
+  redis.call('HSET', email, 'state', 'open', 'pair', open_email)
   if window > 0 then
-    schedule(cjson.decode(ARGV[11]), ARGV[10], math.ceil(now_us() / 1e6) + window)
+    schedule(cjson.decode(ARGV[12]), ARGV[11], math.ceil(now_us() / 1e6) + window)
   else
-    enqueue(cjson.decode(ARGV[11]), ARGV[10])
+    enqueue(cjson.decode(ARGV[12]), ARGV[11])
   end
 end
-local letter = 'bellhop:letter:' .. id
-local count = redis.call('HINCRBY', letter, 'count', 1)
-redis.call('HSET', letter, 'c:' .. count, ARGV[8])
-redis.call('HDEL', letter, 'c:' .. count - tonumber(ARGV[13]))
-redis.call('EXPIRE', letter, ARGV[12])
+local count = redis.call('HINCRBY', email, 'count', 1)
+redis.call('HSET', email, 'c:' .. count, ARGV[9])
+redis.call('HDEL', email, 'c:' .. count - tonumber(ARGV[14]))
+redis.call('EXPIRE', email, ARGV[13])
 
-redis.call('RPUSH', trail, ARGV[16])
-redis.call('LTRIM', trail, -tonumber(ARGV[15]), -1)
-if redis.call('TTL', trail) < 0 then redis.call('EXPIRE', trail, ARGV[14]) end
+append_to_trail(trail, { ARGV[17] }, ARGV[15], ARGV[16])
 return 'waiting'

@@ -1,41 +1,45 @@
--- Claim a letter for one attempt by one run of one worker, and close it: calls that are missed from here on begin another.
--- The claim holds while that worker lives and the attempt may still be under way.
--- KEYS: letter
--- ARGV: letter id, worker, run, attempt lease s, now (ISO 8601), a job to look again as JSON
--- Returns a word; after "go" also attempts and doubtful attempts before this one, seconds since the first, number of calls,
--- then each call as JSON with the user's standing in it now ("" when the call is forgotten).
+-- Claim an e-mail for one attempt by one run of one worker, and close it: later missed calls begin another e-mail.
+-- The claim (see lib/claim.lua) holds for as long as the attempt may take.
+-- KEYS
+--   1 the e-mail
+-- ARGV
+--   1 e-mail id   2 worker   3 run   4 length of the claim s   5 now (ISO 8601)   6 job that tries again later, as JSON
+--   7 start of the calls' keys   8 start of the rounds' keys (of all tenants)
+-- Returns "gone", "done", "early" or "held", alone. Or it returns "go", the number of attempts, the number of them that may
+-- have succeeded, seconds since the first, the number of calls, and then each call as JSON and the user's standing in it
+-- now ("" if the call is not known any more).
 -- include: lib/standing
 -- include: lib/enqueue
-local letter, worker, run, lease = KEYS[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local state, claim, due, pair = unpack(redis.call('HMGET', letter, 'state', 'claim', 'due', 'pair'))
+-- include: lib/claim
+local email, worker, run, length = KEYS[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local state, claim, due, open_email = unpack(redis.call('HMGET', email, 'state', 'claim', 'due', 'pair'))
 local now = now_us() / 1e6
 if not state then return { 'gone' } end
 if state == 'done' then return { 'done' } end
 if state == 'waiting' and tonumber(due) > now then return { 'early' } end
 if state == 'sending' then
-  local owner, owner_run, till = string.match(claim, '^(.*)|(.*)|(%d+)$')
-  local same = owner == worker and owner_run == run
-  if not same and tonumber(till) > now and redis.call('EXISTS', 'bellhop:worker:' .. owner) == 1 then
-    schedule(cjson.decode(ARGV[6]), ARGV[5], till + 1)
+  local held_until = held_by_another(claim, worker, run, now)
+  if held_until then
+    schedule(cjson.decode(ARGV[6]), ARGV[5], held_until + 1)
     return { 'held' }
   end
 end
 
-redis.call('HSET', letter, 'state', 'sending', 'claim', worker .. '|' .. run .. '|' .. math.ceil(now + lease))
-redis.call('HSETNX', letter, 'began', math.floor(now))
-if redis.call('GET', pair) == ARGV[1] then redis.call('DEL', pair) end
+redis.call('HSET', email, 'state', 'sending', 'claim', new_claim(worker, run, math.ceil(now + length)))
+redis.call('HSETNX', email, 'began', math.floor(now))
+if redis.call('GET', open_email) == ARGV[1] then redis.call('DEL', open_email) end
 
-local began, count, attempts, unknown = unpack(redis.call('HMGET', letter, 'began', 'count', 'attempts', 'unknown'))
+local began, count, attempts, unknown = unpack(redis.call('HMGET', email, 'began', 'count', 'attempts', 'unknown'))
 local answer = { 'go', tonumber(attempts or 0), tonumber(unknown or 0), math.floor(now - began), tonumber(count) }
 for number = 1, count do
-  local text = redis.call('HGET', letter, 'c:' .. number)
+  local text = redis.call('HGET', email, 'c:' .. number)
   if text then
     local round = cjson.decode(text)
     local name, user = round.tenant .. ':' .. round.cid, round.recipients[1].id
-    local word = standings('bellhop:call:' .. name, round.started_at, round.session_id, round.callers, { user }, 0,
-      'bellhop:round:' .. name .. ':')[1]
+    local call, rounds = ARGV[7] .. name, ARGV[8] .. name .. ':'
+    local standing = standings(call, round.started_at, round.session_id, round.callers, { user }, 0, rounds)[1]
     answer[#answer + 1] = text
-    answer[#answer + 1] = word or ''
+    answer[#answer + 1] = standing or ''
   end
 end
 return answer

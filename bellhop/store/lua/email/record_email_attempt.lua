@@ -1,27 +1,28 @@
--- After an attempt: the letter is done for good, or waits for its next attempt; and what happened goes on the calls' trails.
--- Only this run's own claim changes anything.
--- KEYS: letter
--- ARGV: worker|run, "done" or "later", ttl s of a letter, seconds to wait, 1 if the attempt may have succeeded, now (ISO 8601),
---       the next attempt's job as JSON, ttl s of a trail that has none, trail length, then trail, line, …
+-- After an attempt: the e-mail is done for good, or waits for its next attempt; and lines go on the trails of its calls.
+-- Only the run that has the claim changes anything.
+-- KEYS
+--   1 the e-mail
+-- ARGV
+--   1 worker   2 run   3 "done" or "later"   4 seconds to keep an e-mail   5 seconds to wait
+--   6 "1" if the attempt may have succeeded, else "0"   7 now (ISO 8601)   8 job of the next attempt as JSON
+--   9 length of a trail   10 seconds to keep a trail that has no expiry   then: 11 trail, 12 line, …
+-- Returns 1, or 0 when this run has no claim any more.
 -- include: lib/enqueue
-local letter, owner = KEYS[1], ARGV[1] .. '|'
-local claim = redis.call('HGET', letter, 'claim')
-if not claim or string.sub(claim, 1, #owner) ~= owner then return 0 end
-if ARGV[2] == 'done' then
-  redis.call('DEL', letter)  -- names and addresses are not kept longer than they are needed
-  redis.call('HSET', letter, 'state', 'done')
+-- include: lib/claim
+-- include: lib/trail
+local email = KEYS[1]
+if not is_claim_of(redis.call('HGET', email, 'claim'), ARGV[1], ARGV[2]) then return 0 end
+if ARGV[3] == 'done' then
+  redis.call('DEL', email)  -- names and addresses are not kept longer than they are needed
+  redis.call('HSET', email, 'state', 'done')
 else
-  local at = math.ceil(redis.call('TIME')[1] + ARGV[4])
-  redis.call('HSET', letter, 'state', 'waiting', 'due', at)
-  redis.call('HDEL', letter, 'claim')
-  redis.call('HINCRBY', letter, 'attempts', 1)
-  redis.call('HINCRBY', letter, 'unknown', ARGV[5])
-  schedule(cjson.decode(ARGV[7]), ARGV[6], at)
+  local at = math.ceil(redis.call('TIME')[1] + ARGV[5])
+  redis.call('HSET', email, 'state', 'waiting', 'due', at)
+  redis.call('HDEL', email, 'claim')
+  redis.call('HINCRBY', email, 'attempts', 1)
+  redis.call('HINCRBY', email, 'unknown', ARGV[6])
+  schedule(cjson.decode(ARGV[8]), ARGV[7], at)
 end
-redis.call('EXPIRE', letter, ARGV[3])
-for i = 10, #ARGV, 2 do
-  redis.call('RPUSH', ARGV[i], ARGV[i + 1])
-  redis.call('LTRIM', ARGV[i], -tonumber(ARGV[9]), -1)
-  if redis.call('TTL', ARGV[i]) < 0 then redis.call('EXPIRE', ARGV[i], ARGV[8]) end
-end
+redis.call('EXPIRE', email, ARGV[4])
+for i = 11, #ARGV, 2 do append_to_trail(ARGV[i], { ARGV[i + 1] }, ARGV[9], ARGV[10]) end
 return 1

@@ -1,15 +1,26 @@
--- The rounds of a call that rang somebody and are `wanted(started_at, session)`: their keys.
-local function rings(call, prefix, wanted)
-  local found, fields = {}, redis.call('HGETALL', call)
+-- Takes a call's hash as HGETALL returns it. Returns its rounds: the start of each (text, unix µs) and its session.
+local function rounds_of(fields)
+  local rounds = {}
   for i = 1, #fields, 2 do
-    local at = string.match(fields[i], '^r:(%d+)$')
-    if at and wanted(tonumber(at), fields[i + 1]) and redis.call('HEXISTS', prefix .. at, 'ringless') == 0 then
-      found[#found + 1] = prefix .. at
-    end
+    local started_at = string.match(fields[i], '^r:(%d+)$')
+    if started_at then rounds[#rounds + 1] = { started_at = started_at, session = fields[i + 1] } end
   end
-  return found
+  return rounds
 end
 
+-- The keys of those rounds of a call that rang users and for which `wanted(started_at, session)` is true.
+local function keys_of_rings(call, prefix, wanted)
+  local keys = {}
+  for _, round in ipairs(rounds_of(redis.call('HGETALL', call))) do
+    local key = prefix .. round.started_at
+    if wanted(tonumber(round.started_at), round.session) and redis.call('HEXISTS', key, 'ringless') == 0 then
+      keys[#keys + 1] = key
+    end
+  end
+  return keys
+end
+
+-- Whether one of these rounds (keys) has the user among its recipients.
 local function rung_in(rounds, user)
   for _, key in ipairs(rounds) do
     if redis.call('HEXISTS', key, 'u:' .. user) == 1 then return true end
@@ -17,7 +28,7 @@ local function rung_in(rounds, user)
   return false
 end
 
--- Which rings of this call began after `start`? For whom they were, the missed-call notice is theirs.
-local function later_rounds(call, start, prefix)
-  return rings(call, prefix, function(at) return at > start end)
+-- The keys of the rings of this call that began after `start`. Their recipients get the missed-call notice of that ring.
+local function later_rings(call, start, prefix)
+  return keys_of_rings(call, prefix, function(started_at) return started_at > start end)
 end

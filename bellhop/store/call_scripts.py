@@ -1,0 +1,237 @@
+"""The scripts of a call (lua/calls/): the order of their keys and arguments, and the JSON that two of them take.
+
+Every function returns a Command to run. Numbers in the JSON are strings, since Lua's JSON would round them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+from bellhop import trail
+from bellhop.clock import Micros, iso
+from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Round
+from bellhop.store.keys import AGENDA, call_key, owner_key, round_key, round_prefix, trail_key, webhook_key
+from bellhop.store.scripts import Argument, Command
+
+WEBHOOK_TTL_S = 3600
+"""How long the id of a webhook is remembered. Stream repeats a webhook for 15 seconds."""
+
+JobFields = Mapping[str, str]
+"""A job as `bellhop.queue.job_payloads.job` describes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventToTake:
+    """What one event changes."""
+
+    tenant: str
+    cid: str
+    webhook: str
+    """The digest of the webhook's id."""
+    now: Micros
+    line: str
+    """The trail's line when the event is taken."""
+    repeated_line: str
+    """The trail's line when the webhook was taken before."""
+    trail_ttl_s: int
+    settle_at: Micros
+    """When a round that the event opens must be looked at."""
+    stamps: Iterable[tuple[str, Micros]] = ()
+    round: Round | None = None
+    """The round that the event opens."""
+    missed: Round | None = None
+    """The round that a call.missed opens for those of its recipients who are in no known round."""
+    jobs: Sequence[JobFields] = ()
+    listed: Mapping[str, object] | None = None
+    """The call's entry in the lists of latest calls (`bellhop.call_index.entry`)."""
+
+
+def take_event(event: EventToTake) -> Command:
+    """Take one event in, once for each webhook. Answers "taken" or "already"."""
+    document: dict[str, Any] = {
+        "now": iso(event.now),
+        "now_us": str(event.now),
+        "stale": str(event.now - OPEN_TTL_S * 1_000_000),
+        "member": f"{event.tenant}:{event.cid}",
+        "stamps": [(name, str(at)) for name, at in event.stamps],
+        "jobs": event.jobs,
+        "trail": event.line,
+        "repeated": event.repeated_line,
+    }
+    # Lua's JSON reads null as a value, so what is absent is left out.
+    if event.round:
+        document["round"] = _opened(event.round, event.settle_at)
+    if event.missed:
+        document["missed"] = _opened(event.missed, event.settle_at)
+    if event.listed:
+        document["listed"] = event.listed
+    tenant, cid = event.tenant, event.cid
+    keys = [webhook_key(event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
+    args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
+    return Command("calls/take_event", keys, [*args, _json(document)])
+
+
+def _opened(round_: Round, settle_at: Micros) -> dict[str, Any]:
+    return {
+        "key": round_key(round_.tenant, round_.cid, round_.started_at),
+        "key_prefix": round_prefix(round_.tenant, round_.cid),
+        "started_at": str(round_.started_at),
+        "session_id": round_.session_id,
+        "ringless": round_.ringless,
+        "facts": round_.model_copy(update={"recipients": ()}).model_dump_json(),
+        "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
+        "settle_at_ms": str(settle_at // 1000),
+    }
+
+
+class StoredCall(NamedTuple):
+    """A call as Redis keeps it."""
+
+    now: Micros
+    """The time by Redis's clock."""
+    fields: Mapping[str, str]
+    """The call's stamps, the start of each round (`r:…`), and `version`."""
+    rounds: Mapping[Micros, Mapping[str, str]]
+    """The fields of each round, by its start."""
+
+
+def read_call(tenant: str, cid: str) -> Command:
+    """Read a call and all of its rounds; `stored_call` reads the answer."""
+    return Command("calls/read_call", [call_key(tenant, cid)], [round_prefix(tenant, cid)])
+
+
+def stored_call(answer: Any) -> StoredCall:
+    """Read what `read_call` answers."""
+    now, fields, rounds = answer
+    by_start = {Micros(int(started_at)): _pairs(values) for started_at, values in rounds}
+    return StoredCall(Micros(int(now)), _pairs(fields), by_start)
+
+
+def _pairs(flat: list[bytes]) -> dict[str, str]:
+    values = [value.decode() for value in flat]
+    return dict(zip(values[::2], values[1::2], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FinalStanding:
+    """The final standing of one recipient in one round."""
+
+    round: Round
+    user: str
+    standing: str
+    line: str
+    """For the trail."""
+    notice: JobFields | None = None
+    """The job that tells the user of a missed call, if that is due. It is queued unless there was a notice before."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallToSettle:
+    """What to record of a call that was read with this version."""
+
+    tenant: str
+    cid: str
+    version: int
+    now: Micros
+    standings: Sequence[FinalStanding]
+    next_ms: int | None
+    """When the call must be looked at again, unix ms; None if every round is closed."""
+    rounds: Iterable[Micros] = field(default=())
+    """The starts of all of its rounds."""
+
+
+def settle_call(call: CallToSettle) -> Command:
+    """Record final standings, and queue the notices that are due.
+
+    Answers the numbers (from 1) of the standings that were recorded now; None, and nothing is done, if the call's
+    version is another by now.
+    """
+    document = {
+        "version": str(call.version),
+        "member": f"{call.tenant}:{call.cid}",
+        "now": iso(call.now),
+        "settlements": [_settlement(final) for final in call.standings],
+        "next_ms": "" if call.next_ms is None else str(call.next_ms),
+        "rounds": [round_key(call.tenant, call.cid, started_at) for started_at in call.rounds],
+    }
+    keys = [call_key(call.tenant, call.cid), trail_key(call.tenant, call.cid), AGENDA]
+    return Command("calls/settle_call", keys, [trail.LENGTH, trail.DAY_S, CALL_TTL_S, _json(document)])
+
+
+def _settlement(final: FinalStanding) -> dict[str, Any]:
+    round_ = final.round
+    document: dict[str, Any] = {
+        "round": round_key(round_.tenant, round_.cid, round_.started_at),
+        "started_at": str(round_.started_at),
+        "ringless": round_.ringless,
+        "noticed": missed_stamp(Stamp.NOTICED, round_.session_id, final.user),
+        "user": final.user,
+        "standing": final.standing,
+        "trail": final.line,
+    }
+    if final.notice is not None:
+        document["job"] = final.notice
+    return document
+
+
+def enqueue_due(job: JobFields, *, limit: int, again_ms: int, assumed_s: int) -> Command:
+    """Queue `job` for each call whose time has come, up to `limit` calls.
+
+    Each of them comes up again after `again_ms`. A job that was queued less than `assumed_s` ago is taken to be on its
+    queue without looking there.
+    """
+    return Command("calls/enqueue_due", [AGENDA], [limit, again_ms, _json(job), assumed_s])
+
+
+def claim_devices(
+    round_: Round,
+    kind: PushKind,
+    devices: Iterable[tuple[str, str]],
+    *,
+    deadline_us: Micros,
+    worker: str,
+    run: str,
+    claim_us: Micros,
+) -> Command:
+    """Claim devices (user id and device key) for an attempt by one run of one worker, for `claim_us`.
+
+    Answers the time left µs, then for each device "go" or the reason why it may not be sent this push.
+    """
+    tenant, cid = round_.tenant, round_.cid
+    args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
+    args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, "")]
+    args += [part for device in devices for part in device]
+    return Command("calls/claim_devices", [call_key(tenant, cid), round_key(tenant, cid, round_.started_at)], args)
+
+
+def record_attempt(
+    round_: Round,
+    lines: Iterable[str],
+    *,
+    kind: str = "",
+    worker: str = "",
+    run: str = "",
+    devices: Sequence[tuple[str, bool]] = (),
+) -> Command:
+    """Put lines on the trail, and end this run's claims of `devices` (device key, and whether its push was sent)."""
+    tenant, cid = round_.tenant, round_.cid
+    args: list[Argument] = [kind, worker, run, trail.LENGTH, trail.DAY_S, len(devices)]
+    for device, sent in devices:
+        args += [device, "sent" if sent else "free"]
+    keys = [round_key(tenant, cid, round_.started_at), trail_key(tenant, cid)]
+    return Command("calls/record_attempt", keys, [*args, *lines])
+
+
+def record_receipt(tenant: str, cid: str, started_at: Micros, device: str, line: str) -> Command:
+    """Note that a phone rang. Answers "recorded", "already", or "over" if the round is not known any more."""
+    keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid)]
+    return Command("calls/record_receipt", keys, [device, line, trail.LENGTH, trail.DAY_S])
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, separators=(",", ":"))
