@@ -70,7 +70,7 @@ class ClaimedEmail:
     count: int
     """All of its calls, also those that are not kept whole."""
     calls: list[tuple[bytes, str]]
-    """Each call as it was added (JSON), the oldest first, and the user's standing in it ("" if Redis has forgotten it)."""
+    """Each call as it was added (JSON), the oldest first, and the user's standing in it ("" if it is forgotten)."""
 
 
 def claim_email(

@@ -10,7 +10,7 @@ import pytest
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store.async_client import _sha1
+from bellhop.store.scripts import sha1
 from tests.worker.proxy import Proxy
 
 
@@ -59,7 +59,7 @@ async def test_a_webhook_is_taken_once_when_redis_took_it_and_its_answer_was_los
         async with here:
             await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
             assert (await here.stream.post(SampleCall().ended())).status == 200  # Redis now knows the script
-            lost = proxy.lose_answer(_sha1("calls/take_event").encode(), b"taken")
+            lost = proxy.lose_answer(sha1("calls/take_event").encode(), b"taken")
             reply = await here.stream.post(SampleCall().ring("ben-osei"))
             assert (reply.status, reply.body["status"]) == (200, "already")
             assert lost.happened.is_set()

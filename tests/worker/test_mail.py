@@ -412,7 +412,7 @@ async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(o
     await office.store.call("DEL", "bellhop:worker:w-1")
     await other.send(Job(payload))
     assert len(server.received) == 1
-    await mail._record(payload["letter"], "run", False, 0, False, [])
+    await mail._record(payload["letter"], "run", None, False, [])
     await other.send(Job(payload))
     assert len(server.received) == 1
 
@@ -435,8 +435,8 @@ async def test_who_lost_a_letter_to_another_worker_changes_nothing_about_it(offi
     await mail._take(letter, "run-1")
     await office.store.call("DEL", "bellhop:worker:w-1")
     assert await other._take(letter, "run-2") is not None
-    for later in (True, False):
-        await mail._record(letter, "run-1", later, 0, False, [(round_, "[]")])
+    for wait_s in (0, None):
+        await mail._record(letter, "run-1", wait_s, False, [(round_, "[]")])
     assert await office.scheduled() == {}
     assert await office.store.call("HGET", f"bellhop:letter:{letter}", "state") == b"sending"
     assert await office.outcomes(round_) == ["mail_waiting"]

@@ -10,9 +10,8 @@ from rq import Retry
 from rq.registry import clean_registries
 
 from bellhop.sandbox.redis_server import RedisServer
-from bellhop.store.async_client import _sha1
 from bellhop.store.keys import inflight_key
-from bellhop.store.scripts import source
+from bellhop.store.scripts import sha1, source
 from tests.worker.conftest import Desk, StartWorker, eventually
 from tests.worker.proxy import Proxy
 
@@ -88,7 +87,7 @@ def test_a_step_is_done_once_when_its_answer_is_lost(
 ) -> None:
     start_worker(proxy.url)
     own_desk.ended_as(own_desk.sleep("first"), "finished")  # Redis now knows the scripts
-    lost = proxy.lose_answer(_sha1(script).encode(), answer)
+    lost = proxy.lose_answer(sha1(script).encode(), answer)
     job = own_desk.ended_as(own_desk.sleep("a", retry=Retry(max=3)), "finished")
     assert lost.happened.is_set()
     eventually(lambda: own_desk.inflight() == [], "its bookkeeping is done")
@@ -103,7 +102,7 @@ def test_a_step_is_done_when_its_request_is_lost(
 ) -> None:
     start_worker(proxy.url)
     own_desk.ended_as(own_desk.sleep("first"), "finished")
-    lost = proxy.lose_request(_sha1(script).encode())
+    lost = proxy.lose_request(sha1(script).encode())
     own_desk.ended_as(own_desk.sleep("a", retry=Retry(max=3)), "finished")
     assert lost.happened.is_set()
     assert own_desk.marks("began") == ["first", "a"]
@@ -115,7 +114,7 @@ def test_a_failure_is_recorded_once_when_its_answer_is_lost(
 ) -> None:
     start_worker(proxy.url)
     own_desk.ended_as(own_desk.queue.enqueue("jobs.refuse", {"label": "first"}), "failed")
-    lost = proxy.lose_answer(_sha1("queue/fail_job").encode(), b"")
+    lost = proxy.lose_answer(sha1("queue/fail_job").encode(), b"")
     job = own_desk.queue.enqueue("jobs.fail", {"label": "a"}, retry=Retry(max=1))
     own_desk.ended_as(job, "failed")
     assert lost.happened.is_set()
@@ -169,7 +168,7 @@ def test_it_runs_once_though_its_start_is_lost_as_well(
     own_desk.redis.script_load(source("queue/begin_job"))
     start_worker(proxy.url)
     proxy.lose_answer(b"BLMOVE", b"astray")
-    start = _sha1("queue/begin_job").encode()
+    start = sha1("queue/begin_job").encode()
     lost = proxy.lose_request(start) if answer is None else proxy.lose_answer(start, answer)
     own_desk.ended_as(own_desk.sleep("astray"), "finished")
     assert lost.happened.is_set()

@@ -18,7 +18,7 @@ from bellhop.clock import iso
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.tls import Authority
 from bellhop.store import scripts
-from bellhop.store.async_client import Store, _sha1
+from bellhop.store.async_client import Store
 from tests.worker.proxy import Proxy
 
 HUNG_S = 60
@@ -57,7 +57,7 @@ async def test_a_script_runs_whether_or_not_redis_knows_it(store: Store) -> None
 async def test_loaded_scripts_are_known_to_redis(store: Store) -> None:
     await store.call("SCRIPT", "FLUSH")
     await store.load_scripts()
-    hashes = [_sha1(name) for name in scripts.names()]
+    hashes = [scripts.sha1(name) for name in scripts.names()]
     assert await store.call("SCRIPT", "EXISTS", *hashes) == [1] * len(hashes)
 
 

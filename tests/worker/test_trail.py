@@ -418,7 +418,7 @@ async def test_that_work_was_picked_up_rides_on_the_first_line_that_follows():
     assert not calls, "no round trip for it alone"
     await gate.note(["skipped"])
     await gate.write(Record("attempted", phone().key, sent=True))
-    assert [args[5:] for args in calls] == [["picked up", "skipped"], [phone().key, "sent", "attempted"]]
+    assert [args[6:] for args in calls] == [["picked up", "skipped"], [phone().key, "sent", "attempted"]]
 
 
 async def test_a_push_that_waits_for_its_provider_says_so_once():
