@@ -1,9 +1,9 @@
-"""`make upgrade-check`: may an older version run beside this one, and after it?
+"""`make upgrade-check`: can an older version run beside this version, and after it?
 
     .venv/bin/python tests/upgrade/check.py [COMMIT]
 
-It checks the older version out, lets this version write the states of `upgrade_scenario`, and has the older one read,
-run, explain and show them. Then both run at the same time on one Redis. It needs the whole history of the repository.
+It checks the older version out and lets this version write the states of `upgrade_scenario`. The older version must
+read, run, explain and show them. Then both versions run at the same time on one Redis. It needs the whole git history.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from upgrade_scenario import written_by
 
 async def check(commit):
     with checkout(commit) as old:
-        print(f"This version writes queued jobs, calls and devices; {commit} is to go on from there …")
+        print(f"This version writes queued jobs, calls and devices; {commit} must continue from them …")
         with tempfile.TemporaryDirectory() as folder:
             async with written_by(NEW, folder) as writer:
                 states = writer.states
         with tempfile.TemporaryDirectory() as folder:
             await reads_everything(old, states, folder)
-        print("It does: every push, e-mail and explanation is right.")
+        print("It did: every push, e-mail and explanation is right.")
         print("Web processes and workers of both versions share one Redis …")
         with tempfile.TemporaryDirectory() as folder:
             await side_by_side(old, NEW, folder)

@@ -1,9 +1,10 @@
-"""Makes the fixtures of the upgrade tests anew: what an older version writes, and the formats that it writes.
+"""Makes the fixtures of the upgrade tests: the states that an older version writes, and their formats.
 
     .venv/bin/python tests/upgrade/make_fixtures.py [COMMIT]
 
-It checks the commit out in a temporary folder, and plays `upgrade_scenario` to its web process and workers, with a real
-Redis and the stand-ins of this checkout.
+It checks the commit out into a temporary folder and runs `upgrade_scenario` with the web process and the workers of
+that checkout, a real Redis, and the stand-ins of this checkout. When upgrades from `OLD` need no longer be possible,
+change it to a newer commit and run this again.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from upgrade_scenario import written_by
 from written_formats import formats_of
 
 OLD = "af1ae3e"
-"""The version that the frozen formats are of."""
+"""The version that wrote the states and the frozen formats."""
 HERE = Path(__file__).parent
 STATES, FROZEN = HERE / "states", HERE / "frozen"
 NOT_KEPT = "bellhop:apns-token:"

@@ -1,13 +1,14 @@
-"""What is in a Redis, as JSON that any version of Redis or Valkey can be given again at a later time.
+"""Dumps the contents of a Redis as JSON, and loads them into any version of Redis or Valkey at a later time.
 
-The rule for times: a state has the moment at which it was made. When it is loaded, every stamp in it moves by the time
-since then, in whole seconds. A stamp is, anywhere in a key, a field, a member, a score or a value:
+The rule for times: a state records when it was made. When it is loaded, every stamp in it moves by the time since then,
+in whole seconds. A stamp is, anywhere in a key, a field, a member, a score or a value:
 
 - a number of 10, 13 or 16 digits that stands alone and is unix seconds, milliseconds or microseconds within two days of
   that moment, or
 - a date and time in ISO 8601 to the second, within the same two days.
 
-What holds the text `unmoved` keeps its stamps: a receipt is signed together with the stamp of its ring.
+A key, member or value that contains the text `unmoved` keeps its stamps: a receipt is signed together with the stamp
+of its ring, so the stamps of that call must not move.
 """
 
 import base64
@@ -21,7 +22,7 @@ NUMBER = re.compile(r"(?<![0-9A-Za-z.])(?:\d{16}|\d{13}|\d{10})(?![0-9A-Za-z])")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 UNIT = {10: 1, 13: 1_000, 16: 1_000_000}
 TTLS_S = (1, 3, 5, 10, 60, 120, 300, 600, 900, 3600, 7200, 86_400, 93_600, 259_200, 604_800)
-"""Times to live that Bellhop uses; what is left of one counts as the whole."""
+"""The times to live that Bellhop uses. A remaining time is rounded up to the next of them."""
 
 
 class Moved:
@@ -35,15 +36,15 @@ class Moved:
             return text
         return MOMENT.sub(self._moment, NUMBER.sub(self._number, text))
 
-    def _number(self, found):
-        digits, unit = found[0], UNIT[len(found[0])]
+    def _number(self, match):
+        digits, unit = match[0], UNIT[len(match[0])]
         near = abs(int(digits) / unit - self.made_at_s) <= NEAR_S
         return str(int(digits) + self.by_s * unit) if near else digits
 
-    def _moment(self, found):
-        moment = datetime.fromisoformat(found[0]).replace(tzinfo=UTC)
+    def _moment(self, match):
+        moment = datetime.fromisoformat(match[0]).replace(tzinfo=UTC)
         near = abs(moment.timestamp() - self.made_at_s) <= NEAR_S
-        return (moment + timedelta(seconds=self.by_s)).strftime("%Y-%m-%dT%H:%M:%S") if near else found[0]
+        return (moment + timedelta(seconds=self.by_s)).strftime("%Y-%m-%dT%H:%M:%S") if near else match[0]
 
 
 def dump(client, hide):
@@ -58,7 +59,7 @@ def dump(client, hide):
         except UnicodeDecodeError:
             return {"base64": base64.b64encode(data).decode()}
 
-    found = []
+    entries = []
     for key in client.scan_iter(count=1000):
         kind, left_ms = client.type(key).decode(), client.pttl(key)
         if kind == "none":  # expired meanwhile
@@ -69,7 +70,7 @@ def dump(client, hide):
             "list": lambda key: [text(item) for item in client.lrange(key, 0, -1)],
             "set": lambda key: sorted(text(member) for member in client.smembers(key)),
             "zset": lambda key: [
-                [text(one), _score(score)] for one, score in client.zrange(key, 0, -1, withscores=True)
+                [text(member), _score(score)] for member, score in client.zrange(key, 0, -1, withscores=True)
             ],
             "stream": lambda key: [
                 [text(entry), {text(field): text(value) for field, value in fields.items()}]
@@ -77,8 +78,8 @@ def dump(client, hide):
             ],
         }[kind]
         value = read(key)
-        found.append({"key": text(key), "type": kind, "ttl_s": _ttl_s(left_ms), "value": value})
-    return sorted(found, key=lambda entry: entry["key"])
+        entries.append({"key": text(key), "type": kind, "ttl_s": _ttl_s(left_ms), "value": value})
+    return sorted(entries, key=lambda entry: entry["key"])
 
 
 def _score(score):
@@ -92,7 +93,7 @@ def _ttl_s(left_ms):
 def load(client, state, age_s):
     """Write a state into a Redis, beside what is there, as if it had been made `age_s` seconds ago.
 
-    Returns what moved its stamps.
+    Returns the `Moved` that was used.
     """
     now_s, _ = client.time()
     moved = Moved(state["made_at_s"], now_s - age_s - state["made_at_s"])

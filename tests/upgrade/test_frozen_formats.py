@@ -1,7 +1,7 @@
-"""What this version writes and shows has the forms of the version before it, name by name and type by type.
+"""This version writes and answers in the formats of the older version: the same names and the same types.
 
-The frozen forms were read off the commit that `make_fixtures.OLD` names, by the same scenario. Never change one to make
-a test pass: a process of the older version must be able to read what this one writes.
+The files in `frozen` were made by running the same scenario with the commit `make_fixtures.OLD`. Never change them to
+make a test pass: a process of the older version must be able to read what this version writes.
 """
 
 import json
@@ -16,12 +16,12 @@ from written_formats import formats_of
 pytestmark = pytest.mark.timeout(300)
 
 NEW_SINCE: dict[str, str] = {}
-"""What has come since, as "subject/path", with the reason. An older version must be able to do without it."""
+"""Formats that were added since, as "subject/path", with the reason. An older version must work without them."""
 GONE_SINCE: dict[str, str] = {
-    f"redis/rq:job:<{job} job>/holds/people": "a worker that does not find it reads the users itself"
+    f"redis/rq:job:<{job} job>/holds/people": "a worker reads the users itself when a job does not name them"
     for job in ("ring", "notify", "notice")
 }
-"""What need not be written any more, in the same way. An older version must be able to do without it."""
+"""Formats that need not be written any more, in the same form. An older version must work without them."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -31,11 +31,11 @@ async def formats(tmp_path_factory):
 
 
 def paths(value, where=""):
-    """Every name of a document with what is behind it."""
+    """Every path of a JSON document with the value at its end."""
     if isinstance(value, dict) and value:
         return {path: leaf for name, inner in value.items() for path, leaf in paths(inner, f"{where}/{name}").items()}
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return {f"{where}/{one}": "" for one in value} or {where: "[]"}
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return {f"{where}/{item}": "" for item in value} or {where: "[]"}
     return {where: json.dumps(value, sort_keys=True, ensure_ascii=False)}
 
 

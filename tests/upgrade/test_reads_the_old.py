@@ -1,7 +1,7 @@
-"""An upgrade: this version goes on where an older one stopped.
+"""An upgrade: this version continues from the data and jobs that an older version wrote.
 
-The states were written by the commit that each of them names (`make_fixtures.py`). `make upgrade-check` tries the way
-back, and both versions at the same time.
+Each file in `states` names the commit that wrote it (`make_fixtures.py`). `make upgrade-check` tests the other
+direction, and both versions at the same time.
 """
 
 import pytest
@@ -45,10 +45,10 @@ def test_a_loaded_state_is_what_was_dumped(redis_url):
     state = kept_states()["dead_worker"]
     with redis.Redis.from_url(redis_url) as client:
         moved = load(client, state, age_s=60)
-        found = {entry["key"]: entry for entry in dump(client, lambda text: text)}
-    assert len(found) == len(state["redis"])
+        loaded = {entry["key"]: entry for entry in dump(client, lambda text: text)}
+    assert len(loaded) == len(state["redis"])
     for entry in state["redis"]:
-        now = found[moved.text(entry["key"])]
+        now = loaded[moved.text(entry["key"])]
         assert (now["type"], now["ttl_s"]) == (entry["type"], entry["ttl_s"])
         assert len(now["value"]) == len(moved.text(entry["value"]) if now["type"] == "string" else entry["value"])
 

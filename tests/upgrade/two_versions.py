@@ -21,7 +21,7 @@ from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Insta
 from bellhop.sandbox.smtp_server import Fault
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 
-__all__ = ["BUNDLE", "NEW", "PROJECT", "House", "SampleCall", "run_python", "server_token"]
+__all__ = ["BUNDLE", "NEW", "PROJECT", "SampleCall", "VersionedInstallation", "run_python", "server_token"]
 
 NEW = Path(__file__).parents[2]
 """This checkout."""
@@ -37,7 +37,7 @@ SETTINGS = {
     "MAIL_WINDOW_S": "1",
     "STREAM_FETCHES_PER_S": "50",
 }
-"""The same for every process that writes or reads the states."""
+"""Settings of every process that writes or reads the states."""
 
 
 def server_token():
@@ -62,7 +62,7 @@ def run_python(root, *args, env=None, stdin=None):
     return done.stdout
 
 
-class House(Installation):
+class VersionedInstallation(Installation):
     """One Redis, the stand-ins, and a web process of the checkout at `root`. Workers are started by `start`."""
 
     def __init__(self, folder, root, settings=None):

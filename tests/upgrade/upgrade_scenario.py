@@ -1,7 +1,7 @@
-"""What a version of Bellhop is made to write: four states of Redis, and what that version says of the calls in them.
+"""Makes a version of Bellhop write four states of Redis, and keeps how that version explains the calls in them.
 
-Everything goes in as it does in production: signed webhooks, the app's own HTTP requests, and workers that are stopped
-and killed. Ids are the same in every run, so that two versions can be compared.
+All input is as in production: signed webhooks, the app's HTTP requests, workers that are stopped or killed. Calls,
+users and tokens have the same ids in every run, so the formats of two versions can be compared.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import redis
 from redis_state import UNMOVED, dump
-from two_versions import BUNDLE, PROJECT, House, SampleCall
+from two_versions import BUNDLE, PROJECT, SampleCall, VersionedInstallation
 
 BEN_VOIP, BEN_ALERT, JANE = "a1" * 32, "b2" * 32, "fcm:jane-pixel"
 NORA_VOIP, NORA_ALERT = "c3" * 32, "c4" * 32
@@ -59,7 +59,7 @@ AT_STREAM = {
 }
 NO_PLACE = "00000000-0000-4000-8000-000000000000:4026531836"
 WORDED = {"sentence", "verdict", "headline", "summary", "next"}
-"""Fields of an explanation that may be worded anew; all others keep name and meaning."""
+"""Fields of an explanation that hold sentences. Sentences may change; all other fields keep their name and meaning."""
 
 
 def meaning(explained):
@@ -77,16 +77,16 @@ def call(name, *members, session=1, **options):
 
 
 class Writer:
-    """Plays the scenario to one version and keeps what it wrote."""
+    """Runs the scenario with one version and keeps what it wrote."""
 
-    def __init__(self, house):
-        self.house, self.states, self.calls, self.posted, self.webhooks = house, {}, [], set(), 0
+    def __init__(self, here):
+        self.here, self.states, self.calls, self.posted, self.webhooks = here, {}, [], set(), 0
         self.extra, self.answers = {}, {}
 
     async def write(self):
         """Write the four states."""
         for name in ("queued", "handed_back", "dead_worker", "settled"):
-            self.house.redis_client.flushall()
+            self.here.redis_client.flushall()
             self.calls, self.extra = [], {}
             await self.register_everybody()
             await getattr(self, name)()
@@ -94,37 +94,37 @@ class Writer:
         return self.states
 
     async def register_everybody(self):
-        """The app and the team's backend say who has which phone, and what they want."""
+        """Register all devices, contacts and preferences, as the app does."""
         for user, phones in PHONES.items():
             for phone in phones:
-                status, answer = await self.house.ask("POST", f"/v1/users/{user}/devices", phone)
+                status, answer = await self.here.ask("POST", f"/v1/users/{user}/devices", phone)
                 assert status == 200, answer
         for field, of_users in (("contact", CONTACTS), ("preferences", PREFERENCES)):
             for user, value in of_users.items():
-                status, answer = await self.house.ask("PUT", f"/v1/users/{user}/{field}", value)
+                status, answer = await self.here.ask("PUT", f"/v1/users/{user}/{field}", value)
                 assert status == 200, answer
-        self.house.stream_api.devices = AT_STREAM
+        self.here.stream_api.devices = AT_STREAM
 
     async def post(self, *events, **options):
         """Post webhooks; each must be taken in."""
         for event in events:
             self.webhooks += 1
             given = {"webhook_id": f"webhook-{self.webhooks}"} | options
-            reply = await self.house.stream.post(event, **given)
+            reply = await self.here.stream.post(event, **given)
             assert reply.status == 200, reply
             if isinstance(event, dict) and event["call_cid"] not in self.calls:
                 self.calls.append(event["call_cid"])
 
     async def keep(self, name):
-        """Keep the Redis as it is now, and what this version says of its calls."""
-        with redis.Redis.from_url(self.house.redis.url) as client:
+        """Keep the contents of Redis, and the explanations of the calls."""
+        with redis.Redis.from_url(self.here.redis.url) as client:
             state = {"made_at_s": int(time.time()), "redis": dump(client, self.hides_this_machine())}
-        explained = {cid: meaning(await self.house.explained(cid)) for cid in self.calls}
+        explained = {cid: meaning(await self.here.explained(cid)) for cid in self.calls}
         self.states[name] = state | {"explained": explained} | self.extra
 
     def hides_this_machine(self):
-        """Makes what replaces the names of this machine in a text: its host, its boot and its namespace."""
-        client, host = self.house.redis_client, socket.gethostname()
+        """Make a function that replaces the names of this machine in a text: host name, boot id and namespace."""
+        client, host = self.here.redis_client, socket.gethostname()
         host_of_worker = re.compile(rf"{re.escape(host)}(?=-[0-9a-f]{{8}}\b)")
         places = {place for key in client.scan_iter("rq:worker:*") if (place := client.hget(key, "place"))}
 
@@ -137,26 +137,26 @@ class Writer:
 
     async def started(self, queue, job_name, count=1):
         """Wait until so many jobs of this name are being run."""
-        client = self.house.redis_client
+        client = self.here.redis_client
 
         def running():
             ids = [entry.split(":")[0] for entry in client.zrange(f"rq:wip:{queue}", 0, -1)]
             return sum(client.hget(f"rq:job:{job}", "description") == job_name for job in ids) >= count
 
-        await self.house.until(running, f"{job_name} is being run")
+        await self.here.until(running, f"{job_name} is being run")
 
-    async def said(self, call_, milestone, outcome=None):
+    async def trail_has(self, sample, milestone, outcome=None):
         """Wait until the call's trail has such a line."""
 
-        def found():
-            lines = map(json.loads, self.house.redis_client.lrange(f"bellhop:trail:default:{call_.cid}", 0, -1))
+        def written():
+            lines = map(json.loads, self.here.redis_client.lrange(f"bellhop:trail:default:{sample.cid}", 0, -1))
             return any(line[1] == milestone and outcome in (None, line[3].get("o")) for line in lines)
 
-        await self.house.until(found, f"{call_.cid} has {milestone} {outcome or ''}")
+        await self.here.until(written, f"{sample.cid} has {milestone} {outcome or ''}")
 
     async def quiet(self, *open_calls):
         """Wait until nothing is left to do, but for calls that go on ringing."""
-        client = self.house.redis_client
+        client = self.here.redis_client
 
         def over():
             jobs = sum(client.llen(key) for key in client.scan_iter("rq:queue:*"))
@@ -164,12 +164,12 @@ class Writer:
             jobs += sum(client.zcard(key) for key in client.scan_iter("rq:scheduled:*"))
             return not jobs and client.zcard("bellhop:agenda") == len(open_calls)
 
-        await self.house.until(over, "nothing is left to do")
+        await self.here.until(over, "nothing is left to do")
 
     # The states.
 
     async def queued(self):
-        """Only the web process runs: jobs of every kind that it queues."""
+        """Only the web process runs. Its jobs stay in the queues: ring, notify and settle."""
         ring, notify, missed, cancelled = (
             call(f"queued-{what}", "user-ben", "user-jane") for what in ("ring", "notify", "missed", "cancelled")
         )
@@ -177,75 +177,75 @@ class Writer:
         await self.post(cancelled.ring(), cancelled.rejected("user-sara", "cancel"))
 
     async def handed_back(self):
-        """An e-mail failed. Then a worker was stopped: it gave back a notice and an e-mail that it had begun."""
-        house = self.house
+        """One e-mail job failed. Then a worker stopped while it ran a notice and an e-mail: both were queued again."""
+        here = self.here
         fails = call("mail-fails", "user-max")
-        house.start("worker", "worker-before", MAIL_WINDOW_S="1")
+        here.start("worker", "worker-before", MAIL_WINDOW_S="1")
         await self.post(fails.missed())
-        await self.said(fails, "mailed", "mail_waiting")
-        await house.end("worker-before")
+        await self.trail_has(fails, "mailed", "mail_waiting")
+        await here.end("worker-before")
         # A worker without a mail server does not know what to do with an e-mail.
-        house.start("worker", "worker-without-mail", SMTP_HOST="")
-        await house.until(lambda: house.redis_client.zcard("rq:failed:mail"), "the e-mail fails")
-        await house.end("worker-without-mail")
+        here.start("worker", "worker-without-mail", SMTP_HOST="")
+        await here.until(lambda: here.redis_client.zcard("rq:failed:mail"), "the e-mail fails")
+        await here.end("worker-without-mail")
 
         notice, mail = call("notice-queued", "user-nora"), call("mail-queued", "user-lee", caller="user-tom")
-        house.apple_is_silent(NORA_ALERT)
-        house.mail_server_is_silent()
-        house.start("worker", "worker-stopped", MAIL_WINDOW_S="0", SHUTDOWN_GRACE_S="0")
+        here.apple_is_silent(NORA_ALERT)
+        here.mail_server_is_silent()
+        here.start("worker", "worker-stopped", MAIL_WINDOW_S="0", SHUTDOWN_GRACE_S="0")
         await self.post(notice.missed(), mail.missed())
         await self.started("notices", "worker.jobs.notice")
         await self.started("mail", "worker.jobs.mail")
-        await house.until(lambda: any(one.token == NORA_ALERT for one in house.apple.requests), "Apple is asked")
-        await house.end("worker-stopped")
+        await here.until(lambda: any(request.token == NORA_ALERT for request in here.apple.requests), "Apple is asked")
+        await here.end("worker-stopped")
 
     async def dead_worker(self):
-        """A worker was killed: a ring in flight, calls that ring, an e-mail that waits."""
-        house = self.house
+        """A worker was killed while a ring was in flight. Two calls still ring, and an e-mail waits for its time."""
+        here = self.here
         flight, ringing = call("in-flight", "user-ben", "user-jane"), call("mid-ring", "user-jane")
         waits = call("letter-waits", "user-lee")
-        house.apple_is_silent(BEN_VOIP)
-        house.start("worker", "worker-killed", MAIL_WINDOW_S="30")
+        here.apple_is_silent(BEN_VOIP)
+        here.start("worker", "worker-killed", MAIL_WINDOW_S="30")
         await self.post(waits.missed())
-        await self.said(waits, "mailed", "mail_waiting")
+        await self.trail_has(waits, "mailed", "mail_waiting")
         await self.post(ringing.ring())
-        await self.said(ringing, "attempted", "accepted")
+        await self.trail_has(ringing, "attempted", "accepted")
         await self.post(flight.ring())
-        await self.said(flight, "attempted", "accepted")
-        await house.until(lambda: any(request.token == BEN_VOIP for request in house.apple.requests), "Apple is asked")
-        await house.end("worker-killed", signal.SIGKILL)
+        await self.trail_has(flight, "attempted", "accepted")
+        await here.until(lambda: any(request.token == BEN_VOIP for request in here.apple.requests), "Apple is asked")
+        await here.end("worker-killed", signal.SIGKILL)
 
     async def settled(self):
-        """A worker runs, and every call is over: one for each thing that may become of it."""
-        house = self.house
-        house.apple_refuses(GUS, 410, "Unregistered", timestamp_ms=int((time.time() + 3600) * 1000))
-        house.apple_refuses(XENA, 400, "BadDeviceToken")
-        house.google_is_unavailable(RITA)
+        """A worker runs and all calls are over: one call for each possible result."""
+        here = self.here
+        here.apple_refuses(GUS, 410, "Unregistered", timestamp_ms=int((time.time() + 3600) * 1000))
+        here.apple_refuses(XENA, 400, "BadDeviceToken")
+        here.google_is_unavailable(RITA)
         overtaken = call("overtaken", "user-ben")
         await self.post(overtaken.ring(), overtaken.rejected("user-sara", "cancel"))
-        house.start("worker", "worker-settling")
-        await house.until(self.lives, "the worker says what it is")
+        here.start("worker", "worker-settling")
+        await here.until(self.lives, "the worker says what it is")
         ends_itself = call("no-answer", "user-ben", ring_ms=5_000)
         slow = call("retried", "user-rita")  # Google asks for ten seconds
         await self.post(ends_itself.ring(at=time.time() - 3), slow.ring())
         for name, members, end in CALLS:
-            one = call(name, *members)
-            await self.post(one.ring())
-            await self.rung(one, members)
-            await self.post(*end(one))
+            sample = call(name, *members)
+            await self.post(sample.ring())
+            await self.rung(sample, members)
+            await self.post(*end(sample))
         invited = call("invited", "user-ben", "user-jane")
         await self.post(invited.notification())
         await self.rung(invited, ["user-ben", "user-jane"])
         await self.odd_ones()
         await self.rung(slow, ["user-rita"])
         await self.post(slow.missed())
-        await self.said(call("missed-mail", "user-lee"), "mailed", "mail_accepted")
+        await self.trail_has(call("missed-mail", "user-lee"), "mailed", "mail_accepted")
         await self.quiet()
         await self.look_around()
         await self.everything_is_counted()
-        self.answers["GET /metrics"] = 200, await house.metrics_page()
+        self.answers["GET /metrics"] = 200, await here.metrics_page()
         await self.keep("settled")
-        await house.end("worker-settling")
+        await here.end("worker-settling")
 
     async def everything_is_counted(self):
         """Wait until every process has added its counts to Redis: each does so once a second."""
@@ -253,17 +253,17 @@ class Writer:
         while before != now:
             before = now
             await asyncio.sleep(1.5)
-            now = self.house.redis_client.hgetall("bellhop:metrics")
+            now = self.here.redis_client.hgetall("bellhop:metrics")
 
     def lives(self):
-        return list(self.house.redis_client.scan_iter("bellhop:status:*"))
+        return list(self.here.redis_client.scan_iter("bellhop:status:*"))
 
-    async def rung(self, one, members):
+    async def rung(self, sample, members):
         """Wait until the ring's job has ended, for each member."""
-        client = self.house.redis_client
+        client = self.here.redis_client
 
         def over():
-            lines = map(json.loads, client.lrange(f"bellhop:trail:default:{one.cid}", 0, -1))
+            lines = map(json.loads, client.lrange(f"bellhop:trail:default:{sample.cid}", 0, -1))
             ended = {
                 line[3].get("u")
                 for line in lines
@@ -271,11 +271,11 @@ class Writer:
             }
             return ended >= set(members)
 
-        await self.house.until(over, f"{one.cid} has rung")
+        await self.here.until(over, f"{sample.cid} has rung")
 
     async def odd_ones(self):
-        """A repeated and an unreadable webhook, a second ring of a call, receipts."""
-        house = self.house
+        """Post a repeated and an unreadable webhook, ring one call twice, and send a receipt."""
+        here = self.here
         repeated = call("repeated", "user-jane")
         event = repeated.ring()
         await self.post(event, webhook_id="webhook-repeated")
@@ -283,7 +283,7 @@ class Writer:
         await self.rung(repeated, ["user-jane"])
         await self.post(repeated.accepted("user-jane"), repeated.session_ended())
         await self.post(b'{"type":"call.ring","created_at":"2026-01-01T00:00:00Z"}')
-        status, _ = await house.ask(
+        status, _ = await here.ask(
             "POST", "/webhooks/stream", {"type": "call.ring"}, {"X-Signature": "no"}, token=False
         )
         assert status == 401, status
@@ -292,47 +292,47 @@ class Writer:
         await self.post(first.ring())
         await self.rung(first, ["user-ben"])
         await self.post(first.missed())
-        await house.until(lambda: (first.cid, "call.missed", BEN_ALERT) in house.rung(), "the missed call shows")
+        await here.until(lambda: (first.cid, "call.missed", BEN_ALERT) in here.rung(), "the missed call shows")
         await self.post(second.ring())
-        await house.until(lambda: house.rung().count((first.cid, "call.ring", BEN_VOIP)) == 2, "it rings again")
+        await here.until(lambda: here.rung().count((first.cid, "call.ring", BEN_VOIP)) == 2, "it rings again")
         await self.post(second.accepted("user-ben"), second.session_ended())
 
         for name in ("receipt", f"receipt-{UNMOVED}"):
-            one = call(name, "user-jane")
-            await self.post(one.ring())
-            push = await house.until(lambda cid=one.cid: self.arrived(cid), "the phone rings")
-            await self.rung(one, ["user-jane"])
+            sample = call(name, "user-jane")
+            await self.post(sample.ring())
+            push = await here.until(lambda cid=sample.cid: self.arrived(cid), "the phone rings")
+            await self.rung(sample, ["user-jane"])
             if name == "receipt":
-                status, _ = await house.ask(
+                status, _ = await here.ask(
                     "POST", "/v1/receipts", {"receipt": push.payload["receipt"], "rang_at": int(time.time() * 1000)}
                 )
                 assert status == 204, status
             else:
-                self.extra["receipt"] = {"cid": one.cid, "receipt": push.payload["receipt"]}
-            await self.post(one.accepted("user-jane"), one.session_ended())
+                self.extra["receipt"] = {"cid": sample.cid, "receipt": push.payload["receipt"]}
+            await self.post(sample.accepted("user-jane"), sample.session_ended())
 
     def arrived(self, cid):
-        return next((arrival for arrival in self.house.arrivals if arrival.cid == cid), None)
+        return next((arrival for arrival in self.here.arrivals if arrival.cid == cid), None)
 
     async def look_around(self):
-        """Keep the link of an e-mail, and ask for everything that HTTP answers."""
-        (mail,) = self.house.mail.mails("lee@example.com")
+        """Keep the unsubscribe link of an e-mail, and the answers of every kind of HTTP request."""
+        (mail,) = self.here.mail.mails("lee@example.com")
         link = re.fullmatch(r"<(.*)>", mail.message["List-Unsubscribe"])[1]
         users = [*PHONES, *AT_STREAM]
-        self.extra["devices"] = {user: (await self.house.ask("GET", f"/v1/users/{user}/devices"))[1] for user in users}
-        self.extra["unsubscribe"] = {"user": "user-lee", "path": link.removeprefix(self.house.url)}
+        self.extra["devices"] = {user: (await self.here.ask("GET", f"/v1/users/{user}/devices"))[1] for user in users}
+        self.extra["unsubscribe"] = {"user": "user-lee", "path": link.removeprefix(self.here.url)}
         paths = ("/healthz", "/readyz", "/v1/openapi.json", "/v1/users/user-ben/devices", "/v1/users/user-lee/contact")
         paths += ("/v1/users/user-quinn/preferences", "/v1/calls/default:call-answered", "/v1/calls/default:nothing")
         paths += ("/v1/users/me/devices", "/v1/nothing", self.extra["unsubscribe"]["path"], "/unsubscribe/forged")
         for path in paths:
-            self.answers[f"GET {path}"] = await self.house.ask("GET", path)
+            self.answers[f"GET {path}"] = await self.here.ask("GET", path)
         for path in ("/", "/call?id=default:call-answered", "/person?id=user-ben", "/service", "/failed", "/nothing"):
-            self.answers[f"GET /console{path}"] = await self.house.console(path)
-        self.answers["GET /v1/users/user-ben/devices without a token"] = await self.house.ask(
+            self.answers[f"GET /console{path}"] = await self.here.console(path)
+        self.answers["GET /v1/users/user-ben/devices without a token"] = await self.here.ask(
             "GET", "/v1/users/user-ben/devices", token=False
         )
-        self.answers["POST /v1/receipts forged"] = await self.house.ask("POST", "/v1/receipts", {"receipt": "forged.x"})
-        self.answers["POST /v1/users/user-ben/devices wrong"] = await self.house.ask(
+        self.answers["POST /v1/receipts forged"] = await self.here.ask("POST", "/v1/receipts", {"receipt": "forged.x"})
+        self.answers["POST /v1/users/user-ben/devices wrong"] = await self.here.ask(
             "POST", "/v1/users/user-ben/devices", {"provider": "apns"}
         )
 
@@ -340,30 +340,30 @@ class Writer:
 ENDS = {"accepted", "token_dead", "cancelled"}
 """Outcomes after which a push is not tried again."""
 CALLS = (
-    ("answered", ["user-ben", "user-jane"], lambda one: [one.accepted("user-ben"), one.session_ended()]),
-    ("declined", ["user-jane"], lambda one: [one.rejected("user-jane", "decline")]),
-    ("busy", ["user-jane"], lambda one: [one.rejected("user-jane", "busy")]),
-    ("timed-out", ["user-jane"], lambda one: [one.rejected("user-jane", "timeout")]),
-    ("cancelled", ["user-ben", "user-jane"], lambda one: [one.rejected("user-sara", "cancel")]),
-    ("ended", ["user-ben"], lambda one: [one.ended("user-sara")]),
-    ("missed", ["user-nora"], lambda one: [one.missed()]),
-    ("same-phone", ["user-two"], lambda one: [one.missed()]),
-    ("missed-quietly", ["user-jane"], lambda one: [one.missed(notify_user=False)]),
-    ("missed-mail", ["user-lee"], lambda one: [one.missed()]),
-    ("no-device", ["user-nobody"], lambda one: [one.missed()]),
-    ("dead-token", ["user-gus"], lambda one: [one.missed()]),
-    ("moved", ["user-xena"], lambda one: [one.missed()]),
-    ("muted", ["user-mia"], lambda one: [one.missed()]),
-    ("quiet-hours", ["user-quinn"], lambda one: [one.missed()]),
-    ("found-at-stream", ["user-stan"], lambda one: [one.missed()]),
+    ("answered", ["user-ben", "user-jane"], lambda sample: [sample.accepted("user-ben"), sample.session_ended()]),
+    ("declined", ["user-jane"], lambda sample: [sample.rejected("user-jane", "decline")]),
+    ("busy", ["user-jane"], lambda sample: [sample.rejected("user-jane", "busy")]),
+    ("timed-out", ["user-jane"], lambda sample: [sample.rejected("user-jane", "timeout")]),
+    ("cancelled", ["user-ben", "user-jane"], lambda sample: [sample.rejected("user-sara", "cancel")]),
+    ("ended", ["user-ben"], lambda sample: [sample.ended("user-sara")]),
+    ("missed", ["user-nora"], lambda sample: [sample.missed()]),
+    ("same-phone", ["user-two"], lambda sample: [sample.missed()]),
+    ("missed-quietly", ["user-jane"], lambda sample: [sample.missed(notify_user=False)]),
+    ("missed-mail", ["user-lee"], lambda sample: [sample.missed()]),
+    ("no-device", ["user-nobody"], lambda sample: [sample.missed()]),
+    ("dead-token", ["user-gus"], lambda sample: [sample.missed()]),
+    ("moved", ["user-xena"], lambda sample: [sample.missed()]),
+    ("muted", ["user-mia"], lambda sample: [sample.missed()]),
+    ("quiet-hours", ["user-quinn"], lambda sample: [sample.missed()]),
+    ("found-at-stream", ["user-stan"], lambda sample: [sample.missed()]),
 )
-"""A call's name, whom it rings, and the webhooks that end it."""
+"""Each call's name, the users it rings, and the webhooks that end it."""
 
 
 @asynccontextmanager
 async def written_by(root, folder):
-    """What the checkout at `root` writes: the writer, with its states, logs and answers."""
-    async with House(Path(folder), root) as house:
-        writer = Writer(house)
+    """Run the scenario with the checkout at `root`. The writer has the states, the logs and the answers."""
+    async with VersionedInstallation(Path(folder), root) as here:
+        writer = Writer(here)
         await writer.write()
         yield writer

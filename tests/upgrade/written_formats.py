@@ -1,7 +1,7 @@
-"""The formats that a version writes, read off one run of `upgrade_scenario`: names and types, never values.
+"""Lists the formats that a version wrote in one run of `upgrade_scenario`: names and types.
 
-Ids, names of users and stamps stand as <user>, <cid>, <µs> and so on. A type is "text", "number", a JSON type, or for
-what is short and has a form of its own, that form.
+Ids, user ids and stamps are replaced by <user>, <cid>, <µs> and so on. A value is described by its JSON type. A short
+value that only has known words and such replacements, such as a status, is kept as it is.
 """
 
 import json
@@ -27,12 +27,12 @@ COMMANDS = """
 import json, click
 from bellhop.cli import main
 
-def told(command):
+def described(command):
     params = sorted(max(param.opts, key=len) for param in command.params)
-    below = getattr(command, "commands", {})
-    return {"params": params, **({"commands": {name: told(one) for name, one in below.items()}} if below else {})}
+    commands = {name: described(inner) for name, inner in getattr(command, "commands", {}).items()}
+    return {"params": params, "commands": commands} if commands else {"params": params}
 
-print(json.dumps(told(main)))
+print(json.dumps(described(main)))
 """
 OF_SLOW_MACHINES = {"job_was_given_away", "lease_not_renewed", "lease_renewed", "worker_died", "clocks_apart"}
 OF_SLOW_MACHINES |= {"waited", "delayed", "held", "unsent"}
@@ -48,27 +48,29 @@ def form(text):
     return text
 
 
-def shape(value):
+def types_of(value):
     """The types of a JSON value: an object by its names, an array by what is in it."""
     if isinstance(value, dict):
-        return {form(name): shape(inner) for name, inner in value.items()}
+        return {form(name): types_of(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [merged(map(shape, value))] if value else []
+        return [merged(map(types_of, value))] if value else []
     return {str: "text", bool: "bool", int: "number", float: "number", type(None): "null"}[type(value)]
 
 
-def merged(shapes):
-    """One shape that has all of these: objects by their names, else every different one, in a set."""
-    shapes = list(shapes)
-    if all(isinstance(one, dict) for one in shapes):
-        names = sorted({name for one in shapes for name in one})
-        found = {name: merged(one[name] for one in shapes if name in one) for name in names}
-        optional = [name for name in names if any(name not in one for one in shapes)]
-        return found | ({"(not always)": optional} if optional else {})
-    if all(isinstance(one, list) for one in shapes):
-        inner = [item for one in shapes for item in one]
-        return [merged(inner)] if inner else []
-    different = {json.dumps(one, sort_keys=True): one for one in shapes}
+def merged(alternatives):
+    """One document for several: objects by their names, anything else as a list of what is different."""
+    alternatives = list(alternatives)
+    if all(isinstance(alternative, dict) for alternative in alternatives):
+        names = sorted({name for alternative in alternatives for name in alternative})
+        optional = [name for name in names if any(name not in alternative for alternative in alternatives)]
+        types = {
+            name: merged(alternative[name] for alternative in alternatives if name in alternative) for name in names
+        }
+        return types | ({"(not always)": optional} if optional else {})
+    if all(isinstance(alternative, list) for alternative in alternatives):
+        items = [item for alternative in alternatives for item in alternative]
+        return [merged(items)] if items else []
+    different = {json.dumps(alternative, sort_keys=True): alternative for alternative in alternatives}
     known = [different[text] for text in sorted(different)]
     return known[0] if len(known) == 1 else {"one of": known}
 
@@ -77,21 +79,21 @@ def stored(text):
     """The form of a value in Redis."""
     if text[:1] in "[{":
         try:
-            return shape(json.loads(text))
+            return types_of(json.loads(text))
         except ValueError:
             return "text"
     if re.fullmatch(r"-?\d{1,9}(\.\d+)?", text):
         return "number"
-    found = form(text)
-    return found if re.fullmatch(r"[a-z0-9_.|:<>µ -]*", found) and len(found) < 60 else "text"
+    replaced = form(text)
+    return replaced if re.fullmatch(r"[a-z0-9_.|:<>µ -]*", replaced) and len(replaced) < 60 else "text"
 
 
 def redis_keys(states):
     """Each key's form: its type, its times to live, and the forms of what is in it."""
-    found = {}
+    by_key = {}
     for state in states.values():
         for entry in state["redis"]:
-            known = found.setdefault(form(job_id(entry["key"])), {"type": set(), "ttl_s": set(), "holds": {}})
+            known = by_key.setdefault(form(job_id(entry["key"])), {"type": set(), "ttl_s": set(), "holds": {}})
             known["type"].add(entry["type"])
             known["ttl_s"].add(entry["ttl_s"] and max(entry["ttl_s"], A_MINUTE_S))
             for name, value in parts(entry):
@@ -102,7 +104,7 @@ def redis_keys(states):
             "ttl_s": sorted(known["ttl_s"], key=lambda ttl: ttl or 0),
             "holds": {name: [json.loads(value) for value in sorted(values)] for name, values in known["holds"].items()},
         }
-        for key, known in found.items()
+        for key, known in by_key.items()
     }
 
 
@@ -114,7 +116,7 @@ def job_id(text):
 def parts(entry):
     """What is in a key: the form of a field's name or of a member, and the form of its value as JSON."""
 
-    def told(text):
+    def form_of(text):
         return json.dumps(stored(job_id(text)), sort_keys=True)
 
     value = entry["value"]
@@ -122,51 +124,51 @@ def parts(entry):
         return  # see `metrics` and `trail_lines`
     match entry["type"]:
         case "string":
-            yield "value", told(value)
+            yield "value", form_of(value)
         case "hash":
             for field, text in value.items():
                 if entry["key"].startswith("rq:worker:"):
                     yield field, '"text"'
                 elif field != "data":  # see `job_payloads`
-                    yield form(field), told(text)
+                    yield form(field), form_of(text)
         case "list" | "set":
             for text in value:
-                yield "member", told(text)
+                yield "member", form_of(text)
         case "zset":
             for member, score in value:
                 yield form(job_id(member)), json.dumps(score if score == "+inf" else form(score))
         case "stream":
             for _, fields in value:
                 for field, text in fields.items():
-                    yield field, told(text)
+                    yield field, form_of(text)
 
 
 def job_payloads(states):
     """Of each job's name, the call as RQ stores it."""
-    found = {}
+    by_name = {}
     for state in states.values():
         for entry in state["redis"]:
             if entry["key"].startswith("rq:job:"):
                 name, instance, arguments, keywords = json.loads(entry["value"]["data"])
                 assert (instance, keywords) == (None, {})
-                found.setdefault(name, []).extend(shape(one) for one in arguments)
-    return {name: merged(shapes) for name, shapes in found.items()}
+                by_name.setdefault(name, []).extend(types_of(argument) for argument in arguments)
+    return {name: merged(shapes) for name, shapes in by_name.items()}
 
 
 def trail_lines(states):
     """Of each milestone, the version, and the letters of its facts."""
-    found = {}
+    by_milestone = {}
     for state in states.values():
         for entry in state["redis"]:
             if entry["key"].startswith("bellhop:trail:"):
                 for version, what, _, facts in map(json.loads, entry["value"]):
                     if OF_SLOW_MACHINES & {what, facts.get("o")}:
                         continue
-                    found.setdefault(f"{version} {what}", []).append(shape(facts))
+                    by_milestone.setdefault(f"{version} {what}", []).append(types_of(facts))
                     for letter in "ok":
                         if letter in facts:
-                            found.setdefault(f"{version} {what} {letter}", set()).add(facts[letter])
-    return {what: sorted(told) if isinstance(told, set) else merged(told) for what, told in found.items()}
+                            by_milestone.setdefault(f"{version} {what} {letter}", set()).add(facts[letter])
+    return {what: sorted(facts) if isinstance(facts, set) else merged(facts) for what, facts in by_milestone.items()}
 
 
 def metrics(states, page):
@@ -180,18 +182,20 @@ def metrics(states, page):
     return {"stored": sorted(samples), "shown": sorted(shown), "types": sorted(types)}
 
 
-def log_events(house):
+def log_events(here):
     """Of each event in the logs of the web process and of the workers, its fields."""
-    found = {}
-    for path in house.folder.glob("*.log"):
+    by_event = {}
+    for path in here.folder.glob("*.log"):
         for text in path.read_text(errors="replace").splitlines():
             line = json.loads(text) if text.startswith("{") else {}
             if "event" in line and "logger" not in line and line["event"] not in OF_SLOW_MACHINES:
                 who = "web" if path.stem.startswith("web") else "worker"
-                fields = found.setdefault(f"{who} {line['event']}", [set(line), set()])
+                fields = by_event.setdefault(f"{who} {line['event']}", [set(line), set()])
                 fields[0] &= set(line)
                 fields[1] |= set(line)
-    return {event: {"always": sorted(always), "also": sorted(ever - always)} for event, (always, ever) in found.items()}
+    return {
+        event: {"always": sorted(always), "also": sorted(ever - always)} for event, (always, ever) in by_event.items()
+    }
 
 
 def http(answers):
@@ -201,7 +205,7 @@ def http(answers):
 
     def bare(value, named=False):
         if isinstance(value, list):
-            return [bare(one) for one in value]
+            return [bare(item) for item in value]
         if not isinstance(value, dict):
             return value
         if str(value.get("$ref", "")).endswith("/Problem"):
@@ -215,25 +219,25 @@ def http(answers):
             if name != "discriminator"
         }
 
-    told = {}
-    for asked, (status, body) in answers.items():
-        if asked not in ("GET /v1/openapi.json", "GET /metrics"):
-            json_body = shape(body) if isinstance(body, (dict, list)) else "page"
-            told[form(re.sub(r"(/unsubscribe/)(?!forged).*", r"\1<link>", asked))] = [status, json_body]
-    return {"paths": bare(document["paths"]), "problem": bare(schemas["Problem"]), "answers": told}
+    types = {}
+    for request, (status, body) in answers.items():
+        if request not in ("GET /v1/openapi.json", "GET /metrics"):
+            json_body = types_of(body) if isinstance(body, (dict, list)) else "page"
+            types[form(re.sub(r"(/unsubscribe/)(?!forged).*", r"\1<link>", request))] = [status, json_body]
+    return {"paths": bare(document["paths"]), "problem": bare(schemas["Problem"]), "answers": types}
 
 
-def pushes(house):
+def pushes(here):
     """Of each kind of push to each provider: its headers and the types of its payload."""
-    found = {}
-    for push in house.apple.received:
+    by_kind = {}
+    for push in here.apple.received:
         kind = (push.payload.get("stream") or {}).get("type", "")
         headers = {name: value for name, value in push.headers.items() if name.startswith("apns-")}
-        told = {name: form(headers[name]) for name in headers if name not in ("apns-id",)}
-        found.setdefault(f"apns {kind}", []).append({"headers": told, "payload": shape(push.payload)})
-    for push in house.google.received:
-        found.setdefault(f"fcm {push.message['data']['type']}", []).append(shape(push.message))
-    return {kind: merged(told) for kind, told in found.items()}
+        bare = {name: form(headers[name]) for name in headers if name not in ("apns-id",)}
+        by_kind.setdefault(f"apns {kind}", []).append({"headers": bare, "payload": types_of(push.payload)})
+    for push in here.google.received:
+        by_kind.setdefault(f"fcm {push.message['data']['type']}", []).append(types_of(push.message))
+    return {kind: merged(alternatives) for kind, alternatives in by_kind.items()}
 
 
 def command_line(root):
@@ -249,14 +253,14 @@ def command_line(root):
 
 def formats_of(writer):
     """Everything that is persisted or public, by subject."""
-    house, states = writer.house, writer.states
+    here, states = writer.here, writer.states
     return {
         "redis": redis_keys(states),
         "jobs": job_payloads(states),
         "trail": trail_lines(states),
         "metrics": metrics(states, writer.answers["GET /metrics"][1]),
-        "logs": log_events(house),
+        "logs": log_events(here),
         "http": http(writer.answers),
-        "pushes": pushes(house),
-        "command_line": command_line(house.root or NEW),
+        "pushes": pushes(here),
+        "command_line": command_line(here.root or NEW),
     }
