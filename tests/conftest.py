@@ -8,6 +8,7 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.stream_webhooks import SAMPLES
 
 # For a busy machine: what is tested is never how fast an example is made, or runs.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,4 +33,4 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 def samples() -> Path:
     """Stream's wire format: events as they are posted, and the pushes its mobile SDKs parse."""
-    return Path(__file__).parent / "samples"
+    return SAMPLES

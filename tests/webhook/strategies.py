@@ -4,12 +4,12 @@ import copy
 import json
 from functools import reduce
 from operator import getitem
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+from bellhop.sandbox.stream_webhooks import SAMPLES
+
 SIGNATURES = json.loads((SAMPLES / "SIGNATURES.json").read_text())
 EVENTS = {name: json.loads((SAMPLES / f"{name}.json").read_text()) for name in SIGNATURES["signatures"]}
 """Every sample event by the name of its file."""
