@@ -1,58 +1,64 @@
-"""What is wrong with a value that came from outside, in plain words: pydantic's own are for programmers. Pure."""
+"""Sentences for values that fail validation, for the API's answers, the settings and the CLI. Pure.
+
+pydantic's own messages speak to programmers, and some of them quote the value, which may be a secret.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
+OBJECT = "must be an object"
+TIMESTAMP = "must be an RFC 3339 timestamp, such as 2030-01-01T08:00:00Z"
+
 SENTENCES = {
-    "missing": "is missing",
-    "extra_forbidden": "is unknown here",
-    "json_invalid": "is no JSON",
-    "string_type": "is no text",
-    "string_too_short": "is empty",
-    "string_too_long": "is longer than {max_length} characters",
-    "int_type": "is no whole number",
-    "int_parsing": "is no whole number",
-    "int_from_float": "is no whole number",
-    "float_type": "is no number",
-    "float_parsing": "is no number",
-    "bool_type": "is neither true nor false",
-    "bool_parsing": "is neither true nor false",
-    "list_type": "is no list",
-    "too_short": "is empty",
-    "model_type": "is no object with fields",
-    "model_attributes_type": "is no object with fields",
-    "dict_type": "is no object with fields",
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "json_invalid": "must be valid JSON",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "model_type": OBJECT,
+    "model_attributes_type": OBJECT,
+    "dict_type": OBJECT,
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
     "union_tag_not_found": "needs the field {discriminator}",
     "union_tag_invalid": "must have one of {expected_tags} as {discriminator}",
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
-    "datetime_type": "is no moment, such as 2030-01-01T08:00:00Z",
-    "datetime_parsing": "is no moment, such as 2030-01-01T08:00:00Z",
-    "datetime_from_date_parsing": "is no moment, such as 2030-01-01T08:00:00Z",
-    "timezone_aware": 'has no time zone, such as "Z" at its end',
+    "datetime_type": TIMESTAMP,
+    "datetime_parsing": TIMESTAMP,
+    "datetime_from_date_parsing": TIMESTAMP,
+    "timezone_aware": 'must have a time zone, such as "Z" at its end',
 }
-"""By pydantic's name of the finding, with what it knows filled in."""
-FORMS = {
+"""By pydantic's name of the error. pydantic's context fills the braces."""
+PATTERNS = {
     "app": "must be a bundle id or a Firebase project id",
-    "email": "is no e-mail address",
+    "email": "must be an e-mail address",
     "from": "must be a time of day, HH:MM",
-    "language": 'is no language tag, such as "en" or "pt-BR"',
+    "language": 'must be a language tag, such as "en" or "pt-BR"',
     "tenant": "must be 1 to 64 letters, digits, - and _",
     "to": "must be a time of day, HH:MM",
-    "token": "is no push token: 16 to 400 hexadecimal digits for Apple, printable ASCII without spaces for Google",
+    "token": "must be a push token: 16 to 400 hexadecimal digits for Apple, printable ASCII without spaces for Google",
     "topic": "must be a bundle id, such as com.example.app",
-    "user_id": "has characters that no user id has",
+    "user_id": "must not contain control characters",
 }
-"""What a text must look like, by the name of its field: instead of the pattern that it does not match."""
+"""By the name of the field: the form that its pattern demands."""
 
 
-def said(detail: Mapping[str, Any]) -> str:
-    """Say one of pydantic's findings, to stand after the field's name. Never shows the value: it may be a secret."""
-    kind, place = detail["type"], detail["loc"]
-    if kind == "string_pattern_mismatch" and place and place[-1] in FORMS:
-        return FORMS[place[-1]]
+def describe_error(error: Mapping[str, Any]) -> str:
+    """Return a sentence for one of pydantic's errors, to put after the field's name. It never shows the value."""
+    kind, place = error["type"], error["loc"]
+    if kind == "string_pattern_mismatch" and place and place[-1] in PATTERNS:
+        return PATTERNS[place[-1]]
     if kind in SENTENCES:
-        return SENTENCES[kind].format_map(detail.get("ctx", {}))
-    return str(detail["msg"]).removeprefix("Value error, ")
+        return SENTENCES[kind].format_map(error.get("ctx", {}))
+    return str(error["msg"]).removeprefix("Value error, ")

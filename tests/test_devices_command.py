@@ -43,12 +43,12 @@ def test_import_takes_the_good_lines_and_names_the_bad_ones(bellhop):
     output = bellhop("import", "-", stdin=lines(VOIP, *bad, "", FCM), status=1)
     for number in range(2, 8):
         assert f"line {number}: " in output
-    assert "line 2: is no JSON" in output
+    assert "line 2: must be valid JSON" in output
     assert "line 3: provider: must be 'apns' or 'fcm'" in output
     assert "line 4: an APNs token is 16 to 400 hexadecimal digits" in output
-    assert "line 5: app: is missing" in output
+    assert "line 5: app: is required" in output
     assert "line 6: tokn: is not a field of a device" in output
-    assert "line 7: is no object with fields" in output
+    assert "line 7: must be an object" in output
     assert "2 registered, 6 left out" in output
     listed = bellhop("list", "jane")
     assert "com.example" in listed

@@ -328,7 +328,7 @@ def test_another_file_is_not_taken_for_a_service_account(tmp_path, text):
         ("[[stream_apps]]\napi_keys = ['k']", "[[stream_apps]] number 1, api_secrets: is not set"),
         ("[stream_apps]\napi_keys = ['k']", "stream_apps: must be written [[stream_apps]], with two brackets"),
         ("[[stream_apps]]\ntenant = 'a b'\napi_keys = ['k']\napi_secrets = ['s']", "tenant: must be 1 to 64 letters"),
-        ("trail_days = 'many'", "trail_days: is no whole number"),
+        ("trail_days = 'many'", "trail_days: must be an integer"),
         ("trail_days = 1000", "trail_days: must be 365 or less"),
     ],
 )
@@ -353,7 +353,7 @@ def test_a_mistake_in_a_variable_is_reported_plainly(setenv):
         "BELLHOP_TYPO is not a setting",
         'BELLHOP_STREAM_APPS: must be a JSON list, such as [{"…": "…"}]',
         "BELLHOP_WEB_HOST: must be an IP address: 127.0.0.1 for this machine, 0.0.0.0 for every interface",
-        "BELLHOP_WEB_PORT: is no whole number",
+        "BELLHOP_WEB_PORT: must be an integer",
         "BELLHOP_LOG_FORMAT: must be 'json' or 'console'",
     ]
 

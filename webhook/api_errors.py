@@ -1,4 +1,4 @@
-"""What can be wrong with a request to the /v1 interface, as RFC 9457 problem documents: one table. Pure."""
+"""The errors of the /v1 API as RFC 9457 problem documents, in one table. Pure."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -7,58 +7,86 @@ from typing import Any
 MEDIA_TYPE = "application/problem+json"
 
 
-class Problem(Enum):
-    """The HTTP status, and a sentence that is the same every time; the member's name makes the type."""
+class ApiErrorKind(Enum):
+    """A kind of error: the word that ends its public type, the HTTP status, and a fixed title.
 
-    def __init__(self, status: int, title: str) -> None:
+    The words are public (docs/people.md): clients compare them. A title may change.
+    """
+
+    def __init__(self, word: str, status: int, title: str) -> None:
+        self.word = word
         self.status = status
         self.title = title
 
-    NOT_JSON = 400, "The body is not JSON."
-    NO_TOKEN = 401, "There is no token: send Authorization: Bearer and a Stream user token or server token."
-    BAD_TOKEN = 401, "This app's API secret did not sign the token (HS256), or it is for no user and no server."
-    EXPIRED_TOKEN = 401, "The token has expired: get a new one."
-    EARLY_TOKEN = 401, "The token is not valid yet: check the clock of whoever made it."
-    UNKNOWN_APP = 401, "X-API-KEY names no configured app, or is missing where there are several."
-    BAD_RECEIPT = 403, "The receipt is none that came in a push of this Bellhop."
-    LIMITED_TOKEN = 403, "The token is for some calls only (call_cids): send the user's own."
-    ANOTHER_USER = 403, "A user token acts for its own user only."
-    SERVER_ONLY = 403, "Only a server token may ask for this."
-    NO_ONE = 403, 'A server token is nobody\'s: name the user instead of "me".'
-    NOT_FOUND = 404, "There is nothing at this address."
-    NO_SUCH_DEVICE = 404, "The user has no such device."
-    METHOD_NOT_ALLOWED = 405, "That is not how this address is used: see Allow."
-    TOO_LARGE = 413, "The body is larger than anything that belongs here."
-    UNSUPPORTED_MEDIA_TYPE = 415, "Send the body as application/json."
-    INVALID = 422, "The body does not say what it should: see errors."
-    TOO_MANY_WRITES = 429, "This user changed too much in the last minute: wait as Retry-After says."
-    OUR_MISTAKE = 500, "Something went wrong here."
-    REDIS_AWAY = 503, "Redis does not answer: try again."
+    INVALID_JSON = "not-json", 400, "The request body is not valid JSON."
+    MISSING_TOKEN = (
+        "no-token",
+        401,
+        "A token is required: send Authorization: Bearer with a Stream user token or server token.",
+    )
+    INVALID_TOKEN = (
+        "bad-token",
+        401,
+        "The token is invalid: it must be signed with this app's API secret (HS256), for a user or a server.",
+    )
+    EXPIRED_TOKEN = "expired-token", 401, "The token has expired."
+    TOKEN_NOT_YET_VALID = (
+        "early-token",
+        401,
+        "The token is not valid yet: check the clock of the machine that issued it.",
+    )
+    UNKNOWN_APP = (
+        "unknown-app",
+        401,
+        "X-API-KEY is not the key of a configured app. It is required if several apps are configured.",
+    )
+    INVALID_RECEIPT = "bad-receipt", 403, "The receipt is invalid: send the one that came in the push."
+    LIMITED_TOKEN = (
+        "limited-token",
+        403,
+        "The token is limited to certain calls (call_cids): send a token of the user without that limit.",
+    )
+    OTHER_USER = "another-user", 403, "Permission denied: a user token gives access to its own user only."
+    SERVER_TOKEN_REQUIRED = "server-only", 403, "Permission denied: a server token is required."
+    USER_ID_REQUIRED = "no-one", 403, '"me" needs a user token; name a user id.'
+    NOT_FOUND = "not-found", 404, "Not found."
+    DEVICE_NOT_FOUND = "no-such-device", 404, "The user has no device with this id."
+    METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Method not allowed: the Allow header lists the allowed ones."
+    BODY_TOO_LARGE = "too-large", 413, "The request body is too large."
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "The Content-Type must be application/json."
+    INVALID_BODY = "invalid", 422, "The request body is invalid: see errors."
+    RATE_LIMITED = "too-many-writes", 429, "Rate limit exceeded: wait for the time in Retry-After."
+    INTERNAL_ERROR = "our-mistake", 500, "Internal server error."
+    REDIS_UNAVAILABLE = "redis-away", 503, "Redis does not answer. Try again."
 
     @property
     def type(self) -> str:
-        """The problem's own name; it leads nowhere, docs/people.md lists them."""
-        return f"urn:bellhop:problem:{self.name.lower().replace('_', '-')}"
+        """The problem document's type, a name without a page behind it."""
+        return f"urn:bellhop:problem:{self.word}"
 
 
 HEADERS: dict[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     503: {"Retry-After": "1"},
 }
+"""Headers of every error with this status."""
 
 
-class ApiProblem(Exception):  # noqa: N818 - it is what happened to a request
-    """A request that ends in a problem. `errors` say where in the body, `headers` are added to the answer's."""
+class ApiError(Exception):
+    """A request fails with an error of this kind.
+
+    `errors` lists invalid places in the body. `headers` are added to those of the status.
+    """
 
     def __init__(
-        self, problem: Problem, errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None
+        self, kind: ApiErrorKind, errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(problem.title)
-        self.problem, self.errors = problem, errors
-        self.headers = {**HEADERS.get(problem.status, {}), **(headers or {})}
+        super().__init__(kind.title)
+        self.kind, self.errors = kind, errors
+        self.headers = {**HEADERS.get(kind.status, {}), **(headers or {})}
 
     def document(self) -> dict[str, Any]:
-        """Word the problem document."""
-        problem = self.problem
-        document: dict[str, Any] = {"type": problem.type, "title": problem.title, "status": problem.status}
+        """Return the problem document."""
+        kind = self.kind
+        document: dict[str, Any] = {"type": kind.type, "title": kind.title, "status": kind.status}
         return document | ({"errors": self.errors} if self.errors else {})

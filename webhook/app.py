@@ -14,9 +14,9 @@ from webhook.sources.amazon import sns
 
 
 def create_app(settings: Settings) -> Flask:
-    """Make the web process's application."""
+    """Create the Flask application of the web process."""
     app = Flask(__name__, static_folder=None)
-    # One byte more than is taken: a chunked body is cut there without a word, and then seen to be too large.
+    # One byte more than is accepted: a chunked body is cut off there silently, and must still count as too large.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     app.extensions["context"] = context = WebContext(settings)
     if settings.web_trusted_hops:
@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> Flask:
         app.extensions["sns"] = sns.Topics(settings)
         app.register_blueprint(sns.blueprint)
     if settings.mail_secret:
-        app.extensions["unsubscribe"] = unsubscribe.Pages.of(settings)
+        app.extensions["unsubscribe"] = unsubscribe.UnsubscribePages.of(settings)
         app.register_blueprint(unsubscribe.blueprint)
     if settings.console:
         console.register(app, context)

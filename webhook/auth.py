@@ -1,4 +1,4 @@
-"""A request's token -> who asks. The token is the one that the app or the backend has for Stream already. No I/O."""
+"""A token -> the tenant and the user it acts for. It is the same token that clients use for Stream. No I/O."""
 
 import json
 import warnings
@@ -9,104 +9,109 @@ from jwt.warnings import InsecureKeyLengthWarning
 from pydantic import TypeAdapter, ValidationError
 
 from bellhop.domain.device import UserId
-from webhook.api_errors import ApiProblem, Problem
-from webhook.intake.signature import DUMMY_APP, KeyRing
+from webhook.api_errors import ApiError, ApiErrorKind
+from webhook.intake.signature import DUMMY_APP, KeyRing, SigningApp
 
 ALGORITHM = "HS256"
-"""The only one: a token that names another, or none, is refused whatever it says."""
+"""The only accepted algorithm. A token with another one, or none, is refused."""
 LEEWAY_S = 10
-"""How far the clock of who made a token may be from ours."""
+"""Accepted difference between our clock and that of the token's issuer."""
 MAX_TOKEN = 4096
-"""Characters of a token; Stream's have about two hundred."""
+"""Longest token, in characters. Stream's have about two hundred."""
 
-LIMITED = frozenset({"call_cids", "channel_cids"})
-"""Claims of a token that a backend gives to somebody for some calls (create_call_token), not for all of a user's."""
+LIMITING_CLAIMS = frozenset({"call_cids", "channel_cids"})
+"""Claims of a token that is limited to some calls (create_call_token). It must not open all of a user's data."""
 
-# Stream chooses how long its secrets are; PyJWT would say so about every token.
+# Stream decides how long its secrets are. PyJWT would warn about a short one for every token.
 warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
 _jws = jwt.PyJWS()
 _user_id: TypeAdapter[str] = TypeAdapter(UserId)
 
 
 class Requester(NamedTuple):
-    """Who asks."""
+    """The sender of a request."""
 
     tenant: str
     user_id: str | None
-    """None for a backend, which may act for any user."""
+    """None for a server token, which may act for any user."""
 
 
-def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now: float) -> Requester:
-    """Check a token (`authorization`: with "Bearer " before it or, as Stream's clients send it, without).
+def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now_s: float) -> Requester:
+    """Check the token of the Authorization header, with or without "Bearer " (Stream's clients send it without).
 
-    `api_key` chooses the app; it proves nothing. `now` in unix seconds. Raises ApiProblem, and nothing else, whatever
-    the texts are.
+    `api_key` only chooses the app; it proves nothing. `now_s` is unix time. Raises ApiError, and nothing else, for any
+    texts.
     """
-    token = (authorization or "").strip()
-    scheme, _, rest = token.partition(" ")
-    token = rest.strip() if scheme.lower() == "bearer" else token
+    token = _without_scheme((authorization or "").strip())
     if not token:
-        raise ApiProblem(Problem.NO_TOKEN)
-    app = ring.find(api_key)
-    # Every secret is tried, so that the time taken does not tell which one it was.
-    payloads = [payload for secret in (app or DUMMY_APP).secrets if (payload := _signed(token, secret)) is not None]
-    if app is None:
-        raise ApiProblem(Problem.UNKNOWN_APP)
-    claims = _claims(payloads[0] if payloads else b"")
-    _check_time(claims, now)
-    if not LIMITED.isdisjoint(claims):
-        raise ApiProblem(Problem.LIMITED_TOKEN)
-    if _of_server(claims):
+        raise ApiError(ApiErrorKind.MISSING_TOKEN)
+    app, claims = _verify(ring.find(api_key), token)
+    _check_times(claims, now_s)
+    if not LIMITING_CLAIMS.isdisjoint(claims):
+        raise ApiError(ApiErrorKind.LIMITED_TOKEN)
+    if _is_server_token(claims):
         return Requester(app.tenant, None)
     try:
         return Requester(app.tenant, _user_id.validate_python(claims.get("user_id")))
     except ValidationError:
-        raise ApiProblem(Problem.BAD_TOKEN) from None
+        raise ApiError(ApiErrorKind.INVALID_TOKEN) from None
 
 
-def _of_server(claims: dict[str, Any]) -> bool:
-    """Whether it is a backend's: most of Stream's SDKs say so, that for Python (getstream) says when and nothing else.
+def _without_scheme(header: str) -> str:
+    scheme, _, rest = header.partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else header
 
-    Nothing else at all: a token that a backend made for a user without a name has an end, and must not open everything.
-    """
-    return claims.keys() == {"iat"} or ("user_id" not in claims and claims.get("server") is True)
+
+def _verify(app: SigningApp | None, token: str) -> tuple[SigningApp, dict[str, Any]]:
+    # Try every secret, so that the time taken does not reveal which one matched.
+    payloads = [_signed_payload(token, secret) for secret in (app or DUMMY_APP).secrets]
+    if app is None:
+        raise ApiError(ApiErrorKind.UNKNOWN_APP)
+    return app, _claims(next((payload for payload in payloads if payload is not None), b""))
+
+
+def _signed_payload(token: str, secret: bytes) -> bytes | None:
+    """Return the token's payload if `secret` signed it. The signatures are compared in constant time."""
+    if len(token) > MAX_TOKEN:
+        return None
+    try:
+        payload: bytes = _jws.decode(token, secret, algorithms=[ALGORITHM])
+    except (jwt.PyJWTError, ValueError, RecursionError):  # RecursionError: older PyJWT, for endless brackets
+        return None
+    return payload
 
 
 def _claims(payload: bytes) -> dict[str, Any]:
-    """Read what was signed."""
     try:
         claims = json.loads(payload)
     except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
-        raise ApiProblem(Problem.BAD_TOKEN)
+        raise ApiError(ApiErrorKind.INVALID_TOKEN)
     return claims
 
 
-def _signed(token: str, secret: bytes) -> bytes | None:
-    """Read the token's payload if `secret` signed it. The signatures are compared in constant time."""
-    if len(token) > MAX_TOKEN:
-        return None
-    try:
-        payload: bytes = _jws.decode(token, secret, algorithms=[ALGORITHM])
-    except (jwt.PyJWTError, ValueError, RecursionError):  # the last: for brackets without end, of older PyJWT
-        return None
-    return payload
+def _is_server_token(claims: dict[str, Any]) -> bool:
+    """Return whether it is a server token: most of Stream's SDKs claim `server`, the one for Python only `iat`.
+
+    "Only iat" must stay exact: a user token without a user id also has an `exp`, and must not open everything.
+    """
+    return claims.keys() == {"iat"} or ("user_id" not in claims and claims.get("server") is True)
 
 
-def _check_time(claims: dict[str, Any], now: float) -> None:
-    """Honour exp, nbf and iat (RFC 7519, 4.1), each optional."""
-    expires, *begins = (_moment(claims, name) for name in ("exp", "nbf", "iat"))
-    if expires is not None and now >= expires + LEEWAY_S:
-        raise ApiProblem(Problem.EXPIRED_TOKEN)
-    if any(begin is not None and now < begin - LEEWAY_S for begin in begins):
-        raise ApiProblem(Problem.EARLY_TOKEN)
+def _check_times(claims: dict[str, Any], now_s: float) -> None:
+    """Check exp, nbf and iat (RFC 7519, 4.1), each optional."""
+    expires_s, *starts_s = (_time_claim(claims, name) for name in ("exp", "nbf", "iat"))
+    if expires_s is not None and now_s >= expires_s + LEEWAY_S:
+        raise ApiError(ApiErrorKind.EXPIRED_TOKEN)
+    if any(start_s is not None and now_s < start_s - LEEWAY_S for start_s in starts_s):
+        raise ApiError(ApiErrorKind.TOKEN_NOT_YET_VALID)
 
 
-def _moment(claims: dict[str, Any], name: str) -> float | None:
+def _time_claim(claims: dict[str, Any], name: str) -> float | None:
     if claims.get(name) is None:
         return None
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - JSON's NaN
-        raise ApiProblem(Problem.BAD_TOKEN)
+        raise ApiError(ApiErrorKind.INVALID_TOKEN)
     return value

@@ -1,31 +1,32 @@
-"""The OpenAPI 3.1 document of the /v1 interface, made from the operations themselves. Pure."""
+"""The OpenAPI 3.1 document of the /v1 API, made from the operations themselves. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from webhook import api_errors
-from webhook.api_errors import Problem
+from webhook.api_errors import ApiErrorKind
 
-Shapes = list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
+Schemas = Mapping[tuple[str, JsonSchemaMode], Any]
+NamedTypes = list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
 
 JSON = "application/json"
-SUMMARY = "People's devices, contacts and preferences; receipts of rings; the stories of calls."
+SUMMARY = "Devices, contacts and preferences of users; receipts of rings; explanations of calls."
 PARAMETERS: dict[str, dict[str, Any]] = {
     "cid": {
-        "description": "A call's type and id, with a colon between.",
+        "description": "The call's type and id, joined by a colon.",
         "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
     },
-    "user": {"description": "Whom it is about; everybody without it.", "schema": {"type": "string"}},
+    "user": {"description": "Explain only this user's part of the call.", "schema": {"type": "string"}},
     "user_id": {
         "description": 'A Stream user id, or "me" for the user of the token.',
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f/]+$"},
     },
     "device_id": {
-        "description": "A device's id, as registering and listing answer it.",
+        "description": "The device's id, from the response to its registration or from the list of devices.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{20}$"},
     },
 }
@@ -35,22 +36,24 @@ SECURITY_SCHEMES = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": (
-            "A Stream user token (HS256, claim user_id), which acts for its own user; or a server token (claim server: "
-            "true, no user_id), which acts for any. Signed with the Stream app's API secret."
+            "A Stream user token (HS256, claim user_id), which may act for its own user; or a server token (claim "
+            "server: true, no user_id), which may act for any user. Signed with the Stream app's API secret."
         ),
     },
     "apiKey": {
         "type": "apiKey",
         "in": "header",
         "name": "X-Api-Key",
-        "description": "The Stream app's API key, where several apps are served. Also read: the query's api_key.",
+        "description": (
+            "The Stream app's API key, required if several apps are configured. The query parameter api_key works too."
+        ),
     },
 }
 PROBLEM_SCHEMA = {
     "type": "object",
     "description": "A problem document (RFC 9457).",
     "properties": {
-        "type": {"type": "string", "enum": [problem.type for problem in Problem]},
+        "type": {"type": "string", "enum": [kind.type for kind in ApiErrorKind]},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "errors": {
@@ -58,7 +61,7 @@ PROBLEM_SCHEMA = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "pointer": {"type": "string", "description": "Where in the body: a JSON Pointer (RFC 6901)."},
+                    "pointer": {"type": "string", "description": "The place in the body, a JSON Pointer (RFC 6901)."},
                     "detail": {"type": "string"},
                 },
                 "required": ["pointer", "detail"],
@@ -70,34 +73,34 @@ PROBLEM_SCHEMA = {
 
 
 class Operation(NamedTuple):
-    """One thing that the interface does."""
+    """One operation of the API."""
 
     method: str
     path: str
-    """With its parameters in braces."""
+    """With parameters in braces."""
     name: str
     summary: str
     body: TypeAdapter[Any] | None
     answer: TypeAdapter[Any] | None
-    """None: 204 without a body."""
-    problems: tuple[Problem, ...]
+    """None: the response is 204 without a body."""
+    errors: tuple[ApiErrorKind, ...]
     query: tuple[str, ...] = ()
-    """Parameters that may be in the query."""
+    """Parameters that the query may have."""
     also: tuple[int, ...] = ()
-    """Statuses besides 200 that come with the same answer."""
+    """Statuses besides 200 whose response has the same form."""
     token: bool = True
-    """Whether it takes one."""
+    """Whether it needs a token."""
 
 
 def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
-    """Describe the operations."""
+    """Make the document for these operations."""
     listed = list(operations)
-    inputs: Shapes = [(operation.name, "validation", operation.body) for operation in listed if operation.body]
-    outputs: Shapes = [(operation.name, "serialization", operation.answer) for operation in listed if operation.answer]
-    schemas, definitions = TypeAdapter.json_schemas([*inputs, *outputs], ref_template="#/components/schemas/{model}")
+    bodies: NamedTypes = [(listing.name, "validation", listing.body) for listing in listed if listing.body]
+    answers: NamedTypes = [(listing.name, "serialization", listing.answer) for listing in listed if listing.answer]
+    schemas, definitions = TypeAdapter.json_schemas([*bodies, *answers], ref_template="#/components/schemas/{model}")
     paths: dict[str, dict[str, Any]] = {}
     for operation in listed:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schemas)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bellhop", "version": version, "description": SUMMARY},
@@ -110,22 +113,14 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     }
 
 
-def _described(operation: Operation, schemas: Mapping[tuple[str, JsonSchemaMode], Any]) -> dict[str, Any]:
+def _describe(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "parameters": [
-            *({"name": name, "in": "path", "required": True, **PARAMETERS[name]} for name in _parts(operation.path)),
-            *({"name": name, "in": "query", "required": False, **PARAMETERS[name]} for name in operation.query),
-        ],
-        "responses": _problems(operation.problems),
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
+        "responses": {**_error_responses(operation.errors)},
     }
-    if operation.answer is None:
-        described["responses"]["204"] = {"description": "Done."}
-    else:
-        for status in (200, *operation.also):
-            response = described["responses"].setdefault(str(status), {"description": "Done.", "content": {}})
-            response["content"][JSON] = {"schema": schemas[operation.name, "serialization"]}
+    _add_success_responses(described["responses"], operation, schemas)
     if operation.body is not None:
         content = {JSON: {"schema": schemas[operation.name, "validation"]}}
         described["requestBody"] = {"required": True, "content": content}
@@ -134,16 +129,30 @@ def _described(operation: Operation, schemas: Mapping[tuple[str, JsonSchemaMode]
     return described
 
 
-def _parts(path: str) -> list[str]:
-    """Read the parameters of a path."""
-    return re.findall(r"{(\w+)}", path)
+def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"{(\w+)}", operation.path):
+        yield {"name": name, "in": "path", "required": True, **PARAMETERS[name]}
 
 
-def _problems(listed: Iterable[Problem]) -> dict[str, Any]:
-    """Describe the problems by their status."""
+def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in operation.query:
+        yield {"name": name, "in": "query", "required": False, **PARAMETERS[name]}
+
+
+def _add_success_responses(responses: dict[str, Any], operation: Operation, schemas: Schemas) -> None:
+    if operation.answer is None:
+        responses["204"] = {"description": "Done."}
+        return
+    for status in (200, *operation.also):
+        response = responses.setdefault(str(status), {"description": "Done.", "content": {}})
+        response["content"][JSON] = {"schema": schemas[operation.name, "serialization"]}
+
+
+def _error_responses(errors: Iterable[ApiErrorKind]) -> dict[str, Any]:
+    """Describe the errors, by status."""
     titles: dict[str, list[str]] = {}
-    for problem in listed:
-        titles.setdefault(str(problem.status), []).append(problem.title)
+    for kind in errors:
+        titles.setdefault(str(kind.status), []).append(kind.title)
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
         status: {"description": " ".join(lines), "content": {api_errors.MEDIA_TYPE: schema}}

@@ -15,7 +15,7 @@ from bellhop.cli.output import plain
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.store import registry
 from bellhop.store.scripts import Command
-from bellhop.validation_messages import said
+from bellhop.validation_messages import describe_error
 
 BATCH = 500
 """Devices that go to Redis at a time."""
@@ -188,5 +188,5 @@ def read_device(line: bytes) -> Device:
 def _reasons(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False):
         field = ".".join(str(part) for part in detail["loc"])
-        message = "is not a field of a device" if detail["type"] == "extra_forbidden" else said(detail)
+        message = "is not a field of a device" if detail["type"] == "extra_forbidden" else describe_error(detail)
         yield f"{field}: {message}" if field else message

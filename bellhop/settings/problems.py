@@ -16,7 +16,7 @@ from bellhop.settings.combined import SHORTHANDS, Settings
 from bellhop.settings.google import FcmApp
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
-from bellhop.validation_messages import said
+from bellhop.validation_messages import describe_error
 
 APPS: Mapping[str, type[BaseModel]] = {"stream_apps": StreamApp, "apns_apps": ApnsApp, "fcm_apps": FcmApp}
 """The settings that are lists of apps, and the fields that an app may have."""
@@ -83,7 +83,7 @@ def invalid_value(detail: Mapping[str, Any]) -> str:
     """Report one of pydantic's errors, with what to set. The value is not shown: it may be a secret."""
     setting, *path = detail["loc"] or ("",)
     if not setting:
-        return said(detail)
+        return describe_error(detail)
     message = _message(detail)
     fields = {field: name for name, field in SHORTHANDS.get(setting, {}).items()}
     if fields and path[:1] == [0] and not _file_with(setting) and not os.environ.get(variable(setting)):
@@ -107,7 +107,7 @@ def _message(detail: Mapping[str, Any]) -> str:
     if isinstance(value, str) and KUBERNETES_PORT.match(value) and setting.endswith("_port"):
         service = variable(setting).removesuffix("_PORT").lower().replace("_", "-")
         return f"was set by Kubernetes for the Service {service}: set enableServiceLinks: false in the pod's spec"
-    return said(detail)
+    return describe_error(detail)
 
 
 def _place(setting: str, path: list[int | str]) -> str:

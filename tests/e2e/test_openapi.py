@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from bellhop.sandbox.installation import API_KEY, Installation
-from webhook.api_errors import Problem
+from webhook.api_errors import ApiErrorKind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -76,6 +76,6 @@ async def test_the_document_lists_every_operation_with_its_problems(here):
 
 async def test_every_problem_has_a_name_of_its_own_and_is_in_the_docs():
     page = (Path(__file__).parents[2] / "docs" / "people.md").read_text()
-    for problem in Problem:
+    for problem in ApiErrorKind:
         assert f"| `{problem.type.rpartition(':')[2]}` | {problem.status} | {problem.title} |" in page
-    assert len({problem.type for problem in Problem}) == len(Problem)
+    assert len({problem.type for problem in ApiErrorKind}) == len(ApiErrorKind)

@@ -16,7 +16,7 @@ import pytest_asyncio
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from tests.trails import trail_of
-from webhook.api_errors import MEDIA_TYPE, Problem
+from webhook.api_errors import MEDIA_TYPE, ApiErrorKind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,7 +65,7 @@ def problem(response, text):
     """Check a problem document against the one table; returns which it is."""
     assert response.content_type == MEDIA_TYPE
     document = json.loads(text)
-    found = next(problem for problem in Problem if problem.type == document["type"])
+    found = next(problem for problem in ApiErrorKind if problem.type == document["type"])
     assert (document["status"], document["title"]) == (response.status, found.title) == (found.status, found.title)
     if response.status == 401:
         assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -100,7 +100,7 @@ async def test_an_app_registers_its_phone_with_the_users_token_and_is_rung(here,
 @pytest.mark.parametrize("body", [{"app": BUNDLE + ".typo"}, {"app": PROJECT}])
 async def test_an_app_that_nobody_can_ring_is_refused(here, name, body):
     app = Client(here, name)
-    assert await app("POST", "me/devices", 422, body=iphone() | body) is Problem.INVALID
+    assert await app("POST", "me/devices", 422, body=iphone() | body) is ApiErrorKind.INVALID_BODY
     assert await app.devices() == []
 
 
@@ -115,7 +115,7 @@ async def test_a_removed_device_is_gone_and_removing_it_again_says_so(here, name
     device = await app("POST", "me/devices", body=android(f"t-{name}"))
     assert await app("DELETE", f"me/devices/{device['id']}", 204) is None
     assert await app.devices() == []
-    assert await app("DELETE", f"me/devices/{device['id']}", 404) is Problem.NO_SUCH_DEVICE
+    assert await app("DELETE", f"me/devices/{device['id']}", 404) is ApiErrorKind.DEVICE_NOT_FOUND
 
 
 async def test_a_backend_acts_for_any_user_of_its_app_only(here, name):
@@ -123,7 +123,7 @@ async def test_a_backend_acts_for_any_user_of_its_app_only(here, name):
     await backend("POST", f"{name}/devices", body=android(f"t-{name}"))
     assert len(await Client(here, name).devices()) == len(await backend.devices(name)) == 1
     assert await other.devices(name) == []
-    assert await backend("GET", "me/devices", 403) is Problem.NO_ONE
+    assert await backend("GET", "me/devices", 403) is ApiErrorKind.USER_ID_REQUIRED
 
 
 async def test_a_user_acts_for_nobody_else(here, name):
@@ -135,17 +135,17 @@ async def test_a_user_acts_for_nobody_else(here, name):
         ("GET", "ben/contact", None),
         ("PUT", "ben/preferences", {}),
     ):
-        assert await app(method, path, 403, body) is Problem.ANOTHER_USER
+        assert await app(method, path, 403, body) is ApiErrorKind.OTHER_USER
 
 
 @pytest.mark.parametrize(
     ("client", "refusal"),
     [
-        ({"secret": "x" * 40}, Problem.BAD_TOKEN),
-        ({"secret": OTHER["api_secrets"][0]}, Problem.BAD_TOKEN),
-        ({"key": "nobodys"}, Problem.UNKNOWN_APP),
-        ({"exp": 1}, Problem.EXPIRED_TOKEN),
-        ({"nbf": 2**40}, Problem.EARLY_TOKEN),
+        ({"secret": "x" * 40}, ApiErrorKind.INVALID_TOKEN),
+        ({"secret": OTHER["api_secrets"][0]}, ApiErrorKind.INVALID_TOKEN),
+        ({"key": "nobodys"}, ApiErrorKind.UNKNOWN_APP),
+        ({"exp": 1}, ApiErrorKind.EXPIRED_TOKEN),
+        ({"nbf": 2**40}, ApiErrorKind.TOKEN_NOT_YET_VALID),
     ],
 )
 async def test_a_token_that_does_not_count_opens_nothing(here, name, client, refusal):
@@ -156,10 +156,10 @@ async def test_a_token_that_does_not_count_opens_nothing(here, name, client, ref
 async def test_the_api_key_may_be_in_the_query_as_in_streams_own_interface(here, name):
     app = Client(here, name)
     del app.headers["X-Api-Key"]
-    assert await app("GET", "me/devices", 401) is Problem.UNKNOWN_APP
+    assert await app("GET", "me/devices", 401) is ApiErrorKind.UNKNOWN_APP
     assert await app("GET", f"me/devices?api_key={API_KEY}") == {"devices": []}
     app.headers["Authorization"] = ""
-    assert await app("GET", "me/devices", 401) is Problem.NO_TOKEN
+    assert await app("GET", "me/devices", 401) is ApiErrorKind.MISSING_TOKEN
 
 
 async def test_the_twenty_sixth_device_makes_the_oldest_leave(here, name):
@@ -233,7 +233,7 @@ async def test_a_body_that_is_wrong_is_told_where(here, name, path, body, pointe
     url = f"{here.url}/v1/users/me/{path}"
     async with here.http.request(method, url, json=body, headers=app.headers) as response:
         text = await response.text()
-        assert problem(response, text) is Problem.INVALID
+        assert problem(response, text) is ApiErrorKind.INVALID_BODY
         (error,) = json.loads(text)["errors"]
         assert error["pointer"] == pointer
         assert re.match("is |must |has |no ", error["detail"]), "a sentence about the field, for people"
@@ -244,13 +244,13 @@ async def test_a_body_that_is_wrong_is_told_where(here, name, path, body, pointe
 @pytest.mark.parametrize(
     ("data", "content_type", "refusal"),
     [
-        (b"{", "application/json", Problem.NOT_JSON),
-        (b"\xff", "application/json", Problem.NOT_JSON),
-        (b'{"email": "\\ud800"}', "application/json", Problem.NOT_JSON),
-        (b"[" * 9000, "application/json", Problem.NOT_JSON),
-        (b"{}", "text/plain", Problem.UNSUPPORTED_MEDIA_TYPE),
-        (b" " * 16_385, "application/json", Problem.TOO_LARGE),
-        (b" " * 900_000, "application/json", Problem.TOO_LARGE),
+        (b"{", "application/json", ApiErrorKind.INVALID_JSON),
+        (b"\xff", "application/json", ApiErrorKind.INVALID_JSON),
+        (b'{"email": "\\ud800"}', "application/json", ApiErrorKind.INVALID_JSON),
+        (b"[" * 9000, "application/json", ApiErrorKind.INVALID_JSON),
+        (b"{}", "text/plain", ApiErrorKind.UNSUPPORTED_MEDIA_TYPE),
+        (b" " * 16_385, "application/json", ApiErrorKind.BODY_TOO_LARGE),
+        (b" " * 900_000, "application/json", ApiErrorKind.BODY_TOO_LARGE),
     ],
 )
 async def test_a_body_that_cannot_be_read_is_a_problem_of_its_own(here, name, data, content_type, refusal):
@@ -269,12 +269,12 @@ async def _chunks(data):
 
 async def test_addresses_that_are_none_and_methods_that_are_wrong_are_problems_too(here, name):
     app = Client(here, name)
-    assert await app("GET", "", 404) is Problem.NOT_FOUND
-    assert await app("GET", "me/pets", 404) is Problem.NOT_FOUND
-    assert await Client(here)("GET", "%0a/devices", 404) is Problem.NOT_FOUND
-    assert await Client(here)("GET", "x" * 256 + "/devices", 404) is Problem.NOT_FOUND
+    assert await app("GET", "", 404) is ApiErrorKind.NOT_FOUND
+    assert await app("GET", "me/pets", 404) is ApiErrorKind.NOT_FOUND
+    assert await Client(here)("GET", "%0a/devices", 404) is ApiErrorKind.NOT_FOUND
+    assert await Client(here)("GET", "x" * 256 + "/devices", 404) is ApiErrorKind.NOT_FOUND
     async with here.http.put(f"{here.url}/v1/users/me/devices", headers=app.headers) as response:
-        assert problem(response, await response.text()) is Problem.METHOD_NOT_ALLOWED
+        assert problem(response, await response.text()) is ApiErrorKind.METHOD_NOT_ALLOWED
         assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
 
 
@@ -285,7 +285,7 @@ async def test_a_user_who_changes_too_much_waits_and_disturbs_nobody_else(here, 
             text = await response.text()
         if response.status == 429:
             break
-    assert problem(response, text) is Problem.TOO_MANY_WRITES
+    assert problem(response, text) is ApiErrorKind.RATE_LIMITED
     assert 1 <= int(response.headers["Retry-After"]) <= 60
     assert await app.devices() == [], "reading is not held back"
     await Client(here, f"{name}-2")("PUT", "me/contact", body={})
@@ -360,7 +360,7 @@ async def test_without_redis_it_is_a_503_soon(here, name):
         took_s = time.monotonic() - began
     finally:
         os.kill(here.redis.pid, signal.SIGCONT)
-    assert set(found) == {Problem.REDIS_AWAY}
+    assert set(found) == {ApiErrorKind.REDIS_UNAVAILABLE}
     assert took_s < 15
     assert "Traceback" not in here.log("web")
 

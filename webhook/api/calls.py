@@ -1,28 +1,28 @@
-"""GET /v1/calls/<cid>: the story of a call, for a team's backend. `bellhop explain --json` prints the same."""
+"""GET /v1/calls/<cid>: the explanation of a call, for a team's backend. `bellhop explain --json` prints the same."""
 
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from bellhop.explain.explanation import Explanation, explain
 from bellhop.store.keys import trail_key
 from bellhop.trail import read_trail
-from webhook.api.operation import OF_TOKENS, caller_of
-from webhook.api_errors import ApiProblem, Problem
-from webhook.context import WebContext
+from webhook.api.operation import TOKEN_ERRORS, authenticated
+from webhook.api_errors import ApiError, ApiErrorKind
+from webhook.context import web_context
 from webhook.openapi import Operation
 
 blueprint = Blueprint("calls", __name__, url_prefix="/v1")
-DESCRIBED = Operation(
+OPERATION = Operation(
     "GET",
     "/v1/calls/{cid}",
     "explain_call",
-    "Explain what became of a call, and of each person's phones. Takes a server token.",
+    "Explain what happened in a call, and on each user's phones. Needs a server token.",
     None,
     TypeAdapter(Explanation),
-    (*OF_TOKENS, Problem.SERVER_ONLY, Problem.NOT_FOUND, Problem.REDIS_AWAY),
+    (*TOKEN_ERRORS, ApiErrorKind.SERVER_TOKEN_REQUIRED, ApiErrorKind.NOT_FOUND, ApiErrorKind.REDIS_UNAVAILABLE),
     query=("user",),
     also=(404,),
 )
@@ -30,17 +30,17 @@ DESCRIBED = Operation(
 
 @blueprint.get("/calls/<cid>")
 def call(cid: str) -> tuple[Response, int]:
-    """Explain a call, or with ?user= what it came to for one person; 404 with the checks to make when it is unknown.
+    """Explain a call, or with ?user= only one user's part of it; 404 with checks to make if the call is unknown.
 
-    Only for server tokens: a call's story names everybody in it, and their phones.
+    Only for server tokens: the explanation names every user of the call, and their phones.
     """
-    context = cast(WebContext, current_app.extensions["context"])
-    caller = caller_of(context)
-    if caller.user_id is not None:
-        raise ApiProblem(Problem.SERVER_ONLY)
+    context = web_context()
+    requester = authenticated(context)
+    if requester.user_id is not None:
+        raise ApiError(ApiErrorKind.SERVER_TOKEN_REQUIRED)
     try:
-        lines: Any = context.redis.lrange(trail_key(caller.tenant, cid), 0, -1)
+        lines: Any = context.redis.lrange(trail_key(requester.tenant, cid), 0, -1)
     except RedisError:
-        raise ApiProblem(Problem.REDIS_AWAY) from None
-    found = explain(cid, read_trail(lines), request.args.get("user", ""))
-    return jsonify(found.as_json()), 200 if found.found else 404
+        raise ApiError(ApiErrorKind.REDIS_UNAVAILABLE) from None
+    explanation = explain(cid, read_trail(lines), request.args.get("user", ""))
+    return jsonify(explanation.as_json()), 200 if explanation.found else 404

@@ -1,15 +1,15 @@
-"""GET /v1/openapi.json: the /v1 interface in OpenAPI 3.1."""
+"""GET /v1/openapi.json: the /v1 API in OpenAPI 3.1."""
 
 from flask import Blueprint, Response, jsonify
 
 from webhook import openapi
 from webhook.api import calls, receipts, users
 
-blueprint = Blueprint("described", __name__, url_prefix="/v1")
-DOCUMENT = openapi.document([*users.operations.listed, calls.DESCRIBED, receipts.DESCRIBED], "1")
+blueprint = Blueprint("openapi", __name__, url_prefix="/v1")
+DOCUMENT = openapi.document([*users.operations.listed, calls.OPERATION, receipts.OPERATION], "1")
 
 
 @blueprint.get("/openapi.json")
-def described() -> Response:
-    """Describe the interface."""
+def openapi_document() -> Response:
+    """Return the OpenAPI document."""
     return jsonify(DOCUMENT)

@@ -1,147 +1,172 @@
-"""What every operation of the /v1 interface has in common: who asks, for whom, how often, and with what body."""
+"""What all operations of /v1/users have in common: authentication, the user, the rate limit, and the body."""
 
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from pydantic import TypeAdapter, ValidationError
 
 from bellhop.domain.device import UserId
 from bellhop.store.keys import writes_key
-from bellhop.validation_messages import said
-from webhook import auth
-from webhook.api_errors import ApiProblem, Problem
-from webhook.context import WebContext
+from bellhop.validation_messages import describe_error
+from webhook.api_errors import ApiError, ApiErrorKind
+from webhook.auth import Requester, authenticate
+from webhook.context import WebContext, web_context
 from webhook.openapi import JSON, Operation
 
-MAX_BODY = 16_384
-"""Bytes; a device with the longest token takes about five thousand."""
+MAX_BODY_BYTES = 16_384
+"""A device with the longest token has about five thousand."""
+MINUTE_S = 60
 ME = "me"
 
-OF_TOKENS = (
-    Problem.NO_TOKEN,
-    Problem.BAD_TOKEN,
-    Problem.EXPIRED_TOKEN,
-    Problem.EARLY_TOKEN,
-    Problem.LIMITED_TOKEN,
-    Problem.UNKNOWN_APP,
+TOKEN_ERRORS = (
+    ApiErrorKind.MISSING_TOKEN,
+    ApiErrorKind.INVALID_TOKEN,
+    ApiErrorKind.EXPIRED_TOKEN,
+    ApiErrorKind.TOKEN_NOT_YET_VALID,
+    ApiErrorKind.LIMITED_TOKEN,
+    ApiErrorKind.UNKNOWN_APP,
 )
-ALWAYS = (
-    *OF_TOKENS,
-    Problem.ANOTHER_USER,
-    Problem.NO_ONE,
-    Problem.NOT_FOUND,
-    Problem.REDIS_AWAY,
+COMMON_ERRORS = (
+    *TOKEN_ERRORS,
+    ApiErrorKind.OTHER_USER,
+    ApiErrorKind.USER_ID_REQUIRED,
+    ApiErrorKind.NOT_FOUND,
+    ApiErrorKind.REDIS_UNAVAILABLE,
 )
-OF_WRITES = (Problem.TOO_MANY_WRITES,)
-OF_BODIES = (Problem.NOT_JSON, Problem.TOO_LARGE, Problem.UNSUPPORTED_MEDIA_TYPE, Problem.INVALID)
+WRITE_ERRORS = (ApiErrorKind.RATE_LIMITED,)
+BODY_ERRORS = (
+    ApiErrorKind.INVALID_JSON,
+    ApiErrorKind.BODY_TOO_LARGE,
+    ApiErrorKind.UNSUPPORTED_MEDIA_TYPE,
+    ApiErrorKind.INVALID_BODY,
+)
+
+View = Callable[..., Any]
 
 _user_id: TypeAdapter[str] = TypeAdapter(UserId)
 
 
 class ApiRequest(NamedTuple):
-    """An operation that may go ahead."""
+    """An authorized request about one user."""
 
     context: WebContext
     tenant: str
     user_id: str
-    """Whom it is about."""
 
 
 class Operations:
-    """The operations of a blueprint, routed and listed by the same decorator."""
+    """The operations of one blueprint. The same decorator routes each and lists it for the OpenAPI document."""
 
     def __init__(self, blueprint: Blueprint) -> None:
         self.blueprint = blueprint
         self.listed: list[Operation] = []
 
     def operation(
-        self, method: str, path: str, *, body: Any = None, answer: Any = None, problems: tuple[Problem, ...] = ()
-    ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
-        """Route `method` and `path` to a view: (Asked, the body if there is one, the path's other parts) -> answer."""
-        takes, gives = (TypeAdapter(shape) if shape is not None else None for shape in (body, answer))
-        writes = method != "GET"
+        self, method: str, path: str, *, body: Any = None, answer: Any = None, errors: tuple[ApiErrorKind, ...] = ()
+    ) -> Callable[[View], View]:
+        """Route `method` and `path` to a view, which gets an ApiRequest, the body if there is one, and path parts.
 
-        def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+        `body` and `answer` are types that pydantic reads and writes; without an answer the response is 204.
+        """
+        body_type, answer_type = (TypeAdapter(kind) if kind is not None else None for kind in (body, answer))
+        writes = method != "GET"
+        all_errors = COMMON_ERRORS + (WRITE_ERRORS if writes else ()) + (BODY_ERRORS if body_type else ()) + errors
+
+        def decorate(view: View) -> View:
             summary = (view.__doc__ or "").splitlines()[0]
-            listed = ALWAYS + (OF_WRITES if writes else ()) + (OF_BODIES if takes else ()) + problems
-            self.listed.append(Operation(method, f"/v1{path}", view.__name__, summary, takes, gives, listed))
+            self.listed.append(
+                Operation(method, f"/v1{path}", view.__name__, summary, body_type, answer_type, all_errors)
+            )
 
             @self.blueprint.route(path.replace("{", "<").replace("}", ">"), methods=[method])
             @wraps(view)
-            def run(user_id: str, **parts: str) -> Response:
-                context = cast(WebContext, current_app.extensions["context"])
-                caller = caller_of(context)
-                asked = ApiRequest(context, caller.tenant, _meant(user_id, caller))
-                if writes and caller.user_id is not None:
-                    _count_write(asked)
-                given = view(asked, _body(takes), **parts) if takes else view(asked, **parts)
-                if gives is None:
-                    return Response(status=204)
-                return Response(gives.dump_json(given, by_alias=True) + b"\n", content_type=JSON)
+            def handle(user_id: str, **path_parts: str) -> Response:
+                api_request = _authorize(user_id, writes=writes)
+                arguments = [_read_body(body_type)] if body_type else []
+                return _response(view(api_request, *arguments, **path_parts), answer_type)
 
-            return run
+            return handle
 
         return decorate
 
 
-def caller_of(context: WebContext) -> auth.Requester:
-    """Who sent the request. Raises ApiProblem when its token does not say."""
-    return auth.authenticate(
+def authenticated(context: WebContext) -> Requester:
+    """Authenticate the request. Raises ApiError."""
+    return authenticate(
         context.key_ring,
         authorization=request.headers.get("Authorization"),
         api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
-        now=time.time(),
+        now_s=time.time(),
     )
 
 
-def _meant(user_id: str, caller: auth.Requester) -> str:
-    """Whom the address means, if the caller may act for them."""
+def _authorize(user_id: str, *, writes: bool) -> ApiRequest:
+    context = web_context()
+    requester = authenticated(context)
+    api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester))
+    if writes and requester.user_id is not None:
+        _limit_writes(api_request)
+    return api_request
+
+
+def _target_user(user_id: str, requester: Requester) -> str:
+    """Return the user that the path names, if the requester may act for that user."""
     if user_id == ME:
-        if caller.user_id is None:
-            raise ApiProblem(Problem.NO_ONE)
-        return caller.user_id
-    if caller.user_id not in (None, user_id):
-        raise ApiProblem(Problem.ANOTHER_USER)
+        if requester.user_id is None:
+            raise ApiError(ApiErrorKind.USER_ID_REQUIRED)
+        return requester.user_id
+    if requester.user_id not in (None, user_id):
+        raise ApiError(ApiErrorKind.OTHER_USER)
     try:
         return _user_id.validate_python(user_id)
     except ValidationError:
-        raise ApiProblem(Problem.NOT_FOUND) from None
+        raise ApiError(ApiErrorKind.NOT_FOUND) from None
 
 
-def _count_write(asked: ApiRequest) -> None:
-    """Hold a user to so many writes in each minute of the clock. A backend is trusted with its own pace."""
-    minute, second = divmod(int(time.time()), 60)
-    key = writes_key(asked.tenant, asked.user_id, minute)
-    pipeline = asked.context.redis.pipeline()
+def _limit_writes(api_request: ApiRequest) -> None:
+    """Limit the changes of a user token in each minute of the clock. A server token has no limit."""
+    minute, second = divmod(int(time.time()), MINUTE_S)
+    key = writes_key(api_request.tenant, api_request.user_id, minute)
+    pipeline = api_request.context.redis.pipeline()
     pipeline.incr(key)
-    pipeline.expire(key, 120)
-    if pipeline.execute()[0] > asked.context.writes_per_minute:
-        raise ApiProblem(Problem.TOO_MANY_WRITES, headers={"Retry-After": str(60 - second)})
+    pipeline.expire(key, 2 * MINUTE_S)
+    made, _ = pipeline.execute()
+    if made > api_request.context.writes_per_minute:
+        raise ApiError(ApiErrorKind.RATE_LIMITED, headers={"Retry-After": str(MINUTE_S - second)})
 
 
-def _body(takes: TypeAdapter[Any]) -> Any:
-    """Read the request's body."""
+def _read_body(body_type: TypeAdapter[Any]) -> Any:
     if request.mimetype != JSON:
-        raise ApiProblem(Problem.UNSUPPORTED_MEDIA_TYPE)
-    # The whole is read, up to the application's own limit: who is cut off in the middle does not see the answer.
-    text = request.get_data(cache=False)
-    if len(text) > MAX_BODY:
-        raise ApiProblem(Problem.TOO_LARGE)
+        raise ApiError(ApiErrorKind.UNSUPPORTED_MEDIA_TYPE)
+    # Read all of it, up to the application's own limit: a client that is cut off while sending misses the response.
+    body = request.get_data(cache=False)
+    if len(body) > MAX_BODY_BYTES:
+        raise ApiError(ApiErrorKind.BODY_TOO_LARGE)
     try:
-        return takes.validate_json(text)
+        return body_type.validate_json(body)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
+        raise _body_error(error, body_type) from None
+
+
+def _body_error(error: ValidationError, body_type: TypeAdapter[Any]) -> ApiError:
+    details = error.errors(include_url=False, include_input=False)
     if details[0]["type"] == "json_invalid":
-        raise ApiProblem(Problem.NOT_JSON)
-    # Of a body that may have several shapes, the first part of the place names the shape.
-    depth = 1 if takes.core_schema["type"] == "tagged-union" else 0
-    errors = [{"pointer": _pointer(detail["loc"][depth:]), "detail": said(detail)} for detail in details]
-    raise ApiProblem(Problem.INVALID, errors)
+        return ApiError(ApiErrorKind.INVALID_JSON)
+    # In a union, the first part of pydantic's location is the union's tag and not a part of the body.
+    depth = 1 if body_type.core_schema["type"] == "tagged-union" else 0
+    errors = [{"pointer": _pointer(detail["loc"][depth:]), "detail": describe_error(detail)} for detail in details]
+    return ApiError(ApiErrorKind.INVALID_BODY, errors)
 
 
 def _pointer(place: tuple[int | str, ...]) -> str:
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in place)
     return "#" + "".join(f"/{part}" for part in parts)
+
+
+def _response(answer: Any, answer_type: TypeAdapter[Any] | None) -> Response:
+    if answer_type is None:
+        return Response(status=204)
+    return Response(answer_type.dump_json(answer, by_alias=True) + b"\n", content_type=JSON)

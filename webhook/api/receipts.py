@@ -1,9 +1,8 @@
-"""POST /v1/receipts: a phone says that it rang, with the receipt that came in the push. No other key is needed."""
+"""POST /v1/receipts: a phone reports that it rang, with the ticket that came in the push. It needs no other key."""
 
 import time
-from typing import cast
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bellhop.clock import elapsed, from_nanoseconds
@@ -11,49 +10,54 @@ from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
 from bellhop.store.call_scripts import record_receipt
 from bellhop.telemetry import metrics
 from bellhop.trail import PhoneRang, encode
-from webhook.api_errors import ApiProblem, Problem
-from webhook.context import WebContext
+from webhook.api_errors import ApiError, ApiErrorKind
+from webhook.context import web_context
 from webhook.openapi import Operation
 
-MAX_BODY = 4_096
+MAX_BODY_BYTES = 4_096
 
 blueprint = Blueprint("receipts", __name__, url_prefix="/v1")
 
 
-class Rang(BaseModel):
+class Receipt(BaseModel):
     """What the phone sends."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     receipt: str = Field(max_length=LONGEST_TICKET)
     rang_at: int | None = Field(default=None, ge=0, lt=2**53)
-    """When it rang by its own clock, unix ms."""
+    """When it rang, by the phone's own clock (unix ms)."""
 
 
-DESCRIBED = Operation(
+OPERATION = Operation(
     "POST",
     "/v1/receipts",
     "send_receipt",
-    "Say that the phone rang, with the receipt that came in the push.",
-    TypeAdapter(Rang),
+    "Report that the phone rang, with the receipt that came in the push.",
+    TypeAdapter(Receipt),
     None,
-    (Problem.BAD_RECEIPT, Problem.TOO_LARGE, Problem.INVALID, Problem.REDIS_AWAY),
+    (
+        ApiErrorKind.INVALID_RECEIPT,
+        ApiErrorKind.BODY_TOO_LARGE,
+        ApiErrorKind.INVALID_BODY,
+        ApiErrorKind.REDIS_UNAVAILABLE,
+    ),
     token=False,
 )
 
 
 @blueprint.post("/receipts")
 def rang() -> Response:
-    """Put it on the trail: 204, also when it was there already."""
+    """Record the receipt on the trail; 204, also if it was recorded before."""
     now = from_nanoseconds(time.time_ns())
-    context = cast(WebContext, current_app.extensions["context"])
-    said = _read()
+    context = web_context()
+    sent = _read_receipt()
     secret = context.settings.receipt_secret.get_secret_value().encode()
-    ticket = read_ticket(secret, said.receipt) if secret else None
+    ticket = read_ticket(secret, sent.receipt) if secret else None
     if ticket is None:
         metrics.RECEIPTS.add("", "refused")
-        raise ApiProblem(Problem.BAD_RECEIPT)
-    rang_at = str(said.rang_at) if said.rang_at is not None else ""
+        raise ApiError(ApiErrorKind.INVALID_RECEIPT)
+    rang_at = str(sent.rang_at) if sent.rang_at is not None else ""
     line = encode(
         PhoneRang(at=now, round=ticket.started_at, device=ticket.device, provider=ticket.provider, detail=rang_at)
     )
@@ -65,9 +69,9 @@ def rang() -> Response:
     return Response(status=204)
 
 
-def _read() -> Rang:
-    request.max_content_length = MAX_BODY
+def _read_receipt() -> Receipt:
+    request.max_content_length = MAX_BODY_BYTES
     try:
-        return Rang.model_validate_json(request.get_data(cache=False))
+        return Receipt.model_validate_json(request.get_data(cache=False))
     except ValidationError as error:
-        raise ApiProblem(Problem.INVALID) from error
+        raise ApiError(ApiErrorKind.INVALID_BODY) from error

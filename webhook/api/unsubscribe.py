@@ -1,7 +1,7 @@
-"""/unsubscribe/<token>: switches a user's e-mails off, from the link in each of them, without a login (RFC 8058).
+"""/unsubscribe/<token>: the link in each e-mail, which switches them off without a login (RFC 8058).
 
-Only POST changes anything: programs that look at mail follow links. A mail program posts what RFC 8058 says, a person
-presses the button of the page.
+Only POST changes anything, because mail scanners follow links with GET. Mail programs post as RFC 8058 says; people
+press the button on the page.
 """
 
 import secrets
@@ -19,15 +19,15 @@ from bellhop.i18n.texts import Texts
 from bellhop.settings import Settings
 from bellhop.store import registry
 from bellhop.store.keys import user_key
-from webhook.context import WebContext
+from webhook.context import web_context
 
 blueprint = Blueprint("unsubscribe", __name__)
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
-    """What the pages need; made once for each web process."""
+class UnsubscribePages:
+    """The links, texts and templates of the pages. Made once for each web process."""
 
     links: Links
     texts: Texts
@@ -35,7 +35,7 @@ class Pages:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Load the texts and templates of the settings."""
+        """Load the texts and templates that the settings name."""
         folder = settings.templates_folder
         links = Links(settings.public_url, settings.mail_secret)
         return cls(links, Texts(folder, settings.default_language), Templates(folder))
@@ -43,23 +43,23 @@ class Pages:
 
 @blueprint.get("/unsubscribe/<token>")
 def ask(token: str) -> Response:
-    """Ask, and change nothing."""
+    """Show the page with the button; change nothing."""
     subscriber = _pages().links.read(token)
     if subscriber is None:
         return _invalid()
-    stored: Any = _context().redis.hget(user_key(subscriber.tenant, subscriber.user_id), "preferences")
+    stored: Any = web_context().redis.hget(user_key(subscriber.tenant, subscriber.user_id), "preferences")
     wanted = registry.known(Preferences, stored).email
     return _page("ask" if wanted else "off", subscriber.language)
 
 
 @blueprint.post("/unsubscribe/<token>")
 def switch(token: str) -> Response:
-    """Switch e-mails off; on again for the button that says so."""
+    """Switch e-mails off, or on again for the button that says so."""
     subscriber = _pages().links.read(token)
     if subscriber is None:
         return _invalid()
     on = request.form.get("emails") == "on"
-    _context().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
+    web_context().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
     log.info("emails_switched", on=on, tenant=subscriber.tenant, one_click="List-Unsubscribe" in request.form)
     return _page("on" if on else "off", subscriber.language)
 
@@ -72,7 +72,7 @@ def _page(state: str, language: str, status: int = HTTPStatus.OK) -> Response:
     pages, nonce = _pages(), secrets.token_urlsafe(16)
     words = pages.texts.wording(language)
     response = make_response(pages.templates.render("unsubscribe.html", state=state, words=words, nonce=nonce), status)
-    # Nothing is loaded from anywhere, and the link, which is a right to act, is told to nobody.
+    # The page loads nothing from elsewhere. The link lets its holder act for the user, so no Referer may carry it.
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
@@ -84,9 +84,5 @@ def _page(state: str, language: str, status: int = HTTPStatus.OK) -> Response:
     return response
 
 
-def _pages() -> Pages:
-    return cast(Pages, current_app.extensions["unsubscribe"])
-
-
-def _context() -> WebContext:
-    return cast(WebContext, current_app.extensions["context"])
+def _pages() -> UnsubscribePages:
+    return cast(UnsubscribePages, current_app.extensions["unsubscribe"])

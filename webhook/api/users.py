@@ -1,4 +1,4 @@
-"""/v1: users' devices, contact and preferences, for the app on the phone and for a team's backend."""
+"""/v1/users: a user's devices, contact and preferences, for the app on the phone and for a team's backend."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -13,14 +13,14 @@ from bellhop.queue.worker_status import apps_of_workers
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, user_key
 from webhook.api.operation import ApiRequest, Operations
-from webhook.api_errors import ApiProblem, Problem
+from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.context import WebContext
 
-blueprint = Blueprint("people", __name__, url_prefix="/v1")
+blueprint = Blueprint("users", __name__, url_prefix="/v1")
 operations = Operations(blueprint)
 log = structlog.get_logger()
 
-NO_CREDENTIALS = "no credentials are configured for this app: it could not be rung"
+NO_CREDENTIALS = "no credentials are configured for this app, so Bellhop could not push to it"
 
 
 class _ApiModel(BaseModel):
@@ -31,9 +31,9 @@ class _Registration(_ApiModel):
     app: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,255}$")]
     """The app on the phone: its bundle id (APNs, without ".voip") or Firebase project id (FCM)."""
     hardware_id: Annotated[str, StringConstraints(max_length=255)] = ""
-    """The physical phone, the same for all of its tokens: of several that fit, one is used."""
+    """An id of the phone, the same for all of its tokens. If several tokens of a phone fit a push, one is used."""
     name: Annotated[str, StringConstraints(max_length=255)] = ""
-    """What people call the phone."""
+    """The phone's name for people, such as "Jane's iPhone"."""
 
 
 class ApnsRegistration(_Registration):
@@ -44,7 +44,7 @@ class ApnsRegistration(_Registration):
     token: Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-fA-F]{2}){8,200}$")]
     """Hexadecimal."""
     environment: Environment = Environment.PRODUCTION
-    """sandbox for what Xcode installed."""
+    """sandbox if Xcode installed the app."""
 
 
 class FcmRegistration(_Registration):
@@ -55,7 +55,7 @@ class FcmRegistration(_Registration):
 
 
 class RegisteredDevice(_ApiModel):
-    """A device as the registry has it. Its token is a secret and is not shown."""
+    """A registered device. The token is a secret and is not part of it."""
 
     id: str
     provider: Provider
@@ -73,7 +73,7 @@ class Devices(_ApiModel):
     devices: list[RegisteredDevice]
 
 
-def _shown(device: Device) -> RegisteredDevice:
+def _registered(device: Device) -> RegisteredDevice:
     return RegisteredDevice(
         id=device.key,
         registered_at=datetime.fromtimestamp(device.registered_at / 1e6, UTC),
@@ -82,10 +82,10 @@ def _shown(device: Device) -> RegisteredDevice:
 
 
 @operations.operation("GET", "/users/{user_id}/devices", answer=Devices)
-def list_devices(asked: ApiRequest) -> Devices:
+def list_devices(request: ApiRequest) -> Devices:
     """List a user's devices."""
-    stored: Any = asked.context.redis.hvals(devices_key(asked.tenant, asked.user_id))
-    return Devices(devices=[_shown(device) for device in registry.decode(stored)])
+    stored: Any = request.context.redis.hvals(devices_key(request.tenant, request.user_id))
+    return Devices(devices=[_registered(device) for device in registry.decode(stored)])
 
 
 @operations.operation(
@@ -94,75 +94,77 @@ def list_devices(asked: ApiRequest) -> Devices:
     body=Annotated[ApnsRegistration | FcmRegistration, Field(discriminator="provider")],
     answer=RegisteredDevice,
 )
-def register_device(asked: ApiRequest, registration: ApnsRegistration | FcmRegistration) -> RegisteredDevice:
+def register_device(request: ApiRequest, registration: ApnsRegistration | FcmRegistration) -> RegisteredDevice:
     """Register a device, or the same one again: at every start of the app, and whenever its token changes."""
-    _refuse_an_app_that_cannot_be_rung(asked.context, registration.provider, registration.app)
-    device = Device(user_id=asked.user_id, registered_at=asked.context.now(), **registration.model_dump())
-    before, left = asked.context.run(registry.register(asked.tenant, device))
-    log.info("device_registered", device=device.key, moved=before.decode() not in ("", asked.user_id), left=left)
-    return _shown(device)
+    _check_credentials(request.context, registration.provider, registration.app)
+    device = Device(user_id=request.user_id, registered_at=request.context.now(), **registration.model_dump())
+    previous_user, left = request.context.run(registry.register(request.tenant, device))
+    log.info(
+        "device_registered", device=device.key, moved=previous_user.decode() not in ("", request.user_id), left=left
+    )
+    return _registered(device)
 
 
-def _refuse_an_app_that_cannot_be_rung(context: WebContext, provider: str, app: str) -> None:
-    """Raise ApiProblem when nobody has credentials for an app: a typing mistake would keep all of its phones silent.
+def _check_credentials(context: WebContext, provider: str, app: str) -> None:
+    """Raise ApiError if no process has credentials for the app: after a typing mistake, its phones would never ring.
 
-    The web process may have settings of its own, without keys, so the living workers are asked; where none lives,
-    the app is believed.
+    The web process may run with other settings, without keys. So the apps of the live workers count too, and without
+    a live worker every app is accepted.
     """
     if (provider, app) in context.settings.push_apps:
         return
-    known = apps_of_workers(context.redis)
-    if known and (provider, app) not in known:
+    known_apps = apps_of_workers(context.redis)
+    if known_apps and (provider, app) not in known_apps:
         log.warning("device_refused", reason="no_credentials", provider=provider)
-        raise ApiProblem(Problem.INVALID, [{"pointer": "#/app", "detail": NO_CREDENTIALS}])
+        raise ApiError(ApiErrorKind.INVALID_BODY, [{"pointer": "#/app", "detail": NO_CREDENTIALS}])
 
 
-@operations.operation("DELETE", "/users/{user_id}/devices/{device_id}", problems=(Problem.NO_SUCH_DEVICE,))
-def remove_device(asked: ApiRequest, device_id: str) -> None:
+@operations.operation("DELETE", "/users/{user_id}/devices/{device_id}", errors=(ApiErrorKind.DEVICE_NOT_FOUND,))
+def remove_device(request: ApiRequest, device_id: str) -> None:
     """Remove a device, when its user logs out."""
-    stored: Any = asked.context.redis.hget(devices_key(asked.tenant, asked.user_id), device_id)
+    stored: Any = request.context.redis.hget(devices_key(request.tenant, request.user_id), device_id)
     devices = registry.decode([stored] if stored else [])
     if not devices:
-        raise ApiProblem(Problem.NO_SUCH_DEVICE)
-    asked.context.run(registry.remove(asked.tenant, devices[0]))
+        raise ApiError(ApiErrorKind.DEVICE_NOT_FOUND)
+    request.context.run(registry.remove(request.tenant, devices[0]))
     log.info("device_removed", device=device_id, reason="by request")
 
 
-def _stored(asked: ApiRequest, field: str) -> bytes | None:
-    value: Any = asked.context.redis.hget(user_key(asked.tenant, asked.user_id), field)
+def _stored_json(request: ApiRequest, field: str) -> bytes | None:
+    value: Any = request.context.redis.hget(user_key(request.tenant, request.user_id), field)
     return value if isinstance(value, bytes) else None
 
 
-def _store(asked: ApiRequest, field: str, value: Contact | Preferences) -> None:
-    """Store what differs from knowing nothing, so that a ring has nothing to read of most users."""
-    key = user_key(asked.tenant, asked.user_id)
+def _store(request: ApiRequest, field: str, value: Contact | Preferences) -> None:
+    """Store a value, or delete it if it is the default, so that most users have nothing to read at a ring."""
+    key = user_key(request.tenant, request.user_id)
     if value == type(value)():
-        asked.context.redis.hdel(key, field)
+        request.context.redis.hdel(key, field)
     else:
-        asked.context.redis.hset(key, field, value.model_dump_json(by_alias=True))
+        request.context.redis.hset(key, field, value.model_dump_json(by_alias=True))
 
 
 @operations.operation("GET", "/users/{user_id}/contact", answer=Contact)
-def read_contact(asked: ApiRequest) -> Contact:
-    """Read where and how a user is written to."""
-    return registry.known(Contact, _stored(asked, "contact"))
+def read_contact(request: ApiRequest) -> Contact:
+    """Read a user's e-mail address, language and time zone."""
+    return registry.known(Contact, _stored_json(request, "contact"))
 
 
 @operations.operation("PUT", "/users/{user_id}/contact", body=Contact, answer=Contact)
-def write_contact(asked: ApiRequest, contact: Contact) -> Contact:
-    """Set where and how to write to a user. Replaces all of it: what is left out is forgotten."""
-    _store(asked, "contact", contact)
+def write_contact(request: ApiRequest, contact: Contact) -> Contact:
+    """Set a user's e-mail address, language and time zone. Fields that are left out are deleted."""
+    _store(request, "contact", contact)
     return contact
 
 
 @operations.operation("GET", "/users/{user_id}/preferences", answer=Preferences)
-def read_preferences(asked: ApiRequest) -> Preferences:
-    """Read when and how a user wants to be told about calls."""
-    return registry.known(Preferences, _stored(asked, "preferences"))
+def read_preferences(request: ApiRequest) -> Preferences:
+    """Read a user's preferences: muting, quiet hours and missed-call e-mails."""
+    return registry.known(Preferences, _stored_json(request, "preferences"))
 
 
 @operations.operation("PUT", "/users/{user_id}/preferences", body=Preferences, answer=Preferences)
-def write_preferences(asked: ApiRequest, preferences: Preferences) -> Preferences:
-    """Set when and how a user wants to be told about calls. Replaces all of it."""
-    _store(asked, "preferences", preferences)
+def write_preferences(request: ApiRequest, preferences: Preferences) -> Preferences:
+    """Set a user's preferences. Fields that are left out go back to their defaults."""
+    _store(request, "preferences", preferences)
     return preferences
