@@ -11,7 +11,7 @@ from bellhop.sandbox.google_script import slow
 from bellhop.sandbox.installation import Installation, Kind, Provider
 from bellhop.sandbox.stream_webhooks import SampleCall
 from tests.trails import trail_of
-from worker.providers.fcm.fcm_sender import CONNECTIONS
+from worker.providers.fcm.fcm_sender import DEFAULT_POLICY
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -41,7 +41,7 @@ async def test_a_cancel_between_two_attempts_of_one_push(scene):
 
 
 async def test_who_waits_for_a_connection_to_google_waits_before_the_fence(scene):
-    crowd = [await scene.android(f"user-{number}") for number in range(CONNECTIONS + 20)]
+    crowd = [await scene.android(f"user-{number}") for number in range(DEFAULT_POLICY.connections + 20)]
     google = scene.house.google
     for phone in crowd:
         google.script(phone.tokens[0], slow(2))
@@ -50,7 +50,7 @@ async def test_who_waits_for_a_connection_to_google_waits_before_the_fence(scene
     await scene.until(lambda: any(google.requests[phone.tokens[0]] for phone in crowd), "a first attempt")
     await scene.post(call.rejected(call.caller, "cancel"))
     await scene.outcomes(call)
-    assert sum(scene.seen(phone).count(RING) for phone in crowd) <= CONNECTIONS
+    assert sum(scene.seen(phone).count(RING) for phone in crowd) <= DEFAULT_POLICY.connections
 
 
 async def test_an_answer_that_only_a_later_event_tells_of(scene):

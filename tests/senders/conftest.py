@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,11 +22,26 @@ async def google(tmp_path: Path) -> AsyncIterator[GoogleStandIn]:
 
 
 @pytest.fixture
-async def fcm(google: GoogleStandIn, tmp_path: Path) -> AsyncIterator[FcmSender]:
+async def make_fcm(google: GoogleStandIn, tmp_path: Path) -> AsyncIterator[Callable[..., FcmSender]]:
+    """Make senders for that project that are closed after the test; takes FcmSender's options."""
+    senders: list[FcmSender] = []
+
+    def make(**options: Any) -> FcmSender:
+        if "service_account_file" not in options:
+            options["service_account_file"] = google.write_service_account(tmp_path / "account.json")
+        defaults = {"url": google.url, "ca_file": google.ca_file}
+        senders.append(FcmSender(**(defaults | options)))
+        return senders[-1]
+
+    yield make
+    for sender in senders:
+        await sender.close()
+
+
+@pytest.fixture
+def fcm(make_fcm: Callable[..., FcmSender]) -> FcmSender:
     """A sender for that project."""
-    sender = FcmSender(google.write_service_account(tmp_path / "account.json"), google.url, google.ca_file)
-    yield sender
-    await sender.close()
+    return make_fcm()
 
 
 @pytest.fixture

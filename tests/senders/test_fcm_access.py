@@ -14,7 +14,7 @@ from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm
 from bellhop.sandbox.google_server import TOKEN_ENDPOINT
 from worker.providers.fcm import fcm_access
 from worker.providers.fcm.fcm_access import AccessToken, read_token
-from worker.providers.fcm.fcm_sender import FcmSender
+from worker.providers.fcm.fcm_session import SessionPolicy
 
 NOW = 1_700_000_000.0
 AT_ONCE_S = 5
@@ -104,12 +104,10 @@ async def test_a_token_endpoint_in_trouble_leaves_the_push_unsent(google, fcm, a
     assert time.monotonic() - began < AT_ONCE_S
 
 
-async def test_a_token_endpoint_that_is_gone_leaves_the_push_unsent(google, android, tmp_path):
+async def test_a_token_endpoint_that_is_gone_leaves_the_push_unsent(google, android, make_fcm, tmp_path):
     account = google.write_service_account(tmp_path / "gone.json", token_uri=f"https://localhost:{free_port()}/token")
-    sender = FcmSender(account, google.url, google.ca_file)
-    answer = await sender.send(android("phone"), 30)
+    answer = await make_fcm(service_account_file=account).send(android("phone"), 30)
     assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
-    await sender.close()
 
 
 async def test_a_silent_token_endpoint_takes_only_the_time_given(google, fcm, android):
@@ -118,23 +116,21 @@ async def test_a_silent_token_endpoint_takes_only_the_time_given(google, fcm, an
     assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
 
 
-async def test_a_silent_fetch_ends_by_itself_and_the_next_push_fetches_anew(google, fcm, android, monkeypatch):
-    monkeypatch.setattr(fcm_access, "FETCH_TIMEOUT_S", 0.2)
+async def test_a_silent_fetch_ends_by_itself_and_the_next_push_fetches_anew(google, make_fcm, android):
+    fcm = make_fcm(policy=SessionPolicy(token_timeout_s=0.2))
     google.script(TOKEN_ENDPOINT, SILENCE)
     assert (await fcm.send(android("phone"), 30)).outcome is Outcome.UNSENT
     assert (await fcm.send(android("phone"), 30)).outcome is Outcome.ACCEPTED
 
 
-async def test_a_key_that_google_does_not_know_is_refused_credentials(google, android, tmp_path):
+async def test_a_key_that_google_does_not_know_is_refused_credentials(google, android, make_fcm, tmp_path):
     path = google.write_service_account(tmp_path / "account.json")
     other_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = other_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     path.write_text(json.dumps(json.loads(path.read_text()) | {"private_key": pem}))
-    sender = FcmSender(path, google.url, google.ca_file)
-    answer = await sender.send(android("phone"), 30)
+    answer = await make_fcm(service_account_file=path).send(android("phone"), 30)
     assert (answer.outcome, answer.status, answer.reason) == (Outcome.CREDENTIALS_REFUSED, 400, "invalid_grant")
     assert google.requests["phone"] == 0
-    await sender.close()
 
 
 async def test_an_expired_access_token_is_replaced_before_it_is_used(google, fcm, android):

@@ -13,7 +13,7 @@ from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm_error, html
 from bellhop.sandbox.google_server import GoogleStandIn
 from bellhop.sandbox.tls import Authority
-from worker.providers.fcm.fcm_sender import FcmSender
+from worker.providers.fcm.fcm_session import SessionPolicy
 
 AT_ONCE_S = 5
 """Far more than an answer takes here, far less than any client's own patience."""
@@ -85,20 +85,16 @@ async def test_an_idle_connection_that_google_closed_costs_nothing(google, fcm, 
     assert (await fcm.send(android("second"), 5)).outcome is Outcome.ACCEPTED
 
 
-async def test_nobody_listening_is_unsent(google, fcm, android, tmp_path):
-    account = google.write_service_account(tmp_path / "account.json")
-    nowhere = FcmSender(account, f"https://127.0.0.1:{free_port()}", google.ca_file)
-    answer = await nowhere.send(android("phone"), 30)
+async def test_nobody_listening_is_unsent(make_fcm, android):
+    answer = await make_fcm(url=f"https://127.0.0.1:{free_port()}").send(android("phone"), 30)
     assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "CONNECT")
-    await nowhere.close()
 
 
 @pytest.mark.parametrize(("connect_s", "given_s"), [(1, 60), (60, 1)])
-async def test_a_handshake_that_never_ends_is_unsent(google, android, tmp_path, monkeypatch, connect_s, given_s):
-    monkeypatch.setattr("worker.providers.fcm.fcm_sender.CONNECT_TIMEOUT_S", connect_s)
+async def test_a_handshake_that_never_ends_is_unsent(make_fcm, android, connect_s, given_s):
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        account = google.write_service_account(tmp_path / "account.json")
-        sender = FcmSender(account, f"https://127.0.0.1:{mute.getsockname()[1]}", google.ca_file)
+        url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+        sender = make_fcm(url=url, policy=SessionPolicy(connect_timeout_s=connect_s))
         assert await sender.warm() is None, "the time is not for the access token"
         began = time.monotonic()
         answer = await sender.send(android("phone"), given_s)
@@ -107,12 +103,12 @@ async def test_a_handshake_that_never_ends_is_unsent(google, android, tmp_path, 
         await sender.close()
 
 
-async def test_a_stranger_at_googles_address_gets_neither_push_nor_key(google, android, tmp_path):
+async def test_a_stranger_at_googles_address_gets_neither_push_nor_key(google, make_fcm, android, tmp_path):
     (tmp_path / "stranger").mkdir()
     async with GoogleStandIn(tmp_path / "stranger") as stranger:
         for issuer, reason in ((google, "CERTIFICATE"), (stranger, "TOKEN_ENDPOINT")):
             account = issuer.write_service_account(tmp_path / "account.json")
-            sender = FcmSender(account, stranger.url, google.ca_file)
+            sender = make_fcm(service_account_file=account, url=stranger.url)
             answer = await sender.send(android("phone"), 30)
             assert (answer.outcome, answer.reason) == (Outcome.UNSENT, reason)
             await sender.close()
@@ -142,19 +138,17 @@ async def proxy(verdict):
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
 
 
-async def test_a_push_goes_through_the_proxy_it_is_given(google, android, tmp_path):
+async def test_a_push_goes_through_the_proxy_it_is_given(google, make_fcm, android):
     async with proxy(b"HTTP/1.1 200 Connected\r\n\r\n") as (url, asked):
-        account = google.write_service_account(tmp_path / "account.json")
-        sender = FcmSender(account, google.url, google.ca_file, url)
+        sender = make_fcm(proxy=url)
         assert (await sender.send(android("phone"), 30)).outcome is Outcome.ACCEPTED
         await sender.close()
         assert set(asked) == {f"localhost:{google.port}"}
 
 
-async def test_a_proxy_that_refuses_leaves_the_push_unsent(google, android, tmp_path):
+async def test_a_proxy_that_refuses_leaves_the_push_unsent(google, make_fcm, android):
     async with proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (url, _):
-        account = google.write_service_account(tmp_path / "account.json")
-        sender = FcmSender(account, google.url, google.ca_file, url)
+        sender = make_fcm(proxy=url)
         answer = await sender.send(android("phone"), 30)
         assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
         await sender.close()
@@ -174,7 +168,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("bytes_", GARBAGE.values(), ids=GARBAGE.keys())
-async def test_no_bytes_break_it(google, android, tmp_path, bytes_):
+async def test_no_bytes_break_it(google, make_fcm, android, tmp_path, bytes_):
     async def answer_garbage(reader, writer):
         with contextlib.suppress(OSError):
             await reader.readuntil(b"}")
@@ -188,7 +182,7 @@ async def test_no_bytes_break_it(google, android, tmp_path, bytes_):
     both.write_bytes(google.ca_file.read_bytes() + (tmp_path / "server" / "ca.pem").read_bytes())
     async with await asyncio.start_server(answer_garbage, "127.0.0.1", ssl=context) as server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        sender = FcmSender(google.write_service_account(tmp_path / "account.json"), url, both)
+        sender = make_fcm(url=url, ca_file=both)
         answer = await sender.send(android("phone"), 5)
         assert answer.outcome is Outcome.UNKNOWN
         await sender.close()

@@ -9,13 +9,14 @@ import pytest
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.google_script import SILENCE, fcm_error, html, slow
 from bellhop.sandbox.google_server import TOKEN_ENDPOINT, GoogleStandIn
-from worker.providers.fcm.fcm_sender import CONNECTIONS, FcmSender
+from worker.providers.fcm.fcm_sender import DEFAULT_POLICY, FcmSender
+from worker.providers.fcm.fcm_session import SessionPolicy
 
 
 @pytest.fixture
-def patience(monkeypatch):
-    """Let the handshakes of a crowd take as long as a busy machine wants."""
-    monkeypatch.setattr("worker.providers.fcm.fcm_sender.CONNECT_TIMEOUT_S", 60)
+def patient_fcm(make_fcm):
+    """A sender that lets the handshakes of a crowd take as long as a busy machine needs."""
+    return make_fcm(policy=SessionPolicy(connect_timeout_s=60))
 
 
 async def test_pushes_one_after_another_share_a_connection(google, fcm, android):
@@ -24,20 +25,20 @@ async def test_pushes_one_after_another_share_a_connection(google, fcm, android)
     assert len(google.clients) == 1
 
 
-async def test_several_hundred_in_flight_share_one_session(google, fcm, android, patience):
+async def test_several_hundred_in_flight_share_one_session(google, patient_fcm, android):
     for n in range(400):
         google.script(f"phone-{n}", slow(0.2))
-    answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 60) for n in range(400)))
+    answers = await asyncio.gather(*(patient_fcm.send(android(f"phone-{n}"), 60) for n in range(400)))
     assert Counter(answer.outcome for answer in answers) == {Outcome.ACCEPTED: 400}
     assert len(google.received) == len({push.token for push in google.received}) == 400
-    assert len(google.clients) <= CONNECTIONS + 1
+    assert len(google.clients) <= DEFAULT_POLICY.connections + 1
 
 
-async def test_each_push_of_a_mixed_crowd_gets_its_own_answer(google, fcm, android, patience):
+async def test_each_push_of_a_mixed_crowd_gets_its_own_answer(google, patient_fcm, android):
     for n in range(0, 200, 4):
         google.script(f"phone-{n}", fcm_error(404, "NOT_FOUND", code="UNREGISTERED"))
         google.script(f"phone-{n + 1}", html(503))
-    answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 60) for n in range(200)))
+    answers = await asyncio.gather(*(patient_fcm.send(android(f"phone-{n}"), 60) for n in range(200)))
     assert [answer.outcome for answer in answers] == [
         Outcome.TOKEN_DEAD,
         Outcome.UNAVAILABLE,
@@ -46,9 +47,9 @@ async def test_each_push_of_a_mixed_crowd_gets_its_own_answer(google, fcm, andro
     ] * 50
 
 
-async def test_more_silent_phones_than_connections_leave_the_rest_unsent(google, fcm, android, monkeypatch):
+async def test_more_silent_phones_than_connections_leave_the_rest_unsent(google, make_fcm, android):
     # Not unknown: what never got a connection may be repeated without ringing twice.
-    monkeypatch.setattr("worker.providers.fcm.fcm_sender.CONNECTIONS", 8)
+    fcm = make_fcm(policy=SessionPolicy(connections=8))
     await fcm.warm()
     for n in range(20):
         google.script(f"phone-{n}", SILENCE)
@@ -112,7 +113,6 @@ async def test_closing_does_not_wait_for_a_silent_token_endpoint(google, fcm, an
     assert time.monotonic() - began < 3
 
 
-async def test_closing_a_sender_that_never_sent_does_nothing(google, tmp_path):
-    sender = FcmSender(google.write_service_account(tmp_path / "account.json"), google.url, google.ca_file)
-    await sender.close()
+async def test_closing_a_sender_that_never_sent_does_nothing(google, make_fcm):
+    await make_fcm().close()
     assert not google.requests

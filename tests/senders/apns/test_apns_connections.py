@@ -22,9 +22,9 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.sandbox.apple_script import AppleReply, Behaviour, GoAway, Reset, Silence
 from bellhop.sandbox.apple_server import AppleStandIn
 from bellhop.sandbox.tls import Authority
-from worker.providers.apns import aioapns_adapter, apns_pool
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.apns.apns_stream import UnsentError
+from worker.providers.apns.connection_policy import ConnectionPolicy
 from worker.providers.apns.provider_token import ProviderToken
 
 AT_ONCE_S = 5
@@ -78,10 +78,9 @@ async def test_a_burst_spreads_over_all_connections_and_no_more(apple: AppleStan
 
 
 async def test_a_burst_on_a_cold_start_does_not_pile_up_on_the_first_connection(
-    apple: AppleStandIn, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    monkeypatch.setattr(apns_pool, "PATIENCE_S", 10.0)  # a busy machine takes its time to connect
-    sender = make_sender(max_connections=2)
+    sender = make_sender(max_connections=2, policy=ConnectionPolicy(patience_s=10.0))  # a busy machine connects slowly
     await asyncio.gather(*(sender.send(ring(), 10) for _ in range(300)))
     assert max(used(apple).count(number) for number in used(apple)) <= 200
 
@@ -153,18 +152,16 @@ async def test_while_apple_fails_on_every_connection_no_new_ones_are_opened(
 
 
 async def test_a_connection_that_does_nothing_but_fail_is_replaced(
-    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+    sender = make_sender(max_connections=1, policy=ConnectionPolicy(min_life_s=0.0))
     apple.script_connection(1, *[AppleReply(500, "InternalServerError")] * 100)
     outcomes = [(await sender.send(ring(), 5)).outcome for _ in range(6)]
     assert outcomes == [Outcome.UNAVAILABLE] * 5 + [Outcome.ACCEPTED]
 
 
-async def test_a_connection_that_fails_now_and_then_is_kept(
-    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+async def test_a_connection_that_fails_now_and_then_is_kept(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    sender = make_sender(max_connections=1, policy=ConnectionPolicy(min_life_s=0.0))
     apple.script(TOKEN, *[AppleReply(500), AppleReply(500), AppleReply()] * 4)
     for _ in range(12):
         await sender.send(ring(), 5)
@@ -174,7 +171,7 @@ async def test_a_connection_that_fails_now_and_then_is_kept(
 async def test_a_connection_that_ran_out_of_stream_ids_is_replaced(apple: AppleStandIn, sender: ApnsSender) -> None:
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     connection = await sender._pools[Environment.PRODUCTION].pick()
-    connection.conn.highest_outbound_stream_id = aioapns_adapter.LAST_STREAM_ID
+    connection.conn.highest_outbound_stream_id = ConnectionPolicy().last_stream_id
     assert {(await sender.send(ring(), 5)).outcome for _ in range(3)} == {Outcome.ACCEPTED}
     assert used(apple) == [1, 1, 2, 2]
 
@@ -205,11 +202,10 @@ async def test_a_connection_that_answers_its_ping_is_used_again_with_the_stream_
 
 
 async def test_an_idle_connection_that_died_is_noticed_and_replaced_before_a_push_needs_it(
-    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    monkeypatch.setattr(aioapns_adapter, "PING_EVERY_S", 0.1)
-    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+    policy = ConnectionPolicy(ping_every_s=0.1, ping_timeout_s=0.1, min_life_s=0.0)
+    sender = make_sender(max_connections=1, policy=policy)
     await sender.send(ring(), 5)
     await asyncio.sleep(0.5)
     assert len(apple.connections) == 1
@@ -220,9 +216,9 @@ async def test_an_idle_connection_that_died_is_noticed_and_replaced_before_a_pus
 
 
 async def test_a_connection_that_says_goodbye_is_replaced_before_a_push_needs_it(
-    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    monkeypatch.setattr(apns_pool, "MIN_LIFE_S", 0.0)
+    sender = make_sender(max_connections=1, policy=ConnectionPolicy(min_life_s=0.0))
     apple.script(TOKEN, GoAway(reply=AppleReply(delay_s=30)))
     in_flight = asyncio.create_task(sender.send(ring(), 60))
     await opened(apple, 2)
@@ -294,14 +290,13 @@ async def say_goodbye(apple: AppleStandIn, sender: ApnsSender) -> None:
 )
 async def test_what_is_logged_of_a_connection_names_no_webhook_whose_push_it_carried(
     apple: AppleStandIn,
-    sender: ApnsSender,
-    monkeypatch: pytest.MonkeyPatch,
+    make_sender: MakeSender,
     happen: Callable[[AppleStandIn, ApnsSender], Awaitable[None]],
     event: str,
 ) -> None:
-    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.1)
-    if happen is be_idle_and_fall_silent:
-        monkeypatch.setattr(aioapns_adapter, "PING_EVERY_S", 0.05)
+    ping_every_s = 0.05 if happen is be_idle_and_fall_silent else 60.0
+    policy = ConnectionPolicy(ping_every_s=ping_every_s, ping_timeout_s=0.1)
+    sender = make_sender(max_connections=1, policy=policy)
     with capture_logs(processors=[merge_contextvars]) as lines:
         await job(sender, "first")  # opens the connection
         await happen(apple, sender)

@@ -9,16 +9,16 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from apns_pushes import OTHER_TOKEN, TOKEN, ring
+from apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from h2.errors import ErrorCodes
 
 from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.sandbox.apple_script import AppleReply, Behaviour, Drop, GoAway, Reset, Silence
 from bellhop.sandbox.apple_server import AppleStandIn
-from worker.providers.apns import aioapns_adapter, apns_pool
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.apns.apns_stream import ApnsStream
+from worker.providers.apns.connection_policy import ConnectionPolicy
 
 AT_ONCE_S = 5
 NEIGHBOURS = 10
@@ -198,9 +198,9 @@ async def test_a_connection_lost_leaves_its_pushes_unknown_and_repeats_none(
 
 
 async def test_a_connection_gone_silent_is_left_at_once_and_given_up_soon(
-    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.5)
+    sender = make_sender(max_connections=1, policy=ConnectionPolicy(ping_timeout_s=0.5))
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     apple.silence()
     neighbour = asyncio.create_task(sender.send(ring(), 60))
@@ -211,10 +211,9 @@ async def test_a_connection_gone_silent_is_left_at_once_and_given_up_soon(
 
 
 async def test_a_push_after_a_long_quiet_time_finds_out_early_that_the_connection_is_dead(
-    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    monkeypatch.setattr(aioapns_adapter, "PING_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(aioapns_adapter, "QUIET_S", 0.1)
+    sender = make_sender(max_connections=1, policy=ConnectionPolicy(ping_timeout_s=0.2, quiet_s=0.1))
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     apple.silence()
     await asyncio.sleep(0.2)
@@ -223,9 +222,9 @@ async def test_a_push_after_a_long_quiet_time_finds_out_early_that_the_connectio
 
 
 async def test_a_path_gone_black_never_holds_a_push_longer_than_its_time(
-    apple: AppleStandIn, sender: ApnsSender, monkeypatch: pytest.MonkeyPatch
+    apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
-    monkeypatch.setattr(apns_pool, "CONNECT_TIMEOUT_S", 0.5)
+    sender = make_sender(max_connections=1, policy=ConnectionPolicy(connect_timeout_s=0.5))
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     apple.silence()
     await apple.go_dark()

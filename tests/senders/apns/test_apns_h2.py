@@ -149,11 +149,11 @@ def test_headers_that_cannot_be_decoded_are_the_peers_mistake() -> None:
         client.receive_data(encode_frame(1, 0x5, stream_id, b"\xff\xff\xff\xff\x0f"))
 
 
-def test_it_remembers_a_bounded_number_of_ended_streams_and_bears_a_late_frame_on_any(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Http2, "MAX_CLOSED_STREAMS", 3)
-    client = Http2()
+def test_it_remembers_a_bounded_number_of_ended_streams_and_bears_a_late_frame_on_any() -> None:
+    class Http2WithThree(Http2):
+        MAX_CLOSED_STREAMS = 3
+
+    client = Http2WithThree()
     server = connect(client)
     for _ in range(10):
         stream_id, _ = client.send_request(BLOCK, BODY)

@@ -2,10 +2,10 @@
 
 from functools import lru_cache
 
-from aioapns import NotificationRequest, PushType
 from pydantic_core import to_json
 
 from bellhop.domain.push import Push, PushKind
+from worker.providers.apns.aioapns_adapter import NotificationRequest, PushType
 
 
 def request_for(push: Push, topic: str) -> NotificationRequest:

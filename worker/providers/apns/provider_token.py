@@ -9,11 +9,11 @@ import time
 from typing import NamedTuple, Protocol, Self
 
 import structlog
-from aioapns.connection import JWTAuthorizationHeaderProvider
 from redis.exceptions import RedisError
 
 from bellhop.store.async_client import Store
 from bellhop.store.keys import provider_token_key
+from worker.providers.apns.aioapns_adapter import authorization_header
 
 RENEW_AFTER_S = 50 * 60
 MIN_AGE_S = 20 * 60
@@ -142,6 +142,4 @@ class ProviderToken:
 
     def _mint(self) -> SignedToken:
         issued_at = int(time.time())
-        provider = JWTAuthorizationHeaderProvider(self._key, self._key_id, self._team_id)
-        header = provider.get_header()  # type: ignore[no-untyped-call]
-        return SignedToken(issued_at, str(header))
+        return SignedToken(issued_at, authorization_header(self._key, self._key_id, self._team_id))

@@ -19,7 +19,6 @@ SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AUDIENCE = "https://oauth2.googleapis.com/token"
 ASSERTION_LIFE_S = 3600
-FETCH_TIMEOUT_S = 5.0
 RENEW_BEFORE_S = 300.0
 RENEWAL_PAUSE_S = 10.0
 """How long after a failed renewal the next one waits, while the old token still serves."""
@@ -40,9 +39,9 @@ class AccessToken:
 class AccessTokens:
     """Hands out the access token. However many pushes wait for one, a single request fetches it."""
 
-    def __init__(self, credentials: service_account.Credentials, token_uri: str) -> None:
-        self._credentials = credentials
-        self._token_uri = token_uri
+    def __init__(self, credentials: service_account.Credentials, token_uri: str, timeout_s: float) -> None:
+        """`timeout_s` is for one request to the token endpoint."""
+        self._credentials, self._token_uri, self._timeout_s = credentials, token_uri, timeout_s
         self._token: AccessToken | None = None
         self._fetching: asyncio.Task[AccessToken | AttemptResult] | None = None
         self._renew_not_before = 0.0
@@ -95,7 +94,7 @@ class AccessTokens:
         form = {"grant_type": GRANT_TYPE, "assertion": self._assertion(now)}
         try:
             async with (
-                asyncio.timeout(FETCH_TIMEOUT_S),
+                asyncio.timeout(self._timeout_s),
                 session.post(self._token_uri, data=form, allow_redirects=False) as response,
             ):
                 body = await response.read()

@@ -1,19 +1,13 @@
-"""Pushes through Firebase Cloud Messaging: pyfcm's payload and credentials, one attempt on a warm connection."""
+"""Sends pushes to Firebase Cloud Messaging: one attempt per call, on a connection that stays open."""
 
 import asyncio
-import json
 import math
-import socket
 import ssl
 import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from google.oauth2 import service_account
-from pydantic_core import to_json
-from pyfcm import FCMNotification
 
 from bellhop.clock import seconds
 from bellhop.domain.device import Provider
@@ -21,27 +15,16 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
 from bellhop.domain.push import Push, PushKind
 from worker.providers.fcm import fcm_answers
-from worker.providers.fcm.fcm_access import SCOPE, AccessTokens
+from worker.providers.fcm.fcm_access import AccessTokens
+from worker.providers.fcm.fcm_request import FcmPayload, result_without_answer
+from worker.providers.fcm.fcm_session import SessionPolicy, open_session
+from worker.providers.fcm.pyfcm_adapter import FcmProject
 
-CONNECTIONS = 128
-"""HTTP/1.1 carries one push at a time on each: enough for several hundred a second at Google's usual answer times."""
-CONNECT_TIMEOUT_S = 3.0
-IDLE_S = 120.0
-"""How long an unused connection is kept: less than firewalls on the way are known to remember one."""
-UNACKNOWLEDGED_MS = 4000
-"""A connection that the network has lost without a word ends this long after something was written to it."""
+DEFAULT_POLICY = SessionPolicy()
 
 
 class FcmSender:
-    """Carries pushes to one Firebase project. Implements `bellhop.domain.push.Sender`.
-
-    pyfcm builds the message, and reads the service account with google-auth. Its transport is not used: it blocks a
-    thread for minutes, repeats requests by itself, and drops what tells a dead token from a wrong configuration.
-    """
-
-    at_once = CONNECTIONS
-    """Pushes it carries at the same time. Those beyond wait for a connection: let them wait where they may yet be
-    called off."""
+    """A `Sender` for one Firebase project."""
 
     def __init__(
         self,
@@ -51,19 +34,17 @@ class FcmSender:
         proxy: str = "",
         *,
         without_video: bool = False,
+        policy: SessionPolicy = DEFAULT_POLICY,
     ) -> None:
-        """`proxy` is an HTTP proxy (http://host:port) to reach Google through; `without_video` leaves `video` out.
+        """`proxy` is an HTTP proxy (http://host:port) to reach Google through. `without_video` leaves out `video`.
 
         Raises OSError, ValueError or KeyError for files that are not what they should be.
         """
-        account = json.loads(service_account_file.read_bytes())
-        credentials = service_account.Credentials.from_service_account_info(account, scopes=[SCOPE])  # type: ignore[no-untyped-call]
-        self._pyfcm = FCMNotification(credentials=credentials)
-        self._pyfcm.json_dumps = to_json  # in a fifth of the time
-        self._pyfcm.FCM_END_POINT_BASE = f"{url.rstrip('/')}/v1/projects"
-        self._tokens = AccessTokens(credentials, account["token_uri"])
-        self._proxy = proxy or None
-        self._without_video = without_video
+        self._project = FcmProject(service_account_file, url)
+        self._tokens = AccessTokens(self._project.credentials, self._project.token_uri, policy.token_timeout_s)
+        self._proxy, self._policy, self._without_video = proxy, policy, without_video
+        self.at_once = policy.connections
+        """How many pushes can be in flight. More would wait for a connection, where they cannot be called off."""
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._session: aiohttp.ClientSession | None = None
         self._in_flight = 0
@@ -71,9 +52,9 @@ class FcmSender:
         self._closed = False
 
     async def send(self, push: Push, timeout_s: float, start_s: float = math.inf) -> AttemptResult:
-        """Make one attempt. See `bellhop.domain.push.Sender`."""
-        # Now, not when the push was planned: a phone that comes back to the network must not ring for an old call.
-        # "0s" would mean now or never, and a phone that is away for a second would not ring at all.
+        """Make one attempt. See `worker.providers.sender.Sender`."""
+        # The time to live counts from this attempt, not from the plan: a phone that comes back to the network must not
+        # ring for an old call. Not "0s": then a phone that is away for a second would not ring at all.
         left_s = int(seconds(push.deadline) - time.time())
         android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, left_s)}s"}
         if push.kind is PushKind.RING:
@@ -85,11 +66,11 @@ class FcmSender:
         return await self._deliver(push.device.token, data, android, timeout_s, not_after)
 
     async def validate(self, token: str, timeout_s: float = 10) -> AttemptResult:
-        """Ask FCM whether it would take a message for this token; nothing is delivered."""
+        """Ask FCM whether it would accept a message for this token. Nothing is delivered."""
         return await self._deliver(token, {"type": "check"}, {}, timeout_s, dry_run=True)
 
     async def warm(self) -> AttemptResult | None:
-        """Fetch the access token, so that the first push need not wait for it; returns why there is none."""
+        """Fetch the access token, so that the first push need not wait for it. Returns why there is none."""
         token = await self._tokens.get(self._open_session())
         return token if isinstance(token, AttemptResult) else None
 
@@ -111,18 +92,9 @@ class FcmSender:
         not_after: float = math.inf,
         dry_run: bool = False,
     ) -> AttemptResult:
-        try:
-            if not data:
-                return AttemptResult(
-                    Outcome.BAD_REQUEST, reason="EMPTY_PAYLOAD"
-                )  # pyfcm would send an empty notification
-            if size_of(Provider.FCM, data) > most_bytes(Provider.FCM, PushKind.RING):
-                return AttemptResult(Outcome.TOO_LARGE, reason="PAYLOAD_TOO_LARGE")
-            body = self._pyfcm.parse_payload(
-                fcm_token=token, data_payload=data, android_config=android, dry_run=dry_run
-            )
-        except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot say
-            return AttemptResult(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
+        body = self._body(token, data, android, dry_run=dry_run)
+        if isinstance(body, AttemptResult):
+            return body
         if self._closed:
             return AttemptResult(Outcome.UNSENT, reason="CLOSED")
         self._in_flight += 1
@@ -134,10 +106,22 @@ class FcmSender:
             if not self._in_flight:
                 self._idle.set()
 
+    def _body(
+        self, token: str, data: dict[str, str], android: dict[str, Any], *, dry_run: bool
+    ) -> bytes | AttemptResult:
+        if not data:  # pyfcm would send an empty notification
+            return AttemptResult(Outcome.BAD_REQUEST, reason="EMPTY_PAYLOAD")
+        try:
+            if size_of(Provider.FCM, data) > most_bytes(Provider.FCM, PushKind.RING):
+                return AttemptResult(Outcome.TOO_LARGE, reason="PAYLOAD_TOO_LARGE")
+            return self._project.body(token, data, android, dry_run=dry_run)
+        except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot encode
+            return AttemptResult(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
+
     async def _attempt(self, body: bytes, timeout_s: float, not_after: float) -> AttemptResult:
         session = self._open_session()
         renewed = False
-        payload: _Payload | None = None
+        payload: FcmPayload | None = None
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -145,10 +129,10 @@ class FcmSender:
                     token = await self._tokens.get(session)
                     if isinstance(token, AttemptResult):
                         return token
-                    payload = _Payload(body, not_after)
+                    payload = FcmPayload(body, not_after)
                     headers = {"Authorization": f"Bearer {token.value}"}
                     async with session.post(
-                        self._pyfcm.fcm_end_point, data=payload, headers=headers, allow_redirects=False
+                        self._project.endpoint, data=payload, headers=headers, allow_redirects=False
                     ) as response:
                         content = await response.read()
                     if renewed or not fcm_answers.asks_for_new_access_token(response.status, content):
@@ -157,57 +141,9 @@ class FcmSender:
                     self._tokens.refused(token)
                     renewed = True
         except (aiohttp.ClientError, OSError) as error:
-            return _unanswered(error, payload)
+            return result_without_answer(error, payload)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=CONNECTIONS, ssl=self._tls, keepalive_timeout=IDLE_S, socket_factory=_open_socket
-                ),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "bellhop"},
-                proxy=self._proxy,
-            )
+            self._session = open_session(self._policy, self._tls, self._proxy)
         return self._session
-
-
-class _Payload(aiohttp.BytesPayload):
-    """A request body that knows whether it was written: from then on the provider may have the push.
-
-    After the loop time `not_after` (s) it is not.
-    """
-
-    def __init__(self, body: bytes, not_after: float) -> None:
-        super().__init__(body, content_type="application/json")
-        self._not_after = not_after
-        self.written = self.late = False
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        # Headers and body leave together, here. A connection found closed raises before any byte has left.
-        if asyncio.get_running_loop().time() > self._not_after:
-            self.late = True
-            raise ConnectionAbortedError("too late")
-        await super().write_with_length(writer, content_length)
-        self.written = True
-
-
-def _unanswered(error: Exception, payload: _Payload | None) -> AttemptResult:
-    if payload is None:
-        return AttemptResult(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
-    if payload.late:
-        return AttemptResult(Outcome.DELAYED)
-    if payload.written:
-        return AttemptResult(
-            Outcome.UNKNOWN, reason="TIMEOUT" if isinstance(error, TimeoutError) else "CONNECTION_LOST"
-        )
-    return AttemptResult(Outcome.UNSENT, reason="CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT")
-
-
-def _open_socket(address: tuple[Any, ...]) -> socket.socket:
-    family, kind, protocol = address[:3]
-    opened = socket.socket(family, kind, protocol)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
-    return opened

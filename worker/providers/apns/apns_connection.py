@@ -1,0 +1,236 @@
+"""The life of one HTTP/2 connection to Apple: from the handshake to the last answer."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+
+from worker.providers.apns.aioapns_adapter import AioapnsProtocol
+from worker.providers.apns.apns_stream import ApnsStream, UnknownError, UnsentError
+from worker.providers.apns.connection_policy import ConnectionPolicy
+from worker.providers.apns.keep_alive import KeepAlive
+from worker.providers.apns.stream_table import StreamTable
+
+log = structlog.get_logger()
+
+
+class ApnsConnection(AioapnsProtocol):
+    """Sends requests while it is `usable`. Every request gets a response or an error, whatever the connection does.
+
+    A quiet connection stays open: Apple wants connections kept for hours and days. It ends by GOAWAY or `retire` (both
+    let requests in flight finish), by `abort`, or when the peer closes it. `on_change` is called each time that it
+    becomes unusable, and when it becomes usable again.
+    """
+
+    def __init__(self, on_change: Callable[["ApnsConnection"], None], policy: ConnectionPolicy) -> None:
+        super().__init__()
+        self._on_change, self._policy = on_change, policy
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        """Done when the peer has sent its settings. Fails with UnsentError if the connection is lost before that."""
+        self.closed = asyncio.Event()
+        self.opened_at_s = self._loop.time()
+        """Loop time."""
+        self.failed_at_s = -math.inf
+        """Loop time of the last push that failed because of the connection or of Apple."""
+        self.failures = 0
+        """Such failures since the last push that was accepted."""
+        self._heard_at_s = self.opened_at_s
+        self._streams = StreamTable(self.conn, self.flush, policy.last_stream_id)
+        self._keep_alive = KeepAlive(
+            self._send_ping, self.abort, policy.ping_every_s, policy.ping_timeout_s, self._context
+        )
+        self._retired = self._suspected = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may take a request."""
+        return not (self.lost or self._retired or self._suspected) and self.ready.done()
+
+    @property
+    def load(self) -> int:
+        """How many requests it has in hand."""
+        return len(self._streams)
+
+    # Requests
+
+    def request(self, header_block: bytes, body: bytes, not_after: float = math.inf) -> ApnsStream:
+        """Send a request as soon as the peer's limits (streams, flow control) allow. `release` it in the end.
+
+        `header_block` is HPACK that uses no table. After the loop time `not_after` (s) the request is not sent: it
+        fails with DelayedError.
+        """
+        stream = ApnsStream(header_block, body, self._loop.create_future(), not_after)
+        if self.lost or self._retired:
+            stream.fail(UnsentError("connection is closing"))
+            return stream
+        if self._loop.time() - self._heard_at_s > self._policy.quiet_s:
+            self._keep_alive.ping()
+        self._streams.add(stream)
+        if self._streams.exhausted:
+            self.retire()
+        return stream
+
+    def release(self, stream: ApnsStream) -> None:
+        """Say that nobody waits for `stream` any more. A stream without an answer is given back to the peer."""
+        stream.future.cancel()
+        if not self.lost and self._streams.release(stream):
+            self._after_stream()
+
+    def _send_queued(self) -> None:
+        self._streams.send_queued()
+        if self._streams.exhausted:
+            self.retire()
+
+    def _after_stream(self) -> None:
+        """Use the place of a stream that is over, or close a retired connection after its last one."""
+        if self.lost:
+            return
+        if self._retired and not self._streams.open:
+            self.close_transport()
+            self._lose("closed")
+        else:
+            self._send_queued()
+
+    # Its life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start HTTP/2."""
+        super().connection_made(transport)
+        self._keep_alive.start()
+
+    def suspect(self) -> None:
+        """Take no more requests until the peer answers a PING: a request got no answer in time."""
+        self._suspected = True
+        if not self.lost:
+            self._keep_alive.ping()
+        self._on_change(self)
+
+    def retire(self) -> None:
+        """Take no more requests, and close when those in flight are answered."""
+        if self._retired or self.lost:
+            return
+        self._retired = True
+        self._streams.fail_queued("connection is closing")
+        self._on_change(self)
+        self._loop.call_soon(self._after_stream)
+
+    def abort(self, why: str) -> None:
+        """Close at once. Requests in flight fail with UnknownError."""
+        if not self.lost:
+            log.warning("apns_connection_aborted", why=why, in_flight=len(self._streams.open))
+            self._lose(why)
+        self.abort_transport()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the transport is closed."""
+        if not self.lost:
+            log.info("apns_connection_lost", error=type(exc).__name__ if exc else "closed by Apple")
+        self._lose("connection lost")
+        self.closed.set()
+
+    def _lose(self, why: str) -> None:
+        if self.lost:
+            return
+        self.lost = True
+        self._keep_alive.stop()
+        self._streams.fail_all(why)
+        if not self.ready.done():
+            self.ready.set_exception(UnsentError(why))
+        self._on_change(self)
+
+    def _send_ping(self, payload: bytes) -> None:
+        self.conn.ping(payload)
+        self.flush()
+
+    # What the peer sends
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Handle what the peer sent."""
+        self._heard_at_s = self._loop.time()
+        for event in events:
+            if handler := HANDLERS.get(type(event)):
+                handler(self, event)
+
+    def on_protocol_error(self, error: ProtocolError) -> None:
+        """Give up a connection whose peer does not speak HTTP/2."""
+        self.abort(f"protocol error: {type(error).__name__}")
+
+    def _on_response(self, event: ResponseReceived) -> None:
+        if stream := self._streams.open.get(event.stream_id or 0):
+            stream.read_headers(event.headers or ())
+
+    def _on_data(self, event: DataReceived) -> None:
+        stream_id = event.stream_id or 0
+        if stream := self._streams.open.get(stream_id):
+            stream.read_body(event.data or b"")
+        if event.flow_controlled_length:
+            self.conn.acknowledge_received_data(event.flow_controlled_length, stream_id)
+
+    def _on_end(self, event: StreamEnded) -> None:
+        if stream := self._streams.end(event.stream_id or 0):
+            stream.answer()
+            if stream.status == 200:
+                self.failures = 0
+            self._after_stream()
+
+    def _on_reset(self, event: StreamReset) -> None:
+        if stream := self._streams.end_reset(event.stream_id or 0):
+            error = UnsentError if event.error_code == ErrorCodes.REFUSED_STREAM else UnknownError
+            stream.fail(error(f"stream reset: {_name(event.error_code)}"))
+            self._after_stream()
+
+    def _on_settings(self, event: RemoteSettingsChanged) -> None:
+        self._streams.limit = min(self.conn.remote_settings.max_concurrent_streams, self._policy.max_streams)
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self._send_queued()
+
+    def _on_window(self, event: WindowUpdated) -> None:
+        self._send_queued()
+
+    def _on_pong(self, event: PingAckReceived) -> None:
+        self._keep_alive.answered()
+        if self._suspected:
+            self._suspected = False
+            self._on_change(self)
+
+    def _on_goaway(self, event: ConnectionTerminated) -> None:
+        reason = (event.additional_data or b"")[:200].decode("ascii", "replace")
+        in_flight = len(self._streams.open)
+        log.info("apns_connection_ends", code=_name(event.error_code), reason=reason, in_flight=in_flight)
+        self._streams.fail_after(event.last_stream_id or 0, "Apple closed the connection before the request")
+        self.retire()
+
+
+HANDLERS: dict[type[Event], Callable[[ApnsConnection, Any], None]] = {
+    ResponseReceived: ApnsConnection._on_response,
+    DataReceived: ApnsConnection._on_data,
+    StreamEnded: ApnsConnection._on_end,
+    StreamReset: ApnsConnection._on_reset,
+    RemoteSettingsChanged: ApnsConnection._on_settings,
+    WindowUpdated: ApnsConnection._on_window,
+    PingAckReceived: ApnsConnection._on_pong,
+    ConnectionTerminated: ApnsConnection._on_goaway,
+}
+
+
+def _name(code: int | None) -> str:
+    try:
+        return ErrorCodes(code or 0).name
+    except ValueError:
+        return str(code)

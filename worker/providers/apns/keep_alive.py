@@ -1,0 +1,54 @@
+"""The PINGs of one connection."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+
+PAYLOAD = b"bellhop!"
+"""A PING carries eight bytes (RFC 9113, section 6.7)."""
+
+
+class KeepAlive:
+    """Sends PINGs, regularly and on demand, and reports when one is not answered in time."""
+
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        on_timeout: Callable[[str], None],
+        every_s: float,
+        timeout_s: float,
+        context: Context,
+    ) -> None:
+        """`on_timeout` gets the reason in words, and is called in `context`."""
+        self._send, self._on_timeout = send, on_timeout
+        self._every_s, self._timeout_s = every_s, timeout_s
+        self._loop, self._context = asyncio.get_running_loop(), context
+        self._next: asyncio.TimerHandle | None = None
+        self._timeout: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Send a PING regularly from now on."""
+        self._next = self._loop.call_later(self._every_s, self._send_next)
+
+    def _send_next(self) -> None:
+        self.start()
+        self.ping()
+
+    def ping(self) -> None:
+        """Send a PING now, unless one is waiting for its answer."""
+        if self._timeout is None:
+            self._send(PAYLOAD)
+            why = "no answer to PING"
+            self._timeout = self._loop.call_later(self._timeout_s, self._on_timeout, why, context=self._context)
+
+    def answered(self) -> None:
+        """Note that the peer has answered the PING."""
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    def stop(self) -> None:
+        """Send nothing more, and report nothing more."""
+        for timer in (self._next, self._timeout):
+            if timer is not None:
+                timer.cancel()

@@ -1,0 +1,41 @@
+"""One request to FCM: whether its body was written, and the result if no answer comes."""
+
+import asyncio
+import ssl
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
+from bellhop.domain.outcomes import AttemptResult, Outcome
+
+
+class FcmPayload(aiohttp.BytesPayload):
+    """A request body that records whether it was written: from then on Google may have the push.
+
+    After the loop time `not_after` (s) it is not written.
+    """
+
+    def __init__(self, body: bytes, not_after: float) -> None:
+        super().__init__(body, content_type="application/json")
+        self._not_after = not_after
+        self.written = self.late = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write headers and body together. A closed connection raises before any byte has left."""
+        if asyncio.get_running_loop().time() > self._not_after:
+            self.late = True
+            raise ConnectionAbortedError("too late")
+        await super().write_with_length(writer, content_length)
+        self.written = True
+
+
+def result_without_answer(error: Exception, payload: FcmPayload | None) -> AttemptResult:
+    """Return the result of a request that failed with `error`. `payload` is None if there was no access token yet."""
+    if payload is None:
+        return AttemptResult(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
+    if payload.late:
+        return AttemptResult(Outcome.DELAYED)
+    if payload.written:
+        reason = "TIMEOUT" if isinstance(error, TimeoutError) else "CONNECTION_LOST"
+        return AttemptResult(Outcome.UNKNOWN, reason=reason)
+    return AttemptResult(Outcome.UNSENT, reason="CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT")
