@@ -8,7 +8,8 @@ from flask import current_app
 from bellhop.clock import Micros
 from bellhop.settings import Settings
 from bellhop.store import redis_clock
-from bellhop.store.blocking_client import blocking, run_script, shown
+from bellhop.store.blocking_client import blocking, run_script
+from bellhop.store.redis_url import shown
 from bellhop.store.replication import ReplicatedScripts
 from bellhop.store.scripts import Command
 from bellhop.telemetry.outage import redis_outage

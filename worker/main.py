@@ -13,7 +13,7 @@ from bellhop.i18n.texts import Texts
 from bellhop.queue.names import MAIL, NOTICES, RINGS
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
-from bellhop.store.blocking_client import shown
+from bellhop.store.redis_url import shown
 from bellhop.stream_api import DeviceApps, StreamApi
 from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import redis_outage

@@ -11,8 +11,9 @@ from bellhop.domain.device import Device, Provider
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.settings import ConfigurationError, Settings, load
 from bellhop.store import registry
-from bellhop.store.blocking_client import blocking, shown
+from bellhop.store.blocking_client import blocking
 from bellhop.store.keys import devices_key
+from bellhop.store.redis_url import shown
 from bellhop.store.scripts import Command, by_source
 
 ANSWER_S = 10.0

@@ -14,7 +14,7 @@ import redis
 
 from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.tls import Authority
-from bellhop.store.blocking_client import with_ca
+from bellhop.store.redis_url import with_ca
 
 START_TIMEOUT_S = 10
 CHOICE = "SANDBOX_REDIS"

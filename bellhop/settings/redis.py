@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bellhop.settings.field_types import ReadableFile, SettingsSection
 from bellhop.settings.variables import variable
-from bellhop.store.blocking_client import parse, with_ca
+from bellhop.store.redis_url import parse, with_ca
 
 
 def _redis_url(url: str) -> str:

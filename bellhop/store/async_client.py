@@ -1,8 +1,8 @@
-"""The worker's way to Redis: asynchronous, with short timeouts, and nothing that is sent twice behind anybody's back.
+"""The asynchronous client of Redis, for the worker: short time-outs, and no command is sent twice unseen.
 
-redis-py's defaults are turned off that hurt here: it repeats every command up to ten times, so a lost answer to a pop
-or a push runs it twice, and a hung server holds the caller for a minute. Connecting stays its business, with TLS and
-Sentinel; the commands go through one connection that all callers share (bellhop/store/shared_connection.py).
+Some of redis-py's defaults are turned off: it repeats every command up to ten times, so that a pop whose answer was
+lost would run twice, and it waits a minute for a server that hangs. redis-py still connects, with TLS and Sentinel. The
+commands go through one connection that all callers share (bellhop/store/shared_connection.py).
 """
 
 import asyncio
@@ -20,38 +20,40 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from bellhop.store import scripts
-from bellhop.store.blocking_client import DEMOTED, DOUBT_S, LATE_S, LOOK_S, names_another, parse
+from bellhop.store.redis_internals import new_connection
+from bellhop.store.redis_url import PLAIN, parse
 from bellhop.store.scripts import Argument, Command
+from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 from bellhop.store.shared_connection import SharedConnection
 
 BLOCKING = frozenset({"BLMOVE"})
-"""Commands that are meant to take long when there is nothing. What they bring late is doubted like anything else: a
-server that hung hands out what it was sent in vain."""
+"""Commands that block on an empty queue. A late empty reply is normal; a late reply with a job marks the server as
+suspect: a server that hung may hand out a job that it was asked for long ago."""
 
 
 class Store:
-    """A connection to Redis; made without I/O, connected when first used and again whenever it was lost.
+    """A connection to Redis; made without I/O, connected when first used, and again whenever it was lost.
 
-    Every call makes one attempt and raises redis.exceptions.ConnectionError (refused, lost), TimeoutError (no answer in
-    time; not a ConnectionError) or ResponseError (Redis's own words). After the first two the command may or may not
-    have taken effect: repeat only what is idempotent. A call may be cancelled at any time.
+    Every call makes one attempt. It raises redis.exceptions.ConnectionError (refused, lost), TimeoutError (no answer in
+    time; not a ConnectionError) or ResponseError (Redis refused the command). After the first two the command may or
+    may not have been run: repeat it only if it may run twice. A call may be cancelled at any time.
     """
 
     def __init__(self, pool: BlockingConnectionPool) -> None:
-        self._sentinels = pool if isinstance(pool, _PrimaryPool) else None
+        self._sentinels = pool if isinstance(pool, _AsyncPrimaryPool) else None
         self._timeout_s: float = pool.connection_kwargs["socket_timeout"]
-        self._pipe: SharedConnection | None = None
+        self._connection: SharedConnection | None = None
         self._opening = asyncio.Lock()
-        self._doubt_until = 0.0
+        self._doubt = PrimaryDoubt()
         self.client: Redis = Redis.from_pool(pool)
-        """redis-py's client underneath, for pub/sub and INFO. It does not notice when its server becomes a replica."""
+        """redis-py's client, for pub/sub and INFO. It does not notice when its server becomes a replica."""
 
     @classmethod
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: float = 2.0) -> Self:
-        """Prepare a connection, and up to `connections` for `client`; the URLs are those of `redis_clients`.
+        """Prepare a connection, and up to `connections` for `client`; see `redis_url` for the URLs.
 
-        `timeout_s` bounds connecting, and waiting for an answer. A blocking command holds up those behind it: it wants
-        a Store of its own, whose `timeout_s` is longer than the command blocks.
+        `timeout_s` bounds connecting, and waiting for an answer. A blocking command delays those behind it: give it a
+        Store of its own, with a `timeout_s` that is longer than the command blocks.
         """
         address = parse(url)
         options: dict[str, Any] = {
@@ -61,8 +63,7 @@ class Store:
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
             "retry": Retry(NoBackoff(), 0),
-            "protocol": 2,
-            "driver_info": None,
+            **PLAIN,
         }
         if not address.sentinels:
             over_tcp = SSLConnection if address.tls else Connection
@@ -70,91 +71,99 @@ class Store:
             return cls(BlockingConnectionPool(connection_class=kind, **options))
         once = {**address.sentinel, "retry": Retry(NoBackoff(), 0)}
         manager = Sentinel(address.sentinels, sentinel_kwargs=once)  # type: ignore[no-untyped-call]
-        return cls(_PrimaryPool(address.service, manager, ssl=address.tls, **options))  # type: ignore[no-untyped-call]
+        return cls(_AsyncPrimaryPool(address.service, manager, ssl=address.tls, **options))
 
     async def call(self, *command: Argument) -> Any:
-        """Run one command; strings come back as bytes, HGETALL's pairs as a dict, the rest as Redis puts it."""
+        """Run one command. Strings are returned as bytes, HGETALL's pairs as a dict, the rest as Redis sends it."""
         (answer,) = await self.together(command)
         return dict(zip(answer[::2], answer[1::2], strict=True)) if command[0] == "HGETALL" else answer
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """Run lua/<name>.lua atomically; its answer comes back in bytes, integers, lists and None."""
+        """Run lua/<name>.lua atomically. The answer is made of bytes, integers, lists and None."""
         (answer,) = await self.together(Command(name, keys, args))
         return answer
 
     async def together(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
-        Raises for the first that failed; the others have run all the same.
+        Raises the error of the first that failed; the others have run all the same.
         """
         if self._sentinels is not None:
             await self._sentinels.look()
-        pipe = self._open_pipe() or await self._open()
+        connection = self._usable() or await self._open()
         asked_at = time.monotonic()
-        asked = [pipe.ask(scripts.by_digest(one) if isinstance(one, Command) else one) for one in commands]
+        asked = [
+            connection.ask(scripts.by_digest(command) if isinstance(command, Command) else command)
+            for command in commands
+        ]
         answers = [await answer for answer in asked]
-        for number, one in enumerate(commands):
-            if isinstance(one, Command) and isinstance(answers[number], NoScriptError):
-                # A new or restarted server: it has run nothing of this script.
-                answers[number] = await pipe.ask(scripts.by_source(one))
+        for number, command in enumerate(commands):
+            if isinstance(command, Command) and isinstance(answers[number], NoScriptError):
+                # A new or restarted server. It has done nothing of this script.
+                answers[number] = await connection.ask(scripts.by_source(command))
         if self._sentinels is not None:
             waited = commands[0][0] in BLOCKING and not any(answers)
-            if time.monotonic() - asked_at > LATE_S and not waited:
-                pipe.in_doubt, self._doubt_until = True, time.monotonic() + DOUBT_S
-            await self._believe(pipe, self._sentinels)
+            if not waited and self._doubt.note_answer(asked_at, time.monotonic()):
+                connection.in_doubt = True
+            await self._confirm(connection, self._sentinels)
         for answer in answers:
             if isinstance(answer, RedisError):
                 raise answer
         return answers
 
     async def load_scripts(self) -> None:
-        """Have Redis know every script, so that no first ring waits while it reads them."""
+        """Let Redis read every script now, so that the first ring does not wait for it."""
         await asyncio.gather(*(self.call("SCRIPT", "LOAD", scripts.source(name)) for name in scripts.names()))
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._pipe is not None:
-            await self._pipe.close()
+        if self._connection is not None:
+            await self._connection.close()
         await self.client.aclose()
 
-    async def _believe(self, pipe: SharedConnection, sentinels: "_PrimaryPool") -> None:
-        # All that a server answers when it wakes up is in doubt, also what it was asked just now.
-        if pipe.in_doubt:
-            async with self._opening:
-                if pipe.in_doubt and pipe.usable and await sentinels.has_moved(pipe.server):
-                    await pipe.close()
-            if not pipe.usable:
-                raise RedisConnectionError(DEMOTED)
-            pipe.in_doubt = False
+    async def _confirm(self, connection: SharedConnection, sentinels: "_AsyncPrimaryPool") -> None:
+        """Raise if the server is in doubt and the Sentinels name another.
 
-    def _open_pipe(self) -> SharedConnection | None:
-        pipe = self._pipe
-        if pipe is None or not pipe.usable or (self._sentinels is not None and self._sentinels.has_left(pipe.server)):
+        When a server wakes, all of its answers are in doubt, also those to commands that were sent just now.
+        """
+        if connection.in_doubt:
+            async with self._opening:
+                if connection.in_doubt and connection.usable and await sentinels.has_moved(connection.server):
+                    await connection.close()
+            if not connection.usable:
+                raise RedisConnectionError(DEMOTED)
+            connection.in_doubt = False
+
+    def _usable(self) -> SharedConnection | None:
+        connection = self._connection
+        if connection is None or not connection.usable:
             return None
-        return pipe
+        left = self._sentinels is not None and self._sentinels.has_left(connection.server)
+        return None if left else connection
 
     async def _open(self) -> SharedConnection:
         async with self._opening:
-            if pipe := self._open_pipe():  # somebody else was quicker
-                return pipe
-            if self._pipe is not None:
-                await self._pipe.close()
-            self._pipe = SharedConnection(self._timeout_s)
-            await self._pipe.open(self.client.connection_pool.make_connection())  # type: ignore[no-untyped-call]
-            if self._sentinels is not None and time.monotonic() < self._doubt_until:
-                self._pipe.in_doubt = True
-            return self._pipe
+            if connection := self._usable():  # another caller opened it meanwhile
+                return connection
+            if self._connection is not None:
+                await self._connection.close()
+            self._connection = SharedConnection(self._timeout_s)
+            await self._connection.open(new_connection(self.client))
+            if self._sentinels is not None and self._doubt.holds(time.monotonic()):
+                self._connection.in_doubt = True
+            return self._connection
 
 
-class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary that Sentinel names; see `redis_clients`. Whoever finds none free waits."""
+class _AsyncPrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary that Sentinel names. A caller waits while none is free."""
 
-    _look_at = 0.0
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._doubt = PrimaryDoubt()
 
     async def look(self) -> None:
-        """Ask for the primary, unless that was done a moment ago."""
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_S
+        """Ask who the primary is, unless that was done a moment ago."""
+        if self._doubt.must_look(time.monotonic()):
             with contextlib.suppress(RedisError):
                 await self.get_master_address()  # type: ignore[no-untyped-call]
 
@@ -163,10 +172,10 @@ class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
         sentinels = self.sentinel_manager.sentinels
         asking = (sentinel.sentinel_get_master_addr_by_name(self.service_name) for sentinel in sentinels)
         answers = await asyncio.gather(*asking, return_exceptions=True)
-        return names_another([one for one in answers if not isinstance(one, BaseException)], server)
+        return names_another([answer for answer in answers if not isinstance(answer, BaseException)], server)
 
     def has_left(self, server: tuple[str, int]) -> bool:
-        """Tell whether another server is the primary now."""
+        """Whether another server is known to be the primary now."""
         return self.master_address not in (None, server)
 
     async def get_connection(self, *args: Any, **kwargs: Any) -> Any:

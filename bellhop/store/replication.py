@@ -6,8 +6,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from bellhop.store.blocking_client import DOUBT_S, LATE_S, has_moved
+from bellhop.store.blocking_client import has_moved
 from bellhop.store.scripts import Argument, Command, by_digest, by_source
+from bellhop.store.sentinel import PrimaryDoubt
 
 WAIT_MS = 500
 """How long replicas may take; they mostly need less than a millisecond."""
@@ -26,7 +27,7 @@ class ReplicatedScripts:
 
     def __init__(self, redis: Redis, replicas: int) -> None:
         self._redis, self._replicas = redis, replicas
-        self._doubt_until = 0.0
+        self._doubt = PrimaryDoubt()
 
     def __call__(self, command: Command) -> Any:
         """Run a script."""
@@ -38,9 +39,8 @@ class ReplicatedScripts:
         if reached < self._replicas:
             raise NotReplicatedError(f"{reached} of {self._replicas} replicas have it")
         # A primary that hung may wake up after another was promoted. Its replicas may still answer WAIT.
-        if time.monotonic() - began > LATE_S:
-            self._doubt_until = time.monotonic() + DOUBT_S
-        if time.monotonic() < self._doubt_until and has_moved(self._redis):
+        self._doubt.note_answer(began, time.monotonic())
+        if self._doubt.holds(time.monotonic()) and has_moved(self._redis):
             raise NotReplicatedError("another server is the primary now")
         return answer
 

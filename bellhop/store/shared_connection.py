@@ -1,8 +1,8 @@
-"""One connection to Redis that all callers of a process share: the commands of one turn of the event loop leave
-together, the answers come back in order.
+"""One connection to Redis that all callers of a process share.
 
-redis-py opens the connection (TLS, unix sockets, user and password, Sentinel's primary), then its transport is taken
-over: from a command to its answer, redis-py's own way needs about ten times the CPU time, and a ring makes five.
+The commands of one turn of the event loop are sent together; the answers come back in order. redis-py opens the
+connection (TLS, unix sockets, user and password, Sentinel's primary), then its transport is taken over: redis-py needs
+about ten times the CPU time for a command, and a ring makes five.
 """
 
 import asyncio
@@ -15,42 +15,41 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from bellhop.store.retry import parse_error
+from bellhop.store.redis_internals import parse_error, server_of, transport_of
 from bellhop.store.scripts import Argument
+from bellhop.store.sentinel import DEMOTED
 
 
 class SharedConnection(asyncio.Protocol):
-    """Lives as long as its connection does. `open` it, `ask` while it is `usable`, `close` it."""
+    """Lives as long as its connection does: `open` it, `ask` while it is `usable`, `close` it."""
 
     def __init__(self, timeout_s: float) -> None:
         self.usable = False
         self.in_doubt = False
-        """Whether its server was silent for so long that another may be the primary now."""
+        """Whether the server was silent for so long that another may be the primary now."""
         self._timeout_s = timeout_s
         self._reader = hiredis.Reader(replyError=parse_error)
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
-        """When each command was sent (loop time), and who waits for its answer."""
+        """When each command was sent (loop time), and the future of its answer, in the order of sending."""
         self._timer: asyncio.TimerHandle | None = None
         self._unsent: list[bytes] = []
 
     async def open(self, connection: AbstractConnection) -> None:
         """Connect; raises as redis-py does."""
         self._loop = asyncio.get_running_loop()
-        self._connection = connection  # whoever forgets it closes it
+        self._connection = connection  # dropping this reference closes the socket
         await connection.connect()  # type: ignore[no-untyped-call]
-        writer = connection._writer
-        assert writer is not None  # noqa: S101 - it is connected
-        self.server = getattr(connection, "host", ""), getattr(connection, "port", 0)
-        self._transport = writer.transport
+        self.server = server_of(connection)
+        self._transport = transport_of(connection)
         self._transport.set_protocol(self)
         self.usable = not self._transport.is_closing()
 
     def ask(self, command: tuple[Argument, ...]) -> "asyncio.Future[Any]":
-        """Send a command; returns its answer to come: a RedisError where Redis answers with one, or not at all.
+        """Send a command. The future's result is the answer, or a RedisError if Redis refuses or does not answer.
 
-        Cancelled, it leaves the answer to nobody.
+        If the future is cancelled, the answer is dropped when it comes.
         """
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # raises for what is no command: before it counts
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # raises for an invalid command, before it counts
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.usable:
             future.set_result(RedisConnectionError("the connection was lost"))
@@ -69,32 +68,32 @@ class SharedConnection(asyncio.Protocol):
             self._transport.write(b"".join(unsent))
 
     async def close(self) -> None:
-        """Close the connection; whoever waits for an answer gets none."""
+        """Close the connection. Every waiting future gets an error."""
         self._fail(RedisConnectionError("the connection is closed"))
         await self._connection.disconnect(nowait=True)
 
-    # What asyncio calls
+    # asyncio calls these
 
     def data_received(self, data: bytes) -> None:
-        """Hand the answers out."""
+        """Give each answer to the future that waits for it."""
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:
                 _, future = self._waiting.popleft()
                 if isinstance(answer, ReadOnlyError):
                     # The next connection is made to the primary.
-                    self.usable, answer = False, RedisConnectionError("this server is a replica now")
+                    self.usable, answer = False, RedisConnectionError(DEMOTED)
                 if not future.done():
                     future.set_result(answer)
         except (hiredis.ProtocolError, IndexError):
-            self._abort(RedisConnectionError("Redis sent what is no answer"))
+            self._abort(RedisConnectionError("Redis sent an invalid answer"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell everybody who waits."""
+        """Give every waiting future an error."""
         self._fail(RedisConnectionError("the connection was lost"))
 
     def pause_writing(self) -> None:
-        """Do nothing: the time-out ends what a server does not read."""
+        """Do nothing: if the server does not read, the time-out ends the connection."""
 
     def resume_writing(self) -> None:
         """Do nothing."""

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from bellhop.store.blocking_client import shown
+from bellhop.store.redis_url import shown
 from bellhop.telemetry import outage
 from bellhop.telemetry.outage import Outage
 

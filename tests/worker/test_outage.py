@@ -6,7 +6,8 @@ import pytest
 from redis.exceptions import ResponseError
 
 from bellhop.store.async_client import Store
-from bellhop.store.retry import is_away, parse_error, until_redis_answers
+from bellhop.store.redis_internals import parse_error
+from bellhop.store.retry import is_away, until_redis_answers
 
 
 @pytest.fixture

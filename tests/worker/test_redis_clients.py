@@ -7,7 +7,8 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bellhop.store.async_client import Store
-from bellhop.store.blocking_client import blocking, parse, with_ca
+from bellhop.store.blocking_client import blocking
+from bellhop.store.redis_url import parse, with_ca
 
 
 def test_sentinels_their_service_and_the_database_come_from_the_url():

@@ -13,7 +13,8 @@ from granian.log import LogLevels
 from redis.exceptions import RedisError
 
 from bellhop.settings import Settings
-from bellhop.store.blocking_client import blocking, shown
+from bellhop.store.blocking_client import blocking
+from bellhop.store.redis_url import shown
 from bellhop.telemetry.outage import redis_outage
 
 log = structlog.get_logger()
