@@ -9,13 +9,14 @@ import aiohttp
 import jwt
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
 ANSWER_LIMIT = 1 << 22
 """Bytes of an answer; 25 devices take about ten thousand, an app with all its settings more."""
-DEFAULT_PAUSE_S = 60.0
+DEFAULT_PAUSE_S = Seconds(60.0)
 """How long to wait when Stream says "too many requests" and not until when: its limits are counted by the minute."""
 
 
@@ -26,7 +27,7 @@ class StreamRefused(Exception):  # noqa: N818 - it is what Stream did
     """
 
     def __init__(
-        self, reason: str, *, wait_s: float | None = None, for_good: bool = False, unreachable: bool = False
+        self, reason: str, *, wait_s: Seconds | None = None, for_good: bool = False, unreachable: bool = False
     ) -> None:
         super().__init__(reason)
         self.wait_s, self.for_good, self.unreachable = wait_s, for_good, unreachable
@@ -36,7 +37,7 @@ class Listing(NamedTuple):
     """A user's devices as Stream words them."""
 
     devices: list[Any]
-    wait_s: float
+    wait_s: Seconds
     """How long to wait before the next question: 0 unless this one used up the minute's limit."""
 
 
@@ -59,7 +60,7 @@ class StreamApi:
         """Read what is at `path`. Raises StreamRefused."""
         return (await self._get(path, model))[0]
 
-    async def _get(self, path: str, model: type[Model], **query: str) -> tuple[Model, float]:
+    async def _get(self, path: str, model: type[Model], **query: str) -> tuple[Model, Seconds]:
         """Read what is at `path`, and how long to wait before the next question."""
         query |= {"api_key": self._api_key}
         try:
@@ -68,7 +69,7 @@ class StreamApi:
                     raise _refused(response)
                 body = await _whole(response)
                 spent = response.headers.get("X-RateLimit-Remaining") == "0"
-                return model.model_validate_json(body), _until_reset_s(response) if spent else 0.0
+                return model.model_validate_json(body), _until_reset_s(response) if spent else Seconds(0.0)
         except ValidationError:
             raise StreamRefused("the answer cannot be read") from None
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -98,12 +99,12 @@ def _refused(response: aiohttp.ClientResponse) -> StreamRefused:
     return StreamRefused(f"status {response.status}", for_good=response.status in (401, 403))
 
 
-def _until_reset_s(response: aiohttp.ClientResponse) -> float:
+def _until_reset_s(response: aiohttp.ClientResponse) -> Seconds:
     """How long until Stream counts afresh: X-RateLimit-Reset is that moment in unix seconds."""
     reset = response.headers.get("X-RateLimit-Reset", "")
     if not (reset.isascii() and reset.isdigit()):
         return DEFAULT_PAUSE_S
-    return min(max(int(reset) - time.time(), 1.0), 2 * DEFAULT_PAUSE_S)
+    return Seconds(min(max(int(reset) - time.time(), 1.0), 2 * DEFAULT_PAUSE_S))
 
 
 class _List(BaseModel):

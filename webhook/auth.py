@@ -8,6 +8,7 @@ import jwt
 from jwt.warnings import InsecureKeyLengthWarning
 from pydantic import TypeAdapter, ValidationError
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import UserId
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.intake.signature import DUMMY_APP, KeyRing, SigningApp
@@ -36,7 +37,7 @@ class Requester(NamedTuple):
     """None for a server token, which may act for any user."""
 
 
-def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now_s: float) -> Requester:
+def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now_s: Seconds) -> Requester:
     """Check the token of the Authorization header, with or without "Bearer " (Stream's clients send it without).
 
     `api_key` only chooses the app; it proves nothing. `now_s` is unix time. Raises ApiError, and nothing else, for any
@@ -99,7 +100,7 @@ def _is_server_token(claims: dict[str, Any]) -> bool:
     return claims.keys() == {"iat"} or ("user_id" not in claims and claims.get("server") is True)
 
 
-def _check_times(claims: dict[str, Any], now_s: float) -> None:
+def _check_times(claims: dict[str, Any], now_s: Seconds) -> None:
     """Check exp, nbf and iat (RFC 7519, 4.1), each optional."""
     expires_s, *starts_s = (_time_claim(claims, name) for name in ("exp", "nbf", "iat"))
     if expires_s is not None and now_s >= expires_s + LEEWAY_S:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import current_app
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, Seconds
 from bellhop.settings import Settings
 from bellhop.store import redis_clock
 from bellhop.store.blocking_client import blocking, run_script
@@ -19,7 +19,7 @@ from webhook.intake.effects import EffectRules
 from webhook.intake.receive import Intake
 from webhook.intake.signature import KeyRing, SigningApp
 
-REDIS_TIMEOUT_S = 1.0
+REDIS_TIMEOUT_S = Seconds(1.0)
 """For connecting, and for each answer. A script runs at most twice (each may be repeated), so a webhook gets its 503
 within five seconds: Stream gives up on an attempt after six."""
 CLOCK_MAX_AGE_S = 1.0

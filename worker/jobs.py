@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
+from bellhop.clock import Micros, Seconds, from_nanoseconds, micros, seconds
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, plan
 from bellhop.domain.push import Push, PushKind
@@ -133,7 +133,7 @@ class Jobs:
 
         async def ring_stranger(recipient: Recipient) -> list[Delivered]:
             # No clock but Redis's says when the ring is over, and the gate asks that one.
-            within_s = (round_.deadline - round_.started_at) / 1e6
+            within_s = seconds(round_.deadline - round_.started_at)
             people.devices[recipient.id] = await strangers.devices_of(round_.tenant, recipient.id, within_s)
             return await ring([recipient])
 

@@ -7,6 +7,7 @@ import click
 from redis import Redis
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Provider
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.settings import ConfigurationError, Settings, load
@@ -16,7 +17,7 @@ from bellhop.store.keys import devices_key
 from bellhop.store.redis_url import shown
 from bellhop.store.scripts import Command, by_source
 
-ANSWER_S = 10.0
+ANSWER_S = Seconds(10.0)
 """How long Redis may take to answer."""
 tenant_option = click.option("--tenant", default="", help="Which Stream app's users; not needed where there is one.")
 

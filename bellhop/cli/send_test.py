@@ -7,7 +7,7 @@ import click
 
 from bellhop.cli.check import advice_on
 from bellhop.cli.output import plain
-from bellhop.clock import from_nanoseconds
+from bellhop.clock import Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
 from bellhop.domain.plan import plan
@@ -17,7 +17,7 @@ from bellhop.settings import Settings
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = Seconds(10.0)
 
 
 async def send_test(settings: Settings, tenant: str, user_id: str, key: str | None, kind: PushKind) -> int:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
+from bellhop.clock import Seconds
+
 
 class Action(Enum):
     """What an outcome asks of the code that delivers."""
@@ -148,7 +150,7 @@ class AttemptResult:
     """The provider's own word, or ours for what happened on the way to it. Never a token or a payload."""
     provider_id: str = ""
     """The provider's name for the push: apns-id, or FCM's message name."""
-    retry_after_s: float | None = None
+    retry_after_s: Seconds | None = None
     """How long the provider asked us to wait, at least."""
     dead_since: int | None = None
     """Unix time in microseconds since when the token is dead, when the provider says so."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bellhop.clock import Micros
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog, sorted_into_rounds, stamp_of
 from bellhop.explain.sentences import (
@@ -34,7 +35,7 @@ LATE_WEBHOOK_US, LATE_WORKER_US = 5_000_000, 2_000_000
 class RoundExplanation:
     """One ringing of the call, one notification about it, or the events outside any ring."""
 
-    started_at: int
+    started_at: Micros
     """Stream's stamp (unix µs); 0 for events that belong to no round."""
     kind: str
     """ring, notification, missed (known from its call.missed alone), or empty."""

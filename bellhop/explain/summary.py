@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
@@ -32,7 +33,7 @@ class CallSummary:
     """One line of a list of calls."""
 
     cid: str
-    started_at: int
+    started_at: Micros
     """Stream's stamp (unix µs) of the last round; 0 if it is not known."""
     kind: str
     """ring, notification or missed."""
@@ -53,7 +54,7 @@ def summarize(found: Explanation) -> CallSummary:
     """Sum an explained call up: its last round, with the flags of all of them."""
     rounds = [round_ for round_ in found.rounds if round_.started_at] or list(found.rounds)
     if not rounds:
-        return CallSummary(found.cid, 0, "", "", "", 0, 0, 0, Tone.OPEN, frozenset())
+        return CallSummary(found.cid, Micros(0), "", "", "", 0, 0, 0, Tone.OPEN, frozenset())
     last, names = rounds[-1], [person.user for person in rounds[-1].people]
     tones = {person.tone for person in last.people}
     return CallSummary(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE
 from bellhop.domain.outcomes import Outcome
 from bellhop.explain.rounds import RoundLog, stamp_of
@@ -54,7 +55,7 @@ class TimelineEntry:
 
     at: int
     """Unix µs."""
-    after_us: int | None
+    after_us: Micros | None
     """The same, since the round's stamp; None where there is no round."""
     what: str
     """The milestone."""
@@ -79,7 +80,7 @@ def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
     outcome: str = getattr(milestone, "outcome", "")
     return TimelineEntry(
         at=milestone.at,
-        after_us=milestone.at - round_log.started_at if round_log.started_at else None,
+        after_us=Micros(milestone.at - round_log.started_at) if round_log.started_at else None,
         what=milestone.word if isinstance(milestone, UnknownMilestone) else milestone.what,
         sentence=SENTENCES[type(milestone)](round_log, milestone),
         tone=words(outcome).tone if outcome in OUTCOMES and not isinstance(milestone, UserSettled) else Tone.QUIET,

@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 from rq.utils import now, utcformat
 
+from bellhop.clock import Micros, micros
 from bellhop.queue.names import NOTICE_JOB, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_call
 from bellhop.store import queue_scripts
@@ -38,7 +39,7 @@ class FailedJob(NamedTuple):
     """The job's name (bellhop/queue/job_payloads.py); empty if nobody can read it."""
     tenant: str
     cid: str
-    failed_at: int
+    failed_at: Micros
     """Unix µs; 0 if that is not known."""
     reason: str
 
@@ -51,7 +52,7 @@ def failed(redis: Redis, most: int) -> list[FailedJob]:
     return [_told(redis, queue, job_id, at) for at, (queue, job_id) in jobs[:most]]
 
 
-def _told(redis: Redis, queue: str, job_id: str, at: int) -> FailedJob:
+def _told(redis: Redis, queue: str, job_id: str, at: Micros) -> FailedJob:
     data, results = _each(
         redis, [("HGET", rq_job_key(job_id), "data"), ("XREVRANGE", rq_results_key(job_id), "+", "-", "COUNT", 1)]
     )
@@ -119,18 +120,18 @@ def _each(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
     return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
-def _micros(stamp: bytes | None) -> int:
+def _micros(stamp: bytes | None) -> Micros:
     """Read RQ's way of writing a moment as unix µs; 0 for what is none."""
     try:
         moment = datetime.fromisoformat((stamp or b"").decode())
-        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1e6)
+        return micros(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
     except (ValueError, OverflowError):
-        return 0
+        return Micros(0)
 
 
 def _round_key(payload: dict[str, object]) -> str:
     tenant, cid, started_at = (payload.get(field) for field in ("tenant", "cid", "started_at"))
-    return round_key(str(tenant), str(cid), started_at if isinstance(started_at, int) else 0)
+    return round_key(str(tenant), str(cid), Micros(started_at if isinstance(started_at, int) else 0))
 
 
 def _over_at(payload: dict[str, object]) -> datetime:

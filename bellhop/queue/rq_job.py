@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from bellhop.clock import Seconds
 from bellhop.queue.job_payloads import UnknownVersion
 
 MAX_DATA_BYTES = 8 * 1024 * 1024
@@ -69,10 +70,10 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}{place}"
 
 
-def _timeout_s(text: bytes) -> float | None:
+def _timeout_s(text: bytes) -> Seconds | None:
     """Read RQ's timeout: whole seconds, -1 for none, 180 when it says nothing."""
     try:
         seconds = int(text or b"180")
     except ValueError:
         seconds = 180
-    return seconds if seconds > 0 else None
+    return Seconds(seconds) if seconds > 0 else None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from bellhop.clock import Seconds
 from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.user import LANGUAGE
 from bellhop.i18n.templates import Templates
@@ -46,7 +47,7 @@ class MailSettings(SettingsSection):
     """User name for the mail server. If it is empty, Bellhop does not log in."""
     smtp_password: SecretStr | None = None
     """Password for the mail server."""
-    smtp_timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 30
+    smtp_timeout_s: Annotated[Seconds, Field(ge=0.1, le=60)] = Seconds(30)
     """How long the mail server may take for each step; four times as long after the whole e-mail has been sent."""
     smtp_ca_file: ReadableFile | None = None
     """CA certificate to trust for the mail server, instead of the system's CAs."""

@@ -28,7 +28,7 @@ class OperationsSettings(SettingsSection):
     max_pushes_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Number of pushes that one worker sends at the same time, for each provider and app. For Google it is at most
     128."""
-    shutdown_grace_s: Annotated[float, Field(ge=0, le=300)] = 20
+    shutdown_grace_s: Annotated[Seconds, Field(ge=0, le=300)] = Seconds(20)
     """How long a worker waits for running jobs when it is stopped."""
     ring_default_s: Annotated[Seconds, Field(ge=5, le=180)] = Seconds(30)
     """How long a call rings if Stream's event does not say it."""

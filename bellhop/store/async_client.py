@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
+from bellhop.clock import Seconds
 from bellhop.store import scripts
 from bellhop.store.redis_internals import new_connection
 from bellhop.store.redis_url import PLAIN, parse
@@ -41,7 +42,7 @@ class Store:
 
     def __init__(self, pool: BlockingConnectionPool) -> None:
         self._sentinels = pool if isinstance(pool, _AsyncPrimaryPool) else None
-        self._timeout_s: float = pool.connection_kwargs["socket_timeout"]
+        self._timeout_s: Seconds = pool.connection_kwargs["socket_timeout"]
         self._connection: SharedConnection | None = None
         self._opening = asyncio.Lock()
         self._doubt = PrimaryDoubt()
@@ -49,7 +50,7 @@ class Store:
         """redis-py's client, for pub/sub and INFO. It does not notice when its server becomes a replica."""
 
     @classmethod
-    def from_url(cls, url: str, *, connections: int = 16, timeout_s: float = 2.0) -> Self:
+    def from_url(cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0)) -> Self:
         """Prepare a connection, and up to `connections` for `client`; see `redis_url` for the URLs.
 
         `timeout_s` bounds connecting, and waiting for an answer. A blocking command delays those behind it: give it a

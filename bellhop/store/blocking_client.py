@@ -16,13 +16,14 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from bellhop.clock import Seconds
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import PLAIN, parse
 from bellhop.store.scripts import Command, by_digest, by_source
 from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 
 
-def blocking(url: str, *, timeout_s: float, repeats: int = 0, connections: int = 64) -> Redis:
+def blocking(url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int = 64) -> Redis:
     """Make a client for threads; it does no I/O yet. Raises ValueError for an invalid URL.
 
     `timeout_s` bounds connecting, and each answer. A command is repeated up to `repeats` times when the connection or

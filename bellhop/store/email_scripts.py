@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bellhop import trail
-from bellhop.clock import Micros, iso
+from bellhop.clock import Micros, Seconds, iso
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.round import Recipient, Round
 from bellhop.store.keys import (
@@ -74,7 +74,7 @@ class ClaimedEmail:
 
 
 def claim_email(
-    email_id: str, job_of_next_try: Mapping[str, str], *, worker: str, run: str, claim_s: float, now: Micros
+    email_id: str, job_of_next_try: Mapping[str, str], *, worker: str, run: str, claim_s: Seconds, now: Micros
 ) -> Command:
     """Claim an e-mail for one attempt; if another run holds it, queue a job that tries again."""
     args: list[Argument] = [email_id, worker, run, claim_s, iso(now), json.dumps(job_of_next_try)]
@@ -96,7 +96,7 @@ def claimed_email(answer: list[Any]) -> ClaimedEmail | None:
 class NextTry:
     """When an e-mail is tried again, and the job that does it."""
 
-    wait_s: float
+    wait_s: Seconds
     job: Mapping[str, str]
 
 

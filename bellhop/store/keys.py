@@ -7,6 +7,8 @@ run on a Redis Cluster; docs/architecture.md lists those scripts. RQ's own keys 
 import hashlib
 from typing import Literal
 
+from bellhop.clock import Micros
+
 Registry = Literal["wip", "finished", "failed", "scheduled"]
 """RQ's names for the sets of jobs that run, have finished, have failed, or wait for their time."""
 
@@ -23,7 +25,7 @@ def call_key(tenant: str, cid: str) -> str:
     return f"{CALL_PREFIX}{tenant}:{cid}"
 
 
-def round_key(tenant: str, cid: str, started_at: int) -> str:
+def round_key(tenant: str, cid: str, started_at: Micros) -> str:
     """A hash: the round's facts and recipients, their outcomes, and what each device was sent."""
     return f"{round_prefix(tenant, cid)}{started_at}"
 

@@ -3,6 +3,8 @@
 import time
 from typing import Any, Protocol
 
+from bellhop.clock import Seconds, seconds
+
 APART_S = 5.0
 """From here on clocks that differ are an operator's to set. No ring ends sooner or later for it, but what is said of
 the time in a push, a token or a line of the log is wrong."""
@@ -22,11 +24,11 @@ def of(answer: tuple[bytes | int, bytes | int]) -> int:
     return int(seconds) * 1_000_000 + int(micros)
 
 
-async def ahead_s(store: RunsCommands) -> float:
+async def ahead_s(store: RunsCommands) -> Seconds:
     """How far this machine's clock is ahead of Redis's; negative if it is behind. Raises as the store does."""
     asked_at = time.time()
     answer = await store.call("TIME")
-    return (asked_at + time.time()) / 2 - of(answer) / 1e6
+    return Seconds((asked_at + time.time()) / 2 - seconds(of(answer)))
 
 
 def complaint(whose: str, ahead: float) -> str:

@@ -76,7 +76,7 @@ def _swap(tenant: str, device: Device, by: str) -> Command:
     return Command("registry/swap_device", keys, [device.key, str(device.registered_at), by])
 
 
-def hold_back(tenant: str, user_id: str, caller_id: str, started_at: int) -> Command:
+def hold_back(tenant: str, user_id: str, caller_id: str, started_at: Micros) -> Command:
     """Remember that quiet hours held back the ring of this stamp (unix µs)."""
     return Command(
         "registry/hold_back_ring", [held_back_key(tenant, user_id)], [caller_id, str(started_at), str(HELD_BACK_TTL_S)]

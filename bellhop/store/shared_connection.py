@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from bellhop.clock import Seconds
 from bellhop.store.redis_internals import parse_error, server_of, transport_of
 from bellhop.store.scripts import Argument
 from bellhop.store.sentinel import DEMOTED
@@ -23,7 +24,7 @@ from bellhop.store.sentinel import DEMOTED
 class SharedConnection(asyncio.Protocol):
     """Lives as long as its connection does: `open` it, `ask` while it is `usable`, `close` it."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: Seconds) -> None:
         self.usable = False
         self.in_doubt = False
         """Whether the server was silent for so long that another may be the primary now."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, jsonify
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds, seconds
 from bellhop.queue.names import NOTICES, RINGS
 from bellhop.queue.worker_status import WorkerStatuses, read_state
 from bellhop.store import redis_clock
@@ -32,7 +33,7 @@ def readyz() -> tuple[Response, int]:
     try:
         state = read_state(context.redis)
         failure: Any = context.redis.get(WORKER_FAILED)
-        ahead_s = (time.time_ns() // 1000 - context.now()) / 1e6
+        ahead_s = seconds(time.time_ns() // 1000 - context.now())
     except RedisError as error:
         missing = [f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."]
     else:
@@ -53,7 +54,7 @@ def lacking(state: WorkerStatuses, failure: str) -> Iterator[str]:
         yield f"The last worker that started could not: {failure}. Its log says why, and `bellhop check` does."
 
 
-def doubtful(state: WorkerStatuses, ahead_s: float) -> Iterator[str]:
+def doubtful(state: WorkerStatuses, ahead_s: Seconds) -> Iterator[str]:
     """Say which clocks are wrong; that of this process is `ahead_s` of Redis's. A worker's log names the machine."""
     clocks = [("The clock of this web process", ahead_s)]
     clocks += [("The clock of a worker", status.get("clock_ahead_s", 0)) for status in state.statuses.values()]

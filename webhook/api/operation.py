@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, request
 from pydantic import TypeAdapter, ValidationError
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import UserId
 from bellhop.store.keys import writes_key
 from bellhop.validation_messages import describe_error
@@ -99,7 +100,7 @@ def authenticated(context: WebContext) -> Requester:
         context.key_ring,
         authorization=request.headers.get("Authorization"),
         api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
-        now_s=time.time(),
+        now_s=Seconds(time.time()),
     )
 
 

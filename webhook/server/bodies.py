@@ -10,6 +10,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from bellhop.clock import Seconds
+
 
 @dataclass(eq=False, slots=True)
 class _Body:
@@ -21,7 +23,7 @@ class _Body:
 class Bodies:
     """All bodies of one process. `longest` and `most_bytes` in bytes; `most` may be on their way at once."""
 
-    def __init__(self, longest: int, within_s: float, most: int, most_bytes: int) -> None:
+    def __init__(self, longest: int, within_s: Seconds, most: int, most_bytes: int) -> None:
         self._longest, self._within_s, self._most, self._most_bytes = longest, within_s, most, most_bytes
         self._arriving: dict[_Body, None] = {}  # the first to begin comes first
         self._held = 0

@@ -12,6 +12,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking
 from bellhop.store.redis_url import shown
@@ -30,7 +31,7 @@ an idle one by then (docs/proxies.md)."""
 END_WITHIN_S = 10
 """What a process that is told to stop may take for the requests it has. Longer than any of them; some connections that
 come at that very moment keep granian for half a minute."""
-LOOK_S = 1.0
+LOOK_S = Seconds(1.0)
 """How long Redis may take to answer at the start."""
 ADVICE = {
     errno.EADDRINUSE: "is in use: stop what listens there, or set BELLHOP_WEB_PORT",

@@ -13,6 +13,7 @@ import time
 # would swallow it: told to stop while it starts, it would never stop.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
+from bellhop.clock import Seconds  # noqa: E402
 from webhook.intake.signature import MAX_BODY  # noqa: E402
 from webhook.server.asgi_front import front  # noqa: E402
 from webhook.server.bodies import Bodies  # noqa: E402 - after the signal: these take most of the start
@@ -20,7 +21,7 @@ from webhook.wsgi import app as wsgi  # noqa: E402
 
 LOOK_S = 0.5
 GRACE_S = 5.0
-BODY_WITHIN_S = 5.0
+BODY_WITHIN_S = Seconds(5.0)
 """Stream gives up on a try after six."""
 MOST_BODIES = 1024
 MOST_BYTES = 64 * 1024 * 1024

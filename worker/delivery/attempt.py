@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bellhop.backoff import pause_s
-from bellhop.clock import Micros, elapsed, from_nanoseconds
+from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -17,10 +17,10 @@ from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
 from worker.queue.concurrency_limit import JobSlot
 
-ATTEMPT_S = {Provider.APNS: 3.0, Provider.FCM: 10.0}
+ATTEMPT_S = {Provider.APNS: Seconds(3.0), Provider.FCM: Seconds(10.0)}
 """How long an answer may take. Google asks not to repeat a request before ten seconds have passed."""
 
-FRESH_S = 0.5
+FRESH_S = Seconds(0.5)
 """How long the gate's word may have been given when a push leaves: after that the call may have been answered."""
 
 NOTICE_WINDOW_S = 150.0
@@ -113,7 +113,7 @@ async def deliver(push: Push, lanes: ProviderChannels, gate: Fence, slot: JobSlo
 
 
 async def _attempt(
-    push: Push, lane: ProviderChannel, gate: Fence, admission: Admission, patience_s: float, *, told_of_waiting: bool
+    push: Push, lane: ProviderChannel, gate: Fence, admission: Admission, patience_s: Seconds, *, told_of_waiting: bool
 ) -> tuple[AttemptResult, Record]:
     """Make one attempt, that starts within `patience_s` of the gate's word or not at all.
 
@@ -122,8 +122,8 @@ async def _attempt(
     When this task is being cancelled, or fails, that is written here: the device's claim must not stay behind.
     """
     began = from_nanoseconds(time.time_ns())
-    left_s = admission.asked_at + admission.left_s - time.monotonic()
-    start_s = min(left_s, admission.asked_at + patience_s - time.monotonic())
+    left_s = Seconds(admission.asked_at + admission.left_s - time.monotonic())
+    start_s = min(left_s, Seconds(admission.asked_at + patience_s - time.monotonic()))
     try:
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:

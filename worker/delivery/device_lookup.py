@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from bellhop.backoff import pause_s
+from bellhop.clock import Seconds
 from bellhop.domain.device import Device
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -43,7 +44,7 @@ class StreamDeviceLookup:
     def __init__(self, store: Store, lists: Mapping[str, DeviceList], apps: DeviceApps, per_s: float) -> None:
         self._store, self._lists, self._apps, self._per_s = store, lists, apps, per_s
 
-    async def devices_of(self, tenant: str, user_id: str, within_s: float) -> list[Device]:
+    async def devices_of(self, tenant: str, user_id: str, within_s: Seconds) -> list[Device]:
         """Fetch and register a user's devices; empty when there are none, or none to be had `within_s`."""
         listed = self._lists.get(tenant)
         if listed is None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bellhop.clock import Micros, Seconds
+from bellhop.clock import Micros, Seconds, seconds
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
@@ -62,7 +62,7 @@ class Admission(NamedTuple):
     """Why the push may not go out; None when it may."""
     asked_at: float
     """When it was asked, monotonic time in seconds."""
-    left_s: float
+    left_s: Seconds
     """How long from then on it may go out, by Redis's clock."""
 
 
@@ -81,12 +81,12 @@ class Fence:
         self._admissions = Batch(self._ask, BATCH)
         self._records = Batch(self._write, BATCH, shielded=True)
 
-    async def admit(self, push: Push, attempt_s: float) -> Admission:
+    async def admit(self, push: Push, attempt_s: Seconds) -> Admission:
         """Claim the device for an attempt of at most `attempt_s`."""
         device = push.device
         if self._under_way.get(device.key, device.user_id) != device.user_id:
             # The token is just moving from one user to another, and both are rung.
-            return Admission(Outcome.HELD, time.monotonic(), 0.0)
+            return Admission(Outcome.HELD, time.monotonic(), Seconds(0.0))
         admission = await self._admissions((push, attempt_s))
         if admission.refusal is None:
             self._under_way[device.key] = device.user_id
@@ -140,7 +140,7 @@ class Fence:
         began = time.perf_counter()
         asked_at, (left_us, *words) = await until_redis_answers(ask)
         metrics.FENCE.observe(Seconds(time.perf_counter() - began))
-        return [Admission(REFUSALS[word.decode()], asked_at, int(left_us) / 1e6) for word in words]
+        return [Admission(REFUSALS[word.decode()], asked_at, seconds(int(left_us))) for word in words]
 
     async def _write(self, records: list[Record]) -> list[None]:
         command = self._command(records)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push
@@ -32,14 +33,14 @@ class CircuitBreaker:
     closed_from: float = 0.0
     """Monotonic time in seconds; before it nothing goes out."""
 
-    def wait_s(self, now: float) -> float:
+    def wait_s(self, now: float) -> Seconds:
         """How long until a push may try; 0 lets this one through."""
         if now < self.closed_from:
-            return self.closed_from - now
+            return Seconds(self.closed_from - now)
         if self.failures >= FAILURES_TO_OPEN:
             # Half open: this push tries alone; the others wait for what it finds.
             self.closed_from = now + OPEN_S[Action.RETRY_NOW]
-        return 0.0
+        return Seconds(0.0)
 
     def learn(self, outcome: Outcome, now: float) -> bool:
         """Take an attempt's outcome in; true when the circuit opened by it."""
@@ -81,7 +82,7 @@ class ProviderChannel:
         now = time.monotonic()
         return any(circuit.closed_from > now for circuit in self.circuits.values())
 
-    async def attempt(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
+    async def attempt(self, push: Push, timeout_s: Seconds, start_s: Seconds) -> AttemptResult:
         """Make one attempt (see `Sender.send`); the caller holds one of `slots`."""
         environment = push.device.environment
         circuit = self.circuits[environment]

@@ -17,7 +17,7 @@ import structlog
 
 from bellhop import trail
 from bellhop.backoff import pause_s
-from bellhop.clock import Micros, from_nanoseconds
+from bellhop.clock import Micros, Seconds, from_nanoseconds
 from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
 from bellhop.domain.round import Recipient
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 Policy = Literal["always", "unpushed"]
 
-LEASE_S = ATTEMPT_S + 10
+LEASE_S = Seconds(ATTEMPT_S + 10)
 """How long a letter may be claimed for one attempt."""
 PAUSE_S = (60.0, 3600.0, (0.75, 1.25))
 """First and longest pause between attempts, doubled each time; and its jitter."""
@@ -167,7 +167,7 @@ class EmailDigest:
         return email_scripts.claimed_email(await self._store.script(*command))
 
     async def _record(
-        self, email_id: str, run: str, wait_s: float | None, unknown: bool, lines: Sequence[tuple[QueuedRound, str]]
+        self, email_id: str, run: str, wait_s: Seconds | None, unknown: bool, lines: Sequence[tuple[QueuedRound, str]]
     ) -> None:
         """Record an attempt; `wait_s` is None if the e-mail is done."""
         next_try = None if wait_s is None else email_scripts.NextTry(wait_s, _job(email_id, run))

@@ -19,11 +19,12 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
+from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
 
 log = structlog.get_logger()
 
-ATTEMPT_S = 200.0
+ATTEMPT_S = Seconds(200.0)
 """How long one attempt may take at most, whatever its single steps do."""
 QUIT_S = 2.0
 OPERATORS_CODES = {530, 534, 535, 538}
@@ -40,7 +41,7 @@ class SmtpServer:
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: str = ""
     password: str = ""
-    timeout_s: float = 30.0
+    timeout_s: Seconds = Seconds(30.0)
     """For each step; four times that for the answer to the whole e-mail, which is the one not to miss."""
     ca_file: Path | None = None
 

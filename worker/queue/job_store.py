@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from bellhop.clock import Seconds
 from bellhop.queue.names import FAILURE_TTL_S, RESULT_TTL_S
 from bellhop.queue.rq_job import _timeout_s
 from bellhop.store import queue_scripts
@@ -32,7 +33,7 @@ class StartedJob(NamedTuple):
     began: bytes
     """When this run of it began, as RQ writes a moment: its name among the job's runs."""
     data: bytes
-    timeout_s: float | None
+    timeout_s: Seconds | None
     lost_workers: int
     """How many workers died while they ran it."""
     people: Any
@@ -56,7 +57,7 @@ class JobStore:
         answer = await self._record(queue_scripts.begin_job(queue, self.worker, job_id))
         return StartedJob.of(answer) if answer else None
 
-    async def pop(self, store: Store, queue: str, most: int, wait_s: float) -> list[StartedJob]:
+    async def pop(self, store: Store, queue: str, most: int, wait_s: Seconds) -> list[StartedJob]:
         """Take up to `most` jobs from the queue onto the in-flight list and begin them, in one round trip.
 
         Waits for the first. Alone of all methods it makes a single attempt: it raises as `store` does, and there may be

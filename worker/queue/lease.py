@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKERS, rq_worker_key
@@ -35,7 +36,7 @@ class Lease:
     def __init__(
         self, redis_url: str, name: str, queues: Sequence[str], describe: Callable[[], dict[str, Any]]
     ) -> None:
-        self.store = Store.from_url(redis_url, connections=1, timeout_s=1.0)
+        self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
         self.name, self.queues, self.describe = name, ",".join(queues), describe
         self.suspended = False
         """Whether `rq suspend` is in force."""

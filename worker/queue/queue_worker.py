@@ -25,6 +25,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import BaseWorker, WorkerStatus
 
+from bellhop.clock import Seconds
 from bellhop.queue.rq_job import reason_of
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import blocking
@@ -36,7 +37,7 @@ from worker.queue.running_jobs import Handler, InterruptReason, RunningJobs, tex
 
 log = structlog.get_logger()
 
-POP_S = 1.0
+POP_S = Seconds(1.0)
 """How long one pop waits for a job. Short, so that stopping and suspending need not interrupt it: a pop that is cut off
 may have taken a job that nobody knows of."""
 POPPED_AT_ONCE = 4
@@ -44,7 +45,7 @@ POPPED_AT_ONCE = 4
 While another worker waits in a pop of its own, there is no queue to take several from. The slots for them are held
 while the pop waits."""
 SHORT_PAUSE_S = 0.1
-ANSWER_S = 2.0
+ANSWER_S = Seconds(2.0)
 """How long Redis may take to answer."""
 WIND_UP_S = 5.0
 """What cancelled jobs and the last bookkeeping get before the process ends."""
@@ -70,7 +71,7 @@ class QueueWorker(BaseWorker):
         handlers: Mapping[str, Handler],
         *,
         name: str = "",
-        grace_s: float = 20.0,
+        grace_s: Seconds = Seconds(20.0),
         background: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         # RQ wants a connection; nothing here uses it, and making it does no I/O.
@@ -133,7 +134,7 @@ class QueueWorker(BaseWorker):
 
     async def _take_jobs(self, queue: str) -> None:
         slots = self.inflight.slots[queue]
-        store = Store.from_url(self.redis_url, connections=1, timeout_s=POP_S + ANSWER_S)
+        store = Store.from_url(self.redis_url, connections=1, timeout_s=Seconds(POP_S + ANSWER_S))
         while not self.stopping.is_set():
             most = await slots.acquire(POPPED_AT_ONCE)
             jobs = await self._pop(store, queue, most)

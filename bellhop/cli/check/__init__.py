@@ -18,7 +18,7 @@ from bellhop.cli.check import redis as redis_checks
 from bellhop.cli.check import stream as stream_checks
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.output import plain
-from bellhop.clock import micros
+from bellhop.clock import Seconds, micros
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NOBODY = "0" * 64
 """A device token that no phone has: a provider that calls it unknown has let us in."""
-TIMEOUT_S = 10.0
+TIMEOUT_S = Seconds(10.0)
 EXPIRES_SOON_DAYS = 30
 
 NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"

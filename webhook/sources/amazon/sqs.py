@@ -118,7 +118,7 @@ class SqsQueue:
             AttributeNames=["ApproximateReceiveCount"],
         )
         messages: Sequence[Mapping[str, Any]] = response.get("Messages", [])
-        give_up_s = time.monotonic() + REDIS_WAIT_S
+        give_up_s = Seconds(time.monotonic() + REDIS_WAIT_S)
         received = [message for message in messages if self._receive_or_wait(message, give_up_s)]
         if received:
             self._delete(received)
@@ -131,7 +131,7 @@ class SqsQueue:
         if failed:  # SQS delivers them again, and the script that applies events drops repetitions
             log.warning("sqs_kept_messages", tenant=self._tenant, messages=len(failed))
 
-    def _receive_or_wait(self, message: Mapping[str, Any], give_up_s: float) -> bool:
+    def _receive_or_wait(self, message: Mapping[str, Any], give_up_s: Seconds) -> bool:
         """Receive one message, waiting for Redis until `give_up_s` (monotonic). Returns whether it was received."""
         while True:
             try:

@@ -10,6 +10,7 @@ import structlog
 from aiohappyeyeballs import start_connection
 
 from bellhop.backoff import pause_s
+from bellhop.clock import Seconds
 from worker.providers.apns.apns_connection import ApnsConnection
 from worker.providers.apns.apns_proxy import open_tunnel
 from worker.providers.apns.apns_stream import UnsentError
@@ -136,7 +137,7 @@ class ApnsPool:
         self._connections = [c for c in self._connections if not c.closed.is_set()] + [connection]
         self._changed(connection)
 
-    def _pause_s(self) -> float:
+    def _pause_s(self) -> Seconds:
         without_jitter = (1.0, 1.0)
         policy = self._policy
         return pause_s(self._failed_connects - 1, policy.first_pause_s, policy.longest_pause_s, without_jitter)

@@ -6,7 +6,7 @@ import ssl
 import time
 from pathlib import Path
 
-from bellhop.clock import seconds
+from bellhop.clock import Seconds, seconds
 from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes
@@ -66,7 +66,7 @@ class ApnsSender:
             Environment.SANDBOX: ApnsPool(sandbox_url, tls, proxy, max_connections, policy),
         }
 
-    async def send(self, push: Push, timeout_s: float, start_s: float = math.inf) -> AttemptResult:
+    async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make one attempt. See `worker.providers.sender.Sender`."""
         not_after = asyncio.get_running_loop().time() + start_s
         request = request_for(push, self._topic)

@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 
+from bellhop.clock import Seconds
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPolicy:
     """The limits for the connections to one of Apple's hosts. Tests pass smaller ones."""
 
     # One connection
-    ping_every_s: float = 60.0
+    ping_every_s: Seconds = Seconds(60.0)
     """A PING is sent this often, so that a dead connection is found before a push needs it."""
-    ping_timeout_s: float = 3.0
+    ping_timeout_s: Seconds = Seconds(3.0)
     """The connection is aborted if a PING is not answered within this time."""
-    quiet_s: float = 10.0
+    quiet_s: Seconds = Seconds(10.0)
     """If Apple has sent nothing for this long, the next request takes a PING along. A dead connection shows sooner."""
     max_streams: int = 500
     """Requests in flight on one connection, even if Apple allows more."""
@@ -20,12 +22,12 @@ class ConnectionPolicy:
     """After this stream id the connection is replaced: HTTP/2 has 31 bits for stream ids and never reuses one."""
 
     # Opening connections
-    connect_timeout_s: float = 3.0
-    happy_eyeballs_s: float = 0.25
+    connect_timeout_s: Seconds = Seconds(3.0)
+    happy_eyeballs_s: Seconds = Seconds(0.25)
     """If one of Apple's addresses does not answer within this time, the next one is tried in parallel (RFC 8305)."""
-    first_pause_s: float = 0.1
+    first_pause_s: Seconds = Seconds(0.1)
     """The pause before the next attempt to connect, if the last one failed or its connection did not last."""
-    longest_pause_s: float = 1.0
+    longest_pause_s: Seconds = Seconds(1.0)
     """That pause doubles with each failure, up to this."""
 
     # Choosing and replacing connections
@@ -33,11 +35,11 @@ class ConnectionPolicy:
     """Another connection is opened when the least busy one carries this many requests: Apple wants bursts spread."""
     pile_at: int = 100
     """At this many requests, a push waits for the new connection. A flow-control window holds about as many."""
-    patience_s: float = 0.5
+    patience_s: Seconds = Seconds(0.5)
     """How long it waits for it."""
-    avoid_s: float = 5.0
+    avoid_s: Seconds = Seconds(5.0)
     """A connection on which a push failed is chosen last for this long."""
-    min_life_s: float = 10.0
+    min_life_s: Seconds = Seconds(10.0)
     """A connection that lived shorter than this is replaced only when a push needs it: Apple may be refusing us."""
     max_failures: int = 5
     """A connection is replaced after this many failed pushes in a row."""

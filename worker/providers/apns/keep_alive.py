@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 
+from bellhop.clock import Seconds
+
 PAYLOAD = b"bellhop!"
 """A PING carries eight bytes (RFC 9113, section 6.7)."""
 
@@ -15,8 +17,8 @@ class KeepAlive:
         self,
         send: Callable[[bytes], None],
         on_timeout: Callable[[str], None],
-        every_s: float,
-        timeout_s: float,
+        every_s: Seconds,
+        timeout_s: Seconds,
         context: Context,
     ) -> None:
         """`on_timeout` gets the reason in words, and is called in `context`."""

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, Self
 import structlog
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.keys import provider_token_key
 from worker.providers.apns.aioapns_adapter import authorization_header
@@ -32,9 +33,9 @@ class SignedToken(NamedTuple):
     def __repr__(self) -> str:
         return f"Token(issued_at={self.issued_at})"  # the rest is a credential
 
-    def age_s(self) -> float:
+    def age_s(self) -> Seconds:
         """How old it is."""
-        return time.time() - self.issued_at
+        return Seconds(time.time() - self.issued_at)
 
     def to_bytes(self) -> bytes:
         """For the store."""

@@ -11,6 +11,7 @@ import google.auth.jwt
 import structlog
 from google.oauth2 import service_account
 
+from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from worker.providers.retry_after import retry_after_s
 
@@ -39,7 +40,7 @@ class AccessToken:
 class AccessTokens:
     """Hands out the access token. However many pushes wait for one, a single request fetches it."""
 
-    def __init__(self, credentials: service_account.Credentials, token_uri: str, timeout_s: float) -> None:
+    def __init__(self, credentials: service_account.Credentials, token_uri: str, timeout_s: Seconds) -> None:
         """`timeout_s` is for one request to the token endpoint."""
         self._credentials, self._token_uri, self._timeout_s = credentials, token_uri, timeout_s
         self._token: AccessToken | None = None

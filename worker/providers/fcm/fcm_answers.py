@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from worker.providers.retry_after import retry_after_s
 
 # https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries
-THROTTLED_S = 60.0
+THROTTLED_S = Seconds(60.0)
 """How long to wait after a 429 that does not say."""
-UNAVAILABLE_S = 10.0
+UNAVAILABLE_S = Seconds(10.0)
 """How long to wait after a problem of Google's own, at least."""
 
 
@@ -77,7 +78,7 @@ def answer(status: int, body: bytes, retry_after: str | None, now: float) -> Att
     if outcome is Outcome.THROTTLED and wait_s is None:
         wait_s = THROTTLED_S
     elif outcome is Outcome.UNAVAILABLE:
-        wait_s = max(UNAVAILABLE_S, wait_s or 0)
+        wait_s = max(UNAVAILABLE_S, wait_s or Seconds(0))
     return AttemptResult(outcome, status, _reason(status, error, signs), retry_after_s=wait_s)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from bellhop.clock import seconds
+from bellhop.clock import Seconds, seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
@@ -51,7 +51,7 @@ class FcmSender:
         self._idle = asyncio.Event()
         self._closed = False
 
-    async def send(self, push: Push, timeout_s: float, start_s: float = math.inf) -> AttemptResult:
+    async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make one attempt. See `worker.providers.sender.Sender`."""
         # The time to live counts from this attempt, not from the plan: a phone that comes back to the network must not
         # ring for an old call. Not "0s": then a phone that is away for a second would not ring at all.
@@ -65,7 +65,7 @@ class FcmSender:
             data.pop("video", None)
         return await self._deliver(push.device.token, data, android, timeout_s, not_after)
 
-    async def validate(self, token: str, timeout_s: float = 10) -> AttemptResult:
+    async def validate(self, token: str, timeout_s: Seconds = Seconds(10)) -> AttemptResult:
         """Ask FCM whether it would accept a message for this token. Nothing is delivered."""
         return await self._deliver(token, {"type": "check"}, {}, timeout_s, dry_run=True)
 
@@ -88,7 +88,7 @@ class FcmSender:
         token: str,
         data: dict[str, str],
         android: dict[str, Any],
-        timeout_s: float,
+        timeout_s: Seconds,
         not_after: float = math.inf,
         dry_run: bool = False,
     ) -> AttemptResult:
@@ -118,7 +118,7 @@ class FcmSender:
         except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot encode
             return AttemptResult(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
 
-    async def _attempt(self, body: bytes, timeout_s: float, not_after: float) -> AttemptResult:
+    async def _attempt(self, body: bytes, timeout_s: Seconds, not_after: float) -> AttemptResult:
         session = self._open_session()
         renewed = False
         payload: FcmPayload | None = None

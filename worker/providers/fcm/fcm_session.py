@@ -8,6 +8,8 @@ from typing import Any
 
 import aiohttp
 
+from bellhop.clock import Seconds
+
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
@@ -15,12 +17,12 @@ class SessionPolicy:
 
     connections: int = 128
     """HTTP/1.1 carries one push at a time on each: enough for several hundred a second at Google's usual speed."""
-    connect_timeout_s: float = 3.0
-    idle_s: float = 120.0
+    connect_timeout_s: Seconds = Seconds(3.0)
+    idle_s: Seconds = Seconds(120.0)
     """An unused connection is kept this long. Firewalls on the way forget a connection later than that."""
     unacknowledged_ms: int = 4000
     """A connection ends if the network does not acknowledge what was written to it within this time."""
-    token_timeout_s: float = 5.0
+    token_timeout_s: Seconds = Seconds(5.0)
     """How long a request for an access token may take."""
 
 
