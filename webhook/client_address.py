@@ -1,4 +1,4 @@
-"""Where a request comes from, and whether that is somewhere we know. Pure."""
+"""Addresses of clients, and whether they belong to given networks. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,37 +11,37 @@ WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 
 
 def networks(texts: Iterable[str]) -> Networks:
-    """Read networks, or single addresses. Raises ValueError."""
+    """Parse networks or single addresses. Raises ValueError."""
     return tuple(ip_network(text) for text in texts)
 
 
-def read(text: str | None) -> IPv4Address | IPv6Address | None:
-    """Read a client's address as sockets and proxies write it; None for what is none."""
+def parse_address(text: str | None) -> IPv4Address | IPv6Address | None:
+    """Parse a client's address as sockets and proxies write it; None if it is not an address."""
     # Azure's Application Gateway adds the port: 192.0.2.1:4711, [2001:db8::1]:4711.
     with_port = WITH_PORT.fullmatch(text or "")
     try:
-        found = ip_address(with_port[1] or with_port[2] if with_port else text or "")
+        address = ip_address(with_port[1] or with_port[2] if with_port else text or "")
     except ValueError:
         return None
-    # An IPv4 client of a socket that listens on IPv6 comes as ::ffff:192.0.2.1.
-    return getattr(found, "ipv4_mapped", None) or found
+    # On a socket that listens on IPv6, an IPv4 client has an address like ::ffff:192.0.2.1.
+    return getattr(address, "ipv4_mapped", None) or address
 
 
-def within(address: str | None, known: Networks) -> bool:
-    """Tell whether `address` is in one of the networks; what is no address is in none."""
-    found = read(address)
-    return found is not None and any(found in network for network in known)
+def within(address: str | None, allowed: Networks) -> bool:
+    """Return whether `address` is in one of the networks; False if it is not an address."""
+    parsed = parse_address(address)
+    return parsed is not None and any(parsed in network for network in allowed)
 
 
-def whose(address: str | None) -> str:
-    """Name who is at a client's address; of IPv6 its network, for whoever has one address of it has them all."""
-    found = read(address)
-    if found is None:
+def client_name(address: str | None) -> str:
+    """Name a client whose attempts are counted. An IPv6 client is its /64, since it can use any address in there."""
+    parsed = parse_address(address)
+    if parsed is None:
         return "unknown"
-    return str(IPv6Network((int(found), 64), strict=False)) if found.version == 6 else str(found)
+    return str(IPv6Network((int(parsed), 64), strict=False)) if parsed.version == 6 else str(parsed)
 
 
 def peer(environ: Mapping[str, Any]) -> str | None:
-    """Who made the connection, whatever X-Forwarded-For says (ProxyFix keeps it)."""
+    """Return the address at the other end of the connection, before ProxyFix applied X-Forwarded-For."""
     address: str | None = environ.get("werkzeug.proxy_fix.orig", environ).get("REMOTE_ADDR")
     return address

@@ -54,7 +54,7 @@ async def test_the_right_password_leads_to_the_calls_and_logging_out_away_from_t
 
 async def test_a_wrong_password_is_said_to_be_wrong(stranger):
     await log_in(stranger, "guessed")
-    assert "That is not the password." in await stranger.get_by_role("alert").inner_text()
+    assert "Wrong password." in await stranger.get_by_role("alert").inner_text()
 
 
 async def test_the_login_leads_back_to_the_call_that_was_asked_for(stranger):
@@ -67,8 +67,8 @@ async def test_the_login_leads_back_to_the_call_that_was_asked_for(stranger):
 async def test_a_mistyped_address_is_a_page_of_the_console(page, stranger):
     answer = await page.goto("/console/xyz/abc")
     assert answer.status == 404
-    assert "There is no such page in the console." in await page.locator("main").inner_text()
-    await page.get_by_role("link", name="To the list of calls").click()
+    assert "The console has no such page." in await page.locator("main").inner_text()
+    await page.get_by_role("link", name="Back to the calls").click()
     await page.wait_for_url("**/console/")
 
 
@@ -128,20 +128,20 @@ async def test_a_filter_leaves_the_calls_it_names(page, name, some, others):
 
 
 async def test_searching_for_a_call_opens_it(page):
-    await page.get_by_label("Call or person").fill("default:call-late")
+    await page.get_by_label("Call or user").fill("default:call-late")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/console/call?id=default:call-late")
 
 
 async def test_searching_for_a_part_of_an_id_finds_the_call(page):
-    await page.get_by_label("Call or person").fill("dead-tok")
+    await page.get_by_label("Call or user").fill("dead-tok")
     await page.get_by_role("button", name="Search").click()
     await page.wait_for_url("**q=dead-tok*")
     assert await listed(page) == ["dead-token"]
 
 
 async def test_searching_for_a_person_finds_their_calls_and_their_phones(page):
-    await page.get_by_label("Call or person").fill("gus-gone")
+    await page.get_by_label("Call or user").fill("gus-gone")
     await page.get_by_role("button", name="Search").click()
     await page.wait_for_url("**q=gus-gone*")
     assert await listed(page) == ["dead-token"]
@@ -168,14 +168,14 @@ async def test_the_list_shows_a_new_call_by_itself_unless_it_is_paused(page, her
     await here.stream.post(second.ring())
     await asyncio.sleep(4)  # longer than the list takes to look again
     assert await item(page, "new-2").count() == 0
-    await page.get_by_role("button", name="Go on").click()
+    await page.get_by_role("button", name="Resume").click()
     await item(page, "new-2").wait_for(timeout=20_000)
 
 
 async def test_who_has_been_logged_out_is_told_so_by_the_live_list(page, here):
     for key in await here.store.call("KEYS", "bellhop:console:login:*"):
         await here.store.call("DEL", key)
-    await page.get_by_text("Out of touch").wait_for(timeout=20_000)
+    await page.get_by_text("Connection lost").wait_for(timeout=20_000)
 
 
 async def test_older_calls_are_pages_away(page, here):

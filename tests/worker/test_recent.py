@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from bellhop import call_index
-from bellhop.call_index import MOST_CALLS_OF_A_PERSON
+from bellhop.call_index import MOST_CALLS_OF_USER
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_key, calls_of_user_key
 from webhook.intake.apply import apply
@@ -96,7 +96,7 @@ def test_lists_hold_no_more_than_the_latest(client, take, monkeypatch):
     for number in range(70):
         take(ring(f"default:{number}"), NOW + number)
     assert calls(client) == [f"default:{number}" for number in range(69, 9, -1)]
-    assert calls(client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_A_PERSON}"
+    assert calls(client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_USER}"
 
 
 def test_a_call_leaves_the_list_with_its_trail(client, take):

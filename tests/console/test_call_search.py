@@ -1,13 +1,14 @@
-"""Pages of the list of calls."""
+"""Searching the calls of the console's list."""
 
 import pytest
 import redis
 
+from bellhop.call_index import is_known_user
 from bellhop.explain.summary import Flag
 from bellhop.store.keys import calls_key, calls_of_user_key, trail_key
 from bellhop.trail import PushAttempted, WebhookReceived
 from tests.trails import line
-from webhook.console import calls_page
+from webhook.console import call_search
 
 T = 1_784_887_200_000_000
 
@@ -21,7 +22,7 @@ def store(redis_url):
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Let a page be looked for as long as a busy machine wants; the one test about that says otherwise."""
-    monkeypatch.setattr(calls_page, "LOOKING_S", 60)
+    monkeypatch.setattr(call_search, "SEARCH_TIMEOUT_S", 60)
 
 
 @pytest.fixture
@@ -48,14 +49,14 @@ def cids(page):
 def pages(store, **options):
     before, found = 0, []
     while True:
-        page = calls_page.page(store, "default", before=before, **options)
+        page = call_search.search_calls(store, "default", before=before, **options)
         found.append(cids(page))
         if not (before := page.older):
             return found
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (1, [1]), (25, [25]), (26, [25, 1]), (60, [25, 25, 10])])
-@pytest.mark.parametrize("options", [{}, {"text": "ben"}, {"person": "ben"}, {"text": "call-"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"text": "ben"}, {"user_id": "ben"}, {"text": "call-"}], ids=str)
 def test_pages_hold_every_call_once_the_latest_first(store, begin, count, sizes, options):
     names = [f"call-{number}" for number in range(count)]
     begin(*names)
@@ -72,8 +73,8 @@ def test_a_person_is_found_by_the_whole_id_and_a_call_by_a_part(store, begin):
 
 def test_the_calls_of_two_stream_apps_do_not_mix(store, begin):
     begin("default:1")
-    assert calls_page.page(store, "other").calls == []
-    assert not calls_page.is_person(store, "other", "ben")
+    assert call_search.search_calls(store, "other").calls == []
+    assert not is_known_user(store, "other", "ben")
 
 
 def test_a_call_whose_trail_is_gone_is_left_out(store, begin):
@@ -85,8 +86,8 @@ def test_a_call_whose_trail_is_gone_is_left_out(store, begin):
 def test_looking_stops_in_time_and_goes_on_where_it_stopped(store, begin, monkeypatch):
     begin(*(f"call-{number}" for number in range(40)))
     begin("the-one", outcome="token_dead")
-    monkeypatch.setattr(calls_page, "LOOKING_S", 0)
-    first = calls_page.page(store, "default", flag=Flag.FAILED)
+    monkeypatch.setattr(call_search, "SEARCH_TIMEOUT_S", 0)
+    first = call_search.search_calls(store, "default", flag=Flag.FAILED)
     assert (first.calls, first.complete) == ([], False)
     assert first.older
     assert [cid for page in pages(store, flag=Flag.FAILED) for cid in page] == ["the-one"]

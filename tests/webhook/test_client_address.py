@@ -10,7 +10,7 @@ import pytest
 from bellhop.sandbox.child_process import free_port
 from bellhop.settings import Settings
 from webhook.app import create_app
-from webhook.client_address import networks, whose, within
+from webhook.client_address import client_name, networks, within
 
 STREAM, STRANGER, PROXY = "34.225.10.29", "203.0.113.7", "10.0.0.5"
 
@@ -91,7 +91,7 @@ def test_only_webhooks_are_limited_to_the_list(post):
     ],
 )
 def test_a_client_is_its_address_however_a_proxy_writes_it(text, who):
-    assert whose(text) == who
+    assert client_name(text) == who
     assert within(text, networks([STREAM])) is (who == STREAM)
 
 

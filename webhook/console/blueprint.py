@@ -1,0 +1,85 @@
+"""The console's blueprint: who may open a page, the headers of every page, and its errors as pages."""
+
+from typing import cast
+
+from flask import Blueprint, Response, current_app, g, redirect, render_template, request, url_for
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException, abort
+
+from webhook.console.login import Guard, is_valid_form
+from webhook.context import web_context
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Robots-Tag": "noindex",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Pages load nothing from other sites and cannot be framed; webhook/security_headers.py adds the rest."""
+
+blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")
+
+
+def guard() -> Guard:
+    """Return the console's guard."""
+    return cast(Guard, current_app.extensions["console"])
+
+
+def tenants() -> list[str]:
+    """Return the names of the configured Stream apps."""
+    return [app.tenant for app in web_context().settings.stream_apps] or ["default"]
+
+
+def tenant() -> str:
+    """Return the Stream app that the request names, or the first one. Answers 404 for an unknown name."""
+    name = request.args.get("tenant", tenants()[0])
+    if name not in tenants():
+        abort(404, f"Bellhop's settings have no Stream app {name}.")
+    return name
+
+
+@blueprint.before_request
+def check_access() -> Response | None:
+    """Send everybody who is not logged in to the login page, and refuse forms that did not come from the console."""
+    if request.endpoint == "console.static":
+        return None
+    if request.method == "POST" and not is_valid_form(request.form):
+        abort(403, "The form is too old or came from another site. Go back, reload the page, and try again.")
+    g.proxy_user = guard().proxy_user(request)
+    if request.endpoint == "console.login" or g.proxy_user or guard().logged_in():
+        return None
+    if not guard().has_password:
+        abort(403, "Bellhop's console accepts only requests through the proxy that logs people in.")
+    return cast(Response, redirect(url_for("console.login", next=request.full_path.rstrip("?"))))
+
+
+@blueprint.after_request
+def add_headers(response: Response) -> Response:
+    """Add the console's headers."""
+    response.headers.update(HEADERS)
+    return response
+
+
+@blueprint.errorhandler(RedisError)
+def redis_error(error: RedisError) -> tuple[str, int]:
+    """Answer with a page while Redis is away."""
+    web_context().outage.goes_on(type(error).__name__)
+    text = "Redis does not answer. The console needs it to show anything. Try again in a moment."
+    return render_template("console/message.html", heading="Not available", text=text), 503
+
+
+@blueprint.errorhandler(HTTPException)
+def http_error(error: HTTPException) -> tuple[str, int] | HTTPException:
+    """Answer an HTTP error with a page. Redirections pass unchanged."""
+    if error.code is None or error.code < 400:
+        return error
+    return render_template("console/message.html", heading=error.name, text=error.description or ""), error.code
+
+
+@blueprint.get("/<path:unknown>")
+def not_found(unknown: str) -> Response:
+    """Answer any other address with a page."""
+    abort(404, "The console has no such page.")

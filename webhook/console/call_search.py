@@ -1,0 +1,108 @@
+"""Find calls for the console's lists: candidates from the call index, each with the summary of its trail."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from bellhop.call_index import FROM_LATEST, MOST_CALLS, IndexedCall, calls_of_tenant, calls_of_user
+from bellhop.clock import Micros
+from bellhop.explain.explanation import Explanation, explain
+from bellhop.explain.summary import CallSummary, Flag, summarize
+from bellhop.store.keys import trail_key
+from bellhop.trail import read_trail
+
+PAGE_SIZE = 25
+BATCH = 26
+"""Trails read from Redis at a time."""
+SEARCH_TIMEOUT_S = 0.5
+"""How long a search may take before it returns what it has: the process also has to answer webhooks."""
+
+
+class CallPage(NamedTuple):
+    """One page of a list of calls."""
+
+    calls: list[CallSummary]
+    older: Micros
+    """Pass it as `before` to get the next page; 0 if this is the last one."""
+    complete: bool
+    """False if the search ran out of time before the page was full."""
+
+
+def explain_call(redis: Redis, tenant: str, cid: str, user_id: str = "") -> Explanation:
+    """Explain a call from its trail. Raises redis.exceptions.RedisError."""
+    lines: Any = redis.lrange(trail_key(tenant, cid), 0, -1)
+    return explain(cid, read_trail(lines), user_id)
+
+
+def search_calls(
+    redis: Redis,
+    tenant: str,
+    *,
+    text: str = "",
+    user_id: str = "",
+    flag: Flag | None = None,
+    before: Micros = FROM_LATEST,
+) -> CallPage:
+    """Find a page of calls that began before `before`, the latest first. Raises redis.exceptions.RedisError.
+
+    `user_id` selects the calls of that user. `text` selects those of a user with that id, and calls with the text in
+    their ids. `flag` selects calls with that flag.
+    """
+    found: list[tuple[IndexedCall, CallSummary]] = []
+    give_up_s = time.monotonic() + SEARCH_TIMEOUT_S
+    for candidate, call in _candidates(redis, tenant, text, user_id, before):
+        if call is not None and (flag is None or flag in call.flags):
+            found.append((candidate, call))
+        if len(found) > PAGE_SIZE:  # one more than fits, so there is another page
+            return _page(found[:PAGE_SIZE], older=found[PAGE_SIZE - 1][0].began_at)
+        if time.monotonic() > give_up_s:
+            return _page(found, older=candidate.began_at, complete=False)
+    return _page(found)
+
+
+def _page(
+    found: Iterable[tuple[IndexedCall, CallSummary]], *, older: Micros = FROM_LATEST, complete: bool = True
+) -> CallPage:
+    return CallPage([call for _, call in found], older, complete)
+
+
+def _candidates(
+    redis: Redis, tenant: str, text: str, user_id: str, before: Micros
+) -> Iterator[tuple[IndexedCall, CallSummary | None]]:
+    """Yield indexed calls with their summaries; None for a call whose trail has expired."""
+    for batch in _batches(redis, tenant, text, user_id, before):
+        for candidate, lines in zip(batch, _trails(redis, tenant, batch), strict=True):
+            yield candidate, summarize(explain(candidate.cid, read_trail(lines))) if lines else None
+
+
+def _batches(redis: Redis, tenant: str, text: str, user_id: str, before: Micros) -> Iterator[list[IndexedCall]]:
+    if text:
+        matches = _matches(redis, tenant, text, before)
+        yield from (matches[start : start + BATCH] for start in range(0, len(matches), BATCH))
+        return
+    while batch := _next_batch(redis, tenant, user_id, before):
+        yield batch
+        before = batch[-1].began_at
+
+
+def _next_batch(redis: Redis, tenant: str, user_id: str, before: Micros) -> list[IndexedCall]:
+    if user_id:
+        return calls_of_user(redis, tenant, user_id, before, BATCH)
+    return calls_of_tenant(redis, tenant, before, BATCH)
+
+
+def _matches(redis: Redis, tenant: str, text: str, before: Micros) -> list[IndexedCall]:
+    by_user = calls_of_user(redis, tenant, text, before, MOST_CALLS)
+    by_id = [call for call in calls_of_tenant(redis, tenant, before, MOST_CALLS) if text in call.cid]
+    began_at = {call.cid: call.began_at for call in (*by_id, *by_user)}
+    return sorted((IndexedCall(cid, at) for cid, at in began_at.items()), key=lambda call: -call.began_at)
+
+
+def _trails(redis: Redis, tenant: str, calls: Iterable[IndexedCall]) -> list[list[bytes]]:
+    pipeline: Any = redis.pipeline(transaction=False)
+    for call in calls:
+        pipeline.lrange(trail_key(tenant, call.cid), 0, -1)
+    trails: list[list[bytes]] = pipeline.execute()
+    return trails

@@ -1,0 +1,52 @@
+"""/console/login and /console/logout."""
+
+import re
+from http import HTTPStatus
+from typing import cast
+
+from flask import Response, g, make_response, redirect, render_template, request, url_for
+
+from webhook.console.blueprint import blueprint, guard
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+def login() -> Response:
+    """Ask for the password, and log in."""
+    target = _target()
+    if g.proxy_user or (request.method == "GET" and guard().logged_in()):
+        return _redirect(target)
+    if request.method == "GET":
+        return make_response(_page(target))
+    wait_s = guard().log_in(request.form.get("password", ""), request)
+    if wait_s is None:
+        return _redirect(target)
+    response = make_response(_page(target, wait_s=wait_s), HTTPStatus.UNAUTHORIZED)
+    if wait_s:
+        response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+        response.headers["Retry-After"] = str(wait_s)
+    return response
+
+
+@blueprint.post("/logout")
+def logout() -> Response:
+    """Log out."""
+    guard().log_out()
+    return _redirect(url_for("console.login"))
+
+
+def _target() -> str:
+    """Return the page to open after the login, if it is one of the console; else the list of calls."""
+    target = request.values.get("next", "")
+    # It becomes a header, so line breaks are refused; backslashes too, since browsers read "\\" as "/".
+    is_ours = re.fullmatch(r"/console/(?!login)[^\\\x00-\x1f]*", target)
+    return target if is_ours else url_for("console.calls")
+
+
+def _page(target: str, wait_s: int | None = None) -> str:
+    # After a link on another site, the browser sends no cookie (SameSite=Strict). A reload comes from here and has it.
+    reload = request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return render_template("console/login.html", target=target, wait_s=wait_s, reload=reload)
+
+
+def _redirect(target: str) -> Response:
+    return cast(Response, redirect(target, HTTPStatus.SEE_OTHER))
