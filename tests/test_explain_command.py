@@ -53,8 +53,8 @@ def test_the_verdict_comes_first_then_what_to_do_then_the_timeline(bellhop):
         "sara called jane and ben, at 2026-07-24 10:00:00.123 UTC.",
         "✗ jane: Jane's iPhone was not rung: Apple says that this phone's push token belongs to another app",
         "→ Check which app the phone registers its token with",
-        "+0.01 s  Stream reports that sara calls jane and ben.",
-        "+0.25 s  An attempt at the ring for Jane's iPhone failed",
+        "+0.01 s  Stream reports that sara called jane and ben.",
+        "+0.25 s  An attempt to send the ring for Jane's iPhone failed",
     ]
     places = [output.index(part) for part in order]
     assert places == sorted(places)
@@ -63,7 +63,7 @@ def test_the_verdict_comes_first_then_what_to_do_then_the_timeline(bellhop):
 
 def test_without_a_user_everybody_is_told(bellhop):
     output = bellhop(CID)
-    assert "0 of 2 reached. Something went wrong for jane and ben." in output
+    assert "Bellhop reached 0 of 2 people. Something went wrong for jane and ben." in output
     assert "✗ ben was not rung: no phone is registered for calls." in output
 
 
@@ -86,7 +86,7 @@ def test_json_is_the_explanation_itself(bellhop):
 
 def test_a_call_nobody_knows_exits_with_1_and_says_what_to_check(bellhop):
     output = bellhop("default:other", status=1)
-    assert "Bellhop knows nothing of a call default:other." in output
+    assert "Bellhop has no record of the call default:other." in output
     assert "run `bellhop check`" in " ".join(output.split())
 
 
@@ -97,7 +97,7 @@ def test_a_call_of_another_app_is_found_with_its_tenant_only(bellhop):
 
 
 def test_a_user_who_was_not_called_exits_with_1(bellhop):
-    assert "kim is not among the people of this call: jane and ben." in bellhop(CID, "kim", status=1)
+    assert "kim was not called. This call was for jane and ben." in bellhop(CID, "kim", status=1)
 
 
 def test_a_name_cannot_play_with_the_terminal(bellhop):

@@ -12,9 +12,10 @@ from redis.exceptions import RedisError
 
 from bellhop.cli.connection import connect, no_redis, settings_of_all, tenant_of, tenant_option
 from bellhop.cli.output import plain
+from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.explanation import explain as find
-from bellhop.explain.sentences import Tone, duration
+from bellhop.explain.sentences import duration
 from bellhop.explain.verdict import UserVerdict
 from bellhop.store.keys import trail_key
 from bellhop.trail import read_trail

@@ -13,6 +13,7 @@ from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
+from bellhop.explain.sentences import PROVIDERS
 from bellhop.settings import Settings
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -77,9 +78,12 @@ def _print(device: Device, answer: AttemptResult) -> None:
     said = " ".join(str(part) for part in (answer.status or "", answer.reason, answer.provider_id) if part)
     where = f", {device.environment}" if device.provider is Provider.APNS else ""
     click.echo(plain(f"{device.key}  {device.label} ({device.app}{where})"))
-    click.echo(
-        f"    {click.style(answer.outcome, fg=color)}: {MEANING[answer.outcome].sentence}"
-        + (f" [{plain(said)}]" if said else "")
-    )
-    if advice := advice_on(answer):
-        click.echo(f"    → {advice}")
+    meaning = MEANING[answer.outcome]
+    sentence = plain(_filled(meaning.sentence, device) + (f" [{said}]" if said else ""))
+    click.echo(f"    {click.style(answer.outcome, fg=color)}: {sentence}")
+    if advice := advice_on(answer) or _filled(meaning.advice, device):
+        click.echo(f"    → {plain(advice)}")
+
+
+def _filled(text: str, device: Device) -> str:
+    return text.format(provider=PROVIDERS[device.provider], app=device.app, user=device.user_id)

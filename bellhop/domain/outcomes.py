@@ -1,4 +1,4 @@
-"""The closed vocabulary of what can become of a push, each word with its sentence and what to do about it. Pure."""
+"""Every outcome of a push or an e-mail in one table: what Bellhop does about it, its sentence and its advice. Pure."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -8,22 +8,22 @@ from bellhop.clock import Seconds
 
 
 class Action(Enum):
-    """What an outcome asks of the code that delivers."""
+    """What Bellhop does after an outcome."""
 
-    DONE = "nothing more to do"
-    RETRY_NOW = "repeat at once: nothing reached the provider"
-    RETRY_LATER = "repeat after a pause, on another connection"
-    PRUNE = "the token is dead: remove it"
-    SWITCH_ENVIRONMENT = "try Apple's other environment once"
-    OPEN_CIRCUIT = "our credentials: stop asking, tell the operator"
-    ALERT = "our mistake: tell the operator, do not repeat"
-    SKIP = "no push is wanted"
+    DONE = "nothing more"
+    RETRY_NOW = "tries again at once, since nothing reached the provider"
+    RETRY_LATER = "tries again after a pause"
+    PRUNE = "removes the token, unless it was registered again or too many tokens die at once"
+    SWITCH_ENVIRONMENT = "Apple: tries the other environment, once"
+    OPEN_CIRCUIT = "sends nothing to this app for 30 s, then tries again"
+    ALERT = "does not try again"
+    SKIP = "sends nothing"
 
 
 class Outcome(StrEnum):
-    """What became of one push."""
+    """What became of one push or e-mail."""
 
-    # What a provider, or the way to it, said to one attempt.
+    # Of one attempt.
     ACCEPTED = "accepted"
     UNSENT = "unsent"
     UNKNOWN = "unknown"
@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     CREDENTIALS_REFUSED = "credentials_refused"
     TOO_LARGE = "too_large"
     BAD_REQUEST = "bad_request"
-    # Why no attempt was made, or none any more.
+    # Why no attempt was made, or why no more attempts were made.
     CIRCUIT_OPEN = "circuit_open"
     NO_CREDENTIALS = "no_credentials"
     NO_DEVICES = "no_devices"
@@ -56,7 +56,7 @@ class Outcome(StrEnum):
     SIGNED_OUT = "signed_out"
     RUNG_AGAIN = "rung_again"
     GAVE_UP = "gave_up"
-    # What became of an e-mail, and why there is none.
+    # Of an e-mail, or why there is none.
     MAIL_WAITING = "mail_waiting"
     MAIL_ACCEPTED = "mail_accepted"
     MAIL_REFUSED = "mail_refused"
@@ -69,85 +69,341 @@ class Outcome(StrEnum):
     PUSH_ACCEPTED = "push_accepted"
 
 
+class OutcomeKind(Enum):
+    """What an outcome is about."""
+
+    ATTEMPT = "attempt"
+    """One attempt to send a push: the provider's answer, or why there was none."""
+    NO_ATTEMPT = "no attempt"
+    """Why no attempt was made, or why no more attempts were made."""
+    EMAIL = "e-mail"
+
+
+class Tone(StrEnum):
+    """How good an outcome is for the people in a call."""
+
+    GOOD = "good"
+    """The push went out, or the call was answered."""
+    QUIET = "quiet"
+    """No push, for a good reason."""
+    OPEN = "open"
+    """Not over yet."""
+    BAD = "bad"
+    """There should have been a push."""
+
+
 class Meaning(NamedTuple):
-    """An outcome for people and for the code that delivers."""
+    """Everything that Bellhop knows of an outcome."""
 
-    sentence: str
+    kind: OutcomeKind
     action: Action
+    tone: Tone
+    sentence: str
+    """A clause that follows "was not rung: ". `bellhop.explain.timeline` fills in its {braces}."""
+    advice: str = ""
+    """What to do about it, if there is something to do."""
 
+    @property
+    def retry(self) -> bool:
+        """Whether Bellhop tries again."""
+        return self.action in (Action.RETRY_NOW, Action.RETRY_LATER)
+
+    @property
+    def prune(self) -> bool:
+        """Whether the token is dead."""
+        return self.action is Action.PRUNE
+
+
+OUR_MISTAKE = "Please report this to Bellhop's developers, with the answer in the timeline."
 
 MEANING: dict[Outcome, Meaning] = {
-    Outcome.ACCEPTED: Meaning("the provider accepted the push", Action.DONE),
-    Outcome.UNSENT: Meaning("the push did not reach the provider", Action.RETRY_NOW),
-    Outcome.UNKNOWN: Meaning(
-        "the connection died before the provider answered; it may or may not have the push", Action.RETRY_LATER
+    Outcome.ACCEPTED: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.DONE,
+        Tone.GOOD,
+        "{provider} accepted the push",
     ),
-    Outcome.UNAVAILABLE: Meaning("the provider had a problem of its own", Action.RETRY_LATER),
-    Outcome.THROTTLED: Meaning("the provider asked us to slow down", Action.RETRY_LATER),
-    Outcome.DELAYED: Meaning(
-        "the way to the provider took so long that the call must be looked at again before the push goes out",
+    Outcome.UNSENT: Meaning(
+        OutcomeKind.ATTEMPT,
         Action.RETRY_NOW,
+        Tone.BAD,
+        "the push did not reach {provider}",
+        "Check that this machine can reach {provider}: run `bellhop check`.",
     ),
-    Outcome.TOKEN_DEAD: Meaning("the app was removed from this device, or its token replaced", Action.PRUNE),
+    Outcome.UNKNOWN: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.BAD,
+        "the connection to {provider} broke before an answer came, so the push may or may not have arrived",
+        "If this happens often, check the network between this machine and {provider}: run `bellhop check`.",
+    ),
+    Outcome.UNAVAILABLE: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.BAD,
+        "{provider} had an internal problem",
+        "Check {provider}'s status page for the time of the call.",
+    ),
+    Outcome.THROTTLED: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.BAD,
+        "{provider} asked Bellhop to slow down",
+        "Find out why there are so many pushes: {provider} limits how many one phone, or one app, can get.",
+    ),
+    Outcome.DELAYED: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.RETRY_NOW,
+        Tone.OPEN,
+        "the connection to {provider} took long, so Bellhop checked the call again",
+        "If this happens often, check how busy this machine is, and the network between it and {provider}: run "
+        "`bellhop check`.",
+    ),
+    Outcome.TOKEN_DEAD: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.PRUNE,
+        Tone.BAD,
+        "{provider} says that the app was removed from this phone, or that its push token was replaced",
+        "Ask {user} to open the app once, so that it registers its current token.",
+    ),
     Outcome.BAD_TOKEN: Meaning(
-        "the provider does not know this token (Apple: in this environment)", Action.SWITCH_ENVIRONMENT
+        OutcomeKind.ATTEMPT,
+        Action.SWITCH_ENVIRONMENT,
+        Tone.BAD,
+        "{provider} does not know this phone's push token",
+        "Ask {user} to open the app once, so that it registers its current token. If that does not help, check "
+        "that the app registers the token for the right app and environment.",
     ),
-    Outcome.WRONG_APP: Meaning("the token belongs to another app than the one it was registered with", Action.ALERT),
-    Outcome.CREDENTIALS_REFUSED: Meaning("the provider refused our credentials", Action.OPEN_CIRCUIT),
-    Outcome.TOO_LARGE: Meaning("the payload was over the provider's limit", Action.ALERT),
-    Outcome.BAD_REQUEST: Meaning("the provider could not make sense of the push", Action.ALERT),
-    Outcome.CIRCUIT_OPEN: Meaning("not tried: the provider keeps failing for this app", Action.RETRY_LATER),
-    Outcome.NO_CREDENTIALS: Meaning("not tried: no credentials are configured for this device's app", Action.ALERT),
-    Outcome.NO_DEVICES: Meaning("the user has no device that this push could go to", Action.SKIP),
-    Outcome.SAME_PHONE: Meaning("another token of the same phone was used", Action.SKIP),
-    Outcome.MUTED: Meaning("the user had muted all calls when this one began", Action.SKIP),
-    Outcome.QUIET_HOURS: Meaning("the call began in the user's quiet hours", Action.SKIP),
-    Outcome.ANSWERED: Meaning("the user had already answered", Action.SKIP),
-    Outcome.DECLINED: Meaning("the user had already declined", Action.SKIP),
-    Outcome.BUSY: Meaning("the user was busy in another call", Action.SKIP),
-    Outcome.TIMED_OUT: Meaning("the user's app had already given up ringing", Action.SKIP),
-    Outcome.MISSED: Meaning("the call was already counted as missed", Action.SKIP),
-    Outcome.CANCELLED: Meaning("the caller had already hung up", Action.SKIP),
-    Outcome.ENDED: Meaning("the call had already ended", Action.SKIP),
-    Outcome.TOO_LATE: Meaning("the time to ring was over", Action.SKIP),
-    Outcome.DUPLICATE: Meaning("this device had already been sent this push", Action.SKIP),
-    Outcome.HELD: Meaning("not tried: another worker is sending it at this moment", Action.RETRY_LATER),
-    Outcome.SIGNED_OUT: Meaning("the phone was signed out, or passed on to another user, meanwhile", Action.SKIP),
+    Outcome.WRONG_APP: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.ALERT,
+        Tone.BAD,
+        "{provider} says that this phone's push token belongs to another app than {app}",
+        "Check which app the phone registers its token with: the token was not made for {app}.",
+    ),
+    Outcome.CREDENTIALS_REFUSED: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.OPEN_CIRCUIT,
+        Tone.BAD,
+        "{provider} refused the credentials for {app}",
+        "Run `bellhop check`: it says what is wrong with the credentials for {app}. Until this is corrected, no "
+        "phone with this app rings.",
+    ),
+    Outcome.TOO_LARGE: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.ALERT,
+        Tone.BAD,
+        "the push was larger than {provider} allows",
+        OUR_MISTAKE,
+    ),
+    Outcome.BAD_REQUEST: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.ALERT,
+        Tone.BAD,
+        "{provider} could not understand the push",
+        OUR_MISTAKE,
+    ),
+    Outcome.CIRCUIT_OPEN: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.BAD,
+        "{provider} failed repeatedly for {app}, so the push waited",
+        "Run `bellhop check`, and check {provider}'s status page for the time of the call.",
+    ),
+    Outcome.NO_CREDENTIALS: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.ALERT,
+        Tone.BAD,
+        "Bellhop has no credentials for {app}",
+        "Add the credentials for {app} to Bellhop's settings, or let the phone register with an app that has "
+        "credentials.",
+    ),
+    Outcome.NO_DEVICES: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.BAD,
+        "no phone is registered for {purpose}",
+        "List the phones that Bellhop knows: `bellhop devices list {user}`. Ask {user} to open the app and sign "
+        "in, so that the phone registers. An iPhone has one token for calls and another for everything else.",
+    ),
+    Outcome.SAME_PHONE: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "Bellhop used another token of the same phone",
+    ),
+    Outcome.MUTED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} had muted all calls",
+    ),
+    Outcome.QUIET_HOURS: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "the call began in {whose} quiet hours",
+    ),
+    Outcome.ANSWERED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} had already answered{since}",
+    ),
+    Outcome.DECLINED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} had already declined{since}",
+    ),
+    Outcome.BUSY: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} had another call",
+    ),
+    Outcome.TIMED_OUT: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{whose} app had stopped ringing{since}",
+    ),
+    Outcome.MISSED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "Stream had already reported the call as missed{when}",
+    ),
+    Outcome.CANCELLED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "the call was cancelled{when}",
+    ),
+    Outcome.ENDED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "the call had ended{when}",
+    ),
+    Outcome.TOO_LATE: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.BAD,
+        "there was no time left to ring",
+        "Find the step in the timeline that took the time: the way of Stream's webhook, or the wait for a worker. "
+        "In the second case, check that enough workers run.",
+    ),
+    Outcome.DUPLICATE: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "Bellhop had already sent it this {push}",
+    ),
+    Outcome.HELD: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.OPEN,
+        "another worker was sending the {push} at that moment",
+    ),
+    Outcome.SIGNED_OUT: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "the phone was signed out, or given to another user, in the meantime",
+    ),
     Outcome.RUNG_AGAIN: Meaning(
-        "the call has rung the user again since, and that round has pushes of its own", Action.SKIP
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "the call has rung again since, and the new ring has its own pushes",
     ),
-    Outcome.GAVE_UP: Meaning("no attempt succeeded in the time there was", Action.ALERT),
-    Outcome.MAIL_WAITING: Meaning("an e-mail waits a while for more missed calls of this caller", Action.RETRY_LATER),
-    Outcome.MAIL_ACCEPTED: Meaning("the mail server took the e-mail", Action.DONE),
-    Outcome.MAIL_REFUSED: Meaning("the mail server refused the e-mail for good", Action.DONE),
+    Outcome.GAVE_UP: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.ALERT,
+        Tone.BAD,
+        "no attempt succeeded in the available time",
+    ),
+    Outcome.MAIL_WAITING: Meaning(
+        OutcomeKind.EMAIL,
+        Action.RETRY_LATER,
+        Tone.OPEN,
+        "it waits for more missed calls from the same caller",
+    ),
+    Outcome.MAIL_ACCEPTED: Meaning(
+        OutcomeKind.EMAIL,
+        Action.DONE,
+        Tone.GOOD,
+        "the mail server accepted the e-mail",
+    ),
+    Outcome.MAIL_REFUSED: Meaning(
+        OutcomeKind.EMAIL,
+        Action.DONE,
+        Tone.BAD,
+        "the mail server refused the e-mail",
+        "Check {user}'s e-mail address, and what the mail server says about Bellhop's sender address.",
+    ),
     Outcome.MAIL_DEFERRED: Meaning(
-        "the mail server was out of reach or asked to try later; that is done for a day", Action.RETRY_LATER
+        OutcomeKind.EMAIL,
+        Action.RETRY_LATER,
+        Tone.OPEN,
+        "the mail server was unreachable, or asked Bellhop to try again later",
     ),
     Outcome.MAIL_UNKNOWN: Meaning(
-        "the connection died before the mail server answered; it may or may not have the e-mail", Action.RETRY_LATER
+        OutcomeKind.EMAIL,
+        Action.RETRY_LATER,
+        Tone.BAD,
+        "the connection to the mail server broke before an answer came, so the e-mail may or may not have been sent",
     ),
     Outcome.MAIL_UNWRITTEN: Meaning(
-        "the e-mail could not be written; that is tried again for a day", Action.RETRY_LATER
+        OutcomeKind.EMAIL,
+        Action.RETRY_LATER,
+        Tone.BAD,
+        "the e-mail could not be written",
+        'Look for "mail_not_written" in the log of the worker: most likely one of your own templates fails. '
+        "Correct the template and restart the worker. Bellhop tries again for a day.",
     ),
-    Outcome.MAIL_GAVE_UP: Meaning("no attempt to hand the e-mail over succeeded in a day", Action.ALERT),
-    Outcome.MAIL_OFF: Meaning("the user wants no e-mails about missed calls", Action.SKIP),
-    Outcome.NO_ADDRESS: Meaning("no usable e-mail address of the user is known", Action.SKIP),
-    Outcome.PUSH_ACCEPTED: Meaning("no e-mail is due, since a push notice was accepted", Action.SKIP),
+    Outcome.MAIL_GAVE_UP: Meaning(
+        OutcomeKind.EMAIL,
+        Action.ALERT,
+        Tone.BAD,
+        "the mail server did not accept the e-mail within a day",
+        "Check that this machine can reach the mail server: run `bellhop check`.",
+    ),
+    Outcome.MAIL_OFF: Meaning(
+        OutcomeKind.EMAIL,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} turned off e-mails about missed calls",
+    ),
+    Outcome.NO_ADDRESS: Meaning(
+        OutcomeKind.EMAIL,
+        Action.SKIP,
+        Tone.QUIET,
+        "no usable e-mail address is known",
+    ),
+    Outcome.PUSH_ACCEPTED: Meaning(
+        OutcomeKind.EMAIL,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} got a missed-call notice on the phone",
+    ),
 }
+"""Everything that can become of a push or an e-mail."""
 
 NOTHING_LEFT = frozenset({Outcome.CIRCUIT_OPEN, Outcome.DELAYED})
-"""What becomes of an attempt that was kept from the wire."""
+"""The outcomes of an attempt that sent nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What one attempt came to. Senders return it; they never raise for what a provider does."""
+    """What one attempt got. Senders return it; they never raise for what a provider does."""
 
     outcome: Outcome
     status: int = 0
     """The HTTP status; 0 when there was none."""
     reason: str = ""
-    """The provider's own word, or ours for what happened on the way to it. Never a token or a payload."""
+    """The provider's own word, or ours if the provider did not answer. Never a token or a payload."""
     provider_id: str = ""
     """The provider's name for the push: apns-id, or FCM's message name."""
     retry_after_s: Seconds | None = None

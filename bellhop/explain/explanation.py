@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bellhop.clock import Micros
+from bellhop.domain.outcomes import Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog, sorted_into_rounds, stamp_of
 from bellhop.explain.sentences import (
@@ -16,9 +17,8 @@ from bellhop.explain.sentences import (
     LATE_WORKER,
     LEFT_OUT,
     NO_TRAIL,
-    NOT_TAKEN_UP,
-    STRANGER,
-    Tone,
+    NOT_A_MEMBER,
+    NOT_STARTED,
     duration,
     listed,
 )
@@ -72,7 +72,7 @@ def explain(cid: str, trail: Iterable[Milestone], user: str = "") -> Explanation
     """Explain the call that this trail belongs to; with `user`, only what is about that user."""
     round_logs = sorted_into_rounds(trail)
     if not round_logs:
-        return Explanation(VERSION, cid, user, False, f"Bellhop knows nothing of a call {cid}.", (), NO_TRAIL)
+        return Explanation(VERSION, cid, user, False, f"Bellhop has no record of the call {cid}.", (), NO_TRAIL)
     rounds = tuple(_explain_round(round_log, user) for round_log in round_logs)
     if user and not any(round_.people for round_ in rounds):
         summary, advice = _not_called(round_logs, user)
@@ -82,9 +82,9 @@ def explain(cid: str, trail: Iterable[Milestone], user: str = "") -> Explanation
 
 def _not_called(round_logs: Sequence[RoundLog], user: str) -> tuple[str, tuple[str, ...]]:
     called = list(dict.fromkeys(name for round_log in round_logs for name in round_log.users))
-    summary = f"{user} is not among the people of this call: {listed(called) or 'it has none'}."
+    summary = f"{user} was not called. This call was for {listed(called) or 'nobody'}."
     left_out = max(_left_out(round_log) for round_log in round_logs)
-    return summary, (STRANGER, LEFT_OUT.format(left_out=left_out)) if left_out else (STRANGER,)
+    return summary, (NOT_A_MEMBER, LEFT_OUT.format(left_out=left_out)) if left_out else (NOT_A_MEMBER,)
 
 
 def _left_out(round_log: RoundLog) -> int:
@@ -98,7 +98,7 @@ def _summary(rounds: Sequence[RoundExplanation], user: str) -> str:
         return "Nobody was called."
     if user:
         last = verdicts[-1].verdict
-        return last if len(verdicts) == 1 else f"Called {len(verdicts)} times; the last: {last}"
+        return last if len(verdicts) == 1 else f"Called {len(verdicts)} times. The last time: {last}"
     with_people = [round_ for round_ in rounds if round_.people]
     called = [round_ for round_ in with_people if round_.started_at] or with_people
     wrong = list(dict.fromkeys(verdict.user for verdict in verdicts if verdict.tone is Tone.BAD))
@@ -108,8 +108,8 @@ def _summary(rounds: Sequence[RoundExplanation], user: str) -> str:
 def _reached(called: Sequence[RoundExplanation]) -> str:
     last = called[-1].people
     reached = sum(verdict.reached for verdict in last)
-    times = f", the last of {len(called)} times" if len(called) > 1 else ""
-    return f"{reached} of {len(last)} reached{times}."
+    result = f"Bellhop reached {reached} of {len(last)} {'person' if len(last) == 1 else 'people'}."
+    return f"Called {len(called)} times. The last time, {result}" if len(called) > 1 else result
 
 
 def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:
@@ -128,14 +128,14 @@ def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:
 
 def _headline(round_log: RoundLog) -> str:
     if not round_log.started_at:
-        return "What came in without a call that rings"
+        return "Events outside any ring"
     who = listed(round_log.users, round_log.unnamed) or "nobody"
     caller = next(iter(round_log.callers), "Somebody")
     what = {
         PushKind.RING: f"{caller} called {who}",
-        PushKind.NOTIFICATION: f"{caller} let {who} know about the call",
-        PushKind.MISSED: f"Stream reported a call that {who} missed; Bellhop was not asked to ring",
-        None: "Some events of the call",
+        PushKind.NOTIFICATION: f"{caller} notified {who} of the call",
+        PushKind.MISSED: f"{who} missed a call that Stream had not asked Bellhop to ring",
+        None: "Events of the call",
     }[round_log.kind]
     return f"{what}, at {utc(round_log.started_at)}."
 
@@ -154,7 +154,7 @@ def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
     late = [LATE_WEBHOOK.format(time=duration(webhook_delay))] if webhook_delay > LATE_WEBHOOK_US else []
     work = [line for line in round_log.milestones if isinstance(line, JobPickedUp | PushMilestone)]
     if not work:
-        return (*late, NOT_TAKEN_UP)
+        return (*late, NOT_STARTED)
     worker_delay = work[0].at - opening.at
     if isinstance(work[0], JobPickedUp) and worker_delay > LATE_WORKER_US:
         return (*late, LATE_WORKER.format(time=duration(worker_delay)))

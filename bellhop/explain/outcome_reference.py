@@ -1,10 +1,10 @@
-"""Every outcome and standing with what it means and what to do, as docs/outcomes.md shows them. Pure."""
+"""Every outcome and standing with its meaning and advice, as docs/outcomes.md shows them. Pure."""
 
 from collections.abc import Iterator
 
 from bellhop.domain.call import NOTICE_DUE, Standing
-from bellhop.domain.outcomes import MEANING, Action, Outcome
-from bellhop.explain.sentences import OUTCOMES, STANDINGS, Tone
+from bellhop.domain.outcomes import MEANING, Outcome, Tone
+from bellhop.explain.sentences import STANDINGS
 
 EXAMPLE = {
     "provider": "the provider",
@@ -17,33 +17,23 @@ EXAMPLE = {
     "since": "",
     "when": "",
 }
-"""What stands in for what a sentence is filled in with."""
+"""What the tables show for the {braces} of a sentence."""
 MARKS = {Tone.GOOD: "✓", Tone.QUIET: "○", Tone.OPEN: "…", Tone.BAD: "✗"}
-THEN = {
-    Action.DONE: "nothing more",
-    Action.RETRY_NOW: "repeats it at once",
-    Action.RETRY_LATER: "repeats it after a pause",
-    Action.PRUNE: "removes the token, unless it was registered since or too many die at once",
-    Action.SWITCH_ENVIRONMENT: "Apple: tries the other environment, once",
-    Action.OPEN_CIRCUIT: "sends nothing to this app for 30 s, then tries again",
-    Action.ALERT: "does not repeat it",
-    Action.SKIP: "sends nothing",
-}
-"""What Bellhop does then. `worker.delivery` says how often, and after which pause."""
 
 
 def outcomes() -> Iterator[str]:
-    """Every outcome as a row of a Markdown table."""
-    yield "| word | | what `bellhop explain` says | what Bellhop does | what to do |"
-    yield "| --- | --- | --- | --- | --- |"
+    """Write every outcome as a row of a Markdown table."""
+    yield "| word | of | | what `bellhop explain` says | what Bellhop does | what to do |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for outcome in Outcome:
-        words = OUTCOMES[outcome]
-        because, advice = words.because.format(**EXAMPLE), words.advice.format(**EXAMPLE)
-        yield f"| `{outcome}` | {MARKS[words.tone]} | {because} | {THEN[MEANING[outcome].action]} | {advice} |"
+        meaning = MEANING[outcome]
+        sentence, advice = meaning.sentence.format(**EXAMPLE), meaning.advice.format(**EXAMPLE)
+        mark, kind, then = MARKS[meaning.tone], meaning.kind.value, meaning.action.value
+        yield f"| `{outcome}` | {kind} | {mark} | {sentence} | {then} | {advice} |"
 
 
 def standings() -> Iterator[str]:
-    """Every standing as a row of a Markdown table."""
+    """Write every standing as a row of a Markdown table."""
     yield "| word | what `bellhop explain` says | notice |"
     yield "| --- | --- | --- |"
     for standing in Standing:

@@ -1,187 +1,49 @@
-"""The sentences in which Bellhop explains a call: one for every outcome, standing and fate of a token. Pure.
+"""The sentences in which Bellhop explains a call, except those of `bellhop.domain.outcomes`. Pure.
 
-They are for a support person: short, concrete, without blame. {braces} are filled in by `bellhop.explain.explanation`.
+They are for support people: short, concrete, without blame. `bellhop.explain.timeline` fills in the {braces}.
 """
-
-from enum import StrEnum
-from typing import NamedTuple
 
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
 from bellhop.trail import TokenFate
 
-
-class Tone(StrEnum):
-    """How a part of a story ended."""
-
-    GOOD = "good"
-    """The push went out, or the call was answered."""
-    QUIET = "quiet"
-    """No push, and rightly so."""
-    OPEN = "open"
-    """Not over yet."""
-    BAD = "bad"
-    """There should have been a push."""
-
-
-class Words(NamedTuple):
-    """An outcome for people."""
-
-    because: str
-    """What follows "was not rung: "."""
-    tone: Tone
-    advice: str = ""
-    """What to do next, where there is something."""
-
-
 MOST_NAMED = 12
-"""People that one sentence names."""
-OUR_MISTAKE = "Please report this to Bellhop's developers, with the answer that the timeline shows."
-
-OUTCOMES: dict[str, Words] = {
-    Outcome.ACCEPTED: Words("{provider} accepted the push", Tone.GOOD),
-    Outcome.UNSENT: Words(
-        "the push did not get as far as {provider}",
-        Tone.BAD,
-        "Check that this machine can reach {provider}: run `bellhop check`.",
-    ),
-    Outcome.UNKNOWN: Words(
-        "the connection to {provider} broke before it answered, so the push may or may not have arrived",
-        Tone.BAD,
-        "If this happens often, look at the network between this machine and {provider}: run `bellhop check`.",
-    ),
-    Outcome.UNAVAILABLE: Words(
-        "{provider} had a problem of its own", Tone.BAD, "Look at {provider}'s status page for the time of the call."
-    ),
-    Outcome.THROTTLED: Words(
-        "{provider} asked Bellhop to slow down",
-        Tone.BAD,
-        "Find out why there are so many pushes: {provider} limits how many one phone, or one app, may get.",
-    ),
-    Outcome.DELAYED: Words(
-        "the way to {provider} took long, so the call was looked at again",
-        Tone.OPEN,
-        "If this happens often, look at how busy this machine is, and at the network between it and {provider}: run "
-        "`bellhop check`.",
-    ),
-    Outcome.TOKEN_DEAD: Words(
-        "{provider} says that the app was removed from this phone, or that its push token was replaced",
-        Tone.BAD,
-        "Ask {user} to open the app once, so that it registers its present token.",
-    ),
-    Outcome.BAD_TOKEN: Words(
-        "{provider} does not know this phone's push token",
-        Tone.BAD,
-        "Ask {user} to open the app once, so that it registers its present token; if that does not help, check that "
-        "the app registers the token for the right app and environment.",
-    ),
-    Outcome.WRONG_APP: Words(
-        "{provider} says that this phone's push token belongs to another app than {app}",
-        Tone.BAD,
-        "Check which app the phone registers its token with: {app} is not the one that the token was made for.",
-    ),
-    Outcome.CREDENTIALS_REFUSED: Words(
-        "{provider} refused the credentials for {app}",
-        Tone.BAD,
-        "Run `bellhop check`: it says what is wrong with the credentials for {app}. Nobody with this app is rung.",
-    ),
-    Outcome.TOO_LARGE: Words("the push was larger than {provider} allows", Tone.BAD, OUR_MISTAKE),
-    Outcome.BAD_REQUEST: Words("{provider} could not make sense of the push", Tone.BAD, OUR_MISTAKE),
-    Outcome.CIRCUIT_OPEN: Words(
-        "{provider} kept failing for {app}, so the push waited",
-        Tone.BAD,
-        "Run `bellhop check`, and look at {provider}'s status page for the time of the call.",
-    ),
-    Outcome.NO_CREDENTIALS: Words(
-        "no credentials for {app} are configured",
-        Tone.BAD,
-        "Add the credentials for {app} to Bellhop's settings, or have the phone register with an app that has some.",
-    ),
-    Outcome.NO_DEVICES: Words(
-        "no phone is registered for {purpose}",
-        Tone.BAD,
-        "See which phones Bellhop knows: `bellhop devices list {user}`. Ask {user} to open the app and sign in, so "
-        "that it registers; an iPhone has one token for calls and another for everything else.",
-    ),
-    Outcome.SAME_PHONE: Words("another token of the same phone was used", Tone.QUIET),
-    Outcome.MUTED: Words("{who} had muted all calls", Tone.QUIET),
-    Outcome.QUIET_HOURS: Words("the call began in {whose} quiet hours", Tone.QUIET),
-    Outcome.ANSWERED: Words("{who} had answered{since}", Tone.QUIET),
-    Outcome.DECLINED: Words("{who} had declined{since}", Tone.QUIET),
-    Outcome.BUSY: Words("{who} had another call", Tone.QUIET),
-    Outcome.TIMED_OUT: Words("{whose} app had stopped ringing{since}", Tone.QUIET),
-    Outcome.MISSED: Words("Stream had counted the call as missed{when}", Tone.QUIET),
-    Outcome.CANCELLED: Words("the call was cancelled{when}", Tone.QUIET),
-    Outcome.ENDED: Words("the call had ended{when}", Tone.QUIET),
-    Outcome.TOO_LATE: Words(
-        "there was no time left to ring",
-        Tone.BAD,
-        "Look in the timeline for where the time went: to Stream's webhook, or to waiting for a worker. For the "
-        "second, see that enough workers run.",
-    ),
-    Outcome.DUPLICATE: Words("it had been sent this {push} already", Tone.QUIET),
-    Outcome.HELD: Words("another worker was sending it at that moment", Tone.OPEN),
-    Outcome.SIGNED_OUT: Words("it was signed out, or passed on to another user, meanwhile", Tone.QUIET),
-    Outcome.RUNG_AGAIN: Words("the call rang again since, and that ring has pushes of its own", Tone.QUIET),
-    Outcome.GAVE_UP: Words("no attempt succeeded in the time there was", Tone.BAD),
-    Outcome.MAIL_ACCEPTED: Words("the mail server took the e-mail", Tone.GOOD),
-    Outcome.MAIL_WAITING: Words("it waits, to be one with others from the same caller", Tone.OPEN),
-    Outcome.MAIL_REFUSED: Words(
-        "the mail server refused the e-mail",
-        Tone.BAD,
-        "Check {user}'s e-mail address, and what the mail server says about Bellhop's sender address.",
-    ),
-    Outcome.MAIL_DEFERRED: Words("the mail server was away, or asked to try again later", Tone.OPEN),
-    Outcome.MAIL_UNKNOWN: Words(
-        "the connection to the mail server broke before it answered, so the e-mail may or may not have gone", Tone.BAD
-    ),
-    Outcome.MAIL_UNWRITTEN: Words(
-        "the e-mail could not be written",
-        Tone.BAD,
-        'The worker\'s log says more ("mail_not_written"): most likely a template of your own fails. It is tried '
-        "again for a day, so mend the template and restart the worker.",
-    ),
-    Outcome.MAIL_GAVE_UP: Words(
-        "the e-mail could not be handed over within a day",
-        Tone.BAD,
-        "Check that this machine can reach the mail server: run `bellhop check`.",
-    ),
-    Outcome.MAIL_OFF: Words("{who} asked for no e-mails about missed calls", Tone.QUIET),
-    Outcome.NO_ADDRESS: Words("no e-mail address is known", Tone.QUIET),
-    Outcome.PUSH_ACCEPTED: Words("{who} had a missed-call notice on the phone", Tone.QUIET),
-}
-"""Everything that can become of a push or an e-mail."""
+"""How many people one sentence names."""
 
 STANDINGS: dict[str, str] = {
     Standing.RINGING: "The phone may still ring.",
     Standing.ANSWERED: "{user} answered{since}.",
     Standing.DECLINED: "{user} declined{since}.",
-    Standing.MISSED_QUIETLY: "{user} missed the call, and Stream asked not to tell them.",
-    Standing.BUSY: "{user} was in another call.",
+    Standing.MISSED_QUIETLY: "{user} missed the call, and Stream asked Bellhop to send no notice.",
+    Standing.BUSY: "{user} had another call.",
     Standing.TIMED_OUT: "{user} did not answer in time.",
     Standing.MISSED: "{user} missed the call.",
     Standing.CANCELLED: "The call was cancelled{when}.",
-    Standing.ENDED: "The call ended{when} without {user}.",
+    Standing.ENDED: "The call ended{when}, and {user} had not answered.",
     Standing.NO_ANSWER: "{user} did not answer before the time to ring was over.",
-    Standing.STALE: "{user} did not answer; it was found out too late to tell them.",
+    Standing.STALE: "{user} did not answer. Bellhop learned this too late to send a notice.",
 }
-"""Where a recipient stood in the end."""
+"""The final standing of a recipient."""
+UNKNOWN_STANDING = "The call is over for {user}."
 
 FATES: dict[str, str] = {
-    TokenFate.REMOVED: "The push token of {device} was removed: {provider} says that it is dead.",
-    TokenFate.NEWER: "The push token of {device} was kept: it was registered after the time that {provider} speaks of.",
-    TokenFate.CHANGED: "The push token of {device} was left alone: it was registered again, or removed, meanwhile.",
-    TokenFate.BRAKED: "The push token of {device} was kept: too many tokens of the app die at once, which looks like "
-    "a mistake in the settings. Run `bellhop check`.",
-    TokenFate.MOVED: "{device} belongs to Apple's other environment, where the push got through; it is kept so.",
+    TokenFate.REMOVED: "Bellhop removed the push token of {device}: {provider} says that the token is dead.",
+    TokenFate.NEWER: "Bellhop kept the push token of {device}: the phone has registered it again since the time that "
+    "{provider} names.",
+    TokenFate.CHANGED: "Bellhop left the push token of {device} alone: it was registered again, or removed, in the "
+    "meantime.",
+    TokenFate.BRAKED: "Bellhop kept the push token of {device}: too many tokens of this app die at the same time. "
+    "This looks like a mistake in the settings. Run `bellhop check`.",
+    TokenFate.MOVED: "{device} belongs to Apple's other environment: Apple accepted the push there, and Bellhop "
+    "now uses that environment.",
 }
 """What a provider's answer did to a device's registration."""
+UNKNOWN_FATE = "The provider's answer was about the push token of {device}."
 
 EVENTS: dict[str, str] = {
-    "call.ring": "Stream reports that {caller} calls {users}",
-    "call.notification": "Stream asks to tell {users} about the call",
+    "call.ring": "Stream reports that {caller} called {users}",
+    "call.notification": "Stream asks Bellhop to notify {users} of the call",
     "call.missed": "Stream reports that {users} missed the call",
     "call.accepted": "Stream reports that {users} answered",
     "call.session_participant_joined": "Stream reports that {users} joined the call",
@@ -190,11 +52,13 @@ EVENTS: dict[str, str] = {
     "call.deleted": "Stream reports that the call was deleted",
     "call.session_ended": "Stream reports the end of this session of the call",
 }
-"""Stream's webhooks; any other is named as it is."""
+"""Stream's webhooks. The past tense fits every subject: one name, several names, and an id such as "you"."""
+OTHER_EVENT = "Stream sent {kind}"
 REJECTIONS = {
-    "busy": "Stream reports that {users} has another call",
+    "busy": "Stream reports that {users} had another call",
     "timeout": "Stream reports that {users} did not answer in time",
 }
+"""A callee's call.rejected, by its reason."""
 CANCELLATION = "Stream reports that the caller, {users}, cancelled the call"
 
 PUSHES: dict[str, str] = {
@@ -202,48 +66,47 @@ PUSHES: dict[str, str] = {
     PushKind.NOTIFICATION: "notification",
     PushKind.MISSED: "missed-call notice",
 }
-"""What a push is called."""
+"""The name of a kind of push."""
 SENT: dict[str, str] = {
     PushKind.RING: "rung",
     PushKind.NOTIFICATION: "notified",
     PushKind.MISSED: "sent a missed-call notice",
 }
-"""What is done with it: "was rung"."""
+"""What such a push does, after "was"."""
 PURPOSES: dict[str, str] = {
     PushKind.RING: "calls",
     PushKind.NOTIFICATION: "notifications",
     PushKind.MISSED: "missed-call notices",
 }
+"""What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google"}
 
 SILENT = (
-    "If a phone stayed silent although {provider} accepted the push, look at the phone: is it switched on and online, "
-    "is a Focus or Do Not Disturb on, may the app notify, and does it show the call when a push arrives?"
+    "If a phone stayed silent although {provider} accepted the push, check the phone: is it switched on and online, is "
+    "a Focus or Do Not Disturb on, can the app send notifications, and does the app show the call when a push arrives?"
 )
 LATE_WEBHOOK = (
-    "Stream's webhook took {time} to get here: see in Stream's dashboard whether earlier tries failed, and whether "
-    "Bellhop's web process was up."
+    "Stream's webhook took {time} to arrive: check in Stream's dashboard whether earlier attempts failed, and check "
+    "that Bellhop's web process was running."
 )
-LATE_WORKER = (
-    "The ring waited {time} for a worker: see that workers run and keep up (/readyz says whether any is alive)."
-)
-NOT_TAKEN_UP = "No worker has taken the ring up: see that workers run (/readyz says whether any is alive)."
+LATE_WORKER = "The ring waited {time} for a worker: check that workers run and are fast enough (see /readyz)."
+NOT_STARTED = "No worker has started the ring: check that workers run (see /readyz)."
 LEFT_OUT = (
-    "The call has more members than Bellhop takes of one webhook: {left_out} of them were left out. Ring them in "
+    "The call has more members than Bellhop accepts in one webhook. Bellhop ignored {left_out} of them. Ring them in "
     "smaller groups (members_ids)."
 )
-STRANGER = "Check the user id: it is the id that Stream knows them by, and capital letters count."
+NOT_A_MEMBER = "Check the user id: it must be the id in Stream, with the same capital letters."
 NO_TRAIL = (
     "Check the id: it is the call's type and its id, such as default:1234, exactly as Stream shows them.",
-    "With several Stream apps, look in the right one: `--tenant` on the command line, the list above in the console.",
-    "Bellhop remembers a call for some days after its last webhook (BELLHOP_TRAIL_DAYS).",
-    "If the call is recent, its webhooks never came, or were refused: run `bellhop check`, compare the webhook URL in "
-    'Stream\'s dashboard, and look for "webhook_refused" in the log of the web process.',
+    "With several Stream apps, look in the right one: use `--tenant`, or the list at the top of the console.",
+    "Bellhop keeps the trail of a call for some days after its last webhook (BELLHOP_TRAIL_DAYS).",
+    "If the call is recent, its webhooks did not arrive or were refused: run `bellhop check`, compare the webhook URL "
+    'in Stream\'s dashboard, and look for "webhook_refused" in the log of the web process.',
 )
 
 
 def duration(us: float) -> str:
-    """A length of time for people, in the unit that suits it."""
+    """Write a length of time for people, in a suitable unit."""
     ms = max(us, 0) / 1000
     if ms < 100:
         return f"{ms:.0f} ms"
@@ -260,7 +123,9 @@ def duration(us: float) -> str:
 
 
 def listed(names: list[str] | tuple[str, ...], more: int = 0) -> str:
-    """Names as a person would list them: "a, b and c"; of many the first, and how many more there are."""
+    """List names: "a, b and c". Of many names, list the first ones and say how many more there are."""
     more += max(0, len(names) - MOST_NAMED)
-    shown = [*names[:MOST_NAMED], *([f"{more} more"] if more else [])]
+    shown = list(names[:MOST_NAMED])
+    if more:
+        shown.append(f"{more} more")
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)

@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
-from bellhop.domain.outcomes import Outcome
+from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation
-from bellhop.explain.sentences import Tone, listed
+from bellhop.explain.sentences import listed
 from bellhop.explain.verdict import KNEW, LATE_US, Delivery, UserVerdict
 from bellhop.trail import EmailMilestone
 

@@ -7,20 +7,20 @@ from typing import Any
 
 from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE
-from bellhop.domain.outcomes import Outcome
+from bellhop.domain.outcomes import MEANING, Action, Meaning, Outcome, OutcomeKind, Tone
 from bellhop.explain.rounds import RoundLog, stamp_of
 from bellhop.explain.sentences import (
     CANCELLATION,
     EVENTS,
     FATES,
-    OUTCOMES,
+    OTHER_EVENT,
     PROVIDERS,
     PURPOSES,
     PUSHES,
     REJECTIONS,
     STANDINGS,
-    Tone,
-    Words,
+    UNKNOWN_FATE,
+    UNKNOWN_STANDING,
     duration,
     listed,
 )
@@ -44,7 +44,12 @@ from bellhop.trail import (
 UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
 """The label of a device that nobody gave a name (`bellhop.domain.device`)."""
 PHONES = {"apns": "iPhone", "fcm": "Android phone"}
-NO_WORDS = Words('of "{outcome}", which this version of Bellhop does not know', Tone.OPEN)
+UNKNOWN_OUTCOME = Meaning(
+    OutcomeKind.ATTEMPT,
+    Action.DONE,
+    Tone.OPEN,
+    'the outcome is "{outcome}", which this version of Bellhop does not know',
+)
 WORTH_SAYING_US = 1_000_000
 """A webhook that took longer to get here is told so."""
 
@@ -83,7 +88,7 @@ def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
         after_us=Micros(milestone.at - round_log.started_at) if round_log.started_at else None,
         what=milestone.word if isinstance(milestone, UnknownMilestone) else milestone.what,
         sentence=SENTENCES[type(milestone)](round_log, milestone),
-        tone=words(outcome).tone if outcome in OUTCOMES and not isinstance(milestone, UserSettled) else Tone.QUIET,
+        tone=_tone(milestone),
         user=round_log.user_of(milestone),
         device=getattr(milestone, "device", ""),
         kind=getattr(milestone, "kind", ""),
@@ -94,9 +99,15 @@ def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
     )
 
 
-def words(outcome: str) -> Words:
-    """The words for an outcome; also for an outcome that only a newer version knows."""
-    return OUTCOMES.get(outcome, NO_WORDS)
+def meaning_of(outcome: str) -> Meaning:
+    """What an outcome means, also an outcome that only a newer version knows."""
+    return MEANING[Outcome(outcome)] if outcome in MEANING else UNKNOWN_OUTCOME
+
+
+def _tone(milestone: Milestone) -> Tone:
+    if isinstance(milestone, PushMilestone | EmailMilestone) and milestone.outcome in MEANING:
+        return meaning_of(milestone.outcome).tone
+    return Tone.QUIET
 
 
 def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
@@ -134,7 +145,7 @@ def name_of(round_log: RoundLog, milestone: Milestone) -> str:
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
     """Say why a push was not sent, or what became of it: a clause."""
-    return fill(words(push.outcome).because, round_log, push)
+    return fill(meaning_of(push.outcome).sentence, round_log, push)
 
 
 def answer(push: PushMilestone | EmailMilestone) -> str:
@@ -148,15 +159,15 @@ def _received(round_log: RoundLog, event: WebhookReceived) -> str:
     users = listed(event.users, event.more or 0) or "nobody"
     sentence = _event_text(round_log, event).format(kind=event.type or "a webhook", caller=caller, users=users)
     if event.left_out:
-        sentence += f". {event.left_out} more members were left out: Bellhop takes no more of one webhook"
+        sentence += f". Bellhop ignored {event.left_out} more members: the webhook had too many"
     delay = event.at - stamp_of(event)
     if delay > WORTH_SAYING_US:
-        sentence += f". The webhook took {duration(delay)} to get here{_at_attempt(event)}"
+        sentence += f". The webhook took {duration(delay)} to arrive{_at_attempt(event)}"
     return f"{sentence}."
 
 
 def _event_text(round_log: RoundLog, event: WebhookReceived) -> str:
-    text = EVENTS.get(event.type, "Stream sent {kind}")
+    text = EVENTS.get(event.type, OTHER_EVENT)
     if event.type != "call.rejected":
         return text
     if event.users and set(event.users) <= set(round_log.callers):
@@ -169,17 +180,17 @@ def _at_attempt(event: WebhookReceived | WebhookRepeated) -> str:
 
 
 def _repeated(_: RoundLog, event: WebhookRepeated) -> str:
-    return f"Stream sent the same {event.type or 'webhook'} again{_at_attempt(event)}: nothing was done twice."
+    return f"Stream sent the same {event.type or 'webhook'} again{_at_attempt(event)}. Bellhop ignored it."
 
 
 def _picked_up(round_log: RoundLog, job: JobPickedUp) -> str:
     push = PUSHES.get(job.job, "work")
     same = [other for other in round_log.milestones if isinstance(other, JobPickedUp) and other.job == job.job]
     if same[:1] != [job]:
-        return f"A worker took the {push} up once more: it was queued twice, or the first worker went away."
+        return f"A worker started the {push} again: it was queued twice, or the first worker stopped."
     if not round_log.openings:
-        return f"A worker took the {push} up."
-    return f"A worker took the {push} up, {duration(job.at - round_log.openings[0].at)} after it was queued."
+        return f"A worker started the {push}."
+    return f"A worker started the {push} {duration(job.at - round_log.openings[0].at)} after it was queued."
 
 
 def _skipped(round_log: RoundLog, push: PushSkipped) -> str:
@@ -187,32 +198,32 @@ def _skipped(round_log: RoundLog, push: PushSkipped) -> str:
 
 
 def _waited(round_log: RoundLog, push: PushWaited) -> str:
-    return fill("The {push} for {device} does not go out yet: ", round_log, push) + f"{because(round_log, push)}."
+    return fill("Bellhop cannot send the {push} for {device} yet: ", round_log, push) + f"{because(round_log, push)}."
 
 
 def _attempted(round_log: RoundLog, push: PushAttempted) -> str:
-    took = f" in {duration(push.ms * 1000)}" if push.ms else ""
+    took = f" after {duration(push.ms * 1000)}" if push.ms else ""
     if push.outcome == Outcome.ACCEPTED:
         return fill("{provider} accepted the {push} for {device}", round_log, push) + f"{took}."
-    start = fill("An attempt at the {push} for {device} failed", round_log, push)
+    start = fill("An attempt to send the {push} for {device} failed", round_log, push)
     return f"{start}{took}: {because(round_log, push)}{answer(push)}."
 
 
 def _finished(round_log: RoundLog, push: PushFinished) -> str:
-    return fill("No more attempts at the {push} for {device}: ", round_log, push) + f"{because(round_log, push)}."
+    return fill("No more attempts to send the {push} for {device}: ", round_log, push) + f"{because(round_log, push)}."
 
 
 def _token(round_log: RoundLog, token: TokenChecked) -> str:
-    return fill(FATES.get(token.detail, "Something happened to the push token of {device}."), round_log, token)
+    return fill(FATES.get(token.detail, UNKNOWN_FATE), round_log, token)
 
 
 def _settled(round_log: RoundLog, settled: UserSettled) -> str:
-    sentence = fill(STANDINGS.get(settled.outcome, "It is over for {user}."), round_log, settled)
-    return f"{sentence} A missed-call notice is due to {settled.user}." if settled.outcome in NOTICE_DUE else sentence
+    sentence = fill(STANDINGS.get(settled.outcome, UNKNOWN_STANDING), round_log, settled)
+    return f"{sentence} A missed-call notice for {settled.user} is due." if settled.outcome in NOTICE_DUE else sentence
 
 
 def _mailed(round_log: RoundLog, email: EmailMilestone) -> str:
-    none = words(email.outcome).tone is Tone.QUIET
+    none = meaning_of(email.outcome).tone is Tone.QUIET
     start = "No missed-call e-mail for {user}: " if none else "The missed-call e-mail to {user}: "
     return fill(start, round_log, email) + f"{because(round_log, email)}{answer(email)}."
 
@@ -222,7 +233,7 @@ def _rang(round_log: RoundLog, phone: PhoneRang) -> str:
 
 
 def _unknown(_: RoundLog, line: UnknownMilestone) -> str:
-    return f"Something that this version of Bellhop has no sentence for: {line.word or 'an unreadable line'}."
+    return f"This version of Bellhop has no sentence for this line of the trail: {line.word or 'it is unreadable'}."
 
 
 SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {

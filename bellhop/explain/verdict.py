@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import MEANING, Action, Outcome
+from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog
-from bellhop.explain.sentences import PROVIDERS, SENT, SILENT, STANDINGS, Tone, duration, listed
-from bellhop.explain.timeline import TimelineEntry, answer, because, fill, name_of, timeline_entry, words
+from bellhop.explain.sentences import PROVIDERS, SENT, SILENT, STANDINGS, UNKNOWN_STANDING, duration, listed
+from bellhop.explain.timeline import TimelineEntry, answer, because, fill, meaning_of, name_of, timeline_entry
 from bellhop.trail import EmailMilestone, PhoneRang, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
 LATE_US = 3_000_000
 """A phone should have been rung within this time: a call that is cancelled later without a push is a failure."""
 OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED})
 """The call was over before there was a push."""
-REPEATED = frozenset({Action.RETRY_NOW, Action.RETRY_LATER})
 KNEW = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY})
 """Who does one of these knows of the call, and does not wonder why the phone was silent."""
 
@@ -111,7 +110,7 @@ def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: st
         provider=last.provider,
         outcome=last.outcome,
         tone=tone,
-        sentence=f"{sentence}, and it reports that it rang." if rang else f"{sentence}.",
+        sentence=f"{sentence}, and it reported that it rang." if rang else f"{sentence}.",
         attempts=tuple(timeline_entry(round_log, attempt) for attempt in attempts),
         rang=rang,
     )
@@ -144,7 +143,7 @@ def _delivery_sentence(
     start = f"It is not known whether {name} was {done}" if unknown else f"{name} was not {done}"
     reason = f"{because(round_log, last)}{answer(last)}{_tries(round_log, last, pushes)}"
     if _goes_on(last, attempts, standing):
-        return f"{start} yet, after {_failed_attempts(len(attempts))}; it is still being tried: {reason}", Tone.OPEN
+        return f"{start} yet, after {_failed_attempts(len(attempts))}; Bellhop is still trying: {reason}", Tone.OPEN
     return f"{start}: {reason}", _failure_tone(round_log, last, attempts)
 
 
@@ -156,9 +155,9 @@ def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pus
 
 def _failure_tone(round_log: RoundLog, last: PushMilestone, attempts: Sequence[PushAttempted]) -> Tone:
     if last.outcome not in OVER:
-        return words(last.outcome).tone
+        return meaning_of(last.outcome).tone
     late = (round_log.us_until(last.outcome, last.user) or 0) >= LATE_US
-    return Tone.BAD if late or attempts else words(last.outcome).tone
+    return Tone.BAD if late or attempts else meaning_of(last.outcome).tone
 
 
 def _goes_on(last: PushMilestone, attempts: Sequence[PushAttempted], standing: str) -> bool:
@@ -170,7 +169,7 @@ def _goes_on(last: PushMilestone, attempts: Sequence[PushAttempted], standing: s
         return False
     if last.outcome == Outcome.BAD_TOKEN and last.provider == Provider.APNS:  # Apple's other environment is next
         return [attempt.outcome for attempt in attempts].count(last.outcome) == 1
-    return last.outcome in MEANING and MEANING[Outcome(last.outcome)].action in REPEATED
+    return meaning_of(last.outcome).retry
 
 
 def _tries(round_log: RoundLog, last: PushMilestone, pushes: Sequence[PushMilestone]) -> str:
@@ -205,7 +204,7 @@ def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], s
     sentences = [delivery.sentence for delivery in shown] or [_no_delivery(round_log, user, standing)]
     if standing and not any(delivery.outcome == standing for delivery in shown):
         settled = UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
-        sentences.append(fill(STANDINGS.get(standing, "It is over for {user}."), round_log, settled))
+        sentences.append(fill(STANDINGS.get(standing, UNKNOWN_STANDING), round_log, settled))
     if round_log.kind is not PushKind.MISSED:
         sentences += _notice_sentences(deliveries)
     emails = [timeline_entry(round_log, email) for email in round_log.of(user, EmailMilestone)[-1:]]
@@ -221,7 +220,7 @@ def _worth_telling(deliveries: Sequence[Delivery]) -> list[Delivery]:
 
 def _no_delivery(round_log: RoundLog, user: str, standing: str) -> str:
     done = SENT[round_log.kind or PushKind.RING]
-    return f"{user} was not {done}: the trail says nothing of an attempt." if standing else "Nothing is known yet."
+    return f"{user} was not {done}: the trail has no attempt." if standing else "Nothing is known yet."
 
 
 def _notice_sentences(deliveries: Sequence[Delivery]) -> list[str]:
@@ -241,5 +240,5 @@ def _advice_for_a_silent_phone(round_log: RoundLog, of_round: Sequence[Delivery]
 def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
     pushes = [push for push in round_log.of(user, PushMilestone) if push.kind == round_log.kind]
     wrong: list[PushMilestone | EmailMilestone] = [*pushes, *round_log.of(user, EmailMilestone)]
-    advice = [fill(words(milestone.outcome).advice, round_log, milestone) for milestone in wrong]
+    advice = [fill(meaning_of(milestone.outcome).advice, round_log, milestone) for milestone in wrong]
     return tuple(sentence for sentence in dict.fromkeys(advice) if sentence)

@@ -209,7 +209,7 @@ async def test_a_calls_page_says_first_what_it_came_to_for_each_person(page):
     assert "Ask gus-gone to open the app once" in said
     assert "Jane's Pixel was rung" in await jane.inner_text()
     rows = await page.get_by_role("table").get_by_role("row").all_inner_texts()
-    assert re.search(r"An attempt at the ring for Gus's old iPhone failed", " ".join(rows))
+    assert re.search(r"An attempt to send the ring for Gus's old iPhone failed", " ".join(rows))
 
 
 async def test_a_calls_picture_has_a_lane_for_each_phone(page):
@@ -234,7 +234,7 @@ async def test_a_late_call_says_who_was_rung_late_and_where_the_time_went(page):
 async def test_an_unknown_call_says_what_to_check(page):
     await page.goto(CALL + "unknown")
     text = await page.locator("main").inner_text()
-    assert "Bellhop knows nothing of a call default:call-unknown" in text
+    assert "Bellhop has no record of the call default:call-unknown" in text
     assert "Check the id" in text
 
 

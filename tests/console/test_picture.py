@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
-from bellhop.explain.sentences import Tone
 from bellhop.trail import JobPickedUp, PhoneRang, PushAttempted, PushSkipped, WebhookReceived
 from tests.trails import milestone
 from webhook.console import time_format

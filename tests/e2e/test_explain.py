@@ -122,11 +122,11 @@ async def test_cancelled_between_two_attempts(here):
         here,
         call,
         jane,
-        r"Jane's iPhone was not rung: the call was cancelled 1 s after it began, after 1 failed attempt: Apple had a "
-        r"problem of its own \(503 ServiceUnavailable\)\.",
+        r"Jane's iPhone was not rung: the call was cancelled 1 s after it began, after 1 failed attempt: Apple had an "
+        r"internal problem \(503 ServiceUnavailable\)\.",
     )
     assert told["tone"] == "bad"
-    assert told["next"] == ["Look at Apple's status page for the time of the call."]
+    assert told["next"] == ["Check Apple's status page for the time of the call."]
 
 
 async def test_no_devices(here):
@@ -151,7 +151,7 @@ async def test_no_credentials(here):
     call = SampleCall(members=("lee",))
     await here.stream.post(call.ring())
     told = await person(
-        here, call, "lee", r"Lee's iPhone was not rung: no credentials for com\.example\.other are configured\."
+        here, call, "lee", r"Lee's iPhone was not rung: Bellhop has no credentials for com\.example\.other\."
     )
     assert told["next"][0].startswith("Add the credentials for com.example.other")
 
@@ -176,7 +176,7 @@ async def test_a_dead_token(here):
     here.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
     call = SampleCall(members=(jane,))
     await here.stream.post(call.ring())
-    removed = "The push token of Jane's iPhone was removed: Apple says that it is dead."
+    removed = "Bellhop removed the push token of Jane's iPhone: Apple says that the token is dead."
     told = {"timeline": []}
     while removed not in told["timeline"]:
         told = await person(
@@ -186,7 +186,7 @@ async def test_a_dead_token(here):
             r"Jane's iPhone was not rung: Apple says that the app was removed from this phone, or that its push token "
             r"was replaced \(410 Unregistered\)\.",
         )
-    assert told["next"] == [f"Ask {jane} to open the app once, so that it registers its present token."]
+    assert told["next"] == [f"Ask {jane} to open the app once, so that it registers its current token."]
 
 
 async def test_throttled(here):
@@ -198,7 +198,7 @@ async def test_throttled(here):
         here,
         call,
         jane,
-        r"Jane's Pixel was not rung: no attempt succeeded in the time there was, after 1 failed attempt: Google asked "
+        r"Jane's Pixel was not rung: no attempt succeeded in the available time, after 1 failed attempt: Google asked "
         r"Bellhop to slow down \(429.*\)\.",
     )
     assert any("Google limits" in advice for advice in told["next"])
@@ -211,7 +211,7 @@ async def test_the_same_webhook_twice(here):
     await here.stream.post(ring, webhook_id="twice", attempt=1)
     await here.stream.post(ring, webhook_id="twice", attempt=2)
     told = await person(here, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
-    assert "Stream sent the same call.ring again, at attempt 2: nothing was done twice." in told["timeline"]
+    assert "Stream sent the same call.ring again, at attempt 2. Bellhop ignored it." in told["timeline"]
     assert len(told["deliveries"]) == len(told["deliveries"][0]["attempts"]) == 1
 
 
@@ -246,7 +246,7 @@ async def test_answered_on_another_phone_while_one_is_being_retried(here):
     assert (told["tone"], told["next"]) == ("good", [])
     [quiet] = [delivery for delivery in told["deliveries"] if delivery["label"] == "Jane's iPhone"]
     assert quiet["sentence"].startswith(
-        f"Jane's iPhone was not rung: {jane} had answered 0.5 s after the call began, after"
+        f"Jane's iPhone was not rung: {jane} had already answered 0.5 s after the call began, after"
     )
 
 
@@ -256,7 +256,7 @@ async def test_too_late_since_no_worker_ran_and_the_command_says_the_same(here):
     call, now = SampleCall(members=(jane,), ring_ms=5_000), time.time()
     await here.stream.post(call.ring(at=now - 2))
     _, found = await ask(here, call.cid)
-    assert found["rounds"][0]["next"][0].startswith("No worker has taken the ring up")
+    assert found["rounds"][0]["next"][0].startswith("No worker has started the ring")
     await asyncio.sleep(max(0.0, now + 3.1 - time.time()))
     here.start("worker", "worker-1")
     told = await person(
@@ -281,7 +281,7 @@ async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(here):
     call = SampleCall(members=("kim",))
     await here.stream.post(call.ring())
     status, found = await ask(here, call.cid, "Kim")
-    assert (status, found["summary"]) == (404, "Kim is not among the people of this call: kim.")
+    assert (status, found["summary"]) == (404, "Kim was not called. This call was for kim.")
 
 
 async def test_members_beyond_the_first_thousand_are_not_left_out_in_silence(here):
@@ -289,9 +289,9 @@ async def test_members_beyond_the_first_thousand_are_not_left_out_in_silence(her
     assert (await here.stream.post(call.ring(), compress=True)).status == 200
     status, found = await ask(here, call.cid, "user-1050")
     assert status == 404
-    assert "100 of them were left out" in found["next"][1]
+    assert "Bellhop ignored 100 of them" in found["next"][1]
     said = [one["sentence"] for one in found["rounds"][0]["timeline"]]
-    assert any("100 more members were left out" in sentence for sentence in said), said
+    assert any("Bellhop ignored 100 more members" in sentence for sentence in said), said
     assert '"event":"members_left_out"' in here.log("web")
 
 

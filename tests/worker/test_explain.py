@@ -11,19 +11,17 @@ from hypothesis import strategies as st
 
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import MEANING, Action, Outcome
+from bellhop.domain.outcomes import MEANING, Action, Outcome, OutcomeKind, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import explain
 from bellhop.explain.sentences import (
     FATES,
     NO_TRAIL,
-    OUTCOMES,
     PROVIDERS,
     PURPOSES,
     PUSHES,
     SENT,
     STANDINGS,
-    Tone,
     duration,
     listed,
 )
@@ -88,16 +86,29 @@ def jane(*lines):
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_has_its_words(outcome):
-    words = OUTCOMES[outcome]
-    assert words.because[0].islower() or words.because.startswith(("{", "Stream"))
-    assert not words.because.endswith(".")
-    assert not words.advice or words.advice.endswith(".")
+    meaning = MEANING[outcome]
+    assert meaning.sentence[0].islower() or meaning.sentence.startswith(("{", "Stream", "Bellhop"))
+    assert not meaning.sentence.endswith(".")
+    assert not meaning.advice or meaning.advice.endswith(".")
+
+
+@pytest.mark.parametrize("outcome", [*(o for o in Outcome if MEANING[o].kind is OutcomeKind.ATTEMPT), "no_credentials"])
+def test_what_an_attempt_got_names_only_what_a_sender_knows(outcome):
+    meaning = MEANING[outcome]
+    assert (meaning.sentence + meaning.advice).format(provider="Apple", app="com.example", user="jane")
+
+
+def test_an_outcome_is_retried_or_prunes_a_token_as_its_action_says():
+    assert {outcome for outcome in Outcome if MEANING[outcome].prune} == {Outcome.TOKEN_DEAD}
+    retried = {outcome for outcome in Outcome if MEANING[outcome].retry}
+    assert retried > {Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE, Outcome.THROTTLED, Outcome.MAIL_DEFERRED}
+    assert not retried & {Outcome.ACCEPTED, Outcome.TOKEN_DEAD, Outcome.BAD_REQUEST, Outcome.MAIL_REFUSED}
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if MEANING[outcome].action is Action.ALERT])
 def test_what_an_operator_must_do_something_about_is_never_quiet(outcome):
-    assert OUTCOMES[outcome].tone is Tone.BAD
-    assert OUTCOMES[outcome].advice or outcome is Outcome.GAVE_UP, "its last attempt's advice is given"
+    assert MEANING[outcome].tone is Tone.BAD
+    assert MEANING[outcome].advice or outcome is Outcome.GAVE_UP, "its last attempt's advice is given"
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -171,9 +182,9 @@ def test_each_device_has_its_part_in_the_verdict():
 def test_an_answer_that_never_came_leaves_it_open_whether_the_phone_rang():
     lines = ring("jane"), *(attempt(n, IPHONE, "unknown") for n in (3, 6, 9)), finished(9, IPHONE, "gave_up")
     assert jane(*lines).verdict == (
-        "It is not known whether Jane's iPhone was rung: no attempt succeeded in the time there was, after 3 failed "
-        "attempts; the last time the connection to Apple broke before it answered, so the push may or may not have "
-        "arrived."
+        "It is not known whether Jane's iPhone was rung: no attempt succeeded in the available time, after 3 failed "
+        "attempts; the last time the connection to Apple broke before an answer came, so the push may or may "
+        "not have arrived."
     )
 
 
@@ -185,14 +196,16 @@ def test_a_second_run_of_the_same_job_does_not_hide_what_the_first_did():
 def test_a_push_that_waits_for_the_provider_is_not_over():
     person = jane(ring("jane"), told(PushWaited, 0.1, round=T, kind="ring", outcome="circuit_open", **IPHONE))
     assert person.tone is Tone.OPEN
-    assert person.verdict == "Jane's iPhone is not rung yet: Apple kept failing for com.example, so the push waited."
+    assert (
+        person.verdict == "Jane's iPhone is not rung yet: Apple failed repeatedly for com.example, so the push waited."
+    )
 
 
 def delayed(after_s):
     return told(PushWaited, after_s, round=T, kind="ring", outcome="delayed", **IPHONE)
 
 
-LONG_WAY = "the way to Apple took long, so the call was looked at again"
+LONG_WAY = "the connection to Apple took long, so Bellhop checked the call again"
 
 
 def test_a_push_whose_way_took_long_is_not_over_and_when_it_goes_out_the_delay_is_no_failure():
@@ -200,17 +213,17 @@ def test_a_push_whose_way_took_long_is_not_over_and_when_it_goes_out_the_delay_i
     assert (person.tone, person.verdict) == (Tone.OPEN, f"Jane's iPhone is not rung yet: {LONG_WAY}.")
     assert not person.next
     timeline = explain(CID, [ring("jane"), delayed(0.6)]).rounds[0].timeline
-    assert timeline[-1].sentence == f"The ring for Jane's iPhone does not go out yet: {LONG_WAY}."
+    assert timeline[-1].sentence == f"Bellhop cannot send the ring for Jane's iPhone yet: {LONG_WAY}."
     person = jane(ring("jane"), delayed(0.6), attempt(0.9, IPHONE, "accepted"))
     assert (person.tone, person.verdict) == (Tone.GOOD, "Jane's iPhone was rung 0.9 s after the call began.")
 
 
 def test_a_push_that_never_left_since_its_way_took_long_says_so_and_what_to_look_at():
     person = jane(ring("jane"), delayed(0.6), finished(29, IPHONE, "gave_up"))
-    assert person.verdict == f"Jane's iPhone was not rung: no attempt succeeded in the time there was: {LONG_WAY}."
+    assert person.verdict == f"Jane's iPhone was not rung: no attempt succeeded in the available time: {LONG_WAY}."
     assert person.tone is Tone.BAD
     [advice] = person.next
-    assert advice.startswith("If this happens often, look at how busy this machine is")
+    assert advice.startswith("If this happens often, check how busy this machine is")
 
 
 def test_a_call_that_ended_before_a_push_had_left_says_what_the_push_waited_for():
@@ -231,7 +244,7 @@ def test_who_was_cancelled_on_after_a_long_silence_should_have_been_rung():
     ("reason", "sentence"),
     [
         ("", "jane declined 2 s after the call began."),
-        ("busy", "jane was in another call."),
+        ("busy", "jane had another call."),
         ("timeout", "jane did not answer in time."),
     ],
 )
@@ -255,24 +268,24 @@ def test_a_phone_that_says_it_rang_ends_the_search():
     lines = [ring("jane"), attempt(0.2, IPHONE, "accepted"), settled(31, "jane", "no_answer")]
     assert "If a phone stayed silent although Apple accepted the push" in jane(*lines).next[0]
     person = jane(*lines, rang)
-    assert person.verdict.startswith("Jane's iPhone was rung 0.2 s after the call began, and it reports that it rang.")
+    assert person.verdict.startswith("Jane's iPhone was rung 0.2 s after the call began, and it reported that it rang.")
     assert (person.next, person.deliveries[0].rang) == ((), True)
 
 
 def test_a_late_webhook_and_a_late_worker_are_named():
     lines = [ring("jane", late_s=8, attempt=3), told(JobPickedUp, 12, round=T, job="ring")]
     round_ = explain(CID, lines).rounds[0]
-    assert [advice.split(" to get here")[0].split(" for a worker")[0] for advice in round_.next] == [
+    assert [advice.split(" to arrive")[0].split(" for a worker")[0] for advice in round_.next] == [
         "Stream's webhook took 8 s",
         "The ring waited 4 s",
     ]
-    assert round_.timeline[0].sentence.endswith("The webhook took 8 s to get here, at attempt 3.")
+    assert round_.timeline[0].sentence.endswith("The webhook took 8 s to arrive, at attempt 3.")
 
 
 def test_a_ring_that_no_worker_took_up():
     found = explain(CID, [ring("jane")])
     assert found.rounds[0].people[0].tone is Tone.OPEN
-    assert found.rounds[0].next[0].startswith("No worker has taken the ring up")
+    assert found.rounds[0].next[0].startswith("No worker has started the ring")
 
 
 def test_rings_again_are_rounds_of_their_own_and_events_find_theirs():
@@ -289,7 +302,7 @@ def test_rings_again_are_rounds_of_their_own_and_events_find_theirs():
     assert [round_.started_at for round_ in rounds] == [T, again]
     assert [round_.people[0].standing for round_ in rounds] == ["missed", "answered"]
     assert "jane missed the call" in rounds[0].timeline[1].sentence
-    assert explain(CID, lines, "jane").summary.startswith("Called 2 times; the last: ")
+    assert explain(CID, lines, "jane").summary.startswith("Called 2 times. The last time: ")
 
 
 def test_a_round_known_from_its_call_missed_alone():
@@ -300,14 +313,14 @@ def test_a_round_known_from_its_call_missed_alone():
     ]
     [round_] = explain(CID, lines).rounds
     assert round_.kind == "missed"
-    assert round_.headline.startswith("Stream reported a call that jane missed; Bellhop was not asked to ring")
+    assert round_.headline.startswith("jane missed a call that Stream had not asked Bellhop to ring")
     assert round_.people[0].verdict == "Jane's Pixel was sent a missed-call notice. jane missed the call."
 
 
 def test_a_notification():
     opening = event("call.notification", 0, "jane", round=T, callers=["sara"])
     [round_] = explain(CID, [opening, attempt(0.2, PIXEL, "accepted", kind="notification")]).rounds
-    assert round_.headline == "sara let jane know about the call, at 2026-07-24 10:00:00.123 UTC."
+    assert round_.headline == "sara notified jane of the call, at 2026-07-24 10:00:00.123 UTC."
     assert round_.people[0].verdict == "Jane's Pixel was notified."
 
 
@@ -330,7 +343,7 @@ def test_a_thousand_people_are_told_soon():
         phone = IPHONE | {"user": name, "device": name}
         lines += [attempt(0.2, phone, "unavailable"), attempt(0.5, phone, "accepted"), settled(31, name, "ended")]
     began = time.process_time()
-    assert explain(CID, lines).summary.startswith("1000 of 1000 reached")
+    assert explain(CID, lines).summary.startswith("Bellhop reached 1000 of 1000 people.")
     assert time.process_time() - began < 5, "each person looks at their own lines, not at everybody's"
 
 
@@ -341,12 +354,12 @@ def test_people_whom_a_long_list_left_out_are_counted():
 def test_nothing_is_known_of_a_call():
     found = explain(CID, [])
     assert (found.found, found.next, found.rounds) == (False, NO_TRAIL, ())
-    assert found.summary == "Bellhop knows nothing of a call default:1."
+    assert found.summary == "Bellhop has no record of the call default:1."
 
 
 def test_a_user_who_is_no_part_of_the_call():
     found = explain(CID, [ring("jane", "ben")], "Jane")
-    assert (found.found, found.summary) == (False, "Jane is not among the people of this call: jane and ben.")
+    assert (found.found, found.summary) == (False, "Jane was not called. This call was for jane and ben.")
 
 
 def test_another_users_pushes_are_not_in_ones_timeline():
@@ -358,9 +371,11 @@ def test_another_users_pushes_are_not_in_ones_timeline():
 
 def test_words_of_a_newer_version_are_told_as_they_are():
     lines = [ring("jane"), attempt(0.1, IPHONE, "teleported"), decode(f'[2,"beamed",{T},{{"u":"jane"}}]')]
-    assert 'of "teleported", which this version of Bellhop does not know' in jane(*lines).verdict
+    assert 'the outcome is "teleported", which this version of Bellhop does not know' in jane(*lines).verdict
     found = explain(CID, lines)
-    assert any(one.sentence.endswith("has no sentence for: beamed.") for one in found.rounds[0].timeline)
+    assert any(
+        one.sentence.endswith("has no sentence for this line of the trail: beamed.") for one in found.rounds[0].timeline
+    )
 
 
 def test_lines_of_the_first_version_find_their_round():
@@ -446,39 +461,39 @@ def test_any_lines_in_any_order_are_told(lines, user, chance: random.Random):
 def test_a_push_that_is_still_being_tried_is_no_failure_yet(outcome):
     so_far = [ring("jane"), attempt(5, IPHONE, outcome, reason="gaierror")]
     person = jane(*so_far)
-    assert "yet, after 1 failed attempt; it is still being tried: " in person.verdict
+    assert "yet, after 1 failed attempt; Bellhop is still trying: " in person.verdict
     assert (person.tone, person.standing, person.final, person.next) == (Tone.OPEN, "", False, ())
     assert "went wrong" not in explain(CID, so_far).summary
     assert jane(*so_far, finished(30, IPHONE, "gave_up")).tone is Tone.BAD
     over = jane(*so_far, settled(30, "jane", "no_answer"))
     assert over.tone is Tone.BAD
-    assert "still being tried" not in over.verdict
+    assert "still trying" not in over.verdict
 
 
 @pytest.mark.parametrize("outcome", ["token_dead", "wrong_app", "credentials_refused", "too_large", "an_other_word"])
 def test_a_push_that_is_not_tried_again_is_over_in_mid_ring(outcome):
-    assert "still being tried" not in jane(ring("jane"), attempt(5, IPHONE, outcome)).verdict
+    assert "still trying" not in jane(ring("jane"), attempt(5, IPHONE, outcome)).verdict
 
 
 def test_a_token_that_neither_of_apples_environments_knows_is_not_tried_again():
     tries = [attempt(n, IPHONE, "bad_token") for n in (1, 2)]
-    assert "still being tried" not in jane(ring("jane"), *tries).verdict
-    assert "still being tried" not in jane(ring("jane"), attempt(1, PIXEL, "bad_token")).verdict
+    assert "still trying" not in jane(ring("jane"), *tries).verdict
+    assert "still trying" not in jane(ring("jane"), attempt(1, PIXEL, "bad_token")).verdict
 
 
 def test_a_notice_is_still_being_tried_after_the_ring_is_over():
     lines = [ring("jane"), attempt(0.3, IPHONE, "accepted"), settled(31, "jane", "no_answer")]
     person = jane(*lines, attempt(32, PIXEL, "unavailable", kind="missed"))
-    assert "it is still being tried" in person.verdict
+    assert "Bellhop is still trying" in person.verdict
 
 
 def test_two_people_who_were_called_twice_are_two_people():
     lines = [ring("jane", "ben"), attempt(0.2, IPHONE, "accepted"), ring("jane", "ben", after_s=60, session="other")]
-    assert explain(CID, lines[:2]).summary == "1 of 2 reached."
-    assert explain(CID, lines).summary == "0 of 2 reached, the last of 2 times."
+    assert explain(CID, lines[:2]).summary == "Bellhop reached 1 of 2 people."
+    assert explain(CID, lines).summary == "Called 2 times. The last time, Bellhop reached 0 of 2 people."
 
 
 def test_an_e_mail_that_is_not_due_is_told_as_none():
     lines = [ring("jane"), told(EmailMilestone, 40, round=T, user="jane", outcome="push_accepted")]
     said = explain(CID, lines).rounds[0].timeline[-1].sentence
-    assert said == "No missed-call e-mail for jane: they had a missed-call notice on the phone."
+    assert said == "No missed-call e-mail for jane: they got a missed-call notice on the phone."

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
-from bellhop.explain.sentences import Tone
 from bellhop.explain.summary import Flag, summarize
 from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushSkipped, UserSettled, WebhookReceived
 from tests.trails import milestone

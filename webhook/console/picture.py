@@ -8,9 +8,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bellhop.domain.outcomes import Outcome
+from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.explain.explanation import RoundExplanation
-from bellhop.explain.sentences import Tone
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.trail import (
     JobPickedUp,

@@ -13,7 +13,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from bellhop.domain.device import Device, Provider
-from bellhop.domain.outcomes import MEANING, Action, Outcome
+from bellhop.domain.outcomes import MEANING, Outcome
 from bellhop.store.async_client import Store
 from bellhop.store.keys import brake_key, devices_key, owner_key, token_window_key
 from bellhop.store.registry import replace
@@ -68,7 +68,7 @@ class TokenPruner:
                 await self._store.script(*replace(tenant, device, result.push.device))
                 log.info("device_moved", device=device.key, app=device.app, to=result.push.device.environment)
                 return TokenFate.MOVED
-        elif MEANING[result.outcome].action is Action.PRUNE and result.last is not None:
+        elif MEANING[result.outcome].prune and result.last is not None:
             since = result.last.dead_since
             if since is not None and since <= device.registered_at:
                 return TokenFate.NEWER

@@ -19,7 +19,7 @@ from bellhop import trail
 from bellhop.backoff import pause_s
 from bellhop.clock import Micros, Seconds, from_nanoseconds
 from bellhop.domain.email_address import deliverable_address
-from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
+from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
 from bellhop.domain.round import Recipient
 from bellhop.domain.user import Contact, User, complete_contact
 from bellhop.queue import job_payloads
@@ -116,7 +116,7 @@ class EmailDigest:
             metrics.MAIL.add(answer.outcome)
             lines += [(round_, _line(round_, answer, ms)) for round_ in calls]
             unknown = answer.outcome is Outcome.MAIL_UNKNOWN
-            if MEANING[answer.outcome].action is Action.RETRY_LATER:
+            if MEANING[answer.outcome].retry:
                 later = claimed.age_s + wait_s <= GIVE_UP_S and claimed.unknown + unknown < MOST_UNKNOWN
                 if not later:
                     metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
