@@ -23,6 +23,7 @@ from bellhop.domain.round import Recipient
 from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import RING_JOB
 from bellhop.telemetry import logs
+from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
@@ -32,18 +33,18 @@ from worker.queue.running_jobs import RunningJobs
 RINGS, ROUNDS = 1_000, 9
 PAUSE_S, PAUSED_ROUNDS = 0.005, 3
 DEVICE = Device(user_id="jane", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="com.example.app")
-PEOPLE = [[[DEVICE.model_dump_json().encode()], None, None, None]]
-"""What users.lua says of one user with one phone."""
+USER = [[DEVICE.model_dump_json().encode()], [None, None], None]
+"""What Redis has of one user with one phone: devices, contact and preferences, a ring held back."""
 
 
 class Memory:
     """Answers as Redis does when all is well."""
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        return [30_000_000, b"go"] if name == "admit" else 1
+        return [30_000_000, b"go"] if name == "calls/claim_devices" else 1
 
     async def together(self, *commands: Any) -> list[Any]:
-        return [1] * len(commands)
+        return USER if commands[0][0] == "HVALS" else [1] * len(commands)
 
 
 class Willing:
@@ -82,13 +83,13 @@ async def main(rings: int) -> None:
     memory: Any = Memory()
     provider = Willing()
     lanes = {(DEVICE.provider, DEVICE.app): ProviderChannel(provider, "apns com.example.app")}
-    jobs = Jobs(memory, "worker-1", lanes, TokenPruner(memory), missed_grace_s=5)
+    jobs = Jobs(DeliveryTools(memory, "worker-1", lanes, TokenPruner(memory)), missed_grace_s=5)
     inflight = RunningJobs(JobStore(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
     data = job_data()
 
     async def ring(number: int) -> None:
         await inflight.slots["rings"].acquire()
-        inflight.begin("rings", b"%d" % number, StartedJob(b"%d" % number, b"now", data, 60.0, 0, PEOPLE))
+        inflight.begin("rings", b"%d" % number, StartedJob(b"%d" % number, b"now", data, 60.0, 0))
         await asyncio.gather(*inflight.tasks)
 
     async def some_rings(pause_s: float) -> float:

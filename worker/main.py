@@ -19,6 +19,7 @@ from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import redis_outage
 from worker import status
 from worker.delivery.device_lookup import FETCH_S, StreamDeviceLookup
+from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.email.assembly import mail_of
@@ -31,6 +32,9 @@ log = structlog.get_logger()
 
 WATCHDOG_S = 0.25
 """How often each worker looks whether a call's time has come."""
+JOBS_PER_CONCURRENCY = 10
+"""Jobs in memory for each of BELLHOP_WORKER_CONCURRENCY. Nearly all only wait for a provider: a provider that hangs
+must not keep other rings in the queue."""
 MAILS_AT_ONCE = 16
 """Each has a connection to the mail server of its own. They may be more when answers of Redis were lost."""
 
@@ -101,25 +105,19 @@ async def _main(settings: Settings) -> int:
     worker = QueueWorker(
         settings.redis_url,
         {
-            RINGS: settings.worker_concurrency,
-            NOTICES: max(1, settings.worker_concurrency // 4),
+            RINGS: JOBS_PER_CONCURRENCY * settings.worker_concurrency,
+            NOTICES: JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4),
             MAIL: MAILS_AT_ONCE,
         },
         {},
         grace_s=settings.shutdown_grace_s,
         background=[watchdog, warm, hygiene.count, tell_metrics, tell_status],
     )
-    worker.handlers = Jobs(
-        store,
-        worker.name,
-        lanes,
-        hygiene,
-        settings.missed_grace_s,
-        receipt_secret,
-        strangers=_strangers(settings, store, session),
-        texts=texts,
-        mail=mail_of(settings, store, worker.name, texts),
-    ).handlers
+    tools = DeliveryTools(
+        store, worker.name, lanes, hygiene, _device_lookup(settings, store, session), texts, receipt_secret
+    )
+    digest = mail_of(settings, store, worker.name, texts)
+    worker.handlers = Jobs(tools, settings.missed_grace_s, digest).handlers
     gc.freeze()  # what is here now stays: each look through it for garbage would hold up every ring by some 70 ms
     try:
         await worker.main()
@@ -131,7 +129,7 @@ async def _main(settings: Settings) -> int:
     return 0
 
 
-def _strangers(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamDeviceLookup | None:
+def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamDeviceLookup | None:
     """What fetches unknown users' devices from Stream, if that is switched on."""
     if not settings.stream_fetches_per_s:
         return None

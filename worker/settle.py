@@ -13,7 +13,7 @@ from bellhop.domain.call import CallState, RoundState, Settlement, settle
 from bellhop.domain.round import Recipient
 from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
-from bellhop.store import call_scripts, registry
+from bellhop.store import call_scripts
 from bellhop.store.call_scripts import CallToSettle, FinalStanding, read_call, stored_call
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
@@ -96,8 +96,7 @@ def _final(settlement: Settlement, fields: Mapping[str, str], now: Micros) -> Fi
         return FinalStanding(round_, user, standing, line)
     recipient = Recipient.model_validate_json(fields["u:" + user])
     payload = round_.model_copy(update={"recipients": (recipient,), "queued_at": now})
-    people = registry.named_in_a_job(round_.tenant, [user], payload.caller_id)
-    return FinalStanding(round_, user, standing, line, job(f"notice-{uuid4().hex}", NOTICE_JOB, payload, people))
+    return FinalStanding(round_, user, standing, line, job(f"notice-{uuid4().hex}", NOTICE_JOB, payload))
 
 
 async def queue_due_calls(store: Scripts) -> None:

@@ -28,7 +28,7 @@ async def send_test(settings: Settings, tenant: str, user_id: str, key: str | No
 
     senders = configured(settings, store)
     try:
-        devices = (await registry.people_of(store, tenant, [user_id], "")).devices[user_id]
+        devices = (await registry.read_users(store, tenant, [user_id], "")).devices[user_id]
         chosen = [device for device in devices if key in (None, device.key)]
         pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, from_nanoseconds(time.time_ns())).pushes
         if not pushes:

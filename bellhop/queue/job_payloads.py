@@ -83,11 +83,8 @@ def queued_round(round_: Round, cause: Cause) -> QueuedRound:
     return QueuedRound(**{**round_.__dict__, **cause.__dict__})
 
 
-def job(job_id: str, name: str, payload: Payload | None = None, people: str | None = None) -> dict[str, str]:
-    """Describe a job for bellhop/store/lua/lib/enqueue.lua. Without a payload, the script that queues it adds the data.
-
-    `people` names those to read of when the job begins (`bellhop.store.registry`).
-    """
+def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str]:
+    """Describe a job for lib/enqueue.lua. Without a payload, the script that queues it adds the data."""
     fields = {
         "id": job_id,
         "name": name,
@@ -101,8 +98,6 @@ def job(job_id: str, name: str, payload: Payload | None = None, people: str | No
     if payload is not None:
         # The call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments.
         fields["data"] = json.dumps([name, None, [payload.model_dump()], {}], separators=(",", ":"))
-    if people is not None:
-        fields["people"] = people
     if name in RETRIED_AFTER_S:
         fields["retries_left"] = str(len(RETRIED_AFTER_S[name]))
         fields["retry_intervals"] = json.dumps(RETRIED_AFTER_S[name])

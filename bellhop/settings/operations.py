@@ -23,8 +23,8 @@ class OperationsSettings(SettingsSection):
     """Limits and times of the worker, logs, metrics and traces."""
 
     worker_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Number of jobs that one worker process runs at the same time. Jobs that only wait for a provider are not
-    counted; with them, there are at most ten times as many."""
+    """One worker process has up to ten times this many rings in memory, and a quarter as many notices. Nearly all of
+    them only wait for a provider."""
     max_pushes_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Number of pushes that one worker sends at the same time, for each provider and app. For Google it is at most
     128."""

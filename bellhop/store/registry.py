@@ -8,23 +8,20 @@ ring that quiet hours held back.
 """
 
 import asyncio
-import json
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from bellhop.clock import Micros
 from bellhop.domain.device import MAX_DEVICES_PER_USER, Device
 from bellhop.domain.user import Contact, Preferences, User
+from bellhop.store.async_client import Store
 from bellhop.store.keys import devices_key, held_back_key, owner_key, user_key
-from bellhop.store.scripts import Command, Scripts
+from bellhop.store.scripts import Command
 
-PEOPLE_AT_ONCE = 200
-"""Users read in one script call, so that none of them holds up Redis for long."""
-
-PEOPLE_IN_A_JOB = 20
-"""Users that are read along when their job begins; more of them are worth a round trip of their own."""
+USERS_AT_ONCE = 200
+"""Users read in one packet, so that other commands are not delayed for long."""
 
 HELD_BACK_TTL_S = 600
 """Longer than a second call's three minutes and its ring together: its missed-call notice asks again."""
@@ -32,11 +29,13 @@ HELD_BACK_TTL_S = 600
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class People(NamedTuple):
-    """Some users: their devices, and those of them who said more of themselves."""
+class RegisteredUsers(NamedTuple):
+    """What is known of some users."""
 
     devices: dict[str, list[Device]]
-    persons: dict[str, User]
+    """The devices of each user, in the order of their registration."""
+    users: dict[str, User]
+    """The users who have a contact or preferences."""
 
 
 def register(tenant: str, device: Device) -> Command:
@@ -110,39 +109,28 @@ def decode(values: Iterable[bytes]) -> list[Device]:
     return sorted(devices, key=lambda device: (device.registered_at, device.key))
 
 
-async def people_of(store: Scripts, tenant: str, user_ids: Iterable[str], caller_id: str) -> People:
-    """Read what is known of several users, as a call of `caller_id` meets it; one round trip for 200 of them."""
-    users = list(user_ids)
-    batches = [users[n : n + PEOPLE_AT_ONCE] for n in range(0, len(users), PEOPLE_AT_ONCE)]
-    found = await asyncio.gather(*(_read(store, tenant, batch, caller_id) for batch in batches))
-    return People(
-        {user: devices for batch in found for user, devices in batch.devices.items()},
-        {user: person for batch in found for user, person in batch.persons.items()},
-    )
+async def read_users(store: Store, tenant: str, user_ids: Iterable[str], caller_id: str) -> RegisteredUsers:
+    """Read what is known of several users, as a call of `caller_id` needs it: one round trip for 200 users.
+
+    Raises as the store does.
+    """
+    ids = list(user_ids)
+    parts = [ids[n : n + USERS_AT_ONCE] for n in range(0, len(ids), USERS_AT_ONCE)]
+    answers = await asyncio.gather(*(store.together(*_reads(tenant, part, caller_id)) for part in parts))
+    users = RegisteredUsers({}, {})
+    for part, answer in zip(parts, answers, strict=True):
+        for user_id, devices, (contact, preferences), held_back in zip(
+            part, answer[::3], answer[1::3], answer[2::3], strict=True
+        ):
+            users.devices[user_id] = decode(devices)
+            if contact or preferences:  # most users have neither
+                held_back_at = Micros(int(held_back)) if held_back else None
+                users.users[user_id] = User(known(Contact, contact), known(Preferences, preferences), held_back_at)
+    return users
 
 
-def named_in_a_job(tenant: str, user_ids: Sequence[str], caller_id: str) -> str | None:
-    """Name users, to be read of when their job begins (users.lua); None for a crowd, which is read in parts."""
-    if len(user_ids) > PEOPLE_IN_A_JOB:
-        return None
-    return json.dumps([caller_id, *_keys(tenant, user_ids)], separators=(",", ":"))
-
-
-async def _read(store: Scripts, tenant: str, users: Sequence[str], caller_id: str) -> People:
-    return people_in(await store.script("registry/read_users", _keys(tenant, users), [caller_id]), users)
-
-
-def _keys(tenant: str, users: Iterable[str]) -> list[str]:
-    return [key(tenant, user) for user in users for key in (devices_key, user_key, held_back_key)]
-
-
-def people_in(found: Any, users: Sequence[str]) -> People:
-    """Read what users.lua says of `users`, in their order."""
-    people = People({}, {})
-    for user, (devices, contact, preferences, held_back) in zip(users, found, strict=True):
-        people.devices[user] = decode(devices)
-        # Most users have neither: for them nothing is parsed.
-        if contact or preferences:
-            held_back_at = Micros(int(held_back)) if held_back else None
-            people.persons[user] = User(known(Contact, contact), known(Preferences, preferences), held_back_at)
-    return people
+def _reads(tenant: str, user_ids: Iterable[str], caller_id: str) -> Iterator[tuple[str, ...]]:
+    for user_id in user_ids:
+        yield "HVALS", devices_key(tenant, user_id)
+        yield "HMGET", user_key(tenant, user_id), "contact", "preferences"
+        yield "HGET", held_back_key(tenant, user_id), caller_id

@@ -55,7 +55,7 @@ async def ring(here, user_id, wanted):
 
 
 async def known(here, user_id):
-    return (await registry.people_of(here.store, "default", [user_id], "")).devices[user_id]
+    return (await registry.read_users(here.store, "default", [user_id], "")).devices[user_id]
 
 
 async def test_a_server_error_is_repeated_and_rings_once(here):

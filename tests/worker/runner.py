@@ -17,7 +17,6 @@ from bellhop.queue.rq_job import PermanentError
 from bellhop.store.async_client import Store
 from bellhop.telemetry import logs
 from worker.queue import queue_worker
-from worker.queue.running_jobs import Job
 
 MARK = "if redis.call('SADD', 'test:known', ARGV[3]) == 1 then redis.call('RPUSH', ARGV[1], ARGV[2]) end"
 """A mark whose answer was lost is written again, and counts once."""
@@ -41,28 +40,28 @@ def main(url: str, queues: str, grace_s: str) -> None:
             else:
                 return
 
-    async def sleep(job: Job) -> None:
-        await mark("began", job.payload)
-        await asyncio.sleep(job.payload.get("seconds", 0))
-        await mark("ended", job.payload)
+    async def sleep(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
+        await asyncio.sleep(payload.get("seconds", 0))
+        await mark("ended", payload)
 
-    async def fail(job: Job) -> None:
-        await mark("began", job.payload)
+    async def fail(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
         raise RuntimeError("secret-token")
 
-    async def refuse(job: Job) -> None:
-        await mark("began", job.payload)
+    async def refuse(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
         raise PermanentError("no such customer")
 
-    async def greet(job: Job) -> None:
-        Greeting.model_validate(job.payload)
+    async def greet(payload: dict[str, Any]) -> None:
+        Greeting.model_validate(payload)
 
-    async def die(job: Job) -> None:
-        await mark("began", job.payload)
+    async def die(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    async def give_up(job: Job) -> None:
-        await mark("began", job.payload)
+    async def give_up(payload: dict[str, Any]) -> None:
+        await mark("began", payload)
         raise asyncio.CancelledError
 
     async def cry() -> None:

@@ -13,10 +13,10 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
 from bellhop.store.keys import devices_key, owner_key
 from worker.delivery.attempt import ProviderChannels
+from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.queue.running_jobs import Job
 
 PEOPLE = 350
 
@@ -79,7 +79,7 @@ async def everybody(store, hardware_id=""):
 
 def jobs(store, sender):
     lanes: ProviderChannels = {(Provider.FCM, "calls"): ProviderChannel(sender, "fcm calls")}
-    return Jobs(store, "w-1", lanes, TokenPruner(store), 1.0, b"a receipt's secret")
+    return Jobs(DeliveryTools(store, "w-1", lanes, TokenPruner(store), ticket_secret=b"a receipt's secret"), 1.0)
 
 
 async def test_others_have_their_turns_while_the_pushes_of_a_crowd_are_made(store, monkeypatch):
@@ -92,8 +92,8 @@ async def test_others_have_their_turns_while_the_pushes_of_a_crowd_are_made(stor
         made.append((turn, len(planned.pushes)))
         return planned
 
-    monkeypatch.setattr("worker.jobs.plan", plan)
-    ring = asyncio.create_task(jobs(store, phones).ring(Job(round_.model_dump())))
+    monkeypatch.setattr("worker.delivery.fan_out.plan", plan)
+    ring = asyncio.create_task(jobs(store, phones).ring(round_.model_dump()))
     while not ring.done():
         await asyncio.sleep(0)
         turn += 1
@@ -104,5 +104,5 @@ async def test_others_have_their_turns_while_the_pushes_of_a_crowd_are_made(stor
 
 async def test_everybody_rings_once_who_registered_every_token_their_phone_ever_had(store):
     phones, round_ = Phones(), await everybody(store, hardware_id="the only one")
-    await jobs(store, phones).ring(Job(round_.model_dump()))
+    await jobs(store, phones).ring(round_.model_dump())
     assert phones.rung == PEOPLE

@@ -18,6 +18,7 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, owner_key, round_key, trail_key
 from worker.delivery.fence import BATCH, Fence, Record
+from worker.delivery.record_buffer import RecordBuffer
 
 USERS = [f"user-{number}" for number in range(1_000)]
 
@@ -276,9 +277,10 @@ async def test_what_was_held_is_written_though_whoever_waited_for_it_was_cancell
     (push,) = pushes(round_)
     gate = Fence(lost, "w-1", PushKind.RING, round_)
     assert await ask(gate, push, 3) is None
-    await gate.end(Record("", push.device.key, sent=True), last=True)
+    records = RecordBuffer(gate)
+    records.add(Record("", push.device.key, sent=True))
     lost.away = True
-    writing = asyncio.create_task(gate.write_held())
+    writing = asyncio.create_task(records.flush())
     await asyncio.sleep(0.01)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -289,3 +291,32 @@ async def test_what_was_held_is_written_though_whoever_waited_for_it_was_cancell
         while await store.call("HGET", key, f"s:ring:{push.device.key}") != b"sent":
             await asyncio.sleep(0.05)
     assert await ask(Fence(store, "w-2", PushKind.RING, round_), push, 3) is Outcome.DUPLICATE
+
+
+async def test_a_record_goes_out_with_the_end_of_a_job_that_ends_at_once(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    fence = Fence(store, "w-1", PushKind.RING, round_)
+    records, field = RecordBuffer(fence), f"s:ring:{push.device.key}"
+    key = round_key("default", round_.cid, round_.started_at)
+    assert await ask(fence, push, 3) is None
+    records.add(Record("a line", push.device.key, sent=True))
+    (command,) = records.take()
+    await asyncio.sleep(0.05)
+    assert await store.call("HGET", key, field) != b"sent", "it is the caller's to write"
+    await store.script(*command)
+    assert await store.call("HGET", key, field) == b"sent"
+
+
+async def test_a_record_is_written_soon_when_its_job_goes_on(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    fence = Fence(store, "w-1", PushKind.RING, round_)
+    records = RecordBuffer(fence)
+    assert await ask(fence, push, 3) is None
+    records.add(Record("a line", push.device.key, sent=True))
+    await asyncio.sleep(0)
+    assert records.take() == []
+    await records.written()
+    key = round_key("default", round_.cid, round_.started_at)
+    assert await store.call("HGET", key, f"s:ring:{push.device.key}") == b"sent"

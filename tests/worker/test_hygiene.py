@@ -36,7 +36,7 @@ async def register(store, device):
 
 
 async def known(store, device):
-    return (await registry.people_of(store, "default", [device.user_id], "")).devices[device.user_id]
+    return (await registry.read_users(store, "default", [device.user_id], "")).devices[device.user_id]
 
 
 def result(device, outcome, **answer):

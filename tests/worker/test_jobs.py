@@ -16,11 +16,13 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key
 from tests.trails import trail_of
+from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
+from worker.main import JOBS_PER_CONCURRENCY
 from worker.queue.queue_worker import QueueWorker
-from worker.queue.running_jobs import Job
 
 
 @pytest.fixture
@@ -64,7 +66,9 @@ async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(st
     provided = Provided(outcome)
     lanes = {(Provider.FCM, "calls"): ProviderChannel(provided, "fcm calls")}
     for worker in ("w-1", "w-2"):
-        await Jobs(store, worker, lanes, TokenPruner(store), 1.0, mail=provided).notice(Job(missed.model_dump()))
+        notice = Jobs(DeliveryTools(store, worker, lanes, TokenPruner(store)), 1.0, provided).notice
+        for command in await notice(missed.model_dump()):
+            await store.script(*command)
     assert (provided.asked, provided.offers) == (asked, [pushed, pushed])
 
 
@@ -112,9 +116,12 @@ def rung(*users, cid="default:1", for_s=30.0, ago_s=0.0):
     )
 
 
-def jobs(store, **lanes):
-    ways = {(Provider.FCM, app): ProviderChannel(sender, app) for app, sender in lanes.items()}
-    return Jobs(store, "w-1", ways, TokenPruner(store), 1.0)
+DEFAULT_POLICY = RetryPolicy()
+
+
+def jobs(store, policy=DEFAULT_POLICY, **senders):
+    channels = {(Provider.FCM, app): ProviderChannel(sender, app) for app, sender in senders.items()}
+    return Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store), policy=policy), 1.0)
 
 
 @pytest.mark.parametrize("first", [Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, None])
@@ -122,7 +129,7 @@ async def test_another_token_of_the_phone_is_used_when_the_newest_is_none(store,
     good, beta = Fixed(Outcome.ACCEPTED), Fixed(first or Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)
     await phone(store, token="new", hardware_id="the phone", registered_at=2, app="beta")
-    await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(Job(rung().model_dump()))
+    await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(rung().model_dump())
     assert good.sent == ["old"]
 
 
@@ -130,7 +137,7 @@ async def test_a_phone_whose_newest_token_takes_the_push_rings_once(store):
     sender = Fixed(Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)
     await phone(store, token="new", hardware_id="the phone", registered_at=2)
-    await jobs(store, calls=sender).ring(Job(rung().model_dump()))
+    await jobs(store, calls=sender).ring(rung().model_dump())
     assert sender.sent == ["new"]
 
 
@@ -139,7 +146,7 @@ async def test_a_worker_whose_clock_is_ahead_rings_all_the_same(store, monkeypat
     await phone(store)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 40)
-    for command in await jobs(store, calls=sender).ring(Job(round_.model_dump())):
+    for command in await jobs(store, calls=sender).ring(round_.model_dump()):
         await store.script(*command)
     assert sender.sent == ["token"]
     told = [(line.what, getattr(line, "outcome", None)) for line in await trail_of(store, "default:1")]
@@ -152,35 +159,34 @@ async def test_a_ring_that_is_handed_back_remembers_whom_it_rang(store):
     for number in (1, 2):
         await phone(store, token=f"token-{number}", registered_at=number)
     round_ = rung()
-    ring = asyncio.create_task(jobs(store, calls=sender).ring(Job(round_.model_dump())))
+    ring = asyncio.create_task(jobs(store, calls=sender).ring(round_.model_dump()))
     while len(sender.sent) < 2:
         await asyncio.sleep(0.01)
     ring.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await ring
     first, again = sender.sent[0], Fixed(Outcome.ACCEPTED)
-    await jobs(store, calls=again).ring(Job(round_.model_dump()))
+    await jobs(store, calls=again).ring(round_.model_dump())
     assert again.sent == [token for token in ("token-1", "token-2") if token != first]
 
 
-async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_it_must_be(store, monkeypatch):
-    monkeypatch.setattr("worker.delivery.attempt.NOTICE_WINDOW_S", 0.1)
+async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_it_must_be(store):
+    policy = RetryPolicy(notice_window_s=0.1)
     sender = Fixed(Outcome.ACCEPTED, DOWN)
     for number in (1, 2):
         await phone(store, token=f"token-{number}", registered_at=number)
     round_ = rung(ago_s=60)
     with pytest.raises(JobError, match="tried again"):
-        await jobs(store, calls=sender).notice(Job(round_.model_dump()))
+        await jobs(store, policy, calls=sender).notice(round_.model_dump())
     first, again = sender.sent[0], Fixed(Outcome.ACCEPTED)
-    await jobs(store, calls=again).notice(Job(round_.model_dump()))
+    await jobs(store, calls=again).notice(round_.model_dump())
     assert again.sent == [token for token in ("token-1", "token-2") if token != first]
 
 
-async def test_a_notice_that_may_have_come_in_spite_of_a_lost_answer_is_not_tried_again(store, monkeypatch):
-    monkeypatch.setattr("worker.delivery.attempt.NOTICE_WINDOW_S", 2.0)
+async def test_a_notice_that_may_have_come_in_spite_of_a_lost_answer_is_not_tried_again(store):
     sender = Fixed(Outcome.UNKNOWN, DOWN)
     await phone(store)
-    await jobs(store, calls=sender).notice(Job(rung(ago_s=60).model_dump()))
+    await jobs(store, RetryPolicy(notice_window_s=2.0), calls=sender).notice(rung(ago_s=60).model_dump())
     assert sender.sent == ["token", "token"]
 
 
@@ -192,13 +198,13 @@ async def test_what_is_tried_again_says_so_to_rq(name):
 
 @contextlib.asynccontextmanager
 async def working(store, redis_url, queue, **lanes):
-    """A worker with room for two jobs at a time; yields what queues one."""
-    worker = QueueWorker(redis_url, {queue: 2}, {}, name="w")
+    """A worker with a concurrency of 1, as worker/main.py counts it; yields what queues a job."""
+    worker = QueueWorker(redis_url, {queue: JOBS_PER_CONCURRENCY}, {}, name="w")
     ways = {
         (Provider.FCM if app == "google" else Provider.APNS, "calls"): ProviderChannel(one, app)
         for app, one in lanes.items()
     }
-    worker.handlers = Jobs(store, worker.name, ways, TokenPruner(store), 0.0).handlers
+    worker.handlers = Jobs(DeliveryTools(store, worker.name, ways, TokenPruner(store)), 0.0).handlers
     main = asyncio.create_task(worker.main())
 
     async def enqueue(name, payload):
@@ -227,11 +233,11 @@ async def test_rings_for_iphones_do_not_wait_while_google_is_no_use(store, redis
     await phone(store, "ben")
     await phone(store, "jane", "ab" * 32, provider=Provider.APNS)
     async with working(store, redis_url, "rings", apple=apple, google=google) as enqueue:
-        for number in range(6):
+        for number in range(JOBS_PER_CONCURRENCY - 1):
             await enqueue(RING_JOB, rung("ben", cid=f"default:{number}", for_s=170))
 
         async def all_tried():
-            return len(google.sent) == 6
+            return len(google.sent) == JOBS_PER_CONCURRENCY - 1
 
         await eventually(all_tried)
         await enqueue(RING_JOB, rung("jane", cid="default:jane", for_s=170))
@@ -240,6 +246,22 @@ async def test_rings_for_iphones_do_not_wait_while_google_is_no_use(store, redis
             return apple.sent
 
         await eventually(rang)
+
+
+async def test_a_hanging_provider_fills_memory_only_to_the_limit(store, redis_url):
+    google = Hanging(DOWN)
+    await phone(store, "ben")
+    async with working(store, redis_url, "rings", google=google) as enqueue:
+        for number in range(JOBS_PER_CONCURRENCY + 1):
+            await enqueue(RING_JOB, rung("ben", cid=f"default:{number}", for_s=170))
+
+        async def full():
+            return len(google.sent) == JOBS_PER_CONCURRENCY
+
+        await eventually(full)
+        await asyncio.sleep(0.3)
+        assert len(google.sent) == JOBS_PER_CONCURRENCY
+        assert await store.call("LLEN", "rq:queue:rings") == 1
 
 
 async def test_outcomes_do_not_wait_behind_notices_for_a_provider_that_is_down(store, redis_url):

@@ -26,7 +26,6 @@ from tests.trails import trail_of
 from worker.email.digest import GIVE_UP_S, MOST_UNKNOWN, EmailDigest, contact_of, objection
 from worker.email.message import LISTED, MessageBuilder
 from worker.providers.smtp import EmailSender, SmtpServer
-from worker.queue.running_jobs import Job
 
 BEN = "ben@example.com"
 LINKS = Links("https://calls.example.com", [SecretStr("a-secret-of-no-real-app")])
@@ -77,7 +76,7 @@ class PostOffice:
         """Run the mail jobs there are."""
         jobs = await self.jobs()
         for payload in jobs:
-            await mail.send(Job(payload))
+            await mail.send(payload)
         return len(jobs)
 
     async def come_due(self):
@@ -283,8 +282,8 @@ async def test_a_job_before_its_time_sends_nothing(office, server):
     server.script("451 later", "451 later")
     await mail.offer(round_, pushed=False)
     (payload,) = await office.jobs()
-    await mail.send(Job(payload))
-    await mail.send(Job(payload))
+    await mail.send(payload)
+    await mail.send(payload)
     assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred"]
     assert len(await office.scheduled()) == 1
 
@@ -396,7 +395,7 @@ async def test_two_runs_of_a_job_at_the_same_time_send_one_mail(office, server):
     mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
     await mail.offer(missed(), pushed=False)
     (payload,) = await office.jobs()
-    await asyncio.gather(*(one.send(Job(payload)) for one in (mail, other) * 5))
+    await asyncio.gather(*(one.send(payload) for one in (mail, other) * 5))
     assert len(server.received) == 1
 
 
@@ -406,14 +405,14 @@ async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(o
     (payload,) = await office.jobs()
     claimed = await mail._take(payload["letter"], "run")
     assert claimed.count == 1
-    await other.send(Job(payload))
+    await other.send(payload)
     assert server.received == []
     assert len(await office.scheduled()) == 1, "it looks again when the claim has run out"
     await office.store.call("DEL", "bellhop:worker:w-1")
-    await other.send(Job(payload))
+    await other.send(payload)
     assert len(server.received) == 1
     await mail._record(payload["letter"], "run", None, False, [])
-    await other.send(Job(payload))
+    await other.send(payload)
     assert len(server.received) == 1
 
 
@@ -423,7 +422,7 @@ async def test_a_claim_runs_out_while_its_worker_lives(office, server):
     (payload,) = await office.jobs()
     await mail._take(payload["letter"], "run")
     await office.store.call("HSET", f"bellhop:letter:{payload['letter']}", "claim", "w-1|run|1")
-    await other.send(Job(payload))
+    await other.send(payload)
     assert len(server.received) == 1
 
 

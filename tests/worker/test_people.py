@@ -200,10 +200,10 @@ async def test_the_registry_returns_only_the_users_asked_for(store):
     night = quiet("22:00", "07:00")
     await keep(store, "jane", contact=night.contact, preferences=night.preferences)
     await store.script(*registry.register("default", PHONES["ben"][0]))
-    people = await registry.people_of(store, "default", ["jane", "ben", "nobody"], "sara")
+    people = await registry.read_users(store, "default", ["jane", "ben", "nobody"], "sara")
     assert people.devices == {"jane": [], "ben": PHONES["ben"], "nobody": []}
-    assert people.persons == {"jane": night}
-    assert (await registry.people_of(store, "other", ["jane"], "sara")).persons == {}
+    assert people.users == {"jane": night}
+    assert (await registry.read_users(store, "other", ["jane"], "sara")).users == {}
 
 
 async def test_the_latest_ring_held_back_is_kept_for_each_caller(store):
@@ -211,7 +211,7 @@ async def test_the_latest_ring_held_back_is_kept_for_each_caller(store):
     for at in (NIGHT, NIGHT - 5):
         await store.script(*registry.hold_back("default", "jane", "sara", at))
     found = {
-        caller: (await registry.people_of(store, "default", ["jane"], caller)).persons["jane"].held_back_at
+        caller: (await registry.read_users(store, "default", ["jane"], caller)).users["jane"].held_back_at
         for caller in ("sara", "ben")
     }
     assert found == {"sara": NIGHT, "ben": None}
@@ -221,7 +221,7 @@ async def test_the_latest_ring_held_back_is_kept_for_each_caller(store):
 async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     await keep(store, "jane", preferences=f'{{"mute_until": "{until}", "moods": ["grumpy"]}}', contact="[]")
-    person = (await registry.people_of(store, "default", ["jane"], "sara")).persons["jane"]
+    person = (await registry.read_users(store, "default", ["jane"], "sara")).users["jane"]
     assert person.preferences.mute_until == datetime.fromisoformat(until)
     assert person.contact == Contact()
 
@@ -238,14 +238,14 @@ async def test_a_phone_that_a_newer_version_registered_still_rings(store):
     device = PHONES["ben"][0]
     stored = json.dumps(json.loads(device.model_dump_json()) | {"carrier": "none"})
     await store.call("HSET", devices_key("default", "ben"), device.key, stored, "unreadable", "[]")
-    assert (await registry.people_of(store, "default", ["ben"], "sara")).devices == {"ben": [device]}
+    assert (await registry.read_users(store, "default", ["ben"], "sara")).devices == {"ben": [device]}
 
 
 async def test_a_token_of_apples_is_one_device_in_capitals_too(store):
     for token in ("ab" * 32, "AB" * 32):
         device = Device(user_id="ben", provider=Provider.APNS, token=token, app="calls")
         await store.script(*registry.register("default", device))
-    people = await registry.people_of(store, "default", ["ben"], "sara")
+    people = await registry.read_users(store, "default", ["ben"], "sara")
     assert [device.token for device in people.devices["ben"]] == ["ab" * 32]
 
 
@@ -254,7 +254,7 @@ async def test_a_thousand_users_are_read_in_order(store):
     device = PHONES["ben"][0]
     phones = [device.model_copy(update={"user_id": user, "token": user}) for user in users]
     await asyncio.gather(*(store.script(*registry.register("default", phone)) for phone in phones[:16]))
-    people = await registry.people_of(store, "default", users, "sara")
+    people = await registry.read_users(store, "default", users, "sara")
     assert list(people.devices) == users
     assert [user for user in users if people.devices[user]] == users[:16]
 
@@ -264,5 +264,5 @@ async def test_a_device_is_adopted_only_while_nobody_has_its_token(store):
     await store.script(*registry.adopt("default", mine))
     await store.script(*registry.adopt("default", theirs))
     await store.script(*registry.adopt("default", mine.model_copy(update={"registered_at": 9})))
-    people = await registry.people_of(store, "default", ["jane", "ben"], "")
+    people = await registry.read_users(store, "default", ["jane", "ben"], "")
     assert people.devices == {"jane": [mine], "ben": []}

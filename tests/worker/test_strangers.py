@@ -5,19 +5,23 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bellhop.domain.device import Provider
+from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.queue.job_payloads import job
+from bellhop.queue.names import RING_JOB
+from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused
 from tests.trails import trail_of
 from tests.worker.test_gate import ringing
 from worker.delivery import device_lookup as module
 from worker.delivery.device_lookup import StreamDeviceLookup
+from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.queue.concurrency_limit import ConcurrencyLimit, JobSlot
-from worker.queue.running_jobs import Job
+from worker.main import JOBS_PER_CONCURRENCY
+from worker.queue.queue_worker import QueueWorker
 
 APPS = DeviceApps({}, {Provider.FCM: "calls"})
 
@@ -63,14 +67,8 @@ class Google:
 
 def worker(store, stream, google, name="w-1", per_s=100):
     lanes = {(Provider.FCM, "calls"): ProviderChannel(google, "fcm calls")}
-    return Jobs(
-        store,
-        name,
-        lanes,
-        TokenPruner(store),
-        1.0,
-        strangers=StreamDeviceLookup(store, {"default": stream}, APPS, per_s),
-    )
+    lookup = StreamDeviceLookup(store, {"default": stream}, APPS, per_s)
+    return Jobs(DeliveryTools(store, name, lanes, TokenPruner(store), lookup), 1.0)
 
 
 async def test_two_callers_who_ring_a_stranger_at_once_both_get_through(store, redis_url):
@@ -78,7 +76,7 @@ async def test_two_callers_who_ring_a_stranger_at_once_both_get_through(store, r
     stream.told.clear()
     one = ringing(redis_url, ["ben"])
     two = one.model_copy(update={"cid": "default:2", "caller_id": "tom"})
-    rings = [asyncio.create_task(worker(store, stream, google).ring(Job(ring.model_dump()))) for ring in (one, two)]
+    rings = [asyncio.create_task(worker(store, stream, google).ring(ring.model_dump())) for ring in (one, two)]
     await stream.asked.wait()
     await asyncio.sleep(0.3)  # both have asked whether they may
     stream.told.set()
@@ -92,12 +90,12 @@ async def test_a_stranger_is_rung_by_whoever_takes_over_from_a_worker_that_died_
     monkeypatch.setattr(module, "FETCH_S", 1)
     stream, google, ring = Stream(), Google(), ringing(redis_url, ["ben"])
     stream.told.clear()
-    dies = asyncio.create_task(worker(store, stream, google).ring(Job(ring.model_dump())))
+    dies = asyncio.create_task(worker(store, stream, google).ring(ring.model_dump()))
     await stream.asked.wait()
     dies.cancel()
     await asyncio.wait([dies])
     stream.told.set()
-    await worker(store, stream, google, "w-2").ring(Job(ring.model_dump()))
+    await worker(store, stream, google, "w-2").ring(ring.model_dump())
     assert google.rung == ["phone-of-ben"]
 
 
@@ -133,7 +131,7 @@ async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_
     google, ring = Google(), ringing(redis_url, ["ben"])
     strangers = StreamDeviceLookup(Blinks(store, lost), {"default": Stream()}, APPS, 100)
     lanes = {(Provider.FCM, "calls"): ProviderChannel(google, "fcm calls")}
-    await Jobs(store, "w-1", lanes, TokenPruner(store), 1.0, strangers=strangers).ring(Job(ring.model_dump()))
+    await Jobs(DeliveryTools(store, "w-1", lanes, TokenPruner(store), strangers), 1.0).ring(ring.model_dump())
     assert google.rung == ["phone-of-ben"]
 
 
@@ -141,7 +139,7 @@ async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_
 async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis_url, monkeypatch, per_s):
     monkeypatch.setattr(module, "PAUSE_S", (0.01, 0.02))
     stream, google = Stream(StreamRefused("status 500"), TimeoutError()), Google()
-    await worker(store, stream, google, per_s=per_s).ring(Job(ringing(redis_url, ["ben"]).model_dump()))
+    await worker(store, stream, google, per_s=per_s).ring(ringing(redis_url, ["ben"]).model_dump())
     assert google.rung == ["phone-of-ben"]
 
 
@@ -153,25 +151,34 @@ async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis
 async def test_a_stranger_of_whom_nothing_can_be_learnt_has_no_devices(store, redis_url, monkeypatch, errors):
     monkeypatch.setattr(module, "PAUSE_S", (0.2, 0.2))
     stream, google, ring = Stream(*errors), Google(), ringing(redis_url, ["ben"], for_s=1)
-    await worker(store, stream, google).ring(Job(ring.model_dump()))
+    await worker(store, stream, google).ring(ring.model_dump())
     skipped = [line for line in await trail_of(store, ring.cid) if line.what == "skipped"]
     assert [(line.user, line.outcome) for line in skipped] == [("ben", "no_devices")]
     assert google.rung == []
 
 
-async def test_a_ring_that_waits_for_stream_holds_up_no_other_nor_does_one_that_waits_for_google(store, redis_url):
-    stream, google, slots = Stream(), Google(), ConcurrencyLimit(1, 99)
+async def enqueue(store, ring):
+    fields = job(ring.cid, RING_JOB, ring)
+    known = {"status": "queued", "origin": "rings", "data": fields["data"], "timeout": "300"}
+    await store.call("HSET", f"rq:job:{ring.cid}", *(part for pair in known.items() for part in pair))
+    await store.call("RPUSH", "rq:queue:rings", ring.cid)
+
+
+async def test_rings_that_wait_for_stream_or_google_hold_up_no_other(store, redis_url):
+    stream, google = Stream(), Google()
     stream.told.clear()
     google.answers.clear()
-    await slots.acquire()
-    job = Job(ringing(redis_url, ["ben", "jane"]).model_dump(), slot=JobSlot(slots))
-    ring = asyncio.create_task(worker(store, stream, google).ring(job))
-    await stream.asked.wait()
-    assert not slots.full
+    worker_ = QueueWorker(redis_url, {"rings": JOBS_PER_CONCURRENCY}, worker(store, stream, google).handlers, name="w")
+    working = asyncio.create_task(worker_.main())
+    jane = Device(user_id="jane", provider=Provider.FCM, token="phone-of-jane", app="calls", registered_at=1)
+    await store.script(*registry.register("default", jane))
+    for number in range(JOBS_PER_CONCURRENCY - 1):
+        await enqueue(store, ringing(redis_url, ["ben"]).model_copy(update={"cid": f"default:ben-{number}"}))
+    await asyncio.wait_for(stream.asked.wait(), 20)
+    await enqueue(store, ringing(redis_url, ["jane"]))
+    await asyncio.wait_for(google.asked.wait(), 20)
     stream.told.set()
-    await google.asked.wait()
-    assert not slots.full
     google.answers.set()
-    await ring
-    slots.release()
-    assert not slots.full
+    worker_.stop()
+    await working
+    assert google.rung.count("phone-of-jane") == 1

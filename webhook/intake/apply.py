@@ -12,7 +12,6 @@ from bellhop import call_index, trail
 from bellhop.clock import Micros
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import CallRef, Cause, job, queued_round
-from bellhop.store import registry
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
@@ -113,7 +112,5 @@ def _job(name: str, payload: Round | CallRef, webhook: str, cause: Cause) -> dic
     """Write a job for the script. Its id contains the webhook's, so that one webhook cannot queue two jobs."""
     job_id = f"{name.rpartition('.')[2]}-{webhook}"
     if isinstance(payload, Round):
-        users = [recipient.id for recipient in payload.recipients]
-        people = registry.named_in_a_job(payload.tenant, users, payload.caller_id)
-        return job(job_id, name, queued_round(payload, cause), people)
+        return job(job_id, name, queued_round(payload, cause))
     return job(job_id, name, payload.model_copy(update=cause.__dict__))

@@ -1,4 +1,4 @@
-"""Send one push under its deadline: ask the gate, attempt, back off, ask again. How often and how long is one table."""
+"""One push to its end: claim the device, attempt, pause, and again, until it is accepted, refused, unwanted or late."""
 
 import asyncio
 import time
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from bellhop.backoff import pause_s
 from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
@@ -15,127 +14,145 @@ from bellhop.telemetry import metrics, tracing
 from bellhop.trail import PushAttempted, PushFinished, PushMilestone, PushWaited, encode
 from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
-from worker.queue.concurrency_limit import JobSlot
-
-ATTEMPT_S = {Provider.APNS: Seconds(3.0), Provider.FCM: Seconds(10.0)}
-"""How long an answer may take. Google asks not to repeat a request before ten seconds have passed."""
-
-FRESH_S = Seconds(0.5)
-"""How long the gate's word may have been given when a push leaves: after that the call may have been answered."""
-
-NOTICE_WINDOW_S = 150.0
-"""How long a job goes on trying to send what is no ring. Google, asked too much, asks for a pause of a minute."""
-
-MOST_UNKNOWN = 3
-"""Attempts without an answer after which a push is not repeated: each of them may have rung the phone.
-
-When the network forgets our connections, both that are kept to a provider go silent at the same time: the third attempt
-is the first on a new one."""
-
-PAUSE_S: dict[Action, tuple[float, float]] = {
-    Action.RETRY_NOW: (0.02, 1.0),
-    Action.RETRY_LATER: (0.3, 5.0),
-}
-"""First and longest pause between attempts; doubled each time, with jitter.
-
-And never below the provider's Retry-After.
-"""
-
-HELD_PAUSE_S = 0.1
-"""How long until the gate is asked again about a device that another worker is sending to."""
+from worker.delivery.retry_policy import RetryPolicy
 
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
+DEFAULT_POLICY = RetryPolicy()
 
 
 class Delivered(NamedTuple):
     """What became of one push in the end."""
 
     push: Push
-    """As it was sent last: its device in Apple's other environment, if it was registered with the wrong one."""
+    """As it was sent last: with Apple's other environment, if the device was registered with the wrong one."""
     outcome: Outcome
     last: AttemptResult | None
-    """The provider's last answer, when there was one."""
+    """The result of the last attempt, if there was one."""
     record: Record = Record("")
     """Still to be written."""
     unknown: int = 0
     """Attempts without an answer: each of them may have reached the phone."""
 
 
-async def deliver(push: Push, lanes: ProviderChannels, gate: Fence, slot: JobSlot | None = None) -> Delivered:
-    """Send `push`, repeating what may be repeated, until it is accepted, refused for good, unwanted or out of time.
+async def deliver(
+    push: Push, channels: ProviderChannels, fence: Fence, policy: RetryPolicy = DEFAULT_POLICY
+) -> Delivered:
+    """Send `push`, and repeat what may be repeated, until there is a final outcome.
 
-    The job's `slot` is given up while the push only waits: for its turn, or for the provider.
+    Its record is returned, not written; the records of earlier attempts are written.
     """
-    lane = lanes.get((push.device.provider, push.device.app))
-    if lane is None:
+    channel = channels.get((push.device.provider, push.device.app))
+    if channel is None:
         return _finished(push, Outcome.NO_CREDENTIALS, None)
-    slot = slot or JobSlot()
-    began = time.monotonic()
-    answer: AttemptResult | None = None
-    unknown = attempts = 0
-    switched = waited = False
-    while True:
-        async with lane.slots:
-            attempt_s = ATTEMPT_S[push.device.provider]
-            with slot.busy():
-                admission = await gate.admit(push, attempt_s)
-            if admission.refusal is None:
-                # A way that takes long every time is waited for, lest the push never goes out.
-                patience_s = attempt_s if answer and answer.outcome is Outcome.DELAYED else FRESH_S
-                answer, record = await _attempt(push, lane, gate, admission, patience_s, told_of_waiting=waited)
-        if admission.refusal is Outcome.HELD:
-            # That worker may yet fail, or be told to let go: what comes of its attempt decides.
-            await asyncio.sleep(HELD_PAUSE_S)
-            continue
-        if admission.refusal is not None:
-            late = admission.refusal is Outcome.TOO_LATE and answer is not None
-            return _finished(push, Outcome.GAVE_UP if late else admission.refusal, answer, unknown)
-        assert answer is not None  # noqa: S101 - tells the type checker what follows from there being no refusal
-        kept_back = answer.outcome in NOTHING_LEFT
-        attempts += not kept_back
-        waited = waited or kept_back
-        action = MEANING[answer.outcome].action
-        unknown += answer.outcome is Outcome.UNKNOWN
-        switches = action is Action.SWITCH_ENVIRONMENT and not switched and push.device.provider is Provider.APNS
-        if not switches and action not in PAUSE_S:
-            return Delivered(push, answer.outcome, answer, record, unknown)
-        await gate.write(record)
-        if switches:
-            push, switched = _in_other_environment(push), True
-            continue
-        wait_s = max(pause_s(attempts - 1, *PAUSE_S[action]), answer.retry_after_s or 0.0)
-        ends = admission.asked_at + admission.left_s
-        if push.kind is not PushKind.RING:
-            ends = min(ends, began + NOTICE_WINDOW_S)
-        if unknown >= MOST_UNKNOWN or time.monotonic() + wait_s >= ends:
-            return _finished(push, Outcome.GAVE_UP, answer, unknown)
-        await asyncio.sleep(wait_s)
+    return await _Attempts(push, channel, fence, policy).run()
 
 
-async def _attempt(
-    push: Push, lane: ProviderChannel, gate: Fence, admission: Admission, patience_s: Seconds, *, told_of_waiting: bool
-) -> tuple[AttemptResult, Record]:
-    """Make one attempt, that starts within `patience_s` of the gate's word or not at all.
+class _Attempts:
+    """The attempts of one push."""
 
-    Returns the answer, and what is to be written of it.
+    def __init__(self, push: Push, channel: ProviderChannel, fence: Fence, policy: RetryPolicy) -> None:
+        self._push, self._channel, self._fence, self._policy = push, channel, fence, policy
+        self._began = time.monotonic()
+        self._last: AttemptResult | None = None
+        self._attempts = self._unknown = 0
+        self._switched = self._waited = False
 
-    When this task is being cancelled, or fails, that is written here: the device's claim must not stay behind.
-    """
-    began = from_nanoseconds(time.time_ns())
-    left_s = Seconds(admission.asked_at + admission.left_s - time.monotonic())
-    start_s = min(left_s, Seconds(admission.asked_at + patience_s - time.monotonic()))
-    try:
+    async def run(self) -> Delivered:
+        """Attempt until there is a final outcome."""
+        while True:
+            admission, record = await self._claim_and_attempt()
+            if admission.refusal is Outcome.HELD:
+                # The worker that has the claim may yet fail, or die: the outcome of its attempt decides.
+                await asyncio.sleep(self._policy.claimed_pause_s)
+            elif admission.refusal is not None:
+                return self._refused(admission.refusal)
+            elif delivered := await self._judge(admission, record):
+                return delivered
+
+    async def _claim_and_attempt(self) -> tuple[Admission, Record]:
+        """Claim the device and make one attempt, while holding a place in the provider's channel."""
+        attempt_s = self._policy.attempt_s[self._push.device.provider]
+        async with self._channel.slots:
+            admission = await self._fence.admit(self._push, attempt_s)
+            if admission.refusal is not None:
+                return admission, Record("")
+            return admission, await self._attempt(admission, attempt_s)
+
+    async def _attempt(self, admission: Admission, attempt_s: Seconds) -> Record:
+        """Make one attempt, which starts while the admission is fresh or not at all; returns its record.
+
+        When this task is cancelled, or fails, the record is written here: the device's claim must not stay behind.
+        """
+        began = from_nanoseconds(time.time_ns())
+        try:
+            self._last = await self._ask_provider(admission, attempt_s)
+        except BaseException:
+            interrupted = AttemptResult(Outcome.UNKNOWN, reason="interrupted")
+            await asyncio.shield(self._fence.write(self._record(interrupted, began)))
+            raise
+        return self._record(self._last, began)
+
+    async def _ask_provider(self, admission: Admission, attempt_s: Seconds) -> AttemptResult:
+        push = self._push
+        # If the way to the provider takes long every time, it is waited for: otherwise the push would never be sent.
+        delayed = self._last is not None and self._last.outcome is Outcome.DELAYED
+        fresh_s = attempt_s if delayed else self._policy.admission_s
+        age_s = time.monotonic() - admission.asked_at
+        left_s = Seconds(admission.left_s - age_s)
+        start_s = min(left_s, Seconds(fresh_s - age_s))
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:
-                answer = await lane.attempt(push, min(ATTEMPT_S[push.device.provider], left_s), start_s)
-            else:  # this process stood still since
-                answer = AttemptResult(Outcome.DELAYED)
-            facts |= {"outcome": answer.outcome, "reason": answer.reason, "status": answer.status}
-    except BaseException:
-        interrupted = AttemptResult(Outcome.UNKNOWN, reason="interrupted")
-        await asyncio.shield(gate.write(_record(push, interrupted, began, told_of_waiting=told_of_waiting)))
-        raise
-    return answer, _record(push, answer, began, told_of_waiting=told_of_waiting)
+                result = await self._channel.attempt(push, min(attempt_s, left_s), start_s)
+            else:  # this process stood still since the device was claimed
+                result = AttemptResult(Outcome.DELAYED)
+            facts |= {"outcome": result.outcome, "reason": result.reason, "status": result.status}
+        return result
+
+    async def _judge(self, admission: Admission, record: Record) -> Delivered | None:
+        """Decide what follows from the last attempt: an end, or, after a pause, another attempt (None)."""
+        result = self._last
+        assert result is not None  # noqa: S101 - there was an attempt
+        action = MEANING[result.outcome].action
+        self._count(result)
+        switches = self._switches(action)
+        if not switches and action not in self._policy.pauses_s:
+            return Delivered(self._push, result.outcome, result, record, self._unknown)
+        await self._fence.write(record)
+        if switches:
+            self._push, self._switched = _in_other_environment(self._push), True
+            return None
+        wait_s = self._policy.pause_s(action, self._attempts, result)
+        if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends(admission):
+            return self._finished(Outcome.GAVE_UP)
+        await asyncio.sleep(wait_s)
+        return None
+
+    def _count(self, result: AttemptResult) -> None:
+        if result.outcome in NOTHING_LEFT:
+            self._waited = True
+        else:
+            self._attempts += 1
+        if result.outcome is Outcome.UNKNOWN:
+            self._unknown += 1
+
+    def _switches(self, action: Action) -> bool:
+        apple = self._push.device.provider is Provider.APNS
+        return action is Action.SWITCH_ENVIRONMENT and apple and not self._switched
+
+    def _ends(self, admission: Admission) -> float:
+        """When (monotonic seconds) the last attempt may start."""
+        ends = admission.asked_at + admission.left_s
+        return ends if self._push.kind is PushKind.RING else min(ends, self._began + self._policy.notice_window_s)
+
+    def _refused(self, refusal: Outcome) -> Delivered:
+        ran_out = refusal is Outcome.TOO_LATE and self._last is not None
+        return self._finished(Outcome.GAVE_UP if ran_out else refusal)
+
+    def _finished(self, outcome: Outcome) -> Delivered:
+        return _finished(self._push, outcome, self._last, self._unknown)
+
+    def _record(self, result: AttemptResult, began: Micros) -> Record:
+        return _record(self._push, result, began, told_of_waiting=self._waited)
 
 
 def _record(push: Push, answer: AttemptResult, began: Micros, *, told_of_waiting: bool) -> Record:

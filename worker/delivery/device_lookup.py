@@ -96,8 +96,8 @@ class StreamDeviceLookup:
         return word.decode()
 
     async def _known(self, tenant: str, user_id: str) -> list[Device]:
-        people = await until_redis_answers(partial(registry.people_of, self._store, tenant, [user_id], ""))
-        return people.devices[user_id]
+        users = await until_redis_answers(partial(registry.read_users, self._store, tenant, [user_id], ""))
+        return users.devices[user_id]
 
 
 def _reason(error: Exception) -> str:

@@ -76,8 +76,6 @@ class Fence:
         self._first_lines = [first_line] if first_line else []
         self._under_way: dict[str, str] = {}
         """Whose push each device is being sent, by the device's key."""
-        self._held: list[Record] = []
-        self._holds = True
         self._admissions = Batch(self._ask, BATCH)
         self._records = Batch(self._write, BATCH, shielded=True)
 
@@ -102,27 +100,6 @@ class Fence:
         if lines:
             await asyncio.gather(*(self._records(Record(line)) for line in lines))
 
-    async def end(self, record: Record, *, last: bool) -> None:
-        """Write what a push has come to. The `last` one of a job is held, to be written with the job's end.
-
-        Whoever holds it and does not end the job owes `write_held`.
-        """
-        if last and self._holds:
-            self._held.append(record)
-        else:
-            await self.write(record)
-
-    async def write_held(self) -> None:
-        """Write what was held after all, and hold nothing from now on: the job does not end yet, or not well."""
-        self._holds = False
-        held, self._held = self._held, []
-        await asyncio.gather(*map(self.write, held))  # which goes on when whoever waits for it is cancelled
-
-    def take_held(self) -> list[Command]:
-        """Take what was held, as what is to be run."""
-        held, self._held = self._held, []
-        return [self._command(held)] if held else []
-
     async def _ask(self, asked: list[tuple[Push, float]]) -> list[Admission]:
         command = claim_devices(
             self._round,
@@ -143,11 +120,12 @@ class Fence:
         return [Admission(REFUSALS[word.decode()], asked_at, seconds(int(left_us))) for word in words]
 
     async def _write(self, records: list[Record]) -> list[None]:
-        command = self._command(records)
+        command = self.command(records)
         await until_redis_answers(lambda: self._store.script(*command))
         return [None] * len(records)
 
-    def _command(self, records: Sequence[Record]) -> Command:
+    def command(self, records: Sequence[Record]) -> Command:
+        """Build the script call that writes these records."""
         lines = [record.line for record in records if record.line]
         if lines:
             lines, self._first_lines = [*self._first_lines, *lines], []

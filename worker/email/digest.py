@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import structlog
@@ -26,15 +26,14 @@ from bellhop.queue import job_payloads
 from bellhop.queue.job_payloads import EmailRef, QueuedRound, read_payload
 from bellhop.queue.names import MAIL_JOB
 from bellhop.store import email_scripts, registry
+from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import record_attempt
 from bellhop.store.email_scripts import ClaimedEmail
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.fence import REFUSALS
 from worker.email.message import LISTED, MessageBuilder, MissedCalls
 from worker.providers.smtp import ATTEMPT_S, EmailSender
-from worker.queue.running_jobs import Job
 
 log = structlog.get_logger()
 
@@ -72,7 +71,7 @@ class EmailDigest:
 
     def __init__(
         self,
-        store: Scripts,
+        store: Store,
         worker: str,
         sender: EmailSender,
         stationery: MessageBuilder,
@@ -94,9 +93,9 @@ class EmailDigest:
             metrics.MAIL.add(reason)
             await until_redis_answers(lambda: self._note(round_, reason))
 
-    async def send(self, job: Job) -> None:
+    async def send(self, payload: dict[str, Any]) -> None:
         """Make one attempt at a letter, and note what came of it; the job that RQ keeps for it."""
-        ref = read_payload(MAIL_JOB, job.payload)
+        ref = read_payload(MAIL_JOB, payload)
         assert isinstance(ref, EmailRef)  # noqa: S101 - tells the type checker what the table says
         run = uuid4().hex
         claimed = await until_redis_answers(lambda: self._take(ref.letter, run))
@@ -141,10 +140,10 @@ class EmailDigest:
 
     async def _person(self, round_: QueuedRound) -> User:
         user = round_.recipients[0].id
-        people = await until_redis_answers(
-            lambda: registry.people_of(self._store, round_.tenant, [user], round_.caller_id)
+        users = await until_redis_answers(
+            lambda: registry.read_users(self._store, round_.tenant, [user], round_.caller_id)
         )
-        return people.persons.get(user, User())
+        return users.users.get(user, User())
 
     async def _collect(self, round_: QueuedRound, recipient: Recipient) -> bytes:
         # Made from the call that opens the e-mail, so that a step that is repeated names the same one.

@@ -36,14 +36,12 @@ class StartedJob(NamedTuple):
     timeout_s: Seconds | None
     lost_workers: int
     """How many workers died while they ran it."""
-    people: Any
-    """What users.lua says of the people that the job names; None when it names none."""
 
     @classmethod
     def of(cls, answer: list[Any]) -> "StartedJob":
         """Read what begin.lua says of one."""
-        job_id, began, data, timeout, lost_workers, people = answer
-        return cls(job_id, began, data, _timeout_s(timeout), int(lost_workers), people)
+        job_id, began, data, timeout, lost_workers = answer
+        return cls(job_id, began, data, _timeout_s(timeout), int(lost_workers))
 
 
 class JobStore:

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import chain, repeat
 from typing import Any
 
 import structlog
@@ -12,32 +11,18 @@ import structlog
 from bellhop.queue.rq_job import JobError, PermanentError, read_call, reason_of
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
-from bellhop.telemetry.correlation import picked_up
-from worker.queue.concurrency_limit import ConcurrencyLimit, JobSlot
+from worker.queue.concurrency_limit import ConcurrencyLimit
 from worker.queue.job_store import JobStore, StartedJob
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a job asks for."""
+Handler = Callable[[dict[str, Any]], Awaitable[Sequence[Command] | None]]
+"""Does a job with this payload. It returns what must still be written, together with the mark that the job is finished.
 
-    payload: dict[str, Any]
-    people: Any = None
-    """What users.lua said of the people it names, when it began; None when that is to be read."""
-    slot: JobSlot = field(default_factory=JobSlot)
-    """The job's own, which it may leave to others while it only waits."""
-
-
-Handler = Callable[[Job], Awaitable[Sequence[Command] | None]]
-"""Does a job, and returns what is still to write: that goes out with the mark that the job is finished.
-
-It is run again from the start when it fails for an outage of Redis, as when its worker dies.
+When it fails because Redis is away, or when its worker dies, it is run again from the start.
 """
 
-MOST_IN_MEMORY = 10
-"""How many jobs there may be for each that may be busy: the others wait for a provider to get well, or to let us."""
 MAX_LOST_WORKERS = 3
 """A job that this many workers died with is the likely reason for it, and fails."""
 
@@ -72,7 +57,7 @@ class RunningJobs:
 
     def __init__(self, ledger: JobStore, concurrency: Mapping[str, int], find: Callable[[str], Handler | None]) -> None:
         self.ledger, self.find = ledger, find
-        self.slots = {queue: ConcurrencyLimit(limit, MOST_IN_MEMORY * limit) for queue, limit in concurrency.items()}
+        self.slots = {queue: ConcurrencyLimit(limit) for queue, limit in concurrency.items()}
         self.jobs: dict[bytes, RunningJob] = {}
         self.adopted: dict[str, set[bytes]] = {queue: set() for queue in concurrency}
         """Of each queue, what was adopted since its last pop began, whose answer may yet come and name it again."""
@@ -145,14 +130,10 @@ class RunningJobs:
         if self.ending:
             running.why = InterruptReason.ENDING
             raise asyncio.CancelledError
-        # What was read of people when it began is good for one run: another one may come after an outage.
-        slot = JobSlot(self.slots[running.queue])
-        jobs = chain([Job(payload, started.people, slot)], repeat(Job(payload, slot=slot)))
         running.in_handler = True
         try:
             async with asyncio.timeout(started.timeout_s) as limit:
-                with picked_up(running.queue, name, payload):
-                    return await until_redis_answers(lambda: handler(next(jobs))) or ()
+                return await until_redis_answers(lambda: handler(payload)) or ()
         except TimeoutError:
             if limit.expired():
                 raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None

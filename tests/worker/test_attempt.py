@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,12 @@ from bellhop.clock import micros, seconds
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
-from worker.delivery import attempt as module
 from worker.delivery.attempt import Delivered, deliver
 from worker.delivery.fence import Admission, Record
 from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.retry_policy import RetryPolicy
+
+POLICY = RetryPolicy(pauses_s=dict.fromkeys(RetryPolicy().pauses_s, (0.001, 0.01)), claimed_pause_s=0.001)
 
 PRODUCTION = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="calls")
 
@@ -35,8 +38,8 @@ class Script:
         self.asked = 0
 
     async def send(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
-        assert 0 < start_s <= module.FRESH_S
-        assert 0 < timeout_s <= module.ATTEMPT_S[push.device.provider]
+        assert 0 < start_s <= POLICY.admission_s
+        assert 0 < timeout_s <= POLICY.attempt_s[push.device.provider]
         self.sent_to.append(push.device.environment)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -56,16 +59,11 @@ class Script:
         return [(line.what, line.outcome) for line in found]
 
 
-async def run(script: Script, one: Push | None = None) -> Delivered:
+async def run(script: Script, one: Push | None = None, policy: RetryPolicy = POLICY) -> Delivered:
     lanes = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
-    result = await asyncio.wait_for(deliver(one or push(), lanes, script), 20)
+    result = await asyncio.wait_for(deliver(one or push(), lanes, script, policy), 20)
     await script.write(result.record)
     return result
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch):
-    monkeypatch.setattr(module, "PAUSE_S", dict.fromkeys(module.PAUSE_S, (0.001, 0.01)))
 
 
 async def test_an_accepted_push_is_sent_once_and_for_good():
@@ -97,7 +95,7 @@ async def test_what_ends_between_two_attempts_is_obeyed():
 async def test_a_push_without_an_answer_is_not_repeated_often_since_it_may_have_rung():
     script = Script(Outcome.UNKNOWN)
     assert (await run(script)).outcome is Outcome.GAVE_UP
-    assert script.records == [False] * module.MOST_UNKNOWN
+    assert script.records == [False] * POLICY.most_unknown
 
 
 async def test_a_push_is_given_up_when_the_next_attempt_would_be_too_late():
@@ -123,14 +121,13 @@ async def test_a_token_of_apples_other_environment_is_tried_there_once():
     assert len(unknown.sent_to) == 2
 
 
-async def test_waiting_for_a_provider_to_get_well_makes_no_pause_longer(monkeypatch):
-    monkeypatch.setattr(module, "PAUSE_S", dict.fromkeys(module.PAUSE_S, (0.001, 60.0)))
+async def test_waiting_for_a_provider_to_get_well_makes_no_pause_longer():
+    policy = RetryPolicy(pauses_s=dict.fromkeys(POLICY.pauses_s, (0.001, 60.0)))
     waits = [AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.001)] * 30
-    assert (await run(Script(*waits, Outcome.ACCEPTED))).outcome is Outcome.ACCEPTED
+    assert (await run(Script(*waits, Outcome.ACCEPTED), policy=policy)).outcome is Outcome.ACCEPTED
 
 
-async def test_a_device_held_by_another_worker_is_waited_for(monkeypatch):
-    monkeypatch.setattr(module, "HELD_PAUSE_S", 0.001)
+async def test_a_device_held_by_another_worker_is_waited_for():
     script = Script(Outcome.ACCEPTED, words=[Outcome.HELD, Outcome.HELD, None])
     assert (await run(script)).outcome is Outcome.ACCEPTED
     sent = Script(Outcome.ACCEPTED, words=[Outcome.HELD, Outcome.DUPLICATE])
@@ -162,10 +159,10 @@ async def test_an_attempt_that_is_cut_off_leaves_the_device_free():
     assert (script.records, script.trail()) == ([False], [("attempted", "unknown")])
 
 
-async def test_a_notice_is_not_tried_for_as_long_as_a_provider_may_keep_it(monkeypatch):
-    monkeypatch.setattr(module, "NOTICE_WINDOW_S", 0.02)
+async def test_a_notice_is_not_tried_for_as_long_as_a_provider_may_keep_it():
+    policy = replace(POLICY, notice_window_s=0.02)
     script = Script(Outcome.UNAVAILABLE)
-    assert (await run(script, push(PushKind.MISSED, in_s=24 * 3600))).outcome is Outcome.GAVE_UP
+    assert (await run(script, push(PushKind.MISSED, in_s=24 * 3600), policy)).outcome is Outcome.GAVE_UP
 
 
 async def test_a_notice_waits_as_long_as_google_asks_for():
@@ -188,5 +185,5 @@ async def test_a_way_that_takes_long_each_time_is_waited_for():
     script = Distant(Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED
     assert script.asked == 2
-    assert patience[0] <= module.FRESH_S < patience[1]
+    assert patience[0] <= POLICY.admission_s < patience[1]
     assert script.trail() == [("waited", "delayed"), ("attempted", "accepted")]

@@ -1,0 +1,43 @@
+"""How often, for how long and after which pause a push is attempted: one table. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bellhop.backoff import pause_s
+from bellhop.clock import Seconds
+from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import Action, AttemptResult
+
+
+def _attempt_s() -> Mapping[Provider, Seconds]:
+    return {Provider.APNS: Seconds(3.0), Provider.FCM: Seconds(10.0)}
+
+
+def _pauses_s() -> Mapping[Action, tuple[float, float]]:
+    return {Action.RETRY_NOW: (0.02, 1.0), Action.RETRY_LATER: (0.3, 5.0)}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The limits of one push. A ring also ends at its own deadline."""
+
+    attempt_s: Mapping[Provider, Seconds] = field(default_factory=_attempt_s)
+    """How long an answer may take. Google asks not to repeat a request before ten seconds have passed."""
+    admission_s: Seconds = Seconds(0.5)
+    """Maximum age of an admission when the push reaches the wire. Later, the call may have been answered."""
+    notice_window_s: Seconds = Seconds(150.0)
+    """How long a job tries to send a notice. Google, when it gets too many requests, asks for a pause of a minute."""
+    most_unknown: int = 3
+    """Attempts without an answer after which a push is not repeated, since each of them may have rung the phone.
+
+    When the network drops our connections silently, both connections to a provider fail at the same time. The third
+    attempt is the first on a new connection.
+    """
+    pauses_s: Mapping[Action, tuple[float, float]] = field(default_factory=_pauses_s)
+    """First and longest pause before another attempt, by what the outcome asks for; doubled each time, with jitter."""
+    claimed_pause_s: Seconds = Seconds(0.1)
+    """Pause before the fence is asked again about a device that another worker has claimed."""
+
+    def pause_s(self, action: Action, attempts: int, result: AttemptResult) -> Seconds:
+        """How long to wait before the next attempt: never less than the provider's Retry-After."""
+        return max(pause_s(attempts - 1, *self.pauses_s[action]), result.retry_after_s or Seconds(0.0))
