@@ -109,10 +109,10 @@ def _check_times(claims: dict[str, Any], now_s: Seconds) -> None:
         raise ApiError(ApiErrorKind.TOKEN_NOT_YET_VALID)
 
 
-def _time_claim(claims: dict[str, Any], name: str) -> float | None:
+def _time_claim(claims: dict[str, Any], name: str) -> Seconds | None:
     if claims.get(name) is None:
         return None
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - JSON's NaN
         raise ApiError(ApiErrorKind.INVALID_TOKEN)
-    return value
+    return Seconds(value)

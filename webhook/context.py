@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import current_app
 
-from bellhop.clock import Micros, Seconds
+from bellhop.clock import Micros, Seconds, from_nanoseconds
 from bellhop.settings import Settings
 from bellhop.store import redis_clock
 from bellhop.store.blocking_client import blocking, run_script
@@ -64,9 +64,9 @@ class WebContext:
         Redis is read once a second; in between, this machine's clock counts on.
         """
         if time.monotonic() >= self._clock_valid_until_s:
-            self._clock_ahead_us = time.time_ns() // 1000 - redis_clock.of(self.redis.time())
+            self._clock_ahead_us = from_nanoseconds(time.time_ns()) - redis_clock.of(self.redis.time())
             self._clock_valid_until_s = time.monotonic() + CLOCK_MAX_AGE_S
-        return Micros(time.time_ns() // 1000 - self._clock_ahead_us)
+        return Micros(from_nanoseconds(time.time_ns()) - self._clock_ahead_us)
 
     def run(self, command: Command) -> Any:
         """Run a script with its keys and arguments. Raises redis.exceptions.RedisError."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from bellhop.clock import Seconds, seconds
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
@@ -120,7 +121,9 @@ class Demo:
         event = step.event()
         self.expected.update((PHONES[phone][3], step.type, event["call_cid"]) for phone in step.phones)
         self.posted[event["call_cid"]] = time.time()
-        click.echo(f"\n{_clock(time.time())}  {click.style('Stream posts ' + event['type'], bold=True)}: {step.says}")
+        click.echo(
+            f"\n{_clock(Seconds(time.time()))}  {click.style('Stream posts ' + event['type'], bold=True)}: {step.says}"
+        )
         reply = await here.stream.post(event)
         if reply.status != 200:
             self._problem(f"The web process answered {reply.status}: {reply.body}")
@@ -180,11 +183,11 @@ Nobody will answer: 90 seconds later it shows a missed call.
   logs     {here.folder}""")
 
 
-async def _received(here: Installation, cid: str) -> float:
+async def _received(here: Installation, cid: str) -> Seconds:
     """When the last webhook of a call came in (unix s), from its trail."""
     lines = read_trail(await here.store.call("LRANGE", trail_key("default", cid), 0, -1))
-    return max(milestone.at for milestone in lines if isinstance(milestone, WebhookReceived)) / 1e6
+    return seconds(max(milestone.at for milestone in lines if isinstance(milestone, WebhookReceived)))
 
 
-def _clock(at: float) -> str:
+def _clock(at: Seconds) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03}"

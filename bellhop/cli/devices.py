@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bellhop.cli.connection import connect, run, settings_of_all, stored, tenant_of, tenant_option, warn_of_apps
 from bellhop.cli.output import plain
+from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.store import registry
 from bellhop.store.scripts import Command
@@ -182,7 +183,11 @@ def read_device(line: bytes) -> Device:
         device = Device.model_validate_json(line)
     except ValidationError as error:
         raise ValueError("; ".join(_reasons(error))) from None
-    return device if device.registered_at else device.model_copy(update={"registered_at": time.time_ns() // 1000})
+    return (
+        device
+        if device.registered_at
+        else device.model_copy(update={"registered_at": from_nanoseconds(time.time_ns())})
+    )
 
 
 def _reasons(error: ValidationError) -> Iterator[str]:

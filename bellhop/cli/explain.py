@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from bellhop.cli.connection import connect, no_redis, settings_of_all, tenant_of, tenant_option
 from bellhop.cli.output import plain
+from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.explanation import explain as find
@@ -85,7 +86,7 @@ def _person(person: UserVerdict, width: int, *, verbose: bool) -> Iterator[str]:
         yield from _advice(person.next, width, "    ")
 
 
-def _after(us: int | None) -> str:
+def _after(us: Micros | None) -> str:
     if us is None or us < 0:
         return ""
     return f"+{us / 1e6:.2f} s" if us < 60_000_000 else f"+{duration(us)}"

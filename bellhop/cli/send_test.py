@@ -60,7 +60,7 @@ def _why_none(user_id: str, devices: list[Device], chosen: list[Device], key: st
 
 
 def _test_round(tenant: str, user_id: str) -> Round:
-    now = time.time_ns() // 1000
+    now = from_nanoseconds(time.time_ns())
     return Round(
         tenant=tenant,
         cid=f"default:bellhop-test-{uuid.uuid4()}",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
-from bellhop.clock import Seconds
+from bellhop.clock import Micros, Seconds
 
 
 class Action(Enum):
@@ -408,5 +408,5 @@ class AttemptResult:
     """The provider's name for the push: apns-id, or FCM's message name."""
     retry_after_s: Seconds | None = None
     """How long the provider asked us to wait, at least."""
-    dead_since: int | None = None
+    dead_since: Micros | None = None
     """Unix time in microseconds since when the token is dead, when the provider says so."""

@@ -40,7 +40,7 @@ class RoundExplanation:
     kind: str
     """ring, notification, missed (known from its call.missed alone), or empty."""
     caller: str
-    until: int
+    until: Micros
     """When (unix µs) the phones stop ringing; 0 if not known."""
     headline: str
     people: tuple[UserVerdict, ...]
@@ -140,7 +140,7 @@ def _headline(round_log: RoundLog) -> str:
     return f"{what}, at {utc(round_log.started_at)}."
 
 
-def utc(at: int) -> str:
+def utc(at: Micros) -> str:
     """A time (unix µs) for people: date, time to the millisecond, UTC."""
     time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
     return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03} UTC"

@@ -58,7 +58,7 @@ WORTH_SAYING_US = 1_000_000
 class TimelineEntry:
     """One line of the trail, in a sentence."""
 
-    at: int
+    at: Micros
     """Unix µs."""
     after_us: Micros | None
     """The same, since the round's stamp; None where there is no round."""

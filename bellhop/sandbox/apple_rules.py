@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import jwt
 from jwt.types import Options
 
+from bellhop.clock import Seconds
+
 PUSH_TYPES = {"alert", "background", "voip", "complication", "fileprovider", "mdm", "liveactivity", "location"}
 PUSH_TYPES |= {"pushtotalk", "widgets", "controls"}
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -48,7 +50,7 @@ def refusal_of(method: str, path: str, headers: Mapping[str, str], body: bytes) 
     return next((AppleRefusal(status, reason) for holds, status, reason in checks if not holds), None)
 
 
-def provider_token_refusal(authorization: str, public_key: str | None, now: float) -> AppleRefusal | None:
+def provider_token_refusal(authorization: str, public_key: str | None, now: Seconds) -> AppleRefusal | None:
     """What is wrong with an `authorization` header; `now` is Unix time in seconds.
 
     `public_key` is PEM text; without one the signature is not verified.

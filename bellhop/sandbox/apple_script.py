@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bellhop.clock import Seconds
+
 
 @dataclass(frozen=True, slots=True)
 class AppleReply:
@@ -17,7 +19,7 @@ class AppleReply:
     """Instead of the JSON that Apple sends; b"" for none."""
     split: bool = False
     """Send the body in two DATA frames."""
-    delay_s: float = 0.0
+    delay_s: Seconds = Seconds(0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from h2.settings import SettingCodes
 
+from bellhop.clock import Seconds
 from bellhop.sandbox.apple_connection import MAX_STREAMS, AppleConnection, Request
 from bellhop.sandbox.apple_rules import AppleRefusal, provider_token_refusal, refusal_of
 from bellhop.sandbox.apple_script import AppleReply, Behaviour
@@ -36,7 +37,7 @@ class AppleRequest:
     token: str
     headers: Mapping[str, str]
     body: bytes
-    at: float
+    at: Seconds
     """Unix time in seconds."""
     connection: int
     """1 for the first connection, and so on."""
@@ -74,7 +75,7 @@ class AppleStandIn:
     """Flow-control window of a stream, in bytes."""
     header_table_size: int = 4096
     """How much of the headers clients may have us remember, in bytes."""
-    answer_delay_s: float = 0.0
+    answer_delay_s: Seconds = Seconds(0.0)
     drop_connections: int = 0
     """Drop so many new connections right after their TLS handshake."""
     on_push: Callable[[AppleRequest], None] | None = None
@@ -173,7 +174,7 @@ class AppleStandIn:
 
     def _decide(self, connection: AppleConnection, request: Request) -> Behaviour:
         headers, body = request.headers, bytes(request.body)
-        path, now = headers.get(":path", ""), time.time()
+        path, now = headers.get(":path", ""), Seconds(time.time())
         token = path.removeprefix("/3/device/")
         refusal = self._credentials_refusal(connection, headers.get("authorization", ""), now) or refusal_of(
             headers.get(":method", ""), path, headers, body
@@ -195,7 +196,9 @@ class AppleStandIn:
                 self.on_push(received)
         return behaviour
 
-    def _credentials_refusal(self, connection: AppleConnection, authorization: str, now: float) -> AppleRefusal | None:
+    def _credentials_refusal(
+        self, connection: AppleConnection, authorization: str, now: Seconds
+    ) -> AppleRefusal | None:
         if connection.client_certificate:
             return None
         if authorization not in self._verified:

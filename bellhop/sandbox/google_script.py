@@ -8,6 +8,7 @@ from typing import Literal
 
 from aiohttp import web
 
+from bellhop.clock import Seconds
 from bellhop.sandbox import google_rules
 
 
@@ -21,7 +22,7 @@ class GoogleReply:
     how: Literal["normal", "whole", "split", "cut", "silence", "drop"] = "whole"
     """How it travels: "split" sends the body in two pieces, "cut" sends the first and resets the connection, "drop"
     resets it without a word, "silence" never answers, and "normal" treats the request as if there were no script."""
-    after_s: float = 0
+    after_s: Seconds = Seconds(0)
     """How long to wait first."""
     content_type: str = "application/json"
 
@@ -59,7 +60,7 @@ EMPTY = GoogleReply()
 HTML = b"<!DOCTYPE html><html><title>Error</title><p>The server encountered a temporary error.</html>"
 
 
-def slow(after_s: float) -> GoogleReply:
+def slow(after_s: Seconds) -> GoogleReply:
     """Treat the request normally, but only after a while."""
     return GoogleReply(how="normal", after_s=after_s)
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from bellhop.clock import Seconds
 from bellhop.sandbox import google_rules
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.tls import Authority
@@ -35,7 +36,7 @@ class GoogleRequest:
     token: str
     message: dict[str, Any]
     headers: dict[str, str]
-    received_at: float
+    received_at: Seconds
     """Unix time in seconds."""
     name: str
 
@@ -57,7 +58,7 @@ class GoogleStandIn:
         self.projects = projects or ("bellhop-sandbox",)
         self.port = port
         self.token_life_s = 3600
-        self.answer_delay_s = 0.0
+        self.answer_delay_s = Seconds(0.0)
         """How long the answer to an accepted message is kept."""
         self.received: list[GoogleRequest] = []
         self.requests: Counter[str] = Counter()
@@ -170,7 +171,9 @@ class GoogleStandIn:
         if body.get("validate_only"):
             return _json({"name": f"projects/{project}/messages/fake_message_id"})
         name = f"projects/{project}/messages/0:{next(self._numbers)}"
-        received = GoogleRequest(project, device_token, body["message"], dict(request.headers), time.time(), name)
+        received = GoogleRequest(
+            project, device_token, body["message"], dict(request.headers), Seconds(time.time()), name
+        )
         self.received.append(received)
         if self._on_push is not None:
             self._on_push(received)

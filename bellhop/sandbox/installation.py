@@ -14,6 +14,7 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bellhop.clock import Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.sandbox import apple_server, google_server
 from bellhop.sandbox.apple_server import AppleStandIn
@@ -41,7 +42,7 @@ class Arrival(NamedTuple):
     type: str
     """As the SDK on the phone reads it: call.ring, call.notification or call.missed."""
     cid: str
-    at: float
+    at: Seconds
     """Unix time in seconds."""
     payload: Mapping[str, Any]
 
@@ -168,7 +169,7 @@ class Installation:
             token=token,
             app=app,
             environment=Environment.PRODUCTION,
-            registered_at=time.time_ns() // 1000,
+            registered_at=from_nanoseconds(time.time_ns()),
             name=name,
         )
         await self.store.script(*register("default", device))

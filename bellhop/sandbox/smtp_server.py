@@ -16,6 +16,8 @@ from typing import Any, Literal, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from bellhop.clock import Seconds
+
 
 class Fault(Enum):
     """What a server may do instead of answering."""
@@ -41,7 +43,7 @@ class ReceivedMail:
     """The envelope's, as `recipients` are: bounces go there, whatever the headers say."""
     recipients: tuple[str, ...]
     message: EmailMessage
-    received_at: float
+    received_at: Seconds
     """Unix time in seconds."""
     raw: bytes = b""
     """The message as it came over the wire."""
@@ -141,7 +143,7 @@ class SmtpStandIn:
             sender=envelope.mail_from or "",
             recipients=tuple(envelope.rcpt_tos),
             message=message_from_bytes(raw, policy=policy.default),
-            received_at=time.time(),
+            received_at=Seconds(time.time()),
             raw=raw,
             encrypted=self._tls is not None or session.ssl is not None,
             user=session.auth_data.login.decode() if isinstance(session.auth_data, LoginPassword) else "",

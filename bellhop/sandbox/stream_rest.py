@@ -10,6 +10,8 @@ from typing import Any, Self
 import jwt
 from aiohttp import web
 
+from bellhop.clock import Seconds
+
 PIECE, PIECE_PAUSE_S = 1_400, 0.005
 """Bytes of an answer that come first, and how long the others take."""
 PUSHES = ("call_ring", "call_missed", "call_notification", "call_live_started", "session_started")
@@ -32,7 +34,7 @@ class StreamApiStandIn:
     It counts `per_minute` requests for each window of `window_s`, as Stream does for each minute of the clock.
     """
 
-    def __init__(self, api_key: str, secret: str, *, per_minute: int = 60, window_s: float = 60) -> None:
+    def __init__(self, api_key: str, secret: str, *, per_minute: int = 60, window_s: Seconds = Seconds(60)) -> None:
         self.secrets = {api_key: secret}
         """Of every app, by its key; what is below is the same for all of them."""
         self.per_minute, self.window_s = per_minute, window_s
@@ -41,11 +43,11 @@ class StreamApiStandIn:
         """By name, as `call_type` makes them."""
         self.app: dict[str, Any] = {"event_hooks": []}
         """What Stream says of an app, as far as anybody here asks."""
-        self.asked: list[tuple[float, str, int]] = []
+        self.asked: list[tuple[Seconds, str, int]] = []
         """What was asked: unix time in seconds, for whom, and the status of the answer."""
         self.broken: list[int] = []
         """Statuses to answer with next, instead of lists."""
-        self.pause_s = 0.0
+        self.pause_s = Seconds(0.0)
         """How long each answer takes."""
         app = web.Application()
         app.router.add_get("/api/v2/devices", self._list)
@@ -64,7 +66,7 @@ class StreamApiStandIn:
         await self._runner.cleanup()
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        now = time.time()
+        now = Seconds(time.time())
         window_end = (math.floor(now / self.window_s) + 1) * self.window_s
         used = sum(at >= window_end - self.window_s for at, _, status in self.asked if status != 429)
         user = request.query.get("user_id", "")

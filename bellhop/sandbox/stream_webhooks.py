@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from bellhop.clock import Seconds
+
 SAMPLES = Path(__file__).parent / "samples"
 
 Event = dict[str, Any]
@@ -38,36 +40,36 @@ class SampleCall:
         """Its name at Stream."""
         return f"default:{self.id}"
 
-    def ring(self, *members: str, video: bool = True, at: float | None = None) -> Event:
+    def ring(self, *members: str, video: bool = True, at: Seconds | None = None) -> Event:
         """call.ring for `members` (default: all)."""
         return self._event("call.ring", at, user=_user(self.caller), members=self._members(members), video=video)
 
-    def notification(self, *members: str, at: float | None = None) -> Event:
+    def notification(self, *members: str, at: Seconds | None = None) -> Event:
         """call.notification for `members` (default: all)."""
         return self._event("call.notification", at, user=_user(self.caller), members=self._members(members))
 
-    def missed(self, *members: str, notify_user: bool = True, at: float | None = None) -> Event:
+    def missed(self, *members: str, notify_user: bool = True, at: Seconds | None = None) -> Event:
         """call.missed by `members` (default: all)."""
         people = self._members(members)
         return self._event("call.missed", at, user=_user(self.caller), members=people, notify_user=notify_user)
 
-    def accepted(self, user: str, at: float | None = None) -> Event:
+    def accepted(self, user: str, at: Seconds | None = None) -> Event:
         """call.accepted by `user`; every later event of the call shows it, as Stream's do."""
-        self.accepted_by[user] = _stamp(time.time() if at is None else at)
+        self.accepted_by[user] = _stamp(Seconds(time.time()) if at is None else at)
         return self._event("call.accepted", at, user=_user(user))
 
-    def rejected(self, user: str, reason: str | None = "decline", at: float | None = None) -> Event:
+    def rejected(self, user: str, reason: str | None = "decline", at: Seconds | None = None) -> Event:
         """call.rejected by `user`: a callee's, or the caller's own; every later event shows that, but no reason."""
-        self.rejected_by[user] = _stamp(time.time() if at is None else at)
+        self.rejected_by[user] = _stamp(Seconds(time.time()) if at is None else at)
         return self._event("call.rejected", at, user=_user(user), reason=reason)
 
-    def ended(self, user: str | None = None, at: float | None = None) -> Event:
+    def ended(self, user: str | None = None, at: Seconds | None = None) -> Event:
         """call.ended by `user`, or by the server."""
         event = self._event("call.ended", at, user=_user(user) if user else None)
         event["call"]["ended_at"] = event["created_at"]
         return event
 
-    def session_ended(self, at: float | None = None) -> Event:
+    def session_ended(self, at: Seconds | None = None) -> Event:
         """call.session_ended."""
         return self._event("call.session_ended", at)
 
@@ -80,9 +82,9 @@ class SampleCall:
             {"user": _user(user), "user_id": user, "role": "user", "custom": {}} for user in members or self.members
         ]
 
-    def _event(self, kind: str, at: float | None, **fields: Any) -> Event:
+    def _event(self, kind: str, at: Seconds | None, **fields: Any) -> Event:
         event = deepcopy(_sample(kind))
-        event |= {"created_at": _stamp(time.time() if at is None else at), "call_cid": self.cid, **fields}
+        event |= {"created_at": _stamp(Seconds(time.time()) if at is None else at), "call_cid": self.cid, **fields}
         if "session_id" in event:
             event["session_id"] = self.session_id
         call = event["call"]
@@ -150,6 +152,6 @@ def _user(user: str) -> Event:
     return someone | {"id": user, "name": user.replace("-", " ").title(), "custom": {}}
 
 
-def _stamp(at: float) -> str:
+def _stamp(at: Seconds) -> str:
     """RFC 3339 with nine fractional digits, as Stream writes it."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"

@@ -92,7 +92,7 @@ class Store:
         if self._sentinels is not None:
             await self._sentinels.look()
         connection = self._usable() or await self._open()
-        asked_at = time.monotonic()
+        asked_at = Seconds(time.monotonic())
         asked = [
             connection.ask(scripts.by_digest(command) if isinstance(command, Command) else command)
             for command in commands
@@ -104,7 +104,7 @@ class Store:
                 answers[number] = await connection.ask(scripts.by_source(command))
         if self._sentinels is not None:
             waited = commands[0][0] in BLOCKING and not any(answers)
-            if not waited and self._doubt.note_answer(asked_at, time.monotonic()):
+            if not waited and self._doubt.note_answer(asked_at, Seconds(time.monotonic())):
                 connection.in_doubt = True
             await self._confirm(connection, self._sentinels)
         for answer in answers:
@@ -150,7 +150,7 @@ class Store:
                 await self._connection.close()
             self._connection = SharedConnection(self._timeout_s)
             await self._connection.open(new_connection(self.client))
-            if self._sentinels is not None and self._doubt.holds(time.monotonic()):
+            if self._sentinels is not None and self._doubt.holds(Seconds(time.monotonic())):
                 self._connection.in_doubt = True
             return self._connection
 
@@ -164,7 +164,7 @@ class _AsyncPrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
 
     async def look(self) -> None:
         """Ask who the primary is, unless that was done a moment ago."""
-        if self._doubt.must_look(time.monotonic()):
+        if self._doubt.must_look(Seconds(time.monotonic())):
             with contextlib.suppress(RedisError):
                 await self.get_master_address()  # type: ignore[no-untyped-call]
 

@@ -99,7 +99,7 @@ class _BlockingPrimaryPool(SentinelConnectionPool):
         return names_another(answers, self.master_address)
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if self._doubt.must_look(time.monotonic()):
+        if self._doubt.must_look(Seconds(time.monotonic())):
             with contextlib.suppress(RedisError):  # without Sentinels, stay with a primary that answers
                 self.get_master_address()  # type: ignore[no-untyped-call]
         return super().get_connection(*args, **kwargs)

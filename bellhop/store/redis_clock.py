@@ -3,7 +3,7 @@
 import time
 from typing import Any, Protocol
 
-from bellhop.clock import Seconds, seconds
+from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, seconds
 
 APART_S = 5.0
 """From here on clocks that differ are an operator's to set. No ring ends sooner or later for it, but what is said of
@@ -18,10 +18,10 @@ class RunsCommands(Protocol):
         ...
 
 
-def of(answer: tuple[bytes | int, bytes | int]) -> int:
+def of(answer: tuple[bytes | int, bytes | int]) -> Micros:
     """Read what Redis's TIME answers: unix time in µs."""
-    seconds, micros = answer
-    return int(seconds) * 1_000_000 + int(micros)
+    whole_s, rest_us = answer
+    return Micros(int(whole_s) * MICROS_PER_SECOND + int(rest_us))
 
 
 async def ahead_s(store: RunsCommands) -> Seconds:

@@ -6,6 +6,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from bellhop.clock import Seconds
 from bellhop.store.blocking_client import has_moved
 from bellhop.store.scripts import Argument, Command, by_digest, by_source
 from bellhop.store.sentinel import PrimaryDoubt
@@ -31,7 +32,7 @@ class ReplicatedScripts:
 
     def __call__(self, command: Command) -> Any:
         """Run a script."""
-        began = time.monotonic()
+        began = Seconds(time.monotonic())
         try:
             answer, reached = self._run(by_digest(command))
         except NoScriptError:  # a new primary: it has done nothing
@@ -39,8 +40,8 @@ class ReplicatedScripts:
         if reached < self._replicas:
             raise NotReplicatedError(f"{reached} of {self._replicas} replicas have it")
         # A primary that hung may wake up after another was promoted. Its replicas may still answer WAIT.
-        self._doubt.note_answer(began, time.monotonic())
-        if self._doubt.holds(time.monotonic()) and has_moved(self._redis):
+        self._doubt.note_answer(began, Seconds(time.monotonic()))
+        if self._doubt.holds(Seconds(time.monotonic())) and has_moved(self._redis):
             raise NotReplicatedError("another server is the primary now")
         return answer
 

@@ -8,6 +8,8 @@ believe a server that answered late only after the Sentinels have confirmed it. 
 from collections.abc import Iterable
 from typing import Any
 
+from bellhop.clock import Seconds
+
 LOOK_S = 1.0
 """How often the Sentinels are asked who the primary is."""
 LATE_S = 0.5
@@ -25,21 +27,21 @@ class PrimaryDoubt:
         self._look_at = 0.0
         self._until = 0.0
 
-    def must_look(self, now: float) -> bool:
+    def must_look(self, now: Seconds) -> bool:
         """Whether to ask who the primary is; true at most once in LOOK_S."""
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_S
         return True
 
-    def note_answer(self, asked_at: float, now: float) -> bool:
+    def note_answer(self, asked_at: Seconds, now: Seconds) -> bool:
         """Take note of an answer; returns whether it came late, which begins a time of doubt."""
         late = now - asked_at > LATE_S
         if late:
             self._until = now + DOUBT_S
         return late
 
-    def holds(self, now: float) -> bool:
+    def holds(self, now: Seconds) -> bool:
         """Whether the Sentinels must confirm a server before it is believed."""
         return now < self._until
 

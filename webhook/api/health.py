@@ -7,7 +7,7 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, jsonify
 from redis.exceptions import RedisError
 
-from bellhop.clock import Seconds, seconds
+from bellhop.clock import Seconds, from_nanoseconds, seconds
 from bellhop.queue.names import NOTICES, RINGS
 from bellhop.queue.worker_status import WorkerStatuses, read_state
 from bellhop.store import redis_clock
@@ -33,7 +33,7 @@ def readyz() -> tuple[Response, int]:
     try:
         state = read_state(context.redis)
         failure: Any = context.redis.get(WORKER_FAILED)
-        ahead_s = seconds(time.time_ns() // 1000 - context.now())
+        ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
     except RedisError as error:
         missing = [f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."]
     else:

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from bellhop.clock import Seconds
 from bellhop.queue.worker_status import WorkerStatuses, read_state
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
@@ -41,7 +42,7 @@ def metrics() -> tuple[Response, int]:
     if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode()):
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
     sums: Any = context.redis.hgetall(METRICS_KEY)
-    page = MetricsPage([*counted(read_samples(sums)), *standing(read_state(context.redis), time.time())])
+    page = MetricsPage([*counted(read_samples(sums)), *standing(read_state(context.redis), Seconds(time.time()))])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
 
@@ -84,7 +85,7 @@ def _histogram(metric: Histogram, samples: Mapping[tuple[str, ...], int]) -> Met
     return family
 
 
-def standing(state: WorkerStatuses, now: float) -> Iterator[Metric]:
+def standing(state: WorkerStatuses, now: Seconds) -> Iterator[Metric]:
     """Turn how the installation stands at `now` (unix s) into metrics."""
     lanes: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     expiry: dict[str, float] = {}

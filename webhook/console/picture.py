@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bellhop.clock import Micros
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.timeline import TimelineEntry
@@ -109,7 +110,7 @@ def picture(round_: RoundExplanation) -> Picture | None:
     moments = [one for one in round_.timeline if one.after_us is not None]
     if not round_.started_at or not moments:
         return None
-    until = round_.until - round_.started_at if round_.until else 0
+    until = Micros(round_.until - round_.started_at if round_.until else 0)
     span = max(SHORTEST_US, until, *(one.after_us or 0 for one in moments))
     uprights = _uprights(round_, moments, until, span)
     rows = [_webhooks(moments, span), *_queue(moments, span), *_phones(round_, moments, span)]
@@ -139,7 +140,7 @@ def _x(us: float, span: int) -> float:
 
 
 def _mark(moment: TimelineEntry, span: int, since: float | None = None) -> PictureMark:
-    at = moment.after_us or 0
+    at = moment.after_us or Micros(0)
     x = _x(at, span)
     length = round(x - _x(at if since is None else since, span), 2)
     return PictureMark(x, max(length, 0), moment.tone, f"{after(at)}: {moment.sentence}")
@@ -189,11 +190,13 @@ def _phones(round_: RoundExplanation, moments: Sequence[TimelineEntry], span: in
             yield name, f"{word}{when}", delivery.tone, marks
 
 
-def _uprights(round_: RoundExplanation, moments: Iterable[TimelineEntry], until: int, span: int) -> tuple[Upright, ...]:
+def _uprights(
+    round_: RoundExplanation, moments: Iterable[TimelineEntry], until: Micros, span: int
+) -> tuple[Upright, ...]:
     people = {person.user for person in round_.people}
-    found: list[tuple[int, str, str]] = [(until, "ringing ends", "deadline")] if until else []
+    found: list[tuple[Micros, str, str]] = [(until, "ringing ends", "deadline")] if until else []
     for one in moments:
-        at, who = one.after_us or 0, ", ".join(one.users[:2])
+        at, who = one.after_us or Micros(0), ", ".join(one.users[:2])
         if one.what != WebhookReceived.what:
             continue
         if one.event in ANSWERS:

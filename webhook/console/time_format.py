@@ -2,29 +2,31 @@
 
 from datetime import UTC, datetime, timedelta
 
+from bellhop.clock import Micros
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_US = 2**52
 """In the year 2112. Later times are shown as this one, because Python's dates have an end."""
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
-def utc(at: int) -> datetime:
+def utc(at: Micros) -> datetime:
     """Convert a time to a datetime in UTC, between 1970 and LATEST_US."""
     return EPOCH + timedelta(microseconds=min(max(at, 0), LATEST_US))
 
 
-def iso(at: int) -> str:
+def iso(at: Micros) -> str:
     """Write a time as ISO 8601 with milliseconds."""
     return utc(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def clock(at: int, now: int) -> str:
+def clock(at: Micros, now: Micros) -> str:
     """Write the time of day in UTC, with the date if it is not today."""
     then, today = utc(at), utc(now)
     return then.strftime("%H:%M:%S" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S") + " UTC"
 
 
-def ago(at: int, now: int) -> str:
+def ago(at: Micros, now: Micros) -> str:
     """Write how long ago it was, in the largest unit that fits."""
     seconds = (now - at) // 1_000_000
     for size, unit in UNITS:
@@ -34,7 +36,7 @@ def ago(at: int, now: int) -> str:
     return "just now"
 
 
-def after(after_us: int | None) -> str:
+def after(after_us: Micros | None) -> str:
     """Write the time since the call's beginning; empty for None."""
     if after_us is None:
         return ""

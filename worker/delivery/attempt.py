@@ -179,7 +179,7 @@ def _line(milestone: type[PushMilestone], push: Push, answer: AttemptResult, ms:
     device = push.device
     return encode(
         milestone(
-            at=Micros(time.time_ns() // 1000),
+            at=from_nanoseconds(time.time_ns()),
             kind=push.kind,
             user=device.user_id,
             device=device.key,

@@ -165,7 +165,7 @@ class FanOut:
 def _picked_up(kind: PushKind, round_: QueuedRound, worker: str) -> str:
     if kind is PushKind.MISSED:  # a job for each user: too many words about what nobody waits for
         return ""
-    now = Micros(time.time_ns() // 1000)
+    now = from_nanoseconds(time.time_ns())
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
@@ -173,7 +173,7 @@ def _token(push: Push, fate: TokenFate) -> str:
     device = push.device
     return encode(
         TokenChecked(
-            at=Micros(time.time_ns() // 1000),
+            at=from_nanoseconds(time.time_ns()),
             round=Micros(push.round),
             kind=push.kind,
             user=device.user_id,
@@ -189,7 +189,7 @@ def _skipped(kind: PushKind, round_: QueuedRound, skip: Skip) -> str:
     device = skip.device
     return encode(
         PushSkipped(
-            at=Micros(time.time_ns() // 1000),
+            at=from_nanoseconds(time.time_ns()),
             round=round_.started_at,
             kind=kind,
             user=skip.user_id,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bellhop.clock import Micros, Seconds, seconds
+from bellhop.clock import Seconds, micros, seconds
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
@@ -60,7 +60,7 @@ class Admission(NamedTuple):
 
     refusal: Outcome | None
     """Why the push may not go out; None when it may."""
-    asked_at: float
+    asked_at: Seconds
     """When it was asked, monotonic time in seconds."""
     left_s: Seconds
     """How long from then on it may go out, by Redis's clock."""
@@ -84,7 +84,7 @@ class Fence:
         device = push.device
         if self._under_way.get(device.key, device.user_id) != device.user_id:
             # The token is just moving from one user to another, and both are rung.
-            return Admission(Outcome.HELD, time.monotonic(), Seconds(0.0))
+            return Admission(Outcome.HELD, Seconds(time.monotonic()), Seconds(0.0))
         admission = await self._admissions((push, attempt_s))
         if admission.refusal is None:
             self._under_way[device.key] = device.user_id
@@ -108,11 +108,11 @@ class Fence:
             deadline_us=min(push.deadline for push, _ in asked),
             worker=self._worker,
             run=self._run,
-            claim_us=Micros(int((max(attempt_s for _, attempt_s in asked) + 1) * 1e6)),
+            claim_us=micros(max(attempt_s for _, attempt_s in asked) + 1),
         )
 
-        async def ask() -> tuple[float, Any]:
-            return time.monotonic(), await self._store.script(*command)
+        async def ask() -> tuple[Seconds, Any]:
+            return Seconds(time.monotonic()), await self._store.script(*command)
 
         began = time.perf_counter()
         asked_at, (left_us, *words) = await until_redis_answers(ask)

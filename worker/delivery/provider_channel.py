@@ -33,7 +33,7 @@ class CircuitBreaker:
     closed_from: float = 0.0
     """Monotonic time in seconds; before it nothing goes out."""
 
-    def wait_s(self, now: float) -> Seconds:
+    def wait_s(self, now: Seconds) -> Seconds:
         """How long until a push may try; 0 lets this one through."""
         if now < self.closed_from:
             return Seconds(self.closed_from - now)
@@ -42,7 +42,7 @@ class CircuitBreaker:
             self.closed_from = now + OPEN_S[Action.RETRY_NOW]
         return Seconds(0.0)
 
-    def learn(self, outcome: Outcome, now: float) -> bool:
+    def learn(self, outcome: Outcome, now: Seconds) -> bool:
         """Take an attempt's outcome in; true when the circuit opened by it."""
         if outcome is Outcome.DELAYED:  # says nothing of the provider
             return False
@@ -86,14 +86,14 @@ class ProviderChannel:
         """Make one attempt (see `Sender.send`); the caller holds one of `slots`."""
         environment = push.device.environment
         circuit = self.circuits[environment]
-        if wait_s := circuit.wait_s(time.monotonic()):
+        if wait_s := circuit.wait_s(Seconds(time.monotonic())):
             return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
         self.under_way += 1
         try:
             answer = await self.sender.send(push, timeout_s, start_s)
         finally:
             self.under_way -= 1
-        if circuit.learn(answer.outcome, time.monotonic()):
+        if circuit.learn(answer.outcome, Seconds(time.monotonic())):
             log.error(
                 "circuit_opened",
                 lane=self.name,

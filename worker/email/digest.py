@@ -185,7 +185,7 @@ def _over(standing: str) -> Outcome | None:
 def _line(round_: QueuedRound, answer: AttemptResult, ms: float | None = None) -> str:
     return trail.encode(
         trail.EmailMilestone(
-            at=Micros(time.time_ns() // 1000),
+            at=from_nanoseconds(time.time_ns()),
             round=round_.started_at,
             user=round_.recipients[0].id,
             outcome=answer.outcome,

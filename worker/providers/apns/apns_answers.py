@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from bellhop.clock import Micros, Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from worker.providers.retry_after import retry_after_s
 
@@ -76,7 +77,7 @@ def outcome_of(status: int, reason: str) -> Outcome:
     return OUTCOMES.get((status, reason), by_status)
 
 
-def read_answer(response: Response, push_id: str, now: float) -> AttemptResult:
+def read_answer(response: Response, push_id: str, now: Seconds) -> AttemptResult:
     """Turn a response to the push `push_id` into an answer; `now` is Unix time in seconds. Never raises."""
     if response.status == 200:
         return AttemptResult(Outcome.ACCEPTED, 200, provider_id=response.apns_id or push_id)
@@ -93,7 +94,7 @@ def read_answer(response: Response, push_id: str, now: float) -> AttemptResult:
         reason,
         provider_id=response.apns_id or push_id,
         retry_after_s=retry_after_s(response.retry_after, now),
-        dead_since=timestamp_ms * 1000 if timestamp_ms and outcome is Outcome.TOKEN_DEAD else None,
+        dead_since=Micros(timestamp_ms * 1000) if timestamp_ms and outcome is Outcome.TOKEN_DEAD else None,
     )
 
 

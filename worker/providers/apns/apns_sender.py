@@ -86,7 +86,7 @@ class ApnsSender:
                 authorization = token.header if token else ""
                 block = header_block_of(request, pool.authority, authorization, int(seconds(push.deadline)))
                 stream = connection.request(block, body, not_after)
-                result = read_answer(await stream.future, push.id, time.time())
+                result = read_answer(await stream.future, push.id, Seconds(time.time()))
         except TimeoutError:
             if connection is not None and timeout_s >= SUSPICIOUS_S:
                 connection.suspect()

@@ -34,7 +34,7 @@ class AccessToken:
     """What the token endpoint gave; `expires_at` is Unix time in seconds."""
 
     value: str
-    expires_at: float
+    expires_at: Seconds
 
 
 class AccessTokens:
@@ -53,7 +53,7 @@ class AccessTokens:
         In its last minutes a token is renewed in the background, so that a token endpoint that is down for a while
         costs no push anything.
         """
-        now = time.time()
+        now = Seconds(time.time())
         if self._token is None or self._token.expires_at <= now:
             # Shielded: one push that runs out of time must not take the fetch from the others that wait for it.
             return await asyncio.shield(self._fetch(session))
@@ -91,7 +91,7 @@ class AccessTokens:
             log.warning("fcm_access_token_failed", status=result.status, reason=result.reason)
 
     async def _request(self, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
-        now = time.time()
+        now = Seconds(time.time())
         form = {"grant_type": GRANT_TYPE, "assertion": self._assertion(now)}
         try:
             async with (
@@ -103,7 +103,7 @@ class AccessTokens:
             return AttemptResult(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
         return read_token(response.status, body, response.headers.get("Retry-After"), now)
 
-    def _assertion(self, now: float) -> str:
+    def _assertion(self, now: Seconds) -> str:
         claims = {
             "iss": self._credentials.service_account_email,
             "aud": AUDIENCE,
@@ -115,7 +115,7 @@ class AccessTokens:
         return signed.decode()
 
 
-def read_token(status: int, body: bytes, retry_after: str | None, now: float) -> AccessToken | AttemptResult:
+def read_token(status: int, body: bytes, retry_after: str | None, now: Seconds) -> AccessToken | AttemptResult:
     """Read what the token endpoint said; `retry_after` is the header, `now` Unix time in seconds.
 
     Only an OAuth2 error (RFC 6749, section 5.2) speaks of our key; anything else says that the endpoint is unwell.
@@ -123,7 +123,7 @@ def read_token(status: int, body: bytes, retry_after: str | None, now: float) ->
     try:
         content = json.loads(body)
         if status == 200:
-            return AccessToken(str(content["access_token"]), now + float(content["expires_in"]))
+            return AccessToken(str(content["access_token"]), Seconds(now + float(content["expires_in"])))
         error = str(content["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
         error = ""

@@ -59,7 +59,7 @@ BY_CLASS = {
 """For a status that the table does not have, by its first digit; anything else is Outcome.UNKNOWN."""
 
 
-def answer(status: int, body: bytes, retry_after: str | None, now: float) -> AttemptResult:
+def answer(status: int, body: bytes, retry_after: str | None, now: Seconds) -> AttemptResult:
     """Read one of FCM's answers; `retry_after` is the header, `now` Unix time in seconds."""
     content = _object(body)
     if status == 200:

@@ -137,7 +137,7 @@ class FcmSender:
                         content = await response.read()
                     if renewed or not fcm_answers.asks_for_new_access_token(response.status, content):
                         retry_after = response.headers.get("Retry-After")
-                        return fcm_answers.answer(response.status, content, retry_after, time.time())
+                        return fcm_answers.answer(response.status, content, retry_after, Seconds(time.time()))
                     self._tokens.refused(token)
                     renewed = True
         except (aiohttp.ClientError, OSError) as error:
