@@ -172,7 +172,7 @@ def read(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
             hardware_id=device.hardware_id,
         )
     except ValidationError as error:
-        raise ValueError(f"is no device for Bellhop: {_places(error)}") from None
+        raise ValueError(f"cannot be used: {_places(error)}") from None
 
 
 def _places(error: ValidationError) -> str:

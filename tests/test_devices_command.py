@@ -73,7 +73,7 @@ ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\r\u202e\nforged"
 
 
 def test_no_name_moves_the_cursor_or_forges_a_line(bellhop):
-    """A user chooses the name of a phone, and whoever wrote the file what its fields are called."""
+    """A user chooses the name of a phone, and the author of the file chooses the names of fields."""
     bellhop("import", "-", stdin=lines(FCM | {"name": f"x{ESCAPES}y"}))
     odd = bellhop("import", "-", stdin=lines(VOIP | {ESCAPES: "x"}), status=1)
     for output in (bellhop("list", "jane"), odd):
@@ -114,21 +114,21 @@ def test_without_redis_it_says_what_to_set():
     away = {"BELLHOP_REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}
     result = CliRunner(env=away).invoke(main, ["devices", "list", "jane"])
     assert result.exit_code == 1
-    assert "does not answer at 127.0.0.1:1 (ConnectionError): does it run? Else set BELLHOP_REDIS_URL" in result.output
+    assert "does not answer at 127.0.0.1:1 (ConnectionError): start it, or check BELLHOP_REDIS_URL" in result.output
 
 
 @pytest.mark.parametrize("command", [(*ADD, "com.example"), ("list", "jane"), ("import", "-"), ("remove", "jane", "k")])
 @pytest.mark.parametrize("tenant", [(), ("--tenant", "nope")])
-def test_a_tenant_that_is_not_configured_is_refused_with_those_that_are(bellhop, command, tenant):
+def test_an_unknown_tenant_is_refused_with_the_known_ones(bellhop, command, tenant):
     said = bellhop(*command, *tenant, status=2, stdin="", STREAM_APPS=APPS)
-    assert "say --tenant live or --tenant staging" in said
+    assert "use --tenant live or --tenant staging" in said
 
 
 def test_the_one_tenant_need_not_be_named(bellhop):
     one = json.dumps(json.loads(APPS)[:1])
     bellhop(*ADD, "com.example", STREAM_APPS=one)
     assert "com.example" in bellhop("list", "jane", "--tenant", "live", STREAM_APPS=one)
-    assert "jane has no devices" in bellhop("list", "jane"), "which settings without any Stream app call default"
+    assert "jane has no devices" in bellhop("list", "jane"), "without a Stream app, the tenant is default"
 
 
 @pytest.fixture
@@ -137,8 +137,8 @@ def apple(tmp_path):
     return {"APNS_KEY_FILE": str(tmp_path / "key.p8"), "APNS_KEY_ID": "K", "APNS_TEAM_ID": "T", "APNS_TOPIC": "a.b"}
 
 
-def test_an_app_that_nobody_has_credentials_for_is_warned_of(bellhop, apple):
-    assert "there are no credentials for the apns app a.typo (configured: a.b): it will not ring" in bellhop(
+def test_an_app_without_credentials_is_warned_about(bellhop, apple):
+    assert "no credentials for the apns app a.typo (configured: a.b): it will not ring" in bellhop(
         *ADD, "a.typo", **apple
     )
     said = bellhop("import", "-", stdin=lines(VOIP, VOIP | {"token": "cd" * 32}, FCM), **apple)
@@ -147,9 +147,9 @@ def test_an_app_that_nobody_has_credentials_for_is_warned_of(bellhop, apple):
     assert "3 registered" in said
 
 
-def test_an_app_of_the_settings_or_of_a_living_worker_is_not_warned_of(bellhop, apple, redis_url):
+def test_no_warning_if_settings_or_a_live_worker_have_the_app(bellhop, apple, redis_url):
     assert "warning" not in bellhop(*ADD, "a.b", **apple)
-    assert "warning" not in bellhop(*ADD, "com.example"), "nothing is known of any app here"
+    assert "warning" not in bellhop(*ADD, "com.example"), "no credentials are known here"
     with redis.Redis.from_url(redis_url) as client:
         client.sadd("rq:workers:rings", "rq:worker:w")
         client.set("bellhop:worker:w", 1)
@@ -159,7 +159,7 @@ def test_an_app_of_the_settings_or_of_a_living_worker_is_not_warned_of(bellhop, 
     assert "warning" in bellhop(*ADD, "com.example.typo")
 
 
-def test_a_token_of_google_is_of_one_kind_however_it_was_registered(bellhop):
+def test_a_google_token_has_one_kind(bellhop):
     bellhop("add", "jane", "--provider", "fcm", "--token", "one", "--app", "project")
     bellhop("import", "-", stdin=lines(FCM | {"kind": "voip"}, FCM | {"token": "two"}))
     _, *listed = bellhop("list", "jane").splitlines()

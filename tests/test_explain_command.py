@@ -1,4 +1,4 @@
-"""`bellhop explain`: a call's story in a terminal, wrapped, coloured, harmless, and as JSON."""
+"""`bellhop explain`: a call in a terminal, wrapped, coloured, harmless, and as JSON."""
 
 import json
 
@@ -47,7 +47,7 @@ def bellhop(redis_url):
         yield run
 
 
-def test_the_verdict_comes_first_then_what_to_do_then_the_timeline(bellhop):
+def test_verdict_then_advice_then_timeline(bellhop):
     output = bellhop(CID, "jane", columns=200)
     order = [
         "sara called jane and ben, at 2026-07-24 10:00:00.123 UTC.",
@@ -107,10 +107,10 @@ def test_a_name_cannot_play_with_the_terminal(bellhop):
     assert not {character for character in output if ord(character) < 32} - {"\n"}
 
 
-def test_an_unknown_call_is_looked_for_in_the_other_stream_apps_too(redis_url):
+def test_an_unknown_call_names_the_other_stream_apps(redis_url):
     apps = [{"tenant": tenant, "api_keys": [tenant], "api_secrets": ["s"]} for tenant in ("live", "staging")]
     environment = {"BELLHOP_REDIS_URL": redis_url, "BELLHOP_STREAM_APPS": json.dumps(apps)}
     result = CliRunner(env=environment).invoke(main, ["explain", "default:unknown", "--tenant", "live"])
     assert result.exit_code == 1
-    assert "This was Stream app live: try --tenant staging." in result.output
+    assert "Bellhop looked in the Stream app live. Try --tenant staging." in result.output
     assert CliRunner(env=environment).invoke(main, ["explain", "default:unknown", "--tenant", "nope"]).exit_code == 2

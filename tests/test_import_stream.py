@@ -58,11 +58,11 @@ def stored(redis_url, user, tenant="default"):
         return registry.decode(client.hvals(devices_key(tenant, user)))
 
 
-async def test_a_users_devices_are_copied_as_what_they_are_and_disabled_ones_left_out(bellhop, redis_url, listed):
+async def test_devices_are_copied_and_disabled_ones_left_out(bellhop, redis_url, listed):
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices["ben-osei"] = listed
         status, out, _ = await bellhop(stream, "ben-osei", *APPS)
-    assert (status, out.splitlines()) == (0, ["3 registered, 0 known already, 1 disabled", "0 left out"])
+    assert (status, out.splitlines()) == (0, ["3 registered, 0 already known, 1 disabled", "0 left out"])
     voip, alert, android = stored(redis_url, "ben-osei")
     assert (voip.provider, voip.kind, voip.app, voip.token) == (Provider.APNS, Kind.VOIP, "com.example", "a1" * 32)
     assert (alert.kind, alert.token) == (Kind.ALERT, "b2" * 32)
@@ -78,7 +78,7 @@ async def test_a_list_that_comes_in_pieces_is_read_to_its_end(bellhop, redis_url
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices["jane"] = [fcm(f"{number:0200}") for number in range(25)]
         status, out, _ = await bellhop(stream, "jane", *APPS)
-    assert (status, out.splitlines()[0]) == (0, "25 registered, 0 known already, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "25 registered, 0 already known, 0 disabled")
     assert len(stored(redis_url, "jane")) == 25
 
 
@@ -99,7 +99,7 @@ async def test_a_token_that_the_registry_has_stays_as_it_is_there(bellhop, redis
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices = {"jane": [fcm("t")], "ben": [fcm("t")]}
         _, out, _ = await bellhop(stream, "jane", "ben", "--per-minute", "10000", *APPS)
-    assert out.startswith("0 registered, 2 known already")
+    assert out.startswith("0 registered, 2 already known")
     assert stored(redis_url, "jane") == [newer]
     assert stored(redis_url, "ben") == []
 
@@ -111,10 +111,10 @@ async def test_running_it_twice_changes_nothing(bellhop, redis_url, listed):
         before = stored(redis_url, "ben-osei")
         status, out, _ = await bellhop(stream, "ben-osei", *APPS)
     assert (status, stored(redis_url, "ben-osei")) == (0, before)
-    assert "0 registered, 3 known already" in out
+    assert "0 registered, 3 already known" in out
 
 
-async def test_users_come_from_a_file_and_each_tenants_are_its_own(bellhop, redis_url, tmp_path):
+async def test_users_come_from_a_file_for_one_tenant(bellhop, redis_url, tmp_path):
     (tmp_path / "users").write_text("jane\n\nben\n")
     live = {"tenant": "live", "api_keys": [KEY], "api_secrets": [SECRET]}
     apps = json.dumps([{"api_keys": ["x"], "api_secrets": ["y"]}, live])
@@ -123,7 +123,7 @@ async def test_users_come_from_a_file_and_each_tenants_are_its_own(bellhop, redi
         stream.devices = {"jane": [fcm("j")], "ben": [fcm("b")]}
         args = ("--file", str(tmp_path / "users"), "--tenant", "live", "--per-minute", "10000", *APPS)
         status, out, _ = await bellhop(stream, *args, **settings)
-    assert (status, out.splitlines()[0]) == (0, "2 registered, 0 known already, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "2 registered, 0 already known, 0 disabled")
     assert [device.token for device in stored(redis_url, "ben", "live")] == ["b"]
     assert stored(redis_url, "ben") == []
 
@@ -135,17 +135,17 @@ async def test_it_asks_no_faster_than_it_was_told(bellhop):
     assert times[-1] - times[0] >= 0.95
 
 
-async def test_a_spent_limit_is_waited_for_and_nobody_is_lost(bellhop, redis_url):
+async def test_a_spent_limit_is_waited_for(bellhop, redis_url):
     users = [f"user-{n}" for n in range(5)]
     async with StreamApiStandIn(KEY, SECRET, per_minute=2, window_s=2) as stream:
         stream.devices = {user: [fcm(f"token-{user}")] for user in users}
         status, out, _ = await bellhop(stream, *users, "--per-minute", "10000", *APPS)
-    assert (status, out.splitlines()[0]) == (0, "5 registered, 0 known already, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "5 registered, 0 already known, 0 disabled")
     assert [user for _, user, status in stream.asked if status == 200] == users
     assert all(status == 200 for *_, status in stream.asked), "X-RateLimit-Remaining said so before a 429 had to"
 
 
-async def test_429_is_waited_out_until_the_moment_that_stream_names(bellhop):
+async def test_after_429_it_waits_until_the_time_that_stream_names(bellhop):
     async with StreamApiStandIn(KEY, SECRET, window_s=2) as stream:
         stream.broken = [429]
         began = time.time()
@@ -155,23 +155,23 @@ async def test_429_is_waited_out_until_the_moment_that_stream_names(bellhop):
     assert stream.asked[1][0] >= (began // 2 + 1) * 2 - 0.1
 
 
-async def test_a_server_error_is_asked_about_again_and_then_named(bellhop):
+async def test_a_server_error_is_retried(bellhop):
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.broken = [500, 503]
         stream.devices["ben"] = [fcm("b")]
         status, out, _ = await bellhop(stream, "ben", "--per-minute", "10000", *APPS)
-    assert (status, out.splitlines()[0]) == (0, "1 registered, 0 known already, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "1 registered, 0 already known, 0 disabled")
 
 
 async def test_a_wrong_secret_ends_it_at_once(bellhop):
     async with StreamApiStandIn(KEY, "another-secret-that-is-long-enough-too") as stream:
-        status, out, _ = await bellhop(stream, "jane", "ben", *APPS)
+        status, _, err = await bellhop(stream, "jane", "ben", *APPS)
     assert status == 1
-    assert "Stream refuses this app's key and secret (status 401)" in out
+    assert "Stream does not accept this app's API key and secret (status 401)" in err
     assert len(stream.asked) == 1
 
 
-async def test_a_device_that_is_none_for_us_is_named_without_its_token_and_the_others_go_in(bellhop, redis_url):
+async def test_an_unusable_device_is_reported_without_its_token(bellhop, redis_url):
     devices = [
         fcm("good"),
         fcm("secret-huawei", push_provider="huawei"),
@@ -183,18 +183,18 @@ async def test_a_device_that_is_none_for_us_is_named_without_its_token_and_the_o
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices["jane"] = devices
         status, out, err = await bellhop(stream, "jane", *APPS)
-    assert (status, out.splitlines()) == (1, ["1 registered, 0 known already, 0 disabled", "5 left out"])
+    assert (status, out.splitlines()) == (1, ["1 registered, 0 already known, 0 disabled", "5 left out"])
     assert "secret" not in out + err
-    assert "jane: a device cannot be read: push_provider" in err
-    assert 'jane: a device no app is known for Stream\'s push provider "other" (fcm)' in err
+    assert "jane: a device was left out: cannot be read: push_provider" in err
+    assert 'jane: a device was left out: no app is known for Stream\'s push provider "other" (fcm)' in err
 
 
 @pytest.mark.parametrize(
     ("args", "settings", "sentence"),
     [
-        ((), {}, "name users, or a --file"),
+        ((), {}, "name users, or use --file"),
         (("jane", "--app", "x"), {}, "--app takes NAME=APP"),
-        (("jane", "--tenant", "nobody"), {}, "no Stream app nobody: say --tenant default"),
+        (("jane", "--tenant", "nobody"), {}, "no Stream app nobody: use --tenant default"),
         (("jane",), {"STREAM_DEVICE_APPS": "x"}, "must be name=value"),
     ],
 )
@@ -206,7 +206,7 @@ async def test_what_it_cannot_work_with_is_one_sentence(bellhop, args, settings,
     assert not stream.asked
 
 
-async def test_stream_out_of_reach_is_said_once_and_not_waited_for_user_by_user(bellhop):
+async def test_stream_out_of_reach_is_reported_once(bellhop):
     async with StreamApiStandIn(KEY, SECRET) as stream:
         pass
     status, out, err = await bellhop(stream, *(f"user-{number}" for number in range(50)), *APPS)
@@ -215,18 +215,21 @@ async def test_stream_out_of_reach_is_said_once_and_not_waited_for_user_by_user(
     assert "user-" not in out + err
 
 
-async def test_a_short_secret_is_streams_choice_and_nothing_to_warn_of(bellhop, recwarn):
+async def test_a_short_secret_causes_no_warning(bellhop, recwarn):
     async with StreamApiStandIn(KEY, "short") as stream:
         status, _, err = await bellhop(stream, "jane", *APPS, STREAM_API_SECRET="short")
     assert (status, "Warning" in err) == (0, False)
-    assert not [one for one in recwarn if "Key" in type(one.message).__name__ and "bellhop" in one.filename]
+    assert not [
+        warning for warning in recwarn if "Key" in type(warning.message).__name__ and "bellhop" in warning.filename
+    ]
 
 
 ONLY = DeviceApps({}, {Provider.APNS: "com.only", Provider.FCM: "only"})
 
 
 def test_the_one_configured_app_is_meant_by_every_name(listed):
-    assert [device and device.app for device in (read("ben", one, ONLY) for one in listed)] == [
+    devices = [read("ben", listed_device, ONLY) for listed_device in listed]
+    assert [device and device.app for device in devices] == [
         "com.only",
         "com.only",
         "only",

@@ -96,7 +96,7 @@ def test_a_ring_that_still_lasts_is_run_again(connection, fail, replay):
     assert queued(connection, RINGS) == ["job"]
 
 
-def test_a_notice_of_a_round_that_nobody_remembers_might_be_its_second_and_is_not_run_again(connection, fail, replay):
+def test_a_notice_of_a_forgotten_round_is_not_run_again(connection, fail, replay):
     fail(NOTICE_JOB, NOTICE)
     status, output = replay("job")
     assert status == 1
@@ -179,4 +179,4 @@ def test_a_job_that_inflates_to_more_than_it_may_is_not_read(connection, fail, r
 def test_it_wants_either_names_or_failed(replay, arguments):
     status, output = replay(*arguments)
     assert status == 2
-    assert "Name the jobs, or say --failed." in output
+    assert "Name the jobs, or use --failed." in output

@@ -1,4 +1,4 @@
-"""`bellhop explain`: the story of a call in a terminal."""
+"""`bellhop explain`: what happened to a call, in a terminal."""
 
 import json
 import shutil
@@ -10,12 +10,12 @@ from typing import Any
 import click
 from redis.exceptions import RedisError
 
-from bellhop.cli.connection import connect, no_redis, settings_of_all, tenant_of, tenant_option
+from bellhop.cli.connection import connect, redis_unavailable
+from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
-from bellhop.explain.explanation import Explanation, RoundExplanation
-from bellhop.explain.explanation import explain as find
+from bellhop.explain.explanation import Explanation, RoundExplanation, explain
 from bellhop.explain.sentences import duration
 from bellhop.explain.verdict import UserVerdict
 from bellhop.store.keys import trail_key
@@ -26,55 +26,55 @@ NARROWEST, WIDEST = 40, 120
 TIME_WIDTH = 10
 
 
-@click.command()
+@click.command("explain")
 @click.argument("call_cid")
 @click.argument("user_id", default="")
-@click.option("--json", "as_json", is_flag=True, help="Print it for machines, as GET /v1/calls/<cid> answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as GET /v1/calls/<cid> returns it.")
 @tenant_option
-def explain(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
-    """Say what happened to the call CALL_CID (or to USER_ID in it), and why a phone did not ring.
+def command(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
+    """Explain a call: who was rung, and why a phone did not ring.
 
-    CALL_CID is the call's type and id, such as default:1234. Exits with 1 when nothing is known of the call, or the
-    user is none of its people.
+    CALL_CID is the call's type and id, such as default:1234. With USER_ID, only that user is explained. Exits with 1 if
+    the call is unknown, or if the user does not belong to it.
     """
-    settings = settings_of_all()
-    tenant = tenant_of(settings, tenant)
+    settings = load_settings()
+    tenant = select_tenant(settings, tenant)
     try:
         lines: Any = connect(settings).lrange(trail_key(tenant, call_cid), 0, -1)
     except RedisError as error:
-        raise click.ClickException(no_redis(settings, error)) from None
-    found = find(call_cid, read_trail(lines), user_id)
+        raise redis_unavailable(settings, error) from None
+    explanation = explain(call_cid, read_trail(lines), user_id)
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2))
+        click.echo(json.dumps(explanation.as_json(), indent=2))
     else:
         width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
-        click.echo("\n".join(told(found, width)))
+        click.echo("\n".join(_lines(explanation, width)))
     others = [app.tenant for app in settings.stream_apps if app.tenant != tenant]
-    if not found.rounds and others and not as_json:
-        click.echo(f"→ This was Stream app {tenant}: try --tenant {' or --tenant '.join(others)}.")
-    sys.exit(0 if found.found else 1)
+    if not explanation.rounds and others and not as_json:
+        click.echo(f"→ Bellhop looked in the Stream app {tenant}. Try --tenant {' or --tenant '.join(others)}.")
+    sys.exit(0 if explanation.found else 1)
 
 
-def told(found: Explanation, width: int) -> Iterator[str]:
-    """Tell an explanation in lines of at most `width` columns, with colours."""
-    yield click.style(plain(found.cid), bold=True)
-    if not (found.user and found.found):  # one person's verdict is said below
-        yield from _wrapped(found.summary, width)
-    yield from _advice(found.next, width, "")
-    for round_ in found.rounds:
+def _lines(explanation: Explanation, width: int) -> Iterator[str]:
+    """Wrap an explanation into lines of at most `width` columns, with colours."""
+    yield click.style(plain(explanation.cid), bold=True)
+    if not (explanation.user and explanation.found):  # for one user, the verdict below is enough
+        yield from _wrapped(explanation.summary, width)
+    yield from _advice(explanation.next, width, "")
+    for round_ in explanation.rounds:
         yield ""
-        yield from _round(round_, width, asked=bool(found.user))
+        yield from _round(round_, width, verbose=bool(explanation.user))
 
 
-def _round(round_: RoundExplanation, width: int, *, asked: bool) -> Iterator[str]:
+def _round(round_: RoundExplanation, width: int, *, verbose: bool) -> Iterator[str]:
     for line in _wrapped(round_.headline, width):
         yield click.style(line, bold=True)
     yield from _advice(round_.next, width, "  ")
     for person in round_.people:
-        yield from _person(person, width, verbose=asked)
+        yield from _person(person, width, verbose=verbose)
     yield ""
-    for one in round_.timeline:
-        yield from _wrapped(one.sentence, width, f"{_after(one.after_us):>{TIME_WIDTH}}  ")
+    for entry in round_.timeline:
+        yield from _wrapped(entry.sentence, width, f"{_after(entry.after_us):>{TIME_WIDTH}}  ")
 
 
 def _person(person: UserVerdict, width: int, *, verbose: bool) -> Iterator[str]:
@@ -93,8 +93,8 @@ def _after(us: Micros | None) -> str:
 
 
 def _advice(advice: tuple[str, ...], width: int, indent: str) -> Iterator[str]:
-    for one in advice:
-        yield from _wrapped(one, width, f"{indent}→ ")
+    for sentence in advice:
+        yield from _wrapped(sentence, width, f"{indent}→ ")
 
 
 def _wrapped(text: str, width: int, start: str = "") -> list[str]:

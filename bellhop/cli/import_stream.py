@@ -1,40 +1,69 @@
-"""`bellhop devices import-stream`: copy users' devices from Stream's own list, inside Stream's limits."""
+"""`bellhop devices import-stream`: copy users' devices from Stream, within Stream's rate limit."""
 
 import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 import click
 
 from bellhop.backoff import pause_s
-from bellhop.cli.connection import connect, run, settings_of_all, tenant_of, warn_of_apps
+from bellhop.cli.connection import connect, run, warn_about_apps
+from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.domain.device import Provider
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
 from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, read
 
-ANSWER_S = 30.0
-TRIES = 5
-"""How often Stream is asked about a user."""
+TIMEOUT_S = 30.0
+MAX_ATTEMPTS = 5
+"""Requests for the devices of one user before the user is left out."""
 PAUSE_S = (1.0, 60.0, (1.0, 1.0))
-"""First and longest pause before Stream is asked again, doubled each time; without jitter, since one command asks."""
+"""First and longest pause between attempts, doubled each time; without jitter, since only one command asks."""
+COUNTED = ("registered", "already known", "disabled")
 
 
-def import_users(tenant: str, users: Sequence[str], names: Iterable[str], per_minute: int) -> int:
-    """Copy the devices of `users` of a tenant; `names` as --app takes them. Returns the exit status."""
-    settings = settings_of_all()
-    tenant = tenant_of(settings, tenant)
+@click.command("import-stream")
+@click.argument("user_ids", metavar="[USER]...", nargs=-1)
+@click.option("--file", type=click.File("r", encoding="utf-8"), help="File with one user id per line (- for stdin).")
+@click.option(
+    "--app",
+    "apps",
+    metavar="NAME=APP",
+    multiple=True,
+    help="The bundle id or Firebase project behind a push provider on Stream's dashboard: ios-voip=com.example.app. "
+    "Needed with several iOS apps or Firebase projects.",
+)
+@click.option(
+    "--per-minute",
+    type=click.IntRange(1, 10_000),
+    default=60,
+    show_default=True,
+    help="Maximum number of users per minute. Stream's limit applies to all of your servers together.",
+)
+@tenant_option
+def command(user_ids: Sequence[str], file: IO[str] | None, apps: Sequence[str], per_minute: int, tenant: str) -> None:
+    """Copy the devices of each USER from Stream.
+
+    A token that is already registered is not changed, and a device that is disabled at Stream is left out. So you can
+    run the command again. A user whose devices cannot be read is reported; the other users are copied. Exits with 1 if
+    anything was left out.
+    """
+    users = [*user_ids, *(line.strip() for line in file or () if line.strip())]
+    if not users:
+        raise click.UsageError("name users, or use --file with a list of their ids")
+    settings = load_settings()
+    tenant = select_tenant(settings, tenant)
     app = next((app for app in settings.stream_apps if app.tenant == tenant), None)
     if app is None:
-        raise click.ClickException("no Stream app is set: BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET")
-    return asyncio.run(_Import(settings, app, _apps(settings, names), per_minute).all(users))
+        raise click.ClickException("set BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET: no Stream app is set")
+    sys.exit(asyncio.run(_Import(settings, app, _device_apps(settings, apps)).run(users, per_minute)))
 
 
-def _apps(settings: Settings, names: Iterable[str]) -> DeviceApps:
+def _device_apps(settings: Settings, names: Iterable[str]) -> DeviceApps:
     pairs = [name.partition("=") for name in names]
     if not all(name and app for name, _, app in pairs):
         raise click.UsageError("--app takes NAME=APP: a push provider's name at Stream, and its bundle or project id")
@@ -44,79 +73,82 @@ def _apps(settings: Settings, names: Iterable[str]) -> DeviceApps:
 class _Import:
     """One run of the command."""
 
-    def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps, per_minute: int) -> None:
+    def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps) -> None:
         self._settings, self._app, self._apps = settings, app, apps
-        # Stream also allows no more than a thirtieth of the minute's limit in one second; one at a time stays below.
-        self._interval_s = 60 / per_minute
         self._redis = connect(settings)
-        self._found: set[tuple[Provider, str]] = set()
+        self._imported_apps: set[tuple[Provider, str]] = set()
         self._reached = False
-        """Whether Stream has answered anything yet."""
+        """Whether Stream has answered any request."""
         self.count: Counter[str] = Counter()
 
-    async def all(self, users: Sequence[str]) -> int:
+    async def run(self, users: Sequence[str], per_minute: int) -> int:
         """Copy the devices of all `users`; returns the exit status."""
-        app, loop = self._app, asyncio.get_running_loop()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session:
-            api = StreamApi(
-                session, self._settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value()
-            )
-            ready_at = loop.time()
+        url, key, secret = self._settings.stream_api_url, self._app.api_keys[0], self._app.api_secrets[0]
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
+            api = StreamApi(session, url, key, secret.get_secret_value())
             with click.progressbar(users, label="Users", file=sys.stderr, show_pos=True) as progress:
-                for user_id in progress:
-                    await asyncio.sleep(ready_at - loop.time())
-                    ready_at = loop.time() + self._interval_s
-                    try:
-                        listing = await self._listing(api, user_id)
-                    except StreamRefused as refused:
-                        if refused.for_good:
-                            click.echo(f"Stream refuses this app's key and secret ({refused}): nothing more is asked")
-                            return 1
-                        if refused.unreachable and not self._reached:
-                            where = self._settings.stream_api_url
-                            click.echo(
-                                f"Stream cannot be reached at {where} ({refused}): nothing more is asked", err=True
-                            )
-                            return 1
-                        self._leave_out(user_id, str(refused))
-                        continue
-                    self._take(user_id, listing)
-                    ready_at = max(ready_at, loop.time() + listing.wait_s)
-        warn_of_apps(self._redis, self._settings, self._found)
-        click.echo(", ".join(f"{self.count[what]} {what}" for what in ("registered", "known already", "disabled")))
+                await self._copy_all(api, progress, 60 / per_minute)
+        warn_about_apps(self._redis, self._settings, self._imported_apps)
+        click.echo(", ".join(f"{self.count[word]} {word}" for word in COUNTED))
         click.echo(f"{self.count['left out']} left out")
         return 1 if self.count["left out"] else 0
 
+    async def _copy_all(self, api: StreamApi, users: Iterable[str], interval_s: float) -> None:
+        """Copy one user after the other.
+
+        Stream also allows at most a thirtieth of the minute's limit in one second; one request at a time stays below.
+        """
+        loop = asyncio.get_running_loop()
+        ready_at = loop.time()
+        for user_id in users:
+            await asyncio.sleep(ready_at - loop.time())
+            ready_at = loop.time() + interval_s
+            try:
+                listing = await self._listing(api, user_id)
+            except StreamRefused as refused:
+                self._raise_if_hopeless(refused)
+                self._leave_out(user_id, str(refused))
+                continue
+            self._register(user_id, listing)
+            ready_at = max(ready_at, loop.time() + listing.wait_s)
+
     async def _listing(self, api: StreamApi, user_id: str) -> Listing:
-        """Ask until there is an answer. Raises StreamRefused after several tries."""
-        for attempt in range(TRIES):
+        """Read a user's devices from Stream. Raises StreamRefused after several attempts."""
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 listing = await api.devices(user_id)
                 self._reached = True
                 return listing
             except StreamRefused as refused:
                 self._reached = self._reached or not refused.unreachable
-                if refused.for_good or not self._reached or attempt == TRIES - 1:
+                if refused.for_good or not self._reached or attempt == MAX_ATTEMPTS - 1:
                     raise
                 await asyncio.sleep(refused.wait_s or pause_s(attempt, *PAUSE_S))
-        raise AssertionError  # the last try returns or raises
+        raise AssertionError  # the last attempt returns or raises
 
-    def _take(self, user_id: str, listing: Listing) -> None:
+    def _raise_if_hopeless(self, refused: StreamRefused) -> None:
+        """End the command if the next user would fail in the same way."""
+        if refused.for_good:
+            raise click.ClickException(f"Stream does not accept this app's API key and secret ({refused})")
+        if refused.unreachable and not self._reached:
+            raise click.ClickException(f"Stream cannot be reached at {self._settings.stream_api_url} ({refused})")
+
+    def _register(self, user_id: str, listing: Listing) -> None:
         commands = []
         for listed in listing.devices:
             try:
                 device = read(user_id, listed, self._apps)
             except ValueError as error:
-                self._leave_out(user_id, f"a device {error}")
+                self._leave_out(user_id, f"a device was left out: {error}")
                 continue
             if device is None:
                 self.count["disabled"] += 1
             else:
-                self._found.add((device.provider, device.app))
+                self._imported_apps.add((device.provider, device.app))
                 commands.append(registry.adopt(self._app.tenant, device))
-        answers: list[Any] = run(self._redis, commands)
-        for owner, _ in answers:
-            self.count["known already" if owner else "registered"] += 1
+        results: list[Any] = run(self._redis, commands)
+        for owner, _ in results:
+            self.count["already known" if owner else "registered"] += 1
 
     def _leave_out(self, user_id: str, reason: str) -> None:
         self.count["left out"] += 1

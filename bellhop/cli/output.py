@@ -1,6 +1,6 @@
-"""Text from outside, made fit for a terminal: no name may move the cursor, colour the screen, or forge a line."""
+"""Text from outside, made safe for a terminal: no name can move the cursor, colour the screen, or fake a line."""
 
 
 def plain(text: object) -> str:
-    """Put a mark in the place of every character that is not printed."""
+    """Replace every character that is not printable with a mark."""
     return "".join(character if character.isprintable() else "�" for character in str(text))

@@ -1,15 +1,19 @@
-"""`bellhop send-test`: one push to one device, and what came back."""
+"""`bellhop send-test`: send one push and show the provider's answer."""
 
+import asyncio
+import sys
 import time
 import uuid
 
 import click
+from redis.exceptions import RedisError
 
-from bellhop.cli.check import advice_on
+from bellhop.cli.connection import redis_unavailable
+from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.clock import Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Provider
-from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
+from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome, advice_on
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
@@ -17,46 +21,71 @@ from bellhop.explain.sentences import PROVIDERS
 from bellhop.settings import Settings
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.telemetry import logs
 
 TIMEOUT_S = Seconds(10.0)
 
 
-async def send_test(settings: Settings, tenant: str, user_id: str, key: str | None, kind: PushKind) -> int:
-    """Send one push of `kind` to each device of the user (or to the one with `key`); returns 0 if all were accepted."""
-    store = Store.from_url(settings.redis_url)
+@click.command("send-test")
+@click.argument("user_id")
+@click.option("--device", "key", help="Only the device with this key (see `bellhop devices list`).")
+@click.option(
+    "--kind",
+    type=click.Choice([str(kind) for kind in PushKind]),
+    default=str(PushKind.NOTIFICATION),
+    show_default=True,
+    help="Kind of push. `ring` makes the phone ring.",
+)
+@tenant_option
+def command(user_id: str, key: str | None, kind: str, tenant: str) -> None:
+    """Send one push to the devices of USER_ID.
+
+    Prints the answer of Apple or Google for each device. Exits with 1 if a push was not accepted.
+    """
+    settings = load_settings("worker")
+    logs.configure(settings.log_format, "error")
+    tenant = select_tenant(settings, tenant)
+    try:
+        status = asyncio.run(_send_test(settings, tenant, user_id, key, PushKind(kind)))
+    except RedisError as error:
+        raise redis_unavailable(settings, error) from None
+    sys.exit(status)
+
+
+async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | None, kind: PushKind) -> int:
     from worker.providers.configured import configured  # noqa: PLC0415 - see tests/test_architecture.py
 
+    store = Store.from_url(settings.redis_url)
     senders = configured(settings, store)
     try:
         devices = (await registry.read_users(store, tenant, [user_id], "")).devices[user_id]
         chosen = [device for device in devices if key in (None, device.key)]
         pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, from_nanoseconds(time.time_ns())).pushes
         if not pushes:
-            click.echo(_why_none(user_id, devices, chosen, key, kind), err=True)
+            click.echo(_why_no_push(user_id, devices, chosen, key, kind), err=True)
             return 1
-        answers = []
+        status = 0
         for push in pushes:
             sender = senders.get((push.device.provider, push.device.app))
-            answer = await sender.send(push, TIMEOUT_S) if sender else AttemptResult(Outcome.NO_CREDENTIALS)
-            answers.append(answer)
-            _print(push.device, answer)
-        return int(any(answer.outcome is not Outcome.ACCEPTED for answer in answers))
+            result = await sender.send(push, TIMEOUT_S) if sender else AttemptResult(Outcome.NO_CREDENTIALS)
+            _print(push.device, result)
+            if result.outcome is not Outcome.ACCEPTED:
+                status = 1
+        return status
     finally:
         for sender in senders.values():
             await sender.close()
         await store.close()
 
 
-def _why_none(user_id: str, devices: list[Device], chosen: list[Device], key: str | None, kind: PushKind) -> str:
+def _why_no_push(user_id: str, devices: list[Device], chosen: list[Device], key: str | None, kind: PushKind) -> str:
     if devices and not chosen:
         return f"{user_id} has no device {key}: see `bellhop devices list {user_id}`"
     if not chosen:
         return f"{user_id} has no devices: see `bellhop devices list {user_id}`"
     if kind is PushKind.RING:
-        return (
-            f"{user_id} has devices for notifications only ({len(chosen)}): an iPhone rings by its token of kind voip"
-        )
-    return f"{user_id} has devices for calls only ({len(chosen)}): say --kind ring, or register a token of kind alert"
+        return f"{user_id} has no device for calls: register the iPhone's token of kind voip"
+    return f"{user_id} has only devices for calls: use --kind ring, or register a token of kind alert"
 
 
 def _test_round(tenant: str, user_id: str) -> Round:
@@ -73,17 +102,17 @@ def _test_round(tenant: str, user_id: str) -> Round:
     )
 
 
-def _print(device: Device, answer: AttemptResult) -> None:
-    color = "green" if answer.outcome is Outcome.ACCEPTED else "red"
-    said = " ".join(str(part) for part in (answer.status or "", answer.reason, answer.provider_id) if part)
-    where = f", {device.environment}" if device.provider is Provider.APNS else ""
-    click.echo(plain(f"{device.key}  {device.label} ({device.app}{where})"))
-    meaning = MEANING[answer.outcome]
-    sentence = plain(_filled(meaning.sentence, device) + (f" [{said}]" if said else ""))
-    click.echo(f"    {click.style(answer.outcome, fg=color)}: {sentence}")
-    if advice := advice_on(answer) or _filled(meaning.advice, device):
+def _print(device: Device, result: AttemptResult) -> None:
+    color = "green" if result.outcome is Outcome.ACCEPTED else "red"
+    answer = " ".join(str(part) for part in (result.status or "", result.reason, result.provider_id) if part)
+    environment = f", {device.environment}" if device.provider is Provider.APNS else ""
+    click.echo(plain(f"{device.key}  {device.label} ({device.app}{environment})"))
+    meaning = MEANING[result.outcome]
+    sentence = plain(_fill_in(meaning.sentence, device) + (f" [{answer}]" if answer else ""))
+    click.echo(f"    {click.style(result.outcome, fg=color)}: {sentence}")
+    if advice := advice_on(result) or _fill_in(meaning.advice, device):
         click.echo(f"    → {plain(advice)}")
 
 
-def _filled(text: str, device: Device) -> str:
+def _fill_in(text: str, device: Device) -> str:
     return text.format(provider=PROVIDERS[device.provider], app=device.app, user=device.user_id)

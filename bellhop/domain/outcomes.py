@@ -410,3 +410,30 @@ class AttemptResult:
     """How long the provider asked us to wait, at least."""
     dead_since: Micros | None = None
     """Unix time in microseconds since when the token is dead, when the provider says so."""
+
+
+NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"
+NO_CONNECTION = "no connection: check the URL, the firewall (Apple: TCP 443 or 2197) and the proxy"
+ADVICE = {
+    "InvalidProviderToken": "Apple does not know this key: check the key id and the team id, and that the key is not "
+    "revoked",
+    "ExpiredProviderToken": "Apple says that the token is too old: set this machine's clock (NTP)",
+    "TopicDisallowed": "these credentials may not push to this bundle id: check the topic, and the certificate's app",
+    "BadCertificateEnvironment": "the certificate is for Apple's other environment",
+    "BadEnvironmentKeyIdInToken": "the key is limited to Apple's other environment: create a key for both",
+    "UnrelatedKeyIdInToken": "the key is limited to other bundle ids: create a key for this app",
+    "SERVICE_DISABLED": "the FCM API is switched off for this project: enable it in the Google Cloud console",
+    "TOKEN_REFUSED": "Google refuses the service account's key: the key was deleted, or this machine's clock is wrong",
+    "TOKEN_ENDPOINT": "the service account's token_uri cannot be reached: check the network and the CA file",
+    "SSLCertVerificationError": NOT_TRUSTED,
+    "CERTIFICATE": NOT_TRUSTED,
+    "gaierror": "unknown host name: check the URL and the DNS",
+    "cannot connect": NO_CONNECTION,
+    "CONNECT": NO_CONNECTION,
+}
+"""What to do, by a word in the reason of an attempt. The first word that is found decides."""
+
+
+def advice_on(result: AttemptResult) -> str:
+    """Say what to do about a failed attempt; "" if the reason is not in the table."""
+    return next((advice for word, advice in ADVICE.items() if word in result.reason), "")

@@ -26,6 +26,12 @@ def _call_url(template: str) -> str:
     return template
 
 
+def _language(tag: str) -> str:
+    if not re.fullmatch(LANGUAGE, tag):
+        raise ValueError('must be a language tag, such as "en" or "pt-BR"')
+    return tag
+
+
 def _templates(folder: Path | None) -> Path | None:
     if folder is not None and not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
@@ -69,7 +75,7 @@ class MailSettings(SettingsSection):
     it."""
     public_url: str = ""
     """URL at which users reach the web process, https://…. The unsubscribe links begin with it."""
-    default_language: Annotated[str, Field(pattern=LANGUAGE)] = "en"
+    default_language: Annotated[str, AfterValidator(_language)] = "en"
     """Language for users whose language is not known."""
     templates_folder: Annotated[Path | None, AfterValidator(_templates)] = None
     """Folder with your own texts and templates (docs/mail.md)."""

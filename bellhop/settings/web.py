@@ -22,7 +22,10 @@ def _address(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    ip_network(text)
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError("must be an IP address, or a network such as 192.0.2.0/24 without host bits") from None
     return text
 
 

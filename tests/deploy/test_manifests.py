@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from bellhop.cli import main
+from bellhop.cli import COMMANDS
 from bellhop.sandbox.child_process import free_port
 from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, Settings
 from webhook.app import create_app
@@ -47,7 +47,7 @@ def test_systemd_knows_every_line_of_a_unit(unit, tmp_path):
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_starts_a_command_that_exists_and_starts_it_again(unit):
     (start,) = values(unit, "ExecStart")
-    assert start.split()[1] in main.commands
+    assert start.split()[1] in COMMANDS
     assert values(unit, "Restart") == ["always"]
 
 
@@ -74,7 +74,7 @@ def test_a_deployment_selects_its_own_pods_and_asks_for_addresses_that_exist(dep
     spec = deployment["spec"]
     assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
     (container,) = spec["template"]["spec"]["containers"]
-    assert container["args"][0] in main.commands
+    assert container["args"][0] in COMMANDS
     assert {entry["name"] for entry in container["env"]} <= VARIABLES
     volumes = {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes

@@ -20,7 +20,7 @@ from bellhop.sandbox.stream_rest import call_type, hook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NOBODY = "0" * 64
+UNKNOWN_TOKEN = "0" * 64
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,18 +40,18 @@ async def bellhop(here, *args, **settings):
 
 
 async def test_all_is_well(here):
-    here.apple.script(NOBODY, *[AppleReply(400, "BadDeviceToken")] * 2)
+    here.apple.script(UNKNOWN_TOKEN, *[AppleReply(400, "BadDeviceToken")] * 2)
     status, output = await bellhop(here, "check")
     assert status == 0, output
-    for subject in ("Redis: answers in", "workers: 1 alive", "Stream default: 1 secret(s)"):
+    for subject in ("Redis: answers in", "workers: 1 alive", "Stream default: API key demo-api-key, 1 secret"):
         assert subject in output
     for subject in ("Apple com.example.calls (production)", "(sandbox)", "Firebase example-calls"):
-        assert f"{subject}: takes our credentials" in output
-    assert "pushes no rings, missed calls or notifications by itself (1 call type)" in output
+        assert f"{subject}: accepts the credentials" in output
+    assert "its own pushes for rings, missed calls and notifications are off (1 call type)" in output
     assert "sends its events to 127.0.0.1" in output
 
 
-async def test_what_stream_still_pushes_by_itself_is_named_by_call_type(here, monkeypatch):
+async def test_streams_own_pushes_are_listed_by_call_type(here, monkeypatch):
     types = {
         "default": call_type("call_ring", "call_missed", "session_started"),
         "meeting": call_type("call_notification"),
@@ -60,16 +60,17 @@ async def test_what_stream_still_pushes_by_itself_is_named_by_call_type(here, mo
     }
     monkeypatch.setattr(here.stream_api, "call_types", types)
     status, output = await bellhop(here, "check")
-    assert status == 0, "it is so while people move over"
-    assert "pushes by itself, too: call_ring, call_missed of default; call_notification of meeting." in output
+    assert status == 0, "this is normal while users move over"
+    listed = "call_ring, call_missed of call type default; call_notification of call type meeting"
+    assert f"also sends its own pushes: {listed}." in output
 
 
 @pytest.mark.parametrize(
     ("app", "said"),
     [
-        ({}, "has no hook that leads here"),
-        ({"event_hooks": [hook("https://bellhop.example.com/")]}, "has no hook that leads here"),
-        ({"event_hooks": [hook("https://a.example/webhooks/stream", enabled=False)]}, "has no hook that leads here"),
+        ({}, "has no webhook for Bellhop"),
+        ({"event_hooks": [hook("https://bellhop.example.com/")]}, "has no webhook for Bellhop"),
+        ({"event_hooks": [hook("https://a.example/webhooks/stream", enabled=False)]}, "has no webhook for Bellhop"),
         ({"event_hooks": None, "webhook_url": "https://old.example/webhooks/stream"}, "its events to old.example"),
         (
             {
@@ -80,56 +81,56 @@ async def test_what_stream_still_pushes_by_itself_is_named_by_call_type(here, mo
                     )
                 ]
             },
-            "add call.ended, call.missed to the hook's events",
+            "add call.ended, call.missed to the webhook",
         ),
         (
             {"event_hooks": [{"enabled": True, "hook_type": "sqs", "sqs_queue_url": "https://sqs.example/queue"}]},
-            "a queue or topic of Amazon",
+            "an Amazon queue or topic",
         ),
-        ({"event_hooks": [], "sqs_url": "https://sqs.example/queue"}, "a queue or topic of Amazon"),
-        ({"event_hooks": [{"enabled": True, "sns_topic_arn": "arn:of:a:topic"}]}, "a queue or topic of Amazon"),
-        ({"event_hooks": [{"enabled": True, "sqs_queue_url": "https://sqs.example/another"}]}, "has no hook"),
+        ({"event_hooks": [], "sqs_url": "https://sqs.example/queue"}, "an Amazon queue or topic"),
+        ({"event_hooks": [{"enabled": True, "sns_topic_arn": "arn:of:a:topic"}]}, "an Amazon queue or topic"),
+        ({"event_hooks": [{"enabled": True, "sqs_queue_url": "https://sqs.example/another"}]}, "has no webhook"),
         (
             {"event_hooks": [hook("https://user:secret@b.example/webhooks/stream?key=secret")]},
             "sends its events to b.example\n",
         ),
     ],
 )
-async def test_a_hook_that_is_missing_or_leaves_something_out_is_named(here, monkeypatch, app, said):
+async def test_a_missing_or_incomplete_webhook_is_reported(here, monkeypatch, app, said):
     monkeypatch.setattr(here.stream_api, "app", app)
     status, output = await bellhop(here, "check", SQS_QUEUE_URL="https://sqs.example/queue")
     assert status == 0
     assert said in output
 
 
-async def test_a_secret_that_stream_does_not_take_is_a_problem(here):
+async def test_a_secret_that_stream_refuses_is_a_problem(here):
     status, output = await bellhop(here, "check", STREAM_API_SECRET="another-apps-secret-of-enough-length")
     assert status == 1
-    assert "Stream default: does not take this API key and secret (status 401): copy both" in output
+    assert "Stream default: does not accept this API key and secret (status 401): copy both" in output
     rotating = f"another-apps-secret-of-enough-length,{SECRET}"
     status, output = await bellhop(here, "check", STREAM_API_SECRET=rotating)
     assert status == 0, output
 
 
-async def test_a_stream_that_cannot_be_asked_is_no_problem_but_is_said(here, monkeypatch):
+async def test_stream_that_does_not_answer_is_a_warning(here, monkeypatch):
     status, output = await bellhop(here, "check", STREAM_API_URL="http://127.0.0.1:1")
     assert status == 0
-    assert "could not be asked (no answer: ClientConnectorError): see on its dashboard" in output
+    assert "could not be checked (no answer: ClientConnectorError). Check on its dashboard" in output
     monkeypatch.setattr(here.stream_api, "app", {"event_hooks": "none"})
     _, output = await bellhop(here, "check")
-    assert "could not be asked (the answer cannot be read)" in output
+    assert "could not be checked (the answer cannot be read)" in output
 
 
 @pytest.mark.parametrize(
     ("reason", "advice"),
     [
-        ("InvalidProviderToken", "check its id, your team id"),
+        ("InvalidProviderToken", "check the key id and the team id"),
         ("BadEnvironmentKeyIdInToken", "limited to Apple's other environment"),
         ("UnrelatedKeyIdInToken", "limited to other bundle ids"),
     ],
 )
 async def test_what_apple_refuses_is_named_with_what_to_do(here, reason, advice):
-    here.apple.script(NOBODY, *[AppleReply(403, reason)] * 2)
+    here.apple.script(UNKNOWN_TOKEN, *[AppleReply(403, reason)] * 2)
     status, output = await bellhop(here, "check")
     assert status == 1
     assert f"403 {reason}" in output
@@ -157,7 +158,7 @@ async def test_a_ca_that_is_not_trusted_is_named(here, tmp_path):
 async def test_redis_that_is_away_or_unsafe_is_named(here):
     status, output = await bellhop(here, "check", REDIS_URL="redis://127.0.0.1:1/0")
     assert status == 1
-    assert "Redis: does not answer" in output
+    assert "Redis: does not answer: connection refused: start Redis" in output
     await here.store.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     status, output = await bellhop(here, "check")
     await here.store.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
@@ -183,13 +184,13 @@ async def test_what_it_says_of_persistence_keeps_the_data(here, tmp_path):
         assert "append-only" not in output
 
 
-async def test_the_api_key_in_the_secrets_place_and_a_foreign_key_file_are_named(here, tmp_path):
+async def test_a_key_as_secret_and_a_foreign_key_file_are_reported(here, tmp_path):
     key_file = tmp_path / "key.p8"
     key_file.write_text("-----BEGIN CERTIFICATE-----\n")
     status, output = await bellhop(here, "check", STREAM_API_SECRET="demo-api-key", APNS_KEY_FILE=key_file)
     assert status == 1
-    assert "an API key stands where its secret should" in output
-    assert "the key file is no .p8 signing key" in output
+    assert "the API secret is the same as the API key" in output
+    assert "the key file is not a .p8 signing key" in output
 
 
 async def test_a_certificate_is_read_for_its_expiry(here):
@@ -210,7 +211,7 @@ async def test_send_test_sends_one_push_and_prints_the_answer(here):
     status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")
     assert status == 0, output
     assert "Ben's iPhone (com.example.calls, production)" in output
-    assert "Ben's Pixel (example-calls)" in output, "Apple's environment says nothing of a Pixel"
+    assert "Ben's Pixel (example-calls)" in output, "a Pixel has no Apple environment"
     assert [output.count(f"accepted: {provider} accepted the push") for provider in ("Apple", "Google")] == [1, 1]
     assert {arrival.type for arrival in here.arrivals[before:]} == {"call.ring"}
 
@@ -236,31 +237,31 @@ async def test_send_test_says_what_was_wrong(here):
     assert (status, output) == (1, "ben has no device nope: see `bellhop devices list ben`\n")
     await here.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
     status, output = await bellhop(here, "send-test", "vera")
-    assert (status, output.partition(":")[0]) == (1, "vera has devices for calls only (1)")
+    assert (status, output.partition(":")[0]) == (1, "vera has only devices for calls")
 
 
-async def test_send_test_says_what_to_do_when_there_is_no_way_to_anybody(here):
+async def test_send_test_advises_when_nothing_can_be_reached(here):
     status, output = await bellhop(here, "send-test", "ben", "--kind", "ring", APNS_URL="https://nowhere.invalid")
     assert status == 1
-    assert "→ this machine knows no host of that name" in output
+    assert "→ unknown host name" in output
     status, output = await bellhop(here, "send-test", "ben", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
     assert (status, output.count("\n")) == (1, 1)
     assert "Redis does not answer at 127.0.0.1:1" in output
     assert "hunter2" not in output
-    assert json.dumps(NOBODY) not in output
+    assert json.dumps(UNKNOWN_TOKEN) not in output
 
 
-async def test_the_mail_server_is_tried_and_its_usual_mistakes_are_named(here):
+async def test_the_mail_server_is_tested_and_mistakes_are_reported(here):
     context = here.apple.authority.server_context()
     login = {"SMTP_HOST": "localhost", "SMTP_SECURITY": "starttls", "SMTP_USER": "bellhop", "SMTP_PASSWORD": "right"}
     trusted = {"SMTP_CA_FILE": here.apple.ca_file}
     async with SmtpStandIn(starttls=context, login=("bellhop", "right")) as server:
         for settings, said in (
-            (login | trusted, "takes our login"),
+            (login | trusted, "accepts the login"),
             (login | trusted | {"SMTP_PASSWORD": "wrong"}, "check BELLHOP_SMTP_USER and BELLHOP_SMTP_PASSWORD"),
             (login, "is not trusted: check the CA file"),
             (login | trusted | {"SMTP_SECURITY": "tls"}, "set BELLHOP_SMTP_SECURITY to starttls"),
-            (login | trusted | {"SMTP_PORT": 1}, "nothing listens there"),
+            (login | trusted | {"SMTP_PORT": 1}, "connection refused: check BELLHOP_SMTP_HOST and BELLHOP_SMTP_PORT"),
         ):
             status, output = await bellhop(here, "check", **{"SMTP_PORT": server.port} | settings)
             assert said in output

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bellhop.cli import demo
+from bellhop.sandbox import demo, demo_script
 
 COMMAND = [sys.executable, "-m", "bellhop", "demo"]
 
@@ -21,7 +21,7 @@ def start(*options):
 
 
 def nothing_runs_on(process):
-    """Everything the demo started is in its process group, which is gone when the last of it is."""
+    """The process group of the demo exists as long as one process that the demo started."""
     give_up = time.monotonic() + 10
     while time.monotonic() < give_up:
         try:
@@ -32,18 +32,18 @@ def nothing_runs_on(process):
     return False
 
 
-def test_two_demos_side_by_side_each_see_every_expected_push_and_leave_nothing_running():
+def test_two_demos_side_by_side_both_succeed():
     demos = [start("--once"), start("--once")]
     for process in demos:
         output, _ = process.communicate(timeout=90)
         assert process.returncode == 0, output
-        expected = sum(len(step.phones) for step in demo.script())
+        expected = sum(len(step.phones) for step in demo_script.script())
         assert f"All {expected} expected pushes arrived, and no other." in output
         assert len(re.findall(r"by (?:Apple|Google) +\d+\.\d ms after the webhook", output)) == expected
         assert nothing_runs_on(process)
 
 
-def test_ctrl_c_ends_a_demo_that_stays_up_and_everything_it_started():
+def test_ctrl_c_ends_a_running_demo_and_all_its_processes():
     process = start()
     output = ""
     for line in process.stdout:
@@ -58,12 +58,12 @@ def test_ctrl_c_ends_a_demo_that_stays_up_and_everything_it_started():
     assert nothing_runs_on(process)
 
 
-def test_a_demo_in_which_a_push_is_lost_says_which_and_fails(monkeypatch, capfd):
-    """Expect a push that nobody sends: the demo's own judgement, not its luck."""
-    steps = demo.script()
-    lost = demo.Step("Jane declines", steps[4].event, ("Jane's Pixel",), "call.missed")
+def test_a_demo_in_which_a_push_is_lost_fails(monkeypatch, capfd):
+    """Expect a push that is never sent."""
+    steps = demo_script.script()
+    lost = demo_script.Step("Jane declines", steps[4].event, ("Jane's Pixel",), "call.missed")
     monkeypatch.setattr(demo, "script", lambda: [steps[3], lost])
-    monkeypatch.setattr(demo, "ARRIVE_S", 2.0)
+    monkeypatch.setattr(demo, "ARRIVAL_TIMEOUT_S", 2.0)
     assert demo.play(once=True) == 1
     assert "Never arrived: call.missed on Jane's Pixel" in capfd.readouterr().err
 

@@ -35,7 +35,7 @@ COMPLETE = {
         ({"mail_call_url": "app.example.com/{call_id}"}, "must begin with"),
         ({"mail_call_url": "javascript:alert(1)"}, "must begin with"),
         ({"templates_folder": "/nowhere"}, "is not a folder"),
-        ({"default_language": "Klingon!"}, "pattern"),
+        ({"default_language": "Klingon!"}, "must be a language tag"),
     ],
 )
 def test_a_setting_that_would_not_work_is_said_in_a_sentence(settings, says):

@@ -1,11 +1,11 @@
-"""What `bellhop check` finds: one thing that was tried, how bad it is, and what to do about it."""
+"""One result of `bellhop check`."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """How serious a finding is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -13,7 +13,7 @@ class Level(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing that was tried."""
+    """What was tested, how serious the result is, and what to do about it."""
 
     level: Level
     subject: str

@@ -1,4 +1,4 @@
-"""`bellhop check`: Redis, and the workers that have signed in there."""
+"""`bellhop check`: Redis, its clock, and the workers that are running."""
 
 import time
 from collections.abc import AsyncIterator
@@ -11,27 +11,27 @@ from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKERS, lease_key
 
 OLDEST_REDIS = (6, 2)
-KNOWN = {
-    "mismatch": "its certificate names another host: write it in BELLHOP_REDIS_URL as the certificate does",
-    "certificate verify failed": "its certificate is not trusted: check BELLHOP_REDIS_CA_FILE",
-    "NO_CERTIFICATE": "there is no certificate in BELLHOP_REDIS_CA_FILE",
+ADVICE = {
+    "mismatch": "the certificate is for another host name: use the name in the certificate in BELLHOP_REDIS_URL",
+    "certificate verify failed": "the certificate is not trusted: check BELLHOP_REDIS_CA_FILE",
+    "NO_CERTIFICATE": "the file BELLHOP_REDIS_CA_FILE contains no certificate",
     "AuthenticationError": "check the user and the password in BELLHOP_REDIS_URL",
-    "gaierror": "there is no host of that name: check BELLHOP_REDIS_URL",
-    "ConnectionRefused": "nothing listens there: check BELLHOP_REDIS_URL",
-    "ConnectionReset": "is it rediss:// (TLS) there? Check BELLHOP_REDIS_URL and the network",
-    "Timeout": "check BELLHOP_REDIS_URL, whether it is rediss:// (TLS) or redis:// there, and the firewall",
+    "gaierror": "unknown host name: check BELLHOP_REDIS_URL",
+    "ConnectionRefused": "connection refused: start Redis, or check BELLHOP_REDIS_URL",
+    "ConnectionReset": "connection closed: check the network, and whether BELLHOP_REDIS_URL must be rediss:// (TLS)",
+    "Timeout": "no answer: check the firewall, and whether BELLHOP_REDIS_URL must be rediss:// (TLS) or redis://",
 }
-"""What a word in an error, or in what caused it, most often means, and what to do; the first that is found counts."""
+"""What to do, by a word in the error or in its cause. The first word that is found decides."""
 
 
 async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
-    """Ask it how it is, and who works there; `wait_replicas` is BELLHOP_REDIS_WAIT_REPLICAS."""
+    """Check the server and the workers; `wait_replicas` is BELLHOP_REDIS_WAIT_REPLICAS."""
     try:
         began = time.monotonic()
         info = await store.client.info()
         ms = (time.monotonic() - began) * 1000
     except RedisError as error:
-        yield Finding(Level.PROBLEM, "Redis", f"does not answer ({type(error).__name__}): {_advice(error)}")
+        yield Finding(Level.PROBLEM, "Redis", f"does not answer: {_advice(error)} ({type(error).__name__})")
         return
     version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
     if version < OLDEST_REDIS:
@@ -40,29 +40,31 @@ async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
     if complaint := redis_clock.complaint("this machine's clock", await redis_clock.ahead_s(store)):
         yield Finding(Level.PROBLEM, "clock", complaint)
     if not info.get("aof_enabled"):
-        # A Redis that is restarted with another file begins with an empty append-only file, and without its data.
+        # A Redis that is restarted with "appendonly yes" in redis.conf, but without an append-only file, starts empty.
         sentence = (
-            "append-only persistence is off: a restart loses what is queued. "
-            "First redis-cli CONFIG SET appendonly yes, then the same in redis.conf: the other way round loses all data"
+            "append-only persistence is off: a restart loses the queued jobs. Run redis-cli CONFIG SET appendonly yes, "
+            "then set it in redis.conf too. Keep this order: the other order loses all data"
         )
         yield Finding(Level.WARNING, "Redis", sentence)
     if info.get("maxmemory_policy", "noeviction") != "noeviction":
-        sentence = f"maxmemory-policy is {info['maxmemory_policy']}: Redis may throw jobs away; set noeviction"
+        sentence = f"maxmemory-policy is {info['maxmemory_policy']}: Redis may delete jobs. Set it to noeviction"
         yield Finding(Level.PROBLEM, "Redis", sentence)
     if wait_replicas > (replicas := info.get("connected_slaves", 0)):
-        sentence = f"{replicas} replicas, and BELLHOP_REDIS_WAIT_REPLICAS={wait_replicas}: no webhook is answered 200"
+        sentence = (
+            f"{replicas} replicas, but BELLHOP_REDIS_WAIT_REPLICAS is {wait_replicas}: every webhook is answered 503"
+        )
         yield Finding(Level.PROBLEM, "Redis", sentence)
     names = [name.decode() for name in await store.call("SMEMBERS", WORKERS)]
     alive = sum([await store.call("EXISTS", lease_key(name)) for name in names])
     if alive:
         yield Finding(Level.OK, "workers", f"{alive} alive")
     else:
-        yield Finding(Level.WARNING, "workers", "none is alive: start `bellhop worker`")
+        yield Finding(Level.WARNING, "workers", "no worker is alive: start `bellhop worker`")
 
 
 def _advice(error: BaseException | None) -> str:
-    said = ""  # never shown: it may quote the URL
+    text = ""  # never printed: it may contain the URL with the password
     while error is not None:
-        said, error = f"{said} {error!r}", error.__cause__ or error.__context__
+        text, error = f"{text} {error!r}", error.__cause__ or error.__context__
     fallback = "check BELLHOP_REDIS_URL, its password and the network"
-    return next((advice for word, advice in KNOWN.items() if word in said), fallback)
+    return next((advice for word, advice in ADVICE.items() if word in text), fallback)

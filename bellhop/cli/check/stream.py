@@ -1,9 +1,9 @@
-"""What `bellhop check` asks Stream: does it take our secret, does a hook lead here, does it still push by itself?
+"""`bellhop check`: Stream's apps. Are key and secret right, is there a webhook for Bellhop, are Stream's pushes off?
 
 Call types and hooks as Stream's server SDK reads them (getstream 7.0.0: ListCallTypeResponse, GetApplicationResponse).
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sized
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -14,11 +14,11 @@ from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.settings import Settings, StreamApp
 from bellhop.stream_api import StreamApi, StreamRefused
 
-ANSWER_S = 10.0
+TIMEOUT_S = 10.0
 PATH = "/webhooks/stream"
 GUIDE = "docs/getting-started.md"
 OURS = ("call_ring", "call_missed", "call_notification")
-"""The pushes of Stream's that Bellhop sends in its place."""
+"""The pushes that Bellhop sends instead of Stream."""
 
 
 class _Push(BaseModel):
@@ -26,14 +26,15 @@ class _Push(BaseModel):
 
 
 class _Pushes(BaseModel):
-    """Which pushes Stream sends for a call type, below one switch for all."""
+    """Which pushes Stream sends for a call type. `enabled` is the switch for all of them."""
 
     enabled: bool | None = None
     call_ring: _Push | None = None
     call_missed: _Push | None = None
     call_notification: _Push | None = None
 
-    def on(self) -> list[str]:
+    def switched_on(self) -> list[str]:
+        """Return the names of the pushes in OURS that Stream sends."""
         if self.enabled is False:
             return []
         pushes = {name: getattr(self, name) for name in OURS}
@@ -55,11 +56,11 @@ class _Hook(BaseModel):
     sqs_queue_url: str | None = None
     sns_topic_arn: str | None = None
     event_types: list[str] | None = None
-    """None or empty: all."""
+    """None or empty: all events."""
 
-    def leads_to(self, app: StreamApp) -> bool:
+    def is_for(self, app: StreamApp) -> bool:
         if self.sns_topic_arn:
-            # A queue may subscribe to any topic, and only Amazon knows.
+            # A queue may subscribe to any topic, and only Amazon knows that.
             return bool(app.sqs_queue_url) or self.sns_topic_arn in app.sns_topics
         if self.sqs_queue_url:
             return self.sqs_queue_url == app.sqs_queue_url
@@ -72,16 +73,13 @@ class _App(BaseModel):
     webhook_events: list[str] | None = None
     sqs_url: str | None = None
     sns_topic_arn: str | None = None
-    """The last four are from before there could be several hooks."""
+    """The last four fields are older than `event_hooks`: they describe a single hook."""
 
     def hooks(self) -> Iterator[_Hook]:
         yield from (hook for hook in self.event_hooks or [] if hook.enabled)
-        for one in (
-            _Hook(webhook_url=self.webhook_url),
-            _Hook(sqs_queue_url=self.sqs_url),
-            _Hook(sns_topic_arn=self.sns_topic_arn),
-        ):
-            yield one.model_copy(update={"event_types": self.webhook_events})
+        yield _Hook(webhook_url=self.webhook_url, event_types=self.webhook_events)
+        yield _Hook(sqs_queue_url=self.sqs_url, event_types=self.webhook_events)
+        yield _Hook(sns_topic_arn=self.sns_topic_arn, event_types=self.webhook_events)
 
 
 class _Answer(BaseModel):
@@ -89,32 +87,48 @@ class _Answer(BaseModel):
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
-    """Ask Stream about each of its apps, whose keys and secrets are in the settings."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session:
+    """Check each Stream app with its key and secret."""
+    if not settings.stream_apps:
+        sentence = (
+            "no Stream app is configured. The web process needs BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET"
+        )
+        yield Finding(Level.WARNING, "Stream", sentence)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
         for app in settings.stream_apps:
-            async for finding in _of(session, settings.stream_api_url, app):
-                yield finding
+            configured = _configured(app)
+            yield configured
+            if configured.level is Level.OK:
+                async for finding in _answers(session, settings.stream_api_url, app):
+                    yield finding
 
 
-async def _of(session: aiohttp.ClientSession, url: str, app: StreamApp) -> AsyncIterator[Finding]:
+def _configured(app: StreamApp) -> Finding:
+    subject = f"Stream {app.tenant}"
+    if {secret.get_secret_value() for secret in app.api_secrets} & set(app.api_keys):
+        sentence = "the API secret is the same as the API key: copy the secret from Stream's dashboard"
+        return Finding(Level.PROBLEM, subject, sentence)
+    return Finding(Level.OK, subject, f"API key {', '.join(app.api_keys)}, {_count(app.api_secrets, 'secret')}")
+
+
+async def _answers(session: aiohttp.ClientSession, url: str, app: StreamApp) -> AsyncIterator[Finding]:
     subject = f"Stream {app.tenant}"
     try:
         api, types = await _call_types(session, url, app)
         hooks = list((await api.get("/api/v2/app", _Answer)).app.hooks())
     except StreamRefused as refused:
         if refused.for_good:
-            sentence = f"does not take this API key and secret ({refused}): copy both from Stream's dashboard"
+            sentence = f"does not accept this API key and secret ({refused}): copy both from Stream's dashboard"
             yield Finding(Level.PROBLEM, subject, sentence)
         else:
-            sentence = f"could not be asked ({refused}): see on its dashboard that its own pushes are off ({GUIDE})"
+            sentence = f"could not be checked ({refused}). Check on its dashboard that its own pushes are off ({GUIDE})"
             yield Finding(Level.WARNING, subject, sentence)
         return
     yield _own_pushes(subject, types)
-    yield _hook(subject, [hook for hook in hooks if hook.leads_to(app)])
+    yield _webhook(subject, [hook for hook in hooks if hook.is_for(app)])
 
 
 async def _call_types(session: aiohttp.ClientSession, url: str, app: StreamApp) -> tuple[StreamApi, _CallTypes]:
-    """Ask with each secret: while one is being rotated, Stream may not take the first."""
+    """Try each secret: while one is being rotated, Stream may not accept the first."""
     for secret in app.api_secrets:
         api = StreamApi(session, url, app.api_keys[0], secret.get_secret_value())
         try:
@@ -127,33 +141,35 @@ async def _call_types(session: aiohttp.ClientSession, url: str, app: StreamApp) 
 
 
 def _own_pushes(subject: str, types: _CallTypes) -> Finding:
-    on = {
+    """Report which of the pushes in OURS Stream sends, by call type."""
+    switched_on = {
         name: pushes
         for name, type_ in sorted(types.call_types.items())
-        if type_.notification_settings and (pushes := type_.notification_settings.on())
+        if type_.notification_settings and (pushes := type_.notification_settings.switched_on())
     }
-    if not on:
-        sentence = f"takes our secret, and pushes no rings, missed calls or notifications by itself ({_types(types)})"
+    if not switched_on:
+        checked = _count(types.call_types, "call type")
+        sentence = f"accepts the secret; its own pushes for rings, missed calls and notifications are off ({checked})"
         return Finding(Level.OK, subject, sentence)
-    told = "; ".join(f"{', '.join(pushes)} of {name}" for name, pushes in on.items())
-    advice = f"Once people's devices are here, switch these off, or phones ring twice ({GUIDE})"
-    return Finding(Level.WARNING, subject, f"pushes by itself, too: {told}. {advice}")
+    listed = "; ".join(f"{', '.join(pushes)} of call type {name}" for name, pushes in switched_on.items())
+    advice = f"When all devices are registered in Bellhop, switch these off: otherwise phones ring twice ({GUIDE})"
+    return Finding(Level.WARNING, subject, f"also sends its own pushes: {listed}. {advice}")
 
 
-def _types(types: _CallTypes) -> str:
-    return f"{len(types.call_types)} call type{'' if len(types.call_types) == 1 else 's'}"
-
-
-def _hook(subject: str, hooks: list[_Hook]) -> Finding:
+def _webhook(subject: str, hooks: list[_Hook]) -> Finding:
+    """Report whether the hooks that are for Bellhop send all the events it needs."""
     if not hooks:
-        return Finding(
-            Level.WARNING, subject, f"has no hook that leads here: add https://<your host>{PATH} on its dashboard"
-        )
-    wanted = set(HANDLED_EVENT_TYPES)
+        sentence = f"has no webhook for Bellhop: add https://<your host>{PATH} on Stream's dashboard"
+        return Finding(Level.WARNING, subject, sentence)
+    missing = set(HANDLED_EVENT_TYPES)
     for hook in hooks:
-        wanted -= set(hook.event_types or HANDLED_EVENT_TYPES)
-    if wanted:
-        sentence = f"does not send all that Bellhop needs: add {', '.join(sorted(wanted))} to the hook's events"
+        missing -= set(hook.event_types or HANDLED_EVENT_TYPES)
+    if missing:
+        sentence = f"does not send all events that Bellhop needs: add {', '.join(sorted(missing))} to the webhook"
         return Finding(Level.WARNING, subject, sentence)
     hosts = {urlsplit(hook.webhook_url).hostname or "" for hook in hooks if hook.webhook_url}
-    return Finding(Level.OK, subject, f"sends its events to {', '.join(sorted(hosts)) or 'a queue or topic of Amazon'}")
+    return Finding(Level.OK, subject, f"sends its events to {', '.join(sorted(hosts)) or 'an Amazon queue or topic'}")
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

@@ -1,0 +1,34 @@
+"""`bellhop check`: the mail server."""
+
+from bellhop.cli.check.finding import Finding, Level
+from bellhop.domain.outcomes import NOT_TRUSTED, Outcome
+from bellhop.settings import Settings
+
+ADVICE = {
+    "SSLCertVerificationError": NOT_TRUSTED,
+    "SSLError": "the server does not speak TLS on this port: set BELLHOP_SMTP_SECURITY to starttls (usually port 587), "
+    "tls (465) or none",
+    "STARTTLS": "the server does not offer STARTTLS: set BELLHOP_SMTP_SECURITY to tls (usually port 465) or none",
+    "AUTH": "the server offers no login: leave BELLHOP_SMTP_USER empty",
+    "gaierror": "unknown host name: check BELLHOP_SMTP_HOST",
+    "Refused": "connection refused: check BELLHOP_SMTP_HOST and BELLHOP_SMTP_PORT",
+    "Timeout": "no answer in time: check BELLHOP_SMTP_PORT, BELLHOP_SMTP_SECURITY and the firewall",
+}
+"""What to do, by a word in the reason of a failure. The first word that is found decides."""
+
+
+async def finding(settings: Settings) -> Finding:
+    """Connect and log in, without sending an e-mail."""
+    from worker.email.assembly import sender_of  # noqa: PLC0415 - see tests/test_architecture.py
+    from worker.providers.smtp import OPERATORS_CODES  # noqa: PLC0415 - see tests/test_architecture.py
+
+    subject = f"SMTP {settings.smtp_host}:{settings.smtp_port}"
+    result = await sender_of(settings).validate()
+    if result.outcome is Outcome.MAIL_ACCEPTED:
+        return Finding(Level.OK, subject, f"accepts the {'login' if settings.smtp_user else 'connection'}")
+    answer = f"{result.status or ''} {result.reason}".strip()
+    if result.status in OPERATORS_CODES:
+        advice = "the login was refused: check BELLHOP_SMTP_USER and BELLHOP_SMTP_PASSWORD"
+    else:
+        advice = next((advice for word, advice in ADVICE.items() if word in result.reason), "the server refused")
+    return Finding(Level.PROBLEM, subject, f"{advice} ({answer})")

@@ -1,0 +1,21 @@
+"""`bellhop worker`."""
+
+import sys
+
+import click
+
+from bellhop.cli.options import load_settings
+from bellhop.telemetry import logs
+
+
+@click.command("worker")
+def command() -> None:
+    """Send the queued pushes and e-mails.
+
+    Connects to Apple, Google and the mail server. You can run several workers with the same Redis.
+    """
+    settings = load_settings("worker")
+    logs.configure(settings.log_format, settings.log_level)
+    from worker.main import run  # noqa: PLC0415 - see tests/test_architecture.py
+
+    sys.exit(run(settings))

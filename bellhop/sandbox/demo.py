@@ -1,0 +1,155 @@
+"""The run of `bellhop demo`: post the script's webhooks to a whole Bellhop, and show each push that arrives."""
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from bellhop.clock import Seconds, seconds
+from bellhop.domain.device import Provider
+from bellhop.sandbox.demo_script import PHONES, Step, script
+from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
+from bellhop.sandbox.redis_server import NoRedisError
+from bellhop.store.keys import trail_key
+from bellhop.trail import WebhookReceived, read_trail
+
+ARRIVAL_TIMEOUT_S = 10.0
+"""How long the demo waits for the pushes of one step."""
+QUIET_S = 1.0
+"""How long the demo waits at the end for pushes that should not arrive."""
+
+CONSOLE_PASSWORD = "see why it rang"  # noqa: S105 - for a demo on this machine
+
+NAME_OF = {phone.token: name for name, phone in PHONES.items()}
+SHOWN_AS = {"call.ring": "rings", "call.notification": "shows an invitation", "call.missed": "shows a missed call"}
+
+Expected = tuple[str, str, str]
+"""A push: token, type, call."""
+
+
+def play(*, once: bool) -> int:
+    """Run the demo; returns the exit status."""
+    try:
+        return asyncio.run(Demo(once).run())
+    except NoRedisError as error:
+        click.echo(str(error), err=True)
+        return 1
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, once: bool) -> None:
+        self.once = once
+        self.stop, self.news = asyncio.Event(), asyncio.Event()
+        self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+        self.posted: dict[str, float] = {}
+        """When the last webhook of a call was posted (unix s)."""
+        self.expected: Counter[Expected] = Counter()
+        self.shown: Counter[Expected] = Counter()
+        self.problems = 0
+
+    async def run(self) -> int:
+        """Start everything, play the script, compare, and keep running; returns the exit status."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
+        with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
+            click.echo("Starting Redis, web, worker, and stand-ins for Apple, Google and a mail server …")
+            # Bellhop must not report a missed call itself before Stream's call.missed is posted.
+            settings = {"MISSED_GRACE_S": "60", "CONSOLE_PASSWORD": CONSOLE_PASSWORD}
+            async with Installation(Path(folder), settings, on_arrival=self.arrivals.put_nowait) as here:
+                showing = asyncio.create_task(self._show(here))
+                for phone in PHONES.values():
+                    await here.register(*phone)
+                for step in script():
+                    await self._play(here, step)
+                await asyncio.sleep(QUIET_S)
+                self._compare()
+                if not self.once and not self.stop.is_set():
+                    self._invite(here)
+                    await self.stop.wait()
+                showing.cancel()
+                click.echo("\nStopping everything.")
+        return 1 if self.problems else 0
+
+    async def _play(self, here: Installation, step: Step) -> None:
+        """Post a step's webhook and wait for its pushes."""
+        if self.stop.is_set():
+            return
+        event = step.event()
+        self.expected.update((PHONES[phone].token, step.type, event["call_cid"]) for phone in step.phones)
+        self.posted[event["call_cid"]] = time.time()
+        posted = click.style(f"Stream posts {event['type']}", bold=True)
+        click.echo(f"\n{_clock(Seconds(time.time()))}  {posted}: {step.text}")
+        reply = await here.stream.post(event)
+        if reply.status != 200:
+            self._problem(f"The web process answered {reply.status}: {reply.body}")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ARRIVAL_TIMEOUT_S):
+                while self.expected - self.shown:
+                    self.news.clear()
+                    await self.news.wait()
+        await asyncio.sleep(QUIET_S / 2)
+
+    async def _show(self, here: Installation) -> None:
+        """Print each push when it arrives."""
+        while True:
+            arrival = await self.arrivals.get()
+            provider = "Apple" if arrival.provider is Provider.APNS else "Google"
+            phone, shown_as = NAME_OF.get(arrival.token, "another phone"), SHOWN_AS[arrival.type]
+            after = await self._after(here, arrival)
+            click.echo(f"{_clock(arrival.at)}    {phone:12}  {shown_as:19}  by {provider:6}  {after}")
+            self.shown[arrival.token, arrival.type, arrival.cid] += 1
+            self.news.set()
+
+    async def _after(self, here: Installation, arrival: Arrival) -> str:
+        posted = self.posted.get(arrival.cid)
+        if posted is None and arrival.type == "call.missed":
+            return "because nobody answered"  # no webhook caused it, so there is no time to measure
+        posted = posted or await _received(here, arrival.cid)
+        return f"{(arrival.at - posted) * 1000:6.1f} ms after the webhook"
+
+    def _compare(self) -> None:
+        """Check that every expected push arrived once, and no other push."""
+        for token, kind, _ in (self.expected - self.shown).elements():
+            self._problem(f"Never arrived: {kind} on {NAME_OF[token]}")
+        for token, kind, _ in (self.shown - self.expected).elements():
+            self._problem(f"Was not expected: {kind} on {NAME_OF[token]}")
+        if not self.problems:
+            done = f"All {self.expected.total()} expected pushes arrived, and no other."
+            click.secho(f"\n{done}", fg="green", bold=True)
+
+    def _problem(self, text: str) -> None:
+        self.problems += 1
+        click.secho(text, fg="red", err=True)
+
+    def _invite(self, here: Installation) -> None:
+        click.echo(f"""
+Everything keeps running until you press Ctrl-C. To ring Ben's iPhone yourself, run this in another terminal:
+
+  BODY='{{"type":"call.ring","created_at":"'$(date -u +%FT%TZ)'","call_cid":"default:mine",\
+"session_id":"'$(date +%s)'","user":{{"id":"you","name":"You"}},"members":[{{"user_id":"ben-osei"}}]}}'
+  curl {here.url}/webhooks/stream -d "$BODY" -H 'X-API-KEY: {API_KEY}' \\
+    -H "X-SIGNATURE: $(printf %s "$BODY" | openssl dgst -sha256 -hmac {SECRET} | sed 's/.*= //')"
+
+Nobody answers this call, so 90 seconds later the phone shows a missed call.
+
+  web      {here.url}
+  console  {here.url}/console (password: {CONSOLE_PASSWORD})
+  Redis    {here.redis.url}
+  logs     {here.folder}""")
+
+
+async def _received(here: Installation, cid: str) -> Seconds:
+    """Return when the last webhook of a call was received (unix s), from its trail."""
+    lines = read_trail(await here.store.call("LRANGE", trail_key("default", cid), 0, -1))
+    return seconds(max(milestone.at for milestone in lines if isinstance(milestone, WebhookReceived)))
+
+
+def _clock(at: Seconds) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03}"
