@@ -59,7 +59,7 @@ class Demo:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
         with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
-            click.echo("Starting Redis, web, worker, and stand-ins for Apple, Google and a mail server …")
+            click.echo("Starting Redis, the web process, a worker, and stand-ins for Apple, Google and a mail server …")
             # Bellhop must not report a missed call itself before Stream's call.missed is posted.
             settings = {"MISSED_GRACE_S": "60", "CONSOLE_PASSWORD": CONSOLE_PASSWORD}
             async with Installation(Path(folder), settings, on_arrival=self.arrivals.put_nowait) as here:
@@ -103,7 +103,7 @@ class Demo:
             provider = "Apple" if arrival.provider is Provider.APNS else "Google"
             phone, shown_as = NAME_OF.get(arrival.token, "another phone"), SHOWN_AS[arrival.type]
             after = await self._after(here, arrival)
-            click.echo(f"{_clock(arrival.at)}    {phone:12}  {shown_as:19}  by {provider:6}  {after}")
+            click.echo(f"{_clock(arrival.at)}    {phone:18}  {shown_as:19}  by {provider:6}  {after}")
             self.shown[arrival.token, arrival.type, arrival.cid] += 1
             self.news.set()
 
