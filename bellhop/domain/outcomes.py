@@ -414,7 +414,7 @@ class AttemptResult:
 
 NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"
 NO_CONNECTION = "no connection: check the URL, the firewall (Apple: TCP 443 or 2197) and the proxy"
-ADVICE = {
+ADVICE_BY_REASON = {
     "InvalidProviderToken": "Apple does not know this key: check the key id and the team id, and that the key is not "
     "revoked",
     "ExpiredProviderToken": "Apple says that the token is too old: set this machine's clock (NTP)",
@@ -436,4 +436,4 @@ ADVICE = {
 
 def advice_on(result: AttemptResult) -> str:
     """Say what to do about a failed attempt; "" if the reason is not in the table."""
-    return next((advice for word, advice in ADVICE.items() if word in result.reason), "")
+    return next((advice for word, advice in ADVICE_BY_REASON.items() if word in result.reason), "")
