@@ -351,7 +351,7 @@ def read_trail(lines: Iterable[bytes | str]) -> list[Milestone]:
 
 
 def decode(line: bytes | str) -> Milestone:
-    """Read a line. Here alone a line is doubted: what this version cannot read becomes an UnknownMilestone."""
+    """Read a line. A line that this version cannot read becomes an UnknownMilestone; no other code checks for that."""
     try:
         written = json.loads(line)
         if isinstance(written, dict):  # version 1 wrote whole names
@@ -376,7 +376,7 @@ _UNKNOWN = (_Field("round", "r", _is_integer, None), _Field("user", "u", _is_tex
 
 
 def _values(facts: dict[str, Any], known: Iterable[_Field], *, short: bool) -> dict[str, Any] | None:
-    """Read the fields of a line; None if one has another type than it should."""
+    """Read the fields of a line; None if a field has the wrong type."""
     values = {}
     for name, letter, fits, missing in known:
         value = facts.get(letter if short else name)

@@ -1,1 +1,1 @@
-"""The trail of a call, and what it tells: why a phone did not ring."""
+"""Why a phone did or did not ring: from the trail of a call to sentences."""

@@ -1,4 +1,4 @@
-"""A call's trail, sorted into its rounds: what `bellhop.explain.explanation` and `bellhop.explain.timeline` tell. Pure.
+"""A call's trail, sorted into its rounds. Pure.
 
 A trail may be incomplete: the oldest lines of a long trail are removed.
 """
@@ -118,21 +118,22 @@ class RoundLog:
 
     @cached_property
     def state(self) -> RoundState:
-        """The round as `bellhop.domain.call` sees it."""
+        """The round as `bellhop.domain.call` sees it. A caller who is rung too cannot cancel the ring."""
+        rung = {name for opening in self.openings for name in opening.users}
         return RoundState(
             started_at=self.started_at,
             session_id=next((opening.session for opening in self.openings if opening.session), ""),
             deadline=self.until,
             recipients=frozenset(self.users),
-            callers=self.callers,
+            callers=tuple(name for name in self.callers if name not in rung),
             ringless=self.kind is PushKind.MISSED,
         )
 
     def standing_of(self, user: str) -> Standing:
         """Where a user stands by the webhooks alone; ringing while nothing has ended the ring.
 
-        The same rules as before each push (`bellhop.domain.call.standing`), except that no time runs out here. A trail
-        does not have everything that the rules use: that a call.missed was quiet, and what an event says of others.
+        `bellhop.domain.call` decides, as before each push, but without a deadline. A trail does not hold everything
+        that Redis knew: whether a call.missed was quiet, and the snapshot of the call in each event.
         """
         return standing(self.call, self.state, user, BEFORE_ANY_DEADLINE)
 
@@ -195,7 +196,8 @@ def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
     for milestone in ordered:
         by_round.setdefault(round_of(milestone) or _round_before(milestone, sessions), []).append(milestone)
     logs = [RoundLog(started_at, by_round[started_at]) for started_at in sorted(by_round, key=lambda at: (at == 0, at))]
-    call = CallState(_stamps(ordered), tuple(log.state for log in logs if log.started_at))
+    rung = tuple(log.state for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION)
+    call = CallState(_stamps(ordered), rung)
     return [replace(log, call=call) for log in logs]
 
 

@@ -1,4 +1,4 @@
-"""A call in one line of a list, and what a list of calls may be narrowed to. Pure."""
+"""A call in one line of a list, and the flags by which a list of calls is filtered. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ WORST_FIRST = (Tone.BAD, Tone.OPEN, Tone.QUIET, Tone.GOOD)
 
 
 class Flag(StrEnum):
-    """What makes a call worth a look."""
+    """A reason to look at a call."""
 
     NOT_REACHED = "not_reached"
-    """It rang on no phone of somebody who neither answered nor declined elsewhere: whatever the reason."""
+    """No phone of some user rang, for any reason, and the user did not answer or decline in the app."""
     LATE = "late"
-    """Somebody's first phone rang late, or there was no time left to ring it."""
+    """Some user's first phone rang late, or there was no time left to ring it."""
     FAILED = "failed"
     """A push to a phone, or an e-mail, failed for good."""
 
@@ -39,75 +39,78 @@ class CallSummary:
     """ring, notification or missed."""
     caller: str
     called: str
-    """Who, for people: "ben, jane and 4 more"."""
+    """The users of the last round, for people: "ben, jane and 4 more"."""
     rounds: int
     people: int
-    """How many the last round is for."""
+    """The number of users of the last round."""
     reached: int
-    """To how many of them a push went out."""
+    """The number of them to whom a push went out."""
     tone: Tone
-    """The worst of them."""
+    """The worst tone among them."""
     flags: frozenset[Flag]
+    """The flags of all rounds."""
 
 
-def summarize(found: Explanation) -> CallSummary:
-    """Sum an explained call up: its last round, with the flags of all of them."""
-    rounds = [round_ for round_ in found.rounds if round_.started_at] or list(found.rounds)
+def summarize(explanation: Explanation) -> CallSummary:
+    """Summarize an explained call by its last round."""
+    rounds = [round_ for round_ in explanation.rounds if round_.started_at] or list(explanation.rounds)
     if not rounds:
-        return CallSummary(found.cid, Micros(0), "", "", "", 0, 0, 0, Tone.OPEN, frozenset())
-    last, names = rounds[-1], [person.user for person in rounds[-1].people]
-    tones = {person.tone for person in last.people}
+        return CallSummary(explanation.cid, Micros(0), "", "", "", 0, 0, 0, Tone.OPEN, frozenset())
+    last = rounds[-1]
+    names = [verdict.user for verdict in last.people]
+    tones = {verdict.tone for verdict in last.people}
     return CallSummary(
-        cid=found.cid,
+        cid=explanation.cid,
         started_at=last.started_at,
         kind=last.kind,
         caller=last.caller,
-        called=listed(names[:NAMES_SHOWN], len(names) - len(names[:NAMES_SHOWN])),
+        called=listed(names[:NAMES_SHOWN], len(names[NAMES_SHOWN:])),
         rounds=len(rounds),
         people=len(names),
-        reached=sum(person.reached for person in last.people),
+        reached=sum(verdict.reached for verdict in last.people),
         tone=next((tone for tone in WORST_FIRST if tone in tones), Tone.OPEN),
         flags=frozenset(flag for round_ in rounds for flag in flags(round_)),
     )
 
 
 def flags(round_: RoundExplanation) -> frozenset[Flag]:
-    """Find what makes a round worth a look."""
-    found = {
-        Flag.NOT_REACHED: any(not_reached(round_, person) for person in round_.people),
-        Flag.LATE: any(late(round_, person) for person in round_.people),
-        Flag.FAILED: any(_failed(round_, person) for person in round_.people),
-    }
-    return frozenset(flag for flag, holds in found.items() if holds)
+    """Find the flags of a round."""
+    holds = {Flag.NOT_REACHED: not_reached, Flag.LATE: late, Flag.FAILED: _failed}
+    return frozenset(flag for flag, test in holds.items() if any(test(round_, verdict) for verdict in round_.people))
 
 
-def not_reached(round_: RoundExplanation, person: UserVerdict) -> bool:
-    """Whether it rang on none of a person's phones, and is known not to, though they knew nothing of the call."""
-    over = bool(person.standing) and person.standing != Standing.RINGING
-    settled = person.tone in (Tone.BAD, Tone.QUIET) or (person.tone is Tone.OPEN and over)
-    return round_.kind == PushKind.RING and not person.reached and person.standing not in KNEW and settled
+def not_reached(round_: RoundExplanation, verdict: UserVerdict) -> bool:
+    """Whether no phone of a user rang and none will ring, and the user neither answered nor declined."""
+    if round_.kind != PushKind.RING or verdict.reached or verdict.standing in KNEW:
+        return False
+    over = bool(verdict.standing) and verdict.standing != Standing.RINGING
+    return verdict.tone in (Tone.BAD, Tone.QUIET) or (verdict.tone is Tone.OPEN and over)
 
 
-def late(round_: RoundExplanation, person: UserVerdict) -> bool:
-    """Whether a person's first phone was rung late, or too late to be rung."""
+def late(round_: RoundExplanation, verdict: UserVerdict) -> bool:
+    """Whether a user's first phone was rung late, or not at all because the time was over."""
     if round_.kind != PushKind.RING:
         return False
-    rings = [delivery for delivery in person.deliveries if delivery.kind == PushKind.RING]
+    rings = [delivery for delivery in verdict.deliveries if delivery.kind == PushKind.RING]
     if (first := first_ring_us(rings)) is not None:
         return first > LATE_US
-    return any(delivery.outcome == Outcome.TOO_LATE for delivery in rings)
+    return any(ring.outcome == Outcome.TOO_LATE for ring in rings)
 
 
 def first_ring_us(rings: Iterable[Delivery]) -> int | None:
-    """How long (µs) after the call began the first push was accepted; None if none was."""
-    accepted = [one for ring in rings for one in ring.attempts if one.outcome == Outcome.ACCEPTED]
-    return min((one.after_us for one in accepted if one.after_us is not None), default=None)
+    """How long (µs) after the call began the first push was accepted; None if no push was accepted."""
+    accepted = [attempt for ring in rings for attempt in ring.attempts if attempt.outcome == Outcome.ACCEPTED]
+    return min((attempt.after_us for attempt in accepted if attempt.after_us is not None), default=None)
 
 
-def _failed(round_: RoundExplanation, person: UserVerdict) -> bool:
-    mails = [one for one in round_.timeline if one.what == EmailMilestone.what and one.user == person.user]
-    last_mail_failed = bool(mails) and mails[-1].tone is Tone.BAD
-    # A push that the call's end overtook is late, perhaps, but it did not fail.
-    failures = (one for one in person.deliveries if one.tone is Tone.BAD and one.attempts)
-    never_tried = (one for one in person.deliveries if one.outcome in {Outcome.NO_CREDENTIALS, Outcome.GAVE_UP})
-    return last_mail_failed or any(failures) or any(never_tried)
+def _failed(round_: RoundExplanation, verdict: UserVerdict) -> bool:
+    emails = [entry for entry in round_.timeline if entry.what == EmailMilestone.what and entry.user == verdict.user]
+    if emails and emails[-1].tone is Tone.BAD:
+        return True
+    return any(_push_failed(delivery) for delivery in verdict.deliveries)
+
+
+def _push_failed(delivery: Delivery) -> bool:
+    """A push without any attempt may have been overtaken by the end of the call: that is late, but not a failure."""
+    never_tried = delivery.outcome in {Outcome.NO_CREDENTIALS, Outcome.GAVE_UP}
+    return never_tried or (delivery.tone is Tone.BAD and bool(delivery.attempts))

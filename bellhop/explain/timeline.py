@@ -1,4 +1,4 @@
-"""Each line of a call's trail in a sentence. Pure."""
+"""One sentence for each milestone of a trail. Pure."""
 
 import re
 from collections.abc import Callable
@@ -42,7 +42,7 @@ from bellhop.trail import (
 )
 
 UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
-"""The label of a device that nobody gave a name (`bellhop.domain.device`)."""
+"""The label of a device without a name (`bellhop.domain.device`)."""
 PHONES = {"apns": "iPhone", "fcm": "Android phone"}
 UNKNOWN_OUTCOME = Meaning(
     OutcomeKind.ATTEMPT,
@@ -51,12 +51,12 @@ UNKNOWN_OUTCOME = Meaning(
     'the outcome is "{outcome}", which this version of Bellhop does not know',
 )
 WORTH_SAYING_US = 1_000_000
-"""A webhook that took longer to get here is told so."""
+"""The delay of a webhook from which on its sentence mentions the delay."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One line of the trail, in a sentence."""
+    """One milestone as a sentence, with its facts for machines."""
 
     at: Micros
     """Unix µs."""
@@ -81,7 +81,7 @@ class TimelineEntry:
 
 
 def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
-    """Say what a milestone was."""
+    """Describe a milestone in a sentence."""
     outcome: str = getattr(milestone, "outcome", "")
     return TimelineEntry(
         at=milestone.at,
@@ -250,4 +250,4 @@ SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     EmailMilestone: _mailed,
     UnknownMilestone: _unknown,
 }
-"""How each milestone is told."""
+"""The sentence for each milestone."""

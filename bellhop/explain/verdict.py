@@ -1,4 +1,4 @@
-"""What one round came to for one person: a verdict, and what became of each push. Pure."""
+"""The result of one round for one user, and the result of each push. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from bellhop.trail import EmailMilestone, PhoneRang, PushAttempted, PushFinished
 LATE_US = 3_000_000
 """A phone should have been rung within this time: a call that is cancelled later without a push is a failure."""
 OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED})
-"""The call was over before there was a push."""
+"""Outcomes of a ring that the end of the call overtook."""
 KNEW = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY})
-"""Who does one of these knows of the call, and does not wonder why the phone was silent."""
+"""Standings of a user who knew of the call: for them, a silent phone is no problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one push: one kind of push to one device."""
+    """The result of one push: one kind of push to one device."""
 
     device: str
     """The device's key."""
     label: str
-    """The device for people, such as "Jane's iPhone"."""
+    """The name of the device, such as "Jane's iPhone"."""
     kind: str
     provider: str
     outcome: str
-    """The one that counts; waiting, when there is no other yet."""
+    """The outcome that counts. While a push waits, the outcome that it waits for."""
     tone: Tone
     sentence: str
     attempts: tuple[TimelineEntry, ...]
@@ -42,24 +42,24 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class UserVerdict:
-    """What a round came to for one person."""
+    """The result of a round for one user."""
 
     user: str
     verdict: str
     tone: Tone
     standing: str
-    """Where they stand (bellhop/domain/call.py); empty while the phone may ring."""
+    """The user's standing (bellhop/domain/call.py); empty while the phone may ring."""
     final: bool
-    """Whether that is recorded for good."""
+    """Whether the standing is recorded and cannot change."""
     reached: bool
     """Whether a provider accepted the push that the round is for."""
     deliveries: tuple[Delivery, ...]
     next: tuple[str, ...]
-    """What to do next, where something is wrong."""
+    """What to do next, if something is wrong."""
 
 
 def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
-    """Say what a round came to for one user."""
+    """Work out the result of a round for one user."""
     settled = [milestone.outcome for milestone in round_log.of(user, UserSettled)]
     standing = settled[-1] if settled else _open_standing(round_log, user)
     deliveries = _deliveries(round_log, user, standing)
@@ -95,7 +95,7 @@ def _deliveries(round_log: RoundLog, user: str, standing: str) -> list[Delivery]
 
 
 def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: str) -> Delivery:
-    """Say what became of one push."""
+    """Work out the result of one push."""
     last = _deciding(pushes)
     attempts = _attempts(pushes)
     name = name_of(round_log, last)
@@ -121,7 +121,7 @@ def _attempts(pushes: Sequence[PushMilestone]) -> list[PushAttempted]:
 
 
 def _deciding(pushes: Sequence[PushMilestone]) -> PushMilestone:
-    """The milestone that says what became of a push: an accepted attempt, else its last end, else that it waits.
+    """The milestone with the result of a push: an accepted attempt, else its last end, else that it waits.
 
     A later run of the same job finds duplicates; what the first run found counts.
     """
@@ -142,7 +142,7 @@ def _delivery_sentence(
     unknown = any(attempt.outcome == Outcome.UNKNOWN for attempt in attempts)
     start = f"It is not known whether {name} was {done}" if unknown else f"{name} was not {done}"
     reason = f"{because(round_log, last)}{answer(last)}{_tries(round_log, last, pushes)}"
-    if _goes_on(last, attempts, standing):
+    if _will_retry(last, attempts, standing):
         return f"{start} yet, after {_failed_attempts(len(attempts))}; Bellhop is still trying: {reason}", Tone.OPEN
     return f"{start}: {reason}", _failure_tone(round_log, last, attempts)
 
@@ -160,7 +160,7 @@ def _failure_tone(round_log: RoundLog, last: PushMilestone, attempts: Sequence[P
     return Tone.BAD if late or attempts else meaning_of(last.outcome).tone
 
 
-def _goes_on(last: PushMilestone, attempts: Sequence[PushAttempted], standing: str) -> bool:
+def _will_retry(last: PushMilestone, attempts: Sequence[PushAttempted], standing: str) -> bool:
     """Whether another attempt follows the last one: a push without a final answer ends with a PushFinished.
 
     A ring stops when the round is over for the user; a notice is sent because it is over.
@@ -199,7 +199,7 @@ def _tone(of_round: Sequence[Delivery], standing: str, reached: bool) -> Tone:
 
 
 def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], standing: str) -> list[str]:
-    """Say first what became of the push that the round is for, then how it ended for the user, then of the notice."""
+    """First the push that the round is for, then the user's standing, then the notice and the e-mail."""
     shown = _worth_telling([delivery for delivery in deliveries if delivery.kind == round_log.kind])
     sentences = [delivery.sentence for delivery in shown] or [_no_delivery(round_log, user, standing)]
     if standing and not any(delivery.outcome == standing for delivery in shown):
