@@ -1,4 +1,4 @@
-"""Tells Redis every second what this web process has counted, from a thread of its own."""
+"""A thread that adds this web process's counts to the sums in Redis, every second."""
 
 import atexit
 import contextlib
@@ -14,23 +14,23 @@ from webhook.context import WebContext
 
 
 def start(context: WebContext) -> None:
-    """Start, in this process and in those that a server forks from it."""
+    """Start the thread in this process, and in every process that a server forks from it."""
 
     def run() -> None:
         while True:
             time.sleep(FLUSH_S)
             flush(context)
 
-    def begin() -> None:
+    def start_thread() -> None:
         threading.Thread(target=run, name="metrics", daemon=True).start()
 
-    begin()
-    os.register_at_fork(after_in_child=begin)
+    start_thread()
+    os.register_at_fork(after_in_child=start_thread)
     atexit.register(flush, context)
 
 
 def flush(context: WebContext) -> None:
-    """Tell Redis what was counted; while it is away, keep it for the next time."""
+    """Add the counts to Redis. While Redis is away, the counts are kept for the next time."""
     with contextlib.suppress(RedisError):
         if call := TALLY.flush():
             context.run(Command(*call))

@@ -1,4 +1,4 @@
-"""Headers that keep a browser from doing anything with an answer but what it is for. Every answer has them."""
+"""Security headers of every response: not cached, not framed, not sniffed, no scripts, no Referer."""
 
 from flask import Flask, Response
 
@@ -8,14 +8,14 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Most answers are about somebody: none is kept, framed, guessed at, or named to other sites."""
+"""Most responses contain personal data."""
 
 
 def register(app: Flask) -> None:
-    """Add the headers to every answer of `app`; one that sets its own keeps it."""
+    """Add the headers to every response of `app`. A response that sets one of them keeps its own."""
 
     @app.after_request
-    def _harden(response: Response) -> Response:
+    def _add_headers(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response

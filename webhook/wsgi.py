@@ -1,4 +1,4 @@
-"""The application, for `bellhop web` and for WSGI servers such as gunicorn's gthread."""
+"""The WSGI application `webhook.wsgi:app`, for `bellhop web` and for servers such as gunicorn."""
 
 from bellhop import settings
 from bellhop.telemetry import logs, tracing

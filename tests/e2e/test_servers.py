@@ -87,7 +87,7 @@ def test_an_address_that_nothing_can_listen_at_is_named_with_what_to_do():
         assert f"http://127.0.0.1:{port} is in use: stop what listens there, or set BELLHOP_WEB_PORT" in said
     status, said = refused(settings(port, WEB_HOST="192.0.2.1"))
     assert (status, said.count("\n")) == (1, 1)
-    assert "is no address of this machine: set BELLHOP_WEB_HOST" in said
+    assert "is not an address of this machine: set BELLHOP_WEB_HOST" in said
 
 
 def test_the_web_process_says_where_it_listens_and_that_redis_is_away_and_where_webhooks_go():

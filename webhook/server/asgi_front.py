@@ -1,12 +1,12 @@
-"""ASGI -> the WSGI application: a thread is taken only for a request that is here as a whole.
+"""ASGI -> the WSGI application. A request occupies a thread only after its whole body has arrived.
 
-Servers of WSGI with threads take one when the headers are there, and keep it for as long as the body takes.
+WSGI servers with threads use one as soon as the headers are there, and keep it while the body arrives.
 """
 
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Front = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+UNKNOWN_LENGTH = -1
 
 
 class FrontResponse(NamedTuple):
-    """What goes back."""
+    """A complete response."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -37,34 +40,36 @@ class FrontResponse(NamedTuple):
 TOO_SLOW = FrontResponse(
     408, [(b"content-type", b"application/json"), (b"connection", b"close")], b'{"error":"The body takes too long."}\n'
 )
-"""Stream posts again what is answered 408."""
+"""Stream repeats an event after a 408."""
 
 
-def front(app: "WSGIApplication", threads: int, bodies: Bodies) -> Front:
-    """Serve `app` with `threads` threads."""
+def front(app: "WSGIApplication", threads: int, bodies: Bodies) -> AsgiApplication:
+    """Make an ASGI application that runs `app` with `threads` threads."""
     pool = ThreadPoolExecutor(threads, "answer")
 
-    async def serve(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with bodies.whole(_pieces(scope, receive)) as body:
-                answer = await asyncio.get_running_loop().run_in_executor(pool, _answer, app, _environ(scope, body))
+            async with bodies.whole(_body_chunks(scope, receive)) as body:
+                loop = asyncio.get_running_loop()
+                response = await loop.run_in_executor(pool, _run_wsgi, app, _environ(scope, body))
         except ConnectionError:
             return
         except TimeoutError:
             metrics.REFUSED.add("too_slow")
             log.warning("request_too_slow", address=scope["client"][0])
-            answer = TOO_SLOW
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": answer.body})
+            response = TOO_SLOW
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     return serve
 
 
-async def _pieces(scope: dict[str, Any], receive: Receive) -> AsyncIterator[bytes]:
-    """Yield the body as it comes. Raises ConnectionError if the client leaves before its end."""
+async def _body_chunks(scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives. Raises ConnectionError if the client disconnects before the end."""
     headers = dict(scope["headers"])
-    left = int(headers.get(b"content-length") or (-1 if b"transfer-encoding" in headers else 0))
-    while left:  # below zero there is no saying
+    without_length = UNKNOWN_LENGTH if b"transfer-encoding" in headers else 0
+    left = int(headers.get(b"content-length") or without_length)
+    while left:  # an unknown length stays below zero
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ConnectionResetError
@@ -74,27 +79,26 @@ async def _pieces(scope: dict[str, Any], receive: Receive) -> AsyncIterator[byte
             return
 
 
-def _answer(app: "WSGIApplication", environ: dict[str, Any]) -> FrontResponse:
+def _run_wsgi(app: "WSGIApplication", environ: dict[str, Any]) -> FrontResponse:
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
-    def start(status: str, headers: list[tuple[str, str]], _: object = None, /) -> Callable[[bytes], object]:
+    def start_response(status: str, headers: list[tuple[str, str]], _: object = None, /) -> Callable[[bytes], object]:
         started.append((status, headers))
-        return lambda _: None  # nothing here is old enough to write
+        return lambda _: None  # WSGI's write(), which no part of the application uses
 
-    pieces = app(environ, start)
+    chunks = app(environ, start_response)
     try:
-        body = b"".join(pieces)
+        body = b"".join(chunks)
     finally:
-        getattr(pieces, "close", lambda: None)()
+        getattr(chunks, "close", lambda: None)()
     status, headers = started[-1]
-    return FrontResponse(
-        int(status[:3]), [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers], body
-    )
+    encoded = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in headers]
+    return FrontResponse(int(status[:3]), encoded, body)
 
 
-def _environ(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
-    """Say the request in the words of PEP 3333."""
-    environ: dict[str, Any] = {
+def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
+    """Write the request as PEP 3333 wants it."""
+    return _headers_environ(scope["headers"]) | {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
@@ -113,8 +117,13 @@ def _environ(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for name, value in scope["headers"]:
-        # X_Forwarded_For would be taken for X-Forwarded-For, which proxies write; and what was chunked no longer is.
+
+
+def _headers_environ(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
+    environ: dict[str, Any] = {}
+    for name, value in headers:
+        # Underscores: a client's X_Forwarded_For would become the X-Forwarded-For that only proxies may set.
+        # Transfer-Encoding: the body is no longer chunked.
         if b"_" in name or name == b"transfer-encoding":
             continue
         key, text = name.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")

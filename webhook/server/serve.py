@@ -1,4 +1,4 @@
-"""`bellhop web`: the Flask application under granian, behind a front that reads bodies first (front.py)."""
+"""`bellhop web`: the Flask application under granian, behind a front that reads bodies first (asgi_front.py)."""
 
 import errno
 import resource
@@ -22,51 +22,51 @@ log = structlog.get_logger()
 
 BACKLOG = 1024
 CONNECTIONS = 4096
-"""Of each process. Others wait in the backlog, so those who only hold one must not reach it soon."""
-LONGEST_HEADERS = 16_384
-"""Bytes of a request's first line and headers, about; more is answered 431. Each connection may hold as much."""
-HEADERS_WITHIN_MS = 30_000
-"""Granian counts the time in which a connection waits for its next request as well, so a proxy must have let go of
-an idle one by then (docs/proxies.md)."""
-END_WITHIN_S = 10
-"""What a process that is told to stop may take for the requests it has. Longer than any of them; some connections that
-come at that very moment keep granian for half a minute."""
-LOOK_S = Seconds(1.0)
+"""Open connections of each process; others wait in the backlog. High, because idle clients hold connections too."""
+MAX_HEADER_BYTES = 16_384
+"""Approximate limit of a request's first line and headers; more is answered 431. Each connection may use as much."""
+HEADER_TIMEOUT_MS = 30_000
+"""granian also counts the time that an idle connection waits for its next request. So a proxy must close idle
+connections before that (docs/proxies.md)."""
+STOP_TIMEOUT_S = 10
+"""How long a stopping process may take for its open requests; every request is shorter. Without a limit, a connection
+that comes at that moment can keep granian running for half a minute."""
+REDIS_TIMEOUT_S = Seconds(1.0)
 """How long Redis may take to answer at the start."""
 ADVICE = {
     errno.EADDRINUSE: "is in use: stop what listens there, or set BELLHOP_WEB_PORT",
-    errno.EADDRNOTAVAIL: "is no address of this machine: set BELLHOP_WEB_HOST to one, or to 0.0.0.0 for all of them",
-    errno.EACCES: "is not for this user: set BELLHOP_WEB_PORT to 1024 or more, and let a proxy have the lower port",
+    errno.EADDRNOTAVAIL: "is not an address of this machine: set BELLHOP_WEB_HOST to one, or to 0.0.0.0 for all",
+    errno.EACCES: "cannot be used: permission denied. Set BELLHOP_WEB_PORT to 1024 or more, behind a proxy",
 }
 
 
 def serve(settings: Settings) -> None:
-    """Serve until told to stop. Each process reads the settings again by itself (web_process.py).
+    """Serve until SIGTERM. Each serving process loads the settings itself (serving_process.py).
 
-    Raises click.ClickException when nothing can listen at the address.
+    Raises click.ClickException if the address cannot be used.
     """
-    _try_to_listen(settings.web_host, settings.web_port)
+    _check_address(settings.web_host, settings.web_port)
     server = Granian(
         "webhook.server.serving_process:app",
         address=settings.web_host,
         port=settings.web_port,
         interface=Interfaces.ASGINL,
         workers=settings.web_processes,
-        http=HTTPModes.http1,  # in HTTP/2 one connection may send two hundred requests at once, with large headers
-        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_WITHIN_MS, max_buffer_size=LONGEST_HEADERS),
+        http=HTTPModes.http1,  # not HTTP/2, where one connection may send 200 requests at once, with large headers
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=MAX_HEADER_BYTES),
         websockets=False,
         backlog=BACKLOG,
-        backpressure=min(CONNECTIONS, _files() // 2),
-        log_level=LogLevels.error,  # its warnings are hints on thread counts
+        backpressure=min(CONNECTIONS, _raise_file_limit() // 2),
+        log_level=LogLevels.error,  # its warnings are about thread counts
         respawn_failed_workers=True,
-        workers_kill_timeout=END_WITHIN_S,
+        workers_kill_timeout=STOP_TIMEOUT_S,
     )
-    server.on_startup(lambda: _tell(settings))
+    server.on_startup(lambda: _report_start(settings))
     server.serve()
 
 
-def _try_to_listen(host: str, port: int) -> None:
-    """Find out what granian would end in a traceback for. It listens with these options too."""
+def _check_address(host: str, port: int) -> None:
+    """Report an unusable address in a sentence: granian, which uses the same options, would end with a traceback."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "SO_REUSEPORT"):
@@ -74,11 +74,11 @@ def _try_to_listen(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            advice = ADVICE.get(error.errno or 0, f"cannot be listened at: {error.strerror}")
+            advice = ADVICE.get(error.errno or 0, f"cannot be used: {error.strerror}")
             raise click.ClickException(f"{_url(host, port)} {advice}") from None
 
 
-def _tell(settings: Settings) -> None:
+def _report_start(settings: Settings) -> None:
     log.info(
         "web_started",
         address=_url(settings.web_host, settings.web_port),
@@ -87,7 +87,7 @@ def _tell(settings: Settings) -> None:
         console="/console" if settings.console else "off",
     )
     try:
-        with blocking(settings.redis_url, timeout_s=LOOK_S) as redis:
+        with blocking(settings.redis_url, timeout_s=REDIS_TIMEOUT_S) as redis:
             redis.ping()
     except RedisError as error:
         redis_outage(shown(settings.redis_url)).goes_on(type(error).__name__)
@@ -97,13 +97,13 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _files() -> int:
-    """Ask for as many open files as the connections need, and tell how many there may be; 1024 is a common default."""
-    allowed, most = (
+def _raise_file_limit() -> int:
+    """Raise the limit of open files to what the connections need, if allowed; returns the limit. 1024 is common."""
+    soft, hard = (
         2 * CONNECTIONS if limit == resource.RLIM_INFINITY else limit
         for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
-    files = min(2 * CONNECTIONS, most)
-    if allowed < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-    return files
+    wanted = min(2 * CONNECTIONS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

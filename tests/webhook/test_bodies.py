@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from webhook.server.bodies import Bodies
+from webhook.server.bodies import Bodies, BodyLimits
 
 
 class Sender:
@@ -43,7 +43,7 @@ async def settled():
 
 
 def bodies(longest=100, within_s=60.0, most=10, most_bytes=1000):
-    return Bodies(longest, within_s, most, most_bytes)
+    return Bodies(BodyLimits(longest, within_s, most, most_bytes))
 
 
 async def test_a_body_in_pieces_is_whole():
