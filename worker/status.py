@@ -1,19 +1,18 @@
-"""What a worker says of itself while it lives: the state of its lanes, its clock, when its certificates expire.
+"""Publishes this worker's status every second: its channels, its clock, when its certificates expire.
 
-`bellhop.queue.worker_status` reads it.
+`bellhop.queue.worker_status` has the value and reads it.
 """
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import structlog
 from cryptography import x509
 from redis.exceptions import RedisError
 
 from bellhop.domain.device import Provider
+from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
 from bellhop.settings import ApnsApp
 from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
@@ -40,10 +39,9 @@ async def keep_publishing(
             if complaint and not complained:
                 log.error("clocks_apart", reason=complaint)
             complained = complaint
-            brakes = {way: bool(await store.call("EXISTS", brake_key(*way))) for way in lanes}
-            told = [_lane(way, lane, brakes[way]) for way, lane in lanes.items()]
-            document = {"lanes": told, "certificates": certificates, "clock_ahead_s": round(ahead_s, 3)}
-            await store.call("SET", status_key(worker), json.dumps(document), "EX", STATUS_TTL_S)
+            channels = tuple([await _channel(store, app, lane) for app, lane in lanes.items()])
+            status = WorkerStatus(channels, certificates, ahead_s)
+            await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
         await asyncio.sleep(EVERY_S)
 
 
@@ -53,15 +51,16 @@ async def publish_failure(store: Store, reason: str) -> None:
         await store.call("SET", WORKER_FAILED, reason, "EX", FAILURE_TTL_S)
 
 
-def _lane(way: tuple[Provider, str], lane: ProviderChannel, brake: bool) -> dict[str, Any]:
-    return {"provider": way[0], "app": way[1], "in_flight": lane.under_way, "open": lane.blocked, "brake": brake}
+async def _channel(store: Store, app: tuple[Provider, str], channel: ProviderChannel) -> ChannelStatus:
+    brake = bool(await store.call("EXISTS", brake_key(*app)))
+    return ChannelStatus(*app, in_flight=channel.under_way, blocked=channel.blocked, brake=brake)
 
 
 def _certificates(apps: Iterable[ApnsApp]) -> dict[str, float]:
     """When the certificate of each app that has one expires, in unix seconds."""
-    found = {}
+    expiry = {}
     for app in apps:
         if app.certificate_file is not None:
             certificate = x509.load_pem_x509_certificate(app.certificate_file.read_bytes())
-            found[app.topic] = certificate.not_valid_after_utc.timestamp()
-    return found
+            expiry[app.topic] = certificate.not_valid_after_utc.timestamp()
+    return expiry

@@ -1,11 +1,16 @@
-"""How the installation stands, as Redis shows it: queues, live workers and what they say of themselves."""
+"""The state of an installation as Redis shows it: its queues, its live workers, and the status that each publishes.
+
+A worker writes `WorkerStatus` every second (worker/status.py). The API, the console and the commands read it here.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from redis import Redis
 
+from bellhop.clock import Seconds
 from bellhop.queue.names import QUEUES
 from bellhop.store.keys import (
     Registry,
@@ -21,49 +26,130 @@ REGISTRIES: dict[str, Registry] = {"started": "wip", "scheduled": "scheduled", "
 """A job's state, and RQ's name for the registry of those jobs (rq.registry)."""
 
 
-class WorkerStatuses(NamedTuple):
-    """Everything at one moment."""
+@dataclass(frozen=True, slots=True)
+class ChannelStatus:
+    """One worker's channel to a provider, for one app."""
+
+    provider: str
+    app: str
+    in_flight: int = 0
+    """Pushes that wait for the provider's answer."""
+    blocked: bool = False
+    """Whether a circuit breaker keeps pushes from the provider."""
+    brake: bool = False
+    """Whether no token of the app is removed at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """What one worker publishes about itself."""
+
+    channels: tuple[ChannelStatus, ...] = ()
+    certificates: Mapping[str, float] = field(default_factory=dict)
+    """When the certificate of each app that has one expires, unix seconds."""
+    clock_ahead_s: Seconds = Seconds(0.0)
+    """How far its clock is ahead of Redis's; below 0 if it is behind."""
+
+    def to_json(self) -> str:
+        """Write the status. Its keys are public."""
+        lanes = [
+            {
+                "provider": channel.provider,
+                "app": channel.app,
+                "in_flight": channel.in_flight,
+                "open": channel.blocked,
+                "brake": channel.brake,
+            }
+            for channel in self.channels
+        ]
+        return json.dumps(
+            {"lanes": lanes, "certificates": self.certificates, "clock_ahead_s": round(self.clock_ahead_s, 3)}
+        )
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> "WorkerStatus":
+        """Read a status that this version or an older one wrote."""
+        document: dict[str, Any] = json.loads(text)
+        channels = [
+            ChannelStatus(
+                lane["provider"],
+                lane["app"],
+                in_flight=lane.get("in_flight", 0),
+                blocked=lane.get("open", False),
+                brake=lane.get("brake", False),
+            )
+            for lane in document["lanes"]
+        ]
+        return cls(tuple(channels), document["certificates"], Seconds(document.get("clock_ahead_s", 0.0)))
+
+
+class InstallationState(NamedTuple):
+    """The installation at one moment."""
 
     jobs: Mapping[tuple[str, ...], int]
-    """How many, by queue and state."""
+    """The number of jobs, by queue and state."""
     workers: Mapping[str, list[str]]
-    """The names of the living, by queue."""
-    statuses: Mapping[str, Mapping[str, Any]]
-    """What each of them says of itself (worker/status.py); a new one has said nothing yet."""
+    """The names of the live workers, by queue."""
+    statuses: Mapping[str, WorkerStatus]
+    """The status of each live worker. A worker that has just started has none yet."""
+
+    def channels_by_app(self) -> dict[tuple[str, str], list[ChannelStatus]]:
+        """Return the channels of all workers, by provider and app."""
+        by_app: dict[tuple[str, str], list[ChannelStatus]] = {}
+        for status in self.statuses.values():
+            for channel in status.channels:
+                by_app.setdefault((channel.provider, channel.app), []).append(channel)
+        return by_app
+
+    def certificates(self) -> dict[str, float]:
+        """Return when the certificate of each app expires, unix seconds."""
+        return {app: at for status in self.statuses.values() for app, at in status.certificates.items()}
 
 
 def apps_of_workers(redis: Redis) -> frozenset[tuple[str, str]]:
-    """Provider and app of every way that a living worker has credentials for. Raises redis.exceptions.RedisError."""
-    lanes = (lane for status in read_state(redis).statuses.values() for lane in status["lanes"])
-    return frozenset((lane["provider"], lane["app"]) for lane in lanes)
+    """Return the apps (provider, app) that live workers have credentials for. Raises redis.exceptions.RedisError."""
+    return frozenset(read_installation_state(redis).channels_by_app())
 
 
-def read_state(redis: Redis) -> WorkerStatuses:
-    """Read it. Raises redis.exceptions.RedisError."""
+def read_installation_state(redis: Redis) -> InstallationState:
+    """Read the state in two round trips. Raises redis.exceptions.RedisError."""
+    jobs, registered = _queues(redis)
+    names = sorted({name for workers in registered.values() for name in workers})
+    statuses = _live_workers(redis, names)
+    return InstallationState(
+        jobs,
+        {queue: [name for name in workers if name in statuses] for queue, workers in registered.items()},
+        {name: WorkerStatus.from_json(text) for name, text in statuses.items() if text},
+    )
+
+
+def _queues(redis: Redis) -> tuple[dict[tuple[str, ...], int], dict[str, list[str]]]:
+    """Read the number of jobs by queue and state, and the registered workers by queue."""
     places = [(queue, state) for queue in QUEUES for state in ("queued", *REGISTRIES)]
-    first: Any = redis.pipeline(transaction=False)
+    pipeline: Any = redis.pipeline(transaction=False)
     for queue, state in places:
         if state == "queued":
-            first.llen(rq_queue_key(queue))
+            pipeline.llen(rq_queue_key(queue))
         else:
-            first.zcard(rq_registry_key(REGISTRIES[state], queue))
+            pipeline.zcard(rq_registry_key(REGISTRIES[state], queue))
     for queue in QUEUES:
-        first.smembers(rq_workers_key(queue))
-    found = first.execute()
-    registered = {
-        queue: sorted(key.decode().removeprefix(rq_worker_key("")) for key in keys)
-        for queue, keys in zip(QUEUES, found[len(places) :], strict=True)
+        pipeline.smembers(rq_workers_key(queue))
+    answers = pipeline.execute()
+    counts, members = answers[: len(places)], answers[len(places) :]
+    prefix = rq_worker_key("")
+    workers = {
+        queue: sorted(key.decode().removeprefix(prefix) for key in keys)
+        for queue, keys in zip(QUEUES, members, strict=True)
     }
-    names = sorted({name for of_queue in registered.values() for name in of_queue})
-    second: Any = redis.pipeline(transaction=False)
+    return dict(zip(places, counts, strict=True)), workers
+
+
+def _live_workers(redis: Redis, names: Sequence[str]) -> dict[str, bytes | None]:
+    """Read the status of each of these workers that lives; None if it has none yet."""
+    pipeline: Any = redis.pipeline(transaction=False)
     for name in names:
-        second.exists(lease_key(name))
-        second.get(status_key(name))
-    answers = second.execute()
-    alive = {name for name, lease in zip(names, answers[::2], strict=True) if lease}
-    said = zip(names, answers[1::2], strict=True)
-    return WorkerStatuses(
-        dict(zip(places, found, strict=False)),
-        {queue: [name for name in of_queue if name in alive] for queue, of_queue in registered.items()},
-        {name: json.loads(text) for name, text in said if text and name in alive},
-    )
+        pipeline.exists(lease_key(name))
+        pipeline.get(status_key(name))
+    answers = pipeline.execute()
+    leases = zip(names, answers[::2], answers[1::2], strict=True)
+    return {name: text for name, lease, text in leases if lease}

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds, from_nanoseconds, seconds
 from bellhop.queue.names import NOTICES, RINGS
-from bellhop.queue.worker_status import WorkerStatuses, read_state
+from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import redis_clock
 from bellhop.store.keys import WORKER_FAILED
 from webhook.context import WebContext
@@ -31,7 +31,7 @@ def readyz() -> tuple[Response, int]:
     """
     context = cast(WebContext, current_app.extensions["context"])
     try:
-        state = read_state(context.redis)
+        state = read_installation_state(context.redis)
         failure: Any = context.redis.get(WORKER_FAILED)
         ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
     except RedisError as error:
@@ -44,20 +44,20 @@ def readyz() -> tuple[Response, int]:
     return jsonify(status="ready", **({"warnings": warnings} if warnings else {})), 200
 
 
-def lacking(state: WorkerStatuses, failure: str) -> Iterator[str]:
+def lacking(state: InstallationState, failure: str) -> Iterator[str]:
     """Say what keeps a ring from getting through, as far as Redis shows; `failure` is why a worker could not start."""
     for queue, workers in state.workers.items():
         # Only what a ring needs, and work that waits for nobody: not everybody sends mail.
         if not workers and (queue in (RINGS, NOTICES) or state.jobs[queue, "queued"]):
             yield f"No live worker serves the queue {queue}: start `bellhop worker`."
-    if failure and not any(status["lanes"] for status in state.statuses.values()):
+    if failure and not any(status.channels for status in state.statuses.values()):
         yield f"The last worker that started could not: {failure}. Its log says why, and `bellhop check` does."
 
 
-def doubtful(state: WorkerStatuses, ahead_s: Seconds) -> Iterator[str]:
+def doubtful(state: InstallationState, ahead_s: Seconds) -> Iterator[str]:
     """Say which clocks are wrong; that of this process is `ahead_s` of Redis's. A worker's log names the machine."""
     clocks = [("The clock of this web process", ahead_s)]
-    clocks += [("The clock of a worker", status.get("clock_ahead_s", 0)) for status in state.statuses.values()]
+    clocks += [("The clock of a worker", status.clock_ahead_s) for status in state.statuses.values()]
     for complaint in dict.fromkeys(redis_clock.complaint(whose, ahead) for whose, ahead in clocks):
         if complaint:
             yield f"{complaint}."

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from bellhop.clock import Seconds
-from bellhop.queue.worker_status import WorkerStatuses, read_state
+from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
 from webhook.context import WebContext
@@ -42,7 +42,9 @@ def metrics() -> tuple[Response, int]:
     if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode()):
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
     sums: Any = context.redis.hgetall(METRICS_KEY)
-    page = MetricsPage([*counted(read_samples(sums)), *standing(read_state(context.redis), Seconds(time.time()))])
+    page = MetricsPage(
+        [*counted(read_samples(sums)), *standing(read_installation_state(context.redis), Seconds(time.time()))]
+    )
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
 
@@ -85,21 +87,18 @@ def _histogram(metric: Histogram, samples: Mapping[tuple[str, ...], int]) -> Met
     return family
 
 
-def standing(state: WorkerStatuses, now: Seconds) -> Iterator[Metric]:
+def standing(state: InstallationState, now: Seconds) -> Iterator[Metric]:
     """Turn how the installation stands at `now` (unix s) into metrics."""
-    lanes: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    expiry: dict[str, float] = {}
-    for status in state.statuses.values():
-        for lane in status["lanes"]:
-            lanes[lane["provider"], lane["app"]].append(lane)
-        expiry |= status["certificates"]
+    channels = state.channels_by_app()
     values: dict[str, Mapping[tuple[str, ...], float]] = {
         "bellhop_queue_jobs": state.jobs,
         "bellhop_workers": {(queue,): len(workers) for queue, workers in state.workers.items()},
-        "bellhop_pushes_in_flight": {way: sum(lane["in_flight"] for lane in of) for way, of in lanes.items()},
-        "bellhop_circuit_open": {way: sum(lane["open"] for lane in of) for way, of in lanes.items()},
-        "bellhop_token_brake": {way: any(lane["brake"] for lane in of) for way, of in lanes.items()},
-        "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in expiry.items()},
+        "bellhop_pushes_in_flight": {
+            app: sum(channel.in_flight for channel in of_app) for app, of_app in channels.items()
+        },
+        "bellhop_circuit_open": {app: sum(channel.blocked for channel in of_app) for app, of_app in channels.items()},
+        "bellhop_token_brake": {app: any(channel.brake for channel in of_app) for app, of_app in channels.items()},
+        "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in state.certificates().items()},
     }
     for name, (text, labels) in GAUGES.items():
         family = GaugeMetricFamily(name, text, labels=labels)

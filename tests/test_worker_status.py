@@ -1,0 +1,32 @@
+"""The status that a worker publishes."""
+
+import json
+
+from bellhop.clock import Seconds
+from bellhop.queue.worker_status import ChannelStatus, InstallationState, WorkerStatus
+
+STATUS = WorkerStatus(
+    (ChannelStatus("apns", "com.example", in_flight=3, blocked=True, brake=False),), {"com.example": 2e9}, Seconds(0.25)
+)
+
+
+def test_the_keys_of_a_status_are_public():
+    assert json.loads(STATUS.to_json()) == {
+        "lanes": [{"provider": "apns", "app": "com.example", "in_flight": 3, "open": True, "brake": False}],
+        "certificates": {"com.example": 2e9},
+        "clock_ahead_s": 0.25,
+    }
+
+
+def test_a_status_is_read_as_it_was_written():
+    assert WorkerStatus.from_json(STATUS.to_json()) == STATUS
+
+
+def test_a_status_without_a_clock_can_be_read():
+    assert WorkerStatus.from_json('{"lanes": [], "certificates": {}}') == WorkerStatus()
+
+
+def test_channels_and_certificates_of_all_workers_are_collected():
+    state = InstallationState({}, {}, {"one": STATUS, "two": STATUS, "new": WorkerStatus()})
+    assert state.channels_by_app() == {("apns", "com.example"): [*STATUS.channels] * 2}
+    assert state.certificates() == {"com.example": 2e9}
