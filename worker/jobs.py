@@ -57,7 +57,7 @@ class Jobs:
         fan_out = FanOut(self._tools, PushKind.MISSED, round_)
         results = await fan_out.run()
         if self._digest is not None:
-            await self._digest.offer(round_, pushed=any(result.outcome in PUSHED for result in results))
+            await self._digest.add_missed_call(round_, pushed=any(result.outcome in PUSHED for result in results))
         if any(map(_worth_another_try, results)):
             raise JobError("a missed-call notice could not be handed over in time; it is tried again later")
         return fan_out.last_records()

@@ -9,6 +9,8 @@ import aiohttp
 import structlog
 from redis.exceptions import RedisError
 
+from bellhop.domain.unsubscribe_link import Links
+from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.queue.names import MAIL, NOTICES, RINGS
 from bellhop.settings import Settings
@@ -22,9 +24,12 @@ from worker.delivery.device_lookup import FETCH_S, StreamDeviceLookup
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
-from worker.email.assembly import mail_of
+from worker.email.digest import EmailDigest
+from worker.email.email_store import EmailStore
+from worker.email.message import MessageBuilder
 from worker.jobs import Jobs
 from worker.providers.configured import configured
+from worker.providers.smtp import smtp_sender
 from worker.queue.queue_worker import QueueWorker
 from worker.settle import queue_due_calls
 
@@ -116,7 +121,7 @@ async def _main(settings: Settings) -> int:
     tools = DeliveryTools(
         store, worker.name, lanes, hygiene, _device_lookup(settings, store, session), texts, receipt_secret
     )
-    digest = mail_of(settings, store, worker.name, texts)
+    digest = email_digest(settings, store, worker.name, texts)
     worker.handlers = Jobs(tools, settings.missed_grace_s, digest).handlers
     gc.freeze()  # what is here now stays: each look through it for garbage would hold up every ring by some 70 ms
     try:
@@ -127,6 +132,22 @@ async def _main(settings: Settings) -> int:
         await session.close()
         await store.close()
     return 0
+
+
+def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) -> EmailDigest | None:
+    """Make what collects and sends missed-call e-mails; None if the settings want none."""
+    if not settings.smtp_host or settings.mail_policy == "never":
+        return None
+    builder = MessageBuilder(
+        sender=settings.mail_from,
+        app=settings.mail_from_name or settings.mail_from.rpartition("@")[2],
+        texts=texts,
+        templates=Templates(settings.templates_folder),
+        links=Links(settings.public_url, settings.mail_secret),
+        call_url=settings.mail_call_url,
+    )
+    emails = EmailStore(store, worker, settings.mail_window_s)
+    return EmailDigest(store, emails, smtp_sender(settings), builder, settings.mail_policy)
 
 
 def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamDeviceLookup | None:

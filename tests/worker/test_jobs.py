@@ -44,7 +44,7 @@ class Provided:
 
     async def close(self): ...
 
-    async def offer(self, round_, *, pushed):
+    async def add_missed_call(self, round_, *, pushed):
         self.offers.append(pushed)
 
 

@@ -23,7 +23,9 @@ from bellhop.store.async_client import Store
 from bellhop.store.email_scripts import EMAIL_TTL_S
 from bellhop.store.keys import call_key, round_key, trail_key, user_key
 from tests.trails import trail_of
-from worker.email.digest import GIVE_UP_S, MOST_UNKNOWN, EmailDigest, contact_of, objection
+from worker.email.digest import EmailDigest
+from worker.email.email_policy import GIVE_UP_S, MAX_UNKNOWN, contact_of, reason_for_no_email
+from worker.email.email_store import EmailStore
 from worker.email.message import LISTED, MessageBuilder
 from worker.providers.smtp import EmailSender, SmtpServer
 
@@ -51,8 +53,11 @@ class PostOffice:
         sender = EmailSender(
             SmtpServer("127.0.0.1", self.server.port, "none", timeout_s=timeout_s), "calls@example.com"
         )
-        stationery = MessageBuilder("calls@example.com", "Calls", BUILT_IN, templates or Templates(), LINKS)
-        return EmailDigest(self.store, self.worker, sender, stationery, policy, window_s)
+        builder = MessageBuilder("calls@example.com", "Calls", BUILT_IN, templates or Templates(), LINKS)
+        return EmailDigest(self.store, self.emails(window_s), sender, builder, policy)
+
+    def emails(self, window_s=60):
+        return EmailStore(self.store, self.worker, window_s)
 
     async def scheduled(self):
         """The mail jobs that wait, each with the seconds until its time."""
@@ -129,7 +134,7 @@ OFF = User(preferences=Preferences(email=False))
 )
 def test_policy_and_preferences_decide(policy, person, email, pushed, reason):
     contact = contact_of(person, Recipient(id="ben", email=email))
-    assert objection(policy, person, contact, 1, pushed) is reason
+    assert reason_for_no_email(policy, person, contact, 1, pushed) is reason
 
 
 def test_the_address_the_app_told_us_goes_before_the_events():
@@ -140,8 +145,8 @@ def test_the_address_the_app_told_us_goes_before_the_events():
 
 async def test_why_there_is_no_mail_is_on_the_trail(office):
     mail, pushed, nowhere = office.mail(), missed("default:1"), missed("default:2", email="nonsense")
-    await mail.offer(pushed, pushed=True)
-    await mail.offer(nowhere, pushed=False)
+    await mail.add_missed_call(pushed, pushed=True)
+    await mail.add_missed_call(nowhere, pushed=False)
     assert await office.outcomes(pushed) == ["push_accepted"]
     assert await office.outcomes(nowhere) == ["no_address"]
     assert await office.jobs() == []
@@ -151,7 +156,7 @@ async def test_calls_of_one_caller_within_the_window_are_one_mail(office, server
     mail = office.mail()
     rounds = [missed(f"default:{number}") for number in range(3)]
     for round_ in rounds:
-        await mail.offer(round_, pushed=False)
+        await mail.add_missed_call(round_, pushed=False)
     (wait_s,) = (await office.scheduled()).values()
     assert 50 < wait_s <= 62
     assert await office.run(mail) == 1
@@ -164,15 +169,15 @@ async def test_each_caller_and_each_user_has_a_mail_of_their_own(office, server)
     mail = office.mail()
     # Ids may hold what separates them elsewhere.
     for caller, user in (("sara", "ben"), ("tom", "ben"), ("sara", "jane"), ("a:b", "c"), ("a", "b:c")):
-        await mail.offer(missed(f"default:{caller}-{user}", caller, user), pushed=False)
+        await mail.add_missed_call(missed(f"default:{caller}-{user}", caller, user), pushed=False)
     assert await office.run(mail) == len(server.received) == 5
 
 
 async def test_a_call_after_the_window_begins_another_mail(office, server):
     mail = office.mail()
-    await mail.offer(missed("default:1"), pushed=False)
+    await mail.add_missed_call(missed("default:1"), pushed=False)
     await office.run(mail)
-    await mail.offer(missed("default:2"), pushed=False)
+    await mail.add_missed_call(missed("default:2"), pushed=False)
     await office.run(mail)
     subjects = [received.message["Subject"] for received in server.mails(BEN)]
     assert subjects == ["Missed call from Sara"] * 2
@@ -180,17 +185,17 @@ async def test_a_call_after_the_window_begins_another_mail(office, server):
 
 
 async def test_without_a_window_a_mail_goes_at_once(office):
-    await office.mail(window_s=0).offer(missed(), pushed=False)
+    await office.mail(window_s=0).add_missed_call(missed(), pushed=False)
     assert await office.store.call("LLEN", "rq:queue:mail") == 1
     assert await office.scheduled() == {}
 
 
 async def test_the_same_notice_run_again_adds_nothing(office, server):
     mail, round_ = office.mail(), missed()
-    await mail.offer(round_, pushed=False)
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await office.run(mail)
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     assert await office.run(mail) == 0
     (received,) = server.received
     assert received.message["Subject"] == "Missed call from Sara"
@@ -198,10 +203,10 @@ async def test_the_same_notice_run_again_adds_nothing(office, server):
 
 async def test_a_notice_run_again_when_its_round_is_forgotten_makes_no_second_mail(office, server):
     mail, round_ = office.mail(), missed()
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await office.run(mail)
     await office.store.call("DEL", round_key("default", round_.cid, round_.started_at))
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     assert await office.run(mail) == 0
     assert len(server.received) == 1
 
@@ -209,7 +214,7 @@ async def test_a_notice_run_again_when_its_round_is_forgotten_makes_no_second_ma
 async def test_a_hundred_calls_are_counted_and_the_latest_listed(office, server):
     mail = office.mail()
     for number in range(100):
-        await mail.offer(missed(f"default:{number}", call_name=f"call number {number}"), pushed=False)
+        await mail.add_missed_call(missed(f"default:{number}", call_name=f"call number {number}"), pushed=False)
     (letter,) = [key async for key in office.store.client.scan_iter("bellhop:letter:*")]
     kept = await office.store.call("HKEYS", letter)
     assert sum(field.startswith(b"c:") for field in kept) == LISTED
@@ -225,9 +230,9 @@ async def test_a_hundred_calls_are_counted_and_the_latest_listed(office, server)
 async def test_who_answered_or_declined_meanwhile_gets_no_mail(office, server, mark, word):
     mail, before, after = office.mail(), missed("default:1"), missed("default:2")
     await office.stamp(before, mark + "ben")
-    await mail.offer(before, pushed=False)
+    await mail.add_missed_call(before, pushed=False)
     assert await office.outcomes(before) == [word]
-    await mail.offer(after, pushed=False)
+    await mail.add_missed_call(after, pushed=False)
     await office.stamp(after, mark + "ben")
     await office.run(mail)
     assert await office.outcomes(after) == ["mail_waiting", word]
@@ -236,8 +241,8 @@ async def test_who_answered_or_declined_meanwhile_gets_no_mail(office, server, m
 
 async def test_of_several_calls_those_answered_meanwhile_are_left_out(office, server):
     mail, first, second = office.mail(), missed("default:1"), missed("default:2")
-    await mail.offer(first, pushed=False)
-    await mail.offer(second, pushed=False)
+    await mail.add_missed_call(first, pushed=False)
+    await mail.add_missed_call(second, pushed=False)
     await office.stamp(first, Stamp.ACCEPTED + "ben")
     await office.run(mail)
     (received,) = server.received
@@ -248,15 +253,15 @@ async def test_a_call_that_has_rung_again_leaves_the_mail_to_that_round(office):
     mail, first, second = office.mail(), missed(), missed()
     await office.store.call("HSET", call_key("default", first.cid), f"r:{second.started_at}", "s-1")
     await office.store.call("HSET", round_key("default", first.cid, second.started_at), "u:ben", "{}")
-    await mail.offer(first, pushed=False)
+    await mail.add_missed_call(first, pushed=False)
     assert await office.outcomes(first) == ["rung_again"]
-    await mail.offer(second, pushed=False)
+    await mail.add_missed_call(second, pushed=False)
     assert await office.outcomes(second) == ["mail_waiting"]
 
 
 async def test_who_switched_mails_off_while_one_waited_gets_none(office, server):
     mail, round_ = office.mail(), missed()
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await office.store.script(*registry.switch_mail("default", "ben", on=False))
     await office.run(mail)
     assert server.received == []
@@ -266,7 +271,7 @@ async def test_who_switched_mails_off_while_one_waited_gets_none(office, server)
 async def test_a_server_that_asks_to_try_later_is_tried_later(office, server):
     mail, round_ = office.mail(), missed()
     server.script("451 4.7.1 greylisted", stage="RCPT")
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await office.run(mail)
     (wait_s,) = (await office.scheduled()).values()
     assert 40 < wait_s < 80
@@ -280,7 +285,7 @@ async def test_a_job_before_its_time_sends_nothing(office, server):
     """As a job that comes back from a dead worker that had already noted its attempt."""
     mail, round_ = office.mail(), missed()
     server.script("451 later", "451 later")
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     (payload,) = await office.jobs()
     await mail.send(payload)
     await mail.send(payload)
@@ -290,7 +295,7 @@ async def test_a_job_before_its_time_sends_nothing(office, server):
 
 async def test_pauses_grow_to_an_hour_and_after_a_day_it_gives_up(office, server):
     mail, round_, waits = office.mail(), missed(), []
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     for _ in range(9):
         server.script("451 later")
         await office.run(mail)
@@ -308,7 +313,7 @@ async def test_pauses_grow_to_an_hour_and_after_a_day_it_gives_up(office, server
 
 async def test_a_server_that_is_away_is_tried_later(office, server):
     mail, round_ = office.mail(), missed()
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await server.stop()
     await office.run(mail)
     assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred"]
@@ -339,7 +344,7 @@ async def test_a_servers_words_in_another_encoding_cost_nothing(office):
         server.port = server.sockets[0].getsockname()[1]
         office.server = server
         mail, round_ = office.mail(window_s=0), missed()
-        await mail.offer(round_, pushed=False)
+        await mail.add_missed_call(round_, pushed=False)
         await office.run(mail)
         assert await office.outcomes(round_) == ["mail_waiting", "mail_accepted"]
 
@@ -347,7 +352,7 @@ async def test_a_servers_words_in_another_encoding_cost_nothing(office):
 async def test_a_refusal_for_good_ends_it_and_says_why_without_the_address(office, server):
     mail, round_ = office.mail(), missed()
     server.script(f"550 5.1.1 <{BEN}>: Recipient address rejected: User unknown: BEN", stage="RCPT")
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await office.run(mail)
     last = (await trail_of(office.store, round_.cid))[-1]
     assert (last.outcome, last.status) == ("mail_refused", 550)
@@ -360,7 +365,7 @@ async def test_an_address_that_the_app_told_us_is_written_to_whatever_dots_it_ha
     contact = Contact(email=address).model_dump_json()
     await office.store.call("HSET", user_key("default", "ben"), "contact", contact)
     mail, round_ = office.mail(), missed()
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await office.run(mail)
     assert await office.outcomes(round_) == ["mail_waiting", "mail_accepted"]
     assert server.received[-1].recipients == (address,)
@@ -370,7 +375,7 @@ async def test_an_address_that_the_app_told_us_is_written_to_whatever_dots_it_ha
 async def test_an_e_mail_that_cannot_be_written_says_so_and_goes_once_it_can(office, server, tmp_path):
     (tmp_path / "missed.txt").write_text("{{ 1 // 0 }}")
     broken, mended, round_ = office.mail(templates=Templates(tmp_path)), office.mail(), missed()
-    await broken.offer(round_, pushed=False)
+    await broken.add_missed_call(round_, pushed=False)
     await office.run(broken)
     last = (await trail_of(office.store, round_.cid))[-1]
     assert (last.outcome, last.reason) == ("mail_unwritten", "ZeroDivisionError")
@@ -381,29 +386,29 @@ async def test_an_e_mail_that_cannot_be_written_says_so_and_goes_once_it_can(off
 
 async def test_an_answer_that_never_came_makes_a_recognisable_repeat_and_few_of_them(office, server):
     mail, round_ = office.mail(), missed()
-    server.script(*[Fault.KEEP_AND_DROP] * (MOST_UNKNOWN + 2))
-    await mail.offer(round_, pushed=False)
-    for _ in range(MOST_UNKNOWN + 2):
+    server.script(*[Fault.KEEP_AND_DROP] * (MAX_UNKNOWN + 2))
+    await mail.add_missed_call(round_, pushed=False)
+    for _ in range(MAX_UNKNOWN + 2):
         await office.run(mail)
         await office.come_due()
-    assert len(server.received) == MOST_UNKNOWN
+    assert len(server.received) == MAX_UNKNOWN
     assert len({received.message["Message-ID"] for received in server.received}) == 1
-    assert (await office.outcomes(round_))[1:] == ["mail_unknown"] * MOST_UNKNOWN + ["mail_gave_up"]
+    assert (await office.outcomes(round_))[1:] == ["mail_unknown"] * MAX_UNKNOWN + ["mail_gave_up"]
 
 
 async def test_two_runs_of_a_job_at_the_same_time_send_one_mail(office, server):
     mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
-    await mail.offer(missed(), pushed=False)
+    await mail.add_missed_call(missed(), pushed=False)
     (payload,) = await office.jobs()
-    await asyncio.gather(*(one.send(payload) for one in (mail, other) * 5))
+    await asyncio.gather(*(digest.send(payload) for digest in (mail, other) * 5))
     assert len(server.received) == 1
 
 
 async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(office, server):
     mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
-    await mail.offer(missed(), pushed=False)
+    await mail.add_missed_call(missed(), pushed=False)
     (payload,) = await office.jobs()
-    claimed = await mail._take(payload["letter"], "run")
+    claimed = await office.emails().claim(payload["letter"], "run")
     assert claimed.count == 1
     await other.send(payload)
     assert server.received == []
@@ -411,31 +416,31 @@ async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(o
     await office.store.call("DEL", "bellhop:worker:w-1")
     await other.send(payload)
     assert len(server.received) == 1
-    await mail._record(payload["letter"], "run", None, False, [])
+    await office.emails().record_attempt(payload["letter"], "run", [])
     await other.send(payload)
     assert len(server.received) == 1
 
 
 async def test_a_claim_runs_out_while_its_worker_lives(office, server):
     mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
-    await mail.offer(missed(), pushed=False)
+    await mail.add_missed_call(missed(), pushed=False)
     (payload,) = await office.jobs()
-    await mail._take(payload["letter"], "run")
+    await office.emails().claim(payload["letter"], "run")
     await office.store.call("HSET", f"bellhop:letter:{payload['letter']}", "claim", "w-1|run|1")
     await other.send(payload)
     assert len(server.received) == 1
 
 
 async def test_who_lost_a_letter_to_another_worker_changes_nothing_about_it(office, server):
-    mail, other, round_ = office.mail(), PostOffice(office.store, server, "w-2").mail(), missed()
-    await mail.offer(round_, pushed=False)
+    mail, other, round_ = office.mail(), PostOffice(office.store, server, "w-2").emails(), missed()
+    await mail.add_missed_call(round_, pushed=False)
     (payload,) = await office.jobs()
     letter = payload["letter"]
-    await mail._take(letter, "run-1")
+    await office.emails().claim(letter, "run-1")
     await office.store.call("DEL", "bellhop:worker:w-1")
-    assert await other._take(letter, "run-2") is not None
+    assert await other.claim(letter, "run-2") is not None
     for wait_s in (0, None):
-        await mail._record(letter, "run-1", wait_s, False, [(round_, "[]")])
+        await office.emails().record_attempt(letter, "run-1", [(round_, "[]")], wait_s)
     assert await office.scheduled() == {}
     assert await office.store.call("HGET", f"bellhop:letter:{letter}", "state") == b"sending"
     assert await office.outcomes(round_) == ["mail_waiting"]
@@ -443,7 +448,7 @@ async def test_who_lost_a_letter_to_another_worker_changes_nothing_about_it(offi
 
 async def test_what_a_letter_said_is_not_kept_once_it_is_sent(office, server):
     mail = office.mail()
-    await mail.offer(missed(), pushed=False)
+    await mail.add_missed_call(missed(), pushed=False)
     await office.run(mail)
     (key,) = [key async for key in office.store.client.scan_iter("bellhop:letter*")]
     assert await office.store.call("HGETALL", key) == {b"state": b"done"}
@@ -454,7 +459,7 @@ async def test_an_address_is_in_no_log_line_and_not_on_the_trail(office, server,
     mail, round_ = office.mail(), missed()
     for reply in (f"550 no such user {BEN}", "250 OK"):
         server.script(reply, stage="RCPT")
-    await mail.offer(round_, pushed=False)
+    await mail.add_missed_call(round_, pushed=False)
     await office.run(mail)
     output = capfd.readouterr()
     lines = await office.store.call("LRANGE", trail_key("default", round_.cid), 0, -1)

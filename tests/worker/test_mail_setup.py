@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from bellhop.i18n.texts import BUILT_IN
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
-from worker.email.assembly import mail_of
+from worker.main import email_digest
 
 COMPLETE = {
     "smtp_host": "smtp.example.com",
@@ -56,14 +56,14 @@ def test_a_setting_that_would_not_work_is_said_in_a_sentence(settings, says):
 )
 async def test_with_a_mail_server_and_a_sender_there_are_mails(settings):
     store = Store.from_url("redis://127.0.0.1:1")
-    assert mail_of(Settings(**COMPLETE | settings), store, "w-1", BUILT_IN) is not None
+    assert email_digest(Settings(**COMPLETE | settings), store, "w-1", BUILT_IN) is not None
     await store.close()
 
 
 @pytest.mark.parametrize("settings", [{"smtp_host": ""}, {"mail_policy": "never"}])
 async def test_without_a_server_or_by_policy_there_are_none(settings):
     store = Store.from_url("redis://127.0.0.1:1")
-    assert mail_of(Settings(**COMPLETE | settings), store, "w-1", BUILT_IN) is None
+    assert email_digest(Settings(**COMPLETE | settings), store, "w-1", BUILT_IN) is None
     await store.close()
 
 

@@ -1,4 +1,4 @@
-"""Carries one e-mail to the mail server: one attempt, one answer. It never raises for what a server does."""
+"""Sends an e-mail to the mail server: one attempt per call, and a result. It never raises for what a server does."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,18 @@ from aiosmtplib import (
 
 from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.settings import Settings
 
 log = structlog.get_logger()
 
 ATTEMPT_S = Seconds(200.0)
-"""How long one attempt may take at most, whatever its single steps do."""
+"""The longest time for one attempt, all its steps together."""
 QUIT_S = 2.0
+"""The time to say goodbye to the server."""
 OPERATORS_CODES = {530, 534, 535, 538}
-"""Refusals that are about our login, not about the e-mail (RFC 4954, section 6): it waits until they are mended."""
+"""These refuse our login, not the e-mail (RFC 4954, section 6). The e-mail waits until an operator has fixed it."""
 LONGEST_REASON = 90
+"""Characters kept of a server's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,12 @@ class SmtpServer:
     user: str = ""
     password: str = ""
     timeout_s: Seconds = Seconds(30.0)
-    """For each step; four times that for the answer to the whole e-mail, which is the one not to miss."""
+    """For each step. The answer to the whole e-mail gets four times as long: without it, the e-mail is sent again."""
     ca_file: Path | None = None
 
 
 class EmailSender:
-    """Sends by one server, in the name of one address. Each e-mail has a connection of its own."""
+    """Sends e-mails from one address through one server. Each e-mail has its own connection."""
 
     def __init__(self, server: SmtpServer, sender: str) -> None:
         self._server, self._sender = server, sender
@@ -62,20 +65,20 @@ class EmailSender:
                 await client.mail(self._sender)
                 await client.rcpt(recipient)
                 handed_over = True
-                taken = await client.data(message, timeout=4 * self._server.timeout_s)
+                reply = await client.data(message, timeout=4 * self._server.timeout_s)
         except SMTPResponseException as error:
             return self._refused(error, recipient)
-        except (OSError, SMTPException, ValueError) as error:  # connection, TLS, time-out; ValueError: no SMTP at all
+        except (OSError, SMTPException, ValueError) as error:  # connection, TLS, timeout; ValueError: not SMTP
             outcome = Outcome.MAIL_UNKNOWN if handed_over else Outcome.MAIL_DEFERRED
             return AttemptResult(outcome, reason=self._reason(error))
         finally:
             with contextlib.suppress(OSError, SMTPException, ValueError):
                 await client.quit(timeout=QUIT_S)
             client.close()
-        return AttemptResult(Outcome.MAIL_ACCEPTED, taken.code, provider_id=_without_address(taken.message, recipient))
+        return AttemptResult(Outcome.MAIL_ACCEPTED, reply.code, provider_id=_without_address(reply.message, recipient))
 
     async def validate(self) -> AttemptResult:
-        """Connect and log in, and send nothing."""
+        """Connect and log in. Nothing is sent."""
         client = self._client()
         try:
             async with asyncio.timeout(ATTEMPT_S):
@@ -100,29 +103,43 @@ class EmailSender:
             use_tls=server.security == "tls",
             start_tls=server.security == "starttls",
             tls_context=self._tls,
-            # Otherwise it asks the resolver, on the event loop.
+            # Without it, aiosmtplib asks the DNS resolver, and that blocks the event loop.
             local_hostname=self._sender.rpartition("@")[2],
         )
 
     def _reason(self, error: Exception) -> str:
-        if type(error) in {SMTPException, SMTPNotSupported}:  # the library's own words: no STARTTLS, no login offered
+        if type(error) in {SMTPException, SMTPNotSupported}:  # its text says what the server lacks: STARTTLS or login
             log.error("mail_server_lacks_setting", host=self._server.host, reason=str(error))
             return str(error)
         return type(error.__cause__ or error).__name__
 
     def _refused(self, error: SMTPResponseException, recipient: str) -> AttemptResult:
-        """Tell what is about us and the server (tried again) from what is about this e-mail (final if 5xx)."""
-        ours = isinstance(error, SMTPAuthenticationError) or error.code in OPERATORS_CODES
-        if ours:
+        """A refusal of our login or of the connection is tried again. A refusal of the e-mail is final if it is 5xx."""
+        login = isinstance(error, SMTPAuthenticationError) or error.code in OPERATORS_CODES
+        if login:
             log.error("mail_server_refused_login", host=self._server.host, status=error.code)
-        early = ours or isinstance(error, SMTPConnectResponseError | SMTPHeloError)
-        final = error.code >= 500 and not early
+        about_email = not (login or isinstance(error, SMTPConnectResponseError | SMTPHeloError))
+        final = error.code >= 500 and about_email
         outcome = Outcome.MAIL_REFUSED if final else Outcome.MAIL_DEFERRED
         return AttemptResult(outcome, error.code, _without_address(error.message, recipient))
 
 
+def smtp_sender(settings: Settings) -> EmailSender:
+    """Make the sender for the mail server of the settings. Raises OSError for a CA file that cannot be loaded."""
+    server = SmtpServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value() if settings.smtp_password else "",
+        timeout_s=settings.smtp_timeout_s,
+        ca_file=settings.smtp_ca_file,
+    )
+    return EmailSender(server, settings.mail_from)
+
+
 def _without_address(text: str, recipient: str) -> str:
-    """Make a server's words fit for the trail: they often repeat the address, or the part before its @."""
+    """Remove the address, and the part before its @: servers often repeat it, and the trail must not hold it."""
     words = re.sub(r"\S*@\S*", "<address>", " ".join(text.split()))
     local = re.escape(recipient.rpartition("@")[0])
     if not local:

@@ -19,11 +19,10 @@ ADVICE = {
 
 async def finding(settings: Settings) -> Finding:
     """Connect and log in, without sending an e-mail."""
-    from worker.email.assembly import sender_of  # noqa: PLC0415 - see tests/test_architecture.py
-    from worker.providers.smtp import OPERATORS_CODES  # noqa: PLC0415 - see tests/test_architecture.py
+    from worker.providers.smtp import OPERATORS_CODES, smtp_sender  # noqa: PLC0415 - see tests/test_architecture.py
 
     subject = f"SMTP {settings.smtp_host}:{settings.smtp_port}"
-    result = await sender_of(settings).validate()
+    result = await smtp_sender(settings).validate()
     if result.outcome is Outcome.MAIL_ACCEPTED:
         return Finding(Level.OK, subject, f"accepts the {'login' if settings.smtp_user else 'connection'}")
     answer = f"{result.status or ''} {result.reason}".strip()

@@ -18,7 +18,8 @@ from bellhop.domain.unsubscribe_link import Links, Subscriber
 from bellhop.domain.user import Contact
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN, Texts
-from worker.email.message import MessageBuilder, MissedCalls, plain
+from worker.email.message import MessageBuilder, MissedCalls
+from worker.email.safe_text import safe_line
 
 LINKS = Links("https://calls.example.com/", [SecretStr("a-secret-of-no-real-app")])
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -79,8 +80,8 @@ def call(caller="Sara Lind", name="Design review", number=0, recipient="Ben Osei
 
 def wire(*calls, language="en", zone=None, count=None, templates=TEMPLATES, texts=BUILT_IN, email="ben@example.com"):
     contact = Contact(email=email, language=language, time_zone=zone)
-    stationery = MessageBuilder("calls@example.com", "Example Calls", texts, templates, LINKS, URL)
-    return stationery.message(MissedCalls("ab12", contact, calls, count or len(calls)), NOW).as_bytes()
+    builder = MessageBuilder("calls@example.com", "Example Calls", texts, templates, LINKS, URL)
+    return builder.build(MissedCalls("ab12", contact, calls, count or len(calls)), NOW).as_bytes()
 
 
 def read(raw):
@@ -143,7 +144,7 @@ def test_a_name_cannot_add_a_header_a_recipient_or_a_part(nasty):
 @pytest.mark.parametrize("nasty", NASTY)
 def test_a_name_is_shown_as_it_is_but_for_what_does_harm(nasty):
     message, text, page = read(wire(call(nasty)))
-    shown = plain(nasty)
+    shown = safe_line(nasty)
     assert shown in message["Subject"]
     assert shown in text
     assert shown in html.unescape(re.sub(r"<[^>]+>", "", page))

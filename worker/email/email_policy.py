@@ -1,0 +1,52 @@
+"""Whether a missed call makes an e-mail, where it goes, and whether it is tried again. Pure."""
+
+from typing import Literal
+
+from bellhop.backoff import pause_s
+from bellhop.clock import Micros, Seconds
+from bellhop.domain.email_address import deliverable_address
+from bellhop.domain.outcomes import MEANING, Outcome
+from bellhop.domain.round import Recipient
+from bellhop.domain.user import Contact, User, complete_contact
+from bellhop.store.email_scripts import ClaimedEmail
+
+Policy = Literal["always", "unpushed"]
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, 3600.0
+"""The pause between attempts doubles each time, from the first to the longest."""
+PAUSE_JITTER = (0.75, 1.25)
+GIVE_UP_S = 24 * 3600
+"""An e-mail is tried again until this long after its first attempt."""
+MAX_UNKNOWN = 3
+"""After this many attempts without an answer an e-mail is not repeated: each of them may have delivered it."""
+
+
+def reason_for_no_email(
+    policy: Policy, user: User, contact: Contact, missed_at: Micros, pushed: bool
+) -> Outcome | None:
+    """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push told the user of the call."""
+    if policy == "unpushed" and pushed:
+        return Outcome.PUSH_ACCEPTED
+    if user.preferences.muted(missed_at):
+        return Outcome.MUTED
+    if not user.preferences.email:
+        return Outcome.MAIL_OFF
+    return None if contact.email else Outcome.NO_ADDRESS
+
+
+def contact_of(user: User, recipient: Recipient) -> Contact:
+    """Return where to send the e-mail. What the app has stored goes before what the event says."""
+    email = deliverable_address(recipient.email) or ""
+    return complete_contact(user.contact, recipient.model_copy(update={"email": email}))
+
+
+def next_wait_s(claimed: ClaimedEmail, outcome: Outcome) -> Seconds | None:
+    """Return how long to wait after an attempt that ended with `outcome`. None if there is no other attempt."""
+    if not MEANING[outcome].retry:
+        return None
+    wait_s = pause_s(claimed.attempts, FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_JITTER)
+    unknown = claimed.unknown
+    if outcome is Outcome.MAIL_UNKNOWN:
+        unknown += 1
+    too_late = claimed.age_s + wait_s > GIVE_UP_S
+    return None if too_late or unknown >= MAX_UNKNOWN else wait_s

@@ -1,0 +1,103 @@
+"""The state of missed-call e-mails in Redis: which calls an e-mail holds, which run sends it, and what is recorded.
+
+Each step is one script (`bellhop/store/email_scripts.py`). Every method waits while Redis is away.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from uuid import NAMESPACE_OID, uuid5
+
+from bellhop import trail
+from bellhop.clock import Micros, Seconds, from_nanoseconds
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.round import Recipient
+from bellhop.queue import job_payloads
+from bellhop.queue.job_payloads import EmailRef, QueuedRound
+from bellhop.queue.names import MAIL_JOB
+from bellhop.store import email_scripts
+from bellhop.store.call_scripts import record_attempt
+from bellhop.store.email_scripts import ClaimedEmail
+from bellhop.store.retry import until_redis_answers
+from bellhop.store.scripts import Scripts
+from worker.delivery.fence import REFUSALS
+from worker.email.message import LISTED
+from worker.providers.smtp import ATTEMPT_S
+
+CLAIM_S = Seconds(ATTEMPT_S + 10)
+"""How long an e-mail may be claimed for one attempt."""
+
+TrailLine = tuple[QueuedRound, str]
+"""A line, and the round on whose trail it goes."""
+
+
+class EmailStore:
+    """The e-mails of one worker, in Redis."""
+
+    def __init__(self, store: Scripts, worker: str, window_s: int) -> None:
+        """An e-mail collects calls for `window_s`."""
+        self._store, self._worker, self._window_s = store, worker, window_s
+
+    async def add_call(self, round_: QueuedRound, recipient: Recipient) -> Outcome | None:
+        """Add a missed call to the open e-mail of its user and caller, or to a new one. Returns why it is not due."""
+        # The id is made from the call that begins the e-mail, so that a repeated step makes the same one.
+        names = ["letter", round_.tenant, round_.cid, round_.started_at, recipient.id]
+        email_id = uuid5(NAMESPACE_OID, json.dumps(names)).hex
+        email = email_scripts.NewEmail(email_id, self._window_s, _job(email_id))
+        line = trail_line(round_, AttemptResult(Outcome.MAIL_WAITING))
+        command = email_scripts.add_missed_call(round_, recipient, email, whole_calls=LISTED, now=_now_us(), line=line)
+        answer: bytes = await until_redis_answers(lambda: self._store.script(*command))
+        return REFUSALS.get(answer.decode())
+
+    async def record_no_email(self, round_: QueuedRound, reason: Outcome) -> None:
+        """Put on the trail why a missed call makes no e-mail."""
+        command = record_attempt(round_, [trail_line(round_, AttemptResult(reason))])
+        await until_redis_answers(lambda: self._store.script(*command))
+
+    async def claim(self, email_id: str, run: str) -> ClaimedEmail | None:
+        """Claim an e-mail; None if it may not be sent now: it is done, claimed, or has a job of its own later."""
+        command = email_scripts.claim_email(
+            email_id, _job(email_id, run), worker=self._worker, run=run, claim_s=CLAIM_S, now=_now_us()
+        )
+        return email_scripts.claimed_email(await until_redis_answers(lambda: self._store.script(*command)))
+
+    async def record_attempt(
+        self,
+        email_id: str,
+        run: str,
+        lines: Sequence[TrailLine],
+        wait_s: Seconds | None = None,
+        *,
+        unknown: bool = False,
+    ) -> None:
+        """End the claim: until the next try in `wait_s`, or for good. `unknown`: the attempt may have succeeded."""
+        next_try = None if wait_s is None else email_scripts.NextTry(wait_s, _job(email_id, run))
+        command = email_scripts.record_email_attempt(
+            email_id, lines, worker=self._worker, run=run, next_try=next_try, unknown=unknown, now=_now_us()
+        )
+        await until_redis_answers(lambda: self._store.script(*command))
+
+
+def trail_line(round_: QueuedRound, result: AttemptResult, ms: float | None = None) -> str:
+    """Encode the result of an attempt, or of the decision to make none, for the trail of one call."""
+    return trail.encode(
+        trail.EmailMilestone(
+            at=_now_us(),
+            round=round_.started_at,
+            user=round_.recipients[0].id,
+            outcome=result.outcome,
+            status=result.status or None,
+            reason=result.reason,
+            id=result.provider_id,
+            ms=ms,
+        )
+    )
+
+
+def _job(email_id: str, run: str = "") -> dict[str, str]:
+    job_id = f"mail-{email_id}-{run}" if run else f"mail-{email_id}"
+    return job_payloads.job(job_id, MAIL_JOB, EmailRef(letter=email_id))
+
+
+def _now_us() -> Micros:
+    return from_nanoseconds(time.time_ns())

@@ -1,0 +1,24 @@
+"""Makes texts that users chose (names, custom fields) safe for a header and a line of an e-mail. Pure."""
+
+import re
+import unicodedata
+
+LONGEST_NAME = 100
+BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+DIRECTION_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
+
+
+def safe_line(text: str, longest: int = LONGEST_NAME) -> str:
+    """Return one line of at most `longest` characters, without control characters and direction controls."""
+    text = BREAKS.sub(" ", DIRECTION_CONTROLS.sub("", text)).strip()
+    # Python's email package decodes encoded words (RFC 2047) in a header's value, line ends included.
+    text = text.replace("=?", "= ?")
+    return text if len(text) <= longest else text[: longest - 1].rstrip("\u200d") + "…"
+
+
+def isolate(name: str, direction: str) -> str:
+    """Isolate a name of the other direction, so that it does not reorder the text around it."""
+    strong = {unicodedata.bidirectional(character) for character in name} & {"L", "R", "AL"}
+    foreign = {"R", "AL"} if direction == "ltr" else {"L"}
+    return f"{FIRST_STRONG_ISOLATE}{name}{POP_ISOLATE}" if strong & foreign else name
