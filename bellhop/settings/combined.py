@@ -58,7 +58,7 @@ class Settings(
 
     @property
     def push_apps(self) -> frozenset[tuple[str, str]]:
-        """Provider and app of all configured credentials."""
+        """Return provider and app of all configured credentials."""
         apple = ((Provider.APNS, app.topic) for app in self.apns_apps)
         return frozenset([*apple, *((Provider.FCM, app.project_id) for app in self.fcm_apps)])
 

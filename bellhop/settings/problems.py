@@ -28,7 +28,7 @@ KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://")
 
 
 def unknown_variables() -> list[str]:
-    """Report the BELLHOP_* variables that are not settings."""
+    """Return a sentence for each BELLHOP_* variable that is not a setting."""
     known = {name.upper() for name in Settings.model_fields} | {
         CONFIG.removeprefix(PREFIX),
         SECRETS_DIR.removeprefix(PREFIX),
@@ -39,7 +39,7 @@ def unknown_variables() -> list[str]:
 
 
 def unknown_secret_files() -> list[str]:
-    """Report the files in the folder of secrets that are not settings."""
+    """Return a sentence for each file in the folder of secrets that is not a setting."""
     folder = os.environ.get(SECRETS_DIR)
     if not folder:
         return []
@@ -53,7 +53,7 @@ def unknown_secret_files() -> list[str]:
 
 
 def unreadable_file() -> list[str]:
-    """Report why the TOML file cannot be read. Its content is checked later."""
+    """Return a sentence if the TOML file cannot be read. Its content is checked later."""
     config = os.environ.get(CONFIG)
     if not config:
         return []
@@ -69,7 +69,7 @@ def unreadable_file() -> list[str]:
 
 
 def unreadable_value(error: SettingsError) -> str:
-    """Report the setting whose text cannot be parsed. The value is not shown: it may be a secret."""
+    """Return a sentence about the setting whose text cannot be parsed. It never shows the value: it may be a secret."""
     named = re.search(r'field "(\w+)"', str(error))
     if named is None:
         return str(error)
@@ -80,7 +80,7 @@ def unreadable_value(error: SettingsError) -> str:
 
 
 def invalid_value(detail: Mapping[str, Any]) -> str:
-    """Report one of pydantic's errors, with what to set. The value is not shown: it may be a secret."""
+    """Return a sentence about one of pydantic's errors. It never shows the value: it may be a secret."""
     setting, *path = detail["loc"] or ("",)
     if not setting:
         return describe_error(detail)

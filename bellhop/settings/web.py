@@ -80,5 +80,4 @@ class WebSettings(SettingsSection):
 
     @property
     def console(self) -> bool:
-        """Whether the console is on."""
         return bool(self.console_password.get_secret_value() or self.console_proxy_header)

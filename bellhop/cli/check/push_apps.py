@@ -137,7 +137,7 @@ def _credentials(subject: str, result: AttemptResult) -> Finding:
 
 
 async def _brakes(settings: Settings, store: Store) -> AsyncIterator[Finding]:
-    """Report the apps whose dead tokens are kept, because too many died at once."""
+    """Warn about apps whose dead tokens are kept, because too many died at once."""
     for provider, app in sorted(settings.push_apps):
         try:
             dead = await store.call("GET", brake_key(provider, app))
