@@ -28,7 +28,7 @@ from worker.email.digest import EmailDigest
 from worker.email.email_store import EmailStore
 from worker.email.message import MessageBuilder
 from worker.jobs import Jobs
-from worker.providers.configured import configured
+from worker.providers.configured import configured_senders
 from worker.providers.smtp import smtp_sender
 from worker.queue.queue_worker import QueueWorker
 from worker.settle import queue_due_calls
@@ -66,7 +66,7 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _main(settings: Settings) -> int:
     store = Store.from_url(settings.redis_url)
     try:
-        senders = configured(settings, store)
+        senders = configured_senders(settings, store)
     except (ValueError, OSError) as error:
         log.error("credentials_do_not_load", reason=str(error))
         # Without the reason, which may name files: /readyz tells anybody.
@@ -78,7 +78,7 @@ async def _main(settings: Settings) -> int:
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_S))
     receipt_secret = settings.receipt_secret.get_secret_value().encode()
     lanes = {
-        way: ProviderChannel(sender, f"{way[0]} {way[1]}", min(settings.max_pushes_in_flight, sender.at_once))
+        way: ProviderChannel(sender, f"{way[0]} {way[1]}", min(settings.max_pushes_in_flight, sender.max_in_flight))
         for way, sender in senders.items()
     }
 

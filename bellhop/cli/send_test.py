@@ -53,10 +53,10 @@ def command(user_id: str, key: str | None, kind: str, tenant: str) -> None:
 
 
 async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | None, kind: PushKind) -> int:
-    from worker.providers.configured import configured  # noqa: PLC0415 - see tests/test_architecture.py
+    from worker.providers.configured import configured_senders  # noqa: PLC0415 - see tests/test_architecture.py
 
     store = Store.from_url(settings.redis_url)
-    senders = configured(settings, store)
+    senders = configured_senders(settings, store)
     try:
         devices = (await registry.read_users(store, tenant, [user_id], "")).devices[user_id]
         chosen = [device for device in devices if key in (None, device.key)]

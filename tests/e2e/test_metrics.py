@@ -202,5 +202,5 @@ async def test_readyz_tells_anybody_that_credentials_do_not_load_and_the_log_whi
     assert "could not: credentials do not load. Its log says why" in text
     assert str(here.folder) not in text
     assert "ABC123DEFG" not in text
-    assert re.search(r"the APNs key \w+ is no ES256 private key", here.log("worker-3"))
+    assert re.search(r"the APNs key \w+ is not an ES256 private key", here.log("worker-3"))
     assert "Traceback" not in here.log("worker-3")

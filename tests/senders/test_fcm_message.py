@@ -6,7 +6,7 @@ import pytest
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
 from bellhop.settings import Settings
-from worker.providers.configured import fcm as fcm_of
+from worker.providers.configured import fcm_sender
 
 
 async def sent(google, fcm, push):
@@ -86,7 +86,7 @@ async def test_a_project_of_kotlin_apps_gets_rings_without_video(google, android
             fcm_ca_file=google.ca_file,
             fcm_without_video=without,
         )
-        sender = fcm_of(settings.fcm_apps[0], settings)
+        sender = fcm_sender(settings.fcm_apps[0], settings)
         push = android(f"phone-{len(without)}", data)
         assert (await sender.send(push, 5)).outcome is Outcome.ACCEPTED
         [received] = google.pushes(push.device.token)

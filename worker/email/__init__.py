@@ -1,1 +1,1 @@
-"""Missed-call e-mails: collected, written, handed over, and switched off by who wants none."""
+"""Missed-call e-mails: calls are collected, the e-mail is written, and it is sent."""

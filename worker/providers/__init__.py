@@ -1,1 +1,1 @@
-"""Senders: a push in, an answer out. They never raise for what a provider, a connection or a DNS server does."""
+"""Senders: each makes one attempt and returns its result. A failure of a provider or of the network never raises."""

@@ -8,18 +8,21 @@ from worker.providers.apns.provider_token import ProviderToken, RedisTokenStore
 from worker.providers.fcm.fcm_sender import FcmSender
 
 Senders = dict[tuple[Provider, str], ApnsSender | FcmSender]
+"""By provider and app: the bundle id or the Firebase project."""
 
 
-def configured(settings: Settings, store: Store) -> Senders:
-    """Make one sender for each app that has credentials. Raises ValueError or OSError when some cannot be loaded."""
-    return {
-        **{(Provider.APNS, app.topic): apns(app, settings, store) for app in settings.apns_apps},
-        **{(Provider.FCM, app.project_id): fcm(app, settings) for app in settings.fcm_apps},
-    }
+def configured_senders(settings: Settings, store: Store) -> Senders:
+    """Make one sender for each app with credentials. Raises ValueError or OSError if credentials cannot be loaded."""
+    senders: Senders = {}
+    for apple_app in settings.apns_apps:
+        senders[Provider.APNS, apple_app.topic] = apns_sender(apple_app, settings, store)
+    for google_app in settings.fcm_apps:
+        senders[Provider.FCM, google_app.project_id] = fcm_sender(google_app, settings)
+    return senders
 
 
-def apns(app: ApnsApp, settings: Settings, store: Store) -> ApnsSender:
-    """Make the sender for one iOS app; its provider token is shared through Redis."""
+def apns_sender(app: ApnsApp, settings: Settings, store: Store) -> ApnsSender:
+    """Make the sender for one iOS app. All processes share its provider token through Redis."""
     token = None
     if app.key_file is not None:
         key = app.key_file.read_text(encoding="utf-8")
@@ -35,7 +38,7 @@ def apns(app: ApnsApp, settings: Settings, store: Store) -> ApnsSender:
     )
 
 
-def fcm(app: FcmApp, settings: Settings) -> FcmSender:
+def fcm_sender(app: FcmApp, settings: Settings) -> FcmSender:
     """Make the sender for one Firebase project."""
     return FcmSender(
         app.service_account_file,

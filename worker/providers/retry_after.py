@@ -6,9 +6,9 @@ from bellhop.clock import Seconds
 
 
 def retry_after_s(value: str | None, now: Seconds) -> Seconds | None:
-    """Read how many seconds to wait, at least 0: the header counts them or names a date (RFC 9110, section 10.2.3).
+    """Return how many seconds to wait, at least 0. The header holds seconds or a date (RFC 9110, section 10.2.3).
 
-    `now` is Unix time in seconds. None when there is no header, or none that makes sense.
+    `now` is unix time. None if there is no header, or if it is not valid.
     """
     text = (value or "").strip()
     if text.isascii() and text.isdigit():

@@ -9,12 +9,13 @@ from bellhop.domain.push import Push
 
 
 class Sender(Protocol):
-    """Carries one push to its provider: a value in, an answer out."""
+    """Sends pushes to one app at one provider."""
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
-        """Make exactly one attempt and say what came of it within `timeout_s`; never raises but for cancellation.
+        """Make exactly one attempt, and return its result within `timeout_s`. Raises nothing but CancelledError.
 
-        What has not left within `start_s` (for want of a connection, or of credentials) does not leave: DELAYED.
+        A push that is not on the wire within `start_s`, because there is no connection or no access token yet, is not
+        sent: the result is DELAYED.
         """
         ...
 

@@ -47,14 +47,14 @@ async def findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
 
 
 async def _apns(app: ApnsApp, settings: Settings, store: Store) -> AsyncIterator[Finding]:
-    from worker.providers.configured import apns  # noqa: PLC0415 - see tests/test_architecture.py
+    from worker.providers.configured import apns_sender  # noqa: PLC0415 - see tests/test_architecture.py
 
     credentials = list(_apns_credentials(app, f"Apple {app.topic}"))
     for finding in credentials:
         yield finding
     if any(finding.level is Level.PROBLEM for finding in credentials):
         return
-    sender = apns(app, settings, store)
+    sender = apns_sender(app, settings, store)
     try:
         for environment in Environment:
             yield await _apns_answer(sender, app, environment)
@@ -117,9 +117,9 @@ async def _apns_answer(sender: "ApnsSender", app: ApnsApp, environment: Environm
 
 
 async def _fcm(app: FcmApp, settings: Settings) -> Finding:
-    from worker.providers.configured import fcm  # noqa: PLC0415 - see tests/test_architecture.py
+    from worker.providers.configured import fcm_sender  # noqa: PLC0415 - see tests/test_architecture.py
 
-    sender = fcm(app, settings)
+    sender = fcm_sender(app, settings)
     try:
         result = await sender.validate(UNKNOWN_TOKEN, TIMEOUT_S)
     finally:

@@ -35,7 +35,7 @@ def provider(signing_key: tuple[str, str], store: Store | None = None) -> Provid
 
 
 def aged(token: SignedToken, age_s: float) -> SignedToken:
-    return token._replace(issued_at=int(time.time() - age_s))
+    return token._replace(issued_at_s=int(time.time() - age_s))
 
 
 async def test_the_token_is_what_apple_asks_for(signing_key: tuple[str, str]) -> None:
@@ -44,13 +44,13 @@ async def test_the_token_is_what_apple_asks_for(signing_key: tuple[str, str]) ->
     assert scheme == "bearer"
     assert jwt.get_unverified_header(encoded)["kid"] == KEY_ID
     claims = jwt.decode(encoded, signing_key[1], algorithms=["ES256"])
-    assert claims == {"iss": TEAM_ID, "iat": token.issued_at}
+    assert claims == {"iss": TEAM_ID, "iat": token.issued_at_s}
     assert token.age_s() < 5
 
 
 @pytest.mark.parametrize("key", ["", "not a key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"])
 def test_a_key_that_cannot_sign_is_refused_at_once_without_showing_it(key: str) -> None:
-    with pytest.raises(ValueError, match="the APNs key KEY1234567 is no ES256 private key") as refusal:
+    with pytest.raises(ValueError, match="the APNs key KEY1234567 is not an ES256 private key") as refusal:
         ProviderToken(key, KEY_ID, TEAM_ID)
     assert not key or key not in str(refusal.value)
 

@@ -1,1 +1,1 @@
-"""Apple's push service, by aioapns."""
+"""Apple's push service (APNs)."""

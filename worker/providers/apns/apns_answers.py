@@ -1,4 +1,4 @@
-"""What Apple's answers mean: one table from status and reason to an outcome. Pure.
+"""Reads Apple's answers: one table maps status and reason to an outcome. Pure.
 
 Source: Apple, "Handling notification responses from APNs", and the error tables of its push troubleshooting pages.
 """
@@ -26,7 +26,7 @@ OUTCOMES: dict[tuple[int, str], Outcome] = {
     (400, "MissingDeviceToken"): Outcome.BAD_REQUEST,
     (400, "MissingTopic"): Outcome.BAD_REQUEST,
     (400, "PayloadEmpty"): Outcome.BAD_REQUEST,
-    # The key or certificate may not push to this bundle id: the credentials are what the operator has to change.
+    # The key or certificate may not push to this bundle id. The operator has to change the credentials.
     (400, "TopicDisallowed"): Outcome.CREDENTIALS_REFUSED,
     (403, "BadCertificate"): Outcome.CREDENTIALS_REFUSED,
     (403, "BadCertificateEnvironment"): Outcome.CREDENTIALS_REFUSED,
@@ -54,7 +54,7 @@ OUTCOMES_BY_STATUS: dict[int, Outcome] = {
     413: Outcome.TOO_LARGE,
     429: Outcome.THROTTLED,
 }
-"""For a reason that Apple has not documented, or did not send."""
+"""For a reason that Apple has not documented, or has not sent."""
 
 MAX_TIMESTAMP_MS = 10**13
 """The year 2286."""
@@ -63,7 +63,7 @@ OUTCOMES_BY_CLASS = {2: Outcome.ACCEPTED, 4: Outcome.BAD_REQUEST, 5: Outcome.UNA
 
 
 class Response(NamedTuple):
-    """What came back on one stream."""
+    """Apple's response to one request."""
 
     status: int
     body: bytes = b""
@@ -72,19 +72,19 @@ class Response(NamedTuple):
 
 
 def outcome_of(status: int, reason: str) -> Outcome:
-    """Look an answer up: by status and reason, else by status, else by its class."""
+    """Look up the outcome: by status and reason, else by status, else by its first digit."""
     by_status = OUTCOMES_BY_STATUS.get(status) or OUTCOMES_BY_CLASS.get(status // 100, Outcome.UNKNOWN)
     return OUTCOMES.get((status, reason), by_status)
 
 
 def read_answer(response: Response, push_id: str, now: Seconds) -> AttemptResult:
-    """Turn a response to the push `push_id` into an answer; `now` is Unix time in seconds. Never raises."""
+    """Return the result for the push `push_id`; `now` is unix time. Never raises."""
     if response.status == 200:
         return AttemptResult(Outcome.ACCEPTED, 200, provider_id=response.apns_id or push_id)
     explanation = _explanation(response.body)
     reason, timestamp_ms = explanation.get("reason"), explanation.get("timestamp")
     if not isinstance(reason, str) or not re.fullmatch(r"\w{1,64}", reason, re.ASCII):
-        reason = ""  # it goes to logs and trails: a word, or nothing
+        reason = ""  # logs and trails get a single word or nothing
     if not isinstance(timestamp_ms, int) or not 0 < timestamp_ms < MAX_TIMESTAMP_MS:
         timestamp_ms = None
     outcome = outcome_of(response.status, reason)

@@ -68,13 +68,13 @@ class ApnsConnection(AioapnsProtocol):
 
     # Requests
 
-    def request(self, header_block: bytes, body: bytes, not_after: float = math.inf) -> ApnsStream:
+    def request(self, header_block: bytes, body: bytes, not_after_s: float = math.inf) -> ApnsStream:
         """Send a request as soon as the peer's limits (streams, flow control) allow. `release` it in the end.
 
-        `header_block` is HPACK that uses no table. After the loop time `not_after` (s) the request is not sent: it
+        `header_block` is HPACK that uses no table. After the loop time `not_after_s` the request is not sent: it
         fails with DelayedError.
         """
-        stream = ApnsStream(header_block, body, self._loop.create_future(), not_after)
+        stream = ApnsStream(header_block, body, self._loop.create_future(), not_after_s)
         if self.lost or self._retired:
             stream.fail(UnsentError("connection is closing"))
             return stream

@@ -1,4 +1,4 @@
-"""The way to Apple through an HTTP proxy."""
+"""Connects to Apple through an HTTP proxy."""
 
 import asyncio
 import base64
@@ -9,7 +9,7 @@ MAX_ANSWER_BYTES = 8192
 
 
 async def open_tunnel(proxy: SplitResult, host: str, port: int) -> socket.socket:
-    """Ask an HTTP proxy for a tunnel (CONNECT, RFC 9110, section 9.3.6). Raises OSError when it refuses."""
+    """Open a tunnel through an HTTP proxy (CONNECT, RFC 9110, section 9.3.6). Raises OSError if the proxy refuses."""
     loop = asyncio.get_running_loop()
     addresses = await loop.getaddrinfo(proxy.hostname, proxy.port or 80, type=socket.SOCK_STREAM)
     family, kind, protocol, _, address = addresses[0]

@@ -1,4 +1,4 @@
-"""How a push is put to Apple: headers and body. Pure."""
+"""The request that carries a push to Apple: its headers and its body. Pure."""
 
 from functools import lru_cache
 
@@ -9,7 +9,7 @@ from worker.providers.apns.aioapns_adapter import NotificationRequest, PushType
 
 
 def request_for(push: Push, topic: str) -> NotificationRequest:
-    """Address `push` to the app with bundle id `topic`: rings go as VoIP pushes, everything else as alerts."""
+    """Address `push` to the app with bundle id `topic`. A ring is a VoIP push, everything else is an alert."""
     ring = push.kind is PushKind.RING
     return NotificationRequest(
         device_token=push.device.token,
@@ -23,14 +23,15 @@ def request_for(push: Push, topic: str) -> NotificationRequest:
 
 
 def body_of(request: NotificationRequest) -> bytes:
-    """The request body: compact JSON, since every byte counts against Apple's limit."""
+    """Return the request body: compact JSON, since every byte counts against Apple's limit."""
     return to_json(request.message)
 
 
 def header_block_of(request: NotificationRequest, authority: str, authorization: str, expiration: int) -> bytes:
-    """The request headers, encoded; no `authorization` when a certificate speaks for us.
+    """Return the encoded request headers. `authorization` is empty if the connection uses a client certificate.
 
-    `expiration` is Unix time in seconds, rather than aioapns' time_to_live: all attempts of a push share one end.
+    `expiration` is unix time in seconds. aioapns' time_to_live is not used: it would count anew from each attempt, and
+    all attempts of a push must expire at the same time.
     """
     push_type = request.push_type.value if request.push_type else ""
     block = encode_field(":path", f"/3/device/{request.device_token}")
@@ -44,7 +45,7 @@ def header_block_of(request: NotificationRequest, authority: str, authorization:
 
 @lru_cache(maxsize=64)
 def shared_fields(authority: str, authorization: str, topic: str, push_type: str, priority: int) -> bytes:
-    """The header fields that are the same for many pushes, encoded."""
+    """Encode the header fields that are the same for many pushes."""
     fields = {
         ":method": "POST",
         ":scheme": "https",
@@ -58,17 +59,18 @@ def shared_fields(authority: str, authorization: str, topic: str, push_type: str
 
 
 def encode_field(name: str, value: str) -> bytes:
-    """HPACK (RFC 7541) at its cheapest: a never-indexed literal (section 6.2.3), without Huffman coding.
+    """Encode a header field in the cheapest form of HPACK: a never-indexed literal without Huffman coding.
 
-    Apple asks for this for :path and authorization, which are most of the bytes. Doing it for the rest costs some 100
-    bytes a push, and saves half of the processor time that a push takes: hpack's tables and Huffman coder are Python.
+    See RFC 7541, section 6.2.3. Apple asks for this form for :path and authorization, which are most of the bytes. To
+    use it for the others too costs about 100 bytes for each push, and saves half of the processor time of a push: the
+    tables and the Huffman coder of hpack are written in Python.
     """
     name_bytes, value_bytes = name.encode(), value.encode()
     return b"".join((b"\x10", encode_length(len(name_bytes)), name_bytes, encode_length(len(value_bytes)), value_bytes))
 
 
 def encode_length(length: int) -> bytes:
-    """An integer with a 7-bit prefix (RFC 7541, section 5.1); the bit before it is 0: no Huffman coding."""
+    """Encode an integer with a 7-bit prefix (RFC 7541, section 5.1). The bit before it is 0: no Huffman coding."""
     if length < 0x7F:
         return bytes((length,))
     encoded = bytearray((0x7F,))

@@ -55,7 +55,7 @@ class ApnsSender:
         if (token is None) == (certificate_file is None):
             raise ValueError("give either a token or a certificate_file")
         self._topic, self._token = topic, token
-        self.at_once = max_connections * policy.max_streams
+        self.max_in_flight = max_connections * policy.max_streams
         """How many pushes to each environment can be in flight. More would wait for a stream."""
         tls = ssl.create_default_context(cafile=ca_file)
         tls.set_alpn_protocols(["h2"])
@@ -68,7 +68,7 @@ class ApnsSender:
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make one attempt. See `worker.providers.sender.Sender`."""
-        not_after = asyncio.get_running_loop().time() + start_s
+        not_after_s = asyncio.get_running_loop().time() + start_s
         request = request_for(push, self._topic)
         body = body_of(request)
         if timeout_s <= 0:
@@ -85,7 +85,7 @@ class ApnsSender:
                 connection = await pool.pick()
                 authorization = token.header if token else ""
                 block = header_block_of(request, pool.authority, authorization, int(seconds(push.deadline)))
-                stream = connection.request(block, body, not_after)
+                stream = connection.request(block, body, not_after_s)
                 result = read_answer(await stream.future, push.id, Seconds(time.time()))
         except TimeoutError:
             if connection is not None and timeout_s >= SUSPICIOUS_S:

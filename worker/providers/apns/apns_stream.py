@@ -1,4 +1,4 @@
-"""One request to Apple on its way, and the two ways in which it can get no answer."""
+"""One request to Apple, and the errors for a request without an answer."""
 
 import asyncio
 import math
@@ -10,19 +10,19 @@ MAX_RESPONSE_BYTES = 4096
 
 
 class UnsentError(Exception):
-    """Apple has not seen the request, or says that it did nothing with it: it may be repeated at once."""
+    """Apple has not read the request, or says that it did not act on it. It may be repeated at once."""
 
 
 class DelayedError(UnsentError):
-    """It did not leave in the time it had for that."""
+    """The request was not sent, because it could not be sent in time."""
 
 
 class UnknownError(Exception):
-    """The connection failed after the request left: Apple may or may not have acted on it."""
+    """The connection failed after the request was sent: Apple may or may not have acted on it."""
 
 
 class ApnsStream:
-    """One request and what has come back for it. `future` gets a Response, UnsentError or UnknownError."""
+    """One request and its response so far. `future` gets a Response, an UnsentError or an UnknownError."""
 
     __slots__ = (
         "apns_id",
@@ -30,23 +30,23 @@ class ApnsStream:
         "future",
         "header_block",
         "id",
-        "not_after",
+        "not_after_s",
         "response_body",
         "retry_after",
         "status",
     )
 
     def __init__(
-        self, header_block: bytes, body: bytes, future: asyncio.Future[Response], not_after: float = math.inf
+        self, header_block: bytes, body: bytes, future: asyncio.Future[Response], not_after_s: float = math.inf
     ) -> None:
-        self.header_block, self.body, self.future, self.not_after = header_block, body, future, not_after
-        """`not_after`: loop time in seconds; it does not leave later."""
+        self.header_block, self.body, self.future, self.not_after_s = header_block, body, future, not_after_s
+        """`not_after_s` is loop time: the request is not sent later."""
         self.id = 0
-        """0 until it is on the wire."""
+        """0 until it is sent."""
         self.status, self.response_body, self.apns_id, self.retry_after = 0, b"", "", ""
 
     def read_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take what matters of the response headers."""
+        """Keep the response headers that Bellhop needs."""
         for name, value in headers:
             if name == b":status":
                 self.status = int(value) if value.isdigit() else 0
@@ -56,16 +56,16 @@ class ApnsStream:
                 self.retry_after = value.decode("ascii", "replace")
 
     def read_body(self, data: bytes) -> None:
-        """Take the next part of the response body, up to a limit."""
+        """Keep the next part of the response body, up to a limit."""
         self.response_body += data[: MAX_RESPONSE_BYTES - len(self.response_body)]
 
     def answer(self) -> None:
-        """Hand the response over."""
+        """Give the response to the waiting caller."""
         if not self.future.done():
             self.future.set_result(Response(self.status, self.response_body, self.apns_id, self.retry_after))
 
     def fail(self, error: Exception) -> None:
-        """Hand a failure over."""
+        """Give an error to the waiting caller."""
         if not self.future.done():
             self.future.set_exception(error)
-            self.future.exception()  # a caller that was cancelled at the same moment will not look
+            self.future.exception()  # if the caller was cancelled, nobody else retrieves it, and asyncio would log it

@@ -1,7 +1,7 @@
-"""Apple's provider token: one for each key, shared by every connection and every process.
+"""Apple's provider token: one for each key, shared by all connections and all processes.
 
-Apple ("Establishing a token-based connection to APNs") takes a token that is at most an hour old, and answers 429
-TooManyProviderTokenUpdates to who makes new ones more often than every 20 minutes.
+Apple ("Establishing a token-based connection to APNs") accepts a token for an hour. It answers 429
+TooManyProviderTokenUpdates if new tokens come more often than every 20 minutes.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from bellhop.store.keys import provider_token_key
 from worker.providers.apns.aioapns_adapter import authorization_header
 
 RENEW_AFTER_S = 50 * 60
+"""An older token is replaced before Apple refuses it."""
 MIN_AGE_S = 20 * 60
 """A younger token is never replaced."""
 
@@ -24,39 +25,39 @@ log = structlog.get_logger()
 
 
 class SignedToken(NamedTuple):
-    """One provider token, as the `authorization` header carries it."""
+    """One provider token, in the form of the `authorization` header."""
 
-    issued_at: int
+    issued_at_s: int
     """Unix time in seconds."""
     header: str
 
     def __repr__(self) -> str:
-        return f"Token(issued_at={self.issued_at})"  # the rest is a credential
+        return f"Token(issued_at_s={self.issued_at_s})"  # the rest is a credential
 
     def age_s(self) -> Seconds:
-        """How old it is."""
-        return Seconds(time.time() - self.issued_at)
+        """Return how old it is."""
+        return Seconds(time.time() - self.issued_at_s)
 
     def to_bytes(self) -> bytes:
-        """For the store."""
-        return f"{self.issued_at} {self.header}".encode()
+        """Return the stored form."""
+        return f"{self.issued_at_s} {self.header}".encode()
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Self:
-        """Back from the store. Raises ValueError for what is no token."""
-        issued_at, _, header = stored.decode().partition(" ")
-        return cls(int(issued_at), header)
+        """Read the stored form. Raises ValueError if it is not valid."""
+        issued_at_s, _, header = stored.decode().partition(" ")
+        return cls(int(issued_at_s), header)
 
 
 class TokenStore(Protocol):
     """Where the token in use is kept."""
 
     async def current(self) -> SignedToken | None:
-        """The token that everybody uses."""
+        """Return the token in use."""
         ...
 
     async def replace(self, old: SignedToken | None, new: SignedToken) -> SignedToken:
-        """Put `new` in the place of `old`, unless somebody was faster; returns the token that is in use then."""
+        """Replace `old` by `new`, unless another process has replaced it. Returns the token in use after that."""
         ...
 
 
@@ -67,11 +68,11 @@ class MemoryTokenStore:
         self._token: SignedToken | None = None
 
     async def current(self) -> SignedToken | None:
-        """The token that everybody uses."""
+        """Return the token in use."""
         return self._token
 
     async def replace(self, old: SignedToken | None, new: SignedToken) -> SignedToken:
-        """Put `new` in the place of `old`."""
+        """Replace `old` by `new`."""
         if self._token == old or self._token is None:
             self._token = new
         return self._token
@@ -85,12 +86,12 @@ class RedisTokenStore:
         self._key = provider_token_key(team_id, key_id)
 
     async def current(self) -> SignedToken | None:
-        """The token that everybody uses."""
+        """Return the token in use."""
         stored = await self._store.call("GET", self._key)
         return SignedToken.from_bytes(stored) if stored else None
 
     async def replace(self, old: SignedToken | None, new: SignedToken) -> SignedToken:
-        """Put `new` in the place of `old`, unless another process was faster."""
+        """Replace `old` by `new`, unless another process has replaced it."""
         args: list[str | bytes | int | float] = [old.to_bytes() if old else b"", new.to_bytes(), RENEW_AFTER_S]
         return SignedToken.from_bytes(await self._store.script("providers/replace_provider_token", [self._key], args))
 
@@ -103,14 +104,14 @@ class ProviderToken:
         self._key, self._key_id, self._team_id = key, key_id, team_id
         try:
             self._mint()
-        except Exception as error:  # pyjwt and cryptography have many words for a bad key
-            raise ValueError(f"the APNs key {key_id} is no ES256 private key in PEM form") from error
+        except Exception as error:  # pyjwt and cryptography raise many types for a bad key
+            raise ValueError(f"the APNs key {key_id} is not an ES256 private key in PEM form") from error
         self._store = store or MemoryTokenStore()
         self._token: SignedToken | None = None
         self._renewing = asyncio.Lock()
 
     async def get(self) -> SignedToken:
-        """The token to send."""
+        """Return the token to send with a push."""
         if self._token is None or self._token.age_s() > RENEW_AFTER_S:
             async with self._renewing:
                 if self._token is None or self._token.age_s() > RENEW_AFTER_S:
@@ -118,9 +119,9 @@ class ProviderToken:
         return self._token
 
     async def refused(self, token: SignedToken) -> bool:
-        """Apple says that `token` is expired: whether `get` gives another one now.
+        """Replace `token`, which Apple calls expired. Returns whether `get` returns another one now.
 
-        It does not when the token is young: then a clock is wrong, and new tokens would only earn us 429s.
+        A young token is not replaced: then a clock is wrong, and Apple would answer 429 to new tokens.
         """
         async with self._renewing:
             if self._token == token:
@@ -128,7 +129,7 @@ class ProviderToken:
         return self._token != token
 
     async def _renewed(self, refused: SignedToken | None) -> SignedToken:
-        """Take the token that another process has made; make one if nobody has."""
+        """Return the token that another process has made, or make one."""
         try:
             stored = await self._store.current()
             if stored and stored != refused and stored.age_s() <= RENEW_AFTER_S:
@@ -137,10 +138,10 @@ class ProviderToken:
                 return stored
             return await self._store.replace(stored, self._mint())
         except (RedisError, OSError, ValueError) as error:
-            # Phones must ring while the store is away; this process then uses a token of its own.
+            # Phones must ring while Redis is away: this process uses its own token until then.
             log.warning("apns_token_not_shared", error=type(error).__name__)
             return refused if refused and refused.age_s() < MIN_AGE_S else self._mint()
 
     def _mint(self) -> SignedToken:
-        issued_at = int(time.time())
-        return SignedToken(issued_at, authorization_header(self._key, self._key_id, self._team_id))
+        issued_at_s = int(time.time())
+        return SignedToken(issued_at_s, authorization_header(self._key, self._key_id, self._team_id))

@@ -43,7 +43,7 @@ class StreamTable:
             self._send_body(stream_id, self._unfinished.pop(stream_id))
         while self._queue and not self.exhausted and self._has_room(len(self._queue[0].body)):
             stream = self._queue.popleft()
-            if self._loop.time() > stream.not_after:
+            if self._loop.time() > stream.not_after_s:
                 stream.fail(DelayedError("it waited too long for a free stream"))
             else:
                 self._send(stream)

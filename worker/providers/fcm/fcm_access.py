@@ -1,4 +1,4 @@
-"""The OAuth2 access token of one service account: fetched once for everybody, renewed before it expires."""
+"""The OAuth2 access token of one service account: fetched once for all pushes, renewed before it expires."""
 
 import asyncio
 import json
@@ -21,60 +21,61 @@ GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AUDIENCE = "https://oauth2.googleapis.com/token"
 ASSERTION_LIFE_S = 3600
 RENEW_BEFORE_S = 300.0
+"""A token is renewed in the background when it expires this soon."""
 RENEWAL_PAUSE_S = 10.0
-"""How long after a failed renewal the next one waits, while the old token still serves."""
+"""The pause after a failed renewal, while the old token is still valid."""
 TRY_AGAIN = {"internal_failure", "server_error", "temporarily_unavailable"}
-"""OAuth2 errors that are about the endpoint's health, not about us."""
+"""OAuth2 errors that are about the endpoint, not about our key."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What the token endpoint gave; `expires_at` is Unix time in seconds."""
+    """What the token endpoint gave; `expires_at_s` is Unix time in seconds."""
 
     value: str
-    expires_at: Seconds
+    expires_at_s: Seconds
 
 
 class AccessTokens:
-    """Hands out the access token. However many pushes wait for one, a single request fetches it."""
+    """Keeps the access token. One request fetches it for all pushes that wait."""
 
     def __init__(self, credentials: service_account.Credentials, token_uri: str, timeout_s: Seconds) -> None:
         """`timeout_s` is for one request to the token endpoint."""
         self._credentials, self._token_uri, self._timeout_s = credentials, token_uri, timeout_s
         self._token: AccessToken | None = None
         self._fetching: asyncio.Task[AccessToken | AttemptResult] | None = None
-        self._renew_not_before = 0.0
+        self._renew_not_before_s = 0.0
 
     async def get(self, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
-        """Return a valid access token, fetching one when there is none, or what to answer when none can be had.
+        """Return a valid access token, or the result of a push that cannot get one.
 
-        In its last minutes a token is renewed in the background, so that a token endpoint that is down for a while
-        costs no push anything.
+        In its last minutes a token is renewed in the background. So no push waits while the token endpoint is down for
+        a short time.
         """
         now = Seconds(time.time())
-        if self._token is None or self._token.expires_at <= now:
-            # Shielded: one push that runs out of time must not take the fetch from the others that wait for it.
+        if self._token is None or self._token.expires_at_s <= now:
+            # Other pushes wait for the same request. Without the shield, a push whose time is over would cancel it.
             return await asyncio.shield(self._fetch(session))
-        if self._token.expires_at - now < RENEW_BEFORE_S and now >= self._renew_not_before:
+        if self._token.expires_at_s - now < RENEW_BEFORE_S and now >= self._renew_not_before_s:
             self._fetch(session)
         return self._token
 
     def refused(self, token: AccessToken) -> None:
-        """Forget an access token that FCM refused, unless it has been replaced already."""
+        """Drop an access token that FCM refused, unless it has been replaced."""
         if self._token is token:
             self._token = None
 
     async def close(self) -> None:
-        """Give up a fetch under way."""
+        """Cancel the request for a token, if there is one."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
 
     def _fetch(self, session: aiohttp.ClientSession) -> asyncio.Task[AccessToken | AttemptResult]:
         if self._fetching is None:
-            # In no push's context: the token is for all of them.
+            # The token is for all pushes, so its log lines must not carry the webhook id of one.
             self._fetching = asyncio.create_task(self._request(session), context=Context())
             self._fetching.add_done_callback(self._fetched)
         return self._fetching
@@ -87,7 +88,7 @@ class AccessTokens:
         if isinstance(result, AccessToken):
             self._token = result
         else:
-            self._renew_not_before = time.time() + RENEWAL_PAUSE_S
+            self._renew_not_before_s = time.time() + RENEWAL_PAUSE_S
             log.warning("fcm_access_token_failed", status=result.status, reason=result.reason)
 
     async def _request(self, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
@@ -116,9 +117,9 @@ class AccessTokens:
 
 
 def read_token(status: int, body: bytes, retry_after: str | None, now: Seconds) -> AccessToken | AttemptResult:
-    """Read what the token endpoint said; `retry_after` is the header, `now` Unix time in seconds.
+    """Read the answer of the token endpoint; `retry_after` is the header, `now` is unix time.
 
-    Only an OAuth2 error (RFC 6749, section 5.2) speaks of our key; anything else says that the endpoint is unwell.
+    Only an OAuth2 error (RFC 6749, section 5.2) is about our key. Any other answer means that the endpoint is faulty.
     """
     try:
         content = json.loads(body)

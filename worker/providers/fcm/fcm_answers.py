@@ -1,4 +1,4 @@
-"""What each of FCM's answers means: one table. Pure."""
+"""Reads FCM's answers: one table maps status and error to an outcome. Pure."""
 
 import json
 import re
@@ -11,38 +11,38 @@ from worker.providers.retry_after import retry_after_s
 
 # https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries
 THROTTLED_S = Seconds(60.0)
-"""How long to wait after a 429 that does not say."""
+"""The wait after a 429 without Retry-After."""
 UNAVAILABLE_S = Seconds(10.0)
-"""How long to wait after a problem of Google's own, at least."""
+"""The shortest wait after a problem of Google."""
 
 
 class Sign(NamedTuple):
-    """One thing that an error says: where, and the word for it."""
+    """One fact in an error: the place and the word that stands there."""
 
     where: str
-    """FcmError (its errorCode), BadRequest (a field), ErrorInfo (its reason), or text (the message for people)."""
+    """FcmError (its errorCode), BadRequest (a field), ErrorInfo (its reason), or text (the error's message)."""
     word: str
 
 
 ANY = Sign("", "")
 TEXTS = ("registration token", "too big")
-"""What is looked for in the message for people, when no BadRequest names a field."""
+"""Words to look for in the error's message, if no BadRequest names a field."""
 
 OUTCOMES: dict[tuple[int, Sign], Outcome] = {
     # https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
-    # A malformed token is refused in the same words whether the app made it up, our own storage cut it short or it is
-    # of another kind: no word that an installation is gone. So the token is kept and reported, not removed.
+    # FCM refuses a malformed token in the same words, whether the app invented it, our own storage cut it or it is of
+    # another kind. That does not say that the app was removed. So the token is kept and reported.
     (400, Sign("BadRequest", "message.token")): Outcome.BAD_TOKEN,
     (400, Sign("text", "registration token")): Outcome.BAD_TOKEN,
     (400, Sign("text", "too big")): Outcome.TOO_LARGE,
     (400, ANY): Outcome.BAD_REQUEST,
     (401, ANY): Outcome.CREDENTIALS_REFUSED,
-    # Firebase itself holds no valid APNs or web push credentials; ours are good, and this device is no Android phone.
+    # Firebase has no valid APNs or web push credentials. Ours are good, and this device is not an Android phone.
     (401, Sign("FcmError", "THIRD_PARTY_AUTH_ERROR")): Outcome.WRONG_APP,
     (403, Sign("FcmError", "SENDER_ID_MISMATCH")): Outcome.WRONG_APP,
     (403, ANY): Outcome.CREDENTIALS_REFUSED,  # the API is off, or the service account may not send
     (404, Sign("FcmError", "UNREGISTERED")): Outcome.TOKEN_DEAD,
-    # Without an FcmError it speaks of the project or the address, not of the device.
+    # Without an FcmError it is about the project or the address, not about the device.
     (404, ANY): Outcome.CREDENTIALS_REFUSED,
     (408, ANY): Outcome.UNAVAILABLE,
     (409, ANY): Outcome.UNAVAILABLE,
@@ -52,15 +52,15 @@ OUTCOMES: dict[tuple[int, Sign], Outcome] = {
 }
 BY_CLASS = {
     2: Outcome.UNKNOWN,
-    3: Outcome.UNAVAILABLE,  # something between us and Google redirects: it may be gone in a moment
+    3: Outcome.UNAVAILABLE,  # a proxy between us and Google redirects: that may end soon
     4: Outcome.BAD_REQUEST,
     5: Outcome.UNAVAILABLE,
 }
-"""For a status that the table does not have, by its first digit; anything else is Outcome.UNKNOWN."""
+"""For a status that the table does not have, by its first digit. For any other it is Outcome.UNKNOWN."""
 
 
 def answer(status: int, body: bytes, retry_after: str | None, now: Seconds) -> AttemptResult:
-    """Read one of FCM's answers; `retry_after` is the header, `now` Unix time in seconds."""
+    """Return the result for one of FCM's answers; `retry_after` is the header, `now` is unix time."""
     content = _object(body)
     if status == 200:
         name = content.get("name")
@@ -83,7 +83,7 @@ def answer(status: int, body: bytes, retry_after: str | None, now: Seconds) -> A
 
 
 def asks_for_new_access_token(status: int, body: bytes) -> bool:
-    """Tell whether the request was refused for its access token: renewed, it may be repeated."""
+    """Whether the request was refused because of its access token: with a new one it may be repeated."""
     # A 401 with an FcmError is about Firebase's credentials for another provider.
     return status == 401 and b"google.firebase.fcm.v1.FcmError" not in body
 
@@ -101,7 +101,7 @@ def _objects(content: Any) -> list[dict[str, Any]]:
 
 
 def _signs(error: dict[str, Any]) -> Iterator[Sign]:
-    """Find what an error says, the most telling first."""
+    """Find the facts in an error, the most precise first."""
     by_type = {str(detail.get("@type", "")).rpartition(".")[2]: detail for detail in _objects(error.get("details"))}
     violations = _objects(by_type.get("BadRequest", {}).get("fieldViolations"))
     fields = [str(violation["field"]) for violation in violations if violation.get("field")]
@@ -115,7 +115,7 @@ def _signs(error: dict[str, Any]) -> Iterator[Sign]:
 
 
 def _reason(status: int, error: dict[str, Any], signs: list[Sign]) -> str:
-    """Name the code and the field. Only what looks like a name passes: texts may quote a token or the payload."""
+    """Return the code and the field, if each looks like a name. Other texts may quote a token or the payload."""
     words = {sign.where: sign.word for sign in reversed(signs)}
     code = str(words.get("FcmError") or words.get("ErrorInfo") or error.get("status") or "")
     code = code if re.fullmatch(r"[A-Z][A-Z0-9_]{2,59}", code) else f"HTTP_{status}"

@@ -12,17 +12,17 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 class FcmPayload(aiohttp.BytesPayload):
     """A request body that records whether it was written: from then on Google may have the push.
 
-    After the loop time `not_after` (s) it is not written.
+    After the loop time `not_after_s` it is not written.
     """
 
-    def __init__(self, body: bytes, not_after: float) -> None:
+    def __init__(self, body: bytes, not_after_s: float) -> None:
         super().__init__(body, content_type="application/json")
-        self._not_after = not_after
+        self._not_after_s = not_after_s
         self.written = self.late = False
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write headers and body together. A closed connection raises before any byte has left."""
-        if asyncio.get_running_loop().time() > self._not_after:
+        if asyncio.get_running_loop().time() > self._not_after_s:
             self.late = True
             raise ConnectionAbortedError("too late")
         await super().write_with_length(writer, content_length)

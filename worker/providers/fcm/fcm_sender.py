@@ -43,7 +43,7 @@ class FcmSender:
         self._project = FcmProject(service_account_file, url)
         self._tokens = AccessTokens(self._project.credentials, self._project.token_uri, policy.token_timeout_s)
         self._proxy, self._policy, self._without_video = proxy, policy, without_video
-        self.at_once = policy.connections
+        self.max_in_flight = policy.connections
         """How many pushes can be in flight. More would wait for a connection, where they cannot be called off."""
         self._tls = ssl.create_default_context(cafile=ca_file)
         self._session: aiohttp.ClientSession | None = None
@@ -59,11 +59,11 @@ class FcmSender:
         android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, left_s)}s"}
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
-        not_after = asyncio.get_running_loop().time() + start_s
+        not_after_s = asyncio.get_running_loop().time() + start_s
         data = dict(push.payload)
         if self._without_video:
             data.pop("video", None)
-        return await self._deliver(push.device.token, data, android, timeout_s, not_after)
+        return await self._deliver(push.device.token, data, android, timeout_s, not_after_s)
 
     async def validate(self, token: str, timeout_s: Seconds = Seconds(10)) -> AttemptResult:
         """Ask FCM whether it would accept a message for this token. Nothing is delivered."""
@@ -89,7 +89,7 @@ class FcmSender:
         data: dict[str, str],
         android: dict[str, Any],
         timeout_s: Seconds,
-        not_after: float = math.inf,
+        not_after_s: float = math.inf,
         dry_run: bool = False,
     ) -> AttemptResult:
         body = self._body(token, data, android, dry_run=dry_run)
@@ -100,7 +100,7 @@ class FcmSender:
         self._in_flight += 1
         self._idle.clear()
         try:
-            return await self._attempt(body, timeout_s, not_after)
+            return await self._attempt(body, timeout_s, not_after_s)
         finally:
             self._in_flight -= 1
             if not self._in_flight:
@@ -118,7 +118,7 @@ class FcmSender:
         except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot encode
             return AttemptResult(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
 
-    async def _attempt(self, body: bytes, timeout_s: Seconds, not_after: float) -> AttemptResult:
+    async def _attempt(self, body: bytes, timeout_s: Seconds, not_after_s: float) -> AttemptResult:
         session = self._open_session()
         renewed = False
         payload: FcmPayload | None = None
@@ -129,7 +129,7 @@ class FcmSender:
                     token = await self._tokens.get(session)
                     if isinstance(token, AttemptResult):
                         return token
-                    payload = FcmPayload(body, not_after)
+                    payload = FcmPayload(body, not_after_s)
                     headers = {"Authorization": f"Bearer {token.value}"}
                     async with session.post(
                         self._project.endpoint, data=payload, headers=headers, allow_redirects=False
