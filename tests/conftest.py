@@ -1,6 +1,15 @@
-"""What every test may use: a real Redis. And what no test is about: how busy this machine is."""
+"""What every test may use, and the names that all tests use for what they run against.
 
-from collections.abc import Iterator
+- `redis_url`, `redis_client`, `store`: an empty database of the Redis that the whole run shares, its blocking client
+  and the asyncio client that the worker uses.
+- `own_redis` (tests/worker): a Redis that the test may stop or starve.
+- `live_workers`: the workers w-1 and w-2 count as alive. No process runs.
+- `samples`: Stream's wire format.
+
+Values (rounds, devices, pushes, settings) come from tests/factories.py.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SAMPLES
+from bellhop.store.async_client import Store
 
 # For a busy machine: what is tested is never how fast an example is made, or runs.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,6 +38,27 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A blocking client of that database."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Store]:
+    """The worker's client of that database."""
+    store = Store.from_url(redis_url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def live_workers(redis_client: redis.Redis) -> None:
+    """Let the workers w-1 and w-2 count as alive."""
+    redis_client.mset({"bellhop:worker:w-1": 1, "bellhop:worker:w-2": 1})
 
 
 @pytest.fixture

@@ -13,20 +13,12 @@ from bellhop.cli.check import redis as redis_checks
 from bellhop.queue.names import QUEUES
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.settings import Settings
-from bellhop.store.async_client import Store
 from bellhop.store.keys import round_key, status_key
 from webhook.app import create_app
 from webhook.intake.parsing import parse
 from worker import status
 
 SECRET = "a-secret-of-no-real-app"
-
-
-@pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from bellhop import trail
-from bellhop.clock import micros, seconds
-from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.clock import seconds
+from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
+from tests.factories import a_push, an_iphone
 from worker.delivery.attempt import Delivered, deliver
 from worker.delivery.fence import Admission, Record
 from worker.delivery.provider_channel import ProviderChannel
@@ -19,11 +20,7 @@ from worker.delivery.retry_policy import RetryPolicy
 
 POLICY = RetryPolicy(pauses_s=dict.fromkeys(RetryPolicy().pauses_s, (0.001, 0.01)), claimed_pause_s=0.001)
 
-PRODUCTION = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="calls")
-
-
-def push(kind: PushKind = PushKind.RING, in_s: float = 30, device: Device = PRODUCTION) -> Push:
-    return Push("id", kind, device, {}, micros(time.time() + in_s))
+PRODUCTION = an_iphone()
 
 
 class Script:
@@ -61,7 +58,7 @@ class Script:
 
 async def run(script: Script, one: Push | None = None, policy: RetryPolicy = POLICY) -> Delivered:
     lanes = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
-    result = await asyncio.wait_for(deliver(one or push(), lanes, script, policy), 20)
+    result = await asyncio.wait_for(deliver(one or a_push(PRODUCTION), lanes, script, policy), 20)
     await script.write(result.record)
     return result
 
@@ -137,7 +134,7 @@ async def test_a_device_held_by_another_worker_is_waited_for():
 
 async def test_an_app_without_credentials_is_said_so():
     script = Script(Outcome.ACCEPTED)
-    result = await run(script, push(device=PRODUCTION.model_copy(update={"app": "other"})))
+    result = await run(script, a_push(an_iphone(app="other")))
     assert result.outcome is Outcome.NO_CREDENTIALS
     assert script.trail() == [("finished", "no_credentials")]
 
@@ -162,14 +159,14 @@ async def test_an_attempt_that_is_cut_off_leaves_the_device_free():
 async def test_a_notice_is_not_tried_for_as_long_as_a_provider_may_keep_it():
     policy = replace(POLICY, notice_window_s=0.02)
     script = Script(Outcome.UNAVAILABLE)
-    assert (await run(script, push(PushKind.MISSED, in_s=24 * 3600), policy)).outcome is Outcome.GAVE_UP
+    assert (await run(script, a_push(PRODUCTION, PushKind.MISSED, left_s=24 * 3600), policy)).outcome is Outcome.GAVE_UP
 
 
 async def test_a_notice_waits_as_long_as_google_asks_for():
     script = Script(AttemptResult(Outcome.THROTTLED, 429, retry_after_s=60))
     with pytest.raises(TimeoutError):
         lanes = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
-        await asyncio.wait_for(deliver(push(PushKind.MISSED, in_s=86_400), lanes, script), 0.3)
+        await asyncio.wait_for(deliver(a_push(PRODUCTION, PushKind.MISSED, left_s=86_400), lanes, script), 0.3)
     assert script.asked == 1
 
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from bellhop.domain.call import Standing
-from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
@@ -28,10 +27,11 @@ from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
 from bellhop.store.keys import AGENDA, call_key, owner_key, round_key
+from tests.factories import a_device, an_event_user
 from tests.trails import trail_of
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Accepted, CallSnapshot, Ended, Event, EventUser, Ignored, Missed, Rejected, Ring
+from webhook.intake.events import Accepted, CallSnapshot, Ended, Event, Ignored, Missed, Rejected, Ring
 from worker.delivery.fence import Fence, Record
 from worker.settle import queue_due_calls, settle_call
 
@@ -39,10 +39,7 @@ CID, TENANT = "default:lobby:1", "default"
 S = 1_000_000
 GRACE_S = 5
 CREATOR, USERS, SESSIONS = "sara", ("sara", "ben", "jane:1", "ana"), ("s-1", "s-2")
-DEVICES = {
-    user: [Device(user_id=user, provider=Provider.FCM, token=f"{user}-{number}", app="calls") for number in (1, 2)]
-    for user in USERS
-}
+DEVICES = {user: [a_device(user, token=f"{user}-{number}") for number in (1, 2)] for user in USERS}
 AGES_S = st.sampled_from([0, 0, 1, 10, 40, 600, -20])
 """How long ago an event was stamped when it first arrives; a little in the future with clocks that differ."""
 
@@ -91,10 +88,6 @@ class Claim:
     push: Push
     worker: str
     until: int
-
-
-def person(user: str) -> EventUser:
-    return EventUser(user, user.title())
 
 
 class CallModel(RuleBasedStateMachine):
@@ -156,8 +149,8 @@ class CallModel(RuleBasedStateMachine):
         self.happen(
             Ring(
                 **self.envelope("call.ring", session, age_s, told),
-                caller=person(caller),
-                members=tuple(person(user) for user in sorted(members - {caller})),
+                caller=an_event_user(caller),
+                members=tuple(an_event_user(user) for user in sorted(members - {caller})),
                 video=True,
                 ring_ms=ring_s * 1000,
                 call_name="",
@@ -191,9 +184,11 @@ class CallModel(RuleBasedStateMachine):
         lost=st.booleans(),
     )
     def miss(self, members: set[str], session: str, notify: bool, age_s: int, told: Told, lost: bool) -> None:
-        people = tuple(person(user) for user in sorted(members))
+        people = tuple(an_event_user(user) for user in sorted(members))
         envelope = self.envelope("call.missed", session, age_s, told)
-        self.happen(Missed(**envelope, caller=person(CREATOR), members=people, notify=notify, call_name=""), lost)
+        self.happen(
+            Missed(**envelope, caller=an_event_user(CREATOR), members=people, notify=notify, call_name=""), lost
+        )
 
     @rule(session=st.sampled_from(["", *SESSIONS]), age_s=AGES_S, told=TOLD, lost=st.booleans())
     def end(self, session: str, age_s: int, told: Told, lost: bool) -> None:

@@ -7,21 +7,13 @@ from pathlib import Path
 from bellhop.domain.device import Provider
 from bellhop.domain.payloads import payload
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
+from tests.factories import a_round
 from webhook.api.users import ApnsRegistration, FcmRegistration
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client-contract.md").read_text()
 ARRIVES = PAGE.partition("## Five rules")[0]
-ROUND = Round(
-    tenant="default",
-    cid="default:8f3a",
-    session_id="s",
-    started_at=1,
-    deadline=2,
-    caller_id="sara",
-    caller_name="Sara",
-    video=True,
-)
+ROUND = a_round(cid="default:8f3a", session_id="s", video=True)
 DIFFERS = ("call_uuid", "sent_at", "expires_at")
 """What is another in each push."""
 

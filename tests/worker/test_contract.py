@@ -10,15 +10,11 @@ from rq.utils import str_to_date
 from bellhop import clock
 from bellhop.domain.round import Recipient
 from bellhop.queue import job_payloads, names
-from bellhop.queue.job_payloads import CallRef, QueuedRound, job, read_payload
+from bellhop.queue.job_payloads import CallRef, job, read_payload
+from tests.factories import a_queued_round
 
-ROUND = QueuedRound(
-    tenant="default",
-    cid="default:1",
-    session_id="s-1",
+ROUND = a_queued_round(
     started_at=1_800_000_000_000_001,
-    deadline=1_800_000_030_000_001,
-    caller_id="sara",
     caller_name='Sara "S" \U0001f600',
     recipients=(Recipient(id="ben", name="Ben", email="ben@example.com"),),
 )

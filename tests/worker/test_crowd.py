@@ -1,17 +1,15 @@
 """A ring of a crowd with all the devices they may have: it rings everybody, and leaves the others their turns."""
 
 import asyncio
-import time
 
 import pytest
 
 from bellhop.domain import plan as module
-from bellhop.domain.device import MAX_DEVICES_PER_USER, Device, Kind, Provider
+from bellhop.domain.device import MAX_DEVICES_PER_USER, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.round import Recipient
-from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
 from bellhop.store.keys import devices_key, owner_key
+from tests.factories import a_device, a_queued_round
 from worker.delivery.attempt import ProviderChannels
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
@@ -41,40 +39,18 @@ class Phones:
     async def close(self): ...
 
 
-def ringing(users):
-    now = time.time_ns() // 1000
-    return QueuedRound(
-        tenant="default",
-        cid="default:1",
-        session_id="s-1",
-        started_at=now,
-        deadline=now + 180_000_000,
-        caller_id="sara",
-        caller_name="Sara",
-        recipients=tuple(Recipient(id=user) for user in users),
-    )
-
-
 async def everybody(store, hardware_id=""):
     users = [f"user-{number}" for number in range(PEOPLE)]
     for user in users:
         devices = {}
         for number in range(MAX_DEVICES_PER_USER):
-            device = Device(
-                user_id=user,
-                provider=Provider.FCM,
-                kind=Kind.ALERT,
-                token=f"{user}-{number}",
-                app="calls",
-                registered_at=number,
-                hardware_id=hardware_id,
-            )
+            device = a_device(user, token=f"{user}-{number}", registered_at=number, hardware_id=hardware_id)
             devices[device.key] = device.model_dump_json()
         fields = [part for pair in devices.items() for part in pair]
         await store.call("HSET", devices_key("default", user), *fields)
         owners = [part for key in devices for part in (owner_key("default", key), user)]
         await store.call("MSET", *owners)
-    return ringing(users)
+    return a_queued_round(*users, for_s=180)
 
 
 def jobs(store, sender):

@@ -9,14 +9,12 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
-from bellhop.domain.round import Recipient
 from bellhop.queue.job_payloads import QueuedRound
-from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, owner_key, round_key, trail_key
+from tests.factories import a_device, a_queued_round
 from worker.delivery.fence import BATCH, Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
 
@@ -24,18 +22,10 @@ USERS = [f"user-{number}" for number in range(1_000)]
 
 
 @pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    for worker in ("w-1", "w-2"):
-        await store.call("SET", f"bellhop:worker:{worker}", "1")
-    owners = [part for user in USERS for part in (owner_key("default", phone(user).key), user)]
+async def store(store, live_workers):
+    owners = [part for user in USERS for part in (owner_key("default", a_device(user).key), user)]
     await store.call("MSET", *owners)
-    yield store
-    await store.close()
-
-
-def phone(user: str) -> Device:
-    return Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
+    return store
 
 
 async def ask(gate: Fence, push: Push, attempt_s: float) -> Outcome | None:
@@ -47,21 +37,11 @@ def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age
     with redis.Redis.from_url(redis_url) as client:
         seconds, micros = client.time()
     start = seconds * 1_000_000 + micros - round(age_s * 1e6)
-    return QueuedRound(
-        tenant="default",
-        cid="default:1",
-        session_id="s-1",
-        started_at=start,
-        deadline=start + round(for_s * 1e6),
-        caller_id="sara",
-        caller_name="Sara",
-        callers=("sara",),
-        recipients=tuple(Recipient(id=user) for user in users),
-    )
+    return a_queued_round(*users, started_at=start, for_s=for_s, callers=("sara",))
 
 
 def pushes(round_: QueuedRound, kind: PushKind = PushKind.RING) -> list[Push]:
-    devices = {one.id: [phone(one.id)] for one in round_.recipients}
+    devices = {one.id: [a_device(one.id)] for one in round_.recipients}
     return plan(kind, round_, devices, round_.started_at).pushes
 
 

@@ -5,29 +5,19 @@ import contextlib
 
 import pytest
 
-from bellhop.domain.device import Device, Environment, Provider
-from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.push import Push, PushKind
+from bellhop.domain.device import Environment
+from bellhop.domain.outcomes import Outcome
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from tests.factories import a_dead_token, a_delivery, an_iphone
 from worker.delivery import token_pruning
-from worker.delivery.attempt import Delivered
 from worker.delivery.token_pruning import FEWEST_DYING, TokenPruner
 
 REGISTERED = 1_700_000_000_000_000
 
 
-@pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
-
-
 def phone(number=0, **fields):
-    token = f"{number:064x}"
-    defaults = {"user_id": f"user-{number}", "provider": Provider.APNS, "token": token, "app": "com.example"}
-    return Device(**defaults | {"registered_at": REGISTERED} | fields)
+    return an_iphone(f"user-{number}", **{"token": f"{number:064x}", "registered_at": REGISTERED} | fields)
 
 
 async def register(store, device):
@@ -39,13 +29,8 @@ async def known(store, device):
     return (await registry.read_users(store, "default", [device.user_id], "")).devices[device.user_id]
 
 
-def result(device, outcome, **answer):
-    push = Push("id", PushKind.RING, device, {}, 0)
-    return Delivered(push, outcome, AttemptResult(outcome, **answer))
-
-
 def dead(device, since=REGISTERED + 1):
-    return result(device, Outcome.TOKEN_DEAD, status=410, reason="Unregistered", dead_since=since)
+    return a_dead_token(device, since)
 
 
 @pytest.mark.parametrize("since", [REGISTERED + 1, None])
@@ -74,14 +59,14 @@ async def test_a_token_that_was_registered_again_meanwhile_is_kept(store):
 )
 async def test_no_other_word_removes_a_token(store, outcome):
     device = await register(store, phone())
-    await TokenPruner(store).learn("default", device, result(device, outcome))
+    await TokenPruner(store).learn("default", device, a_delivery(device, outcome))
     assert await known(store, device) == [device]
 
 
 async def test_the_environment_that_worked_is_kept(store):
     device = await register(store, phone())
     moved = device.model_copy(update={"environment": Environment.SANDBOX})
-    await TokenPruner(store).learn("default", device, result(moved, Outcome.ACCEPTED))
+    await TokenPruner(store).learn("default", device, a_delivery(moved, Outcome.ACCEPTED))
     assert await known(store, device) == [moved]
 
 
@@ -111,7 +96,7 @@ async def test_a_few_dead_tokens_among_many_living_ones_are_removed(store, monke
     counting = asyncio.create_task(care.count())
     living = phone(1)
     for _ in range(50 * FEWEST_DYING):
-        await care.learn("default", living, result(living, Outcome.ACCEPTED))
+        await care.learn("default", living, a_delivery(living, Outcome.ACCEPTED))
     await asyncio.sleep(0.2)
     counting.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -6,15 +6,14 @@ import time
 
 import pytest
 
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.round import Recipient
-from bellhop.queue.job_payloads import CallRef, QueuedRound, job
+from bellhop.queue.job_payloads import CallRef, job
 from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.queue.rq_job import JobError
 from bellhop.store import registry
-from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key
+from tests.factories import a_device, a_queued_round
 from tests.trails import trail_of
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
@@ -23,13 +22,6 @@ from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
 from worker.main import JOBS_PER_CONCURRENCY
 from worker.queue.queue_worker import QueueWorker
-
-
-@pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
 
 
 class Provided:
@@ -50,19 +42,8 @@ class Provided:
 
 @pytest.mark.parametrize(("outcome", "asked", "pushed"), [(Outcome.ACCEPTED, 1, True), (Outcome.BAD_REQUEST, 2, False)])
 async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(store, outcome, asked, pushed):
-    device = Device(user_id="ben", provider=Provider.FCM, token="token", app="calls", registered_at=1)
-    await store.script(*registry.register("default", device))
-    now = time.time_ns() // 1000
-    missed = QueuedRound(
-        tenant="default",
-        cid="default:1",
-        session_id="s-1",
-        started_at=now - 60_000_000,
-        deadline=now - 30_000_000,
-        caller_id="sara",
-        caller_name="Sara",
-        recipients=(Recipient(id="ben"),),
-    )
+    await phone(store, registered_at=1)
+    missed = a_queued_round(ago_s=60, for_s=30)
     provided = Provided(outcome)
     lanes = {(Provider.FCM, "calls"): ProviderChannel(provided, "fcm calls")}
     for worker in ("w-1", "w-2"):
@@ -97,23 +78,9 @@ class Hanging(Fixed):
 
 
 async def phone(store, user="ben", token="token", app="calls", provider=Provider.FCM, **facts):
-    device = Device(user_id=user, provider=provider, kind=Kind.VOIP, token=token, app=app, **facts)
+    device = a_device(user, provider=provider, kind=Kind.VOIP, token=token, app=app, **facts)
     await store.script(*registry.register("default", device))
     return device
-
-
-def rung(*users, cid="default:1", for_s=30.0, ago_s=0.0):
-    now = time.time_ns() // 1000 - round(ago_s * 1e6)
-    return QueuedRound(
-        tenant="default",
-        cid=cid,
-        session_id="s-1",
-        started_at=now,
-        deadline=now + round(for_s * 1e6),
-        caller_id="sara",
-        caller_name="Sara",
-        recipients=tuple(Recipient(id=user) for user in users or ["ben"]),
-    )
 
 
 DEFAULT_POLICY = RetryPolicy()
@@ -129,7 +96,7 @@ async def test_another_token_of_the_phone_is_used_when_the_newest_is_none(store,
     good, beta = Fixed(Outcome.ACCEPTED), Fixed(first or Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)
     await phone(store, token="new", hardware_id="the phone", registered_at=2, app="beta")
-    await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(rung().model_dump())
+    await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(a_queued_round().model_dump())
     assert good.sent == ["old"]
 
 
@@ -137,12 +104,12 @@ async def test_a_phone_whose_newest_token_takes_the_push_rings_once(store):
     sender = Fixed(Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)
     await phone(store, token="new", hardware_id="the phone", registered_at=2)
-    await jobs(store, calls=sender).ring(rung().model_dump())
+    await jobs(store, calls=sender).ring(a_queued_round().model_dump())
     assert sender.sent == ["new"]
 
 
 async def test_a_worker_whose_clock_is_ahead_rings_all_the_same(store, monkeypatch):
-    sender, round_ = Fixed(Outcome.ACCEPTED), rung()
+    sender, round_ = Fixed(Outcome.ACCEPTED), a_queued_round()
     await phone(store)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 40)
@@ -158,7 +125,7 @@ async def test_a_ring_that_is_handed_back_remembers_whom_it_rang(store):
     sender = Fixed(Outcome.ACCEPTED, DOWN)
     for number in (1, 2):
         await phone(store, token=f"token-{number}", registered_at=number)
-    round_ = rung()
+    round_ = a_queued_round()
     ring = asyncio.create_task(jobs(store, calls=sender).ring(round_.model_dump()))
     while len(sender.sent) < 2:
         await asyncio.sleep(0.01)
@@ -175,7 +142,7 @@ async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_i
     sender = Fixed(Outcome.ACCEPTED, DOWN)
     for number in (1, 2):
         await phone(store, token=f"token-{number}", registered_at=number)
-    round_ = rung(ago_s=60)
+    round_ = a_queued_round(ago_s=60)
     with pytest.raises(JobError, match="tried again"):
         await jobs(store, policy, calls=sender).notice(round_.model_dump())
     first, again = sender.sent[0], Fixed(Outcome.ACCEPTED)
@@ -186,14 +153,14 @@ async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_i
 async def test_a_notice_that_may_have_come_in_spite_of_a_lost_answer_is_not_tried_again(store):
     sender = Fixed(Outcome.UNKNOWN, DOWN)
     await phone(store)
-    await jobs(store, RetryPolicy(notice_window_s=2.0), calls=sender).notice(rung(ago_s=60).model_dump())
+    await jobs(store, RetryPolicy(notice_window_s=2.0), calls=sender).notice(a_queued_round(ago_s=60).model_dump())
     assert sender.sent == ["token", "token"]
 
 
 @pytest.mark.parametrize("name", [NOTICE_JOB, NOTIFY_JOB, MAIL_JOB])
 async def test_what_is_tried_again_says_so_to_rq(name):
-    assert job("1", name, rung())["retries_left"] == "3"
-    assert "retries_left" not in job("1", RING_JOB, rung())
+    assert job("1", name, a_queued_round())["retries_left"] == "3"
+    assert "retries_left" not in job("1", RING_JOB, a_queued_round())
 
 
 @contextlib.asynccontextmanager
@@ -234,13 +201,13 @@ async def test_rings_for_iphones_do_not_wait_while_google_is_no_use(store, redis
     await phone(store, "jane", "ab" * 32, provider=Provider.APNS)
     async with working(store, redis_url, "rings", apple=apple, google=google) as enqueue:
         for number in range(JOBS_PER_CONCURRENCY - 1):
-            await enqueue(RING_JOB, rung("ben", cid=f"default:{number}", for_s=170))
+            await enqueue(RING_JOB, a_queued_round("ben", cid=f"default:{number}", for_s=170))
 
         async def all_tried():
             return len(google.sent) == JOBS_PER_CONCURRENCY - 1
 
         await eventually(all_tried)
-        await enqueue(RING_JOB, rung("jane", cid="default:jane", for_s=170))
+        await enqueue(RING_JOB, a_queued_round("jane", cid="default:jane", for_s=170))
 
         async def rang():
             return apple.sent
@@ -253,7 +220,7 @@ async def test_a_hanging_provider_fills_memory_only_to_the_limit(store, redis_ur
     await phone(store, "ben")
     async with working(store, redis_url, "rings", google=google) as enqueue:
         for number in range(JOBS_PER_CONCURRENCY + 1):
-            await enqueue(RING_JOB, rung("ben", cid=f"default:{number}", for_s=170))
+            await enqueue(RING_JOB, a_queued_round("ben", cid=f"default:{number}", for_s=170))
 
         async def full():
             return len(google.sent) == JOBS_PER_CONCURRENCY
@@ -265,14 +232,14 @@ async def test_a_hanging_provider_fills_memory_only_to_the_limit(store, redis_ur
 
 
 async def test_outcomes_do_not_wait_behind_notices_for_a_provider_that_is_down(store, redis_url):
-    google, settled = Fixed(DOWN), rung("ben", cid="default:settled", for_s=5, ago_s=60)
+    google, settled = Fixed(DOWN), a_queued_round("ben", cid="default:settled", for_s=5, ago_s=60)
     await phone(store, "ben")
     key = round_key("default", settled.cid, settled.started_at)
     await store.call("HSET", call_key("default", settled.cid), f"r:{settled.started_at}", "s-1")
     await store.call("HSET", key, "facts", settled.model_dump_json(), "u:ben", settled.recipients[0].model_dump_json())
     async with working(store, redis_url, "notices", google=google) as enqueue:
         for number in range(4):
-            await enqueue(NOTICE_JOB, rung("ben", cid=f"default:{number}"))
+            await enqueue(NOTICE_JOB, a_queued_round("ben", cid=f"default:{number}"))
 
         async def all_tried():
             return len(google.sent) == 4

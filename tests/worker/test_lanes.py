@@ -1,24 +1,21 @@
 """A lane's circuit: closed while the provider answers, open while asking is useless."""
 
 import asyncio
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.clock import micros
-from bellhop.domain.device import Device, Environment, Provider
+from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
-from bellhop.domain.push import Push, PushKind
+from tests.factories import a_push, an_iphone
 from worker.delivery.provider_channel import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, CircuitBreaker, ProviderChannel
 
 ASKED = sorted(set(Outcome) - NOTHING_LEFT)
 
 
 def ring(environment=Environment.PRODUCTION):
-    device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="calls", environment=environment)
-    return Push("id", PushKind.RING, device, {}, micros(time.time() + 30))
+    return a_push(an_iphone(environment=environment))
 
 
 def after(*outcomes, now=100.0):

@@ -15,13 +15,13 @@ from bellhop.domain.unsubscribe_link import Links
 from bellhop.domain.user import Contact, Preferences, User
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN
-from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import MAIL_JOB
 from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.email_scripts import EMAIL_TTL_S
 from bellhop.store.keys import call_key, round_key, trail_key, user_key
+from tests.factories import a_queued_round
 from tests.trails import trail_of
 from worker.email.digest import EmailDigest
 from worker.email.email_policy import GIVE_UP_S, MAX_UNKNOWN, contact_of, reason_for_no_email
@@ -38,9 +38,7 @@ def missed(cid="default:1", caller="sara", user="ben", email=BEN, **facts):
     at = next(STAMPS)
     recipients = (Recipient(id=user, name="Ben", email=email),)
     names = {"caller_id": caller, "caller_name": caller.title(), "callers": (caller,)}
-    return QueuedRound(
-        tenant="default", cid=cid, session_id="s-1", started_at=at, deadline=at, recipients=recipients, **names, **facts
-    )
+    return a_queued_round(cid=cid, started_at=at, deadline=at, recipients=recipients, **names, **facts)
 
 
 class PostOffice:

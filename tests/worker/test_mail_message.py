@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bellhop.domain.email_address import deliverable_address
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
 from bellhop.domain.unsubscribe_link import Links, Subscriber
 from bellhop.domain.user import Contact
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN, Texts
+from tests.factories import a_round
 from worker.email.message import MessageBuilder, MissedCalls
 from worker.email.safe_text import safe_line
 
@@ -64,13 +65,9 @@ NASTY = [
 
 
 def call(caller="Sara Lind", name="Design review", number=0, recipient="Ben Osei", user="ben", **facts):
-    return Round(
-        tenant="default",
+    return a_round(
         cid=f"default:call/{number}",
-        session_id="s",
         started_at=AT_US + number * 60_000_000,
-        deadline=AT_US,
-        caller_id="sara",
         caller_name=caller,
         call_name=name,
         recipients=(Recipient(id=user, name=recipient),),

@@ -14,23 +14,14 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.push import Push, PushKind
-from bellhop.store.async_client import Store
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
+from tests.factories import a_push, an_iphone
 from webhook.api.metrics_page import GAUGES, MetricsPage, counted
 
 DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -188,8 +179,7 @@ def test_samples_of_another_version_do_no_harm():
 
 
 def push(queued_at=100_000_000):
-    device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="com.example")
-    return Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0, queued_at=queued_at)
+    return a_push(an_iphone(app="com.example"), queued_at=queued_at)
 
 
 def test_an_attempt_counts_its_answer_and_its_time(tally):

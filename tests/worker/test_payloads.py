@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 from bellhop.domain import payloads
 from bellhop.domain.device import Provider
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
+from tests.factories import a_round
 
 NOW_MS, EXPIRES_MS = 1_800_000_000_000, 1_800_000_030_000
-SARA_CALLS = Round(
-    tenant="default",
+SARA_CALLS = a_round(
     cid="default:6f0b1c52-7a53-4a3e-9c59-0d1f6e0b9d11",
-    session_id="s-1",
-    started_at=0,
-    deadline=0,
     caller_id="sara-lind",
     caller_name="Sara Lind",
     call_name="Design review",

@@ -6,20 +6,17 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient, Round
 from bellhop.domain.user import SECOND_CALL_US, Contact, Preferences, QuietHours, User, push_refusal
 from bellhop.store import registry
-from bellhop.store.async_client import Store
 from bellhop.store.keys import devices_key, held_back_key, user_key
+from tests.factories import a_device, a_round, an_iphone
 
 
 def us(text):
@@ -156,38 +153,14 @@ def test_a_time_zone_is_one_of_the_iana_names(zone):
         Contact(time_zone=zone)
 
 
-JANE, BEN = Recipient(id="jane"), Recipient(id="ben")
-PHONES = {
-    user: [Device(user_id=user, provider=Provider.FCM, token=user, app="project", registered_at=1)]
-    for user in ("jane", "ben")
-}
-
-
-def round_of(*recipients):
-    return Round(
-        tenant="default",
-        cid="default:1",
-        session_id="s",
-        started_at=NIGHT,
-        deadline=NIGHT + 30_000_000,
-        caller_id="sara",
-        caller_name="Sara",
-        recipients=recipients,
-    )
+PHONES = {user: [a_device(user, registered_at=1)] for user in ("jane", "ben")}
 
 
 @pytest.mark.parametrize("kind", list(PushKind))
 def test_a_plan_skips_only_the_user_who_wants_no_push(kind):
-    planned = plan(kind, round_of(JANE, BEN), PHONES, NIGHT, {"jane": quiet("22:00", "07:00")})
+    planned = plan(kind, a_round("jane", "ben", started_at=NIGHT), PHONES, NIGHT, {"jane": quiet("22:00", "07:00")})
     assert planned.skips == [Skip("jane", Outcome.QUIET_HOURS)]
     assert [push.device.user_id for push in planned.pushes] == ["ben"]
-
-
-@pytest_asyncio.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
 
 
 async def keep(store, user, **fields):
@@ -243,7 +216,7 @@ async def test_a_phone_that_a_newer_version_registered_still_rings(store):
 
 async def test_a_token_of_apples_is_one_device_in_capitals_too(store):
     for token in ("ab" * 32, "AB" * 32):
-        device = Device(user_id="ben", provider=Provider.APNS, token=token, app="calls")
+        device = an_iphone(token=token)
         await store.script(*registry.register("default", device))
     people = await registry.read_users(store, "default", ["ben"], "sara")
     assert [device.token for device in people.devices["ben"]] == ["ab" * 32]

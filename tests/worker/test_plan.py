@@ -8,25 +8,16 @@ from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient, Round
 from bellhop.domain.user import Preferences, User
+from tests.factories import a_device, a_round
 
 S = 1_000_000
 NOW = 1_800_000_000 * S
-ROUND = Round(
-    tenant="default",
-    cid="default:call-1",
-    session_id="s-1",
-    started_at=NOW,
-    deadline=NOW + 30 * S,
-    caller_id="sara",
-    caller_name="Sara",
-    recipients=(Recipient(id="ben"), Recipient(id="jane")),
-)
+ROUND = a_round("ben", "jane", started_at=NOW, for_s=30)
 
 
-def device(provider: Provider, kind: Kind, number: int = 1, *, user: str = "ben", **more) -> Device:
-    return Device(user_id=user, provider=provider, kind=kind, token=f"{number:064x}", app="calls", **more)
+def device(provider: Provider, kind: Kind, number: int = 1, **more) -> Device:
+    return a_device(provider=provider, kind=kind, token=f"{number:064x}", **more)
 
 
 VOIP, ALERT = device(Provider.APNS, Kind.VOIP), device(Provider.APNS, Kind.ALERT, 2)

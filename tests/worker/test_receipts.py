@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.domain.device import Device, Provider
+from bellhop.domain.device import Kind, Provider
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, read_ticket, sign_ticket
+from tests.factories import a_round, an_iphone
 
 SECRET = b"signs receipts"
 LONG = Ticket("t" * 64, "\U0001f4de" * 255, 2**53, "apns", "f" * 20)
@@ -56,20 +56,9 @@ def test_another_secret_signs_another_receipt():
 
 
 def ring(secret, kind=PushKind.RING, provider=Provider.APNS, cid="default:1"):
-    device = Device(user_id="u" * 255, provider=provider, kind="voip", token="ab" * 32, app="a")
-    if kind is not PushKind.RING and provider is Provider.APNS:
-        device = device.model_copy(update={"kind": "alert"})
-    round_ = Round(
-        tenant="t" * 64,
-        cid=cid,
-        session_id="s",
-        started_at=7,
-        deadline=10**16,
-        caller_id="c" * 64,
-        caller_name="\U0001f4de" * 255,
-        call_name='"' * 255,
-        recipients=(Recipient(id="u" * 255),),
-    )
+    device = an_iphone("u" * 255, provider=provider, kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
+    names = {"caller_id": "c" * 64, "caller_name": "\U0001f4de" * 255, "call_name": '"' * 255}
+    round_ = a_round("u" * 255, tenant="t" * 64, cid=cid, started_at=7, deadline=10**16, **names)
     [push] = plan(kind, round_, {"u" * 255: [device]}, 1_000_000, receipt_secret=secret).pushes
     return push, device
 

@@ -10,7 +10,6 @@ import pytest
 import redis
 
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S
-from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.queue.names import NOTICE_JOB
@@ -19,6 +18,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import AGENDA, call_key, round_key
+from tests.factories import a_device
 from tests.trails import trail_of
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
@@ -29,13 +29,6 @@ from worker.settle import queue_due_calls, settle_call
 
 RULES = EffectRules("default", 30, 5)
 GRACE_US = 5_000_000
-
-
-@pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -77,7 +70,7 @@ async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) 
     """Whether the fence lets a push about a ring to one of its members go out now."""
     value = parse(json.dumps(ring).encode())
     round_ = effects(value, value.at, RULES).round
-    phone = Device(user_id=user, provider=Provider.FCM, kind=Kind.ALERT, token=f"token-{user}", app="calls")
+    phone = a_device(user)
     (push,) = plan(kind, round_, {user: [phone]}, value.at).pushes
     await store.script(*registry.register("default", phone))
     return (await Fence(store, "w-1", kind, round_).admit(push, 3)).refusal is None

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,6 @@ from bellhop.store.async_client import Store
 from tests.worker.proxy import Proxy
 
 HUNG_S = 60
-
-
-@pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[Store]:
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
 
 
 async def test_answers_come_back_in_bytes(store: Store) -> None:

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bellhop.domain.device import Device, Provider
+from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import RING_JOB
 from bellhop.store import registry
-from bellhop.store.async_client import Store
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused
+from tests.factories import a_device
 from tests.trails import trail_of
 from tests.worker.test_gate import ringing
 from worker.delivery import device_lookup as module
@@ -26,13 +26,7 @@ from worker.queue.queue_worker import QueueWorker
 APPS = DeviceApps({}, {Provider.FCM: "calls"})
 
 
-@pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    for worker in ("w-1", "w-2"):
-        await store.call("SET", f"bellhop:worker:{worker}", "1")
-    yield store
-    await store.close()
+pytestmark = pytest.mark.usefixtures("live_workers")
 
 
 class Stream:
@@ -170,7 +164,7 @@ async def test_rings_that_wait_for_stream_or_google_hold_up_no_other(store, redi
     google.answers.clear()
     worker_ = QueueWorker(redis_url, {"rings": JOBS_PER_CONCURRENCY}, worker(store, stream, google).handlers, name="w")
     working = asyncio.create_task(worker_.main())
-    jane = Device(user_id="jane", provider=Provider.FCM, token="phone-of-jane", app="calls", registered_at=1)
+    jane = a_device("jane", token="phone-of-jane", registered_at=1)
     await store.script(*registry.register("default", jane))
     for number in range(JOBS_PER_CONCURRENCY - 1):
         await enqueue(store, ringing(redis_url, ["ben"]).model_copy(update={"cid": f"default:ben-{number}"}))

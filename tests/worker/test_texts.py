@@ -4,35 +4,25 @@ import tracemalloc
 
 import pytest
 
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Kind
 from bellhop.domain.payloads import words
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round import Recipient
 from bellhop.domain.user import Contact, User
 from bellhop.i18n.texts import BUILT_IN, PLACEHOLDER, Texts, fill
+from tests.factories import a_round, an_iphone
 
 ENGLISH = BUILT_IN.wording("en")
 
 
 def round_of(caller="Sara Lind", language="", caller_id="sara"):
     recipients = (Recipient(id="ben", language=language),)
-    return Round(
-        tenant="default",
-        cid="default:1",
-        session_id="s",
-        started_at=1,
-        deadline=2**50,
-        caller_id=caller_id,
-        caller_name=caller,
-        recipients=recipients,
-    )
+    return a_round(started_at=1, deadline=2**50, caller_id=caller_id, caller_name=caller, recipients=recipients)
 
 
 def alert(round_, people=None, texts=BUILT_IN, kind=PushKind.RING):
-    device = Device(user_id="ben", provider=Provider.APNS, kind=Kind.VOIP, token="a1" * 32, app="com.example")
-    if kind is not PushKind.RING:
-        device = device.model_copy(update={"kind": Kind.ALERT})
+    device = an_iphone(kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
     (push,) = plan(kind, round_, {"ben": [device]}, 1_000_000, people or {}, texts).pushes
     return push.payload["aps"]["alert"]
 

@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop import trail
-from bellhop.clock import micros, seconds
-from bellhop.domain.device import Device, Environment, Provider
+from bellhop.clock import seconds
+from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from bellhop.domain.push import Push, PushKind
-from bellhop.domain.round import Round
+from bellhop.domain.push import PushKind
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
-from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import brake_key, trail_key
 from bellhop.trail import (
@@ -41,11 +39,12 @@ from bellhop.trail import (
     decode,
     encode,
 )
+from tests.factories import a_dead_token, a_delivery, a_push, a_round, an_iphone
 from tests.trails import line, milestones, trail_of
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.parsing import parse
-from worker.delivery.attempt import Delivered, deliver
+from worker.delivery.attempt import deliver
 from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
@@ -277,13 +276,6 @@ def test_a_line_is_bounded_whatever_its_facts_are(kept, reason):
 
 
 @pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
 def intake(redis_url):
     from redis import Redis  # noqa: PLC0415
 
@@ -366,34 +358,24 @@ async def test_the_oldest_lines_of_a_long_trail_leave(store):
     assert [skipped.at - NOW for skipped in await trail_of(store, "default:1")] == list(range(10, 30))
 
 
-def phone(**fields):
-    return Device(
-        user_id="jane", provider=Provider.APNS, token="ab" * 32, app="com.example", **{"registered_at": NOW} | fields
-    )
-
-
-def dead(device, since):
-    answer = AttemptResult(Outcome.TOKEN_DEAD, status=410, reason="Unregistered", dead_since=since)
-    return Delivered(Push("id", PushKind.RING, device, {}, 0), Outcome.TOKEN_DEAD, answer)
+PHONE = an_iphone("jane", registered_at=NOW)
 
 
 async def test_what_becomes_of_a_dead_token_is_said(store):
-    device, hygiene = phone(), TokenPruner(store)
-    assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.CHANGED
+    device, hygiene = PHONE, TokenPruner(store)
+    assert await hygiene.learn("default", device, a_dead_token(device, NOW + 1)) is TokenFate.CHANGED
     await store.script(*registry.register("default", device))
-    assert await hygiene.learn("default", device, dead(device, NOW - 1)) is TokenFate.NEWER
-    assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.REMOVED
+    assert await hygiene.learn("default", device, a_dead_token(device, NOW - 1)) is TokenFate.NEWER
+    assert await hygiene.learn("default", device, a_dead_token(device, NOW + 1)) is TokenFate.REMOVED
     await store.call("SET", brake_key(device.provider, device.app), 1)
-    assert await hygiene.learn("default", device, dead(device, NOW + 1)) is TokenFate.BRAKED
+    assert await hygiene.learn("default", device, a_dead_token(device, NOW + 1)) is TokenFate.BRAKED
 
 
 async def test_a_token_that_moves_to_the_other_environment_is_said_to(store):
-    device = phone()
+    device = PHONE
     await store.script(*registry.register("default", device))
-    moved = Push("id", PushKind.RING, device.model_copy(update={"environment": Environment.SANDBOX}), {}, 0)
-    fate = await TokenPruner(store).learn(
-        "default", device, Delivered(moved, Outcome.ACCEPTED, AttemptResult(Outcome.ACCEPTED))
-    )
+    moved = a_delivery(device.model_copy(update={"environment": Environment.SANDBOX}), Outcome.ACCEPTED)
+    fate = await TokenPruner(store).learn("default", device, moved)
     assert fate is TokenFate.MOVED
 
 
@@ -404,21 +386,12 @@ async def test_that_work_was_picked_up_rides_on_the_first_line_that_follows():
         async def script(self, name, keys, args):
             calls.append(args)
 
-    round_ = Round(
-        tenant="default",
-        cid="default:1",
-        session_id="s",
-        started_at=1,
-        deadline=2,
-        caller_id="sara",
-        caller_name="Sara",
-    )
-    gate = Fence(Counting(), "w", PushKind.RING, round_, "picked up")
+    gate = Fence(Counting(), "w", PushKind.RING, a_round(), "picked up")
     await gate.note([])
     assert not calls, "no round trip for it alone"
     await gate.note(["skipped"])
-    await gate.write(Record("attempted", phone().key, sent=True))
-    assert [args[6:] for args in calls] == [["picked up", "skipped"], [phone().key, "sent", "attempted"]]
+    await gate.write(Record("attempted", PHONE.key, sent=True))
+    assert [args[6:] for args in calls] == [["picked up", "skipped"], [PHONE.key, "sent", "attempted"]]
 
 
 async def test_a_push_that_waits_for_its_provider_says_so_once():
@@ -431,9 +404,9 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
         async def write(self, record):
             lines.extend([record.line] if record.line else [])
 
-    device = phone()
+    device = PHONE
     lane = ProviderChannel(None, "apns")
-    push = Push("id", PushKind.RING, device, {}, micros(time.time() + 1.5))
+    push = a_push(device, left_s=1.5)
 
     async def barely(_):
         return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
