@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from bellhop.cli.check import redis as redis_checks
 from bellhop.queue.names import QUEUES
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.settings import Settings
 from bellhop.store.keys import round_key, status_key
+from tests.factories import web_settings
 from webhook.app import create_app
 from webhook.intake.parsing import parse
 from worker import status
@@ -23,8 +23,7 @@ SECRET = "a-secret-of-no-real-app"
 
 @pytest.fixture
 def client(redis_url):
-    settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=[SECRET])
-    return create_app(settings).test_client()
+    return create_app(web_settings(redis_url, stream_api_secret=[SECRET])).test_client()
 
 
 @pytest.fixture

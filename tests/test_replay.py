@@ -5,7 +5,6 @@ import tracemalloc
 import zlib
 
 import pytest
-import redis
 from click.testing import CliRunner
 from rq import Queue
 from rq.registry import FailedJobRegistry
@@ -15,33 +14,26 @@ from bellhop.cli import main
 from bellhop.queue.names import MAIL, NOTICE_JOB, NOTICES, RING_JOB, RINGS
 from bellhop.store.keys import round_key
 
-
-@pytest.fixture
-def connection(redis_url):
-    with redis.Redis.from_url(redis_url) as connection:
-        yield connection
-
-
 NOTICE = {"v": 1, "tenant": "default", "cid": "default:a", "started_at": 1}
 
 
 @pytest.fixture
-def known_round(connection):
+def known_round(redis_client):
     """Let Redis know the round of NOTICE, as it does for some hours."""
-    connection.hset(round_key("default", "default:a", 1), "facts", "{}")
+    redis_client.hset(round_key("default", "default:a", 1), "facts", "{}")
 
 
 @pytest.fixture
-def fail(connection):
+def fail(redis_client):
     """Leave a job in the failed registry."""
 
     def fail(name, payload, queue=NOTICES, job_id="job"):
-        queue = Queue(queue, connection=connection, serializer=JSONSerializer)
+        queue = Queue(queue, connection=redis_client, serializer=JSONSerializer)
         job = queue.enqueue(name, payload, job_id=job_id, description="a job")
         queue.remove(job)
         job.set_status("failed")
-        connection.hset(job.key, "lost_workers", 2)
-        FailedJobRegistry(queue.name, connection=connection).add(job, ttl=60, exc_string="no such thing")
+        redis_client.hset(job.key, "lost_workers", 2)
+        FailedJobRegistry(queue.name, connection=redis_client).add(job, ttl=60, exc_string="no such thing")
         return job
 
     return fail
@@ -56,8 +48,8 @@ def replay(redis_url):
     return replay
 
 
-def queued(connection, queue):
-    return Queue(queue, connection=connection).job_ids
+def queued(redis_client, queue):
+    return Queue(queue, connection=redis_client).job_ids
 
 
 def in_s(seconds):
@@ -69,43 +61,43 @@ def test_nothing_to_run_again_is_said(replay):
 
 
 @pytest.mark.usefixtures("known_round")
-def test_a_failed_notice_is_queued_again_as_it_was(connection, fail, replay):
+def test_a_failed_notice_is_queued_again_as_it_was(redis_client, fail, replay):
     job = fail(NOTICE_JOB, NOTICE)
     assert replay("job") == (0, "job: queued again\n")
-    assert queued(connection, NOTICES) == ["job"]
-    assert FailedJobRegistry(NOTICES, connection=connection).count == 0
+    assert queued(redis_client, NOTICES) == ["job"]
+    assert FailedJobRegistry(NOTICES, connection=redis_client).count == 0
     job.refresh()
     assert (job.get_status().value, job.func_name, job.args) == ("queued", NOTICE_JOB, [NOTICE])
-    assert connection.ttl(job.key) == -1, "it may wait in its queue"
+    assert redis_client.ttl(job.key) == -1, "it may wait in its queue"
 
 
-def test_a_ring_that_is_over_says_so_and_is_not_run_again(connection, fail, replay):
+def test_a_ring_that_is_over_says_so_and_is_not_run_again(redis_client, fail, replay):
     fail(RING_JOB, {"v": 1, "deadline": 1_700_000_000_000_000}, RINGS)
     status, output = replay("job")
     assert (status, output) == (
         1,
         "job: too old: its ring was over at 2023-11-14 22:13:20 UTC; it is not run again\n",
     )
-    assert queued(connection, RINGS) == []
-    assert FailedJobRegistry(RINGS, connection=connection).count == 1
+    assert queued(redis_client, RINGS) == []
+    assert FailedJobRegistry(RINGS, connection=redis_client).count == 1
 
 
-def test_a_ring_that_still_lasts_is_run_again(connection, fail, replay):
+def test_a_ring_that_still_lasts_is_run_again(redis_client, fail, replay):
     fail(RING_JOB, {"v": 1, "deadline": in_s(20)}, RINGS)
     assert replay("job")[0] == 0
-    assert queued(connection, RINGS) == ["job"]
+    assert queued(redis_client, RINGS) == ["job"]
 
 
-def test_a_notice_of_a_forgotten_round_is_not_run_again(connection, fail, replay):
+def test_a_notice_of_a_forgotten_round_is_not_run_again(redis_client, fail, replay):
     fail(NOTICE_JOB, NOTICE)
     status, output = replay("job")
     assert status == 1
     assert "which of the user's phones it reached is no longer known" in output
-    assert queued(connection, NOTICES) == []
+    assert queued(redis_client, NOTICES) == []
 
 
 @pytest.mark.usefixtures("known_round")
-def test_failed_means_every_failed_job_of_every_queue(connection, fail, replay):
+def test_failed_means_every_failed_job_of_every_queue(redis_client, fail, replay):
     fail(RING_JOB, {"v": 1, "deadline": 1}, RINGS, "old-ring")
     fail(NOTICE_JOB, NOTICE, NOTICES, "notice")
     fail("worker.jobs.mail", {"v": 1}, MAIL, "letter")
@@ -116,47 +108,47 @@ def test_failed_means_every_failed_job_of_every_queue(connection, fail, replay):
         "notice: queued again",
         "letter: queued again",
     ]
-    assert (queued(connection, NOTICES), queued(connection, MAIL)) == (["notice"], ["letter"])
+    assert (queued(redis_client, NOTICES), queued(redis_client, MAIL)) == (["notice"], ["letter"])
 
 
 @pytest.mark.parametrize("deadline", ["soon", None, -(10**26)])
-def test_a_ring_whose_deadline_nobody_can_read_is_too_old(fail, replay, connection, deadline):
+def test_a_ring_whose_deadline_nobody_can_read_is_too_old(fail, replay, redis_client, deadline):
     fail(RING_JOB, {"v": 1, "deadline": deadline}, RINGS)
     assert replay("job") == (1, "job: too old: its ring was over at 1970-01-01 00:00:00 UTC; it is not run again\n")
-    assert queued(connection, RINGS) == []
+    assert queued(redis_client, RINGS) == []
 
 
-def test_a_job_that_is_not_there_or_has_not_failed_is_named(connection, replay):
-    Queue(NOTICES, connection=connection, serializer=JSONSerializer).enqueue(NOTICE_JOB, {"v": 1}, job_id="waiting")
+def test_a_job_that_is_not_there_or_has_not_failed_is_named(redis_client, replay):
+    Queue(NOTICES, connection=redis_client, serializer=JSONSerializer).enqueue(NOTICE_JOB, {"v": 1}, job_id="waiting")
     assert replay("nobody", "waiting") == (
         1,
         "nobody: there is no such job; a failed one is kept for a day\nwaiting: it has not failed: it is queued\n",
     )
-    assert queued(connection, NOTICES) == ["waiting"]
+    assert queued(redis_client, NOTICES) == ["waiting"]
 
 
-def test_what_nobody_can_read_stays_where_it_is(connection, fail, replay):
+def test_what_nobody_can_read_stays_where_it_is(redis_client, fail, replay):
     job = fail(NOTICE_JOB, {"v": 1})
-    connection.hset(job.key, "data", b"\xff\xfe")
+    redis_client.hset(job.key, "data", b"\xff\xfe")
     status, output = replay("job")
     assert status == 1
     assert "cannot be read" in output
-    assert FailedJobRegistry(NOTICES, connection=connection).count == 1
+    assert FailedJobRegistry(NOTICES, connection=redis_client).count == 1
 
 
 @pytest.mark.usefixtures("known_round")
 @pytest.mark.parametrize("field", ["created_at", "ended_at", "timeout", "status", "origin", "meta", "result_ttl"])
 @pytest.mark.parametrize("text", [b"abc", b"\xff", b""])
-def test_a_field_that_nobody_can_read_holds_up_no_job(connection, fail, replay, field, text):
+def test_a_field_that_nobody_can_read_holds_up_no_job(redis_client, fail, replay, field, text):
     job = fail(NOTICE_JOB, NOTICE)
-    connection.hset(job.key, field, text)
+    redis_client.hset(job.key, field, text)
     assert replay("job") == (0, "job: queued again\n")
-    assert queued(connection, NOTICES) == ["job"]
+    assert queued(redis_client, NOTICES) == ["job"]
 
 
-def test_what_is_no_job_harms_no_other(connection, fail, replay):
-    connection.set("rq:job:text", "no hash")
-    connection.zadd(f"rq:failed:{MAIL}", {"text": 2e9, b"\xff\x1b[2J": 2e9, "gone": 2e9})
+def test_what_is_no_job_harms_no_other(redis_client, fail, replay):
+    redis_client.set("rq:job:text", "no hash")
+    redis_client.zadd(f"rq:failed:{MAIL}", {"text": 2e9, b"\xff\x1b[2J": 2e9, "gone": 2e9})
     fail("worker.jobs.mail", {"v": 1}, MAIL, "letter")
     status, output = replay("--failed")
     assert status == 0
@@ -165,9 +157,9 @@ def test_what_is_no_job_harms_no_other(connection, fail, replay):
     assert "\x1b" not in output
 
 
-def test_a_job_that_inflates_to_more_than_it_may_is_not_read(connection, fail, replay):
+def test_a_job_that_inflates_to_more_than_it_may_is_not_read(redis_client, fail, replay):
     job = fail(NOTICE_JOB, NOTICE)
-    connection.hset(job.key, "data", zlib.compress(b"[" + b" " * (64 << 20)))
+    redis_client.hset(job.key, "data", zlib.compress(b"[" + b" " * (64 << 20)))
     tracemalloc.start()
     assert "cannot be read" in replay("job")[1]
     _, most = tracemalloc.get_traced_memory()

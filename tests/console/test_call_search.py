@@ -1,7 +1,6 @@
 """Searching the calls of the console's list."""
 
 import pytest
-import redis
 
 from bellhop.call_index import is_known_user
 from bellhop.explain.summary import Flag
@@ -13,12 +12,6 @@ from webhook.console import call_search
 T = 1_784_887_200_000_000
 
 
-@pytest.fixture
-def store(redis_url):
-    with redis.Redis.from_url(redis_url) as store:
-        yield store
-
-
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Let a page be looked for as long as a busy machine wants; the one test about that says otherwise."""
@@ -26,7 +19,7 @@ def patience(monkeypatch):
 
 
 @pytest.fixture
-def begin(store):
+def begin(redis_client):
     """Have calls begun, the first the earliest."""
 
     def begin(*cids, user="ben", outcome="accepted"):
@@ -35,9 +28,9 @@ def begin(store):
             facts = {"type": "call.ring", "stamp": at, "round": at, "users": [user], "callers": ["sara"]}
             push = {"round": at, "kind": "ring", "user": user, "device": "d" * 20, "provider": "apns"}
             lines = [line(WebhookReceived, at, **facts), line(PushAttempted, at, outcome=outcome, **push)]
-            store.rpush(trail_key("default", cid), *lines)
+            redis_client.rpush(trail_key("default", cid), *lines)
             for key in (calls_key("default"), calls_of_user_key("default", user)):
-                store.zadd(key, {cid: at})
+                redis_client.zadd(key, {cid: at})
 
     return begin
 
@@ -46,10 +39,10 @@ def cids(page):
     return [call.cid for call in page.calls]
 
 
-def pages(store, **options):
+def pages(redis_client, **options):
     before, found = 0, []
     while True:
-        page = call_search.search_calls(store, "default", before=before, **options)
+        page = call_search.search_calls(redis_client, "default", before=before, **options)
         found.append(cids(page))
         if not (before := page.older):
             return found
@@ -57,37 +50,37 @@ def pages(store, **options):
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (1, [1]), (25, [25]), (26, [25, 1]), (60, [25, 25, 10])])
 @pytest.mark.parametrize("options", [{}, {"text": "ben"}, {"user_id": "ben"}, {"text": "call-"}], ids=str)
-def test_pages_hold_every_call_once_the_latest_first(store, begin, count, sizes, options):
+def test_pages_hold_every_call_once_the_latest_first(redis_client, begin, count, sizes, options):
     names = [f"call-{number}" for number in range(count)]
     begin(*names)
-    found = pages(store, **options)
+    found = pages(redis_client, **options)
     assert [len(page) for page in found] == sizes
     assert [cid for page in found for cid in page] == names[::-1]
 
 
-def test_a_person_is_found_by_the_whole_id_and_a_call_by_a_part(store, begin):
+def test_a_person_is_found_by_the_whole_id_and_a_call_by_a_part(redis_client, begin):
     begin("default:1", "default:2", user="ben")
-    assert pages(store, text="be") == [[]]
-    assert pages(store, text="ault:2") == [["default:2"]]
+    assert pages(redis_client, text="be") == [[]]
+    assert pages(redis_client, text="ault:2") == [["default:2"]]
 
 
-def test_the_calls_of_two_stream_apps_do_not_mix(store, begin):
+def test_the_calls_of_two_stream_apps_do_not_mix(redis_client, begin):
     begin("default:1")
-    assert call_search.search_calls(store, "other").calls == []
-    assert not is_known_user(store, "other", "ben")
+    assert call_search.search_calls(redis_client, "other").calls == []
+    assert not is_known_user(redis_client, "other", "ben")
 
 
-def test_a_call_whose_trail_is_gone_is_left_out(store, begin):
+def test_a_call_whose_trail_is_gone_is_left_out(redis_client, begin):
     begin("default:1", "default:2")
-    store.delete(trail_key("default", "default:1"))
-    assert pages(store) == [["default:2"]]
+    redis_client.delete(trail_key("default", "default:1"))
+    assert pages(redis_client) == [["default:2"]]
 
 
-def test_looking_stops_in_time_and_goes_on_where_it_stopped(store, begin, monkeypatch):
+def test_looking_stops_in_time_and_goes_on_where_it_stopped(redis_client, begin, monkeypatch):
     begin(*(f"call-{number}" for number in range(40)))
     begin("the-one", outcome="token_dead")
     monkeypatch.setattr(call_search, "SEARCH_TIMEOUT_S", 0)
-    first = call_search.search_calls(store, "default", flag=Flag.FAILED)
+    first = call_search.search_calls(redis_client, "default", flag=Flag.FAILED)
     assert (first.calls, first.complete) == ([], False)
     assert first.older
-    assert [cid for page in pages(store, flag=Flag.FAILED) for cid in page] == ["the-one"]
+    assert [cid for page in pages(redis_client, flag=Flag.FAILED) for cid in page] == ["the-one"]

@@ -5,47 +5,40 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-import redis
 from rq import Queue
 from rq.registry import FailedJobRegistry
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from bellhop.queue.names import NOTICE_JOB, NOTICES, RING_JOB, RINGS
-from bellhop.settings import Settings
 from bellhop.store.keys import round_key
+from tests.factories import web_settings
 from webhook.app import create_app
 
 PASSWORD = "open sesame, console"
 
 
 @pytest.fixture
-def store(redis_url):
-    with redis.Redis.from_url(redis_url) as store:
-        yield store
-
-
-@pytest.fixture
 def browser(redis_url):
-    settings = Settings(redis_url=redis_url, stream_api_key=["k"], stream_api_secret=["s"], console_password=PASSWORD)
+    settings = web_settings(redis_url, console_password=PASSWORD)
     client = create_app(settings).test_client()
     client.post("/console/login", data={"token": token(client.get("/console/login")), "password": PASSWORD})
     return client
 
 
 @pytest.fixture
-def fail(store):
+def fail(redis_client):
     """Leave a job in RQ's failed registry."""
 
     def fail(job_id="job", name=NOTICE_JOB, payload=None, queue=NOTICES, reason="no such thing"):
-        queue = Queue(queue, connection=store, serializer=JSONSerializer)
+        queue = Queue(queue, connection=redis_client, serializer=JSONSerializer)
         payload = payload or {"v": 1, "tenant": "default", "cid": "default:a"}
         job = queue.enqueue(name, payload, job_id=job_id, description="a job")
         queue.remove(job)
         job.set_status("failed")
         job.ended_at = datetime.now(UTC)
         job.save()
-        FailedJobRegistry(queue.name, connection=store).add(job, ttl=60)
+        FailedJobRegistry(queue.name, connection=redis_client).add(job, ttl=60)
         Result.create_failure(job, ttl=60, exc_string=reason)
 
     return fail
@@ -59,8 +52,8 @@ def run_again(browser, job_id):
     return browser.post("/console/failed", data={"token": token(browser.get("/console/failed")), "job": job_id})
 
 
-def queued(store, queue=NOTICES):
-    return Queue(queue, connection=store).job_ids
+def queued(redis_client, queue=NOTICES):
+    return Queue(queue, connection=redis_client).job_ids
 
 
 def test_without_failures_the_page_says_so(browser):
@@ -76,35 +69,35 @@ def test_a_failed_notice_is_listed_with_its_call_and_reason(browser, fail):
     assert "Traceback" not in page
 
 
-def test_the_button_runs_it_again(browser, fail, store):
+def test_the_button_runs_it_again(browser, fail, redis_client):
     fail(payload={"v": 1, "tenant": "default", "cid": "default:a", "started_at": 1})
-    store.hset(round_key("default", "default:a", 1), "facts", "{}")
+    redis_client.hset(round_key("default", "default:a", 1), "facts", "{}")
     page = run_again(browser, "job")
     assert page.status_code == 200
     assert "Queued again" in page.text
-    assert queued(store) == ["job"]
+    assert queued(redis_client) == ["job"]
 
 
-def test_a_ring_that_is_over_is_not_run_again(browser, fail, store):
+def test_a_ring_that_is_over_is_not_run_again(browser, fail, redis_client):
     fail(name=RING_JOB, payload={"v": 1, "deadline": int(time.time() * 1e6) - 1}, queue=RINGS)
     page = run_again(browser, "job")
     assert "Not run again: too old" in page.text
-    assert queued(store, RINGS) == []
+    assert queued(redis_client, RINGS) == []
 
 
 def test_a_job_that_is_not_there_is_named_so(browser):
     assert "Not run again: there is no such job" in run_again(browser, "<b>nothing</b>").text
 
 
-def test_looking_at_the_page_runs_nothing(browser, fail, store):
+def test_looking_at_the_page_runs_nothing(browser, fail, redis_client):
     fail()
     browser.get("/console/failed?job=job")
-    assert queued(store) == []
+    assert queued(redis_client) == []
 
 
-def test_a_job_that_nobody_can_read_is_listed_too(browser, fail, store):
+def test_a_job_that_nobody_can_read_is_listed_too(browser, fail, redis_client):
     fail()
-    store.hset("rq:job:job", "data", b"\xff\x00")
+    redis_client.hset("rq:job:job", "data", b"\xff\x00")
     page = browser.get("/console/failed")
     assert page.status_code == 200
     assert "Unreadable job" in page.text
@@ -114,21 +107,21 @@ ODD = [("created_at", b"abc"), ("ended_at", b"abc"), ("timeout", b"abc"), ("stat
 
 
 @pytest.mark.parametrize(("field", "value"), ODD)
-def test_a_field_that_nobody_can_read_hides_no_job(browser, fail, store, field, value):
+def test_a_field_that_nobody_can_read_hides_no_job(browser, fail, redis_client, field, value):
     fail("odd")
     fail("other")
-    store.hset("rq:job:odd", field, value)
+    redis_client.hset("rq:job:odd", field, value)
     page = browser.get("/console/failed")
     assert page.status_code == 200
     assert page.text.count("Run again") == 2
 
 
-def test_a_reason_that_nobody_can_read_hides_no_job(browser, fail, store):
+def test_a_reason_that_nobody_can_read_hides_no_job(browser, fail, redis_client):
     fail("odd")
-    store.delete("rq:results:odd")
-    store.xadd("rq:results:odd", {"type": 2, "exc_string": "no base64!"})
+    redis_client.delete("rq:results:odd")
+    redis_client.xadd("rq:results:odd", {"type": 2, "exc_string": "no base64!"})
     fail("odder")
-    store.set("rq:results:odder", "no stream")
+    redis_client.set("rq:results:odder", "no stream")
     assert browser.get("/console/failed").text.count("Run again") == 2
 
 
@@ -137,10 +130,10 @@ def test_what_a_reason_says_is_text(browser, fail):
     assert "<script>alert" not in browser.get("/console/failed").text
 
 
-def test_thousands_of_failures_make_one_page_of_the_latest(browser, fail, store):
+def test_thousands_of_failures_make_one_page_of_the_latest(browser, fail, redis_client):
     for number in range(120):
         fail(f"job-{number}")
-        store.zadd(f"rq:failed:{NOTICES}", {f"job-{number}": 2e9 + number})
+        redis_client.zadd(f"rq:failed:{NOTICES}", {f"job-{number}": 2e9 + number})
     page = browser.get("/console/failed").text
     assert page.count("Run again") == 100
     assert "job-119" in page

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-import redis
 from flask.sessions import SecureCookieSessionInterface
 from structlog.testing import capture_logs
 
-from bellhop.settings import ConfigurationError, Settings, load
+from bellhop.settings import ConfigurationError, load
+from tests.factories import web_settings
 from webhook.app import create_app
 
 PASSWORD = "open sesame, console"
@@ -20,8 +20,7 @@ def make(redis_url):
     """Make an application as one of its web processes would."""
 
     def make(**settings):
-        settings = {"stream_api_secret": ["stream's secret"], **settings}
-        return create_app(Settings(redis_url=redis_url, stream_api_key=["key"], **settings))
+        return create_app(web_settings(redis_url, **{"stream_api_secret": ["stream's secret"]} | settings))
 
     return make
 
@@ -29,12 +28,6 @@ def make(redis_url):
 @pytest.fixture
 def browser(make):
     return make(console_password=PASSWORD).test_client()
-
-
-@pytest.fixture
-def store(redis_url):
-    with redis.Redis.from_url(redis_url) as store:
-        yield store
 
 
 def token(browser, page="/console/login"):
@@ -158,14 +151,14 @@ def test_a_cookie_is_worth_nothing_after_logging_out(browser):
     assert browser.get("/console/").status_code == 302
 
 
-def test_a_login_is_good_for_every_web_process_and_for_half_a_day(browser, make, store):
+def test_a_login_is_good_for_every_web_process_and_for_half_a_day(browser, make, redis_client):
     log_in(browser)
     other = make(console_password=PASSWORD).test_client()
     other.set_cookie("bellhop_console", browser.get_cookie("bellhop_console", path="/console").value, path="/console")
     assert other.get("/console/").status_code == 200
-    (login,) = store.scan_iter("bellhop:console:login:*")
-    assert 0 < store.ttl(login) <= 12 * 3600
-    store.delete(login)
+    (login,) = redis_client.scan_iter("bellhop:console:login:*")
+    assert 0 < redis_client.ttl(login) <= 12 * 3600
+    redis_client.delete(login)
     assert other.get("/console/").status_code == 302
 
 
@@ -304,14 +297,7 @@ def test_settings_that_would_let_anybody_in_are_refused_by_name(monkeypatch, var
 
 
 def test_redis_being_away_is_said_in_a_page(redis_url):
-    app = create_app(
-        Settings(
-            redis_url="redis://127.0.0.1:1/0",
-            stream_api_key=["k"],
-            stream_api_secret=["s"],
-            console_proxy_header=HEADER,
-        )
-    )
+    app = create_app(web_settings("redis://127.0.0.1:1/0", console_proxy_header=HEADER))
     answer = app.test_client().get("/console/", headers={HEADER: "sara"})
     assert answer.status_code == 503
     assert "Redis does not answer" in answer.text

@@ -14,6 +14,7 @@ import yaml
 from bellhop.cli import COMMANDS
 from bellhop.sandbox.child_process import free_port
 from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, Settings
+from tests.factories import web_settings
 from webhook.app import create_app
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -81,9 +82,7 @@ def test_a_deployment_selects_its_own_pods_and_asks_for_addresses_that_exist(dep
 
 
 def test_probes_ask_an_address_that_answers_while_no_worker_is_alive():
-    app = create_app(
-        Settings(stream_api_key=["k"], stream_api_secret=["s"], redis_url=f"redis://127.0.0.1:{free_port()}")
-    )
+    app = create_app(web_settings(f"redis://127.0.0.1:{free_port()}"))
     (web,) = (param.values[0] for param in DEPLOYMENTS if param.values[0]["metadata"]["name"] == "bellhop-web")
     (container,) = web["spec"]["template"]["spec"]["containers"]
     (port,) = container["ports"]

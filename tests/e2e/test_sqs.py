@@ -18,8 +18,8 @@ from moto.server import ThreadedMotoServer
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.settings import Settings
 from bellhop.store.keys import UNREADABLE
+from tests.factories import web_settings
 from webhook.context import WebContext
 from webhook.sources.amazon.sqs import SqsQueue
 
@@ -111,7 +111,7 @@ async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
 
 
 def test_a_message_that_breaks_us_stays_for_redrive(redis_url, sqs, queue):
-    settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"], sqs_queue_url=queue)
+    settings = web_settings(redis_url, sqs_queue_url=queue)
     context = WebContext(settings)
 
     def broken(*_):

@@ -1,16 +1,14 @@
 """Senders, and the stand-ins they talk to."""
 
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bellhop.clock import micros
-from bellhop.domain.device import Device, Provider
 from bellhop.domain.push import Push, PushKind
 from bellhop.sandbox.google_server import GoogleStandIn
+from tests.factories import a_device, a_push
 from worker.providers.fcm.fcm_sender import FcmSender
 
 
@@ -51,10 +49,7 @@ def android() -> Callable[..., Push]:
     def push(
         token: str, data: Mapping[str, str] | None = None, kind: PushKind = PushKind.RING, left_s: float = 30
     ) -> Push:
-        device = Device(user_id="ben", provider=Provider.FCM, token=token, app="bellhop-sandbox")
-        push_id = "0f8fad5b-d9cb-469f-a165-70867728950e"
-        return Push(
-            push_id, kind, device, {"type": "call.ring"} if data is None else data, micros(time.time() + left_s)
-        )
+        device = a_device(token=token, app="bellhop-sandbox")
+        return a_push(device, kind, left_s, payload={"type": "call.ring"} if data is None else data)
 
     return push

@@ -6,18 +6,17 @@ import time
 import pytest
 
 from bellhop.clock import micros
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
-from bellhop.domain.round import Recipient, Round
 from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
 from bellhop.sandbox.google_script import fcm_error, slow
 from bellhop.sandbox.google_server import TOKEN_ENDPOINT
 from bellhop.sandbox.tls import Authority
 from bellhop.store import registry
-from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key
+from tests.factories import a_device, a_round
 from worker.delivery.attempt import deliver
 from worker.delivery.fence import Fence
 from worker.delivery.provider_channel import ProviderChannel
@@ -27,32 +26,16 @@ from worker.providers.apns.provider_token import ProviderToken
 SLOW_S = 2.0
 
 
-@pytest.fixture
-async def store(redis_url):
-    store = Store.from_url(redis_url)
-    await store.call("SET", "bellhop:worker:w-1", "1")
-    yield store
-    await store.close()
+pytestmark = pytest.mark.usefixtures("live_workers")
 
 
 class Ringing:
     """Ben's phone, that is about to ring."""
 
     def __init__(self, store, provider, token, app, for_s=30):
-        now = time.time_ns() // 1000
         self.store, self.way = store, (provider, app)
-        self.device = Device(user_id="ben", provider=provider, kind=Kind.VOIP, token=token, app=app, registered_at=1)
-        self.round = Round(
-            tenant="default",
-            cid="default:1",
-            session_id="s-1",
-            started_at=now,
-            deadline=now + round(for_s * 1e6),
-            caller_id="sara",
-            caller_name="Sara",
-            callers=("sara",),
-            recipients=(Recipient(id="ben"),),
-        )
+        self.device = a_device(provider=provider, kind=Kind.VOIP, token=token, app=app, registered_at=1)
+        self.round = a_round(for_s=for_s, callers=("sara",))
         self.gate = Fence(store, "w-1", PushKind.RING, self.round)
 
     async def by(self, sender, gate=None):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bellhop.sandbox.child_process import free_port
-from bellhop.settings import Settings
+from tests.factories import web_settings
 from webhook.app import create_app
 from webhook.client_address import client_name, networks, within
 
@@ -20,10 +20,8 @@ def post(redis_url):
     def post(peer, forwarded=None, *, hops=0, allowed=(STREAM,), path="/webhooks/stream", **settings):
         """Post a webhook without a signature: 401 when the address is welcome, 403 when not."""
         client = create_app(
-            Settings(
-                redis_url=redis_url,
-                stream_api_key=["key"],
-                stream_api_secret=["secret"],
+            web_settings(
+                redis_url,
                 web_trusted_hops=hops,
                 webhook_networks=list(allowed),
                 **settings,
@@ -148,10 +146,8 @@ def raw_post(port, *forwarded, name="X-Forwarded-For"):
 def test_the_console_believes_the_proxy_that_connects_and_nobody_who_claims_to_be_it(
     redis_url, peer, forwarded, let_in
 ):
-    settings = Settings(
-        redis_url=redis_url,
-        stream_api_key=["key"],
-        stream_api_secret=["secret"],
+    settings = web_settings(
+        redis_url,
         web_trusted_hops=1,
         console_proxy_header="X-Forwarded-User",
         console_trusted_proxies=[PROXY],

@@ -10,6 +10,7 @@ from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import call_key
+from tests.factories import a_ring_event, event_fields
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, Effects, effects
 from webhook.intake.events import (
@@ -34,26 +35,11 @@ SARA, BEN, JANE = (
 CALL = CallRef(tenant="default", cid="default:1")
 
 
-def common(at: int | None = NOW, snapshot: CallSnapshot | None = None, session: str = "s-1") -> dict:
-    return {
-        "type": "call.x",
-        "cid": "default:1",
-        "session_id": session,
-        "at": at,
-        "snapshot": snapshot or CallSnapshot(),
-    }
+FIELDS = event_fields("x", NOW)
 
 
-def ring(members=(BEN, JANE), *, caller: EventUser = SARA, created_by: str = "sara", ring_ms=30_000, **more) -> Ring:
-    return Ring(
-        **common(**more),
-        caller=caller,
-        members=members,
-        video=True,
-        ring_ms=ring_ms,
-        call_name="",
-        created_by_id=created_by,
-    )
+def ring(members=(BEN, JANE), at: int | None = NOW, **changes) -> Ring:
+    return a_ring_event(at, members=members, **changes)
 
 
 def found(event: Event, now: int = NOW) -> Effects:
@@ -83,7 +69,7 @@ def test_the_caller_and_the_creator_can_end_a_ring_unless_rung():
         "the creator rings": ring(),
         "a member rings": ring((JANE,), caller=BEN),
         "a member rings the creator": ring((SARA, JANE), caller=BEN),
-        "nobody is named": ring(caller=EventUser("", ""), created_by=""),
+        "nobody is named": ring(caller=EventUser("", ""), created_by_id=""),
     }
     assert {name: found(event).round.callers for name, event in callers.items()} == {
         "the creator rings": ("sara",),
@@ -98,7 +84,7 @@ def test_who_has_no_name_is_an_unknown_caller():
 
 
 def test_a_notification_is_passed_on_and_leaves_no_state():
-    did = found(Notification(**common(), sender=SARA, members=(BEN,), call_name="Standup"))
+    did = found(Notification(**FIELDS, sender=SARA, members=(BEN,), call_name="Standup"))
     assert did.work is not None
     assert (did.work.name, did.stamps, did.round, did.missed) == (NOTIFY_JOB, (), None, None)
     assert (did.work.payload.callers, did.work.payload.deadline) == (("sara",), NOW + 3600 * S)
@@ -106,7 +92,7 @@ def test_a_notification_is_passed_on_and_leaves_no_state():
 
 def test_a_rejection_is_stamped_with_what_its_reason_means():
     marks = {
-        reason: found(Rejected(**common(), user_id="ben", reason=reason)).stamps
+        reason: found(Rejected(**FIELDS, user_id="ben", reason=reason)).stamps
         for reason in ("decline", "busy", "timeout", "any text", "")
     }
     assert {reason: stamps[0] for reason, stamps in marks.items()} == {
@@ -120,24 +106,24 @@ def test_a_rejection_is_stamped_with_what_its_reason_means():
 
 
 def test_a_call_missed_counts_in_its_session_or_is_a_round():
-    did = found(Missed(**common(), caller=SARA, members=(BEN, JANE), notify=True, call_name=""))
+    did = found(Missed(**FIELDS, caller=SARA, members=(BEN, JANE), notify=True, call_name=""))
     assert did.stamps == (("m:s-1:ben", NOW), ("m:s-1:jane", NOW))
     assert did.missed is not None
     assert (did.missed.ringless, did.missed.deadline, did.settle_at) == (True, NOW, NOW)
-    quiet = found(Missed(**common(), caller=SARA, members=(BEN,), notify=False, call_name=""))
+    quiet = found(Missed(**FIELDS, caller=SARA, members=(BEN,), notify=False, call_name=""))
     assert quiet.stamps == (("q:s-1:ben", NOW),)
 
 
 def test_an_end_is_of_the_call_or_of_one_session():
-    assert found(Ended(**common(), only_session="")).stamps == (("ended", NOW),)
-    assert found(Ended(**common(), only_session="s-1")).stamps == (("ended:s-1", NOW),)
+    assert found(Ended(**FIELDS, only_session="")).stamps == (("ended", NOW),)
+    assert found(Ended(**FIELDS, only_session="s-1")).stamps == (("ended:s-1", NOW),)
 
 
 def test_what_may_end_a_round_is_settled_at_once():
     events = [
-        Rejected(**common(), user_id="ben", reason=""),
-        Ended(**common(), only_session=""),
-        Missed(**common(), caller=SARA, members=(BEN,), notify=True, call_name=""),
+        Rejected(**FIELDS, user_id="ben", reason=""),
+        Ended(**FIELDS, only_session=""),
+        Missed(**FIELDS, caller=SARA, members=(BEN,), notify=True, call_name=""),
     ]
     assert [found(event).work for event in events] == [(SETTLE_JOB, CALL)] * 3
 
@@ -145,21 +131,22 @@ def test_what_may_end_a_round_is_settled_at_once():
 def test_any_event_teaches_what_the_call_inside_it_says():
     snapshot = CallSnapshot(accepted={"ben": NOW - 1}, rejected={"sara": NOW - 2}, ended_at=NOW - 3)
     stamps = (("a:ben", NOW - 1), ("x:sara", NOW - 2), ("ended", NOW - 3))
-    assert found(Ignored(**common(snapshot=snapshot))) == Effects(stamps=stamps)
-    assert found(Accepted(**common(snapshot=snapshot), user_id="jane")).stamps == (("a:jane", NOW), *stamps)
+    assert found(Ignored(**FIELDS | {"snapshot": snapshot})) == Effects(stamps=stamps)
+    assert found(Accepted(**FIELDS | {"snapshot": snapshot}, user_id="jane")).stamps == (("a:jane", NOW), *stamps)
 
 
 def test_stamps_that_cannot_be_are_now():
     assert found(ring(at=None)).round.started_at == found(ring(at=NOW + 61 * S)).round.started_at == NOW
     late = CallSnapshot(accepted={"ben": NOW + 3600 * S}, ended_at=NOW + 3600 * S)
-    assert {at for _, at in found(Ignored(**common(snapshot=late))).stamps} == {NOW}
+    assert {at for _, at in found(Ignored(**FIELDS | {"snapshot": late})).stamps} == {NOW}
 
 
 # Any order, any number of times
 
 people = st.sampled_from([SARA, BEN, JANE])
 users = st.sampled_from(["sara", "ben", "jane"])
-envelopes = st.builds(common, st.integers(NOW - 5, NOW + 5), st.none(), st.sampled_from(["s-1", "s-2"]))
+sessions = st.sampled_from(["s-1", "s-2"])
+envelopes = st.builds(event_fields, st.just("x"), st.integers(NOW - 5, NOW + 5), session_id=sessions)
 events = st.one_of(
     st.builds(
         lambda envelope, members, caller: Ring(
@@ -179,7 +166,7 @@ events = st.one_of(
     st.builds(
         lambda envelope, who, notify: Missed(**envelope, caller=SARA, members=(who,), notify=notify, call_name=""),
         # Never in the very microsecond of a ring, which is one round with it then.
-        st.builds(common, st.sampled_from([NOW - 7, NOW + 7]), st.none(), st.sampled_from(["s-1", "s-2"])),
+        st.builds(event_fields, st.just("x"), st.sampled_from([NOW - 7, NOW + 7]), session_id=sessions),
         people,
         st.booleans(),
     ),
@@ -193,7 +180,7 @@ def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
         script, hour = partial(run_script, client), 3600 * S
         for number in range(100):
             now = NOW + number * hour
-            joined = Accepted(**common(now), user_id=f"user-{number}")
+            joined = Accepted(**event_fields("x", now), user_id=f"user-{number}")
             apply(script, "default", str(number), joined, found(joined, now), now)
             if number % 10 == 0:
                 rung = ring(at=now)

@@ -12,7 +12,7 @@ import redis
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.settings import Settings
+from tests.factories import web_settings
 from webhook.app import create_app
 
 
@@ -35,10 +35,7 @@ def replica(primary, tmp_path):
 
 @pytest.fixture
 def post(primary):
-    settings = Settings(
-        redis_url=primary.url, redis_wait_replicas=1, stream_api_key=["key"], stream_api_secret=["secret"]
-    )
-    client = create_app(settings).test_client()
+    client = create_app(web_settings(primary.url, redis_wait_replicas=1)).test_client()
 
     def post(event, webhook_id):
         body = json.dumps(event).encode()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellhop.settings import Settings
+from tests.factories import web_settings
 from webhook.app import create_app
 from webhook.security_headers import HEADERS
 
@@ -11,10 +11,8 @@ from webhook.security_headers import HEADERS
 def app():
     """With everything switched on, and a Redis that is away."""
     return create_app(
-        Settings(
-            redis_url="redis://127.0.0.1:1/0",
-            stream_api_key=["key"],
-            stream_api_secret=["a-secret-of-no-real-app"],
+        web_settings(
+            "redis://127.0.0.1:1/0",
             metrics_token="a-token-of-no-real-app",
             mail_secret=["a-secret-of-no-real-app"],
             public_url="http://localhost",

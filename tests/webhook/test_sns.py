@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.settings import Settings
 from bellhop.store.keys import UNREADABLE
+from tests.factories import web_settings
 from webhook.app import create_app
 from webhook.sources.amazon.certificates import BURST, EVERY_S, FAILED_S
 from webhook.sources.amazon.sns import Topics
@@ -71,9 +71,7 @@ class Web:
     """The web process, and where it was led to."""
 
     def __init__(self, redis_url):
-        settings = Settings(
-            redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"], sns_topics=[TOPIC]
-        )
+        settings = web_settings(redis_url, sns_topics=[TOPIC])
         self.app = create_app(settings)
         self.fetched, self.down = [], False
         self.go_on, self.asked = threading.Event(), threading.Event()
@@ -232,5 +230,5 @@ def test_china_is_elsewhere():
 
 
 def test_without_topics_there_is_no_such_door(redis_url):
-    app = create_app(Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"]))
+    app = create_app(web_settings(redis_url))
     assert app.test_client().post("/webhooks/sns", data=b"{}").status_code == 404

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from bellhop.domain.unsubscribe_link import Links, Subscriber
 from bellhop.settings import Settings
 from bellhop.store.keys import user_key
+from tests.factories import web_settings
 from webhook.app import create_app
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -31,13 +32,7 @@ FORGED = [
 
 @pytest.fixture
 def settings(redis_url):
-    return Settings(
-        redis_url=redis_url,
-        stream_api_key=["key"],
-        stream_api_secret=["secret"],
-        mail_secret=SECRETS,
-        public_url="https://calls.example.com",
-    )
+    return web_settings(redis_url, mail_secret=SECRETS, public_url="https://calls.example.com")
 
 
 @pytest.fixture
@@ -209,5 +204,4 @@ def test_the_page_loads_nothing_and_tells_nobody_its_link(client, link):
 
 
 def test_without_a_secret_there_is_no_such_page(redis_url):
-    settings = Settings(redis_url=redis_url, stream_api_key=["key"], stream_api_secret=["secret"])
-    assert create_app(settings).test_client().get("/unsubscribe/x").json == {"error": "Not Found"}
+    assert create_app(web_settings(redis_url)).test_client().get("/unsubscribe/x").json == {"error": "Not Found"}

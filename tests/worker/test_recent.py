@@ -4,47 +4,29 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-import redis
 
 from bellhop import call_index
 from bellhop.call_index import MOST_CALLS_OF_USER
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_key, calls_of_user_key
+from tests.factories import a_ring_event, an_event_user, event_fields
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Accepted, CallSnapshot, EventUser, Missed, Notification, Ring
+from webhook.intake.events import Accepted, Missed, Notification
 
 NOW, S = 1_800_000_000_000_000, 1_000_000
 DAY_S = 24 * 3600
 RULES = EffectRules("default", ring_default_s=30, missed_grace_s=5)
-SARA, BEN = EventUser("sara", "Sara"), EventUser("ben", "Ben")
+SARA, BEN = an_event_user("sara"), an_event_user("ben")
+
+
+def ring(cid="default:1", at=NOW):
+    return a_ring_event(at, cid=cid)
 
 
 @pytest.fixture
-def client(redis_url):
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
-def envelope(cid, kind, at):
-    return {"type": f"call.{kind}", "cid": cid, "session_id": "s", "at": at, "snapshot": CallSnapshot()}
-
-
-def ring(cid="default:1", at=NOW, callee=BEN):
-    return Ring(
-        **envelope(cid, "ring", at),
-        caller=SARA,
-        call_name="",
-        members=(callee,),
-        video=True,
-        created_by_id="sara",
-        ring_ms=30_000,
-    )
-
-
-@pytest.fixture
-def take(client):
-    script = partial(run_script, client)
+def take(redis_client):
+    script = partial(run_script, redis_client)
     taken = []
 
     def take(event, at=NOW, listed=True):
@@ -56,54 +38,57 @@ def take(client):
     return take
 
 
-def calls(client, key=None):
-    return [cid.decode() for cid in client.zrevrange(key or calls_key("default"), 0, -1)]
+def calls(redis_client, key=None):
+    return [cid.decode() for cid in redis_client.zrevrange(key or calls_key("default"), 0, -1)]
 
 
-def test_a_call_is_listed_for_everybody_in_it(client, take):
+def test_a_call_is_listed_for_everybody_in_it(redis_client, take):
     take(ring())
-    assert calls(client) == calls(client, calls_of_user_key("default", "ben")) == ["default:1"]
-    assert calls(client, calls_of_user_key("default", "sara")) == ["default:1"]
+    assert calls(redis_client) == calls(redis_client, calls_of_user_key("default", "ben")) == ["default:1"]
+    assert calls(redis_client, calls_of_user_key("default", "sara")) == ["default:1"]
 
 
-def test_nothing_is_listed_without_a_console(client, take):
+def test_nothing_is_listed_without_a_console(redis_client, take):
     take(ring(), listed=False)
-    assert not list(client.scan_iter("bellhop:calls*"))
+    assert not list(redis_client.scan_iter("bellhop:calls*"))
 
 
-def test_a_call_that_rings_again_comes_first_and_one_that_is_missed_stays_where_it_is(client, take):
+def test_a_call_that_rings_again_comes_first_and_one_that_is_missed_stays_where_it_is(redis_client, take):
     first, second = ring("default:1"), ring("default:2", NOW + S)
     take(first)
     take(second, NOW + S)
     missed = Missed(
-        **envelope("default:1", "missed", NOW + 2 * S), caller=SARA, call_name="", members=(BEN,), notify=True
+        **event_fields("missed", NOW + 2 * S, cid="default:1"), caller=SARA, call_name="", members=(BEN,), notify=True
     )
     take(missed, NOW + 2 * S)
-    assert calls(client) == ["default:2", "default:1"]
+    assert calls(redis_client) == ["default:2", "default:1"]
     take(replace(first, at=NOW + 3 * S), NOW + 3 * S)
-    assert calls(client) == ["default:1", "default:2"]
+    assert calls(redis_client) == ["default:1", "default:2"]
 
 
-def test_a_missed_call_and_a_notification_that_come_without_a_ring_are_listed(client, take):
-    take(Missed(**envelope("default:1", "missed", NOW), caller=SARA, call_name="", members=(BEN,), notify=True))
-    take(Notification(**envelope("default:2", "notification", NOW), sender=SARA, call_name="", members=(BEN,)), NOW + S)
-    take(Accepted(**envelope("default:3", "accepted", NOW), user_id="ben"), NOW + S)
-    assert calls(client) == calls(client, calls_of_user_key("default", "ben")) == ["default:2", "default:1"]
+def test_a_missed_call_and_a_notification_that_come_without_a_ring_are_listed(redis_client, take):
+    take(Missed(**event_fields("missed", NOW, cid="default:1"), caller=SARA, call_name="", members=(BEN,), notify=True))
+    take(
+        Notification(**event_fields("notification", NOW, cid="default:2"), sender=SARA, call_name="", members=(BEN,)),
+        NOW + S,
+    )
+    take(Accepted(**event_fields("accepted", NOW, cid="default:3"), user_id="ben"), NOW + S)
+    assert calls(redis_client) == calls(redis_client, calls_of_user_key("default", "ben")) == ["default:2", "default:1"]
 
 
-def test_lists_hold_no_more_than_the_latest(client, take, monkeypatch):
+def test_lists_hold_no_more_than_the_latest(redis_client, take, monkeypatch):
     monkeypatch.setattr(call_index, "MOST_CALLS", 60)
     for number in range(70):
         take(ring(f"default:{number}"), NOW + number)
-    assert calls(client) == [f"default:{number}" for number in range(69, 9, -1)]
-    assert calls(client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_USER}"
+    assert calls(redis_client) == [f"default:{number}" for number in range(69, 9, -1)]
+    assert calls(redis_client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_USER}"
 
 
-def test_a_call_leaves_the_list_with_its_trail(client, take):
+def test_a_call_leaves_the_list_with_its_trail(redis_client, take):
     take(ring("default:1"))
     take(ring("default:2"), NOW + DAY_S * S)
-    assert calls(client) == ["default:2", "default:1"]
+    assert calls(redis_client) == ["default:2", "default:1"]
     take(ring("default:3"), NOW + DAY_S * S + 1)
-    assert calls(client) == ["default:3", "default:2"]
-    for key in client.scan_iter("bellhop:calls*"):
-        assert 0 < client.ttl(key) <= DAY_S
+    assert calls(redis_client) == ["default:3", "default:2"]
+    for key in redis_client.scan_iter("bellhop:calls*"):
+        assert 0 < redis_client.ttl(key) <= DAY_S

@@ -1,13 +1,11 @@
 """Pushes to send in the tests."""
 
-import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
-from bellhop.clock import micros
-from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.domain.device import Environment, Kind
 from bellhop.domain.push import Push, PushKind
+from tests.factories import a_push, an_iphone
 from worker.providers.apns.apns_sender import ApnsSender
 
 MakeSender = Callable[..., ApnsSender]
@@ -18,16 +16,13 @@ OTHER_TOKEN = "b2" * 32
 
 def push(kind: PushKind = PushKind.RING, token: str = TOKEN, **changes: Any) -> Push:
     """A push to one of Ben's iPhones."""
-    device = Device(
-        user_id="ben-osei",
-        provider=Provider.APNS,
+    device = an_iphone(
         kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT,
         token=token,
         app="com.example.app",
         environment=changes.pop("environment", Environment.PRODUCTION),
     )
-    fields = {"id": str(uuid.uuid4()), "payload": {"aps": {}}, "deadline": micros(time.time() + 30)} | changes
-    return Push(kind=kind, device=device, **fields)
+    return a_push(device, kind, **{"payload": {"aps": {}}} | changes)
 
 
 def ring(token: str = TOKEN, **changes: Any) -> Push:
