@@ -1,4 +1,4 @@
-"""Stream's REST interface, as far as Bellhop reads it: a user's devices, and what `bellhop check` asks."""
+"""The parts of Stream's REST interface that Bellhop reads: a user's devices, and an app's settings."""
 
 import time
 import warnings
@@ -9,40 +9,41 @@ import aiohttp
 import jwt
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from bellhop.clock import Seconds
+from bellhop.clock import Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
 ANSWER_LIMIT = 1 << 22
-"""Bytes of an answer; 25 devices take about ten thousand, an app with all its settings more."""
+"""Most bytes of an answer. 25 devices take about 10,000 bytes, and an app with all its settings more."""
 DEFAULT_PAUSE_S = Seconds(60.0)
-"""How long to wait when Stream says "too many requests" and not until when: its limits are counted by the minute."""
+"""How long to wait if Stream answers "too many requests" without a time. Its limits are counted by the minute."""
 
 
-class StreamRefused(Exception):  # noqa: N818 - it is what Stream did
-    """Stream did not answer the list. The text says why; `wait_s` how long to wait when it was too much for it.
+class StreamRefused(Exception):  # noqa: N818 - names what Stream did
+    """Stream did not answer the request. The text is the reason.
 
-    `for_good`: asking again, for whomever, would bring the same. `unreachable`: there was no connection.
+    `wait_s`: Stream asks to wait so long. `permanent`: every further request would get the same answer. `unreachable`:
+    there was no connection.
     """
 
     def __init__(
-        self, reason: str, *, wait_s: Seconds | None = None, for_good: bool = False, unreachable: bool = False
+        self, reason: str, *, wait_s: Seconds | None = None, permanent: bool = False, unreachable: bool = False
     ) -> None:
         super().__init__(reason)
-        self.wait_s, self.for_good, self.unreachable = wait_s, for_good, unreachable
+        self.wait_s, self.permanent, self.unreachable = wait_s, permanent, unreachable
 
 
 class Listing(NamedTuple):
-    """A user's devices as Stream words them."""
+    """A user's devices, as Stream returns them."""
 
     devices: list[Any]
     wait_s: Seconds
-    """How long to wait before the next question: 0 unless this one used up the minute's limit."""
+    """How long to wait before the next request. 0 unless this request used up the minute's limit."""
 
 
 class StreamApi:
-    """One app's way to Stream. The session is the caller's, with the timeouts it wants."""
+    """Sends requests for one Stream app. The session, with its timeouts, belongs to the caller."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, api_key: str, secret: str) -> None:
         self._session, self._url, self._api_key = session, url.rstrip("/"), api_key
@@ -57,19 +58,19 @@ class StreamApi:
         return Listing(listing.devices, wait_s)
 
     async def get(self, path: str, model: type[Model]) -> Model:
-        """Read what is at `path`. Raises StreamRefused."""
+        """Read what Stream returns for `path`. Raises StreamRefused."""
         return (await self._get(path, model))[0]
 
     async def _get(self, path: str, model: type[Model], **query: str) -> tuple[Model, Seconds]:
-        """Read what is at `path`, and how long to wait before the next question."""
+        """Read what Stream returns for `path`, and how long to wait before the next request."""
         query |= {"api_key": self._api_key}
         try:
             async with self._session.get(self._url + path, params=query, headers=self._headers) as response:
                 if response.status != 200:
                     raise _refused(response)
                 body = await _whole(response)
-                spent = response.headers.get("X-RateLimit-Remaining") == "0"
-                return model.model_validate_json(body), _until_reset_s(response) if spent else Seconds(0.0)
+                used_up = response.headers.get("X-RateLimit-Remaining") == "0"
+                return model.model_validate_json(body), _until_reset_s(response) if used_up else Seconds(0.0)
         except ValidationError:
             raise StreamRefused("the answer cannot be read") from None
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -78,13 +79,13 @@ class StreamApi:
 
 
 def server_token(secret: str) -> str:
-    """Make the token of a server. How long an API secret is, Stream chooses: PyJWT need not warn of a short one."""
+    """Make a server token. PyJWT's warning of a short secret is off, because Stream chooses the secret's length."""
     with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
         return jwt.encode({"server": True}, secret, "HS256")
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    """Read an answer to its end: `content.read(n)` returns what has come by then."""
+    """Read an answer to its end. `content.read(n)` would return the part that has arrived so far."""
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
@@ -96,11 +97,11 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
 def _refused(response: aiohttp.ClientResponse) -> StreamRefused:
     if response.status == 429:
         return StreamRefused("too many requests", wait_s=_until_reset_s(response))
-    return StreamRefused(f"status {response.status}", for_good=response.status in (401, 403))
+    return StreamRefused(f"status {response.status}", permanent=response.status in (401, 403))
 
 
 def _until_reset_s(response: aiohttp.ClientResponse) -> Seconds:
-    """How long until Stream counts afresh: X-RateLimit-Reset is that moment in unix seconds."""
+    """Return the time until Stream's limit starts again. X-RateLimit-Reset is that moment in unix seconds."""
     reset = response.headers.get("X-RateLimit-Reset", "")
     if not (reset.isascii() and reset.isdigit()):
         return DEFAULT_PAUSE_S
@@ -116,7 +117,7 @@ _text = BeforeValidator(lambda value: value or "")
 
 
 class _Listed(BaseModel):
-    """A device as Stream words it; fields that say nothing are null or left out."""
+    """A device as Stream returns it. Empty fields are null or missing."""
 
     id: str
     push_provider: Literal["apn", "firebase"]
@@ -129,15 +130,15 @@ class _Listed(BaseModel):
 
 
 class DeviceApps(NamedTuple):
-    """Which app a device is of: Stream says which of the app's push providers, by the name on its dashboard."""
+    """Finds the app of a device. Stream names a push provider, by its name on Stream's dashboard."""
 
     by_name: Mapping[str, str]
     only: Mapping[Provider, str]
-    """For every other name: the bundle and the Firebase project, where just one is configured."""
+    """Used for every other name: the bundle id or Firebase project, if exactly one is configured."""
 
     @classmethod
     def of(cls, settings: Settings, more: Mapping[str, str] | None = None) -> "DeviceApps":
-        """Make it of the settings, and of names that are not in them."""
+        """Build it from the settings, and from further names."""
         only = {}
         if len(settings.apns_apps) == 1:
             only[Provider.APNS] = settings.apns_apps[0].topic
@@ -146,10 +147,10 @@ class DeviceApps(NamedTuple):
         return cls({**settings.stream_device_apps, **(more or {})}, only)
 
 
-def read(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
-    """Read one device of a Listing; None if Stream has disabled it.
+def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
+    """Read one device of a Listing. Returns None if Stream has disabled the device.
 
-    Raises ValueError with a sentence that does not show the token.
+    Raises ValueError with a sentence that does not contain the token.
     """
     try:
         device = _Listed.model_validate(listed)
@@ -160,7 +161,8 @@ def read(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
     provider = PROVIDERS[device.push_provider]
     app = apps.by_name.get(device.push_provider_name) or apps.only.get(provider)
     if app is None:
-        raise ValueError(f'no app is known for Stream\'s push provider "{device.push_provider_name}" ({provider})')
+        name = device.push_provider_name
+        raise ValueError(f'no app is known for Stream\'s push provider "{name}" ({provider})')
     try:
         return Device(
             user_id=user_id,
@@ -168,7 +170,7 @@ def read(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
             kind=Kind.VOIP if device.voip else Kind.ALERT,
             token=device.id,
             app=app,
-            registered_at=device.created_at // 1000,
+            registered_at=from_nanoseconds(device.created_at),
             hardware_id=device.hardware_id,
         )
     except ValidationError as error:

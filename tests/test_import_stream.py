@@ -13,7 +13,7 @@ from bellhop.domain.device import Device, Kind, Provider
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.store import registry, scripts
 from bellhop.store.keys import devices_key
-from bellhop.stream_api import DeviceApps, read
+from bellhop.stream_api import DeviceApps, read_device
 
 KEY, SECRET = "app-key", "a-secret-that-is-long-enough-for-hs256"
 APPS = ("--app", "ios-voip=com.example", "--app", "ios-apn=com.example", "--app", "firebase=project")
@@ -228,7 +228,7 @@ ONLY = DeviceApps({}, {Provider.APNS: "com.only", Provider.FCM: "only"})
 
 
 def test_the_one_configured_app_is_meant_by_every_name(listed):
-    devices = [read("ben", listed_device, ONLY) for listed_device in listed]
+    devices = [read_device("ben", listed_device, ONLY) for listed_device in listed]
     assert [device and device.app for device in devices] == [
         "com.only",
         "com.only",
@@ -238,6 +238,6 @@ def test_the_one_configured_app_is_meant_by_every_name(listed):
 
 
 def test_a_phone_that_stream_names_is_one_phone_here():
-    device = read("ben", fcm("t", hardware_id="phone-1", voip=None, disabled=None), ONLY)
+    device = read_device("ben", fcm("t", hardware_id="phone-1", voip=None, disabled=None), ONLY)
     assert device is not None
     assert device.hardware_id == "phone-1"

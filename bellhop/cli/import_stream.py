@@ -16,7 +16,7 @@ from bellhop.cli.output import plain
 from bellhop.domain.device import Provider
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
-from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, read
+from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, read_device
 
 TIMEOUT_S = 30.0
 MAX_ATTEMPTS = 5
@@ -121,14 +121,14 @@ class _Import:
                 return listing
             except StreamRefused as refused:
                 self._reached = self._reached or not refused.unreachable
-                if refused.for_good or not self._reached or attempt == MAX_ATTEMPTS - 1:
+                if refused.permanent or not self._reached or attempt == MAX_ATTEMPTS - 1:
                     raise
                 await asyncio.sleep(refused.wait_s or pause_s(attempt, *PAUSE_S))
         raise AssertionError  # the last attempt returns or raises
 
     def _raise_if_hopeless(self, refused: StreamRefused) -> None:
         """End the command if the next user would fail in the same way."""
-        if refused.for_good:
+        if refused.permanent:
             raise click.ClickException(f"Stream does not accept this app's API key and secret ({refused})")
         if refused.unreachable and not self._reached:
             raise click.ClickException(f"Stream cannot be reached at {self._settings.stream_api_url} ({refused})")
@@ -137,7 +137,7 @@ class _Import:
         commands = []
         for listed in listing.devices:
             try:
-                device = read(user_id, listed, self._apps)
+                device = read_device(user_id, listed, self._apps)
             except ValueError as error:
                 self._leave_out(user_id, f"a device was left out: {error}")
                 continue

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from bellhop.cli.connection import redis_unavailable
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
-from bellhop.clock import Seconds, from_nanoseconds
+from bellhop.clock import Micros, Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome, advice_on
 from bellhop.domain.plan import plan
@@ -95,7 +95,7 @@ def _test_round(tenant: str, user_id: str) -> Round:
         cid=f"default:bellhop-test-{uuid.uuid4()}",
         session_id="",
         started_at=now,
-        deadline=now + 30_000_000,
+        deadline=Micros(now + 30_000_000),
         caller_id="bellhop",
         caller_name="Bellhop test",
         recipients=(Recipient(id=user_id),),

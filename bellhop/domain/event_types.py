@@ -1,4 +1,4 @@
-"""The types of Stream's events that Bellhop does something about. Pure."""
+"""The types of Stream's events that Bellhop handles. Pure."""
 
 HANDLED_EVENT_TYPES = frozenset(
     {
@@ -13,4 +13,4 @@ HANDLED_EVENT_TYPES = frozenset(
         "call.session_ended",
     }
 )
-"""Every other type is answered 200, counted, and not queued."""
+"""Events of all other types are answered 200, counted, and not queued."""

@@ -1,4 +1,4 @@
-"""Values as JSON, whatever texts they hold. Pure."""
+"""JSON for texts that may not be valid Unicode. Pure."""
 
 import json
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 from pydantic_core import to_json
 
 
-def encoded(said: Any, fallback: Callable[[Any], Any] | None = None) -> bytes:
-    """Write JSON; `fallback` makes of what JSON does not know something that it does.
+def encoded(value: Any, fallback: Callable[[Any], Any] | None = None) -> bytes:
+    """Write a value as JSON. `fallback` converts values that JSON has no form for.
 
-    A provider's or a mail server's words may hold half a character, which UTF-8 cannot say: it becomes a question mark,
-    since strict readers refuse the escape that JSON has for it.
+    A provider's answer may hold half of a surrogate pair, which UTF-8 cannot write. It becomes a question mark: strict
+    readers refuse JSON's escape for it.
     """
     try:
-        return to_json(said, fallback=fallback)
+        return to_json(value, fallback=fallback)
     except ValueError:
-        return json.dumps(said, separators=(",", ":"), ensure_ascii=False, default=fallback).encode("utf-8", "replace")
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=fallback).encode("utf-8", "replace")

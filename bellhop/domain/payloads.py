@@ -1,10 +1,9 @@
-"""The exact pushes that Stream's stock Swift, Android, Flutter and React Native SDKs parse, with what Bellhop adds.
-Pure.
+"""The payloads of pushes, as Stream's SDKs for Swift, Android, Flutter and React Native parse them. Pure.
 
-Every value of the `stream` part is a string and the caller's display name is never empty: React Native on iOS
-crashes on a JSON boolean for `video`, and Android's notification API on a blank name. What Bellhop adds for apps
-that read it: the call's UUID (the same for every ring of one call session, so an app can key CallKit by it), when
-the push was made and when it expires (unix ms).
+Every value of the `stream` part is a string, and the caller's name is never empty: React Native on iOS crashes on a
+JSON boolean for `video`, and Android's notification API on a blank name. Bellhop adds the call's UUID (the same for
+every ring of one call session, so that an app can use it for CallKit), the time at which the push was made, and the
+time at which it expires (unix ms).
 """
 
 import uuid
@@ -23,24 +22,24 @@ ENGLISH = BUILT_IN.wording("en")
 CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
 EVENT = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
 LONGEST_TEXT, SHORTEST_TEXT = 255, 40
-"""Characters of a text as it comes in, and below which it is not cut; ids are never cut."""
+"""Characters: the longest text that comes in, and the length below which no text is cut. Ids are never cut."""
 
 
 class PushTexts(NamedTuple):
-    """What a person reads."""
+    """The texts that the user reads on the phone."""
 
     title: str
     body: str
 
 
 def words(kind: PushKind, round_: Round, wording: Wording) -> PushTexts:
-    """Word the push."""
+    """Write the push's title and body."""
     caller = round_.caller_name if round_.caller_id else wording["unknown_caller"]
     return PushTexts(fill(wording[f"{kind}_title"], caller=caller), fill(wording[f"{kind}_body"], caller=caller))
 
 
 def call_uuid(round_: Round) -> str:
-    """Name the call for CallKit: stable for one session of one call."""
+    """Return the UUID for CallKit. It is the same for all rings of one session of one call."""
     return named_uuid(CALL_NAMESPACE, f"{round_.tenant}|{round_.cid}|{round_.session_id}")
 
 
@@ -54,9 +53,9 @@ def payload(
     wording: Wording = ENGLISH,
     receipt: str = "",
 ) -> Mapping[str, Any]:
-    """Build the body for APNs, or the data map for FCM; inside the provider's limit, by shortening texts if need be.
+    """Build the body for APNs, or the data map for FCM. Long texts are shortened to keep the provider's limit.
 
-    `receipt` is what the phone sends back once it rings (`bellhop.domain.ticket`).
+    `receipt` is the ticket that the phone sends back when it rings (`bellhop.domain.ticket`).
     """
     limit = most_bytes(provider, kind)
     build = partial(_apns, wording=wording) if provider is Provider.APNS else _fcm
@@ -74,25 +73,25 @@ def payload(
 
 
 def _cut(text: str, longest: int) -> str:
-    """Shorten between characters, never inside one: the cut is made before the text is UTF-8."""
+    """Shorten a text to this many characters."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def most_bytes(provider: Provider, kind: PushKind) -> int:
-    """How much a provider takes: Apple 5 KB of a VoIP push ("Generating a remote notification"), else 4 KB; Google 4 KB
-    (https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type)."""
+    """Return the provider's limit: Apple 5 KB for a VoIP push and 4 KB for others ("Generating a remote notification"),
+    Google 4 KB (https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type)."""
     return 5_120 if provider is Provider.APNS and kind is PushKind.RING else 4_096
 
 
 def size_of(provider: Provider, result: Mapping[str, Any]) -> int:
-    """Bytes that count against the limit: Apple's is the JSON body, Google's the keys and values."""
+    """Return the bytes that count against the limit: Apple counts the JSON body, Google the keys and values."""
     if provider is Provider.FCM:
         return sum(len(key.encode()) + len(value.encode()) for key, value in result.items())
     return len(to_json(result))
 
 
 def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, str]:
-    """What Stream's SDKs read, on either platform."""
+    """Build the part that Stream's SDKs read on both platforms."""
     stream = {
         "sender": "stream.video",
         "type": EVENT[kind],

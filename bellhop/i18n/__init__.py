@@ -1,1 +1,1 @@
-"""What users read: texts in their language, and the templates of e-mails and pages."""
+"""What users read: texts in six languages, and the templates of e-mails and pages."""

@@ -1,6 +1,6 @@
-"""The templates of the e-mail and of the page behind its unsubscribe link: Jinja2 in its sandbox, HTML escaped.
+"""The templates of the e-mail and of its unsubscribe page: Jinja2 in its sandbox, HTML escaped.
 
-A team's own folder comes first. What a user is called never reaches a template as anything but a value.
+A template in the team's own folder goes before ours. Users' names reach a template only as values, never as source.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ TEMPLATES = ("missed.html", "missed.txt", "unsubscribe.html")
 
 
 class Templates:
-    """The templates by their file names, compiled. Raises ValueError with a sentence for one that cannot be."""
+    """The compiled templates, by file name. Raises ValueError with a sentence if one cannot be compiled."""
 
     def __init__(self, folder: Path | None = None) -> None:
         environment = _environment(folder)
@@ -26,14 +26,14 @@ class Templates:
             raise ValueError(f"{error.__class__.__name__} in a template of {folder or SHIPPED}: {error}") from None
 
     def render(self, name: str, **values: Any) -> str:
-        """Fill a template. Raises jinja2.TemplateError when it asks for what it is not given."""
+        """Fill a template. Raises jinja2.TemplateError if it uses a value that is not given."""
         return self._templates[name].render(values)
 
 
 def _environment(folder: Path | None) -> Environment:
     folders = [folder, SHIPPED] if folder else [SHIPPED]
     environment = ImmutableSandboxedEnvironment(
-        loader=ChoiceLoader([FileSystemLoader(each) for each in folders]),
+        loader=ChoiceLoader([FileSystemLoader(searched) for searched in folders]),
         autoescape=lambda name: bool(name and name.endswith(".html")),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -45,7 +45,7 @@ def _environment(folder: Path | None) -> Environment:
 
 
 def fill_html(text: str, **values: object) -> Markup:
-    """Put values where a text says {name}, each in a <bdi>: its direction is its own and turns nothing around it."""
+    """Replace each {name} by its value, in a <bdi> element, so that a right-to-left name does not reorder the text."""
     escaped = str(escape(text))
     return Markup(PLACEHOLDER.sub(lambda match: _isolated(values.get(match[1], match[0])), escaped))  # noqa: S704 - escaped
 

@@ -1,7 +1,7 @@
-"""What users read, in their language: one TOML catalogue of texts a language, read once. Pure but for that reading.
+"""The texts that users read: one TOML file for each language, read once. Pure apart from reading these files.
 
-A text is found in the user's language with its region (pt-BR), in the language (pt), in the installation's default
-language, in English: in the first catalogue that has it.
+A text is taken from the first file that has it: the user's language with its region (pt-BR), the language alone (pt),
+the installation's default language, English.
 """
 
 import difflib
@@ -14,26 +14,26 @@ from pathlib import Path
 SHIPPED = Path(__file__).parent / "templates"
 ENGLISH = "en"
 FIELD = "field_"
-"""What the name of a text begins with that is a custom field's label. None is shipped."""
+"""The name of a text that labels a custom field begins with this. Bellhop ships none of them."""
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 LONGEST_TAG = 35
-"""Characters of a language tag that are looked at (RFC 5646, 4.4.1); in a browser's header it may have any number."""
+"""Characters of a language tag that are read (RFC 5646, 4.4.1). A browser's header may be longer."""
 
 Wording = Mapping[str, str]
-"""The texts for one language, by their names."""
+"""The texts of one language, by name."""
 
 
 class Texts:
-    """The catalogues. A folder of a team's own may add languages, and replace single texts of those that are there.
+    """The texts of all languages. A team's own folder can add languages and replace single texts of ours.
 
-    Raises ValueError with a sentence for a catalogue that cannot be read, or that words a text there is not.
+    Raises ValueError with a sentence for a file that cannot be read, or that has a text with an unknown name.
     """
 
     def __init__(self, folder: Path | None = None, default: str = ENGLISH) -> None:
         self._catalogues = _catalogues(SHIPPED)
         self._default = default
         self.wording = lru_cache(maxsize=1000)(self._wording)
-        """Finds the texts for a language tag, such as "pt-BR"; an empty or unknown one is the default's."""
+        """Returns the texts for a language tag, such as "pt-BR". An empty or unknown tag gets the default language."""
         english = self._catalogues[ENGLISH]
         for language, texts in (_catalogues(folder) if folder else {}).items():
             for name, text in texts.items():
@@ -42,22 +42,23 @@ class Texts:
 
     @property
     def languages(self) -> list[str]:
-        """The languages there are texts in."""
+        """The languages that have texts."""
         return sorted(self._catalogues)
 
     def _wording(self, language: str) -> Wording:
-        found: dict[str, str] = {}
+        wording: dict[str, str] = {}
         for tag in (*_and_broader(language), *_and_broader(self._default), ENGLISH):
-            found = self._catalogues.get(tag, {}) | found
-        return found
+            wording = self._catalogues.get(tag, {}) | wording
+        return wording
 
 
 def fill(text: str, **values: object) -> str:
-    """Put values where a text says {name}. What a value says is never read as a placeholder."""
+    """Replace each {name} in a text by its value. Braces inside a value are not replaced."""
     return PLACEHOLDER.sub(lambda match: str(values.get(match[1], match[0])), text)
 
 
 def _and_broader(language: str) -> list[str]:
+    """Return the tag, and then each shorter one: "pt-BR" gives pt-br and pt."""
     parts = language[:LONGEST_TAG].lower().replace("_", "-").split("-")
     return ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
@@ -79,10 +80,10 @@ def _check(place: str, name: str, text: object, english: Wording) -> None:
         near = difflib.get_close_matches(name, english, n=1)
         raise ValueError(f"{place}: there is no text {name}" + (f"; did you mean {near[0]}?" if near else ""))
     if not isinstance(text, str):
-        raise ValueError(f"{place}: {name} is no text in quotes")
-    strange = set(PLACEHOLDER.findall(text)) - {"caller", "count", "app"}
-    if strange:
-        raise ValueError(f"{place}: {name} names {{{strange.pop()}}}; there are {{caller}}, {{count}} and {{app}}")
+        raise ValueError(f"{place}: {name} must be a text in quotes")
+    unknown = set(PLACEHOLDER.findall(text)) - {"caller", "count", "app"}
+    if unknown:
+        raise ValueError(f"{place}: {name} uses {{{unknown.pop()}}}; available are {{caller}}, {{count}} and {{app}}")
 
 
 BUILT_IN = Texts()

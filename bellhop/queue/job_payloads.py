@@ -1,8 +1,7 @@
-"""What crosses the queue: queue names, job names and small versioned payloads. Pure.
+"""The versioned payloads of jobs. Pure.
 
-The door writes it and the worker reads it. A payload's `v` is its version: a worker reads every version it knows,
-and one that it does not know ends in RQ's failed registry with a sentence, where it can be run again after an
-upgrade.
+The web process writes them and the worker reads them. A payload's `v` is its version. A job of an unknown version ends
+in RQ's failed registry with a sentence; it can be run again after an upgrade.
 """
 
 import json
@@ -25,8 +24,8 @@ from bellhop.queue.names import (
 )
 
 VERSION: Literal[1] = 1
-"""Of the payloads that this version reads. It stays the same for as long as an older worker may run what a newer door
-queues: fields may be added, with a default, and old ones keep their meaning (docs/deploy.md, Upgrading)."""
+"""The version of payloads that this worker reads. It must not change while an older worker may run jobs that a newer
+web process queues. Fields may be added, with a default; old fields keep their meaning (docs/deploy.md, Upgrading)."""
 
 
 class Cause(FrozenModel):
@@ -49,21 +48,21 @@ class QueuedRound(Round, Cause):
 
 
 class CallRef(Cause):
-    """Names a call whose open rounds may have something to settle."""
+    """Names a call whose open rounds may have recipients to settle."""
 
     tenant: str
     cid: str
 
 
 class EmailRef(FrozenModel):
-    """Names an e-mail that waits in Redis for its time."""
+    """Names an e-mail that waits in Redis until it is due."""
 
     v: Literal[1] = 1
     letter: str
 
 
-class UnknownVersion(ValueError):  # noqa: N818 - it is what is wrong with a payload
-    """A payload of a version that this worker does not know. The message says so, and holds nothing of the payload."""
+class UnknownVersion(ValueError):  # noqa: N818 - names what is wrong with a payload
+    """A payload has a version that this worker does not know. The message contains nothing of the payload."""
 
 
 Payload = QueuedRound | CallRef | EmailRef
@@ -75,7 +74,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     NOTICE_JOB: QueuedRound,
     MAIL_JOB: EmailRef,
 }
-"""Every job there is. A job of any other name is refused, whatever it says: see RQ's import paths."""
+"""All jobs, by name. A job of any other name is refused: RQ's job names are import paths."""
 
 
 def queued_round(round_: Round, cause: Cause) -> QueuedRound:
@@ -89,7 +88,7 @@ def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str
         "id": job_id,
         "name": name,
         "queue": QUEUE_OF[name],
-        # RQ's own description shows the arguments, which are people's names: a fixed text instead.
+        # RQ's default description shows the arguments, and with them users' names. So it is a fixed text.
         "description": name,
         "timeout": str(JOB_TIMEOUT_S),
         "result_ttl": str(RESULT_TTL_S),
@@ -107,7 +106,7 @@ def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str
 def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
     """Read a payload that was queued by this or an older version.
 
-    Raises UnknownVersion with a sentence for people, and pydantic's ValidationError.
+    Raises UnknownVersion with a sentence, and pydantic's ValidationError.
     """
     model = PAYLOADS[job_name]
     if payload.get("v") != VERSION:

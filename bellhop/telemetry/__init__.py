@@ -1,1 +1,1 @@
-"""What Bellhop tells its operators: log lines, metrics, traces, and each worker's status."""
+"""What operators see of Bellhop: log lines, metrics and traces."""

@@ -1,4 +1,4 @@
-"""What ties a job to the webhook that caused it: one id in every log line on the way, its trace, and when it came."""
+"""Ties a job to the webhook that caused it: one id in the log lines, one trace, the time in the queue."""
 
 import time
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ def origin(webhook: str, now: Micros) -> Cause:
 
 
 def picked_up(queue: str, job_name: str, payload: Mapping[str, Any]) -> AbstractContextManager[Any]:
-    """Tie the log lines of this task to its job's cause, for as long as it lives; returns the job's span, for a `with`.
+    """Add the webhook's id to all further log lines of this task. Returns the job's span, for a `with` statement.
 
-    Payloads of older versions name no cause.
+    A payload of an older version may have no cause, and a payload from elsewhere may hold anything.
     """
     webhook, queued_at, trace = (payload.get(name) for name in ("webhook", "queued_at", "trace"))
     if isinstance(queued_at, int) and queued_at > 0:

@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, or text for people. What is secret or personal is never handed to a logger."""
+"""Log lines: JSON for machines, or text for people. Code never passes secrets or personal data to a logger."""
 
 import logging
 import sys
@@ -12,11 +12,11 @@ from structlog.typing import EventDict
 from bellhop.domain.json_text import encoded
 
 DEPTH = 12
-"""Frames of a traceback that are told, the innermost last."""
+"""Frames of a traceback that a log line shows, the innermost last."""
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Set up structlog ("json" or "console"), and give what libraries log the same shape."""
+    """Set up structlog ("json" or "console"). Lines from libraries get the same form."""
     level = getattr(logging, log_level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -42,7 +42,7 @@ def configure(log_format: str, log_level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    # Below warnings, libraries log what they send: paths with tokens, headers, bodies.
+    # At info and debug, libraries log what they send: paths with tokens, headers, bodies.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
 
 
@@ -51,7 +51,7 @@ def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Say of an exception what it is and where it comes from; its text and the variables may hold anything."""
+    """Keep an exception's type and traceback. Its text and its variables may hold secrets, so they are dropped."""
     given = event.pop("exc_info", None)
     if given is True:
         given = sys.exc_info()
@@ -64,6 +64,6 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _first_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Keep the first line of what a library says: asyncio shows a task's variables and exceptions in those below."""
+    """Keep only the first line of a library's message. Below it, asyncio shows variables and exceptions of a task."""
     event["event"] = str(event["event"]).partition("\n")[0]
     return event

@@ -1,8 +1,8 @@
-"""What Bellhop counts and times; docs/metrics.md explains each.
+"""Counters and histograms; docs/metrics.md explains each of them.
 
-A process counts in memory and adds what it has counted to one Redis hash every second (`Tally`), so that any web
-process can show the sums of all processes on all machines, also of workers that no scraper can reach. A process that
-is killed takes what it counted in its last second with it.
+A process counts in memory and adds its counts to one Redis hash every second (`Tally`). So any web process can show the
+sums of all processes on all machines, even of workers that a scraper cannot reach. A process that is killed loses the
+counts of its last second.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from bellhop.store.keys import METRICS_KEY, flushes_key
 
 FLUSH_S = 1.0
 FLUSH_TTL_S = 3600
-"""How long Redis remembers which flush of a process was its last."""
+"""How long Redis remembers the number of a process's last flush, so that a repeated flush counts once."""
 MOST_SAMPLES = 10_000
-"""What would be more than this is only counted, in bellhop_metrics_dropped_total."""
+"""Samples beyond this number are dropped, and counted in bellhop_metrics_dropped_total."""
 
 STEPS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of a histogram's buckets, in seconds."""
@@ -39,34 +39,34 @@ Sample = tuple[str, ...]
 
 
 class Tally:
-    """What this process has counted and not yet told Redis. Threads may share it."""
+    """The counts of this process that Redis does not have yet. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything: a forked child must not tell what its parent counted."""
+        """Drop all counts. A forked child must not write its parent's counts too."""
         self._lock = threading.Lock()
         self._process, self._flushes = uuid4().hex, 0
         self._counts: dict[Sample, int] = {}
         self._times: dict[Sample, list[int]] = {}
-        """Of each series of a histogram: how many fell into each bucket, and their sum in µs."""
+        """For each series of a histogram: the count of each bucket, and last the sum in µs."""
         self._batch: list[str] = []
 
     def add(self, sample: Sample) -> None:
-        """Count one more."""
+        """Add one to a sample."""
         with self._lock:
             self._counts[sample] = self._counts.get(sample, 0) + 1
 
     def observe(self, series: Sample, took_s: Seconds) -> None:
-        """Count one more that took so long."""
+        """Add one to a histogram, with the time that it took."""
         with self._lock:
             times = self._times.get(series) or self._times.setdefault(series, [0] * (len(STEPS_S) + 2))
             times[bisect_left(STEPS_S, took_s)] += 1
             times[-1] += int(took_s * MICROS_PER_SECOND)
 
     def flush(self) -> tuple[str, list[str], list[str]] | None:
-        """Name the script that tells Redis, its keys and arguments; the same again until `flushed` is called."""
+        """Return the script that writes the counts, its keys and arguments; the same ones until `flushed` is called."""
         if not self._batch:
             with self._lock:
                 counts, self._counts = self._counts, {}
@@ -82,7 +82,7 @@ class Tally:
         return "metrics/add_metrics", [METRICS_KEY, flushes_key(self._process)], [*map(str, limits), *self._batch]
 
     def flushed(self) -> None:
-        """Take note that Redis has answered."""
+        """Note that Redis has the last flush."""
         self._batch = []
 
 
@@ -91,38 +91,38 @@ os.register_at_fork(after_in_child=TALLY.clear)
 
 
 class Counter(NamedTuple):
-    """Something that is counted."""
+    """A metric that only grows."""
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
 
     def add(self, *values: str) -> None:
-        """Count one more with these values of the labels."""
+        """Add one for these values of the labels."""
         TALLY.add((self.name, *values))
 
 
 class Histogram(NamedTuple):
-    """Something that takes time."""
+    """A metric of how long something took."""
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
 
     def observe(self, took_s: Seconds, *values: str) -> None:
-        """Count one more that took so long, with these values of the labels."""
+        """Add one that took so long, for these values of the labels."""
         TALLY.observe((self.name, *values), took_s)
 
 
-WEBHOOKS = Counter("bellhop_webhooks_total", "Verified webhooks, by what became of them.", ("type", "verdict"))
+WEBHOOKS = Counter("bellhop_webhooks_total", "Verified webhooks, by verdict.", ("type", "verdict"))
 REFUSED = Counter("bellhop_webhooks_refused_total", "Requests that were not verified.", ("reason",))
 WEBHOOK_AGE = Histogram("bellhop_webhook_age_seconds", "From Stream's stamp to the webhook's arrival.", ("type",))
 INTAKE = Histogram("bellhop_intake_seconds", "From a webhook's arrival to our answer.")
-QUEUE_WAIT = Histogram("bellhop_queue_wait_seconds", "From queuing a job to a worker's beginning it.", ("queue",))
-FENCE = Histogram("bellhop_fence_seconds", "Asking Redis whether the phones still ring.")
+QUEUE_WAIT = Histogram("bellhop_queue_wait_seconds", "From queuing a job to its start by a worker.", ("queue",))
+FENCE = Histogram("bellhop_fence_seconds", "The fence's check in Redis, before each attempt.")
 PROVIDER = Histogram("bellhop_provider_seconds", "One attempt, up to the provider's answer.", ("provider", "app"))
 DELIVERY = Histogram(
-    "bellhop_delivery_seconds", "From a webhook's arrival to a provider's acceptance.", ("kind", "provider")
+    "bellhop_delivery_seconds", "From a webhook's arrival until a provider accepted the push.", ("kind", "provider")
 )
 ATTEMPTS = Counter(
     "bellhop_attempts_total",
@@ -130,14 +130,14 @@ ATTEMPTS = Counter(
     ("provider", "app", "kind", "outcome", "reason"),
 )
 PUSHES = Counter(
-    "bellhop_pushes_total", "Pushes sent or not, by final outcome.", ("provider", "app", "kind", "outcome")
+    "bellhop_pushes_total", "Pushes, sent or not, by final outcome.", ("provider", "app", "kind", "outcome")
 )
-TOKENS = Counter("bellhop_dead_tokens_total", "Tokens that a provider called dead.", ("provider", "app", "done"))
+TOKENS = Counter("bellhop_dead_tokens_total", "Tokens that a provider reported as dead.", ("provider", "app", "done"))
 SETTLED = Counter("bellhop_settled_total", "Recipients whose standing in a round became final.", ("standing",))
 MAIL = Counter("bellhop_mail_total", "Missed-call e-mails, by outcome.", ("outcome",))
-RECEIPTS = Counter("bellhop_receipts_total", "Phones that said they rang.", ("provider", "verdict"))
+RECEIPTS = Counter("bellhop_receipts_total", "Receipts of phones that rang.", ("provider", "verdict"))
 RANG = Histogram("bellhop_rang_seconds", "From Stream's stamp of a ring to the phone's receipt.", ("provider",))
-DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that had no room among the samples.")
+DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped because there were too many samples.")
 
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
@@ -146,9 +146,9 @@ METRICS: tuple[Counter | Histogram, ...] = (
 
 
 def attempted(push: Push, answer: AttemptResult, took_s: Seconds, now: Micros) -> None:
-    """Count an attempt that took so long and ended `now`."""
+    """Count an attempt that ended `now`."""
     device = push.device
-    ATTEMPTS.add(device.provider, device.app, push.kind, answer.outcome, _word(answer.reason))
+    ATTEMPTS.add(device.provider, device.app, push.kind, answer.outcome, _label(answer.reason))
     if answer.outcome not in NOTHING_LEFT:
         PROVIDER.observe(took_s, device.provider, device.app)
     if answer.outcome is Outcome.ACCEPTED and push.queued_at:
@@ -156,28 +156,28 @@ def attempted(push: Push, answer: AttemptResult, took_s: Seconds, now: Micros) -
 
 
 def finished(kind: str, device: Device | None, outcome: Outcome) -> None:
-    """Count what became of a push in the end; without a device, of a user that gets none."""
+    """Count the final outcome of a push, or of a user who gets no push (without a device)."""
     provider, app = (device.provider, device.app) if device else ("", "")
-    # Users may register devices for any app: only an app with credentials is fit for a label.
+    # Users may register devices for any app. Only apps with credentials become labels, so that their number is limited.
     known = outcome not in {Outcome.NO_CREDENTIALS, Outcome.SAME_PHONE}
     PUSHES.add(provider, app if known else "", kind, outcome)
 
 
 @lru_cache(maxsize=1024)
-def _word(reason: str) -> str:
-    """Make a provider's reason fit for a label: short, and one for all that differ in their numbers only."""
+def _label(reason: str) -> str:
+    """Shorten a provider's reason for a label. Reasons that differ only in numbers become the same label."""
     return re.sub(r"[^A-Za-z_. :-]+", "", reason)[:60]
 
 
 async def keep_flushing(store: Store) -> None:
-    """Tell Redis every second what was counted."""
+    """Write the counts to Redis every second."""
     while True:
         await asyncio.sleep(FLUSH_S)
         await flush(store)
 
 
 async def flush(store: Store) -> None:
-    """Tell Redis what was counted; while it is away, keep it for the next time."""
+    """Write the counts to Redis. If Redis cannot be reached, they are kept for the next flush."""
     with contextlib.suppress(RedisError):
         if call := TALLY.flush():
             await store.script(*call)

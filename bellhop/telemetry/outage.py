@@ -1,4 +1,4 @@
-"""Something that we need is away: one log line when that begins, one now and then, and one when it is over."""
+"""Log lines about a server that cannot be reached: one when it begins, one every 30 seconds, one when it is over."""
 
 import threading
 import time
@@ -8,38 +8,41 @@ import structlog
 log = structlog.get_logger()
 
 REMIND_S = 30.0
-"""How long it is silent about what goes on being away."""
+"""Pause between two log lines about the same outage."""
 
 
 class Outage:
-    """Of one thing, such as Redis. May be told of by several threads."""
+    """The outage of one server, such as Redis. Safe to use from several threads.
+
+    `away` and `back` are the events of its log lines.
+    """
 
     def __init__(self, away: str, back: str, **facts: str) -> None:
         self._away, self._back, self._facts = away, back, facts
         self._lock = threading.Lock()
-        self._began = self._said = 0.0
-        """On the monotonic clock; 0 while all is well."""
+        self._began_s = self._logged_s = 0.0
+        """When the outage began and when it was last logged, by the monotonic clock; 0 if there is no outage."""
 
     def goes_on(self, error: str, **facts: str) -> None:
-        """Say that it is away, unless that was said a moment ago."""
-        now = time.monotonic()
+        """Note an error, and log it unless the last line is less than REMIND_S old."""
+        now_s = time.monotonic()
         with self._lock:
-            if self._said and now - self._said < REMIND_S:
+            if self._logged_s and now_s - self._logged_s < REMIND_S:
                 return
-            self._began, self._said = self._began or now, now
-            since_s = round(now - self._began)
+            self._began_s, self._logged_s = self._began_s or now_s, now_s
+            since_s = round(now_s - self._began_s)
         log.error(self._away, error=error, **self._facts, **facts, **({"since_s": since_s} if since_s else {}))
 
     def is_over(self) -> None:
-        """Say that it answers, if it was away."""
-        if not self._said:  # every webhook asks
+        """Note an answer, and log the end of the outage, if there was one."""
+        if not self._logged_s:  # every webhook calls this: without an outage it takes no lock
             return
         with self._lock:
-            began, self._began, self._said = self._began, 0.0, 0.0
-        if began:
-            log.info(self._back, after_s=round(time.monotonic() - began, 1), **self._facts)
+            began_s, self._began_s, self._logged_s = self._began_s, 0.0, 0.0
+        if began_s:
+            log.info(self._back, after_s=round(time.monotonic() - began_s, 1), **self._facts)
 
 
 def redis_outage(address: str) -> Outage:
-    """The outage that every process may meet."""
-    return Outage("redis_away", "redis_back", address=address, advice="does it run? else check BELLHOP_REDIS_URL")
+    """Make the outage of Redis, for any process."""
+    return Outage("redis_away", "redis_back", address=address, advice="check that Redis runs, and BELLHOP_REDIS_URL")

@@ -1,6 +1,6 @@
-"""Traces for an OpenTelemetry collector, from the webhook to each attempt; needs the extra `otel`, and a setting.
+"""Traces for an OpenTelemetry collector, from the webhook to each attempt. They need the extra `otel` and a setting.
 
-Off, opening a span is one comparison, and nothing of OpenTelemetry is set up.
+While tracing is off, opening a span costs one comparison, and OpenTelemetry is not imported.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 Facts = dict[str, str | int | float]
-"""What a span says; whoever opened it may add to it until it ends. Never a token, a name or an address."""
+"""A span's attributes. They can be added until the span ends. Never a token, a name or an address."""
 
 
 GIVE_UP_S = 3.0
-"""How long a batch of spans is offered to a collector; a process that ends waits for it."""
+"""How long sending a batch of spans to the collector may take. A process that ends waits for it."""
 
 
 class _Tracing:
@@ -43,15 +43,15 @@ def configure(endpoint: str, service: str) -> None:
 
 
 def stop() -> None:
-    """Send what is left."""
+    """Send the remaining spans."""
     if _Tracing.provider is not None:
         _Tracing.provider.shutdown()
 
 
 def span(name: str, kind: str = "INTERNAL", parent: str = "", **facts: str | float) -> AbstractContextManager[Facts]:
-    """Open a span of a kind that OpenTelemetry names (SERVER, CONSUMER, CLIENT), in a `with`.
+    """Open a span, for a `with` statement. `kind` is OpenTelemetry's: SERVER, CONSUMER, CLIENT or INTERNAL.
 
-    `parent` is a W3C traceparent from elsewhere; without it the span that is open here is the parent.
+    `parent` is a W3C traceparent from another process. Without it, the span that is open here is the parent.
     """
     return _span(name, kind, parent, dict(facts)) if _Tracing.tracer is not None else nullcontext(dict(facts))
 
@@ -61,9 +61,9 @@ def _span(name: str, kind: str, parent: str, facts: Facts) -> Iterator[Facts]:
     from opentelemetry.trace import SpanKind  # noqa: PLC0415
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
-    assert _Tracing.tracer is not None  # noqa: S101 - `span` has looked
+    assert _Tracing.tracer is not None  # noqa: S101 - `span` has checked it
     context = TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None
-    # An exception's text may hold anything, so a span only says that there was one.
+    # An exception's text may hold secrets, so a span only records its type.
     options: Mapping[str, Any] = {"record_exception": False, "set_status_on_exception": False}
     with _Tracing.tracer.start_as_current_span(name, context, SpanKind[kind], **options) as opened:
         try:
@@ -76,7 +76,7 @@ def _span(name: str, kind: str, parent: str, facts: Facts) -> Iterator[Facts]:
 
 
 def traceparent() -> str:
-    """Name the span that is open here, as the W3C's traceparent header does; "" when there is none."""
+    """Return the open span as a W3C traceparent, or "" if there is none."""
     if _Tracing.tracer is None:
         return ""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415

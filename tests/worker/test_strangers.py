@@ -139,7 +139,7 @@ async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis
 
 @pytest.mark.parametrize(
     "errors",
-    [[StreamRefused("status 403", for_good=True)], [StreamRefused("status 500")] * 999],
+    [[StreamRefused("status 403", permanent=True)], [StreamRefused("status 500")] * 999],
     ids=["refused for good", "failing for as long as it rings"],
 )
 async def test_a_stranger_of_whom_nothing_can_be_learnt_has_no_devices(store, redis_url, monkeypatch, errors):

@@ -111,12 +111,12 @@ def test_a_team_replaces_single_texts_and_adds_languages(tmp_path):
     ("catalogue", "says"),
     [
         ('ring_titel = "x"', "did you mean ring_title"),
-        ("ring_title = 7", "no text in quotes"),
+        ("ring_title = 7", "must be a text in quotes"),
         ('ring_title = "{name} calls"', "{name}"),
         ("ring_title = ", "cannot be read"),
     ],
 )
-def test_a_mistake_in_a_catalogue_is_said_when_it_is_read(tmp_path, catalogue, says):
+def test_a_mistake_in_a_catalogue_is_reported(tmp_path, catalogue, says):
     (tmp_path / "en.toml").write_text(catalogue)
     with pytest.raises(ValueError, match=r"en\.toml") as refused:
         Texts(tmp_path)

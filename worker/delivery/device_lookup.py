@@ -16,7 +16,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import LOOKUP_BUDGET, lookup_key
 from bellhop.store.retry import until_redis_answers
-from bellhop.stream_api import DeviceApps, Listing, StreamRefused, read
+from bellhop.stream_api import DeviceApps, Listing, StreamRefused, read_device
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ class StreamDeviceLookup:
                     break
                 except (StreamRefused, TimeoutError) as error:
                     await until_redis_answers(partial(self._store.call, "DEL", fetched))
-                    if isinstance(error, StreamRefused) and error.for_good:
+                    if isinstance(error, StreamRefused) and error.permanent:
                         raise
                     log.warning("stream_asked_again", reason=_reason(error))
                     await asyncio.sleep(max(pause_s(failures, *PAUSE_S), getattr(error, "wait_s", None) or 0))
@@ -108,7 +108,7 @@ def _devices(user_id: str, listing: Listing, apps: DeviceApps) -> list[Device]:
     devices = []
     for listed in listing.devices:
         try:
-            device = read(user_id, listed, apps)
+            device = read_device(user_id, listed, apps)
         except ValueError as error:
             log.warning("stream_device_left_out", reason=str(error))
             continue

@@ -116,7 +116,7 @@ async def _answers(session: aiohttp.ClientSession, url: str, app: StreamApp) -> 
         api, types = await _call_types(session, url, app)
         hooks = list((await api.get("/api/v2/app", _Answer)).app.hooks())
     except StreamRefused as refused:
-        if refused.for_good:
+        if refused.permanent:
             sentence = f"does not accept this API key and secret ({refused}): copy both from Stream's dashboard"
             yield Finding(Level.PROBLEM, subject, sentence)
         else:
@@ -135,7 +135,7 @@ async def _call_types(session: aiohttp.ClientSession, url: str, app: StreamApp) 
             return api, await api.get("/api/v2/video/calltypes", _CallTypes)
         except StreamRefused as refused:
             last = refused
-            if not refused.for_good:
+            if not refused.permanent:
                 break
     raise last
 
