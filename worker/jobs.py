@@ -10,7 +10,7 @@ from bellhop.clock import micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
 from bellhop.queue import names
-from bellhop.queue.job_payloads import CallRef, QueuedRound, read_payload
+from bellhop.queue.job_payloads import read_payload
 from bellhop.queue.rq_job import JobError
 from bellhop.store.scripts import Command
 from bellhop.telemetry import correlation
@@ -41,19 +41,19 @@ class Jobs:
 
     async def ring(self, payload: dict[str, Any]) -> Sequence[Command]:
         """Ring every device of every recipient at once."""
-        fan_out = FanOut(self._tools, PushKind.RING, _round(names.RING_JOB, payload))
+        fan_out = FanOut(self._tools, PushKind.RING, read_payload(names.RING_JOB, payload))
         await fan_out.run()
         return fan_out.last_records()
 
     async def notify(self, payload: dict[str, Any]) -> Sequence[Command]:
         """Tell the members about a call by a quiet notification."""
-        fan_out = FanOut(self._tools, PushKind.NOTIFICATION, _round(names.NOTIFY_JOB, payload))
+        fan_out = FanOut(self._tools, PushKind.NOTIFICATION, read_payload(names.NOTIFY_JOB, payload))
         await fan_out.run()
         return fan_out.last_records()
 
     async def notice(self, payload: dict[str, Any]) -> Sequence[Command]:
         """Tell a user about the call they missed: by push and, if one is due, by e-mail."""
-        round_ = _round(names.NOTICE_JOB, payload)
+        round_ = read_payload(names.NOTICE_JOB, payload)
         fan_out = FanOut(self._tools, PushKind.MISSED, round_)
         results = await fan_out.run()
         if self._digest is not None:
@@ -65,7 +65,6 @@ class Jobs:
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the standings that have become final, and queue the notices that are due."""
         ref = read_payload(names.SETTLE_JOB, payload)
-        assert isinstance(ref, CallRef)  # noqa: S101 - tells the type checker what the table says
         await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us)
 
 
@@ -82,9 +81,3 @@ def _correlated(job_name: str, handler: Handler) -> Handler:
 def _worth_another_try(result: Delivered) -> bool:
     """Whether a push was given up that cannot have reached the phone. A missed call is worth telling for a day."""
     return result.outcome is Outcome.GAVE_UP and result.last is not None and not result.unknown
-
-
-def _round(job_name: str, payload: dict[str, Any]) -> QueuedRound:
-    round_ = read_payload(job_name, payload)
-    assert isinstance(round_, QueuedRound)  # noqa: S101 - tells the type checker what the table says
-    return round_

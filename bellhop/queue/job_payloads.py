@@ -1,12 +1,13 @@
-"""The versioned payloads of jobs. Pure.
+"""The payloads of jobs: one union, whose tag is the job's name. Pure.
 
-The web process writes them and the worker reads them. A payload's `v` is its version. A job of an unknown version ends
-in RQ's failed registry with a sentence; it can be run again after an upgrade.
+The web process writes them and the worker reads them. Each job carries one payload: `QueuedRound`, `CallRef` or
+`EmailRef`, by its name. A payload's `v` is its version. A worker reads every version that it knows; a job with another
+version fails with a sentence, and can be run again after an upgrade.
 """
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from bellhop.clock import Micros
 from bellhop.domain.round import FrozenModel, Moment, Round
@@ -21,6 +22,9 @@ from bellhop.queue.names import (
     RETRIED_AFTER_S,
     RING_JOB,
     SETTLE_JOB,
+    MailJobName,
+    RoundJobName,
+    SettleJobName,
 )
 
 VERSION: Literal[1] = 1
@@ -82,6 +86,12 @@ def queued_round(round_: Round, cause: Cause) -> QueuedRound:
     return QueuedRound(**{**round_.__dict__, **cause.__dict__})
 
 
+@overload
+def job(job_id: str, name: RoundJobName, payload: QueuedRound) -> dict[str, str]: ...
+@overload
+def job(job_id: str, name: SettleJobName, payload: CallRef | None = None) -> dict[str, str]: ...
+@overload
+def job(job_id: str, name: MailJobName, payload: EmailRef) -> dict[str, str]: ...
 def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str]:
     """Describe a job for lib/enqueue.lua. Without a payload, the script that queues it adds the data."""
     fields = {
@@ -103,8 +113,14 @@ def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str
     return fields
 
 
+@overload
+def read_payload(job_name: RoundJobName, payload: Mapping[str, Any]) -> QueuedRound: ...
+@overload
+def read_payload(job_name: SettleJobName, payload: Mapping[str, Any]) -> CallRef: ...
+@overload
+def read_payload(job_name: MailJobName, payload: Mapping[str, Any]) -> EmailRef: ...
 def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
-    """Read a payload that was queued by this or an older version.
+    """Read a payload that was queued by this version or an older one.
 
     Raises UnknownVersion with a sentence, and pydantic's ValidationError.
     """

@@ -1,35 +1,44 @@
 """The names of Bellhop's queues and jobs, and how RQ keeps and retries each job. Pure."""
 
+from typing import Final, Literal
+
 RINGS = "rings"
-
 NOTICES = "notices"
-
 MAIL = "mail"
-
 QUEUES = (RINGS, NOTICES, MAIL)
 
-RING_JOB = "worker.jobs.ring"
+RoundJobName = Literal["worker.jobs.ring", "worker.jobs.notify", "worker.jobs.notice"]
+"""The jobs about one round."""
+SettleJobName = Literal["worker.jobs.settle"]
+"""The job about one call."""
+MailJobName = Literal["worker.jobs.mail"]
+"""The job about one e-mail."""
 
-NOTIFY_JOB = "worker.jobs.notify"
+RING_JOB: Final = "worker.jobs.ring"
+NOTIFY_JOB: Final = "worker.jobs.notify"
+SETTLE_JOB: Final = "worker.jobs.settle"
+NOTICE_JOB: Final = "worker.jobs.notice"
+MAIL_JOB: Final = "worker.jobs.mail"
 
-SETTLE_JOB = "worker.jobs.settle"
-
-NOTICE_JOB = "worker.jobs.notice"
-
-MAIL_JOB = "worker.jobs.mail"
+QUEUE_OF: dict[str, str] = {
+    RING_JOB: RINGS,
+    NOTIFY_JOB: NOTICES,
+    SETTLE_JOB: NOTICES,
+    NOTICE_JOB: NOTICES,
+    MAIL_JOB: MAIL,
+}
 
 JOB_TIMEOUT_S = 300
-"""Longer than any ring may last (180 s); RQ's own limit, only a net under ours."""
-
+"""RQ's own limit. It is longer than any ring may last (180 s), and applies only if Bellhop's own limits fail."""
 RESULT_TTL_S = 60
-
+"""How long RQ keeps a finished job. It holds user ids and names, so not for long."""
 FAILURE_TTL_S = 24 * 3600
-"""How long RQ keeps a finished and a failed job. Both hold user ids and names, so not for long."""
+"""How long RQ keeps a failed job."""
 
-RETRIED_AFTER_S = dict.fromkeys((NOTICE_JOB, NOTIFY_JOB, MAIL_JOB), (60, 300, 1800))
-"""How long after each failure a job is run again (RQ's Retry): within the two hours for which it is known which phones
-have their notice already. A ring is repeated inside its job, or too late; the watchdog queues what settles anew. What a
-provider or a mail server refused for now is repeated by the job itself: this is for a Redis that is away for longer
-than a job may take."""
+RETRIED_AFTER_S: dict[str, tuple[int, ...]] = dict.fromkeys((NOTICE_JOB, NOTIFY_JOB, MAIL_JOB), (60, 300, 1800))
+"""How long after each failure a job is run again (RQ's Retry).
 
-QUEUE_OF = {RING_JOB: RINGS, NOTIFY_JOB: NOTICES, SETTLE_JOB: NOTICES, NOTICE_JOB: NOTICES, MAIL_JOB: MAIL}
+All retries happen within the two hours for which Redis knows which phones already have their notice. This helps when
+Redis is away for longer than a job may take; what a provider or mail server refused for now is repeated inside the job.
+A ring is not retried: it repeats inside its job, or would be too late. The watchdog queues settle jobs again.
+"""

@@ -11,12 +11,12 @@ from enum import StrEnum
 from bellhop import call_index, trail
 from bellhop.clock import Micros
 from bellhop.domain.round import Round
-from bellhop.queue.job_payloads import CallRef, Cause, job, queued_round
+from bellhop.queue.job_payloads import Cause, job, queued_round
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import WebhookReceived, WebhookRepeated, encode
-from webhook.intake.effects import REASONS, Effects
+from webhook.intake.effects import REASONS, CallWork, Effects, RoundWork
 from webhook.intake.events import Event, Rejected
 
 SESSION_DIGITS = 8
@@ -64,7 +64,7 @@ def apply(
         stamps=effects.stamps,
         round=queued_round(effects.round, cause) if effects.round else None,
         missed=queued_round(effects.missed, cause) if effects.missed else None,
-        jobs=[_job(*effects.work, digest, cause)] if effects.work else [],
+        jobs=[_job(effects.work, digest, cause)] if effects.work else [],
         listed=_entry(effects) if listed else None,
     )
     return Verdict(run_script(take_event(taken)).decode())
@@ -77,7 +77,7 @@ def webhook_digest(tenant: str, webhook_id: str) -> str:
 
 def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) -> str:
     """Write the trail's line. Only a ring and a notification name their round."""
-    round_ = effects.work.payload if effects.work and isinstance(effects.work.payload, Round) else None
+    round_ = effects.work.payload if isinstance(effects.work, RoundWork) else None
     return encode(
         WebhookReceived(
             at=now,
@@ -108,9 +108,9 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     return call_index.entry(about.tenant, about.cid, people, begins=effects.missed is None)
 
 
-def _job(name: str, payload: Round | CallRef, webhook: str, cause: Cause) -> dict[str, str]:
+def _job(work: RoundWork | CallWork, webhook: str, cause: Cause) -> dict[str, str]:
     """Write a job for the script. Its id contains the webhook's, so that one webhook cannot queue two jobs."""
-    job_id = f"{name.rpartition('.')[2]}-{webhook}"
-    if isinstance(payload, Round):
-        return job(job_id, name, queued_round(payload, cause))
-    return job(job_id, name, payload.model_copy(update=cause.__dict__))
+    job_id = f"{work.name.rpartition('.')[2]}-{webhook}"
+    if isinstance(work, RoundWork):
+        return job(job_id, work.name, queued_round(work.payload, cause))
+    return job(job_id, work.name, work.payload.model_copy(update=cause.__dict__))

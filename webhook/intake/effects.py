@@ -12,7 +12,7 @@ from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.call import Stamp, clamp_stamp, missed_stamp, ring_deadline
 from bellhop.domain.round import Recipient, Round
 from bellhop.queue.job_payloads import CallRef
-from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
+from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB, RoundJobName, SettleJobName
 from webhook.intake.events import Accepted, Ended, Event, EventUser, Missed, Notification, Rejected, Ring
 
 NOTIFICATION_LIFE_US = 3_600_000_000
@@ -33,11 +33,18 @@ class EffectRules:
     """The call's custom fields that an e-mail may show, in this order."""
 
 
-class Work(NamedTuple):
-    """A job to queue: its name and its payload."""
+class RoundWork(NamedTuple):
+    """A job to queue about a round."""
 
-    name: str
-    payload: Round | CallRef
+    name: RoundJobName
+    payload: Round
+
+
+class CallWork(NamedTuple):
+    """A job to queue about a call."""
+
+    name: SettleJobName
+    payload: CallRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Effects:
     """A call.missed. It belongs to the rounds that rang these recipients, or becomes a round of its own."""
     settle_at: Micros = NEVER
     """When the watchdog checks whether the round is over."""
-    work: Work | None = None
+    work: RoundWork | CallWork | None = None
     members: tuple[str, ...] = ()
     """The users that the event is about, for the trail."""
 
@@ -89,7 +96,7 @@ def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
     return Effects(
         round=new_round,
         settle_at=Micros(deadline + micros(rules.missed_grace_s)),
-        work=Work(RING_JOB, new_round),
+        work=RoundWork(RING_JOB, new_round),
         members=_ids(event.members),
     )
 
@@ -103,7 +110,7 @@ def _callers(event: Ring) -> tuple[str, ...]:
 def _notification(event: Notification, at: Micros, rules: EffectRules) -> Effects:
     deadline = Micros(at + NOTIFICATION_LIFE_US)
     new_round = _round(event, event.sender, at, rules, deadline=deadline, callers=(event.sender.id,))
-    return Effects(work=Work(NOTIFY_JOB, new_round), members=_ids(event.members))
+    return Effects(work=RoundWork(NOTIFY_JOB, new_round), members=_ids(event.members))
 
 
 def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
@@ -145,8 +152,8 @@ _EFFECTS: dict[type, Callable[..., Effects]] = {
 }
 
 
-def _settle_job(event: Event, rules: EffectRules) -> Work:
-    return Work(SETTLE_JOB, CallRef(tenant=rules.tenant, cid=event.cid))
+def _settle_job(event: Event, rules: EffectRules) -> CallWork:
+    return CallWork(SETTLE_JOB, CallRef(tenant=rules.tenant, cid=event.cid))
 
 
 def _ids(users: tuple[EventUser, ...]) -> tuple[str, ...]:
