@@ -1,7 +1,7 @@
-"""Run again what ended in RQ's failed registry: for the command line and the console.
+"""The jobs in RQ's failed registries: list them and run them again, for the commands and the console.
 
-Not by RQ's own classes: they inflate what a job holds without a bound, and one field that they cannot read of one job
-would hide all others.
+RQ's own classes are not used: they inflate data without a limit, and one job with an unreadable field would hide all
+others.
 """
 
 import base64
@@ -21,7 +21,7 @@ from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
 
 LATEST_US = 2**52
-"""Unix µs in the year 2112: dates end at some point, numbers in a payload need not."""
+"""A moment in the year 2112. Later ones in a payload are shown as this, since Python's dates have an end."""
 
 
 def failed_jobs(redis: Redis) -> Iterable[str]:
@@ -36,24 +36,24 @@ class FailedJob(NamedTuple):
     id: str
     queue: str
     name: str
-    """The job's name (bellhop/queue/job_payloads.py); empty if nobody can read it."""
+    """The job's name (bellhop/queue/names.py); empty if it cannot be read."""
     tenant: str
     cid: str
     failed_at: Micros
-    """Unix µs; 0 if that is not known."""
+    """0 if it is not known."""
     reason: str
 
 
 def failed(redis: Redis, most: int) -> list[FailedJob]:
     """Read up to `most` failed jobs, the latest first."""
-    found = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, most)]
-    ended = _each(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in found])
-    jobs = sorted(zip(map(_micros, ended), found, strict=True), reverse=True)
-    return [_told(redis, queue, job_id, at) for at, (queue, job_id) in jobs[:most]]
+    places = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, most)]
+    ended_at = _answers(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in places])
+    latest_first = sorted(zip(map(_micros, ended_at), places, strict=True), reverse=True)
+    return [_read_job(redis, queue, job_id, at) for at, (queue, job_id) in latest_first[:most]]
 
 
-def _told(redis: Redis, queue: str, job_id: str, at: Micros) -> FailedJob:
-    data, results = _each(
+def _read_job(redis: Redis, queue: str, job_id: str, at: Micros) -> FailedJob:
+    data, results = _answers(
         redis, [("HGET", rq_job_key(job_id), "data"), ("XREVRANGE", rq_results_key(job_id), "+", "-", "COUNT", 1)]
     )
     try:
@@ -65,7 +65,7 @@ def _told(redis: Redis, queue: str, job_id: str, at: Micros) -> FailedJob:
 
 
 def _reason(results: Any) -> str:
-    """The last line of what the latest result says; empty if nobody can read it."""
+    """Return the last line of the latest result's error; empty if it cannot be read."""
     for _, fields in results or ():
         try:
             text = inflated(base64.b64decode(fields[b"exc_string"])).decode("utf-8", "replace")
@@ -76,8 +76,8 @@ def _reason(results: Any) -> str:
 
 
 def run_again(redis: Redis, job_id: str) -> str | None:
-    """Queue one failed job again; returns why not, in a sentence."""
-    data, status, *places = _each(
+    """Queue one failed job again. Returns None, or the reason why it was not queued."""
+    data, status, *places = _answers(
         redis,
         [
             ("HGET", rq_job_key(job_id), "data"),
@@ -103,13 +103,13 @@ def run_again(redis: Redis, job_id: str) -> str | None:
 
 
 def _ids(redis: Redis, queue: str, most: int = 0) -> list[str]:
-    """List the ids of a queue's failed jobs, first those that expire first; of the last `most`, if that is not 0."""
+    """List the ids of a queue's failed jobs, in the order in which they expire; the last `most`, if that is not 0."""
     ids: Any = redis.zrange(rq_registry_key("failed", queue), -most, -1)
     return [job_id.decode("utf-8", "replace") for job_id in ids]
 
 
-def _each(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
-    """Run commands in one round trip; None for an answer about something that is not what it should be."""
+def _answers(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
+    """Run commands in one round trip. An answer is None if the key holds another type."""
     pipeline = redis.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -121,7 +121,7 @@ def _each(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
 
 
 def _micros(stamp: bytes | None) -> Micros:
-    """Read RQ's way of writing a moment as unix µs; 0 for what is none."""
+    """Read a moment that RQ wrote; 0 if it is not a moment."""
     try:
         moment = datetime.fromisoformat((stamp or b"").decode())
         return micros(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())

@@ -1,4 +1,4 @@
-"""A job as RQ stores it: reading what it calls, and why a job failed. Pure.
+"""A job as RQ stores it: its name and payload, its timeout, and why it failed. Pure.
 
 A job's name only selects a handler; nothing is imported by a name that stands in Redis.
 """
@@ -14,19 +14,19 @@ from bellhop.clock import Seconds
 from bellhop.queue.job_payloads import UnknownVersion
 
 MAX_DATA_BYTES = 8 * 1024 * 1024
-"""As much as a job's data may inflate to."""
+"""Limit of a job's inflated data."""
 
 
 class JobError(Exception):
-    """Raised by a handler: the job failed, and the text, which is shown and logged, says why."""
+    """Raised by a handler: the job failed. The message says why, and is shown and logged."""
 
 
 class PermanentError(JobError):
-    """The same, where trying again cannot help: the job fails at once, whatever retries it has left."""
+    """The job failed, and another try cannot help: it fails at once, even if it has retries left."""
 
 
 def inflated(data: bytes) -> bytes:
-    """Inflate what RQ has deflated, up to MAX_DATA_BYTES. Raises ValueError for more, and for anything else."""
+    """Inflate data that RQ has deflated. Raises ValueError if it is invalid, or larger than MAX_DATA_BYTES."""
     inflater = zlib.decompressobj()
     try:
         whole = inflater.decompress(data, MAX_DATA_BYTES)
@@ -38,9 +38,9 @@ def inflated(data: bytes) -> bytes:
 
 
 def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
-    """Read RQ's job data, JSON [function name, null, [payload], {}], deflated or not: the name and the payload.
+    """Read RQ's job data, JSON [function name, null, [payload], {}], deflated or not; returns name and payload.
 
-    Raises PermanentError for anything else. The name only ever selects a handler; nothing is imported by it.
+    Raises PermanentError if the data is anything else.
     """
     try:
         if not data.startswith(b"["):
@@ -56,9 +56,9 @@ def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one line why a job failed, without a value from its payload, fit for logs.
+    """Say in one line why a job failed, for logs: without any value of its payload.
 
-    The text of an unexpected exception may hold anything, so it stays out: its type and place tell a developer enough.
+    The message of an unexpected exception may hold anything, so only its type and place are said.
     """
     if isinstance(error, JobError | UnknownVersion):
         return " ".join(str(error).split())[:500]
@@ -70,8 +70,8 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}{place}"
 
 
-def _timeout_s(text: bytes) -> Seconds | None:
-    """Read RQ's timeout: whole seconds, -1 for none, 180 when it says nothing."""
+def timeout_s(text: bytes) -> Seconds | None:
+    """Read RQ's timeout: an integer of seconds, -1 for none, 180 if there is none."""
     try:
         seconds = int(text or b"180")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Redis's clock, which every deadline goes by, and how far this machine's is from it."""
+"""Redis's clock, which decides every deadline, and how far this machine's clock is from it."""
 
 import time
 from typing import Any, Protocol
@@ -6,12 +6,12 @@ from typing import Any, Protocol
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, seconds
 
 APART_S = 5.0
-"""From here on clocks that differ are an operator's to set. No ring ends sooner or later for it, but what is said of
-the time in a push, a token or a line of the log is wrong."""
+"""From this difference on, clocks are reported. Rings still end in time, since Redis's clock decides; but the times in
+pushes, tokens and log lines are wrong."""
 
 
 class RunsCommands(Protocol):
-    """The one Redis command that is needed; `bellhop.store.async_client.Store` has it."""
+    """Runs a Redis command; `bellhop.store.async_client.Store` is one."""
 
     async def call(self, *args: Any) -> Any:
         """Run one command."""
@@ -32,7 +32,7 @@ async def ahead_s(store: RunsCommands) -> Seconds:
 
 
 def complaint(whose: str, ahead: float) -> str:
-    """Say that a clock is wrong; empty when it is right enough."""
+    """Say that a clock is wrong; empty if it is not."""
     if abs(ahead) < APART_S:
         return ""
     return f"{whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Redis's: set both right (NTP)"

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from bellhop.clock import Seconds
 from bellhop.queue.names import FAILURE_TTL_S, RESULT_TTL_S
-from bellhop.queue.rq_job import _timeout_s
+from bellhop.queue.rq_job import timeout_s
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import inflight_key, rq_queue_key
@@ -41,7 +41,7 @@ class StartedJob(NamedTuple):
     def of(cls, answer: list[Any]) -> "StartedJob":
         """Read what begin.lua says of one."""
         job_id, began, data, timeout, lost_workers = answer
-        return cls(job_id, began, data, _timeout_s(timeout), int(lost_workers))
+        return cls(job_id, began, data, timeout_s(timeout), int(lost_workers))
 
 
 class JobStore:
