@@ -155,7 +155,7 @@ def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
     try:
         device = _Listed.model_validate(listed)
     except ValidationError as error:
-        raise ValueError(f"cannot be read: {_places(error)}") from None
+        raise ValueError(f"invalid {_places(error, 'entry')}") from None
     if device.disabled:
         return None
     provider = PROVIDERS[device.push_provider]
@@ -174,8 +174,9 @@ def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
             hardware_id=device.hardware_id,
         )
     except ValidationError as error:
-        raise ValueError(f"cannot be used: {_places(error)}") from None
+        raise ValueError(f"invalid {_places(error, 'token')}") from None
 
 
-def _places(error: ValidationError) -> str:
-    return ", ".join(".".join(map(str, detail["loc"])) or "token" for detail in error.errors())
+def _places(error: ValidationError, whole: str) -> str:
+    """List the invalid fields; an error without a field is about the `whole`."""
+    return ", ".join(".".join(map(str, detail["loc"])) or whole for detail in error.errors())

@@ -62,7 +62,7 @@ async def test_devices_are_copied_and_disabled_ones_left_out(bellhop, redis_url,
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices["ben-osei"] = listed
         status, out, _ = await bellhop(stream, "ben-osei", *APPS)
-    assert (status, out.splitlines()) == (0, ["3 registered, 0 already known, 1 disabled", "0 left out"])
+    assert (status, out.splitlines()) == (0, ["3 registered, 0 already known, 1 disabled at Stream, 0 left out"])
     voip, alert, android = stored(redis_url, "ben-osei")
     assert (voip.provider, voip.kind, voip.app, voip.token) == (Provider.APNS, Kind.VOIP, "com.example", "a1" * 32)
     assert (alert.kind, alert.token) == (Kind.ALERT, "b2" * 32)
@@ -78,7 +78,7 @@ async def test_a_list_that_comes_in_pieces_is_read_to_its_end(bellhop, redis_url
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices["jane"] = [fcm(f"{number:0200}") for number in range(25)]
         status, out, _ = await bellhop(stream, "jane", *APPS)
-    assert (status, out.splitlines()[0]) == (0, "25 registered, 0 already known, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "25 registered, 0 already known, 0 disabled at Stream, 0 left out")
     assert len(stored(redis_url, "jane")) == 25
 
 
@@ -123,7 +123,7 @@ async def test_users_come_from_a_file_for_one_tenant(bellhop, redis_url, tmp_pat
         stream.devices = {"jane": [fcm("j")], "ben": [fcm("b")]}
         args = ("--file", str(tmp_path / "users"), "--tenant", "live", "--per-minute", "10000", *APPS)
         status, out, _ = await bellhop(stream, *args, **settings)
-    assert (status, out.splitlines()[0]) == (0, "2 registered, 0 already known, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "2 registered, 0 already known, 0 disabled at Stream, 0 left out")
     assert [device.token for device in stored(redis_url, "ben", "live")] == ["b"]
     assert stored(redis_url, "ben") == []
 
@@ -140,7 +140,7 @@ async def test_a_spent_limit_is_waited_for(bellhop, redis_url):
     async with StreamApiStandIn(KEY, SECRET, per_minute=2, window_s=2) as stream:
         stream.devices = {user: [fcm(f"token-{user}")] for user in users}
         status, out, _ = await bellhop(stream, *users, "--per-minute", "10000", *APPS)
-    assert (status, out.splitlines()[0]) == (0, "5 registered, 0 already known, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "5 registered, 0 already known, 0 disabled at Stream, 0 left out")
     assert [user for _, user, status in stream.asked if status == 200] == users
     assert all(status == 200 for *_, status in stream.asked), "X-RateLimit-Remaining said so before a 429 had to"
 
@@ -160,7 +160,7 @@ async def test_a_server_error_is_retried(bellhop):
         stream.broken = [500, 503]
         stream.devices["ben"] = [fcm("b")]
         status, out, _ = await bellhop(stream, "ben", "--per-minute", "10000", *APPS)
-    assert (status, out.splitlines()[0]) == (0, "1 registered, 0 already known, 0 disabled")
+    assert (status, out.splitlines()[0]) == (0, "1 registered, 0 already known, 0 disabled at Stream, 0 left out")
 
 
 async def test_a_wrong_secret_ends_it_at_once(bellhop):
@@ -183,9 +183,9 @@ async def test_an_unusable_device_is_reported_without_its_token(bellhop, redis_u
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices["jane"] = devices
         status, out, err = await bellhop(stream, "jane", *APPS)
-    assert (status, out.splitlines()) == (1, ["1 registered, 0 already known, 0 disabled", "5 left out"])
+    assert (status, out.splitlines()) == (1, ["1 registered, 0 already known, 0 disabled at Stream, 5 left out"])
     assert "secret" not in out + err
-    assert "jane: a device was left out: cannot be read: push_provider" in err
+    assert "jane: a device was left out: invalid push_provider" in err
     assert 'jane: a device was left out: no app is known for Stream\'s push provider "other" (fcm)' in err
 
 

@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 5
 """Requests for the devices of one user before the user is left out."""
 PAUSE_S = (1.0, 60.0, (1.0, 1.0))
 """First and longest pause between attempts, doubled each time; without jitter, since only one command asks."""
-COUNTED = ("registered", "already known", "disabled")
+COUNTED = ("registered", "already known", "disabled at Stream", "left out")
 
 
 @click.command("import-stream")
@@ -90,7 +90,6 @@ class _Import:
                 await self._copy_all(api, progress, 60 / per_minute)
         warn_about_apps(self._redis, self._settings, self._imported_apps)
         click.echo(", ".join(f"{self.count[word]} {word}" for word in COUNTED))
-        click.echo(f"{self.count['left out']} left out")
         return 1 if self.count["left out"] else 0
 
     async def _copy_all(self, api: StreamApi, users: Iterable[str], interval_s: float) -> None:
@@ -142,7 +141,7 @@ class _Import:
                 self._leave_out(user_id, f"a device was left out: {error}")
                 continue
             if device is None:
-                self.count["disabled"] += 1
+                self.count["disabled at Stream"] += 1
             else:
                 self._imported_apps.add((device.provider, device.app))
                 commands.append(registry.adopt(self._app.tenant, device))

@@ -82,7 +82,7 @@ def _why_no_push(user_id: str, devices: list[Device], chosen: list[Device], key:
     if devices and not chosen:
         return f"{user_id} has no device {key}: see `bellhop devices list {user_id}`"
     if not chosen:
-        return f"{user_id} has no devices: see `bellhop devices list {user_id}`"
+        return f"{user_id} has no devices: run `bellhop devices import-stream {user_id}` or `bellhop devices add`"
     if kind is PushKind.RING:
         return f"{user_id} has no device for calls: register the iPhone's token of kind voip"
     return f"{user_id} has only devices for calls: use --kind ring, or register a token of kind alert"

@@ -232,7 +232,7 @@ async def test_send_test_says_what_was_wrong(here):
     assert "410 Unregistered" in output
     status, output = await bellhop(here, "send-test", "nobody")
     assert status == 1
-    assert "see `bellhop devices list nobody`" in output
+    assert "nobody has no devices: run `bellhop devices import-stream nobody`" in output
     status, output = await bellhop(here, "send-test", "ben", "--device", "nope")
     assert (status, output) == (1, "ben has no device nope: see `bellhop devices list ben`\n")
     await here.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
