@@ -6,7 +6,7 @@ fixed: a change needs a new VERSION. `bellhop.explain` turns milestones into sen
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
@@ -285,41 +285,26 @@ class _Field(NamedTuple):
 
     name: str
     letter: str
-    fits: Callable[[Any], bool]
+    json_types: tuple[type, ...]
+    """The types that its value may have in JSON. A bool is none of them."""
     missing: Any
-    """What stands for a field that a line does not have."""
+    """The value of a field that a line does not have."""
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= GREATEST
-
-
-def _is_integer(value: Any) -> bool:
-    return type(value) is int and abs(value) <= GREATEST
-
-
-_TYPES: dict[Any, tuple[Callable[[Any], bool], Any]] = {
-    str: (_is_text, ""),
-    tuple[str, ...]: (_is_texts, ()),
-    Micros: (_is_integer, 0),
-    Micros | None: (_is_integer, None),
-    int | None: (_is_integer, None),
-    float | None: (_is_number, None),
+_JSON_TYPES: dict[Any, tuple[tuple[type, ...], Any]] = {
+    str: ((str,), ""),
+    tuple[str, ...]: ((list,), ()),
+    Micros: ((int,), 0),
+    Micros | None: ((int,), None),
+    int | None: ((int,), None),
+    float | None: ((int, float), None),
 }
 
 
 def _fields_of(milestone: type[Milestone]) -> tuple[_Field, ...]:
     hints = get_type_hints(milestone)
-    names = [field.name for field in fields(milestone) if field.name != "at"]
-    return tuple(_Field(name, SHORT[name], *_TYPES[hints[name]]) for name in names)
+    names = [field.name for field in fields(milestone) if field.name in SHORT]
+    return tuple(_Field(name, SHORT[name], *_JSON_TYPES[hints[name]]) for name in names)
 
 
 _BY_WORD = {milestone.what: (milestone, _fields_of(milestone)) for milestone in MILESTONES}
@@ -360,29 +345,36 @@ def decode(line: bytes | str) -> Milestone:
             version, what, at, facts = written[:4]
     except (ValueError, TypeError, KeyError, RecursionError):
         return UnknownMilestone(at=Micros(0))
-    if not (_is_text(what) and _is_integer(at) and isinstance(facts, dict)):
+    if not (isinstance(what, str) and type(at) is int and abs(at) <= GREATEST and isinstance(facts, dict)):
         return UnknownMilestone(at=Micros(0))
     short = version != 1
     if version in (1, VERSION) and what in _BY_WORD:
         milestone, known = _BY_WORD[what]
         values = _values(facts, known, short=short)
         if values is not None:
-            return milestone(at=at, **values)
-    values = _values(facts, _UNKNOWN, short=short) or {}
-    return UnknownMilestone(at=at, word=what, **values)
+            return milestone(at=Micros(at), **values)
+    values = _values(facts, _FIELDS_OF_UNKNOWN, short=short) or {}
+    return UnknownMilestone(at=Micros(at), word=what, **values)
 
 
-_UNKNOWN = (_Field("round", "r", _is_integer, None), _Field("user", "u", _is_text, ""))
+_FIELDS_OF_UNKNOWN = _fields_of(UnknownMilestone)
 
 
 def _values(facts: dict[str, Any], known: Iterable[_Field], *, short: bool) -> dict[str, Any] | None:
     """Read the fields of a line; None if a field has the wrong type."""
     values = {}
-    for name, letter, fits, missing in known:
+    for name, letter, json_types, missing in known:
         value = facts.get(letter if short else name)
         if value is None:
-            value = missing
-        elif not fits(value):
+            values[name] = missing
+        elif type(value) not in json_types:
             return None
-        values[name] = tuple(value) if isinstance(value, list) else value
+        elif type(value) is list:
+            if not all(type(text) is str for text in value):
+                return None
+            values[name] = tuple(value)
+        elif type(value) is not str and not abs(value) <= GREATEST:
+            return None
+        else:
+            values[name] = value
     return values

@@ -98,7 +98,7 @@ def test_what_an_attempt_got_names_only_what_a_sender_knows(outcome):
     assert (meaning.sentence + meaning.advice).format(provider="Apple", app="com.example", user="jane")
 
 
-def test_an_outcome_is_retried_or_prunes_a_token_as_its_action_says():
+def test_which_outcomes_are_retried_and_which_prune_a_token():
     assert {outcome for outcome in Outcome if MEANING[outcome].prune} == {Outcome.TOKEN_DEAD}
     retried = {outcome for outcome in Outcome if MEANING[outcome].retry}
     assert retried > {Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE, Outcome.THROTTLED, Outcome.MAIL_DEFERRED}
@@ -179,7 +179,7 @@ def test_each_device_has_its_part_in_the_verdict():
     assert person.reached
 
 
-def test_an_answer_that_never_came_leaves_it_open_whether_the_phone_rang():
+def test_without_an_answer_it_is_not_known_whether_it_rang():
     lines = ring("jane"), *(attempt(n, IPHONE, "unknown") for n in (3, 6, 9)), finished(9, IPHONE, "gave_up")
     assert jane(*lines).verdict == (
         "It is not known whether Jane's iPhone was rung: no attempt succeeded in the available time, after 3 failed "
@@ -188,7 +188,7 @@ def test_an_answer_that_never_came_leaves_it_open_whether_the_phone_rang():
     )
 
 
-def test_a_second_run_of_the_same_job_does_not_hide_what_the_first_did():
+def test_a_second_run_of_a_job_does_not_hide_the_first():
     lines = ring("jane"), attempt(0.2, IPHONE, "too_large", status=413), finished(3, IPHONE, "duplicate")
     assert jane(*lines).deliveries[0].outcome == "too_large"
 
@@ -208,7 +208,7 @@ def delayed(after_s):
 LONG_WAY = "the connection to Apple took long, so Bellhop checked the call again"
 
 
-def test_a_push_whose_way_took_long_is_not_over_and_when_it_goes_out_the_delay_is_no_failure():
+def test_a_delayed_push_is_open_and_the_delay_is_no_failure():
     person = jane(ring("jane"), delayed(0.6))
     assert (person.tone, person.verdict) == (Tone.OPEN, f"Jane's iPhone is not rung yet: {LONG_WAY}.")
     assert not person.next
@@ -218,7 +218,7 @@ def test_a_push_whose_way_took_long_is_not_over_and_when_it_goes_out_the_delay_i
     assert (person.tone, person.verdict) == (Tone.GOOD, "Jane's iPhone was rung 0.9 s after the call began.")
 
 
-def test_a_push_that_never_left_since_its_way_took_long_says_so_and_what_to_look_at():
+def test_a_delayed_push_that_was_never_sent_has_advice():
     person = jane(ring("jane"), delayed(0.6), finished(29, IPHONE, "gave_up"))
     assert person.verdict == f"Jane's iPhone was not rung: no attempt succeeded in the available time: {LONG_WAY}."
     assert person.tone is Tone.BAD
@@ -226,7 +226,7 @@ def test_a_push_that_never_left_since_its_way_took_long_says_so_and_what_to_look
     assert advice.startswith("If this happens often, check how busy this machine is")
 
 
-def test_a_call_that_ended_before_a_push_had_left_says_what_the_push_waited_for():
+def test_a_push_overtaken_by_the_end_says_why_it_waited():
     person = jane(
         ring("jane"), delayed(0.6), event("call.rejected", 2, "sara", session="first"), finished(2, IPHONE, "cancelled")
     )
@@ -235,7 +235,7 @@ def test_a_call_that_ended_before_a_push_had_left_says_what_the_push_waited_for(
     )
 
 
-def test_who_was_cancelled_on_after_a_long_silence_should_have_been_rung():
+def test_a_cancel_after_a_long_silence_is_a_failure():
     lines = ring("jane"), event("call.rejected", 9, "sara", session="first"), finished(9, IPHONE, "cancelled")
     assert jane(*lines).tone is Tone.BAD
 
@@ -288,7 +288,7 @@ def test_a_ring_that_no_worker_took_up():
     assert found.rounds[0].next[0].startswith("No worker has started the ring")
 
 
-def test_rings_again_are_rounds_of_their_own_and_events_find_theirs():
+def test_each_ring_is_a_round_and_events_find_their_round():
     again = T + 60_000_000
     lines = [
         ring("jane"),
@@ -475,7 +475,7 @@ def test_a_push_that_is_not_tried_again_is_over_in_mid_ring(outcome):
     assert "still trying" not in jane(ring("jane"), attempt(5, IPHONE, outcome)).verdict
 
 
-def test_a_token_that_neither_of_apples_environments_knows_is_not_tried_again():
+def test_a_token_unknown_in_both_environments_is_given_up():
     tries = [attempt(n, IPHONE, "bad_token") for n in (1, 2)]
     assert "still trying" not in jane(ring("jane"), *tries).verdict
     assert "still trying" not in jane(ring("jane"), attempt(1, PIXEL, "bad_token")).verdict

@@ -57,7 +57,7 @@ def rules_and_explanation(*happened):
 
 
 @given(st.lists((events | notifications).map(as_stream_sends_it), min_size=1, max_size=8))
-def test_the_webhooks_of_a_trail_decide_as_the_stamps_in_redis_do(happened):
+def test_a_trail_decides_as_the_stamps_in_redis_do(happened):
     begun, chosen = set(), []
     for event in happened:  # two rings of one microsecond are one round
         if isinstance(event, Ring | Notification):

@@ -116,7 +116,7 @@ def test_many_people_are_counted_not_listed():
     assert seen(rung(*(f"user-{number}" for number in range(9)))).called == "user-0, user-1, user-2 and 6 more"
 
 
-def test_a_round_that_went_wrong_is_found_after_one_that_went_well():
+def test_a_bad_round_is_found_before_a_good_one():
     later = T + 60_000_000
     second = replace(rung("ben"), at=later, stamp=later, round=later)
     found = seen(

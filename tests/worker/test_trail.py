@@ -379,7 +379,7 @@ async def test_a_token_that_moves_to_the_other_environment_is_said_to(store):
     assert fate is TokenFate.MOVED
 
 
-async def test_that_work_was_picked_up_rides_on_the_first_line_that_follows():
+async def test_a_pick_up_is_written_with_the_first_line_that_follows():
     calls = []
 
     class Counting:
