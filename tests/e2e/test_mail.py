@@ -88,14 +88,14 @@ async def test_a_missed_call_without_a_phone_makes_one_mail(ben):
     assert await ben.outcomes(cid) == ["mail_waiting", "mail_accepted"]
 
 
-async def test_a_push_notice_that_was_accepted_makes_a_mail_unnecessary(ben, here):
+async def test_an_accepted_push_notice_makes_a_mail_unnecessary(ben, here):
     await here.register(ben.user, Provider.FCM, Kind.ALERT, f"phone-of-{ben.user}")
     cid = await ben.call()
     await ben.until(cid, "push_accepted")
     assert await ben.mails(0, extra_s=2) == []
 
 
-async def test_calls_within_the_window_are_one_mail_whoever_takes_them_in(ben):
+async def test_calls_within_the_window_are_one_mail_from_any_worker(ben):
     await asyncio.gather(*(ben.call() for _ in range(4)))
     (mail,) = await ben.mails(1, extra_s=2)
     assert mail.message["Subject"] == "4 missed calls from Sara Lind"
@@ -115,11 +115,11 @@ async def test_the_link_in_a_mail_stops_the_next(ben, here):
     assert len(await ben.mails(1, extra_s=1.5)) == 1
 
 
-async def test_a_silent_mail_server_holds_up_no_ring_and_no_push_notice(here):
+async def test_a_silent_mail_server_delays_no_ring_and_no_notice(here):
     people = [Missed(here) for _ in range(40)]
     here.mail.script(*[Fault.SILENCE] * 40, stage="MAIL")
     try:
-        cids = await asyncio.gather(*(one.call() for one in people))
+        cids = await asyncio.gather(*(person.call() for person in people))
         await people[0].until(cids[0], "mail_waiting")
         await asyncio.sleep(1.5)
         jane, token = f"jane-{secrets.token_hex(4)}", secrets.token_hex(16)
@@ -127,22 +127,22 @@ async def test_a_silent_mail_server_holds_up_no_ring_and_no_push_notice(here):
         call, began = SampleCall("sara-lind", (jane,)), time.monotonic()
         for event, arrives in ((call.ring(), "call.ring"), (call.ended(), "call.missed")):
             await here.stream.post(event)
-            while arrives not in [one.type for one in here.arrivals if one.token == token]:
+            while arrives not in [arrival.type for arrival in here.arrivals if arrival.token == token]:
                 assert time.monotonic() - began < 10
                 await asyncio.sleep(0.02)
     finally:
         here.mail._replies["MAIL"].clear()
 
 
-async def test_a_worker_killed_anywhere_loses_no_mail_and_repeats_only_what_it_had_no_answer_for(tmp_path):
+async def test_a_killed_worker_loses_no_mail_and_repeats_few(tmp_path):
     async with Installation(tmp_path, SETTINGS | {"SMTP_TIMEOUT_S": "30"}) as here:
         waiting, *others = (Missed(here) for _ in range(4))
         # One of the others gets to none, one to the first and one to the last step of its handing over.
         here.mail.script(Fault.SILENCE, stage="MAIL")
         here.mail.script(Fault.SILENCE, stage="RCPT")
         here.mail.script(Fault.KEEP_AND_HOLD, stage="DATA")
-        for one in others:
-            await one.call()
+        for person in others:
+            await person.call()
         give_up = time.monotonic() + SOON_S
         while (here.mail.connections, len(here.mail.received)) != (3, 1) and time.monotonic() < give_up:
             await asyncio.sleep(0.02)
@@ -158,9 +158,9 @@ async def test_a_worker_killed_anywhere_loses_no_mail_and_repeats_only_what_it_h
         await asyncio.sleep(1)
         (mail,) = here.mail.mails(waiting.address)
         assert mail.message["Subject"] == "Missed call from Sara Lind"
-        mails = [here.mail.mails(one.address) for one in others]
+        mails = [here.mail.mails(person.address) for person in others]
         assert sorted(map(len, mails)) == [1, 1, 2]
-        assert [len({mail.message["Message-ID"] for mail in each}) for each in mails] == [1, 1, 1]
+        assert [len({mail.message["Message-ID"] for mail in repeats}) for repeats in mails] == [1, 1, 1]
 
 
 async def test_no_address_is_in_any_log(here):

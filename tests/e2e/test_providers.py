@@ -84,7 +84,7 @@ async def test_a_token_registered_after_it_died_stays(here):
     assert len(await known(here, user_id)) == 1
 
 
-async def test_a_token_of_the_other_environment_rings_there_and_is_kept_there(here):
+async def test_a_token_of_the_other_environment_is_moved_there(here):
     user_id, token = await user(here)
     here.apple.script(token, AppleReply(400, "BadDeviceToken"))
     assert await ring(here, user_id, 2) == ["bad_token", "accepted"]
@@ -95,7 +95,7 @@ async def test_a_token_of_the_other_environment_rings_there_and_is_kept_there(he
     await until(moved)
 
 
-async def test_a_token_that_neither_environment_knows_is_reported_and_kept(here):
+async def test_a_token_unknown_to_both_environments_is_kept(here):
     user_id, token = await user(here)
     here.apple.script(token, AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
     assert await ring(here, user_id, 2) == ["bad_token", "bad_token"]
@@ -118,7 +118,7 @@ async def test_google_asks_to_wait_longer_than_the_ring_lasts(here):
     assert await ring(here, user_id, 2) == ["throttled", "gave_up"]
 
 
-async def test_with_apple_black_holed_google_rings_as_usual_and_apples_ring_comes_through_afterwards(here):
+async def test_without_apple_google_rings_and_apples_ring_comes_later(here):
     apple_user, apple_token = await user(here)
     google_user, google_token = await user(here, Provider.FCM)
     here.apple.silence()

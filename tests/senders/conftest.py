@@ -1,7 +1,10 @@
 """Senders, and the stand-ins they talk to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,3 +56,38 @@ def android() -> Callable[..., Push]:
         return a_push(device, kind, left_s, payload={"type": "call.ring"} if data is None else data)
 
     return push
+
+
+@asynccontextmanager
+async def _http_proxy(answer: bytes) -> AsyncIterator[SimpleNamespace]:
+    """Run a proxy that knows CONNECT alone. It opens a tunnel if its answer is a 200, and keeps the requests."""
+    proxy = SimpleNamespace(requests=[], url="")
+    pipes: set[asyncio.Task[None]] = set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        proxy.requests.append(request.decode())
+        writer.write(answer)
+        if b" 200 " in answer:
+            host, _, port = request.split()[1].decode().rpartition(":")
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            pipes.update(map(asyncio.create_task, (pipe(reader, far_writer), pipe(far_reader, writer))))
+        else:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield proxy
+    server.close()
+    await asyncio.wait_for(asyncio.gather(*pipes, return_exceptions=True), 5)
+
+
+@pytest.fixture
+def http_proxy() -> Callable[[bytes], AbstractAsyncContextManager[SimpleNamespace]]:
+    """Return what runs a proxy with one answer to CONNECT: `async with http_proxy(answer) as proxy`."""
+    return _http_proxy

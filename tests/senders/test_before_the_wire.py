@@ -56,13 +56,13 @@ def android(store):
     return lambda **more: Ringing(store, Provider.FCM, "phone", "bellhop-sandbox", **more)
 
 
-async def test_a_call_cancelled_while_the_access_token_is_fetched_rings_no_phone(android, google, fcm):
+async def test_a_call_cancelled_during_a_token_fetch_rings_no_phone(android, google, fcm):
     google.script(TOKEN_ENDPOINT, slow(SLOW_S))
     assert await android().cancelled_meanwhile(fcm) is Outcome.CANCELLED
     assert not google.pushes("phone")
 
 
-async def test_a_call_cancelled_while_the_access_token_is_renewed_rings_no_phone(android, google, fcm):
+async def test_a_call_cancelled_during_a_token_renewal_rings_no_phone(android, google, fcm):
     await fcm.warm()
     google.script("phone", fcm_error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED"))
     google.script(TOKEN_ENDPOINT, slow(SLOW_S))
@@ -101,7 +101,7 @@ async def distant_apple(tmp_path):
         way.close()
 
 
-async def test_a_call_cancelled_while_apple_is_connected_to_rings_no_phone(store, distant_apple):
+async def test_a_call_cancelled_during_connecting_rings_no_phone(store, distant_apple):
     apple, sender = distant_apple
     ring = Ringing(store, Provider.APNS, "ab" * 32, "calls")
     assert await ring.cancelled_meanwhile(sender) is Outcome.CANCELLED
@@ -114,7 +114,7 @@ async def test_a_distant_apple_costs_no_ring(store, distant_apple):
     assert len([request for request in apple.received if request.accepted]) == 1
 
 
-async def test_a_worker_that_stood_still_behind_the_fence_rings_nobody_late(android, google, fcm):
+async def test_a_worker_frozen_behind_the_fence_rings_no_phone_late(android, google, fcm):
     await fcm.warm()
     ring = android(for_s=1)
 

@@ -17,7 +17,7 @@ BEN = "ben@example.com"
 LOGIN = ("bellhop", "pass word: with “quotes”")
 
 
-def letter():
+def email():
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "calls@example.com", BEN, "Missed call"
     message.set_content("Sara called.\n.\n..and a dot\n")
@@ -26,7 +26,7 @@ def letter():
 
 async def send(port, security="none", timeout_s=5.0, login=("", ""), ca_file=None, host="127.0.0.1"):
     server = SmtpServer(host, port, security, *login, timeout_s=timeout_s, ca_file=ca_file)
-    return await EmailSender(server, "calls@example.com").send(letter().as_bytes(), BEN)
+    return await EmailSender(server, "calls@example.com").send(email().as_bytes(), BEN)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-async def test_a_mail_arrives_as_it_was_written():
+async def test_an_email_arrives_as_it_was_written():
     async with SmtpStandIn() as server:
         answer = await send(server.port)
         (mail,) = server.received
@@ -54,7 +54,7 @@ async def test_it_logs_in_over_an_encrypted_connection(authority, security):
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-async def test_a_certificate_it_does_not_trust_gets_no_mail_and_no_password(authority, security):
+async def test_an_untrusted_certificate_gets_no_email_and_no_password(authority, security):
     async with SmtpStandIn(login=LOGIN, **{security: authority.server_context()}) as server:
         answer = await send(server.port, security, login=LOGIN)
         assert server.received == []
@@ -62,7 +62,7 @@ async def test_a_certificate_it_does_not_trust_gets_no_mail_and_no_password(auth
     assert "Cert" in answer.reason or "SSL" in answer.reason
 
 
-async def test_a_certificate_of_another_host_gets_no_mail(authority):
+async def test_a_certificate_of_another_host_gets_no_email(authority):
     async with SmtpStandIn(tls=authority.server_context()) as server:
         context = ssl.create_default_context(cafile=authority.ca_file)
         assert context.check_hostname
@@ -71,7 +71,7 @@ async def test_a_certificate_of_another_host_gets_no_mail(authority):
     assert answer.outcome is Outcome.MAIL_DEFERRED
 
 
-async def test_a_server_without_starttls_gets_no_mail_in_the_clear():
+async def test_a_server_without_starttls_gets_no_email_unencrypted():
     async with SmtpStandIn() as server:
         answer = await send(server.port, "starttls", login=LOGIN)
         assert server.received == []
@@ -79,7 +79,7 @@ async def test_a_server_without_starttls_gets_no_mail_in_the_clear():
     assert "STARTTLS" in answer.reason
 
 
-async def test_a_wrong_password_is_the_operators_to_mend_and_the_mail_waits(authority, capfd):
+async def test_a_wrong_password_is_logged_and_the_email_waits(authority, capfd):
     async with SmtpStandIn(login=LOGIN, starttls=authority.server_context()) as server:
         answer = await send(server.port, "starttls", login=("bellhop", "wrong"), ca_file=authority.ca_file)
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 535)
@@ -88,7 +88,7 @@ async def test_a_wrong_password_is_the_operators_to_mend_and_the_mail_waits(auth
     assert "wrong" not in log
 
 
-async def test_a_login_that_is_missing_is_the_operators_to_mend(authority):
+async def test_a_missing_login_defers_the_email(authority):
     async with SmtpStandIn(login=LOGIN, starttls=authority.server_context()) as server:
         answer = await send(server.port, "starttls", ca_file=authority.ca_file)
     assert (answer.outcome, answer.status) == (Outcome.MAIL_DEFERRED, 530)
@@ -104,7 +104,7 @@ async def test_a_login_that_is_missing_is_the_operators_to_mend(authority):
         ("554 5.7.1 policy", Outcome.MAIL_REFUSED),
     ],
 )
-async def test_4xx_is_for_later_and_5xx_for_good_at_every_stage(stage, reply, outcome):
+async def test_4xx_defers_and_5xx_refuses_at_every_stage(stage, reply, outcome):
     async with SmtpStandIn() as server:
         server.script(reply, stage=stage)
         answer = await send(server.port)
@@ -118,7 +118,7 @@ async def test_4xx_is_for_later_and_5xx_for_good_at_every_stage(stage, reply, ou
     ("stage", "outcome"),
     [("MAIL", Outcome.MAIL_DEFERRED), ("RCPT", Outcome.MAIL_DEFERRED), ("DATA", Outcome.MAIL_UNKNOWN)],
 )
-async def test_only_what_was_handed_over_whole_may_have_been_taken(fault, stage, outcome):
+async def test_only_a_completely_sent_email_may_have_been_accepted(fault, stage, outcome):
     async with SmtpStandIn() as server:
         server.script(fault, stage=stage)
         began = time.monotonic()
@@ -127,16 +127,16 @@ async def test_only_what_was_handed_over_whole_may_have_been_taken(fault, stage,
     assert answer.outcome is outcome
 
 
-async def test_nobody_listening_is_for_later():
+async def test_a_closed_port_defers_the_email():
     assert (await send(free_port())).outcome is Outcome.MAIL_DEFERRED
 
 
-async def test_a_name_that_nobody_knows_is_for_later():
+async def test_an_unknown_host_name_defers_the_email():
     assert (await send(25, host="mail.invalid")).outcome is Outcome.MAIL_DEFERRED
 
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 5000, b"554 go away\r\n"])
-async def test_whatever_listens_there_is_for_later(greeting):
+async def test_a_server_that_is_not_smtp_defers_the_email(greeting):
     class Stranger(asyncio.Protocol):
         def connection_made(self, transport):
             transport.write(greeting)
@@ -147,7 +147,7 @@ async def test_whatever_listens_there_is_for_later(greeting):
     assert answer.outcome is Outcome.MAIL_DEFERRED
 
 
-async def test_a_server_that_refuses_to_talk_to_us_is_for_later():
+async def test_a_server_that_refuses_us_defers_the_email():
     class Unfriendly(asyncio.Protocol):
         def connection_made(self, transport):
             self.transport = transport
@@ -171,7 +171,7 @@ async def test_a_server_that_refuses_to_talk_to_us_is_for_later():
         "5.1.1 Ben@EXAMPLE.com; see https://mail.example.com/?user=ben@example.com",
     ],
 )
-async def test_a_servers_words_are_kept_without_the_address(words):
+async def test_a_servers_text_is_kept_without_the_address(words):
     async with SmtpStandIn() as server:
         server.script(f"550 {words}", stage="RCPT")
         reason = (await send(server.port)).reason

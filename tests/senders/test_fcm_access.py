@@ -25,14 +25,14 @@ def oauth_error(error, status=400):
     return GoogleReply(status, json.dumps({"error": error, "error_description": "for people"}).encode())
 
 
-async def test_two_hundred_pushes_on_a_cold_start_fetch_one_access_token(google, fcm, android):
+async def test_many_pushes_on_a_cold_start_fetch_one_access_token(google, fcm, android):
     google.script(TOKEN_ENDPOINT, slow(0.2))
     answers = await asyncio.gather(*(fcm.send(android(f"phone-{n}"), 30) for n in range(200)))
     assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
     assert google.requests[TOKEN_ENDPOINT] == 1
 
 
-async def test_a_warm_sender_fetches_none_for_its_first_push(google, fcm, android):
+async def test_a_warm_sender_fetches_no_token_for_its_first_push(google, fcm, android):
     assert await fcm.warm() is None
     google.script(TOKEN_ENDPOINT, SILENCE)
     assert (await fcm.send(android("phone"), 5)).outcome is Outcome.ACCEPTED
@@ -52,7 +52,7 @@ async def test_warming_tells_why_there_is_no_access_token(google, fcm):
     assert (answer.outcome, answer.reason) == (Outcome.CREDENTIALS_REFUSED, "invalid_grant")
 
 
-async def test_a_late_refusal_of_the_old_access_token_leaves_the_new_one_alone(google, fcm, android):
+async def test_a_late_refusal_of_the_old_token_keeps_the_new_one(google, fcm, android):
     await fcm.warm()
     google.script("slow", replace(EXPIRED, after_s=0.3))
     google.script("quick", EXPIRED)
@@ -61,7 +61,7 @@ async def test_a_late_refusal_of_the_old_access_token_leaves_the_new_one_alone(g
     assert google.requests == {TOKEN_ENDPOINT: 2, "slow": 2, "quick": 2}
 
 
-async def test_a_push_refused_for_its_access_token_is_unsent_when_there_is_no_other(google, fcm, android):
+async def test_a_push_with_a_refused_token_and_no_other_is_unsent(google, fcm, android):
     await fcm.warm()
     google.script("phone", EXPIRED)
     google.script(TOKEN_ENDPOINT, SILENCE)
@@ -70,7 +70,7 @@ async def test_a_push_refused_for_its_access_token_is_unsent_when_there_is_no_ot
     assert google.requests["phone"] == 1
 
 
-async def test_a_push_that_gives_up_or_is_cancelled_leaves_the_fetch_to_the_others(google, fcm, android):
+async def test_a_push_that_gives_up_does_not_end_the_fetch(google, fcm, android):
     google.script(TOKEN_ENDPOINT, slow(0.4))
     impatient = asyncio.create_task(fcm.send(android("impatient"), 0.1))
     cancelled = asyncio.create_task(fcm.send(android("cancelled"), 30))
@@ -104,7 +104,7 @@ async def test_a_token_endpoint_in_trouble_leaves_the_push_unsent(google, fcm, a
     assert time.monotonic() - began < AT_ONCE_S
 
 
-async def test_a_token_endpoint_that_is_gone_leaves_the_push_unsent(google, android, make_fcm, tmp_path):
+async def test_without_a_token_endpoint_the_push_is_unsent(google, android, make_fcm, tmp_path):
     account = google.write_service_account(tmp_path / "gone.json", token_uri=f"https://localhost:{free_port()}/token")
     answer = await make_fcm(service_account_file=account).send(android("phone"), 30)
     assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
@@ -116,14 +116,14 @@ async def test_a_silent_token_endpoint_takes_only_the_time_given(google, fcm, an
     assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
 
 
-async def test_a_silent_fetch_ends_by_itself_and_the_next_push_fetches_anew(google, make_fcm, android):
+async def test_a_silent_fetch_ends_and_the_next_push_fetches_again(google, make_fcm, android):
     fcm = make_fcm(policy=SessionPolicy(token_timeout_s=0.2))
     google.script(TOKEN_ENDPOINT, SILENCE)
     assert (await fcm.send(android("phone"), 30)).outcome is Outcome.UNSENT
     assert (await fcm.send(android("phone"), 30)).outcome is Outcome.ACCEPTED
 
 
-async def test_a_key_that_google_does_not_know_is_refused_credentials(google, android, make_fcm, tmp_path):
+async def test_a_key_unknown_to_google_is_refused_credentials(google, android, make_fcm, tmp_path):
     path = google.write_service_account(tmp_path / "account.json")
     other_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = other_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -142,7 +142,7 @@ async def test_an_expired_access_token_is_replaced_before_it_is_used(google, fcm
     assert google.requests == {TOKEN_ENDPOINT: 2, "phone": 1}
 
 
-async def test_a_token_in_its_last_minutes_serves_while_it_is_renewed(google, fcm, android):
+async def test_a_token_is_used_while_it_is_renewed(google, fcm, android):
     google.token_life_s = int(fcm_access.RENEW_BEFORE_S) - 10
     await fcm.warm()
     google.script(TOKEN_ENDPOINT, SILENCE)

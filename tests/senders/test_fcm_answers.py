@@ -107,7 +107,7 @@ def test_the_reason_is_a_name_and_never_quotes_the_push(status, details, reason)
     assert answer(status, error(status, message="secret", **details), None, NOW).reason == reason
 
 
-def test_a_401_about_another_providers_credentials_asks_for_no_new_access_token():
+def test_a_401_about_another_provider_needs_no_new_access_token():
     assert asks_for_new_access_token(401, error(401, reason="ACCESS_TOKEN_EXPIRED"))
     assert asks_for_new_access_token(401, b"")
     assert not asks_for_new_access_token(401, error(401, code="THIRD_PARTY_AUTH_ERROR"))

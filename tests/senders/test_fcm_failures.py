@@ -115,40 +115,17 @@ async def test_a_stranger_at_googles_address_gets_neither_push_nor_key(google, m
         assert not stranger.requests
 
 
-@contextlib.asynccontextmanager
-async def proxy(verdict):
-    """A forward proxy that answers CONNECT with `verdict`, and keeps what it was asked for."""
-    asked = []
-
-    async def copy(reader, writer):
-        while chunk := await reader.read(65_536):
-            writer.write(chunk)
-        writer.close()
-
-    async def serve(reader, writer):
-        request = await reader.readuntil(b"\r\n\r\n")
-        asked.append(request.split()[1].decode())
-        writer.write(verdict)
-        if b"200" in verdict:
-            there, to_there = await asyncio.open_connection("127.0.0.1", int(asked[-1].rpartition(":")[2]))
-            await asyncio.gather(copy(reader, to_there), copy(there, writer))
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1") as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
-
-
-async def test_a_push_goes_through_the_proxy_it_is_given(google, make_fcm, android):
-    async with proxy(b"HTTP/1.1 200 Connected\r\n\r\n") as (url, asked):
-        sender = make_fcm(proxy=url)
+async def test_a_push_goes_through_the_proxy_it_is_given(google, make_fcm, android, http_proxy):
+    async with http_proxy(b"HTTP/1.1 200 Connected\r\n\r\n") as proxy:
+        sender = make_fcm(proxy=proxy.url)
         assert (await sender.send(android("phone"), 30)).outcome is Outcome.ACCEPTED
         await sender.close()
-        assert set(asked) == {f"localhost:{google.port}"}
+        assert {request.split()[1] for request in proxy.requests} == {f"localhost:{google.port}"}
 
 
-async def test_a_proxy_that_refuses_leaves_the_push_unsent(google, make_fcm, android):
-    async with proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (url, _):
-        sender = make_fcm(proxy=url)
+async def test_a_proxy_that_refuses_leaves_the_push_unsent(google, make_fcm, android, http_proxy):
+    async with http_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
+        sender = make_fcm(proxy=proxy.url)
         answer = await sender.send(android("phone"), 30)
         assert (answer.outcome, answer.reason) == (Outcome.UNSENT, "TOKEN_ENDPOINT")
         await sender.close()

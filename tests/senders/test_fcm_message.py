@@ -28,7 +28,7 @@ async def test_a_ring_is_the_data_message_that_streams_sdk_parses(google, fcm, a
 
 
 @pytest.mark.parametrize("kind", [PushKind.NOTIFICATION, PushKind.MISSED])
-async def test_only_a_ring_is_for_a_phone_not_unlocked_since_it_started(google, fcm, android, kind):
+async def test_only_a_ring_reaches_a_phone_not_unlocked_since_start(google, fcm, android, kind):
     received = await sent(google, fcm, android("phone", kind=kind))
     assert received.message["android"]["priority"] == "HIGH"
     assert "direct_boot_ok" not in received.message["android"]

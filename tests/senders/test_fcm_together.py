@@ -47,7 +47,7 @@ async def test_each_push_of_a_mixed_crowd_gets_its_own_answer(google, patient_fc
     ] * 50
 
 
-async def test_more_silent_phones_than_connections_leave_the_rest_unsent(google, make_fcm, android):
+async def test_pushes_beyond_the_connections_are_unsent(google, make_fcm, android):
     # Not unknown: what never got a connection may be repeated without ringing twice.
     fcm = make_fcm(policy=SessionPolicy(connections=8))
     await fcm.warm()
@@ -90,7 +90,7 @@ async def test_cancelling_one_push_disturbs_no_other(google, fcm, android):
     assert all(google.requests[f"phone-{n}"] == 1 for n in range(20))
 
 
-async def test_closing_waits_for_what_is_in_flight_and_takes_nothing_new(google, fcm, android):
+async def test_closing_waits_for_pushes_in_flight_and_accepts_no_more(google, fcm, android):
     await fcm.warm()
     google.script("phone", slow(0.3))
     in_flight = asyncio.create_task(fcm.send(android("phone"), 30))

@@ -41,8 +41,8 @@ def missed(cid="default:1", caller="sara", user="ben", email=BEN, **facts):
     return a_queued_round(cid=cid, started_at=at, deadline=at, recipients=recipients, **names, **facts)
 
 
-class PostOffice:
-    """One worker's e-mail, and what RQ and the worker's runtime do around it."""
+class EmailWorker:
+    """The e-mails of one worker, and the work of RQ and of the worker's queue around them."""
 
     def __init__(self, store, server, worker="w-1"):
         self.store, self.server, self.worker = store, server, worker
@@ -59,21 +59,21 @@ class PostOffice:
 
     async def scheduled(self):
         """The mail jobs that wait, each with the seconds until its time."""
-        found = await self.store.client.zrange("rq:scheduled:mail", 0, -1, withscores=True)
-        return {job.decode(): at - time.time() for job, at in found}
+        jobs = await self.store.client.zrange("rq:scheduled:mail", 0, -1, withscores=True)
+        return {job.decode(): at_s - time.time() for job, at_s in jobs}
 
     async def jobs(self):
-        """Take every mail job there is, scheduled or queued, its time come or not: name and payload."""
+        """Take every mail job, scheduled or queued, due or not: return the payloads."""
         ids = [*await self.scheduled()] + [
             job.decode() for job in await self.store.call("LRANGE", "rq:queue:mail", 0, -1)
         ]
         await self.store.call("DEL", "rq:scheduled:mail", "rq:queue:mail")
-        found = []
+        payloads = []
         for job in ids:
             name, _, (payload,), _ = json.loads(await self.store.call("HGET", f"rq:job:{job}", "data"))
             assert name == MAIL_JOB
-            found.append(payload)
-        return found
+            payloads.append(payload)
+        return payloads
 
     async def run(self, mail):
         """Run the mail jobs there are."""
@@ -83,7 +83,7 @@ class PostOffice:
         return len(jobs)
 
     async def come_due(self):
-        """Let the time pass until the letters that wait are due."""
+        """Let the time pass until the waiting e-mails are due."""
         async for key in self.store.client.scan_iter("bellhop:letter:*"):
             if await self.store.call("HGET", key, "state") == b"waiting":
                 await self.store.call("HSET", key, "due", 0)
@@ -103,11 +103,11 @@ async def server():
 
 
 @pytest.fixture
-async def office(redis_url, server):
+async def worker(redis_url, server):
     store = Store.from_url(redis_url)
-    for worker in ("w-1", "w-2"):
-        await store.call("SET", f"bellhop:worker:{worker}", "1")
-    yield PostOffice(store, server)
+    for name in ("w-1", "w-2"):
+        await store.call("SET", f"bellhop:worker:{name}", "1")
+    yield EmailWorker(store, server)
     await store.close()
 
 
@@ -135,88 +135,88 @@ def test_policy_and_preferences_decide(policy, person, email, pushed, reason):
     assert reason_for_no_email(policy, person, contact, 1, pushed) is reason
 
 
-def test_the_address_the_app_told_us_goes_before_the_events():
+def test_the_address_of_the_app_goes_before_the_events():
     person = User(Contact(email="work@example.com"))
     assert contact_of(person, Recipient(id="ben", email=BEN)).email == "work@example.com"
     assert contact_of(PLAIN, Recipient(id="ben", email=BEN)).email == BEN
 
 
-async def test_why_there_is_no_mail_is_on_the_trail(office):
-    mail, pushed, nowhere = office.mail(), missed("default:1"), missed("default:2", email="nonsense")
+async def test_the_reason_for_no_mail_is_on_the_trail(worker):
+    mail, pushed, nowhere = worker.mail(), missed("default:1"), missed("default:2", email="nonsense")
     await mail.add_missed_call(pushed, pushed=True)
     await mail.add_missed_call(nowhere, pushed=False)
-    assert await office.outcomes(pushed) == ["push_accepted"]
-    assert await office.outcomes(nowhere) == ["no_address"]
-    assert await office.jobs() == []
+    assert await worker.outcomes(pushed) == ["push_accepted"]
+    assert await worker.outcomes(nowhere) == ["no_address"]
+    assert await worker.jobs() == []
 
 
-async def test_calls_of_one_caller_within_the_window_are_one_mail(office, server):
-    mail = office.mail()
+async def test_calls_of_one_caller_within_the_window_are_one_mail(worker, server):
+    mail = worker.mail()
     rounds = [missed(f"default:{number}") for number in range(3)]
     for round_ in rounds:
         await mail.add_missed_call(round_, pushed=False)
-    (wait_s,) = (await office.scheduled()).values()
+    (wait_s,) = (await worker.scheduled()).values()
     assert 50 < wait_s <= 62
-    assert await office.run(mail) == 1
+    assert await worker.run(mail) == 1
     (received,) = server.mails(BEN)
     assert received.message["Subject"] == "3 missed calls from Sara"
-    assert {tuple(await office.outcomes(round_)) for round_ in rounds} == {("mail_waiting", "mail_accepted")}
+    assert {tuple(await worker.outcomes(round_)) for round_ in rounds} == {("mail_waiting", "mail_accepted")}
 
 
-async def test_each_caller_and_each_user_has_a_mail_of_their_own(office, server):
-    mail = office.mail()
+async def test_each_caller_and_each_user_has_a_mail_of_their_own(worker, server):
+    mail = worker.mail()
     # Ids may hold what separates them elsewhere.
     for caller, user in (("sara", "ben"), ("tom", "ben"), ("sara", "jane"), ("a:b", "c"), ("a", "b:c")):
         await mail.add_missed_call(missed(f"default:{caller}-{user}", caller, user), pushed=False)
-    assert await office.run(mail) == len(server.received) == 5
+    assert await worker.run(mail) == len(server.received) == 5
 
 
-async def test_a_call_after_the_window_begins_another_mail(office, server):
-    mail = office.mail()
+async def test_a_call_after_the_window_begins_another_mail(worker, server):
+    mail = worker.mail()
     await mail.add_missed_call(missed("default:1"), pushed=False)
-    await office.run(mail)
+    await worker.run(mail)
     await mail.add_missed_call(missed("default:2"), pushed=False)
-    await office.run(mail)
+    await worker.run(mail)
     subjects = [received.message["Subject"] for received in server.mails(BEN)]
     assert subjects == ["Missed call from Sara"] * 2
     assert len({received.message["Message-ID"] for received in server.mails(BEN)}) == 2
 
 
-async def test_without_a_window_a_mail_goes_at_once(office):
-    await office.mail(window_s=0).add_missed_call(missed(), pushed=False)
-    assert await office.store.call("LLEN", "rq:queue:mail") == 1
-    assert await office.scheduled() == {}
+async def test_without_a_window_a_mail_goes_at_once(worker):
+    await worker.mail(window_s=0).add_missed_call(missed(), pushed=False)
+    assert await worker.store.call("LLEN", "rq:queue:mail") == 1
+    assert await worker.scheduled() == {}
 
 
-async def test_the_same_notice_run_again_adds_nothing(office, server):
-    mail, round_ = office.mail(), missed()
+async def test_the_same_notice_run_again_adds_nothing(worker, server):
+    mail, round_ = worker.mail(), missed()
     await mail.add_missed_call(round_, pushed=False)
     await mail.add_missed_call(round_, pushed=False)
-    await office.run(mail)
+    await worker.run(mail)
     await mail.add_missed_call(round_, pushed=False)
-    assert await office.run(mail) == 0
+    assert await worker.run(mail) == 0
     (received,) = server.received
     assert received.message["Subject"] == "Missed call from Sara"
 
 
-async def test_a_notice_run_again_when_its_round_is_forgotten_makes_no_second_mail(office, server):
-    mail, round_ = office.mail(), missed()
+async def test_a_notice_for_a_forgotten_round_makes_no_second_mail(worker, server):
+    mail, round_ = worker.mail(), missed()
     await mail.add_missed_call(round_, pushed=False)
-    await office.run(mail)
-    await office.store.call("DEL", round_key("default", round_.cid, round_.started_at))
+    await worker.run(mail)
+    await worker.store.call("DEL", round_key("default", round_.cid, round_.started_at))
     await mail.add_missed_call(round_, pushed=False)
-    assert await office.run(mail) == 0
+    assert await worker.run(mail) == 0
     assert len(server.received) == 1
 
 
-async def test_a_hundred_calls_are_counted_and_the_latest_listed(office, server):
-    mail = office.mail()
+async def test_a_hundred_calls_are_counted_and_the_latest_listed(worker, server):
+    mail = worker.mail()
     for number in range(100):
         await mail.add_missed_call(missed(f"default:{number}", call_name=f"call number {number}"), pushed=False)
-    (letter,) = [key async for key in office.store.client.scan_iter("bellhop:letter:*")]
-    kept = await office.store.call("HKEYS", letter)
+    (key,) = [key async for key in worker.store.client.scan_iter("bellhop:letter:*")]
+    kept = await worker.store.call("HKEYS", key)
     assert sum(field.startswith(b"c:") for field in kept) == LISTED
-    await office.run(mail)
+    await worker.run(mail)
     (received,) = server.received
     text = received.message.get_body(("plain",)).get_content()
     assert received.message["Subject"] == "100 missed calls from Sara"
@@ -225,103 +225,103 @@ async def test_a_hundred_calls_are_counted_and_the_latest_listed(office, server)
 
 
 @pytest.mark.parametrize(("mark", "word"), [(Stamp.ACCEPTED, "answered"), (Stamp.DECLINED, "declined")])
-async def test_who_answered_or_declined_meanwhile_gets_no_mail(office, server, mark, word):
-    mail, before, after = office.mail(), missed("default:1"), missed("default:2")
-    await office.stamp(before, mark + "ben")
+async def test_a_call_answered_or_declined_since_makes_no_mail(worker, server, mark, word):
+    mail, before, after = worker.mail(), missed("default:1"), missed("default:2")
+    await worker.stamp(before, mark + "ben")
     await mail.add_missed_call(before, pushed=False)
-    assert await office.outcomes(before) == [word]
+    assert await worker.outcomes(before) == [word]
     await mail.add_missed_call(after, pushed=False)
-    await office.stamp(after, mark + "ben")
-    await office.run(mail)
-    assert await office.outcomes(after) == ["mail_waiting", word]
+    await worker.stamp(after, mark + "ben")
+    await worker.run(mail)
+    assert await worker.outcomes(after) == ["mail_waiting", word]
     assert server.received == []
 
 
-async def test_of_several_calls_those_answered_meanwhile_are_left_out(office, server):
-    mail, first, second = office.mail(), missed("default:1"), missed("default:2")
+async def test_calls_answered_since_are_left_out_of_the_mail(worker, server):
+    mail, first, second = worker.mail(), missed("default:1"), missed("default:2")
     await mail.add_missed_call(first, pushed=False)
     await mail.add_missed_call(second, pushed=False)
-    await office.stamp(first, Stamp.ACCEPTED + "ben")
-    await office.run(mail)
+    await worker.stamp(first, Stamp.ACCEPTED + "ben")
+    await worker.run(mail)
     (received,) = server.received
     assert received.message["Subject"] == "Missed call from Sara"
 
 
-async def test_a_call_that_has_rung_again_leaves_the_mail_to_that_round(office):
-    mail, first, second = office.mail(), missed(), missed()
-    await office.store.call("HSET", call_key("default", first.cid), f"r:{second.started_at}", "s-1")
-    await office.store.call("HSET", round_key("default", first.cid, second.started_at), "u:ben", "{}")
+async def test_a_call_that_rang_again_leaves_the_mail_to_that_round(worker):
+    mail, first, second = worker.mail(), missed(), missed()
+    await worker.store.call("HSET", call_key("default", first.cid), f"r:{second.started_at}", "s-1")
+    await worker.store.call("HSET", round_key("default", first.cid, second.started_at), "u:ben", "{}")
     await mail.add_missed_call(first, pushed=False)
-    assert await office.outcomes(first) == ["rung_again"]
+    assert await worker.outcomes(first) == ["rung_again"]
     await mail.add_missed_call(second, pushed=False)
-    assert await office.outcomes(second) == ["mail_waiting"]
+    assert await worker.outcomes(second) == ["mail_waiting"]
 
 
-async def test_who_switched_mails_off_while_one_waited_gets_none(office, server):
-    mail, round_ = office.mail(), missed()
+async def test_mails_switched_off_since_are_not_sent(worker, server):
+    mail, round_ = worker.mail(), missed()
     await mail.add_missed_call(round_, pushed=False)
-    await office.store.script(*registry.switch_mail("default", "ben", on=False))
-    await office.run(mail)
+    await worker.store.script(*registry.switch_mail("default", "ben", on=False))
+    await worker.run(mail)
     assert server.received == []
-    assert await office.outcomes(round_) == ["mail_waiting", "mail_off"]
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_off"]
 
 
-async def test_a_server_that_asks_to_try_later_is_tried_later(office, server):
-    mail, round_ = office.mail(), missed()
+async def test_a_deferred_mail_is_tried_again_later(worker, server):
+    mail, round_ = worker.mail(), missed()
     server.script("451 4.7.1 greylisted", stage="RCPT")
     await mail.add_missed_call(round_, pushed=False)
-    await office.run(mail)
-    (wait_s,) = (await office.scheduled()).values()
+    await worker.run(mail)
+    (wait_s,) = (await worker.scheduled()).values()
     assert 40 < wait_s < 80
-    await office.come_due()
-    await office.run(mail)
-    assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred", "mail_accepted"]
+    await worker.come_due()
+    await worker.run(mail)
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_deferred", "mail_accepted"]
     assert len(server.received) == 1
 
 
-async def test_a_job_before_its_time_sends_nothing(office, server):
+async def test_a_job_before_its_time_sends_nothing(worker, server):
     """As a job that comes back from a dead worker that had already noted its attempt."""
-    mail, round_ = office.mail(), missed()
+    mail, round_ = worker.mail(), missed()
     server.script("451 later", "451 later")
     await mail.add_missed_call(round_, pushed=False)
-    (payload,) = await office.jobs()
+    (payload,) = await worker.jobs()
     await mail.send(payload)
     await mail.send(payload)
-    assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred"]
-    assert len(await office.scheduled()) == 1
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_deferred"]
+    assert len(await worker.scheduled()) == 1
 
 
-async def test_pauses_grow_to_an_hour_and_after_a_day_it_gives_up(office, server):
-    mail, round_, waits = office.mail(), missed(), []
+async def test_pauses_grow_to_an_hour_and_after_a_day_it_gives_up(worker, server):
+    mail, round_, waits = worker.mail(), missed(), []
     await mail.add_missed_call(round_, pushed=False)
     for _ in range(9):
         server.script("451 later")
-        await office.run(mail)
-        waits += (await office.scheduled()).values()
-        await office.come_due()
+        await worker.run(mail)
+        waits += (await worker.scheduled()).values()
+        await worker.come_due()
     assert waits[:6] == sorted(waits[:6])
     assert all(2600 < wait_s < 4600 for wait_s in waits[6:])
-    async for key in office.store.client.scan_iter("bellhop:letter:*"):
-        await office.store.call("HINCRBY", key, "began", -GIVE_UP_S)
+    async for key in worker.store.client.scan_iter("bellhop:letter:*"):
+        await worker.store.call("HINCRBY", key, "began", -GIVE_UP_S)
     server.script("451 later")
-    await office.run(mail)
-    assert (await office.outcomes(round_))[-2:] == ["mail_deferred", "mail_gave_up"]
-    assert await office.scheduled() == {}
+    await worker.run(mail)
+    assert (await worker.outcomes(round_))[-2:] == ["mail_deferred", "mail_gave_up"]
+    assert await worker.scheduled() == {}
 
 
-async def test_a_server_that_is_away_is_tried_later(office, server):
-    mail, round_ = office.mail(), missed()
+async def test_a_server_that_is_away_is_tried_later(worker, server):
+    mail, round_ = worker.mail(), missed()
     await mail.add_missed_call(round_, pushed=False)
     await server.stop()
-    await office.run(mail)
-    assert await office.outcomes(round_) == ["mail_waiting", "mail_deferred"]
+    await worker.run(mail)
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_deferred"]
     await server.start()
-    await office.come_due()
-    await office.run(mail)
+    await worker.come_due()
+    await worker.run(mail)
     assert len(server.received) == 1
 
 
-async def test_a_servers_words_in_another_encoding_cost_nothing(office):
+async def test_a_servers_text_in_another_encoding_is_accepted(worker):
     """It says in ISO 8859-1 that it took the e-mail: as many in Germany do."""
 
     async def serve(reader, writer):
@@ -340,126 +340,126 @@ async def test_a_servers_words_in_another_encoding_cost_nothing(office):
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         server.port = server.sockets[0].getsockname()[1]
-        office.server = server
-        mail, round_ = office.mail(window_s=0), missed()
+        worker.server = server
+        mail, round_ = worker.mail(window_s=0), missed()
         await mail.add_missed_call(round_, pushed=False)
-        await office.run(mail)
-        assert await office.outcomes(round_) == ["mail_waiting", "mail_accepted"]
+        await worker.run(mail)
+        assert await worker.outcomes(round_) == ["mail_waiting", "mail_accepted"]
 
 
-async def test_a_refusal_for_good_ends_it_and_says_why_without_the_address(office, server):
-    mail, round_ = office.mail(), missed()
+async def test_a_final_refusal_is_recorded_without_the_address(worker, server):
+    mail, round_ = worker.mail(), missed()
     server.script(f"550 5.1.1 <{BEN}>: Recipient address rejected: User unknown: BEN", stage="RCPT")
     await mail.add_missed_call(round_, pushed=False)
-    await office.run(mail)
-    last = (await trail_of(office.store, round_.cid))[-1]
+    await worker.run(mail)
+    last = (await trail_of(worker.store, round_.cid))[-1]
     assert (last.outcome, last.status) == ("mail_refused", 550)
     assert last.reason == "5.1.1 <address> Recipient address rejected: User unknown: <address>"
-    assert await office.scheduled() == {}
+    assert await worker.scheduled() == {}
 
 
 @pytest.mark.parametrize("address", ["a..b@example.com", ".ab@example.com", "ab.@example.com", "'@example.com"])
-async def test_an_address_that_the_app_told_us_is_written_to_whatever_dots_it_has(office, server, address):
+async def test_an_address_of_the_app_is_used_wherever_its_dots_are(worker, server, address):
     contact = Contact(email=address).model_dump_json()
-    await office.store.call("HSET", user_key("default", "ben"), "contact", contact)
-    mail, round_ = office.mail(), missed()
+    await worker.store.call("HSET", user_key("default", "ben"), "contact", contact)
+    mail, round_ = worker.mail(), missed()
     await mail.add_missed_call(round_, pushed=False)
-    await office.run(mail)
-    assert await office.outcomes(round_) == ["mail_waiting", "mail_accepted"]
+    await worker.run(mail)
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_accepted"]
     assert server.received[-1].recipients == (address,)
     assert f"To: Ben <{address}>".encode() in server.received[-1].raw
 
 
-async def test_an_e_mail_that_cannot_be_written_says_so_and_goes_once_it_can(office, server, tmp_path):
+async def test_an_email_that_cannot_be_written_is_tried_again(worker, server, tmp_path):
     (tmp_path / "missed.txt").write_text("{{ 1 // 0 }}")
-    broken, mended, round_ = office.mail(templates=Templates(tmp_path)), office.mail(), missed()
+    broken, mended, round_ = worker.mail(templates=Templates(tmp_path)), worker.mail(), missed()
     await broken.add_missed_call(round_, pushed=False)
-    await office.run(broken)
-    last = (await trail_of(office.store, round_.cid))[-1]
+    await worker.run(broken)
+    last = (await trail_of(worker.store, round_.cid))[-1]
     assert (last.outcome, last.reason) == ("mail_unwritten", "ZeroDivisionError")
-    await office.come_due()
-    await office.run(mended)
-    assert await office.outcomes(round_) == ["mail_waiting", "mail_unwritten", "mail_accepted"]
+    await worker.come_due()
+    await worker.run(mended)
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_unwritten", "mail_accepted"]
 
 
-async def test_an_answer_that_never_came_makes_a_recognisable_repeat_and_few_of_them(office, server):
-    mail, round_ = office.mail(), missed()
+async def test_an_email_without_an_answer_is_repeated_with_the_same_id(worker, server):
+    mail, round_ = worker.mail(), missed()
     server.script(*[Fault.KEEP_AND_DROP] * (MAX_UNKNOWN + 2))
     await mail.add_missed_call(round_, pushed=False)
     for _ in range(MAX_UNKNOWN + 2):
-        await office.run(mail)
-        await office.come_due()
+        await worker.run(mail)
+        await worker.come_due()
     assert len(server.received) == MAX_UNKNOWN
     assert len({received.message["Message-ID"] for received in server.received}) == 1
-    assert (await office.outcomes(round_))[1:] == ["mail_unknown"] * MAX_UNKNOWN + ["mail_gave_up"]
+    assert (await worker.outcomes(round_))[1:] == ["mail_unknown"] * MAX_UNKNOWN + ["mail_gave_up"]
 
 
-async def test_two_runs_of_a_job_at_the_same_time_send_one_mail(office, server):
-    mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
+async def test_two_runs_of_a_job_at_the_same_time_send_one_mail(worker, server):
+    mail, other = worker.mail(), EmailWorker(worker.store, server, "w-2").mail()
     await mail.add_missed_call(missed(), pushed=False)
-    (payload,) = await office.jobs()
+    (payload,) = await worker.jobs()
     await asyncio.gather(*(digest.send(payload) for digest in (mail, other) * 5))
     assert len(server.received) == 1
 
 
-async def test_another_worker_takes_over_from_a_dead_one_and_not_from_a_living(office, server):
-    mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
+async def test_a_worker_takes_an_email_over_only_from_a_dead_worker(worker, server):
+    mail, other = worker.mail(), EmailWorker(worker.store, server, "w-2").mail()
     await mail.add_missed_call(missed(), pushed=False)
-    (payload,) = await office.jobs()
-    claimed = await office.emails().claim(payload["letter"], "run")
+    (payload,) = await worker.jobs()
+    claimed = await worker.emails().claim(payload["letter"], "run")
     assert claimed.count == 1
     await other.send(payload)
     assert server.received == []
-    assert len(await office.scheduled()) == 1, "it looks again when the claim has run out"
-    await office.store.call("DEL", "bellhop:worker:w-1")
+    assert len(await worker.scheduled()) == 1, "it looks again when the claim has run out"
+    await worker.store.call("DEL", "bellhop:worker:w-1")
     await other.send(payload)
     assert len(server.received) == 1
-    await office.emails().record_attempt(payload["letter"], "run", [])
+    await worker.emails().record_attempt(payload["letter"], "run", [])
     await other.send(payload)
     assert len(server.received) == 1
 
 
-async def test_a_claim_runs_out_while_its_worker_lives(office, server):
-    mail, other = office.mail(), PostOffice(office.store, server, "w-2").mail()
+async def test_a_claim_runs_out_while_its_worker_lives(worker, server):
+    mail, other = worker.mail(), EmailWorker(worker.store, server, "w-2").mail()
     await mail.add_missed_call(missed(), pushed=False)
-    (payload,) = await office.jobs()
-    await office.emails().claim(payload["letter"], "run")
-    await office.store.call("HSET", f"bellhop:letter:{payload['letter']}", "claim", "w-1|run|1")
+    (payload,) = await worker.jobs()
+    await worker.emails().claim(payload["letter"], "run")
+    await worker.store.call("HSET", f"bellhop:letter:{payload['letter']}", "claim", "w-1|run|1")
     await other.send(payload)
     assert len(server.received) == 1
 
 
-async def test_who_lost_a_letter_to_another_worker_changes_nothing_about_it(office, server):
-    mail, other, round_ = office.mail(), PostOffice(office.store, server, "w-2").emails(), missed()
+async def test_a_worker_that_lost_its_claim_changes_nothing(worker, server):
+    mail, other, round_ = worker.mail(), EmailWorker(worker.store, server, "w-2").emails(), missed()
     await mail.add_missed_call(round_, pushed=False)
-    (payload,) = await office.jobs()
-    letter = payload["letter"]
-    await office.emails().claim(letter, "run-1")
-    await office.store.call("DEL", "bellhop:worker:w-1")
-    assert await other.claim(letter, "run-2") is not None
+    (payload,) = await worker.jobs()
+    email_id = payload["letter"]
+    await worker.emails().claim(email_id, "run-1")
+    await worker.store.call("DEL", "bellhop:worker:w-1")
+    assert await other.claim(email_id, "run-2") is not None
     for wait_s in (0, None):
-        await office.emails().record_attempt(letter, "run-1", [(round_, "[]")], wait_s)
-    assert await office.scheduled() == {}
-    assert await office.store.call("HGET", f"bellhop:letter:{letter}", "state") == b"sending"
-    assert await office.outcomes(round_) == ["mail_waiting"]
+        await worker.emails().record_attempt(email_id, "run-1", [(round_, "[]")], wait_s)
+    assert await worker.scheduled() == {}
+    assert await worker.store.call("HGET", f"bellhop:letter:{email_id}", "state") == b"sending"
+    assert await worker.outcomes(round_) == ["mail_waiting"]
 
 
-async def test_what_a_letter_said_is_not_kept_once_it_is_sent(office, server):
-    mail = office.mail()
+async def test_the_content_of_an_email_is_deleted_once_it_is_sent(worker, server):
+    mail = worker.mail()
     await mail.add_missed_call(missed(), pushed=False)
-    await office.run(mail)
-    (key,) = [key async for key in office.store.client.scan_iter("bellhop:letter*")]
-    assert await office.store.call("HGETALL", key) == {b"state": b"done"}
-    assert 0 < await office.store.call("TTL", key) <= EMAIL_TTL_S
+    await worker.run(mail)
+    (key,) = [key async for key in worker.store.client.scan_iter("bellhop:letter*")]
+    assert await worker.store.call("HGETALL", key) == {b"state": b"done"}
+    assert 0 < await worker.store.call("TTL", key) <= EMAIL_TTL_S
 
 
-async def test_an_address_is_in_no_log_line_and_not_on_the_trail(office, server, capfd):
-    mail, round_ = office.mail(), missed()
+async def test_an_address_is_in_no_log_line_and_not_on_the_trail(worker, server, capfd):
+    mail, round_ = worker.mail(), missed()
     for reply in (f"550 no such user {BEN}", "250 OK"):
         server.script(reply, stage="RCPT")
     await mail.add_missed_call(round_, pushed=False)
-    await office.run(mail)
+    await worker.run(mail)
     output = capfd.readouterr()
-    lines = await office.store.call("LRANGE", trail_key("default", round_.cid), 0, -1)
+    lines = await worker.store.call("LRANGE", trail_key("default", round_.cid), 0, -1)
     assert "mail_refused" in output.out + output.err
     assert BEN not in output.out + output.err + repr(lines)

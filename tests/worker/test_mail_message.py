@@ -139,7 +139,7 @@ def test_a_name_cannot_add_a_header_a_recipient_or_a_part(nasty):
 
 
 @pytest.mark.parametrize("nasty", NASTY)
-def test_a_name_is_shown_as_it_is_but_for_what_does_harm(nasty):
+def test_a_name_is_shown_without_what_is_harmful(nasty):
     message, text, page = read(wire(call(nasty)))
     shown = safe_line(nasty)
     assert shown in message["Subject"]
@@ -147,7 +147,7 @@ def test_a_name_is_shown_as_it_is_but_for_what_does_harm(nasty):
     assert shown in html.unescape(re.sub(r"<[^>]+>", "", page))
 
 
-def test_a_name_cannot_turn_what_stands_around_it():
+def test_a_name_cannot_change_the_direction_of_the_text():
     message, text, page = read(wire(call("\u202eSara\u2066 Lind\u202c\u061c\u200f\ufeff")))
     for part in (message["Subject"], text, page):
         assert "Sara Lind" in part
@@ -166,7 +166,7 @@ def test_no_text_makes_a_header_or_breaks_the_mail(caller, name):
     ("language", "caller", "isolated"),
     [("en", "Sara", False), ("en", "سارة", True), ("ar", "سارة", False), ("ar", "Sara", True), ("en", "👩‍🚀", False)],
 )
-def test_a_name_of_the_other_direction_does_not_turn_the_text_around_it(language, caller, isolated):
+def test_a_name_of_the_other_direction_is_isolated(language, caller, isolated):
     message, text, page = read(wire(call(caller), language=language))
     for part in (message["Subject"], text):
         assert (f"\u2068{caller}\u2069" in part) is isolated
@@ -205,7 +205,7 @@ def test_a_template_reaches_nothing_but_what_it_is_given(tmp_path, template):
         wire(call(), templates=Templates(tmp_path))
 
 
-def test_a_template_that_cannot_be_read_is_refused_when_it_is_loaded(tmp_path):
+def test_an_invalid_template_is_refused_when_it_is_loaded(tmp_path):
     (tmp_path / "missed.html").write_text("{% if %}")
     with pytest.raises(ValueError, match="TemplateSyntaxError"):
         Templates(tmp_path)

@@ -38,7 +38,7 @@ COMPLETE = {
         ({"default_language": "Klingon!"}, "must be a language tag"),
     ],
 )
-def test_a_setting_that_would_not_work_is_said_in_a_sentence(settings, says):
+def test_a_setting_that_would_not_work_is_reported_in_a_sentence(settings, says):
     with pytest.raises(ValidationError) as refused:
         Settings(**COMPLETE | settings)
     assert says in str(refused.value)
@@ -67,7 +67,7 @@ async def test_without_a_server_or_by_policy_there_are_none(settings):
     await store.close()
 
 
-def test_a_mistake_in_a_teams_texts_or_templates_is_said_at_the_start(tmp_path):
+def test_a_mistake_in_texts_or_templates_is_reported_at_start(tmp_path):
     (tmp_path / "nl.toml").write_text('ring_titel = "x"')
     with pytest.raises(ValidationError, match="did you mean ring_title"):
         Settings(templates_folder=tmp_path)

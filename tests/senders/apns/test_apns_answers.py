@@ -101,7 +101,7 @@ def test_only_410_may_ever_cost_a_device_its_token(status: int, reason: str) -> 
     assert (MEANING[outcome_of(status, reason)].action is Action.PRUNE) == (status == 410)
 
 
-def test_the_time_of_death_comes_in_milliseconds_and_leaves_in_microseconds() -> None:
+def test_apples_milliseconds_become_microseconds() -> None:
     dead = answered(410, {"reason": "Unregistered", "timestamp": 1_795_000_000_123})
     assert read_answer(dead, ID, now=0).dead_since == 1_795_000_000_123_000
 

@@ -6,8 +6,8 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +28,7 @@ from worker.providers.apns.connection_policy import ConnectionPolicy
 from worker.providers.apns.provider_token import ProviderToken
 
 AT_ONCE_S = 5
+HttpProxy = Callable[[bytes], AbstractAsyncContextManager[SimpleNamespace]]
 
 
 def used(apple: AppleStandIn) -> list[int]:
@@ -77,9 +78,7 @@ async def test_a_burst_spreads_over_all_connections_and_no_more(apple: AppleStan
     assert len(apple.connections) == 3
 
 
-async def test_a_burst_on_a_cold_start_does_not_pile_up_on_the_first_connection(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_a_burst_on_a_cold_start_uses_both_connections(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender(max_connections=2, policy=ConnectionPolicy(patience_s=10.0))  # a busy machine connects slowly
     await asyncio.gather(*(sender.send(ring(), 10) for _ in range(300)))
     assert max(used(apple).count(number) for number in used(apple)) <= 200
@@ -94,9 +93,7 @@ async def test_one_stream_until_apple_trusts_us_then_many(apple: AppleStandIn, s
     assert len(apple.connections) == 1
 
 
-async def test_the_place_of_a_stream_that_apple_resets_goes_to_the_next_push(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_the_place_of_a_reset_stream_goes_to_the_next_push(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.one_stream_at_first = True
     apple.script(TOKEN, Reset(ErrorCodes.REFUSED_STREAM))
     async with asyncio.timeout(AT_ONCE_S):
@@ -104,16 +101,12 @@ async def test_the_place_of_a_stream_that_apple_resets_goes_to_the_next_push(
     assert (first.outcome, second.outcome) == (Outcome.UNSENT, Outcome.ACCEPTED)
 
 
-async def test_a_server_that_remembers_no_headers_is_told_that_we_ask_it_to_remember_none(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_a_server_without_a_header_table_accepts_our_headers(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.header_table_size = 0
     assert [(await sender.send(ring(), 5)).outcome for _ in range(2)] == [Outcome.ACCEPTED] * 2
 
 
-async def test_a_push_that_got_no_place_on_a_connection_in_time_is_unsent(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_a_push_without_a_free_stream_in_time_is_unsent(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.one_stream_at_first = True
     apple.script(TOKEN, Silence())
     first, second = await asyncio.gather(sender.send(ring(), 0.3), sender.send(ring(OTHER_TOKEN), 0.2))
@@ -130,7 +123,7 @@ async def test_a_push_that_got_no_place_on_a_connection_in_time_is_unsent(
         (Reset(ErrorCodes.INTERNAL_ERROR), Outcome.UNKNOWN),
     ],
 )
-async def test_after_a_failure_that_is_not_the_pushs_own_the_next_one_takes_another_connection(
+async def test_after_a_failure_the_next_push_takes_another_connection(
     apple: AppleStandIn, make_sender: MakeSender, failure: Behaviour, outcome: Outcome
 ) -> None:
     sender = make_sender(max_connections=2)
@@ -141,9 +134,7 @@ async def test_after_a_failure_that_is_not_the_pushs_own_the_next_one_takes_anot
     assert used(apple) == [1, 2, 2, 2]
 
 
-async def test_while_apple_fails_on_every_connection_no_new_ones_are_opened(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_while_apple_always_fails_no_connections_are_opened(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender(max_connections=2)
     apple.script(TOKEN, *[AppleReply(503, "ServiceUnavailable")] * 20)
     for _ in range(20):
@@ -151,9 +142,7 @@ async def test_while_apple_fails_on_every_connection_no_new_ones_are_opened(
     assert len(apple.connections) == 2
 
 
-async def test_a_connection_that_does_nothing_but_fail_is_replaced(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_a_connection_that_always_fails_is_replaced(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender(max_connections=1, policy=ConnectionPolicy(min_life_s=0.0))
     apple.script_connection(1, *[AppleReply(500, "InternalServerError")] * 100)
     outcomes = [(await sender.send(ring(), 5)).outcome for _ in range(6)]
@@ -176,9 +165,7 @@ async def test_a_connection_that_ran_out_of_stream_ids_is_replaced(apple: AppleS
     assert used(apple) == [1, 1, 2, 2]
 
 
-async def test_suspected_connections_that_prove_themselves_do_not_add_up(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_suspected_connections_that_recover_do_not_add_up(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender(max_connections=2)
     for _ in range(5):
         for connection in list(sender._pools[Environment.PRODUCTION]._connections):
@@ -190,9 +177,7 @@ async def test_suspected_connections_that_prove_themselves_do_not_add_up(
             await asyncio.sleep(0.01)
 
 
-async def test_a_connection_that_answers_its_ping_is_used_again_with_the_stream_given_back(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_a_connection_that_answers_its_ping_is_used_again(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.one_stream_at_first = True
     apple.script(TOKEN, Silence())
     assert (await sender.send(ring(), 0.1)).outcome is Outcome.UNKNOWN
@@ -201,9 +186,7 @@ async def test_a_connection_that_answers_its_ping_is_used_again_with_the_stream_
     assert used(apple) == [1, 1]
 
 
-async def test_an_idle_connection_that_died_is_noticed_and_replaced_before_a_push_needs_it(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_a_dead_idle_connection_is_replaced_before_a_push(apple: AppleStandIn, make_sender: MakeSender) -> None:
     policy = ConnectionPolicy(ping_every_s=0.1, ping_timeout_s=0.1, min_life_s=0.0)
     sender = make_sender(max_connections=1, policy=policy)
     await sender.send(ring(), 5)
@@ -215,9 +198,7 @@ async def test_an_idle_connection_that_died_is_noticed_and_replaced_before_a_pus
     assert used(apple) == [1, 2]
 
 
-async def test_a_connection_that_says_goodbye_is_replaced_before_a_push_needs_it(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_a_connection_with_goaway_is_replaced_before_a_push(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender(max_connections=1, policy=ConnectionPolicy(min_life_s=0.0))
     apple.script(TOKEN, GoAway(reply=AppleReply(delay_s=30)))
     in_flight = asyncio.create_task(sender.send(ring(), 60))
@@ -226,9 +207,7 @@ async def test_a_connection_that_says_goodbye_is_replaced_before_a_push_needs_it
     in_flight.cancel()
 
 
-async def test_connections_that_apple_keeps_closing_are_not_reopened_in_a_circle(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_connections_that_apple_closes_are_not_opened_in_a_loop(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.script(TOKEN, GoAway())
     await sender.send(ring(), 5)
     await asyncio.sleep(0.3)
@@ -288,7 +267,7 @@ async def say_goodbye(apple: AppleStandIn, sender: ApnsSender) -> None:
         (say_goodbye, "apns_connection_ends"),
     ],
 )
-async def test_what_is_logged_of_a_connection_names_no_webhook_whose_push_it_carried(
+async def test_log_lines_of_a_connection_name_no_webhook(
     apple: AppleStandIn,
     make_sender: MakeSender,
     happen: Callable[[AppleStandIn, ApnsSender], Awaitable[None]],
@@ -312,9 +291,7 @@ async def test_no_attempt_is_made_without_time_for_it(apple: AppleStandIn, sende
     assert not apple.connections
 
 
-async def test_connections_that_are_closed_as_soon_as_they_are_open_are_opened_at_a_slow_pace(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_connections_that_close_at_once_are_opened_slowly(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.drop_connections = 1000
     give_up = time.monotonic() + 0.5
     while time.monotonic() < give_up:
@@ -322,9 +299,7 @@ async def test_connections_that_are_closed_as_soon_as_they_are_open_are_opened_a
     assert len(apple.connections) < 10
 
 
-async def test_without_a_listener_every_push_is_unsent_and_attempts_are_paced(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_without_a_listener_pushes_are_unsent_and_attempts_paced(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.stop_listening()
     answers: list[AttemptResult] = []
     give_up = time.monotonic() + 0.5
@@ -378,7 +353,7 @@ def test_a_sender_wants_one_way_to_authenticate(signing_key: tuple[str, str], bo
         ApnsSender("com.example.app", token=token, certificate_file=Path("file.pem") if both else None)
 
 
-async def test_closing_lets_what_is_in_flight_finish(apple: AppleStandIn, make_sender: MakeSender) -> None:
+async def test_closing_lets_requests_in_flight_finish(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender()
     apple.script(TOKEN, *[AppleReply(delay_s=0.3)] * 10)
     pushes = [asyncio.create_task(sender.send(ring(), 5)) for _ in range(10)]
@@ -390,7 +365,7 @@ async def test_closing_lets_what_is_in_flight_finish(apple: AppleStandIn, make_s
     assert (await sender.send(ring(), 5)).outcome is Outcome.UNSENT
 
 
-async def test_closing_while_connecting_answers_who_waits(apple: AppleStandIn, make_sender: MakeSender) -> None:
+async def test_closing_while_connecting_fails_the_waiting_push(apple: AppleStandIn, make_sender: MakeSender) -> None:
     await apple.go_dark()
     sender = make_sender()
     push = asyncio.create_task(sender.send(ring(), 5))
@@ -400,36 +375,9 @@ async def test_closing_while_connecting_answers_who_waits(apple: AppleStandIn, m
         assert (await push).outcome is Outcome.UNSENT
 
 
-@asynccontextmanager
-async def http_proxy(answer: bytes) -> AsyncIterator[SimpleNamespace]:
-    """A proxy that knows CONNECT alone; it tunnels when its answer is a 200."""
-    proxy = SimpleNamespace(requests=[], url="")
-    pipes: set[asyncio.Task[None]] = set()
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        proxy.requests.append(request.decode())
-        writer.write(answer)
-        if b" 200 " in answer:
-            host, _, port = request.split()[1].decode().rpartition(":")
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
-            pipes.update(map(asyncio.create_task, (pipe(reader, far_writer), pipe(far_reader, writer))))
-        else:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield proxy
-    server.close()
-    await asyncio.wait_for(asyncio.gather(*pipes, return_exceptions=True), AT_ONCE_S)
-
-
-async def test_a_proxy_is_asked_for_a_tunnel(apple: AppleStandIn, make_sender: MakeSender) -> None:
+async def test_a_proxy_is_asked_for_a_tunnel(
+    apple: AppleStandIn, make_sender: MakeSender, http_proxy: HttpProxy
+) -> None:
     async with http_proxy(b"HTTP/1.1 200 OK\r\n\r\n") as proxy:
         sender = make_sender(proxy=proxy.url.replace("http://", "http://bell:h%40p@"))
         assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
@@ -443,7 +391,7 @@ async def test_a_proxy_is_asked_for_a_tunnel(apple: AppleStandIn, make_sender: M
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 403 Forbidden\r\n\r\n", b"", b"\r\n\r\n", b"x" * 10_000])
 async def test_a_proxy_that_refuses_leaves_the_push_unsent(
-    apple: AppleStandIn, make_sender: MakeSender, answer: bytes
+    apple: AppleStandIn, make_sender: MakeSender, http_proxy: HttpProxy, answer: bytes
 ) -> None:
     async with http_proxy(answer) as proxy:
         refused = await make_sender(proxy=proxy.url).send(ring(), 5)

@@ -66,9 +66,7 @@ async def send_among_others(
     return answer
 
 
-async def test_three_thousand_dead_tokens_on_one_connection_are_all_reported(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_three_thousand_dead_tokens_are_all_reported(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.script(TOKEN, *[AppleReply(410, "Unregistered", timestamp_ms=1_700_000_000_000)] * 3000)
     answers: list[AttemptResult] = []
 
@@ -84,12 +82,12 @@ async def test_three_thousand_dead_tokens_on_one_connection_are_all_reported(
     assert len(apple.connections) == 1
 
 
-async def test_an_answer_after_the_time_is_up_harms_nobody(apple: AppleStandIn, sender: ApnsSender) -> None:
+async def test_an_answer_after_the_timeout_changes_no_other_push(apple: AppleStandIn, sender: ApnsSender) -> None:
     answer = await send_among_others(apple, sender, AppleReply(delay_s=0.3), timeout_s=0.1, others=Outcome.ACCEPTED)
     assert answer == AttemptResult(Outcome.UNKNOWN, reason="no answer in time")
 
 
-async def test_an_answer_to_a_push_whose_caller_has_gone_harms_nobody(apple: AppleStandIn, sender: ApnsSender) -> None:
+async def test_an_answer_to_a_cancelled_push_changes_no_other_push(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.script(TOKEN, AppleReply(delay_s=0.2))
     async with Bystanders(apple, sender) as bystanders:
         leaving = asyncio.create_task(sender.send(ring(TOKEN), 5))
@@ -104,9 +102,7 @@ async def test_an_answer_to_a_push_whose_caller_has_gone_harms_nobody(apple: App
     assert len(apple.connections) == 1
 
 
-async def test_a_connection_lost_after_a_caller_has_gone_answers_all_others(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_a_connection_lost_after_a_cancelled_push_fails_the_rest(apple: AppleStandIn, sender: ApnsSender) -> None:
     async with Bystanders(apple, sender, answered_after_s=60) as bystanders:
         bystanders.tasks.pop(0).cancel()
         apple.connections[0].drop()
@@ -150,7 +146,7 @@ async def test_an_error_answer_of_any_shape_is_an_answer(
 
 @pytest.mark.parametrize("apns_id", ["none", "upper", "3e1f3c0e-0000-4000-8000-000000000000"])
 @pytest.mark.parametrize(("status", "outcome"), [(200, Outcome.ACCEPTED), (400, Outcome.BAD_TOKEN)])
-async def test_whatever_apns_id_comes_back_the_answer_is_for_its_own_push(
+async def test_any_apns_id_in_the_answer_is_for_the_push_of_its_stream(
     apple: AppleStandIn, sender: ApnsSender, apns_id: str, status: int, outcome: Outcome
 ) -> None:
     reply = AppleReply(status, "BadDeviceToken" if status == 400 else "", apns_id=apns_id)
@@ -172,7 +168,7 @@ async def test_a_push_that_is_never_answered_costs_its_own_time_only(apple: Appl
     assert answer.outcome is Outcome.UNKNOWN
 
 
-async def test_goaway_lets_what_is_in_flight_finish(apple: AppleStandIn, sender: ApnsSender) -> None:
+async def test_goaway_lets_requests_in_flight_finish(apple: AppleStandIn, sender: ApnsSender) -> None:
     answer = await send_among_others(apple, sender, GoAway(), others=Outcome.ACCEPTED)
     assert answer.outcome is Outcome.ACCEPTED
     assert len(apple.connections) == 2
@@ -190,14 +186,14 @@ async def test_shutdown_is_heard_along_with_goaway(apple: AppleStandIn, sender: 
 
 
 @pytest.mark.parametrize("end", [Drop(), GoAway(drain=False)], ids=["dropped", "closed at once with GOAWAY"])
-async def test_a_connection_lost_leaves_its_pushes_unknown_and_repeats_none(
+async def test_pushes_on_a_lost_connection_are_not_repeated(
     apple: AppleStandIn, sender: ApnsSender, end: Behaviour
 ) -> None:
     answer = await send_among_others(apple, sender, end, others=Outcome.UNKNOWN)
     assert answer.outcome in {Outcome.UNKNOWN, Outcome.UNSENT}
 
 
-async def test_a_connection_gone_silent_is_left_at_once_and_given_up_soon(
+async def test_a_silent_connection_is_left_at_once_and_aborted_soon(
     apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
     sender = make_sender(max_connections=1, policy=ConnectionPolicy(ping_timeout_s=0.5))
@@ -210,7 +206,7 @@ async def test_a_connection_gone_silent_is_left_at_once_and_given_up_soon(
         assert (await neighbour) == AttemptResult(Outcome.UNKNOWN, reason="no answer to PING")
 
 
-async def test_a_push_after_a_long_quiet_time_finds_out_early_that_the_connection_is_dead(
+async def test_a_push_after_a_quiet_time_finds_a_dead_connection_early(
     apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
     sender = make_sender(max_connections=1, policy=ConnectionPolicy(ping_timeout_s=0.2, quiet_s=0.1))
@@ -221,9 +217,7 @@ async def test_a_push_after_a_long_quiet_time_finds_out_early_that_the_connectio
         assert (await sender.send(ring(), 60)).reason == "no answer to PING"
 
 
-async def test_a_path_gone_black_never_holds_a_push_longer_than_its_time(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_a_dead_network_delays_no_push_beyond_its_timeout(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender(max_connections=1, policy=ConnectionPolicy(connect_timeout_s=0.5))
     assert (await sender.send(ring(), 5)).outcome is Outcome.ACCEPTED
     apple.silence()
@@ -238,7 +232,7 @@ async def test_a_path_gone_black_never_holds_a_push_longer_than_its_time(
 
 
 @pytest.mark.parametrize("window", [65_535, 1000], ids=["Apple's window", "a window smaller than the body"])
-async def test_a_burst_larger_than_the_flow_control_window_waits_its_turn(
+async def test_a_burst_larger_than_the_flow_control_window_waits(
     apple: AppleStandIn, sender: ApnsSender, window: int
 ) -> None:
     apple.initial_window = window
@@ -258,9 +252,7 @@ async def test_nothing_is_kept_of_a_push_that_was_answered(apple: AppleStandIn, 
         assert not connection.conn.streams
 
 
-async def test_a_connection_lost_right_after_the_handshake_leaves_no_zombie(
-    apple: AppleStandIn, sender: ApnsSender
-) -> None:
+async def test_a_connection_lost_after_the_handshake_is_not_used(apple: AppleStandIn, sender: ApnsSender) -> None:
     apple.drop_connections = 1
     async with asyncio.timeout(AT_ONCE_S):
         assert (await sender.send(ring(), 5)).outcome in {Outcome.UNSENT, Outcome.UNKNOWN}

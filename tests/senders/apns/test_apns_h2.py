@@ -100,7 +100,7 @@ def test_every_shape_of_answer_is_read_as_h2_reads_it(answer: Callable[[H2Connec
     assert ours.streams[1].closed_by == plain.streams[1].closed_by
 
 
-def test_a_request_arrives_as_it_was_meant_and_takes_its_part_of_the_windows() -> None:
+def test_a_request_arrives_whole_and_uses_part_of_the_windows() -> None:
     client = Http2()
     server = connect(client)
     for stream_id in (1, 3, 5):
@@ -129,7 +129,7 @@ def test_a_body_that_does_not_fit_its_window_is_left_to_send() -> None:
     assert isinstance(end, StreamEnded)
 
 
-def test_a_second_answer_on_a_stream_is_the_peers_mistake() -> None:
+def test_a_second_answer_on_a_stream_is_a_protocol_error() -> None:
     client = Http2()
     server = connect(client)
     client.send_request(BLOCK, BODY)
@@ -141,7 +141,7 @@ def test_a_second_answer_on_a_stream_is_the_peers_mistake() -> None:
         client.receive_data(answer)
 
 
-def test_headers_that_cannot_be_decoded_are_the_peers_mistake() -> None:
+def test_headers_that_cannot_be_decoded_are_a_protocol_error() -> None:
     client = Http2()
     connect(client)
     stream_id, _ = client.send_request(BLOCK, BODY)
@@ -149,7 +149,7 @@ def test_headers_that_cannot_be_decoded_are_the_peers_mistake() -> None:
         client.receive_data(encode_frame(1, 0x5, stream_id, b"\xff\xff\xff\xff\x0f"))
 
 
-def test_it_remembers_a_bounded_number_of_ended_streams_and_bears_a_late_frame_on_any() -> None:
+def test_few_ended_streams_are_kept_and_late_frames_are_ignored() -> None:
     class Http2WithThree(Http2):
         MAX_CLOSED_STREAMS = 3
 

@@ -49,7 +49,7 @@ async def test_the_token_is_what_apple_asks_for(signing_key: tuple[str, str]) ->
 
 
 @pytest.mark.parametrize("key", ["", "not a key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"])
-def test_a_key_that_cannot_sign_is_refused_at_once_without_showing_it(key: str) -> None:
+def test_a_key_that_cannot_sign_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValueError, match="the APNs key KEY1234567 is not an ES256 private key") as refusal:
         ProviderToken(key, KEY_ID, TEAM_ID)
     assert not key or key not in str(refusal.value)
@@ -66,7 +66,7 @@ async def test_one_token_serves_many_connections_and_senders(
     assert len({request.headers["authorization"] for request in apple.received}) == 1
 
 
-async def test_many_processes_that_start_at_once_agree_on_one_token(signing_key: tuple[str, str], store: Store) -> None:
+async def test_processes_that_start_at_once_agree_on_one_token(signing_key: tuple[str, str], store: Store) -> None:
     assert len(set(await asyncio.gather(*(provider(signing_key, store).get() for _ in range(10))))) == 1
 
 
@@ -95,7 +95,7 @@ async def test_redis_forgets_a_token_that_nobody_may_use_any_more(
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["redis", "memory"])
-async def test_a_refused_token_is_replaced_once_it_is_twenty_minutes_old(
+async def test_a_refused_token_is_replaced_after_twenty_minutes(
     signing_key: tuple[str, str], store: Store, shared: bool
 ) -> None:
     tokens = RedisTokenStore(store, TEAM_ID, KEY_ID) if shared else MemoryTokenStore()
@@ -115,9 +115,7 @@ async def test_a_young_token_is_never_replaced(signing_key: tuple[str, str], sto
     assert await token.get() == young
 
 
-async def test_a_token_that_another_process_has_replaced_needs_no_second_replacement(
-    signing_key: tuple[str, str], store: Store
-) -> None:
+async def test_a_token_is_replaced_by_one_process_only(signing_key: tuple[str, str], store: Store) -> None:
     refused = aged(await provider(signing_key).get(), MIN_AGE_S + 60)
     await RedisTokenStore(store, TEAM_ID, KEY_ID).replace(None, refused)
     mine, theirs = provider(signing_key, store), provider(signing_key, store)
@@ -144,7 +142,7 @@ async def test_without_redis_a_process_uses_one_token_of_its_own(signing_key: tu
     await store.close()
 
 
-async def test_an_expired_token_is_replaced_and_the_push_left_to_be_repeated_at_once(
+async def test_an_expired_token_is_replaced_and_the_push_is_unsent(
     apple: AppleStandIn, make_sender: MakeSender, signing_key: tuple[str, str]
 ) -> None:
     tokens = MemoryTokenStore()
@@ -167,9 +165,7 @@ async def test_an_expired_token_that_is_brand_new_means_a_wrong_clock(
     assert (answer.outcome, answer.reason) == (Outcome.CREDENTIALS_REFUSED, "ExpiredProviderToken")
 
 
-async def test_after_too_many_token_updates_the_same_token_goes_on_over_another_connection(
-    apple: AppleStandIn, make_sender: MakeSender
-) -> None:
+async def test_too_many_token_updates_replace_only_the_connection(apple: AppleStandIn, make_sender: MakeSender) -> None:
     sender = make_sender()
     apple.script(TOKEN, AppleReply(429, "TooManyProviderTokenUpdates"))
     assert (await sender.send(ring(), 5)).outcome is Outcome.THROTTLED
