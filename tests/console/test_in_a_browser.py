@@ -212,12 +212,12 @@ async def test_a_calls_page_says_first_what_it_came_to_for_each_person(page):
     assert re.search(r"An attempt to send the ring for Gus's old iPhone failed", " ".join(rows))
 
 
-async def test_a_calls_picture_has_a_lane_for_each_phone(page):
+async def test_a_calls_picture_has_a_row_for_each_phone(page):
     await page.goto(CALL + "dead-token")
-    lanes = await page.locator("svg .lane .name").all_text_contents()
-    assert lanes[:2] == ["Stream", "Queue"]
-    assert {"Gus's old iPhone", "Jane's Pixel", "Jane's iPad"} <= set(lanes)
-    crosses = page.locator("svg .lane", has_text="Gus's old iPhone").locator(".cross")
+    rows = await page.locator("svg .phone-row .name").all_text_contents()
+    assert rows[:2] == ["Stream", "Queue"]
+    assert {"Gus's old iPhone", "Jane's Pixel", "Jane's iPad"} <= set(rows)
+    crosses = page.locator("svg .phone-row", has_text="Gus's old iPhone").locator(".cross")
     assert await crosses.count() == 1
     box, picture = await crosses.first.bounding_box(), await page.locator("figure svg").first.bounding_box()
     assert picture["x"] < box["x"] < picture["x"] + picture["width"]

@@ -1,4 +1,4 @@
-"""A round as a picture: what is on which lane, in which place."""
+"""A round as a picture: the rows, their marks and their places."""
 
 import itertools
 from dataclasses import replace
@@ -10,7 +10,7 @@ from bellhop.explain.explanation import explain
 from bellhop.trail import JobPickedUp, PhoneRang, PushAttempted, PushSkipped, WebhookReceived
 from tests.trails import milestone
 from webhook.console import time_format
-from webhook.console.picture import MOST_LANES, picture
+from webhook.console.picture import MOST_ROWS, picture
 
 T = 1_784_887_200_000_000
 IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns"}
@@ -39,58 +39,60 @@ def drawn(*lines):
     return picture(explain("default:1", lines).rounds[0])
 
 
-def lanes(found):
-    return {lane.full_name: lane for lane in found.lanes}
+def rows(found):
+    return {row.full_name: row for row in found.rows}
 
 
 PICKED_UP = told(JobPickedUp, 0.02, round=T, job="ring")
 
 
-def test_a_ring_has_a_lane_for_the_webhooks_the_queue_and_each_phone():
+def test_a_ring_has_a_row_for_the_webhooks_the_queue_and_each_phone():
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"))
-    says = {name: lane.says for name, lane in lanes(found).items()}
+    says = {name: row.result for name, row in rows(found).items()}
     assert says == {"Stream": "1 webhook, from +10 ms", "Queue": "waited 10 ms", "Jane's iPhone": "accepted +100 ms"}
-    assert "Jane's iPhone: accepted +100 ms" in found.says
+    assert "Jane's iPhone: accepted +100 ms" in found.description
 
 
 def test_an_attempt_is_as_long_as_it_took_and_ends_where_the_answer_came():
-    (mark,) = lanes(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=900)))["Jane's iPhone"].marks
-    (short,) = lanes(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=10)))["Jane's iPhone"].marks
+    (mark,) = rows(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=900)))["Jane's iPhone"].marks
+    (short,) = rows(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=10)))["Jane's iPhone"].marks
     assert mark.x == short.x
     assert mark.length > 10 * short.length > 0
     assert mark.title.startswith("+1.0 s: Apple accepted the ring")
 
 
 def test_attempts_that_failed_come_before_the_one_that_did_not():
-    lane = lanes(drawn(ring("jane"), PICKED_UP, attempt(0.1, "unavailable"), attempt(0.5, "accepted")))["Jane's iPhone"]
-    assert [mark.tone for mark in lane.marks] == [Tone.BAD, Tone.GOOD]
-    assert lane.marks[0].x < lane.marks[1].x
-    assert lane.tone is Tone.GOOD
+    row = rows(drawn(ring("jane"), PICKED_UP, attempt(0.1, "unavailable"), attempt(0.5, "accepted")))["Jane's iPhone"]
+    assert [mark.tone for mark in row.marks] == [Tone.BAD, Tone.GOOD]
+    assert row.marks[0].x < row.marks[1].x
+    assert row.tone is Tone.GOOD
 
 
 def test_the_way_of_a_late_webhook_is_drawn():
-    (mark,) = lanes(drawn(ring("jane", late_s=7)))["Stream"].marks
+    (mark,) = rows(drawn(ring("jane", late_s=7)))["Stream"].marks
     assert mark.length > 50
 
 
 def test_a_ring_that_no_worker_takes_up_waits():
-    assert lanes(drawn(ring("jane")))["Queue"].says == "waits for a worker"
+    assert rows(drawn(ring("jane")))["Queue"].result == "waits for a worker"
 
 
-def test_a_person_without_a_phone_has_a_lane_that_says_so():
+def test_a_person_without_a_phone_has_a_row_that_says_so():
     skipped = told(PushSkipped, 0.03, round=T, kind="ring", user="jane", outcome="no_devices")
-    assert lanes(drawn(ring("jane"), PICKED_UP, skipped))["jane"].says == "no devices"
+    assert rows(drawn(ring("jane"), PICKED_UP, skipped))["jane"].result == "no devices"
 
 
 def test_a_phone_that_says_it_rang_did():
     rang = told(PhoneRang, 0.4, round=T, user="jane", device=IPHONE["device"])
-    assert lanes(drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), rang))["Jane's iPhone"].says == "rang +100 ms"
+    assert (
+        rows(drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), rang))["Jane's iPhone"].result == "rang +100 ms"
+    )
 
 
-def test_the_two_tokens_of_an_iphone_have_lanes_of_different_names():
+def test_the_two_tokens_of_an_iphone_have_rows_of_different_names():
     other = IPHONE | {"device": "cd" * 10}
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "accepted", kind="missed", **other))
-    assert {"Jane's iPhone", "Jane's iPhone, notice"} <= set(lanes(found))
+    assert {"Jane's iPhone", "Jane's iPhone, notice"} <= set(rows(found))
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,8 @@ def test_the_two_tokens_of_an_iphone_have_lanes_of_different_names():
         (came("ended", 2), "call ended +2.0 s", "end"),
     ],
 )
-def test_what_ends_the_ringing_is_a_line_through_all_lanes(line, label, kind):
-    first, last = drawn(ring("jane", "ben"), PICKED_UP, line).uprights
+def test_what_ends_the_ringing_is_a_line_through_all_rows(line, label, kind):
+    first, last = drawn(ring("jane", "ben"), PICKED_UP, line).lines
     assert (first.label, first.kind) == (label, kind)
     assert (last.label, last.kind) == ("ringing ends +30.0 s", "deadline")
     assert first.x < last.x
@@ -114,10 +116,10 @@ def test_what_ends_the_ringing_is_a_line_through_all_lanes(line, label, kind):
 def test_everything_stays_inside_the_picture():
     lines = [ring("jane"), PICKED_UP, attempt(-3, "accepted", ms=99), attempt(5000, "gone_for_good", ms=1e9)]
     found = drawn(*lines, came("ended", 90_000))
-    places = [mark.x for lane in found.lanes for mark in lane.marks] + [line.x for line in found.uprights]
-    places += [mark.x - mark.length for lane in found.lanes for mark in lane.marks] + [x for x, _ in found.ticks]
+    places = [mark.x for row in found.rows for mark in row.marks] + [line.x for line in found.lines]
+    places += [mark.x - mark.length for row in found.rows for mark in row.marks] + [x for x, _ in found.ticks]
     assert all(0 < place < 100 for place in places)
-    assert max(lane.y for lane in found.lanes) < found.height
+    assert max(row.y for row in found.rows) < found.height
     assert ("1 h" in [text for _, text in found.ticks]) is True
 
 
@@ -131,8 +133,8 @@ def test_a_call_of_a_thousand_is_drawn_in_part():
     users = [f"user-{number}" for number in range(1000)]
     skips = [told(PushSkipped, 0.1, round=T, kind="ring", user=user, outcome="no_devices") for user in users]
     found = drawn(ring(*users), PICKED_UP, *skips)
-    assert len(found.lanes) == MOST_LANES
-    assert found.left_out == 1002 - MOST_LANES
+    assert len(found.rows) == MOST_ROWS
+    assert found.left_out == 1002 - MOST_ROWS
 
 
 def test_what_has_no_beginning_is_not_drawn():

@@ -1,0 +1,125 @@
+"""The rows of the picture: Stream's webhooks, the queue, and each phone. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bellhop.domain.outcomes import Outcome, Tone
+from bellhop.explain.explanation import RoundExplanation
+from bellhop.explain.timeline import TimelineEntry
+from bellhop.explain.verdict import Delivery, UserVerdict
+from bellhop.trail import (
+    JobPickedUp,
+    PhoneRang,
+    PushAttempted,
+    PushFinished,
+    PushSkipped,
+    PushWaited,
+    WebhookReceived,
+    WebhookRepeated,
+)
+from webhook.console.time_axis import TimeAxis
+from webhook.console.time_format import after
+
+WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what)
+PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what, PhoneRang.what)
+STARTS = ("call.ring", "call.notification")
+
+EntriesByPhone = Mapping[tuple[str, str], Sequence[TimelineEntry]]
+"""By user and device; the device is empty for what concerns none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMark:
+    """A mark at a time of a row. With a length, also a bar that ends there."""
+
+    x: float
+    length: float
+    tone: Tone
+    title: str
+
+
+class Row(NamedTuple):
+    """One row, without its place in the picture."""
+
+    name: str
+    result: str
+    tone: Tone
+    marks: tuple[PictureMark, ...]
+
+
+def rows_of(round_: RoundExplanation, entries: Sequence[TimelineEntry], axis: TimeAxis) -> list[Row]:
+    """Make the rows from the entries that have a time."""
+    return [_webhooks(entries, axis), *_queue(entries, axis), *_phones(round_, entries, axis)]
+
+
+def _webhooks(entries: Iterable[TimelineEntry], axis: TimeAxis) -> Row:
+    webhooks = [entry for entry in entries if entry.what in WEBHOOKS]
+    if not webhooks:
+        return Row("Stream", "nothing", Tone.QUIET, ())
+    first, *others = webhooks
+    # The first webhook's bar begins at the start of the call: it shows the delay of a late webhook.
+    marks = (_mark(first, axis, since_us=0), *(_mark(webhook, axis) for webhook in others))
+    plural = "" if len(webhooks) == 1 else "s"
+    return Row("Stream", f"{len(webhooks)} webhook{plural}, from {after(first.after_us)}", Tone.QUIET, marks)
+
+
+def _queue(entries: Sequence[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
+    queued = next((entry for entry in entries if entry.event in STARTS), None)
+    picked_up = next((entry for entry in entries if entry.what == JobPickedUp.what), None)
+    if queued and picked_up:
+        wait_us = max((picked_up.after_us or 0) - (queued.after_us or 0), 0)
+        wait = f"{wait_us / 1000:.0f} ms" if wait_us < 1_000_000 else f"{wait_us / 1e6:.1f} s"
+        yield Row("Queue", f"waited {wait}", Tone.QUIET, (_mark(picked_up, axis, since_us=queued.after_us),))
+    elif queued:
+        yield Row("Queue", "waits for a worker", Tone.OPEN, (_mark(queued, axis),))
+
+
+def _phones(round_: RoundExplanation, entries: Iterable[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
+    """Make a row for each phone, and one for a user without a phone that says why nothing was sent."""
+    by_phone: dict[tuple[str, str], list[TimelineEntry]] = defaultdict(list)
+    for entry in entries:
+        if entry.what in PUSHES and entry.user:
+            by_phone[entry.user, entry.device].append(entry)
+    for user in round_.people:
+        yield from _phones_of(user, round_.kind, by_phone, axis)
+
+
+def _phones_of(user: UserVerdict, round_kind: str, by_phone: EntriesByPhone, axis: TimeAxis) -> Iterator[Row]:
+    # Reversed: of a phone's ring and its notice, the ring comes first and must win.
+    deliveries = {delivery.device: delivery for delivery in reversed(user.deliveries)}
+    for (user_id, device), entries in by_phone.items():
+        if user_id == user.user:
+            marks = tuple(_attempt_mark(entry, axis) for entry in entries)
+            delivery = deliveries.get(device)
+            if delivery is None:
+                yield Row(user_id, _words(entries[0].outcome), entries[0].tone, marks)
+            else:
+                yield _phone(delivery, round_kind, marks)
+
+
+def _phone(delivery: Delivery, round_kind: str, marks: tuple[PictureMark, ...]) -> Row:
+    # An iPhone's two tokens, for rings and for notices, have the same label.
+    name = delivery.label if delivery.kind == round_kind else f"{delivery.label}, notice"
+    result = "rang" if delivery.rang else _words(delivery.outcome)
+    accepted = next((attempt for attempt in delivery.attempts if attempt.outcome == Outcome.ACCEPTED), None)
+    if accepted:
+        result += f" {after(accepted.after_us)}"
+    return Row(name, result, delivery.tone, marks)
+
+
+def _attempt_mark(entry: TimelineEntry, axis: TimeAxis) -> PictureMark:
+    return _mark(entry, axis, since_us=(entry.after_us or 0) - entry.ms * 1000)
+
+
+def _mark(entry: TimelineEntry, axis: TimeAxis, since_us: float | None = None) -> PictureMark:
+    """Make a mark, with a bar from `since_us` to it if that is given."""
+    after_us = entry.after_us or 0
+    x = axis.x(after_us)
+    length = round(x - axis.x(since_us), 2) if since_us is not None else 0
+    return PictureMark(x, max(length, 0), entry.tone, f"{after(entry.after_us)}: {entry.sentence}")
+
+
+def _words(outcome: str) -> str:
+    return outcome.replace("_", " ")
