@@ -40,7 +40,7 @@ def item(page, name):
     return page.locator("ol.calls > li", has=page.get_by_text(f"default:call-{name}", exact=True))
 
 
-async def test_the_right_password_leads_to_the_calls_and_logging_out_away_from_them(stranger):
+async def test_logging_in_and_out(stranger):
     await stranger.goto("/console/")
     assert await stranger.title() == "Log in · Bellhop"
     await log_in(stranger)
@@ -140,7 +140,7 @@ async def test_searching_for_a_part_of_an_id_finds_the_call(page):
     assert await listed(page) == ["dead-token"]
 
 
-async def test_searching_for_a_person_finds_their_calls_and_their_phones(page):
+async def test_searching_for_a_user_finds_calls_and_phones(page):
     await page.get_by_label("Call or user").fill("gus-gone")
     await page.get_by_role("button", name="Search").click()
     await page.wait_for_url("**q=gus-gone*")
@@ -223,7 +223,7 @@ async def test_a_calls_picture_has_a_row_for_each_phone(page):
     assert picture["x"] < box["x"] < picture["x"] + picture["width"]
 
 
-async def test_a_late_call_says_who_was_rung_late_and_where_the_time_went(page):
+async def test_a_late_call_says_who_was_rung_late_and_why(page):
     await page.goto(CALL + "late")
     assert "Late" in await page.get_by_role("article").locator(".badge").all_inner_texts() or "Late" in (
         await page.get_by_role("article").inner_text()
@@ -438,7 +438,7 @@ async def test_a_nasty_phone_name_turns_nothing_around(page):
     assert "<b>Eve's</b>" in await page.get_by_role("rowheader").inner_text()
 
 
-async def test_no_page_asks_for_anything_elsewhere_or_breaks_its_own_policy(page):
+async def test_no_page_loads_from_elsewhere_or_breaks_its_own_policy(page):
     # `window` fails on both; this one goes everywhere.
     for path in EVERY_PAGE.values():
         answer = await page.goto(path)

@@ -74,7 +74,7 @@ def test_who_guesses_has_to_wait_and_nobody_else_has(browser, make):
     assert log_in(make(console_password=PASSWORD).test_client(), **elsewhere).status_code == 303
 
 
-def test_the_log_tells_a_wrong_password_from_too_many_attempts_and_nothing_that_was_typed(browser):
+def test_the_log_says_why_a_login_failed_but_no_password(browser):
     with capture_logs() as lines:
         for password in [*["a typo"] * 10, PASSWORD]:
             log_in(browser, password)
@@ -101,7 +101,7 @@ def test_an_address_cannot_be_forged_to_guess_on(make):
     assert statuses[-1] == 429
 
 
-def test_behind_proxies_that_are_trusted_each_client_has_its_own_attempts(make):
+def test_behind_trusted_proxies_each_client_has_its_own_attempts(make):
     client = make(console_password=PASSWORD, web_trusted_hops=1).test_client()
     statuses = [
         log_in(client, "wrong", headers={"X-Forwarded-For": f"198.51.100.{number}"}).status_code for number in range(11)
@@ -109,7 +109,7 @@ def test_behind_proxies_that_are_trusted_each_client_has_its_own_attempts(make):
     assert statuses == [401] * 11
 
 
-def test_a_client_does_not_become_the_proxy_by_claiming_its_address(make):
+def test_a_client_cannot_claim_the_address_of_the_proxy(make):
     client = make(console_proxy_header=HEADER, web_trusted_hops=1).test_client()
     forged = {HEADER: "admin", "X-Forwarded-For": "127.0.0.1"}
     assert client.get("/console/", headers=forged, environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 403
@@ -135,7 +135,7 @@ def test_the_addresses_of_one_ipv6_network_are_one_guesser(make):
 
 
 @pytest.mark.parametrize("form", ["::ffff:{}", "{}:41234"])
-def test_however_an_ipv4_address_is_written_it_is_one_guesser_and_no_other(make, form):
+def test_all_spellings_of_an_ipv4_address_are_one_client(make, form):
     client = make(console_password=PASSWORD).test_client()
     guesser = {"environ_base": {"REMOTE_ADDR": form.format("192.0.2.66")}}
     assert [log_in(client, "wrong", **guesser).status_code for _ in range(11)][-1] == 429
@@ -151,7 +151,7 @@ def test_a_cookie_is_worth_nothing_after_logging_out(browser):
     assert browser.get("/console/").status_code == 302
 
 
-def test_a_login_is_good_for_every_web_process_and_for_half_a_day(browser, make, redis_client):
+def test_a_login_is_valid_in_every_web_process_for_half_a_day(browser, make, redis_client):
     log_in(browser)
     other = make(console_password=PASSWORD).test_client()
     other.set_cookie("bellhop_console", browser.get_cookie("bellhop_console", path="/console").value, path="/console")
@@ -178,13 +178,13 @@ def test_a_cookie_does_not_let_anybody_try_passwords_at_home(browser, make):
     assert serializer.loads_unsafe(cookie)[0] is False
 
 
-def test_what_is_known_before_the_login_is_worth_nothing_after_it(browser):
+def test_a_cookie_from_before_the_login_is_worthless_after_it(browser):
     before = token(browser)
     log_in(browser)
     assert browser.post("/console/logout", data={"token": before}).status_code == 403
 
 
-def test_the_cookie_stays_in_the_console_and_out_of_scripts_and_other_sites(browser, make):
+def test_the_cookie_is_kept_from_scripts_and_other_sites(browser, make):
     plain = log_in(browser).headers["Set-Cookie"]
     assert {"HttpOnly", "Path=/console", "SameSite=Strict"} <= set(plain.split("; "))
     assert "Secure" not in plain

@@ -46,14 +46,14 @@ def rows(found):
 PICKED_UP = told(JobPickedUp, 0.02, round=T, job="ring")
 
 
-def test_a_ring_has_a_row_for_the_webhooks_the_queue_and_each_phone():
+def test_a_ring_has_rows_for_webhooks_queue_and_each_phone():
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"))
     says = {name: row.result for name, row in rows(found).items()}
     assert says == {"Stream": "1 webhook, from +10 ms", "Queue": "waited 10 ms", "Jane's iPhone": "accepted +100 ms"}
     assert "Jane's iPhone: accepted +100 ms" in found.description
 
 
-def test_an_attempt_is_as_long_as_it_took_and_ends_where_the_answer_came():
+def test_an_attempts_bar_has_its_length_and_ends_at_its_answer():
     (mark,) = rows(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=900)))["Jane's iPhone"].marks
     (short,) = rows(drawn(ring("jane"), PICKED_UP, attempt(1.0, "accepted", ms=10)))["Jane's iPhone"].marks
     assert mark.x == short.x
@@ -89,7 +89,7 @@ def test_a_phone_that_says_it_rang_did():
     )
 
 
-def test_the_two_tokens_of_an_iphone_have_rows_of_different_names():
+def test_the_two_tokens_of_an_iphone_have_rows_of_two_names():
     other = IPHONE | {"device": "cd" * 10}
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "accepted", kind="missed", **other))
     assert {"Jane's iPhone", "Jane's iPhone, notice"} <= set(rows(found))

@@ -86,7 +86,7 @@ def iphone(kind="voip", **fields):
     return {"provider": "apns", "kind": kind, "token": secrets.token_hex(32), "app": BUNDLE} | fields
 
 
-async def test_an_app_registers_its_phone_with_the_users_token_and_is_rung(here, name):
+async def test_an_app_registers_its_phone_and_is_rung(here, name):
     app = Client(here, name)
     device = await app("POST", "me/devices", body=android(f"t-{name}", name="Jane's Pixel"))
     assert (device["provider"], device["name"], "token" in device) == ("fcm", "Jane's Pixel", False)
@@ -153,7 +153,7 @@ async def test_a_token_that_does_not_count_opens_nothing(here, name, client, ref
         assert await Client(here, name, **client)(method, path, 401) is refusal
 
 
-async def test_the_api_key_may_be_in_the_query_as_in_streams_own_interface(here, name):
+async def test_the_api_key_may_be_in_the_query_as_in_streams_api(here, name):
     app = Client(here, name)
     del app.headers["X-Api-Key"]
     assert await app("GET", "me/devices", 401) is ApiErrorKind.UNKNOWN_APP
@@ -169,7 +169,7 @@ async def test_the_twenty_sixth_device_makes_the_oldest_leave(here, name):
     assert [device["name"] for device in await app.devices()] == [f"phone {number}" for number in range(1, 26)]
 
 
-async def test_a_token_that_moves_to_another_user_leaves_the_first_and_rings_for_them_alone(here, name):
+async def test_a_push_token_that_moves_rings_only_for_its_new_user(here, name):
     first, second = Client(here, name), Client(here, f"{name}-2")
     await first("POST", "me/devices", body=android(f"t-{name}"))
     await second("POST", "me/devices", body=android(f"t-{name}"))
@@ -192,7 +192,7 @@ async def test_two_tokens_of_one_phone_ring_it_once(here, name):
     assert types(here, f"t-{name}") == []
 
 
-async def test_contact_and_preferences_are_read_back_as_written_and_replaced_as_a_whole(here, name):
+async def test_contact_and_preferences_are_read_back_and_replaced(here, name):
     app = Client(here, name)
     contact = {"email": "jane@example.org", "language": "pt-BR", "time_zone": "America/Sao_Paulo"}
     nothing = {"email": None, "language": None, "time_zone": None}
@@ -267,7 +267,7 @@ async def _chunks(data):
         yield data[at : at + 8192]
 
 
-async def test_addresses_that_are_none_and_methods_that_are_wrong_are_problems_too(here, name):
+async def test_unknown_addresses_and_methods_are_problem_documents(here, name):
     app = Client(here, name)
     assert await app("GET", "", 404) is ApiErrorKind.NOT_FOUND
     assert await app("GET", "me/pets", 404) is ApiErrorKind.NOT_FOUND
@@ -278,7 +278,7 @@ async def test_addresses_that_are_none_and_methods_that_are_wrong_are_problems_t
         assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
 
 
-async def test_a_user_who_changes_too_much_waits_and_disturbs_nobody_else(here, name):
+async def test_the_rate_limit_of_one_user_does_not_affect_others(here, name):
     app = Client(here, name)
     for _ in range(2 * WRITES + 2):  # the minute may end in between
         async with here.http.put(f"{here.url}/v1/users/me/contact", json={}, headers=app.headers) as response:
@@ -311,7 +311,7 @@ async def test_a_muted_user_is_not_rung_and_the_trail_says_so(here, name):
 ALL_DAY = {"quiet_hours": {"from": "00:00", "to": "00:00"}}
 
 
-async def test_quiet_hours_hold_back_the_first_call_and_let_a_second_of_the_same_caller_through(here, name):
+async def test_quiet_hours_let_a_second_call_of_one_caller_through(here, name):
     app = Client(here, name)
     await app("POST", "me/devices", body=android(f"t-{name}"))
     await app("PUT", "me/preferences", body=ALL_DAY)

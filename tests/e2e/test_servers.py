@@ -79,7 +79,7 @@ def refused(environment, command="web"):
     return done.returncode, done.stderr
 
 
-def test_an_address_that_nothing_can_listen_at_is_named_with_what_to_do():
+def test_an_unusable_address_is_reported_with_what_to_do():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         status, said = refused(settings(port))
@@ -90,7 +90,7 @@ def test_an_address_that_nothing_can_listen_at_is_named_with_what_to_do():
     assert "is not an address of this machine: set BELLHOP_WEB_HOST" in said
 
 
-def test_the_web_process_says_where_it_listens_and_that_redis_is_away_and_where_webhooks_go():
+def test_the_web_process_logs_its_address_and_that_redis_is_away():
     port = free_port()
     command = [sys.executable, "-m", "bellhop", "web"]
     with running(command, settings(port, CONSOLE_PASSWORD="a-password-of-nobody")) as web:

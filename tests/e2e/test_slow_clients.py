@@ -109,7 +109,7 @@ def test_a_thousand_clients_that_stop_after(web, opening):
             assert web.takes_a_webhook()
 
 
-def test_a_client_that_goes_on_byte_by_byte_is_told_that_it_is_too_slow(web):
+def test_a_client_that_sends_byte_by_byte_gets_a_408(web):
     with web.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
         connection.settimeout(0.2)
@@ -125,7 +125,7 @@ def test_a_client_that_goes_on_byte_by_byte_is_told_that_it_is_too_slow(web):
     assert web.takes_a_webhook()
 
 
-def test_what_slow_clients_have_sent_is_bounded_for_all_of_them_together(web):
+def test_the_bodies_of_all_slow_clients_together_are_bounded(web):
     assert web.takes_a_webhook()
     before = web.memory_mib()
     with many(web, 500, HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 600 * KIB):

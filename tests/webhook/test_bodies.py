@@ -58,7 +58,7 @@ async def test_a_body_that_takes_too_long_is_none():
         await Sender(bodies(within_s=0.01)).task
 
 
-async def test_of_a_body_that_is_too_long_hardly_more_is_read_than_that():
+async def test_a_too_large_body_is_read_only_a_little_beyond_the_limit():
     sender = Sender(bodies())
     await sender.send(*[b"x" * 30] * 30)
     sender.answered.set()
@@ -77,7 +77,7 @@ async def test_with_too_many_on_their_way_the_first_goes():
         assert await sender.task == b"x"
 
 
-async def test_with_too_many_bytes_those_go_that_began_first_until_the_others_fit():
+async def test_with_too_many_bytes_the_oldest_bodies_are_dropped():
     here = bodies(most_bytes=200)
     senders = [Sender(here) for _ in range(3)]
     for sender in senders:

@@ -21,7 +21,7 @@ def published(message, **more):
 
 
 @pytest.mark.parametrize("message", [PLAIN, ENCODED, PACKED])
-def test_an_event_is_found_raw_or_encoded_and_inside_an_envelope_of_sns(message):
+def test_an_event_is_found_raw_encoded_and_in_an_sns_envelope(message):
     assert unwrap(message) == EVENT
     assert unwrap(published(message)) == EVENT
 

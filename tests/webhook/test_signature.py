@@ -121,7 +121,7 @@ def test_secrets_do_not_show_when_an_app_is_printed():
 
 
 @pytest.mark.parametrize("encoding", [None, "", "identity", "gzip", "GZIP ", "x-gzip"])
-def test_gzip_is_known_by_its_first_bytes_whatever_the_header_says(encoding):
+def test_gzip_is_recognized_by_its_first_bytes_not_the_header(encoding):
     for body in (BODY, gzip.compress(BODY)):
         assert taken(body, sign(BODY), content_encoding=encoding).body == BODY
 

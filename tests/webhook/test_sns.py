@@ -156,7 +156,7 @@ def test_what_is_no_message_of_sns_is_refused(web, body):
     assert web.post(body) == (403, None)
 
 
-def test_a_topic_that_is_not_configured_is_neither_taken_nor_confirmed(web):
+def test_an_unconfigured_topic_is_neither_received_nor_confirmed(web):
     other = TOPIC + "-of-others"
     for kind in SIGNED:
         assert web.post(signed("{}", kind, TopicArn=other)) == (403, None)
@@ -200,7 +200,7 @@ def test_strangers_make_us_ask_amazon_a_few_times_only(web):
     assert len(web.fetched) == BURST + 3
 
 
-def test_a_certificate_that_was_had_is_there_whatever_strangers_do(web):
+def test_strangers_cannot_drop_a_fetched_certificate(web):
     assert web.post(signed(json.dumps(SampleCall().ring()))) == (200, "taken")
     for number in range(50):
         web.post(unproven(number))

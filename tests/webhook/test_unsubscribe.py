@@ -119,7 +119,7 @@ def test_looking_at_the_link_changes_nothing(client, link, preferences, method):
     assert preferences() is None
 
 
-def test_the_page_has_a_button_that_switches_mails_off_and_one_to_take_it_back(client, link, preferences):
+def test_the_page_has_a_button_for_off_and_one_to_undo_it(client, link, preferences):
     page = client.get(link()).text
     assert re.search(r'<form method="post">\s*<button name="emails" value="off">Stop e-mails</button>', page)
     page = client.post(link(), data={"emails": "off"}).text
@@ -162,7 +162,7 @@ def test_another_users_link_cannot_be_made_from_ones_own(client, link, preferenc
     assert preferences() is None
 
 
-def test_both_secrets_verify_while_one_is_being_rotated_and_no_other(client, link, settings, preferences):
+def test_both_secrets_verify_during_a_rotation_and_no_other(client, link, settings, preferences):
     strange = Settings(mail_secret=["a-secret-of-somebody-else"]).mail_secret
     for secret in settings.mail_secret:
         assert client.get(link(secrets=[secret])).status_code == 200

@@ -30,6 +30,7 @@ def calls() -> Response | str:
         flag=flag,
         flags=list(Flag),
         before=before,
+        trail_days=web_context().settings.trail_days,
         is_user=bool(text) and is_known_user(redis, tenant(), text),
     )
 
