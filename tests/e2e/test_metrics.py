@@ -199,7 +199,7 @@ async def test_readyz_tells_anybody_that_credentials_do_not_load_and_the_log_whi
     assert await asyncio.to_thread(here.processes.pop("worker-3").wait, 30) == 1
     status, text = await get(here, "/readyz")
     assert status == 503
-    assert "could not: credentials do not load. Its log says why" in text
+    assert "The last worker could not start: credentials do not load. See its log" in text
     assert str(here.folder) not in text
     assert "ABC123DEFG" not in text
     assert re.search(r"the APNs key \w+ is not an ES256 private key", here.log("worker-3"))

@@ -1,4 +1,4 @@
-"""The web process against hostile bytes: every input that was ever worth keeping, and some thousand new ones in each run."""
+"""The web process against hostile bytes: a corpus of past inputs, and some thousand new inputs in each run."""
 
 import json
 import subprocess

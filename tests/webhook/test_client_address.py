@@ -143,9 +143,7 @@ def raw_post(port, *forwarded, name="X-Forwarded-For"):
 
 
 @pytest.mark.parametrize(("peer", "forwarded", "let_in"), [(PROXY, STRANGER, True), (STRANGER, PROXY, False)])
-def test_the_console_trusts_the_connecting_proxy_and_no_imitator(
-    redis_url, peer, forwarded, let_in
-):
+def test_the_console_trusts_the_connecting_proxy_and_no_imitator(redis_url, peer, forwarded, let_in):
     settings = web_settings(
         redis_url,
         web_trusted_hops=1,

@@ -19,7 +19,7 @@ from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, Tally, read_samples
 from tests.factories import a_push, an_iphone
-from webhook.api.metrics_page import GAUGES, MetricsPage, counted
+from webhook.api.metrics_page import GAUGES, MetricsPage, counter_metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -130,7 +130,7 @@ def test_threads_lose_no_count(tally):
 def exposed(tally):
     _, _, args = tally.flush()
     samples = {tuple(json.loads(sample)): int(amount) for sample, amount in zip(args[3::2], args[4::2], strict=True)}
-    text = generate_latest(MetricsPage(counted(samples))).decode()
+    text = generate_latest(MetricsPage(counter_metrics(samples))).decode()
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -175,7 +175,7 @@ def test_samples_of_another_version_do_no_harm():
         ("bellhop_webhooks_total", "one label"): 1,
         ("bellhop_intake_seconds",): 1,
     }
-    assert b" 1.0" not in generate_latest(MetricsPage(counted(strange)))
+    assert b" 1.0" not in generate_latest(MetricsPage(counter_metrics(strange)))
 
 
 def push(queued_at=100_000_000):

@@ -1,10 +1,11 @@
-"""Health: is this process up, and can a ring get through?"""
+"""GET /healthz and /readyz: does this process answer, and can a ring reach a phone?"""
 
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, jsonify
+from redis import Redis
 from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds, from_nanoseconds, seconds
@@ -12,52 +13,61 @@ from bellhop.queue.names import NOTICES, RINGS
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import redis_clock
 from bellhop.store.keys import WORKER_FAILED
-from webhook.context import WebContext
+from webhook.context import WebContext, web_context
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
-    """Say that the process answers."""
+    """Answer that the process is running."""
     return jsonify(status="ok")
 
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Say whether Redis answers, each queue has a live worker, and credentials load; 503 with what is missing.
+    """Answer 200 if Redis answers, each queue has a live worker, and credentials load; else 503 with what is missing.
 
-    And warn of what is wrong, but keeps no ring from getting through.
+    A 200 may have warnings: problems that do not stop a ring.
     """
-    context = cast(WebContext, current_app.extensions["context"])
+    context = web_context()
     try:
-        state = read_installation_state(context.redis)
-        failure: Any = context.redis.get(WORKER_FAILED)
-        ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
+        missing, warnings = _check(context)
     except RedisError as error:
-        missing = [f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."]
-    else:
-        missing = list(lacking(state, failure.decode() if failure else ""))
-        warnings = list(doubtful(state, ahead_s))
+        sentence = f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."
+        return jsonify(status="not ready", missing=[sentence]), 503
     if missing:
         return jsonify(status="not ready", missing=missing), 503
     return jsonify(status="ready", **({"warnings": warnings} if warnings else {})), 200
 
 
-def lacking(state: InstallationState, failure: str) -> Iterator[str]:
-    """Say what keeps a ring from getting through, as far as Redis shows; `failure` is why a worker could not start."""
+def _check(context: WebContext) -> tuple[list[str], list[str]]:
+    """Return what is missing, and the warnings. Raises redis.exceptions.RedisError."""
+    state = read_installation_state(context.redis)
+    clock_ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
+    return list(missing_parts(state, start_failure(context.redis))), list(clock_warnings(state, clock_ahead_s))
+
+
+def start_failure(redis: Redis) -> str:
+    """Return why a worker could not start lately; empty if none failed. Raises redis.exceptions.RedisError."""
+    failure: Any = redis.get(WORKER_FAILED)
+    return failure.decode() if failure else ""
+
+
+def missing_parts(state: InstallationState, failure: str) -> Iterator[str]:
+    """Yield a sentence for each missing part, without which no ring reaches a phone. `failure`: see start_failure."""
     for queue, workers in state.workers.items():
-        # Only what a ring needs, and work that waits for nobody: not everybody sends mail.
+        # The mail queue needs a worker only if it has jobs: without a mail server, no worker serves it.
         if not workers and (queue in (RINGS, NOTICES) or state.jobs[queue, "queued"]):
             yield f"No live worker serves the queue {queue}: start `bellhop worker`."
     if failure and not any(status.channels for status in state.statuses.values()):
-        yield f"The last worker that started could not: {failure}. Its log says why, and `bellhop check` does."
+        yield f"The last worker could not start: {failure}. See its log, or run `bellhop check`."
 
 
-def doubtful(state: InstallationState, ahead_s: Seconds) -> Iterator[str]:
-    """Say which clocks are wrong; that of this process is `ahead_s` of Redis's. A worker's log names the machine."""
-    clocks = [("The clock of this web process", ahead_s)]
+def clock_warnings(state: InstallationState, clock_ahead_s: Seconds) -> Iterator[str]:
+    """Yield a sentence for each clock that differs from Redis's; this process's is `clock_ahead_s` ahead."""
+    clocks = [("The clock of this web process", clock_ahead_s)]
     clocks += [("The clock of a worker", status.clock_ahead_s) for status in state.statuses.values()]
-    for complaint in dict.fromkeys(redis_clock.complaint(whose, ahead) for whose, ahead in clocks):
+    for complaint in dict.fromkeys(redis_clock.complaint(clock, ahead_s) for clock, ahead_s in clocks):
         if complaint:
             yield f"{complaint}."

@@ -1,13 +1,13 @@
-"""GET /metrics: what all processes of this installation have counted, and how it stands, for Prometheus."""
+"""GET /metrics: the counts of all processes and the current state of the installation, for Prometheus."""
 
 import hmac
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -16,15 +16,15 @@ from bellhop.clock import Seconds
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
-from webhook.context import WebContext
+from webhook.context import web_context
 
 DAY_S = 24 * 3600
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_queue_jobs": ("Jobs by queue and state: queued, started, scheduled, failed.", ("queue", "state")),
     "bellhop_workers": ("Live workers that serve a queue.", ("queue",)),
-    "bellhop_pushes_in_flight": ("Pushes on their way to a provider.", ("provider", "app")),
-    "bellhop_circuit_open": ("Workers that keep pushes from a provider that is no use.", ("provider", "app")),
-    "bellhop_token_brake": ("1 while no token of the app is removed.", ("provider", "app")),
+    "bellhop_pushes_in_flight": ("Pushes that wait for a provider's answer.", ("provider", "app")),
+    "bellhop_circuit_open": ("Workers whose circuit breaker is open for the provider.", ("provider", "app")),
+    "bellhop_token_brake": ("1 while no token of the app is removed, because too many died.", ("provider", "app")),
     "bellhop_certificate_expiry_days": ("Days until an app's push certificate expires.", ("app",)),
 }
 
@@ -33,8 +33,8 @@ blueprint = Blueprint("metrics", __name__)
 
 @blueprint.get("/metrics")
 def metrics() -> tuple[Response, int]:
-    """Show everything, to who has the token."""
-    context = cast(WebContext, current_app.extensions["context"])
+    """Show all metrics, if the request has the metrics token."""
+    context = web_context()
     token = context.settings.metrics_token.get_secret_value()
     if not token:
         return jsonify(error="Metrics are off: set BELLHOP_METRICS_TOKEN."), 404
@@ -42,31 +42,30 @@ def metrics() -> tuple[Response, int]:
     if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode()):
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
     sums: Any = context.redis.hgetall(METRICS_KEY)
-    page = MetricsPage(
-        [*counted(read_samples(sums)), *standing(read_installation_state(context.redis), Seconds(time.time()))]
-    )
+    state = read_installation_state(context.redis)
+    page = MetricsPage([*counter_metrics(read_samples(sums)), *gauge_metrics(state, Seconds(time.time()))])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
 
 class MetricsPage(Collector):
-    """Metrics as prometheus_client wants them."""
+    """The metrics of one response, as prometheus_client wants them."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self.families = families
 
     def collect(self) -> Iterable[Metric]:
-        """Hand them over."""
+        """Return the metrics."""
         return self.families
 
 
-def counted(samples: Mapping[tuple[str, ...], int]) -> Iterator[Metric]:
-    """Turn the sums of all processes into metrics, but for samples of other versions: other names, other labels."""
+def counter_metrics(samples: Mapping[tuple[str, ...], int]) -> Iterator[Metric]:
+    """Make metrics of the sums. Samples of another version, with unknown names or labels, are left out."""
     by_name: dict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
     for (name, *labels), amount in samples.items():
         by_name[name][tuple(labels)] = amount
     for metric in METRICS:
-        of_metric = by_name[metric.name]
-        yield _counter(metric, of_metric) if isinstance(metric, Counter) else _histogram(metric, of_metric)
+        sums = by_name[metric.name]
+        yield _counter(metric, sums) if isinstance(metric, Counter) else _histogram(metric, sums)
 
 
 def _counter(metric: Counter, samples: Mapping[tuple[str, ...], int]) -> Metric:
@@ -87,8 +86,8 @@ def _histogram(metric: Histogram, samples: Mapping[tuple[str, ...], int]) -> Met
     return family
 
 
-def standing(state: InstallationState, now: Seconds) -> Iterator[Metric]:
-    """Turn how the installation stands at `now` (unix s) into metrics."""
+def gauge_metrics(state: InstallationState, now: Seconds) -> Iterator[Metric]:
+    """Make metrics of the current state of the installation. `now` is unix time."""
     channels = state.channels_by_app()
     values: dict[str, Mapping[tuple[str, ...], float]] = {
         "bellhop_queue_jobs": state.jobs,
@@ -100,8 +99,8 @@ def standing(state: InstallationState, now: Seconds) -> Iterator[Metric]:
         "bellhop_token_brake": {app: any(channel.brake for channel in of_app) for app, of_app in channels.items()},
         "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in state.certificates().items()},
     }
-    for name, (text, labels) in GAUGES.items():
-        family = GaugeMetricFamily(name, text, labels=labels)
-        for given, value in sorted(values[name].items()):
-            family.add_metric(given, value)
+    for name, (text, label_names) in GAUGES.items():
+        family = GaugeMetricFamily(name, text, labels=label_names)
+        for labels, value in sorted(values[name].items()):
+            family.add_metric(labels, value)
         yield family
