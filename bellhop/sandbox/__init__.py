@@ -1,1 +1,1 @@
-"""Local stand-ins for the servers Bellhop talks to. The demo and the tests run against these."""
+"""Local stand-ins for the servers that Bellhop talks to. The demo and the tests run against them."""

@@ -1,4 +1,4 @@
-"""One connection to the stand-in for Apple: the server side of HTTP/2, and the failures it can be told to show."""
+"""One connection to the stand-in for Apple: the server side of HTTP/2, and failures on request."""
 
 import asyncio
 import json
@@ -18,31 +18,31 @@ from bellhop.sandbox.apple_script import AppleReply, Behaviour, Drop, GoAway, Re
 MAX_STREAMS = 1000
 
 
-class Request:
-    """One request as it comes in."""
+class IncomingRequest:
+    """One request, while it arrives."""
 
     def __init__(self, stream_id: int, headers: dict[str, str]) -> None:
         self.stream_id, self.headers, self.body = stream_id, headers, bytearray()
 
 
-Decide = Callable[["AppleConnection", Request], Behaviour]
+Decide = Callable[["AppleConnection", IncomingRequest], Behaviour]
 
 
 class AppleConnection(asyncio.Protocol):
-    """Reads requests, asks `decide` what to do about each, and does it."""
+    """Reads requests, and answers each one as `decide` says."""
 
     def __init__(self, number: int, decide: Decide, settings: dict[SettingCodes | int, int]) -> None:
         self.number = number
         self.silent = False
-        self.doomed = False
-        """Close when the handshake is done."""
+        self.close_after_handshake = False
+        """The connection is closed as soon as the handshake is done."""
         self.provider_tokens: list[tuple[float, str]] = []
-        """Each provider token that came by this connection, with the Unix time in seconds of its first use."""
+        """Each provider token that was used on this connection, with the unix time in seconds of its first use."""
         self.client_certificate = False
         self.open = False
         self.has_accepted = False
         self._decide = decide
-        self._requests: dict[int, Request] = {}
+        self._requests: dict[int, IncomingRequest] = {}
         self._unanswered: set[int] = set()
         self._unsent: dict[int, list[bytes]] = {}
         self._ending = False
@@ -60,11 +60,11 @@ class AppleConnection(asyncio.Protocol):
         self.client_certificate = isinstance(session, ssl.SSLObject) and bool(session.getpeercert())
         self._h2.initiate_connection()
         self._write()
-        if self.doomed:
+        if self.close_after_handshake:
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """Note that the client has closed the connection."""
         self.open = False
 
     def data_received(self, data: bytes) -> None:
@@ -78,11 +78,11 @@ class AppleConnection(asyncio.Protocol):
             self.drop()
             return
         for event in events:
-            if self.silent:  # from the middle of what just came in, too
+            if self.silent:  # a request earlier in the same data may have silenced the connection
                 return
             if isinstance(event, RequestReceived):
                 headers = {str(name): str(value) for name, value in event.headers or ()}
-                self._requests[event.stream_id or 0] = Request(event.stream_id or 0, headers)
+                self._requests[event.stream_id or 0] = IncomingRequest(event.stream_id or 0, headers)
             elif isinstance(event, DataReceived):
                 if request := self._requests.get(event.stream_id or 0):
                     request.body += event.data or b""
@@ -106,16 +106,16 @@ class AppleConnection(asyncio.Protocol):
         self._write()
 
     def go_away(self, last_stream_id: int, reason: str = "") -> None:
-        """Announce the end; what is in flight up to `last_stream_id` is still answered."""
+        """Send GOAWAY. Requests in flight up to `last_stream_id` are still answered."""
         self._ending = True
-        # h2 takes its own GOAWAY for the end of the connection: write the frame past it.
+        # h2 sends nothing more after its own GOAWAY, so the frame is written without h2.
         debug = json.dumps({"reason": reason}).encode() if reason else b""
         frame = last_stream_id.to_bytes(4) + ErrorCodes.NO_ERROR.to_bytes(4) + debug
         self._write()
         if self.transport is not None:
             self.transport.write(len(frame).to_bytes(3) + b"\x07\x00" + bytes(4) + frame)
 
-    def _act(self, request: Request, behaviour: Behaviour) -> None:
+    def _act(self, request: IncomingRequest, behaviour: Behaviour) -> None:
         match behaviour:
             case AppleReply(delay_s=delay_s) if delay_s > 0:
                 asyncio.get_running_loop().call_later(delay_s, self._reply, request, behaviour)
@@ -135,12 +135,12 @@ class AppleConnection(asyncio.Protocol):
                 self.open = False
             case GoAway(reply=None, reason=reason):
                 self.go_away(max(0, request.stream_id - 2), reason)
-                self._over(request.stream_id)
+                self._finish(request.stream_id)
             case GoAway(reply=reply, reason=reason):
                 self.go_away(request.stream_id, reason)
                 self._act(request, reply or AppleReply())
 
-    def _reply(self, request: Request, reply: AppleReply) -> None:
+    def _reply(self, request: IncomingRequest, reply: AppleReply) -> None:
         if not self.open or self.silent or request.stream_id not in self._unanswered:
             return
         headers = [(":status", str(reply.status))]
@@ -152,18 +152,18 @@ class AppleConnection(asyncio.Protocol):
         try:
             self._h2.send_headers(request.stream_id, headers, end_stream=not body)
         except ProtocolError:  # the client has reset the stream
-            self._over(request.stream_id)
+            self._finish(request.stream_id)
             return
         if body:
             half = len(body) // 2 if reply.split else len(body)
             self._unsent[request.stream_id] = [part for part in (body[:half], body[half:]) if part]
             self._send_bodies()
         else:
-            self._over(request.stream_id)
+            self._finish(request.stream_id)
         self._write()
 
     def _send_bodies(self) -> None:
-        """Send what the client's flow-control window has room for."""
+        """Send as much as the client's flow-control window allows."""
         for stream_id, parts in list(self._unsent.items()):
             try:
                 while parts and self._h2.local_flow_control_window(stream_id) >= len(parts[0]):
@@ -173,9 +173,9 @@ class AppleConnection(asyncio.Protocol):
                 parts.clear()
             if not parts:
                 del self._unsent[stream_id]
-                self._over(stream_id)
+                self._finish(stream_id)
 
-    def _over(self, stream_id: int) -> None:
+    def _finish(self, stream_id: int) -> None:
         self._unanswered.discard(stream_id)
         if self._ending and not self._unanswered and self.transport is not None:
             self._write()

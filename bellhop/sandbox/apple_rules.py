@@ -1,4 +1,4 @@
-"""What Apple checks about a push before it takes it. Pure.
+"""The checks that Apple makes before it accepts a push. Pure.
 
 Source: Apple, "Sending notification requests to APNs", "Handling notification responses from APNs" and "Establishing
 a token-based connection to APNs".
@@ -21,14 +21,14 @@ TOKEN_LIFE_S = 3600
 
 
 class AppleRefusal(NamedTuple):
-    """An error answer."""
+    """An error that Apple answers."""
 
     status: int
     reason: str
 
 
 def refusal_of(method: str, path: str, headers: Mapping[str, str], body: bytes) -> AppleRefusal | None:
-    """What is wrong with a request, credentials aside; None when Apple would take it."""
+    """Return the first error of a request, credentials aside; None if Apple would accept it."""
     token = path.removeprefix("/3/device/")
     topic, push_type = headers.get("apns-topic", ""), headers.get("apns-push-type", "alert")
     checks: list[tuple[bool, int, str]] = [
@@ -51,9 +51,9 @@ def refusal_of(method: str, path: str, headers: Mapping[str, str], body: bytes) 
 
 
 def provider_token_refusal(authorization: str, public_key: str | None, now: Seconds) -> AppleRefusal | None:
-    """What is wrong with an `authorization` header; `now` is Unix time in seconds.
+    """Return the error of an `authorization` header, None if it is valid. `now` is unix time in seconds.
 
-    `public_key` is PEM text; without one the signature is not verified.
+    `public_key` is PEM text. If it is None, the signature is not verified.
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:

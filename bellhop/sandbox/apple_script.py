@@ -1,4 +1,4 @@
-"""What a test can have the stand-in for Apple do instead of accepting a push. Values."""
+"""What a test can make the stand-in for Apple do instead of accepting a push."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from bellhop.clock import Seconds
 
 @dataclass(frozen=True, slots=True)
 class AppleReply:
-    """An answer; the default is Apple's 200."""
+    """An answer. The default is Apple's 200."""
 
     status: int = 200
     reason: str = ""
@@ -16,7 +16,7 @@ class AppleReply:
     retry_after: str = ""
     apns_id: Literal["echo", "none", "upper"] | str = "echo"
     body: bytes | None = None
-    """Instead of the JSON that Apple sends; b"" for none."""
+    """Sent instead of Apple's JSON; b"" sends no body."""
     split: bool = False
     """Send the body in two DATA frames."""
     delay_s: Seconds = Seconds(0.0)
@@ -31,16 +31,16 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer to this request; `whole_connection`: nor to anything else on its connection, PING included."""
+    """No answer to this request. With `whole_connection`, the connection answers nothing more, not even PING."""
 
     whole_connection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
-    """Announce the end of the connection, then give `reply`, or take nothing (None).
+    """Send GOAWAY, then answer this request with `reply`, or not at all (None).
 
-    `drain`: answer what is in flight before closing; otherwise close at once, without a reply to anything.
+    `drain`: answer the requests in flight before closing. Otherwise close at once, without any answer.
     """
 
     drain: bool = True
@@ -50,7 +50,7 @@ class GoAway:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Close the TCP connection without a word."""
+    """Close the TCP connection without an answer."""
 
 
 Behaviour = AppleReply | Reset | Silence | GoAway | Drop

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from h2.settings import SettingCodes
 
 from bellhop.clock import Seconds
-from bellhop.sandbox.apple_connection import MAX_STREAMS, AppleConnection, Request
+from bellhop.sandbox.apple_connection import MAX_STREAMS, AppleConnection, IncomingRequest
 from bellhop.sandbox.apple_rules import AppleRefusal, provider_token_refusal, refusal_of
 from bellhop.sandbox.apple_script import AppleReply, Behaviour
 from bellhop.sandbox.tls import Authority
@@ -24,7 +24,7 @@ TOKEN_UPDATE_EVERY_S = 20 * 60
 
 
 def new_signing_key() -> tuple[str, str]:
-    """Make what Apple's developer site makes: a token signing key (the .p8 file's text), and its public half."""
+    """Make a token signing key as Apple's developer site does: the text of the .p8 file, and the public key."""
     key = ec.generate_private_key(ec.SECP256R1())
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private.decode(), key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -40,13 +40,13 @@ class AppleRequest:
     at: Seconds
     """Unix time in seconds."""
     connection: int
-    """1 for the first connection, and so on."""
+    """The number of its connection; the first is 1."""
     behaviour: Behaviour
-    """What was done about it."""
+    """What the stand-in did with it."""
 
     @property
     def accepted(self) -> bool:
-        """Whether Apple would deliver it."""
+        """True if Apple would deliver the push."""
         return isinstance(self.behaviour, AppleReply) and self.behaviour.status == 200
 
     @property
@@ -57,16 +57,16 @@ class AppleRequest:
 
 @dataclass
 class AppleStandIn:
-    """Listens after `start` (or in `async with`), takes pushes as Apple does, and keeps every request."""
+    """Listens after `start` (or in `async with`), accepts pushes by Apple's rules, and keeps every request."""
 
     authority: Authority
-    """Whose certificate it shows."""
+    """Issues the server's certificate."""
     port: int = 0
-    """0 takes a free one."""
+    """0 chooses a free port."""
     public_key: str | None = None
-    """PEM text: verify provider tokens against it; None takes any bearer token."""
+    """PEM text. Provider tokens are verified with it; None accepts any signature."""
     client_certificates: bool = False
-    """Take a certificate signed by our CA instead of a provider token."""
+    """Accept a client certificate signed by our CA instead of a provider token."""
     limit_token_updates: bool = False
     """Refuse a second provider token on a connection within 20 minutes."""
     one_stream_at_first: bool = False
@@ -74,17 +74,17 @@ class AppleStandIn:
     initial_window: int = 65_535
     """Flow-control window of a stream, in bytes."""
     header_table_size: int = 4096
-    """How much of the headers clients may have us remember, in bytes."""
+    """Size of the HPACK table for the clients' headers, in bytes."""
     answer_delay_s: Seconds = Seconds(0.0)
     drop_connections: int = 0
-    """Drop so many new connections right after their TLS handshake."""
+    """Close this many new connections right after their TLS handshake."""
     on_push: Callable[[AppleRequest], None] | None = None
     """Called for every accepted push."""
     keep: bool = True
     """Keep the requests in `requests`."""
     requests: list[AppleRequest] = field(default_factory=list)
     connections: list[AppleConnection] = field(default_factory=list)
-    """All that ever were opened."""
+    """All connections since the start, closed ones included."""
 
     def __post_init__(self) -> None:
         self._scripts: dict[str, deque[Behaviour]] = defaultdict(deque)
@@ -94,12 +94,12 @@ class AppleStandIn:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL to connect to."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def ca_file(self) -> Path:
-        """The CA that clients have to trust."""
+        """The CA certificate that clients must trust."""
         return self.authority.ca_file
 
     @property
@@ -108,20 +108,20 @@ class AppleStandIn:
         return [request for request in self.requests if request.accepted]
 
     def script(self, token: str, *behaviours: Behaviour) -> None:
-        """What to do about the next pushes to `token`, one after the other; after that, what Apple would."""
+        """Set what the next pushes to `token` get, one after the other. Later pushes get Apple's usual answer."""
         self._scripts[token].extend(behaviours)
 
     def script_connection(self, number: int, *behaviours: Behaviour) -> None:
-        """The same for the next requests on a connection, counted from 1."""
+        """Set the same for the next requests on a connection; the first connection is 1."""
         self._connection_scripts[number].extend(behaviours)
 
     def silence(self) -> None:
-        """Never say anything again on the connections that are open now."""
+        """Send nothing more on the connections that are open now."""
         for connection in self.connections:
             connection.silent = True
 
     async def start(self) -> None:
-        """Listen; also again, after `go_dark` or `stop_listening`."""
+        """Start to listen, or listen again after `go_dark` or `stop_listening`."""
         self.stop_listening()
         context = self.authority.server_context("h2")
         if self.client_certificates:
@@ -130,12 +130,12 @@ class AppleStandIn:
         await self._listen(self._connection, context)
 
     async def go_dark(self) -> None:
-        """Accept new TCP connections and say nothing on them; open ones are not touched."""
+        """Accept new TCP connections and send nothing on them. Open connections stay as they are."""
         self.stop_listening()
         await self._listen(asyncio.Protocol, None)
 
     def stop_listening(self) -> None:
-        """Refuse new connections; open ones are not touched."""
+        """Refuse new connections. Open connections stay as they are."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -169,17 +169,19 @@ class AppleStandIn:
         self.connections.append(connection)
         if self.drop_connections:
             self.drop_connections -= 1
-            connection.doomed = True
+            connection.close_after_handshake = True
         return connection
 
-    def _decide(self, connection: AppleConnection, request: Request) -> Behaviour:
+    def _decide(self, connection: AppleConnection, request: IncomingRequest) -> Behaviour:
         headers, body = request.headers, bytes(request.body)
         path, now = headers.get(":path", ""), Seconds(time.time())
         token = path.removeprefix("/3/device/")
         refusal = self._credentials_refusal(connection, headers.get("authorization", ""), now) or refusal_of(
             headers.get(":method", ""), path, headers, body
         )
-        scripts = [s for s in (self._scripts.get(token), self._connection_scripts.get(connection.number)) if s]
+        scripts = [
+            script for script in (self._scripts.get(token), self._connection_scripts.get(connection.number)) if script
+        ]
         behaviour: Behaviour = AppleReply(delay_s=self.answer_delay_s)
         if refusal is not None:
             behaviour = AppleReply(refusal.status, refusal.reason)

@@ -1,4 +1,4 @@
-"""What Google checks in a message, and how it words its refusals. Pure."""
+"""The checks that Google makes on a message, and the form of its errors. Pure."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ MAX_PAYLOAD_BYTES = 4096
 def error(
     status: int, rpc_status: str, message: str, *, code: str = "", field: str = "", reason: str = ""
 ) -> dict[str, Any]:
-    """Word a refusal as Google does: `code` of an FcmError, `field` of a BadRequest, `reason` of an ErrorInfo."""
+    """Write an error as Google does: `code` of an FcmError, `field` of a BadRequest, `reason` of an ErrorInfo."""
     details: list[dict[str, Any]] = []
     if code:
         details.append({"@type": TYPE + "firebase.fcm.v1.FcmError", "errorCode": code})
@@ -32,7 +32,7 @@ def error(
 
 
 def refusal(request: Any) -> dict[str, Any] | None:
-    """Say what Google would find wrong with the body of a `messages:send`; None when nothing is."""
+    """Return Google's error for the body of a `messages:send`; None if Google would accept it."""
     message = request.get("message") if isinstance(request, dict) else None
     if not isinstance(message, dict) or not set(request) <= {"message", "validate_only"}:
         return _invalid("Invalid JSON payload received.", "message")

@@ -1,4 +1,4 @@
-"""Scripted answers for the stand-in of Google: what is said instead of the truth, and how it travels."""
+"""Scripted answers for the stand-in for Google: what it answers instead of the usual, and how it is sent."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ class GoogleReply:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     how: Literal["normal", "whole", "split", "cut", "silence", "drop"] = "whole"
-    """How it travels: "split" sends the body in two pieces, "cut" sends the first and resets the connection, "drop"
-    resets it without a word, "silence" never answers, and "normal" treats the request as if there were no script."""
+    """How the answer is sent: "whole" in one piece, "split" in two. "cut" sends the first piece and resets the
+    connection, "drop" resets it at once, "silence" never answers, "normal" ignores the script."""
     after_s: Seconds = Seconds(0)
-    """How long to wait first."""
+    """How long to wait before the answer."""
     content_type: str = "application/json"
 
     async def deliver(self, request: web.Request, stopping: asyncio.Event) -> web.StreamResponse | None:
-        """Answer the request; None when it is to be treated normally. Silence ends when the server stops."""
+        """Answer the request; None if it gets the usual answer. Silence ends when the server stops."""
         await asyncio.sleep(self.after_s)
         if self.how == "normal":
             return None
@@ -61,12 +61,12 @@ HTML = b"<!DOCTYPE html><html><title>Error</title><p>The server encountered a te
 
 
 def slow(after_s: Seconds) -> GoogleReply:
-    """Treat the request normally, but only after a while."""
+    """Give the usual answer, after a delay."""
     return GoogleReply(how="normal", after_s=after_s)
 
 
 def html(status: int) -> GoogleReply:
-    """Answer as a proxy or a front end in trouble does."""
+    """Answer with an HTML page, as a failing proxy or front end does."""
     return GoogleReply(status, HTML, content_type="text/html")
 
 
@@ -80,7 +80,7 @@ def fcm_error(
     message: str = "refused by script",
     retry_after: str = "",
 ) -> GoogleReply:
-    """Answer with one of Google's JSON errors; `retry_after` is the header's text: seconds or an HTTP date."""
+    """Answer with one of Google's JSON errors. `retry_after` is the header's text: seconds or an HTTP date."""
     body = google_rules.error(status, rpc_status, message, code=code, field=field, reason=reason)
     return GoogleReply(status, json.dumps(body).encode(), {"Retry-After": retry_after} if retry_after else {})
 

@@ -22,9 +22,9 @@ from bellhop.sandbox import google_rules
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.tls import Authority
 
-TOKEN_ENDPOINT = "token endpoint"  # noqa: S105 - the name that scripts and counts have for it
+TOKEN_ENDPOINT = "token endpoint"  # noqa: S105 - its name in scripts and counts
 AUDIENCE = "https://oauth2.googleapis.com/token"
-"""What an assertion must be for, wherever it is sent."""
+"""The audience that an assertion must have, whatever URL it is sent to."""
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -42,9 +42,9 @@ class GoogleRequest:
 
 
 class GoogleStandIn:
-    """FCM and the token endpoint on one HTTPS port of 127.0.0.1, for the Firebase projects it is given.
+    """FCM and the token endpoint on one HTTPS port of 127.0.0.1, for the given Firebase projects.
 
-    Use it as `async with Google(folder) as google`, or `await start()` and `await stop()`.
+    Use it as `async with GoogleStandIn(folder) as google`, or `await start()` and `await stop()`.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class GoogleStandIn:
         self.port = port
         self.token_life_s = 3600
         self.answer_delay_s = Seconds(0.0)
-        """How long the answer to an accepted message is kept."""
+        """How long the answer to an accepted message is delayed."""
         self.received: list[GoogleRequest] = []
         self.requests: Counter[str] = Counter()
-        """How many requests each device token, and TOKEN_ENDPOINT, has seen, whatever came of them."""
+        """The number of requests for each device token, and for TOKEN_ENDPOINT, refused ones included."""
         self.clients: set[Any] = set()
-        """The address of every connection that has carried a request."""
+        """The addresses of all connections that have sent a request."""
         self._authority = authority or Authority(folder)
         self._on_push = on_push
         self._scripts: defaultdict[str, list[GoogleReply]] = defaultdict(list)
@@ -75,28 +75,28 @@ class GoogleStandIn:
 
     @property
     def url(self) -> str:
-        """Where it listens: what `fcm_url` is set to."""
+        """The URL to connect to (BELLHOP_FCM_URL)."""
         return f"https://localhost:{self.port}"
 
     @property
     def ca_file(self) -> Path:
-        """The CA to trust for it."""
+        """The CA certificate that clients must trust."""
         return self._authority.ca_file
 
     def script(self, target: str, *replies: GoogleReply) -> None:
-        """Answer the next requests for a device token, or to TOKEN_ENDPOINT, with these, one each; then as usual."""
+        """Set the answers to the next requests for a device token, or to TOKEN_ENDPOINT. Later ones get the usual."""
         self._scripts[target].extend(replies)
 
     def pushes(self, token: str) -> list[GoogleRequest]:
-        """List what was accepted for one device token."""
+        """List the messages that were accepted for one device token."""
         return [push for push in self.received if push.token == token]
 
     def forget_access_tokens(self) -> None:
-        """Treat every access token handed out so far as expired."""
+        """Treat every access token that was issued so far as expired."""
         self._access_tokens = {token: (project, 0.0) for token, (project, _) in self._access_tokens.items()}
 
     def write_service_account(self, path: Path, project_id: str | None = None, token_uri: str | None = None) -> Path:
-        """Write the JSON file that Firebase's console would download, for the first project unless another is named."""
+        """Write the JSON file that Firebase's console would offer for a project (default: the first)."""
         project_id = project_id or self.projects[0]
         account = {
             "type": "service_account",
@@ -112,7 +112,7 @@ class GoogleStandIn:
         return path
 
     async def start(self) -> Self:
-        """Begin to listen."""
+        """Start to listen."""
         app = web.Application()
         app.router.add_post("/token", self._token)
         app.router.add_post("/v1/projects/{project}/messages:send", self._send)
@@ -125,7 +125,7 @@ class GoogleStandIn:
         return self
 
     async def stop(self) -> None:
-        """End, whatever is still unanswered."""
+        """Stop, without waiting for open requests."""
         self._stopping.set()
         if self._runner is not None:
             await self._runner.cleanup()

@@ -1,4 +1,4 @@
-"""A whole Bellhop on this machine: real Redis, web and worker processes, and stand-ins for Apple, Google and Stream."""
+"""A whole Bellhop on this machine: real Redis, web and worker, and stand-ins for Apple, Google, Stream and SMTP."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ START_TIMEOUT_S = 30
 
 
 class Arrival(NamedTuple):
-    """A push that reached a phone, or would have: the provider's stand-in accepted it."""
+    """A push that a provider's stand-in accepted: the real provider would deliver it to the phone."""
 
     provider: Provider
     token: str
@@ -48,7 +48,7 @@ class Arrival(NamedTuple):
 
 
 class Installation:
-    """Starts everything on free ports (`async with`) and ends what it started.
+    """Starts everything on free ports (`async with`), and stops it at the end.
 
     `settings` are BELLHOP_* variables for the processes, without the prefix.
     """
@@ -105,7 +105,7 @@ class Installation:
         await self.http.close()
 
     def _from_apple(self, push: apple_server.AppleRequest) -> None:
-        if stream := push.payload.get("stream"):  # without it, `bellhop check` knocked
+        if stream := push.payload.get("stream"):  # `bellhop check` sends a push without it
             self._arrived(Arrival(Provider.APNS, push.token, stream["type"], stream["call_cid"], push.at, push.payload))
 
     def _from_google(self, push: google_server.GoogleRequest) -> None:
@@ -118,7 +118,7 @@ class Installation:
             self.on_arrival(arrival)
 
     def start(self, command: str, name: str = "") -> None:
-        """Start `bellhop <command>`; what it logs goes to <name>.log in the folder."""
+        """Start `bellhop <command>`. Its log lines go to <name>.log in the folder."""
         name = name or command
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -126,11 +126,11 @@ class Installation:
                 env=self.environment(),
                 stdout=log,
                 stderr=log,
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - it makes one system call
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - it makes only one system call
             )
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:
-        """End a process; returns its exit status."""
+        """Stop a process, and return its exit status."""
         process = self.processes.pop(name)
         process.send_signal(how)
         try:
@@ -140,7 +140,7 @@ class Installation:
             return process.wait()
 
     async def ready(self) -> None:
-        """Wait until a ring would get through. Raises RuntimeError with the logs' last lines when it never would."""
+        """Wait until /readyz answers 200. Raises RuntimeError with the last log lines if it takes too long."""
         give_up = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < give_up:
             for name, process in self.processes.items():
@@ -156,11 +156,11 @@ class Installation:
         raise RuntimeError("not ready:\n" + "\n".join(f"{name}: {self.log(name)[-2000:]}" for name in self.processes))
 
     def log(self, name: str) -> str:
-        """What a process has logged so far."""
+        """Return the log of a process so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     async def register(self, user_id: str, provider: Provider, kind: Kind, token: str, name: str = "") -> Device:
-        """Give a user a device."""
+        """Register a device of a user."""
         app = BUNDLE if provider is Provider.APNS else PROJECT
         device = Device(
             user_id=user_id,
@@ -176,7 +176,7 @@ class Installation:
         return device
 
     def environment(self) -> dict[str, str]:
-        """The environment of the processes: this one's without its own Bellhop settings, and ours."""
+        """Return the environment of the processes: this one's without BELLHOP_* variables, and our settings."""
         key_file = self.folder / "apns-key.p8"
         if not key_file.exists():
             key = ec.generate_private_key(ec.SECP256R1())

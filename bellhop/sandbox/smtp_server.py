@@ -1,6 +1,6 @@
-"""A real SMTP server on 127.0.0.1 that keeps what it is sent. Needs the `sandbox` extra.
+"""A real SMTP server on 127.0.0.1 that keeps the e-mails it gets. Needs the `sandbox` extra.
 
-It speaks STARTTLS or TLS and asks for a login when told to, and misbehaves on request: refuses, is silent, hangs up.
+STARTTLS, TLS and a login can be switched on. On request it fails: it refuses, never answers, or drops the connection.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from bellhop.clock import Seconds
 
 
 class Fault(Enum):
-    """What a server may do instead of answering."""
+    """What the server can do instead of answering."""
 
     SILENCE = auto()
     DROP = auto()
-    """Hang up."""
+    """Close the connection."""
     KEEP_AND_DROP = auto()
-    """At DATA: take the message, and hang up before saying so."""
+    """At DATA: keep the message, and close the connection before the answer."""
     KEEP_AND_HOLD = auto()
-    """At DATA: take the message, and never say so."""
+    """At DATA: keep the message, and never answer."""
 
 
 Stage = Literal["MAIL", "RCPT", "DATA"]
@@ -40,23 +40,23 @@ class ReceivedMail:
     """One message that was accepted."""
 
     sender: str
-    """The envelope's, as `recipients` are: bounces go there, whatever the headers say."""
+    """The envelope's sender, to which bounces go. `recipients` are the envelope's too."""
     recipients: tuple[str, ...]
     message: EmailMessage
     received_at: Seconds
     """Unix time in seconds."""
     raw: bytes = b""
-    """The message as it came over the wire."""
+    """The bytes of the message as they arrived."""
     encrypted: bool = False
     user: str = ""
-    """Who was logged in."""
+    """The user name of the login; empty without a login."""
 
 
 class SmtpStandIn:
-    """An SMTP server in the running event loop. Use it as `async with MailServer() as server`.
+    """An SMTP server in the running event loop. Use it as `async with SmtpStandIn() as server`.
 
-    `starttls` offers STARTTLS and asks for it; `tls` speaks TLS from the first byte; `login` is the user and password
-    to ask for.
+    `starttls` offers and requires STARTTLS. `tls` means TLS from the first byte. `login` is the required user name and
+    password.
     """
 
     def __init__(
@@ -77,19 +77,19 @@ class SmtpStandIn:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL to connect to."""
         return f"smtp://127.0.0.1:{self.port}"
 
     def script(self, *replies: Reply, stage: Stage = "DATA") -> None:
-        """Answer the next messages with these instead of taking them: for example "451 Try again later"."""
+        """Set the answers to the next messages instead of accepting them: for example "451 Try again later"."""
         self._replies[stage].extend(replies)
 
     def mails(self, recipient: str) -> list[ReceivedMail]:
-        """List what was accepted for one address."""
+        """List the e-mails that were accepted for one address."""
         return [mail for mail in self.received if recipient in mail.recipients]
 
     async def start(self) -> Self:
-        """Begin to listen."""
+        """Start to listen."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._session, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -111,7 +111,7 @@ class SmtpStandIn:
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take a sender; aiosmtpd calls it."""
+        """Accept a sender. aiosmtpd calls this."""
         if reply := await self._scripted("MAIL", server):
             return reply
         envelope.mail_from = address
@@ -121,7 +121,7 @@ class SmtpStandIn:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take a recipient; aiosmtpd calls it."""
+        """Accept a recipient. aiosmtpd calls this."""
         if reply := await self._scripted("RCPT", server):
             return reply
         envelope.rcpt_tos.append(address)
@@ -129,7 +129,7 @@ class SmtpStandIn:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
-        """Take a message; aiosmtpd calls it."""
+        """Accept a message. aiosmtpd calls this."""
         if self._replies["DATA"] and self._replies["DATA"][0] in {Fault.KEEP_AND_DROP, Fault.KEEP_AND_HOLD}:
             self._keep(session, envelope)
         if reply := await self._scripted("DATA", server):
@@ -158,7 +158,7 @@ class SmtpStandIn:
             return reply
         if reply in {Fault.DROP, Fault.KEEP_AND_DROP} and isinstance(server.transport, asyncio.Transport):
             server.transport.abort()
-        # Cancelled when the connection is gone, at the latest when the client gives up.
+        # The sleep is cancelled when the connection is closed, at the latest when the client gives up.
         await asyncio.sleep(3600)
         return ""
 
@@ -169,7 +169,7 @@ class SmtpStandIn:
     def _session(self) -> SMTP:
         self.connections += 1
         with warnings.catch_warnings():
-            # It knows only STARTTLS, and thinks of a login over TLS as one in the clear.
+            # aiosmtpd warns of a login without STARTTLS, although the connection uses TLS from the first byte.
             warnings.simplefilter("ignore", UserWarning)
             return SMTP(
                 self,

@@ -1,4 +1,4 @@
-"""A stand-in for Stream's REST interface: lists of devices, call types and hooks, behind a server token and a limit."""
+"""A stand-in for Stream's REST interface: devices, call types and hooks, with server tokens and a rate limit."""
 
 import asyncio
 import json
@@ -13,18 +13,18 @@ from aiohttp import web
 from bellhop.clock import Seconds
 
 PIECE, PIECE_PAUSE_S = 1_400, 0.005
-"""Bytes of an answer that come first, and how long the others take."""
+"""Bytes in the first piece of an answer, and the pause before the second piece."""
 PUSHES = ("call_ring", "call_missed", "call_notification", "call_live_started", "session_started")
 
 
 def call_type(*on: str, enabled: bool = True) -> dict[str, Any]:
-    """Make a call type for which Stream sends the pushes `on` by itself."""
+    """Make a call type for which Stream sends the pushes `on` itself."""
     pushes = {name: {"enabled": name in on, "apns": {}, "fcm": {}} for name in PUSHES}
     return {"notification_settings": {"enabled": enabled, **pushes}, "settings": {}, "grants": {}}
 
 
 def hook(url: str, *events: str, enabled: bool = True) -> dict[str, Any]:
-    """Make a hook of an app; without `events`, for all of them."""
+    """Make a webhook of an app; without `events`, for all event types."""
     return {"enabled": enabled, "hook_type": "webhook", "webhook_url": url, "event_types": list(events)}
 
 
@@ -36,19 +36,19 @@ class StreamApiStandIn:
 
     def __init__(self, api_key: str, secret: str, *, per_minute: int = 60, window_s: Seconds = Seconds(60)) -> None:
         self.secrets = {api_key: secret}
-        """Of every app, by its key; what is below is the same for all of them."""
+        """The secret of each app, by API key. All apps share the data below."""
         self.per_minute, self.window_s = per_minute, window_s
         self.devices: dict[str, list[dict[str, Any]]] = {}
         self.call_types: dict[str, dict[str, Any]] = {}
         """By name, as `call_type` makes them."""
         self.app: dict[str, Any] = {"event_hooks": []}
-        """What Stream says of an app, as far as anybody here asks."""
+        """What Stream returns about an app, as far as Bellhop reads it."""
         self.asked: list[tuple[Seconds, str, int]] = []
-        """What was asked: unix time in seconds, for whom, and the status of the answer."""
+        """The requests for devices: unix time in seconds, user id, and status of the answer."""
         self.broken: list[int] = []
-        """Statuses to answer with next, instead of lists."""
+        """Error statuses for the next requests."""
         self.pause_s = Seconds(0.0)
-        """How long each answer takes."""
+        """How long each answer is delayed."""
         app = web.Application()
         app.router.add_get("/api/v2/devices", self._list)
         app.router.add_get("/api/v2/video/calltypes", self._call_types)
@@ -83,7 +83,7 @@ class StreamApiStandIn:
         answer = json.dumps({"devices": self.devices.get(user, []), "duration": "1.00ms"}).encode()
         response = web.StreamResponse(headers=headers | {"Content-Type": "application/json"})
         await response.prepare(request)
-        # In two pieces, as everything comes that is longer than a network's packets.
+        # In two pieces, as the network delivers an answer that is longer than a packet.
         await response.write(answer[:PIECE])
         await asyncio.sleep(PIECE_PAUSE_S)
         await response.write(answer[PIECE:])

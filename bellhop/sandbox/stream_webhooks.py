@@ -1,4 +1,4 @@
-"""A stand-in for Stream: events of a call in its wire format, signed and posted as it does."""
+"""A stand-in for Stream: the events of a call in Stream's format, signed and posted as Stream does."""
 
 import gzip
 import hashlib
@@ -18,13 +18,14 @@ import aiohttp
 from bellhop.clock import Seconds
 
 SAMPLES = Path(__file__).parent / "samples"
+"""Stream's format on disk: events as they are posted, pushes as its SDKs parse them, and answers of its REST API."""
 
 Event = dict[str, Any]
 
 
 @dataclass
 class SampleCall:
-    """One call with one session, and the events that it may cause. Each takes `at`, unix seconds (default: now)."""
+    """One call with one session. Each method makes an event of it; `at` is its time, in unix seconds (default: now)."""
 
     caller: str = "sara-lind"
     members: tuple[str, ...] = ("ben-osei", "jane-morel")
@@ -37,44 +38,44 @@ class SampleCall:
 
     @property
     def cid(self) -> str:
-        """Its name at Stream."""
+        """The call's cid at Stream."""
         return f"default:{self.id}"
 
     def ring(self, *members: str, video: bool = True, at: Seconds | None = None) -> Event:
-        """call.ring for `members` (default: all)."""
+        """Make a call.ring for `members` (default: all)."""
         return self._event("call.ring", at, user=_user(self.caller), members=self._members(members), video=video)
 
     def notification(self, *members: str, at: Seconds | None = None) -> Event:
-        """call.notification for `members` (default: all)."""
+        """Make a call.notification for `members` (default: all)."""
         return self._event("call.notification", at, user=_user(self.caller), members=self._members(members))
 
     def missed(self, *members: str, notify_user: bool = True, at: Seconds | None = None) -> Event:
-        """call.missed by `members` (default: all)."""
+        """Make a call.missed for `members` (default: all)."""
         people = self._members(members)
         return self._event("call.missed", at, user=_user(self.caller), members=people, notify_user=notify_user)
 
     def accepted(self, user: str, at: Seconds | None = None) -> Event:
-        """call.accepted by `user`; every later event of the call shows it, as Stream's do."""
+        """Make a call.accepted by `user`. Every later event of the call names the user in `accepted_by`."""
         self.accepted_by[user] = _stamp(Seconds(time.time()) if at is None else at)
         return self._event("call.accepted", at, user=_user(user))
 
     def rejected(self, user: str, reason: str | None = "decline", at: Seconds | None = None) -> Event:
-        """call.rejected by `user`: a callee's, or the caller's own; every later event shows that, but no reason."""
+        """Make a call.rejected by `user`, a callee or the caller. Later events name the user, without the reason."""
         self.rejected_by[user] = _stamp(Seconds(time.time()) if at is None else at)
         return self._event("call.rejected", at, user=_user(user), reason=reason)
 
     def ended(self, user: str | None = None, at: Seconds | None = None) -> Event:
-        """call.ended by `user`, or by the server."""
+        """Make a call.ended by `user`, or by the server."""
         event = self._event("call.ended", at, user=_user(user) if user else None)
         event["call"]["ended_at"] = event["created_at"]
         return event
 
     def session_ended(self, at: Seconds | None = None) -> Event:
-        """call.session_ended."""
+        """Make a call.session_ended."""
         return self._event("call.session_ended", at)
 
     def again(self) -> "SampleCall":
-        """The same call, used again: a new session."""
+        """Return the same call with a new session."""
         return SampleCall(self.caller, self.members, self.ring_ms, self.name, self.id)
 
     def _members(self, members: tuple[str, ...]) -> list[Event]:
@@ -107,7 +108,7 @@ class SampleCall:
 
 
 class WebhookReply(NamedTuple):
-    """What the web process answered."""
+    """The web process's answer to a webhook."""
 
     status: int
     body: Any
@@ -125,7 +126,7 @@ class StreamStandIn:
     async def post(
         self, event: Event | bytes, *, webhook_id: str = "", attempt: int = 1, compress: bool = False
     ) -> WebhookReply:
-        """Post one webhook, once. The signature is of the JSON, before compression."""
+        """Post one webhook, once. The signature is made from the JSON before compression."""
         body = event if isinstance(event, bytes) else json.dumps(event, separators=(",", ":")).encode()
         headers = {
             "Content-Type": "application/json",
@@ -147,11 +148,11 @@ def _sample(kind: str) -> Event:
 
 
 def _user(user: str) -> Event:
-    """A user named after the id: "ben-osei" is Ben Osei."""
+    """Make a user whose name follows from the id: "ben-osei" is Ben Osei."""
     someone: Event = deepcopy(_sample("call.ring")["user"])
     return someone | {"id": user, "name": user.replace("-", " ").title(), "custom": {}}
 
 
 def _stamp(at: Seconds) -> str:
-    """RFC 3339 with nine fractional digits, as Stream writes it."""
+    """Write a time as Stream does: RFC 3339 with nine fractional digits."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"

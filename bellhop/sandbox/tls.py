@@ -1,4 +1,4 @@
-"""A throw-away certificate authority, so that the stand-ins speak TLS as the real servers do."""
+"""A temporary certificate authority, so that the stand-ins use TLS as the real servers do."""
 
 import datetime as dt
 import ssl
@@ -26,12 +26,12 @@ MAY_SIGN_CERTIFICATES = x509.KeyUsage(
 
 
 class Authority:
-    """A CA in `folder` with one certificate for localhost and 127.0.0.1; clients trust it by `ca_file`."""
+    """A CA in `folder`, with one certificate for localhost and 127.0.0.1. Clients must trust `ca_file`."""
 
     def __init__(self, folder: Path) -> None:
         self.ca_file = folder / "ca.pem"
         self.server_file = folder / "server.pem"
-        """That certificate and its private key."""
+        """The server's certificate and its private key."""
         ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         ca_name = _name("Bellhop sandbox CA")
         ca = (
@@ -58,7 +58,7 @@ class Authority:
         self._name, self._key = ca_name, ca_key
 
     def client_certificate(self, common_name: str) -> Path:
-        """Make a certificate that our servers take from clients, in one file with its private key."""
+        """Make a client certificate that our servers accept, in one file with its private key."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(_name(common_name), key, self._name).sign(self._key, hashes.SHA256())
         path = self.ca_file.with_name(f"{common_name}.pem")
@@ -66,7 +66,7 @@ class Authority:
         return path
 
     def server_context(self, *alpn: str) -> ssl.SSLContext:
-        """What a server needs to answer as localhost; `alpn` names the protocols it offers, for example "h2"."""
+        """Return the TLS context of a server. `alpn` names the protocols that it offers, for example "h2"."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.server_file)
         if alpn:
