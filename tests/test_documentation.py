@@ -1,4 +1,4 @@
-"""What the documentation says of commands and settings is what the code does."""
+"""The documentation describes the commands, settings and texts that the code has."""
 
 import ast
 import re
@@ -24,12 +24,12 @@ CONTEXT = click.Context(main)
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def test_the_settings_page_is_the_models_own_list():
+def test_the_settings_page_has_the_table_of_the_code():
     assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run `make docs`"
 
 
 @pytest.mark.parametrize("table", [outcome_reference.outcomes, outcome_reference.standings])
-def test_the_page_of_outcomes_is_the_codes_own(table):
+def test_the_outcomes_page_has_the_tables_of_the_code(table):
     assert "\n".join(table()) in (ROOT / "docs" / "outcomes.md").read_text(), "run `make docs`"
 
 
@@ -115,13 +115,13 @@ SAID = [
 
 
 @pytest.mark.parametrize("path", SAID, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nobody_is_told_to_install_a_stranger(path):
-    # PyPI has a package called bellhop, and it is another project's.
+def test_no_text_installs_the_other_bellhop_from_pypi(path):
+    # The package bellhop on PyPI belongs to another project.
     assert not re.search(r"install .*\bbellhop(\[| |\"|$)", path.read_text(), re.MULTILINE)
 
 
 def slug(heading):
-    """What a heading's address is on GitHub."""
+    """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
@@ -156,7 +156,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(page):
 
 
 def printed():
-    """Every text in the code but its docstrings, in one: what a page says is printed must be in there."""
+    """Return every text in the code except docstrings, joined: a text that a page quotes must be in it."""
     texts = [refusal.label for refusal in Refusal]
     for package in ("bellhop", "webhook", "worker"):
         for path in (ROOT / package).rglob("*.py"):
@@ -170,7 +170,7 @@ def printed():
     return "\n".join(texts)
 
 
-def test_troubleshooting_goes_by_the_words_that_are_printed():
+def test_troubleshooting_quotes_texts_that_are_printed():
     everything = printed()
     for row in re.findall(r"^\| (.*?) \|", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE):
         for words in re.findall(r"`([^`]+)`", row):
@@ -181,7 +181,7 @@ def test_troubleshooting_goes_by_the_words_that_are_printed():
 
 
 def logged():
-    """What each log line in the code says, and its level."""
+    """Yield the event and the level of each log line in the code."""
     for package in ("bellhop", "webhook", "worker"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -199,11 +199,11 @@ def test_the_page_of_logs_has_every_line_with_its_level():
     told = {event: levels.split(", ") for events, levels in rows for event in re.findall(r"`([^`]+)`", events)}
     for event, level in logged():
         assert level in told[event]
-        assert re.fullmatch("[a-z0-9_]+", event), "one word, for whoever writes an alert"
+        assert re.fullmatch("[a-z0-9_]+", event), "one word, so that alerts can search for it"
     assert {event for event, _ in logged()} == told.keys()
 
 
-def test_advice_sends_nobody_to_a_log_line_that_does_not_exist():
+def test_advice_names_only_log_lines_that_exist():
     texts = [*outcome_reference.outcomes(), *outcome_reference.standings(), *NO_TRAIL]
     named = {name for text in texts for name in re.findall(r'\blog\b[^.]*?"(.+?)"|"(.+?)" in the log', text)}
     assert len(named) >= 2
@@ -220,7 +220,7 @@ def test_architecture_names_modules_that_are_there(package):
     assert set(re.findall(r"`(\w+\.py)`", table)) <= files
     assert set(re.findall(r"`(\w+)/`", table)) <= inner
     shown = set(re.findall(r"`(\w+)/`", table)) | {"static", "templates", "__pycache__"}
-    assert folders <= shown, "a folder that the page does not name"
+    assert folders <= shown, "the page does not name every folder"
 
 
 def walk(command, path):
@@ -233,7 +233,9 @@ def walk(command, path):
 @pytest.mark.parametrize(("path", "command"), list(walk(main, "bellhop")), ids=str)
 def test_every_command_says_what_it_does(path, command):
     assert command.help
-    assert len(command.help.splitlines()[0]) > 20
+    first_line = command.help.splitlines()[0]
+    assert len(first_line) > 20
+    assert first_line == command.get_short_help_str(59), "the list of commands shows it whole"
 
 
 def test_the_page_of_logs_has_every_reason_of_a_refused_login():

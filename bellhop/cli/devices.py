@@ -91,7 +91,10 @@ def list_devices(user_id: str, tenant: str) -> None:
 @click.argument("key")
 @tenant_option
 def remove(user_id: str, key: str, tenant: str) -> None:
-    """Remove a device of USER_ID. KEY is the key that `list` shows."""
+    """Remove a device of USER_ID.
+
+    KEY is the key that `bellhop devices list` shows.
+    """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
     for device in devices_of(redis, tenant, user_id):

@@ -56,9 +56,8 @@ class GoogleSettings(SettingsSection):
     fcm_proxy: str = ""
     """HTTP proxy (http://host:port) for connections to Google."""
     fcm_without_video: ListOf[str] = []
-    """Firebase projects whose pushes for a ring leave out the field `video`. Stream's Kotlin SDK then reads from the
-    call whether it has video, and never shows a video call as an audio call. Not for React Native or Flutter. Several
-    separated by commas."""
+    """Firebase projects whose app uses Stream's Kotlin SDK; several separated by commas. Their rings leave out
+    the field `video`: with it, the SDK shows a video call as an audio call. Not for React Native or Flutter."""
 
     @model_validator(mode="after")
     def _fcm_without_video_names_known_projects(self) -> Self:

@@ -99,8 +99,8 @@ class StreamSettings(SettingsSection):
     stream_api_url: str = "https://chat.stream-io-api.com"
     """URL of Stream's REST API. Bellhop copies devices from it, and `bellhop check` reads your app's configuration."""
     stream_device_apps: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
-    """The bundle id or Firebase project behind each push provider on Stream's dashboard, by the provider's name:
-    ios-voip=com.example.app,…. For other names, Bellhop takes the configured bundle or project if there is only one."""
+    """The app (bundle id or Firebase project) of each push provider on Stream's dashboard: ios-voip=com.example.app,….
+    A provider that is not listed belongs to the configured bundle or project, if there is only one."""
     stream_fetches_per_s: Annotated[float, Field(ge=0, le=100)] = 0
     """If above 0: when a user without devices is called, Bellhop first copies the user's devices from Stream. The
     value is the maximum number of users per second, for all workers together. Stream allows 60 requests a minute,

@@ -20,7 +20,7 @@ COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 @click.command("check")
 def command() -> None:
-    """Test everything that is configured and explain each problem.
+    """Test what is configured and explain each problem.
 
     Connects to Redis, Stream, Apple, Google and the mail server with the configured credentials. No phone rings. Also
     checks with Stream whether its events are sent to Bellhop, and which pushes it still sends itself. Exits with 1 if
