@@ -84,13 +84,13 @@ async def main(rings: int) -> None:
     provider = Willing()
     lanes = {(DEVICE.provider, DEVICE.app): ProviderChannel(provider, "apns com.example.app")}
     jobs = Jobs(DeliveryTools(memory, "worker-1", lanes, TokenPruner(memory)), missed_grace_s=5)
-    inflight = RunningJobs(JobStore(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
+    running = RunningJobs(JobStore(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
     data = job_data()
 
     async def ring(number: int) -> None:
-        await inflight.slots["rings"].acquire()
-        inflight.begin("rings", b"%d" % number, StartedJob(b"%d" % number, b"now", data, 60.0, 0))
-        await asyncio.gather(*inflight.tasks)
+        await running.limits["rings"].acquire()
+        running.start("rings", b"%d" % number, StartedJob(b"%d" % number, b"now", data, 60.0, 0))
+        await asyncio.gather(*running.tasks)
 
     async def some_rings(pause_s: float) -> float:
         cpu_s = 0.0

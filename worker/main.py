@@ -31,6 +31,7 @@ from worker.jobs import Jobs
 from worker.providers.configured import configured_senders
 from worker.providers.smtp import smtp_sender
 from worker.queue.queue_worker import QueueWorker
+from worker.queue.rq_adapter import unique_worker_name
 from worker.settle import queue_due_calls
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ async def _main(settings: Settings) -> int:
         await status.publish_failure(store, "credentials do not load")
         await store.close()
         return 1
+    name = unique_worker_name()
     hygiene = TokenPruner(store)
     texts = Texts(settings.templates_folder, settings.default_language)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_S))
@@ -105,8 +107,10 @@ async def _main(settings: Settings) -> int:
         await metrics.keep_flushing(store)
 
     async def tell_status() -> None:
-        await status.keep_publishing(store, worker.name, lanes, settings.apns_apps)
+        await status.keep_publishing(store, name, lanes, settings.apns_apps)
 
+    tools = DeliveryTools(store, name, lanes, hygiene, _device_lookup(settings, store, session), texts, receipt_secret)
+    digest = email_digest(settings, store, name, texts)
     worker = QueueWorker(
         settings.redis_url,
         {
@@ -114,18 +118,14 @@ async def _main(settings: Settings) -> int:
             NOTICES: JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4),
             MAIL: MAILS_AT_ONCE,
         },
-        {},
+        Jobs(tools, settings.missed_grace_s, digest).handlers,
+        name=name,
         grace_s=settings.shutdown_grace_s,
         background=[watchdog, warm, hygiene.count, tell_metrics, tell_status],
     )
-    tools = DeliveryTools(
-        store, worker.name, lanes, hygiene, _device_lookup(settings, store, session), texts, receipt_secret
-    )
-    digest = email_digest(settings, store, worker.name, texts)
-    worker.handlers = Jobs(tools, settings.missed_grace_s, digest).handlers
     gc.freeze()  # what is here now stays: each look through it for garbage would hold up every ring by some 70 ms
     try:
-        await worker.main()
+        await worker.run()
     finally:
         await asyncio.gather(*(sender.close() for sender in senders.values()), return_exceptions=True)
         await metrics.flush(store)

@@ -78,11 +78,16 @@ def renew_lease(
 
 
 def reap_workers(*, lease_ms: int, silence_ms: int) -> Command:
-    """Give the jobs of dead workers back, and queue scheduled jobs whose time has come.
+    """Give back the jobs of workers whose lease has ended.
 
     Answers the dead workers' names, each followed by the number of its jobs.
     """
     return _command("reap_workers", lease_ms, silence_ms)
+
+
+def enqueue_scheduled() -> Command:
+    """Queue scheduled jobs whose time has come, and drop ended jobs that have expired from RQ's registries."""
+    return _command("enqueue_scheduled")
 
 
 def remove_worker(worker: str | bytes, queues: str | bytes, *, died: bool) -> Command:

@@ -97,7 +97,7 @@ async def test_what_a_primary_answers_that_hung_is_not_believed(tmp_path):
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGTERM])
-async def test_sentinels_away_are_no_reason_to_leave_a_primary_that_answers(crowd, how):
+async def test_a_primary_that_answers_is_kept_without_sentinels(crowd, how):
     for process in crowd.here.redis.processes:
         process.send_signal(how)
     rings = crowd.calls(40)

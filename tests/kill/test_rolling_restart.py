@@ -11,7 +11,7 @@ SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
 
 
 @pytest.mark.timeout(180)
-async def test_a_rolling_restart_loses_and_doubles_nothing_and_every_process_ends_with_0(tmp_path):
+async def test_a_rolling_restart_loses_and_doubles_nothing(tmp_path):
     async with Installation(tmp_path, SETTINGS, workers=2) as here:
         crowd = Crowd(here)
         await crowd.grow(200)

@@ -33,7 +33,7 @@ async def kill_serving_process(here):
 
 @pytest.mark.parametrize("kill", [kill_whole_web, kill_serving_process])
 @pytest.mark.timeout(60 + 30 * KILLS)
-async def test_an_event_is_acknowledged_and_delivered_or_repeated_and_delivered_once(tmp_path, kill):
+async def test_an_event_is_delivered_once_or_repeated(tmp_path, kill):
     random = chance()
     async with Installation(tmp_path, SETTINGS) as here:
         crowd = Crowd(here)
@@ -53,7 +53,7 @@ async def test_an_event_is_acknowledged_and_delivered_or_repeated_and_delivered_
             print(f"killed {wait_s:.2f} s in: {sum(ring.posts > 1 for ring in rings)} of {len(rings)} were repeated")
 
 
-async def test_an_event_that_nobody_repeats_rings_once_if_it_was_acknowledged(tmp_path):
+async def test_an_acknowledged_event_rings_without_a_repeat(tmp_path):
     random = chance()
     async with Installation(tmp_path, SETTINGS) as here:
         crowd = Crowd(here)

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from bellhop.queue.rq_job import PermanentError
 from bellhop.store.async_client import Store
 from bellhop.telemetry import logs
-from worker.queue import queue_worker
+from worker.queue.queue_worker import QueueWorker
+from worker.queue.rq_adapter import unique_worker_name
 
 MARK = "if redis.call('SADD', 'test:known', ARGV[3]) == 1 then redis.call('RPUSH', ARGV[1], ARGV[2]) end"
 """A mark whose answer was lost is written again, and counts once."""
@@ -75,9 +76,14 @@ def main(url: str, queues: str, grace_s: str) -> None:
             await asyncio.sleep(3600)  # as when a library takes the first cancellation for an error of its own
 
     handlers = {f"jobs.{job.__name__}": job for job in (sleep, fail, refuse, greet, die, give_up)}
-    queue_worker.WIND_UP_S = 1  # the tests wait for it
-    queue_worker.QueueWorker(
-        url, json.loads(queues), handlers, name="w", grace_s=float(grace_s), background=[cry, mishear]
+    QueueWorker(
+        url,
+        json.loads(queues),
+        handlers,
+        name=unique_worker_name("w"),
+        grace_s=float(grace_s),
+        wind_up_s=1,  # the tests wait for it
+        background=[cry, mishear],
     ).work()
 
 

@@ -52,14 +52,14 @@ async def ask(batch: Batch[int, int], *items: int, turns: int = UNDER_WAY) -> li
 
 
 @pytest.mark.parametrize("shielded", [False, True])
-async def test_the_questions_of_one_turn_are_one_call_and_each_gets_its_own_answer(shielded):
+async def test_items_of_one_turn_share_a_call(shielded):
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=shielded)
     assert await asyncio.gather(*(batch(item) for item in (3, 1, 2))) == [6, 2, 4]
     assert doubler.calls == [[3, 1, 2]]
 
 
-async def test_what_is_asked_while_a_call_is_under_way_waits_for_no_answer_to_it():
+async def test_an_item_does_not_wait_for_an_earlier_call():
     doubler = Doubler()
     batch = Batch(doubler, 100)
     doubler.may_answer.clear()
@@ -70,7 +70,7 @@ async def test_what_is_asked_while_a_call_is_under_way_waits_for_no_answer_to_it
 
 
 @pytest.mark.parametrize("shielded", [False, True])
-async def test_no_call_has_more_than_the_most_and_none_is_left_out(shielded):
+async def test_no_call_exceeds_the_limit_and_no_item_is_lost(shielded):
     doubler = Doubler()
     batch = Batch(doubler, 3, shielded=shielded)
     assert await asyncio.gather(*(batch(item) for item in range(7))) == [0, 2, 4, 6, 8, 10, 12]
@@ -78,7 +78,7 @@ async def test_no_call_has_more_than_the_most_and_none_is_left_out(shielded):
 
 
 @pytest.mark.parametrize("shielded", [False, True])
-async def test_one_that_is_alone_is_answered_time_after_time(shielded):
+async def test_single_items_are_answered_one_after_another(shielded):
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=shielded)
     assert [await batch(item) for item in (1, 2)] == [2, 4]
@@ -87,7 +87,7 @@ async def test_one_that_is_alone_is_answered_time_after_time(shielded):
 
 @pytest.mark.parametrize("items", [(1,), (1, 2, 3)])
 @pytest.mark.parametrize("shielded", [False, True])
-async def test_an_error_reaches_everybody_and_the_next_turn_is_answered(items, shielded):
+async def test_an_error_reaches_every_caller_of_its_turn_only(items, shielded):
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=shielded)
     doubler.error = ConnectionError("Redis is away")
@@ -97,7 +97,7 @@ async def test_an_error_reaches_everybody_and_the_next_turn_is_answered(items, s
     assert await batch(4) == 8
 
 
-async def test_an_error_of_one_call_is_nothing_to_the_others_of_its_turn():
+async def test_an_error_of_one_call_does_not_reach_others():
     async def answer(items: list[int]) -> list[int]:
         if 2 in items:
             raise ConnectionError("Redis is away")
@@ -110,7 +110,7 @@ async def test_an_error_of_one_call_is_nothing_to_the_others_of_its_turn():
 
 @pytest.mark.parametrize("items", [(1,), (1, 2, 3)])
 @pytest.mark.parametrize("turns", [1, UNDER_WAY])
-async def test_what_is_shielded_is_answered_though_who_asked_was_cancelled(items, turns):
+async def test_a_shielded_item_is_answered_after_a_cancellation(items, turns):
     """Before the call leaves, and while it is under way."""
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=True)
@@ -127,7 +127,7 @@ async def test_what_is_shielded_is_answered_though_who_asked_was_cancelled(items
 
 @pytest.mark.parametrize("turns", [1, UNDER_WAY])
 @pytest.mark.parametrize("shielded", [False, True])
-async def test_when_one_of_several_is_cancelled_the_others_get_their_own_answers(turns, shielded):
+async def test_a_cancelled_item_leaves_the_others_their_answers(turns, shielded):
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=shielded)
     doubler.may_answer.clear()
@@ -139,7 +139,7 @@ async def test_when_one_of_several_is_cancelled_the_others_get_their_own_answers
 
 
 @pytest.mark.parametrize("shielded", [False, True])
-async def test_when_one_of_several_is_cancelled_an_error_reaches_the_others(shielded):
+async def test_a_cancelled_item_leaves_the_others_their_error(shielded):
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=shielded)
     doubler.may_answer.clear()
@@ -152,7 +152,7 @@ async def test_when_one_of_several_is_cancelled_an_error_reaches_the_others(shie
     assert others == [doubler.error] * 2
 
 
-async def test_one_that_is_alone_and_cancelled_holds_nobody_up():
+async def test_a_cancelled_single_item_delays_no_other():
     doubler = Doubler()
     batch = Batch(doubler, 100)
     doubler.may_answer.clear()

@@ -45,7 +45,7 @@ def pushes(round_: QueuedRound, kind: PushKind = PushKind.RING) -> list[Push]:
     return plan(kind, round_, devices, round_.started_at).pushes
 
 
-async def test_a_device_that_was_sent_to_is_not_sent_to_again_by_anybody(store, redis_url):
+async def test_a_device_gets_a_push_once_from_all_workers(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
@@ -96,7 +96,7 @@ async def test_a_phone_that_was_passed_on_or_signed_out_is_not_rung(store, redis
     assert await ask(Fence(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
 
 
-async def test_a_ring_that_was_repeated_since_leaves_the_phone_to_the_later_one(store, redis_url):
+async def test_a_repeated_ring_leaves_the_phone_to_the_later_round(store, redis_url):
     early, late = ringing(redis_url, age_s=5), ringing(redis_url)
     for round_ in (early, late):
         key = round_key("default", "default:1", round_.started_at)
@@ -106,7 +106,7 @@ async def test_a_ring_that_was_repeated_since_leaves_the_phone_to_the_later_one(
     assert await ask(Fence(store, "w-1", PushKind.RING, late), pushes(late)[0], 3) is None
 
 
-async def test_the_word_says_how_long_there_is_by_redis_clock(store, redis_url, monkeypatch):
+async def test_an_admission_has_the_time_left_by_redis_clock(store, redis_url, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
     round_ = ringing(redis_url, for_s=30)
     admission = await Fence(store, "w-1", PushKind.RING, round_).admit(pushes(round_)[0], 3)
@@ -135,7 +135,7 @@ async def test_a_record_whose_answer_was_lost_is_on_the_trail_once(store, redis_
     assert await store.call("LRANGE", trail_key("default", "default:1"), 0, -1) == [b"one line", b"another"]
 
 
-async def test_a_device_is_held_while_a_living_worker_may_be_sending_to_it(store, redis_url):
+async def test_a_claim_holds_while_its_worker_lives(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
@@ -154,7 +154,7 @@ async def test_a_claim_ends_with_the_longest_time_its_attempt_may_take(store, re
     assert await ask(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
 
 
-async def test_the_word_of_a_run_that_lost_its_claim_changes_nothing(store, redis_url):
+async def test_a_run_that_lost_its_claim_changes_nothing(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     dead, heir = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
@@ -197,7 +197,7 @@ async def test_a_thousand_devices_are_asked_about_in_two_calls(store, redis_url)
     assert asked == ["calls/claim_devices"] * (len(everyone) // BATCH)
 
 
-async def test_a_notice_is_sent_after_the_end_but_to_nobody_who_answered(store, redis_url):
+async def test_a_notice_goes_out_after_the_end_unless_answered(store, redis_url):
     round_ = ringing(redis_url, USERS[:2], age_s=60)
     stamps = {"ended": round_.started_at, f"a:{USERS[1]}": round_.started_at}
     await store.call("HSET", call_key("default", "default:1"), *[part for pair in stamps.items() for part in pair])
@@ -231,7 +231,7 @@ async def test_any_number_of_lines_gets_onto_the_trail_in_order(store, redis_url
     assert await store.call("LRANGE", key, 0, -1) == [text.encode() for text in ("first", *lines)]
 
 
-async def test_what_the_gate_writes_expires(store, redis_url):
+async def test_what_the_fence_writes_expires(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     gate = Fence(store, "w-1", PushKind.NOTIFICATION, round_)
@@ -242,7 +242,7 @@ async def test_what_the_gate_writes_expires(store, redis_url):
         assert await store.call("TTL", key) > 0, key
 
 
-async def test_what_was_held_is_written_though_whoever_waited_for_it_was_cancelled(store, redis_url):
+async def test_a_record_is_written_although_its_writer_was_cancelled(store, redis_url):
     class Away:
         """Redis, that is away for a while."""
 
@@ -273,7 +273,7 @@ async def test_what_was_held_is_written_though_whoever_waited_for_it_was_cancell
     assert await ask(Fence(store, "w-2", PushKind.RING, round_), push, 3) is Outcome.DUPLICATE
 
 
-async def test_a_record_goes_out_with_the_end_of_a_job_that_ends_at_once(store, redis_url):
+async def test_a_record_is_written_with_the_end_of_its_job(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     fence = Fence(store, "w-1", PushKind.RING, round_)

@@ -57,7 +57,7 @@ async def test_a_token_that_was_registered_again_meanwhile_is_kept(store):
     "outcome",
     sorted(set(Outcome) - {Outcome.TOKEN_DEAD}),
 )
-async def test_no_other_word_removes_a_token(store, outcome):
+async def test_no_other_outcome_removes_a_token(store, outcome):
     device = await register(store, phone())
     await TokenPruner(store).learn("default", device, a_delivery(device, outcome))
     assert await known(store, device) == [device]
@@ -70,7 +70,7 @@ async def test_the_environment_that_worked_is_kept(store):
     assert await known(store, device) == [moved]
 
 
-async def test_when_every_token_of_an_app_dies_the_brake_keeps_most_of_them_and_says_so(store, caplog, capsys):
+async def test_the_brake_keeps_tokens_when_most_of_an_app_die(store, caplog, capsys):
     devices = [await register(store, phone(number)) for number in range(200)]
     care = TokenPruner(store)
     for device in devices:

@@ -22,6 +22,7 @@ from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
 from worker.main import JOBS_PER_CONCURRENCY
 from worker.queue.queue_worker import QueueWorker
+from worker.queue.rq_adapter import unique_worker_name
 
 
 class Provided:
@@ -166,13 +167,14 @@ async def test_what_is_tried_again_says_so_to_rq(name):
 @contextlib.asynccontextmanager
 async def working(store, redis_url, queue, **lanes):
     """A worker with a concurrency of 1, as worker/main.py counts it; yields what queues a job."""
-    worker = QueueWorker(redis_url, {queue: JOBS_PER_CONCURRENCY}, {}, name="w")
+    name = unique_worker_name("w")
     ways = {
         (Provider.FCM if app == "google" else Provider.APNS, "calls"): ProviderChannel(one, app)
         for app, one in lanes.items()
     }
-    worker.handlers = Jobs(DeliveryTools(store, worker.name, ways, TokenPruner(store)), 0.0).handlers
-    main = asyncio.create_task(worker.main())
+    handlers = Jobs(DeliveryTools(store, name, ways, TokenPruner(store)), 0.0).handlers
+    worker = QueueWorker(redis_url, {queue: JOBS_PER_CONCURRENCY}, handlers, name=name)
+    running = asyncio.create_task(worker.run())
 
     async def enqueue(name, payload):
         fields = job(f"{name.rpartition('.')[2]}-{time.time_ns()}", name, payload)
@@ -185,7 +187,7 @@ async def working(store, redis_url, queue, **lanes):
     finally:
         worker.stop()
         worker.stop()
-        await main
+        await running
 
 
 async def eventually(look, seconds=20):

@@ -25,7 +25,7 @@ def after(*outcomes, now=100.0):
     return circuit
 
 
-def test_a_refused_credential_opens_the_circuit_at_once_and_is_said_once():
+def test_refused_credentials_open_the_circuit_once():
     circuit = CircuitBreaker()
     assert circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.0)
     assert not circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.1)
@@ -43,7 +43,7 @@ def test_one_answer_between_failures_keeps_it_closed():
     assert after(*most, Outcome.TOKEN_DEAD, *most).wait_s(100.0) == 0
 
 
-def test_when_its_time_is_over_one_push_tries_and_the_others_wait_for_what_it_finds():
+def test_one_push_tries_a_half_open_circuit():
     circuit = after(*[Outcome.UNAVAILABLE] * FAILURES_TO_OPEN)
     later = 100.0 + OPEN_S[Action.RETRY_LATER]
     assert circuit.wait_s(later) == 0
@@ -53,7 +53,7 @@ def test_when_its_time_is_over_one_push_tries_and_the_others_wait_for_what_it_fi
 
 
 @given(st.lists(st.sampled_from(ASKED), max_size=60))
-def test_whatever_happened_an_accepted_push_closes_it(outcomes):
+def test_an_accepted_push_closes_any_circuit(outcomes):
     assert after(*outcomes, Outcome.ACCEPTED).wait_s(100.0) == 0
 
 
@@ -62,11 +62,11 @@ def test_it_never_stays_open_longer_than_the_longest_time(outcomes):
     assert after(*outcomes).wait_s(100.0) <= max(OPEN_S.values())
 
 
-def test_every_action_that_may_be_repeated_knows_how_long_to_stay_open():
+def test_every_failure_has_a_time_to_stay_open():
     assert {MEANING[outcome].action for outcome in NO_PROVIDER} <= set(OPEN_S)
 
 
-async def test_an_open_lane_asks_nobody():
+async def test_an_open_circuit_sends_nothing():
     class Refusing:
         asked = 0
 
@@ -94,7 +94,7 @@ class Restricted:
     async def close(self): ...
 
 
-async def test_a_phone_in_apples_other_environment_closes_the_way_to_nobody_elses():
+async def test_each_environment_has_a_circuit_of_its_own():
     """Anybody may register one, and a token that Apple does not know is tried there too."""
     lane = ProviderChannel(Restricted(), "apns calls")
     rings = [ring(environment) for environment in (Environment.SANDBOX, Environment.PRODUCTION, Environment.SANDBOX)]

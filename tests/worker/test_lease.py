@@ -1,4 +1,4 @@
-"""Who is alive, and who may judge it. Times are short here: what is told apart is "beats" and "does not"."""
+"""Which workers are alive, and when others may take over their jobs. Times are short here."""
 
 import asyncio
 import os
@@ -13,26 +13,22 @@ from redis.exceptions import RedisError
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.keys import inflight_key
 from tests.worker.conftest import Desk
-from worker.queue import lease as lease_module
-from worker.queue.lease import Lease
+from worker.queue.lease import Lease, LeaseTimes
 
 LEASE_S = 0.4
 
-MakeLease = Callable[[str, str], Lease]
+SHORT = LeaseTimes(lease_ms=int(LEASE_S * 1000), silence_ms=200)
+LONG = LeaseTimes(lease_ms=60_000, silence_ms=200)
 
-
-@pytest.fixture(autouse=True)
-def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "LEASE_MS", int(LEASE_S * 1000))
-    monkeypatch.setattr(lease_module, "SILENCE_MS", 200)
+MakeLease = Callable[..., Lease]
 
 
 @pytest.fixture
 async def make_lease() -> AsyncIterator[MakeLease]:
     made = []
 
-    def make(url: str, name: str) -> Lease:
-        made.append(Lease(url, name, ["rings"], lambda: {"state": "idle"}))
+    def make(url: str, name: str, times: LeaseTimes = SHORT) -> Lease:
+        made.append(Lease(url, name, ["rings"], lambda: {"state": "idle"}, times))
         return made[-1]
 
     yield make
@@ -47,87 +43,83 @@ def hold(desk: Desk, worker: str, *job_ids: str) -> None:
         desk.redis.lmove(desk.queue.key, inflight_key("rings", worker), "LEFT", "RIGHT")
 
 
-async def keep_beating(*leases: Lease, seconds: float) -> None:
+async def keep_renewing(*leases: Lease, seconds: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         for lease in leases:
-            tasks.create_task(beat_for(lease, seconds))
+            tasks.create_task(renew_for(lease, seconds))
 
 
-async def beat_for(lease: Lease, seconds: float) -> None:
+async def renew_for(lease: Lease, seconds: float) -> None:
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
-        await lease.beat()
-        await lease.reap()
+        await lease.renew()
+        await lease.reap_workers()
         await asyncio.sleep(0.02)
 
 
-async def test_a_worker_that_stops_beating_loses_its_jobs_to_the_front(desk: Desk, make_lease: MakeLease) -> None:
+async def test_a_worker_that_stops_renewing_loses_its_jobs(desk: Desk, make_lease: MakeLease) -> None:
     living, dying = make_lease(desk.url, "living"), make_lease(desk.url, "dying")
-    await keep_beating(living, dying, seconds=2 * LEASE_S)
+    await keep_renewing(living, dying, seconds=2 * LEASE_S)
     hold(desk, "dying", "a", "b")
     desk.sleep("c")
     assert desk.queue.job_ids == ["c"]
     async with asyncio.timeout(20):
         while desk.queue.job_ids == ["c"]:
-            await keep_beating(living, seconds=LEASE_S)
+            await keep_renewing(living, seconds=LEASE_S)
     assert desk.queue.job_ids == ["a", "b", "c"]
     assert desk.redis.smembers("bellhop:workers") == {b"living"}
     assert desk.redis.smembers("rq:workers") == {b"rq:worker:living"}
 
 
-async def test_after_a_silence_of_everybody_nobody_is_judged_before_they_could_beat(
-    desk: Desk, make_lease: MakeLease
-) -> None:
+async def test_after_a_silence_workers_have_time_to_renew(desk: Desk, make_lease: MakeLease) -> None:
     early, late = make_lease(desk.url, "early"), make_lease(desk.url, "late")
-    await keep_beating(early, late, seconds=3 * LEASE_S)
+    await keep_renewing(early, late, seconds=3 * LEASE_S)
     hold(desk, "late", "a")
     await asyncio.sleep(2 * LEASE_S)  # as when Redis stands still: every lease is gone
     assert desk.redis.keys("bellhop:worker:*") == []
-    await early.beat()
-    await early.reap()
+    await early.renew()
+    await early.reap_workers()
     assert desk.queue.job_ids == []
-    assert await late.beat()
+    assert await late.renew()
 
 
-async def test_a_reaper_that_has_not_beaten_since_the_silence_judges_nobody(desk: Desk, make_lease: MakeLease) -> None:
+async def test_nobody_is_reaped_before_a_renewal_ends_a_silence(desk: Desk, make_lease: MakeLease) -> None:
     lease = make_lease(desk.url, "lease")
-    await keep_beating(lease, seconds=3 * LEASE_S)
+    await keep_renewing(lease, seconds=3 * LEASE_S)
     hold(desk, "lease", "a")
     await asyncio.sleep(2 * LEASE_S)
-    await lease.reap()  # as when it sat in the buffer of a paused Redis
+    await lease.reap_workers()  # as when it sat in the buffer of a paused Redis
     assert desk.queue.job_ids == []
 
 
-async def test_a_worker_is_healthy_while_its_lease_is_sure(
-    own_redis: RedisServer, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("worker.queue.lease.LEASE_MS", 8_000)  # Redis may take seconds to end
-    lease = make_lease(own_redis.url, "w")
+async def test_a_worker_is_healthy_while_its_lease_is_sure(own_redis: RedisServer, make_lease: MakeLease) -> None:
+    times = LeaseTimes(lease_ms=8_000, silence_ms=200)  # Redis may take seconds to end
+    lease = make_lease(own_redis.url, "w", times)
     assert not lease.healthy
-    assert await lease.beat()
+    assert await lease.renew()
     assert lease.healthy
-    assert not await lease.beat()
+    assert not await lease.renew()
     own_redis.stop()
-    await lease.beat()
-    assert lease.healthy  # for as long as the last beat is good for
+    await lease.renew()
+    assert lease.healthy  # until the last renewal is too old
     await asyncio.sleep(8)
     assert not lease.healthy
     with pytest.raises(RedisError):
-        await lease.reap()
+        await lease.reap_workers()
 
 
 async def test_a_lapsed_lease_says_so(desk: Desk, make_lease: MakeLease) -> None:
     lease = make_lease(desk.url, "w")
-    await lease.beat()
+    await lease.renew()
     await asyncio.sleep(2 * LEASE_S)
-    assert await lease.beat()
+    assert await lease.renew()
 
 
 async def test_a_lapsed_lease_says_so_though_the_answer_got_lost(
     desk: Desk, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = make_lease(desk.url, "w")
-    await lease.beat()
+    await lease.renew()
     await asyncio.sleep(2 * LEASE_S)
 
     async def loses_the_answer(*step: Any) -> None:
@@ -136,16 +128,16 @@ async def test_a_lapsed_lease_says_so_though_the_answer_got_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(lease.store, "script", loses_the_answer)
-        assert not await lease.beat()
-    assert await lease.beat()
-    assert not await lease.beat()
+        assert not await lease.renew()
+    assert await lease.renew()
+    assert not await lease.renew()
 
 
 async def test_leaving_gives_back_what_is_left_and_forgets_the_worker(desk: Desk, make_lease: MakeLease) -> None:
     lease = make_lease(desk.url, "w")
-    await lease.beat()
+    await lease.renew()
     hold(desk, "w", "a", "b")
-    await lease.leave()
+    await lease.release()
     assert desk.queue.job_ids == ["a", "b"]
     assert not lease.healthy
     assert desk.redis.smembers("bellhop:workers") == set()
@@ -154,87 +146,85 @@ async def test_leaving_gives_back_what_is_left_and_forgets_the_worker(desk: Desk
 
 async def test_what_ended_or_expired_is_not_given_back(desk: Desk, make_lease: MakeLease) -> None:
     lease = make_lease(desk.url, "w")
-    await lease.beat()
+    await lease.renew()
     hold(desk, "w", "finished", "expired", "waiting")
     desk.redis.hset("rq:job:finished", "status", "finished")
     desk.redis.delete("rq:job:expired")
-    await lease.leave()
+    await lease.release()
     assert desk.queue.job_ids == ["waiting"]
     assert desk.inflight() == []
 
 
-BEAT_ONCE = """
+RENEW_ONCE = """
 import asyncio, os, sys
 from worker.queue.lease import Lease
 describe = lambda: {"state": "busy", "pid": os.getpid(), "queues": "rings"}
-asyncio.run(Lease(sys.argv[1], "neighbour", ["rings"], describe).beat())
-print("beat", flush=True)
+asyncio.run(Lease(sys.argv[1], "neighbour", ["rings"], describe).renew())
+print("renewed", flush=True)
 sys.stdin.read()
 """
 
 
-async def test_a_neighbour_that_was_killed_is_missed_before_its_lease_ends(
-    desk: Desk, redis_url: str, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
+async def test_a_killed_neighbour_is_removed_before_its_lease_ends(
+    desk: Desk, redis_url: str, make_lease: MakeLease
 ) -> None:
-    monkeypatch.setattr(lease_module, "LEASE_MS", 60_000)
     neighbour = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", BEAT_ONCE, redis_url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", RENEW_ONCE, redis_url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    assert await neighbour.stdout.readline() == b"beat\n"
+    assert await neighbour.stdout.readline() == b"renewed\n"
     desk.redis.pexpire("bellhop:worker:neighbour", 60_000)
     hold(desk, "neighbour", "held")
-    mine = make_lease(redis_url, "mine")
-    await mine.beat()
-    await mine.bury_neighbours()
+    mine = make_lease(redis_url, "mine", LONG)
+    await mine.renew()
+    await mine.remove_dead_neighbours()
     assert desk.queue.get_job_ids() == [], "it lives"
     neighbour.kill()
     await neighbour.wait()
-    await mine.bury_neighbours()
+    await mine.remove_dead_neighbours()
     assert desk.queue.get_job_ids() == ["held"]
     assert not desk.redis.exists("bellhop:worker:neighbour")
 
 
-async def test_a_neighbour_of_another_user_that_cannot_be_looked_at_is_left_alone(
+async def test_a_neighbour_that_cannot_be_inspected_is_kept(
     desk: Desk, redis_url: str, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where /proc hides the processes of others, which systemd's ProtectProc= makes it do."""
+    """As where /proc hides other users' processes, which systemd's ProtectProc= does."""
 
     def not_ours(pid: int, number: int) -> None:
         raise PermissionError
 
-    neighbour = Lease(
-        redis_url, "neighbour", ["rings"], lambda: {"state": "busy", "pid": "999999999", "queues": "rings"}
-    )
-    await neighbour.beat()
+    describe = lambda: {"state": "busy", "pid": "999999999", "queues": "rings"}  # noqa: E731
+    neighbour = Lease(redis_url, "neighbour", ["rings"], describe, SHORT)
+    await neighbour.renew()
     await neighbour.store.close()
     hold(desk, "neighbour", "held")
     mine = make_lease(redis_url, "mine")
-    await mine.beat()
+    await mine.renew()
     monkeypatch.setattr(os, "kill", not_ours)
-    await mine.bury_neighbours()
+    await mine.remove_dead_neighbours()
     assert desk.queue.get_job_ids() == []
     monkeypatch.undo()
-    await mine.bury_neighbours()
+    await mine.remove_dead_neighbours()
     assert desk.queue.get_job_ids() == ["held"]
 
 
-async def test_a_job_that_goes_to_the_last_pop_of_a_buried_worker_is_found(
+async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(
     desk: Desk, redis_url: str, make_lease: MakeLease
 ) -> None:
-    """Redis has not heard of its death: something between them keeps the connection open."""
+    """Redis has not noticed the death: something between them keeps the connection open."""
     mine = make_lease(redis_url, "mine")
-    dead = Lease(redis_url, "dead", ["rings"], lambda: {"state": "busy", "pid": "0", "queues": "rings"})
-    await dead.beat()
+    dead = Lease(redis_url, "dead", ["rings"], lambda: {"state": "busy", "pid": "0", "queues": "rings"}, SHORT)
+    await dead.renew()
     await dead.store.close()
     desk.redis.pexpire("bellhop:worker:dead", 60_000)
-    await beat_for(mine, 3 * LEASE_S)  # it may reap by now
-    await mine.bury_neighbours()
+    await renew_for(mine, 3 * LEASE_S)  # it may reap by now
+    await mine.remove_dead_neighbours()
     hold(desk, "dead", "late")
     async with asyncio.timeout(20):
         while desk.queue.get_job_ids() != ["late"]:
-            await beat_for(mine, LEASE_S)
+            await renew_for(mine, LEASE_S)
     desk.redis.delete("bellhop:buried:dead")  # in some seconds
-    await beat_for(mine, LEASE_S)
+    await renew_for(mine, LEASE_S)
     assert desk.redis.smembers("bellhop:workers") == {b"mine"}
 
 
@@ -245,6 +235,6 @@ async def test_a_worker_of_another_place_is_left_to_its_lease(
     desk.redis.sadd("bellhop:workers", "far", "old")
     desk.redis.hset("rq:worker:far", mapping={"place": "elsewhere", "pid": "999999999", "queues": "rings"})
     mine = make_lease(redis_url, "mine")
-    await mine.beat()
-    await mine.bury_neighbours()
+    await mine.renew()
+    await mine.remove_dead_neighbours()
     assert desk.queue.get_job_ids() == []

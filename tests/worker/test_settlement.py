@@ -121,7 +121,7 @@ async def test_an_open_round_keeps_its_time_on_the_agenda(store, post, redis_url
     assert score == pytest.approx((began + 10) * 1000, abs=2)
 
 
-async def test_a_call_missed_and_the_ring_that_comes_after_it_give_one_notice(store, post, redis_url):
+async def test_a_call_missed_before_its_ring_gives_one_notice(store, post, redis_url):
     call, began = SampleCall(members=("ben", "jane")), now_s(redis_url) - 20
     post(call.missed(at=began + 10))
     await settle_call(store, "default", call.cid, GRACE_US)
@@ -151,7 +151,7 @@ async def test_a_call_missed_belongs_to_the_round_that_rang_its_members(store, p
     ]
 
 
-async def test_who_is_known_to_have_rejected_is_not_rung_whoever_tells_of_it(store, post, redis_url):
+async def test_a_rejection_named_by_another_event_stops_the_ring(store, post, redis_url):
     call, began = SampleCall(members=("ben", "jane")), now_s(redis_url) - 2
     ring = call.ring(at=began)
     post(ring)
@@ -162,9 +162,7 @@ async def test_who_is_known_to_have_rejected_is_not_rung_whoever_tells_of_it(sto
 
 
 @pytest.mark.parametrize(("reason", "told", "outcome"), [("decline", 0, "declined"), ("busy", 1, "busy")])
-async def test_who_rejected_gets_what_the_reason_says_though_it_comes_after_the_cancel(
-    store, post, redis_url, reason, told, outcome
-):
+async def test_a_late_rejection_counts_before_the_cancel(store, post, redis_url, reason, told, outcome):
     """When the last callee rejects, the caller's app rejects at once: the two webhooks may change places."""
     call, began = SampleCall(members=("ben",)), now_s(redis_url) - 1
     post(call.ring(at=began))
@@ -178,7 +176,7 @@ async def test_who_rejected_gets_what_the_reason_says_though_it_comes_after_the_
     assert [word for _, _, word in await settled(store, call)] == [outcome]
 
 
-async def test_who_rejected_without_a_reason_that_ever_came_has_declined(store, post, redis_url):
+async def test_a_rejection_without_its_reason_is_a_decline(store, post, redis_url):
     call, began = SampleCall(members=("ben",), ring_ms=5_000), now_s(redis_url) - 20
     post(call.ring(at=began))
     call.rejected("ben", at=began + 0.5)
@@ -188,7 +186,7 @@ async def test_who_rejected_without_a_reason_that_ever_came_has_declined(store, 
     assert await notices(store) == []
 
 
-async def test_the_call_missed_of_a_ring_does_not_end_the_next_one_of_its_session(store, post, redis_url):
+async def test_a_call_missed_does_not_end_the_next_ring(store, post, redis_url):
     """Stream's timer for the first ring runs out two seconds into the second."""
     call, now = SampleCall(members=("ben",)), now_s(redis_url)
     first, second = call.ring(at=now - 30), call.ring(at=now - 2)
@@ -218,7 +216,7 @@ async def test_a_ring_whose_call_is_known_already_is_looked_at_at_once(store, po
     assert float(await store.call("ZSCORE", AGENDA, f"default:{call.cid}")) <= now_s(redis_url) * 1000
 
 
-async def test_the_watchdog_queues_a_call_whose_time_has_come_once_in_a_while(store, post, redis_url):
+async def test_the_watchdog_queues_a_due_call_once(store, post, redis_url):
     due, later = SampleCall(members=("ben",), ring_ms=5_000), SampleCall(members=("ben",))
     post(due.ring(at=now_s(redis_url) - 20))
     post(later.ring())
@@ -243,9 +241,7 @@ async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, red
 @pytest.mark.parametrize(
     ("status", "again"), [("queued", True), ("started", False), ("finished", True), ("failed", True), ("", True)]
 )
-async def test_a_settle_job_that_is_lost_or_came_to_nothing_is_queued_again(
-    store, post, redis_url, monkeypatch, status, again
-):
+async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_url, monkeypatch, status, again):
     monkeypatch.setattr(settle, "AGAIN_MS", -1)
     monkeypatch.setattr(settle, "BELIEVED_S", 0)
     post(SampleCall(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
@@ -272,7 +268,7 @@ async def test_a_call_that_has_expired_leaves_the_agenda(store, post, redis_url)
     assert await store.call("ZCARD", AGENDA) == 0
 
 
-async def test_an_open_call_outlives_a_day_without_workers_and_a_closed_one_leaves_soon(store, post, redis_url):
+async def test_an_open_call_outlives_a_day_a_settled_one_expires(store, post, redis_url):
     call, began = SampleCall(members=("ben", "jane")), now_s(redis_url)
     keys = [call_key("default", call.cid), round_key("default", call.cid, _micros(call.ring(at=began)))]
     post(call.ring(at=began))
@@ -285,7 +281,7 @@ async def test_an_open_call_outlives_a_day_without_workers_and_a_closed_one_leav
     assert 0 < await store.call("TTL", keys[0]) <= CALL_TTL_S
 
 
-async def test_a_round_that_expires_while_its_call_is_settled_does_not_come_back_for_ever(store, post, redis_url):
+async def test_a_round_that_expires_in_settling_stays_away(store, post, redis_url):
     call, now = SampleCall(members=("ben",), ring_ms=5_000), now_s(redis_url)
     old, new = call.ring(at=now - 60), call.ring(at=now)  # the second keeps the call open
     for event in (old, new):
@@ -302,7 +298,7 @@ async def test_a_round_that_expires_while_its_call_is_settled_does_not_come_back
     assert await notices(store) == []
 
 
-async def test_whatever_an_event_leaves_in_redis_expires(store, post, samples: Path):
+async def test_everything_an_event_leaves_in_redis_expires(store, post, samples: Path):
     for sample in sorted(samples.glob("call.*.json")):
         post(json.loads(sample.read_bytes()))
     cid = json.loads((samples / "call.ring.json").read_bytes())["call_cid"]

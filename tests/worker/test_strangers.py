@@ -65,7 +65,7 @@ def worker(store, stream, google, name="w-1", per_s=100):
     return Jobs(DeliveryTools(store, name, lanes, TokenPruner(store), lookup), 1.0)
 
 
-async def test_two_callers_who_ring_a_stranger_at_once_both_get_through(store, redis_url):
+async def test_two_rings_of_an_unknown_user_share_a_lookup(store, redis_url):
     stream, google = Stream(), Google()
     stream.told.clear()
     one = ringing(redis_url, ["ben"])
@@ -78,9 +78,7 @@ async def test_two_callers_who_ring_a_stranger_at_once_both_get_through(store, r
     assert google.rung == ["phone-of-ben"] * 2
 
 
-async def test_a_stranger_is_rung_by_whoever_takes_over_from_a_worker_that_died_in_the_fetch(
-    store, redis_url, monkeypatch
-):
+async def test_another_worker_takes_over_a_lookup(store, redis_url, monkeypatch):
     monkeypatch.setattr(module, "FETCH_S", 1)
     stream, google, ring = Stream(), Google(), ringing(redis_url, ["ben"])
     stream.told.clear()
@@ -93,7 +91,7 @@ async def test_a_stranger_is_rung_by_whoever_takes_over_from_a_worker_that_died_
     assert google.rung == ["phone-of-ben"]
 
 
-async def test_who_was_fetched_a_moment_ago_is_known_now(store, redis_url):
+async def test_a_user_looked_up_a_moment_ago_is_known_now(store, redis_url):
     """Another ring's fetch ends between this one's look at the registry and its asking."""
     stream = Stream()
     strangers = StreamDeviceLookup(store, {"default": stream}, APPS, 100)
@@ -121,7 +119,7 @@ class Blinks:
 
 
 @pytest.mark.parametrize("lost", ["registry/claim_device_lookup", "registry/register_device"])
-async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_url, lost):
+async def test_a_lost_answer_of_redis_does_not_stop_a_lookup(store, redis_url, lost):
     google, ring = Google(), ringing(redis_url, ["ben"])
     strangers = StreamDeviceLookup(Blinks(store, lost), {"default": Stream()}, APPS, 100)
     lanes = {(Provider.FCM, "calls"): ProviderChannel(google, "fcm calls")}
@@ -130,7 +128,7 @@ async def test_a_stranger_is_rung_though_redis_blinks_in_the_fetch(store, redis_
 
 
 @pytest.mark.parametrize("per_s", [1, 100])
-async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis_url, monkeypatch, per_s):
+async def test_a_lookup_is_repeated_when_stream_fails(store, redis_url, monkeypatch, per_s):
     monkeypatch.setattr(module, "PAUSE_S", (0.01, 0.02))
     stream, google = Stream(StreamRefused("status 500"), TimeoutError()), Google()
     await worker(store, stream, google, per_s=per_s).ring(ringing(redis_url, ["ben"]).model_dump())
@@ -142,7 +140,7 @@ async def test_a_stranger_is_rung_though_stream_fails_once_or_twice(store, redis
     [[StreamRefused("status 403", permanent=True)], [StreamRefused("status 500")] * 999],
     ids=["refused for good", "failing for as long as it rings"],
 )
-async def test_a_stranger_of_whom_nothing_can_be_learnt_has_no_devices(store, redis_url, monkeypatch, errors):
+async def test_a_user_whose_lookup_fails_has_no_devices(store, redis_url, monkeypatch, errors):
     monkeypatch.setattr(module, "PAUSE_S", (0.2, 0.2))
     stream, google, ring = Stream(*errors), Google(), ringing(redis_url, ["ben"], for_s=1)
     await worker(store, stream, google).ring(ring.model_dump())
@@ -158,12 +156,12 @@ async def enqueue(store, ring):
     await store.call("RPUSH", "rq:queue:rings", ring.cid)
 
 
-async def test_rings_that_wait_for_stream_or_google_hold_up_no_other(store, redis_url):
+async def test_rings_that_wait_for_stream_or_google_delay_no_other(store, redis_url):
     stream, google = Stream(), Google()
     stream.told.clear()
     google.answers.clear()
-    worker_ = QueueWorker(redis_url, {"rings": JOBS_PER_CONCURRENCY}, worker(store, stream, google).handlers, name="w")
-    working = asyncio.create_task(worker_.main())
+    worker_ = QueueWorker(redis_url, {"rings": JOBS_PER_CONCURRENCY}, worker(store, stream, google).handlers)
+    working = asyncio.create_task(worker_.run())
     jane = a_device("jane", token="phone-of-jane", registered_at=1)
     await store.script(*registry.register("default", jane))
     for number in range(JOBS_PER_CONCURRENCY - 1):

@@ -1,1 +1,1 @@
-"""The concurrent RQ worker: takes jobs, runs them, and takes over from workers that died."""
+"""An asyncio worker on RQ's data model; README.md in this folder describes it."""

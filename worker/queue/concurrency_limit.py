@@ -4,7 +4,7 @@ import asyncio
 
 
 class ConcurrencyLimit:
-    """At most `limit` jobs; `take` may exceed it."""
+    """At most `limit` jobs; only `take` may exceed it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -14,11 +14,11 @@ class ConcurrencyLimit:
 
     @property
     def full(self) -> bool:
-        """Whether a job that begins must wait."""
+        """Whether there is no room for another job."""
         return self._jobs >= self._limit
 
     async def acquire(self, most: int = 1) -> int:
-        """Make room for jobs that begin, up to `most`; returns for how many. Waits for one, unless it is closed."""
+        """Make room for up to `most` jobs; returns for how many. Waits until there is room for one, or until closed."""
         while self.full and not self._closed:
             self._changed.clear()
             await self._changed.wait()
@@ -27,15 +27,15 @@ class ConcurrencyLimit:
         return jobs
 
     def take(self, jobs: int = 1) -> None:
-        """Count jobs that begin, whether there is room or not."""
+        """Count jobs that begin, also if there is no room for them."""
         self._jobs += jobs
 
     def release(self, jobs: int = 1) -> None:
-        """Count jobs that have ended, or never began."""
+        """Count jobs that have ended, or did not begin."""
         self._jobs -= jobs
         self._changed.set()
 
     def close(self) -> None:
-        """Let no one wait any longer: this worker takes no more jobs."""
+        """End all waiting: this worker takes no more jobs."""
         self._closed = True
         self._changed.set()

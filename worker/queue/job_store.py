@@ -1,8 +1,8 @@
-"""What one worker records about its jobs, in RQ's own data model.
+"""What one worker records about its jobs, in RQ's own data model: one Lua script for each step.
 
-Each step is one Lua call. Every step but `take_jobs` may be repeated until Redis answers: a job that has run is never
-run again because its bookkeeping was lost. The steps write RQ's own keys, so that `rq info`, `rq requeue` and
-dashboards can read them. RQ itself needs 20 round trips for the same.
+Every step except `take_jobs` is repeated until Redis answers. So a job that has run never runs again because the record
+of its end was lost. The scripts write RQ's own keys, so `rq info`, `rq requeue` and dashboards can read them. RQ itself
+needs 20 round trips for the same.
 """
 
 import asyncio
@@ -24,80 +24,87 @@ from bellhop.store.scripts import Command
 log = structlog.get_logger()
 
 REFUSED_PAUSE_S = 1.0
+"""Pause before a step that Redis refused is repeated."""
 
 
 class StartedJob(NamedTuple):
-    """A job that is now this worker's to run."""
+    """A job that this worker has begun, and must end."""
 
     id: bytes
     began: bytes
-    """When this run of it began, as RQ writes a moment: its name among the job's runs."""
+    """When this run began, in RQ's form. It tells this run from other runs of the same job."""
     data: bytes
+    """The job's call, as RQ stores it."""
     timeout_s: Seconds | None
+    """None: no limit."""
     lost_workers: int
-    """How many workers died while they ran it."""
+    """How many workers died while they ran the job."""
 
     @classmethod
-    def of(cls, answer: list[Any]) -> "StartedJob":
-        """Read what begin.lua says of one."""
+    def read(cls, answer: list[Any]) -> "StartedJob":
+        """Read what lib/begin.lua answers for one job."""
         job_id, began, data, timeout, lost_workers = answer
         return cls(job_id, began, data, timeout_s(timeout), int(lost_workers))
 
 
 class JobStore:
-    """Records what one worker does with its jobs. Every method repeats itself until Redis has answered."""
+    """Records what one worker does with its jobs."""
 
     def __init__(self, store: Store, worker: str) -> None:
-        self.store, self.worker = store, worker
+        self._store, self._worker = store, worker
 
-    async def start(self, queue: str, job_id: bytes) -> StartedJob | None:
-        """Begin a job that is on the in-flight list; None when it is not to be run."""
-        answer = await self._record(queue_scripts.begin_job(queue, self.worker, job_id))
-        return StartedJob.of(answer) if answer else None
+    async def take_jobs(self, store: Store, queue: str, most: int, wait_s: Seconds) -> list[StartedJob]:
+        """Move up to `most` jobs from the queue to the in-flight list and begin them, in one round trip.
 
-    async def pop(self, store: Store, queue: str, most: int, wait_s: Seconds) -> list[StartedJob]:
-        """Take up to `most` jobs from the queue onto the in-flight list and begin them, in one round trip.
-
-        Waits for the first. Alone of all methods it makes a single attempt: it raises as `store` does, and there may be
-        jobs on the list then.
+        Waits for the first job up to `wait_s`. This is the only step that is not repeated: it raises as `store` does,
+        and then there may be jobs on the in-flight list all the same.
         """
-        pop = ("BLMOVE", rq_queue_key(queue), inflight_key(queue, self.worker), "LEFT", "RIGHT", wait_s)
-        _, answer = await store.together(pop, queue_scripts.take_jobs(queue, self.worker, most))
-        return [StartedJob.of(one) for one in answer]
+        move = ("BLMOVE", rq_queue_key(queue), inflight_key(queue, self._worker), "LEFT", "RIGHT", wait_s)
+        _, answers = await store.together(move, queue_scripts.take_jobs(queue, self._worker, most))
+        return [StartedJob.read(answer) for answer in answers]
 
-    async def finish(self, queue: str, job: StartedJob, last: Sequence[Command] = ()) -> bool:
-        """Do what is `last` to do and mark the job finished; False when it was given to another worker meanwhile."""
-        step = queue_scripts.finish_job(queue, self.worker, job.id, job.began, keep_s=RESULT_TTL_S)
-        return bool(await self._record(*last, step))
+    async def begin_job(self, queue: str, job_id: bytes) -> StartedJob | None:
+        """Begin a job that is on the in-flight list. None if it must not run."""
+        answer = await self._record(queue_scripts.begin_job(queue, self._worker, job_id))
+        return StartedJob.read(answer) if answer else None
+
+    async def finish(self, queue: str, job: StartedJob, last_writes: Sequence[Command] = ()) -> bool:
+        """Run `last_writes` and mark the job finished, in one packet. False if another worker has the job now."""
+        step = queue_scripts.finish_job(queue, self._worker, job.id, job.began, keep_s=RESULT_TTL_S)
+        return bool(await self._record(*last_writes, step))
 
     async def fail(
         self, queue: str, job: StartedJob, reason: str, verdict: Literal["failed", "stopped", "retry"]
     ) -> str | None:
-        """Record a failure, or queue the job again if it may be retried; its status now, None if it was not ours."""
+        """Record a failure, or queue the job again if it has retries left.
+
+        Returns the job's status now, or None if another worker has the job.
+        """
         step = queue_scripts.fail_job(
-            queue, self.worker, job.id, job.began, verdict=verdict, reason=reason, keep_s=FAILURE_TTL_S
+            queue, self._worker, job.id, job.began, verdict=verdict, reason=reason, keep_s=FAILURE_TTL_S
         )
         status = await self._record(step)
         return status.decode() if status is not None else None
 
     async def hand_back(self, queue: str, *jobs: StartedJob) -> None:
-        """Give jobs back unfinished, to the front of their queue."""
-        if jobs:  # the first comes last, and so to the very front
+        """Put unfinished jobs back at the front of their queue, in the same order."""
+        if jobs:  # each goes to the front, so the first job is put there last
             await self._record(
-                *(queue_scripts.hand_back_job(queue, self.worker, job.id, job.began) for job in reversed(jobs))
+                *(queue_scripts.hand_back_job(queue, self._worker, job.id, job.began) for job in reversed(jobs))
             )
 
     async def _record(self, *steps: Command) -> Any:
-        """Take the steps together until Redis has taken them; the answer of the last."""
+        """Run the steps in one packet until Redis has run them; returns the answer of the last."""
         while True:
             try:
-                return (await until_redis_answers(lambda: self.store.together(*steps)))[-1]
+                return (await until_redis_answers(lambda: self._store.together(*steps)))[-1]
             except ResponseError as error:
-                # Out of memory, read-only, …: an operator's to mend. Giving up would run the job again.
-                await refused(steps[-1].script, error)
+                # Redis refuses the step (permissions, a wrong type) until an operator repairs that. Without the repeat
+                # the job would run again.
+                await log_refusal_and_pause(steps[-1].script, error)
 
 
-async def refused(step: str, error: RedisError) -> None:
-    """Log what Redis said instead of taking a step, and pause before it is asked again."""
+async def log_refusal_and_pause(step: str, error: RedisError) -> None:
+    """Log that Redis refused a step, and pause before it is repeated."""
     log.error("redis_refuses", step=step, error=type(error).__name__, text=str(error)[:200])
     await asyncio.sleep(REFUSED_PAUSE_S)

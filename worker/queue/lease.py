@@ -1,14 +1,12 @@
-"""A worker's lease: the sign of life that others judge it by, and the reaper that judges others.
+"""A worker's lease: while it exists, the jobs that the worker took are its own. Workers take over from dead workers.
 
-The lease is the key bellhop:worker:<name>; while it exists, what the worker took is its own. RQ's own recovery takes
-minutes (its heartbeats last 90 s, its maintenance runs every 600 s) and serves only jobs with retries.
+The lease is the key bellhop:worker:<name>. RQ's own recovery takes minutes (its heartbeats last 90 s, its maintenance
+runs every 600 s), and gives back only jobs with retries.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -18,121 +16,110 @@ from bellhop.clock import Seconds
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKERS, rq_worker_key
+from worker.queue.process_place import is_alive, process_place
 
 log = structlog.get_logger()
 
-LEASE_MS = 3000
-BEAT_S = 0.5
-SILENCE_MS = 1500
-"""Longer than this without a beat of any worker: it was Redis that was away, or everybody. With the age that a lease
-has by then (a beat, a late one) it stays below LEASE_MS: no lease runs out in a silence too short to be noticed."""
 REGISTRATION_TTL_S = 60
 """How long `rq info` shows a worker that died."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """How long a lease lasts, and when no worker is presumed dead."""
+
+    lease_ms: int = 3000
+    """How long a lease lasts after it was renewed."""
+    silence_ms: int = 1500
+    """If no worker renewed its lease for longer than this, Redis was away, or all workers were. Then none is presumed
+    dead. This, the pause between two renewals and a late renewal together are shorter than `lease_ms`: no lease ends in
+    a silence that is too short to be noticed."""
+
+
+DEFAULT_TIMES = LeaseTimes()
+
+
 class Lease:
-    """The lease of one process under one name; `beat` it every BEAT_S seconds."""
+    """The lease of one process. `renew` it every half second."""
 
     def __init__(
-        self, redis_url: str, name: str, queues: Sequence[str], describe: Callable[[], dict[str, Any]]
+        self,
+        redis_url: str,
+        name: str,
+        queues: Sequence[str],
+        describe: Callable[[], dict[str, Any]],
+        times: LeaseTimes = DEFAULT_TIMES,
     ) -> None:
+        """`describe` returns the fields of RQ's worker hash."""
         self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
-        self.name, self.queues, self.describe = name, ",".join(queues), describe
+        self.name = name
         self.suspended = False
         """Whether `rq suspend` is in force."""
+        self.last_failed = False
+        """Whether the last renewal failed."""
+        self._queues, self._describe, self._times = ",".join(queues), describe, times
         self._valid_until = 0.0
-        self.silent = False
-        """Whether the last beat failed."""
 
     @property
     def healthy(self) -> bool:
-        """Whether nobody can presume this worker dead yet. Ask before what must not be done by two workers."""
+        """Whether no other worker can presume this one dead yet. Required before a job is taken."""
         return time.monotonic() < self._valid_until
 
-    async def beat(self) -> bool:
-        """Renew the lease; True when it had lapsed (or is new), so that others may have taken this worker's jobs.
+    async def renew(self) -> bool:
+        """Renew the lease. True if it had ended, or is new: other workers may have taken this worker's jobs.
 
-        Failure is logged once and leaves everything as it was: `healthy` then runs out by itself.
+        A failure is logged once, and changes nothing: `healthy` becomes false by itself when the lease ends.
         """
         sent_at = time.monotonic()
         command = queue_scripts.renew_lease(
             self.name,
-            self.queues,
-            self.describe() | {"place": place()},
-            lease_ms=LEASE_MS,
-            silence_ms=SILENCE_MS,
+            self._queues,
+            self._describe() | {"place": process_place()},
+            lease_ms=self._times.lease_ms,
+            silence_ms=self._times.silence_ms,
             registration_s=REGISTRATION_TTL_S,
         )
         try:
             lapsed, suspended = await self.store.script(*command)
         except RedisError as error:
-            if not self.silent:
+            if not self.last_failed:
                 log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__)
-            self.silent = True
+            self.last_failed = True
             return False
-        if self.silent:
+        if self.last_failed:
             log.info("lease_renewed", worker=self.name)
-        # The answer that said so may have got lost: then a beat in between has taken the lease again.
+        # The renewal that found the lease ended may have lost its answer. This one then finds a valid lease. Comparing
+        # with the clock of this process finds it out all the same.
         lapsed = lapsed or not self.healthy
-        self.silent, self.suspended = False, bool(suspended)
-        self._valid_until = sent_at + LEASE_MS / 1000
+        self.last_failed, self.suspended = False, bool(suspended)
+        self._valid_until = sent_at + self._times.lease_ms / 1000
         return bool(lapsed)
 
-    async def reap(self) -> None:
-        """Give back the jobs of workers whose lease is gone, and queue the scheduled jobs that are due.
-
-        Raises as the store does.
-        """
-        dead = await self.store.script(*queue_scripts.reap_workers(lease_ms=LEASE_MS, silence_ms=SILENCE_MS))
+    async def reap_workers(self) -> None:
+        """Give back the jobs of all workers whose lease has ended. Raises as the store does."""
+        command = queue_scripts.reap_workers(lease_ms=self._times.lease_ms, silence_ms=self._times.silence_ms)
+        dead = await self.store.script(*command)
         for name, jobs in zip(dead[::2], dead[1::2], strict=True):
             log.warning("worker_died", worker=name.decode(), jobs_given_back=jobs)
 
-    async def bury_neighbours(self) -> None:
-        """Give back the jobs of workers that died in this very place at once, without waiting for their lease to end.
+    async def remove_dead_neighbours(self) -> None:
+        """Give back the jobs of dead workers that ran beside this one, before their lease ends.
 
-        Raises as the store does.
+        A neighbour ran on the same machine in the same pid namespace, so its pid shows whether it lives. Raises as the
+        store does.
         """
-        here = place()
+        here = process_place()
         for name in await self.store.call("SMEMBERS", WORKERS) if here else ():
-            told = await self.store.call("HMGET", rq_worker_key(name.decode()), "place", "pid", "queues")
-            if told[0] == here.encode() and name != self.name.encode() and not _lives(int(told[1] or 0)):
-                await self.store.script(*queue_scripts.remove_worker(name, told[2] or b"", died=True))
+            place, pid, queues = await self.store.call("HMGET", rq_worker_key(name.decode()), "place", "pid", "queues")
+            if place == here.encode() and name != self.name.encode() and not is_alive(int(pid or 0)):
+                await self.store.script(*queue_scripts.remove_worker(name, queues or b"", died=True))
                 log.warning("worker_died", worker=name.decode(), jobs_given_back="at once")
 
-    async def leave(self) -> None:
-        """Give back what is left, then the lease. With Redis away the lease runs out, and a reaper does the same."""
+    async def release(self) -> None:
+        """Give back the jobs that are left, then the lease. If Redis is away, the lease ends by itself."""
         try:
-            await self.store.script(*queue_scripts.remove_worker(self.name, self.queues, died=False))
+            await self.store.script(*queue_scripts.remove_worker(self.name, self._queues, died=False))
         except RedisError as error:
             log.warning("left_without_goodbye", worker=self.name, error=type(error).__name__)
         self._valid_until = 0.0
         await self.store.close()
-
-
-@cache
-def place() -> str:
-    """Name where this process runs, so exactly that a pid means the same process to all who run there.
-
-    That is one boot of one machine and one pid namespace of it; empty where it cannot be told (no Linux).
-    """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return ""
-
-
-def _lives(pid: int) -> bool:
-    if pid <= 0:  # no process, but a group of them
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-    except OSError:  # hidden from us, or gone just now: the next look tells
-        return True
-    return state not in {"Z", "X"}  # dead, and its parent has not looked yet

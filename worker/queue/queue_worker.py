@@ -1,255 +1,175 @@
-"""The concurrent RQ worker: one process, one event loop, jobs as tasks, connections that stay warm between jobs.
+"""The worker: one process, one event loop, jobs as tasks, connections that stay open between jobs.
 
-RQ's own workers run one job at a time, each in a new process or a new event loop. This one takes a job with BLMOVE onto
-an in-flight list of its own, begins and ends it with one Lua call each (rq_job.py), and keeps a lease by which others
-know that it lives (lease.py).
+RQ's own workers run one job at a time, each in a new process. README.md in this folder describes the whole.
 """
 
 import asyncio
 import contextlib
-import json
-import os
-import re
-import secrets
 import signal
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from rq.serializers import JSONSerializer
-from rq.utils import now
-from rq.worker import BaseWorker, WorkerStatus
 
 from bellhop.clock import Seconds
-from bellhop.queue.rq_job import reason_of
 from bellhop.store.async_client import Store
-from bellhop.store.blocking_client import blocking
-from bellhop.store.keys import inflight_key, raw_rq_job_key
 from bellhop.store.retry import is_away
-from worker.queue.job_store import JobStore, StartedJob, refused
-from worker.queue.lease import BEAT_S, Lease
-from worker.queue.running_jobs import Handler, InterruptReason, RunningJobs, text
+from worker.queue.background import cancel_all, keep_running
+from worker.queue.job_store import JobStore, StartedJob, log_refusal_and_pause
+from worker.queue.lease import Lease
+from worker.queue.maintenance import Maintenance
+from worker.queue.rq_adapter import RqCommand, RqWorkerRecord, unique_worker_name
+from worker.queue.running_jobs import Handler, InterruptReason, RunningJobs
 
 log = structlog.get_logger()
 
-POP_S = Seconds(1.0)
-"""How long one pop waits for a job. Short, so that stopping and suspending need not interrupt it: a pop that is cut off
-may have taken a job that nobody knows of."""
-POPPED_AT_ONCE = 4
-"""Jobs that one pop takes when there are so many: they share its price, and wait for each other for a few milliseconds.
-While another worker waits in a pop of its own, there is no queue to take several from. The slots for them are held
-while the pop waits."""
+TAKE_WAIT_S = Seconds(1.0)
+"""How long one take waits for a job. It is short because a take is never interrupted, also not at the end or by `rq
+suspend`: an interrupted take may have moved a job to the in-flight list."""
+TAKEN_AT_ONCE = 4
+"""Jobs that one take takes if that many are queued: they share its cost, and delay each other by some milliseconds."""
 SHORT_PAUSE_S = 0.1
 ANSWER_S = Seconds(2.0)
 """How long Redis may take to answer."""
-WIND_UP_S = 5.0
-"""What cancelled jobs and the last bookkeeping get before the process ends."""
 
 
-class QueueWorker(BaseWorker):
-    """Runs the jobs of several queues, each with a concurrency of its own, by the handlers it is given.
+class QueueWorker:
+    """Runs the jobs of several queues with the handlers it is given, each queue with a limit of its own.
 
-    `handlers`: what a job calls, as RQ stores it ("worker.jobs.ring"), and the coroutine function that does it with the
-    job's one argument. It may be cancelled at any await (stop-job, the job's timeout, shutdown). Returning is success;
-    raise PermanentError to fail for good, anything else to fail or to be retried as RQ's Retry says.
-    `background`: coroutine functions that run beside; one that raises is logged and started again.
-    `name`: what the worker's name starts with. Every process gets one of its own: jobs of a name belong to one process.
-
-    Of RQ's features it leaves out what would import a function by a name found in Redis (callbacks), and what Bellhop
-    has no use for: return values and dependencies.
+    `limits`: by queue, how many jobs run at the same time.
+    `handlers`: by the function's name that RQ stores with a job ("worker.jobs.ring"), a coroutine function that takes
+    the job's one argument. It may be cancelled at any await (stop-job, the job's timeout, shutdown). If it returns, the
+    job has succeeded. If it raises PermanentError, the job fails; after any other exception it is retried as RQ's Retry
+    says.
+    `name`: no other process may have the same; see `unique_worker_name`.
+    `grace_s`: how long running jobs may go on after SIGTERM; `wind_up_s`: how long recording their ends may take then.
+    `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
     """
 
     def __init__(
         self,
         redis_url: str,
-        queues: Mapping[str, int],
+        limits: Mapping[str, int],
         handlers: Mapping[str, Handler],
         *,
         name: str = "",
         grace_s: Seconds = Seconds(20.0),
+        wind_up_s: Seconds = Seconds(5.0),
         background: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
-        # RQ wants a connection; nothing here uses it, and making it does no I/O.
-        connection = blocking(redis_url, timeout_s=ANSWER_S)
-        host = socket.gethostname()
-        super().__init__(
-            list(queues),
-            name=f"{re.sub(r'[^A-Za-z0-9._-]', '-', name or host)}-{secrets.token_hex(4)}",
-            connection=connection,
-            serializer=JSONSerializer,
-            prepare_for_work=False,
-        )
-        self.hostname, self.pid, self.birth_date = host, os.getpid(), now()
-        self.redis_url, self.concurrency, self.handlers = redis_url, dict(queues), handlers
-        self.grace_s, self.background = grace_s, background
-        self.stopping, self.hurry = asyncio.Event(), asyncio.Event()
-        self.store = Store.from_url(redis_url, timeout_s=ANSWER_S)
-        self.ledger = JobStore(self.store, self.name)
-        self.inflight = RunningJobs(self.ledger, queues, self._handler)
-        self.lease = Lease(redis_url, self.name, list(queues), self._describe)
-        self._uncertain_until = 0.0
+        self.name = name or unique_worker_name()
+        self._redis_url, self._limits = redis_url, dict(limits)
+        self._grace_s, self._wind_up_s, self._background = grace_s, wind_up_s, background
+        self._stopping, self._second_signal = asyncio.Event(), asyncio.Event()
+        self._store = Store.from_url(redis_url, timeout_s=ANSWER_S)
+        self._job_store = JobStore(self._store, self.name)
+        self._jobs = RunningJobs(self._job_store, limits, handlers.get)
+        self._rq_record = RqWorkerRecord(redis_url, self.name, list(limits))
+        self._lease = Lease(redis_url, self.name, list(limits), self._describe)
+        self._maintenance = Maintenance(self._lease, self._jobs, limits)
+        self._may_receive_jobs_until = 0.0
 
-    @property
-    def connection_timeout(self) -> int:
-        """Keep RQ from stretching the connection's timeout to seven minutes."""
-        return 1
+    def work(self) -> None:
+        """Run until SIGTERM or SIGINT; a second signal hands the running jobs back at once."""
+        asyncio.run(self.run())
 
-    def _handler(self, job_name: str) -> Handler | None:
-        return self.handlers.get(job_name)
-
-    def work(self, *_: Any, **__: Any) -> bool:
-        """Run until SIGTERM or SIGINT; a second one hands the jobs in flight back at once."""
-        asyncio.run(self.main())
-        return True
-
-    async def main(self) -> None:
-        """Do `work` in the running event loop, which must be the main thread's."""
+    async def run(self) -> None:
+        """Do the same as `work` in the running event loop, which must be the main thread's."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
-        beside = [asyncio.create_task(self._keep(run)) for run in (self._tend, self._listen, *self.background)]
-        log.info("worker_started", worker=self.name, queues=self.concurrency)
+        tasks = (self._maintenance.run, self._listen, *self._background)
+        background = [asyncio.create_task(keep_running(run)) for run in tasks]
+        log.info("worker_started", worker=self.name, queues=self._limits)
         try:
-            await asyncio.gather(*(self._take_jobs(queue) for queue in self.concurrency))
+            await asyncio.gather(*(self._take_from(queue) for queue in self._limits))
             await self._drain()
         finally:
-            self.inflight.hand_back()
-            await _end([*beside, *self.inflight.tasks])
-            await asyncio.sleep(self._uncertain_until - time.monotonic())
-            await self.lease.leave()
-            await self.store.close()
+            self._jobs.hand_back()
+            await cancel_all([*background, *self._jobs.tasks], self._wind_up_s)
+            await asyncio.sleep(self._may_receive_jobs_until - time.monotonic())
+            await self._lease.release()
+            await self._store.close()
             log.info("worker_stopped", worker=self.name)
 
     def stop(self) -> None:
-        """Take no more jobs, and end when those in flight have or their grace is over; called again, hand them back."""
-        if self.stopping.is_set():
-            self.hurry.set()
-        self.stopping.set()
-        for slots in self.inflight.slots.values():
-            slots.close()
+        """Take no more jobs, and end when the running ones have ended, or after the grace; the second call ends it."""
+        if self._stopping.is_set():
+            self._second_signal.set()
+        self._stopping.set()
+        self._jobs.stop_adopting()
+        for limit in self._jobs.limits.values():
+            limit.close()
 
-    async def _take_jobs(self, queue: str) -> None:
-        slots = self.inflight.slots[queue]
-        store = Store.from_url(self.redis_url, connections=1, timeout_s=Seconds(POP_S + ANSWER_S))
-        while not self.stopping.is_set():
-            most = await slots.acquire(POPPED_AT_ONCE)
-            jobs = await self._pop(store, queue, most)
-            slots.release(most - len(jobs))
-            if self.stopping.is_set():
+    async def _take_from(self, queue: str) -> None:
+        """Take jobs of one queue and start them, until this worker stops."""
+        limit = self._jobs.limits[queue]
+        store = Store.from_url(self._redis_url, connections=1, timeout_s=Seconds(TAKE_WAIT_S + ANSWER_S))
+        while not self._stopping.is_set():
+            most = await limit.acquire(TAKEN_AT_ONCE)
+            jobs = await self._take(store, queue, most)
+            limit.release(most - len(jobs))
+            if self._stopping.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.ledger.hand_back(queue, *jobs), WIND_UP_S)
+                    await asyncio.wait_for(self._job_store.hand_back(queue, *jobs), self._wind_up_s)
             else:
                 for job in jobs:
-                    self.inflight.begin(queue, job.id, job)
+                    self._jobs.start(queue, job.id, job)
         await store.close()
 
-    async def _pop(self, store: Store, queue: str, most: int) -> list[StartedJob]:
-        """Take up to `most` jobs; none, after a while, when there are none or this worker may take none."""
-        if not self.lease.healthy or self.lease.suspended:
+    async def _take(self, store: Store, queue: str, most: int) -> list[StartedJob]:
+        """Take up to `most` jobs. None, after a pause, if there are none or this worker may not take any."""
+        if not self._lease.healthy or self._lease.suspended:
             await asyncio.sleep(SHORT_PAUSE_S)
             return []
-        if self.stopping.is_set():
+        if self._stopping.is_set():
             return []
-        adopted = self.inflight.adopted[queue]
+        adopted = self._jobs.adopted[queue]
         adopted.clear()
         try:
-            popped = await self.ledger.pop(store, queue, most, POP_S)
+            jobs = await self._job_store.take_jobs(store, queue, most, TAKE_WAIT_S)
         except RedisError as error:
-            # Redis may still move jobs onto our list, as long as it believes in that pop: _tend finds them.
-            self._uncertain_until = time.monotonic() + POP_S
-            # When it is away, the lease says so.
-            await (asyncio.sleep(SHORT_PAUSE_S) if is_away(error) else refused("popped", error))
+            # Redis may not have noticed yet that the connection is lost. Until its BLMOVE ends, it can still move a job
+            # to our list. No job is lost: maintenance adopts it, or `run` waits and gives it back.
+            self._may_receive_jobs_until = time.monotonic() + TAKE_WAIT_S
+            if is_away(error):  # the lease logs that
+                await asyncio.sleep(SHORT_PAUSE_S)
+            else:
+                await log_refusal_and_pause("queue/take_jobs", error)
             return []
-        return [job for job in popped if job.id not in adopted]
+        return [job for job in jobs if job.id not in adopted]
 
-    async def _tend(self) -> None:
-        """Beat, reap, and keep memory and the in-flight lists in step."""
-        lapsed = False
-        while True:
-            lapsed = await self.lease.beat() or lapsed
-            with contextlib.suppress(RedisError):  # the next beat says so
-                await self.lease.bury_neighbours()
-                await self.lease.reap()
-                for queue in self.concurrency:
-                    listed = await self.lease.store.call("LRANGE", inflight_key(queue, self.name), 0, -1)
-                    if not self.stopping.is_set():
-                        self.inflight.adopt(queue, listed)
-                if lapsed:
-                    await self._drop_what_was_given_away()
-                    lapsed = False
-            await asyncio.sleep(SHORT_PAUSE_S if self.lease.silent else BEAT_S)
-
-    async def _drop_what_was_given_away(self) -> None:
-        """After a lapse, stop what is another worker's now; not what Redis has forgotten: that is nobody's."""
-        for job_id in list(self.inflight.jobs):
-            status, owner = await self.lease.store.call("HMGET", raw_rq_job_key(job_id), "status", "worker_name")
-            if status is not None and (status, owner) != (b"started", self.name.encode()):
-                log.warning("job_was_given_away", job=text(job_id))
-                self.inflight.interrupt(job_id, InterruptReason.GIVEN_AWAY)
+    async def _drain(self) -> None:
+        """Let the running jobs end within the grace, then hand the others back."""
+        if not self._jobs.jobs:
+            return
+        log.info("draining", worker=self.name, jobs=len(self._jobs.jobs), grace_s=self._grace_s)
+        all_ended = asyncio.ensure_future(asyncio.wait(self._jobs.tasks))
+        second_signal = asyncio.create_task(self._second_signal.wait())
+        await asyncio.wait([all_ended, second_signal], timeout=self._grace_s, return_when=asyncio.FIRST_COMPLETED)
+        if not all_ended.done():
+            log.warning("handing_back", worker=self.name, jobs=len(self._jobs.jobs))
+            self._jobs.hand_back()
+            await asyncio.wait([all_ended], timeout=self._wind_up_s)
+        for task in (all_ended, second_signal):
+            task.cancel()
 
     async def _listen(self) -> None:
-        """Obey `rq`'s commands: stop-job and shutdown."""
-        async with self.store.client.pubsub() as channel:
-            await channel.subscribe(self.pubsub_channel_name)
+        """Follow `rq`'s commands."""
+        async with self._store.client.pubsub() as channel:
+            await channel.subscribe(self._rq_record.pubsub_channel_name)
             while True:
                 message = await channel.get_message(ignore_subscribe_messages=True, timeout=ANSWER_S)
                 if message is not None:
-                    self.handle_payload(message)
+                    self._obey(RqCommand.read(message["data"]))
 
-    def handle_payload(self, message: Mapping[str, Any]) -> None:
-        """Carry out one command."""
-        payload = json.loads(message["data"])
-        if payload["command"] == "shutdown":
+    def _obey(self, command: RqCommand) -> None:
+        if command.name == "shutdown":
             self.stop()
-        elif payload["command"] == "stop-job":
-            self.inflight.interrupt(str(payload["job_id"]).encode(), InterruptReason.STOPPED)
-
-    async def _keep(self, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a coroutine function until it returns; start it again when it raises."""
-        while True:
-            try:
-                return await run()
-            except (RedisConnectionError, RedisTimeoutError):
-                pass  # the lease says so
-            except Exception as error:
-                log.error("background_failed", background=getattr(run, "__name__", "?"), reason=reason_of(error))
-            await asyncio.sleep(1)
-
-    async def _drain(self) -> None:
-        """Give the jobs in flight their grace, then hand the rest back."""
-        if not self.inflight.jobs:
-            return
-        log.info("draining", worker=self.name, jobs=len(self.inflight.jobs), grace_s=self.grace_s)
-        done = asyncio.ensure_future(asyncio.wait(self.inflight.tasks))
-        hurry = asyncio.create_task(self.hurry.wait())
-        await asyncio.wait([done, hurry], timeout=self.grace_s, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
-            log.warning("handing_back", worker=self.name, jobs=len(self.inflight.jobs))
-            self.inflight.hand_back()
-            await asyncio.wait([done], timeout=WIND_UP_S)
-        for task in (done, hurry):
-            task.cancel()
+        elif command.name == "stop-job":
+            self._jobs.interrupt(command.job_id, InterruptReason.STOPPED)
 
     def _describe(self) -> dict[str, Any]:
-        """Say what RQ's registration says, for `rq info`."""
-        self.last_heartbeat = now()
-        state = WorkerStatus.BUSY if self.inflight.jobs else WorkerStatus.IDLE
-        if self.lease.suspended:
-            state = WorkerStatus.SUSPENDED
-        return {**self.serialize(), "ip_address": "", "state": state.value}
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: a library may take one for an error of its own, as redis-py does."""
-    give_up = time.monotonic() + WIND_UP_S
-    while pending := [task for task in tasks if not task.done()]:
-        if time.monotonic() > give_up:
-            log.error("tasks_left_behind", tasks=len(pending))
-            return
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=SHORT_PAUSE_S)
+        """Return the fields of RQ's worker hash."""
+        return self._rq_record.fields(busy=bool(self._jobs.jobs), suspended=self._lease.suspended)

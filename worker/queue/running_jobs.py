@@ -1,13 +1,14 @@
-"""The jobs that one worker has in flight: begun, run, interrupted and ended, each exactly once in this process."""
+"""The jobs that one worker runs: each is begun, run, interrupted and ended exactly once in this process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
+from bellhop.clock import Seconds
 from bellhop.queue.rq_job import JobError, PermanentError, read_call, reason_of
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
@@ -18,24 +19,24 @@ log = structlog.get_logger()
 
 
 Handler = Callable[[dict[str, Any]], Awaitable[Sequence[Command] | None]]
-"""Does a job with this payload. It returns what must still be written, together with the mark that the job is finished.
+"""Runs a job with this payload. It returns the writes that are still to be done, in one packet with the job's end.
 
-When it fails because Redis is away, or when its worker dies, it is run again from the start.
+If it fails because Redis is away, or if its worker dies, it runs again from the start.
 """
 
 MAX_LOST_WORKERS = 3
-"""A job that this many workers died with is the likely reason for it, and fails."""
+"""A job that killed this many workers is failed."""
 
 
 class InterruptReason(Enum):
-    """Why a job is interrupted."""
+    """Why a running job is interrupted."""
 
     STOPPED = auto()
-    """By rq's stop-job command."""
-    ENDING = auto()
-    """This worker ends: the job goes back."""
-    GIVEN_AWAY = auto()
-    """This worker seemed dead for a while, and the job is somebody else's now."""
+    """RQ's stop-job command: the job ends as stopped."""
+    SHUTDOWN = auto()
+    """This worker ends: the job goes back to its queue."""
+    TAKEN_OVER = auto()
+    """This worker had no lease for a while, and another worker has the job now."""
 
 
 @dataclass(slots=True)
@@ -43,119 +44,138 @@ class RunningJob:
     """A job in memory."""
 
     task: asyncio.Task[None]
-    queue: str
     in_handler: bool = False
-    """Where a cancellation does no harm; not in the bookkeeping before and after it."""
-    why: InterruptReason | None = None
+    """Only in its handler a job may be cancelled, not while its begin or end is recorded."""
+    interrupted: InterruptReason | None = None
 
 
 class RunningJobs:
-    """The jobs in memory, by id, and the slots that bound how many of each queue there may be.
+    """The jobs in memory, by id, and the limit of each queue.
 
-    An id is bytes: anything may be pushed onto a queue.
+    An id is bytes, because anything may be pushed onto a queue.
     """
 
-    def __init__(self, ledger: JobStore, concurrency: Mapping[str, int], find: Callable[[str], Handler | None]) -> None:
-        self.ledger, self.find = ledger, find
-        self.slots = {queue: ConcurrencyLimit(limit) for queue, limit in concurrency.items()}
+    def __init__(
+        self, job_store: JobStore, limits: Mapping[str, int], find_handler: Callable[[str], Handler | None]
+    ) -> None:
+        self._job_store, self._find_handler = job_store, find_handler
+        self.limits = {queue: ConcurrencyLimit(limit) for queue, limit in limits.items()}
         self.jobs: dict[bytes, RunningJob] = {}
-        self.adopted: dict[str, set[bytes]] = {queue: set() for queue in concurrency}
-        """Of each queue, what was adopted since its last pop began, whose answer may yet come and name it again."""
-        self.ending = False
+        self.adopted: dict[str, set[bytes]] = {queue: set() for queue in limits}
+        """By queue, the jobs that were adopted since the last take began: its answer may still come and name them."""
+        self._shutting_down = False
+        self._adopting = True
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """What is still to end."""
+        """The tasks of all running jobs."""
         return [running.task for running in self.jobs.values()]
 
-    def begin(self, queue: str, job_id: bytes, started: StartedJob | None = None) -> None:
-        """Run a job that is on the worker's in-flight list, in a slot that was acquired for it; `started` if it is."""
-        if job_id in self.jobs:  # queued twice, its own retry, or adopted: `adopt` finds it when this run is over
-            self.slots[queue].release()
+    def start(self, queue: str, job_id: bytes, started: StartedJob | None = None) -> None:
+        """Run a job that is on the worker's in-flight list and counted by its queue's limit.
+
+        `started`: the job has begun already; otherwise it begins now.
+        """
+        if job_id in self.jobs:
+            # Queued twice, queued again by its own retry, or adopted already. Two runs of a job at the same time must
+            # not be. The id stays on the list, so `adopt` finds it when this run has ended.
+            self.limits[queue].release()
             return
         task = asyncio.create_task(self._run(queue, job_id, started))
-        self.jobs[job_id] = RunningJob(task, queue)
-        task.add_done_callback(lambda task: self._ended(queue, job_id, task))
+        self.jobs[job_id] = RunningJob(task)
+        task.add_done_callback(lambda task: self._remove(queue, job_id, task))
 
-    def adopt(self, queue: str, listed: Sequence[bytes]) -> None:
-        """Run what is on the in-flight list but not in memory: a pop put it there, and its answer was lost, or is late.
+    def adopt(self, queue: str, job_ids: Sequence[bytes]) -> None:
+        """Run the jobs of the in-flight list that are not in memory: the answer to taking them was lost, or is late.
 
-        In the order of the list, and beyond the limit if need be: pops take every slot that is free, so this would wait
-        behind all that was queued later.
+        They run in the order of the list, and may exceed the limit: new jobs take every free place, so these would
+        otherwise wait behind everything that was queued later.
         """
-        for job_id in listed:
+        for job_id in job_ids if self._adopting else ():
             if job_id not in self.jobs:
                 self.adopted[queue].add(job_id)
-                self.slots[queue].take()
-                self.begin(queue, job_id)
+                self.limits[queue].take()
+                self.start(queue, job_id)
 
-    def interrupt(self, job_id: bytes, why: InterruptReason) -> None:
-        """Cancel a job if it is in its handler; anywhere else it is about to end by itself."""
+    def interrupt(self, job_id: bytes, reason: InterruptReason) -> None:
+        """Cancel a job if it is in its handler. Otherwise it is just beginning or ending, and needs no cancelling."""
         running = self.jobs.get(job_id)
-        if running is not None and running.in_handler and running.why is None:
-            running.why = why
+        if running is not None and running.in_handler and running.interrupted is None:
+            running.interrupted = reason
             running.task.cancel()
 
+    def stop_adopting(self) -> None:
+        """Adopt no more jobs: this worker takes no new ones."""
+        self._adopting = False
+
     def hand_back(self) -> None:
-        """Interrupt every job, and begin none of those that are being begun."""
-        self.ending = True
+        """Interrupt every job. Jobs that are just beginning do not run."""
+        self._shutting_down = True
         for job_id in reversed(list(self.jobs)):  # each goes to the front of its queue: the oldest ends up first
-            self.interrupt(job_id, InterruptReason.ENDING)
+            self.interrupt(job_id, InterruptReason.SHUTDOWN)
 
     async def _run(self, queue: str, job_id: bytes, started: StartedJob | None) -> None:
-        if started is None and (started := await self.ledger.start(queue, job_id)) is None:
+        if started is None and (started := await self._job_store.begin_job(queue, job_id)) is None:
             return
         running = self.jobs[job_id]
         try:
-            last = await self._call(started, running)
+            last_writes = await self._handle(started, running)
         except asyncio.CancelledError:
-            if running.why in (InterruptReason.ENDING, InterruptReason.GIVEN_AWAY):
-                await self.ledger.hand_back(queue, started)
-            elif running.why is InterruptReason.STOPPED:
-                await self.ledger.fail(queue, started, "stopped by the stop-job command", "stopped")
-            else:  # the handler cancelled itself
-                await self._fail(queue, started, JobError("the job was cancelled from within"))
+            await self._end_interrupted(queue, started, running.interrupted)
         except Exception as error:
             await self._fail(queue, started, error)
         else:
-            if not await self.ledger.finish(queue, started, last):
-                log.warning("job_was_given_away", job=text(job_id), queue=queue)
+            if not await self._job_store.finish(queue, started, last_writes):
+                log.warning("job_was_given_away", job=id_for_log(job_id), queue=queue)
 
-    async def _call(self, started: StartedJob, running: RunningJob) -> Sequence[Command]:
+    async def _handle(self, started: StartedJob, running: RunningJob) -> Sequence[Command]:
         if started.lost_workers >= MAX_LOST_WORKERS:
             raise PermanentError(f"{started.lost_workers} workers died while they ran this job")
         name, payload = read_call(started.data)
-        if (handler := self.find(name)) is None:
+        if (handler := self._find_handler(name)) is None:
             raise PermanentError(f"there is no job of the name {name[:100]!r}")
-        if self.ending:
-            running.why = InterruptReason.ENDING
+        if self._shutting_down:
+            running.interrupted = InterruptReason.SHUTDOWN
             raise asyncio.CancelledError
         running.in_handler = True
         try:
-            async with asyncio.timeout(started.timeout_s) as limit:
+            async with asyncio.timeout(started.timeout_s) as timeout:
                 return await until_redis_answers(lambda: handler(payload)) or ()
         except TimeoutError:
-            if limit.expired():
-                raise JobError(f"the job took longer than {started.timeout_s:.0f} s") from None
+            if timeout.expired():
+                raise _took_too_long(started.timeout_s) from None
             raise
         finally:
             running.in_handler = False
 
+    async def _end_interrupted(self, queue: str, job: StartedJob, reason: InterruptReason | None) -> None:
+        if reason is InterruptReason.STOPPED:
+            await self._job_store.fail(queue, job, "stopped by the stop-job command", "stopped")
+        elif reason is None:
+            await self._fail(queue, job, JobError("the job was cancelled from within"))
+        else:
+            await self._job_store.hand_back(queue, job)
+
     async def _fail(self, queue: str, job: StartedJob, error: Exception) -> None:
         reason = reason_of(error)
-        verdict = await self.ledger.fail(queue, job, reason, "failed" if isinstance(error, PermanentError) else "retry")
-        if verdict in ("scheduled", "queued"):
-            log.warning("job_retried", job=text(job.id), queue=queue, reason=reason)
+        verdict: Literal["failed", "retry"] = "failed" if isinstance(error, PermanentError) else "retry"
+        status = await self._job_store.fail(queue, job, reason, verdict)
+        if status in ("scheduled", "queued"):
+            log.warning("job_retried", job=id_for_log(job.id), queue=queue, reason=reason)
         else:
-            log.error("job_failed", job=text(job.id), queue=queue, reason=reason, status=verdict)
+            log.error("job_failed", job=id_for_log(job.id), queue=queue, reason=reason, status=status)
 
-    def _ended(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
+    def _remove(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
         del self.jobs[job_id]
-        self.slots[queue].release()
+        self.limits[queue].release()
         if not task.cancelled() and (error := task.exception()):
-            log.error("bookkeeping_failed", job=text(job_id), queue=queue, reason=reason_of(error))
+            log.error("bookkeeping_failed", job=id_for_log(job_id), queue=queue, reason=reason_of(error))
 
 
-def text(job_id: bytes) -> str:
+def id_for_log(job_id: bytes) -> str:
     """Make a job id fit for a log line."""
     return job_id.decode(errors="replace")[:100]
+
+
+def _took_too_long(timeout_s: Seconds | None) -> JobError:
+    return JobError(f"the job took longer than {timeout_s:.0f} s")

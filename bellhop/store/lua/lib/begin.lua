@@ -1,8 +1,10 @@
 -- include: lib/execution
--- Begin a job that is on the worker's in-flight list. Returns nil when the job must not be run: it has ended, was cancelled, has
--- expired, was queued twice, or belongs to another worker now. It is then off the list.
--- For a job that has begun before, the answer is the same as then; with `fresh` it is nil.
--- Returns the job's id, when this run of it began, its data, its timeout s, and how many workers died while they ran it.
+-- Begin a job that is on the worker's in-flight list.
+-- Returns the job's id, when this run of it began, its data, its timeout s, and how many workers died while they ran
+-- it.
+-- Returns nil if the job must not run, and takes it off the list: it has ended, was cancelled, has expired, was queued
+-- twice, or another worker has it. For a job that this worker has begun before, the answer is the same as then; with
+-- `fresh` it is nil.
 local function begin_job(queue, worker, id, fresh)
   local status, owner, began, data, timeout, lost_workers =
     unpack(job_fields(id, 'status', 'worker_name', 'started_at', 'data', 'timeout', 'lost_workers'), 1, 6)

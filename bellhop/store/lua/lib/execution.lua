@@ -1,24 +1,24 @@
 -- include: lib/clock
--- One execution of a job, in RQ's own keys. Its id is the name of the worker that runs it, so whoever knows that name can
--- clear up after it. While it lasts, the job's id is on the worker's in-flight list: being on it is what owning a job means.
+-- One run of a job, in RQ's own keys. Its id is the name of the worker that runs it, so after the worker's death other
+-- workers can remove it. A worker owns the jobs whose ids are on its in-flight list, and no others.
 local function inflight_key(queue, worker)
   return 'bellhop:inflight:' .. queue .. ':' .. worker
 end
 
--- Some fields of a job's hash; none of them when there is something else in its place.
+-- Returns some fields of a job's hash; none if the key holds something else.
 local function job_fields(id, ...)
   local fields = redis.pcall('HMGET', 'rq:job:' .. id, ...)
   return fields.err and {} or fields
 end
 
--- Returns the moment at which it began, by which its end is told from that of another run of the same job.
+-- Returns when the run began. The run's end must name this time, since the same job may have had other runs.
 local function begin_execution(queue, worker, id)
   local composite, now = id .. ':' .. worker, now_us()
   local now_iso, now_s = iso(now), string.format('%.6f', now / 1e6)
   redis.call('HSET', 'rq:execution:' .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
     'worker_name', worker)
   redis.call('ZADD', 'rq:executions:' .. id, '+inf', worker)
-  -- RQ's mark for "never expires": its maintenance then leaves the job to our lease and reaper.
+  -- RQ's mark for "never expires". So RQ's maintenance does not touch the job; reap_workers.lua takes over if we die.
   redis.call('ZADD', 'rq:wip:' .. queue, '+inf', composite)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
     'last_heartbeat', now_iso)
@@ -26,7 +26,7 @@ local function begin_execution(queue, worker, id)
   return now_iso
 end
 
--- Returns whether the worker had the job, in the run that began then.
+-- Returns whether the worker had the job, in the run that began at this time.
 local function end_execution(queue, worker, id, began)
   local since = job_fields(id, 'started_at')[1]
   if since and since ~= began then return false end
@@ -37,14 +37,15 @@ local function end_execution(queue, worker, id, began)
   return true
 end
 
--- Put a job that a worker holds back at the front of its queue. A job that has ended or expired is only taken off the list.
+-- Put a worker's job back at the front of its queue. A job that has ended or expired is only taken off the list.
+-- `lost`: the worker died. Returns 1 if the job is queued again, else 0.
 local function hand_back(queue, worker, id, lost)
   local job = 'rq:job:' .. id
   local status, owner, began = unpack(job_fields(id, 'status', 'worker_name', 'started_at'), 1, 3)
   end_execution(queue, worker, id, began)
   if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
   redis.call('HSET', job, 'status', 'queued')
-  -- What it had not begun cannot be what it died of.
+  -- A job that had not begun cannot have killed the worker.
   if lost and status == 'started' then redis.pcall('HINCRBY', job, 'lost_workers', 1) end
   redis.call('LPUSH', 'rq:queue:' .. queue, id)
   return 1

@@ -1,13 +1,13 @@
--- Record a failure, or queue the job again where RQ's Retry(max=…, interval=…) says so. It reads nothing of the job but the
--- two fields of Retry, so that it also works for a job that nobody can read. Repeated, it changes nothing.
--- ARGV: queue, worker, job id, when this run of it began, "failed", "stopped" or "retry" (else failed), reason as RQ stores
---       it (deflated, base64), seconds to keep it when the job does not say
--- Returns the status it has now; nil when the job is not this worker's (any more).
+-- Record a failure, or queue the job again if RQ's Retry(max=…, interval=…) allows it. Of the job it reads only a few
+-- fields of its hash, so it also works for a job whose data cannot be read. If it is run again, it changes nothing.
+-- ARGV: queue, worker, job id, when this run of it began, "failed", "stopped" or "retry" (failed if no retries are
+--       left), reason as RQ stores it (deflated, base64), seconds to keep the job if it does not say itself
+-- Returns the job's status now; nil if another worker has the job.
 -- include: lib/execution
 local queue, worker, id, now = ARGV[1], ARGV[2], ARGV[3], now_us()
 local job, now_s = 'rq:job:' .. id, now / 1e6
 local fields = job_fields(id, 'status', 'retries_left', 'retry_intervals', 'failure_ttl')
--- Queued again by an earlier try, and maybe on this worker's list already, for its next run.
+-- An earlier try of this script has queued it again. It may be on this worker's list already, for its next run.
 if fields[1] == 'queued' then return nil end
 if not end_execution(queue, worker, id, ARGV[4]) then return nil end
 redis.call('HINCRBY', 'rq:worker:' .. worker, 'failed_job_count', 1)

@@ -1,11 +1,11 @@
--- Mark a job finished. Repeated because an answer was lost, it changes nothing.
+-- Mark a job finished. If it is run again because its answer was lost, it changes nothing.
 -- ARGV: queue, worker, job id, when this run of it began, seconds to keep it
--- Returns 1, or 0 when the job is not this worker's (any more).
+-- Returns 1, or 0 if another worker has the job.
 -- include: lib/execution
 local queue, worker, id, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local job, now = 'rq:job:' .. id, now_us()
 if not end_execution(queue, worker, id, ARGV[4]) then
-  -- Given back while this worker seemed dead. Unless somebody began it again, the work is done all the same.
+  -- The job was given back while this worker was presumed dead. If it has not begun again since, this run counts.
   if redis.call('HGET', job, 'status') ~= 'queued' then return 0 end
   if redis.call('LREM', 'rq:queue:' .. queue, 1, id) == 0 then return 0 end
 end

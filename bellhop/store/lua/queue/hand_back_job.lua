@@ -1,6 +1,6 @@
--- Give a job back unfinished, to the front of its queue.
+-- Put an unfinished job back at the front of its queue.
 -- ARGV: queue, worker, job id, when this run of it began
--- Returns 1, or 0 when the job is not this worker's (any more).
+-- Returns 1, or 0 if another worker has the job, or another run.
 -- include: lib/execution
 local queue, worker, id = ARGV[1], ARGV[2], ARGV[3]
 if not redis.call('LPOS', inflight_key(queue, worker), id) then return 0 end

@@ -1,40 +1,23 @@
--- Give the jobs of dead workers back, queue what was scheduled for now, and let go of ended jobs that have expired: all that
--- RQ's scheduler and maintenance would do. Any number of workers may run it at any time.
--- ARGV: lease ms, longest pause between beats ms
--- Returns the dead workers' names, each followed by how many jobs it left.
+-- Give the jobs of dead workers back: of those whose lease has ended. Any number of workers may run it at any time.
+-- ARGV: lease ms, longest pause between renewals ms
+-- Returns the dead workers' names, each followed by the number of its jobs.
 -- include: lib/execution
-local now = now_us()
-local now_ms = math.floor(now / 1000)
-local queues = {}
-for _, key in ipairs(redis.call('SMEMBERS', 'rq:queues')) do
-  queues[#queues + 1] = string.match(key, '^rq:queue:(.*)$')
-end
+-- include: lib/queue_names
+local now_ms = math.floor(now_us() / 1000)
 
-local now_s = math.floor(now_ms / 1000)
-for _, queue in ipairs(queues) do
-  redis.call('ZREMRANGEBYSCORE', 'rq:finished:' .. queue, 0, now_s)
-  redis.call('ZREMRANGEBYSCORE', 'rq:failed:' .. queue, 0, now_s)
-  local scheduled = 'rq:scheduled:' .. queue
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', scheduled, 0, now_s, 'LIMIT', 0, 100)) do
-    redis.call('ZREM', scheduled, id)
-    if redis.call('HGET', 'rq:job:' .. id, 'status') == 'scheduled' then
-      redis.call('HSET', 'rq:job:' .. id, 'status', 'queued', 'enqueued_at', iso(now))
-      redis.call('RPUSH', 'rq:queue:' .. queue, id)
-    end
-  end
-end
-
--- See renew_lease.lua. Asking Redis's clock here also covers a call of this script that sat in the buffer of a paused Redis.
+-- Right after a silence of all workers, all leases look ended: nobody is presumed dead then (see renew_lease.lua).
+-- Reading Redis's clock here also covers a call of this script that waited in the buffer of a paused Redis.
 local seen = tonumber(redis.call('GET', 'bellhop:workers:seen') or 0)
 local calm_since = tonumber(redis.call('GET', 'bellhop:workers:calm_since') or now_ms)
 if now_ms - seen > tonumber(ARGV[2]) or now_ms - calm_since <= tonumber(ARGV[1]) then return {} end
 
-local dead = {}
+local queues, dead = queue_names(), {}
 for _, worker in ipairs(redis.call('SMEMBERS', 'bellhop:workers')) do
   if redis.call('EXISTS', 'bellhop:worker:' .. worker) == 0 then
     local moved = 0
     for _, queue in ipairs(queues) do moved = moved + hand_back_all(queue, worker, true) end
-    -- One that was buried (see remove_worker.lua) is no news, but what came for it since.
+    -- The death of a worker that remove_worker.lua has removed was reported there. A job that came for it since is
+    -- news.
     local news = redis.call('SREM', 'rq:workers', 'rq:worker:' .. worker) == 1 or moved > 0
     if redis.call('EXISTS', 'bellhop:buried:' .. worker) == 0 then redis.call('SREM', 'bellhop:workers', worker) end
     for _, queue in ipairs(queues) do redis.call('SREM', 'rq:workers:' .. queue, 'rq:worker:' .. worker) end

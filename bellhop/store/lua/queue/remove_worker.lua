@@ -1,5 +1,6 @@
--- Say goodbye: give back whatever is left, then give up the lease and RQ's registration.
--- ARGV: worker, queues separated by commas, "lost" when somebody says it for a worker that died
+-- Remove a worker that ends, or that died: give back its jobs, then delete its lease and RQ's registration.
+-- ARGV: worker, queues separated by commas, "lost" if it died
+-- Its name stays among the workers for some seconds if it died; reap_workers.lua then removes it.
 -- include: lib/execution
 local worker, rq_worker = ARGV[1], 'rq:worker:' .. ARGV[1]
 for queue in string.gmatch(ARGV[2], '[^,]+') do
@@ -9,8 +10,8 @@ end
 redis.call('SREM', 'rq:workers', rq_worker)
 redis.call('DEL', rq_worker, 'bellhop:worker:' .. worker)
 if ARGV[3] == 'lost' then
-  -- Redis may not have heard of its death (a proxy between, a lost FIN), and give one more job to its last pop: until no pop
-  -- can wait any longer, reap_workers.lua looks again.
+  -- Redis may not have noticed the death (a proxy between them, a lost FIN), and its BLMOVE may still move one job to
+  -- the dead worker's list. No BLMOVE waits longer than these seconds. Until then reap_workers.lua finds such a job.
   redis.call('SET', 'bellhop:buried:' .. worker, '1', 'PX', 5000)
 else
   redis.call('SREM', 'bellhop:workers', worker)

@@ -1,13 +1,14 @@
--- A worker's sign of life: its lease, and the registration that `rq info` and dashboards read.
--- ARGV: worker, lease ms, longest pause between beats ms, ttl of RQ's registration s,
---       queues separated by commas, then fields and values of RQ's worker hash
--- Returns whether the lease had lapsed (or is new), and whether `rq suspend` is in force.
+-- Renew a worker's lease, and the registration that `rq info` and dashboards read.
+-- ARGV: worker, lease ms, longest pause between renewals ms, ttl of RQ's registration s,
+-- queues separated by commas, then fields and values of RQ's worker hash
+-- Returns whether the lease had ended (or is new), and whether `rq suspend` is in force.
 local worker, lease = ARGV[1], 'bellhop:worker:' .. ARGV[1]
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- After a silence of everybody (Redis paused, restarted, failed over; nobody running) every lease looks dead at once.
--- From its end on, the living get the length of a lease to beat again before anybody is reaped.
+-- After a silence of all workers (Redis paused, restarted, failed over; no worker running) every lease looks ended at
+-- once. From the end of the silence on, living workers have the length of a lease to renew before reap_workers.lua
+-- presumes any dead.
 local seen = tonumber(redis.call('GET', 'bellhop:workers:seen') or 0)
 if math.abs(now_ms - seen) > tonumber(ARGV[3]) or redis.call('EXISTS', 'bellhop:workers:calm_since') == 0 then
   redis.call('SET', 'bellhop:workers:calm_since', now_ms)

@@ -1,6 +1,6 @@
--- Queue a failed job again, as it was when it was new. It reads nothing of the job, so odd fields harm nobody.
+-- Queue a failed job again, as it was when it was new. It reads none of the job's fields, so invalid ones do no harm.
 -- ARGV: queue, job id, now (ISO 8601)
--- Returns 1, or 0 when the job is not among the failed ones of the queue.
+-- Returns 1, or 0 if the job is not among the queue's failed jobs.
 local queue, id, now = ARGV[1], ARGV[2], ARGV[3]
 local job = 'rq:job:' .. id
 if redis.call('ZREM', 'rq:failed:' .. queue, id) == 0 then return 0 end

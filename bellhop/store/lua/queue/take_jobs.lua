@@ -1,7 +1,7 @@
--- Right after BLMOVE has put a job onto the end of this worker's in-flight list, or waited in vain: begin what is there and has
--- not begun, and take and begin more if there are more.
--- ARGV: queue, worker, how many jobs at most
--- Returns what begin.lua says of each; those that are not to be run are left out.
+-- Runs right after BLMOVE, which has put a job onto the end of this worker's in-flight list, or has waited in vain.
+-- Begins the job at the end of the list unless it has begun, then moves further jobs to the list and begins them.
+-- ARGV: queue, worker, limit of jobs
+-- Returns what lib/begin.lua returns for each job; jobs that must not run are left out.
 -- include: lib/begin
 local queue, worker, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local list, jobs = inflight_key(queue, worker), {}
@@ -10,7 +10,9 @@ for number = 1, most do
   if not id then break end
   local job = begin_job(queue, worker, id, true)
   jobs[#jobs + 1] = job
-  if job and job[5] ~= '0' then break end  -- workers died with it: if the next one does, let no others count as begun
+  -- This job has killed a worker. If it kills this one too, the jobs that were begun with it would count as killers as
+  -- well.
+  if job and job[5] ~= '0' then break end
   id = number < most and redis.call('LMOVE', 'rq:queue:' .. queue, list, 'LEFT', 'RIGHT')
 end
 return jobs

@@ -105,9 +105,7 @@ def test_a_permanent_error_is_not_retried(desk: Desk, start_worker: StartWorker)
     assert job.latest_result().exc_string == "no such customer"
 
 
-def test_a_retry_is_logged_as_a_warning_and_the_failure_for_good_as_an_error(
-    desk: Desk, start_worker: StartWorker
-) -> None:
+def test_a_retry_logs_a_warning_and_the_final_failure_an_error(desk: Desk, start_worker: StartWorker) -> None:
     worker = start_worker(desk.url)
     job = desk.queue.enqueue("jobs.fail", {"label": "a"}, job_id="a", retry=Retry(max=2, interval=[0, 1]))
     desk.ended_as(job, "failed")
@@ -177,7 +175,7 @@ def test_no_poison_stops_the_worker(desk: Desk, start_worker: StartWorker) -> No
     assert {desk.redis.hget(f"rq:job:{label}", "status") for label in failed} == {b"failed"}
 
 
-def test_a_payload_that_the_handler_rejects_is_named_without_its_values(desk: Desk, start_worker: StartWorker) -> None:
+def test_a_rejected_payload_is_named_without_its_values(desk: Desk, start_worker: StartWorker) -> None:
     start_worker(desk.url)
     job = desk.ended_as(desk.queue.enqueue("jobs.greet", {"name": ["secret-token"]}), "failed")
     assert job.latest_result().exc_string == "name: string_type"

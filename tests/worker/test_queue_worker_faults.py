@@ -37,9 +37,7 @@ def test_another_worker_takes_over_what_a_killed_one_ran(desk: Desk, start_worke
     assert desk.inflight() == []
 
 
-def test_what_a_killed_worker_took_is_given_back_when_one_is_started_again(
-    desk: Desk, start_worker: StartWorker
-) -> None:
+def test_jobs_of_a_killed_worker_return_when_another_starts(desk: Desk, start_worker: StartWorker) -> None:
     killed = start_worker(desk.url, {"rings": 1})
     desk.sleep("begun", seconds=0.5)
     eventually(lambda: desk.marks("began"), "the job begins")
@@ -68,7 +66,7 @@ def test_a_job_that_kills_its_workers_fails_in_the_end(desk: Desk, start_worker:
     assert desk.marks("began") == ["a"]
 
 
-def test_a_job_that_kills_its_workers_takes_few_of_those_behind_it_along(desk: Desk, start_worker: StartWorker) -> None:
+def test_a_job_that_kills_workers_fails_few_jobs_behind_it(desk: Desk, start_worker: StartWorker) -> None:
     desk.queue.enqueue("jobs.die", {"label": "dies"}, job_id="dies")
     behind = [f"behind-{number}" for number in range(6)]
     for label in behind:
@@ -122,7 +120,7 @@ def test_a_failure_is_recorded_once_when_its_answer_is_lost(
 
 
 @pytest.mark.parametrize("concurrency", [1, 200])
-def test_a_job_whose_pop_lost_its_answer_runs_at_once(
+def test_a_job_whose_take_lost_its_answer_runs_at_once(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker, concurrency: int
 ) -> None:
     start_worker(proxy.url, {"rings": concurrency})
@@ -132,9 +130,7 @@ def test_a_job_whose_pop_lost_its_answer_runs_at_once(
     assert own_desk.marks("began") == ["astray"]
 
 
-def test_jobs_whose_pop_lost_its_answer_run_though_those_that_follow_take_every_slot(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker
-) -> None:
+def test_jobs_of_a_lost_take_run_before_a_full_queue(own_desk: Desk, proxy: Proxy, start_worker: StartWorker) -> None:
     lost = proxy.lose_answer(b"BLMOVE", b"astray")
     for label in ("astray", "too"):
         own_desk.sleep(label)
@@ -146,7 +142,7 @@ def test_jobs_whose_pop_lost_its_answer_run_though_those_that_follow_take_every_
     assert len(own_desk.marks("began")) < 300, "long before those that came after them"
 
 
-def test_jobs_whose_pop_is_answered_late_run_once_and_in_order(
+def test_jobs_whose_take_is_answered_late_run_once_in_order(
     own_desk: Desk, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     for script in ("queue/take_jobs", "queue/begin_job"):
@@ -175,7 +171,7 @@ def test_it_runs_once_though_its_start_is_lost_as_well(
     assert own_desk.marks("began") == ["astray"]
 
 
-def test_a_job_that_ends_while_redis_is_down_is_finished_and_not_run_again(
+def test_a_job_that_ends_while_redis_is_down_runs_once(
     own_redis: RedisServer, own_desk: Desk, start_worker: StartWorker
 ) -> None:
     start_worker(own_desk.url)
@@ -190,9 +186,7 @@ def test_a_job_that_ends_while_redis_is_down_is_finished_and_not_run_again(
     assert own_desk.marks("began") == ["a", "b"]
 
 
-def test_bookkeeping_that_redis_refuses_is_repeated_until_it_is_mended(
-    own_desk: Desk, start_worker: StartWorker
-) -> None:
+def test_a_step_that_redis_refuses_is_repeated(own_desk: Desk, start_worker: StartWorker) -> None:
     worker = start_worker(own_desk.url)
     job = own_desk.sleep("a", seconds=0.5, retry=Retry(max=3))
     eventually(lambda: own_desk.marks("began"), "the job begins")

@@ -59,9 +59,7 @@ def test_jobs_that_go_back_keep_their_order(desk: Desk, start_worker: StartWorke
     assert desk.queue.job_ids == labels
 
 
-def test_jobs_that_a_pop_brings_to_a_worker_that_is_ending_go_back_in_their_order(
-    desk: Desk, start_worker: StartWorker
-) -> None:
+def test_jobs_taken_by_an_ending_worker_go_back_in_order(desk: Desk, start_worker: StartWorker) -> None:
     labels = [f"job-{number}" for number in range(6)]
     for _ in range(5):
         worker = start_worker(desk.url, grace_s=60)
