@@ -1,10 +1,9 @@
-"""People in Redis: who has which phones, where to write to them, when not to ring. The functions build commands as
-values, so the door (blocking client) and the worker (asyncio) share them.
+"""The registry in Redis: users' devices, contacts and preferences. It owns the scripts in lua/registry/.
 
-`bellhop:devices:<tenant>:<user>` is a hash, device key -> the device as JSON; `bellhop:token:<tenant>:<device key>`
-names the user who has a token, so that it leaves them when it moves to another. `bellhop:person:<tenant>:<user>` is a
-hash with the fields contact and preferences; `bellhop:held-back:<tenant>:<user>` one of caller -> stamp of their last
-ring that quiet hours held back.
+The functions return Commands to run, so the web process (blocking client) and the worker (asyncio) share them. The keys
+of a user: devices (a hash, device key -> device as JSON), the user (a hash: `contact` and `preferences` as JSON), and
+rings held back (a hash, caller -> start of the last ring that quiet hours held back). The owner key of a token names its
+user, so that a token that moves to another user leaves the first.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ USERS_AT_ONCE = 200
 """Users read in one packet, so that other commands are not delayed for long."""
 
 HELD_BACK_TTL_S = 600
-"""Longer than a second call's three minutes and its ring together: its missed-call notice asks again."""
+"""Longer than a second call's three minutes and its ring together: its missed-call notice reads this again."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -39,7 +38,7 @@ class RegisteredUsers(NamedTuple):
 
 
 def register(tenant: str, device: Device) -> Command:
-    """Store a device; answers [the user it was taken from or "", how many old devices left]."""
+    """Store a device. Answers the user who had its token before ("" for none), and how many old devices left."""
     return Command(
         "registry/register_device",
         [devices_key(tenant, device.user_id), owner_key(tenant, device.key)],
@@ -55,18 +54,18 @@ def register(tenant: str, device: Device) -> Command:
 
 
 def adopt(tenant: str, device: Device) -> Command:
-    """Store a device that another system knows of, unless its token is registered already: the app's word is newer."""
+    """Store a device that Stream lists, unless its token is registered: what the app registered is newer."""
     script, keys, args = register(tenant, device)
     return Command(script, keys, [*args, "adopt"])
 
 
 def remove(tenant: str, device: Device) -> Command:
-    """Compare and delete; answers 1 if it was still that registration."""
+    """Remove a device if it is still that registration. Answers 1, or 0 if it is not."""
     return _swap(tenant, device, "")
 
 
 def replace(tenant: str, device: Device, by: Device) -> Command:
-    """Compare and replace, for a device whose token stays the same; answers 1 if it was still that registration."""
+    """Replace a device, whose token stays the same, if it is still that registration. Answers 1, or 0 if it is not."""
     return _swap(tenant, device, by.model_dump_json())
 
 
@@ -76,19 +75,19 @@ def _swap(tenant: str, device: Device, by: str) -> Command:
 
 
 def hold_back(tenant: str, user_id: str, caller_id: str, started_at: Micros) -> Command:
-    """Remember that quiet hours held back the ring of this stamp (unix µs)."""
+    """Remember that quiet hours held back the ring that started then."""
     return Command(
         "registry/hold_back_ring", [held_back_key(tenant, user_id)], [caller_id, str(started_at), str(HELD_BACK_TTL_S)]
     )
 
 
 def switch_mail(tenant: str, user_id: str, *, on: bool) -> Command:
-    """Switch e-mails about missed calls on or off, and leave the user's other preferences as they are."""
+    """Switch a user's missed-call e-mails on or off. Their other preferences stay as they are."""
     return Command("registry/switch_email", [user_key(tenant, user_id)], ["on" if on else "off"])
 
 
 def known(model: type[Model], stored: bytes | None) -> Model:
-    """Read a stored contact or preferences; as good as it can be read when a newer version wrote it."""
+    """Read a stored contact or preferences. Fields of a newer version are ignored; an unreadable text counts as none."""
     if stored is None:
         return model()
     try:
@@ -98,8 +97,10 @@ def known(model: type[Model], stored: bytes | None) -> Model:
 
 
 def decode(values: Iterable[bytes]) -> list[Device]:
-    """Read stored devices, in the order they were registered; as good as they can be read when a newer version wrote
-    them. What cannot be read at all is left out."""
+    """Read stored devices, in the order of their registration.
+
+    Fields of a newer version are ignored; a device that cannot be read is left out.
+    """
     devices = []
     for value in values:
         try:

@@ -1,10 +1,10 @@
--- Redis's clock: one for all processes, however theirs are set.
+-- Redis's clock, unix µs: the same for all processes, whatever their own clocks show.
 local function now_us()
   local time = redis.call('TIME')
   return time[1] * 1000000 + time[2]
 end
 
--- A moment (unix µs) as RQ writes it. The days are counted from 1 March of the year 0, so that leap days come last.
+-- Writes a moment (unix µs) as RQ does. Days are counted from 1 March of the year 0, so that leap days come last.
 local function iso(us)
   local seconds = math.floor(us / 1000000)
   local day = math.floor(seconds / 86400) + 719468

@@ -1,5 +1,5 @@
--- One registration of a device. A token registered again meanwhile is a living one, whatever a provider said about the older:
--- nothing is done to a device but while it is the very registration (registered_at, unix µs) that was read.
+-- One registration of a device. A token that was registered again is alive, whatever a provider said about the older
+-- registration. So a device is changed only while it is the registration (registered_at, unix µs) that was read.
 local function is_still(devices, key, registered_at)
   local stored = redis.call('HGET', devices, key)
   return stored and cjson.decode(stored).registered_at == tonumber(registered_at)

@@ -1,6 +1,9 @@
--- Add what a process has counted to the sums. Repeated because an answer was lost, it changes nothing.
--- KEYS: sums, the number of this process's last flush
--- ARGV: number of this flush, ttl of that number s, most samples, then sample, amount, …
+-- Add what a process has counted to the sums. If this runs again because the answer was lost, nothing changes.
+-- KEYS
+--   1 the sums   2 the number of the last flush of this process
+-- ARGV
+--   1 number of this flush   2 seconds to keep that number   3 limit of samples   then for each sample: 4 sample, 5 amount, …
+-- Returns "counted" or "already".
 if redis.call('GET', KEYS[2]) == ARGV[1] then return 'already' end
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
 local full = redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3])

@@ -1,6 +1,10 @@
--- Register a device: its token leaves whoever had it, and the user's oldest device leaves when there are too many.
--- KEYS: the user's devices, the token's owner  ARGV: device key, device as JSON, user, most devices, owner key's prefix, devices key's prefix,
---   and optionally "adopt": only if nobody has the token
+-- Register a device. Its token is taken from the user who had it. If the user has too many devices now, the oldest are removed.
+-- KEYS
+--   1 the user's devices   2 the token's owner
+-- ARGV
+--   1 device key   2 device as JSON   3 user   4 limit of devices   5 start of the keys that name the owner of a token
+--   6 start of the keys of users' devices   7 optional: "adopt" registers the device only if the token has no owner
+-- Returns the owner before ("" if there was none), and how many old devices left.
 local devices, owner = KEYS[1], KEYS[2]
 local key, user, owners, users = ARGV[1], ARGV[3], ARGV[5], ARGV[6]
 local before = redis.call('GET', owner)

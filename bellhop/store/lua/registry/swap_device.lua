@@ -1,5 +1,9 @@
--- Compare and delete, or compare and replace.
--- KEYS: the user's devices, the token's owner  ARGV: device key, registered_at µs as it was read, the replacement as JSON or ""
+-- Remove or replace a device, if it is still the registration that was read.
+-- KEYS
+--   1 the user's devices   2 the token's owner
+-- ARGV
+--   1 device key   2 registered_at µs as it was read   3 the new device as JSON, or "" to remove it
+-- Returns 1, or 0 if it is another registration now.
 -- include: lib/registration
 if not is_still(KEYS[1], ARGV[1], ARGV[2]) then return 0 end
 if ARGV[3] == '' then

@@ -1,5 +1,9 @@
--- Switch a user's e-mails on or off among their preferences, of which the others stay as they are.
--- KEYS: person  ARGV: "on" or "off"
+-- Switch a user's e-mails on or off in their preferences. The other preferences stay as they are.
+-- KEYS
+--   1 the user
+-- ARGV
+--   1 "on" or "off"
+-- Returns 1 for on, 0 for off.
 local stored = redis.call('HGET', KEYS[1], 'preferences')
 local preferences = stored and cjson.decode(stored) or {}
 preferences.email = ARGV[1] == 'on'
