@@ -1,9 +1,10 @@
 """The registry in Redis: users' devices, contacts and preferences. It owns the scripts in lua/registry/.
 
-The functions return Commands to run, so the web process (blocking client) and the worker (asyncio) share them. The keys
-of a user: devices (a hash, device key -> device as JSON), the user (a hash: `contact` and `preferences` as JSON), and
-rings held back (a hash, caller -> start of the last ring that quiet hours held back). The owner key of a token names its
-user, so that a token that moves to another user leaves the first.
+The functions return Commands to run, so the web process (blocking client) and the worker (asyncio) share them.
+
+A user's keys are: their devices (a hash, device key -> device as JSON), their contact and preferences (a hash of JSON),
+and the rings held back (a hash, caller -> start of the last ring that quiet hours held back). The owner key of a token
+names its user, so that a token that moves to another user leaves the first.
 """
 
 import asyncio
@@ -60,12 +61,12 @@ def adopt(tenant: str, device: Device) -> Command:
 
 
 def remove(tenant: str, device: Device) -> Command:
-    """Remove a device if it is still that registration. Answers 1, or 0 if it is not."""
+    """Remove a device if it is still that registration. Answers 1 if so, else 0."""
     return _swap(tenant, device, "")
 
 
 def replace(tenant: str, device: Device, by: Device) -> Command:
-    """Replace a device, whose token stays the same, if it is still that registration. Answers 1, or 0 if it is not."""
+    """Replace a device, whose token stays the same, if it is still that registration. Answers 1 if so, else 0."""
     return _swap(tenant, device, by.model_dump_json())
 
 
@@ -87,7 +88,7 @@ def switch_mail(tenant: str, user_id: str, *, on: bool) -> Command:
 
 
 def known(model: type[Model], stored: bytes | None) -> Model:
-    """Read a stored contact or preferences. Fields of a newer version are ignored; an unreadable text counts as none."""
+    """Read a stored contact or preferences. A newer version's fields are ignored; an unreadable text is like none."""
     if stored is None:
         return model()
     try:
