@@ -117,7 +117,7 @@ def test_a_message_that_breaks_us_stays_for_redrive(redis_url, sqs, queue):
     def broken(*_):
         raise ValueError("a mistake of ours")
 
-    context.intake = replace(context.intake, take_event=broken)
+    context.intake = replace(context.intake, run_script=broken)
     sqs.send_message(QueueUrl=queue, MessageBody=plain(SampleCall().ring()))
     sqs.send_message(QueueUrl=queue, MessageBody="no base64!")
     receiver = SqsQueue(context, "default", queue, threading.Event())
