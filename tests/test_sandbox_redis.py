@@ -8,7 +8,7 @@ import redis
 from bellhop.sandbox.redis_server import NoRedisError, RedisServer, server_binary
 
 
-def test_a_killed_redis_comes_back_on_the_same_port_with_its_data(tmp_path):
+def test_a_killed_redis_restarts_on_its_port_with_its_data(tmp_path):
     with RedisServer(tmp_path, "--appendfsync", "always") as server:
         with redis.Redis.from_url(server.url) as client:
             client.set("kept", "yes")

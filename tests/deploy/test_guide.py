@@ -30,7 +30,7 @@ def block(language):
 
 
 @pytest.mark.parametrize(("folder", "readers"), [("/etc/bellhop", 0o040), ("deploy/secrets", 0o400)])
-def test_whatever_the_modes_were_bellhop_can_read_its_files_and_nobody_else_can(tmp_path, folder, readers):
+def test_after_the_guide_only_bellhop_can_read_its_files(tmp_path, folder, readers):
     (tmp_path / "secrets").mkdir(mode=0o700)
     files = [tmp_path / "firebase.json", tmp_path / "secrets" / "stream_apps"]
     files[0].touch(mode=0o600)

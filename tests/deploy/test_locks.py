@@ -43,7 +43,7 @@ def test_what_is_deployed_has_no_sandbox_and_the_demo_has():
     assert names(DEMO) >= SANDBOX
 
 
-def test_whoever_builds_the_wheel_fetches_nothing_that_is_not_pinned():
+def test_building_the_wheel_fetches_only_pinned_packages():
     build = {name.split("==")[0] for name in pins(BUILD)}
     required = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     assert {re.match(r"[a-z-]+", name)[0] for name in required} <= build

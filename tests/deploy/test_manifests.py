@@ -71,7 +71,7 @@ def test_a_manifest_is_what_kubernetes_takes(manifest):
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_a_deployment_selects_its_own_pods_and_asks_for_addresses_that_exist(deployment):
+def test_a_deployment_selects_its_pods_and_probes_real_paths(deployment):
     spec = deployment["spec"]
     assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
     (container,) = spec["template"]["spec"]["containers"]
@@ -81,7 +81,7 @@ def test_a_deployment_selects_its_own_pods_and_asks_for_addresses_that_exist(dep
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
 
 
-def test_probes_ask_an_address_that_answers_while_no_worker_is_alive():
+def test_probes_pass_while_no_worker_is_alive():
     app = create_app(web_settings(f"redis://127.0.0.1:{free_port()}"))
     (web,) = (param.values[0] for param in DEPLOYMENTS if param.values[0]["metadata"]["name"] == "bellhop-web")
     (container,) = web["spec"]["template"]["spec"]["containers"]

@@ -250,7 +250,7 @@ async def test_answered_on_another_phone_while_one_is_being_retried(here):
     )
 
 
-async def test_too_late_since_no_worker_ran_and_the_command_says_the_same(here):
+async def test_a_ring_too_late_without_a_worker_is_explained(here):
     jane, _ = await iphone(here)
     here.stop("worker-1")
     call, now = SampleCall(members=(jane,), ring_ms=5_000), time.time()
@@ -284,7 +284,7 @@ async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(here):
     assert (status, found["summary"]) == (404, "Kim was not called. This call was for kim.")
 
 
-async def test_members_beyond_the_first_thousand_are_not_left_out_in_silence(here):
+async def test_members_beyond_the_first_thousand_are_mentioned(here):
     call = SampleCall(members=tuple(f"user-{number}" for number in range(1_100)))
     assert (await here.stream.post(call.ring(), compress=True)).status == 200
     status, found = await ask(here, call.cid, "user-1050")

@@ -204,7 +204,7 @@ async def test_the_load_reached_the_lines_that_might_tell_too_much(logged):
         assert events[event], (event, events)
 
 
-async def test_a_webhooks_id_leads_from_its_arrival_to_what_the_providers_said(logged):
+async def test_a_webhooks_id_is_in_every_log_line_up_to_the_provider(logged):
     logs, hooks, _ = logged
     followed = {}
     for hook, kind in hooks.items():
@@ -221,7 +221,7 @@ async def test_a_webhooks_id_leads_from_its_arrival_to_what_the_providers_said(l
     assert any(("worker", "token_dead") in found for found in rings)
 
 
-async def test_a_ring_is_one_line_of_the_worker_that_counts_what_became_of_its_phones(logged):
+async def test_a_ring_is_one_worker_line_with_counts_of_its_outcomes(logged):
     logs, _, _ = logged
     pushed = [line for text in logs.values() for line in lines(text) if line["event"] == "pushed"]
     [ring] = [line for line in pushed if line["kind"] == "ring" and line.get("token_dead")]
@@ -267,7 +267,7 @@ async def test_a_mistake_is_told_by_its_kind_and_place_without_a_value(form):
     assert "in mistake" in done.stderr
 
 
-async def test_a_worker_that_began_without_apple_warns_and_ends_without_an_error(tmp_path):
+async def test_a_worker_started_without_apple_warns_and_ends_cleanly(tmp_path):
     nowhere = f"https://127.0.0.1:{free_port()}"
     async with Installation(tmp_path, {"APNS_URL": nowhere, "APNS_SANDBOX_URL": nowhere}) as here:
         await until(lambda: "apns_connect_failed" in here.log("worker-1"))

@@ -70,7 +70,7 @@ async def test_without_the_token_there_is_nothing_to_see(here):
         assert (status, "bellhop_" in text) == (401, False)
 
 
-async def test_every_ring_is_counted_and_timed_once_whichever_processes_took_part(here):
+async def test_every_ring_is_counted_and_timed_once_by_all_processes(here):
     before = await scrape(here)
     for _ in range(20):
         await here.stream.post(SampleCall().ring())
@@ -102,13 +102,13 @@ async def test_every_ring_is_counted_and_timed_once_whichever_processes_took_par
     assert grown("bellhop_delivery_seconds_bucket", le="+Inf", kind="ring") == 40
 
 
-async def test_every_web_process_shows_the_same_and_no_count_ever_falls(here):
+async def test_every_web_process_shows_the_same_growing_counts(here):
     await here.stream.post(SampleCall().ring())
     seen = [(await scrape(here))("bellhop_webhooks_total") for _ in range(20)]
     assert seen == sorted(seen)
 
 
-async def test_what_the_provider_said_and_what_became_of_the_token_is_counted(here):
+async def test_answers_of_providers_and_token_removals_are_counted(here):
     await here.register("dead-user", Provider.APNS, Kind.VOIP, DEAD)
     here.apple.script(DEAD, AppleReply(410, "Unregistered", timestamp_ms=int(time.time() * 1000) + 60_000))
     await here.stream.post(SampleCall(members=("dead-user", "phoneless")).ring())
@@ -119,7 +119,7 @@ async def test_what_the_provider_said_and_what_became_of_the_token_is_counted(he
     assert now("bellhop_pushes_total", kind="ring", outcome="no_devices", provider="") == 1
 
 
-async def test_refused_and_repeated_webhooks_are_counted_by_what_became_of_them(here):
+async def test_refused_and_repeated_webhooks_are_counted_by_result(here):
     event = SampleCall().ring("nobody")
     for _ in range(3):
         await here.stream.post(event, webhook_id="thrice")
@@ -128,7 +128,7 @@ async def test_refused_and_repeated_webhooks_are_counted_by_what_became_of_them(
     assert now("bellhop_webhooks_total", verdict="already") == 2
 
 
-async def test_a_miss_that_only_the_watchdog_saw_is_counted_as_no_answer(here):
+async def test_a_miss_seen_only_by_the_watchdog_counts_as_no_answer(here):
     before = await scrape(here)
     await here.stream.post(SampleCall(ring_ms=5_000).ring("nobody", at=time.time() - 60))
     await until(
@@ -192,7 +192,7 @@ async def test_readyz_names_what_is_missing_in_sentences(here):
     assert (now("bellhop_workers", queue="rings"), now("bellhop_workers", queue="notices")) == (0, 0)
 
 
-async def test_readyz_tells_anybody_that_credentials_do_not_load_and_the_log_which(here):
+async def test_readyz_warns_of_broken_credentials_named_in_the_log(here):
     # Runs after the workers of the test before are gone.
     (here.folder / "apns-key.p8").write_text("-----BEGIN PRIVATE KEY-----\nnot a key\n-----END PRIVATE KEY-----\n")
     here.start("worker", "worker-3")

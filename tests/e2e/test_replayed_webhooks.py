@@ -41,7 +41,7 @@ async def test_a_captured_webhook_under_other_ids_does_nothing_more(here, kind):
 
 
 @pytest.mark.parametrize("kind", ["ring", "notification", "missed"])
-async def test_a_captured_webhook_does_nothing_once_its_call_is_forgotten(here, kind):
+async def test_a_captured_webhook_does_nothing_for_a_forgotten_call(here, kind):
     call = SampleCall()
     reply = await here.stream.post(getattr(call, kind)("ben-osei", at=time.time() - 2 * 3600 - 1))
     assert reply.status == 200, "Stream signed it"

@@ -83,7 +83,7 @@ async def test_a_slow_stream_delays_nobody_who_is_known(here, stranger):
         here.lists.pause_s = 0
 
 
-async def test_who_has_no_devices_at_stream_either_is_asked_about_once_and_skipped(here, stranger):
+async def test_a_user_without_devices_at_stream_is_looked_up_once(here, stranger):
     nobody = f"nobody-{stranger}"
     for _ in range(3):
         call = SampleCall(members=(nobody,))
@@ -100,7 +100,7 @@ async def test_a_stranger_rings_though_stream_fails_once(here, stranger):
     await until(lambda: tokens(here, call) == {voip, android}, here)
 
 
-async def test_when_stream_refuses_the_others_ring_and_the_trail_says_that_there_was_no_device(here, stranger):
+async def test_other_users_ring_when_stream_refuses_the_lookup(here, stranger):
     known = f"known-{stranger}"
     await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
     here.lists.broken = [403]
@@ -110,7 +110,7 @@ async def test_when_stream_refuses_the_others_ring_and_the_trail_says_that_there
     await until(lambda: tokens(here, call) == {f"{known}-fcm"}, here)
 
 
-async def test_many_strangers_at_once_are_fetched_no_faster_than_the_budget(here, stranger):
+async def test_many_unknown_users_are_looked_up_within_the_budget(here, stranger):
     crowd = [f"crowd-{number}-{stranger}" for number in range(40)]
     began = time.time()
     call = SampleCall(members=tuple(crowd))

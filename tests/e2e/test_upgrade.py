@@ -64,7 +64,7 @@ async def test_the_procfile_rings_and_stops(tmp_path):
             await asyncio.open_connection("127.0.0.1", here.port)
 
 
-async def test_a_job_that_an_old_worker_cannot_read_waits_for_the_upgrade(tmp_path):
+async def test_a_job_an_old_worker_cannot_read_waits_for_the_upgrade(tmp_path):
     async with Installation(tmp_path) as here:
         await asyncio.to_thread(here.stop, "worker-1")
         await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)

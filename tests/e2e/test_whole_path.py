@@ -98,7 +98,7 @@ async def test_the_same_ring_under_two_webhook_ids_rings_once(here):
 
 
 @pytest.mark.parametrize("secret", ["old-secret", "new-secret"])
-async def test_each_of_an_apps_secrets_verifies_and_its_users_are_its_own(here, secret):
+async def test_each_secret_of_an_app_verifies_and_apps_do_not_mix(here, secret):
     call = SampleCall()
     stream = StreamStandIn(here.url, "other-key", secret, here.http)
     assert (await stream.post(call.ring())).status == 200
@@ -119,12 +119,12 @@ async def test_a_secret_of_another_app_does_not_verify(here):
     assert (await stream.post(SampleCall().ring())).status == 401
 
 
-async def test_an_event_that_is_not_for_us_is_welcome_and_queues_nothing(here, samples):
+async def test_an_irrelevant_event_is_accepted_and_queues_nothing(here, samples):
     for name in ("user.updated", "call.updated", "call.created", "call.live_started"):
         assert (await here.stream.post((samples / f"{name}.json").read_bytes())).body["status"] in {"ignored", "taken"}
 
 
-async def test_a_signed_body_that_cannot_be_read_is_kept_and_answered_200(here):
+async def test_a_signed_unreadable_body_is_kept_and_answered_200(here):
     reply = await here.stream.post(b'{"type": "call.ring"')
     assert (reply.status, reply.body["status"]) == (200, "kept")
     kept = json.loads(await here.store.call("LINDEX", "bellhop:unreadable", 0))
@@ -157,7 +157,7 @@ async def test_the_pushes_are_byte_for_byte_what_streams_sdks_parse(here, sample
         assert json.dumps(got, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
-async def test_apple_and_google_get_the_headers_that_make_a_phone_ring_now_or_not_at_all(here):
+async def test_pushes_have_the_headers_to_ring_now_or_not_at_all(here):
     call = SampleCall(ring_ms=20_000)
     began = time.time()
     await here.stream.post(call.ring(at=began))
@@ -174,7 +174,7 @@ async def test_apple_and_google_get_the_headers_that_make_a_phone_ring_now_or_no
 
 
 @pytest.mark.parametrize("video", [True, False])
-async def test_a_project_without_video_gets_rings_without_it_and_iphones_keep_theirs(kotlin, video):
+async def test_a_project_without_video_gets_none_and_iphones_keep_it(kotlin, video):
     call = SampleCall()
     await kotlin.stream.post(call.ring(video=video))
     await arrived(kotlin, call.cid, 2)

@@ -40,7 +40,7 @@ async def test_a_cancel_between_two_attempts_of_one_push(scene):
     assert scene.seen(ben) == [MISSED]
 
 
-async def test_who_waits_for_a_connection_to_google_waits_before_the_fence(scene):
+async def test_pushes_wait_for_a_google_connection_before_the_fence(scene):
     crowd = [await scene.android(f"user-{number}") for number in range(DEFAULT_POLICY.connections + 20)]
     google = scene.house.google
     for phone in crowd:
@@ -71,7 +71,7 @@ async def test_a_ring_that_comes_too_late_is_a_missed_call(scene):
     assert scene.seen(ben) == [MISSED]
 
 
-async def test_a_call_missed_that_comes_before_its_ring_gives_one_notice(scene):
+async def test_a_call_missed_before_its_ring_gives_one_notice(scene):
     ben = await scene.android("ben")
     call, now = scene.call(ben), time.time()
     await scene.post(call.missed(at=now + 1), call.ring(at=now), call.missed(at=now + 2))

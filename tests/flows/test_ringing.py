@@ -42,7 +42,7 @@ async def test_an_answer_does_not_end_the_ring_of_the_others(scene):
     await scene.rings(jane)
 
 
-async def test_all_reject_and_the_notice_goes_to_the_one_who_timed_out_only(scene):
+async def test_after_all_reject_only_the_timed_out_user_gets_a_notice(scene):
     ben, jane = await scene.iphone("ben"), await scene.android("jane")
     call = scene.call(ben, jane)
     await scene.post(call.ring())
@@ -241,7 +241,7 @@ async def test_an_invitation_that_comes_too_late_is_not_passed_on(scene):
     assert [line.outcome for line in await scene.trail(call) if line.what == "finished"] == ["too_late"]
 
 
-async def test_a_reused_call_id_rings_in_its_new_session_whatever_the_old_one_still_says(scene):
+async def test_a_reused_call_id_rings_in_its_new_session(scene):
     ben = await scene.iphone("ben")
     first = scene.call(ben)
     await scene.post(first.ring())
@@ -257,7 +257,7 @@ async def test_a_reused_call_id_rings_in_its_new_session_whatever_the_old_one_st
     assert scene.seen(ben) == [RING, MISSED, RING]
 
 
-async def test_the_creator_who_is_rung_by_another_member_declines_for_nobody_else(scene):
+async def test_a_rung_creator_declines_for_nobody_else(scene):
     sara, jane = await scene.android("sara"), await scene.iphone("jane")
     call = scene.call(sara, jane)
     by_ben = call.ring() | {"user": {"id": f"ben-{scene.suffix}", "name": "Ben"}}

@@ -70,7 +70,7 @@ async def test_an_accepted_push_is_sent_once_and_for_good():
 
 
 @pytest.mark.parametrize("trouble", [Outcome.UNSENT, Outcome.UNAVAILABLE, Outcome.THROTTLED])
-async def test_a_push_that_may_be_repeated_is_and_the_fence_is_asked_before_each_attempt(trouble):
+async def test_a_push_is_repeated_with_a_claim_before_each_attempt(trouble):
     script = Script(trouble, trouble, Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED
     assert (script.asked, script.records) == (3, [False, False, True])
@@ -89,13 +89,13 @@ async def test_what_ends_between_two_attempts_is_obeyed():
     assert script.trail() == [("attempted", "unavailable"), ("finished", "cancelled")]
 
 
-async def test_a_push_without_an_answer_is_not_repeated_often_since_it_may_have_rung():
+async def test_a_push_without_an_answer_is_repeated_only_a_few_times():
     script = Script(Outcome.UNKNOWN)
     assert (await run(script)).outcome is Outcome.GAVE_UP
     assert script.records == [False] * POLICY.most_unknown
 
 
-async def test_a_push_is_given_up_when_the_next_attempt_would_be_too_late():
+async def test_a_push_is_given_up_if_its_next_attempt_is_too_late():
     script = Script(AttemptResult(Outcome.THROTTLED, retry_after_s=60))
     result = await run(script)
     assert (result.outcome, result.last.outcome) == (Outcome.GAVE_UP, Outcome.THROTTLED)
@@ -118,7 +118,7 @@ async def test_a_token_of_apples_other_environment_is_tried_there_once():
     assert len(unknown.sent_to) == 2
 
 
-async def test_waiting_for_a_provider_to_get_well_makes_no_pause_longer():
+async def test_waiting_for_an_open_circuit_lengthens_no_pause():
     policy = RetryPolicy(pauses_s=dict.fromkeys(POLICY.pauses_s, (0.001, 60.0)))
     waits = [AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.001)] * 30
     assert (await run(Script(*waits, Outcome.ACCEPTED), policy=policy)).outcome is Outcome.ACCEPTED
@@ -156,7 +156,7 @@ async def test_an_attempt_that_is_cut_off_leaves_the_device_free():
     assert (script.records, script.trail()) == ([False], [("attempted", "unknown")])
 
 
-async def test_a_notice_is_not_tried_for_as_long_as_a_provider_may_keep_it():
+async def test_a_notice_is_given_up_long_before_its_deadline():
     policy = replace(POLICY, notice_window_s=0.02)
     script = Script(Outcome.UNAVAILABLE)
     assert (await run(script, a_push(PRODUCTION, PushKind.MISSED, left_s=24 * 3600), policy)).outcome is Outcome.GAVE_UP

@@ -63,7 +63,7 @@ async def test_a_failed_attempt_frees_the_device(store, redis_url):
     assert await ask(second, push, 3) is None
 
 
-async def test_what_was_accepted_counts_though_the_claim_was_taken_over(store, redis_url):
+async def test_an_accepted_push_counts_after_its_claim_was_taken_over(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     paused, heir = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)

@@ -42,7 +42,7 @@ class Provided:
 
 
 @pytest.mark.parametrize(("outcome", "asked", "pushed"), [(Outcome.ACCEPTED, 1, True), (Outcome.BAD_REQUEST, 2, False)])
-async def test_a_notice_that_is_given_again_knows_whether_a_push_was_accepted(store, outcome, asked, pushed):
+async def test_a_repeated_notice_knows_whether_a_push_was_accepted(store, outcome, asked, pushed):
     await phone(store, registered_at=1)
     missed = a_queued_round(ago_s=60, for_s=30)
     provided = Provided(outcome)
@@ -93,7 +93,7 @@ def jobs(store, policy=DEFAULT_POLICY, **senders):
 
 
 @pytest.mark.parametrize("first", [Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, None])
-async def test_another_token_of_the_phone_is_used_when_the_newest_is_none(store, first):
+async def test_an_older_token_of_the_phone_is_used_if_the_newest_fails(store, first):
     good, beta = Fixed(Outcome.ACCEPTED), Fixed(first or Outcome.ACCEPTED)
     await phone(store, token="old", hardware_id="the phone", registered_at=1)
     await phone(store, token="new", hardware_id="the phone", registered_at=2, app="beta")
@@ -138,7 +138,7 @@ async def test_a_ring_that_is_handed_back_remembers_whom_it_rang(store):
     assert again.sent == [token for token in ("token-1", "token-2") if token != first]
 
 
-async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_it_must_be(store):
+async def test_a_failed_notice_is_retried_only_for_devices_without_it(store):
     policy = RetryPolicy(notice_window_s=0.1)
     sender = Fixed(Outcome.ACCEPTED, DOWN)
     for number in (1, 2):
@@ -151,7 +151,7 @@ async def test_a_notice_that_nobody_can_have_got_is_tried_again_and_only_where_i
     assert again.sent == [token for token in ("token-1", "token-2") if token != first]
 
 
-async def test_a_notice_that_may_have_come_in_spite_of_a_lost_answer_is_not_tried_again(store):
+async def test_a_notice_that_may_have_arrived_is_not_retried(store):
     sender = Fixed(Outcome.UNKNOWN, DOWN)
     await phone(store)
     await jobs(store, RetryPolicy(notice_window_s=2.0), calls=sender).notice(a_queued_round(ago_s=60).model_dump())
@@ -233,7 +233,7 @@ async def test_a_hanging_provider_fills_memory_only_to_the_limit(store, redis_ur
         assert await store.call("LLEN", "rq:queue:rings") == 1
 
 
-async def test_outcomes_do_not_wait_behind_notices_for_a_provider_that_is_down(store, redis_url):
+async def test_settling_does_not_wait_behind_notices_that_fail(store, redis_url):
     google, settled = Fixed(DOWN), a_queued_round("ben", cid="default:settled", for_s=5, ago_s=60)
     await phone(store, "ben")
     key = round_key("default", settled.cid, settled.started_at)

@@ -53,7 +53,7 @@ def test_nothing_is_listed_without_a_console(redis_client, take):
     assert not list(redis_client.scan_iter("bellhop:calls*"))
 
 
-def test_a_call_that_rings_again_comes_first_and_one_that_is_missed_stays_where_it_is(redis_client, take):
+def test_a_call_that_rings_again_moves_up_and_a_miss_does_not(redis_client, take):
     first, second = ring("default:1"), ring("default:2", NOW + S)
     take(first)
     take(second, NOW + S)
@@ -66,7 +66,7 @@ def test_a_call_that_rings_again_comes_first_and_one_that_is_missed_stays_where_
     assert calls(redis_client) == ["default:1", "default:2"]
 
 
-def test_a_missed_call_and_a_notification_that_come_without_a_ring_are_listed(redis_client, take):
+def test_a_missed_call_and_a_notification_are_listed_too(redis_client, take):
     take(Missed(**event_fields("missed", NOW, cid="default:1"), caller=SARA, call_name="", members=(BEN,), notify=True))
     take(
         Notification(**event_fields("notification", NOW, cid="default:2"), sender=SARA, call_name="", members=(BEN,)),

@@ -11,7 +11,7 @@ from bellhop.store.blocking_client import blocking
 from bellhop.store.redis_url import parse, with_ca
 
 
-def test_sentinels_their_service_and_the_database_come_from_the_url():
+def test_sentinels_service_and_database_come_from_the_url():
     address = parse("redis+sentinel://bell:p%40ss@one:26380,two,[::1]:26381/calls/3?socket_keepalive=yes")
     assert address.sentinels == (("one", 26380), ("two", 26379), ("::1", 26381))
     assert (address.service, address.tls) == ("calls", False)

@@ -136,7 +136,7 @@ async def test_a_call_missed_before_its_ring_gives_one_notice(store, post, redis
     ]
 
 
-async def test_a_call_missed_belongs_to_the_round_that_rang_its_members(store, post, redis_url):
+async def test_a_call_missed_belongs_to_the_round_of_its_members(store, post, redis_url):
     call, began = SampleCall(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url) - 20
     post(call.ring(at=began))
     await settle_call(store, "default", call.cid, GRACE_US)

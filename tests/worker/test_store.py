@@ -53,7 +53,7 @@ async def test_loaded_scripts_are_known_to_redis(store: Store) -> None:
     assert await store.call("SCRIPT", "EXISTS", *hashes) == [1] * len(hashes)
 
 
-async def test_calls_at_the_same_time_share_one_connection_and_get_their_own_answers(store: Store) -> None:
+async def test_concurrent_calls_share_one_connection(store: Store) -> None:
     answers = await asyncio.gather(*(store.call("ECHO", str(number)) for number in range(500)))
     assert answers == [str(number).encode() for number in range(500)]
     clients = (await store.call("CLIENT", "LIST")).decode()
@@ -225,7 +225,7 @@ async def test_a_command_that_cannot_be_said_takes_nobodys_answer(store: Store) 
     assert await asyncio.gather(store.call("GET", "a"), store.call("GET", "b")) == [b"A", b"B"]
 
 
-async def test_commands_that_go_together_are_done_in_order_and_the_first_failure_is_raised(store: Store) -> None:
+async def test_pipelined_commands_run_in_order_and_raise_an_error(store: Store) -> None:
     assert await store.together(("RPUSH", "list", 1), ("RPUSH", "list", 2), ("LRANGE", "list", 0, -1)) == [
         1,
         2,
@@ -236,7 +236,7 @@ async def test_commands_that_go_together_are_done_in_order_and_the_first_failure
     assert await store.call("LLEN", "list") == 3
 
 
-async def test_scripts_that_redis_has_forgotten_are_sent_again_in_their_places(store: Store) -> None:
+async def test_scripts_that_redis_forgot_are_sent_again_in_order(store: Store) -> None:
     await store.call("SCRIPT", "FLUSH")
     load = scripts.Command("calls/read_call", ["nothing"], ["no:"])
     (now, *_), pushed, (later, *_) = await store.together(load, ("RPUSH", "list", 1), load)

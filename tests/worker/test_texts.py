@@ -80,7 +80,7 @@ def test_every_kind_of_push_names_the_caller_in_every_language(kind, language):
     assert "{" not in title + body
 
 
-def test_a_caller_without_a_name_is_unknown_in_the_users_language():
+def test_a_nameless_caller_is_unknown_in_the_users_language():
     assert alert(round_of("Unknown caller", "de", caller_id=""))["title"] == "Unbekannt ruft dich an"
     assert alert(round_of("Unknown caller", "en", caller_id=""))["title"] == "Unknown caller is calling you"
 
