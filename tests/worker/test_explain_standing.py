@@ -10,7 +10,8 @@ from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Standing, standing
 from bellhop.explain.rounds import BEFORE_ANY_DEADLINE, sorted_into_rounds
 from bellhop.trail import UserSettled, WebhookReceived, decode
-from tests.webhook.test_effects import NOW, RULES, SARA, common, events, people
+from tests.factories import event_fields
+from tests.webhook.test_effects import NOW, RULES, SARA, events, people
 from webhook.intake.apply import _received
 from webhook.intake.effects import effects
 from webhook.intake.events import Accepted, CallSnapshot, Ended, Ignored, Missed, Notification, Rejected, Ring
@@ -24,7 +25,7 @@ TYPES = {
     Ended: "call.ended",
 }
 notifications = st.builds(
-    lambda at, who: Notification(**common(at), sender=SARA, members=(who,), call_name=""),
+    lambda at, who: Notification(**event_fields("x", at), sender=SARA, members=(who,), call_name=""),
     st.integers(NOW - 5, NOW + 5),
     people,
 )
@@ -73,7 +74,7 @@ def test_a_trail_decides_as_the_stamps_in_redis_do(happened):
 
 
 RING = Ring(
-    **common(NOW) | {"type": "call.ring"},
+    **event_fields("x", NOW) | {"type": "call.ring"},
     caller=SARA,
     members=(replace(SARA, id="ben"),),
     video=False,
@@ -87,13 +88,13 @@ RING = Ring(
     ("event", "by_the_rules", "on_the_trail", "reason"),
     [
         (
-            Missed(**common(NOW + 9), caller=SARA, members=RING.members, notify=False, call_name=""),
+            Missed(**event_fields("x", NOW + 9), caller=SARA, members=RING.members, notify=False, call_name=""),
             Standing.MISSED_QUIETLY,
             Standing.MISSED,
             "a line does not say that Stream asked for silence",
         ),
         (
-            Ignored(**common(NOW + 9, CallSnapshot(rejected={"ben": Micros(NOW + 8)}))),
+            Ignored(**event_fields("x", NOW + 9, snapshot=CallSnapshot(rejected={"ben": Micros(NOW + 8)}))),
             Standing.DECLINED,
             Standing.RINGING,
             "a line does not hold the snapshot that Stream puts into every event",
