@@ -6,7 +6,7 @@ RQ stores a job's name ("worker.jobs.ring") and one JSON payload. The worker loo
 from collections.abc import Sequence
 from typing import Any
 
-from bellhop.clock import micros
+from bellhop.clock import Seconds, micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
 from bellhop.queue import names
@@ -27,7 +27,7 @@ PUSHED = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
 class Jobs:
     """The handler of each job. It returns what must still be written, together with the end of the job."""
 
-    def __init__(self, tools: DeliveryTools, missed_grace_s: float, digest: EmailDigest | None = None) -> None:
+    def __init__(self, tools: DeliveryTools, missed_grace_s: Seconds, digest: EmailDigest | None = None) -> None:
         self._tools, self._grace_us, self._digest = tools, micros(missed_grace_s), digest
         handlers: dict[str, Handler] = {
             names.RING_JOB: self.ring,

@@ -13,6 +13,7 @@ from bellhop.backoff import pause_s
 from bellhop.cli.connection import connect, run, warn_about_apps
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
+from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
@@ -87,12 +88,12 @@ class _Import:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
             api = StreamApi(session, url, key, secret.get_secret_value())
             with click.progressbar(users, label="Users", file=sys.stderr, show_pos=True) as progress:
-                await self._copy_all(api, progress, 60 / per_minute)
+                await self._copy_all(api, progress, Seconds(60 / per_minute))
         warn_about_apps(self._redis, self._settings, self._imported_apps)
         click.echo(", ".join(f"{self.count[word]} {word}" for word in COUNTED))
         return 1 if self.count["left out"] else 0
 
-    async def _copy_all(self, api: StreamApi, users: Iterable[str], interval_s: float) -> None:
+    async def _copy_all(self, api: StreamApi, users: Iterable[str], interval_s: Seconds) -> None:
         """Copy one user after the other.
 
         Stream also allows at most a thirtieth of the minute's limit in one second; one request at a time stays below.

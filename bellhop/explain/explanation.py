@@ -150,12 +150,12 @@ def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
     if not round_log.openings or round_log.kind is not PushKind.RING:
         return ()
     opening = round_log.openings[0]
-    webhook_delay = opening.at - stamp_of(opening)
+    webhook_delay = Micros(opening.at - stamp_of(opening))
     late = [LATE_WEBHOOK.format(time=duration(webhook_delay))] if webhook_delay > LATE_WEBHOOK_US else []
     work = [line for line in round_log.milestones if isinstance(line, JobPickedUp | PushMilestone)]
     if not work:
         return (*late, NOT_STARTED)
-    worker_delay = work[0].at - opening.at
+    worker_delay = Micros(work[0].at - opening.at)
     if isinstance(work[0], JobPickedUp) and worker_delay > LATE_WORKER_US:
         return (*late, LATE_WORKER.format(time=duration(worker_delay)))
     return tuple(late)

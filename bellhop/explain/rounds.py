@@ -164,11 +164,11 @@ class RoundLog:
     def _received(self) -> list[WebhookReceived]:
         return [milestone for milestone in self.milestones if isinstance(milestone, WebhookReceived)]
 
-    def us_until(self, word: str, user: str) -> int | None:
+    def us_until(self, word: str, user: str) -> Micros | None:
         """How long (µs) after the round began the event came that brought about an outcome or a standing of a user."""
         find_events = _EVENTS_OF.get(word)
         stamps = [stamp_of(event) for event in find_events(self, user)] if find_events else []
-        return min((stamp - self.started_at for stamp in stamps if stamp >= self.started_at), default=None)
+        return min((Micros(stamp - self.started_at) for stamp in stamps if stamp >= self.started_at), default=None)
 
 
 def _rejections(round_log: RoundLog, user: str) -> list[WebhookReceived]:

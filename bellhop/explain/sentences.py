@@ -3,6 +3,7 @@
 They are for support people: short, concrete, without blame. `bellhop.explain.timeline` fills in the {braces}.
 """
 
+from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.push import PushKind
@@ -105,9 +106,9 @@ NO_TRAIL = (
 )
 
 
-def duration(us: float) -> str:
+def duration(length_us: Micros) -> str:
     """Write a length of time for people, in a suitable unit."""
-    ms = max(us, 0) / 1000
+    ms = max(length_us, 0) / 1000
     if ms < 100:
         return f"{ms:.0f} ms"
     seconds = ms / 1000

@@ -160,7 +160,7 @@ def _received(round_log: RoundLog, event: WebhookReceived) -> str:
     sentence = _event_text(round_log, event).format(kind=event.type or "a webhook", caller=caller, users=users)
     if event.left_out:
         sentence += f". Bellhop ignored {event.left_out} more members: the webhook had too many"
-    delay = event.at - stamp_of(event)
+    delay = Micros(event.at - stamp_of(event))
     if delay > WORTH_SAYING_US:
         sentence += f". The webhook took {duration(delay)} to arrive{_at_attempt(event)}"
     return f"{sentence}."
@@ -190,7 +190,7 @@ def _picked_up(round_log: RoundLog, job: JobPickedUp) -> str:
         return f"A worker started the {push} again: it was queued twice, or the first worker stopped."
     if not round_log.openings:
         return f"A worker started the {push}."
-    return f"A worker started the {push} {duration(job.at - round_log.openings[0].at)} after it was queued."
+    return f"A worker started the {push} {duration(Micros(job.at - round_log.openings[0].at))} after it was queued."
 
 
 def _skipped(round_log: RoundLog, push: PushSkipped) -> str:
@@ -202,7 +202,7 @@ def _waited(round_log: RoundLog, push: PushWaited) -> str:
 
 
 def _attempted(round_log: RoundLog, push: PushAttempted) -> str:
-    took = f" after {duration(push.ms * 1000)}" if push.ms else ""
+    took = f" after {duration(Micros(round(push.ms * 1000)))}" if push.ms else ""
     if push.outcome == Outcome.ACCEPTED:
         return fill("{provider} accepted the {push} for {device}", round_log, push) + f"{took}."
     start = fill("An attempt to send the {push} for {device} failed", round_log, push)

@@ -148,7 +148,11 @@ def _delivery_sentence(
 
 
 def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pushes: Sequence[PushMilestone]) -> str:
-    when = f" {duration(last.at - round_log.started_at)} after the call began" if last.kind == PushKind.RING else ""
+    when = (
+        f" {duration(Micros(last.at - round_log.started_at))} after the call began"
+        if last.kind == PushKind.RING
+        else ""
+    )
     failed = sum(1 for attempt in _attempts(pushes) if attempt.outcome != Outcome.ACCEPTED)
     return f"{start}{when}, after {_failed_attempts(failed)}" if failed else f"{start}{when}"
 

@@ -76,7 +76,7 @@ def picture(round_: RoundExplanation) -> Picture | None:
     if not round_.started_at or not entries:
         return None
     ends_us = Micros(round_.until - round_.started_at) if round_.until else None
-    axis = TimeAxis.until(max(ends_us or 0, *(entry.after_us or 0 for entry in entries)))
+    axis = TimeAxis.until(max(ends_us or Micros(0), *(entry.after_us or Micros(0) for entry in entries)))
     lines = _lines(round_, entries, ends_us, axis)
     all_rows = rows_of(round_, entries, axis)
     top = HEADER + LINE_HEIGHT * len(lines)

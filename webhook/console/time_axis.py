@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
+from bellhop.clock import Micros
+
 KNEE_US = 20_000
 """The axis is about linear up to here."""
-SHORTEST_US = 1_000_000
+SHORTEST_US = Micros(1_000_000)
 LEFT, WIDTH = 1.5, 97.0
 """In percent of the picture's width."""
 TICKS_US = {
@@ -25,10 +27,10 @@ TICKS_US = {
 class TimeAxis:
     """From the start of the round until `end_us`."""
 
-    end_us: int
+    end_us: Micros
 
     @classmethod
-    def until(cls, end_us: int) -> Self:
+    def until(cls, end_us: Micros) -> Self:
         """Make an axis that reaches to `end_us`, and is at least SHORTEST_US long."""
         return cls(max(SHORTEST_US, end_us))
 

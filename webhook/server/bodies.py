@@ -10,13 +10,15 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from bellhop.clock import Seconds
+
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     """Limits for the bodies of one process."""
 
     body_bytes: int
-    body_s: float
+    body_s: Seconds
     arriving: int
     """How many bodies may be arriving at the same time."""
     total_bytes: int

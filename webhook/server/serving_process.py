@@ -14,6 +14,7 @@ import time
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 # After the signal, because these imports take most of the start.
+from bellhop.clock import Seconds  # noqa: E402
 from webhook.intake.signature import MAX_BODY  # noqa: E402
 from webhook.server.asgi_front import front  # noqa: E402
 from webhook.server.bodies import Bodies, BodyLimits  # noqa: E402
@@ -23,7 +24,7 @@ CHECK_PARENT_S = 0.5
 STOP_GRACE_S = 5.0
 LIMITS = BodyLimits(
     body_bytes=MAX_BODY,
-    body_s=5.0,  # Stream gives up on an attempt after six
+    body_s=Seconds(5.0),  # Stream gives up on an attempt after six
     arriving=1024,
     total_bytes=64 * 1024 * 1024,
 )

@@ -122,7 +122,7 @@ class _Attempts:
             self._push, self._switched = _in_other_environment(self._push), True
             return None
         wait_s = self._policy.pause_s(action, self._attempts, result)
-        if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends(admission):
+        if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends_s(admission):
             return self._finished(Outcome.GAVE_UP)
         await asyncio.sleep(wait_s)
         return None
@@ -139,10 +139,12 @@ class _Attempts:
         apple = self._push.device.provider is Provider.APNS
         return action is Action.SWITCH_ENVIRONMENT and apple and not self._switched
 
-    def _ends(self, admission: Admission) -> float:
+    def _ends_s(self, admission: Admission) -> Seconds:
         """When (monotonic seconds) the last attempt may start."""
-        ends = admission.asked_at + admission.left_s
-        return ends if self._push.kind is PushKind.RING else min(ends, self._began + self._policy.notice_window_s)
+        ends_s = Seconds(admission.asked_at + admission.left_s)
+        if self._push.kind is PushKind.RING:
+            return ends_s
+        return min(ends_s, Seconds(self._began + self._policy.notice_window_s))
 
     def _refused(self, refusal: Outcome) -> Delivered:
         ran_out = refusal is Outcome.TOO_LATE and self._last is not None

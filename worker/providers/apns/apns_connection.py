@@ -20,6 +20,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
+from bellhop.clock import Seconds
 from worker.providers.apns.aioapns_adapter import AioapnsProtocol
 from worker.providers.apns.apns_stream import ApnsStream, UnknownError, UnsentError
 from worker.providers.apns.connection_policy import ConnectionPolicy
@@ -68,7 +69,7 @@ class ApnsConnection(AioapnsProtocol):
 
     # Requests
 
-    def request(self, header_block: bytes, body: bytes, not_after_s: float = math.inf) -> ApnsStream:
+    def request(self, header_block: bytes, body: bytes, not_after_s: Seconds = Seconds(math.inf)) -> ApnsStream:
         """Send a request as soon as the peer's limits (streams, flow control) allow. `release` it in the end.
 
         `header_block` is HPACK that uses no table. After the loop time `not_after_s` the request is not sent: it

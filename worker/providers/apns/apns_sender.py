@@ -68,7 +68,7 @@ class ApnsSender:
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make one attempt. See `worker.providers.sender.Sender`."""
-        not_after_s = asyncio.get_running_loop().time() + start_s
+        not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)
         request = request_for(push, self._topic)
         body = body_of(request)
         if timeout_s <= 0:

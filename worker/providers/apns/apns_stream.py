@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Iterable
 
+from bellhop.clock import Seconds
 from worker.providers.apns.apns_answers import Response
 
 MAX_RESPONSE_BYTES = 4096
@@ -37,7 +38,11 @@ class ApnsStream:
     )
 
     def __init__(
-        self, header_block: bytes, body: bytes, future: asyncio.Future[Response], not_after_s: float = math.inf
+        self,
+        header_block: bytes,
+        body: bytes,
+        future: asyncio.Future[Response],
+        not_after_s: Seconds = Seconds(math.inf),
     ) -> None:
         self.header_block, self.body, self.future, self.not_after_s = header_block, body, future, not_after_s
         """`not_after_s` is loop time: the request is not sent later."""

@@ -6,6 +6,7 @@ import ssl
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
+from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
 
 
@@ -15,7 +16,7 @@ class FcmPayload(aiohttp.BytesPayload):
     After the loop time `not_after_s` it is not written.
     """
 
-    def __init__(self, body: bytes, not_after_s: float) -> None:
+    def __init__(self, body: bytes, not_after_s: Seconds) -> None:
         super().__init__(body, content_type="application/json")
         self._not_after_s = not_after_s
         self.written = self.late = False

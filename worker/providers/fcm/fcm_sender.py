@@ -59,7 +59,7 @@ class FcmSender:
         android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, left_s)}s"}
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
-        not_after_s = asyncio.get_running_loop().time() + start_s
+        not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)
         data = dict(push.payload)
         if self._without_video:
             data.pop("video", None)
@@ -89,7 +89,7 @@ class FcmSender:
         data: dict[str, str],
         android: dict[str, Any],
         timeout_s: Seconds,
-        not_after_s: float = math.inf,
+        not_after_s: Seconds = Seconds(math.inf),
         dry_run: bool = False,
     ) -> AttemptResult:
         body = self._body(token, data, android, dry_run=dry_run)
@@ -118,7 +118,7 @@ class FcmSender:
         except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot encode
             return AttemptResult(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
 
-    async def _attempt(self, body: bytes, timeout_s: Seconds, not_after_s: float) -> AttemptResult:
+    async def _attempt(self, body: bytes, timeout_s: Seconds, not_after_s: Seconds) -> AttemptResult:
         session = self._open_session()
         renewed = False
         payload: FcmPayload | None = None
