@@ -4,7 +4,8 @@ from bellhop.domain.device import Provider
 from bellhop.settings import ApnsApp, FcmApp, Settings
 from bellhop.store.async_client import Store
 from worker.providers.apns.apns_sender import ApnsSender
-from worker.providers.apns.provider_token import ProviderToken, RedisTokenStore
+from worker.providers.apns.provider_token import ProviderToken
+from worker.providers.apns.token_store import RedisTokenStore
 from worker.providers.fcm.fcm_sender import FcmSender
 
 Senders = dict[tuple[Provider, str], ApnsSender | FcmSender]

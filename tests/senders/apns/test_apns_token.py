@@ -10,14 +10,8 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.apple_server import AppleStandIn
 from bellhop.store.async_client import Store
-from worker.providers.apns.provider_token import (
-    MIN_AGE_S,
-    RENEW_AFTER_S,
-    MemoryTokenStore,
-    ProviderToken,
-    RedisTokenStore,
-    SignedToken,
-)
+from worker.providers.apns.provider_token import MIN_AGE_S, ProviderToken
+from worker.providers.apns.token_store import RENEW_AFTER_S, MemoryTokenStore, RedisTokenStore, SignedToken
 
 KEY_ID, TEAM_ID = "KEY1234567", "TEAM123456"
 

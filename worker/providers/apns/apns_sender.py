@@ -17,7 +17,8 @@ from worker.providers.apns.apns_pool import DEFAULT_POLICY, ApnsPool
 from worker.providers.apns.apns_request import body_of, header_block_of, request_for
 from worker.providers.apns.apns_stream import ApnsStream, DelayedError, UnknownError, UnsentError
 from worker.providers.apns.connection_policy import ConnectionPolicy
-from worker.providers.apns.provider_token import ProviderToken, SignedToken
+from worker.providers.apns.provider_token import ProviderToken
+from worker.providers.apns.token_store import SignedToken
 
 PRODUCTION_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
