@@ -15,7 +15,7 @@ Seconds = NewType("Seconds", float)
 MICROS_PER_SECOND = 1_000_000
 
 
-def micros(length_s: float) -> Micros:
+def micros(length_s: Seconds) -> Micros:
     """Convert seconds to microseconds."""
     return Micros(round(length_s * MICROS_PER_SECOND))
 

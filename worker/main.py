@@ -9,7 +9,7 @@ import aiohttp
 import structlog
 from redis.exceptions import RedisError
 
-from bellhop.domain.unsubscribe_link import Links
+from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.queue.names import MAIL, NOTICES, RINGS
@@ -143,7 +143,7 @@ def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) ->
         app=settings.mail_from_name or settings.mail_from.rpartition("@")[2],
         texts=texts,
         templates=Templates(settings.templates_folder),
-        links=Links(settings.public_url, settings.mail_secret),
+        links=UnsubscribeLinks(settings.public_url, settings.mail_secret),
         call_url=settings.mail_call_url,
     )
     emails = EmailStore(store, worker, settings.mail_window_s)

@@ -22,7 +22,7 @@ class Subscriber(NamedTuple):
     language: str = ""
 
 
-class Links:
+class UnsubscribeLinks:
     """Makes and reads links under `url`. The first secret signs; all of them verify, so that secrets can be rotated."""
 
     def __init__(self, url: str, secrets: Sequence[SecretStr]) -> None:

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 from rq.utils import now, utcformat
 
-from bellhop.clock import Micros, micros
+from bellhop.clock import Micros, Seconds, micros
 from bellhop.queue.names import NOTICE_JOB, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_call
 from bellhop.store import queue_scripts
@@ -124,7 +124,7 @@ def _micros(stamp: bytes | None) -> Micros:
     """Read a moment that RQ wrote; 0 if it is not a moment."""
     try:
         moment = datetime.fromisoformat((stamp or b"").decode())
-        return micros(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+        return micros(Seconds(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()))
     except (ValueError, OverflowError):
         return Micros(0)
 

@@ -7,7 +7,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from bellhop.domain.unsubscribe_link import Links, Subscriber
+from bellhop.domain.unsubscribe_link import Subscriber, UnsubscribeLinks
 from bellhop.settings import Settings
 from bellhop.store.keys import user_key
 from tests.factories import web_settings
@@ -43,7 +43,7 @@ def client(settings):
 @pytest.fixture
 def link(settings):
     def make(user="ben", language="en", secrets=settings.mail_secret):
-        links = Links(settings.public_url, secrets)
+        links = UnsubscribeLinks(settings.public_url, secrets)
         return links.link(Subscriber("default", user, language)).removeprefix(settings.public_url)
 
     return make
@@ -89,7 +89,7 @@ def test_one_click_of_a_mail_program_switches_mails_off(client, link, preference
 )
 def test_a_link_in_an_email_of_an_earlier_version_is_read(token, subscriber):
     secrets = [SecretStr(secret) for secret in SECRETS]
-    assert Links("https://calls.example.com", secrets).read(token) == subscriber
+    assert UnsubscribeLinks("https://calls.example.com", secrets).read(token) == subscriber
 
 
 def test_it_needs_no_cookie_and_sets_none(client, link):
@@ -168,7 +168,7 @@ def test_both_secrets_verify_during_a_rotation_and_no_other(client, link, settin
         assert client.get(link(secrets=[secret])).status_code == 200
     assert client.get(link(secrets=strange)).status_code == 404
     first = settings.mail_secret[:1]
-    assert Links("", first).read(link().rpartition("/")[2]), "the first secret signs"
+    assert UnsubscribeLinks("", first).read(link().rpartition("/")[2]), "the first secret signs"
 
 
 @pytest.mark.parametrize("user", ["ben@example.com", "a/b?c#d", "../x", "a:b", "سارة", "🚀" * 60, "x" * 255])

@@ -1,4 +1,4 @@
-"""What crosses the queue can be read by RQ, by this version, and is refused with a sentence by an older one."""
+"""Payloads of jobs: RQ and this version can read them, and an unknown version is refused with a sentence."""
 
 import json
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ def test_a_payload_comes_out_as_it_went_in():
     assert read_payload(name, payload) == ROUND
 
 
-def test_a_job_shows_nobodys_name_outside_its_data():
+def test_a_job_has_user_names_only_in_its_data():
     fields = job("ring-1", names.RING_JOB, ROUND)
     assert "data" in fields
     assert not any("ben" in value.lower() or "sara" in value.lower() for key, value in fields.items() if key != "data")
@@ -55,7 +55,7 @@ def test_new_fields_are_ignored_and_missing_ones_have_defaults():
 
 
 @pytest.mark.parametrize("broken", [{"started_at": -1}, {"deadline": "soon"}, {"recipients": [{}]}, {"cid": None}])
-def test_a_payload_that_is_none_is_refused(broken):
+def test_an_invalid_payload_is_refused(broken):
     with pytest.raises(ValueError, match="validation error"):
         read_payload(names.RING_JOB, json.loads(ROUND.model_dump_json()) | broken)
 

@@ -1,4 +1,4 @@
-"""What ties a job to its webhook survives versions, and anything that a queue may hold."""
+"""A job is tied to its webhook, with payloads of older versions and with payloads of any content."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ async def test_only_log_lines_of_the_jobs_task_name_its_webhook(tally):
 
 
 @pytest.mark.parametrize("garbage", [None, "", "x", [], {}, -1, 1.5, True, 2**63])
-def test_a_payload_of_somebody_elses_making_stops_nothing(tally, garbage):
+def test_a_payload_from_elsewhere_stops_nothing(tally, garbage):
     with picked_up("rings", "anything", {"webhook": garbage, "queued_at": garbage, "trace": garbage}):
         pass
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bellhop.domain.call import Stamp
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.round import Recipient
-from bellhop.domain.unsubscribe_link import Links
+from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.domain.user import Contact, Preferences, User
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN
@@ -30,7 +30,7 @@ from worker.email.message import LISTED, MessageBuilder
 from worker.providers.smtp import EmailSender, SmtpServer
 
 BEN = "ben@example.com"
-LINKS = Links("https://calls.example.com", [SecretStr("a-secret-of-no-real-app")])
+LINKS = UnsubscribeLinks("https://calls.example.com", [SecretStr("a-secret-of-no-real-app")])
 STAMPS = itertools.count(time.time_ns() // 1000)
 
 

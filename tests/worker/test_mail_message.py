@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from bellhop.domain.email_address import deliverable_address
 from bellhop.domain.round import Recipient
-from bellhop.domain.unsubscribe_link import Links, Subscriber
+from bellhop.domain.unsubscribe_link import Subscriber, UnsubscribeLinks
 from bellhop.domain.user import Contact
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN, Texts
@@ -22,7 +22,7 @@ from tests.factories import a_round
 from worker.email.message import MessageBuilder, MissedCalls
 from worker.email.safe_text import safe_line
 
-LINKS = Links("https://calls.example.com/", [SecretStr("a-secret-of-no-real-app")])
+LINKS = UnsubscribeLinks("https://calls.example.com/", [SecretStr("a-secret-of-no-real-app")])
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 AT_US = 1_795_257_000_000_000
 HEADERS = {

@@ -1,4 +1,4 @@
-"""A rolling upgrade: what an older door queued is read by this worker, and what this door queues by an older worker."""
+"""Payloads in a rolling upgrade: this worker reads those of an older web process, and an older worker reads ours."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,13 @@ def test_every_job_has_its_frozen_payload():
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_payload_of_an_older_door_is_read_whole(job):
+def test_a_payload_of_an_older_version_is_read_whole(job):
     queued = frozen(job)
     assert json.loads(read_payload(JOBS[job], queued).model_dump_json()) == queued | later(job)
 
 
 def later(job):
-    """What version 1 has learned since, by its default. A payload says nothing of it; so all of it needs a default."""
+    """Fields that were added to version 1 later, with their defaults: an old payload does not have them."""
     model = PAYLOADS[JOBS[job]]
     return {name: field.default for name, field in model.model_fields.items() if name not in frozen(job)}
 

@@ -1,4 +1,4 @@
-"""Receipts: only what Bellhop signed can be read, whatever calls are called."""
+"""Tickets of rings: only what Bellhop signed can be read, with any call id."""
 
 import json
 

@@ -12,7 +12,7 @@ from typing import Any, Self, cast
 import structlog
 from flask import Blueprint, Response, current_app, make_response, request
 
-from bellhop.domain.unsubscribe_link import Links
+from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.domain.user import Preferences
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 class UnsubscribePages:
     """The links, texts and templates of the pages. Made once for each web process."""
 
-    links: Links
+    links: UnsubscribeLinks
     texts: Texts
     templates: Templates
 
@@ -37,7 +37,7 @@ class UnsubscribePages:
     def of(cls, settings: Settings) -> Self:
         """Load the texts and templates that the settings name."""
         folder = settings.templates_folder
-        links = Links(settings.public_url, settings.mail_secret)
+        links = UnsubscribeLinks(settings.public_url, settings.mail_secret)
         return cls(links, Texts(folder, settings.default_language), Templates(folder))
 
 

@@ -108,7 +108,7 @@ class Fence:
             deadline_us=min(push.deadline for push, _ in asked),
             worker=self._worker,
             run=self._run,
-            claim_us=micros(max(attempt_s for _, attempt_s in asked) + 1),
+            claim_us=micros(Seconds(max(attempt_s for _, attempt_s in asked) + 1)),
         )
 
         async def ask() -> tuple[Seconds, Any]:

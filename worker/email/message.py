@@ -11,7 +11,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from bellhop.domain.round import Round
-from bellhop.domain.unsubscribe_link import Links, Subscriber
+from bellhop.domain.unsubscribe_link import Subscriber, UnsubscribeLinks
 from bellhop.domain.user import Contact
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import FIELD, Texts, Wording, fill
@@ -53,7 +53,7 @@ class MessageBuilder:
     app: str
     texts: Texts
     templates: Templates
-    links: Links
+    links: UnsubscribeLinks
     call_url: str = ""
 
     @property

@@ -111,7 +111,7 @@ async def _apns_answer(sender: "ApnsSender", app: ApnsApp, environment: Environm
         kind=PushKind.NOTIFICATION,
         device=device,
         payload={"aps": {}},
-        deadline=micros(time.time() + 60),
+        deadline=micros(Seconds(time.time() + 60)),
     )
     return _credentials(f"Apple {app.topic} ({environment})", await sender.send(push, TIMEOUT_S))
 
