@@ -4,7 +4,7 @@ from typing import Any
 
 from bellhop.clock import Micros
 from webhook.intake.events import CallSnapshot, EventUser
-from webhook.intake.fields import Object, identifier, nested, text, timestamp_us, whole
+from webhook.intake.fields import JsonObject, identifier, nested, text, timestamp_us, whole_text
 
 MAX_MEMBERS = 1_000
 """Members of one event that are kept; Stream documents 100 for a call. The trail and the log report the rest."""
@@ -15,7 +15,7 @@ MAX_CUSTOM_FIELDS = 50
 MAX_CUSTOM_NAME = 64
 
 
-def read_snapshot(call: Object) -> CallSnapshot:
+def read_snapshot(call: JsonObject) -> CallSnapshot:
     """Read the call's state: who answered, who rejected, when it ended."""
     session = nested(call, "session")
     return CallSnapshot(
@@ -25,28 +25,28 @@ def read_snapshot(call: Object) -> CallSnapshot:
     )
 
 
-def _stamps(by_user: Object) -> dict[str, Micros]:
+def _stamps(by_user: JsonObject) -> dict[str, Micros]:
     stamps = [(identifier(user_id), timestamp_us(at)) for user_id, at in by_user.items()]
     return {user_id: at_us for user_id, at_us in stamps[:MAX_MEMBERS] if user_id and at_us is not None}
 
 
-def session_id(event: Object, call: Object) -> str:
+def session_id(event: JsonObject, call: JsonObject) -> str:
     """Read the session that the event happened in; empty if it names none."""
     return identifier(event.get("session_id")) or identifier(nested(call, "session").get("id"))
 
 
-def created_by_id(call: Object) -> str:
+def created_by_id(call: JsonObject) -> str:
     """Read the id of the user who created the call."""
     return identifier(nested(call, "created_by").get("id"))
 
 
-def read_caller(event: Object, call: Object) -> EventUser:
+def read_caller(event: JsonObject, call: JsonObject) -> EventUser:
     """Read the caller: the event's user, or else the creator of the call."""
     user = nested(event, "user")
     return _user(user if identifier(user.get("id")) else nested(call, "created_by"))
 
 
-def read_members(event: Object, caller: EventUser) -> tuple[tuple[EventUser, ...], int]:
+def read_members(event: JsonObject, caller: EventUser) -> tuple[tuple[EventUser, ...], int]:
     """Read the members without the caller, each once; returns those that are kept and how many are left out."""
     entries = event.get("members")
     members: dict[str, EventUser] = {}
@@ -61,18 +61,18 @@ def _member(entry: Any) -> EventUser:
     return _user(nested(entry, "user"), entry.get("user_id")) if isinstance(entry, dict) else _user({}, entry)
 
 
-def _user(user: Object, default_id: Any = None) -> EventUser:
+def _user(user: JsonObject, default_id: Any = None) -> EventUser:
     user_id = identifier(user.get("id")) or identifier(default_id)
     return EventUser(
         id=user_id,
         name=text(user.get("name")) or user_id,
-        image=whole(user.get("image"), MAX_URL),
-        language=whole(user.get("language"), MAX_LANGUAGE),
-        custom_email=whole(nested(user, "custom").get("email"), MAX_EMAIL),
+        image=whole_text(user.get("image"), MAX_URL),
+        language=whole_text(user.get("language"), MAX_LANGUAGE),
+        custom_email=whole_text(nested(user, "custom").get("email"), MAX_EMAIL),
     )
 
 
-def custom_fields(call: Object) -> dict[str, str]:
+def custom_fields(call: JsonObject) -> dict[str, str]:
     """Read the call's custom fields that fit on one line: texts and numbers."""
     shown: dict[str, str] = {}
     for name, value in nested(call, "custom").items():
@@ -82,7 +82,7 @@ def custom_fields(call: Object) -> dict[str, str]:
     return shown
 
 
-def call_name(call: Object) -> str:
+def call_name(call: JsonObject) -> str:
     """Read the call's title from the fields that Stream's own pushes take it from."""
     custom = nested(call, "custom")
     return next((name for key in ("display_name", "name", "title") if (name := text(custom.get(key)))), "")

@@ -10,7 +10,7 @@ from typing import Any
 
 from bellhop.clock import Micros
 
-Object = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 MAX_TEXT = 255
 """Longest id, which is Stream's own limit, and longest name, in characters."""
@@ -23,7 +23,7 @@ LATEST_US = 2**53
 """In 2255. Lua's numbers are doubles, which are exact up to here."""
 
 
-def nested(holder: Object, key: str) -> Object:
+def nested(holder: JsonObject, key: str) -> JsonObject:
     """Read a nested object; empty if there is none."""
     value = holder.get(key)
     return value if isinstance(value, dict) else {}
@@ -38,7 +38,7 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
     return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
 
 
-def whole(value: Any, limit: int) -> str:
+def whole_text(value: Any, limit: int) -> str:
     """Read a text that must not be cut, such as an address; empty if it is longer than `limit` characters."""
     complete = text(value, limit + 1)
     return complete if len(complete) <= limit else ""
@@ -48,7 +48,7 @@ def identifier(value: Any) -> str:
     """Read an id; empty if there is none. Some backends send ids as numbers."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    return whole(value, MAX_TEXT)
+    return whole_text(value, MAX_TEXT)
 
 
 def boolean(value: Any, default: bool) -> bool:

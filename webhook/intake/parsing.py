@@ -30,7 +30,7 @@ from webhook.intake.events import (
     Ring,
     UnreadableEvent,
 )
-from webhook.intake.fields import Object, boolean, identifier, nested, positive_integer, text, timestamp_us
+from webhook.intake.fields import JsonObject, boolean, identifier, nested, positive_integer, text, timestamp_us
 
 MAX_REASON = 64
 
@@ -59,7 +59,7 @@ def parse(body: bytes) -> Event:
     return parser(event, call, common)
 
 
-def _load(body: bytes) -> Object:
+def _load(body: bytes) -> JsonObject:
     try:
         event = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -70,7 +70,7 @@ def _load(body: bytes) -> Object:
     return event
 
 
-def _common(event: Object, call: Object, event_type: str) -> _Common:
+def _common(event: JsonObject, call: JsonObject, event_type: str) -> _Common:
     return _Common(
         type=event_type,
         cid=identifier(event.get("call_cid")) or identifier(call.get("cid")),
@@ -80,7 +80,7 @@ def _common(event: Object, call: Object, event_type: str) -> _Common:
     )
 
 
-def _ring(event: Object, call: Object, common: _Common) -> Ring:
+def _ring(event: JsonObject, call: JsonObject, common: _Common) -> Ring:
     settings = nested(call, "settings")
     caller = read_caller(event, call)
     members, left_out = read_members(event, caller)
@@ -97,18 +97,18 @@ def _ring(event: Object, call: Object, common: _Common) -> Ring:
     )
 
 
-def _ring_ms(timeouts: Object) -> int | None:
+def _ring_ms(timeouts: JsonObject) -> int | None:
     incoming = positive_integer(timeouts.get("incoming_call_timeout_ms"))
     return incoming or positive_integer(timeouts.get("auto_cancel_timeout_ms"))
 
 
-def _notification(event: Object, call: Object, common: _Common) -> Notification:
+def _notification(event: JsonObject, call: JsonObject, common: _Common) -> Notification:
     sender = read_caller(event, call)
     members, left_out = read_members(event, sender)
     return Notification(**common, sender=sender, members=members, left_out=left_out, call_name=call_name(call))
 
 
-def _missed(event: Object, call: Object, common: _Common) -> Missed:
+def _missed(event: JsonObject, call: JsonObject, common: _Common) -> Missed:
     caller = read_caller(event, call)
     members, left_out = read_members(event, caller)
     return Missed(
@@ -122,7 +122,7 @@ def _missed(event: Object, call: Object, common: _Common) -> Missed:
     )
 
 
-def _rejected(event: Object, call: Object, common: _Common) -> Rejected:
+def _rejected(event: JsonObject, call: JsonObject, common: _Common) -> Rejected:
     return Rejected(
         **common,
         user_id=_acting_user_id(event, common),
@@ -130,11 +130,11 @@ def _rejected(event: Object, call: Object, common: _Common) -> Rejected:
     )
 
 
-def _accepted(event: Object, call: Object, common: _Common) -> Accepted:
+def _accepted(event: JsonObject, call: JsonObject, common: _Common) -> Accepted:
     return Accepted(**common, user_id=_acting_user_id(event, common))
 
 
-def _joined(event: Object, call: Object, common: _Common) -> Accepted:
+def _joined(event: JsonObject, call: JsonObject, common: _Common) -> Accepted:
     participant = nested(event, "participant")
     joined_at = timestamp_us(participant.get("joined_at"))
     if joined_at is not None:
@@ -142,18 +142,18 @@ def _joined(event: Object, call: Object, common: _Common) -> Accepted:
     return Accepted(**common, user_id=_acting_user_id(participant, common))
 
 
-def _acting_user_id(holder: Object, common: _Common) -> str:
+def _acting_user_id(holder: JsonObject, common: _Common) -> str:
     user_id = identifier(nested(holder, "user").get("id"))
     if not user_id:
         raise UnreadableEvent(f"{common['type']} has no user id")
     return user_id
 
 
-def _ended(event: Object, call: Object, common: _Common) -> Ended:
+def _ended(event: JsonObject, call: JsonObject, common: _Common) -> Ended:
     return Ended(**common, only_session="")
 
 
-def _session_ended(event: Object, call: Object, common: _Common) -> Ended:
+def _session_ended(event: JsonObject, call: JsonObject, common: _Common) -> Ended:
     # Not call.current_session_id: that may be a newer session, which goes on.
     ended_session = session_id(event, call)
     if not ended_session:
@@ -161,7 +161,7 @@ def _session_ended(event: Object, call: Object, common: _Common) -> Ended:
     return Ended(**common, only_session=ended_session)
 
 
-PARSERS: dict[str, Callable[[Object, Object, _Common], Event]] = {
+PARSERS: dict[str, Callable[[JsonObject, JsonObject, _Common], Event]] = {
     "call.ring": _ring,
     "call.notification": _notification,
     "call.missed": _missed,
