@@ -82,6 +82,12 @@ def test_a_person_without_a_phone_has_a_row_that_says_so():
     assert rows(drawn(ring("jane"), PICKED_UP, skipped))["jane"].result == "no devices"
 
 
+def test_a_user_without_a_phone_for_notices_has_a_row_for_that():
+    skipped = told(PushSkipped, 31, round=T, kind="missed", user="jane", outcome="no_devices")
+    found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "token_dead"), skipped)
+    assert rows(found)["jane, notice"].result == "no devices"
+
+
 def test_a_phone_that_says_it_rang_did():
     rang = told(PhoneRang, 0.4, round=T, user="jane", device=IPHONE["device"])
     assert (

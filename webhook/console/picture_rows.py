@@ -94,19 +94,23 @@ def _phones_of(user: UserVerdict, round_kind: str, by_phone: EntriesByPhone, axi
             marks = tuple(_attempt_mark(entry, axis) for entry in entries)
             delivery = deliveries.get(device)
             if delivery is None:
-                yield Row(user_id, _words(entries[0].outcome), entries[0].tone, marks)
+                first = entries[0]
+                yield Row(_name(user_id, first.kind, round_kind), _words(first.outcome), first.tone, marks)
             else:
                 yield _phone(delivery, round_kind, marks)
 
 
 def _phone(delivery: Delivery, round_kind: str, marks: tuple[PictureMark, ...]) -> Row:
-    # An iPhone's two tokens, for rings and for notices, have the same label.
-    name = delivery.label if delivery.kind == round_kind else f"{delivery.label}, notice"
     result = "rang" if delivery.rang else _words(delivery.outcome)
     accepted = next((attempt for attempt in delivery.attempts if attempt.outcome == Outcome.ACCEPTED), None)
     if accepted:
         result += f" {after(accepted.after_us)}"
-    return Row(name, result, delivery.tone, marks)
+    return Row(_name(delivery.label, delivery.kind, round_kind), result, delivery.tone, marks)
+
+
+def _name(label: str, kind: str, round_kind: str) -> str:
+    """Name a row. A notice says so, since an iPhone's two tokens, for rings and for notices, have the same label."""
+    return label if kind == round_kind else f"{label}, notice"
 
 
 def _attempt_mark(entry: TimelineEntry, axis: TimeAxis) -> PictureMark:
