@@ -21,13 +21,8 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["context"] = context = WebContext(settings)
     if settings.web_trusted_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.web_trusted_hops)  # type: ignore[method-assign]
-    app.register_blueprint(stream.blueprint)
-    app.register_blueprint(health.blueprint)
-    app.register_blueprint(users.blueprint)
-    app.register_blueprint(metrics_page.blueprint)
-    app.register_blueprint(receipts.blueprint)
-    app.register_blueprint(calls.blueprint)
-    app.register_blueprint(openapi_route.blueprint)
+    for routes in (stream, health, users, metrics_page, receipts, calls, openapi_route):
+        app.register_blueprint(routes.blueprint)
     if any(stream_app.sns_topics for stream_app in settings.stream_apps):
         app.extensions["sns"] = sns.Topics(settings)
         app.register_blueprint(sns.blueprint)

@@ -85,30 +85,40 @@ class Guard:
     def log_in(self, password: str, request: Request) -> int | None:
         """Log in; returns None on success, else the seconds to wait before another attempt (0: none)."""
         address = client_name(request.remote_addr)
+        wait_s = self._count_attempt(address)
+        if wait_s:
+            log.warning("console_login_refused", reason="too_many_attempts", address=address)
+            return wait_s
+        if not self._is_password(password):
+            log.warning("console_login_failed", reason="wrong_password", address=address)
+            return 0
+        self._redis.delete(console_attempts_key(address))
+        self._start_login()
+        log.info("console_login", address=address)
+        return None
+
+    def _count_attempt(self, address: str) -> int:
+        """Count an attempt; returns the seconds to wait if the address has made too many, else 0."""
         attempts = console_attempts_key(address)
         pipeline = self._redis.pipeline()
         pipeline.set(attempts, 0, nx=True, ex=ATTEMPTS_WINDOW_S)
         pipeline.incr(attempts)
         pipeline.ttl(attempts)
         _, made, left_s = pipeline.execute()
-        if made > MAX_ATTEMPTS:
-            log.warning("console_login_refused", reason="too_many_attempts", address=address)
-            return max(int(left_s), 1)
+        return max(int(left_s), 1) if made > MAX_ATTEMPTS else 0
+
+    def _is_password(self, password: str) -> bool:
         # Compare digests, so that the time taken does not reveal the password's length.
-        given, expected = (
-            hashlib.sha256(text).digest() for text in (password.encode("utf-8", "replace"), self._password)
-        )
-        if not self._password or not hmac.compare_digest(given, expected):
-            log.warning("console_login_failed", reason="wrong_password", address=address)
-            return 0
+        given = hashlib.sha256(password.encode("utf-8", "replace")).digest()
+        expected = hashlib.sha256(self._password).digest()
+        return bool(self._password) and hmac.compare_digest(given, expected)
+
+    def _start_login(self) -> None:
         login = secrets.token_urlsafe(32)
-        self._redis.delete(attempts)
         self._redis.set(_login_key(login), 1, ex=LOGIN_S)
         # Start a new session with a new form token: a cookie from before the login must not be valid after it.
         session.clear()
         session["login"] = login
-        log.info("console_login", address=address)
-        return None
 
     def log_out(self) -> None:
         """End the login in Redis too, so that a copy of the cookie is worthless."""

@@ -71,6 +71,11 @@ def run(settings: Settings) -> int:
     if credentials is None:
         log.error("sqs_cannot_start", error="NoCredentials", advice=NO_CREDENTIALS)
         return 2
+    _receive_from(queues)
+    return 0
+
+
+def _receive_from(queues: "Sequence[SqsQueue]") -> None:
     threads = [threading.Thread(target=queue.keep_receiving) for queue in queues for _ in range(THREADS_PER_QUEUE)]
     for thread in threads:
         thread.start()
@@ -78,7 +83,6 @@ def run(settings: Settings) -> int:
     for thread in threads:
         thread.join()
     log.info("sqs_stopped")
-    return 0
 
 
 class SqsQueue:
