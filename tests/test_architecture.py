@@ -37,6 +37,7 @@ PURE = {
     "bellhop.queue.names",
     "bellhop.queue.job_payloads",
     "bellhop.store.keys",
+    "bellhop.store.sentinel",
     "bellhop.trail",
     "bellhop.validation_messages",
     "webhook.api_errors",

@@ -8,7 +8,6 @@ import time
 
 from redis.exceptions import RedisError
 
-from bellhop.store.scripts import Command
 from bellhop.telemetry.metrics import FLUSH_S, TALLY
 from webhook.context import WebContext
 
@@ -32,6 +31,6 @@ def start(context: WebContext) -> None:
 def flush(context: WebContext) -> None:
     """Add the counts to Redis. While Redis is away, the counts are kept for the next time."""
     with contextlib.suppress(RedisError):
-        if call := TALLY.flush():
-            context.run(Command(*call))
+        if command := TALLY.flush():
+            context.run(command)
             TALLY.flushed()

@@ -174,7 +174,11 @@ def rq_worker_key(worker: str) -> str:
 # Of the installation
 
 WORKERS = "bellhop:workers"
-"""A set: the names of all workers that have not said goodbye."""
+"""A set: the names of all workers that have not left or been removed."""
+WORKERS_SEEN = "bellhop:workers:seen"
+"""A string: when any worker last renewed its lease (unix ms)."""
+WORKERS_CALM_SINCE = "bellhop:workers:calm_since"
+"""A string: since when no pause of all workers was longer than a lease allows (unix ms)."""
 WORKER_FAILED = "bellhop:worker-failed"
 """A string: why a worker could not start; it expires."""
 AGENDA = "bellhop:agenda"
@@ -185,12 +189,6 @@ UNREADABLE = "bellhop:unreadable"
 """A list: verified webhooks that could not be read, the latest first."""
 LOOKUP_BUDGET = "bellhop:fetches"
 """A hash: how many device lookups at Stream are left in this second."""
-
-
-WORKERS_SEEN = "bellhop:workers:seen"
-"""A string: when any worker last renewed its lease (unix ms)."""
-WORKERS_CALM_SINCE = "bellhop:workers:calm_since"
-"""A string: since when no pause of all workers was longer than a lease allows (unix ms)."""
 
 
 def flushes_key(process: str) -> str:

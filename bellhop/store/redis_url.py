@@ -1,4 +1,4 @@
-"""The URL of Redis: one server, or the Sentinels that name the primary. Pure.
+"""The URL of Redis: one server, or the Sentinels that name the primary.
 
 redis-py has no URL for Sentinel, so Bellhop has one.
 """

@@ -1,7 +1,6 @@
 """Waiting for a Redis that is away, or that refuses to write, and trying again."""
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -22,14 +21,15 @@ T = TypeVar("T")
 
 async def until_redis_answers(ask: Callable[[], Awaitable[T]]) -> T:
     """Call `ask` until Redis answers. `ask` may run several times, so it must be safe to repeat."""
-    for attempt in itertools.count():
+    attempt = 0
+    while True:
         try:
             return await ask()
         except RedisError as error:
             if not is_away(error):
                 raise
             await asyncio.sleep(pause_s(attempt, *RETRY_S))
-    raise AssertionError  # the loop has no end
+            attempt += 1
 
 
 def is_away(error: RedisError) -> bool:

@@ -25,6 +25,7 @@ from bellhop.domain.outcomes import NOTHING_LEFT, AttemptResult, Outcome
 from bellhop.domain.push import Push
 from bellhop.store.async_client import Store
 from bellhop.store.keys import METRICS_KEY, flushes_key
+from bellhop.store.scripts import Command
 
 FLUSH_S = 1.0
 FLUSH_TTL_S = 3600
@@ -65,8 +66,8 @@ class Tally:
             times[bisect_left(STEPS_S, took_s)] += 1
             times[-1] += int(took_s * MICROS_PER_SECOND)
 
-    def flush(self) -> tuple[str, list[str], list[str]] | None:
-        """Return the script that writes the counts, its keys and arguments; the same ones until `flushed` is called."""
+    def flush(self) -> Command | None:
+        """Return the script that adds the counts to the sums, the same until `flushed` is called, or None."""
         if not self._batch:
             with self._lock:
                 counts, self._counts = self._counts, {}
@@ -79,7 +80,9 @@ class Tally:
         if not self._batch:
             return None
         limits = (self._flushes, FLUSH_TTL_S, MOST_SAMPLES)
-        return "metrics/add_metrics", [METRICS_KEY, flushes_key(self._process)], [*map(str, limits), *self._batch]
+        return Command(
+            "metrics/add_metrics", [METRICS_KEY, flushes_key(self._process)], [*map(str, limits), *self._batch]
+        )
 
     def flushed(self) -> None:
         """Note that Redis has the last flush."""
@@ -179,8 +182,8 @@ async def keep_flushing(store: Store) -> None:
 async def flush(store: Store) -> None:
     """Write the counts to Redis. If Redis cannot be reached, they are kept for the next flush."""
     with contextlib.suppress(RedisError):
-        if call := TALLY.flush():
-            await store.script(*call)
+        if command := TALLY.flush():
+            await store.script(*command)
             TALLY.flushed()
 
 
