@@ -146,6 +146,14 @@ class DeviceApps(NamedTuple):
             only[Provider.FCM] = settings.fcm_apps[0].project_id
         return cls({**settings.stream_device_apps, **(more or {})}, only)
 
+    def app_of(self, device: _Listed) -> str:
+        """Return the app of a device as Stream returns it. Raises ValueError with a sentence."""
+        name, provider = device.push_provider_name, PROVIDERS[device.push_provider]
+        app = self.by_name.get(name) or self.only.get(provider)
+        if app is None:
+            raise ValueError(f'no app is known for Stream\'s push provider "{name}" ({provider})')
+        return app
+
 
 def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
     """Read one device of a Listing. Returns None if Stream has disabled the device.
@@ -158,18 +166,13 @@ def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
         raise ValueError(f"invalid {_places(error, 'entry')}") from None
     if device.disabled:
         return None
-    provider = PROVIDERS[device.push_provider]
-    app = apps.by_name.get(device.push_provider_name) or apps.only.get(provider)
-    if app is None:
-        name = device.push_provider_name
-        raise ValueError(f'no app is known for Stream\'s push provider "{name}" ({provider})')
     try:
         return Device(
             user_id=user_id,
-            provider=provider,
+            provider=PROVIDERS[device.push_provider],
             kind=Kind.VOIP if device.voip else Kind.ALERT,
             token=device.id,
-            app=app,
+            app=apps.app_of(device),
             registered_at=from_nanoseconds(device.created_at),
             hardware_id=device.hardware_id,
         )

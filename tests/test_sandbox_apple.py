@@ -1,4 +1,4 @@
-"""Apple's stand-in judges as Apple does; seen through an HTTP/2 client that is not ours."""
+"""The stand-in for Apple answers as Apple does. Tested with an HTTP/2 client that is not ours."""
 
 import asyncio
 import json

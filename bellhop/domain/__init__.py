@@ -1,1 +1,1 @@
-"""The domain: calls, people, devices, pushes and their outcomes as values, and what follows from them. Pure."""
+"""The domain: calls, rounds, users, devices, pushes and outcomes as values, and the decisions about them. Pure."""

@@ -59,17 +59,20 @@ def payload(
     """
     limit = most_bytes(provider, kind)
     build = partial(_apns, wording=wording) if provider is Provider.APNS else _fcm
-    longest, short = LONGEST_TEXT, round_
+    longest, shortened = LONGEST_TEXT, round_
     while True:
-        result: dict[str, Any] = build(kind, short, recipient, now_ms, expires_ms)
+        result: dict[str, Any] = build(kind, shortened, recipient, now_ms, expires_ms)
         if receipt:
             (result["bellhop"] if provider is Provider.APNS else result)["receipt"] = receipt
         if longest <= SHORTEST_TEXT or size_of(provider, result) <= limit:
             return result
         longest = max(SHORTEST_TEXT, longest // 2)
-        short = round_.model_copy(
-            update={"caller_name": _cut(round_.caller_name, longest), "call_name": _cut(round_.call_name, longest)}
-        )
+        shortened = _with_shorter_names(round_, longest)
+
+
+def _with_shorter_names(round_: Round, longest: int) -> Round:
+    names = {"caller_name": _cut(round_.caller_name, longest), "call_name": _cut(round_.call_name, longest)}
+    return round_.model_copy(update=names)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -1,4 +1,4 @@
-"""What each event does; and that the order in which events arrive, and how often, changes nothing."""
+"""What each event does. The order of events and repeated events must not change the result."""
 
 from functools import partial
 

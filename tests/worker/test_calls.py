@@ -1,4 +1,4 @@
-"""Who still rings, decided from stamps; and that the script in Redis decides the same."""
+"""Which recipients still ring, decided from stamps. The Lua script must decide the same."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""docs/client-contract.md shows apps exactly what is sent, and code that reads exactly that."""
+"""docs/client-contract.md shows exactly what is sent, and its code reads only that."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""JSON of texts that UTF-8 cannot say, for the trail and the log."""
+"""JSON for the trail and the log, of texts that UTF-8 cannot write."""
 
 from bellhop.domain.json_text import encoded
 from bellhop.telemetry.logs import _json

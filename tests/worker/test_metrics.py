@@ -1,4 +1,4 @@
-"""Counting in many processes, and summing in Redis."""
+"""Metrics: many processes count, and Redis keeps the sums."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What counts as Redis being away: real answers of a real Redis."""
+"""When Redis counts as unreachable, tested with the answers of a real Redis."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The pushes that Stream's stock SDKs parse, byte for byte where they look."""
+"""The payloads of pushes: what Stream's SDKs read is byte for byte what they expect."""
 
 import json
 import uuid

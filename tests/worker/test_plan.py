@@ -1,4 +1,4 @@
-"""Whom to push what: which devices a push is for, and why the others get none."""
+"""The plan: which devices get a push, and why the others get none."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The texts: every language whole, the user's own found, a team's first, a name never read as anything but a name."""
+"""Texts: every language is complete, a team's texts go first, and a user's name is never read as a placeholder."""
 
 import tracemalloc
 
