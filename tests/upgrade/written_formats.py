@@ -27,9 +27,12 @@ COMMANDS = """
 import json, click
 from bellhop.cli import main
 
+CONTEXT = click.Context(main)
+
 def described(command):
     params = sorted(max(param.opts, key=len) for param in command.params)
-    commands = {name: described(inner) for name, inner in getattr(command, "commands", {}).items()}
+    names = command.list_commands(CONTEXT) if isinstance(command, click.Group) else ()
+    commands = {name: described(command.get_command(CONTEXT, name)) for name in names}
     return {"params": params, "commands": commands} if commands else {"params": params}
 
 print(json.dumps(described(main)))
