@@ -2,8 +2,15 @@
 
 - `redis_url`, `redis_client`, `store`: an empty database of the Redis that the whole run shares, its blocking client
   and the asyncio client that the worker uses.
-- `own_redis` (tests/worker): a Redis that the test may stop or starve.
 - `live_workers`: the workers w-1 and w-2 count as alive. No process runs.
+- `own_redis` (tests/worker): a Redis that the test may stop or starve.
+- `start_worker`, `queue_client` (tests/worker): a process with a queue worker that runs test jobs, and the client that
+  queues them.
+- `installation`: web process, workers and Redis as processes of their own, with stand-ins for Stream, Apple, Google and
+  the mail server.
+- `flow` (tests/flows): the users and calls of one test on the installation that all flows share.
+- `crowd` (tests/kill): many users that are rung while a part of the installation is killed.
+- `browser`: Flask's test client, logged in to the console or about to. `page`: a window of a real browser.
 - `samples`: Stream's wire format.
 
 Values (rounds, devices, pushes, settings) come from tests/factories.py.

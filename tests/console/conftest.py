@@ -11,7 +11,7 @@ from bellhop.sandbox.installation import Installation
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     settings = {"CONSOLE_PASSWORD": PASSWORD, "MISSED_GRACE_S": "30"}
     async with Installation(tmp_path_factory.mktemp("console"), settings) as installation:
         installation.calls = await play(installation)
@@ -30,15 +30,15 @@ async def chromium():
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stranger(chromium, here):
+async def logged_out_page(chromium, installation):
     """A window of somebody who is not logged in."""
-    async with window(chromium, here) as page:
+    async with window(chromium, installation) as page:
         yield page
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(stranger):
+async def page(logged_out_page):
     """A window of somebody who is."""
-    await log_in(stranger)
-    await stranger.get_by_role("heading", name="Latest calls").wait_for()
-    return stranger
+    await log_in(logged_out_page)
+    await logged_out_page.get_by_role("heading", name="Latest calls").wait_for()
+    return logged_out_page

@@ -32,37 +32,39 @@ TOKENS = {
 }
 
 
-async def told(here, call, users, milestones, known=0):
+async def told(installation, call, users, milestones, known=0):
     """Wait until the trail has news of all `users` after its first `known` lines; returns how long it is then."""
     give_up = time.monotonic() + SOON_S
     while time.monotonic() < give_up:
-        lines = await trail_of(here.store, call.cid)
+        lines = await trail_of(installation.store, call.cid)
         if {getattr(line, "user", None) for line in lines[known:] if line.what in milestones} >= set(users):
             return len(lines)
         await asyncio.sleep(0.05)
     raise AssertionError(f"{call.cid} never got so far")
 
 
-async def play(here):
+async def play(installation):
     """Have Bellhop see a dozen calls; returns them by name."""
-    await here.register("ben-osei", Provider.APNS, Kind.VOIP, TOKENS["ben"], "Ben's iPhone")
-    await here.register("ben-osei", Provider.APNS, Kind.ALERT, TOKENS["ben-alert"], "Ben's iPhone")
-    await here.register("jane-morel", Provider.FCM, Kind.ALERT, TOKENS["jane"], "Jane's Pixel")
-    await here.register("jane-morel", Provider.APNS, Kind.VOIP, TOKENS["jane-ipad"], "Jane's iPad")
-    await here.register("gus-gone", Provider.APNS, Kind.VOIP, TOKENS["gone"], "Gus's old iPhone")
-    await here.register("lee-late", Provider.APNS, Kind.VOIP, TOKENS["slow"], "Lee's iPhone")
-    await here.register(NASTY + "2", Provider.FCM, Kind.ALERT, TOKENS["nasty"], "<b>Eve's</b> \u202ephone")
-    here.apple.script(TOKENS["gone"], AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
+    await installation.register("ben-osei", Provider.APNS, Kind.VOIP, TOKENS["ben"], "Ben's iPhone")
+    await installation.register("ben-osei", Provider.APNS, Kind.ALERT, TOKENS["ben-alert"], "Ben's iPhone")
+    await installation.register("jane-morel", Provider.FCM, Kind.ALERT, TOKENS["jane"], "Jane's Pixel")
+    await installation.register("jane-morel", Provider.APNS, Kind.VOIP, TOKENS["jane-ipad"], "Jane's iPad")
+    await installation.register("gus-gone", Provider.APNS, Kind.VOIP, TOKENS["gone"], "Gus's old iPhone")
+    await installation.register("lee-late", Provider.APNS, Kind.VOIP, TOKENS["slow"], "Lee's iPhone")
+    await installation.register(NASTY + "2", Provider.FCM, Kind.ALERT, TOKENS["nasty"], "<b>Eve's</b> \u202ephone")
+    installation.apple.script(
+        TOKENS["gone"], AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000))
+    )
     busy = AppleReply(503, "ServiceUnavailable")
     ids = ("answered", "missed", "cancelled", "declined", "dead-token", "no-phone", "invited", "again", "unfinished")
     calls = {name: SampleCall(members=("ben-osei", "jane-morel"), id=f"call-{name}") for name in ids}
-    post = here.stream.post
+    post = installation.stream.post
 
     async def ring(name, *members, call=None):
         call = call or calls[name]
-        known = len(await trail_of(here.store, call.cid))
+        known = len(await trail_of(installation.store, call.cid))
         await post(call.ring(*members))
-        await told(here, call, members or call.members, ("attempted", "skipped", "finished"), known)
+        await told(installation, call, members or call.members, ("attempted", "skipped", "finished"), known)
         return call
 
     call = await ring("answered")
@@ -80,15 +82,15 @@ async def play(here):
     await post(calls["invited"].notification())
     await ring("again", "ben-osei")
     await post(calls["again"].missed("ben-osei"))
-    await told(here, calls["again"], ["ben-osei"], ("settled",))
+    await told(installation, calls["again"], ["ben-osei"], ("settled",))
     again = calls["again"].again()
-    here.apple.script(TOKENS["ben"], busy, busy)
+    installation.apple.script(TOKENS["ben"], busy, busy)
     await ring("again", "ben-osei", call=again)
     await post(again.accepted("ben-osei"))
     # Stream's webhook took seven seconds to get here, as after an outage of the web process.
     late = calls["late"] = SampleCall(members=("lee-late",), id="call-late")
     await post(late.ring(at=time.time() - 7), attempt=4)
-    await told(here, late, late.members, ("attempted",))
+    await told(installation, late, late.members, ("attempted",))
     await post(late.accepted("lee-late"))
     nasty = calls["nasty"] = SampleCall(caller=NASTY, members=(NASTY + "2", "ben-osei"), id=NASTY_CALL)
     await ring("nasty")
@@ -96,14 +98,14 @@ async def play(here):
     await ring("unfinished")
     over = {"missed": ["ben-osei"], "cancelled": ["ben-osei"], "declined": ["ben-osei"]}
     for name, users in (over | {"dead-token": ["gus-gone", "jane-morel"], "no-phone": ["nobody-home"]}).items():
-        await told(here, calls[name], users, ("settled",))
+        await told(installation, calls[name], users, ("settled",))
     return calls
 
 
 @asynccontextmanager
-async def window(chromium, here, **options):
+async def window(chromium, installation, **options):
     """Open a browser window of its own, that fails the test on any error and any request elsewhere."""
-    options = {"viewport": {"width": 1280, "height": 900}, "base_url": here.url, **options}
+    options = {"viewport": {"width": 1280, "height": 900}, "base_url": installation.url, **options}
     context = await chromium.new_context(**options)
     page = await context.new_page()
     page.complaints = []
@@ -114,7 +116,7 @@ async def window(chromium, here, **options):
     )
     page.on(
         "request",
-        lambda request: page.complaints.append(request.url) if not request.url.startswith(here.url) else None,
+        lambda request: page.complaints.append(request.url) if not request.url.startswith(installation.url) else None,
     )
     try:
         yield page

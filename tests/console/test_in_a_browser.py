@@ -40,31 +40,31 @@ def item(page, name):
     return page.locator("ol.calls > li", has=page.get_by_text(f"default:call-{name}", exact=True))
 
 
-async def test_logging_in_and_out(stranger):
-    await stranger.goto("/console/")
-    assert await stranger.title() == "Log in · Bellhop"
-    await log_in(stranger)
-    await stranger.wait_for_url("**/console/")
-    assert await stranger.get_by_role("heading", level=1).inner_text() == "Calls"
-    await stranger.get_by_role("button", name="Log out").click()
-    await stranger.wait_for_url("**/console/login")
-    await stranger.goto("/console/")
-    assert await stranger.title() == "Log in · Bellhop"
+async def test_logging_in_and_out(logged_out_page):
+    await logged_out_page.goto("/console/")
+    assert await logged_out_page.title() == "Log in · Bellhop"
+    await log_in(logged_out_page)
+    await logged_out_page.wait_for_url("**/console/")
+    assert await logged_out_page.get_by_role("heading", level=1).inner_text() == "Calls"
+    await logged_out_page.get_by_role("button", name="Log out").click()
+    await logged_out_page.wait_for_url("**/console/login")
+    await logged_out_page.goto("/console/")
+    assert await logged_out_page.title() == "Log in · Bellhop"
 
 
-async def test_a_wrong_password_is_said_to_be_wrong(stranger):
-    await log_in(stranger, "guessed")
-    assert "Wrong password." in await stranger.get_by_role("alert").inner_text()
+async def test_a_wrong_password_is_said_to_be_wrong(logged_out_page):
+    await log_in(logged_out_page, "guessed")
+    assert "Wrong password." in await logged_out_page.get_by_role("alert").inner_text()
 
 
-async def test_the_login_leads_back_to_the_call_that_was_asked_for(stranger):
-    await stranger.goto(CALL + "late")
-    await stranger.get_by_label("Password").fill(PASSWORD)
-    await stranger.keyboard.press("Enter")
-    await stranger.wait_for_url("**/console/call?id=default:call-late")
+async def test_the_login_leads_back_to_the_call_that_was_asked_for(logged_out_page):
+    await logged_out_page.goto(CALL + "late")
+    await logged_out_page.get_by_label("Password").fill(PASSWORD)
+    await logged_out_page.keyboard.press("Enter")
+    await logged_out_page.wait_for_url("**/console/call?id=default:call-late")
 
 
-async def test_a_mistyped_address_is_a_page_of_the_console(page, stranger):
+async def test_a_mistyped_address_is_a_page_of_the_console(page, logged_out_page):
     answer = await page.goto("/console/xyz/abc")
     assert answer.status == 404
     assert "The console has no such page." in await page.locator("main").inner_text()
@@ -155,33 +155,33 @@ async def test_a_search_that_finds_nothing_says_what_to_search_for(page):
     assert "Search for a call by its type and id" in await page.locator("main").inner_text()
 
 
-async def test_the_list_shows_a_new_call_by_itself_unless_it_is_paused(page, here):
+async def test_the_list_shows_a_new_call_by_itself_unless_it_is_paused(page, installation):
     assert await page.locator("#live-state").inner_text() == "Live"
     first, second = (
         SampleCall(members=("ben-osei",), id="call-new-1"),
         SampleCall(members=("ben-osei",), id="call-new-2"),
     )
-    await here.stream.post(first.ring())
+    await installation.stream.post(first.ring())
     await item(page, "new-1").wait_for(timeout=20_000)
     await page.get_by_role("button", name="Pause").click()
     assert await page.locator("#live-state").inner_text() == "Paused"
-    await here.stream.post(second.ring())
+    await installation.stream.post(second.ring())
     await asyncio.sleep(4)  # longer than the list takes to look again
     assert await item(page, "new-2").count() == 0
     await page.get_by_role("button", name="Resume").click()
     await item(page, "new-2").wait_for(timeout=20_000)
 
 
-async def test_who_has_been_logged_out_is_told_so_by_the_live_list(page, here):
-    for key in await here.store.call("KEYS", "bellhop:console:login:*"):
-        await here.store.call("DEL", key)
+async def test_who_has_been_logged_out_is_told_so_by_the_live_list(page, installation):
+    for key in await installation.store.call("KEYS", "bellhop:console:login:*"):
+        await installation.store.call("DEL", key)
     await page.get_by_text("Connection lost").wait_for(timeout=20_000)
 
 
-async def test_older_calls_are_pages_away(page, here):
+async def test_older_calls_are_pages_away(page, installation):
     names = [f"call-many-{number}" for number in range(30)]
     for name in names:
-        await here.stream.post(SampleCall(members=("page-turner",), id=name).ring())
+        await installation.stream.post(SampleCall(members=("page-turner",), id=name).ring())
     await page.goto("/console/?q=page-turner")
     first = await listed(page)
     await page.get_by_role("link", name="Older calls").click()
@@ -190,8 +190,8 @@ async def test_older_calls_are_pages_away(page, here):
     assert await page.get_by_role("link", name="Older calls").count() == 0
 
 
-async def test_everything_can_be_read_without_scripts(chromium, here):
-    async with window(chromium, here, java_script_enabled=False) as page:
+async def test_everything_can_be_read_without_scripts(chromium, installation):
+    async with window(chromium, installation, java_script_enabled=False) as page:
         await log_in(page)
         await page.goto("/console/?q=lee-late")
         assert await listed(page) == ["late"]
@@ -281,10 +281,10 @@ async def test_names_from_outside_are_text_wherever_they_are_shown(page, path):
 
 
 @pytest_asyncio.fixture(params=["light", "dark"], loop_scope="session")
-async def phone(request, chromium, here):
+async def phone(request, chromium, installation):
     """A small phone in someone's hand, logged in."""
     async with window(
-        chromium, here, viewport={"width": 360, "height": 740}, color_scheme=request.param, has_touch=True
+        chromium, installation, viewport={"width": 360, "height": 740}, color_scheme=request.param, has_touch=True
     ) as page:
         page.scheme = request.param
         await log_in(page)
@@ -292,7 +292,7 @@ async def phone(request, chromium, here):
         yield page
 
 
-async def test_nothing_is_wider_than_a_phone(phone, here):
+async def test_nothing_is_wider_than_a_phone(phone, installation):
     nasty = [f"/console/call?id=default:{NASTY_CALL}", f"/console/person?id={NASTY}2", "/console/?q=" + "x" * 300]
     for path in [*EVERY_PAGE.values(), *nasty]:
         await phone.goto(path)
@@ -344,40 +344,40 @@ async def test_dark_mode_is_dark(phone):
     assert brightness < 150 if phone.scheme == "dark" else brightness > 600
 
 
-async def test_without_motion_nothing_moves(chromium, here):
-    async with window(chromium, here, reduced_motion="reduce") as page:
+async def test_without_motion_nothing_moves(chromium, installation):
+    async with window(chromium, installation, reduced_motion="reduce") as page:
         await page.goto("/console/login")
         durations = "[...document.querySelectorAll('*')].map((one) => getComputedStyle(one).transitionDuration)"
         assert set(await page.evaluate(durations)) == {"0s"}
 
 
-async def test_a_keyboard_is_enough(stranger):
-    await stranger.goto("/console/")
-    await stranger.keyboard.type(PASSWORD)  # the field has the focus
-    await stranger.keyboard.press("Enter")
-    await stranger.get_by_role("heading", name="Latest calls").wait_for()
-    await stranger.keyboard.press("Tab")
-    assert await stranger.evaluate("document.activeElement.textContent") == "Skip to the content"
-    box = await stranger.locator(".skip").bounding_box()
+async def test_a_keyboard_is_enough(logged_out_page):
+    await logged_out_page.goto("/console/")
+    await logged_out_page.keyboard.type(PASSWORD)  # the field has the focus
+    await logged_out_page.keyboard.press("Enter")
+    await logged_out_page.get_by_role("heading", name="Latest calls").wait_for()
+    await logged_out_page.keyboard.press("Tab")
+    assert await logged_out_page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    box = await logged_out_page.locator(".skip").bounding_box()
     assert box["x"] >= 0
-    await stranger.keyboard.press("Enter")
-    await stranger.keyboard.press("Tab")
-    assert await stranger.evaluate("document.activeElement.id") == "q"
-    outline = await stranger.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    await logged_out_page.keyboard.press("Enter")
+    await logged_out_page.keyboard.press("Tab")
+    assert await logged_out_page.evaluate("document.activeElement.id") == "q"
+    outline = await logged_out_page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     for _ in range(30):
-        await stranger.keyboard.press("Tab")
-        if await stranger.evaluate("Boolean(document.activeElement.closest('ol.calls'))"):
+        await logged_out_page.keyboard.press("Tab")
+        if await logged_out_page.evaluate("Boolean(document.activeElement.closest('ol.calls'))"):
             break
-    await stranger.keyboard.press("Enter")
-    await stranger.wait_for_url("**/console/call?id=*")
+    await logged_out_page.keyboard.press("Enter")
+    await logged_out_page.wait_for_url("**/console/call?id=*")
 
 
-async def test_the_live_list_does_not_take_the_focus_away(page, here):
+async def test_the_live_list_does_not_take_the_focus_away(page, installation):
     await page.goto("/console/?q=default:call-lat")
     link = item(page, "late").get_by_role("link")
     await link.focus()
-    await here.stream.post(SampleCall(members=("ben-osei",), id="call-later").ring())
+    await installation.stream.post(SampleCall(members=("ben-osei",), id="call-later").ring())
     await asyncio.sleep(4)  # longer than the list takes to look again
     assert await link.evaluate("(one) => one === document.activeElement")
     await link.blur()

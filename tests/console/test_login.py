@@ -78,9 +78,9 @@ def test_the_log_says_why_a_login_failed_but_no_password(browser):
     with capture_logs() as lines:
         for password in [*["a typo"] * 10, PASSWORD]:
             log_in(browser, password)
-    here = {"address": "127.0.0.1"}
-    failed = {"event": "console_login_failed", "log_level": "warning", "reason": "wrong_password", **here}
-    refused = {"event": "console_login_refused", "log_level": "warning", "reason": "too_many_attempts", **here}
+    client = {"address": "127.0.0.1"}
+    failed = {"event": "console_login_failed", "log_level": "warning", "reason": "wrong_password", **client}
+    refused = {"event": "console_login_refused", "log_level": "warning", "reason": "too_many_attempts", **client}
     assert lines == [*[failed] * 10, refused]
 
 

@@ -51,11 +51,11 @@ def test_systemds_credentials_are_settings():
 
 
 async def test_two_apps_three_bundles_and_staging(tmp_path):
-    async with Installation(tmp_path) as here:
-        theirs = here.environment()
+    async with Installation(tmp_path) as installation:
+        theirs = installation.environment()
         for app in json.loads(block("json")):
-            here.stream_api.secrets[app["api_keys"][0]] = app["api_secrets"][0]
-        here.stream_api.app["event_hooks"] = [hook("https://bellhop.example.com/webhooks/stream")]
+            installation.stream_api.secrets[app["api_keys"][0]] = app["api_secrets"][0]
+        installation.stream_api.app["event_hooks"] = [hook("https://bellhop.example.com/webhooks/stream")]
         secrets = tmp_path / "secrets"
         secrets.mkdir()
         (secrets / "stream_apps").write_text(block("json"))
@@ -86,8 +86,8 @@ def commands(page):
 
 
 async def test_the_first_steps_ring_a_phone(tmp_path):
-    async with Installation(tmp_path) as here:
-        here.stream_api.devices["jane"] = [
+    async with Installation(tmp_path) as installation:
+        installation.stream_api.devices["jane"] = [
             {"id": "c1" * 32, "push_provider": "apn", "push_provider_name": "ios-voip", "created_at": 1, "voip": True}
         ]
         outputs = {}
@@ -100,14 +100,14 @@ async def test_the_first_steps_ring_a_phone(tmp_path):
             done = await asyncio.to_thread(
                 subprocess.run,
                 [sys.executable, "-m", "bellhop", *arguments],
-                env=here.environment(),
+                env=installation.environment(),
                 capture_output=True,
                 text=True,
                 check=False,
             )
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
             outputs[line] = done.stdout
-        assert [(arrival.token, arrival.type) for arrival in here.arrivals] == [("c1" * 32, "call.ring")]
+        assert [(arrival.token, arrival.type) for arrival in installation.arrivals] == [("c1" * 32, "call.ring")]
     said = next(words for words in re.findall(r"then says `(.*?)`", BEGINNING))
     assert said in outputs["bellhop check"]
     assert len([line for line in outputs if line.startswith("bellhop devices")]) == 4

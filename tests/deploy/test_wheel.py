@@ -13,7 +13,7 @@ import pytest
 from packaging.markers import Marker
 
 from bellhop.domain.device import Kind, Provider
-from bellhop.sandbox import installation
+from bellhop.sandbox import installation as installation_module
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 
@@ -82,16 +82,16 @@ def test_the_command_line_runs_from_the_wheel(python, monkeypatch, tmp_path):
 async def test_a_phone_rings_from_the_wheel_and_all_of_it_stops(python, monkeypatch, tmp_path):
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.chdir(tmp_path)  # not the checkout, whose packages would be found first
-    monkeypatch.setattr(installation, "sys", SimpleNamespace(executable=str(python)))
-    async with Installation(tmp_path, {"CONSOLE_PASSWORD": "correct horse battery"}) as here:
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+    monkeypatch.setattr(installation_module, "sys", SimpleNamespace(executable=str(python)))
+    async with Installation(tmp_path, {"CONSOLE_PASSWORD": "correct horse battery"}) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         call = SampleCall(members=("ben-osei",))
-        assert (await here.stream.post(call.ring())).status == 200
+        assert (await installation.stream.post(call.ring())).status == 200
         for path in ("/console/login", "/console/static/console.css", "/v1/openapi.json"):
-            async with here.http.get(here.url + path) as answer:
+            async with installation.http.get(installation.url + path) as answer:
                 assert answer.status == 200, path
         async with asyncio.timeout(15):
-            while not here.arrivals:
+            while not installation.arrivals:
                 await asyncio.sleep(0.05)
-        assert (here.arrivals[0].token, here.arrivals[0].cid) == ("a1" * 32, call.cid)
-        assert [await asyncio.to_thread(here.stop, name) for name in ("worker-1", "web")] == [0, 0]
+        assert (installation.arrivals[0].token, installation.arrivals[0].cid) == ("a1" * 32, call.cid)
+        assert [await asyncio.to_thread(installation.stop, name) for name in ("worker-1", "web")] == [0, 0]

@@ -24,24 +24,24 @@ UNKNOWN_TOKEN = "0" * 64
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     async with Installation(tmp_path_factory.mktemp("installation")) as installation:
         await installation.register("ben", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone")
         await installation.register("ben", Provider.FCM, Kind.ALERT, "ben:pixel", "Ben's Pixel")
         yield installation
 
 
-async def bellhop(here, *args, **settings):
-    environment = here.environment() | {f"BELLHOP_{name}": str(value) for name, value in settings.items()}
+async def bellhop(installation, *args, **settings):
+    environment = installation.environment() | {f"BELLHOP_{name}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "bellhop", *args]
     done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
 
 
-async def test_all_is_well(here):
-    here.apple.script(UNKNOWN_TOKEN, *[AppleReply(400, "BadDeviceToken")] * 2)
-    status, output = await bellhop(here, "check")
+async def test_all_is_well(installation):
+    installation.apple.script(UNKNOWN_TOKEN, *[AppleReply(400, "BadDeviceToken")] * 2)
+    status, output = await bellhop(installation, "check")
     assert status == 0, output
     for subject in ("Redis: answers in", "workers: 1 alive", "Stream default: API key demo-api-key, 1 secret"):
         assert subject in output
@@ -51,15 +51,15 @@ async def test_all_is_well(here):
     assert "sends its events to 127.0.0.1" in output
 
 
-async def test_streams_own_pushes_are_listed_by_call_type(here, monkeypatch):
+async def test_streams_own_pushes_are_listed_by_call_type(installation, monkeypatch):
     types = {
         "default": call_type("call_ring", "call_missed", "session_started"),
         "meeting": call_type("call_notification"),
         "livestream": call_type("call_live_started", "session_started"),
         "silent": call_type("call_ring", enabled=False),
     }
-    monkeypatch.setattr(here.stream_api, "call_types", types)
-    status, output = await bellhop(here, "check")
+    monkeypatch.setattr(installation.stream_api, "call_types", types)
+    status, output = await bellhop(installation, "check")
     assert status == 0, "this is normal while users move over"
     listed = "call_ring, call_missed of call type default; call_notification of call type meeting"
     assert f"also sends its own pushes: {listed}." in output
@@ -96,28 +96,28 @@ async def test_streams_own_pushes_are_listed_by_call_type(here, monkeypatch):
         ),
     ],
 )
-async def test_a_missing_or_incomplete_webhook_is_reported(here, monkeypatch, app, said):
-    monkeypatch.setattr(here.stream_api, "app", app)
-    status, output = await bellhop(here, "check", SQS_QUEUE_URL="https://sqs.example/queue")
+async def test_a_missing_or_incomplete_webhook_is_reported(installation, monkeypatch, app, said):
+    monkeypatch.setattr(installation.stream_api, "app", app)
+    status, output = await bellhop(installation, "check", SQS_QUEUE_URL="https://sqs.example/queue")
     assert status == 0
     assert said in output
 
 
-async def test_a_secret_that_stream_refuses_is_a_problem(here):
-    status, output = await bellhop(here, "check", STREAM_API_SECRET="another-apps-secret-of-enough-length")
+async def test_a_secret_that_stream_refuses_is_a_problem(installation):
+    status, output = await bellhop(installation, "check", STREAM_API_SECRET="another-apps-secret-of-enough-length")
     assert status == 1
     assert "Stream default: does not accept this API key and secret (status 401): copy both" in output
     rotating = f"another-apps-secret-of-enough-length,{SECRET}"
-    status, output = await bellhop(here, "check", STREAM_API_SECRET=rotating)
+    status, output = await bellhop(installation, "check", STREAM_API_SECRET=rotating)
     assert status == 0, output
 
 
-async def test_stream_that_does_not_answer_is_a_warning(here, monkeypatch):
-    status, output = await bellhop(here, "check", STREAM_API_URL="http://127.0.0.1:1")
+async def test_stream_that_does_not_answer_is_a_warning(installation, monkeypatch):
+    status, output = await bellhop(installation, "check", STREAM_API_URL="http://127.0.0.1:1")
     assert status == 0
     assert "could not be checked (no answer: ClientConnectorError). Check on its dashboard" in output
-    monkeypatch.setattr(here.stream_api, "app", {"event_hooks": "none"})
-    _, output = await bellhop(here, "check")
+    monkeypatch.setattr(installation.stream_api, "app", {"event_hooks": "none"})
+    _, output = await bellhop(installation, "check")
     assert "could not be checked (the answer cannot be read)" in output
 
 
@@ -129,17 +129,17 @@ async def test_stream_that_does_not_answer_is_a_warning(here, monkeypatch):
         ("UnrelatedKeyIdInToken", "limited to other bundle ids"),
     ],
 )
-async def test_what_apple_refuses_is_named_with_what_to_do(here, reason, advice):
-    here.apple.script(UNKNOWN_TOKEN, *[AppleReply(403, reason)] * 2)
-    status, output = await bellhop(here, "check")
+async def test_what_apple_refuses_is_named_with_what_to_do(installation, reason, advice):
+    installation.apple.script(UNKNOWN_TOKEN, *[AppleReply(403, reason)] * 2)
+    status, output = await bellhop(installation, "check")
     assert status == 1
     assert f"403 {reason}" in output
     assert advice in output
 
 
-async def test_providers_that_cannot_be_reached_are_named(here):
+async def test_providers_that_cannot_be_reached_are_named(installation):
     status, output = await bellhop(
-        here,
+        installation,
         "check",
         APNS_URL="https://127.0.0.1:1",
         APNS_SANDBOX_URL="https://127.0.0.1:1",
@@ -149,29 +149,29 @@ async def test_providers_that_cannot_be_reached_are_named(here):
     assert output.count("no connection: check the URL, the firewall") == 3, output
 
 
-async def test_a_ca_that_is_not_trusted_is_named(here, tmp_path):
-    status, output = await bellhop(here, "check", APNS_CA_FILE="", FCM_CA_FILE="")
+async def test_a_ca_that_is_not_trusted_is_named(installation, tmp_path):
+    status, output = await bellhop(installation, "check", APNS_CA_FILE="", FCM_CA_FILE="")
     assert status == 1
     assert "is not trusted: check the CA file" in output
 
 
-async def test_redis_that_is_away_or_unsafe_is_named(here):
-    status, output = await bellhop(here, "check", REDIS_URL="redis://127.0.0.1:1/0")
+async def test_redis_that_is_away_or_unsafe_is_named(installation):
+    status, output = await bellhop(installation, "check", REDIS_URL="redis://127.0.0.1:1/0")
     assert status == 1
     assert "Redis: does not answer: connection refused: start Redis" in output
-    await here.store.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-    status, output = await bellhop(here, "check")
-    await here.store.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await installation.store.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    status, output = await bellhop(installation, "check")
+    await installation.store.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert status == 1
     assert "maxmemory-policy is allkeys-lru" in output
-    status, output = await bellhop(here, "check", REDIS_WAIT_REPLICAS=1)
+    status, output = await bellhop(installation, "check", REDIS_WAIT_REPLICAS=1)
     assert status == 1
     assert "0 replicas" in output
 
 
-async def test_what_it_says_of_persistence_keeps_the_data(here, tmp_path):
+async def test_what_it_says_of_persistence_keeps_the_data(installation, tmp_path):
     with RedisServer(tmp_path, "--appendonly", "no", "--save", "60 1") as server:
-        _, output = await bellhop(here, "check", REDIS_URL=server.url)
+        _, output = await bellhop(installation, "check", REDIS_URL=server.url)
         (command,) = re.findall(r"warning +Redis: append-only persistence is off.* redis-cli (.*?), then", output)
         with redis.Redis.from_url(server.url) as client:
             client.set("a device", "registered")
@@ -180,81 +180,83 @@ async def test_what_it_says_of_persistence_keeps_the_data(here, tmp_path):
                 await asyncio.sleep(0.02)
     with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
         assert client.get("a device") == b"registered"
-        _, output = await bellhop(here, "check", REDIS_URL=server.url)
+        _, output = await bellhop(installation, "check", REDIS_URL=server.url)
         assert "append-only" not in output
 
 
-async def test_a_key_as_secret_and_a_foreign_key_file_are_reported(here, tmp_path):
+async def test_a_key_as_secret_and_a_foreign_key_file_are_reported(installation, tmp_path):
     key_file = tmp_path / "key.p8"
     key_file.write_text("-----BEGIN CERTIFICATE-----\n")
-    status, output = await bellhop(here, "check", STREAM_API_SECRET="demo-api-key", APNS_KEY_FILE=key_file)
+    status, output = await bellhop(installation, "check", STREAM_API_SECRET="demo-api-key", APNS_KEY_FILE=key_file)
     assert status == 1
     assert "the API secret is the same as the API key" in output
     assert "the key file is not a .p8 signing key" in output
 
 
-async def test_a_certificate_is_read_for_its_expiry(here):
-    pem = here.apple.authority.client_certificate("com.example.calls")
+async def test_a_certificate_is_read_for_its_expiry(installation):
+    pem = installation.apple.authority.client_certificate("com.example.calls")
     _, output = await bellhop(
-        here, "check", APNS_KEY_FILE="", APNS_KEY_ID="", APNS_TEAM_ID="", APNS_CERTIFICATE_FILE=pem
+        installation, "check", APNS_KEY_FILE="", APNS_KEY_ID="", APNS_TEAM_ID="", APNS_CERTIFICATE_FILE=pem
     )
     assert "the certificate expires in" in output
 
 
-async def test_nothing_in_the_output_is_secret(here):
-    _, output = await bellhop(here, "check")
-    assert here.environment()["BELLHOP_STREAM_API_SECRET"] not in output
+async def test_nothing_in_the_output_is_secret(installation):
+    _, output = await bellhop(installation, "check")
+    assert installation.environment()["BELLHOP_STREAM_API_SECRET"] not in output
 
 
-async def test_send_test_sends_one_push_and_prints_the_answer(here):
-    before = len(here.arrivals)
-    status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")
+async def test_send_test_sends_one_push_and_prints_the_answer(installation):
+    before = len(installation.arrivals)
+    status, output = await bellhop(installation, "send-test", "ben", "--kind", "ring")
     assert status == 0, output
     assert "Ben's iPhone (com.example.calls, production)" in output
     assert "Ben's Pixel (example-calls)" in output, "a Pixel has no Apple environment"
     assert [output.count(f"accepted: {provider} accepted the push") for provider in ("Apple", "Google")] == [1, 1]
-    assert {arrival.type for arrival in here.arrivals[before:]} == {"call.ring"}
+    assert {arrival.type for arrival in installation.arrivals[before:]} == {"call.ring"}
 
 
-async def test_send_test_prints_a_phones_name_as_text(here):
-    await here.register("odd", Provider.FCM, Kind.VOIP, "odd:phone", name="x\x1b[2J\x9b31m\nforged")
-    status, output = await bellhop(here, "send-test", "odd", "--kind", "ring")
+async def test_send_test_prints_a_phones_name_as_text(installation):
+    await installation.register("odd", Provider.FCM, Kind.VOIP, "odd:phone", name="x\x1b[2J\x9b31m\nforged")
+    status, output = await bellhop(installation, "send-test", "odd", "--kind", "ring")
     assert status == 0, output
     assert "forged" in output
     assert not [line for line in output.splitlines() if line.startswith("forged") or not line.isprintable()]
 
 
-async def test_send_test_says_what_was_wrong(here):
-    here.apple.script("a1" * 32, AppleReply(410, "Unregistered", timestamp_ms=1))
-    status, output = await bellhop(here, "send-test", "ben", "--kind", "ring")
+async def test_send_test_says_what_was_wrong(installation):
+    installation.apple.script("a1" * 32, AppleReply(410, "Unregistered", timestamp_ms=1))
+    status, output = await bellhop(installation, "send-test", "ben", "--kind", "ring")
     assert status == 1
     assert "token_dead" in output
     assert "410 Unregistered" in output
-    status, output = await bellhop(here, "send-test", "nobody")
+    status, output = await bellhop(installation, "send-test", "nobody")
     assert status == 1
     assert "nobody has no devices: run `bellhop devices import-stream nobody`" in output
-    status, output = await bellhop(here, "send-test", "ben", "--device", "nope")
+    status, output = await bellhop(installation, "send-test", "ben", "--device", "nope")
     assert (status, output) == (1, "ben has no device nope: see `bellhop devices list ben`\n")
-    await here.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
-    status, output = await bellhop(here, "send-test", "vera")
+    await installation.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
+    status, output = await bellhop(installation, "send-test", "vera")
     assert (status, output.partition(":")[0]) == (1, "vera has only devices for calls")
 
 
-async def test_send_test_advises_when_nothing_can_be_reached(here):
-    status, output = await bellhop(here, "send-test", "ben", "--kind", "ring", APNS_URL="https://nowhere.invalid")
+async def test_send_test_advises_when_nothing_can_be_reached(installation):
+    status, output = await bellhop(
+        installation, "send-test", "ben", "--kind", "ring", APNS_URL="https://nowhere.invalid"
+    )
     assert status == 1
     assert "→ unknown host name" in output
-    status, output = await bellhop(here, "send-test", "ben", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    status, output = await bellhop(installation, "send-test", "ben", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
     assert (status, output.count("\n")) == (1, 1)
     assert "Redis does not answer at 127.0.0.1:1" in output
     assert "hunter2" not in output
     assert json.dumps(UNKNOWN_TOKEN) not in output
 
 
-async def test_the_mail_server_is_tested_and_mistakes_are_reported(here):
-    context = here.apple.authority.server_context()
+async def test_the_mail_server_is_tested_and_mistakes_are_reported(installation):
+    context = installation.apple.authority.server_context()
     login = {"SMTP_HOST": "localhost", "SMTP_SECURITY": "starttls", "SMTP_USER": "bellhop", "SMTP_PASSWORD": "right"}
-    trusted = {"SMTP_CA_FILE": here.apple.ca_file}
+    trusted = {"SMTP_CA_FILE": installation.apple.ca_file}
     async with SmtpStandIn(starttls=context, login=("bellhop", "right")) as server:
         for settings, said in (
             (login | trusted, "accepts the login"),
@@ -263,7 +265,7 @@ async def test_the_mail_server_is_tested_and_mistakes_are_reported(here):
             (login | trusted | {"SMTP_SECURITY": "tls"}, "set BELLHOP_SMTP_SECURITY to starttls"),
             (login | trusted | {"SMTP_PORT": 1}, "connection refused: check BELLHOP_SMTP_HOST and BELLHOP_SMTP_PORT"),
         ):
-            status, output = await bellhop(here, "check", **{"SMTP_PORT": server.port} | settings)
+            status, output = await bellhop(installation, "check", **{"SMTP_PORT": server.port} | settings)
             assert said in output
             assert status == (0 if settings == login | trusted else 1)
             assert "wrong" not in output

@@ -36,33 +36,35 @@ SERVER = signed({"server": True})
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     async with Installation(tmp_path_factory.mktemp("installation"), {"MISSED_GRACE_S": "0.5"}) as installation:
         yield installation
 
 
-async def iphone(here, name="Jane's iPhone", user=""):
+async def iphone(installation, name="Jane's iPhone", user=""):
     user, token = user or f"jane-{uuid.uuid4().hex[:6]}", uuid.uuid4().hex * 2
-    await here.register(user, Provider.APNS, Kind.VOIP, token, name)
+    await installation.register(user, Provider.APNS, Kind.VOIP, token, name)
     return user, token
 
 
-async def android(here, name="Jane's Pixel", user=""):
+async def android(installation, name="Jane's Pixel", user=""):
     user, token = user or f"jane-{uuid.uuid4().hex[:6]}", uuid.uuid4().hex
-    await here.register(user, Provider.FCM, Kind.ALERT, token, name)
+    await installation.register(user, Provider.FCM, Kind.ALERT, token, name)
     return user, token
 
 
-async def ask(here, cid, user="", headers=SERVER):
-    async with here.http.get(f"{here.url}/v1/calls/{cid}", params={"user": user}, headers=headers) as response:
+async def ask(installation, cid, user="", headers=SERVER):
+    async with installation.http.get(
+        f"{installation.url}/v1/calls/{cid}", params={"user": user}, headers=headers
+    ) as response:
         return response.status, await response.json()
 
 
-async def person(here, call, user, verdict, *, final=False):
+async def person(installation, call, user, verdict, *, final=False):
     """What is said of a user in the last round of a call, once the verdict is like `verdict` (and for good)."""
     give_up = time.monotonic() + 20
     while True:
-        _, found = await ask(here, call.cid, user)
+        _, found = await ask(installation, call.cid, user)
         people = found["rounds"][-1]["people"] if found["rounds"] else []
         if people and re.fullmatch(verdict, people[0]["verdict"]) and people[0]["final"] >= final:
             return people[0] | {"timeline": [one["sentence"] for one in found["rounds"][-1]["timeline"]]}
@@ -70,14 +72,14 @@ async def person(here, call, user, verdict, *, final=False):
         await asyncio.sleep(0.05)
 
 
-async def test_answered(here):
-    jane, _ = await iphone(here)
+async def test_answered(installation):
+    jane, _ = await iphone(installation)
     call = SampleCall(members=(jane,))
-    await here.stream.post(call.ring())
-    await person(here, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
-    await here.stream.post(call.accepted(jane))
+    await installation.stream.post(call.ring())
+    await person(installation, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
+    await installation.stream.post(call.accepted(jane))
     told = await person(
-        here,
+        installation,
         call,
         jane,
         rf"Jane's iPhone was rung {TIME} after the call began\. {jane} answered {TIME} after .* began\.",
@@ -85,24 +87,24 @@ async def test_answered(here):
     assert (told["tone"], told["reached"], told["next"]) == ("good", True, [])
 
 
-async def test_declined(here):
-    jane, _ = await android(here)
+async def test_declined(installation):
+    jane, _ = await android(installation)
     call, now = SampleCall(members=(jane,)), time.time()
-    await here.stream.post(call.ring(at=now))
-    await person(here, call, jane, r"Jane's Pixel was rung .*")
-    await here.stream.post(call.rejected(jane, "decline", at=now + 2.5))
+    await installation.stream.post(call.ring(at=now))
+    await person(installation, call, jane, r"Jane's Pixel was rung .*")
+    await installation.stream.post(call.rejected(jane, "decline", at=now + 2.5))
     verdict = rf"Jane's Pixel was rung {TIME} after the call began\. {jane} declined 2\.5 s after the call began\."
-    told = await person(here, call, jane, verdict, final=True)
+    told = await person(installation, call, jane, verdict, final=True)
     assert (told["tone"], told["next"]) == ("good", [])
 
 
-async def test_cancelled_before_the_first_attempt(here):
-    jane, _ = await iphone(here)
+async def test_cancelled_before_the_first_attempt(installation):
+    jane, _ = await iphone(installation)
     call, now = SampleCall(members=(jane,)), time.time()
-    await here.stream.post(call.rejected(call.caller, "cancel", at=now + 0.8))
-    await here.stream.post(call.ring(at=now))
+    await installation.stream.post(call.rejected(call.caller, "cancel", at=now + 0.8))
+    await installation.stream.post(call.ring(at=now))
     told = await person(
-        here,
+        installation,
         call,
         jane,
         r"Jane's iPhone was not rung: the call was cancelled 0\.8 s after it began, before the first attempt\.",
@@ -110,16 +112,16 @@ async def test_cancelled_before_the_first_attempt(here):
     assert (told["tone"], told["reached"], told["standing"]) == ("quiet", False, "cancelled")
 
 
-async def test_cancelled_between_two_attempts(here):
-    jane, token = await iphone(here)
-    here.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
+async def test_cancelled_between_two_attempts(installation):
+    jane, token = await iphone(installation)
+    installation.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
     call, now = SampleCall(members=(jane,)), time.time()
-    await here.stream.post(call.ring(at=now))
-    while not any(request.token == token for request in here.apple.requests):
+    await installation.stream.post(call.ring(at=now))
+    while not any(request.token == token for request in installation.apple.requests):
         await asyncio.sleep(0.01)
-    await here.stream.post(call.rejected(call.caller, "cancel", at=now + 1))
+    await installation.stream.post(call.rejected(call.caller, "cancel", at=now + 1))
     told = await person(
-        here,
+        installation,
         call,
         jane,
         r"Jane's iPhone was not rung: the call was cancelled 1 s after it began, after 1 failed attempt: Apple had an "
@@ -129,14 +131,14 @@ async def test_cancelled_between_two_attempts(here):
     assert told["next"] == ["Check Apple's status page for the time of the call."]
 
 
-async def test_no_devices(here):
+async def test_no_devices(installation):
     call = SampleCall(members=("kim",))
-    await here.stream.post(call.ring())
-    told = await person(here, call, "kim", r"kim was not rung: no phone is registered for calls\.")
+    await installation.stream.post(call.ring())
+    told = await person(installation, call, "kim", r"kim was not rung: no phone is registered for calls\.")
     assert "`bellhop devices list kim`" in told["next"][0]
 
 
-async def test_no_credentials(here):
+async def test_no_credentials(installation):
     device = Device(
         user_id="lee",
         provider=Provider.APNS,
@@ -147,22 +149,22 @@ async def test_no_credentials(here):
         registered_at=1,
         name="Lee's iPhone",
     )
-    await here.store.script(*register("default", device))
+    await installation.store.script(*register("default", device))
     call = SampleCall(members=("lee",))
-    await here.stream.post(call.ring())
+    await installation.stream.post(call.ring())
     told = await person(
-        here, call, "lee", r"Lee's iPhone was not rung: Bellhop has no credentials for com\.example\.other\."
+        installation, call, "lee", r"Lee's iPhone was not rung: Bellhop has no credentials for com\.example\.other\."
     )
     assert told["next"][0].startswith("Add the credentials for com.example.other")
 
 
-async def test_wrong_app(here):
-    jane, token = await iphone(here)
-    here.apple.script(token, AppleReply(400, "DeviceTokenNotForTopic"))
+async def test_wrong_app(installation):
+    jane, token = await iphone(installation)
+    installation.apple.script(token, AppleReply(400, "DeviceTokenNotForTopic"))
     call = SampleCall(members=(jane,))
-    await here.stream.post(call.ring())
+    await installation.stream.post(call.ring())
     told = await person(
-        here,
+        installation,
         call,
         jane,
         r"Jane's iPhone was not rung: Apple says that this phone's push token belongs to another app than "
@@ -171,16 +173,16 @@ async def test_wrong_app(here):
     assert told["next"][0].startswith("Check which app the phone registers its token with")
 
 
-async def test_a_dead_token(here):
-    jane, token = await iphone(here)
-    here.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
+async def test_a_dead_token(installation):
+    jane, token = await iphone(installation)
+    installation.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
     call = SampleCall(members=(jane,))
-    await here.stream.post(call.ring())
+    await installation.stream.post(call.ring())
     removed = "Bellhop removed the push token of Jane's iPhone: Apple says that the token is dead."
     told = {"timeline": []}
     while removed not in told["timeline"]:
         told = await person(
-            here,
+            installation,
             call,
             jane,
             r"Jane's iPhone was not rung: Apple says that the app was removed from this phone, or that its push token "
@@ -189,13 +191,13 @@ async def test_a_dead_token(here):
     assert told["next"] == [f"Ask {jane} to open the app once, so that it registers its current token."]
 
 
-async def test_throttled(here):
-    jane, token = await android(here)
-    here.google.script(token, GoogleReply(429, headers={"Retry-After": "120"}))
+async def test_throttled(installation):
+    jane, token = await android(installation)
+    installation.google.script(token, GoogleReply(429, headers={"Retry-After": "120"}))
     call = SampleCall(members=(jane,))
-    await here.stream.post(call.ring())
+    await installation.stream.post(call.ring())
     told = await person(
-        here,
+        installation,
         call,
         jane,
         r"Jane's Pixel was not rung: no attempt succeeded in the available time, after 1 failed attempt: Google asked "
@@ -204,25 +206,25 @@ async def test_throttled(here):
     assert any("Google limits" in advice for advice in told["next"])
 
 
-async def test_the_same_webhook_twice(here):
-    jane, _ = await iphone(here)
+async def test_the_same_webhook_twice(installation):
+    jane, _ = await iphone(installation)
     call = SampleCall(members=(jane,))
     ring = call.ring()
-    await here.stream.post(ring, webhook_id="twice", attempt=1)
-    await here.stream.post(ring, webhook_id="twice", attempt=2)
-    told = await person(here, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
+    await installation.stream.post(ring, webhook_id="twice", attempt=1)
+    await installation.stream.post(ring, webhook_id="twice", attempt=2)
+    told = await person(installation, call, jane, rf"Jane's iPhone was rung {TIME} after the call began\.")
     assert "Stream sent the same call.ring again, at attempt 2. Bellhop ignored it." in told["timeline"]
     assert len(told["deliveries"]) == len(told["deliveries"][0]["attempts"]) == 1
 
 
-async def test_a_missed_call_notice(here):
-    jane, _ = await android(here)
+async def test_a_missed_call_notice(installation):
+    jane, _ = await android(installation)
     call, now = SampleCall(members=(jane,)), time.time()
-    await here.stream.post(call.ring(at=now))
-    await person(here, call, jane, r"Jane's Pixel was rung .*")
-    await here.stream.post(call.missed(at=now + 1))
+    await installation.stream.post(call.ring(at=now))
+    await person(installation, call, jane, r"Jane's Pixel was rung .*")
+    await installation.stream.post(call.missed(at=now + 1))
     told = await person(
-        here,
+        installation,
         call,
         jane,
         rf"Jane's Pixel was rung .* {jane} missed the call\. Jane's Pixel was sent a missed-call notice\.",
@@ -234,15 +236,17 @@ async def test_a_missed_call_notice(here):
     assert told["next"][0].startswith("If a phone stayed silent although Google accepted the push")
 
 
-async def test_answered_on_another_phone_while_one_is_being_retried(here):
-    jane, token = await iphone(here)
-    await android(here, user=jane)
-    here.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
+async def test_answered_on_another_phone_while_one_is_being_retried(installation):
+    jane, token = await iphone(installation)
+    await android(installation, user=jane)
+    installation.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
     call, now = SampleCall(members=(jane,)), time.time()
-    await here.stream.post(call.ring(at=now))
-    await person(here, call, jane, r".*Jane's Pixel was rung .*")
-    await here.stream.post(call.accepted(jane, at=now + 0.5))
-    told = await person(here, call, jane, rf"Jane's Pixel was rung {TIME} after the call began\. {jane} answered .*\.")
+    await installation.stream.post(call.ring(at=now))
+    await person(installation, call, jane, r".*Jane's Pixel was rung .*")
+    await installation.stream.post(call.accepted(jane, at=now + 0.5))
+    told = await person(
+        installation, call, jane, rf"Jane's Pixel was rung {TIME} after the call began\. {jane} answered .*\."
+    )
     assert (told["tone"], told["next"]) == ("good", [])
     [quiet] = [delivery for delivery in told["deliveries"] if delivery["label"] == "Jane's iPhone"]
     assert quiet["sentence"].startswith(
@@ -250,52 +254,54 @@ async def test_answered_on_another_phone_while_one_is_being_retried(here):
     )
 
 
-async def test_a_ring_too_late_without_a_worker_is_explained(here):
-    jane, _ = await iphone(here)
-    here.stop("worker-1")
+async def test_a_ring_too_late_without_a_worker_is_explained(installation):
+    jane, _ = await iphone(installation)
+    installation.stop("worker-1")
     call, now = SampleCall(members=(jane,), ring_ms=5_000), time.time()
-    await here.stream.post(call.ring(at=now - 2))
-    _, found = await ask(here, call.cid)
+    await installation.stream.post(call.ring(at=now - 2))
+    _, found = await ask(installation, call.cid)
     assert found["rounds"][0]["next"][0].startswith("No worker has started the ring")
     await asyncio.sleep(max(0.0, now + 3.1 - time.time()))
-    here.start("worker", "worker-1")
+    installation.start("worker", "worker-1")
     told = await person(
-        here,
+        installation,
         call,
         jane,
         rf"Jane's iPhone was not rung: there was no time left to ring, before the first attempt\. {jane} did not "
         r"answer before the time to ring was over\.",
     )
     assert told["tone"] == "bad"
-    _, found = await ask(here, call.cid)
+    _, found = await ask(installation, call.cid)
     assert re.match(r"The ring waited \d", found["rounds"][0]["next"][0])
 
     command = [sys.executable, "-m", "bellhop", "explain", call.cid, "--json"]
-    printed = await asyncio.to_thread(subprocess.run, command, env=here.environment(), capture_output=True, check=True)
+    printed = await asyncio.to_thread(
+        subprocess.run, command, env=installation.environment(), capture_output=True, check=True
+    )
     assert json.loads(printed.stdout)["rounds"][0]["headline"] == found["rounds"][0]["headline"]
 
 
-async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(here):
-    status, found = await ask(here, "default:nothing")
+async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(installation):
+    status, found = await ask(installation, "default:nothing")
     assert (status, found["found"], len(found["next"])) == (404, False, 4)
     call = SampleCall(members=("kim",))
-    await here.stream.post(call.ring())
-    status, found = await ask(here, call.cid, "Kim")
+    await installation.stream.post(call.ring())
+    status, found = await ask(installation, call.cid, "Kim")
     assert (status, found["summary"]) == (404, "Kim was not called. This call was for kim.")
 
 
-async def test_members_beyond_the_first_thousand_are_mentioned(here):
+async def test_members_beyond_the_first_thousand_are_mentioned(installation):
     call = SampleCall(members=tuple(f"user-{number}" for number in range(1_100)))
-    assert (await here.stream.post(call.ring(), compress=True)).status == 200
-    status, found = await ask(here, call.cid, "user-1050")
+    assert (await installation.stream.post(call.ring(), compress=True)).status == 200
+    status, found = await ask(installation, call.cid, "user-1050")
     assert status == 404
     assert "Bellhop ignored 100 of them" in found["next"][1]
     said = [one["sentence"] for one in found["rounds"][0]["timeline"]]
     assert any("Bellhop ignored 100 more members" in sentence for sentence in said), said
-    assert '"event":"members_left_out"' in here.log("web")
+    assert '"event":"members_left_out"' in installation.log("web")
 
 
-async def test_only_a_server_token_may_ask(here):
+async def test_only_a_server_token_may_ask(installation):
     for headers, expected in ((signed({"user_id": "kim"}), 403), ({}, 401), ({"Authorization": "Bearer x"}, 401)):
-        status, answer = await ask(here, "default:any", headers=headers)
+        status, answer = await ask(installation, "default:any", headers=headers)
         assert (status, answer["status"]) == (expected, expected)

@@ -49,40 +49,42 @@ async def logged(tmp_path_factory):
         "METRICS_TOKEN": METRICS_TOKEN,
         "SHUTDOWN_GRACE_S": "3",
     }
-    async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as here:
-        hooks = await load(here)
-        names = [*here.processes, "worker-2"]
-    return {name: here.log(name) for name in names}, hooks, here
+    async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as installation:
+        hooks = await load(installation)
+        names = [*installation.processes, "worker-2"]
+    return {name: installation.log(name) for name in names}, hooks, installation
 
 
-async def load(here):
+async def load(installation):
     for name, token in TOKENS.items():
         user = ZELDA if name in ("voip", "alert") else f"{name}-user"
-        await here.register(user, Provider.APNS, Kind.ALERT if name == "alert" else Kind.VOIP, token, PHONE)
-    await here.register(XAVER, Provider.FCM, Kind.ALERT, ANDROID, PHONE)
-    await here.register("dead-user", Provider.FCM, Kind.ALERT, ANDROID_DEAD, PHONE)
+        await installation.register(user, Provider.APNS, Kind.ALERT if name == "alert" else Kind.VOIP, token, PHONE)
+    await installation.register(XAVER, Provider.FCM, Kind.ALERT, ANDROID, PHONE)
+    await installation.register("dead-user", Provider.FCM, Kind.ALERT, ANDROID_DEAD, PHONE)
     far = int(time.time() * 1000) + 60_000
-    here.apple.script(TOKENS["dead"], AppleReply(410, "Unregistered", timestamp_ms=far))
-    here.apple.script(TOKENS["bad"], AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
-    here.apple.script(TOKENS["refused"], AppleReply(403, "InvalidProviderToken"))
-    here.apple.script(
+    installation.apple.script(TOKENS["dead"], AppleReply(410, "Unregistered", timestamp_ms=far))
+    installation.apple.script(TOKENS["bad"], AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
+    installation.apple.script(TOKENS["refused"], AppleReply(403, "InvalidProviderToken"))
+    installation.apple.script(
         TOKENS["flaky"], AppleReply(503, "ServiceUnavailable"), Drop(), GoAway(drain=False), AppleReply(500, "x")
     )
-    here.apple.script(TOKENS["large"], AppleReply(413, "PayloadTooLarge"))
-    here.google.script(ANDROID_DEAD, fcm_error(404, "NOT_FOUND", code="UNREGISTERED", message=f"no {ANDROID_DEAD}"))
-    here.google.script(ANDROID, DROP)
+    installation.apple.script(TOKENS["large"], AppleReply(413, "PayloadTooLarge"))
+    installation.google.script(
+        ANDROID_DEAD, fcm_error(404, "NOT_FOUND", code="UNREGISTERED", message=f"no {ANDROID_DEAD}")
+    )
+    installation.google.script(ANDROID, DROP)
 
     hooks = {}
 
     async def post(event, **options):
         hook = secrets.token_hex(8)
         hooks[hook] = event["type"]
-        assert (await here.stream.post(with_address(event), webhook_id=hook, **options)).status == 200
+        assert (await installation.stream.post(with_address(event), webhook_id=hook, **options)).status == 200
 
     everybody = (ZELDA, XAVER, "dead-user", "bad-user", "flaky-user", "large-user", "phoneless")
     first = SampleCall(CALLER, everybody, name=CALL_NAME)
     await post(first.ring())
-    await until(lambda: any(a.cid == first.cid and a.token == TOKENS["voip"] for a in here.arrivals))
+    await until(lambda: any(a.cid == first.cid and a.token == TOKENS["voip"] for a in installation.arrivals))
     await post(first.rejected(CALLER, "cancel"))
     second = SampleCall(CALLER, (ZELDA, XAVER), name=CALL_NAME)
     for event in (second.ring(), second.accepted(ZELDA), second.rejected(XAVER, "decline"), second.ended()):
@@ -90,49 +92,57 @@ async def load(here):
     await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).notification())
     await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).missed())
     await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).ring(at=time.time() - 300))
-    await until(lambda: here.mail.mails(EMAIL))
+    await until(lambda: installation.mail.mails(EMAIL))
 
     # What is refused, unreadable or not ours.
-    await here.stream.post(json.dumps({"type": "call.ring", "call_cid": CONFESSION}).encode())
-    await here.stream.post(f'{{"type": "call.ring", "x": "{CONFESSION}'.encode())
-    await StreamStandIn(here.url, API_KEY, CONFESSION, here.http).post(first.ring())
+    await installation.stream.post(json.dumps({"type": "call.ring", "call_cid": CONFESSION}).encode())
+    await installation.stream.post(f'{{"type": "call.ring", "x": "{CONFESSION}'.encode())
+    await StreamStandIn(installation.url, API_KEY, CONFESSION, installation.http).post(first.ring())
     api = {"Authorization": jwt.encode({"server": True}, NEW_SECRET, "HS256"), "X-Api-Key": API_KEY}
     for path, body in (
         (f"users/{ZELDA}/devices", {"provider": "apns", "kind": "voip", "token": CONFESSION, "app": CONFESSION}),
         (f"users/{ZELDA}/devices", {"provider": "fcm", "token": ANDROID + "2", "app": "example-calls", "name": PHONE}),
         ("receipts", {"receipt": CONFESSION}),
     ):
-        async with here.http.post(f"{here.url}/v1/{path}", json=body, headers=api) as answer:
+        async with installation.http.post(f"{installation.url}/v1/{path}", json=body, headers=api) as answer:
             assert answer.status < 500
-    async with here.http.put(f"{here.url}/v1/users/{ZELDA}/contact", json={"email": EMAIL}, headers=api) as answer:
+    async with installation.http.put(
+        f"{installation.url}/v1/users/{ZELDA}/contact", json={"email": EMAIL}, headers=api
+    ) as answer:
         assert answer.status < 500
-    async with here.http.get(f"{here.url}/{CONFESSION}?token={CONFESSION}", headers=api) as answer:
+    async with installation.http.get(f"{installation.url}/{CONFESSION}?token={CONFESSION}", headers=api) as answer:
         assert answer.status == 404
-    async with here.http.get(f"{here.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}) as answer:
+    async with installation.http.get(
+        f"{installation.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}
+    ) as answer:
         assert ZELDA not in await answer.text()
     for garbage in (f"GET /{CONFESSION} HTTP/9\r\n\r\n", f"{CONFESSION}\r\n\r\n", "POST /webhooks/stream HTTP/1.1\r\n"):
-        await asyncio.to_thread(send, here.port, garbage.encode())
+        await asyncio.to_thread(send, installation.port, garbage.encode())
 
     # Jobs that nobody of ours wrote, and data that nobody of ours stored.
     for number, data in enumerate((f'["{RING_JOB}", null, [{{"v": 1, "cid": "{CONFESSION}"}}], {{}}]', CONFESSION)):
-        await here.store.call("HSET", f"rq:job:strange-{number}", "status", "queued", "origin", "rings", "data", data)
-        await here.store.call("RPUSH", "rq:queue:rings", f"strange-{number}")
-    await here.store.call("HSET", "bellhop:devices:default:odd-user", "k", json.dumps({"token": CONFESSION}))
+        await installation.store.call(
+            "HSET", f"rq:job:strange-{number}", "status", "queued", "origin", "rings", "data", data
+        )
+        await installation.store.call("RPUSH", "rq:queue:rings", f"strange-{number}")
+    await installation.store.call("HSET", "bellhop:devices:default:odd-user", "k", json.dumps({"token": CONFESSION}))
     await post(SampleCall(CALLER, ("odd-user",), name=CALL_NAME).ring())
-    await here.store.call("SET", "bellhop:devices:default:wrong-user", CONFESSION)
+    await installation.store.call("SET", "bellhop:devices:default:wrong-user", CONFESSION)
     await post(SampleCall(CALLER, ("wrong-user",), name=CALL_NAME).ring())
 
     # Refused credentials open the circuit; a worker dies with jobs in hand, and Redis goes away.
     await post(SampleCall(CALLER, ("refused-user",), name=CALL_NAME, ring_ms=5_000).ring())
     await asyncio.sleep(0.5)
     await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).ring())
-    await asyncio.to_thread(here.stop, "worker-2", signal.SIGKILL)
-    await asyncio.to_thread(here.redis.stop)
+    await asyncio.to_thread(installation.stop, "worker-2", signal.SIGKILL)
+    await asyncio.to_thread(installation.redis.stop)
     with pytest.raises(AssertionError):
         await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).ring())
-    here.redis.start()
+    installation.redis.start()
     give_up = time.monotonic() + SOON_S
-    while (await here.stream.post(SampleCall(CALLER, (ZELDA,)).ring())).status != 200 and time.monotonic() < give_up:
+    while (
+        await installation.stream.post(SampleCall(CALLER, (ZELDA,)).ring())
+    ).status != 200 and time.monotonic() < give_up:
         await asyncio.sleep(0.1)
     await asyncio.sleep(2)
     return hooks
@@ -172,9 +182,9 @@ async def test_every_line_is_one_json_object_with_a_level_and_a_time(logged):
 
 
 async def test_nothing_personal_and_nothing_secret_is_in_any_line(logged):
-    logs, _, here = logged
+    logs, _, installation = logged
     everything = "".join(logs.values())
-    account = json.loads((here.folder / "service-account.json").read_text())
+    account = json.loads((installation.folder / "service-account.json").read_text())
     jwts = re.findall(r"eyJ[\w-]+\.[\w-]+", everything)
     secret = {
         "device tokens": [*TOKENS.values(), ANDROID, ANDROID_DEAD],
@@ -183,7 +193,9 @@ async def test_nothing_personal_and_nothing_secret_is_in_any_line(logged):
         "names": ["Quixote Caller", "Zelda", "Jabberwock", PHONE, CALL_NAME],
         "users": [ZELDA, XAVER, CALLER, "odd-user", "wrong-user"],
         "secrets": [SECRET, NEW_SECRET, RECEIPT_SECRET, METRICS_TOKEN, account["private_key"][30:80], "PRIVATE KEY"],
-        "configured secrets": [value for name, value in here.environment().items() if "SECRET" in name and value],
+        "configured secrets": [
+            value for name, value in installation.environment().items() if "SECRET" in name and value
+        ],
         "what somebody sent": [CONFESSION],
         "payload": ["is calling you", "call_display_name", '"aps"', "created_by_display_name"],
         "authorization": ["bearer ", "Bearer ", "authorization", "Authorization"],
@@ -269,7 +281,9 @@ async def test_a_mistake_is_told_by_its_kind_and_place_without_a_value(form):
 
 async def test_a_worker_started_without_apple_warns_and_ends_cleanly(tmp_path):
     nowhere = f"https://127.0.0.1:{free_port()}"
-    async with Installation(tmp_path, {"APNS_URL": nowhere, "APNS_SANDBOX_URL": nowhere}) as here:
-        await until(lambda: "apns_connect_failed" in here.log("worker-1"))
-        assert await asyncio.to_thread(here.stop, "worker-1") == 0
-        assert {line["level"] for line in lines(here.log("worker-1"))} == {"info", "warning"}, here.log("worker-1")
+    async with Installation(tmp_path, {"APNS_URL": nowhere, "APNS_SANDBOX_URL": nowhere}) as installation:
+        await until(lambda: "apns_connect_failed" in installation.log("worker-1"))
+        assert await asyncio.to_thread(installation.stop, "worker-1") == 0
+        assert {line["level"] for line in lines(installation.log("worker-1"))} == {"info", "warning"}, installation.log(
+            "worker-1"
+        )

@@ -22,7 +22,7 @@ BEN, JANE, DEAD = "a1" * 32, "jane:pixel", "de" * 32
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     settings = {"METRICS_TOKEN": TOKEN, "WEB_PROCESSES": "2", "MISSED_GRACE_S": "0"}
     settings |= {"MAIL_POLICY": "always", "MAIL_WINDOW_S": "0"}
     async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as installation:
@@ -31,14 +31,14 @@ async def here(tmp_path_factory):
         yield installation
 
 
-async def get(here, path="/metrics", **headers):
+async def get(installation, path="/metrics", **headers):
     # A connection of its own each time, so that any of the web processes may answer.
-    async with here.http.get(here.url + path, headers={"Connection": "close", **headers}) as answer:
+    async with installation.http.get(installation.url + path, headers={"Connection": "close", **headers}) as answer:
         return answer.status, await answer.text()
 
 
-async def scrape(here):
-    status, text = await get(here, Authorization=f"Bearer {TOKEN}")
+async def scrape(installation):
+    status, text = await get(installation, Authorization=f"Bearer {TOKEN}")
     assert status == 200
     return Samples(text)
 
@@ -56,28 +56,28 @@ class Samples:
         )  # fmt: skip
 
 
-async def until(here, holds):
+async def until(installation, holds):
     give_up = time.monotonic() + SOON_S
-    while not holds(samples := await scrape(here)) and time.monotonic() < give_up:
+    while not holds(samples := await scrape(installation)) and time.monotonic() < give_up:
         await asyncio.sleep(0.1)
     assert holds(samples), "\n".join(f"{s.name} {s.labels} {s.value}" for s in samples.all if s.value)
     return samples
 
 
-async def test_without_the_token_there_is_nothing_to_see(here):
+async def test_without_the_token_there_is_nothing_to_see(installation):
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Authorization": "Bearer é"}):
-        status, text = await get(here, **headers)
+        status, text = await get(installation, **headers)
         assert (status, "bellhop_" in text) == (401, False)
 
 
-async def test_every_ring_is_counted_and_timed_once_by_all_processes(here):
-    before = await scrape(here)
+async def test_every_ring_is_counted_and_timed_once_by_all_processes(installation):
+    before = await scrape(installation)
     for _ in range(20):
-        await here.stream.post(SampleCall().ring())
+        await installation.stream.post(SampleCall().ring())
     # Each process tells what it counted once a second, in its own second.
     taken = {"type": "call.ring", "verdict": "taken"}
     after = await until(
-        here,
+        installation,
         lambda now: (
             now("bellhop_pushes_total", outcome="accepted", kind="ring") >= 40
             and now("bellhop_webhooks_total", **taken) >= before("bellhop_webhooks_total", **taken) + 20
@@ -102,37 +102,37 @@ async def test_every_ring_is_counted_and_timed_once_by_all_processes(here):
     assert grown("bellhop_delivery_seconds_bucket", le="+Inf", kind="ring") == 40
 
 
-async def test_every_web_process_shows_the_same_growing_counts(here):
-    await here.stream.post(SampleCall().ring())
-    seen = [(await scrape(here))("bellhop_webhooks_total") for _ in range(20)]
+async def test_every_web_process_shows_the_same_growing_counts(installation):
+    await installation.stream.post(SampleCall().ring())
+    seen = [(await scrape(installation))("bellhop_webhooks_total") for _ in range(20)]
     assert seen == sorted(seen)
 
 
-async def test_answers_of_providers_and_token_removals_are_counted(here):
-    await here.register("dead-user", Provider.APNS, Kind.VOIP, DEAD)
-    here.apple.script(DEAD, AppleReply(410, "Unregistered", timestamp_ms=int(time.time() * 1000) + 60_000))
-    await here.stream.post(SampleCall(members=("dead-user", "phoneless")).ring())
-    now = await until(here, lambda now: now("bellhop_dead_tokens_total", done="removed"))
+async def test_answers_of_providers_and_token_removals_are_counted(installation):
+    await installation.register("dead-user", Provider.APNS, Kind.VOIP, DEAD)
+    installation.apple.script(DEAD, AppleReply(410, "Unregistered", timestamp_ms=int(time.time() * 1000) + 60_000))
+    await installation.stream.post(SampleCall(members=("dead-user", "phoneless")).ring())
+    now = await until(installation, lambda now: now("bellhop_dead_tokens_total", done="removed"))
     labels = {"provider": "apns", "app": BUNDLE, "kind": "ring", "outcome": "token_dead"}
     assert now("bellhop_attempts_total", reason="Unregistered", **labels) == 1
     assert now("bellhop_pushes_total", **labels) == 1
     assert now("bellhop_pushes_total", kind="ring", outcome="no_devices", provider="") == 1
 
 
-async def test_refused_and_repeated_webhooks_are_counted_by_result(here):
+async def test_refused_and_repeated_webhooks_are_counted_by_result(installation):
     event = SampleCall().ring("nobody")
     for _ in range(3):
-        await here.stream.post(event, webhook_id="thrice")
-    await StreamStandIn(here.url, "demo-api-key", "wrong", here.http).post(event)
-    now = await until(here, lambda now: now("bellhop_webhooks_refused_total", reason="bad_signature"))
+        await installation.stream.post(event, webhook_id="thrice")
+    await StreamStandIn(installation.url, "demo-api-key", "wrong", installation.http).post(event)
+    now = await until(installation, lambda now: now("bellhop_webhooks_refused_total", reason="bad_signature"))
     assert now("bellhop_webhooks_total", verdict="already") == 2
 
 
-async def test_a_miss_seen_only_by_the_watchdog_counts_as_no_answer(here):
-    before = await scrape(here)
-    await here.stream.post(SampleCall(ring_ms=5_000).ring("nobody", at=time.time() - 60))
+async def test_a_miss_seen_only_by_the_watchdog_counts_as_no_answer(installation):
+    before = await scrape(installation)
+    await installation.stream.post(SampleCall(ring_ms=5_000).ring("nobody", at=time.time() - 60))
     await until(
-        here,
+        installation,
         lambda now: (
             now("bellhop_settled_total", standing="no_answer") - before("bellhop_settled_total", standing="no_answer")
             == 1
@@ -140,16 +140,16 @@ async def test_a_miss_seen_only_by_the_watchdog_counts_as_no_answer(here):
     )
 
 
-async def test_an_email_is_counted(here):
+async def test_an_email_is_counted(installation):
     event = SampleCall(members=("mail-user",)).missed()
     event["members"][0]["user"]["custom"] = {"email": "mail-user@example.com"}
-    await here.stream.post(event)
-    now = await until(here, lambda now: now("bellhop_mail_total", outcome="mail_accepted"))
+    await installation.stream.post(event)
+    now = await until(installation, lambda now: now("bellhop_mail_total", outcome="mail_accepted"))
     assert now("bellhop_mail_total", outcome="mail_accepted") == 1
 
 
-async def test_the_state_of_queues_workers_and_lanes_is_shown(here):
-    now = await until(here, lambda now: now("bellhop_workers", queue="rings") == 2)
+async def test_the_state_of_queues_workers_and_lanes_is_shown(installation):
+    now = await until(installation, lambda now: now("bellhop_workers", queue="rings") == 2)
     assert now("bellhop_workers", queue="notices") == 2
     lanes = {s.labels["app"]: s.value for s in now.all if s.name == "bellhop_circuit_open"}
     assert lanes == {BUNDLE: 0, PROJECT: 0}
@@ -161,46 +161,48 @@ async def test_the_state_of_queues_workers_and_lanes_is_shown(here):
     }
 
 
-async def test_counts_survive_the_restart_of_every_process(here):
-    before = await scrape(here)
-    await here.stream.post(SampleCall().ring())
-    await until(here, lambda now: now("bellhop_pushes_total", outcome="accepted") >= before("bellhop_pushes_total", outcome="accepted") + 2)  # fmt: skip # noqa: E501
-    before = await scrape(here)
+async def test_counts_survive_the_restart_of_every_process(installation):
+    before = await scrape(installation)
+    await installation.stream.post(SampleCall().ring())
+    await until(installation, lambda now: now("bellhop_pushes_total", outcome="accepted") >= before("bellhop_pushes_total", outcome="accepted") + 2)  # fmt: skip # noqa: E501
+    before = await scrape(installation)
     for name in ("worker-1", "worker-2", "web"):
-        here.stop(name)
-    here.start("web")
-    here.start("worker", "worker-1")
-    here.start("worker", "worker-2")
-    await here.ready()
-    after = await scrape(here)
+        installation.stop(name)
+    installation.start("web")
+    installation.start("worker", "worker-1")
+    installation.start("worker", "worker-2")
+    await installation.ready()
+    after = await scrape(installation)
     for name in ("bellhop_webhooks_total", "bellhop_pushes_total", "bellhop_delivery_seconds_count"):
         assert after(name) >= before(name) > 0
 
 
-async def test_readyz_names_what_is_missing_in_sentences(here):
-    assert (await get(here, "/readyz"))[0] == 200
+async def test_readyz_names_what_is_missing_in_sentences(installation):
+    assert (await get(installation, "/readyz"))[0] == 200
     for name in ("worker-1", "worker-2"):
-        here.stop(name, signal.SIGKILL)
+        installation.stop(name, signal.SIGKILL)
     give_up = time.monotonic() + SOON_S
-    while (answer := await get(here, "/readyz"))[0] == 200 and time.monotonic() < give_up:
+    while (answer := await get(installation, "/readyz"))[0] == 200 and time.monotonic() < give_up:
         await asyncio.sleep(0.1)
     assert answer[0] == 503
     for queue in ("rings", "notices"):
         assert f"No live worker serves the queue {queue}: start `bellhop worker`." in answer[1]
-    assert (await get(here, "/healthz"))[0] == 200
-    now = await scrape(here)
+    assert (await get(installation, "/healthz"))[0] == 200
+    now = await scrape(installation)
     assert (now("bellhop_workers", queue="rings"), now("bellhop_workers", queue="notices")) == (0, 0)
 
 
-async def test_readyz_warns_of_broken_credentials_named_in_the_log(here):
+async def test_readyz_warns_of_broken_credentials_named_in_the_log(installation):
     # Runs after the workers of the test before are gone.
-    (here.folder / "apns-key.p8").write_text("-----BEGIN PRIVATE KEY-----\nnot a key\n-----END PRIVATE KEY-----\n")
-    here.start("worker", "worker-3")
-    assert await asyncio.to_thread(here.processes.pop("worker-3").wait, 30) == 1
-    status, text = await get(here, "/readyz")
+    (installation.folder / "apns-key.p8").write_text(
+        "-----BEGIN PRIVATE KEY-----\nnot a key\n-----END PRIVATE KEY-----\n"
+    )
+    installation.start("worker", "worker-3")
+    assert await asyncio.to_thread(installation.processes.pop("worker-3").wait, 30) == 1
+    status, text = await get(installation, "/readyz")
     assert status == 503
     assert "The last worker could not start: credentials do not load. See its log" in text
-    assert str(here.folder) not in text
+    assert str(installation.folder) not in text
     assert "ABC123DEFG" not in text
-    assert re.search(r"the APNs key \w+ is not an ES256 private key", here.log("worker-3"))
-    assert "Traceback" not in here.log("worker-3")
+    assert re.search(r"the APNs key \w+ is not an ES256 private key", installation.log("worker-3"))
+    assert "Traceback" not in installation.log("worker-3")

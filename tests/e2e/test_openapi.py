@@ -18,20 +18,20 @@ SECRET = "a-secret-that-pyjwt-finds-long-enough"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     settings = {"STREAM_API_SECRET": SECRET, "RECEIPT_SECRET": SECRET}
     async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
         yield installation
 
 
-async def test_no_request_gets_an_answer_that_is_not_in_the_document(here, tmp_path):
+async def test_no_request_gets_an_answer_that_is_not_in_the_document(installation, tmp_path):
     token = jwt.encode({"server": True}, SECRET, "HS256")
     process = await asyncio.create_subprocess_exec(
         *(
             Path(sys.executable).with_name("schemathesis"),
             f"--config-file={Path(__file__).parent / 'schemathesis.toml'}",
         ),
-        *("run", f"{here.url}/v1/openapi.json"),
+        *("run", f"{installation.url}/v1/openapi.json"),
         *("--seed=1", "--max-examples=20", "--generation-database=none", "--no-color"),
         *("-H", f"Authorization: Bearer {token}", "-H", f"X-Api-Key: {API_KEY}"),
         cwd=tmp_path,
@@ -42,11 +42,11 @@ async def test_no_request_gets_an_answer_that_is_not_in_the_document(here, tmp_p
     output, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, output.decode()
     assert "9 selected" in output.decode()
-    assert "Traceback" not in here.log("web")
+    assert "Traceback" not in installation.log("web")
 
 
-async def test_the_document_lists_every_operation_with_its_problems(here):
-    async with here.http.get(f"{here.url}/v1/openapi.json") as response:
+async def test_the_document_lists_every_operation_with_its_problems(installation):
+    async with installation.http.get(f"{installation.url}/v1/openapi.json") as response:
         assert response.status == 200
         document = await response.json()
     assert document["openapi"].startswith("3.1")

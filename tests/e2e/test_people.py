@@ -27,7 +27,7 @@ SOON_S = 20
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     apps = [{"api_keys": [API_KEY], "api_secrets": [SECRET, LONG_SECRET]}, OTHER]
     settings = {
         "STREAM_API_KEY": "",
@@ -43,13 +43,16 @@ async def here(tmp_path_factory):
 class Client:
     """An app on a user's phone, or a backend (without a user)."""
 
-    def __init__(self, here, user=None, *, secret=LONG_SECRET, key=API_KEY, **claims):
+    def __init__(self, installation, user=None, *, secret=LONG_SECRET, key=API_KEY, **claims):
         who = {"user_id": user} if user else {"server": True}
-        self.here, self.headers = here, {"Authorization": jwt.encode(who | claims, secret, "HS256"), "X-Api-Key": key}
+        self.installation, self.headers = (
+            installation,
+            {"Authorization": jwt.encode(who | claims, secret, "HS256"), "X-Api-Key": key},
+        )
 
     async def __call__(self, method, path, status=200, body=None, **options):
-        async with self.here.http.request(
-            method, f"{self.here.url}/v1/users/{path}", json=body, headers=self.headers, **options
+        async with self.installation.http.request(
+            method, f"{self.installation.url}/v1/users/{path}", json=body, headers=self.headers, **options
         ) as response:
             text = await response.text()
             assert response.status == status, text
@@ -86,48 +89,48 @@ def iphone(kind="voip", **fields):
     return {"provider": "apns", "kind": kind, "token": secrets.token_hex(32), "app": BUNDLE} | fields
 
 
-async def test_an_app_registers_its_phone_and_is_rung(here, name):
-    app = Client(here, name)
+async def test_an_app_registers_its_phone_and_is_rung(installation, name):
+    app = Client(installation, name)
     device = await app("POST", "me/devices", body=android(f"t-{name}", name="Jane's Pixel"))
     assert (device["provider"], device["name"], "token" in device) == ("fcm", "Jane's Pixel", False)
     assert abs(datetime.fromisoformat(device["registered_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
     assert await app.devices() == await app.devices(name) == [device]
     call = SampleCall(members=(name,))
-    await here.stream.post(call.ring())
-    assert await arrived(here, f"t-{name}") == ["call.ring"]
+    await installation.stream.post(call.ring())
+    assert await arrived(installation, f"t-{name}") == ["call.ring"]
 
 
 @pytest.mark.parametrize("body", [{"app": BUNDLE + ".typo"}, {"app": PROJECT}])
-async def test_an_app_that_nobody_can_ring_is_refused(here, name, body):
-    app = Client(here, name)
+async def test_an_app_that_nobody_can_ring_is_refused(installation, name, body):
+    app = Client(installation, name)
     assert await app("POST", "me/devices", 422, body=iphone() | body) is ApiErrorKind.INVALID_BODY
     assert await app.devices() == []
 
 
-async def test_registering_again_is_the_same_device(here, name):
-    app = Client(here, name)
+async def test_registering_again_is_the_same_device(installation, name):
+    app = Client(installation, name)
     ids = {(await app("POST", "me/devices", body=android(f"t-{name}")))["id"] for _ in range(3)}
     assert [device["id"] for device in await app.devices()] == list(ids)
 
 
-async def test_a_removed_device_is_gone_and_removing_it_again_says_so(here, name):
-    app = Client(here, name)
+async def test_a_removed_device_is_gone_and_removing_it_again_says_so(installation, name):
+    app = Client(installation, name)
     device = await app("POST", "me/devices", body=android(f"t-{name}"))
     assert await app("DELETE", f"me/devices/{device['id']}", 204) is None
     assert await app.devices() == []
     assert await app("DELETE", f"me/devices/{device['id']}", 404) is ApiErrorKind.DEVICE_NOT_FOUND
 
 
-async def test_a_backend_acts_for_any_user_of_its_app_only(here, name):
-    backend, other = Client(here), Client(here, secret=OTHER["api_secrets"][0], key="other-key")
+async def test_a_backend_acts_for_any_user_of_its_app_only(installation, name):
+    backend, other = Client(installation), Client(installation, secret=OTHER["api_secrets"][0], key="other-key")
     await backend("POST", f"{name}/devices", body=android(f"t-{name}"))
-    assert len(await Client(here, name).devices()) == len(await backend.devices(name)) == 1
+    assert len(await Client(installation, name).devices()) == len(await backend.devices(name)) == 1
     assert await other.devices(name) == []
     assert await backend("GET", "me/devices", 403) is ApiErrorKind.USER_ID_REQUIRED
 
 
-async def test_a_user_acts_for_nobody_else(here, name):
-    app = Client(here, name)
+async def test_a_user_acts_for_nobody_else(installation, name):
+    app = Client(installation, name)
     for method, path, body in (
         ("GET", "ben/devices", None),
         ("POST", "ben/devices", android("t")),
@@ -148,13 +151,13 @@ async def test_a_user_acts_for_nobody_else(here, name):
         ({"nbf": 2**40}, ApiErrorKind.TOKEN_NOT_YET_VALID),
     ],
 )
-async def test_a_token_that_does_not_count_opens_nothing(here, name, client, refusal):
+async def test_a_token_that_does_not_count_opens_nothing(installation, name, client, refusal):
     for method, path in (("GET", "me/devices"), ("PUT", "me/contact"), ("DELETE", f"me/devices/{'0' * 20}")):
-        assert await Client(here, name, **client)(method, path, 401) is refusal
+        assert await Client(installation, name, **client)(method, path, 401) is refusal
 
 
-async def test_the_api_key_may_be_in_the_query_as_in_streams_api(here, name):
-    app = Client(here, name)
+async def test_the_api_key_may_be_in_the_query_as_in_streams_api(installation, name):
+    app = Client(installation, name)
     del app.headers["X-Api-Key"]
     assert await app("GET", "me/devices", 401) is ApiErrorKind.UNKNOWN_APP
     assert await app("GET", f"me/devices?api_key={API_KEY}") == {"devices": []}
@@ -162,38 +165,38 @@ async def test_the_api_key_may_be_in_the_query_as_in_streams_api(here, name):
     assert await app("GET", "me/devices", 401) is ApiErrorKind.MISSING_TOKEN
 
 
-async def test_the_twenty_sixth_device_makes_the_oldest_leave(here, name):
-    app = Client(here, name)
+async def test_the_twenty_sixth_device_makes_the_oldest_leave(installation, name):
+    app = Client(installation, name)
     for number in range(26):
         await app("POST", "me/devices", body=android(f"{name}-{number}", name=f"phone {number}"))
     assert [device["name"] for device in await app.devices()] == [f"phone {number}" for number in range(1, 26)]
 
 
-async def test_a_push_token_that_moves_rings_only_for_its_new_user(here, name):
-    first, second = Client(here, name), Client(here, f"{name}-2")
+async def test_a_push_token_that_moves_rings_only_for_its_new_user(installation, name):
+    first, second = Client(installation, name), Client(installation, f"{name}-2")
     await first("POST", "me/devices", body=android(f"t-{name}"))
     await second("POST", "me/devices", body=android(f"t-{name}"))
     assert await first.devices() == []
-    await here.stream.post(SampleCall(members=(name, f"{name}-2")).ring())
-    await arrived(here, f"t-{name}")
-    pushes = [one.message["data"]["receiver_id"] for one in here.google.received if one.token == f"t-{name}"]
+    await installation.stream.post(SampleCall(members=(name, f"{name}-2")).ring())
+    await arrived(installation, f"t-{name}")
+    pushes = [one.message["data"]["receiver_id"] for one in installation.google.received if one.token == f"t-{name}"]
     assert pushes == [f"{name}-2"]
 
 
-async def test_two_tokens_of_one_phone_ring_it_once(here, name):
-    app = Client(here, name)
+async def test_two_tokens_of_one_phone_ring_it_once(installation, name):
+    app = Client(installation, name)
     voip = iphone(hardware_id="phone")
     await app("POST", "me/devices", body=android(f"t-{name}", hardware_id="phone"))
     await app("POST", "me/devices", body=voip)
     call = SampleCall(members=(name,))
-    await here.stream.post(call.ring())
-    assert await arrived(here, voip["token"]) == ["call.ring"]
-    assert await skips(here, call) == {"same_phone"}
-    assert types(here, f"t-{name}") == []
+    await installation.stream.post(call.ring())
+    assert await arrived(installation, voip["token"]) == ["call.ring"]
+    assert await skips(installation, call) == {"same_phone"}
+    assert types(installation, f"t-{name}") == []
 
 
-async def test_contact_and_preferences_are_read_back_and_replaced(here, name):
-    app = Client(here, name)
+async def test_contact_and_preferences_are_read_back_and_replaced(installation, name):
+    app = Client(installation, name)
     contact = {"email": "jane@example.org", "language": "pt-BR", "time_zone": "America/Sao_Paulo"}
     nothing = {"email": None, "language": None, "time_zone": None}
     assert await app("GET", "me/contact") == nothing
@@ -227,11 +230,11 @@ async def test_contact_and_preferences_are_read_back_and_replaced(here, name):
         ("preferences", [], "#"),
     ],
 )
-async def test_a_body_that_is_wrong_is_told_where(here, name, path, body, pointer):
-    app = Client(here, name)
+async def test_a_body_that_is_wrong_is_told_where(installation, name, path, body, pointer):
+    app = Client(installation, name)
     method = "POST" if path == "devices" else "PUT"
-    url = f"{here.url}/v1/users/me/{path}"
-    async with here.http.request(method, url, json=body, headers=app.headers) as response:
+    url = f"{installation.url}/v1/users/me/{path}"
+    async with installation.http.request(method, url, json=body, headers=app.headers) as response:
         text = await response.text()
         assert problem(response, text) is ApiErrorKind.INVALID_BODY
         (error,) = json.loads(text)["errors"]
@@ -253,11 +256,11 @@ async def test_a_body_that_is_wrong_is_told_where(here, name, path, body, pointe
         (b" " * 900_000, "application/json", ApiErrorKind.BODY_TOO_LARGE),
     ],
 )
-async def test_a_body_that_cannot_be_read_is_a_problem_of_its_own(here, name, data, content_type, refusal):
-    headers = Client(here, name).headers | {"Content-Type": content_type}
+async def test_a_body_that_cannot_be_read_is_a_problem_of_its_own(installation, name, data, content_type, refusal):
+    headers = Client(installation, name).headers | {"Content-Type": content_type}
     for chunked in (False, True):
-        async with here.http.put(
-            f"{here.url}/v1/users/me/contact", data=_chunks(data) if chunked else data, headers=headers
+        async with installation.http.put(
+            f"{installation.url}/v1/users/me/contact", data=_chunks(data) if chunked else data, headers=headers
         ) as response:
             assert problem(response, await response.text()) is refusal
 
@@ -267,124 +270,126 @@ async def _chunks(data):
         yield data[at : at + 8192]
 
 
-async def test_unknown_addresses_and_methods_are_problem_documents(here, name):
-    app = Client(here, name)
+async def test_unknown_addresses_and_methods_are_problem_documents(installation, name):
+    app = Client(installation, name)
     assert await app("GET", "", 404) is ApiErrorKind.NOT_FOUND
     assert await app("GET", "me/pets", 404) is ApiErrorKind.NOT_FOUND
-    assert await Client(here)("GET", "%0a/devices", 404) is ApiErrorKind.NOT_FOUND
-    assert await Client(here)("GET", "x" * 256 + "/devices", 404) is ApiErrorKind.NOT_FOUND
-    async with here.http.put(f"{here.url}/v1/users/me/devices", headers=app.headers) as response:
+    assert await Client(installation)("GET", "%0a/devices", 404) is ApiErrorKind.NOT_FOUND
+    assert await Client(installation)("GET", "x" * 256 + "/devices", 404) is ApiErrorKind.NOT_FOUND
+    async with installation.http.put(f"{installation.url}/v1/users/me/devices", headers=app.headers) as response:
         assert problem(response, await response.text()) is ApiErrorKind.METHOD_NOT_ALLOWED
         assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
 
 
-async def test_the_rate_limit_of_one_user_does_not_affect_others(here, name):
-    app = Client(here, name)
+async def test_the_rate_limit_of_one_user_does_not_affect_others(installation, name):
+    app = Client(installation, name)
     for _ in range(2 * WRITES + 2):  # the minute may end in between
-        async with here.http.put(f"{here.url}/v1/users/me/contact", json={}, headers=app.headers) as response:
+        async with installation.http.put(
+            f"{installation.url}/v1/users/me/contact", json={}, headers=app.headers
+        ) as response:
             text = await response.text()
         if response.status == 429:
             break
     assert problem(response, text) is ApiErrorKind.RATE_LIMITED
     assert 1 <= int(response.headers["Retry-After"]) <= 60
     assert await app.devices() == [], "reading is not held back"
-    await Client(here, f"{name}-2")("PUT", "me/contact", body={})
-    await Client(here)("PUT", f"{name}/contact", body={})
+    await Client(installation, f"{name}-2")("PUT", "me/contact", body={})
+    await Client(installation)("PUT", f"{name}/contact", body={})
 
 
-async def test_a_muted_user_is_not_rung_and_the_trail_says_so(here, name):
-    app = Client(here, name)
+async def test_a_muted_user_is_not_rung_and_the_trail_says_so(installation, name):
+    app = Client(installation, name)
     await app("POST", "me/devices", body=android(f"t-{name}"))
     until = datetime.now(UTC) + timedelta(hours=1)
     await app("PUT", "me/preferences", body={"mute_until": until.isoformat()})
     call = SampleCall(members=(name,))
-    await here.stream.post(call.ring())
-    assert await skips(here, call) == {"muted"}
-    await here.stream.post(call.rejected(call.caller, "cancel"))
-    assert await skips(here, call, kind="missed") == {"muted"}
-    assert types(here, f"t-{name}") == []
+    await installation.stream.post(call.ring())
+    assert await skips(installation, call) == {"muted"}
+    await installation.stream.post(call.rejected(call.caller, "cancel"))
+    assert await skips(installation, call, kind="missed") == {"muted"}
+    assert types(installation, f"t-{name}") == []
     await app("PUT", "me/preferences", body={})
-    await here.stream.post(SampleCall(members=(name,)).ring())
-    assert await arrived(here, f"t-{name}") == ["call.ring"]
+    await installation.stream.post(SampleCall(members=(name,)).ring())
+    assert await arrived(installation, f"t-{name}") == ["call.ring"]
 
 
 ALL_DAY = {"quiet_hours": {"from": "00:00", "to": "00:00"}}
 
 
-async def test_quiet_hours_let_a_second_call_of_one_caller_through(here, name):
-    app = Client(here, name)
+async def test_quiet_hours_let_a_second_call_of_one_caller_through(installation, name):
+    app = Client(installation, name)
     await app("POST", "me/devices", body=android(f"t-{name}"))
     await app("PUT", "me/preferences", body=ALL_DAY)
     first, another, second = (SampleCall(caller, (name,)) for caller in ("sara-lind", "tom-hale", "sara-lind"))
     for call in (first, another):
-        await here.stream.post(call.ring())
-        assert await skips(here, call) == {"quiet_hours"}
-        await here.stream.post(call.rejected(call.caller, "cancel"))
-        assert await skips(here, call, kind="missed") == {"quiet_hours"}
-    assert types(here, f"t-{name}") == []
-    await here.stream.post(second.ring())
-    assert await arrived(here, f"t-{name}") == ["call.ring"]
-    await here.stream.post(second.rejected("sara-lind", "cancel"))
+        await installation.stream.post(call.ring())
+        assert await skips(installation, call) == {"quiet_hours"}
+        await installation.stream.post(call.rejected(call.caller, "cancel"))
+        assert await skips(installation, call, kind="missed") == {"quiet_hours"}
+    assert types(installation, f"t-{name}") == []
+    await installation.stream.post(second.ring())
+    assert await arrived(installation, f"t-{name}") == ["call.ring"]
+    await installation.stream.post(second.rejected("sara-lind", "cancel"))
     # On Android this push is what ends the ringing, so it goes where the ring went.
-    assert await arrived(here, f"t-{name}", 2) == ["call.ring", "call.missed"]
+    assert await arrived(installation, f"t-{name}", 2) == ["call.ring", "call.missed"]
 
 
-async def test_quiet_hours_without_a_second_call_let_nothing_through(here, name):
-    app = Client(here, name)
+async def test_quiet_hours_without_a_second_call_let_nothing_through(installation, name):
+    app = Client(installation, name)
     await app("POST", "me/devices", body=android(f"t-{name}"))
     await app(
         "PUT", "me/preferences", body={"quiet_hours": ALL_DAY["quiet_hours"] | {"let_second_call_through": False}}
     )
     for _ in range(2):
         call = SampleCall(members=(name,))
-        await here.stream.post(call.ring())
-        assert await skips(here, call) == {"quiet_hours"}
-    assert types(here, f"t-{name}") == []
+        await installation.stream.post(call.ring())
+        assert await skips(installation, call) == {"quiet_hours"}
+    assert types(installation, f"t-{name}") == []
 
 
-async def test_no_log_line_holds_a_token_or_an_address(here):
+async def test_no_log_line_holds_a_token_or_an_address(installation):
     for log in ("web", "worker-1"):
-        text = here.log(log)
+        text = installation.log(log)
         assert "t-jane" not in text
         assert "example.org" not in text
         assert LONG_SECRET not in text
 
 
-async def test_without_redis_it_is_a_503_soon(here, name):
+async def test_without_redis_it_is_a_503_soon(installation, name):
     """The last one: it takes Redis away from the others."""
-    app = Client(here, name)
-    os.kill(here.redis.pid, signal.SIGSTOP)
+    app = Client(installation, name)
+    os.kill(installation.redis.pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
         found = [await app("GET", "me/contact", 503), await app("PUT", "me/contact", 503, {})]
         took_s = time.monotonic() - began
     finally:
-        os.kill(here.redis.pid, signal.SIGCONT)
+        os.kill(installation.redis.pid, signal.SIGCONT)
     assert set(found) == {ApiErrorKind.REDIS_UNAVAILABLE}
     assert took_s < 15
-    assert "Traceback" not in here.log("web")
+    assert "Traceback" not in installation.log("web")
 
 
-def types(here, token):
-    google = [one.message["data"]["type"] for one in here.google.received if one.token == token]
-    return google + [one.payload["stream"]["type"] for one in here.apple.received if one.token == token]
+def types(installation, token):
+    google = [one.message["data"]["type"] for one in installation.google.received if one.token == token]
+    return google + [one.payload["stream"]["type"] for one in installation.apple.received if one.token == token]
 
 
-async def arrived(here, token, count=1):
+async def arrived(installation, token, count=1):
     """The types of the pushes to a token, once there are `count`."""
     give_up = time.monotonic() + SOON_S
-    while len(types(here, token)) < count:
-        assert time.monotonic() < give_up, here.log("worker-1")[-3000:]
+    while len(types(installation, token)) < count:
+        assert time.monotonic() < give_up, installation.log("worker-1")[-3000:]
         await asyncio.sleep(0.02)
-    return types(here, token)
+    return types(installation, token)
 
 
-async def skips(here, call, kind="ring"):
+async def skips(installation, call, kind="ring"):
     """Why pushes of a kind were skipped, once one was."""
     give_up = time.monotonic() + SOON_S
     while True:
-        lines = [line for line in await trail_of(here.store, call.cid) if line.what == "skipped"]
+        lines = [line for line in await trail_of(installation.store, call.cid) if line.what == "skipped"]
         if found := {line.outcome for line in lines if line.kind == kind}:
             return found
-        assert time.monotonic() < give_up, await trail_of(here.store, call.cid)
+        assert time.monotonic() < give_up, await trail_of(installation.store, call.cid)
         await asyncio.sleep(0.02)

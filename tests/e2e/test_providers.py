@@ -19,14 +19,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     async with Installation(tmp_path_factory.mktemp("installation"), {"MISSED_GRACE_S": "60"}) as installation:
         yield installation
 
 
-async def user(here, provider=Provider.APNS):
+async def user(installation, provider=Provider.APNS):
     user_id, token = uuid.uuid4().hex, uuid.uuid4().hex * 2
-    await here.register(user_id, provider, Kind.VOIP, token)
+    await installation.register(user_id, provider, Kind.VOIP, token)
     return user_id, token
 
 
@@ -37,109 +37,109 @@ async def until(condition, timeout_s=20):
         await asyncio.sleep(0.02)
 
 
-async def outcomes(here, call):
-    lines = await trail_of(here.store, call.cid)
+async def outcomes(installation, call):
+    lines = await trail_of(installation.store, call.cid)
     return [line.outcome for line in lines if line.what in {"attempted", "finished", "skipped"}]
 
 
-async def ring(here, user_id, wanted):
+async def ring(installation, user_id, wanted):
     """Ring one user; returns the outcomes on the trail once there are `wanted` of them."""
     call = SampleCall(members=(user_id,))
-    await here.stream.post(call.ring())
+    await installation.stream.post(call.ring())
 
     async def enough():
-        return len(await outcomes(here, call)) >= wanted
+        return len(await outcomes(installation, call)) >= wanted
 
     await until(enough)
-    return await outcomes(here, call)
+    return await outcomes(installation, call)
 
 
-async def known(here, user_id):
-    return (await registry.read_users(here.store, "default", [user_id], "")).devices[user_id]
+async def known(installation, user_id):
+    return (await registry.read_users(installation.store, "default", [user_id], "")).devices[user_id]
 
 
-async def test_a_server_error_is_repeated_and_rings_once(here):
-    user_id, token = await user(here)
-    here.apple.script(token, AppleReply(500, "InternalServerError"), AppleReply(503, "ServiceUnavailable"))
-    assert await ring(here, user_id, 3) == ["unavailable", "unavailable", "accepted"]
-    assert sum(arrival.token == token for arrival in here.arrivals) == 1
+async def test_a_server_error_is_repeated_and_rings_once(installation):
+    user_id, token = await user(installation)
+    installation.apple.script(token, AppleReply(500, "InternalServerError"), AppleReply(503, "ServiceUnavailable"))
+    assert await ring(installation, user_id, 3) == ["unavailable", "unavailable", "accepted"]
+    assert sum(arrival.token == token for arrival in installation.arrivals) == 1
 
 
-async def test_a_dead_token_is_not_repeated_and_leaves_the_registry(here):
-    user_id, token = await user(here)
-    here.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
-    assert await ring(here, user_id, 1) == ["token_dead"]
+async def test_a_dead_token_is_not_repeated_and_leaves_the_registry(installation):
+    user_id, token = await user(installation)
+    installation.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() + 5) * 1000)))
+    assert await ring(installation, user_id, 1) == ["token_dead"]
 
     async def gone():
-        return not await known(here, user_id)
+        return not await known(installation, user_id)
 
     await until(gone)
 
 
-async def test_a_token_registered_after_it_died_stays(here):
-    user_id, token = await user(here)
-    here.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() - 3600) * 1000)))
-    assert await ring(here, user_id, 1) == ["token_dead"]
+async def test_a_token_registered_after_it_died_stays(installation):
+    user_id, token = await user(installation)
+    installation.apple.script(token, AppleReply(410, "Unregistered", timestamp_ms=int((time.time() - 3600) * 1000)))
+    assert await ring(installation, user_id, 1) == ["token_dead"]
     await asyncio.sleep(0.3)
-    assert len(await known(here, user_id)) == 1
+    assert len(await known(installation, user_id)) == 1
 
 
-async def test_a_token_of_the_other_environment_is_moved_there(here):
-    user_id, token = await user(here)
-    here.apple.script(token, AppleReply(400, "BadDeviceToken"))
-    assert await ring(here, user_id, 2) == ["bad_token", "accepted"]
+async def test_a_token_of_the_other_environment_is_moved_there(installation):
+    user_id, token = await user(installation)
+    installation.apple.script(token, AppleReply(400, "BadDeviceToken"))
+    assert await ring(installation, user_id, 2) == ["bad_token", "accepted"]
 
     async def moved():
-        return (await known(here, user_id))[0].environment is Environment.SANDBOX
+        return (await known(installation, user_id))[0].environment is Environment.SANDBOX
 
     await until(moved)
 
 
-async def test_a_token_unknown_to_both_environments_is_kept(here):
-    user_id, token = await user(here)
-    here.apple.script(token, AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
-    assert await ring(here, user_id, 2) == ["bad_token", "bad_token"]
-    assert len(await known(here, user_id)) == 1
+async def test_a_token_unknown_to_both_environments_is_kept(installation):
+    user_id, token = await user(installation)
+    installation.apple.script(token, AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
+    assert await ring(installation, user_id, 2) == ["bad_token", "bad_token"]
+    assert len(await known(installation, user_id)) == 1
 
 
 @pytest.mark.parametrize("reason", ["DeviceTokenNotForTopic", "PayloadTooLarge", "BadTopic"])
-async def test_our_own_mistakes_are_not_repeated_and_remove_nothing(here, reason):
-    user_id, token = await user(here)
-    here.apple.script(token, AppleReply(400, reason))
-    assert len(await ring(here, user_id, 1)) == 1
+async def test_our_own_mistakes_are_not_repeated_and_remove_nothing(installation, reason):
+    user_id, token = await user(installation)
+    installation.apple.script(token, AppleReply(400, reason))
+    assert len(await ring(installation, user_id, 1)) == 1
     await asyncio.sleep(0.5)
-    assert len(await known(here, user_id)) == 1
-    assert len([request for request in here.apple.requests if request.token == token]) == 1
+    assert len(await known(installation, user_id)) == 1
+    assert len([request for request in installation.apple.requests if request.token == token]) == 1
 
 
-async def test_google_asks_to_wait_longer_than_the_ring_lasts(here):
-    user_id, token = await user(here, Provider.FCM)
-    here.google.script(token, GoogleReply(429, headers={"Retry-After": "120"}))
-    assert await ring(here, user_id, 2) == ["throttled", "gave_up"]
+async def test_google_asks_to_wait_longer_than_the_ring_lasts(installation):
+    user_id, token = await user(installation, Provider.FCM)
+    installation.google.script(token, GoogleReply(429, headers={"Retry-After": "120"}))
+    assert await ring(installation, user_id, 2) == ["throttled", "gave_up"]
 
 
-async def test_without_apple_google_rings_and_apples_ring_comes_later(here):
-    apple_user, apple_token = await user(here)
-    google_user, google_token = await user(here, Provider.FCM)
-    here.apple.silence()
-    await here.apple.go_dark()
+async def test_without_apple_google_rings_and_apples_ring_comes_later(installation):
+    apple_user, apple_token = await user(installation)
+    google_user, google_token = await user(installation, Provider.FCM)
+    installation.apple.silence()
+    await installation.apple.go_dark()
     call = SampleCall(members=(apple_user, google_user))
     began = time.time()
-    await here.stream.post(call.ring())
+    await installation.stream.post(call.ring())
 
     async def google_rang():
-        return any(arrival.token == google_token for arrival in here.arrivals)
+        return any(arrival.token == google_token for arrival in installation.arrivals)
 
     await until(google_rang)
     assert time.time() - began < 2, "an attempt at Apple takes three seconds to fail"
-    await here.apple.start()
+    await installation.apple.start()
 
     async def apple_rang():
-        return any(arrival.token == apple_token for arrival in here.arrivals)
+        return any(arrival.token == apple_token for arrival in installation.arrivals)
 
     await until(apple_rang)
 
     async def recorded():
-        return (await outcomes(here, call))[-1] == "accepted"
+        return (await outcomes(installation, call))[-1] == "accepted"
 
     await until(recorded)

@@ -24,7 +24,7 @@ SOON_S = 15
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     settings = {"RECEIPT_SECRET": SECRET, "METRICS_TOKEN": TOKEN}
     async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
@@ -32,48 +32,50 @@ async def here(tmp_path_factory):
         yield installation
 
 
-async def post(here, document):
+async def post(installation, document):
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    async with here.http.post(f"{here.url}/v1/receipts", data=body) as answer:
+    async with installation.http.post(f"{installation.url}/v1/receipts", data=body) as answer:
         return answer.status
 
 
-async def rung(here, call, count=2):
+async def rung(installation, call, count=2):
     """The receipts that the phones of a call got, by provider."""
-    await here.stream.post(call.ring())
+    await installation.stream.post(call.ring())
     give_up = time.monotonic() + SOON_S
-    while len(pushes := [a for a in here.arrivals if a.cid == call.cid]) < count and time.monotonic() < give_up:
+    while len(pushes := [a for a in installation.arrivals if a.cid == call.cid]) < count and time.monotonic() < give_up:
         await asyncio.sleep(0.02)
     found = {a.provider: a.payload["bellhop"] if a.provider is Provider.APNS else a.payload for a in pushes}
     return {provider: part["receipt"] for provider, part in found.items()}
 
 
-async def rang(here, call):
-    lines = await trail_of(here.store, call.cid)
+async def rang(installation, call):
+    lines = await trail_of(installation.store, call.cid)
     return [line for line in lines if isinstance(line, PhoneRang)]
 
 
-async def test_a_receipt_is_on_the_trail_once_however_often_it_is_sent(here):
+async def test_a_receipt_is_on_the_trail_once_however_often_it_is_sent(installation):
     call = SampleCall()
-    given = await rung(here, call)
+    given = await rung(installation, call)
     for receipt in given.values():
         statuses = await asyncio.gather(
-            *(post(here, {"receipt": receipt, "rang_at": 1_800_000_000_000}) for _ in range(10))
+            *(post(installation, {"receipt": receipt, "rang_at": 1_800_000_000_000}) for _ in range(10))
         )
         assert set(statuses) == {204}
-    lines = await rang(here, call)
+    lines = await rang(installation, call)
     assert sorted(line.provider for line in lines) == ["apns", "fcm"]
-    attempted = {line.device for line in await trail_of(here.store, call.cid) if line.what == "attempted"}
+    attempted = {line.device for line in await trail_of(installation.store, call.cid) if line.what == "attempted"}
     assert {line.device for line in lines} == attempted
 
 
-async def test_metrics_show_delivered_beside_accepted(here):
-    await post(here, {"receipt": (await rung(here, SampleCall()))[Provider.FCM]})
+async def test_metrics_show_delivered_beside_accepted(installation):
+    await post(installation, {"receipt": (await rung(installation, SampleCall()))[Provider.FCM]})
     give_up = time.monotonic() + SOON_S
     recorded = {}
     while not (recorded.get("recorded") and recorded.get("rang")) and time.monotonic() < give_up:
         await asyncio.sleep(0.2)
-        async with here.http.get(f"{here.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+        async with installation.http.get(
+            f"{installation.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
+        ) as answer:
             families = text_string_to_metric_families(await answer.text())
         samples = [s for family in families for s in family.samples if s.labels.get("provider") == "fcm"]
         recorded = {s.labels["verdict"]: s.value for s in samples if s.name == "bellhop_receipts_total"}
@@ -81,9 +83,9 @@ async def test_metrics_show_delivered_beside_accepted(here):
     assert recorded["recorded"] == recorded["rang"] > 0
 
 
-async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(here):
+async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(installation):
     call = SampleCall()
-    given = (await rung(here, call))[Provider.APNS]
+    given = (await rung(installation, call))[Provider.APNS]
     body, mac = given.split(".")
     named = json.loads(urlsafe_b64decode(body + "=="))
     other = urlsafe_b64encode(json.dumps([*named[:4], "another-device"]).encode()).rstrip(b"=").decode()
@@ -100,8 +102,8 @@ async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(here):
         f"{body}.{mac}x",
         f"{body}.{mac[:-2]}",
     ):
-        assert await post(here, {"receipt": wrong}) in (403, 422), wrong
-    assert await rang(here, call) == []
+        assert await post(installation, {"receipt": wrong}) in (403, 422), wrong
+    assert await rang(installation, call) == []
 
 
 @pytest.mark.parametrize(
@@ -119,25 +121,25 @@ async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(here):
     ],
     ids=repr,
 )
-async def test_a_body_that_says_nothing_is_answered_422(here, document):
-    assert await post(here, document) == 422
+async def test_a_body_that_says_nothing_is_answered_422(installation, document):
+    assert await post(installation, document) == 422
 
 
-async def test_a_body_without_end_is_not_read(here):
-    assert await post(here, b"x" * 100_000) == 413
+async def test_a_body_without_end_is_not_read(installation):
+    assert await post(installation, b"x" * 100_000) == 413
 
 
-async def test_a_receipt_for_a_round_that_is_forgotten_writes_nothing(here):
+async def test_a_receipt_for_a_round_that_is_forgotten_writes_nothing(installation):
     gone = Ticket("default", "default:gone", 1, "apns", "0" * 20)
-    assert await post(here, {"receipt": sign_ticket(SECRET.encode(), gone)}) == 204
-    assert await here.store.call("EXISTS", trail_key("default", "default:gone")) == 0
+    assert await post(installation, {"receipt": sign_ticket(SECRET.encode(), gone)}) == 204
+    assert await installation.store.call("EXISTS", trail_key("default", "default:gone")) == 0
 
 
-async def test_a_receipt_after_its_trail_expired_leaves_nothing(here):
+async def test_a_receipt_after_its_trail_expired_leaves_nothing(installation):
     late = Ticket("default", "default:late", 1, "apns", "0" * 20)
-    await here.store.call("HSET", round_key("default", "default:late", 1), "facts", "{}")
-    assert await post(here, {"receipt": sign_ticket(SECRET.encode(), late)}) == 204
-    assert await here.store.call("TTL", trail_key("default", "default:late")) > 0
+    await installation.store.call("HSET", round_key("default", "default:late", 1), "facts", "{}")
+    assert await post(installation, {"receipt": sign_ticket(SECRET.encode(), late)}) == 204
+    assert await installation.store.call("TTL", trail_key("default", "default:late")) > 0
 
 
 async def test_without_a_secret_there_are_no_receipts(tmp_path):

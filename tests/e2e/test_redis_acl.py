@@ -20,25 +20,25 @@ def guarded(tmp_path):
 
 
 async def test_the_users_of_the_docs_may_do_all_that_bellhop_does(guarded):
-    async with guarded as here:
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        await here.register("jane-morel", Provider.FCM, Kind.VOIP, "phone:1")
+    async with guarded as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        await installation.register("jane-morel", Provider.FCM, Kind.VOIP, "phone:1")
         call = SampleCall()
-        assert (await here.stream.post(call.ring())).status == 200
-        await come_true(lambda: len(here.arrivals) == 2)
-        assert (await here.stream.post(b"{}")).body["status"] == "kept"
-        assert (await here.stream.post(call.ended())).status == 200
-        await come_true(lambda: any(arrival.type == "call.missed" for arrival in here.arrivals))
-        async with here.http.get(f"{here.url}/metrics", headers=METRICS) as response:
+        assert (await installation.stream.post(call.ring())).status == 200
+        await come_true(lambda: len(installation.arrivals) == 2)
+        assert (await installation.stream.post(b"{}")).body["status"] == "kept"
+        assert (await installation.stream.post(call.ended())).status == 200
+        await come_true(lambda: any(arrival.type == "call.missed" for arrival in installation.arrivals))
+        async with installation.http.get(f"{installation.url}/metrics", headers=METRICS) as response:
             assert response.status == 200
         for user in ("web", "worker"):
-            here.log_in(user)
+            installation.log_in(user)
             for arguments in (["explain", call.cid], ["replay", "--failed"], ["devices", "list", "ben-osei"]):
-                assert (await here.bellhop(*arguments)).returncode == 0
-        checked = await here.bellhop("check")
+                assert (await installation.bellhop(*arguments)).returncode == 0
+        checked = await installation.bellhop("check")
         assert "problem" not in checked.stdout, checked.stdout
-        assert here.stop("worker-1") == 0
-        with redis.Redis(port=here.redis.port, decode_responses=True) as admin:
+        assert installation.stop("worker-1") == 0
+        with redis.Redis(port=installation.redis.port, decode_responses=True) as admin:
             assert [entry["object"] for entry in admin.acl_log()] == [], "Redis refused nothing"
 
 

@@ -14,57 +14,57 @@ from bellhop.store.scripts import sha1
 from tests.worker.proxy import Proxy
 
 
-async def take_away(here, how):
+async def take_away(installation, how):
     if how == "stopped":
-        here.redis.stop(signal.SIGKILL)
+        installation.redis.stop(signal.SIGKILL)
     elif how == "hung":
-        os.kill(here.redis.pid, signal.SIGSTOP)
+        os.kill(installation.redis.pid, signal.SIGSTOP)
     else:
-        await here.store.call("CONFIG", "SET", "maxmemory", "1")
+        await installation.store.call("CONFIG", "SET", "maxmemory", "1")
 
 
-async def give_back(here, how):
+async def give_back(installation, how):
     if how == "stopped":
-        here.redis.start()
+        installation.redis.start()
     elif how == "hung":
-        os.kill(here.redis.pid, signal.SIGCONT)
+        os.kill(installation.redis.pid, signal.SIGCONT)
     else:
-        await here.store.call("CONFIG", "SET", "maxmemory", "0")
+        await installation.store.call("CONFIG", "SET", "maxmemory", "0")
 
 
 @pytest.mark.parametrize("how", ["stopped", "hung", "full"])
 async def test_without_redis_a_webhook_is_refused_within_five_seconds(tmp_path, how):
-    async with Installation(tmp_path) as here:
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+    async with Installation(tmp_path) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         event = SampleCall().ring("ben-osei")
-        await take_away(here, how)
+        await take_away(installation, how)
         began = time.monotonic()
-        reply = await here.stream.post(event, webhook_id="w1")
+        reply = await installation.stream.post(event, webhook_id="w1")
         took_s = time.monotonic() - began
-        await give_back(here, how)
+        await give_back(installation, how)
         assert (reply.status, reply.body) == (503, {"error": "Redis does not answer. Try again."})
         assert took_s < 5
-        assert (await here.stream.post(event, webhook_id="w1", attempt=2)).status == 200
+        assert (await installation.stream.post(event, webhook_id="w1", attempt=2)).status == 200
         give_up = time.monotonic() + 20
-        while not here.arrivals and time.monotonic() < give_up:
+        while not installation.arrivals and time.monotonic() < give_up:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
-        assert len(here.arrivals) == 1
+        assert len(installation.arrivals) == 1
 
 
 async def test_a_webhook_whose_answer_was_lost_is_taken_once(tmp_path):
-    here = Installation(tmp_path)
-    with Proxy(here.redis.port) as proxy:
-        here.settings["REDIS_URL"] = proxy.url
-        async with here:
-            await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-            assert (await here.stream.post(SampleCall().ended())).status == 200  # Redis now knows the script
+    installation = Installation(tmp_path)
+    with Proxy(installation.redis.port) as proxy:
+        installation.settings["REDIS_URL"] = proxy.url
+        async with installation:
+            await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+            assert (await installation.stream.post(SampleCall().ended())).status == 200  # Redis now knows the script
             lost = proxy.lose_answer(sha1("calls/take_event").encode(), b"taken")
-            reply = await here.stream.post(SampleCall().ring("ben-osei"))
+            reply = await installation.stream.post(SampleCall().ring("ben-osei"))
             assert (reply.status, reply.body["status"]) == (200, "already")
             assert lost.happened.is_set()
             give_up = time.monotonic() + 20
-            while not here.arrivals and time.monotonic() < give_up:
+            while not installation.arrivals and time.monotonic() < give_up:
                 await asyncio.sleep(0.05)
             await asyncio.sleep(0.5)
-            assert len(here.arrivals) == 1
+            assert len(installation.arrivals) == 1

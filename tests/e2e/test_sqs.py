@@ -65,8 +65,8 @@ async def come_true(condition):
         await asyncio.sleep(0.05)
 
 
-def rang(here, call):
-    return call.cid in [arrival.cid for arrival in here.arrivals]
+def rang(installation, call):
+    return call.cid in [arrival.cid for arrival in installation.arrivals]
 
 
 def plain(event):
@@ -82,32 +82,32 @@ def published(event):
 
 
 async def test_events_in_the_queue_ring_once_and_leave_it(tmp_path, sqs, queue):
-    async with Installation(tmp_path, {"SQS_QUEUE_URL": queue}) as here:
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        here.start("sqs")
+    async with Installation(tmp_path, {"SQS_QUEUE_URL": queue}) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        installation.start("sqs")
         for wrap in (plain, packed, published):
             call = SampleCall(members=("ben-osei",))
             message = wrap(call.ring())
             for _ in range(2):
                 sqs.send_message(QueueUrl=queue, MessageBody=message)
-            await come_true(partial(rang, here, call))
+            await come_true(partial(rang, installation, call))
             await come_true(lambda: left(sqs, queue) == 0)
         await asyncio.sleep(0.3)
-        assert len(here.arrivals) == 3, "what is in the queue twice rings once"
+        assert len(installation.arrivals) == 3, "what is in the queue twice rings once"
 
         for nonsense in ("no base64!", "{}"):
             sqs.send_message(QueueUrl=queue, MessageBody=nonsense)
         await come_true(lambda: left(sqs, queue) == 0)
-        assert await here.store.call("LLEN", UNREADABLE) == 2, "kept for people to look at"
+        assert await installation.store.call("LLEN", UNREADABLE) == 2, "kept for people to look at"
 
-        here.redis.stop(signal.SIGKILL)
+        installation.redis.stop(signal.SIGKILL)
         sqs.send_message(QueueUrl=queue, MessageBody=plain(SampleCall(members=("ben-osei",)).ring()))
         await asyncio.sleep(1.5)
         assert left(sqs, queue) == 1, "not deleted before it was taken in"
-        here.redis.start()
-        await come_true(lambda: len(here.arrivals) == 4)
+        installation.redis.start()
+        await come_true(lambda: len(installation.arrivals) == 4)
         await come_true(lambda: left(sqs, queue) == 0)
-        assert here.stop("sqs") == 0
+        assert installation.stop("sqs") == 0
 
 
 def test_a_message_that_breaks_us_stays_for_redrive(redis_url, sqs, queue):
@@ -128,12 +128,12 @@ def test_a_message_that_breaks_us_stays_for_redrive(redis_url, sqs, queue):
 async def test_amazon_away_is_waited_for(tmp_path, sqs, queue):
     """The queue is made only after Bellhop has started to ask for it."""
     late = queue + "-late"
-    async with Installation(tmp_path, {"SQS_QUEUE_URL": late}) as here:
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        here.start("sqs")
-        await come_true(lambda: "sqs_away" in here.log("sqs"))
+    async with Installation(tmp_path, {"SQS_QUEUE_URL": late}) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        installation.start("sqs")
+        await come_true(lambda: "sqs_away" in installation.log("sqs"))
         sqs.create_queue(QueueName=late.rpartition("/")[2])
         sqs.send_message(QueueUrl=late, MessageBody=plain(SampleCall(members=("ben-osei",)).ring()))
-        await come_true(lambda: len(here.arrivals) == 1)
-        assert here.stop("sqs") == 0
+        await come_true(lambda: len(installation.arrivals) == 1)
+        assert installation.stop("sqs") == 0
         sqs.delete_queue(QueueUrl=late)

@@ -21,7 +21,7 @@ PER_S = 3
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     async with StreamApiStandIn(API_KEY, SECRET, per_minute=10_000) as stream:
         settings = {"STREAM_API_URL": stream.url, "STREAM_FETCHES_PER_S": str(PER_S)}
         async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as installation:
@@ -30,12 +30,12 @@ async def here(tmp_path_factory):
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def stranger(here, samples):
+async def unknown_user(installation, samples):
     """A user whom only Stream knows, after a moment in which the budget is whole again."""
     await asyncio.sleep(1.1)
     user = f"stranger-{secrets.token_hex(4)}"
     devices = json.loads((samples / "rest.list_devices.json").read_bytes())["devices"]
-    here.lists.devices[user] = [
+    installation.lists.devices[user] = [
         device | {"user_id": user, "id": token}
         for device, token in zip(
             devices, (secrets.token_hex(32), secrets.token_hex(32), f"{user}-fcm", f"{user}-old"), strict=True
@@ -44,95 +44,95 @@ async def stranger(here, samples):
     return user
 
 
-def asked(here, *users):
-    return [user for _, user, _ in here.lists.asked if user in users]
+def asked(installation, *users):
+    return [user for _, user, _ in installation.lists.asked if user in users]
 
 
-def tokens(here, call):
-    return {arrival.token for arrival in here.arrivals if arrival.cid == call.cid}
+def tokens(installation, call):
+    return {arrival.token for arrival in installation.arrivals if arrival.cid == call.cid}
 
 
-async def until(look, here):
+async def until(look, installation):
     give_up = time.monotonic() + SOON_S
     while not look():
-        assert time.monotonic() < give_up, here.log("worker-1")[-2000:] + here.log("worker-2")[-2000:]
+        assert time.monotonic() < give_up, installation.log("worker-1")[-2000:] + installation.log("worker-2")[-2000:]
         await asyncio.sleep(0.02)
 
 
-async def test_a_stranger_is_rung_on_the_phones_that_stream_knows_of(here, stranger):
-    voip, _, android, _ = (device["id"] for device in here.lists.devices[stranger])
-    first, second = SampleCall(members=(stranger,)), SampleCall(members=(stranger,))
-    await here.stream.post(first.ring())
-    await until(lambda: tokens(here, first) == {voip, android}, here)
-    await here.stream.post(second.ring())
-    await until(lambda: tokens(here, second) == {voip, android}, here)
-    assert asked(here, stranger) == [stranger], "from then on the registry knows them"
+async def test_a_stranger_is_rung_on_the_phones_that_stream_knows_of(installation, unknown_user):
+    voip, _, android, _ = (device["id"] for device in installation.lists.devices[unknown_user])
+    first, second = SampleCall(members=(unknown_user,)), SampleCall(members=(unknown_user,))
+    await installation.stream.post(first.ring())
+    await until(lambda: tokens(installation, first) == {voip, android}, installation)
+    await installation.stream.post(second.ring())
+    await until(lambda: tokens(installation, second) == {voip, android}, installation)
+    assert asked(installation, unknown_user) == [unknown_user], "from then on the registry knows them"
 
 
-async def test_a_slow_stream_delays_nobody_who_is_known(here, stranger):
-    known = f"known-{stranger}"
-    await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
-    here.lists.pause_s = 2
+async def test_a_slow_stream_delays_nobody_who_is_known(installation, unknown_user):
+    known = f"known-{unknown_user}"
+    await installation.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
+    installation.lists.pause_s = 2
     try:
-        call = SampleCall(members=(stranger, known))
-        await here.stream.post(call.ring())
-        await until(lambda: tokens(here, call), here)
-        assert tokens(here, call) == {f"{known}-fcm"}
-        await until(lambda: len(tokens(here, call)) == 3, here)
+        call = SampleCall(members=(unknown_user, known))
+        await installation.stream.post(call.ring())
+        await until(lambda: tokens(installation, call), installation)
+        assert tokens(installation, call) == {f"{known}-fcm"}
+        await until(lambda: len(tokens(installation, call)) == 3, installation)
     finally:
-        here.lists.pause_s = 0
+        installation.lists.pause_s = 0
 
 
-async def test_a_user_without_devices_at_stream_is_looked_up_once(here, stranger):
-    nobody = f"nobody-{stranger}"
+async def test_a_user_without_devices_at_stream_is_looked_up_once(installation, unknown_user):
+    nobody = f"nobody-{unknown_user}"
     for _ in range(3):
         call = SampleCall(members=(nobody,))
-        await here.stream.post(call.ring())
-        await skipped(here, call, nobody)
-    assert asked(here, nobody) == [nobody]
+        await installation.stream.post(call.ring())
+        await skipped(installation, call, nobody)
+    assert asked(installation, nobody) == [nobody]
 
 
-async def test_a_stranger_rings_though_stream_fails_once(here, stranger):
-    voip, _, android, _ = (device["id"] for device in here.lists.devices[stranger])
-    here.lists.broken = [500]
-    call = SampleCall(members=(stranger,))
-    await here.stream.post(call.ring())
-    await until(lambda: tokens(here, call) == {voip, android}, here)
+async def test_a_stranger_rings_though_stream_fails_once(installation, unknown_user):
+    voip, _, android, _ = (device["id"] for device in installation.lists.devices[unknown_user])
+    installation.lists.broken = [500]
+    call = SampleCall(members=(unknown_user,))
+    await installation.stream.post(call.ring())
+    await until(lambda: tokens(installation, call) == {voip, android}, installation)
 
 
-async def test_other_users_ring_when_stream_refuses_the_lookup(here, stranger):
-    known = f"known-{stranger}"
-    await here.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
-    here.lists.broken = [403]
-    call = SampleCall(members=(stranger, known))
-    await here.stream.post(call.ring())
-    await skipped(here, call, stranger)
-    await until(lambda: tokens(here, call) == {f"{known}-fcm"}, here)
+async def test_other_users_ring_when_stream_refuses_the_lookup(installation, unknown_user):
+    known = f"known-{unknown_user}"
+    await installation.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
+    installation.lists.broken = [403]
+    call = SampleCall(members=(unknown_user, known))
+    await installation.stream.post(call.ring())
+    await skipped(installation, call, unknown_user)
+    await until(lambda: tokens(installation, call) == {f"{known}-fcm"}, installation)
 
 
-async def test_many_unknown_users_are_looked_up_within_the_budget(here, stranger):
-    crowd = [f"crowd-{number}-{stranger}" for number in range(40)]
+async def test_many_unknown_users_are_looked_up_within_the_budget(installation, unknown_user):
+    crowd = [f"crowd-{number}-{unknown_user}" for number in range(40)]
     began = time.time()
     call = SampleCall(members=tuple(crowd))
-    await here.stream.post(call.ring())
-    await skipped(here, call, *crowd)
+    await installation.stream.post(call.ring())
+    await skipped(installation, call, *crowd)
     took_s = time.time() - began
-    assert 1 <= len(asked(here, *crowd)) <= PER_S * (took_s + 1) + 1
+    assert 1 <= len(asked(installation, *crowd)) <= PER_S * (took_s + 1) + 1
 
 
-async def test_a_notification_fetches_nothing(here, stranger):
-    call = SampleCall(members=(stranger,))
-    await here.stream.post(call.notification())
-    await skipped(here, call, stranger)
-    assert asked(here, stranger) == []
+async def test_a_notification_fetches_nothing(installation, unknown_user):
+    call = SampleCall(members=(unknown_user,))
+    await installation.stream.post(call.notification())
+    await skipped(installation, call, unknown_user)
+    assert asked(installation, unknown_user) == []
 
 
-async def skipped(here, call, *users):
+async def skipped(installation, call, *users):
     """Wait until the trail says that these users had no device."""
     give_up = time.monotonic() + SOON_S
     while time.monotonic() < give_up:
-        lines = [line for line in await trail_of(here.store, call.cid) if line.what == "skipped"]
+        lines = [line for line in await trail_of(installation.store, call.cid) if line.what == "skipped"]
         if {line.user for line in lines if line.outcome == "no_devices"} >= set(users):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(await trail_of(here.store, call.cid))
+    raise AssertionError(await trail_of(installation.store, call.cid))

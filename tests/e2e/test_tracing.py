@@ -69,7 +69,7 @@ class Collector:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory):
+async def traced_installation(tmp_path_factory):
     collector = Collector()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
@@ -88,10 +88,10 @@ async def until(holds):
     assert holds()
 
 
-async def test_one_trace_leads_from_the_webhook_to_each_attempt(house):
-    here, collector = house
-    here.apple.script(BEN, AppleReply(503, "ServiceUnavailable"))
-    await here.stream.post(SampleCall(members=("ben-osei",)).ring())
+async def test_one_trace_leads_from_the_webhook_to_each_attempt(traced_installation):
+    installation, collector = traced_installation
+    installation.apple.script(BEN, AppleReply(503, "ServiceUnavailable"))
+    await installation.stream.post(SampleCall(members=("ben-osei",)).ring())
     await until(lambda: [s for _, s in collector.spans if s.name == "webhook"])
     trace = next(span for _, span in collector.spans if span.name == "webhook").trace_id.hex()
     await until(lambda: len(collector.trace(trace)["attempt"]) == 2 and collector.trace(trace)["ring"])
@@ -108,29 +108,31 @@ async def test_one_trace_leads_from_the_webhook_to_each_attempt(house):
     assert all(span.end_time_unix_nano > span.start_time_unix_nano for of in found.values() for _, span, _ in of)
 
 
-async def test_the_notice_that_follows_a_ring_is_in_the_rings_trace(house):
-    here, collector = house
+async def test_the_notice_that_follows_a_ring_is_in_the_rings_trace(traced_installation):
+    installation, collector = traced_installation
     call = SampleCall(members=("ben-osei",))
-    await here.stream.post(call.ring())
-    await until(lambda: any(a.cid == call.cid for a in here.arrivals))
-    await here.stream.post(call.rejected("sara-lind", "cancel"))
+    await installation.stream.post(call.ring())
+    await until(lambda: any(a.cid == call.cid for a in installation.arrivals))
+    await installation.stream.post(call.rejected("sara-lind", "cancel"))
     await until(lambda: any(span.name == "notice" for _, span in collector.spans))
     notice = next(span for _, span in collector.spans if span.name == "notice")
     await until(lambda: collector.trace(notice.trace_id.hex())["ring"])
 
 
-async def test_a_trace_that_began_in_front_of_bellhop_goes_on(house):
-    here, collector = house
+async def test_a_trace_that_began_in_front_of_bellhop_goes_on(traced_installation):
+    installation, collector = traced_installation
     event = SampleCall().rejected("nobody", "decline")
-    async with here.http.post(f"{here.url}/webhooks/stream", json=event, headers={"traceparent": CALLER}) as answer:
+    async with installation.http.post(
+        f"{installation.url}/webhooks/stream", json=event, headers={"traceparent": CALLER}
+    ) as answer:
         assert answer.status == 401
     await until(lambda: collector.trace(CALLER.split("-")[1])["webhook"])
     [(_, span, _)] = collector.trace(CALLER.split("-")[1])["webhook"]
     assert span.parent_span_id.hex() == CALLER.split("-")[2]
 
 
-async def test_what_is_exported_holds_no_token_and_no_name(house):
-    _, collector = house
+async def test_what_is_exported_holds_no_token_and_no_name(traced_installation):
+    _, collector = traced_installation
     sent = b"".join(collector.bodies)
     assert b"attempt" in sent
     for personal in (BEN, "a2" * 32, "Ben", "Sara", "ben-osei", "sara-lind", "Design review"):
@@ -154,10 +156,10 @@ async def test_switched_off_nothing_of_opentelemetry_is_set_up():
 
 
 async def test_a_collector_that_is_away_holds_up_no_ring(tmp_path):
-    async with Installation(tmp_path, {"OTLP_ENDPOINT": "http://127.0.0.1:9/v1/traces"}) as here:
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, BEN)
+    async with Installation(tmp_path, {"OTLP_ENDPOINT": "http://127.0.0.1:9/v1/traces"}) as installation:
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN)
         began = time.monotonic()
         for _ in range(20):
-            await here.stream.post(SampleCall(members=("ben-osei",)).ring())
-        await until(lambda: len(here.arrivals) == 20)
+            await installation.stream.post(SampleCall(members=("ben-osei",)).ring())
+        await until(lambda: len(installation.arrivals) == 20)
         assert time.monotonic() - began < 10

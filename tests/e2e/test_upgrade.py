@@ -34,12 +34,12 @@ async def eventually(look, what):
 
 
 @contextmanager
-def running(here, command, **environment):
+def running(installation, command, **environment):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=here.environment() | {"PATH": path} | environment,
+        env=installation.environment() | {"PATH": path} | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=end_with_parent,  # noqa: PLW1509 - it makes one system call
@@ -52,33 +52,36 @@ def running(here, command, **environment):
 
 
 async def test_the_procfile_rings_and_stops(tmp_path):
-    async with Installation(tmp_path) as here:
-        for name in list(here.processes):
-            await asyncio.to_thread(here.stop, name)
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        with running(here, [sys.executable, "-m", "honcho", "start"], PORT=str(here.port)):
-            await here.ready()
-            await here.stream.post(SampleCall().ring("ben-osei"))
-            await eventually(lambda: here.arrivals, "the phone rings")
+    async with Installation(tmp_path) as installation:
+        for name in list(installation.processes):
+            await asyncio.to_thread(installation.stop, name)
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        with running(installation, [sys.executable, "-m", "honcho", "start"], PORT=str(installation.port)):
+            await installation.ready()
+            await installation.stream.post(SampleCall().ring("ben-osei"))
+            await eventually(lambda: installation.arrivals, "the phone rings")
         with pytest.raises(OSError):
-            await asyncio.open_connection("127.0.0.1", here.port)
+            await asyncio.open_connection("127.0.0.1", installation.port)
 
 
 async def test_a_job_an_old_worker_cannot_read_waits_for_the_upgrade(tmp_path):
-    async with Installation(tmp_path) as here:
-        await asyncio.to_thread(here.stop, "worker-1")
-        await here.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        with running(here, [sys.executable, "-c", OLD_WORKER]), redis.Redis.from_url(here.redis.url) as connection:
+    async with Installation(tmp_path) as installation:
+        await asyncio.to_thread(installation.stop, "worker-1")
+        await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
+        with (
+            running(installation, [sys.executable, "-c", OLD_WORKER]),
+            redis.Redis.from_url(installation.redis.url) as connection,
+        ):
             failed = FailedJobRegistry(RINGS, connection=connection, serializer=JSONSerializer)
-            await here.stream.post(SampleCall(ring_ms=60_000).ring("ben-osei"))
+            await installation.stream.post(SampleCall(ring_ms=60_000).ring("ben-osei"))
             (job_id,) = await eventually(failed.get_job_ids, "the old worker refuses the job")
             job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
             assert job.latest_result().exc_string.endswith(
                 "has payload version 1; this worker knows version 0: upgrade it"
             )
-        assert here.arrivals == []
+        assert installation.arrivals == []
 
-        here.start("worker", "worker-1")
-        with running(here, [sys.executable, "-m", "bellhop", "replay", "--failed"]) as replay:
+        installation.start("worker", "worker-1")
+        with running(installation, [sys.executable, "-m", "bellhop", "replay", "--failed"]) as replay:
             assert await asyncio.to_thread(replay.wait, 30) == 0
-        await eventually(lambda: here.arrivals, "the upgraded worker rings the phone")
+        await eventually(lambda: installation.arrivals, "the upgraded worker rings the phone")

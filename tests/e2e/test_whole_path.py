@@ -20,7 +20,7 @@ OTHER_APP = {"tenant": "other", "api_keys": ["other-key"], "api_secrets": ["old-
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(tmp_path_factory):
+async def installation(tmp_path_factory):
     apps = [{"api_keys": [API_KEY], "api_secrets": [SECRET]}, OTHER_APP]
     settings = {"STREAM_API_KEY": "", "STREAM_API_SECRET": "", "STREAM_APPS": json.dumps(apps), "MISSED_GRACE_S": "60"}
     async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
@@ -40,107 +40,112 @@ async def kotlin(tmp_path_factory):
         yield installation
 
 
-async def arrived(here, cid, count):
+async def arrived(installation, cid, count):
     """The pushes of a call, once there are `count` of them, and a moment later, so that one too many shows."""
     give_up = time.monotonic() + 15
-    while time.monotonic() < give_up and sum(a.cid == cid for a in here.arrivals) < count:
+    while time.monotonic() < give_up and sum(a.cid == cid for a in installation.arrivals) < count:
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.3)
-    return Counter((a.token, a.type) for a in here.arrivals if a.cid == cid)
+    return Counter((a.token, a.type) for a in installation.arrivals if a.cid == cid)
 
 
 BEN_RINGS, BEN_ALERT, JANE = "a1" * 32, "a2" * 32, "jane:pixel"
 
 
-async def test_call_ring_reaches_the_voip_token_and_the_android_phone(here):
+async def test_call_ring_reaches_the_voip_token_and_the_android_phone(installation):
     call = SampleCall()
-    assert (await here.stream.post(call.ring())).body == {"status": "taken"}
-    assert await arrived(here, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
+    assert (await installation.stream.post(call.ring())).body == {"status": "taken"}
+    assert await arrived(installation, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
 
 
 @pytest.mark.parametrize("event", ["notification", "missed"])
-async def test_what_is_no_ring_goes_to_alert_tokens_only(here, event):
+async def test_what_is_no_ring_goes_to_alert_tokens_only(installation, event):
     call = SampleCall()
-    await here.stream.post(getattr(call, event)())
-    assert await arrived(here, call.cid, 2) == {(BEN_ALERT, f"call.{event}"): 1, (JANE, f"call.{event}"): 1}
+    await installation.stream.post(getattr(call, event)())
+    assert await arrived(installation, call.cid, 2) == {(BEN_ALERT, f"call.{event}"): 1, (JANE, f"call.{event}"): 1}
 
 
-async def test_call_rejected_by_the_caller_tells_who_was_rung(here):
+async def test_call_rejected_by_the_caller_tells_who_was_rung(installation):
     call = SampleCall()
-    await here.stream.post(call.ring())
-    await arrived(here, call.cid, 2)
-    await here.stream.post(call.rejected("sara-lind", "cancel"))
-    pushes = await arrived(here, call.cid, 4)
+    await installation.stream.post(call.ring())
+    await arrived(installation, call.cid, 2)
+    await installation.stream.post(call.rejected("sara-lind", "cancel"))
+    pushes = await arrived(installation, call.cid, 4)
     assert pushes[BEN_ALERT, "call.missed"] == pushes[JANE, "call.missed"] == 1
     assert pushes.total() == 4
 
 
-async def test_a_compressed_webhook_rings(here):
+async def test_a_compressed_webhook_rings(installation):
     call = SampleCall()
-    assert (await here.stream.post(call.ring("ben-osei"), compress=True)).status == 200
-    assert await arrived(here, call.cid, 1) == {(BEN_RINGS, "call.ring"): 1}
+    assert (await installation.stream.post(call.ring("ben-osei"), compress=True)).status == 200
+    assert await arrived(installation, call.cid, 1) == {(BEN_RINGS, "call.ring"): 1}
 
 
-async def test_the_same_webhook_posted_twenty_times_at_once_rings_once(here):
+async def test_the_same_webhook_posted_twenty_times_at_once_rings_once(installation):
     call = SampleCall()
     event = call.ring()
-    replies = await asyncio.gather(*(here.stream.post(event, webhook_id="twenty", attempt=n) for n in range(20)))
+    replies = await asyncio.gather(
+        *(installation.stream.post(event, webhook_id="twenty", attempt=n) for n in range(20))
+    )
     assert Counter(reply.body["status"] for reply in replies) == {"taken": 1, "already": 19}
-    assert await arrived(here, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
+    assert await arrived(installation, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
 
 
-async def test_the_same_ring_under_two_webhook_ids_rings_once(here):
+async def test_the_same_ring_under_two_webhook_ids_rings_once(installation):
     call = SampleCall()
     event = call.ring()
-    replies = await asyncio.gather(*(here.stream.post(event, webhook_id=f"hook-{n}") for n in range(5)))
+    replies = await asyncio.gather(*(installation.stream.post(event, webhook_id=f"hook-{n}") for n in range(5)))
     assert {reply.body["status"] for reply in replies} == {"taken"}
-    assert await arrived(here, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
+    assert await arrived(installation, call.cid, 2) == {(BEN_RINGS, "call.ring"): 1, (JANE, "call.ring"): 1}
 
 
 @pytest.mark.parametrize("secret", ["old-secret", "new-secret"])
-async def test_each_secret_of_an_app_verifies_and_apps_do_not_mix(here, secret):
+async def test_each_secret_of_an_app_verifies_and_apps_do_not_mix(installation, secret):
     call = SampleCall()
-    stream = StreamStandIn(here.url, "other-key", secret, here.http)
+    stream = StreamStandIn(installation.url, "other-key", secret, installation.http)
     assert (await stream.post(call.ring())).status == 200
     # The other app has a user of the same name, but without a phone.
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
-        lines = await trail_of(here.store, call.cid, "other")
+        lines = await trail_of(installation.store, call.cid, "other")
         skipped = {line.user: line.outcome for line in lines if line.what == "skipped"}
         if len(skipped) == 2:
             break
         await asyncio.sleep(0.05)
     assert skipped == {"ben-osei": "no_devices", "jane-morel": "no_devices"}
-    assert not await arrived(here, call.cid, 0)
+    assert not await arrived(installation, call.cid, 0)
 
 
-async def test_a_secret_of_another_app_does_not_verify(here):
-    stream = StreamStandIn(here.url, "other-key", SECRET, here.http)
+async def test_a_secret_of_another_app_does_not_verify(installation):
+    stream = StreamStandIn(installation.url, "other-key", SECRET, installation.http)
     assert (await stream.post(SampleCall().ring())).status == 401
 
 
-async def test_an_irrelevant_event_is_accepted_and_queues_nothing(here, samples):
+async def test_an_irrelevant_event_is_accepted_and_queues_nothing(installation, samples):
     for name in ("user.updated", "call.updated", "call.created", "call.live_started"):
-        assert (await here.stream.post((samples / f"{name}.json").read_bytes())).body["status"] in {"ignored", "taken"}
+        assert (await installation.stream.post((samples / f"{name}.json").read_bytes())).body["status"] in {
+            "ignored",
+            "taken",
+        }
 
 
-async def test_a_signed_unreadable_body_is_kept_and_answered_200(here):
-    reply = await here.stream.post(b'{"type": "call.ring"')
+async def test_a_signed_unreadable_body_is_kept_and_answered_200(installation):
+    reply = await installation.stream.post(b'{"type": "call.ring"')
     assert (reply.status, reply.body["status"]) == (200, "kept")
-    kept = json.loads(await here.store.call("LINDEX", "bellhop:unreadable", 0))
+    kept = json.loads(await installation.store.call("LINDEX", "bellhop:unreadable", 0))
     assert kept["body"] == '{"type": "call.ring"'
 
 
-async def test_the_pushes_are_byte_for_byte_what_streams_sdks_parse(here, samples):
+async def test_the_pushes_are_byte_for_byte_what_streams_sdks_parse(installation, samples):
     """Stream's own samples, but for what Bellhop adds; ids and the call's own facts are the samples'."""
     ring = json.loads((samples / "call.ring.json").read_bytes())
     cid = ring["call_cid"]
     for count, name in ((2, "call.ring"), (4, "call.notification"), (6, "call.missed")):
         event = json.loads((samples / f"{name}.json").read_bytes()) | {"members": ring["members"]}
         event["created_at"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f789Z")
-        await here.stream.post(event)
-        await arrived(here, cid, count)
-    pushes = [arrival for arrival in here.arrivals if arrival.cid == cid]
+        await installation.stream.post(event)
+        await arrived(installation, cid, count)
+    pushes = [arrival for arrival in installation.arrivals if arrival.cid == cid]
     assert len(pushes) == len(list((samples / "push").iterdir()))
     for push in pushes:
         provider = (
@@ -157,17 +162,17 @@ async def test_the_pushes_are_byte_for_byte_what_streams_sdks_parse(here, sample
         assert json.dumps(got, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
-async def test_pushes_have_the_headers_to_ring_now_or_not_at_all(here):
+async def test_pushes_have_the_headers_to_ring_now_or_not_at_all(installation):
     call = SampleCall(ring_ms=20_000)
     began = time.time()
-    await here.stream.post(call.ring(at=began))
-    await arrived(here, call.cid, 2)
-    apple = next(r for r in here.apple.received if r.payload["stream"]["call_cid"] == call.cid)
+    await installation.stream.post(call.ring(at=began))
+    await arrived(installation, call.cid, 2)
+    apple = next(r for r in installation.apple.received if r.payload["stream"]["call_cid"] == call.cid)
     assert apple.headers["apns-topic"] == f"{BUNDLE}.voip"
     assert apple.headers["apns-push-type"] == "voip"
     assert apple.headers["apns-priority"] == "10"
     assert apple.headers["apns-expiration"] == str(int(began + 20))
-    google = next(r for r in here.google.received if r.message["data"]["call_cid"] == call.cid)
+    google = next(r for r in installation.google.received if r.message["data"]["call_cid"] == call.cid)
     assert set(google.message) == {"android", "data", "token"}, "a notification block would keep the app asleep"
     assert google.message["android"]["priority"] == "HIGH"
     assert 1 <= int(google.message["android"]["ttl"].rstrip("s")) <= 20

@@ -39,23 +39,23 @@ class Phone:
 
 
 @dataclass
-class Scene:
-    """One test's people and calls. Their names are its own, so tests do not meet."""
+class Flow:
+    """The users and calls of one test. Their ids are its own, so that tests do not meet."""
 
-    house: Installation
+    installation: Installation
     suffix: str = field(default_factory=lambda: secrets.token_hex(4))
     calls: list[SampleCall] = field(default_factory=list)
 
     async def iphone(self, name: str) -> Phone:
         user, voip, alert = f"{name}-{self.suffix}", secrets.token_hex(32), secrets.token_hex(32)
-        await self.house.register(user, Provider.APNS, Kind.VOIP, voip)
-        await self.house.register(user, Provider.APNS, Kind.ALERT, alert)
+        await self.installation.register(user, Provider.APNS, Kind.VOIP, voip)
+        await self.installation.register(user, Provider.APNS, Kind.ALERT, alert)
         return Phone(user, (voip, alert))
 
     async def android(self, name: str) -> Phone:
         # As Flutter registers them: the provider decides, not the kind.
         user, token = f"{name}-{self.suffix}", f"fcm-{secrets.token_hex(16)}"
-        await self.house.register(user, Provider.FCM, Kind.VOIP, token)
+        await self.installation.register(user, Provider.FCM, Kind.VOIP, token)
         return Phone(user, (token,))
 
     def call(self, *members: Phone | str, **options: Any) -> SampleCall:
@@ -66,17 +66,19 @@ class Scene:
     async def post(self, *events: Event, **options: Any) -> None:
         """Post events in this order; each must be taken in."""
         for event in events:
-            reply = await self.house.stream.post(event, **options)
+            reply = await self.installation.stream.post(event, **options)
             assert reply.status == 200, reply
 
     def seen(self, phone: Phone) -> list[str]:
         """The types of the pushes that a phone was shown, in order."""
         apple = [
-            (one.at, one.payload["stream"]["type"]) for one in self.house.apple.received if one.token in phone.tokens
+            (one.at, one.payload["stream"]["type"])
+            for one in self.installation.apple.received
+            if one.token in phone.tokens
         ]
         google = [
             (one.received_at, one.message["data"]["type"])
-            for one in self.house.google.received
+            for one in self.installation.google.received
             if one.token in phone.tokens
         ]
         return [kind for _, kind in sorted(apple + google)]
@@ -86,17 +88,17 @@ class Scene:
         await self.until(lambda: all(self.seen(phone).count("call.ring") >= times for phone in phones), "they ring")
 
     async def quiet(self, *calls: SampleCall) -> None:
-        """Wait until these calls' rounds (the scene's, unless given) are closed and no job is left."""
+        """Wait until these calls' rounds (those of the flow, unless given) are closed and no job is left."""
         members = [f"default:{call.cid}" for call in calls or self.calls]
         give_up = time.monotonic() + SOON_S
-        while await self.house.store.client.eval(UNFINISHED, 1, AGENDA, *members):
+        while await self.installation.store.client.eval(UNFINISHED, 1, AGENDA, *members):
             assert time.monotonic() < give_up, await self.trail(self.calls[0])
             await asyncio.sleep(0.02)
 
     async def idle(self) -> None:
         """Wait until no job is left, though phones may ring on."""
         give_up = time.monotonic() + SOON_S
-        while await self.house.store.client.eval(UNFINISHED, 1, AGENDA):
+        while await self.installation.store.client.eval(UNFINISHED, 1, AGENDA):
             assert time.monotonic() < give_up, await self.trail(self.calls[0])
             await asyncio.sleep(0.02)
 
@@ -107,7 +109,7 @@ class Scene:
             await asyncio.sleep(0.02)
 
     async def trail(self, call: SampleCall) -> list[Milestone]:
-        return await trail_of(self.house.store, call.cid)
+        return await trail_of(self.installation.store, call.cid)
 
     async def outcomes(self, call: SampleCall) -> dict[str, list[str]]:
         """Wait until the call is over; each user's final outcomes by their first name, oldest round first."""
@@ -125,12 +127,12 @@ class Scene:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def house(tmp_path_factory) -> AsyncIterator[Installation]:
-    folder = tmp_path_factory.mktemp("house")
-    async with Installation(folder, {"MISSED_GRACE_S": "0.5"}, workers=2) as house:
-        yield house
+async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
+    folder = tmp_path_factory.mktemp("installation")
+    async with Installation(folder, {"MISSED_GRACE_S": "0.5"}, workers=2) as installation:
+        yield installation
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def scene(house: Installation) -> Scene:
-    return Scene(house)
+async def flow(installation: Installation) -> Flow:
+    return Flow(installation)

@@ -19,97 +19,101 @@ RING, MISSED = "call.ring", "call.missed"
 QUEUED = 1_000
 
 
-async def test_a_cancel_that_arrives_before_its_ring(scene):
-    ben, jane = await scene.iphone("ben"), await scene.android("jane")
-    call, now = scene.call(ben, jane), time.time()
-    await scene.post(call.rejected(call.caller, "cancel", at=now + 1), call.ring(at=now))
-    assert await scene.outcomes(call) == {"ben": ["cancelled"], "jane": ["cancelled"]}
-    assert await scene.drops(call, ben) == await scene.drops(call, jane) == ["cancelled"]
-    assert scene.seen(ben) == scene.seen(jane) == [MISSED]
+async def test_a_cancel_that_arrives_before_its_ring(flow):
+    ben, jane = await flow.iphone("ben"), await flow.android("jane")
+    call, now = flow.call(ben, jane), time.time()
+    await flow.post(call.rejected(call.caller, "cancel", at=now + 1), call.ring(at=now))
+    assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["cancelled"]}
+    assert await flow.drops(call, ben) == await flow.drops(call, jane) == ["cancelled"]
+    assert flow.seen(ben) == flow.seen(jane) == [MISSED]
 
 
-async def test_a_cancel_between_two_attempts_of_one_push(scene):
-    ben = await scene.iphone("ben")
-    call = scene.call(ben)
-    scene.house.apple.script(ben.tokens[0], AppleReply(503, "ServiceUnavailable", retry_after="1"))
-    await scene.post(call.ring())
-    await scene.until(lambda: ben.tokens[0] in [one.token for one in scene.house.apple.requests], "a first attempt")
-    await scene.post(call.rejected(call.caller, "cancel"))
-    assert await scene.outcomes(call) == {"ben": ["cancelled"]}
-    assert await scene.drops(call, ben) == ["cancelled"]
-    assert scene.seen(ben) == [MISSED]
+async def test_a_cancel_between_two_attempts_of_one_push(flow):
+    ben = await flow.iphone("ben")
+    call = flow.call(ben)
+    flow.installation.apple.script(ben.tokens[0], AppleReply(503, "ServiceUnavailable", retry_after="1"))
+    await flow.post(call.ring())
+    await flow.until(
+        lambda: ben.tokens[0] in [one.token for one in flow.installation.apple.requests], "a first attempt"
+    )
+    await flow.post(call.rejected(call.caller, "cancel"))
+    assert await flow.outcomes(call) == {"ben": ["cancelled"]}
+    assert await flow.drops(call, ben) == ["cancelled"]
+    assert flow.seen(ben) == [MISSED]
 
 
-async def test_pushes_wait_for_a_google_connection_before_the_fence(scene):
-    crowd = [await scene.android(f"user-{number}") for number in range(DEFAULT_POLICY.connections + 20)]
-    google = scene.house.google
+async def test_pushes_wait_for_a_google_connection_before_the_fence(flow):
+    crowd = [await flow.android(f"user-{number}") for number in range(DEFAULT_POLICY.connections + 20)]
+    google = flow.installation.google
     for phone in crowd:
         google.script(phone.tokens[0], slow(2))
-    call = scene.call(*crowd)
-    await scene.post(call.ring())
-    await scene.until(lambda: any(google.requests[phone.tokens[0]] for phone in crowd), "a first attempt")
-    await scene.post(call.rejected(call.caller, "cancel"))
-    await scene.outcomes(call)
-    assert sum(scene.seen(phone).count(RING) for phone in crowd) <= DEFAULT_POLICY.connections
+    call = flow.call(*crowd)
+    await flow.post(call.ring())
+    await flow.until(lambda: any(google.requests[phone.tokens[0]] for phone in crowd), "a first attempt")
+    await flow.post(call.rejected(call.caller, "cancel"))
+    await flow.outcomes(call)
+    assert sum(flow.seen(phone).count(RING) for phone in crowd) <= DEFAULT_POLICY.connections
 
 
-async def test_an_answer_that_only_a_later_event_tells_of(scene):
-    ben = await scene.android("ben")
-    call, now = scene.call(ben), time.time()
+async def test_an_answer_that_only_a_later_event_tells_of(flow):
+    ben = await flow.android("ben")
+    call, now = flow.call(ben), time.time()
     call.accepted(ben.user, at=now)
-    await scene.post(call.session_ended(at=now + 1), call.ring(at=now - 1))
-    assert await scene.outcomes(call) == {"ben": ["answered"]}
-    assert scene.seen(ben) == []
+    await flow.post(call.session_ended(at=now + 1), call.ring(at=now - 1))
+    assert await flow.outcomes(call) == {"ben": ["answered"]}
+    assert flow.seen(ben) == []
 
 
-async def test_a_ring_that_comes_too_late_is_a_missed_call(scene):
-    ben = await scene.android("ben")
-    call = scene.call(ben, ring_ms=5_000)
-    await scene.post(call.ring(at=time.time() - 60))
-    assert await scene.outcomes(call) == {"ben": ["no_answer"]}
-    assert await scene.drops(call, ben) == ["too_late"]
-    assert scene.seen(ben) == [MISSED]
+async def test_a_ring_that_comes_too_late_is_a_missed_call(flow):
+    ben = await flow.android("ben")
+    call = flow.call(ben, ring_ms=5_000)
+    await flow.post(call.ring(at=time.time() - 60))
+    assert await flow.outcomes(call) == {"ben": ["no_answer"]}
+    assert await flow.drops(call, ben) == ["too_late"]
+    assert flow.seen(ben) == [MISSED]
 
 
-async def test_a_call_missed_before_its_ring_gives_one_notice(scene):
-    ben = await scene.android("ben")
-    call, now = scene.call(ben), time.time()
-    await scene.post(call.missed(at=now + 1), call.ring(at=now), call.missed(at=now + 2))
-    assert await scene.outcomes(call) == {"ben": ["missed", "missed"]}
-    assert scene.seen(ben) == [MISSED]
+async def test_a_call_missed_before_its_ring_gives_one_notice(flow):
+    ben = await flow.android("ben")
+    call, now = flow.call(ben), time.time()
+    await flow.post(call.missed(at=now + 1), call.ring(at=now), call.missed(at=now + 2))
+    assert await flow.outcomes(call) == {"ben": ["missed", "missed"]}
+    assert flow.seen(ben) == [MISSED]
 
 
-async def test_the_notice_of_one_round_never_ends_the_ring_of_the_next(scene):
-    ben = await scene.android("ben")
-    call, now = scene.call(ben), time.time()
-    await scene.post(call.ring(at=now - 1), call.ring(at=now))
-    await scene.rings(ben, times=2)
-    await scene.post(call.rejected(ben.user, "busy", at=now - 0.5))
-    await scene.idle()
-    assert MISSED not in scene.seen(ben)
-    await scene.post(call.ended())
-    assert await scene.outcomes(call) == {"ben": ["busy", "ended"]}
-    assert scene.seen(ben) == [RING, RING, MISSED]
+async def test_the_notice_of_one_round_never_ends_the_ring_of_the_next(flow):
+    ben = await flow.android("ben")
+    call, now = flow.call(ben), time.time()
+    await flow.post(call.ring(at=now - 1), call.ring(at=now))
+    await flow.rings(ben, times=2)
+    await flow.post(call.rejected(ben.user, "busy", at=now - 0.5))
+    await flow.idle()
+    assert MISSED not in flow.seen(ben)
+    await flow.post(call.ended())
+    assert await flow.outcomes(call) == {"ben": ["busy", "ended"]}
+    assert flow.seen(ben) == [RING, RING, MISSED]
 
 
 async def test_a_cancel_while_a_thousand_rings_are_queued(tmp_path):
-    async with Installation(tmp_path) as house:
-        house.stop("worker-1")
+    async with Installation(tmp_path) as installation:
+        installation.stop("worker-1")
         token = secrets.token_hex(16)
-        await house.register("ben", Provider.FCM, Kind.ALERT, token)
+        await installation.register("ben", Provider.FCM, Kind.ALERT, token)
         calls = [SampleCall("sara", ("ben",), ring_ms=180_000) for _ in range(QUEUED)]
         for start in range(0, QUEUED, 50):
-            replies = await asyncio.gather(*(house.stream.post(call.ring()) for call in calls[start : start + 50]))
+            replies = await asyncio.gather(
+                *(installation.stream.post(call.ring()) for call in calls[start : start + 50])
+            )
             assert {reply.status for reply in replies} == {200}
         cancelled = calls[QUEUED // 2]
-        await house.stream.post(cancelled.rejected("sara", "cancel"))
-        house.start("worker", "worker-1")
+        await installation.stream.post(cancelled.rejected("sara", "cancel"))
+        installation.start("worker", "worker-1")
 
         rung, give_up = set(), time.monotonic() + 100
         while len(rung) < QUEUED - 1 and time.monotonic() < give_up:
             await asyncio.sleep(0.1)
-            data = [one.message["data"] for one in house.google.received]
+            data = [one.message["data"] for one in installation.google.received]
             rung = {one["call_cid"] for one in data if one["type"] == RING}
         assert rung == {call.cid for call in calls} - {cancelled.cid}
-        lines = await trail_of(house.store, cancelled.cid)
+        lines = await trail_of(installation.store, cancelled.cid)
         assert [line.outcome for line in lines if getattr(line, "kind", None) == "ring"] == ["cancelled"]

@@ -18,12 +18,12 @@ JOBS_BY_TIME = (b"rq:finished:", b"rq:failed:")
 """Sorted by the time at which each entry leaves, and swept by the workers."""
 
 
-async def test_whatever_a_call_leaves_in_redis_expires(scene):
-    ben = await scene.android("ben")
-    call = scene.call(ben)
-    await scene.post(call.ring(), call.ended())
-    await scene.quiet()
-    client = scene.house.store.client
+async def test_whatever_a_call_leaves_in_redis_expires(flow):
+    ben = await flow.android("ben")
+    call = flow.call(ben)
+    await flow.post(call.ring(), call.ended())
+    await flow.quiet()
+    client = flow.installation.store.client
     keys = [key async for key in client.scan_iter(count=1000)]
     assert {b"bellhop:call", b"bellhop:round", b"bellhop:trail"} <= {b":".join(key.split(b":")[:2]) for key in keys}
     # A notice of a test before this one may wait for its next try: its job is not left, it is to be run.

@@ -52,11 +52,11 @@ class Ring:
 class Crowd:
     """The people, and the arrivals at their phones by call."""
 
-    def __init__(self, here: Installation) -> None:
-        self.here = here
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
         self.people: list[tuple[str, str, Provider]] = []
         self.arrivals: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-        here.on_arrival = self._arrived
+        installation.on_arrival = self._arrived
 
     def _arrived(self, arrival: Arrival) -> None:
         self.arrivals[arrival.cid, arrival.type].append(arrival.at)
@@ -66,7 +66,7 @@ class Crowd:
         for n in range(size):
             user, provider = f"user-{n}", Provider.FCM if n % 2 else Provider.APNS
             token = f"{n:064x}" if provider is Provider.APNS else f"phone:{n}"
-            await self.here.register(user, provider, Kind.VOIP, token)
+            await self.installation.register(user, provider, Kind.VOIP, token)
             self.people.append((user, token, provider))
 
     def calls(self, size: int | None = None) -> list[Ring]:
@@ -75,7 +75,7 @@ class Crowd:
 
     def answers_take(self, seconds: float) -> None:
         """Have the providers keep their answers for so long."""
-        self.here.apple.answer_delay_s = self.here.google.answer_delay_s = seconds
+        self.installation.apple.answer_delay_s = self.installation.google.answer_delay_s = seconds
 
     async def post(self, rings: Sequence[Ring], over_s: float = 0.0, tries: int = 40) -> None:
         """Post every ring as Stream does: under the same webhook id until it is taken."""
@@ -96,7 +96,7 @@ class Crowd:
     async def _try(self, event: Event, webhook_id: str, attempt: int) -> bool:
         """Post once; a moment later than asked, when it was not taken."""
         try:
-            reply = await self.here.stream.post(event, webhook_id=webhook_id, attempt=attempt)
+            reply = await self.installation.stream.post(event, webhook_id=webhook_id, attempt=attempt)
             assert reply.status in {200, 503}
             taken = reply.status == 200
         except (aiohttp.ClientError, TimeoutError):
@@ -119,7 +119,7 @@ class Crowd:
 
     async def tell(self, rings: Sequence[Ring]) -> str:
         """What Bellhop knows of the first of them, for whoever reads why a test failed."""
-        trails = [await trail_of(self.here.store, ring.call.cid) for ring in rings[:3]]
+        trails = [await trail_of(self.installation.store, ring.call.cid) for ring in rings[:3]]
         return "\n\n".join("\n".join(map(str, lines)) for lines in trails)
 
     async def rang_too_often(self, rings: Sequence[Ring]) -> str:
@@ -130,14 +130,14 @@ class Crowd:
         found = []
         for ring in rings:
             if len(self.rang(ring)) > 1:
-                lines = await trail_of(self.here.store, ring.call.cid)
+                lines = await trail_of(self.installation.store, ring.call.cid)
                 unanswered = sum(getattr(line, "reason", None) in NO_ANSWER for line in lines)
                 found += [ring] if len(self.rang(ring)) > 1 + unanswered else []
         return await self.tell(found)
 
     async def accepted(self, ring: Ring) -> int:
         """How many answers to its pushes Bellhop has on the trail."""
-        lines = await trail_of(self.here.store, ring.call.cid)
+        lines = await trail_of(self.installation.store, ring.call.cid)
         return sum(line.what == "attempted" and line.outcome == "accepted" for line in lines)
 
     async def all_answered(self, rings: Sequence[Ring]) -> None:
@@ -163,5 +163,5 @@ class Crowd:
             assert settled == [(ring.user, "ended")]
 
     async def _settled(self, ring: Ring) -> list[tuple[str, str]]:
-        lines = await trail_of(self.here.store, ring.call.cid)
+        lines = await trail_of(self.installation.store, ring.call.cid)
         return [(line.user, line.outcome) for line in lines if line.what == "settled"]

@@ -24,10 +24,10 @@ SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning", "REDIS_WAIT_REPLICAS
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installation")
-    here = Installation(folder, SETTINGS, workers=2)
-    here.redis = Sentinels(folder)
-    async with here:
-        crowd = Crowd(here)
+    installation = Installation(folder, SETTINGS, workers=2)
+    installation.redis = Sentinels(folder)
+    async with installation:
+        crowd = Crowd(installation)
         await crowd.grow(150)
         yield crowd
 
@@ -49,15 +49,15 @@ async def hung(sentinels):
 @pytest.mark.parametrize("fault", [killed, hung])
 @pytest.mark.timeout(120 + 30 * KILLS)
 async def test_no_acknowledged_ring_is_lost_with_its_primary(crowd, fault):
-    random, here = chance(), crowd.here
+    random, installation = chance(), crowd.installation
     for _ in range(max(1, KILLS // 5)):
         crowd.answers_take(0.5)
-        await asyncio.to_thread(here.redis.settle)
+        await asyncio.to_thread(installation.redis.settle)
         rings = crowd.calls()
         posting = asyncio.create_task(crowd.post(rings, over_s=2, tries=100))
         await asyncio.sleep(wait_s := random.uniform(0.3, 1.8))
         struck_at = time.time()
-        await fault(here.redis)
+        await fault(installation.redis)
         gap_s = time.time() - struck_at
         await posting
         assert all(ring.taken for ring in rings)
@@ -73,7 +73,7 @@ async def test_no_acknowledged_ring_is_lost_with_its_primary(crowd, fault):
             f"{fault.__name__} {wait_s:.2f} s in: a primary {gap_s:.1f} s later, the last ring {late_s:.1f} s later; "
             f"{repeated} posted again; {dict(times)}"
         )
-    assert all(process.poll() is None for process in here.processes.values()), "nothing ended"
+    assert all(process.poll() is None for process in installation.processes.values()), "nothing ended"
 
 
 async def test_what_a_primary_answers_that_hung_is_not_believed(tmp_path):
@@ -98,11 +98,11 @@ async def test_what_a_primary_answers_that_hung_is_not_believed(tmp_path):
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGTERM])
 async def test_a_primary_that_answers_is_kept_without_sentinels(crowd, how):
-    for process in crowd.here.redis.processes:
+    for process in crowd.installation.redis.processes:
         process.send_signal(how)
     rings = crowd.calls(40)
     await crowd.post(rings, over_s=2)
     await crowd.all_rang(rings)
-    for process in crowd.here.redis.processes:
+    for process in crowd.installation.redis.processes:
         process.send_signal(signal.SIGCONT)
     assert [ring.posts for ring in rings] == [1] * len(rings)

@@ -12,8 +12,8 @@ SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
 
 @pytest.mark.timeout(180)
 async def test_a_rolling_restart_loses_and_doubles_nothing(tmp_path):
-    async with Installation(tmp_path, SETTINGS, workers=2) as here:
-        crowd = Crowd(here)
+    async with Installation(tmp_path, SETTINGS, workers=2) as installation:
+        crowd = Crowd(installation)
         await crowd.grow(200)
         rings = [ring for _ in range(3) for ring in crowd.calls()]
         crowd.answers_take(0.3)
@@ -21,12 +21,12 @@ async def test_a_rolling_restart_loses_and_doubles_nothing(tmp_path):
         statuses = {}
         for old, new in (("worker-1", "worker-3"), ("worker-2", "worker-4")):
             await asyncio.sleep(1)
-            here.start("worker", new)
-            statuses[old] = await asyncio.to_thread(here.stop, old)
+            installation.start("worker", new)
+            statuses[old] = await asyncio.to_thread(installation.stop, old)
         await asyncio.sleep(1)
-        here.start("web", "web-2")  # beside the first, on the same port
+        installation.start("web", "web-2")  # beside the first, on the same port
         await asyncio.sleep(2)
-        statuses["web"] = await asyncio.to_thread(here.stop, "web")
+        statuses["web"] = await asyncio.to_thread(installation.stop, "web")
         await posting
         await crowd.all_rang(rings)
         await crowd.all_answered(rings)

@@ -21,13 +21,13 @@ def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-async def kill_whole_web(here):
-    here.stop("web", signal.SIGKILL)
-    here.start("web")
+async def kill_whole_web(installation):
+    installation.stop("web", signal.SIGKILL)
+    installation.start("web")
 
 
-async def kill_serving_process(here):
-    for child in children(here.processes["web"].pid):
+async def kill_serving_process(installation):
+    for child in children(installation.processes["web"].pid):
         os.kill(child, signal.SIGKILL)  # its parent starts another
 
 
@@ -35,15 +35,15 @@ async def kill_serving_process(here):
 @pytest.mark.timeout(60 + 30 * KILLS)
 async def test_an_event_is_delivered_once_or_repeated(tmp_path, kill):
     random = chance()
-    async with Installation(tmp_path, SETTINGS) as here:
-        crowd = Crowd(here)
+    async with Installation(tmp_path, SETTINGS) as installation:
+        crowd = Crowd(installation)
         await crowd.grow(200)
         for _ in range(max(1, KILLS // 2)):
             rings = crowd.calls()
             posting = asyncio.create_task(crowd.post(rings, over_s=1))
             wait_s = random.uniform(0, 1)
             await asyncio.sleep(wait_s)
-            await kill(here)
+            await kill(installation)
             await posting
             assert all(ring.taken for ring in rings)
             await crowd.all_rang(rings)
@@ -55,13 +55,13 @@ async def test_an_event_is_delivered_once_or_repeated(tmp_path, kill):
 
 async def test_an_acknowledged_event_rings_without_a_repeat(tmp_path):
     random = chance()
-    async with Installation(tmp_path, SETTINGS) as here:
-        crowd = Crowd(here)
+    async with Installation(tmp_path, SETTINGS) as installation:
+        crowd = Crowd(installation)
         await crowd.grow(200)
         rings = crowd.calls()
         posting = asyncio.create_task(crowd.post(rings, tries=1))
         await asyncio.sleep(random.uniform(0.05, 0.4))
-        await kill_whole_web(here)
+        await kill_whole_web(installation)
         await posting
         taken = [ring for ring in rings if ring.taken]
         await crowd.all_rang(taken)
@@ -71,9 +71,9 @@ async def test_an_acknowledged_event_rings_without_a_repeat(tmp_path):
 
 
 async def test_no_process_of_a_killed_web_stays_behind(tmp_path):
-    async with Installation(tmp_path, SETTINGS) as here:
-        (serving,) = children(here.processes["web"].pid)
-        here.stop("web", signal.SIGKILL)
+    async with Installation(tmp_path, SETTINGS) as installation:
+        (serving,) = children(installation.processes["web"].pid)
+        installation.stop("web", signal.SIGKILL)
         give_up = time.monotonic() + 20
         while Path(f"/proc/{serving}").exists():
             assert time.monotonic() < give_up, "it still serves"

@@ -14,17 +14,17 @@ RECORD_S = 0.5
 SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
 
 
-async def kill_once(here, crowd, wait_s, answer_s, victim, successor):
+async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
     """Kill a worker `wait_s` after the first post, and say what became of the rings."""
     crowd.answers_take(answer_s)
     rings = crowd.calls()
     posting = asyncio.create_task(crowd.post(rings))
     await asyncio.sleep(wait_s)
     rung_before = {ring.call.cid for ring in rings if crowd.rang(ring)}
-    held = await in_flight(here)
+    held = await in_flight(installation)
     killed_at = time.time()
-    here.stop(victim, signal.SIGKILL)
-    here.start("worker", successor)
+    installation.stop(victim, signal.SIGKILL)
+    installation.start("worker", successor)
     await posting
     await crowd.all_rang(rings)
     await crowd.all_answered(rings)
@@ -44,28 +44,28 @@ async def kill_once(here, crowd, wait_s, answer_s, victim, successor):
     await crowd.all_settled(rings)
 
 
-async def in_flight(here):
-    keys = await here.store.call("KEYS", "bellhop:inflight:rings:*")
-    return [await here.store.call("LLEN", key) for key in keys]
+async def in_flight(installation):
+    keys = await installation.store.call("KEYS", "bellhop:inflight:rings:*")
+    return [await installation.store.call("LLEN", key) for key in keys]
 
 
 @pytest.mark.timeout(60 + 40 * KILLS)
 async def test_with_another_worker_alive_every_ring_reaches_its_phone(tmp_path):
     random = chance()
-    async with Installation(tmp_path, SETTINGS, workers=2) as here:
-        crowd = Crowd(here)
+    async with Installation(tmp_path, SETTINGS, workers=2) as installation:
+        crowd = Crowd(installation)
         await crowd.grow(400)  # 200 for each worker
         for number in range(KILLS):
             moment = random.uniform(0.2, 1.6), ANSWER_S * (number % 2 == 0)
-            await kill_once(here, crowd, *moment, f"worker-{number + 1}", f"worker-{number + 3}")
+            await kill_once(installation, crowd, *moment, f"worker-{number + 1}", f"worker-{number + 3}")
 
 
 @pytest.mark.timeout(60 + 20 * KILLS)
 async def test_started_again_a_lone_worker_rings_what_it_had_in_flight(tmp_path):
     random = chance()
-    async with Installation(tmp_path, SETTINGS) as here:
-        crowd = Crowd(here)
+    async with Installation(tmp_path, SETTINGS) as installation:
+        crowd = Crowd(installation)
         await crowd.grow(200)
         for number in range(max(1, KILLS // 2)):
             moment = random.uniform(0.2, 1.2), ANSWER_S * (number % 2 == 0)
-            await kill_once(here, crowd, *moment, f"worker-{number + 1}", f"worker-{number + 2}")
+            await kill_once(installation, crowd, *moment, f"worker-{number + 1}", f"worker-{number + 2}")

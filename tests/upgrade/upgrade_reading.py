@@ -63,11 +63,11 @@ def says_the_same(old, new, where=""):
 
 
 class Reader:
-    """An installation with the states of another version, now run by the checkout of `here`."""
+    """An installation with the states of another version, now run by the checkout of `installation`."""
 
-    def __init__(self, here, states):
-        self.here, self.states, self.client = here, states, here.redis_client
-        with redis.Redis.from_url(here.redis.url) as raw:
+    def __init__(self, installation, states):
+        self.installation, self.states, self.client = installation, states, installation.redis_client
+        with redis.Redis.from_url(installation.redis.url) as raw:
             self.moved = {name: load(raw, self.part(name), AGES_S[name]) for name in AGES_S}
 
     def part(self, name):
@@ -86,33 +86,33 @@ class Reader:
     async def explains(self):
         """Every call is explained with the same meaning: by HTTP, and on the command line."""
         for cid, explained in self.expected():
-            says_the_same(explained, meaning(await self.here.explained(cid)), cid)
+            says_the_same(explained, meaning(await self.installation.explained(cid)), cid)
         some = dict(self.expected())
         for cid in ("default:call-answered", "default:call-dead-token"):
-            printed = await asyncio.to_thread(self.here.command, "explain", "--json", cid)
+            printed = await asyncio.to_thread(self.installation.command, "explain", "--json", cid)
             says_the_same(some[cid], meaning(json.loads(printed)), cid)
 
     async def shows(self):
         """Devices, contacts and preferences; the console's lists and pages; the failed job."""
         settled = self.states["settled"]
         for user, devices in settled["devices"].items():
-            answer = await self.here.ask("GET", f"/v1/users/{user}/devices")
+            answer = await self.installation.ask("GET", f"/v1/users/{user}/devices")
             says_the_same(moved_document(self.moved["settled"], devices), answer[1], user)
-        _, contact = await self.here.ask("GET", "/v1/users/user-lee/contact")
+        _, contact = await self.installation.ask("GET", "/v1/users/user-lee/contact")
         assert contact == {"email": "lee@example.com", "language": "en", "time_zone": "Europe/Amsterdam"}
-        _, preferences = await self.here.ask("GET", "/v1/users/user-quinn/preferences")
+        _, preferences = await self.installation.ask("GET", "/v1/users/user-quinn/preferences")
         assert preferences["quiet_hours"] == {"from": "00:00", "to": "00:00", "let_second_call_through": False}
 
         cids = {cid for cid, _ in self.expected() if UNMOVED not in cid}
         assert await self.listed() >= cids
         for cid in cids:
-            status, page = await self.here.console(f"/call?id={cid}")
+            status, page = await self.installation.console(f"/call?id={cid}")
             assert status == 200, (cid, status)
             assert cid in page
-        _, page = await self.here.console("/person?id=user-ben")
+        _, page = await self.installation.console("/person?id=user-ben")
         assert "iPhone" in page
         assert "call-answered" in page
-        status, page = await self.here.console("/failed")
+        status, page = await self.installation.console("/failed")
         assert status == 200
         assert re.search(r"mail-[0-9a-f]{32}", page), page
 
@@ -120,7 +120,7 @@ class Reader:
         """The calls of the console's list, page by page."""
         cids, path = set(), "/"
         while path:
-            status, page = await self.here.console(path)
+            status, page = await self.installation.console(path)
             assert status == 200, page
             cids |= set(re.findall(r"default(?::|%3A)call-[a-z-]+", page))
             older = re.search(r'href="/console(/\?[^"]*before=\d+[^"]*)"', page)
@@ -129,23 +129,25 @@ class Reader:
 
     async def runs(self):
         """A worker runs the queued and scheduled jobs, those of the killed worker, and replays the failed job."""
-        self.here.start("worker", "worker-reading")
-        await self.here.until(lambda: not RUN - self.rung(), "every push arrives")
-        await self.here.until(lambda: len(self.letters("lee@example.com")) >= 2, "the waiting e-mails are sent")
-        await asyncio.to_thread(self.here.command, "replay", "--failed")
-        await self.here.until(lambda: self.letters("max@example.com"), "the failed e-mail is sent")
+        self.installation.start("worker", "worker-reading")
+        await self.installation.until(lambda: not RUN - self.rung(), "every push arrives")
+        await self.installation.until(lambda: len(self.letters("lee@example.com")) >= 2, "the waiting e-mails are sent")
+        await asyncio.to_thread(self.installation.command, "replay", "--failed")
+        await self.installation.until(lambda: self.letters("max@example.com"), "the failed e-mail is sent")
         assert self.client.zcard("rq:failed:mail") == 0
-        assert (await self.here.ask("GET", "/readyz"))[0] == 200
+        assert (await self.installation.ask("GET", "/readyz"))[0] == 200
 
     def letters(self, address):
-        return self.here.mail.mails(address)
+        return self.installation.mail.mails(address)
 
     def rung(self):
-        return Counter((cid.removeprefix("default:call-"), kind, token) for cid, kind, token in self.here.rung())
+        return Counter(
+            (cid.removeprefix("default:call-"), kind, token) for cid, kind, token in self.installation.rung()
+        )
 
     async def goes_on(self):
         """Calls that still rang when the other version stopped are answered, cancelled and repeated."""
-        post = self.here.stream.post
+        post = self.installation.stream.post
         for event in (
             call("queued-ring", "user-ben", "user-jane").rejected("user-sara", "cancel"),
             call("mid-ring", "user-jane").rejected("user-jane", "decline"),
@@ -156,12 +158,12 @@ class Reader:
             assert (await post(event)).status == 200
         again = await post(call("queued-ring", "user-ben", "user-jane").ring(), webhook_id="webhook-1")
         assert again.body == {"status": "already"}
-        await self.here.until(lambda: not self.client.zcard("bellhop:agenda"), "every call is over")
-        await self.here.until(lambda: not RUN + GOES_ON - self.rung(), "the notices arrive")
-        standings = {cid: self.standing(await self.here.explained(f"default:call-{cid}")) for cid in STANDINGS}
+        await self.installation.until(lambda: not self.client.zcard("bellhop:agenda"), "every call is over")
+        await self.installation.until(lambda: not RUN + GOES_ON - self.rung(), "the notices arrive")
+        standings = {cid: self.standing(await self.installation.explained(f"default:call-{cid}")) for cid in STANDINGS}
         for cid, expected in STANDINGS.items():
             says_the_same(expected, standings[cid], cid)
-        assert [user for _, user, _ in self.here.stream_api.asked if user == "user-nobody"] == []
+        assert [user for _, user, _ in self.installation.stream_api.asked if user == "user-nobody"] == []
 
     def standing(self, explained):
         return {person["user"]: person["standing"] for person in explained["rounds"][-1]["people"]}
@@ -170,18 +172,20 @@ class Reader:
         """The receipt, the unsubscribe link and the metrics of the other version are still valid."""
         settled = self.states["settled"]
         given = settled["receipt"]
-        status, _ = await self.here.ask("POST", "/v1/receipts", {"receipt": given["receipt"]}, token=False)
+        status, _ = await self.installation.ask("POST", "/v1/receipts", {"receipt": given["receipt"]}, token=False)
         assert status == 204
-        explained = await self.here.explained(given["cid"])
+        explained = await self.installation.explained(given["cid"])
         assert [delivery["rang"] for delivery in explained["rounds"][0]["people"][0]["deliveries"]] == [True]
 
         link = settled["unsubscribe"]
-        assert (await self.here.ask("GET", link["path"], token=False))[0] == 200
-        status, _ = await self.here.ask("POST", link["path"], form={"List-Unsubscribe": "One-Click"}, token=False)
+        assert (await self.installation.ask("GET", link["path"], token=False))[0] == 200
+        status, _ = await self.installation.ask(
+            "POST", link["path"], form={"List-Unsubscribe": "One-Click"}, token=False
+        )
         assert status == 200
-        assert (await self.here.ask("GET", f"/v1/users/{link['user']}/preferences"))[1]["email"] is False
+        assert (await self.installation.ask("GET", f"/v1/users/{link['user']}/preferences"))[1]["email"] is False
 
-        page = await self.here.metrics_page()
+        page = await self.installation.metrics_page()
         (sums,) = (entry["value"] for entry in settled["redis"] if entry["key"] == "bellhop:metrics")
         for standing in ("answered", "declined", "missed", "no_answer"):
             shown = re.search(rf'^bellhop_settled_total{{standing="{standing}"}} ([\d.]+)', page, re.MULTILINE)
@@ -190,7 +194,7 @@ class Reader:
     def did_nothing_twice(self):
         expected, rung = RUN + GOES_ON, self.rung()
         assert rung == expected, f"too much: {rung - expected}; too little: {expected - rung}"
-        assert sorted(self.here.mails()) == LETTERS, self.here.mails()
+        assert sorted(self.installation.mails()) == LETTERS, self.installation.mails()
 
 
 STANDINGS = {
@@ -205,8 +209,8 @@ STANDINGS = {
 
 async def reads_everything(root, states, folder):
     """Let the checkout at `root` continue from `states`, and check everything."""
-    async with VersionedInstallation(Path(folder), root) as here:
-        reader = Reader(here, states)
+    async with VersionedInstallation(Path(folder), root) as installation:
+        reader = Reader(installation, states)
         await reader.explains()
         await reader.shows()
         await reader.runs()
@@ -217,29 +221,33 @@ async def reads_everything(root, states, folder):
 
 async def side_by_side(old, new, folder, calls=20):
     """Web processes and workers of both versions share one Redis: every phone rings once, and shows one missed call."""
-    async with VersionedInstallation(Path(folder), old) as here:
+    async with VersionedInstallation(Path(folder), old) as installation:
         for user, token in (("user-ben", BEN_VOIP), ("user-ben", BEN_ALERT)):
             kind = "voip" if token == BEN_VOIP else "alert"
             phone = {"provider": "apns", "kind": kind, "token": token, "app": "com.example.calls"}
-            assert (await here.ask("POST", f"/v1/users/{user}/devices", phone))[0] == 200
+            assert (await installation.ask("POST", f"/v1/users/{user}/devices", phone))[0] == 200
         phone = {"provider": "fcm", "token": JANE, "app": "example-calls"}
-        assert (await here.ask("POST", "/v1/users/user-jane/devices", phone))[0] == 200
-        posts = [here.stream.post, (await here.second_web("web-new", new)).post]
-        here.start("worker", "worker-old", old)
-        here.start("worker", "worker-new", new)
-        await here.until(lambda: len(list(here.redis_client.scan_iter("bellhop:status:*"))) == 2, "both workers live")
+        assert (await installation.ask("POST", "/v1/users/user-jane/devices", phone))[0] == 200
+        posts = [installation.stream.post, (await installation.second_web("web-new", new)).post]
+        installation.start("worker", "worker-old", old)
+        installation.start("worker", "worker-new", new)
+        await installation.until(
+            lambda: len(list(installation.redis_client.scan_iter("bellhop:status:*"))) == 2, "both workers live"
+        )
         played = [call(f"both-{number}", "user-ben", "user-jane") for number in range(calls)]
         expected = Counter()
         for number, sample in enumerate(played):
             # The ring by one version's web process, its end by the other's.
             assert (await posts[number % 2](sample.ring())).status == 200
             expected.update((sample.cid, "call.ring", token) for token in (BEN_VOIP, JANE))
-        await here.until(lambda: not expected - Counter(here.rung()), "every phone rings")
+        await installation.until(lambda: not expected - Counter(installation.rung()), "every phone rings")
         for number, sample in enumerate(played):
             assert (await posts[(number + 1) % 2](sample.rejected("user-sara", "cancel"))).status == 200
             expected.update((sample.cid, "call.missed", token) for token in (BEN_ALERT, JANE))
-        await here.until(lambda: not expected - Counter(here.rung()), "every phone shows the missed call")
+        await installation.until(
+            lambda: not expected - Counter(installation.rung()), "every phone shows the missed call"
+        )
         await asyncio.sleep(1)
-        assert Counter(here.rung()) == expected
+        assert Counter(installation.rung()) == expected
         for name in ("worker-old", "worker-new"):
-            assert '"event":"pushed"' in here.log(name).replace(" ", ""), f"{name} did nothing"
+            assert '"event":"pushed"' in installation.log(name).replace(" ", ""), f"{name} did nothing"

@@ -79,14 +79,14 @@ def call(name, *members, session=1, **options):
 class Writer:
     """Runs the scenario with one version and keeps what it wrote."""
 
-    def __init__(self, here):
-        self.here, self.states, self.calls, self.posted, self.webhooks = here, {}, [], set(), 0
+    def __init__(self, installation):
+        self.installation, self.states, self.calls, self.posted, self.webhooks = installation, {}, [], set(), 0
         self.extra, self.answers = {}, {}
 
     async def write(self):
         """Write the four states."""
         for name in ("queued", "handed_back", "dead_worker", "settled"):
-            self.here.redis_client.flushall()
+            self.installation.redis_client.flushall()
             self.calls, self.extra = [], {}
             await self.register_everybody()
             await getattr(self, name)()
@@ -97,34 +97,34 @@ class Writer:
         """Register all devices, contacts and preferences, as the app does."""
         for user, phones in PHONES.items():
             for phone in phones:
-                status, answer = await self.here.ask("POST", f"/v1/users/{user}/devices", phone)
+                status, answer = await self.installation.ask("POST", f"/v1/users/{user}/devices", phone)
                 assert status == 200, answer
         for field, of_users in (("contact", CONTACTS), ("preferences", PREFERENCES)):
             for user, value in of_users.items():
-                status, answer = await self.here.ask("PUT", f"/v1/users/{user}/{field}", value)
+                status, answer = await self.installation.ask("PUT", f"/v1/users/{user}/{field}", value)
                 assert status == 200, answer
-        self.here.stream_api.devices = AT_STREAM
+        self.installation.stream_api.devices = AT_STREAM
 
     async def post(self, *events, **options):
         """Post webhooks; each must be taken in."""
         for event in events:
             self.webhooks += 1
             given = {"webhook_id": f"webhook-{self.webhooks}"} | options
-            reply = await self.here.stream.post(event, **given)
+            reply = await self.installation.stream.post(event, **given)
             assert reply.status == 200, reply
             if isinstance(event, dict) and event["call_cid"] not in self.calls:
                 self.calls.append(event["call_cid"])
 
     async def keep(self, name):
         """Keep the contents of Redis, and the explanations of the calls."""
-        with redis.Redis.from_url(self.here.redis.url) as client:
+        with redis.Redis.from_url(self.installation.redis.url) as client:
             state = {"made_at_s": int(time.time()), "redis": dump(client, self.hides_this_machine())}
-        explained = {cid: meaning(await self.here.explained(cid)) for cid in self.calls}
+        explained = {cid: meaning(await self.installation.explained(cid)) for cid in self.calls}
         self.states[name] = state | {"explained": explained} | self.extra
 
     def hides_this_machine(self):
         """Make a function that replaces the names of this machine in a text: host name, boot id and namespace."""
-        client, host = self.here.redis_client, socket.gethostname()
+        client, host = self.installation.redis_client, socket.gethostname()
         host_of_worker = re.compile(rf"{re.escape(host)}(?=-[0-9a-f]{{8}}\b)")
         places = {place for key in client.scan_iter("rq:worker:*") if (place := client.hget(key, "place"))}
 
@@ -137,26 +137,26 @@ class Writer:
 
     async def started(self, queue, job_name, count=1):
         """Wait until so many jobs of this name are being run."""
-        client = self.here.redis_client
+        client = self.installation.redis_client
 
         def running():
             ids = [entry.split(":")[0] for entry in client.zrange(f"rq:wip:{queue}", 0, -1)]
             return sum(client.hget(f"rq:job:{job}", "description") == job_name for job in ids) >= count
 
-        await self.here.until(running, f"{job_name} is being run")
+        await self.installation.until(running, f"{job_name} is being run")
 
     async def trail_has(self, sample, milestone, outcome=None):
         """Wait until the call's trail has such a line."""
 
         def written():
-            lines = map(json.loads, self.here.redis_client.lrange(f"bellhop:trail:default:{sample.cid}", 0, -1))
+            lines = map(json.loads, self.installation.redis_client.lrange(f"bellhop:trail:default:{sample.cid}", 0, -1))
             return any(line[1] == milestone and outcome in (None, line[3].get("o")) for line in lines)
 
-        await self.here.until(written, f"{sample.cid} has {milestone} {outcome or ''}")
+        await self.installation.until(written, f"{sample.cid} has {milestone} {outcome or ''}")
 
     async def quiet(self, *open_calls):
         """Wait until nothing is left to do, but for calls that go on ringing."""
-        client = self.here.redis_client
+        client = self.installation.redis_client
 
         def over():
             jobs = sum(client.llen(key) for key in client.scan_iter("rq:queue:*"))
@@ -164,7 +164,7 @@ class Writer:
             jobs += sum(client.zcard(key) for key in client.scan_iter("rq:scheduled:*"))
             return not jobs and client.zcard("bellhop:agenda") == len(open_calls)
 
-        await self.here.until(over, "nothing is left to do")
+        await self.installation.until(over, "nothing is left to do")
 
     # The states.
 
@@ -178,53 +178,57 @@ class Writer:
 
     async def handed_back(self):
         """One e-mail job failed. Then a worker stopped while it ran a notice and an e-mail: both were queued again."""
-        here = self.here
+        installation = self.installation
         fails = call("mail-fails", "user-max")
-        here.start("worker", "worker-before", MAIL_WINDOW_S="1")
+        installation.start("worker", "worker-before", MAIL_WINDOW_S="1")
         await self.post(fails.missed())
         await self.trail_has(fails, "mailed", "mail_waiting")
-        await here.end("worker-before")
+        await installation.end("worker-before")
         # A worker without a mail server does not know what to do with an e-mail.
-        here.start("worker", "worker-without-mail", SMTP_HOST="")
-        await here.until(lambda: here.redis_client.zcard("rq:failed:mail"), "the e-mail fails")
-        await here.end("worker-without-mail")
+        installation.start("worker", "worker-without-mail", SMTP_HOST="")
+        await installation.until(lambda: installation.redis_client.zcard("rq:failed:mail"), "the e-mail fails")
+        await installation.end("worker-without-mail")
 
         notice, mail = call("notice-queued", "user-nora"), call("mail-queued", "user-lee", caller="user-tom")
-        here.apple_is_silent(NORA_ALERT)
-        here.mail_server_is_silent()
-        here.start("worker", "worker-stopped", MAIL_WINDOW_S="0", SHUTDOWN_GRACE_S="0")
+        installation.apple_is_silent(NORA_ALERT)
+        installation.mail_server_is_silent()
+        installation.start("worker", "worker-stopped", MAIL_WINDOW_S="0", SHUTDOWN_GRACE_S="0")
         await self.post(notice.missed(), mail.missed())
         await self.started("notices", "worker.jobs.notice")
         await self.started("mail", "worker.jobs.mail")
-        await here.until(lambda: any(request.token == NORA_ALERT for request in here.apple.requests), "Apple is asked")
-        await here.end("worker-stopped")
+        await installation.until(
+            lambda: any(request.token == NORA_ALERT for request in installation.apple.requests), "Apple is asked"
+        )
+        await installation.end("worker-stopped")
 
     async def dead_worker(self):
         """A worker was killed while a ring was in flight. Two calls still ring, and an e-mail waits for its time."""
-        here = self.here
+        installation = self.installation
         flight, ringing = call("in-flight", "user-ben", "user-jane"), call("mid-ring", "user-jane")
         waits = call("letter-waits", "user-lee")
-        here.apple_is_silent(BEN_VOIP)
-        here.start("worker", "worker-killed", MAIL_WINDOW_S="30")
+        installation.apple_is_silent(BEN_VOIP)
+        installation.start("worker", "worker-killed", MAIL_WINDOW_S="30")
         await self.post(waits.missed())
         await self.trail_has(waits, "mailed", "mail_waiting")
         await self.post(ringing.ring())
         await self.trail_has(ringing, "attempted", "accepted")
         await self.post(flight.ring())
         await self.trail_has(flight, "attempted", "accepted")
-        await here.until(lambda: any(request.token == BEN_VOIP for request in here.apple.requests), "Apple is asked")
-        await here.end("worker-killed", signal.SIGKILL)
+        await installation.until(
+            lambda: any(request.token == BEN_VOIP for request in installation.apple.requests), "Apple is asked"
+        )
+        await installation.end("worker-killed", signal.SIGKILL)
 
     async def settled(self):
         """A worker runs and all calls are over: one call for each possible result."""
-        here = self.here
-        here.apple_refuses(GUS, 410, "Unregistered", timestamp_ms=int((time.time() + 3600) * 1000))
-        here.apple_refuses(XENA, 400, "BadDeviceToken")
-        here.google_is_unavailable(RITA)
+        installation = self.installation
+        installation.apple_refuses(GUS, 410, "Unregistered", timestamp_ms=int((time.time() + 3600) * 1000))
+        installation.apple_refuses(XENA, 400, "BadDeviceToken")
+        installation.google_is_unavailable(RITA)
         overtaken = call("overtaken", "user-ben")
         await self.post(overtaken.ring(), overtaken.rejected("user-sara", "cancel"))
-        here.start("worker", "worker-settling")
-        await here.until(self.lives, "the worker says what it is")
+        installation.start("worker", "worker-settling")
+        await installation.until(self.lives, "the worker says what it is")
         ends_itself = call("no-answer", "user-ben", ring_ms=5_000)
         slow = call("retried", "user-rita")  # Google asks for ten seconds
         await self.post(ends_itself.ring(at=time.time() - 3), slow.ring())
@@ -243,9 +247,9 @@ class Writer:
         await self.quiet()
         await self.look_around()
         await self.everything_is_counted()
-        self.answers["GET /metrics"] = 200, await here.metrics_page()
+        self.answers["GET /metrics"] = 200, await installation.metrics_page()
         await self.keep("settled")
-        await here.end("worker-settling")
+        await installation.end("worker-settling")
 
     async def everything_is_counted(self):
         """Wait until every process has added its counts to Redis: each does so once a second."""
@@ -253,14 +257,14 @@ class Writer:
         while before != now:
             before = now
             await asyncio.sleep(1.5)
-            now = self.here.redis_client.hgetall("bellhop:metrics")
+            now = self.installation.redis_client.hgetall("bellhop:metrics")
 
     def lives(self):
-        return list(self.here.redis_client.scan_iter("bellhop:status:*"))
+        return list(self.installation.redis_client.scan_iter("bellhop:status:*"))
 
     async def rung(self, sample, members):
         """Wait until the ring's job has ended, for each member."""
-        client = self.here.redis_client
+        client = self.installation.redis_client
 
         def over():
             lines = map(json.loads, client.lrange(f"bellhop:trail:default:{sample.cid}", 0, -1))
@@ -271,11 +275,11 @@ class Writer:
             }
             return ended >= set(members)
 
-        await self.here.until(over, f"{sample.cid} has rung")
+        await self.installation.until(over, f"{sample.cid} has rung")
 
     async def odd_ones(self):
         """Post a repeated and an unreadable webhook, ring one call twice, and send a receipt."""
-        here = self.here
+        installation = self.installation
         repeated = call("repeated", "user-jane")
         event = repeated.ring()
         await self.post(event, webhook_id="webhook-repeated")
@@ -283,7 +287,7 @@ class Writer:
         await self.rung(repeated, ["user-jane"])
         await self.post(repeated.accepted("user-jane"), repeated.session_ended())
         await self.post(b'{"type":"call.ring","created_at":"2026-01-01T00:00:00Z"}')
-        status, _ = await here.ask(
+        status, _ = await installation.ask(
             "POST", "/webhooks/stream", {"type": "call.ring"}, {"X-Signature": "no"}, token=False
         )
         assert status == 401, status
@@ -292,18 +296,22 @@ class Writer:
         await self.post(first.ring())
         await self.rung(first, ["user-ben"])
         await self.post(first.missed())
-        await here.until(lambda: (first.cid, "call.missed", BEN_ALERT) in here.rung(), "the missed call shows")
+        await installation.until(
+            lambda: (first.cid, "call.missed", BEN_ALERT) in installation.rung(), "the missed call shows"
+        )
         await self.post(second.ring())
-        await here.until(lambda: here.rung().count((first.cid, "call.ring", BEN_VOIP)) == 2, "it rings again")
+        await installation.until(
+            lambda: installation.rung().count((first.cid, "call.ring", BEN_VOIP)) == 2, "it rings again"
+        )
         await self.post(second.accepted("user-ben"), second.session_ended())
 
         for name in ("receipt", f"receipt-{UNMOVED}"):
             sample = call(name, "user-jane")
             await self.post(sample.ring())
-            push = await here.until(lambda cid=sample.cid: self.arrived(cid), "the phone rings")
+            push = await installation.until(lambda cid=sample.cid: self.arrived(cid), "the phone rings")
             await self.rung(sample, ["user-jane"])
             if name == "receipt":
-                status, _ = await here.ask(
+                status, _ = await installation.ask(
                     "POST", "/v1/receipts", {"receipt": push.payload["receipt"], "rang_at": int(time.time() * 1000)}
                 )
                 assert status == 204, status
@@ -312,27 +320,31 @@ class Writer:
             await self.post(sample.accepted("user-jane"), sample.session_ended())
 
     def arrived(self, cid):
-        return next((arrival for arrival in self.here.arrivals if arrival.cid == cid), None)
+        return next((arrival for arrival in self.installation.arrivals if arrival.cid == cid), None)
 
     async def look_around(self):
         """Keep the unsubscribe link of an e-mail, and the answers of every kind of HTTP request."""
-        (mail,) = self.here.mail.mails("lee@example.com")
+        (mail,) = self.installation.mail.mails("lee@example.com")
         link = re.fullmatch(r"<(.*)>", mail.message["List-Unsubscribe"])[1]
         users = [*PHONES, *AT_STREAM]
-        self.extra["devices"] = {user: (await self.here.ask("GET", f"/v1/users/{user}/devices"))[1] for user in users}
-        self.extra["unsubscribe"] = {"user": "user-lee", "path": link.removeprefix(self.here.url)}
+        self.extra["devices"] = {
+            user: (await self.installation.ask("GET", f"/v1/users/{user}/devices"))[1] for user in users
+        }
+        self.extra["unsubscribe"] = {"user": "user-lee", "path": link.removeprefix(self.installation.url)}
         paths = ("/healthz", "/readyz", "/v1/openapi.json", "/v1/users/user-ben/devices", "/v1/users/user-lee/contact")
         paths += ("/v1/users/user-quinn/preferences", "/v1/calls/default:call-answered", "/v1/calls/default:nothing")
         paths += ("/v1/users/me/devices", "/v1/nothing", self.extra["unsubscribe"]["path"], "/unsubscribe/forged")
         for path in paths:
-            self.answers[f"GET {path}"] = await self.here.ask("GET", path)
+            self.answers[f"GET {path}"] = await self.installation.ask("GET", path)
         for path in ("/", "/call?id=default:call-answered", "/person?id=user-ben", "/service", "/failed", "/nothing"):
-            self.answers[f"GET /console{path}"] = await self.here.console(path)
-        self.answers["GET /v1/users/user-ben/devices without a token"] = await self.here.ask(
+            self.answers[f"GET /console{path}"] = await self.installation.console(path)
+        self.answers["GET /v1/users/user-ben/devices without a token"] = await self.installation.ask(
             "GET", "/v1/users/user-ben/devices", token=False
         )
-        self.answers["POST /v1/receipts forged"] = await self.here.ask("POST", "/v1/receipts", {"receipt": "forged.x"})
-        self.answers["POST /v1/users/user-ben/devices wrong"] = await self.here.ask(
+        self.answers["POST /v1/receipts forged"] = await self.installation.ask(
+            "POST", "/v1/receipts", {"receipt": "forged.x"}
+        )
+        self.answers["POST /v1/users/user-ben/devices wrong"] = await self.installation.ask(
             "POST", "/v1/users/user-ben/devices", {"provider": "apns"}
         )
 
@@ -363,7 +375,7 @@ CALLS = (
 @asynccontextmanager
 async def written_by(root, folder):
     """Run the scenario with the checkout at `root`. The writer has the states, the logs and the answers."""
-    async with VersionedInstallation(Path(folder), root) as here:
-        writer = Writer(here)
+    async with VersionedInstallation(Path(folder), root) as installation:
+        writer = Writer(installation)
         await writer.write()
         yield writer

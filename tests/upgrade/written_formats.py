@@ -185,10 +185,10 @@ def metrics(states, page):
     return {"stored": sorted(samples), "shown": sorted(shown), "types": sorted(types)}
 
 
-def log_events(here):
+def log_events(installation):
     """Of each event in the logs of the web process and of the workers, its fields."""
     by_event = {}
-    for path in here.folder.glob("*.log"):
+    for path in installation.folder.glob("*.log"):
         for text in path.read_text(errors="replace").splitlines():
             line = json.loads(text) if text.startswith("{") else {}
             if "event" in line and "logger" not in line and line["event"] not in OF_SLOW_MACHINES:
@@ -230,15 +230,15 @@ def http(answers):
     return {"paths": bare(document["paths"]), "problem": bare(schemas["Problem"]), "answers": types}
 
 
-def pushes(here):
+def pushes(installation):
     """Of each kind of push to each provider: its headers and the types of its payload."""
     by_kind = {}
-    for push in here.apple.received:
+    for push in installation.apple.received:
         kind = (push.payload.get("stream") or {}).get("type", "")
         headers = {name: value for name, value in push.headers.items() if name.startswith("apns-")}
         bare = {name: form(headers[name]) for name in headers if name not in ("apns-id",)}
         by_kind.setdefault(f"apns {kind}", []).append({"headers": bare, "payload": types_of(push.payload)})
-    for push in here.google.received:
+    for push in installation.google.received:
         by_kind.setdefault(f"fcm {push.message['data']['type']}", []).append(types_of(push.message))
     return {kind: merged(alternatives) for kind, alternatives in by_kind.items()}
 
@@ -256,14 +256,14 @@ def command_line(root):
 
 def formats_of(writer):
     """Everything that is persisted or public, by subject."""
-    here, states = writer.here, writer.states
+    installation, states = writer.installation, writer.states
     return {
         "redis": redis_keys(states),
         "jobs": job_payloads(states),
         "trail": trail_lines(states),
         "metrics": metrics(states, writer.answers["GET /metrics"][1]),
-        "logs": log_events(here),
+        "logs": log_events(installation),
         "http": http(writer.answers),
-        "pushes": pushes(here),
-        "command_line": command_line(here.root or NEW),
+        "pushes": pushes(installation),
+        "command_line": command_line(installation.root or NEW),
     }

@@ -38,8 +38,8 @@ def eventually(look: Callable[[], Any], what: str, within_s: float = SOON_S) -> 
         time.sleep(0.02)
 
 
-class Desk:
-    """What a test does at the other end of the queue."""
+class QueueClient:
+    """Queues test jobs and reads what became of them."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -69,7 +69,7 @@ class Desk:
 
 class WorkerProcess:
     def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path) -> None:
-        self.desk = Desk(url)
+        self.queue_client = QueueClient(url)
         before = self.names()
         self.log = log
         with log.open("ab") as output:
@@ -78,7 +78,7 @@ class WorkerProcess:
         self.name = eventually(lambda: self.names() - before, "the worker starts").pop()
 
     def names(self) -> set[str]:
-        return {name.decode() for name in self.desk.redis.smembers("bellhop:workers")}
+        return {name.decode() for name in self.queue_client.redis.smembers("bellhop:workers")}
 
     def logged(self, *events: str) -> list[dict[str, Any]]:
         """The log lines of these events so far; what Python itself prints is no log line."""
@@ -104,16 +104,16 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
     for worker in started:
         worker.process.kill()
         worker.process.wait()
-        worker.desk.redis.close()
+        worker.queue_client.redis.close()
     if (tmp_path / "worker.log").exists():
         print((tmp_path / "worker.log").read_text())  # shown when the test failed
 
 
 @pytest.fixture
-def desk(redis_url: str) -> Iterator[Desk]:
-    desk = Desk(redis_url)
-    yield desk
-    desk.redis.close()
+def queue_client(redis_url: str) -> Iterator[QueueClient]:
+    queue_client = QueueClient(redis_url)
+    yield queue_client
+    queue_client.redis.close()
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def own_desk(own_redis: RedisServer) -> Iterator[Desk]:
-    desk = Desk(own_redis.url)
-    yield desk
-    desk.redis.close()
+def own_queue_client(own_redis: RedisServer) -> Iterator[QueueClient]:
+    queue_client = QueueClient(own_redis.url)
+    yield queue_client
+    queue_client.redis.close()

@@ -12,7 +12,7 @@ from rq.registry import clean_registries
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.keys import inflight_key
 from bellhop.store.scripts import sha1, source
-from tests.worker.conftest import Desk, StartWorker, eventually
+from tests.worker.conftest import QueueClient, StartWorker, eventually
 from tests.worker.proxy import Proxy
 
 
@@ -22,210 +22,222 @@ def proxy(own_redis: RedisServer) -> Iterator[Proxy]:
         yield proxy
 
 
-def test_another_worker_takes_over_what_a_killed_one_ran(desk: Desk, start_worker: StartWorker) -> None:
-    workers = [start_worker(desk.url), start_worker(desk.url)]
-    job = desk.sleep("a", seconds=1)
-    eventually(lambda: desk.marks("began"), "the job begins")
-    (killed,) = [worker for worker in workers if desk.inflight(worker.name)]
+def test_another_worker_takes_over_what_a_killed_one_ran(queue_client: QueueClient, start_worker: StartWorker) -> None:
+    workers = [start_worker(queue_client.url), start_worker(queue_client.url)]
+    job = queue_client.sleep("a", seconds=1)
+    eventually(lambda: queue_client.marks("began"), "the job begins")
+    (killed,) = [worker for worker in workers if queue_client.inflight(worker.name)]
     killed.signal(signal.SIGKILL)
     killed.wait()
-    clean_registries(desk.queue)  # RQ's maintenance neither fails nor doubles it
-    desk.ended_as(job, "finished")
-    assert desk.marks("began") == ["a", "a"]
-    assert desk.marks("ended") == ["a"]
+    clean_registries(queue_client.queue)  # RQ's maintenance neither fails nor doubles it
+    queue_client.ended_as(job, "finished")
+    assert queue_client.marks("began") == ["a", "a"]
+    assert queue_client.marks("ended") == ["a"]
     eventually(lambda: killed.name not in killed.names(), "the dead worker is struck off")
-    assert desk.inflight() == []
+    assert queue_client.inflight() == []
 
 
-def test_jobs_of_a_killed_worker_return_when_another_starts(desk: Desk, start_worker: StartWorker) -> None:
-    killed = start_worker(desk.url, {"rings": 1})
-    desk.sleep("begun", seconds=0.5)
-    eventually(lambda: desk.marks("began"), "the job begins")
+def test_jobs_of_a_killed_worker_return_when_another_starts(
+    queue_client: QueueClient, start_worker: StartWorker
+) -> None:
+    killed = start_worker(queue_client.url, {"rings": 1})
+    queue_client.sleep("begun", seconds=0.5)
+    eventually(lambda: queue_client.marks("began"), "the job begins")
     killed.signal(signal.SIGKILL)
     killed.wait()
-    desk.sleep("popped")
-    desk.redis.lmove(desk.queue.key, inflight_key("rings", killed.name))  # as if killed between the pop and the start
-    desk.sleep("queued")
-    start_worker(desk.url, {"mail": 1})  # serves other queues, but gives back whatever a dead one held
-    eventually(lambda: desk.queue.job_ids == ["begun", "popped", "queued"], "the jobs are back, in front and in order")
-    start_worker(desk.url)
-    eventually(lambda: sorted(desk.marks("ended")) == ["begun", "popped", "queued"], "all end")
-    assert desk.marks("began").count("popped") == 1
-    lost = {label: desk.redis.hget(f"rq:job:{label}", "lost_workers") for label in ("begun", "popped")}
+    queue_client.sleep("popped")
+    queue_client.redis.lmove(
+        queue_client.queue.key, inflight_key("rings", killed.name)
+    )  # as if killed between the pop and the start
+    queue_client.sleep("queued")
+    start_worker(queue_client.url, {"mail": 1})  # serves other queues, but gives back whatever a dead one held
+    eventually(
+        lambda: queue_client.queue.job_ids == ["begun", "popped", "queued"], "the jobs are back, in front and in order"
+    )
+    start_worker(queue_client.url)
+    eventually(lambda: sorted(queue_client.marks("ended")) == ["begun", "popped", "queued"], "all end")
+    assert queue_client.marks("began").count("popped") == 1
+    lost = {label: queue_client.redis.hget(f"rq:job:{label}", "lost_workers") for label in ("begun", "popped")}
     assert lost == {"begun": b"1", "popped": None}, "what had not begun is not what it died of"
 
 
-def test_a_job_that_kills_its_workers_fails_in_the_end(desk: Desk, start_worker: StartWorker) -> None:
-    job = desk.queue.enqueue("jobs.die", {"label": "a"}, retry=Retry(max=9))
-    desk.redis.hset(job.key, "lost_workers", 2)
-    start_worker(desk.url).wait()
-    start_worker(desk.url)
-    desk.ended_as(job, "queued", "failed")
-    eventually(lambda: desk.queue.failed_job_registry.count == 1, "it fails")
+def test_a_job_that_kills_its_workers_fails_in_the_end(queue_client: QueueClient, start_worker: StartWorker) -> None:
+    job = queue_client.queue.enqueue("jobs.die", {"label": "a"}, retry=Retry(max=9))
+    queue_client.redis.hset(job.key, "lost_workers", 2)
+    start_worker(queue_client.url).wait()
+    start_worker(queue_client.url)
+    queue_client.ended_as(job, "queued", "failed")
+    eventually(lambda: queue_client.queue.failed_job_registry.count == 1, "it fails")
     assert job.latest_result().exc_string == "3 workers died while they ran this job"
-    assert desk.marks("began") == ["a"]
+    assert queue_client.marks("began") == ["a"]
 
 
-def test_a_job_that_kills_workers_fails_few_jobs_behind_it(desk: Desk, start_worker: StartWorker) -> None:
-    desk.queue.enqueue("jobs.die", {"label": "dies"}, job_id="dies")
+def test_a_job_that_kills_workers_fails_few_jobs_behind_it(
+    queue_client: QueueClient, start_worker: StartWorker
+) -> None:
+    queue_client.queue.enqueue("jobs.die", {"label": "dies"}, job_id="dies")
     behind = [f"behind-{number}" for number in range(6)]
     for label in behind:
-        desk.sleep(label)
+        queue_client.sleep(label)
     for _ in range(3):
-        start_worker(desk.url).wait()
-    start_worker(desk.url)
-    eventually(lambda: desk.queue.job_ids == desk.inflight() == [], "all are done with")
-    assert set(behind[2:]) <= set(desk.marks("ended"))
-    assert "dies" in desk.queue.failed_job_registry.get_job_ids()
+        start_worker(queue_client.url).wait()
+    start_worker(queue_client.url)
+    eventually(lambda: queue_client.queue.job_ids == queue_client.inflight() == [], "all are done with")
+    assert set(behind[2:]) <= set(queue_client.marks("ended"))
+    assert "dies" in queue_client.queue.failed_job_registry.get_job_ids()
 
 
 @pytest.mark.parametrize(("script", "answer"), [("queue/take_jobs", b"$1\r\na\r\n"), ("queue/finish_job", b"")])
 def test_a_step_is_done_once_when_its_answer_is_lost(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str, answer: bytes
+    own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker, script: str, answer: bytes
 ) -> None:
     start_worker(proxy.url)
-    own_desk.ended_as(own_desk.sleep("first"), "finished")  # Redis now knows the scripts
+    own_queue_client.ended_as(own_queue_client.sleep("first"), "finished")  # Redis now knows the scripts
     lost = proxy.lose_answer(sha1(script).encode(), answer)
-    job = own_desk.ended_as(own_desk.sleep("a", retry=Retry(max=3)), "finished")
+    job = own_queue_client.ended_as(own_queue_client.sleep("a", retry=Retry(max=3)), "finished")
     assert lost.happened.is_set()
-    eventually(lambda: own_desk.inflight() == [], "its bookkeeping is done")
-    assert own_desk.marks("began") == ["first", "a"]
-    assert own_desk.queue.finished_job_registry.get_job_ids() == ["first", "a"]
+    eventually(lambda: own_queue_client.inflight() == [], "its bookkeeping is done")
+    assert own_queue_client.marks("began") == ["first", "a"]
+    assert own_queue_client.queue.finished_job_registry.get_job_ids() == ["first", "a"]
     assert job.retries_left == 3
 
 
 @pytest.mark.parametrize("script", ["queue/take_jobs", "queue/finish_job"])
 def test_a_step_is_done_when_its_request_is_lost(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, script: str
+    own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker, script: str
 ) -> None:
     start_worker(proxy.url)
-    own_desk.ended_as(own_desk.sleep("first"), "finished")
+    own_queue_client.ended_as(own_queue_client.sleep("first"), "finished")
     lost = proxy.lose_request(sha1(script).encode())
-    own_desk.ended_as(own_desk.sleep("a", retry=Retry(max=3)), "finished")
+    own_queue_client.ended_as(own_queue_client.sleep("a", retry=Retry(max=3)), "finished")
     assert lost.happened.is_set()
-    assert own_desk.marks("began") == ["first", "a"]
-    assert own_desk.inflight() == []
+    assert own_queue_client.marks("began") == ["first", "a"]
+    assert own_queue_client.inflight() == []
 
 
 def test_a_failure_is_recorded_once_when_its_answer_is_lost(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker
+    own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     start_worker(proxy.url)
-    own_desk.ended_as(own_desk.queue.enqueue("jobs.refuse", {"label": "first"}), "failed")
+    own_queue_client.ended_as(own_queue_client.queue.enqueue("jobs.refuse", {"label": "first"}), "failed")
     lost = proxy.lose_answer(sha1("queue/fail_job").encode(), b"")
-    job = own_desk.queue.enqueue("jobs.fail", {"label": "a"}, retry=Retry(max=1))
-    own_desk.ended_as(job, "failed")
+    job = own_queue_client.queue.enqueue("jobs.fail", {"label": "a"}, retry=Retry(max=1))
+    own_queue_client.ended_as(job, "failed")
     assert lost.happened.is_set()
-    assert own_desk.marks("began") == ["first", "a", "a"]
+    assert own_queue_client.marks("began") == ["first", "a", "a"]
 
 
 @pytest.mark.parametrize("concurrency", [1, 200])
 def test_a_job_whose_take_lost_its_answer_runs_at_once(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, concurrency: int
+    own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker, concurrency: int
 ) -> None:
     start_worker(proxy.url, {"rings": concurrency})
     lost = proxy.lose_answer(b"BLMOVE", b"astray")
-    own_desk.ended_as(own_desk.sleep("astray"), "finished")
+    own_queue_client.ended_as(own_queue_client.sleep("astray"), "finished")
     assert lost.happened.is_set()
-    assert own_desk.marks("began") == ["astray"]
+    assert own_queue_client.marks("began") == ["astray"]
 
 
-def test_jobs_of_a_lost_take_run_before_a_full_queue(own_desk: Desk, proxy: Proxy, start_worker: StartWorker) -> None:
+def test_jobs_of_a_lost_take_run_before_a_full_queue(
+    own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker
+) -> None:
     lost = proxy.lose_answer(b"BLMOVE", b"astray")
     for label in ("astray", "too"):
-        own_desk.sleep(label)
+        own_queue_client.sleep(label)
     for number in range(300):
-        own_desk.sleep(str(number), seconds=0.05)
+        own_queue_client.sleep(str(number), seconds=0.05)
     start_worker(proxy.url, {"rings": 2})
-    eventually(lambda: {"astray", "too"} <= set(own_desk.marks("ended")), "they run")
+    eventually(lambda: {"astray", "too"} <= set(own_queue_client.marks("ended")), "they run")
     assert lost.happened.is_set()
-    assert len(own_desk.marks("began")) < 300, "long before those that came after them"
+    assert len(own_queue_client.marks("began")) < 300, "long before those that came after them"
 
 
 def test_jobs_whose_take_is_answered_late_run_once_in_order(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker
+    own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker
 ) -> None:
     for script in ("queue/take_jobs", "queue/begin_job"):
-        own_desk.redis.script_load(source(script))
+        own_queue_client.redis.script_load(source(script))
     labels = [f"late-{number}" for number in range(4)]
     for label in labels:
-        own_desk.sleep(label)
+        own_queue_client.sleep(label)
     late = proxy.delay_answer(b"BLMOVE", b"late-0", seconds=1.5)
     start_worker(proxy.url)
     eventually(late.happened.is_set, "the pop is answered")
-    own_desk.ended_as(own_desk.sleep("after"), "finished")
-    assert own_desk.marks("began") == [*labels, "after"]
+    own_queue_client.ended_as(own_queue_client.sleep("after"), "finished")
+    assert own_queue_client.marks("began") == [*labels, "after"]
 
 
 @pytest.mark.parametrize("answer", [None, b"astray"])
 def test_it_runs_once_though_its_start_is_lost_as_well(
-    own_desk: Desk, proxy: Proxy, start_worker: StartWorker, answer: bytes | None
+    own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker, answer: bytes | None
 ) -> None:
-    own_desk.redis.script_load(source("queue/begin_job"))
+    own_queue_client.redis.script_load(source("queue/begin_job"))
     start_worker(proxy.url)
     proxy.lose_answer(b"BLMOVE", b"astray")
     start = sha1("queue/begin_job").encode()
     lost = proxy.lose_request(start) if answer is None else proxy.lose_answer(start, answer)
-    own_desk.ended_as(own_desk.sleep("astray"), "finished")
+    own_queue_client.ended_as(own_queue_client.sleep("astray"), "finished")
     assert lost.happened.is_set()
-    assert own_desk.marks("began") == ["astray"]
+    assert own_queue_client.marks("began") == ["astray"]
 
 
 def test_a_job_that_ends_while_redis_is_down_runs_once(
-    own_redis: RedisServer, own_desk: Desk, start_worker: StartWorker
+    own_redis: RedisServer, own_queue_client: QueueClient, start_worker: StartWorker
 ) -> None:
-    start_worker(own_desk.url)
-    start_worker(own_desk.url)
-    job = own_desk.sleep("a", seconds=1, retry=Retry(max=3))
-    eventually(lambda: own_desk.marks("began"), "the job begins")
+    start_worker(own_queue_client.url)
+    start_worker(own_queue_client.url)
+    job = own_queue_client.sleep("a", seconds=1, retry=Retry(max=3))
+    eventually(lambda: own_queue_client.marks("began"), "the job begins")
     own_redis.stop(signal.SIGKILL)
     time.sleep(3.5)  # longer than a lease
     own_redis.start()
-    own_desk.ended_as(job, "finished")
-    own_desk.ended_as(own_desk.sleep("b"), "finished")
-    assert own_desk.marks("began") == ["a", "b"]
+    own_queue_client.ended_as(job, "finished")
+    own_queue_client.ended_as(own_queue_client.sleep("b"), "finished")
+    assert own_queue_client.marks("began") == ["a", "b"]
 
 
-def test_a_step_that_redis_refuses_is_repeated(own_desk: Desk, start_worker: StartWorker) -> None:
-    worker = start_worker(own_desk.url)
-    job = own_desk.sleep("a", seconds=0.5, retry=Retry(max=3))
-    eventually(lambda: own_desk.marks("began"), "the job begins")
-    own_desk.redis.acl_setuser("default", enabled=True, commands=["-evalsha"])
+def test_a_step_that_redis_refuses_is_repeated(own_queue_client: QueueClient, start_worker: StartWorker) -> None:
+    worker = start_worker(own_queue_client.url)
+    job = own_queue_client.sleep("a", seconds=0.5, retry=Retry(max=3))
+    eventually(lambda: own_queue_client.marks("began"), "the job begins")
+    own_queue_client.redis.acl_setuser("default", enabled=True, commands=["-evalsha"])
     eventually(lambda: "redis_refuses" in worker.log.read_text(), "the worker says so")
-    own_desk.redis.acl_setuser("default", enabled=True, commands=["+evalsha"])
-    own_desk.ended_as(job, "finished")
-    assert own_desk.marks("began") == ["a"]
+    own_queue_client.redis.acl_setuser("default", enabled=True, commands=["+evalsha"])
+    own_queue_client.ended_as(job, "finished")
+    assert own_queue_client.marks("began") == ["a"]
 
 
 def test_a_paused_redis_makes_nobody_look_dead(
-    own_redis: RedisServer, own_desk: Desk, start_worker: StartWorker
+    own_redis: RedisServer, own_queue_client: QueueClient, start_worker: StartWorker
 ) -> None:
-    workers = [start_worker(own_desk.url), start_worker(own_desk.url)]
-    job = own_desk.sleep("a", seconds=60, retry=Retry(max=3))
-    eventually(lambda: own_desk.marks("began"), "the job begins")
+    workers = [start_worker(own_queue_client.url), start_worker(own_queue_client.url)]
+    job = own_queue_client.sleep("a", seconds=60, retry=Retry(max=3))
+    eventually(lambda: own_queue_client.marks("began"), "the job begins")
     time.sleep(3.5)  # both may reap by now
     os.kill(own_redis.pid, signal.SIGSTOP)
     time.sleep(3.5)  # longer than a lease
     os.kill(own_redis.pid, signal.SIGCONT)
     leases = [f"bellhop:worker:{worker.name}" for worker in workers]
-    eventually(lambda: own_desk.redis.exists(*leases) == 2, "both have their leases again")
-    assert own_desk.inflight() == ["a"]
+    eventually(lambda: own_queue_client.redis.exists(*leases) == 2, "both have their leases again")
+    assert own_queue_client.inflight() == ["a"]
     assert job.get_status() == "started"
-    assert own_desk.marks("began") == ["a"]
+    assert own_queue_client.marks("began") == ["a"]
 
 
-def test_a_worker_that_was_paused_gives_up_what_others_took_over(desk: Desk, start_worker: StartWorker) -> None:
-    workers = [start_worker(desk.url), start_worker(desk.url)]
-    job = desk.sleep("a", seconds=60)
-    eventually(lambda: desk.marks("began"), "the job begins")
-    (paused,) = [worker for worker in workers if desk.inflight(worker.name)]
+def test_a_worker_that_was_paused_gives_up_what_others_took_over(
+    queue_client: QueueClient, start_worker: StartWorker
+) -> None:
+    workers = [start_worker(queue_client.url), start_worker(queue_client.url)]
+    job = queue_client.sleep("a", seconds=60)
+    eventually(lambda: queue_client.marks("began"), "the job begins")
+    (paused,) = [worker for worker in workers if queue_client.inflight(worker.name)]
     (other,) = [worker for worker in workers if worker is not paused]
     paused.signal(signal.SIGSTOP)
-    eventually(lambda: len(desk.marks("began")) == 2, "the other one begins it too")
+    eventually(lambda: len(queue_client.marks("began")) == 2, "the other one begins it too")
     paused.signal(signal.SIGCONT)
     eventually(lambda: "job_was_given_away" in paused.log.read_text(), "the first one stops")
-    assert desk.inflight(other.name) == ["a"]
+    assert queue_client.inflight(other.name) == ["a"]
     assert job.get_status() == "started"
     paused.signal(signal.SIGTERM)
     assert paused.wait() == 0  # at once: it has nothing in flight
-    assert desk.inflight(other.name) == ["a"]
+    assert queue_client.inflight(other.name) == ["a"]

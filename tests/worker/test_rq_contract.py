@@ -16,7 +16,7 @@ from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from bellhop.store import scripts
 from bellhop.store.scripts import FOLDER
-from tests.worker.conftest import Desk
+from tests.worker.conftest import QueueClient
 from worker.queue.rq_adapter import RqCommand, RqWorkerRecord, unique_worker_name
 
 NOBODY = object()
@@ -92,13 +92,13 @@ def test_the_state_of_a_worker_is_in_rqs_words(busy: bool, suspended: bool, stat
     assert record.fields(busy=busy, suspended=suspended)["state"] == state
 
 
-def test_commands_are_read_as_rq_sends_them(desk: Desk) -> None:
-    with desk.redis.pubsub() as channel:
+def test_commands_are_read_as_rq_sends_them(queue_client: QueueClient) -> None:
+    with queue_client.redis.pubsub() as channel:
         channel.subscribe(PUBSUB_CHANNEL_TEMPLATE % "w-1")
-        job = desk.sleep("a")
-        desk.redis.hset(job.key, mapping={"status": "started", "worker_name": "w-1"})
-        send_stop_job_command(desk.redis, job.id)
-        send_shutdown_command(desk.redis, "w-1")
+        job = queue_client.sleep("a")
+        queue_client.redis.hset(job.key, mapping={"status": "started", "worker_name": "w-1"})
+        send_stop_job_command(queue_client.redis, job.id)
+        send_shutdown_command(queue_client.redis, "w-1")
         messages = [message for _ in range(3) if (message := channel.get_message(timeout=5))]
     commands = [RqCommand.read(message["data"]) for message in messages if message["type"] == "message"]
     assert commands == [RqCommand("stop-job", b"a"), RqCommand("shutdown", b"")]
