@@ -134,7 +134,7 @@ class ApnsPool:
             raise UnsentError(f"cannot connect: {type(error).__name__}") from error
         self._failed_connects = 0
         log.info("apns_connected", host=self.host)
-        self._connections = [c for c in self._connections if not c.closed.is_set()] + [connection]
+        self._connections = [known for known in self._connections if not known.closed.is_set()] + [connection]
         self._changed(connection)
 
     def _pause_s(self) -> Seconds:

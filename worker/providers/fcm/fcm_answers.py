@@ -97,7 +97,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _objects(content: Any) -> list[dict[str, Any]]:
-    return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+    return [element for element in content if isinstance(element, dict)] if isinstance(content, list) else []
 
 
 def _signs(error: dict[str, Any]) -> Iterator[Sign]:
