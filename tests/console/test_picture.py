@@ -73,6 +73,10 @@ def test_the_way_of_a_late_webhook_is_drawn():
     assert mark.length > 50
 
 
+def test_a_round_whose_webhooks_are_not_on_the_trail_says_so():
+    assert rows(drawn(PICKED_UP, attempt(0.1, "accepted")))["Stream"].result == "nothing"
+
+
 def test_a_ring_that_no_worker_takes_up_waits():
     assert rows(drawn(ring("jane")))["Queue"].result == "waits for a worker"
 
