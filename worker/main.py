@@ -1,9 +1,10 @@
-"""`bellhop worker`: the process that rings. Puts the parts together and runs them."""
+"""`bellhop worker`: builds every part of the process that rings, and runs them."""
 
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import aiohttp
 import structlog
@@ -18,9 +19,10 @@ from bellhop.store.async_client import Store
 from bellhop.store.redis_url import shown
 from bellhop.stream_api import DeviceApps, StreamApi
 from bellhop.telemetry import metrics, tracing
-from bellhop.telemetry.outage import redis_outage
+from bellhop.telemetry.outage import Outage, redis_outage
 from worker import status
-from worker.delivery.device_lookup import FETCH_S, StreamDeviceLookup
+from worker.delivery.attempt import ProviderChannels
+from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
@@ -28,7 +30,7 @@ from worker.email.digest import EmailDigest
 from worker.email.email_store import EmailStore
 from worker.email.message import MessageBuilder
 from worker.jobs import Jobs
-from worker.providers.configured import configured_senders
+from worker.providers.configured import Senders, configured_senders
 from worker.providers.smtp import smtp_sender
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
@@ -37,26 +39,26 @@ from worker.settle import queue_due_calls
 log = structlog.get_logger()
 
 WATCHDOG_S = 0.25
-"""How often each worker looks whether a call's time has come."""
+"""How often each worker queues the calls whose time has come."""
 JOBS_PER_CONCURRENCY = 10
-"""Jobs in memory for each of BELLHOP_WORKER_CONCURRENCY. Nearly all only wait for a provider: a provider that hangs
-must not keep other rings in the queue."""
-MAILS_AT_ONCE = 16
-"""Each has a connection to the mail server of its own. They may be more when answers of Redis were lost."""
+"""Jobs in memory for each of BELLHOP_WORKER_CONCURRENCY. Nearly all of them wait for a provider, and a provider that
+hangs must not keep other rings in the queue."""
+EMAIL_JOBS = 16
+"""E-mail jobs in memory. Each has its own connection to the mail server."""
 
 
 def run(settings: Settings) -> int:
-    """Run a worker until it is told to stop; returns the exit status."""
+    """Run a worker until it is stopped by a signal or a command; returns the exit status."""
     tracing.configure(settings.otlp_endpoint, "bellhop-worker")
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
-            return runner.run(_main(settings))
+            return runner.run(_run(settings))
     finally:
         tracing.stop()
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it exists: under load it takes rings up sooner. None for asyncio's own."""
+    """uvloop if it is installed: under load, rings begin sooner. None for asyncio's own."""
     try:
         from uvloop import new_event_loop  # noqa: PLC0415
     except ImportError:
@@ -64,66 +66,19 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return new_event_loop
 
 
-async def _main(settings: Settings) -> int:
+async def _run(settings: Settings) -> int:
     store = Store.from_url(settings.redis_url)
     try:
         senders = configured_senders(settings, store)
     except (ValueError, OSError) as error:
         log.error("credentials_do_not_load", reason=str(error))
-        # Without the reason, which may name files: /readyz tells anybody.
+        # The reason may name files, and /readyz is public: it is not published.
         await status.publish_failure(store, "credentials do not load")
         await store.close()
         return 1
-    name = unique_worker_name()
-    hygiene = TokenPruner(store)
-    texts = Texts(settings.templates_folder, settings.default_language)
-    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_S))
-    receipt_secret = settings.receipt_secret.get_secret_value().encode()
-    lanes = {
-        way: ProviderChannel(sender, f"{way[0]} {way[1]}", min(settings.max_pushes_in_flight, sender.max_in_flight))
-        for way, sender in senders.items()
-    }
-
-    outage = redis_outage(shown(settings.redis_url))
-
-    async def watchdog() -> None:
-        while True:
-            try:
-                await queue_due_calls(store)
-                outage.is_over()
-            except RedisError as error:
-                outage.goes_on(type(error).__name__)
-            await asyncio.sleep(WATCHDOG_S)
-
-    async def warm() -> None:
-        # A sender says itself why it could not connect. No ring waits for this: it connects by itself.
-        connecting = asyncio.gather(*(sender.warm() for sender in senders.values()), return_exceptions=True)
-        with contextlib.suppress(RedisError):  # a script that Redis does not know is sent when it is run
-            await store.load_scripts()
-        await connecting
-        await asyncio.Event().wait()
-
-    async def tell_metrics() -> None:
-        await metrics.keep_flushing(store)
-
-    async def tell_status() -> None:
-        await status.keep_publishing(store, name, lanes, settings.apns_apps)
-
-    tools = DeliveryTools(store, name, lanes, hygiene, _device_lookup(settings, store, session), texts, receipt_secret)
-    digest = email_digest(settings, store, name, texts)
-    worker = QueueWorker(
-        settings.redis_url,
-        {
-            RINGS: JOBS_PER_CONCURRENCY * settings.worker_concurrency,
-            NOTICES: JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4),
-            MAIL: MAILS_AT_ONCE,
-        },
-        Jobs(tools, settings.missed_grace_s, digest).handlers,
-        name=name,
-        grace_s=settings.shutdown_grace_s,
-        background=[watchdog, warm, hygiene.count, tell_metrics, tell_status],
-    )
-    gc.freeze()  # what is here now stays: each look through it for garbage would hold up every ring by some 70 ms
+    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
+    worker = _queue_worker(settings, store, senders, session)
+    gc.freeze()  # these objects stay: scanning them for garbage would delay every ring by some 70 ms
     try:
         await worker.run()
     finally:
@@ -134,8 +89,68 @@ async def _main(settings: Settings) -> int:
     return 0
 
 
+def _queue_worker(settings: Settings, store: Store, senders: Senders, session: aiohttp.ClientSession) -> QueueWorker:
+    name = unique_worker_name()
+    channels = _channels(settings, senders)
+    pruner = TokenPruner(store)
+    texts = Texts(settings.templates_folder, settings.default_language)
+    tools = DeliveryTools(
+        store=store,
+        worker=name,
+        channels=channels,
+        token_pruner=pruner,
+        device_lookup=_device_lookup(settings, store, session),
+        texts=texts,
+        ticket_secret=settings.receipt_secret.get_secret_value().encode(),
+    )
+    jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
+    background: list[Callable[[], Awaitable[None]]] = [
+        partial(_queue_due_calls, store, redis_outage(shown(settings.redis_url))),
+        partial(_warm_up, store, senders),
+        pruner.keep_counting,
+        partial(metrics.keep_flushing, store),
+        partial(status.keep_publishing, store, name, channels, settings.apns_apps),
+    ]
+    return QueueWorker(
+        settings.redis_url,
+        _limits(settings),
+        jobs.handlers,
+        name=name,
+        grace_s=settings.shutdown_grace_s,
+        background=background,
+    )
+
+
+def _limits(settings: Settings) -> dict[str, int]:
+    """How many jobs of each queue run at the same time."""
+    return {
+        RINGS: JOBS_PER_CONCURRENCY * settings.worker_concurrency,
+        NOTICES: JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4),
+        MAIL: EMAIL_JOBS,
+    }
+
+
+def _channels(settings: Settings, senders: Senders) -> ProviderChannels:
+    limit = settings.max_pushes_in_flight
+    return {
+        (provider, app): ProviderChannel(sender, f"{provider} {app}", min(limit, sender.max_in_flight))
+        for (provider, app), sender in senders.items()
+    }
+
+
+def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamDeviceLookup | None:
+    """Return what looks up users without devices at Stream; None if the settings do not want it."""
+    if not settings.stream_fetches_per_s:
+        return None
+    lists = {
+        app.tenant: StreamApi(session, settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value())
+        for app in settings.stream_apps
+    }
+    return StreamDeviceLookup(store, lists, DeviceApps.of(settings), settings.stream_fetches_per_s)
+
+
 def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) -> EmailDigest | None:
-    """Make what collects and sends missed-call e-mails; None if the settings want none."""
+    """Return what collects and sends missed-call e-mails; None if the settings want none."""
     if not settings.smtp_host or settings.mail_policy == "never":
         return None
     builder = MessageBuilder(
@@ -150,12 +165,24 @@ def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) ->
     return EmailDigest(store, emails, smtp_sender(settings), builder, settings.mail_policy)
 
 
-def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamDeviceLookup | None:
-    """What fetches unknown users' devices from Stream, if that is switched on."""
-    if not settings.stream_fetches_per_s:
-        return None
-    lists = {
-        app.tenant: StreamApi(session, settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value())
-        for app in settings.stream_apps
-    }
-    return StreamDeviceLookup(store, lists, DeviceApps.of(settings), settings.stream_fetches_per_s)
+async def _queue_due_calls(store: Store, outage: Outage) -> None:
+    """Queue the calls whose time has come, again and again, and log when Redis is away."""
+    while True:
+        try:
+            await queue_due_calls(store)
+            outage.is_over()
+        except RedisError as error:
+            outage.goes_on(type(error).__name__)
+        await asyncio.sleep(WATCHDOG_S)
+
+
+async def _warm_up(store: Store, senders: Senders) -> None:
+    """Connect to the providers and load the scripts now, so that the first ring is fast.
+
+    Failures do not matter here: a sender logs why it could not connect, and connects again for the first push. A script
+    that Redis does not know is sent when it runs.
+    """
+    connecting = asyncio.gather(*(sender.warm() for sender in senders.values()), return_exceptions=True)
+    with contextlib.suppress(RedisError):
+        await store.load_scripts()
+    await connecting

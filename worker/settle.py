@@ -1,7 +1,7 @@
-"""Give every recipient of every round a final outcome, once, and a missed-call notice to whom one is due.
+"""Gives every recipient of every round a final standing, once, and queues the missed-call notices that are due.
 
-Read the call, decide (pure, bellhop/domain/call.py), and write the decision only if the call is still as it was read.
-Any number of workers may do this at the same time: each outcome is recorded once and each notice queued once.
+It reads the call, decides (pure, bellhop/domain/call.py), and writes the decision only if the call has not changed since.
+Any number of workers may do this at the same time: each standing is recorded once, and each notice is queued once.
 """
 
 from collections.abc import Mapping
@@ -20,19 +20,17 @@ from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
 
 DUE_AT_ONCE = 100
+"""Settle jobs that the watchdog queues in one step."""
 AGAIN_MS = 10_000
-"""The watchdog queues at most so many settle jobs at a time.
-
-And a call's next one after so long if that job came to nothing.
-"""
-BELIEVED_S = 300
-"""How long a call's settle job may wait until somebody looks whether it is on its queue at all."""
+"""If a settle job did not settle its call, the watchdog queues another after this time."""
+ASSUMED_S = 300
+"""How long a settle job that was queued is assumed to be on its queue. Then the watchdog searches the queue for it."""
 
 
 async def settle_call(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> None:
-    """Settle what can be settled of a call now, and set when to look again. Waits for Redis when it is away."""
+    """Settle the standings that are final now, and set when the call is due again. Waits while Redis is away."""
     while not await until_redis_answers(lambda: _try_to_settle(store, tenant, cid, grace_us)):
-        pass  # the call moved on between reading and writing: decide again
+        pass  # the call changed between reading and writing, and nothing was written: decide again
 
 
 async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> bool:
@@ -78,12 +76,12 @@ def _round_state(started_at: Micros, values: Mapping[str, str]) -> RoundState:
 
 
 def _next_ms(call: CallState, settlements: list[Settlement], grace_us: Micros) -> int | None:
-    """When the next open round runs out, unix ms; None when none is open."""
-    done = {(one.started_at, one.user) for one in settlements}
+    """When the next open round ends, unix ms; None if no round is open."""
+    settled = {(settlement.started_at, settlement.user) for settlement in settlements}
     ends = [
         round_.deadline + grace_us
         for round_ in call.rounds
-        if any((round_.started_at, user) not in done for user in round_.recipients - round_.settled)
+        if any((round_.started_at, user) not in settled for user in round_.recipients - round_.settled)
     ]
     return min(ends) // 1000 + 1 if ends else None
 
@@ -99,8 +97,7 @@ def _final(settlement: Settlement, fields: Mapping[str, str], now: Micros) -> Fi
     return FinalStanding(round_, user, standing, line, job(f"notice-{uuid4().hex}", NOTICE_JOB, payload))
 
 
-async def queue_due_calls(store: Scripts) -> None:
-    """Queue a settle job for each call whose time has come: one look of the watchdog."""
-    await store.script(
-        *call_scripts.enqueue_due(job("", SETTLE_JOB), limit=DUE_AT_ONCE, again_ms=AGAIN_MS, assumed_s=BELIEVED_S)
-    )
+async def queue_due_calls(store: Scripts, *, again_ms: int = AGAIN_MS, assumed_s: int = ASSUMED_S) -> None:
+    """Queue a settle job for each call whose time has come."""
+    command = call_scripts.enqueue_due(job("", SETTLE_JOB), limit=DUE_AT_ONCE, again_ms=again_ms, assumed_s=assumed_s)
+    await store.script(*command)

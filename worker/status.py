@@ -27,7 +27,7 @@ FAILURE_TTL_S = 120
 
 
 async def keep_publishing(
-    store: Store, worker: str, lanes: Mapping[tuple[Provider, str], ProviderChannel], apps: Iterable[ApnsApp]
+    store: Store, worker: str, channels: Mapping[tuple[Provider, str], ProviderChannel], apps: Iterable[ApnsApp]
 ) -> None:
     """Publish the status every second."""
     certificates = _certificates(apps)
@@ -39,8 +39,8 @@ async def keep_publishing(
             if complaint and not complained:
                 log.error("clocks_apart", reason=complaint)
             complained = complaint
-            channels = tuple([await _channel(store, app, lane) for app, lane in lanes.items()])
-            status = WorkerStatus(channels, certificates, ahead_s)
+            statuses = tuple([await _channel(store, app, channel) for app, channel in channels.items()])
+            status = WorkerStatus(statuses, certificates, ahead_s)
             await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
         await asyncio.sleep(EVERY_S)
 
@@ -53,7 +53,7 @@ async def publish_failure(store: Store, reason: str) -> None:
 
 async def _channel(store: Store, app: tuple[Provider, str], channel: ProviderChannel) -> ChannelStatus:
     brake = bool(await store.call("EXISTS", brake_key(*app)))
-    return ChannelStatus(*app, in_flight=channel.under_way, blocked=channel.blocked, brake=brake)
+    return ChannelStatus(*app, in_flight=channel.in_flight, blocked=channel.blocked, brake=brake)
 
 
 def _certificates(apps: Iterable[ApnsApp]) -> dict[str, float]:

@@ -9,6 +9,7 @@ names its user, so that a token that moves to another user leaves the first.
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,8 +18,17 @@ from bellhop.clock import Micros
 from bellhop.domain.device import MAX_DEVICES_PER_USER, Device
 from bellhop.domain.user import Contact, Preferences, User
 from bellhop.store.async_client import Store
-from bellhop.store.keys import devices_key, held_back_key, owner_key, user_key
-from bellhop.store.scripts import Command
+from bellhop.store.keys import (
+    LOOKUP_BUDGET,
+    brake_key,
+    devices_key,
+    held_back_key,
+    lookup_key,
+    owner_key,
+    token_window_key,
+    user_key,
+)
+from bellhop.store.scripts import Argument, Command
 
 USERS_AT_ONCE = 200
 """Users read in one packet, so that other commands are not delayed for long."""
@@ -73,6 +83,45 @@ def replace(tenant: str, device: Device, by: Device) -> Command:
 def _swap(tenant: str, device: Device, by: str) -> Command:
     keys = [devices_key(tenant, device.user_id), owner_key(tenant, device.key)]
     return Command("registry/swap_device", keys, [device.key, str(device.registered_at), by])
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeLimits:
+    """When so many tokens of one app die that none is removed any more."""
+
+    window_s: int = 600
+    brake_s: int = 3600
+    """How long the brake holds after it was set."""
+    fewest_dying: int = 20
+    most_dying_percent: int = 20
+    """The brake is set if at least `fewest_dying` tokens died in the window, and more than this share of all."""
+
+
+def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -> Command:
+    """Remove a token that its provider reported as dead. `window` is the number of the current window.
+
+    Answers "removed"; "changed" if it is not that registration any more; "brake set" or "braked" if the brake keeps it.
+    """
+    app = (device.provider, device.app)
+    keys = [
+        devices_key(tenant, device.user_id),
+        owner_key(tenant, device.key),
+        brake_key(*app),
+        token_window_key("dying", *app, window),
+        token_window_key("answered", *app, window),
+    ]
+    args: list[Argument] = [device.key, device.registered_at, limits.window_s, limits.brake_s]
+    return Command("registry/prune_token", keys, [*args, limits.fewest_dying, limits.most_dying_percent])
+
+
+def claim_device_lookup(tenant: str, user_id: str, *, per_s: float, request_s: int, run: str) -> Command:
+    """Claim the lookup of a user's devices at Stream for `request_s`, within a budget of `per_s` lookups in a second.
+
+    Answers "go", also if it is repeated by the same `run`; "under_way" while another run has the claim; "lately" if the
+    user was looked up a short while ago; "over" if the budget is spent.
+    """
+    keys = [lookup_key(tenant, user_id), LOOKUP_BUDGET]
+    return Command("registry/claim_device_lookup", keys, [per_s, request_s, run])
 
 
 def hold_back(tenant: str, user_id: str, caller_id: str, started_at: Micros) -> Command:

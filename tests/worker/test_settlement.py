@@ -23,7 +23,6 @@ from tests.trails import trail_of
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.parsing import parse
-from worker import settle
 from worker.delivery.fence import Fence
 from worker.settle import queue_due_calls, settle_call
 
@@ -228,31 +227,27 @@ async def test_the_watchdog_queues_a_due_call_once(store, post, redis_url):
     assert (name, payload) == ("worker.jobs.settle", {"tenant": "default", "cid": due.cid, "v": 1})
 
 
-async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, redis_url, monkeypatch):
+async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, redis_url):
     """As when workers are suspended. Each look here is what ten seconds are in life."""
-    monkeypatch.setattr(settle, "AGAIN_MS", -1)
     post(SampleCall(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
-    for believed_s in [300] * 5 + [0] * 5:
-        monkeypatch.setattr(settle, "BELIEVED_S", believed_s)
-        await queue_due_calls(store)
+    for assumed_s in [300] * 5 + [0] * 5:
+        await queue_due_calls(store, again_ms=-1, assumed_s=assumed_s)
     assert await jobs(store) == ["settle"]
 
 
 @pytest.mark.parametrize(
     ("status", "again"), [("queued", True), ("started", False), ("finished", True), ("failed", True), ("", True)]
 )
-async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_url, monkeypatch, status, again):
-    monkeypatch.setattr(settle, "AGAIN_MS", -1)
-    monkeypatch.setattr(settle, "BELIEVED_S", 0)
+async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_url, status, again):
     post(SampleCall(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
-    await queue_due_calls(store)
+    await queue_due_calls(store, again_ms=-1, assumed_s=0)
     job_id = await store.call("LPOP", "rq:queue:notices")
     await store.call("HSET", b"rq:job:" + job_id, "status", status, "lost_workers", "2")
     await store.call("EXPIRE", b"rq:job:" + job_id, 60)
     await store.call("ZADD", "rq:failed:notices", "9e9", job_id)
     if not status:
         await store.call("DEL", b"rq:job:" + job_id)
-    await queue_due_calls(store)
+    await queue_due_calls(store, again_ms=-1, assumed_s=0)
     assert await jobs(store) == ["settle"] * again
     if again:  # as good as new
         assert await store.call("TTL", b"rq:job:" + job_id) == -1

@@ -72,7 +72,7 @@ class _Attempts:
     async def _claim_and_attempt(self) -> tuple[Admission, Record]:
         """Claim the device and make one attempt, while holding a place in the provider's channel."""
         attempt_s = self._policy.attempt_s[self._push.device.provider]
-        async with self._channel.slots:
+        async with self._channel.capacity:
             admission = await self._fence.admit(self._push, attempt_s)
             if admission.refusal is not None:
                 return admission, Record("")

@@ -1,4 +1,4 @@
-"""Many small questions asked at the same moment, answered by one call."""
+"""Items that are handed in during one turn of the event loop are processed by one call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,24 +7,26 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 ALONE: Any = object()
-"""In place of an answer: nobody else asked in this turn, so ask for yourself. That needs no task, most of the price."""
+"""Stands for an answer: there was no other item in this turn, so the caller makes the call itself. Most items are
+alone, and a task for each would cost more than the rest."""
 
 
 class Batch(Generic[T, R]):
-    """Gathers the items handed in during one turn of the event loop and has them answered together.
+    """Gathers the items of one turn and has them answered together, at most `most` in one call.
 
-    `shielded`: what was handed in is always asked and answered. Else the question may end with whoever is cancelled.
+    `shielded`: every item is processed, also if its caller is cancelled. Otherwise a call may end with its caller.
     """
 
     def __init__(
         self, answer: Callable[[list[T]], Awaitable[Sequence[R]]], most: int, *, shielded: bool = False
     ) -> None:
+        """`answer` returns one answer for each item, in the same order."""
         self._answer, self._most, self._shielded = answer, most, shielded
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: T) -> R:
-        """Hand in one item; returns its own answer."""
+        """Hand in one item; returns its answer, or raises what its call raised."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
@@ -43,11 +45,11 @@ class Batch(Generic[T, R]):
                 future.set_result(ALONE)
             return
         for start in range(0, len(waiting), self._most):
-            task = asyncio.ensure_future(self._flush(waiting[start : start + self._most]))
+            task = asyncio.ensure_future(self._call(waiting[start : start + self._most]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _flush(self, waiting: list[tuple[T, asyncio.Future[R]]]) -> None:
+    async def _call(self, waiting: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             answers = await self._answer([item for item, _ in waiting])
         except Exception as error:

@@ -135,7 +135,7 @@ class FanOut:
         tools = self._tools
         result = await deliver(push, tools.channels, self._fence, tools.policy)
         self._records.add(result.record)
-        fate = await tools.token_pruner.learn(self._round.tenant, push.device, result)
+        fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
         if fate is not None:
             await self._fence.note([_token(push, fate)])
         if push.instead and result.outcome in NO_TOKEN:

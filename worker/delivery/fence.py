@@ -1,8 +1,7 @@
-"""The fence in front of the wire, as one run of a job sees it: may this device be sent this push now, and what
-became of it.
+"""Claims each device right before a push is sent to it, and records the result.
 
-Everything that is asked in the same turn of the event loop goes to Redis as one script call. Redis away means wait
-and ask again: no push leaves without the fence's word, and no answer is forgotten.
+All claims, and all records, of one turn of the event loop go to Redis in one script call. While Redis is away, both
+wait and are repeated: no push is sent without a claim, and no result is lost.
 """
 
 import asyncio
@@ -22,9 +21,9 @@ from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.batch import Batch
 
-BATCH = 500
-"""Devices asked about, or lines written, in one script call: none of them holds up Redis for long, or has more
-arguments than Lua can unpack."""
+MOST_PER_CALL = 500
+"""Devices or lines of one script call. With more, the call would delay other commands of Redis, and in the end have
+more arguments than Lua can unpack."""
 REFUSALS = {
     "go": None,
     "too_late": Outcome.TOO_LATE,
@@ -41,93 +40,96 @@ REFUSALS = {
     Standing.CANCELLED: Outcome.CANCELLED,
     Standing.ENDED: Outcome.ENDED,
 }
-"""What the fence's word means for a push; None lets it through."""
+"""What each answer of claim_devices.lua means for a push. None: it may be sent."""
 
 
 class Record(NamedTuple):
-    """What is to be written of a push."""
+    """What is to be recorded of a push."""
 
     line: str
     """For the trail; empty for none."""
     device: str = ""
-    """The key of the device whose claim is settled; empty when none was made."""
+    """The key of the device whose claim ends; empty if there was no claim."""
     sent: bool = False
-    """Whether that is for good; else the device is free for another attempt."""
+    """Whether the push was sent. Otherwise the device is free for another attempt."""
 
 
 class Admission(NamedTuple):
-    """The fence's word about one attempt."""
+    """Whether one attempt may be made."""
 
     refusal: Outcome | None
-    """Why the push may not go out; None when it may."""
+    """Why the push may not be sent; None if it may."""
     asked_at: Seconds
-    """When it was asked, monotonic time in seconds."""
+    """When the claim was requested, in seconds of the monotonic clock."""
     left_s: Seconds
-    """How long from then on it may go out, by Redis's clock."""
+    """How long after that the push may be sent, by Redis's clock."""
 
 
 class Fence:
-    """The fence for the pushes of one kind in one round, asked by one run of one worker."""
+    """The fence for the pushes of one kind in one round, as one run of one job uses it."""
 
     def __init__(self, store: Scripts, worker: str, kind: PushKind, round_: Round, first_line: str = "") -> None:
-        """`first_line` goes on the trail with the first that follows it: it is not worth a round trip of its own."""
+        """`first_line` goes on the trail together with the next line: it needs no round trip of its own."""
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._kind, self._round = kind, round_
         self._first_lines = [first_line] if first_line else []
-        self._under_way: dict[str, str] = {}
-        """Whose push each device is being sent, by the device's key."""
-        self._admissions = Batch(self._ask, BATCH)
-        self._records = Batch(self._write, BATCH, shielded=True)
+        self._claimed_for: dict[str, str] = {}
+        """By device key, the user whose push is being sent to the device."""
+        self._admissions = Batch(self._claim, MOST_PER_CALL)
+        self._records = Batch(self._write, MOST_PER_CALL, shielded=True)
 
     async def admit(self, push: Push, attempt_s: Seconds) -> Admission:
         """Claim the device for an attempt of at most `attempt_s`."""
         device = push.device
-        if self._under_way.get(device.key, device.user_id) != device.user_id:
-            # The token is just moving from one user to another, and both are rung.
+        if self._claimed_for.get(device.key, device.user_id) != device.user_id:
+            # A token moves from one user to another while this round rings both. A claim names the run, not the user:
+            # Redis would let this run claim the device a second time, and the phone would ring twice. So the second
+            # push waits here until the first has ended.
             return Admission(Outcome.HELD, Seconds(time.monotonic()), Seconds(0.0))
         admission = await self._admissions((push, attempt_s))
         if admission.refusal is None:
-            self._under_way[device.key] = device.user_id
+            self._claimed_for[device.key] = device.user_id
         return admission
 
     async def write(self, record: Record) -> None:
-        """Settle a claim, if there is one, for good or for another attempt; and put a line, if any, on the trail."""
+        """End a claim, if there is one, and put a line, if there is one, on the trail."""
         await self._records(record)
-        self._under_way.pop(record.device, None)
+        self._claimed_for.pop(record.device, None)
 
     async def note(self, lines: Sequence[str]) -> None:
-        """Put lines on the trail that are about no claim."""
+        """Put lines on the trail that end no claim."""
         if lines:
             await asyncio.gather(*(self._records(Record(line)) for line in lines))
 
-    async def _ask(self, asked: list[tuple[Push, float]]) -> list[Admission]:
-        command = claim_devices(
-            self._round,
-            self._kind,
-            [(push.device.user_id, push.device.key) for push, _ in asked],
-            deadline_us=min(push.deadline for push, _ in asked),
-            worker=self._worker,
-            run=self._run,
-            claim_us=micros(Seconds(max(attempt_s for _, attempt_s in asked) + 1)),
-        )
-
-        async def ask() -> tuple[Seconds, Any]:
-            return Seconds(time.monotonic()), await self._store.script(*command)
-
-        began = time.perf_counter()
-        asked_at, (left_us, *words) = await until_redis_answers(ask)
-        metrics.FENCE.observe(Seconds(time.perf_counter() - began))
-        return [Admission(REFUSALS[word.decode()], asked_at, seconds(int(left_us))) for word in words]
-
-    async def _write(self, records: list[Record]) -> list[None]:
-        command = self.command(records)
-        await until_redis_answers(lambda: self._store.script(*command))
-        return [None] * len(records)
-
     def command(self, records: Sequence[Record]) -> Command:
-        """Build the script call that writes these records."""
+        """Return the command that writes these records."""
         lines = [record.line for record in records if record.line]
         if lines:
             lines, self._first_lines = [*self._first_lines, *lines], []
         devices = [(record.device, record.sent) for record in records if record.device]
         return record_attempt(self._round, lines, kind=self._kind, worker=self._worker, run=self._run, devices=devices)
+
+    async def _claim(self, attempts: list[tuple[Push, Seconds]]) -> list[Admission]:
+        command = claim_devices(
+            self._round,
+            self._kind,
+            [(push.device.user_id, push.device.key) for push, _ in attempts],
+            deadline_us=min(push.deadline for push, _ in attempts),
+            worker=self._worker,
+            run=self._run,
+            claim_us=micros(Seconds(max(attempt_s for _, attempt_s in attempts) + 1)),
+        )
+
+        async def claim() -> tuple[Seconds, Any]:
+            return Seconds(time.monotonic()), await self._store.script(*command)
+
+        began = time.perf_counter()
+        asked_at, (left_us, *answers) = await until_redis_answers(claim)
+        metrics.FENCE.observe(Seconds(time.perf_counter() - began))
+        left_s = seconds(int(left_us))
+        return [Admission(REFUSALS[answer.decode()], asked_at, left_s) for answer in answers]
+
+    async def _write(self, records: list[Record]) -> list[None]:
+        command = self.command(records)
+        await until_redis_answers(lambda: self._store.script(*command))
+        return [None] * len(records)

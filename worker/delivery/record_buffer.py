@@ -1,8 +1,8 @@
-"""Records that may be written together with the end of their job: it saves one of a ring's round trips to Redis.
+"""Records that may be written together with the end of their job: this saves a round trip to Redis for each ring.
 
-A record that is added is written at the end of this turn of the event loop, unless the job ends in this turn. Then
-`take` hands it over, and the queue writes it in the same packet as the end of the job. docs/decisions/0007 says what
-this brings.
+A record is written at the end of the turn of the event loop in which it is added. But if its job ends in this turn,
+`take` returns it, and the queue writes it in the same packet as the end of the job. docs/decisions/0007 says what this
+saves.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ class RecordBuffer:
         self._writing: set[asyncio.Task[None]] = set()
 
     def add(self, record: Record) -> None:
-        """Have a record written, with the end of the job or before."""
+        """Write a record at the end of this turn, unless `take` returns it before."""
         self._waiting.append(record)
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._write)
 
     def take(self) -> list[Command]:
-        """Hand over what is not being written yet. The caller must run it with the end of the job."""
+        """Return what is not being written yet. The caller must run it with the end of the job."""
         waiting, self._waiting = self._waiting, []
         return [self._fence.command(waiting)] if waiting else []
 
     async def written(self) -> None:
-        """Wait until everything that is being written has been written."""
+        """Wait until all writing has ended."""
         if self._writing:
             await asyncio.gather(*self._writing)
 
     async def flush(self) -> None:
-        """Write everything now: the job does not end here, and its next run must know what was sent."""
+        """Write everything now: this run fails or is interrupted, and the next run must know what was sent."""
         self._write()
         await self.written()
 

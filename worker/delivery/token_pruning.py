@@ -1,112 +1,110 @@
-"""Keep the registry true to what providers say about tokens, and not to what our own mistakes make them say.
+"""Prune dead tokens, only on the provider's word about that token, never because of our own misconfiguration.
 
-A token is removed only when a provider calls that very token dead, as of a moment after it was registered, and only
-while it is still that registration. When an abnormal share of an app's tokens dies within a window, the brake stops
-all removing for the app and says so: a wrong key, topic or project can make every token look dead.
+A token is removed only if a provider reports that very token as dead, as of a time after it was registered, and only if
+it is still the same registration. If an abnormal share of an app's tokens dies within a window, the brake stops all
+removing for the app, and the log says so: a wrong key, topic or project can make every token look dead.
 """
 
 import asyncio
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 
 import structlog
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import MEANING, Outcome
+from bellhop.store import registry
 from bellhop.store.async_client import Store
-from bellhop.store.keys import brake_key, devices_key, owner_key, token_window_key
-from bellhop.store.registry import replace
+from bellhop.store.keys import token_window_key
 from bellhop.telemetry import metrics
 from bellhop.trail import TokenFate
 from worker.delivery.attempt import Delivered
 
 log = structlog.get_logger()
 
-WINDOW_S = 600
-BRAKE_S = 3600
-"""How long a brake holds, from the moment it is set."""
-FEWEST_DYING = 20
-MOST_DYING_PERCENT = 20
-"""The brake is set when at least so many tokens of an app died in the window, and more than this share of all."""
-COUNT_EVERY_S = 1.0
 FATES = {
     "removed": TokenFate.REMOVED,
     "changed": TokenFate.CHANGED,
     "braked": TokenFate.BRAKED,
     "brake set": TokenFate.BRAKED,
 }
-"""What prune_token.lua says of a token that a provider calls dead."""
+"""What each answer of prune_token.lua means for the token."""
 
 App = tuple[Provider, str]
 
 
+@dataclass(frozen=True, slots=True)
+class PruningPolicy:
+    """When the brake is set, and how often its counts are written."""
+
+    brake: registry.BrakeLimits = field(default_factory=registry.BrakeLimits)
+    count_every_s: Seconds = Seconds(1.0)
+    """How often each worker adds its accepted pushes to those of all workers."""
+
+
+DEFAULT_POLICY = PruningPolicy()
+
+
 class TokenPruner:
-    """What deliveries teach about tokens."""
+    """Applies to the registry what providers answer about tokens."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._answered: Counter[App] = Counter()
+    def __init__(self, store: Store, policy: PruningPolicy = DEFAULT_POLICY) -> None:
+        self._store, self._policy = store, policy
+        self._accepted: Counter[App] = Counter()
 
-    async def learn(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
-        """Take in what became of a push to `device`, as the registry has it.
+    async def update_registry(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
+        """Apply the result of a push to `device`, which is as the registry has it.
 
-        Returns what that did to its registration.
+        Returns what happened to its registration; None if nothing did.
         """
         try:
-            return await self._learn(tenant, device, result)
+            return await self._update(tenant, device, result)
         except RedisError as error:
-            # The push is out; the provider will say the same about the token next time.
+            # Nothing is lost: the provider answers the same to the next push for this token.
             log.warning("registry_not_updated", device=device.key, error=type(error).__name__)
             return None
 
-    async def _learn(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
-        app = (device.provider, device.app)
+    async def keep_counting(self) -> None:
+        """Count the accepted pushes of all workers in Redis, so that the brake knows the share of dead tokens."""
+        while True:
+            await asyncio.sleep(self._policy.count_every_s)
+            accepted, self._accepted = self._accepted, Counter()
+            for app, number in accepted.items():
+                key = token_window_key("answered", *app, self._window())
+                await asyncio.gather(
+                    self._store.call("INCRBY", key, number),
+                    self._store.call("EXPIRE", key, self._policy.brake.window_s),
+                )
+
+    async def _update(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
         if result.outcome is Outcome.ACCEPTED:
-            self._answered[app] += 1
+            self._accepted[device.provider, device.app] += 1
             if result.push.device != device:
-                await self._store.script(*replace(tenant, device, result.push.device))
-                log.info("device_moved", device=device.key, app=device.app, to=result.push.device.environment)
-                return TokenFate.MOVED
+                return await self._replace(tenant, device, result.push.device)
         elif MEANING[result.outcome].prune and result.last is not None:
             since = result.last.dead_since
             if since is not None and since <= device.registered_at:
                 return TokenFate.NEWER
-            return await self._bury(tenant, device, result.last.reason)
+            return await self._prune(tenant, device, result.last.reason)
         return None
 
-    async def _bury(self, tenant: str, device: Device, reason: str) -> TokenFate:
-        app = (device.provider, device.app)
-        window = _window()
-        keys = [
-            devices_key(tenant, device.user_id),
-            owner_key(tenant, device.key),
-            brake_key(*app),
-            token_window_key("dying", *app, window),
-            token_window_key("answered", *app, window),
-        ]
-        limits = (WINDOW_S, BRAKE_S, FEWEST_DYING, MOST_DYING_PERCENT)
-        done = (
-            await self._store.script("registry/prune_token", keys, [device.key, device.registered_at, *limits])
-        ).decode()
+    async def _replace(self, tenant: str, device: Device, working: Device) -> TokenFate:
+        """Store the environment in which the token was accepted."""
+        await self._store.script(*registry.replace(tenant, device, working))
+        log.info("device_moved", device=device.key, app=device.app, to=working.environment)
+        return TokenFate.MOVED
+
+    async def _prune(self, tenant: str, device: Device, reason: str) -> TokenFate:
+        command = registry.prune_token(tenant, device, self._window(), self._policy.brake)
+        done = (await self._store.script(*command)).decode()
         if done == "brake set":
             log.error("token_removal_stopped", app=device.app)
-        metrics.TOKENS.add(*app, done)
+        metrics.TOKENS.add(device.provider, device.app, done)
         log.info("token_dead", device=device.key, app=device.app, reason=reason, done=done)
         return FATES[done]
 
-    async def count(self) -> None:
-        """Tell Redis, every second, how many pushes were accepted, so that the brake knows what share dies."""
-        while True:
-            await asyncio.sleep(COUNT_EVERY_S)
-            answered, self._answered = self._answered, Counter()
-            for app, number in answered.items():
-                key = token_window_key("answered", *app, _window())
-                await asyncio.gather(
-                    self._store.call("INCRBY", key, number),
-                    self._store.call("EXPIRE", key, WINDOW_S),
-                )
-
-
-def _window() -> int:
-    return int(time.time()) // WINDOW_S
+    def _window(self) -> int:
+        return int(time.time()) // self._policy.brake.window_s

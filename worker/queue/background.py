@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,7 +26,7 @@ async def keep_running(run: Callable[[], Awaitable[None]]) -> None:
         except (RedisConnectionError, RedisTimeoutError):
             pass  # the lease logs that Redis is away
         except Exception as error:
-            log.error("background_failed", background=getattr(run, "__qualname__", "?"), reason=reason_of(error))
+            log.error("background_failed", background=_name(run), reason=reason_of(error))
         await asyncio.sleep(RESTART_PAUSE_S)
 
 
@@ -42,3 +43,8 @@ async def cancel_all(tasks: Sequence[asyncio.Task[None]], within_s: Seconds) -> 
         for task in pending:
             task.cancel()
         await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+
+
+def _name(run: Callable[[], Awaitable[None]]) -> str:
+    function = run.func if isinstance(run, partial) else run
+    return getattr(function, "__qualname__", "?")

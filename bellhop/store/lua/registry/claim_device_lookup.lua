@@ -1,9 +1,12 @@
--- May a user's devices be fetched from Stream now? Once in a while for each user, and so many a second for all.
--- KEYS: the user was fetched (empty) or is being fetched (by whom), the budget
--- ARGV: fetches a second, how long a fetch may take s, a name of whoever asks
--- Returns "go", again when that answer was lost; "under_way" while another fetches, "lately" or "over".
-local fetched = redis.call('GET', KEYS[1])
-if fetched then return fetched == ARGV[3] and 'go' or fetched == '' and 'lately' or 'under_way' end
+-- Claim the lookup of a user's devices at Stream: once in a while for each user, within a budget for all users.
+-- KEYS
+--   1 the user's lookup: the run that has the claim, or "" if the user was looked up lately   2 the budget
+-- ARGV
+--   1 lookups in a second   2 how long the claim holds s   3 run
+-- Returns "go", also if the same run repeats it; "under_way" while another run has the claim; "lately"; "over" if the
+-- budget is spent.
+local lookup = redis.call('GET', KEYS[1])
+if lookup then return lookup == ARGV[3] and 'go' or lookup == '' and 'lately' or 'under_way' end
 local rate = tonumber(ARGV[1])
 local most = math.max(1, rate)
 local time = redis.call('TIME')

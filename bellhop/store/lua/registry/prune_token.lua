@@ -1,7 +1,10 @@
--- A provider says that a token is dead: remove it, unless it was registered again meanwhile, or unless so many tokens of the
--- app die at once that the mistake is more likely ours. The brake then keeps every token of that app for a while.
--- KEYS: the user's devices, the token's owner, the app's brake, its dying tokens, its answered pushes (of this window)
--- ARGV: device key, registered_at µs as it was read, window s, brake s, fewest dying tokens, most dying share in percent
+-- Remove a token that its provider reported as dead, unless it was registered again meanwhile. If so many tokens of an app
+-- die in one window that a mistake of ours is the likely reason, the brake is set: no token of the app is removed for a while.
+-- KEYS
+--   1 the user's devices   2 the token's owner   3 the app's brake   4 its dying tokens   5 its accepted pushes (of this window)
+-- ARGV
+--   1 device key   2 registered_at µs as it was read   3 window s   4 brake s   5 fewest dying tokens   6 most dying percent
+-- Returns "removed", "changed" (it is another registration now), "brake set" or "braked".
 -- include: lib/registration
 redis.call('SADD', KEYS[4], ARGV[1])
 redis.call('EXPIRE', KEYS[4], ARGV[3])

@@ -13,7 +13,7 @@ from bellhop.store import registry
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused
 from tests.factories import a_device
 from tests.trails import trail_of
-from tests.worker.test_gate import ringing
+from tests.worker.test_fence import ringing
 from worker.delivery import device_lookup as module
 from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fan_out import DeliveryTools
