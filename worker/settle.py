@@ -1,6 +1,6 @@
 """Gives every recipient of every round a final standing, once, and queues the missed-call notices that are due.
 
-It reads the call, decides (pure, bellhop/domain/call.py), and writes the decision only if the call has not changed since.
+It reads the call, decides (pure, bellhop/domain/call.py), and writes the decision only if the call has not changed.
 Any number of workers may do this at the same time: each standing is recorded once, and each notice is queued once.
 """
 

@@ -1,4 +1,4 @@
-"""Questions of one moment are answered by one call, and what becomes of one asker is nothing to the others."""
+"""Items of one turn are processed by one call, and a cancelled caller does not affect the others."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from worker.delivery.batch import Batch
 
 
 class Doubler:
-    """Answers each item with its double, in a call that takes as long as it is told to."""
+    """Answers each item with its double, while `may_answer` is set."""
 
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
@@ -30,21 +30,21 @@ class Doubler:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_stray() -> AsyncIterator[None]:
+async def no_unhandled_errors() -> AsyncIterator[None]:
     """No exception may be left to the event loop."""
-    stray: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: stray.append(context))
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
     yield
-    gc.collect()  # a task tells of its exception when it is collected
-    assert stray == []
+    gc.collect()  # a task reports its exception when it is collected
+    assert unhandled == []
 
 
 UNDER_WAY = 4
-"""Turns of the event loop after which a question has left."""
+"""Turns of the event loop after which a call is under way."""
 
 
-async def ask(batch: Batch[int, int], *items: int, turns: int = UNDER_WAY) -> list[asyncio.Task[int]]:
-    """Ask for each from a task of its own, all in one turn, and let so many turns pass."""
+async def hand_in(batch: Batch[int, int], *items: int, turns: int = UNDER_WAY) -> list[asyncio.Task[int]]:
+    """Hand in each item from a task of its own, all in one turn, and let so many turns pass."""
     tasks = [asyncio.ensure_future(batch(item)) for item in items]
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -63,7 +63,7 @@ async def test_an_item_does_not_wait_for_an_earlier_call():
     doubler = Doubler()
     batch = Batch(doubler, 100)
     doubler.may_answer.clear()
-    tasks = await ask(batch, 1, 2) + await ask(batch, 3, 4)
+    tasks = await hand_in(batch, 1, 2) + await hand_in(batch, 3, 4)
     assert doubler.calls == [[1, 2], [3, 4]]
     doubler.may_answer.set()
     assert await asyncio.gather(*tasks) == [2, 4, 6, 8]
@@ -105,7 +105,7 @@ async def test_an_error_of_one_call_does_not_reach_others():
 
     batch = Batch(answer, 2)
     found = await asyncio.gather(*(batch(item) for item in range(6)), return_exceptions=True)
-    assert [type(one) for one in found] == [int, int, ConnectionError, ConnectionError, int, int]
+    assert [type(answer) for answer in found] == [int, int, ConnectionError, ConnectionError, int, int]
 
 
 @pytest.mark.parametrize("items", [(1,), (1, 2, 3)])
@@ -115,7 +115,7 @@ async def test_a_shielded_item_is_answered_after_a_cancellation(items, turns):
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=True)
     doubler.may_answer.clear()
-    tasks = await ask(batch, *items, turns=turns)
+    tasks = await hand_in(batch, *items, turns=turns)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -131,7 +131,7 @@ async def test_a_cancelled_item_leaves_the_others_their_answers(turns, shielded)
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=shielded)
     doubler.may_answer.clear()
-    tasks = await ask(batch, 1, 2, 3, turns=turns)
+    tasks = await hand_in(batch, 1, 2, 3, turns=turns)
     tasks[1].cancel()
     doubler.may_answer.set()
     first, second, third = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
@@ -143,7 +143,7 @@ async def test_a_cancelled_item_leaves_the_others_their_error(shielded):
     doubler = Doubler()
     batch = Batch(doubler, 100, shielded=shielded)
     doubler.may_answer.clear()
-    tasks = await ask(batch, 1, 2, 3)
+    tasks = await hand_in(batch, 1, 2, 3)
     tasks[0].cancel()
     doubler.error = ConnectionError("Redis is away")
     doubler.may_answer.set()
@@ -157,7 +157,7 @@ async def test_a_cancelled_single_item_delays_no_other():
     batch = Batch(doubler, 100)
     doubler.may_answer.clear()
     for turns in range(UNDER_WAY + 1):
-        [task] = await ask(batch, 1, turns=turns)
+        [task] = await hand_in(batch, 1, turns=turns)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

@@ -1,4 +1,4 @@
-"""The fence on a real Redis: who may send to a device right now, and what holds them off."""
+"""The fence on a real Redis: whether a device may be sent a push right now, and why not."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from bellhop.domain.push import Push, PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.keys import call_key, owner_key, round_key, trail_key
 from tests.factories import a_device, a_queued_round
-from worker.delivery.fence import BATCH, Fence, Record
+from worker.delivery.fence import MOST_PER_CALL, Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
 
 USERS = [f"user-{number}" for number in range(1_000)]
@@ -28,8 +28,8 @@ async def store(store, live_workers):
     return store
 
 
-async def ask(gate: Fence, push: Push, attempt_s: float) -> Outcome | None:
-    return (await gate.admit(push, attempt_s)).refusal
+async def claim(fence: Fence, push: Push, attempt_s: float) -> Outcome | None:
+    return (await fence.admit(push, attempt_s)).refusal
 
 
 def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age_s: float = 0) -> QueuedRound:
@@ -41,7 +41,7 @@ def ringing(redis_url: str, users: list[str] = USERS[:1], for_s: float = 30, age
 
 
 def pushes(round_: QueuedRound, kind: PushKind = PushKind.RING) -> list[Push]:
-    devices = {one.id: [a_device(one.id)] for one in round_.recipients}
+    devices = {recipient.id: [a_device(recipient.id)] for recipient in round_.recipients}
     return plan(kind, round_, devices, round_.started_at).pushes
 
 
@@ -49,42 +49,42 @@ async def test_a_device_gets_a_push_once_from_all_workers(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
-    assert await ask(first, push, 3) is None
+    assert await claim(first, push, 3) is None
     await first.write(Record("", push.device.key, True))
-    assert await ask(first, push, 3) is await ask(second, push, 3) is Outcome.DUPLICATE
+    assert await claim(first, push, 3) is await claim(second, push, 3) is Outcome.DUPLICATE
 
 
 async def test_a_failed_attempt_frees_the_device(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
-    assert await ask(first, push, 3) is None
+    assert await claim(first, push, 3) is None
     await first.write(Record("", push.device.key, False))
-    assert await ask(second, push, 3) is None
+    assert await claim(second, push, 3) is None
 
 
 async def test_an_accepted_push_counts_after_its_claim_was_taken_over(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    paused, heir = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
-    assert await ask(paused, push, 3) is None
+    paused, successor = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
+    assert await claim(paused, push, 3) is None
     await store.call("DEL", "bellhop:worker:w-1")
-    assert await ask(heir, push, 3) is None
+    assert await claim(successor, push, 3) is None
     await paused.write(Record("", push.device.key, sent=True))
-    await heir.write(Record("", push.device.key, sent=False))
-    assert await ask(heir, push, 3) is Outcome.DUPLICATE
+    await successor.write(Record("", push.device.key, sent=False))
+    assert await claim(successor, push, 3) is Outcome.DUPLICATE
 
 
 async def test_a_token_that_moves_while_it_is_sent_to_rings_once(store, redis_url):
     round_ = ringing(redis_url, USERS[:2])
     ben, jane = pushes(round_)
     hers = replace(jane, device=jane.device.model_copy(update={"token": ben.device.token}))
-    gate = Fence(store, "w-1", PushKind.RING, round_)
-    assert await ask(gate, ben, 3) is None
+    fence = Fence(store, "w-1", PushKind.RING, round_)
+    assert await claim(fence, ben, 3) is None
     await store.call("SET", owner_key("default", ben.device.key), USERS[1])
-    assert await ask(gate, hers, 3) is Outcome.HELD
-    await gate.write(Record("", ben.device.key, sent=True))
-    assert await ask(gate, hers, 3) is Outcome.DUPLICATE
+    assert await claim(fence, hers, 3) is Outcome.HELD
+    await fence.write(Record("", ben.device.key, sent=True))
+    assert await claim(fence, hers, 3) is Outcome.DUPLICATE
 
 
 @pytest.mark.parametrize("now_whose", ["somebody-else", None])
@@ -93,7 +93,7 @@ async def test_a_phone_that_was_passed_on_or_signed_out_is_not_rung(store, redis
     (push,) = pushes(round_)
     key = owner_key("default", push.device.key)
     await (store.call("SET", key, now_whose) if now_whose else store.call("DEL", key))
-    assert await ask(Fence(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
+    assert await claim(Fence(store, "w-1", PushKind.RING, round_), push, 3) is Outcome.SIGNED_OUT
 
 
 async def test_a_repeated_ring_leaves_the_phone_to_the_later_round(store, redis_url):
@@ -102,8 +102,8 @@ async def test_a_repeated_ring_leaves_the_phone_to_the_later_round(store, redis_
         key = round_key("default", "default:1", round_.started_at)
         await store.call("HSET", call_key("default", "default:1"), f"r:{round_.started_at}", "s-1")
         await store.call("HSET", key, f"u:{USERS[0]}", "{}")
-    assert await ask(Fence(store, "w-1", PushKind.RING, early), pushes(early)[0], 3) is Outcome.RUNG_AGAIN
-    assert await ask(Fence(store, "w-1", PushKind.RING, late), pushes(late)[0], 3) is None
+    assert await claim(Fence(store, "w-1", PushKind.RING, early), pushes(early)[0], 3) is Outcome.RUNG_AGAIN
+    assert await claim(Fence(store, "w-1", PushKind.RING, late), pushes(late)[0], 3) is None
 
 
 async def test_an_admission_has_the_time_left_by_redis_clock(store, redis_url, monkeypatch):
@@ -115,7 +115,7 @@ async def test_an_admission_has_the_time_left_by_redis_clock(store, redis_url, m
 
 @pytest.mark.parametrize("sent", [True, False])
 async def test_a_record_whose_answer_was_lost_is_on_the_trail_once(store, redis_url, sent):
-    class Losing:
+    class LosesAnAnswer:
         lost = 0
 
         async def script(self, name, keys, args):
@@ -125,13 +125,13 @@ async def test_a_record_whose_answer_was_lost_is_on_the_trail_once(store, redis_
                 raise RedisTimeoutError("no answer")
             return answer
 
-    round_, redis_ = ringing(redis_url), Losing()
+    round_, redis_ = ringing(redis_url), LosesAnAnswer()
     (push,) = pushes(round_)
-    gate = Fence(redis_, "w-1", PushKind.RING, round_)
-    assert await ask(gate, push, 3) is None
-    await gate.write(Record("one line", push.device.key, sent))
+    fence = Fence(redis_, "w-1", PushKind.RING, round_)
+    assert await claim(fence, push, 3) is None
+    await fence.write(Record("one line", push.device.key, sent))
     assert redis_.lost
-    await gate.write(Record("another"))
+    await fence.write(Record("another"))
     assert await store.call("LRANGE", trail_key("default", "default:1"), 0, -1) == [b"one line", b"another"]
 
 
@@ -139,70 +139,70 @@ async def test_a_claim_holds_while_its_worker_lives(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
     first, second = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
-    assert await ask(first, push, 3) is None
-    assert await ask(first, push, 3) is None, "its own claim is no obstacle: an answer may have been lost"
-    assert await ask(second, push, 3) is Outcome.HELD
+    assert await claim(first, push, 3) is None
+    assert await claim(first, push, 3) is None, "its own claim does not count: an answer may have been lost"
+    assert await claim(second, push, 3) is Outcome.HELD
     await store.call("DEL", "bellhop:worker:w-1")
-    assert await ask(second, push, 3) is None
+    assert await claim(second, push, 3) is None
 
 
 async def test_a_claim_ends_with_the_longest_time_its_attempt_may_take(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    assert await ask(Fence(store, "w-1", PushKind.RING, round_), push, -1) is None  # its lease: a second more
+    assert await claim(Fence(store, "w-1", PushKind.RING, round_), push, -1) is None  # the claim lasts a second longer
     await asyncio.sleep(0.01)
-    assert await ask(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
+    assert await claim(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
 
 
 async def test_a_run_that_lost_its_claim_changes_nothing(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    dead, heir = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
-    await ask(dead, push, 3)
+    dead, successor = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
+    await claim(dead, push, 3)
     await store.call("DEL", "bellhop:worker:w-1")
-    assert await ask(heir, push, 3) is None
+    assert await claim(successor, push, 3) is None
     await dead.write(Record("", push.device.key, False))
     await store.call("SET", "bellhop:worker:w-3", "1")
-    assert await ask(Fence(store, "w-3", PushKind.RING, round_), push, 3) is Outcome.HELD
+    assert await claim(Fence(store, "w-3", PushKind.RING, round_), push, 3) is Outcome.HELD
 
 
 async def test_nothing_is_sent_from_the_deadline_on(store, redis_url):
     round_ = ringing(redis_url, age_s=60)
-    assert await ask(Fence(store, "w-1", PushKind.RING, round_), pushes(round_)[0], 3) is Outcome.TOO_LATE
+    assert await claim(Fence(store, "w-1", PushKind.RING, round_), pushes(round_)[0], 3) is Outcome.TOO_LATE
 
 
-async def test_a_token_asked_about_twice_at_once_is_sent_to_once(store, redis_url):
+async def test_a_token_claimed_twice_at_once_is_sent_to_once(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    gate = Fence(store, "w-1", PushKind.RING, round_)
-    answers = await asyncio.gather(*(ask(gate, push, 3) for _ in range(3)))
+    fence = Fence(store, "w-1", PushKind.RING, round_)
+    answers = await asyncio.gather(*(claim(fence, push, 3) for _ in range(3)))
     assert sorted(map(str, answers)) == ["None", "duplicate", "duplicate"]
 
 
-async def test_a_thousand_devices_are_asked_about_in_two_calls(store, redis_url):
+async def test_a_thousand_devices_are_claimed_in_two_calls(store, redis_url):
     round_ = ringing(redis_url, USERS)
     everyone = pushes(round_)
     await store.call("HSET", call_key("default", "default:1"), f"d:{USERS[7]}", round_.started_at)
-    asked = []
+    called = []
 
     class Counting:
         async def script(self, name, keys, args):
-            asked.append(name)
+            called.append(name)
             return await store.script(name, keys, args)
 
-    gate = Fence(Counting(), "w-1", PushKind.RING, round_)
-    answers = await asyncio.gather(*(ask(gate, push, 3) for push in everyone))
+    fence = Fence(Counting(), "w-1", PushKind.RING, round_)
+    answers = await asyncio.gather(*(claim(fence, push, 3) for push in everyone))
     assert [answer for answer in answers if answer] == [Outcome.DECLINED]
     assert answers[7] is Outcome.DECLINED
-    assert asked == ["calls/claim_devices"] * (len(everyone) // BATCH)
+    assert called == ["calls/claim_devices"] * (len(everyone) // MOST_PER_CALL)
 
 
 async def test_a_notice_goes_out_after_the_end_unless_answered(store, redis_url):
     round_ = ringing(redis_url, USERS[:2], age_s=60)
     stamps = {"ended": round_.started_at, f"a:{USERS[1]}": round_.started_at}
     await store.call("HSET", call_key("default", "default:1"), *[part for pair in stamps.items() for part in pair])
-    gate = Fence(store, "w-1", PushKind.MISSED, round_)
-    assert [await ask(gate, push, 3) for push in pushes(round_, PushKind.MISSED)] == [None, Outcome.ANSWERED]
+    fence = Fence(store, "w-1", PushKind.MISSED, round_)
+    assert [await claim(fence, push, 3) for push in pushes(round_, PushKind.MISSED)] == [None, Outcome.ANSWERED]
 
 
 async def test_no_notice_while_a_later_round_rings_the_user(store, redis_url):
@@ -210,8 +210,8 @@ async def test_no_notice_while_a_later_round_rings_the_user(store, redis_url):
     later = round_.started_at + 1
     await store.call("HSET", call_key("default", "default:1"), f"r:{later}", "s-2", f"r:{round_.started_at}", "s-1")
     await store.call("HSET", round_key("default", "default:1", later), f"u:{USERS[0]}", "{}")
-    gate = Fence(store, "w-1", PushKind.MISSED, round_)
-    assert [await ask(gate, push, 3) for push in pushes(round_, PushKind.MISSED)] == [Outcome.RUNG_AGAIN, None]
+    fence = Fence(store, "w-1", PushKind.MISSED, round_)
+    assert [await claim(fence, push, 3) for push in pushes(round_, PushKind.MISSED)] == [Outcome.RUNG_AGAIN, None]
 
 
 async def test_a_round_known_from_its_call_missed_rings_nobody_again(store, redis_url):
@@ -219,11 +219,11 @@ async def test_a_round_known_from_its_call_missed_rings_nobody_again(store, redi
     later = round_.started_at + 1
     await store.call("HSET", call_key("default", "default:1"), f"r:{later}", "s-2")
     await store.call("HSET", round_key("default", "default:1", later), f"u:{USERS[0]}", "{}", "ringless", "1")
-    assert await ask(Fence(store, "w-1", PushKind.MISSED, round_), pushes(round_, PushKind.MISSED)[0], 3) is None
+    assert await claim(Fence(store, "w-1", PushKind.MISSED, round_), pushes(round_, PushKind.MISSED)[0], 3) is None
 
 
 async def test_any_number_of_lines_gets_onto_the_trail_in_order(store, redis_url):
-    """A thousand people who registered every token their phone ever had: a line for each token that is left out."""
+    """As when a thousand users registered every token their phone ever had: each token left out has a line."""
     round_ = ringing(redis_url)
     lines = [f"line {number}" for number in range(9_000)]
     await Fence(store, "w-1", PushKind.RING, round_, "first").note(lines)
@@ -234,17 +234,17 @@ async def test_any_number_of_lines_gets_onto_the_trail_in_order(store, redis_url
 async def test_what_the_fence_writes_expires(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
-    gate = Fence(store, "w-1", PushKind.NOTIFICATION, round_)
-    await ask(gate, push, 3)
-    await gate.write(Record('{"what":"attempted"}', push.device.key, True))
-    await gate.note(['{"what":"skipped"}'])
+    fence = Fence(store, "w-1", PushKind.NOTIFICATION, round_)
+    await claim(fence, push, 3)
+    await fence.write(Record('{"what":"attempted"}', push.device.key, True))
+    await fence.note(['{"what":"skipped"}'])
     for key in await store.call("KEYS", "bellhop:[rt][or][ua]*:default:*"):
         assert await store.call("TTL", key) > 0, key
 
 
 async def test_a_record_is_written_although_its_writer_was_cancelled(store, redis_url):
     class Away:
-        """Redis, that is away for a while."""
+        """A Redis that is away for a while."""
 
         away = False
 
@@ -253,24 +253,24 @@ async def test_a_record_is_written_although_its_writer_was_cancelled(store, redi
                 raise RedisConnectionError
             return await store.script(name, keys, args)
 
-    round_, lost = ringing(redis_url), Away()
+    round_, away = ringing(redis_url), Away()
     (push,) = pushes(round_)
-    gate = Fence(lost, "w-1", PushKind.RING, round_)
-    assert await ask(gate, push, 3) is None
-    records = RecordBuffer(gate)
+    fence = Fence(away, "w-1", PushKind.RING, round_)
+    assert await claim(fence, push, 3) is None
+    records = RecordBuffer(fence)
     records.add(Record("", push.device.key, sent=True))
-    lost.away = True
+    away.away = True
     writing = asyncio.create_task(records.flush())
     await asyncio.sleep(0.01)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    lost.away = False
+    away.away = False
     async with asyncio.timeout(20):
         key = round_key("default", round_.cid, round_.started_at)
         while await store.call("HGET", key, f"s:ring:{push.device.key}") != b"sent":
             await asyncio.sleep(0.05)
-    assert await ask(Fence(store, "w-2", PushKind.RING, round_), push, 3) is Outcome.DUPLICATE
+    assert await claim(Fence(store, "w-2", PushKind.RING, round_), push, 3) is Outcome.DUPLICATE
 
 
 async def test_a_record_is_written_with_the_end_of_its_job(store, redis_url):
@@ -279,11 +279,11 @@ async def test_a_record_is_written_with_the_end_of_its_job(store, redis_url):
     fence = Fence(store, "w-1", PushKind.RING, round_)
     records, field = RecordBuffer(fence), f"s:ring:{push.device.key}"
     key = round_key("default", round_.cid, round_.started_at)
-    assert await ask(fence, push, 3) is None
+    assert await claim(fence, push, 3) is None
     records.add(Record("a line", push.device.key, sent=True))
     (command,) = records.take()
     await asyncio.sleep(0.05)
-    assert await store.call("HGET", key, field) != b"sent", "it is the caller's to write"
+    assert await store.call("HGET", key, field) != b"sent", "its caller writes it"
     await store.script(*command)
     assert await store.call("HGET", key, field) == b"sent"
 
@@ -293,7 +293,7 @@ async def test_a_record_is_written_soon_when_its_job_goes_on(store, redis_url):
     (push,) = pushes(round_)
     fence = Fence(store, "w-1", PushKind.RING, round_)
     records = RecordBuffer(fence)
-    assert await ask(fence, push, 3) is None
+    assert await claim(fence, push, 3) is None
     records.add(Record("a line", push.device.key, sent=True))
     await asyncio.sleep(0)
     assert records.take() == []

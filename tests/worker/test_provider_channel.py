@@ -1,4 +1,4 @@
-"""A lane's circuit: closed while the provider answers, open while asking is useless."""
+"""The circuit of a channel: closed while the provider answers, open while it does not."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from tests.factories import a_push, an_iphone
-from worker.delivery.provider_channel import FAILURES_TO_OPEN, NO_PROVIDER, OPEN_S, CircuitBreaker, ProviderChannel
+from worker.delivery.provider_channel import FAILURES_TO_OPEN, NOT_SERVED, OPEN_S, CircuitBreaker, ProviderChannel
 
 ASKED = sorted(set(Outcome) - NOTHING_LEFT)
 
@@ -21,18 +21,18 @@ def ring(environment=Environment.PRODUCTION):
 def after(*outcomes, now=100.0):
     circuit = CircuitBreaker()
     for outcome in outcomes:
-        circuit.learn(outcome, now)
+        circuit.record_outcome(outcome, now)
     return circuit
 
 
 def test_refused_credentials_open_the_circuit_once():
     circuit = CircuitBreaker()
-    assert circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.0)
-    assert not circuit.learn(Outcome.CREDENTIALS_REFUSED, 100.1)
+    assert circuit.record_outcome(Outcome.CREDENTIALS_REFUSED, 100.0)
+    assert not circuit.record_outcome(Outcome.CREDENTIALS_REFUSED, 100.1)
     assert circuit.wait_s(101.0) > 0
 
 
-@pytest.mark.parametrize("outcome", sorted(NO_PROVIDER))
+@pytest.mark.parametrize("outcome", sorted(NOT_SERVED))
 def test_many_failures_in_a_row_open_it(outcome):
     assert after(*[outcome] * (FAILURES_TO_OPEN - 1)).wait_s(100.0) == 0
     assert after(*[outcome] * FAILURES_TO_OPEN).wait_s(100.0) > 0
@@ -48,7 +48,7 @@ def test_one_push_tries_a_half_open_circuit():
     later = 100.0 + OPEN_S[Action.RETRY_LATER]
     assert circuit.wait_s(later) == 0
     assert circuit.wait_s(later) > 0
-    circuit.learn(Outcome.ACCEPTED, later + 0.1)
+    circuit.record_outcome(Outcome.ACCEPTED, later + 0.1)
     assert circuit.wait_s(later + 0.1) == 0
 
 
@@ -63,29 +63,29 @@ def test_it_never_stays_open_longer_than_the_longest_time(outcomes):
 
 
 def test_every_failure_has_a_time_to_stay_open():
-    assert {MEANING[outcome].action for outcome in NO_PROVIDER} <= set(OPEN_S)
+    assert {MEANING[outcome].action for outcome in NOT_SERVED} <= set(OPEN_S)
 
 
 async def test_an_open_circuit_sends_nothing():
     class Refusing:
-        asked = 0
+        attempts = 0
 
         async def send(self, push, timeout_s, start_s):
-            self.asked += 1
+            self.attempts += 1
             await asyncio.sleep(0)
             return AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken")
 
     sender = Refusing()
-    lane = ProviderChannel(sender, "apns com.example")
-    assert (await lane.attempt(ring(), 1, 1)).outcome is Outcome.CREDENTIALS_REFUSED
-    answer = await lane.attempt(ring(), 1, 1)
-    assert answer.outcome is Outcome.CIRCUIT_OPEN
-    assert 0 < answer.retry_after_s <= OPEN_S[Action.OPEN_CIRCUIT]
-    assert sender.asked == 1
+    channel = ProviderChannel(sender, "apns com.example")
+    assert (await channel.attempt(ring(), 1, 1)).outcome is Outcome.CREDENTIALS_REFUSED
+    result = await channel.attempt(ring(), 1, 1)
+    assert result.outcome is Outcome.CIRCUIT_OPEN
+    assert 0 < result.retry_after_s <= OPEN_S[Action.OPEN_CIRCUIT]
+    assert sender.attempts == 1
 
 
 class Restricted:
-    """A key of Apple's that is limited to production."""
+    """A key of Apple that is valid for production only."""
 
     async def send(self, push, timeout_s, start_s):
         refused = push.device.environment is Environment.SANDBOX
@@ -95,9 +95,9 @@ class Restricted:
 
 
 async def test_each_environment_has_a_circuit_of_its_own():
-    """Anybody may register one, and a token that Apple does not know is tried there too."""
-    lane = ProviderChannel(Restricted(), "apns calls")
+    """Any user can register a phone of the sandbox, and a token that production does not know is tried there."""
+    channel = ProviderChannel(Restricted(), "apns calls")
     rings = [ring(environment) for environment in (Environment.SANDBOX, Environment.PRODUCTION, Environment.SANDBOX)]
-    answers = [(await lane.attempt(one, 1, 1)).outcome for one in rings]
-    assert answers == [Outcome.CREDENTIALS_REFUSED, Outcome.ACCEPTED, Outcome.CIRCUIT_OPEN]
-    assert lane.blocked
+    outcomes = [(await channel.attempt(push, 1, 1)).outcome for push in rings]
+    assert outcomes == [Outcome.CREDENTIALS_REFUSED, Outcome.ACCEPTED, Outcome.CIRCUIT_OPEN]
+    assert channel.blocked

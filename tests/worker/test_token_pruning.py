@@ -1,4 +1,4 @@
-"""Tokens leave the registry on the provider's word about that registration, and never all at once."""
+"""Tokens are removed only on the provider's word about that registration, and never all at once."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,9 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from tests.factories import a_dead_token, a_delivery, an_iphone
-from worker.delivery import token_pruning
-from worker.delivery.token_pruning import FEWEST_DYING, TokenPruner
+from worker.delivery.token_pruning import PruningPolicy, TokenPruner
 
+FEWEST_DYING = PruningPolicy().brake.fewest_dying
 REGISTERED = 1_700_000_000_000_000
 
 
@@ -36,20 +36,20 @@ def dead(device, since=REGISTERED + 1):
 @pytest.mark.parametrize("since", [REGISTERED + 1, None])
 async def test_a_dead_token_is_removed(store, since):
     device = await register(store, phone())
-    await TokenPruner(store).learn("default", device, dead(device, since))
+    await TokenPruner(store).update_registry("default", device, dead(device, since))
     assert await known(store, device) == []
 
 
 async def test_a_token_that_died_before_it_was_registered_here_is_kept(store):
     device = await register(store, phone())
-    await TokenPruner(store).learn("default", device, dead(device, REGISTERED))
+    await TokenPruner(store).update_registry("default", device, dead(device, REGISTERED))
     assert await known(store, device) == [device]
 
 
 async def test_a_token_that_was_registered_again_meanwhile_is_kept(store):
     device = await register(store, phone())
     again = await register(store, phone(registered_at=REGISTERED + 500))
-    await TokenPruner(store).learn("default", device, dead(device))
+    await TokenPruner(store).update_registry("default", device, dead(device))
     assert await known(store, again) == [again]
 
 
@@ -59,66 +59,65 @@ async def test_a_token_that_was_registered_again_meanwhile_is_kept(store):
 )
 async def test_no_other_outcome_removes_a_token(store, outcome):
     device = await register(store, phone())
-    await TokenPruner(store).learn("default", device, a_delivery(device, outcome))
+    await TokenPruner(store).update_registry("default", device, a_delivery(device, outcome))
     assert await known(store, device) == [device]
 
 
 async def test_the_environment_that_worked_is_kept(store):
     device = await register(store, phone())
     moved = device.model_copy(update={"environment": Environment.SANDBOX})
-    await TokenPruner(store).learn("default", device, a_delivery(moved, Outcome.ACCEPTED))
+    await TokenPruner(store).update_registry("default", device, a_delivery(moved, Outcome.ACCEPTED))
     assert await known(store, device) == [moved]
 
 
 async def test_the_brake_keeps_tokens_when_most_of_an_app_die(store, caplog, capsys):
     devices = [await register(store, phone(number)) for number in range(200)]
-    care = TokenPruner(store)
+    pruner = TokenPruner(store)
     for device in devices:
-        await care.learn("default", device, dead(device))
+        await pruner.update_registry("default", device, dead(device))
     kept = sum([bool(await known(store, device)) for device in devices])
     assert kept == 200 - (FEWEST_DYING - 1)
     assert "token_removal_stopped" in capsys.readouterr().out
 
 
 async def test_the_brake_of_one_app_does_not_keep_another_apps_tokens(store):
-    care = TokenPruner(store)
+    pruner = TokenPruner(store)
     for number in range(FEWEST_DYING + 5):
         device = await register(store, phone(number))
-        await care.learn("default", device, dead(device))
+        await pruner.update_registry("default", device, dead(device))
     other = await register(store, phone(999, app="com.example.other"))
-    await care.learn("default", other, dead(other))
+    await pruner.update_registry("default", other, dead(other))
     assert await known(store, other) == []
 
 
-async def test_a_few_dead_tokens_among_many_living_ones_are_removed(store, monkeypatch):
-    monkeypatch.setattr(token_pruning, "COUNT_EVERY_S", 0.01)
-    care = TokenPruner(store)
-    counting = asyncio.create_task(care.count())
+async def test_a_few_dead_tokens_among_many_living_ones_are_removed(store):
+    pruner = TokenPruner(store, PruningPolicy(count_every_s=0.01))
+    counting = asyncio.create_task(pruner.keep_counting())
     living = phone(1)
     for _ in range(50 * FEWEST_DYING):
-        await care.learn("default", living, a_delivery(living, Outcome.ACCEPTED))
+        await pruner.update_registry("default", living, a_delivery(living, Outcome.ACCEPTED))
     await asyncio.sleep(0.2)
     counting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await counting
     devices = [await register(store, phone(100 + number)) for number in range(2 * FEWEST_DYING)]
     for device in devices:
-        await care.learn("default", device, dead(device))
+        await pruner.update_registry("default", device, dead(device))
     assert not any([await known(store, device) for device in devices])
 
 
 async def test_one_token_that_dies_again_and_again_counts_once(store):
-    care = TokenPruner(store)
+    pruner = TokenPruner(store)
     device = await register(store, phone())
     for _ in range(3 * FEWEST_DYING):
-        await care.learn("default", device, dead(device))
+        await pruner.update_registry("default", device, dead(device))
     other = await register(store, phone(1))
-    await care.learn("default", other, dead(other))
+    await pruner.update_registry("default", other, dead(other))
     assert await known(store, other) == []
 
 
 async def test_redis_away_costs_no_push():
     store = Store.from_url("redis://127.0.0.1:1/0")
     device = phone()
-    await TokenPruner(store).learn("default", device, dead(device))
+    await TokenPruner(store).update_registry("default", device, dead(device))
     await store.close()

@@ -362,13 +362,13 @@ PHONE = an_iphone("jane", registered_at=NOW)
 
 
 async def test_what_becomes_of_a_dead_token_is_said(store):
-    device, hygiene = PHONE, TokenPruner(store)
-    assert await hygiene.learn("default", device, a_dead_token(device, NOW + 1)) is TokenFate.CHANGED
+    device, pruner = PHONE, TokenPruner(store)
+    assert await pruner.update_registry("default", device, a_dead_token(device, NOW + 1)) is TokenFate.CHANGED
     await store.script(*registry.register("default", device))
-    assert await hygiene.learn("default", device, a_dead_token(device, NOW - 1)) is TokenFate.NEWER
-    assert await hygiene.learn("default", device, a_dead_token(device, NOW + 1)) is TokenFate.REMOVED
+    assert await pruner.update_registry("default", device, a_dead_token(device, NOW - 1)) is TokenFate.NEWER
+    assert await pruner.update_registry("default", device, a_dead_token(device, NOW + 1)) is TokenFate.REMOVED
     await store.call("SET", brake_key(device.provider, device.app), 1)
-    assert await hygiene.learn("default", device, a_dead_token(device, NOW + 1)) is TokenFate.BRAKED
+    assert await pruner.update_registry("default", device, a_dead_token(device, NOW + 1)) is TokenFate.BRAKED
 
 
 async def test_a_token_that_moves_to_the_other_environment_is_said_to(store):
