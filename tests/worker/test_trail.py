@@ -375,7 +375,7 @@ async def test_a_token_that_moves_to_the_other_environment_is_said_to(store):
     device = PHONE
     await store.script(*registry.register("default", device))
     moved = a_delivery(device.model_copy(update={"environment": Environment.SANDBOX}), Outcome.ACCEPTED)
-    fate = await TokenPruner(store).learn("default", device, moved)
+    fate = await TokenPruner(store).update_registry("default", device, moved)
     assert fate is TokenFate.MOVED
 
 

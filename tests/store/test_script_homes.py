@@ -1,0 +1,126 @@
+"""The table "Scripts that use keys of several homes" in docs/architecture.md names the homes that each script uses."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bellhop import call_index
+from bellhop.queue.job_payloads import job
+from bellhop.queue.names import MAIL_JOB, RING_JOB
+from bellhop.store import call_scripts, email_scripts, keys, queue_scripts, registry, scripts
+from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding
+from bellhop.store.email_scripts import NewEmail
+from bellhop.store.scripts import Command
+from tests.factories import a_device, a_queued_round, a_round
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "architecture.md"
+HOMES = {
+    "call": ("webhook:", "call:", "round:", "trail:"),
+    "user": ("devices:", "person:", "held-back:", "calls-of:", "fetched:", "writes:"),
+    "token": ("token:",),
+    "e-mail": ("letter:", "letter-open:"),
+    "queue": ("inflight:",),
+    "worker": ("worker:", "status:", "buried:"),
+    "installation": (
+        *("workers", "worker-failed", "agenda", "metrics", "unreadable", "fetches", "calls:"),
+        *("brake:", "tokens:", "apns-token:", "console:"),
+    ),
+}
+"""How the keys of each home begin after `bellhop:`. Those that begin with `rq:` are at home in a queue."""
+KEY = re.compile(r"\b((?:bellhop|rq):[\w-]+:?)")
+FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.MULTILINE | re.DOTALL)
+
+ROUND, QUEUED = a_round("ben"), a_queued_round("ben")
+RING, MAIL = job("ring-1", RING_JOB, QUEUED), job("mail-1", MAIL_JOB)
+FINAL = FinalStanding(ROUND, "ben", "missed", "a line", RING)
+COMMANDS = (
+    call_scripts.take_event(
+        EventToTake(
+            *("default", "default:1", "digest", 1, "a line", "a line", 60, 1),
+            round=ROUND,
+            missed=ROUND,
+            jobs=[RING],
+            listed=call_index.entry("default", "default:1", ["ben"], begins=True),
+        )
+    ),
+    call_scripts.read_call("default", "default:1"),
+    call_scripts.settle_call(CallToSettle("default", "default:1", 1, 1, [FINAL], None, [1])),
+    call_scripts.enqueue_due(RING, limit=1, again_ms=1, assumed_s=1),
+    call_scripts.claim_devices(ROUND, "ring", [("ben", "key")], deadline_us=1, worker="w-1", run="r", claim_us=1),
+    call_scripts.record_attempt(ROUND, ["a line"], devices=[("key", True)]),
+    call_scripts.record_receipt("default", "default:1", 1, "key", "a line"),
+    email_scripts.add_missed_call(
+        QUEUED, QUEUED.recipients[0], NewEmail("1", 60, MAIL), whole_calls=1, now=1, line="a line"
+    ),
+    email_scripts.claim_email("1", MAIL, worker="w-1", run="r", claim_s=1, now=1),
+    email_scripts.record_email_attempt(
+        "1", [(ROUND, "a line")], worker="w-1", run="r", next_try=None, unknown=False, now=1
+    ),
+    queue_scripts.take_jobs("rings", "w-1", 1),
+    queue_scripts.begin_job("rings", "w-1", b"1"),
+    queue_scripts.finish_job("rings", "w-1", b"1", b"", keep_s=1),
+    queue_scripts.fail_job("rings", "w-1", b"1", b"", verdict="failed", reason="", keep_s=1),
+    queue_scripts.hand_back_job("rings", "w-1", b"1", b""),
+    queue_scripts.requeue_failed("rings", "1", ""),
+    queue_scripts.renew_lease("w-1", "rings", {}, lease_ms=1, silence_ms=1, registration_s=1),
+    queue_scripts.reap_workers(lease_ms=1, silence_ms=1),
+    queue_scripts.enqueue_scheduled(),
+    queue_scripts.remove_worker("w-1", "rings", died=True),
+    registry.register("default", a_device()),
+    registry.replace("default", a_device(), a_device()),
+    registry.prune_token("default", a_device(), 1, registry.BrakeLimits()),
+    registry.claim_device_lookup("default", "ben", per_s=1, request_s=1, run="r"),
+    registry.hold_back("default", "ben", "sara", 1),
+    registry.switch_mail("default", "ben", on=True),
+    Command("metrics/add_metrics", [keys.METRICS_KEY, keys.flushes_key("1")], []),
+    Command("providers/replace_provider_token", [keys.provider_token_key("team", "key")], []),
+)
+"""Each script with its keys; those that it builds by itself are in its text."""
+
+
+def home_of(key):
+    kind, _, rest = key.partition(":")
+    if kind == "rq":
+        return "queue"
+    homes = [home for home, starts in HOMES.items() if rest.startswith(starts)]
+    return max(homes, key=lambda home: max(len(start) for start in HOMES[home] if rest.startswith(start)))
+
+
+def code(name):
+    """The text of a script without comments and without the included functions that it does not use."""
+    text = re.sub(r"--.*", "", scripts.source(name))
+    while unused := [match for match in FUNCTION.finditer(text) if len(re.findall(rf"\b{match[1]}\b", text)) == 1]:
+        text = text.replace(unused[0][0], "")
+    return text
+
+
+def homes_of(command):
+    texts = [code(command.script), *map(str, command.keys)]
+    texts += [arg.decode() if isinstance(arg, bytes) else str(arg) for arg in command.args]
+    return {home_of(key) for key in KEY.findall(" ".join(texts))}
+
+
+def table():
+    section = PAGE.read_text().partition("## Scripts that use keys of several homes")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \| ([^|]+) \|", section, re.MULTILINE)
+    return {script: set(homes.strip().split(", ")) for names, homes in rows for script in re.findall(r"`(\w+)`", names)}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.script)
+def test_the_table_names_the_homes_of_a_script(command):
+    assert table()[command.script.rpartition("/")[2]] == homes_of(command)
+
+
+def test_the_table_and_this_test_know_every_script():
+    names = [name.rpartition("/")[2] for name in scripts.names()]
+    assert sorted(command.script for command in COMMANDS) == scripts.names()
+    assert sorted(table()) == sorted(names)
+
+
+def test_every_key_has_one_home():
+    constants = [value for name, value in vars(keys).items() if name.isupper()]
+    for key in constants:
+        assert key.startswith("rq:") or home_of(key)
+    starts = [start for of in HOMES.values() for start in of]
+    assert len(set(starts)) == len(starts)
