@@ -197,3 +197,16 @@ def test_any_bytes_come_to_a_typed_refusal(body, **received):
 @given(body=st.binary().filter(lambda body: not body.startswith(GZIP_MAGIC)), compress=st.booleans())
 def test_whatever_stream_signed_is_taken_as_it_was_signed(body, compress):
     assert taken(gzip.compress(body) if compress else body, sign(body)) == Verified("acme", body)
+
+
+def test_the_labels_in_metrics_and_logs_stay():
+    assert {refusal.label for refusal in Refusal} == {
+        "missing_signature",
+        "bad_signature",
+        "unknown_app",
+        "strange_address",
+        "wrong_path",
+        "too_large",
+        "unsupported_encoding",
+        "bad_encoding",
+    }
