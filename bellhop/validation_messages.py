@@ -60,5 +60,11 @@ def describe_error(error: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch" and place and place[-1] in PATTERNS:
         return PATTERNS[place[-1]]
     if kind in SENTENCES:
-        return SENTENCES[kind].format_map(error.get("ctx", {}))
+        context = error.get("ctx", {})
+        return SENTENCES[kind].format_map({name: _without_zeros(value) for name, value in context.items()})
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _without_zeros(value: Any) -> Any:
+    """Return 180 for 180.0: pydantic turns the limits of a float into floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -330,6 +330,8 @@ def test_another_file_is_not_taken_for_a_service_account(tmp_path, text):
         ("[[stream_apps]]\ntenant = 'a b'\napi_keys = ['k']\napi_secrets = ['s']", "tenant: must be 1 to 64 letters"),
         ("trail_days = 'many'", "trail_days: must be an integer"),
         ("trail_days = 1000", "trail_days: must be 365 or less"),
+        ("ring_default_s = 200", "ring_default_s: must be 180 or less"),
+        ("smtp_timeout_s = 0.01", "smtp_timeout_s: must be 0.1 or more"),
     ],
 )
 def test_a_mistake_in_the_toml_file_is_reported_with_its_place(setenv, tmp_path, toml, said):
