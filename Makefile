@@ -12,9 +12,9 @@ test: .venv/ready
 
 # The part of it that leans on Redis, for one of another make: SANDBOX_REDIS=/path/to/redis-server.
 test-redis: .venv/ready
-	$(BIN)/pytest -n 4 --dist loadfile tests/kill tests/flows tests/worker tests/webhook/test_replication.py \
-	  tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py tests/e2e/test_check.py tests/test_sandbox_redis.py \
-	  tests/upgrade/test_reads_the_old.py
+	$(BIN)/pytest -n 4 --dist loadfile tests/kill tests/flows tests/worker tests/bellhop \
+	  tests/webhook/intake/test_replication.py tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py \
+	  tests/e2e/test_check.py tests/upgrade/test_reads_the_old.py
 
 # The kill tests with 50 kills each; SEED=… repeats a run.
 test-long: .venv/ready

@@ -3,9 +3,9 @@
 - `redis_url`, `redis_client`, `store`: an empty database of the Redis that the whole run shares, its blocking client
   and the asyncio client that the worker uses.
 - `live_workers`: the workers w-1 and w-2 count as alive. No process runs.
-- `own_redis` (tests/worker): a Redis that the test may stop or starve.
-- `start_worker`, `queue_client` (tests/worker): a process with a queue worker that runs test jobs, and the client that
-  queues them.
+- `own_redis`: a Redis that the test may stop, pause and cut off.
+- `start_worker`, `queue_client` (tests/worker/queue): a process with a queue worker that runs test jobs, and the client
+  that queues them.
 - `installation`: web process, workers and Redis as processes of their own, with stand-ins for Stream, Apple, Google and
   the mail server.
 - `flow` (tests/flows): the users and calls of one test on the installation that all flows share.
@@ -66,6 +66,15 @@ async def store(redis_url: str) -> AsyncIterator[Store]:
 def live_workers(redis_client: redis.Redis) -> None:
     """Let the workers w-1 and w-2 count as alive."""
     redis_client.mset({"bellhop:worker:w-1": 1, "bellhop:worker:w-2": 1})
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may stop, pause and cut off."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with RedisServer(folder) as server:
+        yield server
 
 
 @pytest.fixture

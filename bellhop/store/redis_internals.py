@@ -1,6 +1,6 @@
 """Everything that Bellhop uses of redis-py beyond its documented API, said once.
 
-tests/store/test_redis_internals.py fails when redis-py moves one of these:
+tests/bellhop/store/test_redis_internals.py fails when redis-py moves one of these:
 
 - `AbstractConnection._writer`: the stream of a connected asyncio connection (`transport_of`).
 - `redis._parsers.BaseParser.parse_error`: from an error reply to an exception class (`parse_error`).

@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.stream_webhooks import SampleCall
-from tests.e2e.guarded import Guarded
+from tests.e2e.restricted_installation import Guarded
 
 METRICS = {"Authorization": "Bearer of-the-metrics-page"}
 

@@ -11,7 +11,7 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.scripts import sha1
-from tests.worker.proxy import Proxy
+from tests.proxy import Proxy
 
 
 async def take_away(installation, how):

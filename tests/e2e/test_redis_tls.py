@@ -11,7 +11,7 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.redis_server import NoTlsError
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.sandbox.tls import Authority
-from tests.e2e.guarded import Guarded
+from tests.e2e.restricted_installation import Guarded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import mutated_events
-from targets import CORPUS, TARGETS
+
+from tests.fuzz.targets import CORPUS, TARGETS
+from tests.webhook.intake.strategies import mutated_events
 
 KEPT = [
     pytest.param(name, path, id=f"{name}-{path.name}") for name in TARGETS for path in sorted((CORPUS / name).iterdir())

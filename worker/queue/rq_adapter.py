@@ -7,8 +7,8 @@ What is used of rq.worker.BaseWorker, and why:
 - `connection_timeout` is overridden: RQ would raise the connection's timeout to seven minutes.
 - `WorkerStatus`: RQ's words for a worker's state. `rq.utils.now`: the time in RQ's form.
 
-Nothing of RQ's own loop, signal handlers, job execution or maintenance is used. tests/worker/test_rq_contract.py fails
-when RQ changes one of these.
+Nothing of RQ's own loop, signal handlers, job execution or maintenance is used. tests/worker/queue/test_rq_contract.py
+fails when RQ changes one of these.
 """
 
 import json

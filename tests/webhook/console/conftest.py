@@ -1,0 +1,44 @@
+"""A whole installation with a console, a dozen varied calls that it has seen, and a real browser to look at them."""
+
+import shutil
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import async_playwright
+
+from bellhop.sandbox.installation import Installation
+from tests.webhook.console.played_calls import FLAGS, PASSWORD, log_in, play, window
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def installation(tmp_path_factory):
+    settings = {"CONSOLE_PASSWORD": PASSWORD, "MISSED_GRACE_S": "30"}
+    async with Installation(tmp_path_factory.mktemp("console"), settings) as installation:
+        installation.calls = await play(installation)
+        yield installation
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium():
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS, chromium_sandbox=False)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def logged_out_page(chromium, installation):
+    """A window of somebody who is not logged in."""
+    async with window(chromium, installation) as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(logged_out_page):
+    """A window of somebody who is."""
+    await log_in(logged_out_page)
+    await logged_out_page.get_by_role("heading", name="Latest calls").wait_for()
+    return logged_out_page

@@ -1,0 +1,123 @@
+"""Worker processes, real queues, and a Redis that a test may stop."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from bellhop.sandbox.child_process import end_with_parent
+from bellhop.sandbox.redis_server import RedisServer
+
+RUNNER = Path(__file__).parent / "runner.py"
+SOON_S = 20
+"""Far longer than anything here takes, far shorter than what RQ alone would take."""
+
+StartWorker = Callable[..., "WorkerProcess"]
+
+
+def eventually(look: Callable[[], Any], what: str, within_s: float = SOON_S) -> Any:
+    """Look until there is something to see, also through an outage of Redis."""
+    give_up = time.monotonic() + within_s
+    while True:
+        try:
+            seen = look()
+        except redis.exceptions.RedisError:
+            seen = None
+        if seen:
+            return seen
+        assert time.monotonic() < give_up, f"within {within_s} s: {what}"
+        time.sleep(0.02)
+
+
+class QueueClient:
+    """Queues test jobs and reads what became of them."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.redis = redis.Redis.from_url(url, socket_timeout=5)
+        self.queue = self.queue_named("rings")
+
+    def queue_named(self, name: str) -> Queue:
+        return Queue(name, connection=self.redis, serializer=JSONSerializer)
+
+    def sleep(self, label: str, seconds: float = 0, queue: str = "rings", **options: Any) -> Job:
+        return self.queue_named(queue).enqueue(
+            "jobs.sleep", {"label": label, "seconds": seconds}, job_id=label, **options
+        )
+
+    def marks(self, what: str) -> list[str]:
+        return [label.decode() for label in self.redis.lrange(f"test:{what}", 0, -1)]
+
+    def inflight(self, worker: str = "*") -> list[str]:
+        keys = self.redis.keys(f"bellhop:inflight:*:{worker}")
+        return [job_id.decode() for key in keys for job_id in self.redis.lrange(key, 0, -1)]
+
+    def ended_as(self, job: Job, *statuses: str) -> Job:
+        eventually(lambda: job.get_status(refresh=True).value in statuses, f"{job.id} becomes {statuses}")
+        job.refresh()
+        return job
+
+
+class WorkerProcess:
+    def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path) -> None:
+        self.queue_client = QueueClient(url)
+        before = self.names()
+        self.log = log
+        with log.open("ab") as output:
+            command = [sys.executable, str(RUNNER), url, json.dumps(queues), str(grace_s)]
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=end_with_parent)  # noqa: PLW1509
+        self.name = eventually(lambda: self.names() - before, "the worker starts").pop()
+
+    def names(self) -> set[str]:
+        return {name.decode() for name in self.queue_client.redis.smembers("bellhop:workers")}
+
+    def logged(self, *events: str) -> list[dict[str, Any]]:
+        """The log lines of these events so far; what Python itself prints is no log line."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] in events]
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=SOON_S)
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
+    started = []
+
+    def start(url: str, queues: dict[str, int] | None = None, grace_s: float = 10) -> WorkerProcess:
+        started.append(WorkerProcess(url, queues or {"rings": 200}, grace_s, tmp_path / "worker.log"))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.process.kill()
+        worker.process.wait()
+        worker.queue_client.redis.close()
+    if (tmp_path / "worker.log").exists():
+        print((tmp_path / "worker.log").read_text())  # shown when the test failed
+
+
+@pytest.fixture
+def queue_client(redis_url: str) -> Iterator[QueueClient]:
+    queue_client = QueueClient(redis_url)
+    yield queue_client
+    queue_client.redis.close()
+
+
+@pytest.fixture
+def own_queue_client(own_redis: RedisServer) -> Iterator[QueueClient]:
+    queue_client = QueueClient(own_redis.url)
+    yield queue_client
+    queue_client.redis.close()
