@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -32,10 +33,10 @@ Expected = tuple[str, str, str]
 """A push: token, type, call."""
 
 
-def play(*, once: bool) -> int:
-    """Run the demo; returns the exit status."""
+def play(*, once: bool, steps: Sequence[Step] | None = None, arrival_timeout_s: float = ARRIVAL_TIMEOUT_S) -> int:
+    """Run the demo with these steps (default: the script's); returns the exit status."""
     try:
-        return asyncio.run(Demo(once).run())
+        return asyncio.run(Demo(once, script() if steps is None else steps, arrival_timeout_s).run())
     except NoRedisError as error:
         click.echo(str(error), err=True)
         return 1
@@ -44,8 +45,8 @@ def play(*, once: bool) -> int:
 class Demo:
     """One run of the demo."""
 
-    def __init__(self, once: bool) -> None:
-        self.once = once
+    def __init__(self, once: bool, steps: Sequence[Step], arrival_timeout_s: float) -> None:
+        self.once, self.steps, self.arrival_timeout_s = once, steps, arrival_timeout_s
         self.stop, self.news = asyncio.Event(), asyncio.Event()
         self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
         self.posted: dict[str, float] = {}
@@ -66,7 +67,7 @@ class Demo:
                 showing = asyncio.create_task(self._show(here))
                 for phone in PHONES.values():
                     await here.register(*phone)
-                for step in script():
+                for step in self.steps:
                     await self._play(here, step)
                 await asyncio.sleep(QUIET_S)
                 self._compare()
@@ -90,7 +91,7 @@ class Demo:
         if reply.status != 200:
             self._problem(f"The web process answered {reply.status}: {reply.body}")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ARRIVAL_TIMEOUT_S):
+            async with asyncio.timeout(self.arrival_timeout_s):
                 while self.expected - self.shown:
                     self.news.clear()
                     await self.news.wait()

@@ -42,7 +42,8 @@ Sample = tuple[str, ...]
 class Tally:
     """The counts of this process that Redis does not have yet. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_samples: int = MOST_SAMPLES) -> None:
+        self._most_samples = most_samples
         self.clear()
 
     def clear(self) -> None:
@@ -79,7 +80,7 @@ class Tally:
             self._batch = [part for sample, amount in counts.items() for part in (json.dumps(sample), str(amount))]
         if not self._batch:
             return None
-        limits = (self._flushes, FLUSH_TTL_S, MOST_SAMPLES)
+        limits = (self._flushes, FLUSH_TTL_S, self._most_samples)
         return Command(
             "metrics/add_metrics", [METRICS_KEY, flushes_key(self._process)], [*map(str, limits), *self._batch]
         )

@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 
-from bellhop import call_index
-from bellhop.call_index import MOST_CALLS_OF_USER
+from bellhop.call_index import MOST_CALLS, MOST_CALLS_OF_USER
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_key, calls_of_user_key
 from tests.factories import a_ring_event, an_event_user, event_fields
@@ -76,11 +75,12 @@ def test_a_missed_call_and_a_notification_are_listed_too(redis_client, take):
     assert calls(redis_client) == calls(redis_client, calls_of_user_key("default", "ben")) == ["default:2", "default:1"]
 
 
-def test_lists_hold_no_more_than_the_latest(redis_client, take, monkeypatch):
-    monkeypatch.setattr(call_index, "MOST_CALLS", 60)
+def test_lists_hold_no_more_than_the_latest(redis_client, take):
+    redis_client.zadd(calls_key("default"), {f"default:old-{number}": NOW - number for number in range(MOST_CALLS)})
     for number in range(70):
-        take(ring(f"default:{number}"), NOW + number)
-    assert calls(redis_client) == [f"default:{number}" for number in range(69, 9, -1)]
+        take(ring(f"default:{number}"), NOW + 1 + number)
+    newest = [f"default:{number}" for number in range(69, -1, -1)]
+    assert calls(redis_client) == newest + [f"default:old-{number}" for number in range(MOST_CALLS - 70)]
     assert calls(redis_client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_USER}"
 
 

@@ -58,13 +58,11 @@ def test_ctrl_c_ends_a_running_demo_and_all_its_processes():
     assert nothing_runs_on(process)
 
 
-def test_a_demo_in_which_a_push_is_lost_fails(monkeypatch, capfd):
+def test_a_demo_in_which_a_push_is_lost_fails(capfd):
     """Expect a push that is never sent."""
     steps = demo_script.script()
     lost = demo_script.Step("Jane declines", steps[4].event, ("Jane's Pixel",), "call.missed")
-    monkeypatch.setattr(demo, "script", lambda: [steps[3], lost])
-    monkeypatch.setattr(demo, "ARRIVAL_TIMEOUT_S", 2.0)
-    assert demo.play(once=True) == 1
+    assert demo.play(once=True, steps=[steps[3], lost], arrival_timeout_s=2.0) == 1
     assert "Never arrived: call.missed on Jane's Pixel" in capfd.readouterr().err
 
 

@@ -44,6 +44,7 @@ def search_calls(
     user_id: str = "",
     flag: Flag | None = None,
     before: Micros = FROM_LATEST,
+    timeout_s: float = SEARCH_TIMEOUT_S,
 ) -> CallPage:
     """Find a page of calls that began before `before`, the latest first. Raises redis.exceptions.RedisError.
 
@@ -51,7 +52,7 @@ def search_calls(
     their ids. `flag` selects calls with that flag.
     """
     found: list[tuple[IndexedCall, CallSummary]] = []
-    give_up_s = time.monotonic() + SEARCH_TIMEOUT_S
+    give_up_s = time.monotonic() + timeout_s
     for candidate, call in _candidates(redis, tenant, text, user_id, before):
         if call is not None and (flag is None or flag in call.flags):
             found.append((candidate, call))

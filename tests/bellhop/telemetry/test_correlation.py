@@ -8,21 +8,12 @@ from structlog.contextvars import get_contextvars
 
 from bellhop.queue.job_payloads import CallRef, QueuedRound, read_payload
 from bellhop.queue.names import RING_JOB, SETTLE_JOB
-from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin, picked_up
-from bellhop.telemetry.metrics import Tally
 
 ROUND = {
     "v": 1, "tenant": "default", "cid": "default:1", "session_id": "s", "started_at": 1, "deadline": 2,
     "caller_id": "sara", "caller_name": "Sara",
 }  # fmt: skip
-
-
-@pytest.fixture
-def tally(monkeypatch):
-    tally = Tally()
-    monkeypatch.setattr(metrics, "TALLY", tally)
-    return tally
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,6 @@ from webhook.api.metrics_page import GAUGES, MetricsPage, counter_metrics
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-@pytest.fixture
-def tally(monkeypatch):
-    """A tally of its own for each test."""
-    tally = Tally()
-    monkeypatch.setattr(metrics, "TALLY", tally)
-    return tally
-
-
 async def told(store, tally):
     name, keys, args = tally.flush()
     return await store.script(name, keys, args)
@@ -83,9 +75,8 @@ async def test_counts_wait_while_redis_is_away(store, tally, monkeypatch):
     assert await sums(store) == {("bellhop_x_total",): 1}
 
 
-async def test_a_label_that_anybody_can_vary_cannot_fill_redis(store, monkeypatch):
-    monkeypatch.setattr(metrics, "MOST_SAMPLES", 10)
-    tally = Tally()
+async def test_a_label_that_anybody_can_vary_cannot_fill_redis(store):
+    tally = Tally(most_samples=10)
     for number in range(10):
         tally.add(("bellhop_x_total", f"known {number}"))
     await told(store, tally)

@@ -12,12 +12,6 @@ from webhook.console import call_search
 T = 1_784_887_200_000_000
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """Let a page be looked for as long as a busy machine wants; the one test about that says otherwise."""
-    monkeypatch.setattr(call_search, "SEARCH_TIMEOUT_S", 60)
-
-
 @pytest.fixture
 def begin(redis_client):
     """Have calls begun, the first the earliest."""
@@ -39,10 +33,11 @@ def cids(page):
     return [call.cid for call in page.calls]
 
 
-def pages(redis_client, **options):
+def pages(redis_client, timeout_s=60, **options):
+    """All pages of a search; by default each has as much time as a busy machine needs."""
     before, found = 0, []
     while True:
-        page = call_search.search_calls(redis_client, "default", before=before, **options)
+        page = call_search.search_calls(redis_client, "default", before=before, timeout_s=timeout_s, **options)
         found.append(cids(page))
         if not (before := page.older):
             return found
@@ -76,11 +71,10 @@ def test_a_call_whose_trail_is_gone_is_left_out(redis_client, begin):
     assert pages(redis_client) == [["default:2"]]
 
 
-def test_looking_stops_in_time_and_goes_on_where_it_stopped(redis_client, begin, monkeypatch):
+def test_looking_stops_in_time_and_goes_on_where_it_stopped(redis_client, begin):
     begin(*(f"call-{number}" for number in range(40)))
     begin("the-one", outcome="token_dead")
-    monkeypatch.setattr(call_search, "SEARCH_TIMEOUT_S", 0)
-    first = call_search.search_calls(redis_client, "default", flag=Flag.FAILED)
+    first = call_search.search_calls(redis_client, "default", flag=Flag.FAILED, timeout_s=0)
     assert (first.calls, first.complete) == ([], False)
     assert first.older
-    assert [cid for page in pages(redis_client, flag=Flag.FAILED) for cid in page] == ["the-one"]
+    assert [cid for page in pages(redis_client, flag=Flag.FAILED, timeout_s=0) for cid in page] == ["the-one"]
