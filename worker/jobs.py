@@ -1,6 +1,6 @@
-"""What each job does. A newcomer who reads this and webhook/intake/ knows the program.
+"""What each job does. Begin reading here, and in webhook/intake/.
 
-RQ stores a job's name ("worker.jobs.ring") and one JSON payload. The worker looks the name up in `Jobs.handlers`.
+RQ stores a job's name ("worker.jobs.ring") and one JSON payload. The worker finds its handler in `Jobs.handlers`.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from worker.queue.running_jobs import Handler
 from worker.settle import settle_call
 
 PUSHED = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
-"""A provider has the push: from this run of the job, or from an earlier one that was interrupted."""
+"""The provider has the push, from this run of the job or from an earlier one that was interrupted."""
 
 
 class Jobs:
-    """The handler of each job. It returns what must still be written, together with the end of the job."""
+    """The handler of each job. It returns the writes that are still to be done, together with the end of the job."""
 
     def __init__(self, tools: DeliveryTools, missed_grace_s: Seconds, digest: EmailDigest | None = None) -> None:
         self._tools, self._grace_us, self._digest = tools, micros(missed_grace_s), digest
@@ -40,7 +40,7 @@ class Jobs:
         self.handlers = {job_name: _correlated(job_name, handler) for job_name, handler in handlers.items()}
 
     async def ring(self, payload: dict[str, Any]) -> Sequence[Command]:
-        """Ring every device of every recipient at once."""
+        """Ring all devices of all recipients at once."""
         fan_out = FanOut(self._tools, PushKind.RING, read_payload(names.RING_JOB, payload))
         await fan_out.run()
         return fan_out.last_records()
@@ -63,7 +63,7 @@ class Jobs:
         return fan_out.last_records()
 
     async def settle(self, payload: dict[str, Any]) -> None:
-        """Record the standings that have become final, and queue the notices that are due."""
+        """Record the standings that are final now, and queue the notices that are due."""
         ref = read_payload(names.SETTLE_JOB, payload)
         await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us)
 
@@ -79,5 +79,5 @@ def _correlated(job_name: str, handler: Handler) -> Handler:
 
 
 def _worth_another_try(result: Delivered) -> bool:
-    """Whether a push was given up that cannot have reached the phone. A missed call is worth telling for a day."""
+    """Whether a push was given up that cannot have reached the phone. A missed-call notice is useful for a day."""
     return result.outcome is Outcome.GAVE_UP and result.last is not None and not result.unknown

@@ -46,7 +46,7 @@ async def keep_publishing(
 
 
 async def publish_failure(store: Store, reason: str) -> None:
-    """Say why this worker cannot start."""
+    """Publish why this worker cannot start."""
     with contextlib.suppress(RedisError):
         await store.call("SET", WORKER_FAILED, reason, "EX", FAILURE_TTL_S)
 
@@ -57,7 +57,7 @@ async def _channel(store: Store, app: tuple[Provider, str], channel: ProviderCha
 
 
 def _certificates(apps: Iterable[ApnsApp]) -> dict[str, float]:
-    """When the certificate of each app that has one expires, in unix seconds."""
+    """When each app's certificate expires (unix seconds), by topic; only apps that use one."""
     expiry = {}
     for app in apps:
         if app.certificate_file is not None:

@@ -1,4 +1,4 @@
-"""One push to its end: claim the device, attempt, pause, and again, until it is accepted, refused, unwanted or late."""
+"""Sends one push: claims the device, attempts, pauses and repeats, until there is a final outcome."""
 
 import asyncio
 import time
@@ -21,17 +21,17 @@ DEFAULT_POLICY = RetryPolicy()
 
 
 class Delivered(NamedTuple):
-    """What became of one push in the end."""
+    """The final result of one push."""
 
     push: Push
-    """As it was sent last: with Apple's other environment, if the device was registered with the wrong one."""
+    """As it was last sent: with Apple's other environment if the device was registered with the wrong one."""
     outcome: Outcome
     last: AttemptResult | None
     """The result of the last attempt, if there was one."""
     record: Record = Record("")
-    """Still to be written."""
+    """What is still to be written."""
     unknown: int = 0
-    """Attempts without an answer: each of them may have reached the phone."""
+    """The number of attempts without an answer. Each of them may have reached the phone."""
 
 
 async def deliver(
@@ -55,14 +55,14 @@ class _Attempts:
         self._began = time.monotonic()
         self._last: AttemptResult | None = None
         self._attempts = self._unknown = 0
-        self._switched = self._waited = False
+        self._switched = self._waiting_recorded = False
 
     async def run(self) -> Delivered:
         """Attempt until there is a final outcome."""
         while True:
             admission, record = await self._claim_and_attempt()
             if admission.refusal is Outcome.HELD:
-                # The worker that has the claim may yet fail, or die: the outcome of its attempt decides.
+                # Another worker has the claim. Its attempt may fail, or the worker may die: then this one must send.
                 await asyncio.sleep(self._policy.claimed_pause_s)
             elif admission.refusal is not None:
                 return self._refused(admission.refusal)
@@ -70,7 +70,7 @@ class _Attempts:
                 return delivered
 
     async def _claim_and_attempt(self) -> tuple[Admission, Record]:
-        """Claim the device and make one attempt, while holding a place in the provider's channel."""
+        """Claim the device and make one attempt. A place in the channel is taken first: a claim must not wait."""
         attempt_s = self._policy.attempt_s[self._push.device.provider]
         async with self._channel.capacity:
             admission = await self._fence.admit(self._push, attempt_s)
@@ -81,7 +81,7 @@ class _Attempts:
     async def _attempt(self, admission: Admission, attempt_s: Seconds) -> Record:
         """Make one attempt, which starts while the admission is fresh or not at all; returns its record.
 
-        When this task is cancelled, or fails, the record is written here: the device's claim must not stay behind.
+        If this task is cancelled, or fails, the record is written here: otherwise the device's claim would stay.
         """
         began = from_nanoseconds(time.time_ns())
         try:
@@ -94,7 +94,8 @@ class _Attempts:
 
     async def _ask_provider(self, admission: Admission, attempt_s: Seconds) -> AttemptResult:
         push = self._push
-        # If the way to the provider takes long every time, it is waited for: otherwise the push would never be sent.
+        # The previous attempt did not reach the provider in time. If connecting is always slow, the push would never be
+        # sent, so this attempt may wait longer.
         delayed = self._last is not None and self._last.outcome is Outcome.DELAYED
         fresh_s = attempt_s if delayed else self._policy.admission_s
         age_s = time.monotonic() - admission.asked_at
@@ -103,13 +104,13 @@ class _Attempts:
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:
                 result = await self._channel.attempt(push, min(attempt_s, left_s), start_s)
-            else:  # this process stood still since the device was claimed
+            else:  # this process was paused after the device was claimed
                 result = AttemptResult(Outcome.DELAYED)
             facts |= {"outcome": result.outcome, "reason": result.reason, "status": result.status}
         return result
 
     async def _judge(self, admission: Admission, record: Record) -> Delivered | None:
-        """Decide what follows from the last attempt: an end, or, after a pause, another attempt (None)."""
+        """Decide after an attempt: return the final result, or pause and return None for another attempt."""
         result = self._last
         assert result is not None  # noqa: S101 - there was an attempt
         action = MEANING[result.outcome].action
@@ -129,7 +130,7 @@ class _Attempts:
 
     def _count(self, result: AttemptResult) -> None:
         if result.outcome in NOTHING_LEFT:
-            self._waited = True
+            self._waiting_recorded = True
         else:
             self._attempts += 1
         if result.outcome is Outcome.UNKNOWN:
@@ -154,21 +155,21 @@ class _Attempts:
         return _finished(self._push, outcome, self._last, self._unknown)
 
     def _record(self, result: AttemptResult, began: Micros) -> Record:
-        return _record(self._push, result, began, told_of_waiting=self._waited)
+        return _record(self._push, result, began, waiting_recorded=self._waiting_recorded)
 
 
-def _record(push: Push, answer: AttemptResult, began: Micros, *, told_of_waiting: bool) -> Record:
-    """Word what an attempt that `began` then came to, and count it."""
+def _record(push: Push, result: AttemptResult, began: Micros, *, waiting_recorded: bool) -> Record:
+    """Return the record of an attempt, and count it in the metrics."""
     now = from_nanoseconds(time.time_ns())
     took_s = elapsed(began, now)
-    metrics.attempted(push, answer, took_s, now)
+    metrics.attempted(push, result, took_s, now)
     ms = round(took_s * 1000, 1)
-    if answer.outcome not in NOTHING_LEFT:
-        line = _line(PushAttempted, push, answer, ms=ms)
+    if result.outcome not in NOTHING_LEFT:
+        line = _line(PushAttempted, push, result, ms=ms)
     else:
-        # Kept from the wire: said once, not many times a second.
-        line = "" if told_of_waiting else _line(PushWaited, push, answer)
-    sent = answer.outcome is Outcome.ACCEPTED  # what was refused for good may be tried, and refused, again
+        # Nothing was sent. This is recorded once, not many times a second.
+        line = "" if waiting_recorded else _line(PushWaited, push, result)
+    sent = result.outcome is Outcome.ACCEPTED  # a refused push rang no phone, so the next run may repeat it
     return Record(line, push.device.key, sent)
 
 
@@ -177,7 +178,7 @@ def _finished(push: Push, outcome: Outcome, last: AttemptResult | None, unknown:
     return Delivered(push, outcome, last, record, unknown)
 
 
-def _line(milestone: type[PushMilestone], push: Push, answer: AttemptResult, ms: float | None = None) -> str:
+def _line(milestone: type[PushMilestone], push: Push, result: AttemptResult, ms: float | None = None) -> str:
     device = push.device
     return encode(
         milestone(
@@ -186,15 +187,15 @@ def _line(milestone: type[PushMilestone], push: Push, answer: AttemptResult, ms:
             user=device.user_id,
             device=device.key,
             label=device.label,
-            outcome=answer.outcome,
-            status=answer.status or None,
-            reason=answer.reason,
-            id=answer.provider_id,
+            outcome=result.outcome,
+            status=result.status or None,
+            reason=result.reason,
+            id=result.provider_id,
             ms=ms,
             round=Micros(push.round),
             provider=device.provider,
             environment=device.environment if device.provider is Provider.APNS else "",
-            app=device.app if answer.outcome is not Outcome.ACCEPTED else "",
+            app=device.app if result.outcome is not Outcome.ACCEPTED else "",
         )
     )
 

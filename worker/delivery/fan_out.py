@@ -1,4 +1,4 @@
-"""Push to every device of every recipient of a round: plan, send to all at once, record each outcome."""
+"""Pushes to every device of every recipient of a round: plan, send to all at once, record each outcome."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ from worker.delivery.token_pruning import TokenPruner
 log = structlog.get_logger()
 
 PLANNED_AT_ONCE = 20
-"""Recipients planned before other tasks get a turn: the pushes of a thousand people take seconds to build."""
+"""Recipients planned before other tasks get a turn: building the pushes of a thousand users takes seconds."""
 NO_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these, another token of the same phone is tried, if there is one."""
 WORKER_DIGITS = 8
@@ -65,7 +65,7 @@ class FanOut:
         self._records = RecordBuffer(self._fence)
 
     async def run(self) -> list[Delivered]:
-        """Push to every recipient; returns what became of each push. Waits for Redis when it is away."""
+        """Push to every recipient; returns the result of each push. Waits while Redis is away."""
         tools, round_ = self._tools, self._round
         user_ids = [recipient.id for recipient in round_.recipients]
         users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
@@ -88,7 +88,8 @@ class FanOut:
         """Ring users with devices at once, and each other user as soon as Stream has listed their devices."""
 
         async def look_up_and_ring(recipient: Recipient) -> list[Delivered]:
-            # Only Redis's clock says when the ring is over, and the fence compares with that one.
+            # This clock may differ from Redis's, so the whole length of the ring is allowed here. The fence, which uses
+            # Redis's clock, refuses a push after the deadline.
             within_s = elapsed(self._round.started_at, self._round.deadline)
             users.devices[recipient.id] = await lookup.devices_of(self._round.tenant, recipient.id, within_s)
             return await self._send([recipient], users)
@@ -152,7 +153,7 @@ class FanOut:
                 await until_redis_answers(partial(self._tools.store.script, *command))
 
     def _log(self, skips: Iterable[Skip], results: Iterable[Delivered]) -> None:
-        """Count what became of each push, and log it in one line."""
+        """Count the outcome of each push, and log all of them in one line."""
         ends = [(skip.device, skip.reason) for skip in skips]
         ends += [(result.push.device, result.outcome) for result in results]
         counts: dict[str, int] = {}
@@ -163,7 +164,7 @@ class FanOut:
 
 
 def _picked_up(kind: PushKind, round_: QueuedRound, worker: str) -> str:
-    if kind is PushKind.MISSED:  # a job for each user: too many words about what nobody waits for
+    if kind is PushKind.MISSED:  # these jobs are many, and not urgent: no line for each
         return ""
     now = from_nanoseconds(time.time_ns())
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))

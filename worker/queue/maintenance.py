@@ -1,5 +1,5 @@
 """What a worker does every half second beside its jobs: it renews its lease, takes over from dead workers, and compares
-the jobs in memory with those that Redis says it has."""
+the jobs in memory with those on its in-flight lists."""
 
 import asyncio
 import contextlib

@@ -15,7 +15,7 @@ if math.abs(now_ms - seen) > tonumber(ARGV[3]) or redis.call('EXISTS', 'bellhop:
 end
 redis.call('SET', 'bellhop:workers:seen', now_ms)
 
-local held = redis.call('EXISTS', lease)
+local exists = redis.call('EXISTS', lease)
 redis.call('SET', lease, now_ms, 'PX', ARGV[2])
 redis.call('SADD', 'bellhop:workers', worker)
 local rq_worker = 'rq:worker:' .. worker
@@ -26,4 +26,4 @@ for queue in string.gmatch(ARGV[5], '[^,]+') do
   redis.call('SADD', 'rq:queues', 'rq:queue:' .. queue)
   redis.call('SADD', 'rq:workers:' .. queue, rq_worker)
 end
-return { 1 - held, redis.call('EXISTS', 'rq:suspended') }
+return { 1 - exists, redis.call('EXISTS', 'rq:suspended') }
