@@ -1,4 +1,4 @@
-"""A TCP proxy before Redis that loses what it is told to lose, and cuts the connection there; or is late with it."""
+"""A TCP proxy in front of Redis that loses or delays the request or answer that a test names."""
 
 import contextlib
 import socket

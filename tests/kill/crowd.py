@@ -1,4 +1,4 @@
-"""A crowd of people with one phone each, a call for each of them, and what became of every ring."""
+"""Many users with one phone each, a call for each of them, and the result of every ring."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
 KILLS = int(os.environ.get("KILLS", "5"))
 """How often the long tests kill. `make test-long` says 50."""
 ANSWER_S = 1.5
-"""How long the providers keep their answers, so that many rings are in flight at any moment."""
+"""How long the providers delay their answers, so that many rings are in flight at any time."""
 RING_MS = 30_000
 NO_ANSWER = {"TIMEOUT", "no answer in time"}
 """What Google's and Apple's senders say on the trail when none came."""
@@ -28,7 +28,7 @@ POSTERS = 32
 
 
 def chance() -> random.Random:
-    """The moments of the kills; SEED=… repeats them."""
+    """The times of the kills; SEED=… repeats them."""
     print(f"SEED={SEED}")
     return random.Random(SEED)
 
@@ -50,7 +50,7 @@ class Ring:
 
 
 class Crowd:
-    """The people, and the arrivals at their phones by call."""
+    """The users, and the pushes that arrived at their phones, by call."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
@@ -118,7 +118,7 @@ class Crowd:
             await asyncio.sleep(0.02)
 
     async def tell(self, rings: Sequence[Ring]) -> str:
-        """What Bellhop knows of the first of them, for whoever reads why a test failed."""
+        """Bellhop's explanation of the first of them, for the message of a failed test."""
         trails = [await trail_of(self.installation.store, ring.call.cid) for ring in rings[:3]]
         return "\n\n".join("\n".join(map(str, lines)) for lines in trails)
 

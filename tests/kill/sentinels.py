@@ -17,7 +17,7 @@ LONGEST_FAILOVER_S = 30.0
 
 
 class Sentinels:
-    """Stands in for the one `RedisServer` of an installation: `url` leads to whoever is the primary."""
+    """Stands in for the one `RedisServer` of an installation: `url` leads to the primary."""
 
     def __init__(self, folder: Path, *options: str, login: str = "") -> None:
         self.folder, self.login = folder, login
@@ -75,7 +75,7 @@ class Sentinels:
         return next(server for server in self.servers if server.port == port)
 
     def primary_port(self) -> int:
-        """Whom the Sentinels name as the primary now."""
+        """The port of the server that the Sentinels name as the primary now."""
         return self._named_by(self.ports[0])
 
     def wait_for_another(self, dead: RedisServer) -> None:

@@ -1,4 +1,4 @@
-"""The primary killed while it rings, with Sentinel: what was acknowledged arrives, and nothing has to be restarted."""
+"""The primary is killed while phones ring: with Sentinel, no acknowledged ring is lost, and nothing needs a restart."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ async def killed(sentinels):
 
 
 async def hung(sentinels):
-    """Its connections stay open, and when it wakes up it takes itself for the primary still."""
+    """Its connections stay open, and when it continues it still acts as the primary."""
     old = sentinels.primary()
     os.kill(old.pid, signal.SIGSTOP)
     await asyncio.to_thread(sentinels.wait_for_another, old)
@@ -64,10 +64,10 @@ async def test_no_acknowledged_ring_is_lost_with_its_primary(crowd, fault):
         await crowd.all_rang(rings)
         await crowd.all_settled(rings)
         times = Counter(len(crowd.rang(ring)) for ring in rings)
-        # What the dead primary alone knew of pushes that were accepted is lost with it.
+        # Records of accepted pushes that only the dead primary had are lost with it.
         assert times[1] >= 0.95 * len(rings), (times, await crowd.tell([r for r in rings if len(crowd.rang(r)) > 1]))
         late_s = max(crowd.rang(ring)[0] for ring in rings) - struck_at
-        assert late_s - gap_s < 7, "whoever stays with the old primary needs ten seconds more"
+        assert late_s - gap_s < 7, "a process that stays with the old primary needs ten seconds more"
         repeated = sum(ring.posts > 1 for ring in rings)
         print(
             f"{fault.__name__} {wait_s:.2f} s in: a primary {gap_s:.1f} s later, the last ring {late_s:.1f} s later; "

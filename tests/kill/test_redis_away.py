@@ -1,4 +1,4 @@
-"""Redis killed, paused or full while it rings: nothing is lost, nothing is doubled, nothing has to be restarted."""
+"""Redis is killed, paused or full while phones ring: no ring is lost or doubled, and nothing needs a restart."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ async def full(installation):
 
 
 async def without_replicas(installation):
-    """As a primary that its replicas have left, and that was told to write for no fewer."""
+    """Like a primary without replicas that is configured to write only with some."""
     await installation.store.call("CONFIG", "SET", "min-replicas-to-write", "1")
     await asyncio.sleep(5)
     await installation.store.call("CONFIG", "SET", "min-replicas-to-write", "0")
@@ -50,7 +50,7 @@ async def without_replicas(installation):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(tmp_path_factory):
-    """One installation for all faults: whatever one of them breaks for good, the next one finds."""
+    """One installation for all faults: a fault that leaves it broken makes the next test fail."""
     folder = tmp_path_factory.mktemp("installation")
     installation = Installation(folder, SETTINGS, workers=2)
     installation.redis = RedisServer(folder, "--appendfsync", "always")

@@ -1,4 +1,4 @@
-"""Every process replaced, one after the other, while phones are being rung."""
+"""Every process is replaced, one after the other, while phones ring."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The web process killed with SIGKILL in a burst of webhooks: what it took rings, what it did not is posted again."""
+"""The web process is killed in a burst of webhooks: acknowledged events ring, the others are posted again."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from bellhop.sandbox.installation import Installation
 from tests.kill.crowd import KILLS, Crowd, chance
 
 CRASH_LOOP_S = 6
-"""Granian takes a process that dies so soon after it was started for a crash loop, and ends: its supervisor's turn."""
+"""If a process dies within this time after its start, granian assumes a crash loop and ends."""
 
 SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
 

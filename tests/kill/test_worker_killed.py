@@ -10,12 +10,12 @@ from bellhop.sandbox.installation import Installation
 from tests.kill.crowd import ANSWER_S, KILLS, Crowd, chance
 
 RECORD_S = 0.5
-"""An answer that came this shortly before the kill need not be on record."""
+"""An answer that came this shortly before the kill may not have been recorded."""
 SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
 
 
 async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
-    """Kill a worker `wait_s` after the first post, and say what became of the rings."""
+    """Kill a worker `wait_s` after the first post, and print the results of the rings."""
     crowd.answers_take(answer_s)
     rings = crowd.calls()
     posting = asyncio.create_task(crowd.post(rings))

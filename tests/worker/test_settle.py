@@ -1,4 +1,4 @@
-"""Closing rounds: each outcome once, whoever closes them, and nothing that stays for ever."""
+"""Settling calls: each standing is recorded once, and every key expires."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ GRACE_US = 5_000_000
 
 @pytest.fixture
 def post(redis_url):
-    """Take an event in, as the door does."""
+    """Take an event in, as the web process does."""
     with redis.Redis.from_url(redis_url) as client:
         script, count = partial(run_script, client), iter(range(10_000))
 
@@ -56,7 +56,7 @@ async def settled(store: Store, call: SampleCall) -> Counter[tuple[int, str, str
 
 
 async def notices(store: Store) -> list[tuple[int, str]]:
-    """The queued notices: of which round, for whom."""
+    """The queued notices: the round and the user of each."""
     found = []
     for job_id in await store.call("LRANGE", "rq:queue:notices", 0, -1):
         name, _, (payload,), _ = json.loads(await store.call("HGET", b"rq:job:" + job_id, "data"))
@@ -66,7 +66,7 @@ async def notices(store: Store) -> list[tuple[int, str]]:
 
 
 async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) -> bool:
-    """Whether the fence lets a push about a ring to one of its members go out now."""
+    """Whether the fence lets a push to this member be sent now."""
     value = parse(json.dumps(ring).encode())
     round_ = effects(value, value.at, RULES).round
     phone = a_device(user)
@@ -95,7 +95,7 @@ async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, po
     post(call.ring(at=now_s(redis_url) - 20))
 
     class AnswersMeanwhile:
-        """The webhook of the answer arrives between reading the call and closing it."""
+        """The webhook of the answer arrives after the call was read, and before it is settled."""
 
         answered = False
 
@@ -160,9 +160,9 @@ async def test_a_rejection_named_by_another_event_stops_the_ring(store, post, re
     assert not await may_go(store, ring, "ben")
 
 
-@pytest.mark.parametrize(("reason", "told", "outcome"), [("decline", 0, "declined"), ("busy", 1, "busy")])
-async def test_a_late_rejection_counts_before_the_cancel(store, post, redis_url, reason, told, outcome):
-    """When the last callee rejects, the caller's app rejects at once: the two webhooks may change places."""
+@pytest.mark.parametrize(("reason", "notified", "outcome"), [("decline", 0, "declined"), ("busy", 1, "busy")])
+async def test_a_late_rejection_counts_before_the_cancel(store, post, redis_url, reason, notified, outcome):
+    """When the last callee rejects, the caller's app rejects at once. The two webhooks may arrive in either order."""
     call, began = SampleCall(members=("ben",)), now_s(redis_url) - 1
     post(call.ring(at=began))
     rejected = call.rejected("ben", reason, at=began + 0.5)
@@ -171,7 +171,7 @@ async def test_a_late_rejection_counts_before_the_cancel(store, post, redis_url,
     assert await notices(store) == []
     post(rejected)
     await settle_call(store, "default", call.cid, GRACE_US)
-    assert len(await notices(store)) == told
+    assert len(await notices(store)) == notified
     assert [word for _, _, word in await settled(store, call)] == [outcome]
 
 
@@ -228,7 +228,7 @@ async def test_the_watchdog_queues_a_due_call_once(store, post, redis_url):
 
 
 async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, redis_url):
-    """As when workers are suspended. Each look here is what ten seconds are in life."""
+    """As when workers are suspended. Each step of the watchdog here stands for ten seconds."""
     post(SampleCall(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
     for assumed_s in [300] * 5 + [0] * 5:
         await queue_due_calls(store, again_ms=-1, assumed_s=assumed_s)
@@ -249,7 +249,7 @@ async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_ur
         await store.call("DEL", b"rq:job:" + job_id)
     await queue_due_calls(store, again_ms=-1, assumed_s=0)
     assert await jobs(store) == ["settle"] * again
-    if again:  # as good as new
+    if again:  # like a new job
         assert await store.call("TTL", b"rq:job:" + job_id) == -1
         assert await store.call("HMGET", b"rq:job:" + job_id, "status", "lost_workers") == [b"queued", None]
         assert await store.call("ZCARD", "rq:failed:notices") == 0

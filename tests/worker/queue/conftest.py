@@ -1,4 +1,4 @@
-"""Worker processes, real queues, and a Redis that a test may stop."""
+"""Worker processes, real queues, and a Redis that a test can stop."""
 
 import json
 import subprocess
@@ -19,13 +19,13 @@ from bellhop.sandbox.redis_server import RedisServer
 
 RUNNER = Path(__file__).parent / "runner.py"
 SOON_S = 20
-"""Far longer than anything here takes, far shorter than what RQ alone would take."""
+"""Far longer than any step here takes, far shorter than RQ alone would take."""
 
 StartWorker = Callable[..., "WorkerProcess"]
 
 
 def eventually(look: Callable[[], Any], what: str, within_s: float = SOON_S) -> Any:
-    """Look until there is something to see, also through an outage of Redis."""
+    """Call `look` until it returns something, also during an outage of Redis."""
     give_up = time.monotonic() + within_s
     while True:
         try:
@@ -39,7 +39,7 @@ def eventually(look: Callable[[], Any], what: str, within_s: float = SOON_S) -> 
 
 
 class QueueClient:
-    """Queues test jobs and reads what became of them."""
+    """Queues test jobs and reads their results."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -36,7 +36,7 @@ def main(url: str, queues: str, grace_s: str) -> None:
         while True:
             try:
                 await marks.call(*command)
-            except Exception:  # Redis away: the tests count on every mark
+            except Exception:  # Redis is away. The tests need every mark
                 await asyncio.sleep(0.05)
             else:
                 return

@@ -37,7 +37,7 @@ async def make_lease() -> AsyncIterator[MakeLease]:
 
 
 def hold(queue_client: QueueClient, worker: str, *job_ids: str) -> None:
-    """Let a worker hold jobs."""
+    """Put jobs onto the in-flight list of a worker."""
     for job_id in job_ids:
         queue_client.sleep(job_id)
         queue_client.redis.lmove(queue_client.queue.key, inflight_key("rings", worker), "LEFT", "RIGHT")
@@ -75,7 +75,7 @@ async def test_after_a_silence_workers_have_time_to_renew(queue_client: QueueCli
     early, late = make_lease(queue_client.url, "early"), make_lease(queue_client.url, "late")
     await keep_renewing(early, late, seconds=3 * LEASE_S)
     hold(queue_client, "late", "a")
-    await asyncio.sleep(2 * LEASE_S)  # as when Redis stands still: every lease is gone
+    await asyncio.sleep(2 * LEASE_S)  # as when Redis is paused: every lease has ended
     assert queue_client.redis.keys("bellhop:worker:*") == []
     await early.renew()
     await early.reap_workers()
@@ -90,7 +90,7 @@ async def test_nobody_is_reaped_before_a_renewal_ends_a_silence(
     await keep_renewing(lease, seconds=3 * LEASE_S)
     hold(queue_client, "lease", "a")
     await asyncio.sleep(2 * LEASE_S)
-    await lease.reap_workers()  # as when it sat in the buffer of a paused Redis
+    await lease.reap_workers()  # as when the call waited in the buffer of a paused Redis
     assert queue_client.queue.job_ids == []
 
 
@@ -221,7 +221,7 @@ async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(
     await dead.renew()
     await dead.store.close()
     queue_client.redis.pexpire("bellhop:worker:dead", 60_000)
-    await renew_for(mine, 3 * LEASE_S)  # it may reap by now
+    await renew_for(mine, 3 * LEASE_S)  # from now on it may presume workers dead
     await mine.remove_dead_neighbours()
     hold(queue_client, "dead", "late")
     async with asyncio.timeout(20):

@@ -1,4 +1,4 @@
-"""Faults: killed and paused workers, lost answers, Redis away. One run wherever one is possible, and always an end."""
+"""Killed and paused workers, lost answers, Redis away: a job runs once if that is possible, and it always ends."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def test_another_worker_takes_over_what_a_killed_one_ran(queue_client: QueueClie
     (killed,) = [worker for worker in workers if queue_client.inflight(worker.name)]
     killed.signal(signal.SIGKILL)
     killed.wait()
-    clean_registries(queue_client.queue)  # RQ's maintenance neither fails nor doubles it
+    clean_registries(queue_client.queue)  # RQ's maintenance neither fails the job nor queues it twice
     queue_client.ended_as(job, "finished")
     assert queue_client.marks("began") == ["a", "a"]
     assert queue_client.marks("ended") == ["a"]
@@ -45,20 +45,20 @@ def test_jobs_of_a_killed_worker_return_when_another_starts(
     eventually(lambda: queue_client.marks("began"), "the job begins")
     killed.signal(signal.SIGKILL)
     killed.wait()
-    queue_client.sleep("popped")
+    queue_client.sleep("taken")
     queue_client.redis.lmove(
         queue_client.queue.key, inflight_key("rings", killed.name)
-    )  # as if killed between the pop and the start
+    )  # as if killed between taking and beginning the job
     queue_client.sleep("queued")
-    start_worker(queue_client.url, {"mail": 1})  # serves other queues, but gives back whatever a dead one held
+    start_worker(queue_client.url, {"mail": 1})  # serves another queue, and still gives back the jobs of dead workers
     eventually(
-        lambda: queue_client.queue.job_ids == ["begun", "popped", "queued"], "the jobs are back, in front and in order"
+        lambda: queue_client.queue.job_ids == ["begun", "taken", "queued"], "the jobs are back, in front and in order"
     )
     start_worker(queue_client.url)
-    eventually(lambda: sorted(queue_client.marks("ended")) == ["begun", "popped", "queued"], "all end")
-    assert queue_client.marks("began").count("popped") == 1
-    lost = {label: queue_client.redis.hget(f"rq:job:{label}", "lost_workers") for label in ("begun", "popped")}
-    assert lost == {"begun": b"1", "popped": None}, "what had not begun is not what it died of"
+    eventually(lambda: sorted(queue_client.marks("ended")) == ["begun", "queued", "taken"], "all end")
+    assert queue_client.marks("began").count("taken") == 1
+    lost = {label: queue_client.redis.hget(f"rq:job:{label}", "lost_workers") for label in ("begun", "taken")}
+    assert lost == {"begun": b"1", "taken": None}, "a job that had not begun cannot have killed the worker"
 
 
 def test_a_job_that_kills_its_workers_fails_in_the_end(queue_client: QueueClient, start_worker: StartWorker) -> None:
@@ -213,7 +213,7 @@ def test_a_paused_redis_makes_nobody_look_dead(
     workers = [start_worker(own_queue_client.url), start_worker(own_queue_client.url)]
     job = own_queue_client.sleep("a", seconds=60, retry=Retry(max=3))
     eventually(lambda: own_queue_client.marks("began"), "the job begins")
-    time.sleep(3.5)  # both may reap by now
+    time.sleep(3.5)  # from now on both may presume workers dead
     os.kill(own_redis.pid, signal.SIGSTOP)
     time.sleep(3.5)  # longer than a lease
     os.kill(own_redis.pid, signal.SIGCONT)
@@ -239,5 +239,5 @@ def test_a_worker_that_was_paused_gives_up_what_others_took_over(
     assert queue_client.inflight(other.name) == ["a"]
     assert job.get_status() == "started"
     paused.signal(signal.SIGTERM)
-    assert paused.wait() == 0  # at once: it has nothing in flight
+    assert paused.wait() == 0  # at once, since it runs no job
     assert queue_client.inflight(other.name) == ["a"]

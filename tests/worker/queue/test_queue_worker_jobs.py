@@ -1,4 +1,4 @@
-"""What becomes of jobs, seen through rq's own classes."""
+"""How jobs run and end, seen through RQ's own classes."""
 
 import time
 
@@ -63,7 +63,7 @@ def test_a_backlog_begins_in_the_order_in_which_it_was_queued(
     labels = [f"job-{number:02}" for number in range(30)]
     for label in labels:
         queue_client.sleep(label, seconds=0.1)
-    # A pop takes several while there is room, then one for each slot that is free.
+    # A take moves several jobs while there is room, then one for each place that becomes free.
     start_worker(queue_client.url, {"rings": 10})
     eventually(lambda: len(queue_client.marks("ended")) == 30, "all end")
     assert queue_client.marks("began") == labels
@@ -212,7 +212,7 @@ def test_suspended_workers_take_no_jobs_until_resumed(queue_client: QueueClient,
     start_worker(queue_client.url)
     suspend(queue_client.redis)
     eventually(lambda: Worker.all(queue_client.redis)[0].get_state() == "suspended", "the worker is suspended")
-    time.sleep(1.5)  # the pop that was under way is over
+    time.sleep(1.5)  # the take that had begun is over
     queue_client.sleep("a")
     time.sleep(0.5)
     assert queue_client.marks("began") == []
@@ -229,7 +229,7 @@ def test_the_shutdown_command_ends_the_worker(queue_client: QueueClient, start_w
 
 def test_a_job_cancelled_in_the_queue_is_not_run(queue_client: QueueClient, start_worker: StartWorker) -> None:
     job = queue_client.sleep("a")
-    queue_client.redis.hset(job.key, "status", "canceled")  # cancelled, but already popped: its id is still on the way
+    queue_client.redis.hset(job.key, "status", "canceled")  # cancelled, but its id is still in the queue
     start_worker(queue_client.url)
     queue_client.ended_as(queue_client.sleep("b"), "finished")
     assert queue_client.marks("began") == ["b"]

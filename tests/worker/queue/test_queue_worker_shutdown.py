@@ -1,4 +1,4 @@
-"""How a worker ends: what is in flight ends or goes back, and nothing is lost or run twice."""
+"""How a worker ends: running jobs end or go back to their queue, and no job is lost or runs twice."""
 
 import signal
 import time
@@ -50,7 +50,7 @@ def test_after_the_grace_jobs_go_back_to_the_front(queue_client: QueueClient, st
 def test_jobs_that_go_back_keep_their_order(queue_client: QueueClient, start_worker: StartWorker) -> None:
     queue_client.redis.script_load(
         source("queue/hand_back_job")
-    )  # as bellhop worker does with every script, lest some have to ask twice
+    )  # as `bellhop worker` does with every script: a script that Redis does not know needs two round trips
     worker = start_worker(queue_client.url, {"rings": 10}, grace_s=0.2)
     labels = [f"job-{number}" for number in range(12)]
     for label in labels:
@@ -65,27 +65,27 @@ def test_jobs_taken_by_an_ending_worker_go_back_in_order(queue_client: QueueClie
     labels = [f"job-{number}" for number in range(6)]
     for _ in range(5):
         worker = start_worker(queue_client.url, grace_s=60)
-        before = pops(queue_client)
-        eventually(lambda before=before: pops(queue_client) > before, "a pop has just begun")
+        before = takes(queue_client)
+        eventually(lambda before=before: takes(queue_client) > before, "a take has just begun")
         worker.signal(signal.SIGTERM)
-        time.sleep(0.2)  # it has heard that, and waits for its pop
+        time.sleep(0.2)  # it has received the signal, and waits for its take
         jobs = [queue_client.queue.prepare_data("jobs.sleep", ({"label": label},), job_id=label) for label in labels]
-        queue_client.queue.enqueue_many(jobs)  # in one transaction, so that the pop finds them all
+        queue_client.queue.enqueue_many(jobs)  # in one transaction, so that the take finds them all
         assert worker.wait() == 0
         assert queue_client.marks("began") == []
         assert queue_client.queue.job_ids == labels
         assert queue_client.inflight() == []
         if took := [label for label in labels if queue_client.redis.hget(f"rq:job:{label}", "started_at")]:
             break
-        queue_client.queue.empty()  # the pop was over before, as on a busy machine: another try
+        queue_client.queue.empty()  # the take had ended before, as on a busy machine: try again
     assert took == labels[:4]
     start_worker(queue_client.url)
     eventually(lambda: len(queue_client.marks("ended")) == len(labels), "another worker runs them")
     assert queue_client.marks("began") == labels
 
 
-def pops(queue_client: QueueClient) -> int:
-    """How many pops Redis has counted; whether it counts one when it begins or ends, another has just begun then."""
+def takes(queue_client: QueueClient) -> int:
+    """How many BLMOVEs Redis has counted. When the number grows, another has just begun."""
     return queue_client.redis.info("commandstats").get("cmdstat_blmove", {}).get("calls", 0)
 
 
@@ -104,7 +104,7 @@ def test_a_busy_worker_hears_the_signal_too(queue_client: QueueClient, start_wor
     worker = start_worker(queue_client.url, {"rings": 1}, grace_s=0)
     for number in range(3):
         queue_client.sleep(f"job-{number}", seconds=60)
-    eventually(lambda: queue_client.marks("began"), "the first begins, and its queue waits for the slot")
+    eventually(lambda: queue_client.marks("began"), "the first begins, and the others wait for its place")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert queue_client.queue.job_ids == ["job-0", "job-1", "job-2"]
