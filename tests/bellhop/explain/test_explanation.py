@@ -4,6 +4,7 @@ import json
 import random
 import re
 import time
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -38,44 +39,23 @@ from bellhop.trail import (
     PushWaited,
     TokenChecked,
     TokenFate,
-    UserSettled,
-    WebhookReceived,
     decode,
     encode,
 )
-from tests.trails import milestone, milestones
+from tests import trails
+from tests.trails import START as T
+from tests.trails import attempt, milestones, settled, told, webhook
 
-T = 1_784_887_200_123_000
 CID = "default:1"
 IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns", "app": "com.example"}
 PIXEL = {"user": "jane", "device": "cd" * 10, "label": "Jane's Pixel", "provider": "fcm", "app": "proj"}
 
 
-def told(what, after_s, **facts):
-    return milestone(what, T + round(after_s * 1e6), **facts)
-
-
-def event(kind, after_s, *users, late_s=0.0, **facts):
-    stamp = T + round(after_s * 1e6)
-    return told(WebhookReceived, after_s + late_s, type=kind, stamp=stamp, users=list(users), **facts)
-
-
-def ring(*users, after_s=0.0, late_s=0.01, session="first", **facts):
-    start = T + round(after_s * 1e6)
-    facts = {"round": start, "callers": ["sara"], "until": start + 30_000_000, "session": session} | facts
-    return event("call.ring", after_s, *users, late_s=late_s, **facts)
-
-
-def attempt(after_s, device, outcome, kind="ring", **facts):
-    return told(PushAttempted, after_s, round=T, kind=kind, outcome=outcome, **device, **facts)
+ring = partial(trails.ring, session="first")
 
 
 def finished(after_s, device, outcome):
     return told(PushFinished, after_s, round=T, kind="ring", outcome=outcome, **device)
-
-
-def settled(after_s, user, standing, start=T):
-    return told(UserSettled, after_s, user=user, outcome=standing, round=start)
 
 
 def jane(*lines):
@@ -153,7 +133,7 @@ def test_every_kind_of_push_has_its_words(table):
 def test_the_story_of_the_readme():
     person = jane(
         ring("jane"),
-        event("call.rejected", 0.8, "sara", session="first"),
+        webhook("call.rejected", 0.8, "sara", session="first"),
         finished(0.9, IPHONE, "cancelled"),
         settled(0.9, "jane", "cancelled"),
     )
@@ -228,7 +208,10 @@ def test_a_delayed_push_that_was_never_sent_has_advice():
 
 def test_a_push_overtaken_by_the_end_says_why_it_waited():
     person = jane(
-        ring("jane"), delayed(0.6), event("call.rejected", 2, "sara", session="first"), finished(2, IPHONE, "cancelled")
+        ring("jane"),
+        delayed(0.6),
+        webhook("call.rejected", 2, "sara", session="first"),
+        finished(2, IPHONE, "cancelled"),
     )
     assert person.verdict == (
         f"Jane's iPhone was not rung: the call was cancelled 2 s after it began, before the first attempt: {LONG_WAY}."
@@ -236,7 +219,7 @@ def test_a_push_overtaken_by_the_end_says_why_it_waited():
 
 
 def test_a_cancel_after_a_long_silence_is_a_failure():
-    lines = ring("jane"), event("call.rejected", 9, "sara", session="first"), finished(9, IPHONE, "cancelled")
+    lines = ring("jane"), webhook("call.rejected", 9, "sara", session="first"), finished(9, IPHONE, "cancelled")
     assert jane(*lines).tone is Tone.BAD
 
 
@@ -249,7 +232,7 @@ def test_a_cancel_after_a_long_silence_is_a_failure():
     ],
 )
 def test_what_a_user_did_is_told_before_it_is_settled(reason, sentence):
-    person = jane(ring("jane"), attempt(0.1, IPHONE, "accepted"), event("call.rejected", 2, "jane", reason=reason))
+    person = jane(ring("jane"), attempt(0.1, IPHONE, "accepted"), webhook("call.rejected", 2, "jane", reason=reason))
     assert person.verdict.endswith(sentence)
     assert not person.final
 
@@ -293,8 +276,8 @@ def test_each_ring_is_a_round_and_events_find_their_round():
     lines = [
         ring("jane"),
         ring("jane", after_s=60, session="other"),
-        event("call.missed", 61, "jane", session="first"),
-        event("call.accepted", 62, "jane", session="other"),
+        webhook("call.missed", 61, "jane", session="first"),
+        webhook("call.accepted", 62, "jane", session="other"),
         settled(63, "jane", "missed"),
         settled(63, "jane", "answered", again),
     ]
@@ -307,7 +290,7 @@ def test_each_ring_is_a_round_and_events_find_their_round():
 
 def test_a_round_known_from_its_call_missed_alone():
     lines = [
-        event("call.missed", 0, "jane"),
+        webhook("call.missed", 0, "jane"),
         settled(0.1, "jane", "missed"),
         attempt(0.2, PIXEL, "accepted", kind="missed"),
     ]
@@ -318,7 +301,7 @@ def test_a_round_known_from_its_call_missed_alone():
 
 
 def test_a_notification():
-    opening = event("call.notification", 0, "jane", round=T, callers=["sara"])
+    opening = webhook("call.notification", 0, "jane", round=T, callers=["sara"])
     [round_] = explain(CID, [opening, attempt(0.2, PIXEL, "accepted", kind="notification")]).rounds
     assert round_.headline == "sara notified jane of the call, at 2026-07-24 10:00:00.123 UTC."
     assert round_.people[0].verdict == "Jane's Pixel was notified."
@@ -338,7 +321,7 @@ def test_a_phone_that_nobody_named_goes_by_what_it_is():
 
 def test_a_thousand_people_are_told_soon():
     names = [f"user-{number}" for number in range(1_000)]
-    lines = [ring(*names), event("call.ended", 31, session="first")]
+    lines = [ring(*names), webhook("call.ended", 31, session="first")]
     for name in names:
         phone = IPHONE | {"user": name, "device": name}
         lines += [attempt(0.2, phone, "unavailable"), attempt(0.5, phone, "accepted"), settled(31, name, "ended")]

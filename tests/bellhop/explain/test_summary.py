@@ -8,14 +8,10 @@ from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
 from bellhop.explain.summary import Flag, summarize
 from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushSkipped, UserSettled, WebhookReceived
-from tests.trails import milestone
+from tests.trails import START as T
+from tests.trails import told
 
-T = 1_784_887_200_000_000
 PHONES = {"ben": {"device": "b" * 20, "label": "Ben's iPhone"}, "jane": {"device": "c" * 20, "label": "Jane's Pixel"}}
-
-
-def told(what, after_s, **facts):
-    return milestone(what, T + round(after_s * 1e6), **facts)
 
 
 def rung(*users, kind="ring"):

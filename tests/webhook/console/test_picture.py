@@ -1,38 +1,23 @@
 """A round as a picture: the rows, their marks and their places."""
 
 import itertools
-from dataclasses import replace
 
 import pytest
 
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
-from bellhop.trail import JobPickedUp, PhoneRang, PushAttempted, PushSkipped, WebhookReceived
-from tests.trails import milestone
+from bellhop.trail import JobPickedUp, PhoneRang, PushSkipped
+from tests import trails
+from tests.trails import START as T
+from tests.trails import ring, told, webhook
 from webhook.console import time_format
 from webhook.console.picture import MOST_ROWS, picture
 
-T = 1_784_887_200_000_000
 IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns"}
 
 
-def told(what, after_s, **facts):
-    return milestone(what, T + round(after_s * 1e6), **facts)
-
-
-def came(kind, after_s, *users, **facts):
-    return told(
-        WebhookReceived, after_s, type=f"call.{kind}", stamp=T + round(after_s * 1e6), users=list(users), **facts
-    )
-
-
-def ring(*users, late_s=0.01):
-    facts = {"round": T, "callers": ["sara"], "until": T + 30_000_000}
-    return replace(came("ring", 0, *users, **facts), at=T + round(late_s * 1e6))
-
-
 def attempt(after_s, outcome, ms=10, kind="ring", **device):
-    return told(PushAttempted, after_s, round=T, kind=kind, outcome=outcome, ms=ms, **(device or IPHONE))
+    return trails.attempt(after_s, device or IPHONE, outcome, kind, ms=ms)
 
 
 def drawn(*lines):
@@ -108,11 +93,11 @@ def test_the_two_tokens_of_an_iphone_have_rows_of_two_names():
 @pytest.mark.parametrize(
     ("line", "label", "kind"),
     [
-        (came("accepted", 2, "jane"), "jane answered +2.0 s", "answer"),
-        (came("session_participant_joined", 2, "jane"), "jane joined +2.0 s", "answer"),
-        (came("rejected", 2, "jane", reason="decline"), "jane declined +2.0 s", "end"),
-        (came("rejected", 2, "sara", reason="cancel"), "sara cancelled +2.0 s", "end"),
-        (came("ended", 2), "call ended +2.0 s", "end"),
+        (webhook("call.accepted", 2, "jane"), "jane answered +2.0 s", "answer"),
+        (webhook("call.session_participant_joined", 2, "jane"), "jane joined +2.0 s", "answer"),
+        (webhook("call.rejected", 2, "jane", reason="decline"), "jane declined +2.0 s", "end"),
+        (webhook("call.rejected", 2, "sara", reason="cancel"), "sara cancelled +2.0 s", "end"),
+        (webhook("call.ended", 2), "call ended +2.0 s", "end"),
     ],
 )
 def test_what_ends_the_ringing_is_a_line_through_all_rows(line, label, kind):
@@ -125,7 +110,7 @@ def test_what_ends_the_ringing_is_a_line_through_all_rows(line, label, kind):
 
 def test_everything_stays_inside_the_picture():
     lines = [ring("jane"), PICKED_UP, attempt(-3, "accepted", ms=99), attempt(5000, "gone_for_good", ms=1e9)]
-    found = drawn(*lines, came("ended", 90_000))
+    found = drawn(*lines, webhook("call.ended", 90_000))
     places = [mark.x for row in found.rows for mark in row.marks] + [line.x for line in found.lines]
     places += [mark.x - mark.length for row in found.rows for mark in row.marks] + [x for x, _ in found.ticks]
     assert all(0 < place < 100 for place in places)
@@ -135,7 +120,7 @@ def test_everything_stays_inside_the_picture():
 
 def test_ticks_grow_to_the_right_and_keep_apart():
     for until in (5, 30, 180, 4000, 200_000):
-        xs = [x for x, _ in drawn(ring("jane"), PICKED_UP, came("ended", until)).ticks]
+        xs = [x for x, _ in drawn(ring("jane"), PICKED_UP, webhook("call.ended", until)).ticks]
         assert all(after - before > 8 for before, after in itertools.pairwise(xs))
 
 
@@ -148,7 +133,7 @@ def test_a_call_of_a_thousand_is_drawn_in_part():
 
 
 def test_what_has_no_beginning_is_not_drawn():
-    assert drawn(came("ended", 3)) is None
+    assert drawn(webhook("call.ended", 3)) is None
 
 
 NOW = 1_784_887_200_000_000
