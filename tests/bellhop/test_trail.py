@@ -240,7 +240,7 @@ def test_a_line_that_this_version_cannot_read_is_unknown(text, known):
     "text",
     ["", "{", "[]", "{}", "7", "null", '"text"', "[2,3,4,{}]", '[2,"settled","7",{}]', '[2,"settled",7,[]]', b"\xff"],
 )
-def test_what_is_no_line_at_all_is_unknown(text):
+def test_an_unreadable_line_is_unknown(text):
     assert decode(text) == UnknownMilestone(at=0)
 
 
@@ -267,7 +267,7 @@ LONG_TEXTS = st.text(max_size=255)
 
 
 @given(milestones(**dict.fromkeys(SHORT.keys() - {"callers", "users"} - NUMBERS, LONG_TEXTS)), st.text())
-def test_a_line_is_bounded_whatever_its_facts_are(kept, reason):
+def test_a_line_is_bounded_with_any_facts(kept, reason):
     if hasattr(kept, "reason"):
         kept = replace(kept, reason=reason * 100)
     text = encode(kept)
@@ -310,7 +310,7 @@ async def test_a_ring_is_one_line_that_names_its_round_people_and_end(store, int
     assert DAYS_S - 60 < await store.call("TTL", trail_key("default", call.cid)) <= DAYS_S
 
 
-async def test_a_webhook_that_comes_again_is_said_to(store, intake):
+async def test_a_repeated_webhook_is_recorded_as_repeated(store, intake):
     call = SampleCall()
     ring = call.ring(at=NOW // 1_000_000)
     assert [intake(ring, attempt=n) for n in (1, 2)] == [Verdict.TAKEN, Verdict.ALREADY]
@@ -318,7 +318,7 @@ async def test_a_webhook_that_comes_again_is_said_to(store, intake):
     assert [(event.what, event.attempt) for event in found] == [("received", 1), ("repeated", 2)]
 
 
-async def test_an_event_that_is_no_ring_claims_no_round(store, intake):
+async def test_an_event_that_is_not_a_ring_claims_no_round(store, intake):
     call = SampleCall()
     for number, event in enumerate((call.accepted("jane"), call.rejected("ben", "busy"), call.ended())):
         intake(event, str(number))
@@ -361,7 +361,7 @@ async def test_the_oldest_lines_of_a_long_trail_leave(store):
 PHONE = an_iphone("jane", registered_at=NOW)
 
 
-async def test_what_becomes_of_a_dead_token_is_said(store):
+async def test_what_happens_to_a_dead_token_is_recorded(store):
     device, pruner = PHONE, TokenPruner(store)
     assert await pruner.update_registry("default", device, a_dead_token(device, NOW + 1)) is TokenFate.CHANGED
     await store.script(*registry.register("default", device))
@@ -371,7 +371,7 @@ async def test_what_becomes_of_a_dead_token_is_said(store):
     assert await pruner.update_registry("default", device, a_dead_token(device, NOW + 1)) is TokenFate.BRAKED
 
 
-async def test_a_token_that_moves_to_the_other_environment_is_said_to(store):
+async def test_a_token_that_moves_to_the_other_environment_is_recorded(store):
     device = PHONE
     await store.script(*registry.register("default", device))
     moved = a_delivery(device.model_copy(update={"environment": Environment.SANDBOX}), Outcome.ACCEPTED)
@@ -394,7 +394,7 @@ async def test_a_pick_up_is_written_with_the_first_line_that_follows():
     assert [args[6:] for args in calls] == [["picked up", "skipped"], [PHONE.key, "sent", "attempted"]]
 
 
-async def test_a_push_that_waits_for_its_provider_says_so_once():
+async def test_waiting_for_a_provider_is_recorded_once():
     lines = []
 
     class Open:
@@ -417,6 +417,6 @@ async def test_a_push_that_waits_for_its_provider_says_so_once():
     assert told == [("waited", "circuit_open"), ("finished", "gave_up")]
 
 
-def test_a_providers_half_character_is_no_obstacle():
+def test_half_a_character_in_a_providers_reason_is_accepted():
     text = line(EmailMilestone, 1, outcome="mail_accepted", reason="250 f\udcfcr die Zustellung", id="\ud83d")
     assert decode(text.encode()).outcome == "mail_accepted"

@@ -99,6 +99,6 @@ async def test_other_paths_and_methods_are_refused_in_json(installation):
         assert "error" in json.loads(answer)
 
 
-async def test_after_all_that_the_door_still_opens(installation):
+async def test_after_hostile_requests_webhooks_are_still_accepted(installation):
     assert (await installation.stream.post(SampleCall().accepted("ben-osei"))).status == 200
     assert "Traceback" not in installation.log("web")

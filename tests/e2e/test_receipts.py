@@ -53,7 +53,7 @@ async def rang(installation, call):
     return [line for line in lines if isinstance(line, PhoneRang)]
 
 
-async def test_a_receipt_is_on_the_trail_once_however_often_it_is_sent(installation):
+async def test_a_receipt_sent_twice_is_on_the_trail_once(installation):
     call = SampleCall()
     given = await rung(installation, call)
     for receipt in given.values():

@@ -111,7 +111,7 @@ def test_the_web_process_logs_its_address_and_that_redis_is_away():
     assert [line["reason"] for line in webhooks if line["event"] == "webhook_refused"] == ["wrong_path"] * 3
 
 
-def test_a_queue_without_credentials_is_no_start():
+def test_an_sqs_queue_without_credentials_stops_the_start():
     environment = settings(free_port(), SQS_QUEUE_URL="https://sqs.eu-west-1.amazonaws.com/1/calls")
     status, said = refused(environment | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"}, "sqs")
     assert status == 2

@@ -69,7 +69,7 @@ async def test_a_stranger_is_rung_on_the_phones_that_stream_knows_of(installatio
     assert asked(installation, unknown_user) == [unknown_user], "from then on the registry knows them"
 
 
-async def test_a_slow_stream_delays_nobody_who_is_known(installation, unknown_user):
+async def test_a_slow_stream_delays_no_known_user(installation, unknown_user):
     known = f"known-{unknown_user}"
     await installation.register(known, Provider.FCM, Kind.VOIP, f"{known}-fcm")
     installation.lists.pause_s = 2

@@ -113,7 +113,7 @@ async def test_registering_again_is_the_same_device(installation, name):
     assert [device["id"] for device in await app.devices()] == list(ids)
 
 
-async def test_a_removed_device_is_gone_and_removing_it_again_says_so(installation, name):
+async def test_a_removed_device_is_gone_and_cannot_be_removed_twice(installation, name):
     app = Client(installation, name)
     device = await app("POST", "me/devices", body=android(f"t-{name}"))
     assert await app("DELETE", f"me/devices/{device['id']}", 204) is None
@@ -297,7 +297,7 @@ async def test_the_rate_limit_of_one_user_does_not_affect_others(installation, n
     await Client(installation)("PUT", f"{name}/contact", body={})
 
 
-async def test_a_muted_user_is_not_rung_and_the_trail_says_so(installation, name):
+async def test_a_muted_user_is_not_rung_and_the_trail_shows_why(installation, name):
     app = Client(installation, name)
     await app("POST", "me/devices", body=android(f"t-{name}"))
     until = datetime.now(UTC) + timedelta(hours=1)

@@ -59,7 +59,7 @@ async def test_call_ring_reaches_the_voip_token_and_the_android_phone(installati
 
 
 @pytest.mark.parametrize("event", ["notification", "missed"])
-async def test_what_is_no_ring_goes_to_alert_tokens_only(installation, event):
+async def test_pushes_other_than_rings_go_to_alert_tokens_only(installation, event):
     call = SampleCall()
     await installation.stream.post(getattr(call, event)())
     assert await arrived(installation, call.cid, 2) == {(BEN_ALERT, f"call.{event}"): 1, (JANE, f"call.{event}"): 1}

@@ -18,7 +18,7 @@ JOBS_BY_TIME = (b"rq:finished:", b"rq:failed:")
 """Sorted by the time at which each entry leaves, and swept by the workers."""
 
 
-async def test_whatever_a_call_leaves_in_redis_expires(flow):
+async def test_everything_a_call_leaves_in_redis_expires(flow):
     ben = await flow.android("ben")
     call = flow.call(ben)
     await flow.post(call.ring(), call.ended())

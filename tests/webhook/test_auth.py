@@ -120,7 +120,7 @@ SIGNED_OTHERWISE = {
 
 
 @pytest.mark.parametrize("name", SIGNED_OTHERWISE)
-def test_what_is_not_signed_as_it_must_be_is_refused(name):
+def test_a_token_that_is_signed_otherwise_is_refused(name):
     assert problem_of(SIGNED_OTHERWISE[name]) is ApiErrorKind.INVALID_TOKEN
 
 
@@ -204,7 +204,7 @@ anything = st.one_of(
 
 
 @given(anything, st.none() | st.text() | st.just("live-key"))
-def test_whatever_was_not_signed_is_a_401_and_nothing_else(text, api_key):
+def test_anything_unsigned_is_answered_with_a_401(text, api_key):
     assert problem_of(text, api_key).status == 401
 
 

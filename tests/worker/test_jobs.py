@@ -159,7 +159,7 @@ async def test_a_notice_that_may_have_arrived_is_not_retried(store):
 
 
 @pytest.mark.parametrize("name", [NOTICE_JOB, NOTIFY_JOB, MAIL_JOB])
-async def test_what_is_tried_again_says_so_to_rq(name):
+async def test_jobs_that_are_retried_carry_their_retries_for_rq(name):
     assert job("1", name, a_queued_round())["retries_left"] == "3"
     assert "retries_left" not in job("1", RING_JOB, a_queued_round())
 
@@ -197,7 +197,7 @@ async def eventually(look, seconds=20):
 
 
 @pytest.mark.parametrize("google", [Fixed(DOWN), Hanging(DOWN)], ids=["down", "hanging"])
-async def test_rings_for_iphones_do_not_wait_while_google_is_no_use(store, redis_url, google):
+async def test_rings_for_iphones_do_not_wait_while_google_fails(store, redis_url, google):
     apple = Fixed(Outcome.ACCEPTED)
     await phone(store, "ben")
     await phone(store, "jane", "ab" * 32, provider=Provider.APNS)

@@ -79,7 +79,7 @@ async def jobs(store: Store, queue: str = "notices") -> list[str]:
     return [job.decode().partition("-")[0] for job in await store.call("LRANGE", f"rq:queue:{queue}", 0, -1)]
 
 
-async def test_many_who_close_a_round_at_once_close_it_once(store, post, redis_url):
+async def test_a_round_settled_by_many_at_once_is_settled_once(store, post, redis_url):
     call = SampleCall(members=tuple(f"user-{number}" for number in range(50)), ring_ms=5_000)
     post(call.ring(at=now_s(redis_url) - 20))
     await asyncio.gather(*(settle_call(store, "default", call.cid, GRACE_US) for _ in range(8)))

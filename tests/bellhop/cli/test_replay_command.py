@@ -56,7 +56,7 @@ def in_s(seconds):
     return int((time.time() + seconds) * 1e6)
 
 
-def test_nothing_to_run_again_is_said(replay):
+def test_nothing_to_run_again_is_reported(replay):
     assert replay("--failed") == (0, "No job has failed.\n")
 
 
@@ -71,7 +71,7 @@ def test_a_failed_notice_is_queued_again_as_it_was(redis_client, fail, replay):
     assert redis_client.ttl(job.key) == -1, "it may wait in its queue"
 
 
-def test_a_ring_that_is_over_says_so_and_is_not_run_again(redis_client, fail, replay):
+def test_a_ring_that_is_over_is_named_and_not_run_again(redis_client, fail, replay):
     fail(RING_JOB, {"v": 1, "deadline": 1_700_000_000_000_000}, RINGS)
     status, output = replay("job")
     assert (status, output) == (
@@ -146,7 +146,7 @@ def test_a_field_that_nobody_can_read_holds_up_no_job(redis_client, fail, replay
     assert queued(redis_client, NOTICES) == ["job"]
 
 
-def test_what_is_no_job_harms_no_other(redis_client, fail, replay):
+def test_an_entry_that_is_not_a_job_harms_no_other(redis_client, fail, replay):
     redis_client.set("rq:job:text", "no hash")
     redis_client.zadd(f"rq:failed:{MAIL}", {"text": 2e9, b"\xff\x1b[2J": 2e9, "gone": 2e9})
     fail("worker.jobs.mail", {"v": 1}, MAIL, "letter")

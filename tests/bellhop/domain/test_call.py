@@ -124,7 +124,7 @@ def test_a_rejection_settles_when_its_reason_came_or_cannot_come():
     assert found(DEADLINE + GRACE) == [(Standing.DECLINED, False)]
 
 
-def test_settling_finds_those_who_are_final_and_not_yet_recorded():
+def test_settling_finds_final_and_unrecorded_recipients():
     round_ = RoundState(START, "s-1", DEADLINE, frozenset({"ana", "ben", "jane"}), settled=frozenset({"ben"}))
     call = CallState({"d:jane": DURING, "a:ben": DURING}, (round_,))
     assert list(settle(call, DURING, GRACE)) == [Settlement(START, "jane", Standing.DECLINED, notice=False)]

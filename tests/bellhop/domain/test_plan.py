@@ -39,7 +39,7 @@ def test_a_voip_token_gets_only_rings_android_gets_all(kind, expected):
     assert planned.skips == [Skip("jane", Outcome.NO_DEVICES)]
 
 
-def test_a_user_with_devices_of_the_wrong_kind_only_has_none():
+def test_a_user_with_only_devices_of_the_wrong_kind_is_skipped():
     planned = plan(PushKind.MISSED, ROUND, {"ben": [VOIP]}, NOW)
     assert planned.pushes == []
     assert planned.skips == [Skip("ben", Outcome.NO_DEVICES), Skip("jane", Outcome.NO_DEVICES)]
@@ -84,14 +84,14 @@ def test_a_later_notice_of_a_call_replaces_the_earlier_one(cid):
 
 
 @pytest.mark.parametrize("kind", [PushKind.MISSED, PushKind.NOTIFICATION])
-def test_a_call_id_that_is_no_text_for_a_header_stays_out_of_it(kind):
+def test_a_call_id_unfit_for_a_header_stays_out_of_it(kind):
     round_ = ROUND.model_copy(update={"cid": "default:a\r\nb"})
     (push,) = plan(kind, round_, {"ben": [ALERT]}, NOW).pushes
     assert (push.collapse_id or "").isprintable()
 
 
 @pytest.mark.parametrize("kind", PushKind)
-def test_who_muted_calls_gets_no_push_and_the_others_get_theirs(kind):
+def test_a_user_who_muted_calls_gets_no_push_but_others_do(kind):
     until = datetime.fromtimestamp(NOW / S + 1, UTC)
     devices = {
         user: [device(Provider.FCM, Kind.ALERT, number, user=user)] for number, user in enumerate(("ben", "jane"))

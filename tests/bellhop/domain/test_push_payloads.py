@@ -102,7 +102,7 @@ def test_a_push_fits_the_providers_limit_with_any_names(place, caller, call, ids
     assert (stream["call_cid"], stream["receiver_id"], stream["created_by_id"]) == (long["cid"], "u" * 255, ids[:64])
 
 
-def test_a_text_is_cut_between_characters_and_says_so():
+def test_a_text_is_cut_between_characters_with_an_ellipsis():
     long = SARA_CALLS.model_copy(update={"caller_name": "\U0001f4de" * 255, "call_name": "\x00" * 255})
     name = build(Provider.APNS, PushKind.MISSED, long)["stream"]["created_by_display_name"]
     assert name.endswith("…")

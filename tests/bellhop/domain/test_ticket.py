@@ -44,7 +44,7 @@ def test_no_other_text_is_a_receipt(text):
 
 
 @given(st.data())
-def test_a_receipt_with_one_character_changed_is_none(data):
+def test_a_receipt_with_one_character_changed_is_invalid(data):
     signed = sign_ticket(SECRET, Ticket("default", "default:1", 1, "apns", "ab" * 10))
     place = data.draw(st.integers(0, len(signed) - 1))
     other = data.draw(st.characters().filter(lambda c: c != signed[place]))
@@ -72,7 +72,7 @@ def test_a_ring_names_its_own_round_and_device(provider):
 
 @pytest.mark.parametrize("provider", Provider)
 @pytest.mark.parametrize(("kind", "secret"), [(PushKind.RING, b""), (PushKind.MISSED, SECRET)])
-def test_without_a_secret_and_in_what_is_no_ring_there_is_none(provider, kind, secret):
+def test_only_a_ring_with_a_secret_has_a_receipt(provider, kind, secret):
     assert "receipt" not in json.dumps(dict(ring(secret, kind, provider)[0].payload))
 
 

@@ -102,13 +102,13 @@ def test_a_second_call_within_three_minutes_gets_through(since_us, objects):
     assert push_refusal(quiet("22:00", "07:00", held_back_at=NIGHT - since_us), NIGHT) is objects
 
 
-def test_who_does_not_let_a_second_call_through_is_left_in_peace():
+def test_a_user_may_hold_back_second_calls_too():
     person = quiet("22:00", "07:00", held_back_at=NIGHT - 1_000_000, let_second_call_through=False)
     assert push_refusal(person, NIGHT) is Outcome.QUIET_HOURS
 
 
 @pytest.mark.parametrize(("seconds", "objects"), [(-1, Outcome.MUTED), (0, None), (1, None)])
-def test_muting_ends_when_it_was_said_to(seconds, objects):
+def test_muting_ends_at_its_time(seconds, objects):
     until = datetime(2026, 6, 2, 3, tzinfo=ZoneInfo("Europe/Amsterdam"))
     person = User(preferences=Preferences(mute_until=until))
     assert push_refusal(person, NIGHT + seconds * 1_000_000) is objects
@@ -121,7 +121,7 @@ def test_muting_lets_no_second_call_through():
 
 
 @pytest.mark.parametrize("year", [1, 1969, 9999])
-def test_absurd_years_are_no_error(year):
+def test_absurd_years_cause_no_error(year):
     for offset in (-14, 0, 14):
         moment = f"{year:04}-01-01T00:00:00{offset:+03}:00"
         preferences = Preferences.model_validate_json(f'{{"mute_until": "{moment}"}}')
@@ -142,7 +142,7 @@ def test_absurd_years_are_no_error(year):
         "a@-x.org",
     ],
 )
-def test_what_could_be_more_than_one_address_is_no_address(email):
+def test_an_ambiguous_or_invalid_address_is_refused(email):
     with pytest.raises(ValidationError):
         Contact(email=email)
 
@@ -157,7 +157,7 @@ PHONES = {user: [a_device(user, registered_at=1)] for user in ("jane", "ben")}
 
 
 @pytest.mark.parametrize("kind", list(PushKind))
-def test_a_plan_skips_only_the_user_who_wants_no_push(kind):
+def test_a_plan_skips_only_the_muted_user(kind):
     planned = plan(kind, a_round("jane", "ben", started_at=NIGHT), PHONES, NIGHT, {"jane": quiet("22:00", "07:00")})
     assert planned.skips == [Skip("jane", Outcome.QUIET_HOURS)]
     assert [push.device.user_id for push in planned.pushes] == ["ben"]

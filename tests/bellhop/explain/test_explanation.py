@@ -143,7 +143,7 @@ def test_the_story_of_the_readme():
     assert person.tone is Tone.QUIET
 
 
-def test_a_ring_that_worked_after_failures_says_so():
+def test_a_ring_that_worked_after_failures_is_explained():
     person = jane(
         ring("jane"), *(attempt(n, IPHONE, "unavailable") for n in (0.1, 0.5)), attempt(1.2, IPHONE, "accepted")
     )
@@ -237,7 +237,7 @@ def test_what_a_user_did_is_told_before_it_is_settled(reason, sentence):
     assert not person.final
 
 
-def test_muted_and_quiet_hours_are_no_failure():
+def test_muting_and_quiet_hours_do_not_count_as_failures():
     for outcome, clause in (
         ("muted", "they had muted all calls"),
         ("quiet_hours", "the call began in their quiet hours"),
@@ -340,7 +340,7 @@ def test_nothing_is_known_of_a_call():
     assert found.summary == "Bellhop has no record of the call default:1."
 
 
-def test_a_user_who_is_no_part_of_the_call():
+def test_a_user_who_was_not_in_the_call_is_named():
     found = explain(CID, [ring("jane", "ben")], "Jane")
     assert (found.found, found.summary) == (False, "Jane was not called. This call was for jane and ben.")
 
@@ -441,7 +441,7 @@ def test_any_lines_in_any_order_are_told(lines, user, chance: random.Random):
 
 
 @pytest.mark.parametrize("outcome", ["unsent", "unavailable", "throttled", "unknown", "bad_token"])
-def test_a_push_that_is_still_being_tried_is_no_failure_yet(outcome):
+def test_a_push_that_is_still_tried_does_not_count_as_failed(outcome):
     so_far = [ring("jane"), attempt(5, IPHONE, outcome, reason="gaierror")]
     person = jane(*so_far)
     assert "yet, after 1 failed attempt; Bellhop is still trying: " in person.verdict
@@ -476,7 +476,7 @@ def test_two_people_who_were_called_twice_are_two_people():
     assert explain(CID, lines).summary == "Called 2 times. The last time, Bellhop reached 0 of 2 people."
 
 
-def test_an_e_mail_that_is_not_due_is_told_as_none():
+def test_an_unneeded_e_mail_is_explained():
     lines = [ring("jane"), told(EmailMilestone, 40, round=T, user="jane", outcome="push_accepted")]
     said = explain(CID, lines).rounds[0].timeline[-1].sentence
     assert said == "No missed-call e-mail for jane: they got a missed-call notice on the phone."

@@ -93,7 +93,7 @@ async def test_a_server_that_became_a_replica_is_left(own_redis: RedisServer) ->
     await store.close()
 
 
-async def test_what_is_no_redis_raises(tmp_path: Path) -> None:
+async def test_a_server_that_is_not_redis_raises(tmp_path: Path) -> None:
     def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -218,7 +218,7 @@ async def test_redis_words_a_moment_as_python_does(store: Store, at: int) -> Non
     assert abs(int(now) / 1e6 - time.time()) < 60
 
 
-async def test_a_command_that_cannot_be_said_takes_nobodys_answer(store: Store) -> None:
+async def test_a_command_that_cannot_be_encoded_takes_no_answer(store: Store) -> None:
     await asyncio.gather(store.call("SET", "a", "A"), store.call("SET", "b", "B"))
     with pytest.raises(UnicodeEncodeError):
         await store.call("SET", "x", "\ud800")

@@ -41,7 +41,7 @@ def test_sentinels_may_have_a_login_of_their_own_and_tls():
         "http://one",
     ],
 )
-def test_an_address_that_is_none_is_refused_without_showing_it(url):
+def test_an_invalid_address_is_refused_without_showing_it(url):
     with pytest.raises(ValueError, match=r"^(must|names|is no)") as refused:
         parse(url)
     assert "hunter2" not in str(refused.value)

@@ -46,7 +46,7 @@ async def test_a_replica_is_asked_until_it_is_a_primary(store, own_redis):
 
 
 @pytest.mark.parametrize("word", ["OOM", "READONLY", "NOREPLICAS", "MISCONF"])
-def test_redis_before_7_says_so_too_when_a_script_finds_out(word):
+def test_redis_before_7_is_named_when_a_script_fails(word):
     said = f"ERR Error running script (call to f_085b95535bfb): @user_script:1: @user_script: 1: -{word} in many words."
     assert is_away(parse_error(said))
     assert not is_away(

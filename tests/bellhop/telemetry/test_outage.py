@@ -21,7 +21,7 @@ def clock(monkeypatch):
     return clock
 
 
-def test_an_outage_is_a_few_lines_however_often_it_is_met(clock):
+def test_an_outage_is_a_few_log_lines_however_many_requests_fail(clock):
     redis = Outage("redis_away", "redis_back", address="redis.internal:6379")
     with capture_logs() as lines:
         redis.is_over()

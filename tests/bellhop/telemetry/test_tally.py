@@ -199,7 +199,7 @@ def test_reasons_that_differ_in_a_number_are_one_label(tally):
     assert len([name for name, *_ in exposed(tally) if name == "bellhop_attempts_total"]) == 1
 
 
-def test_an_app_that_only_a_user_named_is_no_label(tally):
+def test_an_app_that_only_a_user_named_makes_no_metric_label(tally):
     device = push().device.model_copy(update={"app": "whatever-they-like"})
     metrics.finished("ring", device, Outcome.NO_CREDENTIALS)
     metrics.finished("ring", None, Outcome.NO_DEVICES)
@@ -263,7 +263,7 @@ def test_every_alert_says_what_is_wrong_and_what_to_do():
         assert rule["expr"]
 
 
-def test_the_dashboard_is_one_that_grafana_reads():
+def test_grafana_can_read_the_dashboard():
     board = json.loads((DOCS / "grafana" / "bellhop.json").read_text())
     panels = [panel for panel in board["panels"] if panel["type"] != "row"]
     assert board["title"] == "Bellhop"

@@ -108,7 +108,7 @@ def test_it_needs_no_cookie_and_sets_none(client, link):
         {"json": {}},
     ],
 )
-def test_whatever_is_posted_switches_mails_off(client, link, preferences, body):
+def test_any_posted_body_switches_mails_off(client, link, preferences, body):
     assert client.post(link(), **body).status_code == 200
     assert preferences() == {"email": False}
 
@@ -130,7 +130,7 @@ def test_the_page_has_a_button_for_off_and_one_to_undo_it(client, link, preferen
     assert preferences() == {"email": True}
 
 
-def test_who_gets_no_mails_already_is_told_so(client, link, preferences):
+def test_a_user_already_unsubscribed_sees_that(client, link, preferences):
     preferences.write(email=False)
     assert "You will get no more e-mails" in client.get(link()).text
 
@@ -187,7 +187,7 @@ def test_the_page_speaks_the_users_language(client, link, language, title):
     assert answer.headers["Content-Language"] == language
 
 
-def test_a_broken_link_is_said_in_the_browsers_language(client):
+def test_a_broken_link_is_explained_in_the_browsers_language(client):
     answer = client.get("/unsubscribe/x", headers={"Accept-Language": "fr-CH, en;q=0.5"})
     assert answer.status_code == 404
     assert "Ce lien est incomplet" in answer.text

@@ -56,7 +56,7 @@ def queued(redis_client, queue=NOTICES):
     return Queue(queue, connection=redis_client).job_ids
 
 
-def test_without_failures_the_page_says_so(browser):
+def test_a_page_without_failures_has_a_sentence(browser):
     assert "No failed jobs. A failed job stays here for one day." in browser.get("/console/failed").text
 
 

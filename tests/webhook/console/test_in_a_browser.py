@@ -52,7 +52,7 @@ async def test_logging_in_and_out(logged_out_page):
     assert await logged_out_page.title() == "Log in · Bellhop"
 
 
-async def test_a_wrong_password_is_said_to_be_wrong(logged_out_page):
+async def test_a_wrong_password_is_reported(logged_out_page):
     await log_in(logged_out_page, "guessed")
     assert "Wrong password." in await logged_out_page.get_by_role("alert").inner_text()
 
@@ -172,7 +172,7 @@ async def test_the_list_shows_a_new_call_by_itself_unless_it_is_paused(page, ins
     await item(page, "new-2").wait_for(timeout=20_000)
 
 
-async def test_who_has_been_logged_out_is_told_so_by_the_live_list(page, installation):
+async def test_the_live_list_tells_a_logged_out_user_to_log_in(page, installation):
     for key in await installation.store.call("KEYS", "bellhop:console:login:*"):
         await installation.store.call("DEL", key)
     await page.get_by_text("Connection lost").wait_for(timeout=20_000)

@@ -65,7 +65,7 @@ def test_another_password_does_not(browser, password):
     assert browser.get("/console/").status_code == 302
 
 
-def test_who_guesses_has_to_wait_and_nobody_else_has(browser, make):
+def test_only_the_client_that_guesses_has_to_wait(browser, make):
     assert [log_in(browser, "wrong").status_code for _ in range(11)] == [401] * 10 + [429]
     refused = log_in(browser)
     assert refused.status_code == 429
@@ -296,7 +296,7 @@ def test_settings_that_would_let_anybody_in_are_refused_by_name(monkeypatch, var
     assert variable != "CONSOLE_PASSWORD" or value not in str(refused.value).replace("too short", "")
 
 
-def test_redis_being_away_is_said_in_a_page(redis_url):
+def test_a_page_reports_that_redis_does_not_answer(redis_url):
     app = create_app(web_settings("redis://127.0.0.1:1/0", console_proxy_header=HEADER))
     answer = app.test_client().get("/console/", headers={HEADER: "sara"})
     assert answer.status_code == 503

@@ -58,7 +58,7 @@ def test_the_way_of_a_late_webhook_is_drawn():
     assert mark.length > 50
 
 
-def test_a_round_whose_webhooks_are_not_on_the_trail_says_so():
+def test_a_round_without_webhooks_on_the_trail_is_explained():
     assert rows(drawn(PICKED_UP, attempt(0.1, "accepted")))["Stream"].result == "nothing"
 
 
@@ -66,7 +66,7 @@ def test_a_ring_that_no_worker_takes_up_waits():
     assert rows(drawn(ring("jane")))["Queue"].result == "waits for a worker"
 
 
-def test_a_person_without_a_phone_has_a_row_that_says_so():
+def test_a_person_without_a_phone_has_a_row():
     skipped = told(PushSkipped, 0.03, round=T, kind="ring", user="jane", outcome="no_devices")
     assert rows(drawn(ring("jane"), PICKED_UP, skipped))["jane"].result == "no devices"
 

@@ -79,7 +79,7 @@ def test_the_caller_and_the_creator_can_end_a_ring_unless_rung():
     }
 
 
-def test_who_has_no_name_is_an_unknown_caller():
+def test_a_caller_without_a_name_is_an_unknown_caller():
     assert found(ring(caller=EventUser("", ""))).round.caller_name == "Unknown caller"
 
 

@@ -247,7 +247,7 @@ def test_the_call_is_named_as_in_streams_own_pushes(custom, expected):
 # Rejected, accepted, missed, ended
 
 
-def test_a_reason_is_any_text_or_none():
+def test_a_reason_is_any_text_or_absent():
     assert event("call.rejected", reason=None).reason == ""
     assert event("call.rejected", reason="  BUSY ").reason == "busy"
     assert event("call.rejected", reason="Android Service Task Removed").reason == "android service task removed"
@@ -343,7 +343,7 @@ def test_every_spelling_of_a_stamp_is_the_same_microsecond(stamp):
         -1e308,
     ],
 )
-def test_what_is_no_stamp_counts_as_absent(stamp):
+def test_an_invalid_stamp_counts_as_absent(stamp):
     assert event("call.ring", created_at=stamp).at is None
 
 

@@ -195,7 +195,7 @@ def test_any_bytes_come_to_a_typed_refusal(body, **received):
 
 
 @given(body=st.binary().filter(lambda body: not body.startswith(GZIP_MAGIC)), compress=st.booleans())
-def test_whatever_stream_signed_is_taken_as_it_was_signed(body, compress):
+def test_any_signed_body_is_taken_unchanged(body, compress):
     assert taken(gzip.compress(body) if compress else body, sign(body)) == Verified("acme", body)
 
 

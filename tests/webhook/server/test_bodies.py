@@ -53,7 +53,7 @@ async def test_a_body_in_pieces_is_whole():
     assert await sender.task == b"onetwo"
 
 
-async def test_a_body_that_takes_too_long_is_none():
+async def test_a_body_that_takes_too_long_is_dropped():
     with pytest.raises(TimeoutError):
         await Sender(bodies(within_s=0.01)).task
 

@@ -36,12 +36,12 @@ def test_an_event_is_found_raw_encoded_and_in_an_sns_envelope(message):
         published("no base64!"),
     ],
 )
-def test_what_holds_no_event_is_said_to(message):
+def test_an_envelope_without_an_event_is_refused(message):
     with pytest.raises(UnreadableMessage):
         unwrap(message)
 
 
-def test_an_event_is_no_envelope_whatever_its_custom_data_says():
+def test_custom_data_does_not_make_an_event_an_envelope():
     event = json.dumps({"type": "call.ring", "Type": "Notification", "Message": PACKED})
     assert unwrap(event) == event.encode()
 

@@ -152,7 +152,7 @@ def test_a_certificate_from_elsewhere_is_not_even_fetched(web, url):
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"type": "call.ring"}', b"[" * 100_000, b"\xff"])
-def test_what_is_no_message_of_sns_is_refused(web, body):
+def test_a_body_that_is_not_an_sns_message_is_refused(web, body):
     assert web.post(body) == (403, None)
 
 
@@ -229,6 +229,6 @@ def test_china_is_elsewhere():
     assert not is_sns_url("https://sns.cn-north-1.amazonaws.com.cn/x", TOPIC.replace("eu-west-1", "cn-north-1"))
 
 
-def test_without_topics_there_is_no_such_door(redis_url):
+def test_without_topics_there_is_no_sns_route(redis_url):
     app = create_app(web_settings(redis_url))
     assert app.test_client().post("/webhooks/sns", data=b"{}").status_code == 404

@@ -132,7 +132,7 @@ async def test_a_device_held_by_another_worker_is_waited_for():
     assert sent.sent_to == []
 
 
-async def test_an_app_without_credentials_is_said_so():
+async def test_an_app_without_credentials_is_named():
     script = Script(Outcome.ACCEPTED)
     result = await run(script, a_push(an_iphone(app="other")))
     assert result.outcome is Outcome.NO_CREDENTIALS

@@ -61,7 +61,7 @@ async def test_with_a_mail_server_and_a_sender_there_are_mails(settings):
 
 
 @pytest.mark.parametrize("settings", [{"smtp_host": ""}, {"mail_policy": "never"}])
-async def test_without_a_server_or_by_policy_there_are_none(settings):
+async def test_without_a_server_or_by_policy_there_are_no_mails(settings):
     store = Store.from_url("redis://127.0.0.1:1")
     assert email_digest(Settings(**COMPLETE | settings), store, "w-1", BUILT_IN) is None
     await store.close()

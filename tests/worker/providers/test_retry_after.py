@@ -23,7 +23,7 @@ def test_seconds_and_dates_are_waits(header, wait_s):
 
 
 @pytest.mark.parametrize("header", [None, "", "soon", "-5", "1.5", "٣", "Tue, 14 Nov", "Tue, 99 Nov 2023 22:14:20 GMT"])
-def test_what_makes_no_sense_is_no_wait(header):
+def test_an_invalid_retry_after_is_ignored(header):
     assert retry_after_s(header, NOON) is None
 
 

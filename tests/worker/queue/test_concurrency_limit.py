@@ -57,7 +57,7 @@ def test_a_job_begins_only_where_there_is_room(most, steps):
     asyncio.run(play())
 
 
-async def test_who_waits_for_several_takes_what_there_is_at_once():
+async def test_waiting_for_several_slots_takes_the_free_ones_at_once():
     limit = ConcurrencyLimit(3)
     assert await limit.acquire(4) == 3
     waiting = asyncio.create_task(limit.acquire(4))

@@ -110,14 +110,14 @@ async def test_a_worker_is_healthy_while_its_lease_is_sure(own_redis: RedisServe
         await lease.reap_workers()
 
 
-async def test_a_lapsed_lease_says_so(queue_client: QueueClient, make_lease: MakeLease) -> None:
+async def test_an_expired_lease_is_reported(queue_client: QueueClient, make_lease: MakeLease) -> None:
     lease = make_lease(queue_client.url, "w")
     await lease.renew()
     await asyncio.sleep(2 * LEASE_S)
     assert await lease.renew()
 
 
-async def test_a_lapsed_lease_says_so_though_the_answer_got_lost(
+async def test_an_expired_lease_is_reported_after_a_lost_answer(
     queue_client: QueueClient, make_lease: MakeLease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = make_lease(queue_client.url, "w")

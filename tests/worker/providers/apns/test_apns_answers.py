@@ -107,7 +107,7 @@ def test_apples_milliseconds_become_microseconds() -> None:
 
 
 @pytest.mark.parametrize("timestamp", [None, "1795000000123", 1.5, 0, -1, 10**30, [], {}])
-def test_a_time_of_death_that_is_no_time_is_none(timestamp: Any) -> None:
+def test_an_invalid_time_of_death_is_ignored(timestamp: Any) -> None:
     answer = read_answer(answered(410, {"reason": "Unregistered", "timestamp": timestamp}), ID, now=0)
     assert (answer.outcome, answer.dead_since) == (Outcome.TOKEN_DEAD, None)
 

@@ -121,7 +121,7 @@ async def test_a_proxy_that_refuses_leaves_the_push_unsent(
     assert not apple.connections
 
 
-async def test_a_server_without_http_2_is_no_apple(make_sender: MakeSender, authority: Authority) -> None:
+async def test_a_server_without_http_2_gets_no_push(make_sender: MakeSender, authority: Authority) -> None:
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()

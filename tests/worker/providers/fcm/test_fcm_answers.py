@@ -129,7 +129,7 @@ JSON = st.recursive(
 
 
 @given(st.integers(100, 599), JSON.map(lambda content: json.dumps(content).encode()) | st.binary(max_size=50))
-def test_no_body_breaks_it_and_none_but_a_404_removes_a_token(status, body):
+def test_any_body_is_read_and_only_a_404_removes_a_token(status, body):
     read = answer(status, body, None, NOW)
     assert len(read.reason) <= 150
     if read.outcome is Outcome.TOKEN_DEAD:
