@@ -14,7 +14,7 @@ from bellhop.store.email_scripts import NewEmail
 from bellhop.store.scripts import Command
 from tests.factories import a_device, a_queued_round, a_round
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
 HOMES = {
     "call": ("webhook:", "call:", "round:", "trail:"),
     "user": ("devices:", "person:", "held-back:", "calls-of:", "fetched:", "writes:"),
