@@ -386,11 +386,11 @@ async def test_a_pick_up_is_written_with_the_first_line_that_follows():
         async def script(self, name, keys, args):
             calls.append(args)
 
-    gate = Fence(Counting(), "w", PushKind.RING, a_round(), "picked up")
-    await gate.note([])
+    fence = Fence(Counting(), "w", PushKind.RING, a_round(), "picked up")
+    await fence.note([])
     assert not calls, "no round trip for it alone"
-    await gate.note(["skipped"])
-    await gate.write(Record("attempted", PHONE.key, sent=True))
+    await fence.note(["skipped"])
+    await fence.write(Record("attempted", PHONE.key, sent=True))
     assert [args[6:] for args in calls] == [["picked up", "skipped"], [PHONE.key, "sent", "attempted"]]
 
 
@@ -405,14 +405,14 @@ async def test_waiting_for_a_provider_is_recorded_once():
             lines.extend([record.line] if record.line else [])
 
     device = PHONE
-    lane = ProviderChannel(None, "apns")
+    channel = ProviderChannel(None, "apns")
     push = a_push(device, left_s=1.5)
 
     async def barely(_):
         return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
 
-    lane.attempt = lambda push, timeout_s, start_s: barely(push)
-    lines.append((await deliver(push, {(device.provider, device.app): lane}, Open())).record.line)
+    channel.attempt = lambda push, timeout_s, start_s: barely(push)
+    lines.append((await deliver(push, {(device.provider, device.app): channel}, Open())).record.line)
     told = [(push.what, push.outcome) for push in trail.read_trail(lines)]
     assert told == [("waited", "circuit_open"), ("finished", "gave_up")]
 

@@ -46,9 +46,9 @@ async def test_a_repeated_notice_knows_whether_a_push_was_accepted(store, outcom
     await phone(store, registered_at=1)
     missed = a_queued_round(ago_s=60, for_s=30)
     provided = Provided(outcome)
-    lanes = {(Provider.FCM, "calls"): ProviderChannel(provided, "fcm calls")}
+    channels = {(Provider.FCM, "calls"): ProviderChannel(provided, "fcm calls")}
     for worker in ("w-1", "w-2"):
-        notice = Jobs(DeliveryTools(store, worker, lanes, TokenPruner(store)), 1.0, provided).notice
+        notice = Jobs(DeliveryTools(store, worker, channels, TokenPruner(store)), 1.0, provided).notice
         for command in await notice(missed.model_dump()):
             await store.script(*command)
     assert (provided.asked, provided.offers) == (asked, [pushed, pushed])
@@ -165,14 +165,14 @@ async def test_jobs_that_are_retried_carry_their_retries_for_rq(name):
 
 
 @contextlib.asynccontextmanager
-async def working(store, redis_url, queue, **lanes):
+async def working(store, redis_url, queue, **senders):
     """A worker with a concurrency of 1, as worker/main.py counts it; yields what queues a job."""
     name = unique_worker_name("w")
-    ways = {
-        (Provider.FCM if app == "google" else Provider.APNS, "calls"): ProviderChannel(one, app)
-        for app, one in lanes.items()
+    channels = {
+        (Provider.FCM if app == "google" else Provider.APNS, "calls"): ProviderChannel(sender, app)
+        for app, sender in senders.items()
     }
-    handlers = Jobs(DeliveryTools(store, name, ways, TokenPruner(store)), 0.0).handlers
+    handlers = Jobs(DeliveryTools(store, name, channels, TokenPruner(store)), 0.0).handlers
     worker = QueueWorker(redis_url, {queue: JOBS_PER_CONCURRENCY}, handlers, name=name)
     running = asyncio.create_task(worker.run())
 

@@ -16,12 +16,13 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.retry import is_away
-from worker.queue.background import cancel_all, keep_running
+from worker.queue.background import keep_running
 from worker.queue.job_store import JobStore, StartedJob, log_refusal_and_pause
 from worker.queue.lease import Lease
 from worker.queue.maintenance import Maintenance
 from worker.queue.rq_adapter import RqCommand, RqWorkerRecord, unique_worker_name
 from worker.queue.running_jobs import Handler, InterruptReason, RunningJobs
+from worker.queue.shutdown import cancel_all, drain
 
 log = structlog.get_logger()
 
@@ -84,7 +85,9 @@ class QueueWorker:
         log.info("worker_started", worker=self.name, queues=self._limits)
         try:
             await asyncio.gather(*(self._take_from(queue) for queue in self._limits))
-            await self._drain()
+            await drain(
+                self._jobs, self._second_signal, worker=self.name, grace_s=self._grace_s, wind_up_s=self._wind_up_s
+            )
         finally:
             self._jobs.hand_back()
             await cancel_all([*background, *self._jobs.tasks], self._wind_up_s)
@@ -139,21 +142,6 @@ class QueueWorker:
                 await log_refusal_and_pause("queue/take_jobs", error)
             return []
         return [job for job in jobs if job.id not in adopted]
-
-    async def _drain(self) -> None:
-        """Let the running jobs end within the grace, then hand the others back."""
-        if not self._jobs.jobs:
-            return
-        log.info("draining", worker=self.name, jobs=len(self._jobs.jobs), grace_s=self._grace_s)
-        all_ended = asyncio.ensure_future(asyncio.wait(self._jobs.tasks))
-        second_signal = asyncio.create_task(self._second_signal.wait())
-        await asyncio.wait([all_ended, second_signal], timeout=self._grace_s, return_when=asyncio.FIRST_COMPLETED)
-        if not all_ended.done():
-            log.warning("handing_back", worker=self.name, jobs=len(self._jobs.jobs))
-            self._jobs.hand_back()
-            await asyncio.wait([all_ended], timeout=self._wind_up_s)
-        for task in (all_ended, second_signal):
-            task.cancel()
 
     async def _listen(self) -> None:
         """Follow `rq`'s commands."""

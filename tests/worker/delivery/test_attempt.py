@@ -57,8 +57,8 @@ class Script:
 
 
 async def run(script: Script, one: Push | None = None, policy: RetryPolicy = POLICY) -> Delivered:
-    lanes = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
-    result = await asyncio.wait_for(deliver(one or a_push(PRODUCTION), lanes, script, policy), 20)
+    channels = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
+    result = await asyncio.wait_for(deliver(one or a_push(PRODUCTION), channels, script, policy), 20)
     await script.write(result.record)
     return result
 
@@ -165,8 +165,8 @@ async def test_a_notice_is_given_up_long_before_its_deadline():
 async def test_a_notice_waits_as_long_as_google_asks_for():
     script = Script(AttemptResult(Outcome.THROTTLED, 429, retry_after_s=60))
     with pytest.raises(TimeoutError):
-        lanes = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
-        await asyncio.wait_for(deliver(a_push(PRODUCTION, PushKind.MISSED, left_s=86_400), lanes, script), 0.3)
+        channels = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
+        await asyncio.wait_for(deliver(a_push(PRODUCTION, PushKind.MISSED, left_s=86_400), channels, script), 0.3)
     assert script.asked == 1
 
 

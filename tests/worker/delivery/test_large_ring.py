@@ -54,8 +54,8 @@ async def everybody(store, hardware_id=""):
 
 
 def jobs(store, sender):
-    lanes: ProviderChannels = {(Provider.FCM, "calls"): ProviderChannel(sender, "fcm calls")}
-    return Jobs(DeliveryTools(store, "w-1", lanes, TokenPruner(store), ticket_secret=b"a receipt's secret"), 1.0)
+    channels: ProviderChannels = {(Provider.FCM, "calls"): ProviderChannel(sender, "fcm calls")}
+    return Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store), ticket_secret=b"a receipt's secret"), 1.0)
 
 
 async def test_planning_a_huge_ring_does_not_block_the_event_loop(store, monkeypatch):

@@ -36,12 +36,12 @@ class Ringing:
         self.store, self.way = store, (provider, app)
         self.device = a_device(provider=provider, kind=Kind.VOIP, token=token, app=app, registered_at=1)
         self.round = a_round(for_s=for_s, callers=("sara",))
-        self.gate = Fence(store, "w-1", PushKind.RING, self.round)
+        self.fence = Fence(store, "w-1", PushKind.RING, self.round)
 
-    async def by(self, sender, gate=None):
+    async def by(self, sender, fence=None):
         await self.store.script(*registry.register("default", self.device))
         (push,) = plan(PushKind.RING, self.round, {"ben": [self.device]}, micros(time.time())).pushes
-        return await deliver(push, {self.way: ProviderChannel(sender, "the lane")}, gate or self.gate)
+        return await deliver(push, {self.way: ProviderChannel(sender, "the channel")}, fence or self.fence)
 
     async def cancelled_meanwhile(self, sender):
         """Ring, while the caller hangs up after half a second."""
@@ -124,14 +124,14 @@ async def test_a_worker_frozen_behind_the_fence_rings_no_phone_late(android, goo
         asked = 0
 
         async def admit(self, push, attempt_s):
-            word = await ring.gate.admit(push, attempt_s)
+            word = await ring.fence.admit(push, attempt_s)
             self.asked += 1
             if self.asked == 1:
                 time.sleep(1.5)
             return word
 
         async def write(self, record):
-            await ring.gate.write(record)
+            await ring.fence.write(record)
 
     assert (await ring.by(fcm, StandingStill())).outcome is Outcome.GAVE_UP
     assert not google.pushes("phone")
