@@ -1,3 +1,3 @@
-"""The command line, outermost: it starts the door, the worker and the demo."""
+"""What the web process and the worker share: the domain, the queue, Redis, settings, explanations, and the commands."""
 
 __version__ = "0.1.0"

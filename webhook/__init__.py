@@ -1,1 +1,1 @@
-"""The context: bytes in over HTTP -> verified -> read as an event -> queued."""
+"""The web process: receives Stream's webhooks, queues jobs for the worker, and serves the API and the console."""

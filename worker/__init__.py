@@ -1,1 +1,1 @@
-"""The domain and the delivery: queued -> planned -> sent -> recorded. Never imports `webhook`."""
+"""The worker process: takes jobs from the queue, sends pushes and e-mails, and records the results."""

@@ -1,7 +1,8 @@
-"""Gives every recipient of every round a final standing, once, and queues the missed-call notices that are due.
+"""Settle calls: record the final standing of every recipient once, and queue the missed-call notices that are due.
 
-It reads the call, decides (pure, bellhop/domain/call.py), and writes the decision only if the call has not changed.
-Any number of workers may do this at the same time: each standing is recorded once, and each notice is queued once.
+The settle job (worker/jobs.py) runs `settle_call` for one call. The watchdog of each worker (worker/main.py) repeats
+`queue_due_calls`, which queues those jobs. Any number of workers may settle the same call at the same time: Redis
+writes a decision (bellhop/domain/call.py) only if the call has not changed since it was read.
 """
 
 from collections.abc import Mapping
@@ -22,18 +23,20 @@ from bellhop.telemetry import metrics
 DUE_AT_ONCE = 100
 """Settle jobs that the watchdog queues in one step."""
 AGAIN_MS = 10_000
-"""If a settle job did not settle its call, the watchdog queues another after this time."""
+"""If a settle job did not settle its call, the watchdog queues another job for the call after this time."""
 ASSUMED_S = 300
-"""How long a settle job that was queued is assumed to be on its queue. Then the watchdog searches the queue for it."""
+"""During this time after a settle job was queued, the watchdog assumes that the job is still on the queue. Later it
+searches the queue for the job, which is slow."""
 
 
 async def settle_call(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> None:
-    """Settle the standings that are final now, and set when the call is due again. Waits while Redis is away."""
+    """Record the standings that are final now, and set when the call is due again. Waits while Redis is away."""
     while not await until_redis_answers(lambda: _try_to_settle(store, tenant, cid, grace_us)):
         pass  # the call changed between reading and writing, and nothing was written: decide again
 
 
 async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> bool:
+    """Read the call, decide, and write the decision. False, and nothing is written, if the call changed meanwhile."""
     stored = stored_call(await store.script(*read_call(tenant, cid)))
     call = _call_state(stored.fields, stored.rounds)
     settlements = list(settle(call, stored.now, grace_us))
@@ -42,51 +45,54 @@ async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: Micros
         cid,
         call.version,
         stored.now,
-        [_final(settlement, stored.rounds[settlement.started_at], stored.now) for settlement in settlements],
-        _next_ms(call, settlements, grace_us),
+        [_final_standing(settlement, stored.rounds[settlement.started_at], stored.now) for settlement in settlements],
+        _due_again_ms(call, settlements, grace_us),
         tuple(stored.rounds),
     )
     recorded: list[int] | None = await store.script(*call_scripts.settle_call(to_settle))
-    for number in recorded or ():
+    for number in recorded or ():  # the numbers begin at 1
         metrics.SETTLED.add(settlements[number - 1].standing)
     return recorded is not None
 
 
-def _call_state(stamps: Mapping[str, str], rounds: Mapping[Micros, Mapping[str, str]]) -> CallState:
-    stamp_items = [(name, at) for name, at in stamps.items() if not name.startswith("r:") and name != "version"]
+def _call_state(fields: Mapping[str, str], rounds: Mapping[Micros, Mapping[str, str]]) -> CallState:
+    """Read a call's fields (`StoredCall.fields`), and the fields of its rounds. A round without facts has expired."""
+    stamps = {name: at for name, at in fields.items() if not name.startswith("r:") and name != "version"}
     return CallState(
-        stamps={name: Micros(int(at)) for name, at in stamp_items},
+        stamps={name: Micros(int(at)) for name, at in stamps.items()},
         rounds=tuple(_round_state(started_at, values) for started_at, values in rounds.items() if "facts" in values),
-        version=int(stamps.get("version", 0)),
+        version=int(fields.get("version", 0)),
     )
 
 
-def _round_state(started_at: Micros, values: Mapping[str, str]) -> RoundState:
-    round_ = QueuedRound.model_validate_json(values["facts"])
+def _round_state(started_at: Micros, fields: Mapping[str, str]) -> RoundState:
+    """Read a round: `facts`, `u:<user>` for each recipient, `o:<user>` for each standing that is recorded."""
+    round_ = QueuedRound.model_validate_json(fields["facts"])
     return RoundState(
         started_at=started_at,
         session_id=round_.session_id,
         deadline=round_.deadline,
-        recipients=frozenset(name[2:] for name in values if name.startswith("u:")),
+        recipients=frozenset(name.removeprefix("u:") for name in fields if name.startswith("u:")),
         callers=round_.callers,
         ringless=round_.ringless,
-        settled=frozenset(name[2:] for name in values if name.startswith("o:")),
+        settled=frozenset(name.removeprefix("o:") for name in fields if name.startswith("o:")),
         taken_at=round_.queued_at,
     )
 
 
-def _next_ms(call: CallState, settlements: list[Settlement], grace_us: Micros) -> int | None:
-    """When the next open round ends, unix ms; None if no round is open."""
+def _due_again_ms(call: CallState, settlements: list[Settlement], grace_us: Micros) -> int | None:
+    """Return when the next open round ends, unix ms; None if no round is open."""
     settled = {(settlement.started_at, settlement.user) for settlement in settlements}
-    ends = [
+    ends_us = [
         round_.deadline + grace_us
         for round_ in call.rounds
         if any((round_.started_at, user) not in settled for user in round_.recipients - round_.settled)
     ]
-    return min(ends) // 1000 + 1 if ends else None
+    return min(ends_us) // 1000 + 1 if ends_us else None
 
 
-def _final(settlement: Settlement, fields: Mapping[str, str], now: Micros) -> FinalStanding:
+def _final_standing(settlement: Settlement, fields: Mapping[str, str], now: Micros) -> FinalStanding:
+    """Build what Redis records of a settlement: the standing, its trail line, and the job of a notice if one is due."""
     round_ = QueuedRound.model_validate_json(fields["facts"])
     user, standing = settlement.user, settlement.standing
     line = trail.encode(trail.UserSettled(at=now, user=user, outcome=standing, round=settlement.started_at))
@@ -98,6 +104,6 @@ def _final(settlement: Settlement, fields: Mapping[str, str], now: Micros) -> Fi
 
 
 async def queue_due_calls(store: Scripts, *, again_ms: int = AGAIN_MS, assumed_s: int = ASSUMED_S) -> None:
-    """Queue a settle job for each call whose time has come."""
+    """Queue a settle job for each call that is due, up to DUE_AT_ONCE calls."""
     command = call_scripts.enqueue_due(job("", SETTLE_JOB), limit=DUE_AT_ONCE, again_ms=again_ms, assumed_s=assumed_s)
     await store.script(*command)

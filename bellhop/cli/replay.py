@@ -7,7 +7,7 @@ import click
 from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings
 from bellhop.cli.output import plain
-from bellhop.queue.failed_jobs import failed_jobs, run_again
+from bellhop.queue.failed_jobs import failed_job_ids, run_again
 
 
 @click.command("replay")
@@ -22,7 +22,7 @@ def command(job_ids: tuple[str, ...], failed: bool) -> None:
     if bool(job_ids) == failed:
         raise click.UsageError("Name the jobs, or use --failed.")
     redis = connect(load_settings())
-    jobs = list(job_ids or failed_jobs(redis))
+    jobs = list(job_ids or failed_job_ids(redis))
     refused = []
     for job_id in jobs:
         reason = run_again(redis, job_id)

@@ -44,14 +44,14 @@ AboutRound = AboutUser | JobPickedUp | PhoneRang | UnknownMilestone
 
 
 def stamp_of(milestone: Milestone) -> Micros:
-    """When it happened by Stream's clock; by ours, if Stream gave no time (unix µs)."""
+    """Return when a milestone happened (unix µs): by Stream's clock, or by ours if Stream gave no time."""
     if isinstance(milestone, WebhookReceived | WebhookRepeated) and milestone.stamp:
         return milestone.stamp
     return milestone.at
 
 
 def round_of(milestone: Milestone) -> Micros:
-    """The stamp of the round that the milestone is about, if the milestone itself says it; else 0."""
+    """Return the stamp of the milestone's round, if the milestone contains it; otherwise NO_ROUND."""
     if isinstance(milestone, AboutRound | WebhookReceived) and milestone.round:
         return milestone.round
     if isinstance(milestone, WebhookReceived) and milestone.type in OPENERS:  # version 1 did not write the round
@@ -67,7 +67,7 @@ class RoundLog:
     """The round's stamp (unix µs); 0 for milestones that belong to no round."""
     milestones: Sequence[Milestone]
     call: CallState = field(default_factory=CallState)
-    """What the whole trail says of the call."""
+    """The call's state, from all rounds of the trail."""
 
     @cached_property
     def openings(self) -> list[WebhookReceived]:
@@ -84,7 +84,7 @@ class RoundLog:
 
     @cached_property
     def callers(self) -> tuple[str, ...]:
-        """Who calls, and then who else can cancel the call."""
+        """The user who calls, then the others whose rejection ends the ring."""
         return tuple(dict.fromkeys(name for opening in self.openings for name in opening.callers))
 
     @cached_property
@@ -94,7 +94,7 @@ class RoundLog:
 
     @cached_property
     def users(self) -> tuple[str, ...]:
-        """Everybody whom the round is for, as far as the trail names them."""
+        """The recipients of the round that the trail names."""
         named = [name for opening in self.openings for name in opening.users]
         if self.kind is PushKind.MISSED:
             named += [name for missed in self.events(("call.missed",)) for name in missed.users]
@@ -103,7 +103,7 @@ class RoundLog:
 
     @cached_property
     def unnamed(self) -> int:
-        """How many more users there are whom the trail does not name."""
+        """How many recipients the trail does not name."""
         return max((opening.more or 0 for opening in self.openings), default=0)
 
     @cached_property
@@ -130,10 +130,10 @@ class RoundLog:
         )
 
     def standing_of(self, user: str) -> Standing:
-        """Where a user stands by the webhooks alone; ringing while nothing has ended the ring.
+        """Return a user's standing, decided from the webhooks alone; RINGING if no webhook has ended the ring.
 
-        `bellhop.domain.call` decides, as before each push, but without a deadline. A trail does not hold everything
-        that Redis knew: whether a call.missed was quiet, and the snapshot of the call in each event.
+        `bellhop.domain.call` decides, as before each push, but without a deadline. The result may differ from the one
+        in Redis: a trail does not say whether a call.missed was quiet, and has no snapshots of the call.
         """
         return standing(self.call, self.state, user, BEFORE_ANY_DEADLINE)
 
@@ -165,7 +165,10 @@ class RoundLog:
         return [milestone for milestone in self.milestones if isinstance(milestone, WebhookReceived)]
 
     def us_until(self, word: str, user: str) -> Micros | None:
-        """How long (µs) after the round began the event came that brought about an outcome or a standing of a user."""
+        """Return how long after the round's start an outcome or a standing of a user came about; None if not known.
+
+        The time is that of the first webhook which leads to the outcome (`word`), by Stream's clock.
+        """
         find_events = _EVENTS_OF.get(word)
         stamps = [stamp_of(event) for event in find_events(self, user)] if find_events else []
         return min((Micros(stamp - self.started_at) for stamp in stamps if stamp >= self.started_at), default=None)
@@ -184,7 +187,7 @@ _EVENTS_OF: dict[str, Callable[[RoundLog, str], list[WebhookReceived]]] = {
     "cancelled": lambda round_log, _: round_log.events(["call.rejected"], round_log.callers),
     "ended": lambda round_log, _: round_log.events(ENDS),
 }
-"""Which webhooks bring about an outcome or a standing."""
+"""The function that finds the webhooks which lead to an outcome or a standing."""
 
 
 def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
@@ -202,7 +205,7 @@ def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
 
 
 def _round_before(milestone: Milestone, sessions: Mapping[Micros, str]) -> Micros:
-    """The last round that had begun, in the same session where both are known."""
+    """Return the latest round that began before the milestone. If both sessions are known, they must be the same."""
     session = milestone.session if isinstance(milestone, WebhookReceived | WebhookRepeated) else ""
     begun = [started_at for started_at in sessions if started_at <= stamp_of(milestone)]
     if session:
@@ -216,17 +219,18 @@ def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
     for milestone in milestones:
         if isinstance(milestone, WebhookReceived):
             at = clamp_stamp(stamp_of(milestone), milestone.at)
-            for mark in _marks(milestone):
-                stamps[mark] = max(at, stamps.get(mark, at))
+            for name in _stamp_names(milestone):
+                stamps[name] = max(at, stamps.get(name, at))
     return stamps
 
 
-def _marks(event: WebhookReceived) -> list[str]:
+def _stamp_names(event: WebhookReceived) -> list[str]:
+    """Name the stamps that an event sets on its call."""
     if event.type in ANSWERS:
         return [Stamp.ACCEPTED + user for user in event.users]
     if event.type == "call.rejected":
         reason = REJECTIONS.get(event.reason, Stamp.DECLINED)
-        return [mark + user for user in event.users for mark in (reason, Stamp.REJECTED)]
+        return [stamp + user for user in event.users for stamp in (reason, Stamp.REJECTED)]
     if event.type == "call.missed":
         return [missed_stamp(Stamp.MISSED, event.session, user) for user in event.users]
     if event.type == "call.session_ended" and event.session:

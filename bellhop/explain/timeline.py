@@ -1,4 +1,7 @@
-"""One sentence for each milestone of a trail. Pure."""
+"""The timeline of a round: one entry, with a sentence, for each milestone of a trail. Pure.
+
+`explanation.py` builds the timeline. `verdict.py` uses the parts of the sentences too.
+"""
 
 import re
 from collections.abc import Callable
@@ -42,16 +45,17 @@ from bellhop.trail import (
 )
 
 UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
-"""The label of a device without a name (`bellhop.domain.device`)."""
+"""The label of a device without a name (`Device.label`): provider, kind, and the first digits of the device's key."""
 PHONES = {"apns": "iPhone", "fcm": "Android phone"}
+"""The name of a phone, by provider, if the device has no name."""
 UNKNOWN_OUTCOME = Meaning(
     OutcomeKind.ATTEMPT,
     Action.DONE,
     Tone.OPEN,
     'the outcome is "{outcome}", which this version of Bellhop does not know',
 )
-WORTH_SAYING_US = 1_000_000
-"""The delay of a webhook from which on its sentence mentions the delay."""
+SLOW_WEBHOOK_US = 1_000_000
+"""If a webhook took longer than this to arrive, its sentence mentions the delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +63,31 @@ class TimelineEntry:
     """One milestone as a sentence, with its facts for machines."""
 
     at: Micros
-    """Unix µs."""
+    """When it happened, unix µs."""
     after_us: Micros | None
-    """The same, since the round's stamp; None where there is no round."""
+    """How long after the round began; None if the milestone belongs to no round."""
     what: str
-    """The milestone."""
+    """The milestone's word (`Milestone.what`)."""
     sentence: str
     tone: Tone
     user: str
+    """The user whom a push, an e-mail or a standing is about; empty if none."""
     device: str
-    """The device's key."""
+    """The device's key; empty if the milestone is not about a device."""
     kind: str
-    """Of push: ring, notification or missed."""
+    """The kind of push: ring, notification or missed; empty if the milestone is not about a push."""
     outcome: str
+    """The outcome of a push or an e-mail, or the user's standing; empty if there is none."""
     ms: float
-    """How long an attempt took; it ended at `at`."""
+    """How long an attempt took; it ended at `at`. 0 for all other milestones."""
     event: str
-    """The type of the webhook that came."""
+    """The type of a webhook; empty for all other milestones."""
     users: tuple[str, ...]
-    """Whom it is about."""
+    """The users whom a webhook is about."""
 
 
 def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
-    """Describe a milestone in a sentence."""
-    outcome: str = getattr(milestone, "outcome", "")
+    """Make the entry for a milestone. A fact that this kind of milestone does not have is empty."""
     return TimelineEntry(
         at=milestone.at,
         after_us=Micros(milestone.at - round_log.started_at) if round_log.started_at else None,
@@ -92,7 +97,7 @@ def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
         user=round_log.user_of(milestone),
         device=getattr(milestone, "device", ""),
         kind=getattr(milestone, "kind", ""),
-        outcome=outcome,
+        outcome=getattr(milestone, "outcome", ""),
         ms=getattr(milestone, "ms", None) or 0,
         event=getattr(milestone, "type", ""),
         users=getattr(milestone, "users", ()),
@@ -100,7 +105,7 @@ def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
 
 
 def meaning_of(outcome: str) -> Meaning:
-    """What an outcome means, also an outcome that only a newer version knows."""
+    """Return the meaning of an outcome; UNKNOWN_OUTCOME if a newer version of Bellhop wrote it."""
     return MEANING[Outcome(outcome)] if outcome in MEANING else UNKNOWN_OUTCOME
 
 
@@ -111,13 +116,13 @@ def _tone(milestone: Milestone) -> Tone:
 
 
 def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
-    """Fill in the {braces} of a sentence about a milestone."""
+    """Replace the {braces} of a sentence by facts of the milestone."""
     user = round_log.user_of(milestone)
     device: str = getattr(milestone, "device", "")
     outcome: str = getattr(milestone, "outcome", "")
     kind: str = getattr(milestone, "kind", "")
-    offset = round_log.us_until(outcome, user)
-    after = f" {duration(offset)} after " if offset is not None else ""
+    offset_us = round_log.us_until(outcome, user)
+    after = "" if offset_us is None else f" {duration(offset_us)} after"
     return text.format(
         user=user,
         outcome=outcome,
@@ -127,8 +132,8 @@ def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
         device=name_of(round_log, milestone),
         provider=PROVIDERS.get(getattr(milestone, "provider", ""), "the provider"),
         app=getattr(milestone, "app", "") or "this app",
-        when=after and f"{after}it began",
-        since=after and f"{after}the call began",
+        when=f"{after} it began" if after else "",
+        since=f"{after} the call began" if after else "",
         push=PUSHES.get(kind, "push"),
         purpose=PURPOSES.get(kind, "this"),
     )
@@ -144,14 +149,15 @@ def name_of(round_log: RoundLog, milestone: Milestone) -> str:
 
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
-    """Say why a push was not sent, or what became of it: a clause."""
+    """Return a clause with the reason why a push or an e-mail was not sent, or with the result of an attempt."""
     return fill(meaning_of(push.outcome).sentence, round_log, push)
 
 
 def answer(push: PushMilestone | EmailMilestone) -> str:
-    """Quote the provider's answer in brackets; empty if there was none."""
-    said = " ".join(part for part in (str(push.status) if push.status else "", push.reason) if part)
-    return f" ({said})" if said else ""
+    """Quote the status and the reason that the provider gave, in brackets; empty if it gave none."""
+    parts = [str(push.status) if push.status else "", push.reason]
+    quoted = " ".join(part for part in parts if part)
+    return f" ({quoted})" if quoted else ""
 
 
 def _received(round_log: RoundLog, event: WebhookReceived) -> str:
@@ -160,9 +166,9 @@ def _received(round_log: RoundLog, event: WebhookReceived) -> str:
     sentence = _event_text(round_log, event).format(kind=event.type or "a webhook", caller=caller, users=users)
     if event.left_out:
         sentence += f". Bellhop ignored {event.left_out} more members: the webhook had too many"
-    delay = Micros(event.at - stamp_of(event))
-    if delay > WORTH_SAYING_US:
-        sentence += f". The webhook took {duration(delay)} to arrive{_at_attempt(event)}"
+    delay_us = Micros(event.at - stamp_of(event))
+    if delay_us > SLOW_WEBHOOK_US:
+        sentence += f". The webhook took {duration(delay_us)} to arrive{_at_attempt(event)}"
     return f"{sentence}."
 
 
@@ -185,8 +191,8 @@ def _repeated(_: RoundLog, event: WebhookRepeated) -> str:
 
 def _picked_up(round_log: RoundLog, job: JobPickedUp) -> str:
     push = PUSHES.get(job.job, "work")
-    same = [other for other in round_log.milestones if isinstance(other, JobPickedUp) and other.job == job.job]
-    if same[:1] != [job]:
+    starts = (other for other in round_log.milestones if isinstance(other, JobPickedUp) and other.job == job.job)
+    if job != next(starts, None):
         return f"A worker started the {push} again: it was queued twice, or the first worker stopped."
     if not round_log.openings:
         return f"A worker started the {push}."
@@ -223,8 +229,8 @@ def _settled(round_log: RoundLog, settled: UserSettled) -> str:
 
 
 def _mailed(round_log: RoundLog, email: EmailMilestone) -> str:
-    none = meaning_of(email.outcome).tone is Tone.QUIET
-    start = "No missed-call e-mail for {user}: " if none else "The missed-call e-mail to {user}: "
+    not_due = meaning_of(email.outcome).tone is Tone.QUIET
+    start = "No missed-call e-mail for {user}: " if not_due else "The missed-call e-mail to {user}: "
     return fill(start, round_log, email) + f"{because(round_log, email)}{answer(email)}."
 
 
@@ -250,4 +256,4 @@ SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     EmailMilestone: _mailed,
     UnknownMilestone: _unknown,
 }
-"""The sentence for each milestone."""
+"""The function that writes the sentence, by kind of milestone."""

@@ -1,7 +1,7 @@
-"""The jobs in RQ's failed registries: list them and run them again, for the commands and the console.
+"""Failed jobs: list them and queue them again, for `bellhop replay` and the console.
 
-RQ's own classes are not used: they inflate data without a limit, and one job with an unreadable field would hide all
-others.
+RQ's own classes are not used: they inflate data without a limit, and they raise for a job with an unreadable field, so
+no other job could be listed.
 """
 
 import base64
@@ -15,53 +15,54 @@ from rq.utils import now, utcformat
 
 from bellhop.clock import Micros, Seconds, micros
 from bellhop.queue.names import NOTICE_JOB, QUEUES, RING_JOB
-from bellhop.queue.rq_job import JobError, inflated, read_call
+from bellhop.queue.rq_job import JobError, inflated, read_job_data
 from bellhop.store import queue_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
 
 LATEST_US = 2**52
-"""A moment in the year 2112. Later ones in a payload are shown as this, since Python's dates have an end."""
+"""In the year 2112. A later deadline in a payload is shown as this one, because Python's dates end in the year 9999."""
 
 
-def failed_jobs(redis: Redis) -> Iterable[str]:
-    """List the failed jobs of every queue, oldest first."""
+def failed_job_ids(redis: Redis) -> Iterable[str]:
+    """Return the ids of all failed jobs, queue by queue; in each queue, the job that expires first comes first."""
     for queue in QUEUES:
         yield from _ids(redis, queue)
 
 
 class FailedJob(NamedTuple):
-    """A failed job, as far as it can be read."""
+    """A failed job. A part that cannot be read is empty."""
 
     id: str
     queue: str
     name: str
-    """The job's name (bellhop/queue/names.py); empty if it cannot be read."""
+    """The job's name (bellhop/queue/names.py)."""
     tenant: str
     cid: str
     failed_at: Micros
     """0 if it is not known."""
     reason: str
+    """The last line of the error."""
 
 
-def failed(redis: Redis, most: int) -> list[FailedJob]:
-    """Read up to `most` failed jobs, the latest first."""
-    places = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, most)]
-    ended_at = _answers(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in places])
-    latest_first = sorted(zip(map(_micros, ended_at), places, strict=True), reverse=True)
-    return [_read_job(redis, queue, job_id, at) for at, (queue, job_id) in latest_first[:most]]
+def latest_failed_jobs(redis: Redis, limit: int) -> list[FailedJob]:
+    """Read up to `limit` failed jobs, the latest failure first."""
+    jobs = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, limit)]
+    ended_at = _answers(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in jobs])
+    latest_first = sorted(zip(map(_rq_time, ended_at), jobs, strict=True), reverse=True)
+    return [_read_job(redis, queue, job_id, failed_at) for failed_at, (queue, job_id) in latest_first[:limit]]
 
 
-def _read_job(redis: Redis, queue: str, job_id: str, at: Micros) -> FailedJob:
+def _read_job(redis: Redis, queue: str, job_id: str, failed_at: Micros) -> FailedJob:
     data, results = _answers(
         redis, [("HGET", rq_job_key(job_id), "data"), ("XREVRANGE", rq_results_key(job_id), "+", "-", "COUNT", 1)]
     )
     try:
-        name, payload = read_call(data or b"")
+        name, payload = read_job_data(data or b"")
     except JobError:
         name, payload = "", {}
     tenant, cid = (str(payload.get(field, "")) for field in ("tenant", "cid"))
-    return FailedJob(job_id, queue, name, tenant, cid, at, _reason(results))
+    return FailedJob(job_id, queue, name, tenant, cid, failed_at, _reason(results))
 
 
 def _reason(results: Any) -> str:
@@ -76,8 +77,8 @@ def _reason(results: Any) -> str:
 
 
 def run_again(redis: Redis, job_id: str) -> str | None:
-    """Queue one failed job again. Returns None, or the reason why it was not queued."""
-    data, status, *places = _answers(
+    """Queue a failed job again. Returns None, or a sentence that says why it was not queued."""
+    data, status, *scores = _answers(
         redis,
         [
             ("HGET", rq_job_key(job_id), "data"),
@@ -87,11 +88,11 @@ def run_again(redis: Redis, job_id: str) -> str | None:
     )
     if data is None:
         return "there is no such job; a failed one is kept for a day"
-    queue = next((queue for queue, place in zip(QUEUES, places, strict=True) if place is not None), None)
+    queue = next((queue for queue, score in zip(QUEUES, scores, strict=True) if score is not None), None)
     if queue is None:
         return f"it has not failed: it is {(status or b'nothing').decode('utf-8', 'replace')}"
     try:
-        name, payload = read_call(data)
+        name, payload = read_job_data(data)
     except JobError as error:
         return f"{error}; it is not run again"
     if name == RING_JOB and (over_at := _over_at(payload)) <= datetime.now(UTC):
@@ -102,14 +103,15 @@ def run_again(redis: Redis, job_id: str) -> str | None:
     return None if requeued else "it was queued again at the same time"
 
 
-def _ids(redis: Redis, queue: str, most: int = 0) -> list[str]:
-    """List the ids of a queue's failed jobs, in the order in which they expire; the last `most`, if that is not 0."""
-    ids: Any = redis.zrange(rq_registry_key("failed", queue), -most, -1)
+def _ids(redis: Redis, queue: str, limit: int | None = None) -> list[str]:
+    """Return the ids of a queue's failed jobs, in the order in which they expire; with `limit`, only the last ones."""
+    first = 0 if limit is None else -limit
+    ids: Any = redis.zrange(rq_registry_key("failed", queue), first, -1)
     return [job_id.decode("utf-8", "replace") for job_id in ids]
 
 
 def _answers(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
-    """Run commands in one round trip. An answer is None if the key holds another type."""
+    """Run commands in one round trip, and return their answers. An answer is None if Redis refused the command."""
     pipeline = redis.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -120,10 +122,10 @@ def _answers(redis: Redis, commands: list[tuple[str | int, ...]]) -> list[Any]:
     return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
-def _micros(stamp: bytes | None) -> Micros:
-    """Read a moment that RQ wrote; 0 if it is not a moment."""
+def _rq_time(text: bytes | None) -> Micros:
+    """Read a time that RQ wrote; 0 if it is missing or invalid."""
     try:
-        moment = datetime.fromisoformat((stamp or b"").decode())
+        moment = datetime.fromisoformat((text or b"").decode())
         return micros(Seconds(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()))
     except (ValueError, OverflowError):
         return Micros(0)
@@ -135,5 +137,8 @@ def _round_key(payload: dict[str, object]) -> str:
 
 
 def _over_at(payload: dict[str, object]) -> datetime:
-    deadline = payload.get("deadline")
-    return datetime.fromtimestamp(min(max(deadline, 0), LATEST_US) / 1e6 if isinstance(deadline, int) else 0, UTC)
+    """Return when the ring of a payload is over, between 1970 and LATEST_US; 1970 if the payload does not say it."""
+    deadline_us = payload.get("deadline")
+    if not isinstance(deadline_us, int):
+        deadline_us = 0
+    return datetime.fromtimestamp(min(max(deadline_us, 0), LATEST_US) / 1e6, UTC)

@@ -1,6 +1,6 @@
 """A job as RQ stores it: its name and payload, its timeout, and why it failed. Pure.
 
-A job's name only selects a handler; nothing is imported by a name that stands in Redis.
+RQ imports the function that a job names. Bellhop never does: a job's name only selects a handler.
 """
 
 import traceback
@@ -31,13 +31,13 @@ def inflated(data: bytes) -> bytes:
     try:
         whole = inflater.decompress(data, MAX_DATA_BYTES)
     except zlib.error:
-        raise ValueError("it is not deflated") from None
+        raise ValueError("the data is not deflated") from None
     if inflater.unconsumed_tail:
-        raise ValueError("it is too large")
+        raise ValueError("the data is too large")
     return whole
 
 
-def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
+def read_job_data(data: bytes) -> tuple[str, dict[str, Any]]:
     """Read RQ's job data, JSON [function name, null, [payload], {}], deflated or not; returns name and payload.
 
     Raises PermanentError if the data is anything else.
@@ -48,17 +48,17 @@ def read_call(data: bytes) -> tuple[str, dict[str, Any]]:
         name, instance, (payload,), kwargs = from_json(data)
     except (ValueError, TypeError) as error:
         raise PermanentError(
-            "the job's data cannot be read: it is no call as RQ's JSON serializer stores it"
+            "the job's data cannot be read: it must be a function call in the form of RQ's JSON serializer"
         ) from error
     if not isinstance(name, str) or not isinstance(payload, dict) or instance is not None or kwargs:
-        raise PermanentError("the job's data is not a call of a named function with one object")
+        raise PermanentError("the job's data must be the call of a named function with one JSON object")
     return name, payload
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one line why a job failed, for logs: without any value of its payload.
+    """Return why a job failed, in one line for logs. It contains no value of the job's payload.
 
-    The message of an unexpected exception may hold anything, so only its type and place are said.
+    The message of an unexpected exception may contain anything, so only its type and its place are returned.
     """
     if isinstance(error, JobError | UnknownVersion):
         return " ".join(str(error).split())[:500]

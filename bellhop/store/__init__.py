@@ -1,1 +1,1 @@
-"""Redis: the connections, the scripts, and what is kept there of people."""
+"""Redis: the clients, the keys, the Lua scripts, and the registry of users and their devices."""

@@ -1,8 +1,8 @@
-"""The asynchronous client of Redis, for the worker: short time-outs, and no command is sent twice unseen.
+"""The asynchronous client of Redis, for the worker: short time-outs, and no command is repeated by itself.
 
-Some of redis-py's defaults are turned off: it repeats every command up to ten times, so that a pop whose answer was
-lost would run twice, and it waits a minute for a server that hangs. redis-py still connects, with TLS and Sentinel. The
-commands go through one connection that all callers share (bellhop/store/shared_connection.py).
+Some of redis-py's defaults are turned off: redis-py would repeat every command up to ten times, so a pop whose answer
+was lost would run twice. It would also wait a minute for a server that hangs. redis-py still opens the connection, with
+TLS and Sentinel. All callers share that connection (bellhop/store/shared_connection.py).
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 from bellhop.store.shared_connection import SharedConnection
 
 BLOCKING = frozenset({"BLMOVE"})
-"""Commands that block on an empty queue. A late empty reply is normal; a late reply with a job marks the server as
-suspect: a server that hung may hand out a job that it was asked for long ago."""
+"""Commands that block on an empty queue. A late empty reply is normal. A late reply with a job puts the server in
+doubt: a server that hung may answer a request of long ago with a job."""
 
 
 class Store:
@@ -90,21 +90,21 @@ class Store:
         Raises the error of the first that failed; the others have run all the same.
         """
         if self._sentinels is not None:
-            await self._sentinels.look()
+            await self._sentinels.look_up_primary()
         connection = self._usable() or await self._open()
-        asked_at = Seconds(time.monotonic())
-        asked = [
+        sent_at = Seconds(time.monotonic())
+        futures = [
             connection.ask(scripts.by_digest(command) if isinstance(command, Command) else command)
             for command in commands
         ]
-        answers = [await answer for answer in asked]
+        answers = [await future for future in futures]
         for number, command in enumerate(commands):
             if isinstance(command, Command) and isinstance(answers[number], NoScriptError):
                 # A new or restarted server. It has done nothing of this script.
                 answers[number] = await connection.ask(scripts.by_source(command))
         if self._sentinels is not None:
-            waited = commands[0][0] in BLOCKING and not any(answers)
-            if not waited and self._doubt.note_answer(asked_at, Seconds(time.monotonic())):
+            empty_wait = commands[0][0] in BLOCKING and not any(answers)
+            if not empty_wait and self._doubt.note_answer(sent_at, Seconds(time.monotonic())):
                 connection.in_doubt = True
             await self._confirm(connection, self._sentinels)
         for answer in answers:
@@ -113,7 +113,7 @@ class Store:
         return answers
 
     async def load_scripts(self) -> None:
-        """Let Redis read every script now, so that the first ring does not wait for it."""
+        """Load every script into Redis now, so that the first ring does not wait for that."""
         await asyncio.gather(*(self.call("SCRIPT", "LOAD", scripts.source(name)) for name in scripts.names()))
 
     async def close(self) -> None:
@@ -123,9 +123,9 @@ class Store:
         await self.client.aclose()
 
     async def _confirm(self, connection: SharedConnection, sentinels: "_AsyncPrimaryPool") -> None:
-        """Raise if the server is in doubt and the Sentinels name another.
+        """Raise ConnectionError if the server is in doubt and the Sentinels name another primary.
 
-        When a server wakes, all of its answers are in doubt, also those to commands that were sent just now.
+        When a server that hung continues, all of its answers are in doubt, also those to the latest commands.
         """
         if connection.in_doubt:
             async with self._opening:
@@ -139,8 +139,8 @@ class Store:
         connection = self._connection
         if connection is None or not connection.usable:
             return None
-        left = self._sentinels is not None and self._sentinels.has_left(connection.server)
-        return None if left else connection
+        demoted = self._sentinels is not None and self._sentinels.is_not_primary(connection.server)
+        return None if demoted else connection
 
     async def _open(self) -> SharedConnection:
         async with self._opening:
@@ -150,7 +150,7 @@ class Store:
                 await self._connection.close()
             self._connection = SharedConnection(self._timeout_s)
             await self._connection.open(new_connection(self.client))
-            if self._sentinels is not None and self._doubt.holds(Seconds(time.monotonic())):
+            if self._sentinels is not None and self._doubt.is_in_doubt(Seconds(time.monotonic())):
                 self._connection.in_doubt = True
             return self._connection
 
@@ -162,9 +162,9 @@ class _AsyncPrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self._doubt = PrimaryDoubt()
 
-    async def look(self) -> None:
-        """Ask who the primary is, unless that was done a moment ago."""
-        if self._doubt.must_look(Seconds(time.monotonic())):
+    async def look_up_primary(self) -> None:
+        """Look up the primary at the Sentinels, at most once in LOOKUP_S."""
+        if self._doubt.lookup_is_due(Seconds(time.monotonic())):
             with contextlib.suppress(RedisError):
                 await self.get_master_address()  # type: ignore[no-untyped-call]
 
@@ -175,12 +175,12 @@ class _AsyncPrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
         answers = await asyncio.gather(*asking, return_exceptions=True)
         return names_another([answer for answer in answers if not isinstance(answer, BaseException)], server)
 
-    def has_left(self, server: tuple[str, int]) -> bool:
-        """Whether another server is known to be the primary now."""
+    def is_not_primary(self, server: tuple[str, int]) -> bool:
+        """Return whether the last look-up named another server as the primary."""
         return self.master_address not in (None, server)
 
     async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        await self.look()
+        await self.look_up_primary()
         return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     async def release(self, connection: Any) -> None:

@@ -52,7 +52,7 @@ def run_script(redis: Redis, command: Command) -> Any:
     """Run a script atomically. Raises as redis-py does."""
     try:
         return redis.execute_command(*by_digest(command))  # type: ignore[no-untyped-call]
-    except NoScriptError:  # a new or restarted server: it has done nothing
+    except NoScriptError:  # a new or restarted server: the script has not run
         return redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
 
 
@@ -84,7 +84,7 @@ class _TlsConnection(_TcpConnection, SSLConnection):
 
 
 class _BlockingPrimaryPool(SentinelConnectionPool):
-    """Connections to the primary that Sentinel names. When it changes, redis-py drops those to the old one."""
+    """Connections to the primary that Sentinel names. When the primary changes, redis-py drops the old connections."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
@@ -93,13 +93,13 @@ class _BlockingPrimaryPool(SentinelConnectionPool):
     def has_moved(self) -> bool:
         """Ask every Sentinel whether another server is the primary."""
         answers = []
-        with contextlib.suppress(RedisError):  # stop at the first that is away: each would cost a time-out
+        with contextlib.suppress(RedisError):  # stop at the first Sentinel that is away: each costs a time-out
             for sentinel in self.sentinel_manager.sentinels:
                 answers.append(sentinel.sentinel_get_master_addr_by_name(self.service_name))
         return names_another(answers, self.master_address)
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if self._doubt.must_look(Seconds(time.monotonic())):
+        if self._doubt.lookup_is_due(Seconds(time.monotonic())):
             with contextlib.suppress(RedisError):  # without Sentinels, stay with a primary that answers
                 self.get_master_address()  # type: ignore[no-untyped-call]
         return super().get_connection(*args, **kwargs)

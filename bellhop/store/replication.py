@@ -1,4 +1,7 @@
-"""Wait until replicas have a write: what only the primary has is lost when it dies (docs/redis.md)."""
+"""Run a script and wait until replicas have its writes, so that no write is lost when the primary dies (docs/redis.md).
+
+The web process uses it for the events of webhooks, if BELLHOP_REDIS_WAIT_REPLICAS is set.
+"""
 
 import time
 from typing import Any
@@ -22,8 +25,8 @@ class NotReplicatedError(RedisError):
 class ReplicatedScripts:
     """Runs scripts, and returns only when enough replicas have what they wrote.
 
-    Calling it raises NotReplicatedError otherwise. The script may then be repeated, but every run must write something:
-    WAIT covers everything up to the last write of its connection, and covers nothing if there was none.
+    If too few replicas confirm, it raises NotReplicatedError. The caller may repeat the script, but every run must
+    write something: WAIT waits for the last write of its own connection, and does not wait if there is none.
     """
 
     def __init__(self, redis: Redis, replicas: int) -> None:
@@ -35,18 +38,18 @@ class ReplicatedScripts:
         began = Seconds(time.monotonic())
         try:
             answer, reached = self._run(by_digest(command))
-        except NoScriptError:  # a new primary: it has done nothing
+        except NoScriptError:  # a new primary: the script has not run
             answer, reached = self._run(by_source(command))
         if reached < self._replicas:
             raise NotReplicatedError(f"{reached} of {self._replicas} replicas have it")
-        # A primary that hung may wake up after another was promoted. Its replicas may still answer WAIT.
+        # A primary that hung may continue after another was promoted, and its old replicas may still answer WAIT.
         self._doubt.note_answer(began, Seconds(time.monotonic()))
-        if self._doubt.holds(Seconds(time.monotonic())) and has_moved(self._redis):
+        if self._doubt.is_in_doubt(Seconds(time.monotonic())) and has_moved(self._redis):
             raise NotReplicatedError("another server is the primary now")
         return answer
 
     def _run(self, command: tuple[Argument, ...]) -> list[Any]:
-        """Run it and WAIT on the same connection."""
+        """Run a script and then WAIT on the same connection; returns both answers."""
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             pipeline.execute_command("WAIT", self._replicas, WAIT_MS)  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
-"""Which server is the primary, and when to doubt it: what both clients share about Sentinel. Pure.
+"""When a Redis client must check with the Sentinels that its server is still the primary. Pure.
 
-A primary that hung, or was cut off from the others, takes itself for the primary for up to ten seconds after another
-was promoted. What it takes in then is lost. So both clients ask the Sentinels regularly who the primary is; and they
-believe a server that answered late only after the Sentinels have confirmed it. The pools of the two clients do the I/O.
+Up to ten seconds after a failover, a server that hung or was cut off may still act as the primary. Writes to it are
+lost. So the clients look up the primary regularly, and after a late answer they use a server only if the Sentinels
+confirm it. The clients and replication.py do the I/O.
 """
 
 from collections.abc import Iterable
@@ -10,47 +10,47 @@ from typing import Any
 
 from bellhop.clock import Seconds
 
-LOOK_S = 1.0
-"""How often the Sentinels are asked who the primary is."""
+LOOKUP_S = 1.0
+"""How often a client looks up the primary at the Sentinels."""
 LATE_S = 0.5
-"""A server that took longer to answer hung, and may not be the primary any more."""
+"""An answer that took longer is late: the server hung, and another may be the primary by now."""
 DOUBT_S = 3.0
-"""For how long after a late answer a server is believed only if the Sentinels confirm it. They learn of a failover one
-after the other."""
+"""How long a server is in doubt after a late answer. The Sentinels do not all learn of a failover at the same time."""
 DEMOTED = "this server is a replica now"
+"""The message of the error when a client finds that its server is not the primary any more."""
 
 
 class PrimaryDoubt:
-    """When to ask the Sentinels. Every time is monotonic, in seconds."""
+    """Decides when a client looks up the primary, and when its server is in doubt. All times are monotonic."""
 
     def __init__(self) -> None:
-        self._look_at = 0.0
-        self._until = 0.0
+        self._next_lookup_s = 0.0
+        self._doubt_ends_s = 0.0
 
-    def must_look(self, now: Seconds) -> bool:
-        """Whether to ask who the primary is; true at most once in LOOK_S."""
-        if now < self._look_at:
+    def lookup_is_due(self, now: Seconds) -> bool:
+        """Return whether to look up the primary now; true at most once in LOOKUP_S."""
+        if now < self._next_lookup_s:
             return False
-        self._look_at = now + LOOK_S
+        self._next_lookup_s = now + LOOKUP_S
         return True
 
-    def note_answer(self, asked_at: Seconds, now: Seconds) -> bool:
-        """Take note of an answer; returns whether it came late, which begins a time of doubt."""
-        late = now - asked_at > LATE_S
+    def note_answer(self, sent_at: Seconds, now: Seconds) -> bool:
+        """Note that a command of `sent_at` was answered. Returns whether the answer is late: the doubt begins."""
+        late = now - sent_at > LATE_S
         if late:
-            self._until = now + DOUBT_S
+            self._doubt_ends_s = now + DOUBT_S
         return late
 
-    def holds(self, now: Seconds) -> bool:
-        """Whether the Sentinels must confirm a server before it is believed."""
-        return now < self._until
+    def is_in_doubt(self, now: Seconds) -> bool:
+        """Return whether the server may be used only if the Sentinels confirm it."""
+        return now < self._doubt_ends_s
 
 
 def names_another(answers: Iterable[Any], server: Any) -> bool:
-    """Whether a Sentinel names another server than `server` (host, port) as the primary.
+    """Return whether at least one Sentinel names a primary other than `server` (host, port).
 
-    `answers` are those of SENTINEL GET-MASTER-ADDR-BY-NAME, as redis-py gives them. The Sentinel that leads a failover
-    gives the new primary there first; its list of primaries changes only after the replicas were moved.
+    `answers` are the Sentinels' answers to SENTINEL GET-MASTER-ADDR-BY-NAME, as redis-py returns them. During a
+    failover, the leading Sentinel gives the new primary there before its other commands do.
     """
     primaries = [(host.decode() if isinstance(host, bytes) else host, port) for host, port in filter(None, answers)]
     return any(primary != server for primary in primaries)

@@ -22,16 +22,16 @@ from bellhop.store.sentinel import DEMOTED
 
 
 class SharedConnection(asyncio.Protocol):
-    """Lives as long as its connection does: `open` it, `ask` while it is `usable`, `close` it."""
+    """One connection, used once: `open` it, `ask` while it is `usable`, then `close` it."""
 
     def __init__(self, timeout_s: Seconds) -> None:
         self.usable = False
         self.in_doubt = False
-        """Whether the server was silent for so long that another may be the primary now."""
+        """Whether an answer was so late that another server may be the primary now (see PrimaryDoubt)."""
         self._timeout_s = timeout_s
         self._reader = hiredis.Reader(replyError=parse_error)
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
-        """When each command was sent (loop time), and the future of its answer, in the order of sending."""
+        """For each command without an answer, in the order of sending: when it was sent (loop time), and its future."""
         self._timer: asyncio.TimerHandle | None = None
         self._unsent: list[bytes] = []
 
@@ -76,7 +76,7 @@ class SharedConnection(asyncio.Protocol):
     # asyncio calls these
 
     def data_received(self, data: bytes) -> None:
-        """Give each answer to the future that waits for it."""
+        """Set each answer as the result of its command's future. Redis answers in the order of the commands."""
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:
@@ -90,7 +90,7 @@ class SharedConnection(asyncio.Protocol):
             self._abort(RedisConnectionError("Redis sent an invalid answer"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give every waiting future an error."""
+        """Set an error as the result of every waiting future."""
         self._fail(RedisConnectionError("the connection was lost"))
 
     def pause_writing(self) -> None:

@@ -30,5 +30,5 @@ def run_again() -> str:
 
 def _page(job_id: str = "", reason: str | None = None) -> str:
     """Show the page; `reason` says why the job was not run again."""
-    jobs = failed_jobs.failed(web_context().redis, MOST_JOBS)
+    jobs = failed_jobs.latest_failed_jobs(web_context().redis, MOST_JOBS)
     return render_template("console/failed_jobs.html", jobs=jobs, job_id=job_id, reason=reason)

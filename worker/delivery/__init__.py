@@ -1,1 +1,1 @@
-"""From a planned push to its outcome: the fence, the lanes, the attempts, and what they teach about tokens."""
+"""From a round to the outcome of each push: fan-out, claims, channels to the providers, attempts, token pruning."""

@@ -1,4 +1,4 @@
-"""Pushes to every device of every recipient of a round: plan, send to all at once, record each outcome."""
+"""The run of a ring, notification or notice job: plan its pushes, send them all at once, record each outcome."""
 
 import asyncio
 import time
@@ -33,16 +33,16 @@ from worker.delivery.token_pruning import TokenPruner
 log = structlog.get_logger()
 
 PLANNED_AT_ONCE = 20
-"""Recipients planned before other tasks get a turn: building the pushes of a thousand users takes seconds."""
-NO_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
-"""After one of these, another token of the same phone is tried, if there is one."""
+"""Recipients to plan before other tasks get a turn: to build the pushes for a thousand recipients takes seconds."""
+UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
+"""After one of these outcomes, the push goes to another token of the same phone, if there is one."""
 WORKER_DIGITS = 8
 """Characters of a worker's name on the trail: the part that differs between workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTools:
-    """What all fan-outs of a worker share."""
+    """The objects that all fan-outs of a worker share."""
 
     store: Store
     worker: str
@@ -61,7 +61,7 @@ class FanOut:
 
     def __init__(self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound) -> None:
         self._tools, self._kind, self._round = tools, kind, round_
-        self._fence = Fence(tools.store, tools.worker, kind, round_, _picked_up(kind, round_, tools.worker))
+        self._fence = Fence(tools.store, tools.worker, kind, round_, _picked_up_line(kind, round_, tools.worker))
         self._records = RecordBuffer(self._fence)
 
     async def run(self) -> list[Delivered]:
@@ -81,11 +81,11 @@ class FanOut:
         return results
 
     def last_records(self) -> list[Command]:
-        """What is still to be written, together with the end of the job (see RecordBuffer)."""
+        """Return the records that the queue must write together with the end of the job (see RecordBuffer)."""
         return self._records.take()
 
     async def _ring_with_lookup(self, users: RegisteredUsers, lookup: StreamDeviceLookup) -> list[Delivered]:
-        """Ring users with devices at once, and each other user as soon as Stream has listed their devices."""
+        """Ring users with devices now, and each other user when the look-up at Stream has found their devices."""
 
         async def look_up_and_ring(recipient: Recipient) -> list[Delivered]:
             # This clock may differ from Redis's, so the whole length of the ring is allowed here. The fence, which uses
@@ -95,22 +95,24 @@ class FanOut:
             return await self._send([recipient], users)
 
         recipients = self._round.recipients
-        known = [recipient for recipient in recipients if users.devices[recipient.id]]
-        unknown = [recipient for recipient in recipients if not users.devices[recipient.id]]
-        return [*chain.from_iterable(await asyncio.gather(self._send(known, users), *map(look_up_and_ring, unknown)))]
+        ready = [recipient for recipient in recipients if users.devices[recipient.id]]
+        without_devices = [recipient for recipient in recipients if not users.devices[recipient.id]]
+        ringing = asyncio.gather(self._send(ready, users), *map(look_up_and_ring, without_devices))
+        return list(chain.from_iterable(await ringing))
 
     async def _send(self, recipients: Sequence[Recipient], users: RegisteredUsers) -> list[Delivered]:
         planned = await self._plan(recipients, users)
-        if len(planned.pushes) == 1 and not planned.skips:  # most rings: no further task is needed
+        if len(planned.pushes) == 1 and not planned.skips:  # as in most rings: this saves the tasks of gather()
             results = await self._push(planned.pushes[0])
         else:
             sending = asyncio.gather(*map(self._push, planned.pushes))
             sent, _ = await asyncio.gather(sending, self._record_skips(planned.skips))
-            results = [*chain.from_iterable(sent)]
+            results = list(chain.from_iterable(sent))
         self._log(planned.skips, results)
         return results
 
     async def _plan(self, recipients: Sequence[Recipient], users: RegisteredUsers) -> Plan:
+        """Plan PLANNED_AT_ONCE recipients at a time, with a turn for other tasks in between."""
         pushes: list[Push] = []
         skips: list[Skip] = []
         for first in range(0, len(recipients), PLANNED_AT_ONCE):
@@ -132,20 +134,21 @@ class FanOut:
         return Plan(pushes, skips)
 
     async def _push(self, push: Push) -> list[Delivered]:
-        """Send a push, and to another token of the same phone if the first is not valid."""
+        """Send a push. If its token cannot be used, send it to another token of the same phone."""
         tools = self._tools
         result = await deliver(push, tools.channels, self._fence, tools.policy)
         self._records.add(result.record)
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
         if fate is not None:
-            await self._fence.note([_token(push, fate)])
-        if push.instead and result.outcome in NO_TOKEN:
-            return [result, *await self._push(push.instead)]
-        return [result]
+            await self._fence.note([_token_line(push, fate)])
+        results = [result]
+        if push.instead and result.outcome in UNUSABLE_TOKEN:
+            results += await self._push(push.instead)
+        return results
 
     async def _record_skips(self, skips: Sequence[Skip]) -> None:
-        """Write skips to the trail. Remember rings held back by quiet hours: a second call may get through."""
-        await self._fence.note([_skipped(self._kind, self._round, skip) for skip in skips])
+        """Write skips to the trail, and remember rings that quiet hours held back: a second call may get through."""
+        await self._fence.note([_skip_line(self._kind, self._round, skip) for skip in skips])
         for skip in skips:
             if self._kind is PushKind.RING and skip.reason is Outcome.QUIET_HOURS:
                 round_ = self._round
@@ -153,24 +156,25 @@ class FanOut:
                 await until_redis_answers(partial(self._tools.store.script, *command))
 
     def _log(self, skips: Iterable[Skip], results: Iterable[Delivered]) -> None:
-        """Count the outcome of each push, and log all of them in one line."""
-        ends = [(skip.device, skip.reason) for skip in skips]
-        ends += [(result.push.device, result.outcome) for result in results]
+        """Count the outcome of each push and skip, and log the counts in one line."""
+        outcomes = [(skip.device, skip.reason) for skip in skips]
+        outcomes += [(result.push.device, result.outcome) for result in results]
         counts: dict[str, int] = {}
-        for device, outcome in ends:
+        for device, outcome in outcomes:
             metrics.finished(self._kind, device, outcome)
             counts[outcome] = counts.get(outcome, 0) + 1
         log.info("pushed", kind=self._kind, cid=self._round.cid, **counts)
 
 
-def _picked_up(kind: PushKind, round_: QueuedRound, worker: str) -> str:
+def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str) -> str:
+    """Return the trail line about the start of this job; empty for a notice."""
     if kind is PushKind.MISSED:  # these jobs are many, and not urgent: no line for each
         return ""
     now = from_nanoseconds(time.time_ns())
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
-def _token(push: Push, fate: TokenFate) -> str:
+def _token_line(push: Push, fate: TokenFate) -> str:
     device = push.device
     return encode(
         TokenChecked(
@@ -186,7 +190,7 @@ def _token(push: Push, fate: TokenFate) -> str:
     )
 
 
-def _skipped(kind: PushKind, round_: QueuedRound, skip: Skip) -> str:
+def _skip_line(kind: PushKind, round_: QueuedRound, skip: Skip) -> str:
     device = skip.device
     return encode(
         PushSkipped(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import structlog
 
 from bellhop.clock import Seconds
-from bellhop.queue.rq_job import JobError, PermanentError, read_call, reason_of
+from bellhop.queue.rq_job import JobError, PermanentError, read_job_data, reason_of
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from worker.queue.concurrency_limit import ConcurrencyLimit
@@ -131,7 +131,7 @@ class RunningJobs:
     async def _handle(self, started: StartedJob, running: RunningJob) -> Sequence[Command]:
         if started.lost_workers >= MAX_LOST_WORKERS:
             raise PermanentError(f"{started.lost_workers} workers died while they ran this job")
-        name, payload = read_call(started.data)
+        name, payload = read_job_data(started.data)
         if (handler := self._find_handler(name)) is None:
             raise PermanentError(f"there is no job of the name {name[:100]!r}")
         if self._shutting_down:
