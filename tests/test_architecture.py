@@ -56,6 +56,8 @@ PURE = {
     "webhook.sources.amazon.envelope",
 }
 """Modules, and packages of them, that do no I/O and ask no clock."""
+USERS_AND_CALLS = ("call_scripts", "email_scripts", "registry")
+"""The modules of bellhop/store/ about users, calls and their e-mails."""
 
 
 def imports(path, *, inside_functions=True):
@@ -88,6 +90,14 @@ def test_web_never_imports_worker(module):
 @pytest.mark.parametrize("module", modules_of("worker"))
 def test_worker_never_imports_web(module):
     assert not [name for name in imports(MODULES[module]) if within(name, {"webhook", "bellhop.cli"})]
+
+
+@pytest.mark.parametrize("module", modules_of("worker.queue"))
+def test_the_queue_worker_is_independent_of_users_and_calls(module):
+    allowed = {"worker.queue", "bellhop.clock", "bellhop.queue.names", "bellhop.queue.rq_job", "bellhop.store"}
+    ours = [name for name in imports(MODULES[module]) if within(name, {"bellhop", "worker"})]
+    assert not [name for name in ours if not within(name, allowed)]
+    assert not [name for name in ours if within(name, {f"bellhop.store.{part}" for part in USERS_AND_CALLS})]
 
 
 @pytest.mark.parametrize("module", modules_of("bellhop"))
