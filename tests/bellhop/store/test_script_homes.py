@@ -124,3 +124,8 @@ def test_every_key_has_one_home():
         assert key.startswith("rq:") or home_of(key)
     starts = [start for of in HOMES.values() for start in of]
     assert len(set(starts)) == len(starts)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.script.startswith("queue/")], ids=lambda c: c.script)
+def test_a_script_of_the_queue_uses_no_key_of_users_or_calls(command):
+    assert homes_of(command) <= {"queue", "worker", "installation"}
