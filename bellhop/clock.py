@@ -26,7 +26,7 @@ def seconds(length_us: int) -> Seconds:
 
 
 def elapsed(since: Micros, now: Micros) -> Seconds:
-    """Return the seconds from one moment to another, and 0 if the clocks of two machines have them the wrong way."""
+    """Return the seconds from one moment to a later one; 0 if it is earlier, as clocks of two machines may differ."""
     return seconds(max(0, now - since))
 
 

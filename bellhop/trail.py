@@ -20,10 +20,10 @@ DAY_S = 24 * 3600
 one."""
 
 LENGTH = 10_000
-"""Lines kept for one call; the oldest are removed. A ring of a thousand people without an answer needs half of it."""
+"""Lines kept for one call; the oldest are removed. A ring of a thousand users without an answer needs half of them."""
 
 LINE_BYTES = 8_192
-"""Bytes of one line; a ring of a hundred people with UUIDs for ids needs half of it."""
+"""The longest line, in bytes. A ring of a hundred users with UUIDs for ids needs half of it."""
 
 TEXT = 100
 """Characters kept of a text, except a user's id."""
@@ -35,7 +35,7 @@ GREATEST = 2**53
 
 
 class TokenFate(StrEnum):
-    """What became of a device's registration after a provider's answer."""
+    """What Bellhop did with a device's registration after a provider's answer."""
 
     REMOVED = "removed"
     NEWER = "newer"
@@ -74,7 +74,7 @@ class WebhookReceived(Milestone):
     users: tuple[str, ...] = ()
     """The users that the event is about."""
     more: int | None = None
-    """How many more users there are, for whom the line had no space."""
+    """The number of users who did not fit on the line."""
     left_out: int | None = None
     """How many members Bellhop ignored."""
     session: str = ""
@@ -82,11 +82,11 @@ class WebhookReceived(Milestone):
     round: Micros | None = None
     """The stamp of the round that the event begins (unix µs)."""
     callers: tuple[str, ...] = ()
-    """Who calls, and then who else can cancel the call."""
+    """The user who calls, then the others whose rejection ends the ring."""
     until: Micros | None = None
     """When the phones stop ringing (unix µs)."""
     reason: str = ""
-    """Of a rejection: busy or timeout."""
+    """The reason of a rejection: busy or timeout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +286,7 @@ class _Field(NamedTuple):
     name: str
     letter: str
     json_types: tuple[type, ...]
-    """The types that its value may have in JSON. A bool is none of them."""
+    """The types that the value may have in JSON. A bool is refused, although it is an int in Python."""
     missing: Any
     """The value of a field that a line does not have."""
 

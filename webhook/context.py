@@ -64,7 +64,7 @@ class WebContext:
         Redis is read once a second; in between, this machine's clock counts on.
         """
         if time.monotonic() >= self._clock_valid_until_s:
-            self._clock_ahead_us = from_nanoseconds(time.time_ns()) - redis_clock.of(self.redis.time())
+            self._clock_ahead_us = from_nanoseconds(time.time_ns()) - redis_clock.read_time(self.redis.time())
             self._clock_valid_until_s = time.monotonic() + CLOCK_MAX_AGE_S
         return Micros(from_nanoseconds(time.time_ns()) - self._clock_ahead_us)
 

@@ -170,9 +170,9 @@ async def _queue_due_calls(store: Store, outage: Outage) -> None:
     while True:
         try:
             await queue_due_calls(store)
-            outage.is_over()
+            outage.note_answer()
         except RedisError as error:
-            outage.goes_on(type(error).__name__)
+            outage.note_error(type(error).__name__)
         await asyncio.sleep(WATCHDOG_S)
 
 

@@ -1,4 +1,4 @@
-"""What several commands do in Redis."""
+"""Helpers of several commands: connect to Redis, run scripts, warn about apps without credentials."""
 
 from collections.abc import Iterable
 from typing import Any

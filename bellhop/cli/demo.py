@@ -1,4 +1,4 @@
-"""`bellhop demo`."""
+"""`bellhop demo`: see phones ring on this machine, without configuration."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What several commands take from the command line and from the settings."""
+"""Helpers of several commands: load the settings, and check the option --tenant."""
 
 import sys
 

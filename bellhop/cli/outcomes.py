@@ -1,4 +1,4 @@
-"""`bellhop outcomes`."""
+"""`bellhop outcomes`: list every outcome and standing with its meaning and advice."""
 
 import click
 

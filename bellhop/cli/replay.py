@@ -1,4 +1,4 @@
-"""`bellhop replay`."""
+"""`bellhop replay`: queue failed jobs again."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`bellhop settings`."""
+"""`bellhop settings`: list every setting."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`bellhop sqs`."""
+"""`bellhop sqs`: receive the events that Stream puts into queues of Amazon SQS."""
 
 import sys
 

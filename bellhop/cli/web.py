@@ -1,4 +1,4 @@
-"""`bellhop web`."""
+"""`bellhop web`: run the web process."""
 
 import click
 

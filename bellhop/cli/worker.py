@@ -1,4 +1,4 @@
-"""`bellhop worker`."""
+"""`bellhop worker`: run a worker."""
 
 import sys
 

@@ -22,10 +22,10 @@ STAMP_TOLERANCE_US = 60_000_000
 """A stamp that is further ahead of Redis's clock than this counts as wrong, and is replaced by the time now."""
 
 NOTICE_MAX_AGE_US = 24 * 3600 * MICROS_PER_SECOND
-"""A missed-call notice is not sent so long after the ring's deadline."""
+"""Later than this after the ring's deadline, no missed-call notice is sent."""
 
 TAKEN_LATE_US = CALL_TTL_S * MICROS_PER_SECOND - STAMP_TOLERANCE_US
-"""An event that arrives so long after its stamp makes no missed-call notice.
+"""An event that arrives later than this after its stamp leads to no missed-call notice.
 
 Redis may have forgotten the call by then, so a captured webhook that is posted again under another id would count as
 new.
@@ -48,7 +48,7 @@ class Stamp(StrEnum):
     REJECTED = "x:"
     """Rejected, for any reason. It ends the rounds that this user began, and stops this user's ring.
 
-    The reason comes with the user's own call.rejected. Other events may only tell that the user has rejected.
+    Only the user's own call.rejected gives the reason. Other events may report the rejection without it.
     """
     MISSED = "m:"
     MISSED_QUIETLY = "q:"
@@ -84,14 +84,14 @@ NOTICE_DUE = frozenset(
         Standing.NO_ANSWER,
     }
 )
-"""Standings that lead to a missed-call notice. The others: the user knows of the call, or Stream asks for silence."""
+"""Standings that lead to a missed-call notice. With any other, the user knows of the call, or no notice is wanted."""
 
 _MISSED = frozenset({Standing.MISSED, Standing.MISSED_QUIETLY})
 
 
 @dataclass(frozen=True, slots=True)
 class RoundState:
-    """What is needed of a round to decide where its recipients stand."""
+    """The facts of a round that decide the standings of its recipients."""
 
     started_at: Micros
     session_id: str
@@ -137,7 +137,7 @@ def standing(call: CallState, round_: RoundState, user: str, now: Micros, grace_
 
 
 def _reasons(call: CallState, round_: RoundState, user: str) -> Iterator[Standing]:
-    """Find why the user's phone must not ring, by the stamps alone; the strongest reason first."""
+    """Yield each reason, by the stamps alone, why the user's phone must not ring; the strongest reason first."""
     session = round_.session_id
     for stamp, reason in (
         (Stamp.ACCEPTED + user, Standing.ANSWERED),
@@ -188,40 +188,40 @@ def settle(call: CallState, now: Micros, grace_us: Micros) -> Iterator[Settlemen
     """
     for round_ in sorted(call.rounds, key=lambda round_: (not round_.ringless, round_.started_at)):
         for user in sorted(round_.recipients - round_.settled):
-            where = standing(call, round_, user, now, grace_us)
-            if now >= round_.deadline + grace_us or _is_final(call, round_, user, where):
-                yield _settlement(round_, user, where, now)
+            result = standing(call, round_, user, now, grace_us)
+            if now >= round_.deadline + grace_us or _is_final(call, round_, user, result):
+                yield _settlement(round_, user, result, now)
 
 
-def _is_final(call: CallState, round_: RoundState, user: str, where: Standing) -> bool:
-    """Tell whether no later event of this ring can change the standing, before the ring's time is over.
+def _is_final(call: CallState, round_: RoundState, user: str, result: Standing) -> bool:
+    """Tell whether a standing before the ring's deadline is final: no later event of the ring can change it.
 
-    A user who has rejected, as another event tells, counts as declined. The user's own call.rejected may still say busy
-    or time-out.
+    DECLINED is not final if only another event reported the rejection: the user's own call.rejected may still give busy
+    or time-out as the reason.
     """
-    if where is Standing.DECLINED:
+    if result is Standing.DECLINED:
         return call.at_or_after(Stamp.DECLINED + user, round_.started_at)
-    return where is not Standing.RINGING
+    return result is not Standing.RINGING
 
 
-def _settlement(round_: RoundState, user: str, where: Standing, now: Micros) -> Settlement:
-    """Settle a user where they stand; as stale if a notice would be due and comes too late."""
-    if where not in NOTICE_DUE:
-        return Settlement(round_.started_at, user, where, notice=False)
+def _settlement(round_: RoundState, user: str, result: Standing, now: Micros) -> Settlement:
+    """Settle a user with this standing, or with STALE if it is too late for the notice that would be due."""
+    if result not in NOTICE_DUE:
+        return Settlement(round_.started_at, user, result, notice=False)
     taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US
     if taken_late or now > round_.deadline + NOTICE_MAX_AGE_US:
         return Settlement(round_.started_at, user, Standing.STALE, notice=False)
-    return Settlement(round_.started_at, user, where, notice=True)
+    return Settlement(round_.started_at, user, result, notice=True)
 
 
 def ring_deadline(started_at: Micros, ring_ms: int | None, default_s: Seconds) -> Micros:
-    """Return the moment from which nothing rings any more, kept inside what Stream allows."""
+    """Return when the phones must stop ringing. The time-out is raised or lowered to what Stream allows (RING_MS)."""
     shortest_ms, longest_ms = RING_MS
     return Micros(started_at + 1000 * min(max(ring_ms or round(default_s * 1000), shortest_ms), longest_ms))
 
 
 def clamp_stamp(stamp: Micros | None, now: Micros) -> Micros:
-    """Return an event's stamp, or `now` if it has none or its stamp lies in the future."""
+    """Return an event's stamp, or `now` if it has none, or if its stamp is more than STAMP_TOLERANCE_US ahead."""
     return now if stamp is None or stamp > now + STAMP_TOLERANCE_US else max(stamp, Micros(0))
 
 

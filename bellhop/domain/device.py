@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 
 class Environment(StrEnum):
-    """Apple's environment of a token. In the other environment the token is a BadDeviceToken."""
+    """Apple's environment of a token. In the other environment, Apple answers BadDeviceToken."""
 
     PRODUCTION = "production"
     SANDBOX = "sandbox"
@@ -55,8 +55,8 @@ class Device(BaseModel):
     """The app on the phone: its bundle id (APNs, without ".voip") or Firebase project id (FCM)."""
     environment: Environment = Environment.PRODUCTION
     registered_at: Annotated[Micros, Field(ge=0, le=LATEST_US)] = Micros(0)
-    """When the registry stored the device (unix µs); 0 before that. A token that a provider calls dead since an earlier
-    moment is not removed."""
+    """When the registry stored the device (unix µs); 0 before that. A provider's report that the token was dead at an
+    earlier time does not remove it."""
     hardware_id: Text = ""
     """The physical phone, if the app knows it. It ties the tokens of one phone together."""
     name: Text = ""

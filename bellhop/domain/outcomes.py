@@ -21,7 +21,7 @@ class Action(Enum):
 
 
 class Outcome(StrEnum):
-    """What became of one push or e-mail."""
+    """The result of one push or e-mail, or of one attempt to send it."""
 
     # Of one attempt.
     ACCEPTED = "accepted"
@@ -80,7 +80,7 @@ class OutcomeKind(Enum):
 
 
 class Tone(StrEnum):
-    """How good an outcome is for the people in a call."""
+    """How good an outcome is for the users of a call."""
 
     GOOD = "good"
     """The push went out, or the call was answered."""
@@ -93,7 +93,7 @@ class Tone(StrEnum):
 
 
 class Meaning(NamedTuple):
-    """Everything that Bellhop knows of an outcome."""
+    """What an outcome means, and what Bellhop does about it."""
 
     kind: OutcomeKind
     action: Action
@@ -389,7 +389,7 @@ MEANING: dict[Outcome, Meaning] = {
         "{who} got a missed-call notice on the phone",
     ),
 }
-"""Everything that can become of a push or an e-mail."""
+"""Every outcome with its meaning."""
 
 NOTHING_LEFT = frozenset({Outcome.CIRCUIT_OPEN, Outcome.DELAYED})
 """The outcomes of an attempt that sent nothing."""
@@ -397,19 +397,19 @@ NOTHING_LEFT = frozenset({Outcome.CIRCUIT_OPEN, Outcome.DELAYED})
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What one attempt got. Senders return it; they never raise for what a provider does."""
+    """The result of one attempt. Senders return it; they do not raise when a provider fails."""
 
     outcome: Outcome
     status: int = 0
     """The HTTP status; 0 when there was none."""
     reason: str = ""
-    """The provider's own word, or ours if the provider did not answer. Never a token or a payload."""
+    """The reason that the provider gave, or ours if it did not answer. It never contains a token or a payload."""
     provider_id: str = ""
     """The provider's name for the push: apns-id, or FCM's message name."""
     retry_after_s: Seconds | None = None
-    """How long the provider asked us to wait, at least."""
+    """The shortest wait that the provider asks for."""
     dead_since: Micros | None = None
-    """Unix time in microseconds since when the token is dead, when the provider says so."""
+    """The time (unix µs) from which the provider counts the token as dead; None if the provider gives none."""
 
 
 NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"

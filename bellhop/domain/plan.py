@@ -43,21 +43,21 @@ def plan(
     round_: Round,
     devices: Mapping[str, Sequence[Device]],
     now: Micros,
-    people: Mapping[str, User] = NO_USERS,
+    users: Mapping[str, User] = NO_USERS,
     texts: Texts = BUILT_IN,
-    receipt_secret: bytes = b"",
+    ticket_secret: bytes = b"",
     recipients: Sequence[Recipient] | None = None,
     queued_at: Micros = Micros(0),
 ) -> Plan:
     """Make one push for each phone that this kind of push is for, unless its user wants none.
 
-    With a `receipt_secret`, a ring carries a ticket. `recipients` are those to plan for; without it, all of the round.
-    `queued_at` is when the round's job was queued, 0 if that is not known.
+    `devices` and `users` are by user id. With a `ticket_secret`, a ring carries a ticket. `recipients` limits the plan
+    to some recipients of the round. `queued_at` is when the round's job was queued, 0 if that is not known.
     """
-    maker = _PushMaker(kind, round_, now, receipt_secret, queued_at)
+    maker = _PushMaker(kind, round_, now, ticket_secret, queued_at)
     planned = Plan([], [])
     for recipient in round_.recipients if recipients is None else recipients:
-        user = people.get(recipient.id)
+        user = users.get(recipient.id)
         refusal = push_refusal(user, round_.started_at) if user is not None else None
         if refusal is not None:
             planned.skips.append(Skip(recipient.id, refusal))
@@ -99,11 +99,11 @@ class _PushMaker:
     kind: PushKind
     round: Round
     now: Micros
-    receipt_secret: bytes
+    ticket_secret: bytes
     queued_at: Micros
 
     def push_to_phone(self, recipient: Recipient, phone: Sequence[Device], wording: Wording) -> Push:
-        """Make the push for the phone's last token. It holds pushes for the others, tried if that token is dead."""
+        """Make the push for the phone's last token. Its `instead` is the push for the token before, and so on."""
         push: Push | None = None
         for device in phone[-TOKENS_TRIED:]:
             push = self._push(recipient, device, wording, push)
@@ -112,7 +112,7 @@ class _PushMaker:
 
     def _push(self, recipient: Recipient, device: Device, wording: Wording, instead: Push | None) -> Push:
         round_, deadline = self.round, self._deadline()
-        # The id is made from what the push is. So a crash and a retry give the same push the same apns-id.
+        # The id depends only on these facts, so the push gets the same apns-id when its job runs again after a crash.
         name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{self.kind}|{device.key}"
         sent_at_ms, expires_ms = self.now // 1000, deadline // 1000
         ticket = self._ticket(device)
@@ -129,14 +129,14 @@ class _PushMaker:
         )
 
     def _deadline(self) -> Micros:
-        """When the push is worthless. A missed-call notice is sent after the round is over."""
+        """Return when the push expires. A missed-call notice is sent after the round's deadline, so it has its own."""
         return Micros(self.now + MISSED_TTL_US) if self.kind is PushKind.MISSED else self.round.deadline
 
     def _ticket(self, device: Device) -> str:
-        if not self.receipt_secret or self.kind is not PushKind.RING:
+        if not self.ticket_secret or self.kind is not PushKind.RING:
             return ""
         ring = Ticket(self.round.tenant, self.round.cid, self.round.started_at, device.provider, device.key)
-        return sign_ticket(self.receipt_secret, ring)
+        return sign_ticket(self.ticket_secret, ring)
 
 
 def _collapse_id(kind: PushKind, round_: Round) -> str:

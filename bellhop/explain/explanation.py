@@ -27,7 +27,7 @@ from bellhop.explain.verdict import UserVerdict, user_verdict
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1
-"""Of the JSON form: it may grow without a new one."""
+"""The version of the JSON form. A new field does not need a new version."""
 LATE_WEBHOOK_US, LATE_WORKER_US = 5_000_000, 2_000_000
 
 
@@ -46,17 +46,17 @@ class RoundExplanation:
     people: tuple[UserVerdict, ...]
     timeline: tuple[TimelineEntry, ...]
     next: tuple[str, ...]
-    """What to do next for everybody in it."""
+    """Advice that is not about a single user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that Bellhop can say of a call."""
+    """The explanation of one call, or of one user's part in it."""
 
     v: int
     cid: str
     user: str
-    """The user that the question was about; empty for everybody."""
+    """If not empty, the explanation is only about this user."""
     found: bool
     """Whether there is a trail, and the user is on it."""
     summary: str
@@ -99,15 +99,15 @@ def _summary(rounds: Sequence[RoundExplanation], user: str) -> str:
     if user:
         last = verdicts[-1].verdict
         return last if len(verdicts) == 1 else f"Called {len(verdicts)} times. The last time: {last}"
-    with_people = [round_ for round_ in rounds if round_.people]
-    called = [round_ for round_ in with_people if round_.started_at] or with_people
+    with_users = [round_ for round_ in rounds if round_.people]
+    called = [round_ for round_ in with_users if round_.started_at] or with_users
     wrong = list(dict.fromkeys(verdict.user for verdict in verdicts if verdict.tone is Tone.BAD))
     return _reached(called) + (f" Something went wrong for {listed(wrong)}." if wrong else "")
 
 
 def _reached(called: Sequence[RoundExplanation]) -> str:
     last = called[-1].people
-    reached = sum(verdict.reached for verdict in last)
+    reached = len([verdict for verdict in last if verdict.reached])
     result = f"Bellhop reached {reached} of {len(last)} {'person' if len(last) == 1 else 'people'}."
     return f"Called {len(called)} times. The last time, {result}" if len(called) > 1 else result
 

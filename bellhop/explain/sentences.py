@@ -10,7 +10,7 @@ from bellhop.domain.push import PushKind
 from bellhop.trail import TokenFate
 
 MOST_NAMED = 12
-"""How many people one sentence names."""
+"""The number of users that one sentence names."""
 
 STANDINGS: dict[str, str] = {
     Standing.RINGING: "The phone may still ring.",
@@ -73,7 +73,7 @@ SENT: dict[str, str] = {
     PushKind.NOTIFICATION: "notified",
     PushKind.MISSED: "sent a missed-call notice",
 }
-"""What such a push does, after "was"."""
+"""The participle for a kind of push, to put after "was"."""
 PURPOSES: dict[str, str] = {
     PushKind.RING: "calls",
     PushKind.NOTIFICATION: "notifications",
@@ -107,7 +107,7 @@ NO_TRAIL = (
 
 
 def duration(length_us: Micros) -> str:
-    """Write a length of time for people, in a suitable unit."""
+    """Write a length of time as a text, in a suitable unit."""
     ms = max(length_us, 0) / 1000
     if ms < 100:
         return f"{ms:.0f} ms"

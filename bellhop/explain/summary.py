@@ -10,7 +10,7 @@ from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.sentences import listed
-from bellhop.explain.verdict import KNEW, LATE_US, Delivery, UserVerdict
+from bellhop.explain.verdict import KNEW_OF_CALL, LATE_US, Delivery, UserVerdict
 from bellhop.trail import EmailMilestone
 
 NAMES_SHOWN = 3
@@ -39,14 +39,14 @@ class CallSummary:
     """ring, notification or missed."""
     caller: str
     called: str
-    """The users of the last round, for people: "ben, jane and 4 more"."""
+    """The users of the last round as a text: "ben, jane and 4 more"."""
     rounds: int
     people: int
     """The number of users of the last round."""
     reached: int
-    """The number of them to whom a push went out."""
+    """The number of users of the last round for whom a provider accepted the push."""
     tone: Tone
-    """The worst tone among them."""
+    """The worst tone of a user of the last round."""
     flags: frozenset[Flag]
     """The flags of all rounds."""
 
@@ -67,7 +67,7 @@ def summarize(explanation: Explanation) -> CallSummary:
         called=listed(names[:NAMES_SHOWN], len(names[NAMES_SHOWN:])),
         rounds=len(rounds),
         people=len(names),
-        reached=sum(verdict.reached for verdict in last.people),
+        reached=len([verdict for verdict in last.people if verdict.reached]),
         tone=next((tone for tone in WORST_FIRST if tone in tones), Tone.OPEN),
         flags=frozenset(flag for round_ in rounds for flag in flags(round_)),
     )
@@ -75,13 +75,13 @@ def summarize(explanation: Explanation) -> CallSummary:
 
 def flags(round_: RoundExplanation) -> frozenset[Flag]:
     """Find the flags of a round."""
-    holds = {Flag.NOT_REACHED: not_reached, Flag.LATE: late, Flag.FAILED: _failed}
-    return frozenset(flag for flag, test in holds.items() if any(test(round_, verdict) for verdict in round_.people))
+    tests = {Flag.NOT_REACHED: not_reached, Flag.LATE: late, Flag.FAILED: _failed}
+    return frozenset(flag for flag, test in tests.items() if any(test(round_, verdict) for verdict in round_.people))
 
 
 def not_reached(round_: RoundExplanation, verdict: UserVerdict) -> bool:
     """Whether no phone of a user rang and none will ring, and the user neither answered nor declined."""
-    if round_.kind != PushKind.RING or verdict.reached or verdict.standing in KNEW:
+    if round_.kind != PushKind.RING or verdict.reached or verdict.standing in KNEW_OF_CALL:
         return False
     over = bool(verdict.standing) and verdict.standing != Standing.RINGING
     return verdict.tone in (Tone.BAD, Tone.QUIET) or (verdict.tone is Tone.OPEN and over)
@@ -111,6 +111,6 @@ def _failed(round_: RoundExplanation, verdict: UserVerdict) -> bool:
 
 
 def _push_failed(delivery: Delivery) -> bool:
-    """A push without any attempt may have been overtaken by the end of the call: that is late, but not a failure."""
+    """Whether a push failed for good. A push that had no attempt before the call ended was late, but did not fail."""
     never_tried = delivery.outcome in {Outcome.NO_CREDENTIALS, Outcome.GAVE_UP}
     return never_tried or (delivery.tone is Tone.BAD and bool(delivery.attempts))

@@ -14,10 +14,10 @@ from bellhop.explain.timeline import TimelineEntry, answer, because, fill, meani
 from bellhop.trail import EmailMilestone, PhoneRang, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
 LATE_US = 3_000_000
-"""A phone should have been rung within this time: a call that is cancelled later without a push is a failure."""
-OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED})
-"""Outcomes of a ring that the end of the call overtook."""
-KNEW = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY})
+"""A phone must be rung within this time. If the call was cancelled later, a push that was not sent is a failure."""
+CALL_WAS_OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED})
+"""Outcomes of a ring that was not sent because the call was over before."""
+KNEW_OF_CALL = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY})
 """Standings of a user who knew of the call: for them, a silent phone is no problem."""
 
 
@@ -32,7 +32,7 @@ class Delivery:
     kind: str
     provider: str
     outcome: str
-    """The outcome that counts. While a push waits, the outcome that it waits for."""
+    """The outcome that decides the result; for a push that waits, the reason why it waits."""
     tone: Tone
     sentence: str
     attempts: tuple[TimelineEntry, ...]
@@ -66,7 +66,7 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
     of_round = [delivery for delivery in deliveries if delivery.kind == round_log.kind]
     reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in of_round)
     tone = _tone(of_round, standing, reached)
-    if reached and standing not in (*KNEW, ""):
+    if reached and standing not in (*KNEW_OF_CALL, ""):
         advice = _advice_for_a_silent_phone(round_log, of_round)
     else:
         advice = _advice(round_log, user) if tone is Tone.BAD else ()
@@ -121,9 +121,9 @@ def _attempts(pushes: Sequence[PushMilestone]) -> list[PushAttempted]:
 
 
 def _deciding(pushes: Sequence[PushMilestone]) -> PushMilestone:
-    """The milestone with the result of a push: an accepted attempt, else its last end, else that it waits.
+    """Return the milestone with the result of a push: its accepted attempt, else its latest end, else its latest wait.
 
-    A later run of the same job finds duplicates; what the first run found counts.
+    DUPLICATE is left out: it comes from a later run of the job, and the result is that of the first run.
     """
     accepted = [attempt for attempt in _attempts(pushes) if attempt.outcome == Outcome.ACCEPTED]
     ends = [push for push in pushes if not isinstance(push, PushWaited) and push.outcome != Outcome.DUPLICATE]
@@ -158,16 +158,16 @@ def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pus
 
 
 def _failure_tone(round_log: RoundLog, last: PushMilestone, attempts: Sequence[PushAttempted]) -> Tone:
-    if last.outcome not in OVER:
+    if last.outcome not in CALL_WAS_OVER:
         return meaning_of(last.outcome).tone
     late = (round_log.us_until(last.outcome, last.user) or 0) >= LATE_US
     return Tone.BAD if late or attempts else meaning_of(last.outcome).tone
 
 
 def _will_retry(last: PushMilestone, attempts: Sequence[PushAttempted], standing: str) -> bool:
-    """Whether another attempt follows the last one: a push without a final answer ends with a PushFinished.
+    """Whether another attempt follows the last one. If none follows, the trail has a PushFinished after it.
 
-    A ring stops when the round is over for the user; a notice is sent because it is over.
+    When the round is over for the user, no ring is repeated; a notice is.
     """
     if not isinstance(last, PushAttempted) or (standing and last.kind == PushKind.RING):
         return False
@@ -195,7 +195,7 @@ def _tone(of_round: Sequence[Delivery], standing: str, reached: bool) -> Tone:
     tones = {delivery.tone for delivery in of_round}
     if reached or standing == Standing.ANSWERED:
         return Tone.GOOD
-    if standing in KNEW:
+    if standing in KNEW_OF_CALL:
         return Tone.QUIET
     if Tone.BAD in tones or (standing and not tones):
         return Tone.BAD
@@ -203,8 +203,8 @@ def _tone(of_round: Sequence[Delivery], standing: str, reached: bool) -> Tone:
 
 
 def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], standing: str) -> list[str]:
-    """First the push that the round is for, then the user's standing, then the notice and the e-mail."""
-    shown = _worth_telling([delivery for delivery in deliveries if delivery.kind == round_log.kind])
+    """Write the verdict: the push that the round is for, then the user's standing, then the notice and the e-mail."""
+    shown = _to_report([delivery for delivery in deliveries if delivery.kind == round_log.kind])
     sentences = [delivery.sentence for delivery in shown] or [_no_delivery(round_log, user, standing)]
     if standing and not any(delivery.outcome == standing for delivery in shown):
         settled = UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
@@ -215,8 +215,8 @@ def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], s
     return sentences + [email.sentence for email in emails if email.tone is not Tone.QUIET]
 
 
-def _worth_telling(deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """The accepted pushes, then those that failed or go on; a push that was not due only if there is no other."""
+def _to_report(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Return the accepted pushes, then those that failed or still go on. If there is none, return those not due."""
     accepted = [delivery for delivery in deliveries if delivery.outcome == Outcome.ACCEPTED]
     others = [delivery for delivery in deliveries if delivery.outcome != Outcome.ACCEPTED]
     return accepted + [delivery for delivery in others if delivery.tone is not Tone.QUIET] or others

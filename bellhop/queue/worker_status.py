@@ -52,7 +52,7 @@ class WorkerStatus:
 
     def to_json(self) -> str:
         """Write the status. Its keys are public."""
-        lanes = [
+        channels = [
             {
                 "provider": channel.provider,
                 "app": channel.app,
@@ -63,7 +63,7 @@ class WorkerStatus:
             for channel in self.channels
         ]
         return json.dumps(
-            {"lanes": lanes, "certificates": self.certificates, "clock_ahead_s": round(self.clock_ahead_s, 3)}
+            {"lanes": channels, "certificates": self.certificates, "clock_ahead_s": round(self.clock_ahead_s, 3)}
         )
 
     @classmethod
@@ -72,13 +72,13 @@ class WorkerStatus:
         document: dict[str, Any] = json.loads(text)
         channels = [
             ChannelStatus(
-                lane["provider"],
-                lane["app"],
-                in_flight=lane.get("in_flight", 0),
-                blocked=lane.get("open", False),
-                brake=lane.get("brake", False),
+                channel["provider"],
+                channel["app"],
+                in_flight=channel.get("in_flight", 0),
+                blocked=channel.get("open", False),
+                brake=channel.get("brake", False),
             )
-            for lane in document["lanes"]
+            for channel in document["lanes"]
         ]
         return cls(tuple(channels), document["certificates"], Seconds(document.get("clock_ahead_s", 0.0)))
 

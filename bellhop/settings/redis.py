@@ -1,4 +1,4 @@
-"""Settings: Redis."""
+"""Settings: how to connect to Redis."""
 
 from typing import Annotated, Self
 

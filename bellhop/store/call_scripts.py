@@ -52,7 +52,7 @@ class EventToTake:
 
 
 def take_event(event: EventToTake) -> Command:
-    """Take one event in, once for each webhook. Answers "taken" or "already"."""
+    """Apply one event, once for each webhook. The script returns "taken" or "already"."""
     document: dict[str, Any] = {
         "now": iso(event.now),
         "now_us": str(event.now),
@@ -101,12 +101,12 @@ class StoredCall(NamedTuple):
 
 
 def read_call(tenant: str, cid: str) -> Command:
-    """Read a call and all of its rounds; `stored_call` reads the answer."""
+    """Read a call and all of its rounds; `stored_call` reads what the script returns."""
     return Command("calls/read_call", [call_key(tenant, cid)], [round_prefix(tenant, cid)])
 
 
 def stored_call(answer: Any) -> StoredCall:
-    """Read what `read_call` answers."""
+    """Read what the script of `read_call` returns."""
     now, fields, rounds = answer
     by_start = {Micros(int(started_at)): _pairs(values) for started_at, values in rounds}
     return StoredCall(Micros(int(now)), _pairs(fields), by_start)
@@ -127,7 +127,7 @@ class FinalStanding:
     line: str
     """For the trail."""
     notice: JobFields | None = None
-    """The job that tells the user of a missed call, if that is due. It is queued unless there was a notice before."""
+    """The job of the missed-call notice, if one is due. It is queued unless the user had a notice before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,8 @@ class CallToSettle:
 def settle_call(call: CallToSettle) -> Command:
     """Record final standings, and queue the notices that are due.
 
-    Answers the numbers (from 1) of the standings that were recorded now; None, and nothing is done, if the call's
-    version is another by now.
+    The script returns the numbers (from 1) of the standings that were recorded now. If the call has another version by
+    now, it does nothing and returns None.
     """
     document = {
         "version": str(call.version),
@@ -182,8 +182,9 @@ def _settlement(final: FinalStanding) -> dict[str, Any]:
 def enqueue_due(job: JobFields, *, limit: int, again_ms: int, assumed_s: int) -> Command:
     """Queue `job` for each call whose time has come, up to `limit` calls.
 
-    Each of them comes up again after `again_ms`. A job that was queued less than `assumed_s` ago is taken to be on its
-    queue without looking there.
+    Each of these calls is due again after `again_ms`, and then gets another job, unless its job still waits or runs.
+    During `assumed_s` after a job was queued, the script assumes that it waits; later it searches the queue, which is
+    slow.
     """
     return Command("calls/enqueue_due", [AGENDA], [limit, again_ms, _json(job), assumed_s])
 
@@ -200,7 +201,7 @@ def claim_devices(
 ) -> Command:
     """Claim devices (user id and device key) for an attempt by one run of one worker, for `claim_us`.
 
-    Answers the time left µs, then for each device "go" or the reason why it may not be sent this push.
+    The script returns the time left (µs), then for each device "go" or the reason why it may not be sent this push.
     """
     tenant, cid = round_.tenant, round_.cid
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
@@ -228,7 +229,7 @@ def record_attempt(
 
 
 def record_receipt(tenant: str, cid: str, started_at: Micros, device: str, line: str) -> Command:
-    """Note that a phone rang. Answers "recorded", "already", or "over" if the round is not known any more."""
+    """Note that a phone rang. The script returns "recorded", "already", or "over" if the round has expired."""
     keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid)]
     return Command("calls/record_receipt", keys, [device, line, trail.LENGTH, trail.DAY_S])
 

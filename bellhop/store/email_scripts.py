@@ -45,8 +45,8 @@ def add_missed_call(
 ) -> Command:
     """Put a missed call into the open e-mail for this user and caller, or into a new one.
 
-    Only the latest `whole_calls` calls are kept whole; the earlier ones are only counted. Answers "waiting", "already",
-    or why no e-mail is due.
+    Only the latest `whole_calls` calls are kept whole; the earlier ones are only counted. The script returns "waiting",
+    "already", or why no e-mail is due.
     """
     tenant, cid, started_at = round_.tenant, round_.cid, round_.started_at
     open_email = open_email_key(json.dumps([tenant, recipient.id, round_.caller_id]))
@@ -82,7 +82,7 @@ def claim_email(
 
 
 def claimed_email(answer: list[Any]) -> ClaimedEmail | None:
-    """Read what `claim_email` answers; None if the e-mail may not be sent now."""
+    """Read what the script of `claim_email` returns; None if the e-mail may not be sent now."""
     word, *rest = answer
     if word != b"go":
         return None

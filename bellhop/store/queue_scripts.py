@@ -15,18 +15,18 @@ from bellhop.store.scripts import Argument, Command
 def take_jobs(queue: str, worker: str, limit: int) -> Command:
     """Begin the job that BLMOVE has put on the worker's in-flight list, and take and begin more, up to `limit`.
 
-    Answers what lib/begin.lua says of each.
+    The script returns what lib/begin.lua returns for each job.
     """
     return _command("take_jobs", queue, worker, limit)
 
 
 def begin_job(queue: str, worker: str, job_id: bytes) -> Command:
-    """Begin a job that is on the worker's in-flight list. Answers what lib/begin.lua says of it, or None."""
+    """Begin a job that is on the worker's in-flight list. The script returns what lib/begin.lua returns, or None."""
     return _command("begin_job", queue, worker, job_id)
 
 
 def finish_job(queue: str, worker: str, job_id: bytes, began: bytes, *, keep_s: int) -> Command:
-    """Mark a job finished, and keep it for `keep_s`. Answers 1, or 0 if it is not this worker's."""
+    """Mark a job finished, and keep it for `keep_s`. The script returns 1, or 0 if another worker has the job."""
     return _command("finish_job", queue, worker, job_id, began, keep_s)
 
 
@@ -42,19 +42,19 @@ def fail_job(
 ) -> Command:
     """Record a failure, or queue the job again if it has retries left and the verdict is "retry".
 
-    Answers the job's status now, or None if it is not this worker's.
+    The script returns the job's status now, or None if another worker has the job.
     """
     packed = base64.b64encode(zlib.compress(reason.encode()))  # as RQ stores it
     return _command("fail_job", queue, worker, job_id, began, verdict, packed, keep_s)
 
 
 def hand_back_job(queue: str, worker: str, job_id: bytes, began: bytes) -> Command:
-    """Give a job back unfinished, to the front of its queue. Answers 1, or 0 if it is not this worker's."""
+    """Put an unfinished job at the front of its queue. The script returns 1, or 0 if another worker has the job."""
     return _command("hand_back_job", queue, worker, job_id, began)
 
 
 def requeue_failed(queue: str, job_id: str, now: str) -> Command:
-    """Queue a failed job again. `now` is in RQ's form. Answers 1, or 0 if it is not among the queue's failed jobs."""
+    """Queue a failed job again; `now` is in RQ's form. The script returns 1, or 0 if the job has not failed."""
     return _command("requeue_failed", queue, job_id, now)
 
 
@@ -67,11 +67,11 @@ def renew_lease(
     silence_ms: int,
     registration_s: int,
 ) -> Command:
-    """Renew a worker's lease, and its registration with these fields of RQ's worker hash. `queues` are separated
-    by commas.
+    """Renew a worker's lease, and its registration with these fields of RQ's worker hash.
 
-    `silence_ms` is the longest pause between two renewals of any worker that is not a pause of all. Answers whether the
-    lease had lapsed or is new, and whether `rq suspend` is in force.
+    `queues` are separated by commas. If no worker renewed its lease for longer than `silence_ms`, Redis was away or all
+    workers were, and none is presumed dead. The script returns whether the lease had ended or is new, and whether
+    `rq suspend` is in force.
     """
     flat = [part for pair in fields.items() for part in pair]
     return _command("renew_lease", worker, lease_ms, silence_ms, registration_s, queues, *flat)
@@ -80,7 +80,7 @@ def renew_lease(
 def reap_workers(*, lease_ms: int, silence_ms: int) -> Command:
     """Give back the jobs of workers whose lease has ended.
 
-    Answers the dead workers' names, each followed by the number of its jobs.
+    The script returns the names of the dead workers, each followed by the number of its jobs.
     """
     return _command("reap_workers", lease_ms, silence_ms)
 
@@ -93,7 +93,7 @@ def enqueue_scheduled() -> Command:
 def remove_worker(worker: str | bytes, queues: str | bytes, *, died: bool) -> Command:
     """Give back a worker's jobs, its lease and its registration. `queues` are separated by commas.
 
-    `died`: another worker says so. Redis may then still give the worker one more job.
+    `died`: another worker noticed that it died. Redis may still give the dead worker one more job.
     """
     return _command("remove_worker", worker, queues, "lost" if died else "left")
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, seconds
 
 APART_S = 5.0
-"""From this difference on, clocks are reported. Rings still end in time, since Redis's clock decides; but the times in
-pushes, tokens and log lines are wrong."""
+"""A clock that differs from Redis's by this much is reported. Rings still end in time, since Redis's clock decides, but
+the times in pushes, tokens and log lines are wrong."""
 
 
 class RunsCommands(Protocol):
@@ -18,21 +18,21 @@ class RunsCommands(Protocol):
         ...
 
 
-def of(answer: tuple[bytes | int, bytes | int]) -> Micros:
-    """Read what Redis's TIME answers: unix time in µs."""
+def read_time(answer: tuple[bytes | int, bytes | int]) -> Micros:
+    """Read Redis's answer to TIME: seconds, and the microseconds that go with them."""
     whole_s, rest_us = answer
     return Micros(int(whole_s) * MICROS_PER_SECOND + int(rest_us))
 
 
 async def ahead_s(store: RunsCommands) -> Seconds:
     """How far this machine's clock is ahead of Redis's; negative if it is behind. Raises as the store does."""
-    asked_at = time.time()
+    sent_at = time.time()
     answer = await store.call("TIME")
-    return Seconds((asked_at + time.time()) / 2 - seconds(of(answer)))
+    return Seconds((sent_at + time.time()) / 2 - seconds(read_time(answer)))
 
 
 def complaint(whose: str, ahead: float) -> str:
-    """Say that a clock is wrong; empty if it is not."""
+    """Return a sentence about a clock that differs from Redis's by at least APART_S; otherwise an empty text."""
     if abs(ahead) < APART_S:
         return ""
     return f"{whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Redis's: set both right (NTP)"

@@ -40,7 +40,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class RegisteredUsers(NamedTuple):
-    """What is known of some users."""
+    """What the registry has about some users."""
 
     devices: dict[str, list[Device]]
     """The devices of each user, in the order of their registration."""
@@ -49,7 +49,8 @@ class RegisteredUsers(NamedTuple):
 
 
 def register(tenant: str, device: Device) -> Command:
-    """Store a device. Answers the user who had its token before ("" for none), and how many old devices left."""
+    """Store a device. The script returns the user who had the token before ("" for none), and the number of devices
+    that it removed because the user had too many."""
     return Command(
         "registry/register_device",
         [devices_key(tenant, device.user_id), owner_key(tenant, device.key)],
@@ -71,12 +72,13 @@ def adopt(tenant: str, device: Device) -> Command:
 
 
 def remove(tenant: str, device: Device) -> Command:
-    """Remove a device if it is still that registration. Answers 1 if so, else 0."""
+    """Remove a device, unless it was registered again meanwhile. The script returns 1 if it removed it, else 0."""
     return _swap(tenant, device, "")
 
 
 def replace(tenant: str, device: Device, by: Device) -> Command:
-    """Replace a device, whose token stays the same, if it is still that registration. Answers 1 if so, else 0."""
+    """Replace a device `by` another with the same token, unless it was registered again meanwhile. As `remove`, the
+    script returns 1 or 0."""
     return _swap(tenant, device, by.model_dump_json())
 
 
@@ -87,11 +89,11 @@ def _swap(tenant: str, device: Device, by: str) -> Command:
 
 @dataclass(frozen=True, slots=True)
 class BrakeLimits:
-    """When so many tokens of one app die that none is removed any more."""
+    """The limits that set the brake: while it is set, no token of the app is removed."""
 
     window_s: int = 600
     brake_s: int = 3600
-    """How long the brake holds after it was set."""
+    """How long the brake stays set."""
     fewest_dying: int = 20
     most_dying_percent: int = 20
     """The brake is set if at least `fewest_dying` tokens died in the window, and more than this share of all."""
@@ -100,7 +102,8 @@ class BrakeLimits:
 def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -> Command:
     """Remove a token that its provider reported as dead. `window` is the number of the current window.
 
-    Answers "removed"; "changed" if it is not that registration any more; "brake set" or "braked" if the brake keeps it.
+    The script returns "removed"; "changed" if the device was registered again or removed meanwhile; "brake set" if this
+    token set the brake; "braked" if the brake was set before.
     """
     app = (device.provider, device.app)
     keys = [
@@ -117,8 +120,8 @@ def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -
 def claim_device_lookup(tenant: str, user_id: str, *, per_s: float, request_s: int, run: str) -> Command:
     """Claim the lookup of a user's devices at Stream for `request_s`, within a budget of `per_s` lookups in a second.
 
-    Answers "go", also if it is repeated by the same `run`; "under_way" while another run has the claim; "lately" if the
-    user was looked up a short while ago; "over" if the budget is spent.
+    The script returns "go", also when the same `run` repeats it; "under_way" while another run has the claim; "lately"
+    if the user was looked up a short while ago; "over" if the budget is spent.
     """
     keys = [lookup_key(tenant, user_id), LOOKUP_BUDGET]
     return Command("registry/claim_device_lookup", keys, [per_s, request_s, run])
@@ -136,8 +139,11 @@ def switch_mail(tenant: str, user_id: str, *, on: bool) -> Command:
     return Command("registry/switch_email", [user_key(tenant, user_id)], ["on" if on else "off"])
 
 
-def known(model: type[Model], stored: bytes | None) -> Model:
-    """Read a stored contact or preferences. A newer version's fields are ignored; an unreadable text is like none."""
+def read_stored(model: type[Model], stored: bytes | None) -> Model:
+    """Read a stored contact or preferences; the defaults if there are none, or if they cannot be read.
+
+    Fields of a newer version are ignored.
+    """
     if stored is None:
         return model()
     try:
@@ -161,7 +167,7 @@ def decode(values: Iterable[bytes]) -> list[Device]:
 
 
 async def read_users(store: Store, tenant: str, user_ids: Iterable[str], caller_id: str) -> RegisteredUsers:
-    """Read what is known of several users, as a call of `caller_id` needs it: one round trip for 200 users.
+    """Read several users, as a round of `caller_id` needs them, in one round trip for every USERS_AT_ONCE users.
 
     Raises as the store does.
     """
@@ -176,7 +182,9 @@ async def read_users(store: Store, tenant: str, user_ids: Iterable[str], caller_
             users.devices[user_id] = decode(devices)
             if contact or preferences:  # most users have neither
                 held_back_at = Micros(int(held_back)) if held_back else None
-                users.users[user_id] = User(known(Contact, contact), known(Preferences, preferences), held_back_at)
+                users.users[user_id] = User(
+                    read_stored(Contact, contact), read_stored(Preferences, preferences), held_back_at
+                )
     return users
 
 

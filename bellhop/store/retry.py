@@ -1,4 +1,4 @@
-"""Waiting for a Redis that is away, or that refuses to write, and trying again."""
+"""Repeat a call to Redis while Redis is away or refuses to write."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,19 +12,19 @@ from bellhop.backoff import pause_s
 
 RETRY_S = (0.05, 1.0)
 """First and longest pause before the next try, in seconds."""
-PASSING = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "CLUSTERDOWN", "BUSY"})
-"""The errors of a Redis that is full, has a full disk, has just lost its primary or its replicas, or runs a long
-script."""
+TEMPORARY = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "CLUSTERDOWN", "BUSY"})
+"""The codes of errors that are not our mistake: Redis or its disk is full, Redis is loading or runs a long script, or
+the primary or the replicas are gone."""
 
 T = TypeVar("T")
 
 
-async def until_redis_answers(ask: Callable[[], Awaitable[T]]) -> T:
-    """Call `ask` until Redis answers. `ask` may run several times, so it must be safe to repeat."""
+async def until_redis_answers(request: Callable[[], Awaitable[T]]) -> T:
+    """Call `request` until Redis answers. It may run several times, so it must be safe to repeat."""
     attempt = 0
     while True:
         try:
-            return await ask()
+            return await request()
         except RedisError as error:
             if not is_away(error):
                 raise
@@ -33,7 +33,7 @@ async def until_redis_answers(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 def is_away(error: RedisError) -> bool:
-    """Whether an error is an outage, which ends by itself or by an operator's work, and not a mistake of ours."""
+    """Return whether an error is an outage. An outage ends by itself, or an operator ends it; it is not our mistake."""
     if isinstance(error, ResponseError):
-        return (error.status_code or str(error).partition(" ")[0]) in PASSING
+        return (error.status_code or str(error).partition(" ")[0]) in TEMPORARY
     return isinstance(error, (RedisConnectionError, RedisTimeoutError))

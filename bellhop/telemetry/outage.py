@@ -12,9 +12,9 @@ REMIND_S = 30.0
 
 
 class Outage:
-    """The outage of one server, such as Redis. Safe to use from several threads.
+    """Logs the outages of one server, such as Redis. Safe to use from several threads.
 
-    `away` and `back` are the events of its log lines.
+    `away` and `back` are the names of its log events.
     """
 
     def __init__(self, away: str, back: str, **facts: str) -> None:
@@ -23,18 +23,21 @@ class Outage:
         self._began_s = self._logged_s = 0.0
         """When the outage began and when it was last logged, by the monotonic clock; 0 if there is no outage."""
 
-    def goes_on(self, error: str, **facts: str) -> None:
-        """Note an error, and log it unless the last line is less than REMIND_S old."""
+    def note_error(self, error: str, **facts: str) -> None:
+        """Note that the server failed. Log it, unless the last log line is less than REMIND_S old."""
         now_s = time.monotonic()
         with self._lock:
             if self._logged_s and now_s - self._logged_s < REMIND_S:
                 return
             self._began_s, self._logged_s = self._began_s or now_s, now_s
             since_s = round(now_s - self._began_s)
-        log.error(self._away, error=error, **self._facts, **facts, **({"since_s": since_s} if since_s else {}))
+        if since_s:
+            log.error(self._away, error=error, **self._facts, **facts, since_s=since_s)
+        else:
+            log.error(self._away, error=error, **self._facts, **facts)
 
-    def is_over(self) -> None:
-        """Note an answer, and log the end of the outage, if there was one."""
+    def note_answer(self) -> None:
+        """Note that the server answered. Log the end of the outage, if there was one."""
         if not self._logged_s:  # every webhook calls this: without an outage it takes no lock
             return
         with self._lock:
@@ -44,5 +47,5 @@ class Outage:
 
 
 def redis_outage(address: str) -> Outage:
-    """Make the outage of Redis, for any process."""
+    """Make the Outage for Redis, with the same log events in every process."""
     return Outage("redis_away", "redis_back", address=address, advice="check that Redis runs, and BELLHOP_REDIS_URL")

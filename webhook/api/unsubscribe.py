@@ -48,7 +48,7 @@ def ask(token: str) -> Response:
     if subscriber is None:
         return _invalid()
     stored: Any = web_context().redis.hget(user_key(subscriber.tenant, subscriber.user_id), "preferences")
-    wanted = registry.known(Preferences, stored).email
+    wanted = registry.read_stored(Preferences, stored).email
     return _page("ask" if wanted else "off", subscriber.language)
 
 

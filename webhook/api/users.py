@@ -147,7 +147,7 @@ def _store(request: ApiRequest, field: str, value: Contact | Preferences) -> Non
 @operations.operation("GET", "/users/{user_id}/contact", answer=Contact)
 def read_contact(request: ApiRequest) -> Contact:
     """Read a user's e-mail address, language and time zone."""
-    return registry.known(Contact, _stored_json(request, "contact"))
+    return registry.read_stored(Contact, _stored_json(request, "contact"))
 
 
 @operations.operation("PUT", "/users/{user_id}/contact", body=Contact, answer=Contact)
@@ -160,7 +160,7 @@ def write_contact(request: ApiRequest, contact: Contact) -> Contact:
 @operations.operation("GET", "/users/{user_id}/preferences", answer=Preferences)
 def read_preferences(request: ApiRequest) -> Preferences:
     """Read a user's preferences: muting, quiet hours and missed-call e-mails."""
-    return registry.known(Preferences, _stored_json(request, "preferences"))
+    return registry.read_stored(Preferences, _stored_json(request, "preferences"))
 
 
 @operations.operation("PUT", "/users/{user_id}/preferences", body=Preferences, answer=Preferences)

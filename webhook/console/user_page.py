@@ -22,7 +22,7 @@ def user() -> str:
         "console/user.html",
         user=user_id,
         devices=registry.decode(devices),
-        contact=registry.known(Contact, contact),
-        preferences=registry.known(Preferences, preferences),
+        contact=registry.read_stored(Contact, contact),
+        preferences=registry.read_stored(Preferences, preferences),
         page=search_calls(redis, tenant(), user_id=user_id),
     )

@@ -104,8 +104,8 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     about = effects.missed or (effects.work.payload if effects.work else None)
     if not isinstance(about, Round):
         return None
-    people = (about.caller_id, *about.callers, *(recipient.id for recipient in about.recipients))
-    return call_index.entry(about.tenant, about.cid, people, begins=effects.missed is None)
+    user_ids = (about.caller_id, *about.callers, *(recipient.id for recipient in about.recipients))
+    return call_index.entry(about.tenant, about.cid, user_ids, begins=effects.missed is None)
 
 
 def _job(work: RoundWork | CallWork, webhook: str, cause: Cause) -> dict[str, str]:

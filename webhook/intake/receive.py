@@ -48,7 +48,7 @@ def receive(
         except UnreadableEvent as error:
             return receive_unreadable(intake, tenant, body, str(error), now)
         verdict = _apply(intake, tenant, webhook_id, event, now, attempt)
-        intake.outage.is_over()
+        intake.outage.note_answer()
         _count(event, verdict, now)
         return {"status": verdict}
 

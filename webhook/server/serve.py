@@ -90,7 +90,7 @@ def _report_start(settings: Settings) -> None:
         with blocking(settings.redis_url, timeout_s=REDIS_TIMEOUT_S) as redis:
             redis.ping()
     except RedisError as error:
-        redis_outage(shown(settings.redis_url)).goes_on(type(error).__name__)
+        redis_outage(shown(settings.redis_url)).note_error(type(error).__name__)
 
 
 def _url(host: str, port: int) -> str:

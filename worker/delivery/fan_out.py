@@ -123,7 +123,7 @@ class FanOut:
                 from_nanoseconds(time.time_ns()),
                 users.users,
                 self._tools.texts,
-                receipt_secret=self._tools.ticket_secret,
+                ticket_secret=self._tools.ticket_secret,
                 recipients=recipients[first : first + PLANNED_AT_ONCE],
                 queued_at=self._round.queued_at,
             )

@@ -104,7 +104,7 @@ def test_a_user_who_muted_calls_gets_no_push_but_others_do(kind):
 @pytest.mark.parametrize(("secret", "kinds"), [(b"", set()), (b"secret", {PushKind.RING})])
 def test_only_a_ring_carries_a_receipt_and_only_with_a_secret(secret, kinds):
     devices = {"ben": [FCM, VOIP]}
-    pushes = [push for kind in PushKind for push in plan(kind, ROUND, devices, NOW, receipt_secret=secret).pushes]
+    pushes = [push for kind in PushKind for push in plan(kind, ROUND, devices, NOW, ticket_secret=secret).pushes]
     asking = [push for push in pushes if push.payload.get("receipt") or push.payload.get("bellhop", {}).get("receipt")]
     assert {push.kind for push in asking} == kinds
     assert len(asking) == 2 * len(kinds)

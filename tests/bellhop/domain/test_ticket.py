@@ -59,7 +59,7 @@ def ring(secret, kind=PushKind.RING, provider=Provider.APNS, cid="default:1"):
     device = an_iphone("u" * 255, provider=provider, kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
     names = {"caller_id": "c" * 64, "caller_name": "\U0001f4de" * 255, "call_name": '"' * 255}
     round_ = a_round("u" * 255, tenant="t" * 64, cid=cid, started_at=7, deadline=10**16, **names)
-    [push] = plan(kind, round_, {"u" * 255: [device]}, 1_000_000, receipt_secret=secret).pushes
+    [push] = plan(kind, round_, {"u" * 255: [device]}, 1_000_000, ticket_secret=secret).pushes
     return push, device
 
 

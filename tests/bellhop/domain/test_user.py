@@ -204,7 +204,7 @@ async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
 )
 def test_a_stored_address_stays_readable(email):
     stored = f'{{"email": "{email}", "language": "nl", "time_zone": "Europe/Amsterdam"}}'.encode()
-    assert registry.known(Contact, stored).email == email
+    assert registry.read_stored(Contact, stored).email == email
 
 
 async def test_a_phone_that_a_newer_version_registered_still_rings(store):

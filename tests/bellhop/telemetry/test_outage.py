@@ -24,12 +24,12 @@ def clock(monkeypatch):
 def test_an_outage_is_a_few_log_lines_however_many_requests_fail(clock):
     redis = Outage("redis_away", "redis_back", address="redis.internal:6379")
     with capture_logs() as lines:
-        redis.is_over()
+        redis.note_answer()
         for _ in range(240):  # a minute of a watchdog
-            redis.goes_on("ConnectionError")
+            redis.note_error("ConnectionError")
             clock.now += 0.25
         for _ in range(3):
-            redis.is_over()
+            redis.note_answer()
     assert [line["event"] for line in lines] == ["redis_away", "redis_away", "redis_back"]
     assert lines[0]["address"] == "redis.internal:6379"
     assert (lines[1]["since_s"], lines[2]["after_s"]) == (30, 60)
@@ -39,9 +39,9 @@ def test_the_next_outage_is_told_at_once(clock):
     redis = Outage("redis_away", "redis_back")
     with capture_logs() as lines:
         for _ in range(2):
-            redis.goes_on("ConnectionError")
+            redis.note_error("ConnectionError")
             clock.now += 1
-            redis.is_over()
+            redis.note_answer()
     assert [line["event"] for line in lines] == ["redis_away", "redis_back"] * 2
 
 

@@ -104,11 +104,11 @@ class SqsQueue:
         while not self._stop.is_set():
             try:
                 self.receive()
-                self._outage.is_over()
+                self._outage.note_answer()
             except (BotoCoreError, ClientError) as error:
                 code = _code(error)
                 advice = next((advice for word, advice in ADVICE.items() if word in code), "check the network")
-                self._outage.goes_on(code, advice=advice)
+                self._outage.note_error(code, advice=advice)
                 self._stop.wait(PAUSE_S)
 
     def receive(self) -> None:
@@ -141,7 +141,7 @@ class SqsQueue:
             try:
                 self._receive(message)
             except RedisError as error:
-                self._context.outage.goes_on(_code(error))
+                self._context.outage.note_error(_code(error))
                 if time.monotonic() + PAUSE_S > give_up_s or self._stop.is_set():
                     metrics.WEBHOOKS.add("unknown", "redis_away")
                     return False

@@ -1,6 +1,6 @@
 -- The watchdog: queue a settle job for each call on the agenda whose time has come. Any number of workers may run this: the
--- call's next time moves on in the same step, so a job that is lost is queued again. A job that waits or runs is not queued a
--- second time: while no worker runs them, jobs would pile up without limit.
+-- call's next time is set in the same step, so a job that is lost is queued again. A job that waits or runs is not queued a
+-- second time: otherwise, while no worker runs, there would be more and more jobs.
 -- KEYS
 --   1 the agenda
 -- ARGV

@@ -1,6 +1,6 @@
--- After an attempt: a device that was sent its push is marked so for good, another is free for the next attempt; and lines go
--- on the trail. "sent" is written whoever has claimed the device since; only this run's own claims become free. If this runs
--- again because the answer was lost, nothing changes.
+-- Record attempts: mark each device that was sent its push ("sent", which stays), free the others for the next attempt, and
+-- append lines to the trail. "sent" is written even if another run has claimed the device since. A device becomes free only
+-- if this run has the claim. If this runs again because the answer was lost, nothing changes.
 -- KEYS
 --   1 the round   2 the trail
 -- ARGV

@@ -1,10 +1,10 @@
--- Record final outcomes: each recipient's once. Queue a missed-call notice for those who are due one and had none yet.
+-- Record final standings, each recipient's once. Queue the missed-call notices that are due, unless the user had one before.
 -- KEYS
 --   1 the call   2 the trail   3 the agenda
 -- ARGV
 --   1 length of a trail   2 seconds to keep a trail that has no expiry   3 seconds to keep a call whose rounds are all closed
 --   4 what to record as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
--- Returns the numbers (from 1) of the outcomes that were recorded now. Returns nil, and does nothing, when the call has
+-- Returns the numbers (from 1) of the standings that were recorded now. Returns nil, and does nothing, when the call has
 -- changed since it was read: the caller reads it again and decides again.
 -- include: lib/enqueue
 -- include: lib/trail

@@ -1,4 +1,4 @@
--- Take one event in: claim its webhook id, move the call's stamps on, open its round, queue its job. All of it or nothing.
+-- Apply one event: claim its webhook id, update the call's stamps, open its round, queue its job. All of it or nothing.
 -- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
 -- KEYS
 --   1 the claim of the webhook's id   2 the call   3 the trail   4 the agenda

@@ -1,6 +1,6 @@
 -- Put a job into RQ's own data model: the hash that every RQ tool reads, then the id on its queue, or in RQ's registry
--- of jobs for later, from where enqueue_scheduled.lua queues it at `at` (unix s). What a job says of itself is in
--- bellhop/queue/job_payloads.py.
+-- of jobs for later, from where enqueue_scheduled.lua queues it at `at` (unix s). bellhop/queue/job_payloads.py builds the
+-- fields of a job.
 local function store_job(job, created, status)
   local fields = { 'status', status, 'origin', job.queue, 'created_at', created, 'enqueued_at', created }
   for name, value in pairs(job) do

@@ -1,4 +1,4 @@
--- Begin a job that is on this worker's in-flight list. If it is run again because its answer was lost, it answers the
+-- Begin a job that is on this worker's in-flight list. If it is run again because its answer was lost, it returns the
 -- same.
 -- ARGV: queue, worker, job id
 -- Returns what lib/begin.lua returns for it; nil if it must not run.

@@ -1,4 +1,4 @@
--- Give the jobs of dead workers back: of those whose lease has ended. Any number of workers may run it at any time.
+-- Give back the jobs of dead workers: the workers whose lease has ended. Any number of workers may run it at any time.
 -- ARGV: lease ms, longest pause between renewals ms
 -- Returns the dead workers' names, each followed by the number of its jobs.
 -- include: lib/execution
@@ -16,8 +16,8 @@ for _, worker in ipairs(redis.call('SMEMBERS', 'bellhop:workers')) do
   if redis.call('EXISTS', 'bellhop:worker:' .. worker) == 0 then
     local moved = 0
     for _, queue in ipairs(queues) do moved = moved + hand_back_all(queue, worker, true) end
-    -- The death of a worker that remove_worker.lua has removed was reported there. A job that came for it since is
-    -- news.
+    -- If remove_worker.lua has removed the worker, its caller has reported the death. It is reported again only if
+    -- Redis gave the worker a job after that.
     local news = redis.call('SREM', 'rq:workers', 'rq:worker:' .. worker) == 1 or moved > 0
     if redis.call('EXISTS', 'bellhop:buried:' .. worker) == 0 then redis.call('SREM', 'bellhop:workers', worker) end
     for _, queue in ipairs(queues) do redis.call('SREM', 'rq:workers:' .. queue, 'rq:worker:' .. worker) end
