@@ -18,13 +18,13 @@ from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
 """How long a provider may keep trying to deliver a missed-call notice."""
 TOKENS_TRIED = 3
-"""How many tokens of one phone are tried, one after the other, when the provider calls the last one dead."""
+"""A push tries up to this many tokens of one phone: the next one if the provider reports the last one as dead."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
 
 
 class Skip(NamedTuple):
-    """A user, or one of their devices, that gets no push, and the reason."""
+    """A user who gets no push, or a single device of a user that gets none, and the reason."""
 
     user_id: str
     reason: Outcome
@@ -32,7 +32,7 @@ class Skip(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to send, and what not to send."""
+    """The pushes to send, and the users and devices that get none."""
 
     pushes: list[Push]
     skips: list[Skip]
@@ -75,21 +75,30 @@ def plan(
 def _suits(kind: PushKind, device: Device) -> bool:
     """Tell whether this kind of push goes to the device.
 
-    FCM tokens get every kind: Flutter registers its Android tokens as VoIP tokens, so the provider decides first. A
-    VoIP push must only be sent for a ring: iOS makes an app ring for each one, and stops waking apps that do not.
+    An FCM token gets every kind of push: Flutter registers its Android tokens as VoIP tokens, so their kind says
+    nothing. A VoIP token gets rings only: iOS requires that the app rings for each VoIP push, and otherwise stops
+    delivering them.
     """
-    return device.provider is Provider.FCM or (device.kind is Kind.VOIP) == (kind is PushKind.RING)
+    if device.provider is Provider.FCM:
+        return True
+    return device.kind is (Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
-    """Group tokens by phone. The token to use comes last: an APNs token before an FCM one, then the newest.
+    """Group devices (push tokens) by phone. The last device of a phone is the one to use.
 
-    A token without a hardware id counts as a separate phone.
+    An APNs token is preferred to an FCM token, and a newer token to an older one. A token without a hardware id counts
+    as a separate phone.
     """
     by_phone: dict[str, list[Device]] = {}
-    for device in sorted(devices, key=lambda d: (d.provider is Provider.APNS, d.registered_at, d.key)):
+    for device in sorted(devices, key=_preference):
         by_phone.setdefault(device.hardware_id or device.key, []).append(device)
     return by_phone.values()
+
+
+def _preference(device: Device) -> tuple[bool, Micros, str]:
+    """Return a key that is greater for a device to prefer. The device's key makes the order unambiguous."""
+    return (device.provider is Provider.APNS, device.registered_at, device.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ class _PushMaker:
     queued_at: Micros
 
     def push_to_phone(self, recipient: Recipient, phone: Sequence[Device], wording: Wording) -> Push:
-        """Make the push for the phone's last token. Its `instead` is the push for the token before, and so on."""
+        """Make the push to the phone's last token. Its `instead` is the push to the token before, and so on."""
         push: Push | None = None
         for device in phone[-TOKENS_TRIED:]:
             push = self._push(recipient, device, wording, push)

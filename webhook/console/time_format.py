@@ -1,4 +1,4 @@
-"""Times (unix µs) as texts for people. Pure."""
+"""Write times (unix µs) and lengths of time as texts for the console's pages. Pure."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,12 +6,12 @@ from bellhop.clock import Micros
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_US = 2**52
-"""In the year 2112. Later times are shown as this one, because Python's dates have an end."""
-UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+"""In the year 2112. A later time is shown as this one, because Python's dates end in the year 9999."""
+UNITS_S = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
 def utc(at: Micros) -> datetime:
-    """Convert a time to a datetime in UTC, between 1970 and LATEST_US."""
+    """Convert a time to a datetime in UTC. Times outside 1970 to LATEST_US become the nearest of these."""
     return EPOCH + timedelta(microseconds=min(max(at, 0), LATEST_US))
 
 
@@ -22,22 +22,23 @@ def iso(at: Micros) -> str:
 
 def clock(at: Micros, now: Micros) -> str:
     """Write the time of day in UTC, with the date if it is not today."""
-    then, today = utc(at), utc(now)
-    return then.strftime("%H:%M:%S" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S") + " UTC"
+    shown, today = utc(at), utc(now)
+    form = "%H:%M:%S" if shown.date() == today.date() else "%Y-%m-%d %H:%M:%S"
+    return f"{shown.strftime(form)} UTC"
 
 
 def ago(at: Micros, now: Micros) -> str:
-    """Write how long ago it was, in the largest unit that fits."""
-    seconds = (now - at) // 1_000_000
-    for size, unit in UNITS:
-        if seconds >= size:
-            count = seconds // size
+    """Write how long ago a time was, in the largest unit that fits: "2 hours ago"."""
+    age_s = (now - at) // 1_000_000
+    for unit_s, unit in UNITS_S:
+        if age_s >= unit_s:
+            count = age_s // unit_s
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
 
 
 def after(after_us: Micros | None) -> str:
-    """Write the time since the call's beginning; empty for None."""
+    """Write the time since the start of the round, with a sign: "+1.2 s"; empty for None."""
     if after_us is None:
         return ""
     sign, length_us = ("+", after_us) if after_us >= 0 else ("-", -after_us)

@@ -1,6 +1,7 @@
-"""The module that each of granian's processes loads: the application behind its front. granian finds it by name.
+"""The module that each serving process of granian loads by name (serve.py): its `app` is the ASGI application.
 
-The process ends when its parent does. Otherwise it would continue to answer on the port, with old settings and code.
+A serving process ends when its parent ends. Otherwise it would continue to answer on the port, with old settings and
+code.
 """
 
 import gc
@@ -9,11 +10,11 @@ import signal
 import threading
 import time
 
-# Until granian installs its own handler at the end of the start. The handler that a process inherits belongs to its
-# parent and would ignore SIGTERM: a process that is stopped while it starts would never stop.
+# granian installs its own handler for SIGTERM only at the end of the start. Until then, the process would have its
+# parent's handler, which ignores SIGTERM, and could not be stopped. So this handler ends it.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
-# After the signal, because these imports take most of the start.
+# Imported after the handler is set, because these imports take most of the start.
 from bellhop.clock import Seconds  # noqa: E402
 from webhook.intake.signature import MAX_BODY  # noqa: E402
 from webhook.server.asgi_front import front  # noqa: E402
@@ -21,7 +22,9 @@ from webhook.server.bodies import Bodies, BodyLimits  # noqa: E402
 from webhook.wsgi import app as wsgi_app  # noqa: E402
 
 CHECK_PARENT_S = 0.5
+"""How often a process checks whether its parent still runs."""
 STOP_GRACE_S = 5.0
+"""How long a process without a parent may take to stop by itself."""
 LIMITS = BodyLimits(
     body_bytes=MAX_BODY,
     body_s=Seconds(5.0),  # Stream gives up on an attempt after six
@@ -32,16 +35,17 @@ LIMITS = BodyLimits(
 app = front(wsgi_app, wsgi_app.extensions["context"].settings.web_threads, Bodies(LIMITS))
 
 
-def _stop_after(parent: int) -> None:
-    """Stop this process when its parent has ended."""
-    while os.getppid() == parent:
+def _stop_when_parent_ends(parent_pid: int) -> None:
+    """Wait until the parent has ended, then stop this process."""
+    while os.getppid() == parent_pid:
         time.sleep(CHECK_PARENT_S)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(STOP_GRACE_S)
     os._exit(1)
 
 
-threading.Thread(target=_stop_after, args=[os.getppid()], daemon=True, name="end-with-parent").start()
+threading.Thread(target=_stop_when_parent_ends, args=[os.getppid()], daemon=True, name="end-with-parent").start()
 
-# What is loaded now is never garbage. Without this, each full collection would delay every webhook by some 70 ms.
+# The objects that exist now are never freed, so the garbage collector need not look at them. Without this, each full
+# collection would delay every webhook by about 70 ms.
 gc.freeze()

@@ -1,4 +1,4 @@
-"""Sends an e-mail to the mail server: one attempt per call, and a result. It never raises for what a server does."""
+"""Sends e-mails to the mail server. One call makes one attempt; it returns a result, and never raises for a failure."""
 
 import asyncio
 import contextlib
@@ -28,9 +28,10 @@ log = structlog.get_logger()
 ATTEMPT_S = Seconds(200.0)
 """The longest time for one attempt, all its steps together."""
 QUIT_S = 2.0
-"""The time to say goodbye to the server."""
-OPERATORS_CODES = {530, 534, 535, 538}
-"""These refuse our login, not the e-mail (RFC 4954, section 6). The e-mail waits until an operator has fixed it."""
+"""How long the server may take to answer QUIT."""
+LOGIN_REFUSED = {530, 534, 535, 538}
+"""The statuses by which a server refuses our login, not the e-mail (RFC 4954, section 6). The e-mail is tried again
+later: an operator has to repair the settings."""
 LONGEST_REASON = 90
 """Characters kept of a server's text."""
 
@@ -45,7 +46,8 @@ class SmtpServer:
     user: str = ""
     password: str = ""
     timeout_s: Seconds = Seconds(30.0)
-    """For each step. The answer to the whole e-mail gets four times as long: without it, the e-mail is sent again."""
+    """For each step. After the e-mail itself, the server has four times as long: without an answer, Bellhop would send
+    the e-mail again, and the user may get it twice."""
     ca_file: Path | None = None
 
 
@@ -68,7 +70,11 @@ class EmailSender:
                 reply = await client.data(message, timeout=4 * self._server.timeout_s)
         except SMTPResponseException as error:
             return self._refused(error, recipient)
-        except (OSError, SMTPException, ValueError) as error:  # connection, TLS, timeout; ValueError: not SMTP
+        except (
+            OSError,
+            SMTPException,
+            ValueError,
+        ) as error:  # connection, TLS, timeout; ValueError: not an SMTP server
             outcome = Outcome.MAIL_UNKNOWN if handed_over else Outcome.MAIL_DEFERRED
             return AttemptResult(outcome, reason=self._reason(error))
         finally:
@@ -103,23 +109,26 @@ class EmailSender:
             use_tls=server.security == "tls",
             start_tls=server.security == "starttls",
             tls_context=self._tls,
-            # Without it, aiosmtplib asks the DNS resolver, and that blocks the event loop.
+            # Without this argument, aiosmtplib looks up our host name in DNS, and that blocks the event loop.
             local_hostname=self._sender.rpartition("@")[2],
         )
 
     def _reason(self, error: Exception) -> str:
-        if type(error) in {SMTPException, SMTPNotSupported}:  # its text says what the server lacks: STARTTLS or login
+        if type(error) in {SMTPException, SMTPNotSupported}:  # the server does not support STARTTLS, or no login
             log.error("mail_server_lacks_setting", host=self._server.host, reason=str(error))
             return str(error)
         return type(error.__cause__ or error).__name__
 
     def _refused(self, error: SMTPResponseException, recipient: str) -> AttemptResult:
-        """A refusal of our login or of the connection is tried again. A refusal of the e-mail is final if it is 5xx."""
-        login = isinstance(error, SMTPAuthenticationError) or error.code in OPERATORS_CODES
-        if login:
+        """Return the result of a refusal. It is final only if the server refuses the e-mail itself with a 5xx status.
+
+        After a refusal of our login or of the connection, the e-mail is tried again.
+        """
+        login_refused = isinstance(error, SMTPAuthenticationError) or error.code in LOGIN_REFUSED
+        if login_refused:
             log.error("mail_server_refused_login", host=self._server.host, status=error.code)
-        about_email = not (login or isinstance(error, SMTPConnectResponseError | SMTPHeloError))
-        final = error.code >= 500 and about_email
+        connection_refused = isinstance(error, SMTPConnectResponseError | SMTPHeloError)
+        final = error.code >= 500 and not login_refused and not connection_refused
         outcome = Outcome.MAIL_REFUSED if final else Outcome.MAIL_DEFERRED
         return AttemptResult(outcome, error.code, _without_address(error.message, recipient))
 
@@ -139,7 +148,7 @@ def smtp_sender(settings: Settings) -> EmailSender:
 
 
 def _without_address(text: str, recipient: str) -> str:
-    """Remove the address, and the part before its @: servers often repeat it, and the trail must not hold it."""
+    """Remove the address, and also its part before the @: servers repeat it, and the trail must not contain it."""
     words = re.sub(r"\S*@\S*", "<address>", " ".join(text.split()))
     local = re.escape(recipient.rpartition("@")[0])
     if not local:

@@ -19,14 +19,14 @@ ADVICE = {
 
 async def finding(settings: Settings) -> Finding:
     """Connect and log in, without sending an e-mail."""
-    from worker.providers.smtp import OPERATORS_CODES, smtp_sender  # noqa: PLC0415 - see tests/test_architecture.py
+    from worker.providers.smtp import LOGIN_REFUSED, smtp_sender  # noqa: PLC0415 - see tests/test_architecture.py
 
     subject = f"SMTP {settings.smtp_host}:{settings.smtp_port}"
     result = await smtp_sender(settings).validate()
     if result.outcome is Outcome.MAIL_ACCEPTED:
         return Finding(Level.OK, subject, f"accepts the {'login' if settings.smtp_user else 'connection'}")
     answer = f"{result.status or ''} {result.reason}".strip()
-    if result.status in OPERATORS_CODES:
+    if result.status in LOGIN_REFUSED:
         advice = "the login was refused: check BELLHOP_SMTP_USER and BELLHOP_SMTP_PASSWORD"
     else:
         advice = next((advice for word, advice in ADVICE.items() if word in result.reason), "the server refused")

@@ -20,7 +20,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import UNREADABLE
 from tests.factories import web_settings
 from webhook.app import create_app
-from webhook.sources.amazon.certificates import BURST, EVERY_S, FAILED_S
+from webhook.sources.amazon.certificates import BURST, FAILED_S, REQUEST_EVERY_S
 from webhook.sources.amazon.sns import Topics
 from webhook.sources.amazon.sns_message import SIGNED, is_sns_url
 
@@ -194,7 +194,7 @@ def test_strangers_make_us_ask_amazon_a_few_times_only(web):
     web.down = True
     assert {web.post(unproven(number)) for number in range(50)} == {(503, None)}
     assert len(web.fetched) == BURST
-    web.clock += 3 * EVERY_S
+    web.clock += 3 * REQUEST_EVERY_S
     for number in range(50, 100):
         web.post(unproven(number))
     assert len(web.fetched) == BURST + 3

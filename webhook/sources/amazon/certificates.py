@@ -1,7 +1,7 @@
-"""The certificates of Amazon SNS, fetched when a message needs one, then kept.
+"""The certificates that verify messages of Amazon SNS: each is fetched when a message needs it, then kept in memory.
 
 The certificate's URL comes from a message that is not verified yet, so any sender can cause a request to Amazon.
-Requests are therefore limited: one at a time, a few a minute, and no repetition of one that has just failed.
+Requests are therefore limited: one at a time, one every REQUEST_EVERY_S on average, and a pause after a failure.
 """
 
 import http.client
@@ -13,14 +13,15 @@ Fetch = Callable[[str], bytes]
 Clock = Callable[[], float]
 """Returns monotonic seconds."""
 
-MAX_KEPT = 16
-"""Amazon has one certificate for each region, and replaces it about once a year."""
+MAX_CERTIFICATES = 16
+"""Certificates in memory. Amazon has one for each region, and replaces it about once a year."""
 FAILED_S = 60.0
 """Pause before a certificate that could not be fetched is requested again."""
-EVERY_S, BURST = 2.0, 10
-"""A token bucket: one request in EVERY_S on average, at most BURST at once."""
+REQUEST_EVERY_S, BURST = 2.0, 10
+"""A token bucket: one request in REQUEST_EVERY_S on average, at most BURST at once."""
 LOCK_TIMEOUT_S = 1.0
-"""How long a message waits while another fetches a certificate. It occupies a thread that webhooks need."""
+"""How long a message waits while another message fetches a certificate. A message that waits occupies a thread, and
+webhooks need the threads."""
 
 
 class NotFetchedError(Exception):
@@ -28,14 +29,16 @@ class NotFetchedError(Exception):
 
 
 class Certificates:
-    """Fetches certificates and keeps them. One for each web process; thread-safe."""
+    """Fetches certificates and keeps them. Each web process has one object of this class; thread-safe."""
 
     def __init__(self, fetch: Fetch, clock: Clock = time.monotonic) -> None:
         self._fetch, self._clock = fetch, clock
         self._fetching = threading.Lock()
         self._kept: dict[str, bytes] = {}
-        self._failed: dict[str, float] = {}
-        self._paid_until = clock() - EVERY_S * BURST
+        self._retry_at_s: dict[str, float] = {}
+        """By URL, when a certificate that could not be fetched may be requested again."""
+        self._budget_used_until_s = clock() - REQUEST_EVERY_S * BURST
+        """The token bucket: each request adds REQUEST_EVERY_S. A request is refused unless this is in the past."""
 
     def get(self, url: str) -> bytes:
         """Return the certificate at `url` (PEM). Raises NotFetchedError."""
@@ -49,19 +52,21 @@ class Certificates:
             self._fetching.release()
 
     def _fetch_within_limits(self, url: str) -> bytes:
-        now = self._clock()
-        if now < self._failed.get(url, now):
+        """Request a certificate. Raises NotFetchedError if that fails, or if a limit does not allow it now."""
+        now_s = self._clock()
+        self._retry_at_s = {failed: retry_at_s for failed, retry_at_s in self._retry_at_s.items() if retry_at_s > now_s}
+        if url in self._retry_at_s:
             raise NotFetchedError("the last attempt has just failed")
-        if self._paid_until >= now:
+        if self._budget_used_until_s >= now_s:
             raise NotFetchedError("too many requests for certificates")
-        self._paid_until = max(self._paid_until, now - EVERY_S * BURST) + EVERY_S
-        self._failed = {failed: until for failed, until in self._failed.items() if until > now}
+        full_budget_s = now_s - REQUEST_EVERY_S * BURST
+        self._budget_used_until_s = max(self._budget_used_until_s, full_budget_s) + REQUEST_EVERY_S
         try:
             certificate = self._fetch(url)
         except (OSError, http.client.HTTPException) as error:
-            self._failed[url] = self._clock() + FAILED_S
+            self._retry_at_s[url] = self._clock() + FAILED_S
             raise NotFetchedError(type(error).__name__) from None
-        if len(self._kept) >= MAX_KEPT:
+        if len(self._kept) >= MAX_CERTIFICATES:
             self._kept.clear()
         self._kept[url] = certificate
         return certificate
