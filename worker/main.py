@@ -1,4 +1,4 @@
-"""`bellhop worker`: builds every part of the process that rings, and runs them."""
+"""`bellhop worker`: build every part of the worker process, and run them until the process is stopped."""
 
 import asyncio
 import contextlib

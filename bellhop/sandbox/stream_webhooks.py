@@ -51,8 +51,8 @@ class SampleCall:
 
     def missed(self, *members: str, notify_user: bool = True, at: Seconds | None = None) -> Event:
         """Make a call.missed for `members` (default: all)."""
-        people = self._members(members)
-        return self._event("call.missed", at, user=_user(self.caller), members=people, notify_user=notify_user)
+        missed_by = self._members(members)
+        return self._event("call.missed", at, user=_user(self.caller), members=missed_by, notify_user=notify_user)
 
     def accepted(self, user: str, at: Seconds | None = None) -> Event:
         """Make a call.accepted by `user`. Every later event of the call names the user in `accepted_by`."""

@@ -53,8 +53,8 @@ class Store:
     def from_url(cls, url: str, *, connections: int = 16, timeout_s: Seconds = Seconds(2.0)) -> Self:
         """Prepare a connection, and up to `connections` for `client`; see `redis_url` for the URLs.
 
-        `timeout_s` bounds connecting, and waiting for an answer. A blocking command delays those behind it: give it a
-        Store of its own, with a `timeout_s` that is longer than the command blocks.
+        `timeout_s` limits connecting, and waiting for an answer. A blocking command delays all commands after it. So it
+        needs a separate Store, with a `timeout_s` that is longer than the command blocks.
         """
         address = parse(url)
         options: dict[str, Any] = {

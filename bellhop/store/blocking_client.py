@@ -26,7 +26,7 @@ from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 def blocking(url: str, *, timeout_s: Seconds, repeats: int = 0, connections: int = 64) -> Redis:
     """Make a client for threads; it does no I/O yet. Raises ValueError for an invalid URL.
 
-    `timeout_s` bounds connecting, and each answer. A command is repeated up to `repeats` times when the connection or
+    `timeout_s` limits connecting, and each answer. A command is repeated up to `repeats` times when the connection or
     the answer was lost: use more than 0 only if every command may run twice.
     """
     address = parse(url)

@@ -111,7 +111,7 @@ def status_key(worker: str) -> str:
     return f"bellhop:status:{worker}"
 
 
-def buried_key(worker: str) -> str:
+def death_noticed_key(worker: str) -> str:
     """A string that exists for some seconds after another worker noticed that this one died."""
     return f"bellhop:buried:{worker}"
 

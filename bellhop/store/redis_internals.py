@@ -1,4 +1,4 @@
-"""Everything that Bellhop uses of redis-py beyond its documented API, said once.
+"""Everything that Bellhop uses of redis-py beyond its documented API.
 
 tests/bellhop/store/test_redis_internals.py fails when redis-py moves one of these:
 

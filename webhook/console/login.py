@@ -55,7 +55,7 @@ class ConsoleSessions(SecureCookieSessionInterface):
 
 
 class Guard:
-    """Logs people in and out. Made once for each web process."""
+    """Logs users of the console in and out. Each web process has one object of this class."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._redis = redis
@@ -66,7 +66,7 @@ class Guard:
 
     @property
     def has_password(self) -> bool:
-        """Whether people log in here, rather than at a proxy."""
+        """Whether users log in with the console's password, rather than at a proxy."""
         return bool(self._password)
 
     def proxy_user(self, request: Request) -> str:

@@ -43,7 +43,7 @@ class EmailDigest:
     async def add_missed_call(self, round_: QueuedRound, *, pushed: bool) -> None:
         """Add a call that its one recipient missed to an e-mail, if one is due. Waits while Redis is away.
 
-        `pushed`: a push has told the user of the call.
+        `pushed`: a provider accepted a push about the call.
         """
         (recipient,) = round_.recipients
         user = await self._user(round_)

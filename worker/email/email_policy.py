@@ -24,7 +24,7 @@ MAX_UNKNOWN = 3
 def reason_for_no_email(
     policy: Policy, user: User, contact: Contact, missed_at: Micros, pushed: bool
 ) -> Outcome | None:
-    """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push told the user of the call."""
+    """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push about it was accepted."""
     if policy == "unpushed" and pushed:
         return Outcome.PUSH_ACCEPTED
     if user.preferences.muted(missed_at):
@@ -35,7 +35,7 @@ def reason_for_no_email(
 
 
 def contact_of(user: User, recipient: Recipient) -> Contact:
-    """Return where to send the e-mail. What the app has stored goes before what the event says."""
+    """Return where to send the e-mail. What the app has stored takes precedence over the event."""
     email = deliverable_address(recipient.email) or ""
     return complete_contact(user.contact, recipient.model_copy(update={"email": email}))
 

@@ -55,7 +55,7 @@ class EmailStore:
         await until_redis_answers(lambda: self._store.script(*command))
 
     async def claim(self, email_id: str, run: str) -> ClaimedEmail | None:
-        """Claim an e-mail; None if it may not be sent now: it is done, claimed, or has a job of its own later."""
+        """Claim an e-mail; None if it may not be sent now: it is done, claimed, or another job will send it later."""
         command = email_scripts.claim_email(
             email_id, _job(email_id, run), worker=self._worker, run=run, claim_s=CLAIM_S, now=_now_us()
         )

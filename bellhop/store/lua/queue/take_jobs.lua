@@ -1,4 +1,4 @@
--- Runs right after BLMOVE, which has put a job onto the end of this worker's in-flight list, or has waited in vain.
+-- Runs right after BLMOVE, which has put a job onto the end of this worker's in-flight list, or has found no job.
 -- Begins the job at the end of the list unless it has begun, then moves further jobs to the list and begins them.
 -- ARGV: queue, worker, limit of jobs
 -- Returns what lib/begin.lua returns for each job; jobs that must not run are left out.
