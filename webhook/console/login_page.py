@@ -15,7 +15,7 @@ def login() -> Response:
     target = _target()
     if g.proxy_user or (request.method == "GET" and guard().logged_in()):
         return _redirect(target)
-    if request.method == "GET":
+    if request.method != "POST":  # HEAD is not an attempt to log in
         return make_response(_page(target))
     wait_s = guard().log_in(request.form.get("password", ""), request)
     if wait_s is None:

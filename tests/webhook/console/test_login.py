@@ -91,6 +91,11 @@ def test_the_right_password_makes_up_for_wrong_ones(browser):
         browser.post("/console/logout", data={"token": token(browser, "/console/")})
 
 
+def test_a_head_request_for_the_login_page_counts_as_no_attempt(browser):
+    assert [browser.head("/console/login").status_code for _ in range(11)] == [200] * 11
+    assert log_in(browser).status_code == 303
+
+
 def test_an_address_cannot_be_forged_to_guess_on(make):
     client = make(console_password=PASSWORD).test_client()
     far = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
