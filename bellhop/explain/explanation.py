@@ -23,7 +23,7 @@ from bellhop.explain.sentences import (
     listed,
 )
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
-from bellhop.explain.verdict import UserVerdict, user_verdict
+from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1
@@ -109,6 +109,8 @@ def _reached(called: Sequence[RoundExplanation]) -> str:
     last = called[-1].people
     reached = len([verdict for verdict in last if verdict.reached])
     result = f"Bellhop reached {reached} of {len(last)} {'person' if len(last) == 1 else 'people'}."
+    if knew := [verdict.user for verdict in last if not verdict.reached and verdict.standing in KNEW_OF_CALL]:
+        result += f" No push was needed for {listed(knew)}."
     return f"Called {len(called)} times. The last time, {result}" if len(called) > 1 else result
 
 

@@ -476,6 +476,16 @@ def test_two_people_who_were_called_twice_are_two_people():
     assert explain(CID, lines).summary == "Called 2 times. The last time, Bellhop reached 0 of 2 people."
 
 
+def test_who_answered_without_a_push_is_not_missing_in_the_summary():
+    again = ring("jane", "ben", after_s=60, session="other")
+    lines = [ring("jane", "ben"), attempt(0.2, IPHONE, "accepted"), again, settled(61, "jane", "answered", again.round)]
+    assert explain(CID, lines).summary == (
+        "Called 2 times. The last time, Bellhop reached 0 of 2 people. No push was needed for jane."
+    )
+    lines += [settled(62, "ben", "declined", again.round)]
+    assert explain(CID, lines).summary.endswith(" 0 of 2 people. No push was needed for jane and ben.")
+
+
 def test_an_unneeded_e_mail_is_explained():
     lines = [ring("jane"), told(EmailMilestone, 40, round=T, user="jane", outcome="push_accepted")]
     said = explain(CID, lines).rounds[0].timeline[-1].sentence
