@@ -31,9 +31,14 @@ class RecordBuffer:
         return [self._fence.command(waiting)] if waiting else []
 
     async def written(self) -> None:
-        """Wait until all writing has ended."""
-        if self._writing:
-            await asyncio.gather(*self._writing)
+        """Wait until all writing has ended. Raises if Redis refused a record."""
+        while self._writing:
+            # Not gather(): if the job is cancelled while it waits here, its records must be written all the same.
+            done, _ = await asyncio.wait(self._writing)
+            self._writing -= done
+            errors = [error for task in done if (error := task.exception())]
+            if errors:
+                raise errors[0]
 
     async def flush(self) -> None:
         """Write everything now: this run fails or is interrupted, and the next run must know what was sent."""
@@ -42,7 +47,4 @@ class RecordBuffer:
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for record in waiting:
-            task = asyncio.ensure_future(self._fence.write(record))
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+        self._writing |= {asyncio.ensure_future(self._fence.write(record)) for record in waiting}

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.domain.outcomes import Outcome
@@ -300,3 +301,59 @@ async def test_a_record_is_written_soon_when_its_job_goes_on(store, redis_url):
     await records.written()
     key = round_key("default", round_.cid, round_.started_at)
     assert await store.call("HGET", key, f"s:ring:{push.device.key}") == b"sent"
+
+
+class HeldUp:
+    """A fence whose records are written one by one, as the test says; or not at all."""
+
+    def __init__(self, error=None):
+        self.error, self.going_on, self.written = error, asyncio.Semaphore(0), []
+
+    async def write(self, record):
+        await self.going_on.acquire()
+        if self.error:
+            raise self.error
+        self.written.append(record.line)
+
+
+async def test_all_records_are_waited_for_also_the_latest():
+    fence = HeldUp()
+    records = RecordBuffer(fence)
+    records.add(Record("first"))
+    await asyncio.sleep(0.01)
+
+    async def last_push():
+        records.add(Record("second"))
+        await records.written()
+
+    waiting = asyncio.create_task(last_push())
+    await asyncio.sleep(0.01)
+    fence.going_on.release()
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    fence.going_on.release()
+    await waiting
+    assert fence.written == ["first", "second"]
+
+
+async def test_a_record_that_redis_refused_fails_its_job():
+    fence = HeldUp(ResponseError("WRONGTYPE"))
+    records = RecordBuffer(fence)
+    records.add(Record("a line"))
+    fence.going_on.release()
+    await asyncio.sleep(0.01)
+    with pytest.raises(ResponseError):
+        await records.written()
+
+
+async def test_a_record_is_written_although_its_job_is_cancelled():
+    fence = HeldUp()
+    records = RecordBuffer(fence)
+    records.add(Record("a line"))
+    await asyncio.sleep(0.01)
+    job = asyncio.create_task(records.written())
+    await asyncio.sleep(0.01)
+    job.cancel()
+    fence.going_on.release()
+    await records.written()
+    assert fence.written == ["a line"]
