@@ -12,6 +12,7 @@ from bellhop.domain.push import PushKind
 from bellhop.queue import names
 from bellhop.queue.job_payloads import read_payload
 from bellhop.queue.rq_job import JobError
+from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import correlation
 from worker.delivery.attempt import Delivered
@@ -57,8 +58,10 @@ class Jobs:
         fan_out = FanOut(self._tools, PushKind.MISSED, round_)
         results = await fan_out.run()
         if self._digest is not None:
+            await fan_out.write_records()
             await self._digest.add_missed_call(round_, pushed=any(result.outcome in PUSHED for result in results))
         if any(map(_worth_another_try, results)):
+            await fan_out.write_records()
             raise JobError("a missed-call notice could not be handed over in time; it is tried again later")
         return fan_out.last_records()
 
@@ -69,11 +72,14 @@ class Jobs:
 
 
 def _correlated(job_name: str, handler: Handler) -> Handler:
-    """Tie the log lines and the span of each run of a job to the webhook that caused it."""
+    """Tie the log lines and the span of each run of a job to the webhook that caused it.
+
+    If Redis is away, the handler is repeated here: the run has one span, and its time in the queue is counted once.
+    """
 
     async def run(payload: dict[str, Any]) -> Sequence[Command] | None:
         with correlation.picked_up(names.QUEUE_OF[job_name], job_name, payload):
-            return await handler(payload)
+            return await until_redis_answers(lambda: handler(payload))
 
     return run
 

@@ -5,6 +5,7 @@ import contextlib
 import time
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
@@ -12,7 +13,11 @@ from bellhop.queue.job_payloads import CallRef, job
 from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.queue.rq_job import JobError
 from bellhop.store import registry
+from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key
+from bellhop.store.retry import until_redis_answers
+from bellhop.telemetry import metrics
+from bellhop.telemetry.metrics import Tally
 from tests.factories import a_device, a_queued_round
 from tests.trails import trail_of
 from worker.delivery.fan_out import DeliveryTools
@@ -156,6 +161,52 @@ async def test_a_notice_that_may_have_arrived_is_not_retried(store):
     await phone(store)
     await jobs(store, RetryPolicy(notice_window_s=2.0), calls=sender).notice(a_queued_round(ago_s=60).model_dump())
     assert sender.sent == ["token", "token"]
+
+
+async def test_the_trail_has_a_push_before_its_e_mail_is_considered(store):
+    """Otherwise a worker that dies in between would push a second time."""
+    await phone(store)
+    on_trail = []
+
+    class Digest(Provided):
+        async def add_missed_call(self, round_, *, pushed):
+            on_trail.extend(milestone.what for milestone in await trail_of(store, round_.cid))
+
+    sender = Digest(Outcome.ACCEPTED)
+    channels = {(Provider.FCM, "calls"): ProviderChannel(sender, "fcm calls")}
+    await Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store)), 1.0, sender).notice(
+        a_queued_round(ago_s=60).model_dump()
+    )
+    assert on_trail == ["attempted"]
+
+
+async def test_a_notice_that_fails_has_its_end_on_the_trail(store):
+    await phone(store)
+    round_ = a_queued_round(ago_s=60)
+    with pytest.raises(JobError):
+        await jobs(store, RetryPolicy(notice_window_s=0.0), calls=Fixed(DOWN)).notice(round_.model_dump())
+    assert [milestone.what for milestone in await trail_of(store, round_.cid)] == ["attempted", "finished"]
+
+
+async def test_a_job_that_waits_for_redis_counts_as_picked_up_once(store, monkeypatch):
+    monkeypatch.setattr(metrics, "TALLY", Tally())
+    away = [RedisConnectionError(), RedisConnectionError()]
+
+    class AwayAtFirst(Store):
+        async def together(self, *commands):
+            if away:
+                raise away.pop()
+            return await store.together(*commands)
+
+    ring = jobs(AwayAtFirst(store.client.connection_pool), calls=Fixed(Outcome.ACCEPTED)).handlers[RING_JOB]
+    payload = a_queued_round(queued_at=time.time_ns() // 1000).model_dump()
+    await until_redis_answers(lambda: ring(payload))
+    _, _, args = metrics.TALLY.flush()
+    counted = {
+        sample: int(count) for sample, count in zip(args[3::2], args[4::2], strict=True) if "queue_wait" in sample
+    }
+    assert not away
+    assert sum(count for sample, count in counted.items() if '"sum"' not in sample) == 1
 
 
 @pytest.mark.parametrize("name", [NOTICE_JOB, NOTIFY_JOB, MAIL_JOB])

@@ -84,6 +84,10 @@ class FanOut:
         """Return the records that the queue must write together with the end of the job (see RecordBuffer)."""
         return self._records.take()
 
+    async def write_records(self) -> None:
+        """Write now what `last_records` would return: the job goes on, or fails."""
+        await self._records.flush()
+
     async def _ring_with_lookup(self, users: RegisteredUsers, lookup: StreamDeviceLookup) -> list[Delivered]:
         """Ring users with devices now, and each other user when the look-up at Stream has found their devices."""
 
