@@ -10,8 +10,9 @@ from uuid import uuid4
 
 from bellhop import trail
 from bellhop.clock import Micros
-from bellhop.domain.call import CallState, RoundState, Settlement, settle
+from bellhop.domain.call import CallState, RoundState
 from bellhop.domain.round import Recipient
+from bellhop.domain.settlement import Settlement, over_at, settle
 from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
@@ -77,6 +78,7 @@ def _round_state(started_at: Micros, fields: Mapping[str, str]) -> RoundState:
         ringless=round_.ringless,
         settled=frozenset(name.removeprefix("o:") for name in fields if name.startswith("o:")),
         taken_at=round_.queued_at,
+        missed_due=round_.missed_due,
     )
 
 
@@ -84,7 +86,7 @@ def _due_again_ms(call: CallState, settlements: list[Settlement], grace_us: Micr
     """Return when the next open round ends, unix ms; None if no round is open."""
     settled = {(settlement.started_at, settlement.user) for settlement in settlements}
     ends_us = [
-        round_.deadline + grace_us
+        over_at(round_, grace_us)
         for round_ in call.rounds
         if any((round_.started_at, user) not in settled for user in round_.recipients - round_.settled)
     ]

@@ -1,15 +1,16 @@
 """The call as a state machine: which recipient's phone still rings? Pure.
 
-A call's state is a set of stamps: the times that Stream gives its events. A stamp only ever grows, so the same events
-give the same state in any order and however often they are delivered. bellhop/store/lua/lib/standing.lua decides the
-same before each push; a property test compares the two.
+A call's state is a set of stamps: the times that Stream gives its events. The set only grows, so the same events give
+the same state in any order and however often they are delivered. `bellhop.domain.standing` decides by these stamps.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds
+from bellhop.domain.stamp_history import PastStamp, read_history
 
 CALL_TTL_S = 2 * 3600
 """How long Redis keeps a call after its last event, once every round is closed."""
@@ -56,6 +57,27 @@ class Stamp(StrEnum):
     same call may ring again by then, in a new session or in the same one (docs/decisions/0006)."""
     NOTICED = "n:"
     """Also about one session: the notice for a call.missed that came before its ring was queued."""
+    IN_WORDS = "w:"
+    """Declined with a reason of the app's own. Only a user gives one, never a phone by itself."""
+    BY_PHONE = "p:"
+    """Rejected by a phone because the ring was already over. It says nothing of what the user wants."""
+    REMOVED = "k:"
+    """Removed from the call, blocked in it, or kicked out of it."""
+    JOINED = "j:"
+    LEFT = "l:"
+    """JOINED and LEFT are kept with Stream's id of the participant, in the place of the session. A user may be in a
+    call on several devices, and has another id after each reconnection."""
+
+
+ONLY_IN_HISTORY = (Stamp.IN_WORDS, Stamp.BY_PHONE, Stamp.REMOVED, Stamp.JOINED, Stamp.LEFT)
+"""Stamps that have no plain field: older workers would not know them."""
+
+_WITHOUT_HISTORY = (Stamp.ACCEPTED, Stamp.NOTICED)
+
+
+def has_history(name: str) -> bool:
+    """Tell whether each stamp of this name is kept, and not only the latest."""
+    return not name.startswith(_WITHOUT_HISTORY)
 
 
 class Standing(StrEnum):
@@ -70,6 +92,7 @@ class Standing(StrEnum):
     MISSED = "missed"
     CANCELLED = "cancelled"
     ENDED = "ended"
+    REMOVED = "removed"
     NO_ANSWER = "no_answer"
     STALE = "stale"
 
@@ -84,9 +107,8 @@ NOTICE_DUE = frozenset(
         Standing.NO_ANSWER,
     }
 )
-"""Standings that lead to a missed-call notice. With any other, the user knows of the call, or no notice is wanted."""
-
-_MISSED = frozenset({Standing.MISSED, Standing.MISSED_QUIETLY})
+"""Standings that lead to a missed-call notice. With any other, the user knows of the call or was removed from it, or no
+notice is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +127,16 @@ class RoundState:
     """The recipients whose final standing is recorded."""
     taken_at: Micros = Micros(0)
     """When the round's event arrived; 0 if that is not known."""
+    missed_due: Micros = Micros(0)
+    """When Stream sends call.missed, if that is later than the deadline."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CallState:
     """A call as Redis keeps it: its stamps by name, and its rounds."""
 
     stamps: Mapping[str, Micros] = field(default_factory=dict)
+    """The fields of the call's hash: the latest stamp of each name, and its history."""
     rounds: tuple[RoundState, ...] = ()
     version: int = 0
 
@@ -119,99 +144,18 @@ class CallState:
         """Tell whether the call has this stamp, from `moment` or later."""
         return self.stamps.get(stamp, -1) >= moment
 
+    def all_of(self, name: str) -> list[PastStamp]:
+        """Return every known stamp of this name. Older versions wrote the latest alone, without its session."""
+        past = self.history.get(name, [])
+        last = self.stamps.get(name)
+        if last is None or any(stamp.at == last for stamp in past):
+            return past
+        return [*past, PastStamp(last, "")]
 
-def standing(call: CallState, round_: RoundState, user: str, now: Micros, grace_us: Micros = Micros(0)) -> Standing:
-    """Decide where `user` stands in the round at `now`. The first reason that holds decides.
-
-    An answer by another recipient does not stop this user's ring. A call.missed alone does not end a ring if it may be
-    about an earlier ring of the call.
-    """
-    reasons = list(_reasons(call, round_, user))
-    if now >= round_.deadline + grace_us:
-        reasons.append(Standing.NO_ANSWER)
-    if not reasons:
-        return Standing.RINGING
-    if _MISSED.issuperset(reasons) and _may_be_about_an_earlier_ring(call, round_, user):
-        return Standing.RINGING
-    return reasons[0]
-
-
-def _reasons(call: CallState, round_: RoundState, user: str) -> Iterator[Standing]:
-    """Yield each reason, by the stamps alone, why the user's phone must not ring; the strongest reason first."""
-    session = round_.session_id
-    for stamp, reason in (
-        (Stamp.ACCEPTED + user, Standing.ANSWERED),
-        (Stamp.DECLINED + user, Standing.DECLINED),
-        (missed_stamp(Stamp.MISSED_QUIETLY, session, user), Standing.MISSED_QUIETLY),
-        (Stamp.BUSY + user, Standing.BUSY),
-        (Stamp.TIMED_OUT + user, Standing.TIMED_OUT),
-        (missed_stamp(Stamp.MISSED, session, user), Standing.MISSED),
-        (Stamp.REJECTED + user, Standing.DECLINED),
-        *((Stamp.REJECTED + caller, Standing.CANCELLED) for caller in round_.callers),
-        (Stamp.ENDED, Standing.ENDED),
-        (Stamp.SESSION_ENDED + session, Standing.ENDED),
-    ):
-        if call.at_or_after(stamp, round_.started_at):
-            yield reason
-
-
-def _may_be_about_an_earlier_ring(call: CallState, round_: RoundState, user: str) -> bool:
-    """Tell whether the call.missed of the round's session may belong to an earlier round of that session."""
-    stamps = (missed_stamp(stamp, round_.session_id, user) for stamp in (Stamp.MISSED, Stamp.MISSED_QUIETLY))
-    if any(call.at_or_after(stamp, round_.deadline) for stamp in stamps):
-        return False
-    return any(
-        earlier.started_at < round_.started_at
-        and earlier.session_id == round_.session_id
-        and not earlier.ringless
-        and user in earlier.recipients
-        for earlier in call.rounds
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """The final standing of one recipient of one round."""
-
-    started_at: Micros
-    """The round's stamp."""
-    user: str
-    standing: Standing
-    notice: bool
-    """True if a missed-call notice is due, unless one was already given for this round."""
-
-
-def settle(call: CallState, now: Micros, grace_us: Micros) -> Iterator[Settlement]:
-    """Find the recipients whose standing is final and not recorded yet, the oldest round first.
-
-    Ringless rounds come before all others: if the ring of such a round arrives late, its notice has been given already.
-    """
-    for round_ in sorted(call.rounds, key=lambda round_: (not round_.ringless, round_.started_at)):
-        for user in sorted(round_.recipients - round_.settled):
-            result = standing(call, round_, user, now, grace_us)
-            if now >= round_.deadline + grace_us or _is_final(call, round_, user, result):
-                yield _settlement(round_, user, result, now)
-
-
-def _is_final(call: CallState, round_: RoundState, user: str, result: Standing) -> bool:
-    """Tell whether a standing before the ring's deadline is final: no later event of the ring can change it.
-
-    DECLINED is not final if only another event reported the rejection: the user's own call.rejected may still give busy
-    or time-out as the reason.
-    """
-    if result is Standing.DECLINED:
-        return call.at_or_after(Stamp.DECLINED + user, round_.started_at)
-    return result is not Standing.RINGING
-
-
-def _settlement(round_: RoundState, user: str, result: Standing, now: Micros) -> Settlement:
-    """Settle a user with this standing, or with STALE if it is too late for the notice that would be due."""
-    if result not in NOTICE_DUE:
-        return Settlement(round_.started_at, user, result, notice=False)
-    taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US
-    if taken_late or now > round_.deadline + NOTICE_MAX_AGE_US:
-        return Settlement(round_.started_at, user, Standing.STALE, notice=False)
-    return Settlement(round_.started_at, user, result, notice=True)
+    @cached_property
+    def history(self) -> Mapping[str, list[PastStamp]]:
+        """The stamps that are kept one by one, by name."""
+        return read_history(self.stamps)
 
 
 def ring_deadline(started_at: Micros, ring_ms: int | None, default_s: Seconds) -> Micros:

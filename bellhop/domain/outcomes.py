@@ -50,6 +50,8 @@ class Outcome(StrEnum):
     MISSED = "missed"
     CANCELLED = "cancelled"
     ENDED = "ended"
+    NO_ANSWER = "no_answer"
+    REMOVED = "removed"
     TOO_LATE = "too_late"
     DUPLICATE = "duplicate"
     HELD = "held"
@@ -285,6 +287,18 @@ MEANING: dict[Outcome, Meaning] = {
         Action.SKIP,
         Tone.QUIET,
         "the call had ended{when}",
+    ),
+    Outcome.NO_ANSWER: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "nobody had answered in time, and the caller's app had given up{when}",
+    ),
+    Outcome.REMOVED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} had been removed from the call{when}",
     ),
     Outcome.TOO_LATE: Meaning(
         OutcomeKind.NO_ATTEMPT,

@@ -38,6 +38,8 @@ class Round(FrozenModel):
     """Stream's created_at of the event. With the call it names the round."""
     deadline: Moment
     """No push is sent from this moment on."""
+    missed_due: Moment = Micros(0)
+    """When Stream sends call.missed, if that is later than the deadline."""
     caller_id: str
     caller_name: str
     callers: tuple[str, ...] = ()

@@ -9,8 +9,11 @@ from functools import cached_property
 from typing import TypeVar
 
 from bellhop.clock import Micros
-from bellhop.domain.call import CallState, RoundState, Stamp, Standing, clamp_stamp, missed_stamp, standing
+from bellhop.domain.call import CallState, RoundState, Stamp, Standing, clamp_stamp, has_history, missed_stamp
 from bellhop.domain.push import PushKind
+from bellhop.domain.rejections import rejection_stamps
+from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.domain.standing import standing
 from bellhop.trail import (
     EmailMilestone,
     JobPickedUp,
@@ -28,8 +31,8 @@ OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATIO
 """The events that begin a round."""
 ANSWERS = ("call.accepted", "call.session_participant_joined")
 ENDS = ("call.ended", "call.deleted", "call.session_ended")
-REJECTIONS = {"busy": Stamp.BUSY, "timeout": Stamp.TIMED_OUT}
-"""What a callee's rejection means by its reason; any other is a decline."""
+REMOVALS = ("call.member_removed", "call.blocked_user", "call.kicked_user")
+LEFT = "call.session_participant_left"
 BEFORE_ANY_DEADLINE = Micros(-1)
 NO_ROUND = Micros(0)
 
@@ -184,7 +187,9 @@ _EVENTS_OF: dict[str, Callable[[RoundLog, str], list[WebhookReceived]]] = {
     "busy": _rejections,
     "timed_out": _rejections,
     "missed": lambda round_log, user: round_log.events(["call.missed"], [user]),
-    "cancelled": lambda round_log, _: round_log.events(["call.rejected"], round_log.callers),
+    "cancelled": lambda round_log, _: round_log.events(["call.rejected", LEFT], round_log.callers),
+    "no_answer": lambda round_log, _: round_log.events(["call.rejected"], round_log.callers),
+    "removed": lambda round_log, user: round_log.events(REMOVALS, [user]),
     "ended": lambda round_log, _: round_log.events(ENDS),
 }
 """The function that finds the webhooks which lead to an outcome or a standing."""
@@ -221,18 +226,23 @@ def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
             at = clamp_stamp(stamp_of(milestone), milestone.at)
             for name in _stamp_names(milestone):
                 stamps[name] = max(at, stamps.get(name, at))
+                if has_history(name):
+                    stamps[history_field(name, PastStamp(at, milestone.session))] = at
     return stamps
 
 
 def _stamp_names(event: WebhookReceived) -> list[str]:
     """Name the stamps that an event sets on its call."""
-    if event.type in ANSWERS:
-        return [Stamp.ACCEPTED + user for user in event.users]
     if event.type == "call.rejected":
-        reason = REJECTIONS.get(event.reason, Stamp.DECLINED)
-        return [stamp + user for user in event.users for stamp in (reason, Stamp.REJECTED)]
+        return [name for user in event.users for name in rejection_stamps(user, event.reason)]
     if event.type == "call.missed":
         return [missed_stamp(Stamp.MISSED, event.session, user) for user in event.users]
     if event.type == "call.session_ended" and event.session:
         return [Stamp.SESSION_ENDED + event.session]
+    if event.type in _MARK_OF:
+        return [_MARK_OF[event.type] + user for user in event.users]
     return [Stamp.ENDED] if event.type in ENDS else []
+
+
+_MARK_OF = dict.fromkeys(ANSWERS, Stamp.ACCEPTED) | dict.fromkeys(REMOVALS, Stamp.REMOVED) | {LEFT: Stamp.LEFT}
+"""The stamp that an event sets for each of its users."""

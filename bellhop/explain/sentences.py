@@ -22,6 +22,7 @@ STANDINGS: dict[str, str] = {
     Standing.MISSED: "{user} missed the call.",
     Standing.CANCELLED: "The call was cancelled{when}.",
     Standing.ENDED: "The call ended{when}, and {user} had not answered.",
+    Standing.REMOVED: "{user} was removed from the call{when}.",
     Standing.NO_ANSWER: "{user} did not answer before the time to ring was over.",
     Standing.STALE: "{user} did not answer. Bellhop learned this too late to send a notice.",
 }
@@ -48,7 +49,11 @@ EVENTS: dict[str, str] = {
     "call.missed": "Stream reports that {users} missed the call",
     "call.accepted": "Stream reports that {users} answered",
     "call.session_participant_joined": "Stream reports that {users} joined the call",
+    "call.session_participant_left": "Stream reports that {users} left the call",
     "call.rejected": "Stream reports that {users} declined",
+    "call.member_removed": "Stream reports that {users} left the list of the call's members",
+    "call.blocked_user": "Stream reports that {users} got blocked in the call",
+    "call.kicked_user": "Stream reports that {users} got removed from the call",
     "call.ended": "Stream reports the end of the call",
     "call.deleted": "Stream reports that the call was deleted",
     "call.session_ended": "Stream reports the end of this session of the call",
@@ -58,9 +63,13 @@ OTHER_EVENT = "Stream sent {kind}"
 REJECTIONS = {
     "busy": "Stream reports that {users} had another call",
     "timeout": "Stream reports that {users} did not answer in time",
+    "report-call-failed": "Stream reports that the phone of {users} could not show the call",
+    "not-configured": "Stream reports that the app of {users} could not ring, since it was not set up",
 }
 """A callee's call.rejected, by its reason."""
+REJECTED_BY_PHONE = "Stream reports that the phone of {users} stopped ringing, since the call was over ({reason})"
 CANCELLATION = "Stream reports that the caller, {users}, cancelled the call"
+GAVE_UP = "Stream reports that nobody answered in time, and the app of the caller, {users}, gave up"
 
 PUSHES: dict[str, str] = {
     PushKind.RING: "ring",

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from bellhop.clock import Micros
-from bellhop.domain.call import NOTICE_DUE
+from bellhop.domain.call import NOTICE_DUE, Stamp
 from bellhop.domain.outcomes import MEANING, Action, Meaning, Outcome, OutcomeKind, Tone
+from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.explain.rounds import RoundLog, stamp_of
 from bellhop.explain.sentences import (
     CANCELLATION,
     EVENTS,
     FATES,
+    GAVE_UP,
     OTHER_EVENT,
     PROVIDERS,
     PURPOSES,
     PUSHES,
+    REJECTED_BY_PHONE,
     REJECTIONS,
     STANDINGS,
     UNKNOWN_FATE,
@@ -163,7 +166,9 @@ def answer(push: PushMilestone | EmailMilestone) -> str:
 def _received(round_log: RoundLog, event: WebhookReceived) -> str:
     caller = (event.callers or round_log.callers or ("somebody",))[0]
     users = listed(event.users, event.more or 0) or "nobody"
-    sentence = _event_text(round_log, event).format(kind=event.type or "a webhook", caller=caller, users=users)
+    sentence = _event_text(round_log, event).format(
+        kind=event.type or "a webhook", caller=caller, users=users, reason=event.reason
+    )
     if event.left_out:
         sentence += f". Bellhop ignored {event.left_out} more members: the webhook had too many"
     delay_us = Micros(event.at - stamp_of(event))
@@ -177,7 +182,9 @@ def _event_text(round_log: RoundLog, event: WebhookReceived) -> str:
     if event.type != "call.rejected":
         return text
     if event.users and set(event.users) <= set(round_log.callers):
-        return CANCELLATION
+        return GAVE_UP if REASONS.get(event.reason) is Stamp.TIMED_OUT else CANCELLATION
+    if event.reason in BY_PHONE:
+        return REJECTED_BY_PHONE
     return REJECTIONS.get(event.reason, text)
 
 

@@ -35,6 +35,8 @@ class SampleCall:
     session_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     accepted_by: dict[str, str] = field(default_factory=dict)
     rejected_by: dict[str, str] = field(default_factory=dict)
+    missed_by: dict[str, str] = field(default_factory=dict)
+    participants: list[Event] = field(default_factory=list)
 
     @property
     def cid(self) -> str:
@@ -64,6 +66,38 @@ class SampleCall:
         self.rejected_by[user] = _stamp(Seconds(time.time()) if at is None else at)
         return self._event("call.rejected", at, user=_user(user), reason=reason)
 
+    def joined(self, user: str, at: Seconds | None = None) -> Event:
+        """Make a call.session_participant_joined. Later events name the user among the participants."""
+        event = self._event("call.session_participant_joined", at)
+        event["participant"] |= {
+            "user": _user(user),
+            "user_session_id": str(uuid.uuid4()),
+            "joined_at": event["created_at"],
+        }
+        self.participants.append(event["participant"])
+        return event
+
+    def left(self, user: str, at: Seconds | None = None) -> Event:
+        """Make a call.session_participant_left of the device on which `user` joined last."""
+        event = self._event("call.session_participant_left", at)
+        joined = [participant for participant in self.participants if participant["user"]["id"] == user]
+        event["participant"] |= joined[-1] if joined else {"user": _user(user), "user_session_id": str(uuid.uuid4())}
+        self.participants = [participant for participant in self.participants if participant not in joined[-1:]]
+        return event
+
+    def member_removed(self, *members: str, at: Seconds | None = None) -> Event:
+        """Make a call.member_removed for `members`."""
+        return self._event("call.member_removed", at, members=list(members))
+
+    def thrown_out(self, user: str, kind: str = "call.kicked_user", at: Seconds | None = None) -> Event:
+        """Make a call.kicked_user, or a call.blocked_user."""
+        event = self._event("call.updated", at, user=_user(user))
+        return event | {"type": kind}
+
+    def updated(self, at: Seconds | None = None) -> Event:
+        """Make a call.updated: an event that only tells the call's state."""
+        return self._event("call.updated", at)
+
     def ended(self, user: str | None = None, at: Seconds | None = None) -> Event:
         """Make a call.ended by `user`, or by the server."""
         event = self._event("call.ended", at, user=_user(user) if user else None)
@@ -88,6 +122,8 @@ class SampleCall:
         event |= {"created_at": _stamp(Seconds(time.time()) if at is None else at), "call_cid": self.cid, **fields}
         if "session_id" in event:
             event["session_id"] = self.session_id
+        if "call" not in event:
+            return event
         call = event["call"]
         call |= {
             "id": self.id,
@@ -101,7 +137,9 @@ class SampleCall:
             "id": self.session_id,
             "accepted_by": dict(self.accepted_by),
             "rejected_by": dict(self.rejected_by),
-            "missed_by": {},
+            "missed_by": dict(self.missed_by),
+            "participants": deepcopy(self.participants),
+            "ended_at": None,
         }
         call["ended_at"] = None
         return event

@@ -15,6 +15,7 @@ from bellhop.clock import Micros, iso
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
+from bellhop.domain.stamp_history import KEPT
 from bellhop.store.keys import AGENDA, call_key, owner_key, round_key, round_prefix, trail_key, webhook_key
 from bellhop.store.scripts import Argument, Command
 
@@ -41,7 +42,11 @@ class EventToTake:
     trail_ttl_s: int
     settle_at: Micros
     """When a round that the event opens must be looked at."""
+    settle_open: bool = False
+    """Whether the open rounds of the call must be looked at now."""
     stamps: Iterable[tuple[str, Micros]] = ()
+    history: Iterable[tuple[str, Micros]] = ()
+    """The fields that keep these stamps one by one (`bellhop.domain.stamp_history`)."""
     round: Round | None = None
     """The round that the event opens."""
     missed: Round | None = None
@@ -59,11 +64,15 @@ def take_event(event: EventToTake) -> Command:
         "stale": str(event.now - OPEN_TTL_S * 1_000_000),
         "member": f"{event.tenant}:{event.cid}",
         "stamps": [(name, str(at)) for name, at in event.stamps],
+        "history": [(field, str(at)) for field, at in event.history],
+        "history_kept": str(KEPT),
         "jobs": event.jobs,
         "trail": event.line,
         "repeated": event.repeated_line,
     }
     # Lua's JSON reads null as a value, so what is absent is left out.
+    if event.settle_open:
+        document["settle_open"] = "1"
     if event.round:
         document["round"] = _opened(event.round, event.settle_at)
     if event.missed:
@@ -205,7 +214,7 @@ def claim_devices(
     """
     tenant, cid = round_.tenant, round_.cid
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
-    args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, "")]
+    args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
     args += [part for device in devices for part in device]
     return Command("calls/claim_devices", [call_key(tenant, cid), round_key(tenant, cid, round_.started_at)], args)
 

@@ -10,13 +10,14 @@ from enum import StrEnum
 
 from bellhop import call_index, trail
 from bellhop.clock import Micros
+from bellhop.domain.rejections import word_of
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import Cause, job, queued_round
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import WebhookReceived, WebhookRepeated, encode
-from webhook.intake.effects import REASONS, CallWork, Effects, RoundWork
+from webhook.intake.effects import CallWork, Effects, RoundWork
 from webhook.intake.events import Event, Rejected
 
 SESSION_DIGITS = 8
@@ -48,7 +49,7 @@ def apply(
     The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the lists of calls. Raises
     redis.exceptions.RedisError.
     """
-    if not (effects.stamps or effects.round or effects.missed or effects.work):
+    if not (effects.stamps or effects.history or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
     digest = webhook_digest(tenant, webhook_id)
     cause = origin(digest, now)
@@ -61,7 +62,9 @@ def apply(
         repeated_line=_repeated(event, now, attempt),
         trail_ttl_s=trail_ttl_s,
         settle_at=effects.settle_at,
+        settle_open=effects.settle_open,
         stamps=effects.stamps,
+        history=effects.history,
         round=queued_round(effects.round, cause) if effects.round else None,
         missed=queued_round(effects.missed, cause) if effects.missed else None,
         jobs=[_job(effects.work, digest, cause)] if effects.work else [],
@@ -90,7 +93,7 @@ def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) 
             round=round_.started_at if round_ else None,
             callers=tuple(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else (),
             until=round_.deadline if effects.round and round_ else None,
-            reason=event.reason if isinstance(event, Rejected) and event.reason in REASONS else "",
+            reason=word_of(event.reason) if isinstance(event, Rejected) else "",
         )
     )
 

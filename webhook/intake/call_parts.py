@@ -3,7 +3,7 @@
 from typing import Any
 
 from bellhop.clock import Micros
-from webhook.intake.events import CallSnapshot, EventUser
+from webhook.intake.events import CallSnapshot, EventUser, Participant
 from webhook.intake.fields import JsonObject, identifier, nested, text, timestamp_us, whole_text
 
 MAX_MEMBERS = 1_000
@@ -15,14 +15,35 @@ MAX_CUSTOM_FIELDS = 50
 MAX_CUSTOM_NAME = 64
 
 
-def read_snapshot(call: JsonObject) -> CallSnapshot:
-    """Read the call's state: who answered, who rejected, when it ended."""
+def read_snapshot(call: JsonObject, session_id: str) -> CallSnapshot:
+    """Read the call's state: who answered, rejected, missed it or is in it, and when it ended.
+
+    What is about one session is left out if it is not the session of the event, `session_id`.
+    """
     session = nested(call, "session")
+    participants = session.get("participants")
+    of_event = session if identifier(session.get("id")) in ("", session_id) else {}
+    read = map(_participant, participants if isinstance(participants, list) else ())
     return CallSnapshot(
         accepted=_stamps(nested(session, "accepted_by")),
         rejected=_stamps(nested(session, "rejected_by")),
         ended_at=timestamp_us(call.get("ended_at")),
+        missed=_stamps(nested(of_event, "missed_by")),
+        session_ended_at=timestamp_us(of_event.get("ended_at")),
+        participants=tuple(participant for participant in read if participant)[:MAX_MEMBERS],
     )
+
+
+def _participant(entry: Any) -> Participant | None:
+    """Read a participant who is in the call; None without a user or the time of joining."""
+    participant = entry if isinstance(entry, dict) else {}
+    user_id, at = identifier(nested(participant, "user").get("id")), timestamp_us(participant.get("joined_at"))
+    return Participant(participant_id(participant), user_id, at) if user_id and at is not None else None
+
+
+def participant_id(participant: JsonObject) -> str:
+    """Read which participant this is: a user may be in a call on several devices."""
+    return identifier(participant.get("user_session_id"))
 
 
 def _stamps(by_user: JsonObject) -> dict[str, Micros]:
@@ -46,12 +67,12 @@ def read_caller(event: JsonObject, call: JsonObject) -> EventUser:
     return _user(user if identifier(user.get("id")) else nested(call, "created_by"))
 
 
-def read_members(event: JsonObject, caller: EventUser) -> tuple[tuple[EventUser, ...], int]:
+def read_members(event: JsonObject, caller: EventUser | None = None) -> tuple[tuple[EventUser, ...], int]:
     """Read the members without the caller, each once; returns those that are kept and how many are left out."""
     entries = event.get("members")
     members: dict[str, EventUser] = {}
     for member in map(_member, entries if isinstance(entries, list) else ()):
-        if member.id and member.id != caller.id:
+        if member.id and (caller is None or member.id != caller.id):
             members.setdefault(member.id, member)
     return tuple(members.values())[:MAX_MEMBERS], max(0, len(members) - MAX_MEMBERS)
 

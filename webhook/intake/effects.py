@@ -5,21 +5,36 @@ The event and the time alone decide. The Redis script that applies the effects o
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
 
 from bellhop.clock import Micros, Seconds, micros
-from bellhop.domain.call import Stamp, clamp_stamp, missed_stamp, ring_deadline
+from bellhop.domain.call import ONLY_IN_HISTORY, Stamp, clamp_stamp, has_history, missed_stamp, ring_deadline
+from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.round import Recipient, Round
+from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB, RoundJobName, SettleJobName
-from webhook.intake.events import Accepted, Ended, Event, EventUser, Missed, Notification, Rejected, Ring
+from webhook.intake.events import (
+    Accepted,
+    Ended,
+    Event,
+    EventUser,
+    Left,
+    Missed,
+    Notification,
+    Participant,
+    Rejected,
+    Removed,
+    Ring,
+)
 
 NOTIFICATION_LIFE_US = 3_600_000_000
 """An invitation to a call that reaches Bellhop later than this is not pushed."""
 NEVER = Micros(0)
-REASONS = {"busy": Stamp.BUSY, "timeout": Stamp.TIMED_OUT}
-"""The stamp for each reason of a callee's rejection. Any other reason, or none, means declined."""
+SAME_REJECTION_US = 1_000_000
+"""A rejection of a user that the call inside an event names within this time of the event is the event's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +67,16 @@ class Effects:
     """Everything to apply and queue for one event, in one step."""
 
     stamps: tuple[tuple[str, Micros], ...] = ()
+    history: tuple[tuple[str, Micros], ...] = ()
+    """The fields that keep these and other stamps one by one (`bellhop.domain.stamp_history`)."""
     round: Round | None = None
     """A round that begins."""
     missed: Round | None = None
     """A call.missed. It belongs to the rounds that rang these recipients, or becomes a round of its own."""
     settle_at: Micros = NEVER
     """When the watchdog checks whether the round is over."""
+    settle_open: bool = False
+    """Whether the watchdog checks the call's open rounds now."""
     work: RoundWork | CallWork | None = None
     members: tuple[str, ...] = ()
     """The users that the event is about, for the trail."""
@@ -68,11 +87,36 @@ def effects(event: Event, now: Micros, rules: EffectRules) -> Effects:
     derive = _EFFECTS.get(type(event))
     derived = derive(event, clamp_stamp(event.at, now), rules) if derive else Effects()
     from_snapshot = ((stamp, clamp_stamp(at, now)) for stamp, at in _snapshot_stamps(event))
-    return replace(derived, stamps=(*derived.stamps, *from_snapshot))
+    stamps = (*derived.stamps, *from_snapshot)
+    in_session = [(name, PastStamp(at, event.session_id)) for name, at in stamps if has_history(name)]
+    present = (_presence(Stamp.JOINED, participant, now) for participant in event.snapshot.participants)
+    return replace(
+        derived,
+        stamps=tuple((name, at) for name, at in stamps if not name.startswith(ONLY_IN_HISTORY)),
+        history=(*derived.history, *(_kept(name, stamp) for name, stamp in in_session), *chain.from_iterable(present)),
+    )
+
+
+def _kept(name: str, stamp: PastStamp) -> tuple[str, Micros]:
+    return history_field(name, stamp), stamp.at
+
+
+def _presence(stamp: Stamp, participant: Participant, now: Micros) -> tuple[tuple[str, Micros], ...]:
+    """Keep when a participant joined or left, if Stream says which participant it is."""
+    if not participant.id:
+        return ()
+    at = clamp_stamp(participant.at, now)
+    return (_kept(stamp + participant.user_id, PastStamp(at, participant.id)),)
 
 
 def _snapshot_stamps(event: Event) -> Iterator[tuple[str, Micros]]:
     snapshot = event.snapshot
+    for participant in snapshot.participants:
+        yield Stamp.ACCEPTED + participant.user_id, participant.at
+    for user_id, at in snapshot.missed.items():
+        yield missed_stamp(Stamp.MISSED, event.session_id, user_id), at
+    if snapshot.session_ended_at is not None and event.session_id:
+        yield Stamp.SESSION_ENDED + event.session_id, snapshot.session_ended_at
     yield from ((Stamp.ACCEPTED + user_id, at) for user_id, at in snapshot.accepted.items())
     yield from ((Stamp.REJECTED + user_id, at) for user_id, at in snapshot.rejected.items())
     if snapshot.ended_at is not None:
@@ -82,20 +126,23 @@ def _snapshot_stamps(event: Event) -> Iterator[tuple[str, Micros]]:
 def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
     if not event.members:
         return Effects()
-    deadline = ring_deadline(at, event.ring_ms, rules.ring_default_s)
+    shortest_ms = round(rules.ring_default_s * 1000) if event.endless else 0
+    deadline = ring_deadline(at, max(event.ring_ms or 0, shortest_ms), rules.ring_default_s)
+    missed_due = ring_deadline(at, event.missed_ms, rules.ring_default_s) if event.missed_ms else NEVER
     new_round = _round(
         event,
         event.caller,
         at,
         rules,
         deadline=deadline,
+        missed_due=missed_due if missed_due > deadline else NEVER,
         callers=_callers(event),
         video=event.video,
         custom=event.custom,
     )
     return Effects(
         round=new_round,
-        settle_at=Micros(deadline + micros(rules.missed_grace_s)),
+        settle_at=Micros(max(deadline, missed_due) + micros(rules.missed_grace_s)),
         work=RoundWork(RING_JOB, new_round),
         members=_ids(event.members),
     )
@@ -125,16 +172,32 @@ def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
 
 
 def _rejected(event: Rejected, at: Micros, rules: EffectRules) -> Effects:
-    reason = REASONS.get(event.reason, Stamp.DECLINED)
+    # The call inside the event may give the same rejection another stamp: the reason belongs to that one too.
+    told = event.snapshot.rejected.get(event.user_id, at)
+    moments = dict.fromkeys((at, told) if abs(told - at) <= SAME_REJECTION_US else (at,))
     return Effects(
-        stamps=((reason + event.user_id, at), (Stamp.REJECTED + event.user_id, at)),
+        stamps=tuple((name, moment) for moment in moments for name in rejection_stamps(event.user_id, event.reason)),
         work=_settle_job(event, rules),
         members=(event.user_id,),
     )
 
 
 def _accepted(event: Accepted, at: Micros, rules: EffectRules) -> Effects:
-    return Effects(stamps=((Stamp.ACCEPTED + event.user_id, at),), members=(event.user_id,))
+    joined = _presence(Stamp.JOINED, Participant(event.participant_id, event.user_id, at), at)
+    return Effects(stamps=((Stamp.ACCEPTED + event.user_id, at),), history=joined, members=(event.user_id,))
+
+
+def _left(event: Left, at: Micros, rules: EffectRules) -> Effects:
+    history = (_kept(Stamp.LEFT + event.user_id, PastStamp(at, event.participant_id)),)
+    return Effects(history=history, settle_open=True, members=(event.user_id,))
+
+
+def _removed(event: Removed, at: Micros, rules: EffectRules) -> Effects:
+    return Effects(
+        stamps=tuple((Stamp.REMOVED + user_id, at) for user_id in event.user_ids),
+        work=_settle_job(event, rules),
+        members=event.user_ids,
+    )
 
 
 def _ended(event: Ended, at: Micros, rules: EffectRules) -> Effects:
@@ -149,6 +212,8 @@ _EFFECTS: dict[type, Callable[..., Effects]] = {
     Rejected: _rejected,
     Accepted: _accepted,
     Ended: _ended,
+    Left: _left,
+    Removed: _removed,
 }
 
 
@@ -167,6 +232,7 @@ def _round(
     rules: EffectRules,
     *,
     deadline: Micros,
+    missed_due: Micros = NEVER,
     callers: tuple[str, ...] = (),
     video: bool = False,
     ringless: bool = False,
@@ -178,6 +244,7 @@ def _round(
         session_id=event.session_id,
         started_at=at,
         deadline=deadline,
+        missed_due=missed_due,
         caller_id=caller.id,
         caller_name=caller.name or "Unknown caller",
         callers=callers,

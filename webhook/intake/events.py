@@ -28,6 +28,17 @@ class EventUser:
 
 
 @dataclass(frozen=True, slots=True)
+class Participant:
+    """A user who is in a call on one device."""
+
+    id: str
+    """Stream's user_session_id. It is another one after each reconnection; empty if the event does not name it."""
+    user_id: str
+    at: Micros
+    """When the participant joined."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallSnapshot:
     """The call's state as Stream put it into the event. It makes up for events that were lost."""
 
@@ -37,6 +48,12 @@ class CallSnapshot:
     """User id -> when this user declined, or when the caller hung up."""
     ended_at: Micros | None = None
     """When the call ended."""
+    missed: Mapping[str, Micros] = field(default_factory=dict)
+    """User id -> when this user missed the call."""
+    session_ended_at: Micros | None = None
+    """When the session of the event ended."""
+    participants: tuple[Participant, ...] = ()
+    """Who is in the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +84,10 @@ class Ring(Envelope):
     """Whether the phone shows the incoming-call screen of a video call."""
     ring_ms: int | None
     """The ring time-out in the call's settings, unchecked; None if they have none."""
+    endless: bool = False
+    """Whether a ring time-out is 0: then a phone does not stop by itself."""
+    missed_ms: int | None = None
+    """After how long Stream sends call.missed, by the call's settings, unchecked; None if they do not say it."""
     call_name: str
     custom: Mapping[str, str] = field(default_factory=dict)
     """The call's custom fields that are short texts or numbers."""
@@ -110,6 +131,23 @@ class Accepted(Envelope):
     """call.accepted, or call.session_participant_joined: a user who is in the call has answered it."""
 
     user_id: str
+    participant_id: str = ""
+    """Which participant joined (see Participant.id)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left(Envelope):
+    """call.session_participant_left: a user left the call on one device."""
+
+    user_id: str
+    participant_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed(Envelope):
+    """call.member_removed, call.blocked_user or call.kicked_user: these users must not be in the call any more."""
+
+    user_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,4 +163,4 @@ class Ignored(Envelope):
     """Any other event. Bellhop does nothing for it, but uses its snapshot of the call."""
 
 
-Event = Ring | Notification | Missed | Rejected | Accepted | Ended | Ignored
+Event = Ring | Notification | Missed | Rejected | Accepted | Left | Removed | Ended | Ignored

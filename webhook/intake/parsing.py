@@ -13,6 +13,7 @@ from webhook.intake.call_parts import (
     call_name,
     created_by_id,
     custom_fields,
+    participant_id,
     read_caller,
     read_members,
     read_snapshot,
@@ -24,9 +25,11 @@ from webhook.intake.events import (
     Ended,
     Event,
     Ignored,
+    Left,
     Missed,
     Notification,
     Rejected,
+    Removed,
     Ring,
     UnreadableEvent,
 )
@@ -71,12 +74,13 @@ def _load(body: bytes) -> JsonObject:
 
 
 def _common(event: JsonObject, call: JsonObject, event_type: str) -> _Common:
+    session = session_id(event, call) or identifier(call.get("current_session_id"))
     return _Common(
         type=event_type,
         cid=identifier(event.get("call_cid")) or identifier(call.get("cid")),
-        session_id=session_id(event, call) or identifier(call.get("current_session_id")),
+        session_id=session,
         at=timestamp_us(event.get("created_at")),
-        snapshot=read_snapshot(call),
+        snapshot=read_snapshot(call, session),
     )
 
 
@@ -90,16 +94,27 @@ def _ring(event: JsonObject, call: JsonObject, common: _Common) -> Ring:
         members=members,
         left_out=left_out,
         video=boolean(event.get("video"), boolean(nested(settings, "video").get("enabled"), False)),
-        ring_ms=_ring_ms(nested(settings, "ring")),
+        **_timeouts(nested(settings, "ring")),
         call_name=call_name(call),
         custom=custom_fields(call),
         created_by_id=created_by_id(call),
     )
 
 
-def _ring_ms(timeouts: JsonObject) -> int | None:
-    incoming = positive_integer(timeouts.get("incoming_call_timeout_ms"))
-    return incoming or positive_integer(timeouts.get("auto_cancel_timeout_ms"))
+class _Timeouts(TypedDict):
+    ring_ms: int | None
+    endless: bool
+    missed_ms: int | None
+
+
+def _timeouts(ring: JsonObject) -> _Timeouts:
+    """Read how long phones ring. Stream's SDKs take one or the other of two time-outs, so the longer one counts."""
+    both = [ring.get(name) for name in ("auto_cancel_timeout_ms", "incoming_call_timeout_ms")]
+    return _Timeouts(
+        ring_ms=max(filter(None, map(positive_integer, both)), default=None),
+        endless=any(value == 0 and not isinstance(value, bool) for value in both),
+        missed_ms=positive_integer(ring.get("missed_call_timeout_ms")),
+    )
 
 
 def _notification(event: JsonObject, call: JsonObject, common: _Common) -> Notification:
@@ -139,7 +154,21 @@ def _joined(event: JsonObject, call: JsonObject, common: _Common) -> Accepted:
     joined_at = timestamp_us(participant.get("joined_at"))
     if joined_at is not None:
         common["at"] = joined_at
-    return Accepted(**common, user_id=_acting_user_id(participant, common))
+    return Accepted(**common, user_id=_acting_user_id(participant, common), participant_id=participant_id(participant))
+
+
+def _left(event: JsonObject, call: JsonObject, common: _Common) -> Left:
+    participant = nested(event, "participant")
+    return Left(**common, user_id=_acting_user_id(participant, common), participant_id=participant_id(participant))
+
+
+def _removed(event: JsonObject, call: JsonObject, common: _Common) -> Removed:
+    members = read_members(event)[0]
+    return Removed(**common, user_ids=tuple(member.id for member in members))
+
+
+def _thrown_out(event: JsonObject, call: JsonObject, common: _Common) -> Removed:
+    return Removed(**common, user_ids=(_acting_user_id(event, common),))
 
 
 def _acting_user_id(holder: JsonObject, common: _Common) -> str:
@@ -168,6 +197,10 @@ PARSERS: dict[str, Callable[[JsonObject, JsonObject, _Common], Event]] = {
     "call.rejected": _rejected,
     "call.accepted": _accepted,
     "call.session_participant_joined": _joined,
+    "call.session_participant_left": _left,
+    "call.member_removed": _removed,
+    "call.blocked_user": _thrown_out,
+    "call.kicked_user": _thrown_out,
     "call.ended": _ended,
     "call.deleted": _ended,
     "call.session_ended": _session_ended,

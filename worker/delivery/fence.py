@@ -39,6 +39,8 @@ REFUSALS = {
     Standing.MISSED_QUIETLY: Outcome.MISSED,
     Standing.CANCELLED: Outcome.CANCELLED,
     Standing.ENDED: Outcome.ENDED,
+    Standing.NO_ANSWER: Outcome.NO_ANSWER,
+    Standing.REMOVED: Outcome.REMOVED,
 }
 """What each answer of claim_devices.lua means for a push. None: it may be sent."""
 

@@ -121,7 +121,7 @@ def _still_missed(claimed: ClaimedEmail) -> tuple[list[QueuedRound], list[TrailL
     lines: list[TrailLine] = []
     for document, standing in claimed.calls:
         call, outcome = QueuedRound.model_validate_json(document), REFUSALS.get(standing)
-        if outcome in {Outcome.ANSWERED, Outcome.DECLINED}:
+        if outcome in {Outcome.ANSWERED, Outcome.DECLINED, Outcome.REMOVED}:
             lines.append((call, trail_line(call, AttemptResult(outcome))))
         else:
             calls.append(call)

@@ -21,7 +21,9 @@ from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
+from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.domain.round import Round
+from bellhop.domain.standing import NEAR_US
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
@@ -31,7 +33,18 @@ from tests.factories import a_device, an_event_user
 from tests.trails import trail_of
 from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Accepted, CallSnapshot, Ended, Event, Ignored, Missed, Rejected, Ring
+from webhook.intake.events import (
+    Accepted,
+    CallSnapshot,
+    Ended,
+    Event,
+    Ignored,
+    Left,
+    Missed,
+    Rejected,
+    Removed,
+    Ring,
+)
 from worker.delivery.fence import Fence, Record
 from worker.settle import queue_due_calls, settle_call
 
@@ -159,14 +172,44 @@ class CallModel(RuleBasedStateMachine):
             lost,
         )
 
-    @rule(user=st.sampled_from(USERS), session=st.sampled_from(SESSIONS), age_s=AGES_S, told=TOLD, lost=st.booleans())
-    def accept(self, user: str, session: str, age_s: int, told: Told, lost: bool) -> None:
-        self.happen(Accepted(**self.envelope("call.accepted", session, age_s, told), user_id=user), lost)
+    @rule(
+        user=st.sampled_from(USERS),
+        participant=st.sampled_from(["", "p-1", "p-2"]),
+        session=st.sampled_from(SESSIONS),
+        age_s=AGES_S,
+        told=TOLD,
+        lost=st.booleans(),
+    )
+    def accept(self, user: str, participant: str, session: str, age_s: int, told: Told, lost: bool) -> None:
+        envelope = self.envelope("call.accepted", session, age_s, told)
+        self.happen(Accepted(**envelope, user_id=user, participant_id=participant), lost)
+
+    @rule(
+        user=st.sampled_from([CREATOR, CREATOR, *USERS]),
+        participant=st.sampled_from(["", "p-1", "p-2"]),
+        session=st.sampled_from(SESSIONS),
+        age_s=AGES_S,
+        lost=st.booleans(),
+    )
+    def leave(self, user: str, participant: str, session: str, age_s: int, lost: bool) -> None:
+        envelope = self.envelope("call.session_participant_left", session, age_s, NOTHING)
+        self.happen(Left(**envelope, user_id=user, participant_id=participant), lost)
+
+    @rule(
+        users=st.sets(st.sampled_from(USERS), min_size=1),
+        session=st.sampled_from(SESSIONS),
+        age_s=AGES_S,
+        told=TOLD,
+        lost=st.booleans(),
+    )
+    def remove(self, users: set[str], session: str, age_s: int, told: Told, lost: bool) -> None:
+        envelope = self.envelope("call.member_removed", session, age_s, told)
+        self.happen(Removed(**envelope, user_ids=tuple(sorted(users))), lost)
 
     @rule(
         user=st.sampled_from(USERS),
         session=st.sampled_from(SESSIONS),
-        reason=st.sampled_from(["decline", "busy", "timeout", ""]),
+        reason=st.sampled_from(["decline", "busy", "timeout", "", "no time", "report-call-failed", *sorted(BY_PHONE)]),
         age_s=AGES_S,
         told=TOLD,
         lost=st.booleans(),
@@ -344,20 +387,25 @@ class CallModel(RuleBasedStateMachine):
     def is_over(self, user: str, round_: Round) -> bool:
         """Whether this user's phones may not ring, worked out from the events and not from stamps."""
         recipients = {one.id for one in round_.recipients}
-        who_ends_it = ({round_.caller_id, CREATOR} - recipients) | {user}
+        callers = {round_.caller_id, CREATOR} - recipients
         start = round_.started_at
         if self.now >= round_.deadline or self.has_answered(user, round_):
             return True
+        if self.has_rejected(user, round_) or self.has_left_alone(callers, round_):
+            return True
         for event, _ in self.delivered:
             snapshot = event.snapshot
-            if any(at >= start and who in who_ends_it for who, at in snapshot.rejected.items()):
+            here = not self.is_of_another_ring(event, round_)
+            if here and any(at >= start and who in callers for who, at in snapshot.rejected.items()):
                 return True
             if snapshot.ended_at is not None and snapshot.ended_at >= start:
                 return True
             if event.at is None or event.at < start:
                 continue
             match event:
-                case Rejected(user_id=who) if who in who_ends_it:
+                case Rejected(user_id=who) if here and who in callers:
+                    return True
+                case Removed(user_ids=removed) if user in removed:
                     return True
                 case Missed(session_id=session, members=members) if session == round_.session_id:
                     missed = user in [member.id for member in members]
@@ -366,6 +414,59 @@ class CallModel(RuleBasedStateMachine):
                 case Ended(only_session=session) if session in ("", round_.session_id):
                     return True
         return False
+
+    def has_rejected(self, user: str, round_: Round) -> bool:
+        """Whether the user, and not a phone by itself, has rejected this ring and not an earlier one."""
+        said = [event for event, _ in self.delivered if isinstance(event, Rejected) and event.user_id == user]
+        by_phone = set()
+        for event in said:
+            if event.reason in BY_PHONE:
+                told = event.snapshot.rejected.get(user, 0)
+                by_phone |= {event.at} | ({told} if abs(told - event.at) <= S else set())
+        moments = [(event, event.at) for event in said if event.reason not in BY_PHONE]
+        moments += [
+            (event, event.snapshot.rejected[user]) for event, _ in self.delivered if user in event.snapshot.rejected
+        ]
+        earliest = round_.started_at + (NEAR_US if self.was_rung_before(user, round_) else 0)
+        never_late = [moment for event, moment in moments if isinstance(event, Rejected) and event in said]
+        latest = round_.deadline + NEAR_US
+        return any(
+            earliest <= at
+            and at not in by_phone
+            and not self.is_of_another_ring(event, round_)
+            and (at <= latest or (event in said and at in never_late and event.reason in REASONS))
+            for event, at in moments
+        )
+
+    def is_of_another_ring(self, event: Event, round_: Round) -> bool:
+        """Whether what the event tells of rejections is about the ring of another session."""
+        begun = {
+            value.decode() for name, value in self.redis.hgetall(call_key(TENANT, CID)).items() if name[:2] == b"r:"
+        }
+        return event.session_id != round_.session_id and event.session_id in begun
+
+    def has_left_alone(self, callers: set[str], round_: Round) -> bool:
+        """Whether the callers have left a call that nobody is in."""
+        left: dict[str, dict[str, int]] = {}
+        joined: dict[str, set[str]] = {}
+        answered: dict[str, int] = {}
+        for event, _ in self.delivered:
+            for who, at in event.snapshot.accepted.items():
+                answered[who] = max(at, answered.get(who, 0))
+            match event:
+                case Left(user_id=who, participant_id=participant, at=at):
+                    of_user = left.setdefault(who, {})
+                    of_user[participant] = max(at, of_user.get(participant, 0))
+                case Accepted(user_id=who, participant_id=participant, at=at):
+                    answered[who] = max(at, answered.get(who, 0))
+                    joined.setdefault(who, set()).update({participant} - {""})
+        last = max((at for who in callers for at in left.get(who, {}).values()), default=0)
+        return last >= round_.started_at and not any(
+            max(left.get(who, {}).values(), default=0) > last
+            or answered.get(who, 0) > max(left.get(who, {}).values(), default=0)
+            or joined.get(who, set()) - left.get(who, {}).keys()
+            for who in {*answered, *left}
+        )
 
     def was_rung_before(self, user: str, round_: Round) -> bool:
         return any(

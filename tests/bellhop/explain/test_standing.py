@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.clock import Micros
-from bellhop.domain.call import CallState, RoundState, Standing, standing
+from bellhop.domain.call import CallState, RoundState, Standing
+from bellhop.domain.standing import standing
 from bellhop.explain.rounds import BEFORE_ANY_DEADLINE, sorted_into_rounds
 from bellhop.trail import UserSettled, WebhookReceived, decode
 from tests.factories import event_fields
@@ -45,7 +46,7 @@ def rules_and_explanation(*happened):
     for event in happened:
         found = effects(event, NOW, RULES)
         lines.append(decode(_received(event, found, NOW, attempt=1)))
-        for stamp, at in found.stamps:
+        for stamp, at in (*found.stamps, *found.history):
             stamps[stamp] = max(at, stamps.get(stamp, at))
         if found.round:
             ids = frozenset(recipient.id for recipient in found.round.recipients)

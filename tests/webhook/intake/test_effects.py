@@ -6,6 +6,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.store.blocking_client import run_script
@@ -20,9 +21,12 @@ from webhook.intake.events import (
     Event,
     EventUser,
     Ignored,
+    Left,
     Missed,
     Notification,
+    Participant,
     Rejected,
+    Removed,
     Ring,
 )
 
@@ -93,12 +97,13 @@ def test_a_notification_is_passed_on_and_leaves_no_state():
 def test_a_rejection_is_stamped_with_what_its_reason_means():
     marks = {
         reason: found(Rejected(**FIELDS, user_id="ben", reason=reason)).stamps
-        for reason in ("decline", "busy", "timeout", "any text", "")
+        for reason in ("decline", "busy", "timeout", "report-call-failed", "any text", "")
     }
     assert {reason: stamps[0] for reason, stamps in marks.items()} == {
         "decline": ("d:ben", NOW),
         "busy": ("b:ben", NOW),
         "timeout": ("t:ben", NOW),
+        "report-call-failed": ("t:ben", NOW),
         "any text": ("d:ben", NOW),
         "": ("d:ben", NOW),
     }
@@ -128,10 +133,55 @@ def test_what_may_end_a_round_is_settled_at_once():
     assert [found(event).work for event in events] == [(SETTLE_JOB, CALL)] * 3
 
 
+def kept(stamps):
+    return tuple((history_field(name, PastStamp(at, "s-1")), at) for name, at in stamps)
+
+
+def test_any_event_teaches_who_missed_the_call_and_who_is_in_it():
+    in_it = (Participant("p-1", "ben", NOW - 1), Participant("", "ana", NOW - 2))
+    did = found(Ignored(**FIELDS | {"snapshot": CallSnapshot({}, {}, None, {"jane": NOW - 3}, NOW - 4, in_it)}))
+    assert set(did.stamps) == {
+        ("a:ben", NOW - 1),
+        ("a:ana", NOW - 2),
+        ("m:s-1:jane", NOW - 3),
+        ("ended:s-1", NOW - 4),
+    }
+    assert (history_field("j:ben", PastStamp(NOW - 1, "p-1")), NOW - 1) in did.history
+    assert not [name for name, _ in did.history if name.endswith("j:ana")]
+
+
+def test_the_call_inside_a_rejection_tells_its_stamp_too():
+    def rejected(told):
+        snapshot = CallSnapshot(rejected={"ben": told})
+        return found(Rejected(**FIELDS | {"snapshot": snapshot}, user_id="ben", reason="call-has-ended"))
+
+    assert rejected(NOW - S).stamps == (("x:ben", NOW), ("x:ben", NOW - S), ("x:ben", NOW - S))
+    assert set(kept([("p:ben", NOW), ("p:ben", NOW - S)])) <= set(rejected(NOW - S).history)
+    assert set(kept([("p:ben", NOW - S - 1)])).isdisjoint(rejected(NOW - S - 1).history)
+
+
+def test_who_leaves_or_is_removed_is_kept_in_the_history_alone():
+    left = found(Left(**FIELDS, user_id="sara", participant_id="p-1"))
+    assert (left.stamps, left.work, left.settle_open) == ((), None, True)
+    assert left.history == ((history_field("l:sara", PastStamp(NOW, "p-1")), NOW),)
+    removed = found(Removed(**FIELDS, user_ids=("ben", "jane")))
+    assert (removed.stamps, removed.history) == ((), kept([("k:ben", NOW), ("k:jane", NOW)]))
+    assert removed.work == (SETTLE_JOB, CALL)
+
+
+def test_a_notice_that_nobody_asked_for_waits_for_streams_time():
+    did = found(ring(at=NOW, ring_ms=10_000, missed_ms=25_000))
+    assert (did.round.deadline, did.round.missed_due) == (NOW + 10 * S, NOW + 25 * S)
+    assert did.settle_at == NOW + 25 * S + (did.settle_at - did.round.missed_due)
+    assert found(ring(at=NOW, ring_ms=25_000, missed_ms=10_000)).round.missed_due == 0
+    endless = found(ring(at=NOW, ring_ms=10_000, endless=True))
+    assert endless.round.deadline == found(ring(at=NOW, ring_ms=None)).round.deadline
+
+
 def test_any_event_teaches_what_the_call_inside_it_says():
     snapshot = CallSnapshot(accepted={"ben": NOW - 1}, rejected={"sara": NOW - 2}, ended_at=NOW - 3)
     stamps = (("a:ben", NOW - 1), ("x:sara", NOW - 2), ("ended", NOW - 3))
-    assert found(Ignored(**FIELDS | {"snapshot": snapshot})) == Effects(stamps=stamps)
+    assert found(Ignored(**FIELDS | {"snapshot": snapshot})) == Effects(stamps=stamps, history=kept(stamps[1:]))
     assert found(Accepted(**FIELDS | {"snapshot": snapshot}, user_id="jane")).stamps == (("a:jane", NOW), *stamps)
 
 
@@ -161,7 +211,7 @@ events = st.one_of(
         lambda envelope, user, reason: Rejected(**envelope, user_id=user, reason=reason),
         envelopes,
         users,
-        st.sampled_from(["busy", "timeout", ""]),
+        st.sampled_from(["busy", "timeout", "", "any text", "call-ended"]),
     ),
     st.builds(
         lambda envelope, who, notify: Missed(**envelope, caller=SARA, members=(who,), notify=notify, call_name=""),

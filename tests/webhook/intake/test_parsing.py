@@ -15,9 +15,12 @@ from webhook.intake.events import (
     Envelope,
     EventUser,
     Ignored,
+    Left,
     Missed,
     Notification,
+    Participant,
     Rejected,
+    Removed,
     Ring,
     UnreadableEvent,
 )
@@ -48,7 +51,13 @@ def common(type_: str, at: int, snapshot: CallSnapshot = NOTHING, session_id: st
     return {"type": type_, "cid": CID, "session_id": session_id, "at": at, "snapshot": snapshot}
 
 
-ENDED = replace(BEN_ANSWERED, ended_at=at("09:35:09", 4000))
+BENS_PHONE = "0d9e7c44-5f2b-4c1e-9a61-7be2c1d0aa35"
+BEN_IS_IN = replace(BEN_ANSWERED, participants=(Participant(BENS_PHONE, "ben-osei", at("09:30:08", 130442)),))
+ENDED = replace(BEN_IS_IN, ended_at=at("09:35:09", 4000))
+OVER = at("09:35:40", 230000)
+JANE_MISSED_IT = CallSnapshot(
+    rejected={"jane-morel": at("09:30:31", 220004)}, missed={"jane-morel": at("09:30:31", 361500)}
+)
 
 EXPECTED = {
     "call.ring": Ring(
@@ -57,6 +66,7 @@ EXPECTED = {
         members=(BEN, JANE),
         video=True,
         ring_ms=30_000,
+        missed_ms=30_000,
         call_name="Design review",
         custom={"display_name": "Design review", "chat_id": "room-42"},
         created_by_id="sara-lind",
@@ -68,7 +78,7 @@ EXPECTED = {
         call_name="Design review",
     ),
     "call.missed": Missed(
-        **common("call.missed", at("09:30:31", 361905), gave_up("jane-morel", at("09:30:31", 220004))),
+        **common("call.missed", at("09:30:31", 361905), JANE_MISSED_IT),
         caller=SARA,
         members=(JANE,),
         notify=True,
@@ -77,7 +87,9 @@ EXPECTED = {
     ),
     "call.accepted": Accepted(**common("call.accepted", at("09:30:07", 410331), BEN_ANSWERED), user_id="ben-osei"),
     "call.session_participant_joined": Accepted(
-        **common("call.session_participant_joined", at("09:30:08", 130442)), user_id="ben-osei"
+        **common("call.session_participant_joined", at("09:30:08", 130442)),
+        user_id="ben-osei",
+        participant_id=BENS_PHONE,
     ),
     "call.rejected": Rejected(
         **common("call.rejected", at("09:30:09", 120447), gave_up("jane-morel", at("09:30:09", 120004))),
@@ -96,17 +108,26 @@ EXPECTED = {
     ),
     "call.ended": Ended(**common("call.ended", at("09:35:09", 5550), ENDED), only_session=""),
     "call.ended.by_server": Ended(**common("call.ended", at("09:35:09", 5550), ENDED), only_session=""),
-    "call.deleted": Ended(**common("call.deleted", at("09:45:00", 77000), ENDED), only_session=""),
+    "call.deleted": Ended(
+        **common("call.deleted", at("09:45:00", 77000), replace(ENDED, session_ended_at=OVER)), only_session=""
+    ),
     "call.session_ended": Ended(
-        **common("call.session_ended", at("09:35:40", 218730), BEN_ANSWERED), only_session=SESSION
+        **common("call.session_ended", at("09:35:40", 218730), replace(BEN_ANSWERED, session_ended_at=OVER)),
+        only_session=SESSION,
     ),
     "call.created": Ignored(**common("call.created", at("09:30:00", 912447), session_id="")),
     "call.updated": Ignored(**common("call.updated", at("09:30:03", 77000))),
-    "call.live_started": Ignored(**common("call.live_started", at("09:30:05", 77000), BEN_ANSWERED)),
-    "call.session_started": Ignored(**common("call.session_started", at("09:30:08", 151187), BEN_ANSWERED)),
-    "call.member_added": Ignored(**common("call.member_added", at("09:30:40", 77000), BEN_ANSWERED)),
-    "call.member_removed": Ignored(**common("call.member_removed", at("09:30:41", 77000), BEN_ANSWERED)),
-    "call.session_participant_left": Ignored(**common("call.session_participant_left", at("09:35:08", 218730))),
+    "call.live_started": Ignored(**common("call.live_started", at("09:30:05", 77000), BEN_IS_IN)),
+    "call.session_started": Ignored(**common("call.session_started", at("09:30:08", 151187), BEN_IS_IN)),
+    "call.member_added": Ignored(**common("call.member_added", at("09:30:40", 77000), BEN_IS_IN)),
+    "call.member_removed": Removed(
+        **common("call.member_removed", at("09:30:41", 77000), BEN_IS_IN), user_ids=("jane-morel",)
+    ),
+    "call.session_participant_left": Left(
+        **common("call.session_participant_left", at("09:35:08", 218730)),
+        user_id="ben-osei",
+        participant_id=BENS_PHONE,
+    ),
     "user.updated": Ignored(type="user.updated", cid="", session_id="", at=at("09:30:02", 803311), snapshot=NOTHING),
 }
 
@@ -213,7 +234,8 @@ def test_video_comes_from_the_ring_or_else_from_the_settings(video, settings, ex
 @pytest.mark.parametrize(
     ("incoming", "auto_cancel", "expected"),
     [
-        (10_000, 20_000, 10_000),
+        (10_000, 20_000, 20_000),
+        (20_000, 10_000, 20_000),
         (None, 20_000, 20_000),
         (0, 20_000, 20_000),
         (-1, 0, None),
@@ -224,9 +246,37 @@ def test_video_comes_from_the_ring_or_else_from_the_settings(video, settings, ex
         (None, None, None),
     ],
 )
-def test_the_time_to_ring_is_that_of_the_callees_phone(incoming, auto_cancel, expected):
+def test_the_time_to_ring_is_the_longer_of_two_time_outs(incoming, auto_cancel, expected):
     ring = {"incoming_call_timeout_ms": incoming, "auto_cancel_timeout_ms": auto_cancel}
     assert event("call.ring", **call("call.ring", settings={"ring": ring})).ring_ms == expected
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "endless"),
+    [
+        ({"auto_cancel": 0, "incoming": 15_000}, True),
+        ({"incoming": 0}, True),
+        ({"auto_cancel": False}, False),
+        ({}, False),
+    ],
+)
+def test_a_time_out_of_0_never_comes(timeouts, endless):
+    ring = {f"{name}_{'call_' if name == 'incoming' else ''}timeout_ms": ms for name, ms in timeouts.items()}
+    assert event("call.ring", **call("call.ring", settings={"ring": ring})).endless is endless
+
+
+@pytest.mark.parametrize("kind", ["call.blocked_user", "call.kicked_user"])
+def test_a_user_who_is_thrown_out_is_named_by_the_event(kind):
+    thrown_out = parse(json.dumps({"type": kind, "call_cid": CID, "user": {"id": "jane-morel"}}).encode())
+    assert thrown_out == Removed(type=kind, cid=CID, session_id="", at=None, snapshot=NOTHING, user_ids=("jane-morel",))
+
+
+def test_what_is_about_another_session_is_not_learned():
+    session = EVENTS["call.missed"]["call"]["session"] | {"ended_at": "2026-11-18T09:35:40Z"}
+    other = call("call.missed", session=session | {"id": "another"})
+    assert event("call.missed", **other, session_id=SESSION).snapshot == replace(JANE_MISSED_IT, missed={})
+    same = event("call.missed", **call("call.missed", session=session)).snapshot
+    assert same == replace(JANE_MISSED_IT, session_ended_at=at("09:35:40", 0))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@
 -- ARGV
 --   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 start of the rounds' keys
---   11 start of the keys that name the owner of a token   then for each device: 12 user, 13 device key, …
+--   11 start of the keys that name the owner of a token   12 deadline of the round µs
+--   then for each device: 13 user, 14 device key, …
 -- Returns the time left µs, then for each device "go" or the reason why not.
 -- include: lib/standing
 -- include: lib/claim
@@ -17,12 +18,15 @@ local kind, start, session, callers, deadline =
 local worker, run, length, ttl, rounds, owners = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11]
 
 local users, fields, tokens = {}, {}, {}
-for i = 12, #ARGV, 2 do
+for i = 13, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
 end
-local reasons = standings(call, start, session, callers, users, kind == 'missed' and 0 or deadline, rounds)
+local the_round = {
+  start = start, session = session, callers = callers, deadline = tonumber(ARGV[12]), over = kind == 'missed',
+}
+local reasons = standings(call, the_round, users, rounds)
 local now = now_us()
 local owner = redis.call('MGET', unpack(tokens))
 local claims = {}
@@ -35,7 +39,8 @@ local later = kind == 'notification' and {} or later_rings(call, start, rounds)
 local answer, claimed = { string.format('%.0f', deadline - now) }, {}
 for i = 1, #users do
   local field, reason = fields[i], reasons[i]
-  -- A missed-call notice goes out because the call is over: only an answer or a decline makes it untrue.
+  -- A missed-call notice goes out because the call is over: it is untrue if
+  -- the user has answered, declined or been removed.
   if kind == 'missed' and not needs_no_notice[reason] then reason = nil end
   if not reason and now >= deadline then reason = 'too_late' end
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end

@@ -7,6 +7,7 @@
 --   6 what to do as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
 -- Returns "taken" or "already".
 -- include: lib/enqueue
+-- include: lib/history
 -- include: lib/rounds
 -- include: lib/trail
 local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -40,6 +41,28 @@ for _, stamp in ipairs(doc.stamps) do
   if not old or tonumber(value) > tonumber(old) then
     redis.call('HSET', call, name, value)
     changed = true
+  end
+end
+
+-- Of each name and session, the latest stamps are kept: so the order of events does not matter, and a call's hash has a limit.
+local added = {}
+for _, stamp in ipairs(doc.history) do
+  if redis.call('HSETNX', call, stamp[1], stamp[2]) == 1 then
+    local _, session, name = read_history_field(stamp[1])
+    added[#session .. ':' .. session .. ':' .. name] = {}
+    changed = true
+  end
+end
+if next(added) then
+  local fields = redis.call('HGETALL', call)
+  for i = 1, #fields, 2 do
+    local at, session, name = read_history_field(fields[i])
+    local kept = at and added[#session .. ':' .. session .. ':' .. name]
+    if kept then kept[#kept + 1] = { at, fields[i] } end
+  end
+  for _, kept in pairs(added) do
+    table.sort(kept, function(a, b) return a[1] > b[1] end)
+    for i = doc.history_kept + 1, #kept do redis.call('HDEL', call, kept[i][2]) end
   end
 end
 
@@ -85,6 +108,8 @@ if changed then
   redis.call('HSETNX', call, 'pruned', doc.now_us)
   redis.call('EXPIRE', call, redis.call('ZSCORE', agenda, doc.member) and open_ttl or call_ttl)
 end
+
+if changed and doc.settle_open then redis.call('ZADD', agenda, 'XX', 'LT', math.floor(doc.now_us / 1000), doc.member) end
 
 for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
 

@@ -15,7 +15,10 @@
 local call, round, trail, open_email = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local user, start, rounds, emails, window = ARGV[1], tonumber(ARGV[2]), ARGV[5], ARGV[8], tonumber(ARGV[10])
 
-local standing = standings(call, start, ARGV[3], cjson.decode(ARGV[4]), { user }, 0, rounds)[1]
+local the_round = {
+  start = start, session = ARGV[3], callers = cjson.decode(ARGV[4]), deadline = cjson.decode(ARGV[9]).deadline, over = true,
+}
+local standing = standings(call, the_round, { user }, rounds)[1]
 if needs_no_notice[standing] then return standing end
 if rung_in(later_rings(call, start, rounds), user) then return 'rung_again' end
 

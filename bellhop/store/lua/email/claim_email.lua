@@ -37,7 +37,10 @@ for number = 1, count do
     local round = cjson.decode(text)
     local name, user = round.tenant .. ':' .. round.cid, round.recipients[1].id
     local call, rounds = ARGV[7] .. name, ARGV[8] .. name .. ':'
-    local standing = standings(call, round.started_at, round.session_id, round.callers, { user }, 0, rounds)[1]
+    local the_round = {
+      start = round.started_at, session = round.session_id, callers = round.callers, deadline = round.deadline, over = true,
+    }
+    local standing = standings(call, the_round, { user }, rounds)[1]
     answer[#answer + 1] = text
     answer[#answer + 1] = standing or ''
   end

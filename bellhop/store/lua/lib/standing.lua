@@ -1,51 +1,169 @@
 -- include: lib/clock
+-- include: lib/history
 -- include: lib/rounds
--- Where does each user stand in a round? This is bellhop/domain/call.py:standing in Lua, with one HMGET.
-local function at_or_after(stamp, start)
-  return stamp and tonumber(stamp) >= start
-end
+-- Where does each user stand in a round? This is bellhop/domain/standing.py in Lua, by the stamps alone.
 
 -- With these standings, a missed-call notice would be untrue.
-local needs_no_notice = { answered = true, declined = true, missed_quietly = true }
+local needs_no_notice = { answered = true, declined = true, missed_quietly = true, removed = true }
 
--- `start` and `deadline` are numbers (unix µs); a deadline of 0 says that the round is known to be over. `prefix` is the start
--- of the rounds' keys. Returns one standing for each user, or false while the phone should ring.
-local function standings(call, start, session, callers, users, deadline, prefix)
-  local stamps_of_a_user = {
-    { 'a:', 'answered' }, { 'd:', 'declined' }, { 'q:' .. session .. ':', 'missed_quietly' },
-    { 'b:', 'busy' }, { 't:', 'timed_out' }, { 'm:' .. session .. ':', 'missed' }, { 'x:', 'declined' },
-  }
-  local fields = { 'ended', 'ended:' .. session }
-  for _, caller in ipairs(callers) do fields[#fields + 1] = 'x:' .. caller end
-  local for_all = #fields
-  for _, user in ipairs(users) do
-    for _, stamp in ipairs(stamps_of_a_user) do fields[#fields + 1] = stamp[1] .. user end
+local NEAR_US = 1500000
+local NEVER = math.huge
+
+local function first_of(moments, earliest)
+  local first = NEVER
+  for _, at in ipairs(moments) do
+    if at >= earliest and at < first then first = at end
   end
-  local stamps = redis.call('HMGET', call, unpack(fields))
-  local over = (at_or_after(stamps[1], start) or at_or_after(stamps[2], start)) and 'ended'
-  for i = 3, for_all do
-    if at_or_after(stamps[i], start) then over = 'cancelled' end
+  return first
+end
+
+local function contains(moments, wanted)
+  for _, at in ipairs(moments) do
+    if at == wanted then return true end
+  end
+  return false
+end
+
+-- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), and `over`, which is true if the round
+-- is known to be over. `prefix` is the start of the rounds' keys.
+-- Returns one standing for each user, or false while the phone should ring.
+local function standings(call, round, users, prefix)
+  local fields = redis.call('HGETALL', call)
+  local all_of, plain, names = stamps_by_name(fields)
+  local start, deadline, session = round.start, round.deadline, round.session
+
+  local earlier, sessions = {}, {}
+  for _, other in ipairs(rounds_of(fields)) do
+    sessions[other.session] = true
+    if tonumber(other.started_at) < start and other.session == session then
+      local key = prefix .. other.started_at
+      if redis.call('HEXISTS', key, 'ringless') == 0 then earlier[#earlier + 1] = key end
+    end
   end
 
-  local earlier
-  local function rung_before(user)
-    earlier = earlier or keys_of_rings(call, prefix, function(at, of) return at < start and of == session end)
-    return rung_in(earlier, user)
+  local function since(name)
+    local moments = {}
+    for _, stamp in ipairs(all_of(name)) do
+      if stamp.at >= start then moments[#moments + 1] = stamp.at end
+    end
+    return moments
+  end
+
+  -- A rejection in the session of another round is about that round.
+  local function rejections(name)
+    local moments = {}
+    for _, stamp in ipairs(all_of(name)) do
+      local elsewhere = session ~= '' and stamp.session ~= '' and stamp.session ~= session and sessions[stamp.session]
+      if stamp.at >= start and not elsewhere then moments[#moments + 1] = stamp.at end
+    end
+    return moments
+  end
+
+  local function last_left(user)
+    local last = -1
+    for _, stamp in ipairs(all_of('l:' .. user)) do last = math.max(last, stamp.at) end
+    return last
+  end
+
+  -- A user is in the call on one device, or about to join since the user has answered.
+  local function is_in(user)
+    if (plain['a:' .. user] or -1) > last_left(user) then return true end
+    local left = {}
+    for _, stamp in ipairs(all_of('l:' .. user)) do left[stamp.session] = true end
+    for _, stamp in ipairs(all_of('j:' .. user)) do
+      if not left[stamp.session] then return true end
+    end
+    return false
+  end
+
+  -- When the last caller left the call during the round, if nobody else was in it.
+  local function left_alone()
+    local last = -1
+    for _, caller in ipairs(round.callers) do last = math.max(last, last_left(caller)) end
+    if last < start then return NEVER end
+    for name in pairs(names) do
+      local kind = string.sub(name, 1, 2)
+      if kind == 'a:' or kind == 'j:' or kind == 'l:' then
+        local user = string.sub(name, 3)
+        if last_left(user) > last or is_in(user) then return NEVER end
+      end
+    end
+    return last
+  end
+
+  local cancelled, gave_up = left_alone(), {}
+  for _, caller in ipairs(round.callers) do
+    cancelled = math.min(cancelled, first_of(rejections('x:' .. caller), start))
+    for _, at in ipairs(rejections('t:' .. caller)) do gave_up[#gave_up + 1] = at end
+  end
+  local ended = math.min(first_of(since('ended'), start), first_of(since('ended:' .. session), start))
+
+  local function standing_of(user)
+    local rung_before = rung_in(earlier, user)
+
+    -- Nobody declines a ring within its first moment: that is the late end of an earlier ring of this session.
+    local function own(letter)
+      local moments = {}
+      for _, at in ipairs(rejections(letter .. user)) do
+        if at >= start + (rung_before and NEAR_US or 0) then moments[#moments + 1] = at end
+      end
+      return moments
+    end
+
+    local quietly, loudly = since('q:' .. session .. ':' .. user), since('m:' .. session .. ':' .. user)
+    local earliest = rung_before and deadline or start
+    local surely_missed = math.min(first_of(quietly, earliest), first_of(loudly, earliest))
+    local removed = first_of(since('k:' .. user), start)
+    local ended_by_others = math.min(cancelled, ended, surely_missed, removed)
+
+    local timeouts, in_words = own('t:'), own('w:')
+    local function near_the_end(at)
+      for _, timeout in ipairs(timeouts) do
+        if math.abs(at - timeout) <= NEAR_US then return true end
+      end
+      return math.abs(at - deadline) <= NEAR_US
+    end
+    local function in_time(at) return deadline == 0 or at <= deadline + NEAR_US end
+
+    local busy, timeout, decline = first_of(own('b:'), start), first_of(timeouts, start), NEVER
+    for _, at in ipairs(own('d:')) do
+      if in_time(at) then
+        if near_the_end(at) and not contains(in_words, at) then
+          timeout = math.min(timeout, at)
+        else
+          decline = math.min(decline, at)
+        end
+      end
+    end
+
+    local explained = {}
+    for _, letter in ipairs({ 'd:', 'b:', 't:', 'p:' }) do
+      for _, stamp in ipairs(all_of(letter .. user)) do explained[stamp.at] = true end
+    end
+    local unexplained = NEVER
+    for _, at in ipairs(own('x:')) do
+      if not explained[at] and in_time(at) then unexplained = math.min(unexplained, at) end
+    end
+
+    local may_be_earlier = not round.over and rung_before and surely_missed == NEVER
+    local over = unexplained < ended_by_others and (near_the_end(unexplained) and 'timed_out' or 'declined')
+      or cancelled < NEVER and (contains(gave_up, cancelled) and 'no_answer' or 'cancelled')
+      or ended < NEVER and 'ended'
+    if (plain['a:' .. user] or -1) >= start then return 'answered' end
+    if decline < math.min(busy, timeout, ended_by_others) then return 'declined' end
+    local was_busy, has_timed_out = busy < ended_by_others, timeout < ended_by_others
+    local was_removed = removed < math.min(cancelled, ended, surely_missed)
+    -- A call.missed alone does not end the ring if it may be about an earlier ring.
+    if may_be_earlier and not (over or was_busy or has_timed_out or was_removed) then return false end
+    if quietly[1] then return 'missed_quietly' end
+    if was_busy then return 'busy' end
+    if has_timed_out then return 'timed_out' end
+    if was_removed then return 'removed' end
+    if loudly[1] then return 'missed' end
+    return over
   end
 
   local result = {}
-  for i = 1, #users do
-    -- A call.missed alone does not end the ring if it may be about an earlier ring; any other stamp does (`certain`).
-    local standing, certain = over, over
-    for j = #stamps_of_a_user, 1, -1 do
-      local stamp = stamps[for_all + (i - 1) * #stamps_of_a_user + j]
-      if at_or_after(stamp, start) then
-        standing = stamps_of_a_user[j][2]
-        local missed = standing == 'missed' or standing == 'missed_quietly'
-        certain = certain or not missed or tonumber(stamp) >= deadline
-      end
-    end
-    result[i] = (certain or not standing or not rung_before(users[i])) and standing
-  end
+  for i, user in ipairs(users) do result[i] = standing_of(user) end
   return result
 end

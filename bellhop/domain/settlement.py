@@ -1,0 +1,53 @@
+"""Which recipients' standings are final, and to whom a missed-call notice is due. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bellhop.clock import Micros
+from bellhop.domain.call import NOTICE_DUE, NOTICE_MAX_AGE_US, TAKEN_LATE_US, CallState, RoundState, Standing
+from bellhop.domain.standing import Decision, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The final standing of one recipient of one round."""
+
+    started_at: Micros
+    """The round's stamp."""
+    user: str
+    standing: Standing
+    notice: bool
+    """True if a missed-call notice is due, unless one was already given for this round."""
+    rings_until: Micros = Micros(0)
+    """Until when phones may still ring at Stream, although the user has missed the call; 0 if none does."""
+
+
+def over_at(round_: RoundState, grace_us: Micros) -> Micros:
+    """Return when a round is over for those of whom nothing was heard."""
+    return Micros(max(round_.deadline, round_.missed_due) + grace_us)
+
+
+def settle(call: CallState, now: Micros, grace_us: Micros) -> Iterator[Settlement]:
+    """Find the recipients whose standing is final and not recorded yet, the oldest round first.
+
+    Ringless rounds come before all others: if the ring of such a round arrives late, its notice has been given already.
+    """
+    for round_ in sorted(call.rounds, key=lambda round_: (not round_.ringless, round_.started_at)):
+        over = over_at(round_, grace_us)
+        for user in sorted(round_.recipients - round_.settled):
+            decision = decide(call, round_, user, now, over)
+            if now >= over or decision.final:
+                yield _settlement(round_, user, decision, now)
+
+
+def _settlement(round_: RoundState, user: str, decision: Decision, now: Micros) -> Settlement:
+    """Settle a user where they stand; as stale if a notice would be due and comes too late."""
+    where = decision.standing
+    if where not in NOTICE_DUE:
+        return Settlement(round_.started_at, user, where, notice=False)
+    taken_late = round_.taken_at > round_.started_at + TAKEN_LATE_US
+    if taken_late or now > round_.deadline + NOTICE_MAX_AGE_US:
+        return Settlement(round_.started_at, user, Standing.STALE, notice=False)
+    still_rings = decision.only_missed and now < round_.deadline
+    until = round_.deadline if still_rings else Micros(0)
+    return Settlement(round_.started_at, user, where, notice=True, rings_until=until)
