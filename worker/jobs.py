@@ -8,9 +8,10 @@ from typing import Any
 
 from bellhop.clock import Seconds, micros
 from bellhop.domain.outcomes import Outcome
+from bellhop.domain.plan import ends_the_ring
 from bellhop.domain.push import PushKind
 from bellhop.queue import names
-from bellhop.queue.job_payloads import read_payload
+from bellhop.queue.job_payloads import QueuedRound, read_payload
 from bellhop.queue.rq_job import JobError
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
@@ -57,9 +58,10 @@ class Jobs:
         round_ = read_payload(names.NOTICE_JOB, payload)
         fan_out = FanOut(self._tools, PushKind.MISSED, round_)
         results = await fan_out.run()
-        if self._digest is not None:
+        pushed = [result for result in results if result.outcome in PUSHED]
+        if self._digest is not None and _decides_about_email(round_, fan_out, pushed, self._digest):
             await fan_out.write_records()
-            await self._digest.add_missed_call(round_, pushed=any(result.outcome in PUSHED for result in results))
+            await self._digest.add_missed_call(round_, pushed=bool(pushed))
         if any(map(_worth_another_try, results)):
             await fan_out.write_records()
             raise JobError("a missed-call notice could not be handed over in time; it is tried again later")
@@ -82,6 +84,19 @@ def _correlated(job_name: str, handler: Handler) -> Handler:
             return await until_redis_answers(lambda: handler(payload))
 
     return run
+
+
+def _decides_about_email(
+    round_: QueuedRound, fan_out: FanOut, pushed: Sequence[Delivered], digest: EmailDigest
+) -> bool:
+    """Tell which of a notice's two jobs decides about the e-mail, if there are two.
+
+    The first one does, unless the e-mail depends on a push that it had to put off.
+    """
+    if round_.left_over:
+        by_first = any(not ends_the_ring(PushKind.MISSED, result.push.device) for result in pushed)
+        return fan_out.ran and not by_first and digest.depends_on_pushes
+    return bool(pushed) or not fan_out.put_off or not digest.depends_on_pushes
 
 
 def _worth_another_try(result: Delivered) -> bool:

@@ -16,7 +16,7 @@ from bellhop.domain.settlement import Settlement, over_at, settle
 from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
-from bellhop.store.call_scripts import CallToSettle, FinalStanding, read_call, stored_call
+from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob, read_call, stored_call
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
@@ -102,7 +102,15 @@ def _final_standing(settlement: Settlement, fields: Mapping[str, str], now: Micr
         return FinalStanding(round_, user, standing, line)
     recipient = Recipient.model_validate_json(fields["u:" + user])
     payload = round_.model_copy(update={"recipients": (recipient,), "queued_at": now})
-    return FinalStanding(round_, user, standing, line, job(f"notice-{uuid4().hex}", NOTICE_JOB, payload))
+    if not settlement.rings_until:
+        return FinalStanding(round_, user, standing, line, _notice(payload))
+    first, then = payload.model_copy(update={"still_rings": True}), payload.model_copy(update={"left_over": True})
+    later = LaterJob(_notice(then), settlement.rings_until)
+    return FinalStanding(round_, user, standing, line, _notice(first), later)
+
+
+def _notice(payload: QueuedRound) -> dict[str, str]:
+    return job(f"notice-{uuid4().hex}", NOTICE_JOB, payload)
 
 
 async def queue_due_calls(store: Scripts, *, again_ms: int = AGAIN_MS, assumed_s: int = ASSUMED_S) -> None:

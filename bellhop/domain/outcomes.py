@@ -57,6 +57,7 @@ class Outcome(StrEnum):
     HELD = "held"
     SIGNED_OUT = "signed_out"
     RUNG_AGAIN = "rung_again"
+    STILL_RINGS = "still_rings"
     GAVE_UP = "gave_up"
     # Of an e-mail, or why there is none.
     MAIL_WAITING = "mail_waiting"
@@ -331,6 +332,12 @@ MEANING: dict[Outcome, Meaning] = {
         Action.SKIP,
         Tone.QUIET,
         "the call has rung again since, and the new ring has its own pushes",
+    ),
+    Outcome.STILL_RINGS: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.OPEN,
+        "the phone may still ring, and the {push} would end that; it is sent when the time to ring is over",
     ),
     Outcome.GAVE_UP: Meaning(
         OutcomeKind.NO_ATTEMPT,

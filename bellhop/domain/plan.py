@@ -48,11 +48,13 @@ def plan(
     ticket_secret: bytes = b"",
     recipients: Sequence[Recipient] | None = None,
     queued_at: Micros = Micros(0),
+    still_rings: bool = False,
 ) -> Plan:
     """Make one push for each phone that this kind of push is for, unless its user wants none.
 
     `devices` and `users` are by user id. With a `ticket_secret`, a ring carries a ticket. `recipients` limits the plan
-    to some recipients of the round. `queued_at` is when the round's job was queued, 0 if that is not known.
+    to some recipients of the round. `queued_at` is when the round's job was queued, 0 if that is not known. With
+    `still_rings`, devices that a push would stop ringing are skipped.
     """
     maker = _PushMaker(kind, round_, now, ticket_secret, queued_at)
     planned = Plan([], [])
@@ -65,6 +67,11 @@ def plan(
         suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
         if not suitable:
             planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
+        if still_rings:
+            planned.skips.extend(
+                Skip(recipient.id, Outcome.STILL_RINGS, device) for device in suitable if ends_the_ring(kind, device)
+            )
+            suitable = [device for device in suitable if not ends_the_ring(kind, device)]
         wording = texts.wording((user and user.contact.language) or recipient.language)
         for phone in _phones(suitable):
             planned.pushes.append(maker.push_to_phone(recipient, phone, wording))
@@ -82,6 +89,11 @@ def _suits(kind: PushKind, device: Device) -> bool:
     if device.provider is Provider.FCM:
         return True
     return device.kind is (Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
+
+
+def ends_the_ring(kind: PushKind, device: Device) -> bool:
+    """Tell whether the phone stops ringing at this push: Stream's Android SDKs leave a call that was missed."""
+    return kind is PushKind.MISSED and device.provider is Provider.FCM
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:

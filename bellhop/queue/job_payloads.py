@@ -50,6 +50,11 @@ class Cause(FrozenModel):
 class QueuedRound(Round, Cause):
     """A round as its jobs carry it and as Redis keeps it."""
 
+    still_rings: bool = False
+    """Of a notice: phones may still ring at Stream. Nothing that ends a ring is sent; another job follows later."""
+    left_over: bool = False
+    """Of a notice: it is that other job, which sends what the first one had to leave."""
+
 
 class CallRef(Cause):
     """Names a call whose open rounds may have recipients to settle."""

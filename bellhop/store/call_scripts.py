@@ -126,6 +126,13 @@ def _pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(values[::2], values[1::2], strict=True))
 
 
+class LaterJob(NamedTuple):
+    """A job that is queued at a later time."""
+
+    job: JobFields
+    at: Micros
+
+
 @dataclass(frozen=True, slots=True)
 class FinalStanding:
     """The final standing of one recipient in one round."""
@@ -137,6 +144,8 @@ class FinalStanding:
     """For the trail."""
     notice: JobFields | None = None
     """The job of the missed-call notice, if one is due. It is queued unless the user had a notice before."""
+    later: LaterJob | None = None
+    """A second job for the same notice, queued if the first one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,8 @@ def _settlement(final: FinalStanding) -> dict[str, Any]:
     }
     if final.notice is not None:
         document["job"] = final.notice
+    if final.later is not None:
+        document["later"] = {"job": final.later.job, "at_s": str(final.later.at // 1_000_000 + 1)}
     return document
 
 

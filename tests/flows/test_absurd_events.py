@@ -77,13 +77,13 @@ async def test_a_deadline_of_nothing_or_of_a_day(flow, ring_ms):
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 async def test_ids_are_any_text(flow, name):
-    jane = await flow.android("jane")
+    jane, tablet = await flow.android("jane"), await flow.iphone("jane")
     call = flow.call(name, jane, id=f"{name}{flow.suffix}", session_id=f"{name}:s")
     await flow.post(call.ring())
-    await flow.rings(jane)
+    await flow.rings(jane, tablet)
     await flow.post(call.rejected(name, "busy"), call.missed(name, jane.user))
     assert await flow.outcomes(call) == {name.strip(): ["busy"], "jane": ["missed"]}
-    assert flow.seen(jane) == [RING, MISSED]
+    assert flow.seen(tablet) == [RING, MISSED]
 
 
 async def test_two_rings_with_the_same_stamp_are_one_round(flow):

@@ -1,15 +1,21 @@
 """The flows of Stream's ringing documentation, each from the webhook to the phones."""
 
+import json
 import time
 
 import pytest
 
 from bellhop.sandbox.apple_script import AppleReply
+from webhook.intake.parsing import parse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TRY_LATER = AppleReply(503, "ServiceUnavailable", retry_after="1")
 RING, NOTIFICATION, MISSED = "call.ring", "call.notification", "call.missed"
+
+
+def micros_of(event) -> int:
+    return parse(json.dumps(event).encode()).at
 
 
 async def test_all_accept(flow):
@@ -58,7 +64,7 @@ async def test_after_all_reject_only_the_timed_out_user_gets_a_notice(flow):
     assert flow.seen(jane) == [RING, MISSED]
 
 
-@pytest.mark.parametrize("reason", ["cancel", None, "timeout", "Android Service Task Removed"])
+@pytest.mark.parametrize("reason", ["cancel", None, "Android Service Task Removed"])
 async def test_the_caller_gives_up_whatever_the_reason_says(flow, reason):
     ben, jane = await flow.iphone("ben"), await flow.android("jane")
     call = flow.call(ben, jane)
@@ -73,12 +79,47 @@ async def test_the_caller_gives_up_whatever_the_reason_says(flow, reason):
 
 async def test_no_one_answers_and_stream_says_so(flow):
     ben, jane = await flow.iphone("ben"), await flow.android("jane")
-    call = flow.call(ben, jane)
-    await flow.post(call.ring())
+    call = flow.call(ben, jane, ring_ms=5_000)
+    await flow.post(call.ring(at=time.time() - 3))
     await flow.rings(ben, jane)
     await flow.post(call.missed())
     assert await flow.outcomes(call) == {"ben": ["missed"], "jane": ["missed"]}
-    assert flow.seen(ben) == flow.seen(jane) == [RING, MISSED]
+    assert flow.seen(ben) == [RING, MISSED]
+    await flow.until(lambda: flow.seen(jane) == [RING, MISSED], "the notice after the ring")
+
+
+async def test_a_notice_never_ends_a_ring_that_goes_on(flow):
+    """Stream's call.missed comes 3 s before the phones stop. On Android, the notice would end the ring."""
+    ben, jane = await flow.android("ben"), await flow.android("jane")
+    tablet = await flow.iphone("ben")
+    call = flow.call(ben, jane, ring_ms=6_000)
+    ring = call.ring(at=time.time() - 1)
+    ring["call"]["settings"]["ring"]["missed_call_timeout_ms"] = 3_000
+    await flow.post(ring)
+    await flow.rings(ben, jane, tablet)
+    await flow.post(call.missed())
+    assert await flow.outcomes(call) == {"ben": ["missed"], "jane": ["missed"]}
+    assert flow.seen(tablet) == [RING, MISSED]
+    await flow.post(call.accepted(jane.user))
+    assert time.time() < micros_of(ring) / 1e6 + 6
+    assert flow.seen(ben) == flow.seen(jane) == [RING]
+    await flow.until(lambda: flow.seen(ben) == [RING, MISSED], "the notice after the ring")
+    assert time.time() >= micros_of(ring) / 1e6 + 6
+    ends = [line for line in await flow.trail(call) if getattr(line, "outcome", "") == "still_rings"]
+    assert sorted({line.user for line in ends}) == sorted([ben.user, jane.user])
+    assert flow.seen(tablet) == [RING, MISSED]
+    assert flow.seen(jane) == [RING]
+
+
+async def test_a_derived_notice_waits_for_streams_own(flow):
+    ben = await flow.iphone("ben")
+    call, now = flow.call(ben, ring_ms=5_000), time.time()
+    ring = call.ring(at=now - 4)
+    ring["call"]["settings"]["ring"]["missed_call_timeout_ms"] = 6_000
+    await flow.post(ring)
+    assert await flow.outcomes(call) == {"ben": ["no_answer"]}
+    assert time.time() >= now + 2.5
+    assert flow.seen(ben) == [RING, MISSED]
 
 
 async def test_no_one_answers_and_no_call_missed_ever_comes(flow):
@@ -103,12 +144,13 @@ async def test_a_call_missed_that_comes_after_the_notice_was_derived(flow):
 @pytest.mark.parametrize("separate", [False, True], ids=["one-event", "several-events"])
 async def test_call_missed_by_several_members(flow, separate):
     ben, jane = await flow.iphone("ben"), await flow.android("jane")
-    call = flow.call(ben, jane)
-    await flow.post(call.ring())
+    call = flow.call(ben, jane, ring_ms=5_000)
+    await flow.post(call.ring(at=time.time() - 3))
     await flow.rings(ben, jane)
     await flow.post(*([call.missed(ben.user), call.missed(jane.user)] if separate else [call.missed()]), call.missed())
     assert await flow.outcomes(call) == {"ben": ["missed"], "jane": ["missed"]}
-    assert flow.seen(ben) == flow.seen(jane) == [RING, MISSED]
+    assert flow.seen(ben) == [RING, MISSED]
+    await flow.until(lambda: flow.seen(jane) == [RING, MISSED], "the notice after the ring")
 
 
 async def test_call_missed_with_notify_user_false_gives_no_notice(flow):

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from bellhop.clock import Micros, Seconds, micros
-from bellhop.domain.call import ONLY_IN_HISTORY, Stamp, clamp_stamp, has_history, missed_stamp, ring_deadline
+from bellhop.domain.call import ONLY_IN_HISTORY, RING_MS, Stamp, clamp_stamp, has_history, missed_stamp, ring_deadline
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.stamp_history import PastStamp, history_field
@@ -162,9 +162,11 @@ def _notification(event: Notification, at: Micros, rules: EffectRules) -> Effect
 
 def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
     stamp = Stamp.MISSED if event.notify else Stamp.MISSED_QUIETLY
+    # Without its call.ring, only the call's settings tell how long phones may still ring.
+    rings_until = Micros(at + 1000 * min(event.rest_ms, RING_MS[1]))
     return Effects(
         stamps=tuple((missed_stamp(stamp, event.session_id, member.id), at) for member in event.members),
-        missed=_round(event, event.caller, at, rules, deadline=at, ringless=True, custom=event.custom),
+        missed=_round(event, event.caller, at, rules, deadline=rings_until, ringless=True, custom=event.custom),
         settle_at=at,
         work=_settle_job(event, rules),
         members=_ids(event.members),

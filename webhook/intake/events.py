@@ -110,6 +110,8 @@ class Missed(Envelope):
 
     caller: EventUser
     members: tuple[EventUser, ...]
+    rest_ms: int = 0
+    """How long phones may still ring, by the call's settings: call.missed may come before that."""
     notify: bool
     """Whether Stream wants the members to get a notice (`notify_user`)."""
     call_name: str

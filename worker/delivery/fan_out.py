@@ -11,7 +11,7 @@ import structlog
 
 from bellhop.clock import Micros, elapsed, from_nanoseconds
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.plan import Plan, Skip, plan
+from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Recipient
 from bellhop.i18n.texts import BUILT_IN, Texts
@@ -63,12 +63,19 @@ class FanOut:
         self._tools, self._kind, self._round = tools, kind, round_
         self._fence = Fence(tools.store, tools.worker, kind, round_, _picked_up_line(kind, round_, tools.worker))
         self._records = RecordBuffer(self._fence)
+        self.ran = False
+        """Whether there was something to do."""
+        self.put_off = False
+        """Whether a push was not sent since it would end a ring."""
 
     async def run(self) -> list[Delivered]:
         """Push to every recipient; returns the result of each push. Waits while Redis is away."""
         tools, round_ = self._tools, self._round
         user_ids = [recipient.id for recipient in round_.recipients]
         users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
+        if round_.left_over and not any(ends_the_ring(self._kind, device) for device in chain(*users.devices.values())):
+            return []
+        self.ran = True
         try:
             if self._kind is PushKind.RING and tools.device_lookup and not all(users.devices.values()):
                 results = await self._ring_with_lookup(users, tools.device_lookup)
@@ -130,11 +137,13 @@ class FanOut:
                 ticket_secret=self._tools.ticket_secret,
                 recipients=recipients[first : first + PLANNED_AT_ONCE],
                 queued_at=self._round.queued_at,
+                still_rings=self._round.still_rings,
             )
             pushes += part.pushes
             skips += part.skips
             if len(recipients) > PLANNED_AT_ONCE:
                 await asyncio.sleep(0)
+        self.put_off = any(skip.reason is Outcome.STILL_RINGS for skip in skips)
         return Plan(pushes, skips)
 
     async def _push(self, push: Push) -> list[Delivered]:

@@ -40,6 +40,11 @@ class EmailDigest:
         self._store, self._emails, self._sender, self._builder = store, emails, sender, builder
         self._policy = policy
 
+    @property
+    def depends_on_pushes(self) -> bool:
+        """Whether an e-mail is only for users whom no push has told of the call."""
+        return self._policy == "unpushed"
+
     async def add_missed_call(self, round_: QueuedRound, *, pushed: bool) -> None:
         """Add a call that its one recipient missed to an e-mail, if one is due. Waits while Redis is away.
 

@@ -38,7 +38,7 @@ def missed(cid="default:1", caller="sara", user="ben", email=BEN, **facts):
     at = next(STAMPS)
     recipients = (Recipient(id=user, name="Ben", email=email),)
     names = {"caller_id": caller, "caller_name": caller.title(), "callers": (caller,)}
-    return a_queued_round(cid=cid, started_at=at, deadline=at, recipients=recipients, **names, **facts)
+    return a_queued_round(cid=cid, started_at=at, deadline=at + 30_000_000, recipients=recipients, **names, **facts)
 
 
 class EmailWorker:
@@ -235,6 +235,24 @@ async def test_a_call_answered_or_declined_since_makes_no_mail(worker, server, m
     await worker.run(mail)
     assert await worker.outcomes(after) == ["mail_waiting", word]
     assert server.received == []
+
+
+@pytest.mark.parametrize("decline_comes_first", [True, False])
+async def test_a_phone_that_declines_after_the_cancel_gets_mail(worker, server, decline_comes_first):
+    """The phone rejects 300 ms after the cancel; the e-mail is sent five minutes later."""
+    mail, round_ = worker.mail(), missed()
+    stamps = [("x:sara", 5_000_000), ("d:ben", 5_300_000), ("x:ben", 5_300_000)]
+    first, *rest = reversed(stamps) if decline_comes_first else stamps
+    await worker.stamp(round_, first[0], round_.started_at + first[1])
+    if not decline_comes_first:
+        await mail.add_missed_call(round_, pushed=False)
+    for mark, after in rest:
+        await worker.stamp(round_, mark, round_.started_at + after)
+    if decline_comes_first:
+        await mail.add_missed_call(round_, pushed=False)
+    await worker.run(mail)
+    (received,) = server.received
+    assert received.message["Subject"] == "Missed call from Sara"
 
 
 async def test_calls_answered_since_are_left_out_of_the_mail(worker, server):

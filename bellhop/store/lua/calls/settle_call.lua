@@ -21,6 +21,7 @@ for number, item in ipairs(doc.settlements) do
     if item.job and not (noticed and tonumber(noticed) >= tonumber(item.started_at)) then
       if item.ringless then redis.call('HSET', call, item.noticed, item.started_at) end
       enqueue(item.job, doc.now)
+      if item.later then schedule(item.later.job, doc.now, item.later.at_s) end
     end
     lines[#lines + 1] = item.trail
     recorded[#recorded + 1] = number
