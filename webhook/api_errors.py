@@ -30,6 +30,7 @@ class ApiErrorKind(Enum):
         "The token is invalid: it must be signed with this app's API secret (HS256), for a user or a server.",
     )
     EXPIRED_TOKEN = "expired-token", 401, "The token has expired."
+    REVOKED_TOKEN = "revoked-token", 401, "The token was revoked at Stream: get a new one from your backend."
     TOKEN_NOT_YET_VALID = (
         "early-token",
         401,

@@ -35,6 +35,8 @@ class Requester(NamedTuple):
     tenant: str
     user_id: str | None
     """None for a server token, which may act for any user."""
+    issued_at_s: Seconds | None = None
+    """When the token was issued, if it says so."""
 
 
 def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now_s: Seconds) -> Requester:
@@ -53,7 +55,7 @@ def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | Non
     if _is_server_token(claims):
         return Requester(app.tenant, None)
     try:
-        return Requester(app.tenant, _user_id.validate_python(claims.get("user_id")))
+        return Requester(app.tenant, _user_id.validate_python(claims.get("user_id")), _time_claim(claims, "iat"))
     except ValidationError:
         raise ApiError(ApiErrorKind.INVALID_TOKEN) from None
 

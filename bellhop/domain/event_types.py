@@ -15,6 +15,10 @@ HANDLED_EVENT_TYPES = frozenset(
         "call.ended",
         "call.deleted",
         "call.session_ended",
+        "user.deleted",
+        "user.deactivated",
+        "user.reactivated",
+        "user.updated",
     }
 )
 """Events of all other types are answered 200, counted, and not queued."""

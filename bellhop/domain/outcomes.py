@@ -43,6 +43,7 @@ class Outcome(StrEnum):
     SAME_PHONE = "same_phone"
     MUTED = "muted"
     QUIET_HOURS = "quiet_hours"
+    DEACTIVATED = "deactivated"
     ANSWERED = "answered"
     DECLINED = "declined"
     BUSY = "busy"
@@ -246,6 +247,12 @@ MEANING: dict[Outcome, Meaning] = {
         Action.SKIP,
         Tone.QUIET,
         "the call began in {whose} quiet hours",
+    ),
+    Outcome.DEACTIVATED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} was deactivated at Stream",
     ),
     Outcome.ANSWERED: Meaning(
         OutcomeKind.NO_ATTEMPT,

@@ -100,6 +100,8 @@ class User(NamedTuple):
     preferences: Preferences = Preferences()
     held_back_at: Micros | None = None
     """The stamp of this caller's last ring that quiet hours held back."""
+    deactivated: bool = False
+    """Whether the user was deactivated at Stream, and not reactivated since."""
 
 
 NO_USERS: Mapping[str, User] = {}
@@ -111,6 +113,8 @@ def push_refusal(user: User, started_at: Micros) -> Outcome | None:
     Only stamps decide, not the clock. So a job that runs twice decides the same both times, and a ring and its
     missed-call notice decide the same: on Android the notice is what ends the ringing.
     """
+    if user.deactivated:
+        return Outcome.DEACTIVATED
     if user.preferences.muted(started_at):
         return Outcome.MUTED
     hours = user.preferences.quiet_hours

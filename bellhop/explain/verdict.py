@@ -15,9 +15,7 @@ from bellhop.trail import EmailMilestone, PhoneRang, PushAttempted, PushFinished
 
 LATE_US = 3_000_000
 """A phone must be rung within this time. If the call was cancelled later, a push that was not sent is a failure."""
-CALL_WAS_OVER = frozenset(
-    {Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED, Outcome.NO_ANSWER}
-)
+CALL_WAS_OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED, Outcome.NO_ANSWER})
 """Outcomes of a ring that was not sent because the call was over before."""
 KNEW_OF_CALL = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY, Standing.REMOVED})
 """Standings of a user who knew of the call, or must not know of it: for them, a silent phone is no problem."""

@@ -59,7 +59,7 @@ def owner_key(tenant: str, device_key: str) -> str:
 
 
 def user_key(tenant: str, user_id: str) -> str:
-    """A hash: the user's contact and preferences as JSON."""
+    """A hash: the user's contact and preferences as JSON, and times that Stream gives for the user (unix µs)."""
     return f"bellhop:person:{tenant}:{user_id}"
 
 

@@ -2,13 +2,14 @@
 
 The functions return Commands to run, so the web process (blocking client) and the worker (asyncio) share them.
 
-A user's keys are: their devices (a hash, device key -> device as JSON), their contact and preferences (a hash of JSON),
-and the rings held back (a hash, caller -> start of the last ring that quiet hours held back). The owner key of a token
-names its user, so that a token that moves to another user leaves the first.
+A user's keys are: their devices (a hash, device key -> device as JSON), contact and preferences (a hash of JSON,
+with the times `deactivated`, `reactivated`, `deleted` and `revoked` that Stream gives), and the rings held back (a hash,
+caller -> start of the last ring that quiet hours held back). The owner key of a token names its user, so that a token
+that moves to another user leaves the first.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -139,6 +140,12 @@ def switch_mail(tenant: str, user_id: str, *, on: bool) -> Command:
     return Command("registry/switch_email", [user_key(tenant, user_id)], ["on" if on else "off"])
 
 
+def stamp_user(tenant: str, user_id: str, times: Mapping[str, Micros]) -> Command:
+    """Keep times that Stream gives for a user, by name; of each name the latest."""
+    args = [part for name, at in times.items() for part in (name, str(at))]
+    return Command("registry/stamp_user", [user_key(tenant, user_id)], args)
+
+
 def read_stored(model: type[Model], stored: bytes | None) -> Model:
     """Read a stored contact or preferences; the defaults if there are none, or if they cannot be read.
 
@@ -176,14 +183,15 @@ async def read_users(store: Store, tenant: str, user_ids: Iterable[str], caller_
     answers = await asyncio.gather(*(store.together(*_reads(tenant, part, caller_id)) for part in parts))
     users = RegisteredUsers({}, {})
     for part, answer in zip(parts, answers, strict=True):
-        for user_id, devices, (contact, preferences), held_back in zip(
+        for user_id, devices, (contact, preferences, deactivated, reactivated), held_back in zip(
             part, answer[::3], answer[1::3], answer[2::3], strict=True
         ):
             users.devices[user_id] = decode(devices)
-            if contact or preferences:  # most users have neither
+            if contact or preferences or deactivated:  # most users have none
                 held_back_at = Micros(int(held_back)) if held_back else None
+                is_deactivated = int(deactivated or 0) > int(reactivated or 0)
                 users.users[user_id] = User(
-                    read_stored(Contact, contact), read_stored(Preferences, preferences), held_back_at
+                    read_stored(Contact, contact), read_stored(Preferences, preferences), held_back_at, is_deactivated
                 )
     return users
 
@@ -191,5 +199,5 @@ async def read_users(store: Store, tenant: str, user_ids: Iterable[str], caller_
 def _reads(tenant: str, user_ids: Iterable[str], caller_id: str) -> Iterator[tuple[str, ...]]:
     for user_id in user_ids:
         yield "HVALS", devices_key(tenant, user_id)
-        yield "HMGET", user_key(tenant, user_id), "contact", "preferences"
+        yield "HMGET", user_key(tenant, user_id), "contact", "preferences", "deactivated", "reactivated"
         yield "HGET", held_back_key(tenant, user_id), caller_id

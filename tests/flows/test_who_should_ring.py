@@ -1,10 +1,14 @@
 """Events that say who should ring, besides those of Stream's ringing flow."""
 
+import secrets
 import time
+from datetime import UTC, datetime
 
 import pytest
 
+from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.apple_script import AppleReply
+from bellhop.store.keys import devices_key, user_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -18,7 +22,9 @@ async def test_who_was_thrown_out_is_not_rung_and_not_told(flow, kind):
     call = flow.call(ben, jane)
     flow.installation.apple.script(ben.tokens[0], TRY_LATER)
     await flow.post(call.ring())
-    await flow.until(lambda: ben.tokens[0] in [one.token for one in flow.installation.apple.requests], "a first attempt")
+    await flow.until(
+        lambda: ben.tokens[0] in [one.token for one in flow.installation.apple.requests], "a first attempt"
+    )
     out = call.member_removed(ben.user) if kind == "call.member_removed" else call.thrown_out(ben.user, kind)
     await flow.post(out)
     await flow.rings(jane)
@@ -92,3 +98,60 @@ async def test_an_event_tells_that_the_session_has_ended(flow):
     await flow.post(updated, call.ring(at=now - 2))
     assert await flow.outcomes(call) == {"ben": ["ended"]}
     assert flow.seen(ben) == [MISSED]
+
+
+def about(user, kind, at, **facts):
+    created_at = datetime.fromtimestamp(at, UTC).isoformat()
+    return {"type": f"user.{kind}", "created_at": created_at, "user": {"id": user, **facts}}
+
+
+async def test_a_deactivated_user_gets_no_push_until_reactivated(flow):
+    ben, now = await flow.iphone("ben"), time.time()
+    # In the wrong order, and one of them again: the stamps decide.
+    away, back = about(ben.user, "deactivated", now - 2), about(ben.user, "reactivated", now - 1)
+    await flow.post(away)
+    quiet = flow.call(ben)
+    await flow.post(quiet.ring())
+    await flow.idle()
+    await flow.post(quiet.ended())
+    assert await flow.outcomes(quiet) == {"ben": ["ended"]}
+    assert flow.seen(ben) == []
+    skipped = [line.outcome for line in await flow.trail(quiet) if line.what == "skipped"]
+    assert set(skipped) == {"deactivated"}
+    await flow.post(back, away)
+    call = flow.call(ben)
+    await flow.post(call.ring())
+    await flow.rings(ben)
+    await flow.post(about(ben.user, "updated", now, deactivated_at=datetime.now(UTC).isoformat()), call.ended())
+    assert await flow.outcomes(call) == {"ben": ["ended"]}
+    assert flow.seen(ben) == [RING]
+
+
+async def test_a_deleted_user_is_forgotten(flow):
+    ben = await flow.iphone("ben")
+    store, person = flow.installation.store, user_key("default", ben.user)
+    await store.call("HSET", person, "contact", '{"email":"ben@example.com"}', "preferences", '{"email":false}')
+    deleted = about(ben.user, "deleted", time.time() + 1)
+    await flow.post(deleted)
+    assert await store.call("HKEYS", person) == [b"deleted"]
+    assert await store.call("EXISTS", devices_key("default", ben.user)) == 0
+    call = flow.call(ben)
+    await flow.post(call.ring(), call.ended())
+    assert await flow.outcomes(call) == {"ben": ["ended"]}
+    assert flow.seen(ben) == []
+    # A new user with the same id: the event that comes again is about the old one.
+    await store.call("HSET", person, "contact", '{"email":"new@example.com"}')
+    assert (await flow.installation.stream.post(deleted)).body["status"] == "already"
+    assert await store.call("HGET", person, "contact") is not None
+
+
+async def test_a_device_of_a_new_user_outlives_the_deletion(flow):
+    ben = await flow.iphone("ben")
+    await flow.post(about(ben.user, "deleted", time.time() - 60))
+    assert await flow.installation.store.call("HLEN", devices_key("default", ben.user)) == 2
+    token = secrets.token_hex(32)
+    await flow.installation.register(ben.user, Provider.APNS, Kind.VOIP, token)
+    call = flow.call(ben)
+    await flow.post(call.ring())
+    await flow.rings(ben)
+    await flow.post(call.ended())

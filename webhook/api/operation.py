@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from flask import Blueprint, Response, request
 from pydantic import TypeAdapter, ValidationError
 
-from bellhop.clock import Seconds
+from bellhop.clock import MICROS_PER_SECOND, Seconds
 from bellhop.domain.device import UserId
-from bellhop.store.keys import writes_key
+from bellhop.store.keys import user_key, writes_key
 from bellhop.validation_messages import describe_error
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.auth import Requester, authenticate
@@ -26,6 +26,7 @@ TOKEN_ERRORS = (
     ApiErrorKind.MISSING_TOKEN,
     ApiErrorKind.INVALID_TOKEN,
     ApiErrorKind.EXPIRED_TOKEN,
+    ApiErrorKind.REVOKED_TOKEN,
     ApiErrorKind.TOKEN_NOT_YET_VALID,
     ApiErrorKind.LIMITED_TOKEN,
     ApiErrorKind.UNKNOWN_APP,
@@ -107,10 +108,20 @@ def authenticated(context: WebContext) -> Requester:
 def _authorize(user_id: str, *, writes: bool) -> ApiRequest:
     context = web_context()
     requester = authenticated(context)
+    _refuse_revoked_token(context, requester)
     api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester))
     if writes and requester.user_id is not None:
         _limit_writes(api_request)
     return api_request
+
+
+def _refuse_revoked_token(context: WebContext, requester: Requester) -> None:
+    """Refuse a user token from before the moment to which Stream has revoked the user's tokens, or without a time."""
+    if requester.user_id is None:
+        return
+    stored: Any = context.redis.hget(user_key(requester.tenant, requester.user_id), "revoked")
+    if stored and (requester.issued_at_s is None or requester.issued_at_s * MICROS_PER_SECOND < int(stored)):
+        raise ApiError(ApiErrorKind.REVOKED_TOKEN)
 
 
 def _target_user(user_id: str, requester: Requester) -> str:

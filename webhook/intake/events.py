@@ -161,8 +161,18 @@ class Ended(Envelope):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserChanged(Envelope):
+    """user.deleted, user.deactivated, user.reactivated or user.updated: about a user and no call."""
+
+    user_id: str
+    tokens_revoked_before: Micros | None = None
+    """Tokens of this user that were issued earlier are revoked."""
+    deactivated_at: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored(Envelope):
     """Any other event. Bellhop does nothing for it, but uses its snapshot of the call."""
 
 
-Event = Ring | Notification | Missed | Rejected | Accepted | Left | Removed | Ended | Ignored
+Event = Ring | Notification | Missed | Rejected | Accepted | Left | Removed | Ended | UserChanged | Ignored

@@ -32,6 +32,7 @@ from webhook.intake.events import (
     Removed,
     Ring,
     UnreadableEvent,
+    UserChanged,
 )
 from webhook.intake.fields import JsonObject, boolean, identifier, nested, positive_integer, text, timestamp_us
 
@@ -57,7 +58,7 @@ def parse(body: bytes) -> Event:
     parser = PARSERS.get(event_type)
     if parser is None:
         return Ignored(**common)
-    if not common["cid"]:
+    if not common["cid"] and parser is not _user_changed:
         raise UnreadableEvent(f"{event_type} has no call id")
     return parser(event, call, common)
 
@@ -192,6 +193,18 @@ def _session_ended(event: JsonObject, call: JsonObject, common: _Common) -> Ende
     return Ended(**common, only_session=ended_session)
 
 
+def _user_changed(event: JsonObject, call: JsonObject, common: _Common) -> UserChanged | Ignored:
+    user = nested(event, "user")
+    if common["type"] == "user.updated" and not identifier(user.get("id")):
+        return Ignored(**common)
+    return UserChanged(
+        **common,
+        user_id=_acting_user_id(event, common),
+        tokens_revoked_before=timestamp_us(user.get("revoke_tokens_issued_before")),
+        deactivated_at=timestamp_us(user.get("deactivated_at")),
+    )
+
+
 PARSERS: dict[str, Callable[[JsonObject, JsonObject, _Common], Event]] = {
     "call.ring": _ring,
     "call.notification": _notification,
@@ -206,5 +219,9 @@ PARSERS: dict[str, Callable[[JsonObject, JsonObject, _Common], Event]] = {
     "call.ended": _ended,
     "call.deleted": _ended,
     "call.session_ended": _session_ended,
+    "user.deleted": _user_changed,
+    "user.deactivated": _user_changed,
+    "user.reactivated": _user_changed,
+    "user.updated": _user_changed,
 }
 """One parser for each of bellhop.domain.event_types.HANDLED_EVENT_TYPES."""

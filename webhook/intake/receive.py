@@ -13,9 +13,10 @@ from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Event, Ignored, UnreadableEvent
+from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
 from webhook.intake.parsing import parse
 from webhook.intake.unreadable import keep_unreadable
+from webhook.intake.user_events import apply_user_event
 
 log = structlog.get_logger()
 
@@ -47,7 +48,10 @@ def receive(
             event = parse(body)
         except UnreadableEvent as error:
             return receive_unreadable(intake, tenant, body, str(error), now)
-        verdict = _apply(intake, tenant, webhook_id, event, now, attempt)
+        if isinstance(event, UserChanged):
+            verdict = apply_user_event(intake.redis, intake.run_script, tenant, event, now)
+        else:
+            verdict = _apply(intake, tenant, webhook_id, event, now, attempt)
         intake.outage.note_answer()
         _count(event, verdict, now)
         return {"status": verdict}

@@ -27,6 +27,8 @@ def reason_for_no_email(
     """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push about it was accepted."""
     if policy == "unpushed" and pushed:
         return Outcome.PUSH_ACCEPTED
+    if user.deactivated:
+        return Outcome.DEACTIVATED
     if user.preferences.muted(missed_at):
         return Outcome.MUTED
     if not user.preferences.email:

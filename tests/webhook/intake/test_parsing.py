@@ -23,6 +23,7 @@ from webhook.intake.events import (
     Removed,
     Ring,
     UnreadableEvent,
+    UserChanged,
 )
 from webhook.intake.fields import timestamp_us
 from webhook.intake.parsing import PARSERS, parse
@@ -128,7 +129,9 @@ EXPECTED = {
         user_id="ben-osei",
         participant_id=BENS_PHONE,
     ),
-    "user.updated": Ignored(type="user.updated", cid="", session_id="", at=at("09:30:02", 803311), snapshot=NOTHING),
+    "user.updated": UserChanged(
+        type="user.updated", cid="", session_id="", at=at("09:30:02", 803311), snapshot=NOTHING, user_id="ben-osei"
+    ),
 }
 
 

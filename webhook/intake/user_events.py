@@ -1,0 +1,62 @@
+"""Apply what Stream says of a user: deleted, deactivated, active again, or tokens revoked.
+
+No call is involved, so there is no trail. Everything is decided by Stream's stamps: an event that comes again, or late,
+changes nothing.
+"""
+
+from typing import Any
+
+import structlog
+from redis import Redis
+
+from bellhop.clock import Micros
+from bellhop.domain.call import clamp_stamp
+from bellhop.store import registry
+from bellhop.store.keys import devices_key, held_back_key, user_key
+from bellhop.store.scripts import ScriptRunner
+from webhook.intake.apply import Verdict
+from webhook.intake.events import UserChanged
+
+log = structlog.get_logger()
+
+
+def apply_user_event(redis: Redis, run_script: ScriptRunner, tenant: str, event: UserChanged, now: Micros) -> Verdict:
+    """Apply the event. Raises redis.exceptions.RedisError."""
+    at = clamp_stamp(event.at, now)
+    times = {name: clamp_stamp(moment, now) for name, moment in _times(event, at)}
+    if event.type == "user.deleted":
+        if not _forget(redis, run_script, tenant, event.user_id, at):
+            return Verdict.ALREADY
+        times["deleted"] = at
+    if not times:
+        return Verdict.IGNORED
+    run_script(registry.stamp_user(tenant, event.user_id, times))
+    return Verdict.TAKEN
+
+
+def _times(event: UserChanged, at: Micros) -> list[tuple[str, Micros]]:
+    times = [("revoked", event.tokens_revoked_before), ("deactivated", event.deactivated_at)]
+    if event.type == "user.deactivated":
+        times.append(("deactivated", at))
+    if event.type == "user.reactivated":
+        times.append(("reactivated", at))
+    return [(name, moment) for name, moment in times if moment is not None]
+
+
+def _forget(redis: Redis, run_script: ScriptRunner, tenant: str, user_id: str, at: Micros) -> bool:
+    """Forget a user's devices, contact and preferences; returns False if that was done before.
+
+    A device that was registered later belongs to a new user with the same id.
+    """
+    user = user_key(tenant, user_id)
+    done: Any = redis.hget(user, "deleted")
+    if done and int(done) >= at:
+        return False
+    stored: Any = redis.hvals(devices_key(tenant, user_id))
+    for device in registry.decode(stored):
+        if device.registered_at <= at:
+            run_script(registry.remove(tenant, device))
+    redis.hdel(user, "contact", "preferences", "deactivated", "reactivated")
+    redis.delete(held_back_key(tenant, user_id))
+    log.info("user_deleted")
+    return True
