@@ -86,7 +86,7 @@ class WebhookReceived(Milestone):
     until: Micros | None = None
     """When the phones stop ringing (unix µs)."""
     reason: str = ""
-    """The reason of a rejection: one of Stream's (`bellhop.domain.rejections`), or "other"; empty for decline or none."""
+    """The reason of a rejection: one of Stream's, or "other" (`bellhop.domain.rejections`); empty for decline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

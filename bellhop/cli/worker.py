@@ -5,6 +5,7 @@ import sys
 import click
 
 from bellhop.cli.options import load_settings
+from bellhop.settings import warn_of_removed_settings
 from bellhop.telemetry import logs
 
 
@@ -16,6 +17,7 @@ def command() -> None:
     """
     settings = load_settings("worker")
     logs.configure(settings.log_format, settings.log_level)
+    warn_of_removed_settings()
     from worker.main import run  # noqa: PLC0415 - see tests/test_architecture.py
 
     sys.exit(run(settings))

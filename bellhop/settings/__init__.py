@@ -5,6 +5,7 @@ from bellhop.settings.combined import Settings
 from bellhop.settings.google import FcmApp
 from bellhop.settings.loading import ConfigurationError, Role, load
 from bellhop.settings.reference import reference
+from bellhop.settings.removed import removed_settings, warn_of_removed_settings
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR
 
@@ -20,4 +21,6 @@ __all__ = [
     "StreamApp",
     "load",
     "reference",
+    "removed_settings",
+    "warn_of_removed_settings",
 ]

@@ -19,6 +19,7 @@ from bellhop.settings.google import FCM_SHORTHANDS, GoogleSettings
 from bellhop.settings.mail import MailSettings
 from bellhop.settings.operations import OperationsSettings
 from bellhop.settings.redis import RedisSettings
+from bellhop.settings.removed import without_removed
 from bellhop.settings.stream import STREAM_SHORTHANDS, StreamSettings
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
 from bellhop.settings.web import WebSettings
@@ -48,6 +49,7 @@ class Settings(
     @classmethod
     def _gather_single_apps(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Turn the settings for a single app into a list of one app. All other code reads only the lists."""
+        values = without_removed(values)
         for apps, fields in SHORTHANDS.items():
             given = {field: values[name] for name, field in fields.items() if values.get(name)}
             if given and values.get(apps):

@@ -6,8 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
-from bellhop.settings.field_types import ListOf, ReadableFile, SettingsSection, TablesOf
-from bellhop.settings.variables import variable
+from bellhop.settings.field_types import ReadableFile, SettingsSection, TablesOf
 
 FCM_SHORTHANDS = {"fcm_service_account_file": "service_account_file"}
 """The setting for a single Firebase project, and the field of FcmApp that it sets."""
@@ -55,17 +54,6 @@ class GoogleSettings(SettingsSection):
     """CA certificate to trust for Firebase Cloud Messaging and the token endpoint, instead of the system's CAs."""
     fcm_proxy: str = ""
     """HTTP proxy (http://host:port) for connections to Google."""
-    fcm_without_video: ListOf[str] = []
-    """Firebase projects whose app uses Stream's Kotlin SDK; several separated by commas. Their rings leave out
-    the field `video`: with it, the SDK shows a video call as an audio call. Not for React Native or Flutter."""
-
-    @model_validator(mode="after")
-    def _fcm_without_video_names_known_projects(self) -> Self:
-        known = {app.project_id for app in self.fcm_apps}
-        unknown = [project for project in self.fcm_without_video if project not in known]
-        if known and unknown:
-            raise ValueError(f"{variable('fcm_without_video')}: {unknown[0]} is not a configured Firebase project")
-        return self
 
 
 def _content(path: Path) -> dict[str, Any]:

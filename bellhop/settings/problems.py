@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError
 from bellhop.settings.apple import ApnsApp
 from bellhop.settings.combined import SHORTHANDS, Settings
 from bellhop.settings.google import FcmApp
+from bellhop.settings.removed import REMOVED
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
 from bellhop.validation_messages import describe_error
@@ -33,8 +34,9 @@ def unknown_variables() -> list[str]:
         CONFIG.removeprefix(PREFIX),
         SECRETS_DIR.removeprefix(PREFIX),
     }
+    accepted = known | {name.upper() for name in REMOVED}
     names = sorted(name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX))
-    unknown = [name for name in names if name not in known and not _is_set_by_kubernetes(PREFIX + name)]
+    unknown = [name for name in names if name not in accepted and not _is_set_by_kubernetes(PREFIX + name)]
     return [f"{PREFIX}{name} is not a setting{_hint(name, known, PREFIX)}" for name in unknown]
 
 
@@ -49,7 +51,8 @@ def unknown_secret_files() -> list[str]:
     except OSError as error:
         return [f"{SECRETS_DIR}: {folder} cannot be read: {error.strerror}"]
     known = Settings.model_fields
-    return [f"{SECRETS_DIR}: {name} is not a setting{_hint(name, known)}" for name in names if name not in known]
+    unknown = [name for name in names if name not in known and name not in REMOVED]
+    return [f"{SECRETS_DIR}: {name} is not a setting{_hint(name, known)}" for name in unknown]
 
 
 def unreadable_file() -> list[str]:

@@ -2,8 +2,8 @@
 
 The functions return Commands to run, so the web process (blocking client) and the worker (asyncio) share them.
 
-A user's keys are: their devices (a hash, device key -> device as JSON), contact and preferences (a hash of JSON,
-with the times `deactivated`, `reactivated`, `deleted` and `revoked` that Stream gives), and the rings held back (a hash,
+A user's keys are: their devices (a hash, device key -> device as JSON), contact and preferences (a hash of JSON, with
+the times `deactivated`, `reactivated`, `deleted` and `revoked` that Stream gives), and the rings held back (a hash,
 caller -> start of the last ring that quiet hours held back). The owner key of a token names its user, so that a token
 that moves to another user leaves the first.
 """

@@ -32,7 +32,7 @@ async def installation(tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def kotlin(tmp_path_factory):
-    """One whose Android apps have Stream's Kotlin SDK."""
+    """One with a setting that was removed."""
     settings = {"FCM_WITHOUT_VIDEO": PROJECT, "MISSED_GRACE_S": "60"}
     async with Installation(tmp_path_factory.mktemp("kotlin"), settings) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN_RINGS)
@@ -179,11 +179,11 @@ async def test_pushes_have_the_headers_to_ring_now_or_not_at_all(installation):
 
 
 @pytest.mark.parametrize("video", [True, False])
-async def test_a_project_without_video_gets_none_and_iphones_keep_it(kotlin, video):
+async def test_a_removed_setting_changes_nothing_and_is_named(kotlin, video):
     call = SampleCall()
     await kotlin.stream.post(call.ring(video=video))
     await arrived(kotlin, call.cid, 2)
     rings = {arrival.provider: arrival.payload for arrival in kotlin.arrivals if arrival.cid == call.cid}
     assert rings[Provider.APNS]["stream"]["video"] == str(video).lower()
-    assert "video" not in rings[Provider.FCM]
+    assert rings[Provider.FCM]["video"] == str(video).lower()
     assert rings[Provider.FCM]["created_by_display_name"] == rings[Provider.APNS]["stream"]["created_by_display_name"]

@@ -46,5 +46,4 @@ def fcm_sender(app: FcmApp, settings: Settings) -> FcmSender:
         settings.fcm_url,
         settings.fcm_ca_file,
         settings.fcm_proxy,
-        without_video=app.project_id in settings.fcm_without_video,
     )

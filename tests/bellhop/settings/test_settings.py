@@ -8,8 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from bellhop.settings import PREFIX, ApnsApp, ConfigurationError, FcmApp, Settings, StreamApp, load
+from bellhop.settings import (
+    PREFIX,
+    ApnsApp,
+    ConfigurationError,
+    FcmApp,
+    Settings,
+    StreamApp,
+    load,
+    removed_settings,
+    warn_of_removed_settings,
+)
+from bellhop.settings.removed import REMOVED
 
 
 @pytest.fixture(autouse=True)
@@ -143,13 +155,33 @@ def test_a_service_account_file_of_another_kind_is_refused(setenv, tmp_path):
     assert "project_id" in problems("worker")[0]
 
 
-def test_a_project_without_video_must_be_configured(setenv, tmp_path):
-    path = tmp_path / "account.json"
-    path.write_text(json.dumps(dict.fromkeys(("project_id", "client_email", "private_key", "token_uri"), "calls")))
-    setenv(FCM_SERVICE_ACCOUNT_FILE=path, FCM_WITHOUT_VIDEO="clals")
-    assert "clals is not a configured Firebase project" in problems("worker")[0]
+def test_a_removed_setting_is_accepted_and_named(setenv, tmp_path):
+    assert removed_settings() == []
     setenv(FCM_WITHOUT_VIDEO="calls")
-    assert load("worker").fcm_without_video == ["calls"]
+    load()
+    (sentence,) = removed_settings()
+    assert sentence.startswith("BELLHOP_FCM_WITHOUT_VIDEO has no effect any more: ")
+    with capture_logs() as lines:
+        warn_of_removed_settings()
+    assert lines == [{"event": "setting_removed", "log_level": "warning", "problem": sentence}]
+    setenv(FCM_WITHOUT_VIDEO="")
+    assert removed_settings() == []
+
+
+@pytest.mark.parametrize("place", ["a TOML file", "a secret file"])
+def test_a_removed_setting_is_found_in_a_file(setenv, tmp_path, monkeypatch, place):
+    (tmp_path / "fcm_without_video").write_text("calls")
+    (tmp_path / "bellhop.toml").write_text('fcm_without_video = ["calls"]')
+    if place == "a TOML file":
+        setenv(CONFIG=tmp_path / "bellhop.toml")
+    else:
+        setenv(SECRETS_DIR=tmp_path)
+    load()
+    assert len(removed_settings()) == 1
+
+
+def test_a_removed_setting_is_no_setting():
+    assert not REMOVED.keys() & Settings.model_fields.keys()
 
 
 def test_the_project_id_is_read_from_its_file_only_once(tmp_path):

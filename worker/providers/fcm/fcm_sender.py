@@ -33,16 +33,15 @@ class FcmSender:
         ca_file: Path | None = None,
         proxy: str = "",
         *,
-        without_video: bool = False,
         policy: SessionPolicy = DEFAULT_POLICY,
     ) -> None:
-        """`proxy` is an HTTP proxy (http://host:port) to reach Google through. `without_video` leaves out `video`.
+        """`proxy` is an HTTP proxy (http://host:port) to reach Google through.
 
         Raises OSError, ValueError or KeyError for files that are not what they should be.
         """
         self._project = FcmProject(service_account_file, url)
         self._tokens = AccessTokens(self._project.credentials, self._project.token_uri, policy.token_timeout_s)
-        self._proxy, self._policy, self._without_video = proxy, policy, without_video
+        self._proxy, self._policy = proxy, policy
         self.max_in_flight = policy.connections
         """How many pushes can be in flight. More would wait for a connection, where they cannot be called off."""
         self._tls = ssl.create_default_context(cafile=ca_file)
@@ -60,10 +59,7 @@ class FcmSender:
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
         not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)
-        data = dict(push.payload)
-        if self._without_video:
-            data.pop("video", None)
-        return await self._deliver(push.device.token, data, android, timeout_s, not_after_s)
+        return await self._deliver(push.device.token, dict(push.payload), android, timeout_s, not_after_s)
 
     async def validate(self, token: str, timeout_s: Seconds = Seconds(10)) -> AttemptResult:
         """Ask FCM whether it would accept a message for this token. Nothing is delivered."""

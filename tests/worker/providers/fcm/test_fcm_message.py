@@ -5,8 +5,6 @@ import pytest
 
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
-from bellhop.settings import Settings
-from worker.providers.configured import fcm_sender
 
 
 async def sent(google, fcm, push):
@@ -72,23 +70,3 @@ async def test_a_token_can_be_checked_without_a_push(google, fcm):
     assert answer.outcome is Outcome.ACCEPTED
     assert google.requests["phone"] == 1
     assert google.received == []
-
-
-async def test_a_project_of_kotlin_apps_gets_rings_without_video(google, android, tmp_path, samples):
-    data = json.loads((samples / "push" / "fcm_data.call.ring.json").read_text())["data"]
-    assert "video" in data
-    account = {"service_account_file": str(google.write_service_account(tmp_path / "kotlin.json"))}
-    project = json.loads((tmp_path / "kotlin.json").read_text())["project_id"]
-    for without, expected in ([], data), ([project], {name: data[name] for name in data if name != "video"}):
-        settings = Settings(
-            fcm_apps=[account],
-            fcm_url=google.url,
-            fcm_ca_file=google.ca_file,
-            fcm_without_video=without,
-        )
-        sender = fcm_sender(settings.fcm_apps[0], settings)
-        push = android(f"phone-{len(without)}", data)
-        assert (await sender.send(push, 5)).outcome is Outcome.ACCEPTED
-        [received] = google.pushes(push.device.token)
-        assert received.message["data"] == expected
-        await sender.close()
