@@ -59,6 +59,38 @@ async def test_a_repeated_notice_knows_whether_a_push_was_accepted(store, outcom
     assert (provided.asked, provided.offers) == (asked, [pushed, pushed])
 
 
+@pytest.mark.parametrize(
+    ("phones", "unpushed", "answer", "first", "then"),
+    [
+        ("android", True, Outcome.ACCEPTED, [], [True]),
+        ("android", True, Outcome.BAD_REQUEST, [], [False]),
+        ("android", False, Outcome.ACCEPTED, [False], []),
+        ("both", True, Outcome.ACCEPTED, [True], []),
+        ("both", False, Outcome.ACCEPTED, [True], []),
+        ("iphone", True, Outcome.ACCEPTED, [True], []),
+        ("none", True, Outcome.ACCEPTED, [False], []),
+    ],
+)
+async def test_one_of_a_notices_two_jobs_decides_about_the_e_mail(store, phones, unpushed, answer, first, then):
+    """The first job must not end a ring that goes on; the second one sends what the first had to leave."""
+    if phones in ("android", "both"):
+        await phone(store, token="pixel")
+    if phones in ("iphone", "both"):
+        iphone = a_device("ben", provider=Provider.APNS, kind=Kind.ALERT, token="ab" * 32, app="calls")
+        await store.script(*registry.register("default", iphone))
+    provided = Provided(answer)
+    provided.depends_on_pushes = unpushed
+    channels = {(provider, "calls"): ProviderChannel(provided, f"{provider} calls") for provider in Provider}
+    tools = DeliveryTools(store, "w-1", channels, TokenPruner(store))
+    missed = a_queued_round(ago_s=20, for_s=30)
+    for flag, expected in (("still_rings", first), ("left_over", then)):
+        provided.offers, provided.asked = [], 0
+        for command in await Jobs(tools, 1.0, provided).notice(missed.model_dump() | {flag: True}):
+            await store.script(*command)
+        assert provided.offers == expected
+        assert provided.asked == int(phones in (("iphone", "both") if flag == "still_rings" else ("android", "both")))
+
+
 DOWN = AttemptResult(Outcome.UNAVAILABLE, 503, retry_after_s=10)
 
 

@@ -6,7 +6,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.domain.stamp_history import KEPT, PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.store.blocking_client import run_script
@@ -222,6 +222,23 @@ events = st.one_of(
     ),
     st.builds(lambda envelope, only: Ended(**envelope, only_session=only), envelopes, st.sampled_from(["", "s-1"])),
 )
+
+
+def test_of_each_name_and_session_the_latest_stamps_are_kept(redis_server):
+    stamps = [NOW - number for number in range(KEPT + 5)]
+    for order in (stamps, stamps[::-1]):
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.flushall()
+            for number, at in enumerate(order):
+                event = Rejected(**event_fields("x", at, session_id=f"s-{number % 2}"), user_id="ben", reason="")
+                apply(partial(run_script, client), "default", str(number), event, found(event), NOW)
+                event = Ended(**event_fields("x", at), only_session="")
+                apply(partial(run_script, client), "default", f"end-{number}", event, found(event), NOW)
+            kept_fields = {name for name in client.hkeys(call_key("default", "default:1")) if name.startswith(b"at:")}
+        assert {name for name in kept_fields if name.endswith(b":ended")} == {
+            history_field("ended", PastStamp(at, "s-1")).encode() for at in stamps[:KEPT]
+        }
+        assert len([name for name in kept_fields if name.endswith(b"d:ben")]) == len(stamps), "20 of each session"
 
 
 def test_a_call_that_never_rests_forgets_what_is_out_of_date(redis_server):
