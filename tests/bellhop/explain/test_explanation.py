@@ -237,6 +237,36 @@ def test_what_a_user_did_is_told_before_it_is_settled(reason, sentence):
     assert not person.final
 
 
+@pytest.mark.parametrize(
+    ("user", "reason", "sentence"),
+    [
+        ("sara", "", "Stream reports that the caller, sara, cancelled the call."),
+        ("sara", "timeout", "Stream reports that nobody answered in time, and the app of the caller, sara, gave up."),
+        ("jane", "report-call-failed", "Stream reports that the phone of jane could not show the call."),
+        ("jane", "other", "Stream reports that jane declined."),
+        (
+            "jane",
+            "call-has-ended",
+            "Stream reports that the phone of jane stopped ringing, since the call was over (call-has-ended).",
+        ),
+    ],
+)
+def test_a_rejection_is_told_by_who_gave_it_and_why(user, reason, sentence):
+    round_ = explain(CID, [ring("jane"), webhook("call.rejected", 2, user, reason=reason)]).rounds[0]
+    assert round_.timeline[-1].sentence == sentence
+
+
+def test_a_caller_whose_app_gave_up_did_not_cancel():
+    lines = ring("jane"), attempt(0.1, IPHONE, "accepted"), webhook("call.rejected", 20, "sara", reason="timeout")
+    assert jane(*lines).verdict.endswith("jane did not answer before the time to ring was over.")
+
+
+def test_what_a_phone_does_after_the_cancel_is_no_decline():
+    cancelled = webhook("call.rejected", 5, "sara", reason="")
+    person = jane(ring("jane"), attempt(0.1, IPHONE, "accepted"), cancelled, webhook("call.rejected", 5.3, "jane"))
+    assert person.verdict.endswith("The call was cancelled 5 s after it began.")
+
+
 def test_muting_and_quiet_hours_do_not_count_as_failures():
     for outcome, clause in (
         ("muted", "they had muted all calls"),

@@ -15,7 +15,18 @@ from tests.factories import event_fields
 from tests.webhook.intake.test_effects import NOW, RULES, SARA, events, people
 from webhook.intake.apply import _received
 from webhook.intake.effects import effects
-from webhook.intake.events import Accepted, CallSnapshot, Ended, Ignored, Missed, Notification, Rejected, Ring
+from webhook.intake.events import (
+    Accepted,
+    CallSnapshot,
+    Ended,
+    Ignored,
+    Left,
+    Missed,
+    Notification,
+    Rejected,
+    Removed,
+    Ring,
+)
 
 TYPES = {
     Ring: "call.ring",
@@ -24,6 +35,8 @@ TYPES = {
     Accepted: "call.accepted",
     Rejected: "call.rejected",
     Ended: "call.ended",
+    Removed: "call.member_removed",
+    Left: "call.session_participant_left",
 }
 notifications = st.builds(
     lambda at, who: Notification(**event_fields("x", at), sender=SARA, members=(who,), call_name=""),

@@ -221,6 +221,8 @@ events = st.one_of(
         st.booleans(),
     ),
     st.builds(lambda envelope, only: Ended(**envelope, only_session=only), envelopes, st.sampled_from(["", "s-1"])),
+    st.builds(lambda envelope, user: Removed(**envelope, user_ids=(user,)), envelopes, users),
+    st.builds(lambda envelope, user: Left(**envelope, user_id=user, participant_id=""), envelopes, users),
 )
 
 
