@@ -3,14 +3,18 @@
 Both classes are written to Redis as JSON: a field keeps its name and meaning, and a new field has a default.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from bellhop.clock import Micros
 
 Moment = Annotated[Micros, Field(ge=0)]
 """Unix time in microseconds, checked when the value comes from outside."""
+
+
+RARE_FIELDS = frozenset({"missed_due", "still_rings", "left_over"})
+"""Fields that are written only if they say something. Most rounds are then as older versions write them."""
 
 
 class FrozenModel(BaseModel):
@@ -52,3 +56,7 @@ class Round(FrozenModel):
     recipients: tuple[Recipient, ...] = ()
     ringless: bool = False
     """True if only the round's call.missed has arrived: no phone was rung."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_rare_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if value or name not in RARE_FIELDS}

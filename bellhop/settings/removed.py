@@ -45,4 +45,4 @@ def _is_set(name: str) -> bool:
     folder, config = os.environ.get(SECRETS_DIR), os.environ.get(CONFIG)
     if os.environ.get(variable(name)) or (folder and (Path(folder) / name).is_file()):
         return True
-    return bool(config) and name in tomllib.loads(Path(config).read_text("utf-8"))
+    return name in tomllib.loads(Path(config).read_text("utf-8")) if config else False

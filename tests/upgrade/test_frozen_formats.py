@@ -15,11 +15,30 @@ from written_formats import formats_of
 
 pytestmark = pytest.mark.timeout(300)
 
-NEW_SINCE: dict[str, str] = {}
+NEW_SINCE: dict[str, str] = {
+    **{f"command_line/words/{word}": "a new outcome or standing" for word in ("deactivated", "removed", "still_rings")},
+    "http/problem/properties/type/enum/urn:bellhop:problem:revoked-token": "tokens that Stream revoked are refused",
+    "jobs/worker.jobs.notice/(not always)/still_rings": "an older worker sends the whole notice at once, as before",
+    "jobs/worker.jobs.notice/(not always)/left_over": "an older worker sends what the fence has not marked as sent",
+    "logs/worker pushed/also/still_rings": "a new outcome",
+    'metrics/shown/bellhop_pushes_total{app="example-calls",kind="missed",outcome="still_rings",provider="fcm"}': "new",
+    'metrics/stored/["bellhop_pushes_total", "fcm", "example-calls", "missed", "still_rings"]': "a new outcome",
+    "trail/2 skipped o/still_rings": "an older version shows a word that it has no sentence for",
+    **{
+        f"redis/bellhop:call:default:<cid>/holds/at:<µs>:36:<uuid>:{name}": "older versions read the plain fields"
+        for name in (
+            *(f"{letter}:<user>" for letter in "bdtwx"),
+            *("ended", "ended:<uuid>", "m:<uuid>:<user>", "q:<uuid>:<user>"),
+        )
+    },
+}
 """Formats that were added since, as "subject/path", with the reason. An older version must work without them."""
 GONE_SINCE: dict[str, str] = {
-    f"redis/rq:job:<{job} job>/holds/people": "a worker reads the users itself when a job does not name them"
-    for job in ("ring", "notify", "notice")
+    "command_line/settings/`BELLHOP_FCM_WITHOUT_VIDEO`": "it has no effect; bellhop/settings/removed.py accepts it",
+    **{
+        f"redis/rq:job:<{job} job>/holds/people": "a worker reads the users itself when a job does not name them"
+        for job in ("ring", "notify", "notice")
+    },
 }
 """Formats that need not be written any more, in the same form. An older version must work without them."""
 

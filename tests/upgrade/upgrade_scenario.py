@@ -162,6 +162,10 @@ class Writer:
             jobs = sum(client.llen(key) for key in client.scan_iter("rq:queue:*"))
             jobs += sum(client.llen(key) for key in client.scan_iter("bellhop:inflight:*"))
             jobs += sum(client.zcard(key) for key in client.scan_iter("rq:scheduled:*"))
+            for job_id in client.zrange("rq:scheduled:notices", 0, -1):
+                # A notice that waits until no phone rings any more: that time is now.
+                if '"left_over":true' in (client.hget(f"rq:job:{job_id}", "data") or ""):
+                    client.zadd("rq:scheduled:notices", {job_id: 0})
             return not jobs and client.zcard("bellhop:agenda") == len(open_calls)
 
         await self.installation.until(over, "nothing is left to do")
