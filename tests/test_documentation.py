@@ -16,6 +16,7 @@ from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import Delivery, UserVerdict
 from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
 from bellhop.settings.reference import allowed
+from bellhop.settings.removed import REMOVED
 from bellhop.trail import MILESTONES
 from webhook.intake.signature import Refusal
 
@@ -93,7 +94,7 @@ def test_the_page_of_the_trail_has_every_milestone():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_variable_that_a_page_names_exists(page):
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG, SECRETS_DIR}
+    known = {PREFIX + name.upper() for name in (*Settings.model_fields, *REMOVED)} | {CONFIG, SECRETS_DIR}
     assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", page.read_text())) <= known
 
 

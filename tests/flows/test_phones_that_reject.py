@@ -38,7 +38,7 @@ async def test_a_decline_before_the_cancel_is_a_decline(flow, cancel_comes_first
     assert flow.seen(ben) == [RING]
 
 
-async def test_the_decline_of_a_phone_that_stopped_ringing_is_a_time_out(flow):
+async def test_the_decline_of_a_phone_at_the_end_is_a_time_out(flow):
     """GetStream/stream-video-swift#1096: when the ring's time is over, the phone says that its user declined."""
     ben = await flow.iphone("ben")
     call, now = flow.call(ben, ring_ms=5_000), time.time()

@@ -18,8 +18,14 @@ pytestmark = pytest.mark.timeout(300)
 NEW_SINCE: dict[str, str] = {
     **{f"command_line/words/{word}": "a new outcome or standing" for word in ("deactivated", "removed", "still_rings")},
     "http/problem/properties/type/enum/urn:bellhop:problem:revoked-token": "tokens that Stream revoked are refused",
-    "jobs/worker.jobs.notice/(not always)/still_rings": "an older worker sends the whole notice at once, as before",
-    "jobs/worker.jobs.notice/(not always)/left_over": "an older worker sends what the fence has not marked as sent",
+    **{
+        f"jobs/worker.jobs.notice/{often}{name}": reason
+        for often in ("", "(not always)/")
+        for name, reason in (
+            ("still_rings", "an older worker sends the whole notice at once, as before"),
+            ("left_over", "an older worker sends what the fence has not marked as sent"),
+        )
+    },
     "logs/worker pushed/also/still_rings": "a new outcome",
     'metrics/shown/bellhop_pushes_total{app="example-calls",kind="missed",outcome="still_rings",provider="fcm"}': "new",
     'metrics/stored/["bellhop_pushes_total", "fcm", "example-calls", "missed", "still_rings"]': "a new outcome",

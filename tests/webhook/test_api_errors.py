@@ -9,6 +9,7 @@ def test_the_types_and_their_statuses_stay():
         "no-token": 401,
         "bad-token": 401,
         "expired-token": 401,
+        "revoked-token": 401,
         "early-token": 401,
         "unknown-app": 401,
         "bad-receipt": 403,

@@ -73,6 +73,7 @@ COMMANDS = (
     registry.claim_device_lookup("default", "ben", per_s=1, request_s=1, run="r"),
     registry.hold_back("default", "ben", "sara", 1),
     registry.switch_mail("default", "ben", on=True),
+    registry.stamp_user("default", "ben", {"deactivated": 1}),
     Command("metrics/add_metrics", [keys.METRICS_KEY, keys.flushes_key("1")], []),
     Command("providers/replace_provider_token", [keys.provider_token_key("team", "key")], []),
 )
