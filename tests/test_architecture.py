@@ -49,7 +49,6 @@ PURE = {
     "webhook.intake.call_parts",
     "webhook.intake.effects",
     "webhook.intake.events",
-    "webhook.intake.fields",
     "webhook.intake.parsing",
     "webhook.intake.signature",
     "webhook.openapi",

@@ -3,8 +3,8 @@
 from typing import Any
 
 from bellhop.clock import Micros
+from bellhop.domain.json_fields import JsonObject, identifier, nested, text, timestamp_us, whole_text
 from webhook.intake.events import CallSnapshot, EventUser, Participant
-from webhook.intake.fields import JsonObject, identifier, nested, text, timestamp_us, whole_text
 
 MAX_MEMBERS = 1_000
 """Members of one event that are kept; Stream documents 100 for a call. The trail and the log report the rest."""

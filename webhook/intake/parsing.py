@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from bellhop.clock import Micros
+from bellhop.domain.json_fields import JsonObject, boolean, identifier, nested, positive_integer, text, timestamp_us
 from webhook.intake.call_parts import (
     call_name,
     created_by_id,
@@ -34,7 +35,6 @@ from webhook.intake.events import (
     UnreadableEvent,
     UserChanged,
 )
-from webhook.intake.fields import JsonObject, boolean, identifier, nested, positive_integer, text, timestamp_us
 
 MAX_REASON = 64
 

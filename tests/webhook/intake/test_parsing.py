@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.domain.event_types import HANDLED_EVENT_TYPES
+from bellhop.domain.json_fields import timestamp_us
 from tests.webhook.intake.strategies import EVENTS, json_values, mutated_events
 from webhook.intake.events import (
     Accepted,
@@ -25,7 +26,6 @@ from webhook.intake.events import (
     UnreadableEvent,
     UserChanged,
 )
-from webhook.intake.fields import timestamp_us
 from webhook.intake.parsing import PARSERS, parse
 
 CID = "default:6f0b1c52-7a53-4a3e-9c59-0d1f6e0b9d11"
