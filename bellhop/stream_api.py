@@ -1,16 +1,19 @@
-"""The parts of Stream's REST interface that Bellhop reads: a user's devices, and an app's settings."""
+"""The parts of Stream's REST interface that Bellhop reads: users' devices, an app's settings, the state of a ring."""
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from enum import IntEnum
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import jwt
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, RootModel, ValidationError
 
 from bellhop.clock import Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.ring_state import RingState, read_call, read_ring_state
 from bellhop.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -24,14 +27,20 @@ class StreamRefused(Exception):  # noqa: N818 - names what Stream did
     """Stream did not answer the request. The text is the reason.
 
     `wait_s`: Stream asks to wait so long. `permanent`: every further request would get the same answer. `unreachable`:
-    there was no connection.
+    there was no connection. `status`: Stream's answer, 0 if there was none.
     """
 
     def __init__(
-        self, reason: str, *, wait_s: Seconds | None = None, permanent: bool = False, unreachable: bool = False
+        self,
+        reason: str,
+        *,
+        wait_s: Seconds | None = None,
+        permanent: bool = False,
+        unreachable: bool = False,
+        status: int = 0,
     ) -> None:
         super().__init__(reason)
-        self.wait_s, self.permanent, self.unreachable = wait_s, permanent, unreachable
+        self.wait_s, self.permanent, self.unreachable, self.status = wait_s, permanent, unreachable, status
 
 
 class Listing(NamedTuple):
@@ -42,15 +51,41 @@ class Listing(NamedTuple):
     """How long to wait before the next request. 0 unless this request used up the minute's limit."""
 
 
+class RingQuestion(NamedTuple):
+    """Which ring is asked about."""
+
+    cid: str
+    """The call, as "type:id"."""
+    session_id: str
+    """The ring's session; empty for the call's latest."""
+    creator_id: str
+    """The user who created the call; empty if that is not known."""
+
+
+class _Way(IntEnum):
+    """How the state of a ring can be read, in the order in which the ways are tried.
+
+    Stream does not document whether a server token may read the first. A user token of the call's creator may, and so
+    may any user's app. The last is documented.
+    """
+
+    RING_STATE = 0
+    RING_STATE_AS_CREATOR = 1
+    CALL = 2
+
+
+OTHER_WAY = frozenset({400, 401, 403, 404, 405})
+"""Statuses after which another way may still succeed."""
+
+
 class StreamApi:
     """Sends requests for one Stream app. The session, with its timeouts, belongs to the caller."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, api_key: str, secret: str) -> None:
         self._session, self._url, self._api_key = session, url.rstrip("/"), api_key
-        self._headers = {
-            "Authorization": server_token(secret),
-            "stream-auth-type": "jwt",
-        }
+        self._secret, self._server_headers = secret, _headers(server_token(secret))
+        self._way = _Way.RING_STATE
+        """The way to the state of a ring that succeeded last, or the next to try."""
 
     async def devices(self, user_id: str) -> Listing:
         """List a user's devices. Raises StreamRefused."""
@@ -61,11 +96,42 @@ class StreamApi:
         """Read what Stream returns for `path`. Raises StreamRefused."""
         return (await self._get(path, model))[0]
 
-    async def _get(self, path: str, model: type[Model], **query: str) -> tuple[Model, Seconds]:
+    async def ring_state(self, ring: RingQuestion, permit: Callable[[], Awaitable[None]]) -> RingState | None:
+        """Read the state of a ring; None if Stream does not know the call. Raises StreamRefused.
+
+        `permit` is awaited before each request, since the first question to an app may need three. It may raise.
+        """
+        for way in _Way:
+            if way < self._way or (way is _Way.RING_STATE_AS_CREATOR and not ring.creator_id):
+                continue
+            await permit()
+            try:
+                state = await self._ring_state(way, ring)
+            except StreamRefused as refused:
+                self._way = _next_way(way, refused)
+                if way is not _Way.CALL:
+                    continue
+                if refused.status == 404:
+                    break
+                raise
+            self._way = way
+            return state
+        return None
+
+    async def _ring_state(self, way: _Way, ring: RingQuestion) -> RingState:
+        path = "/api/v2/video/call/" + "/".join(quote(part, safe="") for part in ring.cid.partition(":")[::2])
+        if way is _Way.CALL:
+            return read_call((await self._get(path, _Json))[0].root)
+        token = user_token(self._secret, ring.creator_id) if way is _Way.RING_STATE_AS_CREATOR else ""
+        session = {"call_session_id": ring.session_id} if ring.session_id else {}
+        return read_ring_state((await self._get(f"{path}/ring_state", _Json, token, **session))[0].root)
+
+    async def _get(self, path: str, model: type[Model], token: str = "", **query: str) -> tuple[Model, Seconds]:
         """Read what Stream returns for `path`, and how long to wait before the next request."""
         query |= {"api_key": self._api_key}
+        headers = _headers(token) if token else self._server_headers
         try:
-            async with self._session.get(self._url + path, params=query, headers=self._headers) as response:
+            async with self._session.get(self._url + path, params=query, headers=headers) as response:
                 if response.status != 200:
                     raise _refused(response)
                 body = await _whole(response)
@@ -78,10 +144,34 @@ class StreamApi:
             raise StreamRefused(f"no answer: {type(error).__name__}", unreachable=unreachable) from None
 
 
+def _headers(token: str) -> dict[str, str]:
+    return {"Authorization": token, "stream-auth-type": "jwt"}
+
+
 def server_token(secret: str) -> str:
-    """Make a server token. PyJWT's warning of a short secret is off, because Stream chooses the secret's length."""
+    """Make a server token."""
+    return _token(secret, {"server": True})
+
+
+def user_token(secret: str, user_id: str) -> str:
+    """Make a token of a user."""
+    return _token(secret, {"user_id": user_id})
+
+
+def _token(secret: str, claims: dict[str, Any]) -> str:
+    """Sign a token. PyJWT's warning of a short secret is off, because Stream chooses the secret's length."""
     with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
-        return jwt.encode({"server": True}, secret, "HS256")
+        return jwt.encode(claims, secret, "HS256")
+
+
+def _next_way(way: _Way, refused: StreamRefused) -> _Way:
+    """Return the way to try next. Raises `refused` if every way would get the same answer."""
+    if refused.status not in OTHER_WAY:
+        raise refused
+    if way is _Way.CALL:
+        return _Way.RING_STATE
+    # After 404 another token changes nothing: this Stream has no ring_state, or it does not know the call.
+    return _Way.CALL if refused.status == 404 else _Way(way + 1)
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:
@@ -95,9 +185,10 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _refused(response: aiohttp.ClientResponse) -> StreamRefused:
-    if response.status == 429:
-        return StreamRefused("too many requests", wait_s=_until_reset_s(response))
-    return StreamRefused(f"status {response.status}", permanent=response.status in (401, 403))
+    status = response.status
+    if status == 429:
+        return StreamRefused("too many requests", wait_s=_until_reset_s(response), status=status)
+    return StreamRefused(f"status {status}", permanent=status in (401, 403), status=status)
 
 
 def _until_reset_s(response: aiohttp.ClientResponse) -> Seconds:
@@ -106,6 +197,9 @@ def _until_reset_s(response: aiohttp.ClientResponse) -> Seconds:
     if not (reset.isascii() and reset.isdigit()):
         return DEFAULT_PAUSE_S
     return Seconds(min(max(int(reset) - time.time(), 1.0), 2 * DEFAULT_PAUSE_S))
+
+
+_Json = RootModel[dict[str, Any]]
 
 
 class _List(BaseModel):

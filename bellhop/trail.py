@@ -48,6 +48,22 @@ class TokenFate(StrEnum):
     """The token belongs to Apple's other environment, and is now registered for that one."""
 
 
+class QuestionOutcome(StrEnum):
+    """How a question to Stream about a ring ended."""
+
+    ANSWERED = "answered"
+    UNKNOWN_CALL = "unknown_call"
+    """Stream does not know the call."""
+    NO_ANSWER = "no_answer"
+    """Stream is down, slow or fails."""
+    REFUSED = "refused"
+    """Stream gets too many requests, or does not accept the secret."""
+    OVER_BUDGET = "over_budget"
+    """No request was sent: the budget is spent."""
+    SHARED = "shared"
+    """Another process asked about the same ring in this second."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Milestone:
     """What one line of a trail says. Its fields are empty (None, "" or ()) where the line does not have them."""
@@ -223,6 +239,26 @@ class EmailMilestone(Milestone):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamAsked(Milestone):
+    """Bellhop asked Stream for the state of a ring, or could not; `outcome` is a QuestionOutcome."""
+
+    what: ClassVar = "asked"
+    letters: ClassVar = "rkoymqx"
+    round: Micros
+    kind: str = ""
+    """The kind of push that was due: ring or missed. Empty if a person asked."""
+    outcome: str
+    reason: str = ""
+    """Why there is no answer."""
+    ms: float | None = None
+    """How long the answer took."""
+    learned: tuple[str, ...] = ()
+    """What no webhook had reported: stamps of the call as `learned_stamp` writes them."""
+    more: int | None = None
+    """How many more stamps there are, for which the line had no space."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownMilestone(Milestone):
     """A line that this version cannot read: of a newer version, or malformed. It is never written."""
 
@@ -244,6 +280,7 @@ MILESTONES: tuple[type[Milestone], ...] = (
     UserSettled,
     PhoneRang,
     EmailMilestone,
+    StreamAsked,
 )
 """Every milestone that is written."""
 
@@ -273,11 +310,13 @@ SHORT = {
     "job": "j",
     "worker": "w",
     "detail": "v",
+    "learned": "q",
 }
 """Fields and the letters that stand for them in Redis, where seven days of lines are kept."""
 
 LONG = {letter: name for name, letter in SHORT.items()}
-USERS, MORE = SHORT["users"], SHORT["more"]
+LISTS, MORE = (SHORT["users"], SHORT["learned"]), SHORT["more"]
+"""The letters of lists that may be cut, and of the number of their elements that are missing."""
 
 
 class _Field(NamedTuple):
@@ -316,18 +355,30 @@ _CUT = {field.letter for _, known in _BY_WORD.values() for field in known if fie
 def encode(milestone: Milestone) -> str:
     """Write a milestone as a line.
 
-    Empty fields are left out, and long texts are cut. A list of users that makes the line too long is cut too; `more`
-    counts the users that are missing.
+    Empty fields are left out, and long texts are cut. A list that makes the line too long is cut too; `more` counts the
+    elements that are missing.
     """
     values = zip(milestone.letters, _FIELDS[type(milestone)](milestone), strict=True)
     facts: dict[str, Any] = {letter: value for letter, value in values if value or value == 0}
     for letter in _CUT & facts.keys():
         facts[letter] = facts[letter][:TEXT]
-    while len(text := encoded([VERSION, milestone.what, milestone.at, facts])) > LINE_BYTES and facts.get(USERS):
-        users = facts[USERS]
-        left_out = len(users) - len(users) // 2
-        facts |= {USERS: users[:-left_out], MORE: facts.get(MORE, 0) + left_out}
+    cut = next((letter for letter in LISTS if facts.get(letter)), "")
+    while len(text := encoded([VERSION, milestone.what, milestone.at, facts])) > LINE_BYTES and facts.get(cut):
+        elements = facts[cut]
+        left_out = len(elements) - len(elements) // 2
+        facts |= {cut: elements[:-left_out], MORE: facts.get(MORE, 0) + left_out}
     return text.decode()
+
+
+def learned_stamp(name: str, at: Micros) -> str:
+    """Write a stamp for `StreamAsked.learned`."""
+    return f"{name}@{at}"
+
+
+def read_learned(milestone: StreamAsked) -> dict[str, Micros]:
+    """Read the stamps of a question, by name; one that cannot be read is left out."""
+    pairs = [text.rpartition("@")[::2] for text in milestone.learned]
+    return {name: Micros(int(at)) for name, at in pairs if at.isascii() and at.isdigit() and int(at) <= GREATEST}
 
 
 def read_trail(lines: Iterable[bytes | str]) -> list[Milestone]:

@@ -55,6 +55,8 @@ class Stamp(StrEnum):
     MISSED_QUIETLY = "q:"
     """MISSED and MISSED_QUIETLY are about one session (see `missed_stamp`). Stream sends call.missed by a timer: the
     same call may ring again by then, in a new session or in the same one (docs/decisions/0006)."""
+    ASKED = "asked:"
+    """Followed by the session id: when Stream was asked for the state of the ring before a notice."""
     NOTICED = "n:"
     """Also about one session: the notice for a call.missed that came before its ring was queued."""
     IN_WORDS = "w:"

@@ -106,6 +106,11 @@ class StreamSettings(SettingsSection):
     value is the maximum number of users per second, for all workers together. Stream allows 60 requests a minute,
     unless you have agreed on more."""
 
+    stream_questions_per_s: Annotated[float, Field(ge=0, le=100)] = 2
+    """How many times per second Bellhop may ask Stream for the state of a ring, for all processes together: before a
+    missed-call notice that Stream did not ask for, and before a late attempt to ring. So a lost webhook does no harm. 0
+    switches it off."""
+
     @field_validator("stream_apps")
     @classmethod
     def _no_shared_api_key(cls, apps: list[StreamApp]) -> list[StreamApp]:

@@ -16,7 +16,17 @@ from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.domain.stamp_history import KEPT
-from bellhop.store.keys import AGENDA, call_key, owner_key, round_key, round_prefix, trail_key, webhook_key
+from bellhop.store.keys import (
+    AGENDA,
+    QUESTION_BUDGET,
+    call_key,
+    owner_key,
+    question_key,
+    round_key,
+    round_prefix,
+    trail_key,
+    webhook_key,
+)
 from bellhop.store.scripts import Argument, Command
 
 WEBHOOK_TTL_S = 3600
@@ -252,6 +262,21 @@ def record_receipt(tenant: str, cid: str, started_at: Micros, device: str, line:
     """Note that a phone rang. The script returns "recorded", "already", or "over" if the round has expired."""
     keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid)]
     return Command("calls/record_receipt", keys, [device, line, trail.LENGTH, trail.DAY_S])
+
+
+def claim_question(tenant: str, cid: str, session_id: str, *, run: str, claim_ms: int) -> Command:
+    """Claim a question to Stream about a ring. Answers "go", "under_way" or "done" (a moment ago)."""
+    return Command("calls/claim_question", [question_key(tenant, cid)], [run, session_id, claim_ms])
+
+
+def keep_answer(tenant: str, cid: str, session_id: str, keep_ms: int) -> tuple[Argument, ...]:
+    """Return the command that ends a question; the ring is not asked about again for `keep_ms`."""
+    return ("SET", question_key(tenant, cid), f"done|{session_id}", "PX", keep_ms)
+
+
+def spend_question(per_s: float) -> Command:
+    """Take a request to Stream from the budget of all processes. Answers 1, or 0 if it is spent."""
+    return Command("calls/spend_question", [QUESTION_BUDGET], [per_s])
 
 
 def _json(document: object) -> str:

@@ -45,6 +45,11 @@ def webhook_key(webhook: str) -> str:
     return f"bellhop:webhook:{webhook}"
 
 
+def question_key(tenant: str, cid: str) -> str:
+    """A string: which question about the call Stream is being asked, or was asked less than a second ago."""
+    return f"bellhop:question:{tenant}:{cid}"
+
+
 # Of a user
 
 
@@ -189,6 +194,14 @@ UNREADABLE = "bellhop:unreadable"
 """A list: verified webhooks that could not be read, the latest first."""
 LOOKUP_BUDGET = "bellhop:fetches"
 """A hash: how many device lookups at Stream are left in this second."""
+
+QUESTION_BUDGET = "bellhop:questions"
+"""A hash: how many requests for the state of a ring may go to Stream in this second."""
+
+
+def missed_seen_key(tenant: str) -> str:
+    """A string that exists for a day after a call.missed of this Stream app."""
+    return f"bellhop:missed-seen:{tenant}"
 
 
 def flushes_key(process: str) -> str:

@@ -141,11 +141,14 @@ SETTLED = Counter("bellhop_settled_total", "Recipients whose standing in a round
 MAIL = Counter("bellhop_mail_total", "Missed-call e-mails, by outcome.", ("outcome",))
 RECEIPTS = Counter("bellhop_receipts_total", "Receipts of phones that rang.", ("provider", "verdict"))
 RANG = Histogram("bellhop_rang_seconds", "From Stream's stamp of a ring to the phone's receipt.", ("provider",))
+QUESTIONS = Counter(
+    "bellhop_stream_questions_total", "Questions to Stream about the state of a ring.", ("kind", "outcome")
+)
 DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped because there were too many samples.")
 
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
-    MAIL, RECEIPTS, RANG, DROPPED,
+    MAIL, RECEIPTS, RANG, QUESTIONS, DROPPED,
 )  # fmt: skip
 
 

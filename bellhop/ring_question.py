@@ -1,0 +1,291 @@
+"""Asks Stream for the state of a ring, for webhooks may be lost. What it answers becomes stamps of the call.
+
+All processes share one budget of requests. A call is asked about by one process at a time, and an answer counts for a
+second. The stamps are applied by the script that takes webhooks in, so they may come in any order too.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+from uuid import uuid4
+
+import aiohttp
+import structlog
+from redis.exceptions import RedisError
+
+from bellhop.clock import Micros, Seconds
+from bellhop.domain.call import Stamp, clamp_stamp
+from bellhop.domain.ring_state import RingState
+from bellhop.queue.job_payloads import CallRef, QueuedRound, job
+from bellhop.queue.names import SETTLE_JOB
+from bellhop.settings import Settings
+from bellhop.store.async_client import Store
+from bellhop.store.call_scripts import (
+    EventToTake,
+    StoredCall,
+    claim_question,
+    keep_answer,
+    read_call,
+    spend_question,
+    stored_call,
+    take_event,
+)
+from bellhop.store.keys import trail_key
+from bellhop.store.retry import until_redis_answers
+from bellhop.stream_api import RingQuestion, StreamApi, StreamRefused
+from bellhop.telemetry import metrics
+from bellhop.telemetry.correlation import origin
+from bellhop.trail import DAY_S, QuestionOutcome, StreamAsked, encode, learned_stamp
+
+log = structlog.get_logger()
+
+SESSION_DIGITS = 8
+"""How much of a session's id the trail keeps, as for webhooks."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionLimits:
+    """The times of a question."""
+
+    answer_s: Seconds = Seconds(1.5)
+    """How long a question may take, including the wait for another process's question about the same call."""
+    kept_ms: int = 1_000
+    """How long an answer counts."""
+    poll_s: Seconds = Seconds(0.05)
+    """How often to look whether another process's question has ended."""
+    pause_s: Seconds = Seconds(60.0)
+    """How long an app that does not accept our secret is not asked."""
+
+
+class AskedRing(NamedTuple):
+    """The ring that a question is about."""
+
+    tenant: str
+    cid: str
+    session_id: str = ""
+    started_at: Micros = Micros(0)
+    creator_id: str = ""
+
+    @classmethod
+    def of(cls, round_: QueuedRound) -> "AskedRing":
+        """Name the ring of a round."""
+        # The caller comes first; then the creator, if that is somebody else.
+        creator = round_.callers[-1] if round_.callers else round_.caller_id
+        return cls(round_.tenant, round_.cid, round_.session_id, round_.started_at, creator)
+
+
+class AskedStream(NamedTuple):
+    """The result of a question."""
+
+    outcome: QuestionOutcome
+    milestone: StreamAsked | None = None
+    """What the trail says of it; None if it says nothing."""
+
+
+class RingStates(Protocol):
+    """Answers questions about the rings of one Stream app; `bellhop.stream_api.StreamApi` does."""
+
+    async def ring_state(self, ring: RingQuestion, permit: "Permit") -> RingState | None:
+        """Read the state of a ring, or raise StreamRefused."""
+        ...
+
+
+class _BudgetSpent(Exception):  # noqa: N818 - it is no error
+    """No request may be sent now."""
+
+
+class Permit:
+    """Takes a request from the budget of all processes."""
+
+    def __init__(self, store: Store, per_s: float) -> None:
+        self._store, self._per_s = store, per_s
+
+    async def __call__(self) -> None:
+        """Allow one request, or raise."""
+        if not await self._store.script(*spend_question(self._per_s)):
+            raise _BudgetSpent
+
+
+class StreamQuestions:
+    """Asks Stream about rings, at most `per_s` requests in a second for all processes together."""
+
+    def __init__(
+        self,
+        store: Store,
+        apps: Mapping[str, RingStates],
+        per_s: float,
+        *,
+        trail_ttl_s: int = DAY_S,
+        limits: QuestionLimits | None = None,
+    ) -> None:
+        """`apps`: by tenant."""
+        self._store, self._apps, self._permit = store, apps, Permit(store, per_s)
+        self._trail_ttl_s, self._limits = trail_ttl_s, limits or QuestionLimits()
+        self._paused_until_s: dict[str, float] = {}
+
+    async def ask(self, ring: AskedRing, kind: str = "", since: Micros | None = None) -> AskedStream:
+        """Ask about a ring, once, and apply the answer. Never raises for Stream; waits while Redis is away.
+
+        `kind`: the push that is due. `since`: before a notice, the moment that the question is about; the call keeps
+        it, so that the next look at the call does not ask again.
+        """
+        ends_s = time.monotonic() + self._limits.answer_s
+        run = uuid4().hex
+        while (claim := await self._claim(ring, run)) != b"go":
+            if claim == b"done" or time.monotonic() >= ends_s:
+                return AskedStream(QuestionOutcome.SHARED)
+            await asyncio.sleep(self._limits.poll_s)
+        answer = await self._answer(ring, Seconds(ends_s - time.monotonic()))
+        milestone = await self._apply(ring, run, kind, answer, since)
+        await until_redis_answers(
+            lambda: self._store.call(*keep_answer(ring.tenant, ring.cid, ring.session_id, self._limits.kept_ms))
+        )
+        metrics.QUESTIONS.add(kind or "person", answer.outcome)
+        return AskedStream(answer.outcome, milestone)
+
+    async def _claim(self, ring: AskedRing, run: str) -> bytes:
+        claim_ms = round(self._limits.answer_s * 1000) + self._limits.kept_ms
+        command = claim_question(ring.tenant, ring.cid, ring.session_id, run=run, claim_ms=claim_ms)
+        claim: bytes = await until_redis_answers(lambda: self._store.script(*command))
+        return claim
+
+    async def _answer(self, ring: AskedRing, within_s: Seconds) -> "_Answer":
+        """Send the question, and wait for its answer."""
+        began_s, state, reason = time.monotonic(), None, ""
+        try:
+            async with asyncio.timeout(within_s):
+                state = await self._request(ring)
+            outcome = QuestionOutcome.UNKNOWN_CALL if state is None else QuestionOutcome.ANSWERED
+        except _BudgetSpent:
+            outcome = QuestionOutcome.OVER_BUDGET
+        except StreamRefused as refused:
+            outcome, reason = self._refused(ring.tenant, refused), str(refused)
+        except (TimeoutError, RedisError) as error:
+            outcome, reason = QuestionOutcome.NO_ANSWER, type(error).__name__
+        return _Answer(outcome, reason, state, round((time.monotonic() - began_s) * 1000, 1))
+
+    async def _request(self, ring: AskedRing) -> RingState | None:
+        app = self._apps.get(ring.tenant)
+        if app is None:
+            raise StreamRefused("this Stream app is not configured", permanent=True)
+        pause_s = self._paused_until_s.get(ring.tenant, 0.0) - time.monotonic()
+        if pause_s > 0:
+            raise StreamRefused("Stream refused an earlier question", wait_s=Seconds(pause_s))
+        return await app.ring_state(RingQuestion(ring.cid, ring.session_id, ring.creator_id), self._permit)
+
+    def _refused(self, tenant: str, refused: StreamRefused) -> QuestionOutcome:
+        """Return the outcome, and pause if a further question would get the same answer."""
+        if not refused.permanent and refused.wait_s is None:
+            return QuestionOutcome.NO_ANSWER
+        pause_s = self._limits.pause_s if refused.wait_s is None else refused.wait_s
+        self._paused_until_s[tenant] = time.monotonic() + pause_s
+        return QuestionOutcome.REFUSED
+
+    async def _apply(
+        self, ring: AskedRing, run: str, kind: str, answer: "_Answer", since: Micros | None
+    ) -> StreamAsked | None:
+        """Apply an answer's stamps, and write the trail's line. A call that Bellhop does not know is left alone."""
+        if answer.outcome is QuestionOutcome.OVER_BUDGET and kind == "ring":
+            return None  # no question was sent, and each pause would write a line
+        command = read_call(ring.tenant, ring.cid)
+        stored = stored_call(await until_redis_answers(lambda: self._store.script(*command)))
+        stamps = list(_new_stamps(stored, answer.state))
+        milestone = StreamAsked(
+            at=stored.now,
+            round=ring.started_at,
+            kind=kind,
+            outcome=answer.outcome,
+            reason=answer.reason,
+            ms=answer.ms,
+            learned=tuple(learned_stamp(_short(name, ring.session_id), at) for name, at in stamps),
+        )
+        _log(milestone, ring)
+        if not stored.fields and not await until_redis_answers(
+            lambda: self._store.call("EXISTS", trail_key(ring.tenant, ring.cid))
+        ):
+            return milestone
+        known_stamps = stamps if stored.fields else []
+        asked = [(Stamp.ASKED + ring.session_id, max(since, stored.now))] if since is not None else []
+        # Before a notice, the question's own job settles the call; else a job must.
+        settles = known_stamps and since is None
+        payload = CallRef(tenant=ring.tenant, cid=ring.cid, **origin("", stored.now).__dict__)
+        line = encode(milestone)
+        event = EventToTake(
+            ring.tenant,
+            ring.cid,
+            run,
+            stored.now,
+            line=line,
+            repeated_line=line,
+            trail_ttl_s=self._trail_ttl_s,
+            settle_at=stored.now,
+            stamps=[*known_stamps, *asked],
+            jobs=[job(f"settle-{run}", SETTLE_JOB, payload)] if settles else [],
+        )
+        await until_redis_answers(lambda: self._store.script(*take_event(event)))
+        return milestone
+
+
+class _Answer(NamedTuple):
+    outcome: QuestionOutcome
+    reason: str
+    state: RingState | None
+    ms: float
+
+
+def _new_stamps(stored: StoredCall, state: RingState | None) -> Iterator[tuple[str, Micros]]:
+    """Find what an answer says and the call does not have yet."""
+    for name, at in state.stamps() if state is not None else ():
+        stamp = clamp_stamp(at, stored.now)
+        if stamp > int(stored.fields.get(name, -1)):
+            yield name, stamp
+
+
+def _short(name: str, session_id: str) -> str:
+    """Cut the session's id in a stamp's name, as the trail does in its other lines."""
+    return name.replace(session_id, session_id[:SESSION_DIGITS], 1) if session_id else name
+
+
+def _log(milestone: StreamAsked, ring: AskedRing) -> None:
+    facts = {"cid": ring.cid, "kind": milestone.kind, "outcome": milestone.outcome}
+    if milestone.outcome in (QuestionOutcome.ANSWERED, QuestionOutcome.UNKNOWN_CALL):
+        log.info("stream_asked", **facts, learned=len(milestone.learned), ms=milestone.ms)
+    else:
+        log.warning("stream_not_asked", **facts, reason=milestone.reason)
+
+
+def stream_questions(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamQuestions | None:
+    """Return what asks Stream; None if the settings do not want it, or have no Stream app."""
+    if not settings.stream_questions_per_s or not settings.stream_apps:
+        return None
+    apps = {
+        app.tenant: StreamApi(session, settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value())
+        for app in settings.stream_apps
+    }
+    return StreamQuestions(store, apps, settings.stream_questions_per_s, trail_ttl_s=settings.trail_days * DAY_S)
+
+
+async def ask_for_a_person(settings: Settings, tenant: str, cid: str) -> AskedStream | None:
+    """Ask about the latest ring of a call, from a command or a page. None if the settings do not allow questions.
+
+    Raises redis.exceptions.RedisError, and TimeoutError if Redis is away for long.
+    """
+    async with asyncio.timeout(2 * QuestionLimits().answer_s + 2), aiohttp.ClientSession() as session:
+        store = Store.from_url(settings.redis_url)
+        try:
+            questions = stream_questions(settings, store, session)
+            if questions is None:
+                return None
+            stored = stored_call(await store.script(*read_call(tenant, cid)))
+            return await questions.ask(_latest(tenant, cid, stored))
+        finally:
+            await store.close()
+
+
+def _latest(tenant: str, cid: str, stored: StoredCall) -> AskedRing:
+    for started_at in sorted(stored.rounds, reverse=True):
+        if facts := stored.rounds[started_at].get("facts"):
+            return AskedRing.of(QueuedRound.model_validate_json(facts))
+    return AskedRing(tenant, cid)

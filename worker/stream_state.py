@@ -1,0 +1,55 @@
+"""Asks Stream for the state of a ring when a webhook may have been lost: before a late attempt and before a notice."""
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
+from bellhop.domain.push import PushKind
+from bellhop.queue.job_payloads import QueuedRound
+from bellhop.ring_question import AskedRing, StreamQuestions
+
+LATE_US = micros(Seconds(5.0))
+"""An attempt that starts so long after its ring is late."""
+AGAIN_S = 1.0
+"""One process asks about a call at most once in this time before attempts: many phones of a call wait together."""
+
+
+class DerivedNotice(NamedTuple):
+    """A ring that ended by what Bellhop knows, without a call.missed."""
+
+    round: QueuedRound
+    ended_at: Micros
+    """When it ended, as far as Bellhop knows."""
+
+
+class StreamState:
+    """When a worker asks Stream."""
+
+    def __init__(self, questions: StreamQuestions) -> None:
+        self._questions = questions
+        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    def before_attempt(self, round_: QueuedRound, starts_in_s: Seconds) -> None:
+        """Ask in the background if the next attempt is late. The attempt does not wait: the fence knows what is known.
+
+        `starts_in_s`: how long until the attempt starts.
+        """
+        starts_at = from_nanoseconds(time.time_ns()) + micros(starts_in_s)
+        call = (round_.tenant, round_.cid)
+        if starts_at - round_.started_at >= LATE_US and call not in self._asking:
+            self._asking[call] = asyncio.create_task(self._ask_before_attempt(call, AskedRing.of(round_)))
+
+    async def _ask_before_attempt(self, call: tuple[str, str], ring: AskedRing) -> None:
+        try:
+            await self._questions.ask(ring, PushKind.RING)
+            await asyncio.sleep(AGAIN_S)
+        finally:
+            del self._asking[call]
+
+    async def before_notices(self, notices: list[DerivedNotice]) -> None:
+        """Ask about these rings of one call, and wait for the answers, at most for the time of one question."""
+        questions = (
+            self._questions.ask(AskedRing.of(round_), PushKind.MISSED, since=ended_at) for round_, ended_at in notices
+        )
+        await asyncio.gather(*questions)
