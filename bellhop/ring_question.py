@@ -6,7 +6,7 @@ second. The stamps are applied by the script that takes webhooks in, so they may
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import uuid4
@@ -16,8 +16,9 @@ import structlog
 from redis.exceptions import RedisError
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.call import Stamp, clamp_stamp
+from bellhop.domain.call import CallState, Stamp, clamp_stamp, has_history
 from bellhop.domain.ring_state import RingState
+from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef, QueuedRound, job
 from bellhop.queue.names import SETTLE_JOB
 from bellhop.settings import Settings
@@ -191,7 +192,7 @@ class StreamQuestions:
             return None  # no question was sent, and each pause would write a line
         command = read_call(ring.tenant, ring.cid)
         stored = stored_call(await until_redis_answers(lambda: self._store.script(*command)))
-        stamps = list(_new_stamps(stored, answer.state))
+        news = _News.of(stored, answer.state, ring.session_id)
         milestone = StreamAsked(
             at=stored.now,
             round=ring.started_at,
@@ -199,17 +200,18 @@ class StreamQuestions:
             outcome=answer.outcome,
             reason=answer.reason,
             ms=answer.ms,
-            learned=tuple(learned_stamp(_short(name, ring.session_id), at) for name, at in stamps),
+            learned=tuple(learned_stamp(_short(name, ring.session_id), at) for name, at in news.stamps),
         )
         _log(milestone, ring)
         if not stored.fields and not await until_redis_answers(
             lambda: self._store.call("EXISTS", trail_key(ring.tenant, ring.cid))
         ):
             return milestone
-        known_stamps = stamps if stored.fields else []
+        if not stored.fields:
+            news = _News()
         asked = [(Stamp.ASKED + ring.session_id, max(since, stored.now))] if since is not None else []
         # Before a notice, the question's own job settles the call; else a job must.
-        settles = known_stamps and since is None
+        settles = news.stamps and since is None
         payload = CallRef(tenant=ring.tenant, cid=ring.cid, **origin("", stored.now).__dict__)
         line = encode(milestone)
         event = EventToTake(
@@ -221,7 +223,8 @@ class StreamQuestions:
             repeated_line=line,
             trail_ttl_s=self._trail_ttl_s,
             settle_at=stored.now,
-            stamps=[*known_stamps, *asked],
+            stamps=[*news.stamps, *asked],
+            history=news.history,
             jobs=[job(f"settle-{run}", SETTLE_JOB, payload)] if settles else [],
         )
         await until_redis_answers(lambda: self._store.script(*take_event(event)))
@@ -235,12 +238,32 @@ class _Answer(NamedTuple):
     ms: float
 
 
-def _new_stamps(stored: StoredCall, state: RingState | None) -> Iterator[tuple[str, Micros]]:
-    """Find what an answer says and the call does not have yet."""
-    for name, at in state.stamps() if state is not None else ():
-        stamp = clamp_stamp(at, stored.now)
-        if stamp > int(stored.fields.get(name, -1)):
-            yield name, stamp
+class _News(NamedTuple):
+    """What an answer says and the call does not have yet."""
+
+    stamps: tuple[tuple[str, Micros], ...] = ()
+    history: tuple[tuple[str, Micros], ...] = ()
+    """The fields that keep stamps one by one (`bellhop.domain.stamp_history`)."""
+
+    @classmethod
+    def of(cls, stored: StoredCall, state: RingState | None, session_id: str) -> "_News":
+        """Compare an answer with what Redis has of the call."""
+        if state is None:
+            return cls()
+        call, session_id = CallState(stored.stamps), state.session_id or session_id
+        clamped = [(name, clamp_stamp(at, stored.now)) for name, at in state.stamps()]
+        news = tuple((name, at) for name, at in clamped if _is_new(call, name, at))
+        past = [(name, PastStamp(at, session_id)) for name, at in news if has_history(name)]
+        past += [
+            (name, PastStamp(clamp_stamp(stamp.at, stored.now), stamp.session_id)) for name, stamp in state.presence()
+        ]
+        return cls(news, tuple((history_field(name, stamp), stamp.at) for name, stamp in past))
+
+
+def _is_new(call: CallState, name: str, at: Micros) -> bool:
+    if has_history(name):
+        return all(stamp.at != at for stamp in call.all_of(name))
+    return at > call.stamps.get(name, -1)
 
 
 def _short(name: str, session_id: str) -> str:

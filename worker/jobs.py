@@ -18,6 +18,7 @@ from bellhop.store.scripts import Command
 from bellhop.telemetry import correlation
 from worker.delivery.attempt import Delivered
 from worker.delivery.fan_out import DeliveryTools, FanOut
+from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
 from worker.queue.running_jobs import Handler
 from worker.settle import settle_call
@@ -31,6 +32,7 @@ class Jobs:
 
     def __init__(self, tools: DeliveryTools, missed_grace_s: Seconds, digest: EmailDigest | None = None) -> None:
         self._tools, self._grace_us, self._digest = tools, micros(missed_grace_s), digest
+        self._derived = DerivedNotices(tools.store, tools.stream_state)
         handlers: dict[str, Handler] = {
             names.RING_JOB: self.ring,
             names.NOTIFY_JOB: self.notify,
@@ -70,7 +72,7 @@ class Jobs:
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the standings that are final now, and queue the notices that are due."""
         ref = read_payload(names.SETTLE_JOB, payload)
-        await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us)
+        await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us, self._derived)
 
 
 def _correlated(job_name: str, handler: Handler) -> Handler:

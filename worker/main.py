@@ -14,6 +14,7 @@ from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.queue.names import MAIL, NOTICES, RINGS
+from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.redis_url import shown
@@ -35,6 +36,7 @@ from worker.providers.smtp import smtp_sender
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
 from worker.settle import queue_due_calls
+from worker.stream_state import StreamState
 
 log = structlog.get_logger()
 
@@ -94,6 +96,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     channels = _channels(settings, senders)
     pruner = TokenPruner(store)
     texts = Texts(settings.templates_folder, settings.default_language)
+    questions = stream_questions(settings, store, session)
     tools = DeliveryTools(
         store=store,
         worker=name,
@@ -102,6 +105,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         device_lookup=_device_lookup(settings, store, session),
         texts=texts,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
+        stream_state=StreamState(questions) if questions else None,
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
     background: list[Callable[[], Awaitable[None]]] = [

@@ -3,9 +3,11 @@
 The settle job (worker/jobs.py) runs `settle_call` for one call. The watchdog of each worker (worker/main.py) repeats
 `queue_due_calls`, which queues those jobs. Any number of workers may settle the same call at the same time: Redis
 writes a decision (bellhop/domain/call.py) only if the call has not changed since it was read.
+A notice that no call.missed asks for may have to wait (`worker.derived_notices`).
 """
 
 from collections.abc import Mapping
+from functools import partial
 from uuid import uuid4
 
 from bellhop import trail
@@ -16,10 +18,11 @@ from bellhop.domain.settlement import Settlement, over_at, settle
 from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
-from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob, read_call, stored_call
+from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob, StoredCall, read_call, stored_call
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
+from worker.derived_notices import DerivedNotices, HeldUp, ReadCall
 
 DUE_AT_ONCE = 100
 """Settle jobs that the watchdog queues in one step."""
@@ -30,24 +33,55 @@ ASSUMED_S = 300
 searches the queue for the job, which is slow."""
 
 
-async def settle_call(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> None:
-    """Record the standings that are final now, and set when the call is due again. Waits while Redis is away."""
-    while not await until_redis_answers(lambda: _try_to_settle(store, tenant, cid, grace_us)):
-        pass  # the call changed between reading and writing, and nothing was written: decide again
+async def settle_call(
+    store: Scripts, tenant: str, cid: str, grace_us: Micros, derived: DerivedNotices | None = None
+) -> None:
+    """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
+
+    `derived`: what notices wait for that no call.missed asks for; None if they do not wait.
+    """
+    asked = False
+    while True:
+        stored = await until_redis_answers(lambda: _read(store, tenant, cid))
+        call = _final_in(tenant, stored, grace_us)
+        held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
+        if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up)):
+            continue  # the call changed between reading and writing, and nothing was written: decide again
+        if derived is None or not held_up.questions:
+            return
+        await derived.ask(held_up.questions)
+        asked = True
 
 
-async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: Micros) -> bool:
-    """Read the call, decide, and write the decision. False, and nothing is written, if the call changed meanwhile."""
-    stored = stored_call(await store.script(*read_call(tenant, cid)))
-    call = _call_state(stored.fields, stored.rounds)
-    settlements = list(settle(call, stored.now, grace_us))
+async def _read(store: Scripts, tenant: str, cid: str) -> StoredCall:
+    return stored_call(await store.script(*read_call(tenant, cid)))
+
+
+def _final_in(tenant: str, stored: StoredCall, grace_us: Micros) -> ReadCall:
+    """Find what is final in a call."""
+    stored_rounds = {started_at: fields for started_at, fields in stored.rounds.items() if "facts" in fields}
+    rounds = {at: QueuedRound.model_validate_json(fields["facts"]) for at, fields in stored_rounds.items()}
+    state = CallState(
+        stamps=stored.stamps,
+        rounds=tuple(_round_state(rounds[at], fields) for at, fields in stored_rounds.items()),
+        version=int(stored.fields.get("version", 0)),
+    )
+    return ReadCall(tenant, state, rounds, list(settle(state, stored.now, grace_us)), stored.now, grace_us)
+
+
+async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, held_up: HeldUp) -> bool:
+    """Record what is not held up. False, and nothing is written, if the call changed meanwhile."""
+    settlements = [settlement for settlement in call.settlements if settlement not in held_up.settlements]
     to_settle = CallToSettle(
-        tenant,
+        call.tenant,
         cid,
-        call.version,
-        stored.now,
-        [_final_standing(settlement, stored.rounds[settlement.started_at], stored.now) for settlement in settlements],
-        _due_again_ms(call, settlements, grace_us),
+        call.state.version,
+        call.now,
+        [
+            _final_standing(found, call.rounds[found.started_at], stored.rounds[found.started_at], call.now)
+            for found in settlements
+        ],
+        _due_again_ms(call, settlements, held_up),
         tuple(stored.rounds),
     )
     recorded: list[int] | None = await store.script(*call_scripts.settle_call(to_settle))
@@ -56,21 +90,10 @@ async def _try_to_settle(store: Scripts, tenant: str, cid: str, grace_us: Micros
     return recorded is not None
 
 
-def _call_state(fields: Mapping[str, str], rounds: Mapping[Micros, Mapping[str, str]]) -> CallState:
-    """Read a call's fields (`StoredCall.fields`), and the fields of its rounds. A round without facts has expired."""
-    stamps = {name: at for name, at in fields.items() if not name.startswith("r:") and name != "version"}
-    return CallState(
-        stamps={name: Micros(int(at)) for name, at in stamps.items()},
-        rounds=tuple(_round_state(started_at, values) for started_at, values in rounds.items() if "facts" in values),
-        version=int(fields.get("version", 0)),
-    )
-
-
-def _round_state(started_at: Micros, fields: Mapping[str, str]) -> RoundState:
-    """Read a round: `facts`, `u:<user>` for each recipient, `o:<user>` for each standing that is recorded."""
-    round_ = QueuedRound.model_validate_json(fields["facts"])
+def _round_state(round_: QueuedRound, fields: Mapping[str, str]) -> RoundState:
+    """Read a round: `u:<user>` for each recipient, `o:<user>` for each standing that is recorded."""
     return RoundState(
-        started_at=started_at,
+        started_at=round_.started_at,
         session_id=round_.session_id,
         deadline=round_.deadline,
         recipients=frozenset(name.removeprefix("u:") for name in fields if name.startswith("u:")),
@@ -82,20 +105,25 @@ def _round_state(started_at: Micros, fields: Mapping[str, str]) -> RoundState:
     )
 
 
-def _due_again_ms(call: CallState, settlements: list[Settlement], grace_us: Micros) -> int | None:
-    """Return when the next open round ends, unix ms; None if no round is open."""
+def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp) -> int | None:
+    """Return when the call must be looked at again, unix ms; None if no round is open."""
+    if held_up.until:
+        return held_up.until // 1000 + 1
+    if held_up.questions:  # this job goes on when Stream has answered
+        return call.now // 1000 + AGAIN_MS
     settled = {(settlement.started_at, settlement.user) for settlement in settlements}
     ends_us = [
-        over_at(round_, grace_us)
-        for round_ in call.rounds
+        over_at(round_, call.grace_us)
+        for round_ in call.state.rounds
         if any((round_.started_at, user) not in settled for user in round_.recipients - round_.settled)
     ]
     return min(ends_us) // 1000 + 1 if ends_us else None
 
 
-def _final_standing(settlement: Settlement, fields: Mapping[str, str], now: Micros) -> FinalStanding:
+def _final_standing(
+    settlement: Settlement, round_: QueuedRound, fields: Mapping[str, str], now: Micros
+) -> FinalStanding:
     """Build what Redis records of a settlement: the standing, its trail line, and the job of a notice if one is due."""
-    round_ = QueuedRound.model_validate_json(fields["facts"])
     user, standing = settlement.user, settlement.standing
     line = trail.encode(trail.UserSettled(at=now, user=user, outcome=standing, round=settlement.started_at))
     if not settlement.notice:

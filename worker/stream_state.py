@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
@@ -47,7 +48,7 @@ class StreamState:
         finally:
             del self._asking[call]
 
-    async def before_notices(self, notices: list[DerivedNotice]) -> None:
+    async def before_notices(self, notices: Iterable[DerivedNotice]) -> None:
         """Ask about these rings of one call, and wait for the answers, at most for the time of one question."""
         questions = (
             self._questions.ask(AskedRing.of(round_), PushKind.MISSED, since=ended_at) for round_, ended_at in notices

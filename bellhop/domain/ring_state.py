@@ -11,6 +11,7 @@ from typing import Any
 from bellhop.clock import Micros
 from bellhop.domain.call import Stamp, missed_stamp
 from bellhop.domain.json_fields import JsonObject, identifier, nested, timestamp_us
+from bellhop.domain.stamp_history import PastStamp
 
 MAX_USERS = 1_000
 """Users of one list that are read."""
@@ -29,10 +30,17 @@ class RingState:
     ended_at: Micros | None = None
     """When the whole call ended."""
     session_ended_at: Micros | None = None
+    present: Mapping[str, tuple[str, Micros]] = field(default_factory=dict)
+    """Who is in the call: user id and time of joining, by Stream's id of the participant."""
+
+    def presence(self) -> Iterator[tuple[str, PastStamp]]:
+        """Name who is in the call as stamps that the call keeps one by one."""
+        for participant, (user, at) in self.present.items():
+            yield Stamp.JOINED + user, PastStamp(at, participant)
 
     def stamps(self) -> Iterator[tuple[str, Micros]]:
         """Name what the answer says as stamps of the call (bellhop/domain/call.py)."""
-        yield from ((Stamp.ACCEPTED + user, at) for user, at in self.accepted.items())
+        yield from ((Stamp.ACCEPTED + user, at) for user, at in (*self.present.values(), *self.accepted.items()))
         yield from ((Stamp.REJECTED + user, at) for user, at in self.rejected.items())
         if self.session_id:  # a miss is about one session
             for user, at in self.missed.items():
@@ -56,18 +64,17 @@ def read_ring_state(answer: JsonObject) -> RingState:
 
 
 def read_call(answer: JsonObject) -> RingState:
-    """Read the answer to GET …/call/<type>/<id>. A user who takes part in the session has answered."""
+    """Read the answer to GET …/call/<type>/<id>."""
     call = nested(answer, "call")
     session = nested(call, "session")
-    creator = identifier(nested(call, "created_by").get("id"))
-    joined = {user: at for user, at in _participants(session.get("participants")) if user != creator}
     return RingState(
         session_id=identifier(session.get("id")),
-        accepted=joined | _stamps(nested(session, "accepted_by")),
+        accepted=_stamps(nested(session, "accepted_by")),
         rejected=_stamps(nested(session, "rejected_by")),
         missed=_stamps(nested(session, "missed_by")),
         ended_at=timestamp_us(call.get("ended_at")),
         session_ended_at=timestamp_us(session.get("ended_at")),
+        present=dict(_participants(session.get("participants"))),
     )
 
 
@@ -76,10 +83,10 @@ def _stamps(by_user: JsonObject) -> dict[str, Micros]:
     return {user: at_us for user, at_us in stamps if user and at_us is not None}
 
 
-def _participants(participants: Any) -> Iterator[tuple[str, Micros]]:
-    for participant in participants[:MAX_USERS] if isinstance(participants, list) else ():
-        if isinstance(participant, dict):
-            user = identifier(nested(participant, "user").get("id"))
-            joined_at = timestamp_us(participant.get("joined_at"))
-            if user and joined_at is not None:
-                yield user, joined_at
+def _participants(entries: Any) -> Iterator[tuple[str, tuple[str, Micros]]]:
+    for entry in entries[:MAX_USERS] if isinstance(entries, list) else ():
+        participant = entry if isinstance(entry, dict) else {}
+        participant_id = identifier(participant.get("user_session_id"))
+        user, joined_at = identifier(nested(participant, "user").get("id")), timestamp_us(participant.get("joined_at"))
+        if participant_id and user and joined_at is not None:
+            yield participant_id, (user, joined_at)

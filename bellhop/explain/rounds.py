@@ -20,11 +20,13 @@ from bellhop.trail import (
     Milestone,
     PhoneRang,
     PushMilestone,
+    StreamAsked,
     TokenChecked,
     UnknownMilestone,
     UserSettled,
     WebhookReceived,
     WebhookRepeated,
+    read_learned,
 )
 
 OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATION}
@@ -42,7 +44,7 @@ AboutUser = PushMilestone | TokenChecked | UserSettled | EmailMilestone
 """Milestones that name the recipient whom they are about."""
 AboutDevice = PushMilestone | TokenChecked
 """Milestones that name a device, its label and its user."""
-AboutRound = AboutUser | JobPickedUp | PhoneRang | UnknownMilestone
+AboutRound = AboutUser | JobPickedUp | PhoneRang | StreamAsked | UnknownMilestone
 """Milestones that name their round. Of the webhooks, only those that begin a round do."""
 
 
@@ -167,6 +169,23 @@ class RoundLog:
     def _received(self) -> list[WebhookReceived]:
         return [milestone for milestone in self.milestones if isinstance(milestone, WebhookReceived)]
 
+    @cached_property
+    def _learned(self) -> list[tuple[str, Micros]]:
+        """What Stream said when Bellhop asked."""
+        asked = [milestone for milestone in self.milestones if isinstance(milestone, StreamAsked)]
+        return [stamp for milestone in asked for stamp in read_learned(milestone).items()]
+
+    def _stamps_behind(self, word: str, user: str) -> set[str]:
+        """Name the stamps that bring about an outcome or a standing of a user, of those that Stream is asked for."""
+        session = self.state.session_id
+        return {
+            "answered": {Stamp.ACCEPTED + user},
+            "declined": {Stamp.REJECTED + user},
+            "missed": {missed_stamp(Stamp.MISSED, session, user)},
+            "cancelled": {Stamp.REJECTED + caller for caller in self.callers},
+            "ended": {str(Stamp.ENDED), Stamp.SESSION_ENDED + session},
+        }.get(word, set())
+
     def us_until(self, word: str, user: str) -> Micros | None:
         """Return how long after the round's start an outcome or a standing of a user came about; None if not known.
 
@@ -174,6 +193,7 @@ class RoundLog:
         """
         find_events = _EVENTS_OF.get(word)
         stamps = [stamp_of(event) for event in find_events(self, user)] if find_events else []
+        stamps += [at for name, at in self._learned if name in self._stamps_behind(word, user)]
         return min((Micros(stamp - self.started_at) for stamp in stamps if stamp >= self.started_at), default=None)
 
 
@@ -219,7 +239,7 @@ def _round_before(milestone: Milestone, sessions: Mapping[Micros, str]) -> Micro
 
 
 def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
-    """The stamps that the webhooks of a trail set on their call, as webhook/intake/effects.py derives them."""
+    """The stamps that the lines of a trail set on their call, as webhook/intake/effects.py derives them."""
     stamps: dict[str, Micros] = {}
     for milestone in milestones:
         if isinstance(milestone, WebhookReceived):
@@ -228,6 +248,11 @@ def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
                 stamps[name] = max(at, stamps.get(name, at))
                 if has_history(name):
                     stamps[history_field(name, PastStamp(at, milestone.session))] = at
+        elif isinstance(milestone, StreamAsked):
+            for name, at in read_learned(milestone).items():
+                stamps[name] = max(at, stamps.get(name, at))
+                if has_history(name):
+                    stamps[history_field(name, PastStamp(at, ""))] = at
     return stamps
 
 

@@ -3,11 +3,13 @@
 They are for support people: short, concrete, without blame. `bellhop.explain.timeline` fills in the {braces}.
 """
 
+from datetime import UTC, datetime, timedelta
+
 from bellhop.clock import Micros
-from bellhop.domain.call import Standing
+from bellhop.domain.call import Stamp, Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.push import PushKind
-from bellhop.trail import TokenFate
+from bellhop.trail import QuestionOutcome, TokenFate
 
 MOST_NAMED = 12
 """The number of users that one sentence names."""
@@ -71,6 +73,30 @@ REJECTED_BY_PHONE = "Stream reports that the phone of {users} stopped ringing, s
 CANCELLATION = "Stream reports that the caller, {users}, cancelled the call"
 GAVE_UP = "Stream reports that nobody answered in time, and the app of the caller, {users}, gave up"
 
+QUESTIONS: dict[str, str] = {
+    QuestionOutcome.ANSWERED: "Bellhop asked Stream for the state of the ring. Stream reports nothing new.",
+    QuestionOutcome.UNKNOWN_CALL: "Bellhop asked Stream for the state of the ring. Stream does not know the call.",
+    QuestionOutcome.NO_ANSWER: "Bellhop asked Stream for the state of the ring, and got no answer ({reason}). It "
+    "continued with what the webhooks say.",
+    QuestionOutcome.REFUSED: "Stream refused to give the state of the ring ({reason}). Bellhop continued with what the "
+    "webhooks say.",
+    QuestionOutcome.OVER_BUDGET: "Bellhop did not ask Stream for the state of the ring: there were more questions than "
+    "BELLHOP_STREAM_QUESTIONS_PER_S allows.",
+}
+"""The result of asking Stream, if it taught nothing."""
+UNKNOWN_QUESTION = "Bellhop asked Stream for the state of the ring."
+LEARNED: dict[str, str] = {
+    Stamp.ACCEPTED: "Stream says {user} answered at {at}",
+    Stamp.REJECTED: "Stream says {user} rejected the call at {at}",
+    Stamp.MISSED: "Stream says {user} missed the call at {at}",
+    Stamp.SESSION_ENDED: "Stream says this session of the call ended at {at}",
+    Stamp.ENDED: "Stream says the call ended at {at}",
+}
+"""What Stream says when Bellhop asks, by the start of the stamp's name."""
+LEARNED_CANCEL = "Stream says the caller, {user}, cancelled the call at {at}"
+NEVER_CAME = "; its webhook never came."
+CAME_LATER = "; its webhook came {time} later."
+
 PUSHES: dict[str, str] = {
     PushKind.RING: "ring",
     PushKind.NOTIFICATION: "notification",
@@ -130,6 +156,11 @@ def duration(length_us: Micros) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{round(hours / 24)} days"
+
+
+def clock_time(at: Micros) -> str:
+    """Write the time of day of a moment, in UTC."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).strftime("%H:%M:%S")
 
 
 def listed(names: list[str] | tuple[str, ...], more: int = 0) -> str:

@@ -12,21 +12,28 @@ from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE, Stamp
 from bellhop.domain.outcomes import MEANING, Action, Meaning, Outcome, OutcomeKind, Tone
 from bellhop.domain.rejections import BY_PHONE, REASONS
-from bellhop.explain.rounds import RoundLog, stamp_of
+from bellhop.explain.rounds import ANSWERS, ENDS, RoundLog, stamp_of
 from bellhop.explain.sentences import (
+    CAME_LATER,
     CANCELLATION,
     EVENTS,
     FATES,
     GAVE_UP,
+    LEARNED,
+    LEARNED_CANCEL,
+    NEVER_CAME,
     OTHER_EVENT,
     PROVIDERS,
     PURPOSES,
     PUSHES,
+    QUESTIONS,
     REJECTED_BY_PHONE,
     REJECTIONS,
     STANDINGS,
     UNKNOWN_FATE,
+    UNKNOWN_QUESTION,
     UNKNOWN_STANDING,
+    clock_time,
     duration,
     listed,
 )
@@ -40,11 +47,13 @@ from bellhop.trail import (
     PushMilestone,
     PushSkipped,
     PushWaited,
+    StreamAsked,
     TokenChecked,
     UnknownMilestone,
     UserSettled,
     WebhookReceived,
     WebhookRepeated,
+    read_learned,
 )
 
 UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
@@ -245,6 +254,37 @@ def _rang(round_log: RoundLog, phone: PhoneRang) -> str:
     return f"{name_of(round_log, phone)} reports that it rang."
 
 
+def _asked(round_log: RoundLog, asked: StreamAsked) -> str:
+    learned = [_learned(round_log, asked, name, at) for name, at in read_learned(asked).items()]
+    if learned:
+        return " ".join(learned)
+    return QUESTIONS.get(asked.outcome, UNKNOWN_QUESTION).format(reason=asked.reason or "no reason is known")
+
+
+def _learned(round_log: RoundLog, asked: StreamAsked, name: str, at: Micros) -> str:
+    """Say what Stream reported, and whether the webhook about it came later."""
+    kind = next((kind for kind in LEARNED if name.startswith(kind)), Stamp.ENDED)
+    user = name.removeprefix(kind)
+    if kind == Stamp.MISSED:  # the session is between them
+        user = user.partition(":")[2]
+    cancelled = kind == Stamp.REJECTED and user in round_log.state.callers
+    sentence = (LEARNED_CANCEL if cancelled else LEARNED[kind]).format(user=user, at=clock_time(at))
+    types = _WEBHOOKS_OF.get(kind, ENDS)
+    events = round_log.events(types, None if types is ENDS else [user])
+    later = min((event.at for event in events if event.at >= asked.at), default=None)
+    if later is None:
+        return sentence + NEVER_CAME
+    return sentence + CAME_LATER.format(time=duration(Micros(later - asked.at)))
+
+
+_WEBHOOKS_OF: dict[str, tuple[str, ...]] = {
+    Stamp.ACCEPTED: ANSWERS,
+    Stamp.REJECTED: ("call.rejected",),
+    Stamp.MISSED: ("call.missed",),
+}
+"""The webhooks that report what Stream says when Bellhop asks, if that is not the end of the call."""
+
+
 def _unknown(_: RoundLog, line: UnknownMilestone) -> str:
     return f"This version of Bellhop has no sentence for this line of the trail: {line.word or 'it is unreadable'}."
 
@@ -261,6 +301,7 @@ SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     UserSettled: _settled,
     PhoneRang: _rang,
     EmailMilestone: _mailed,
+    StreamAsked: _asked,
     UnknownMilestone: _unknown,
 }
 """The function that writes the sentence, by kind of milestone."""

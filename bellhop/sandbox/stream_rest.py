@@ -1,16 +1,20 @@
-"""A stand-in for Stream's REST interface: devices, call types and hooks, with server tokens and a rate limit."""
+"""A stand-in for Stream's REST interface: devices, call types, hooks and calls, with tokens and a rate limit.
+
+It knows the truth of each call (`calls`), whichever webhooks are lost on the way to Bellhop.
+"""
 
 import asyncio
 import json
 import math
 import time
 import warnings
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jwt
 from aiohttp import web
 
 from bellhop.clock import Seconds
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 PIECE, PIECE_PAUSE_S = 1_400, 0.005
 """Bytes in the first piece of an answer, and the pause before the second piece."""
@@ -26,6 +30,17 @@ def call_type(*on: str, enabled: bool = True) -> dict[str, Any]:
 def hook(url: str, *events: str, enabled: bool = True) -> dict[str, Any]:
     """Make a webhook of an app; without `events`, for all event types."""
     return {"enabled": enabled, "hook_type": "webhook", "webhook_url": url, "event_types": list(events)}
+
+
+class Question(NamedTuple):
+    """A request for the state of a ring, or for a call."""
+
+    at: Seconds
+    """Unix time in seconds."""
+    cid: str
+    what: str
+    """ring_state or call."""
+    status: int
 
 
 class StreamApiStandIn:
@@ -48,12 +63,27 @@ class StreamApiStandIn:
         self.broken: list[int] = []
         """Error statuses for the next requests."""
         self.pause_s = Seconds(0.0)
-        """How long each answer is delayed."""
+        """How long each list of devices is delayed."""
+        self.calls: dict[str, list[SampleCall]] = {}
+        """The sessions of each call, by cid, the latest last."""
+        self.questions: list[Question] = []
+        self.question_status = 0
+        """If above 0: the status of every answer about a call."""
+        self.question_pause_s = Seconds(0.0)
+        """How long each answer about a call is delayed."""
+        self.ring_state_for: set[str] = {"server", "user"}
+        """The kinds of token that may read ring_state; empty if this Stream does not have it."""
         app = web.Application()
         app.router.add_get("/api/v2/devices", self._list)
         app.router.add_get("/api/v2/video/calltypes", self._call_types)
         app.router.add_get("/api/v2/app", self._app)
+        app.router.add_get("/api/v2/video/call/{type}/{id}", self._call)
+        app.router.add_get("/api/v2/video/call/{type}/{id}/ring_state", self._ring_state)
         self._runner = web.AppRunner(app)
+
+    def add_call(self, call: SampleCall) -> None:
+        """Know a call, or one more session of it."""
+        self.calls.setdefault(call.cid, []).append(call)
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -95,6 +125,32 @@ class StreamApiStandIn:
     async def _app(self, request: web.Request) -> web.Response:
         return self._answer(request, {"app": self.app})
 
+    async def _ring_state(self, request: web.Request) -> web.Response:
+        claims = self._claims(request)
+        kind = "server" if claims.get("server") is True else "user"
+        wanted = request.query.get("call_session_id", "")
+        sessions = self._sessions(request)
+        session = next((call for call in reversed(sessions) if wanted in ("", call.session_id)), None)
+        status = 401 if not claims else 404 if not (self.ring_state_for and sessions) else 200
+        if status == 200 and kind not in self.ring_state_for:
+            status = 403
+        return await self._tell(request, "ring_state", status, session.ring_state() if session else {"session_id": ""})
+
+    async def _call(self, request: web.Request) -> web.Response:
+        sessions, claims = self._sessions(request), self._claims(request)
+        status = 401 if not claims else 404 if not sessions else 200
+        return await self._tell(request, "call", status, sessions[-1].as_answer() if sessions else {})
+
+    def _sessions(self, request: web.Request) -> list[SampleCall]:
+        return self.calls.get(f"{request.match_info['type']}:{request.match_info['id']}", [])
+
+    async def _tell(self, request: web.Request, what: str, status: int, answer: dict[str, Any]) -> web.Response:
+        status = self.question_status or status
+        cid = f"{request.match_info['type']}:{request.match_info['id']}"
+        self.questions.append(Question(Seconds(time.time()), cid, what, status))
+        await asyncio.sleep(self.question_pause_s)
+        return web.json_response(answer | {"duration": "1.00ms"} if status == 200 else {"code": 16}, status=status)
+
     def _answer(self, request: web.Request, answer: dict[str, Any]) -> web.Response:
         status = self._status(request, 0)
         return web.json_response(answer | {"duration": "1.00ms"} if status == 200 else {"code": 5}, status=status)
@@ -102,14 +158,23 @@ class StreamApiStandIn:
     def _status(self, request: web.Request, used: int) -> int:
         if self.broken:
             return self.broken.pop(0)
-        secret = self.secrets.get(request.query.get("api_key", ""))
-        if request.headers.get("stream-auth-type") != "jwt" or secret is None:
-            return 401
-        try:
-            with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
-                claims = jwt.decode(request.headers.get("Authorization", ""), secret, algorithms=["HS256"])
-        except jwt.PyJWTError:
+        claims = self._claims(request)
+        if not claims:
             return 401
         if claims.get("server") is not True:
             return 403
         return 200 if used < self.per_minute else 429
+
+    def _claims(self, request: web.Request) -> dict[str, Any]:
+        """Return what the request's token says; empty if it is not valid."""
+        secret = self.secrets.get(request.query.get("api_key", ""))
+        if request.headers.get("stream-auth-type") != "jwt" or secret is None:
+            return {}
+        try:
+            with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
+                claims: dict[str, Any] = jwt.decode(
+                    request.headers.get("Authorization", ""), secret, algorithms=["HS256"]
+                )
+        except jwt.PyJWTError:
+            return {}
+        return claims

@@ -118,6 +118,12 @@ class StoredCall(NamedTuple):
     rounds: Mapping[Micros, Mapping[str, str]]
     """The fields of each round, by its start."""
 
+    @property
+    def stamps(self) -> dict[str, Micros]:
+        """The call's stamps, by name."""
+        fields = self.fields.items()
+        return {name: Micros(int(at)) for name, at in fields if not name.startswith("r:") and name != "version"}
+
 
 def read_call(tenant: str, cid: str) -> Command:
     """Read a call and all of its rounds; `stored_call` reads what the script returns."""

@@ -266,7 +266,7 @@ def test_a_hundred_users_with_uuids_fit():
 LONG_TEXTS = st.text(max_size=255)
 
 
-@given(milestones(**dict.fromkeys(SHORT.keys() - {"callers", "users"} - NUMBERS, LONG_TEXTS)), st.text())
+@given(milestones(**dict.fromkeys(SHORT.keys() - {"callers", "users", "learned"} - NUMBERS, LONG_TEXTS)), st.text())
 def test_a_line_is_bounded_with_any_facts(kept, reason):
     if hasattr(kept, "reason"):
         kept = replace(kept, reason=reason * 100)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from worker.delivery.retry_policy import RetryPolicy
 
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
 DEFAULT_POLICY = RetryPolicy()
+BeforePause = Callable[[Seconds], None]
+"""Called before the pause between two attempts, with its length. It must return at once."""
 
 
 class Delivered(NamedTuple):
@@ -35,7 +37,11 @@ class Delivered(NamedTuple):
 
 
 async def deliver(
-    push: Push, channels: ProviderChannels, fence: Fence, policy: RetryPolicy = DEFAULT_POLICY
+    push: Push,
+    channels: ProviderChannels,
+    fence: Fence,
+    policy: RetryPolicy = DEFAULT_POLICY,
+    before_pause: BeforePause = lambda _: None,
 ) -> Delivered:
     """Send `push`, and repeat what may be repeated, until there is a final outcome.
 
@@ -44,14 +50,17 @@ async def deliver(
     channel = channels.get((push.device.provider, push.device.app))
     if channel is None:
         return _finished(push, Outcome.NO_CREDENTIALS, None)
-    return await _Attempts(push, channel, fence, policy).run()
+    return await _Attempts(push, channel, fence, policy, before_pause).run()
 
 
 class _Attempts:
     """The attempts of one push."""
 
-    def __init__(self, push: Push, channel: ProviderChannel, fence: Fence, policy: RetryPolicy) -> None:
+    def __init__(
+        self, push: Push, channel: ProviderChannel, fence: Fence, policy: RetryPolicy, before_pause: BeforePause
+    ) -> None:
         self._push, self._channel, self._fence, self._policy = push, channel, fence, policy
+        self._before_pause = before_pause
         self._began = time.monotonic()
         self._last: AttemptResult | None = None
         self._attempts = self._unknown = 0
@@ -125,6 +134,7 @@ class _Attempts:
         wait_s = self._policy.pause_s(action, self._attempts, result)
         if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends_s(admission):
             return self._finished(Outcome.GAVE_UP)
+        self._before_pause(wait_s)
         await asyncio.sleep(wait_s)
         return None
 

@@ -9,7 +9,7 @@ from itertools import chain
 
 import structlog
 
-from bellhop.clock import Micros, elapsed, from_nanoseconds
+from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
 from bellhop.domain.push import Push, PushKind
@@ -29,6 +29,7 @@ from worker.delivery.fence import Fence
 from worker.delivery.record_buffer import RecordBuffer
 from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.token_pruning import TokenPruner
+from worker.stream_state import StreamState
 
 log = structlog.get_logger()
 
@@ -50,6 +51,8 @@ class DeliveryTools:
     token_pruner: TokenPruner
     device_lookup: StreamDeviceLookup | None = None
     """None: users without devices are not looked up at Stream."""
+    stream_state: StreamState | None = None
+    """None: Stream is not asked for the state of a ring."""
     texts: Texts = BUILT_IN
     ticket_secret: bytes = b""
     """Empty: rings carry no ticket."""
@@ -71,6 +74,7 @@ class FanOut:
     async def run(self) -> list[Delivered]:
         """Push to every recipient; returns the result of each push. Waits while Redis is away."""
         tools, round_ = self._tools, self._round
+        self._before_attempt(Seconds(0.0))
         user_ids = [recipient.id for recipient in round_.recipients]
         users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
         if round_.left_over and not any(ends_the_ring(self._kind, device) for device in chain(*users.devices.values())):
@@ -94,6 +98,11 @@ class FanOut:
     async def write_records(self) -> None:
         """Write now what `last_records` would return: the job goes on, or fails."""
         await self._records.flush()
+
+    def _before_attempt(self, starts_in_s: Seconds) -> None:
+        """Ask Stream for the state of the ring, if the attempt that starts then is a late one."""
+        if self._kind is PushKind.RING and self._tools.stream_state is not None:
+            self._tools.stream_state.before_attempt(self._round, starts_in_s)
 
     async def _ring_with_lookup(self, users: RegisteredUsers, lookup: StreamDeviceLookup) -> list[Delivered]:
         """Ring users with devices now, and each other user when the look-up at Stream has found their devices."""
@@ -149,7 +158,7 @@ class FanOut:
     async def _push(self, push: Push) -> list[Delivered]:
         """Send a push. If its token cannot be used, send it to another token of the same phone."""
         tools = self._tools
-        result = await deliver(push, tools.channels, self._fence, tools.policy)
+        result = await deliver(push, tools.channels, self._fence, tools.policy, self._before_attempt)
         self._records.add(result.record)
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
         if fate is not None:

@@ -1,0 +1,186 @@
+"""Stream is asked about a ring: once, within its budget, and what it answers becomes stamps in the order of their time."""
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from bellhop.domain.push import PushKind
+from bellhop.ring_question import AskedRing, QuestionLimits, StreamQuestions
+from bellhop.sandbox.stream_rest import StreamApiStandIn
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.keys import call_key
+from bellhop.stream_api import StreamApi
+from bellhop.trail import StreamAsked
+from tests.trails import trail_of
+from tests.worker.test_settlement import GRACE_US, notices, now_s, post, settled  # noqa: F401
+from worker.derived_notices import DerivedNotices
+from worker.settle import settle_call
+from worker.stream_state import StreamState
+
+KEY, SECRET = "key", "secret"
+
+
+@pytest_asyncio.fixture
+async def stream():
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        yield stream
+
+
+@pytest_asyncio.fixture
+async def api(stream):
+    async with aiohttp.ClientSession() as session:
+        yield StreamApi(session, stream.url, KEY, SECRET)
+
+
+@pytest.fixture
+def questions(store, api):
+    return StreamQuestions(store, {"default": api}, 100)
+
+
+async def asked(store, call):
+    return [line for line in await trail_of(store, call.cid) if isinstance(line, StreamAsked)]
+
+
+def a_call(stream, *members, **options):
+    call = SampleCall(members=members or ("ben",), ring_ms=5_000, **options)
+    stream.add_call(call)
+    return call
+
+
+@pytest.mark.parametrize("ring_state_for", [{"server", "user"}, {"user"}, set()])
+async def test_a_lost_accept_makes_no_notice(store, post, redis_url, stream, questions, ring_state_for):  # noqa: F811
+    stream.ring_state_for = ring_state_for
+    call, began = a_call(stream, "ben", "jane"), now_s(redis_url) - 20
+    post(call.ring(at=began))
+    call.accepted("ben", at=began + 2)  # its webhook is lost
+    await settle_call(store, "default", call.cid, GRACE_US, DerivedNotices(store, StreamState(questions)))
+    assert sorted(word for _, _, word in await settled(store, call)) == ["answered", "no_answer"]
+    assert [user for _, user in await notices(store)] == ["jane"]
+    (line,) = await asked(store, call)
+    assert (line.kind, line.outcome, len(line.learned)) == (PushKind.MISSED, "answered", 1)
+    await settle_call(store, "default", call.cid, GRACE_US, DerivedNotices(store, StreamState(questions)))
+    assert len(await asked(store, call)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "pause_s", "outcome"),
+    [(500, 0, "no_answer"), (200, 5, "no_answer"), (429, 0, "refused"), (403, 0, "refused"), (404, 0, "unknown_call")],
+)
+async def test_without_an_answer_the_webhooks_decide(
+    store,
+    post,
+    redis_url,
+    stream,
+    questions,
+    status,
+    pause_s,
+    outcome,  # noqa: F811
+):
+    stream.question_status, stream.question_pause_s = status, pause_s
+    call = a_call(stream, "ben")
+    post(call.ring(at=now_s(redis_url) - 20))
+    began = time.monotonic()
+    await settle_call(store, "default", call.cid, GRACE_US, DerivedNotices(store, StreamState(questions)))
+    assert time.monotonic() - began < 2
+    assert [user for _, user in await notices(store)] == ["ben"]
+    (line,) = await asked(store, call)
+    assert (line.outcome, line.learned) == (outcome, ())
+
+
+async def test_a_notice_that_stream_asks_for_does_not_wait(store, post, redis_url, stream, questions):  # noqa: F811
+    stream.question_pause_s = 30
+    call = a_call(stream, "ben")
+    post(call.ring(at=now_s(redis_url) - 2))
+    post(call.missed())
+    await asyncio.wait_for(
+        settle_call(store, "default", call.cid, GRACE_US, DerivedNotices(store, StreamState(questions))), 1
+    )
+    assert [user for _, user in await notices(store)] == ["ben"]
+    assert stream.questions == []
+
+
+async def test_one_question_per_call_at_a_time(store, post, redis_url, stream, questions, api):  # noqa: F811
+    stream.question_pause_s = 0.3
+    call = a_call(stream, "ben")
+    post(call.ring(at=now_s(redis_url) - 2))
+    ring = AskedRing("default", call.cid, call.session_id, 1, call.caller)
+    others = StreamQuestions(store, {"default": api}, 100)
+    results = await asyncio.gather(*(one.ask(ring) for one in (questions, others) * 3))
+    assert sorted(result.outcome for result in results) == ["answered", *["shared"] * 5]
+    assert len(stream.questions) == 1
+    assert (await questions.ask(ring)).outcome == "shared", "the answer counts for a second"
+    await asyncio.sleep(1)
+    assert (await questions.ask(ring)).outcome == "answered"
+
+
+async def test_the_budget_is_never_exceeded(store, post, redis_url, stream, api):  # noqa: F811
+    calls = [a_call(stream, "ben") for _ in range(30)]
+    two = [StreamQuestions(store, {"default": api}, 3) for _ in range(2)]
+    began = time.monotonic()
+    results = await asyncio.gather(
+        *(two[number % 2].ask(AskedRing("default", call.cid, call.session_id)) for number, call in enumerate(calls))
+    )
+    allowed = 3 * (time.monotonic() - began + 1)
+    assert 1 <= len(stream.questions) <= allowed
+    assert {result.outcome for result in results} == {"answered", "over_budget"}
+
+
+async def test_a_late_answer_is_no_answer(store, post, redis_url, stream, api):  # noqa: F811
+    stream.question_pause_s = 0.5
+    call = a_call(stream, "ben")
+    post(call.ring(at=now_s(redis_url)))
+    call.accepted("ben")
+    questions = StreamQuestions(store, {"default": api}, 100, limits=QuestionLimits(answer_s=0.2))
+    assert (await questions.ask(AskedRing("default", call.cid, call.session_id))).outcome == "no_answer"
+    assert await store.call("HGET", call_key("default", call.cid), "a:ben") is None
+
+
+async def test_a_call_that_bellhop_does_not_know_stays_unknown(store, stream, questions):
+    call = a_call(stream, "ben")
+    call.accepted("ben")
+    result = await questions.ask(AskedRing("default", call.cid, call.session_id))
+    assert result.milestone.learned
+    assert await store.call("KEYS", f"*{call.cid}") == [f"bellhop:question:default:{call.cid}".encode()]
+
+
+async def test_stream_that_refuses_is_not_asked_for_a_while(store, stream, questions):
+    stream.question_status = 403
+    for _ in range(3):
+        call = a_call(stream, "ben")
+        assert (await questions.ask(AskedRing("default", call.cid, call.session_id, 1, "sara"))).outcome == "refused"
+    assert len(stream.questions) == 3, "each way once"
+
+
+async def test_after_a_cancel_stream_may_ask_for_silence(store, post, redis_url, stream, questions):  # noqa: F811
+    derived = DerivedNotices(store, StreamState(questions))
+    for quiet in (False, True):  # the first call shows that this app sends call.missed
+        call = a_call(stream, "ben")
+        post(call.ring(at=now_s(redis_url) - 2))
+        post(call.rejected(call.caller, "cancel"))
+        began = time.monotonic()
+        await settle_call(store, "default", call.cid, GRACE_US, derived)
+        assert time.monotonic() - began < 1
+        assert len(await notices(store)) == 1
+        post(call.missed(notify_user=not quiet))
+        await settle_call(store, "default", call.cid, GRACE_US, derived)
+    assert [word for _, _, word in await settled(store, call)] == ["missed_quietly"]
+    assert len(await notices(store)) == 1
+
+
+async def test_after_a_cancel_the_notice_waits_two_seconds_at_most(store, post, redis_url, stream, questions):  # noqa: F811
+    await store.call("SET", "bellhop:missed-seen:default", "")
+    derived = DerivedNotices(store, StreamState(questions))
+    call = a_call(stream, "ben")
+    post(call.ring(at=now_s(redis_url) - 2))
+    post(call.rejected(call.caller, "cancel"))
+    await settle_call(store, "default", call.cid, GRACE_US, derived)
+    assert await notices(store) == []
+    due_s = float(await store.call("ZSCORE", "bellhop:agenda", f"default:{call.cid}")) / 1000
+    assert 1 < due_s - now_s(redis_url) < 1.6
+    await asyncio.sleep(due_s - now_s(redis_url))
+    await settle_call(store, "default", call.cid, GRACE_US, derived)
+    assert len(await notices(store)) == 1
+    assert len(stream.questions) == 1

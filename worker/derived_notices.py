@@ -1,0 +1,102 @@
+"""What a derived missed-call notice waits for, two seconds at most: a question to Stream, and Stream's call.missed."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from bellhop.clock import Micros, Seconds
+from bellhop.domain.call import CallState, RoundState, Stamp
+from bellhop.domain.derived_notice import ended_at, is_derived, waits_until, was_asked
+from bellhop.domain.settlement import Settlement
+from bellhop.queue.job_payloads import QueuedRound
+from bellhop.store.async_client import Store
+from bellhop.store.keys import missed_seen_key
+from bellhop.store.retry import until_redis_answers
+from worker.stream_state import DerivedNotice, StreamState
+
+SEEN_S = 24 * 3600
+"""If an app sent no call.missed for so long, none is waited for: its webhook does not include the event."""
+NOTED_AGAIN_S = Seconds(600.0)
+"""How often a process notes that an app sends call.missed."""
+
+
+class ReadCall(NamedTuple):
+    """A call as it was read, and the settlements that are final in it."""
+
+    tenant: str
+    state: CallState
+    rounds: Mapping[Micros, QueuedRound]
+    """By their start."""
+    settlements: Sequence[Settlement]
+    now: Micros
+    grace_us: Micros
+
+    def state_of(self, settlement: Settlement) -> RoundState:
+        """Return the round of a settlement."""
+        return next(round_ for round_ in self.state.rounds if round_.started_at == settlement.started_at)
+
+
+class HeldUp(NamedTuple):
+    """Settlements that must not be recorded yet, and why."""
+
+    settlements: frozenset[Settlement] = frozenset()
+    questions: tuple[DerivedNotice, ...] = ()
+    """What to ask Stream first."""
+    until: Micros = Micros(0)
+    """When to look at the call again, without questions."""
+
+
+class DerivedNotices:
+    """Decides what derived notices wait for."""
+
+    def __init__(self, store: Store, stream: StreamState | None) -> None:
+        """`stream`: None if Stream is not asked."""
+        self._store, self._stream = store, stream
+        self._noted_at_s: dict[str, float] = {}
+
+    async def held_up(self, call: ReadCall, *, asked: bool) -> HeldUp:
+        """Find the settlements that must wait, and what they wait for. `asked`: Stream was asked just now."""
+        await self._note_missed(call)
+        states = {found: call.state_of(found) for found in call.settlements}
+        derived = [found for found, state in states.items() if is_derived(call.state, state, found)]
+        if self._stream is not None and not asked:
+            unasked = [
+                found for found in derived if not was_asked(call.state, states[found], found.user, call.grace_us)
+            ]
+            if unasked:
+                return HeldUp(frozenset(unasked), _questions(call, unasked))
+        waiting = {found: waits_until(call.state, states[found], found, call.now) for found in derived}
+        waiting = {found: until for found, until in waiting.items() if until}
+        if not waiting or not await self._missed_may_come(call.tenant):
+            return HeldUp()
+        return HeldUp(frozenset(waiting), until=min(waiting.values()))
+
+    async def ask(self, questions: Iterable[DerivedNotice]) -> None:
+        """Ask Stream, and wait for its answers."""
+        if self._stream is not None:
+            await self._stream.before_notices(questions)
+
+    async def _note_missed(self, call: ReadCall) -> None:
+        """Remember for a day that this app sends call.missed."""
+        tenant = call.tenant
+        seen = any(name.startswith((Stamp.MISSED, Stamp.MISSED_QUIETLY)) for name in call.state.stamps)
+        if seen and time.monotonic() - self._noted_at_s.get(tenant, -NOTED_AGAIN_S) >= NOTED_AGAIN_S:
+            await until_redis_answers(lambda: self._store.call("SET", missed_seen_key(tenant), "", "EX", SEEN_S))
+            self._noted_at_s[tenant] = time.monotonic()
+
+    async def _missed_may_come(self, tenant: str) -> bool:
+        return bool(await until_redis_answers(lambda: self._store.call("EXISTS", missed_seen_key(tenant))))
+
+
+def _questions(call: ReadCall, unasked: Iterable[Settlement]) -> tuple[DerivedNotice, ...]:
+    """Ask about each session once, in the name of its latest round."""
+    questions: dict[str, DerivedNotice] = {}
+    for settlement in unasked:
+        round_ = call.rounds[settlement.started_at]
+        ended = ended_at(call.state, call.state_of(settlement), settlement.user, call.grace_us)
+        before = questions.get(round_.session_id)
+        if before is not None:
+            round_ = max(round_, before.round, key=lambda other: other.started_at)
+            ended = max(ended, before.ended_at)
+        questions[round_.session_id] = DerivedNotice(round_, ended)
+    return tuple(questions.values())
