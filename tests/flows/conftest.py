@@ -61,6 +61,7 @@ class Flow:
     def call(self, *members: Phone | str, **options: Any) -> SampleCall:
         ids = tuple(member.user if isinstance(member, Phone) else member for member in members)
         self.calls.append(SampleCall(f"sara-{self.suffix}", ids, **options))
+        self.installation.stream_api.add_call(self.calls[-1])
         return self.calls[-1]
 
     async def post(self, *events: Event, **options: Any) -> None:
@@ -129,7 +130,7 @@ class Flow:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
-    async with Installation(folder, {"MISSED_GRACE_S": "0.5"}, workers=2) as installation:
+    async with Installation(folder, {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100"}, workers=2) as installation:
         yield installation
 
 
