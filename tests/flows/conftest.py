@@ -130,7 +130,8 @@ class Flow:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
-    async with Installation(folder, {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100"}, workers=2) as installation:
+    settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100"}
+    async with Installation(folder, settings, workers=2) as installation:
         yield installation
 
 

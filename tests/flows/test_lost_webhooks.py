@@ -1,25 +1,17 @@
 """Webhooks that never come: Stream is asked, and nobody is told of a missed call that they answered."""
 
-import asyncio
 import time
 
 import pytest
-import pytest_asyncio
 
 from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.installation import Installation
 from bellhop.trail import StreamAsked
+from tests.flows.conftest import Flow
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 RING, MISSED = "call.ring", "call.missed"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def stream_api(flow):
-    """Stream's REST interface, which is whole again after the test."""
-    api = flow.installation.stream_api
-    yield api
-    api.question_status, api.question_pause_s, api.ring_state_for = 0, 0, {"server", "user"}
 
 
 async def asked(flow, call, kind):
@@ -27,7 +19,7 @@ async def asked(flow, call, kind):
 
 
 @pytest.mark.parametrize("phone", ["iphone", "android"])
-async def test_a_lost_accept_is_no_missed_call(flow, stream_api, phone):
+async def test_a_lost_accept_is_no_missed_call(flow, phone):
     ben = await getattr(flow, phone)("ben")
     call, began = flow.call(ben, ring_ms=5_000), time.time() - 4.5
     await flow.post(call.ring(at=began))
@@ -39,7 +31,7 @@ async def test_a_lost_accept_is_no_missed_call(flow, stream_api, phone):
     assert (line.outcome, len(line.learned)) == ("answered", 1)
 
 
-async def test_no_attempt_follows_a_lost_cancel(flow, stream_api):
+async def test_no_attempt_follows_a_lost_cancel(flow):
     ben = await flow.iphone("ben")
     call = flow.call(ben)
     busy = AppleReply(503, "ServiceUnavailable", retry_after="1")
@@ -56,22 +48,29 @@ async def test_no_attempt_follows_a_lost_cancel(flow, stream_api):
     assert [line.learned for line in await asked(flow, call, "ring") if line.learned]
 
 
-@pytest.mark.parametrize(
-    ("status", "pause_s", "outcome"),
-    [(500, 0, "no_answer"), (200, 20, "no_answer"), (404, 0, "unknown_call"), (429, 0, "refused"), (403, 0, "refused")],
-)
-async def test_a_stream_that_fails_delays_little(flow, stream_api, status, pause_s, outcome):
-    stream_api.question_status, stream_api.question_pause_s = status, pause_s
-    ben, jane = await flow.iphone("ben"), await flow.android("jane")
-    late, over = flow.call(ben), flow.call(jane)
-    began = time.time()
-    await flow.post(late.ring(at=began - 6))
-    await flow.rings(ben)
-    assert time.time() - began < 1
-    began = time.time()
-    await flow.post(over.ring(at=began - 1), over.rejected(over.caller, "cancel"))
-    await flow.until(lambda: MISSED in flow.seen(jane), "a notice")
-    assert time.time() - began < 2.5
-    assert {line.outcome for line in await asked(flow, over, "missed")} <= {outcome, "refused"}
-    await flow.post(late.ended())
-    await asyncio.gather(flow.quiet(late), flow.quiet(over))
+async def test_a_stream_that_fails_delays_little(tmp_path):
+    async with Installation(tmp_path, {"STREAM_QUESTIONS_PER_S": "100"}) as installation:
+        flow, stream = Flow(installation), installation.stream_api
+        # After the last two, Stream is not asked for a while.
+        for status, pause_s, outcome in (
+            (500, 0, "no_answer"),
+            (200, 20, "no_answer"),
+            (404, 0, "unknown_call"),
+            (429, 0, "refused"),
+            (403, 0, "refused"),
+        ):
+            stream.question_status, stream.question_pause_s = status, pause_s
+            ben, jane = await flow.iphone(f"ben-{status}"), await flow.android(f"jane-{status}")
+            late, over = flow.call(ben), flow.call(jane)
+            began = time.time()
+            await flow.post(late.ring(at=began - 6))
+            await flow.rings(ben)
+            assert time.time() - began < 1
+            began = time.time()
+            await flow.post(over.ring(at=began - 1), over.rejected(over.caller, "cancel"))
+            await flow.until(lambda phone=jane: MISSED in flow.seen(phone), "a notice")
+            assert time.time() - began < 2.5
+            (line,) = await asked(flow, over, "missed")
+            assert line.outcome == outcome
+            await flow.post(late.ended())
+            await flow.quiet(late, over)

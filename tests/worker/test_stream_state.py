@@ -1,4 +1,4 @@
-"""Stream is asked about a ring: once, within its budget, and what it answers becomes stamps in the order of their time."""
+"""Stream is asked about a ring once, within the budget, and its answer becomes stamps of the call."""
 
 import asyncio
 import time
@@ -15,12 +15,14 @@ from bellhop.store.keys import call_key
 from bellhop.stream_api import StreamApi
 from bellhop.trail import StreamAsked
 from tests.trails import trail_of
-from tests.worker.test_settlement import GRACE_US, notices, now_s, post, settled  # noqa: F401
+from tests.worker import test_settle
+from tests.worker.test_settle import GRACE_US, notices, now_s, settled
 from worker.derived_notices import DerivedNotices
 from worker.settle import settle_call
 from worker.stream_state import StreamState
 
 KEY, SECRET = "key", "secret"
+post = test_settle.post
 
 
 @pytest_asyncio.fixture
@@ -51,7 +53,7 @@ def a_call(stream, *members, **options):
 
 
 @pytest.mark.parametrize("ring_state_for", [{"server", "user"}, {"user"}, set()])
-async def test_a_lost_accept_makes_no_notice(store, post, redis_url, stream, questions, ring_state_for):  # noqa: F811
+async def test_a_lost_accept_makes_no_notice(store, post, redis_url, stream, questions, ring_state_for):
     stream.ring_state_for = ring_state_for
     call, began = a_call(stream, "ben", "jane"), now_s(redis_url) - 20
     post(call.ring(at=began))
@@ -77,7 +79,7 @@ async def test_without_an_answer_the_webhooks_decide(
     questions,
     status,
     pause_s,
-    outcome,  # noqa: F811
+    outcome,
 ):
     stream.question_status, stream.question_pause_s = status, pause_s
     call = a_call(stream, "ben")
@@ -90,7 +92,7 @@ async def test_without_an_answer_the_webhooks_decide(
     assert (line.outcome, line.learned) == (outcome, ())
 
 
-async def test_a_notice_that_stream_asks_for_does_not_wait(store, post, redis_url, stream, questions):  # noqa: F811
+async def test_a_notice_that_stream_asks_for_does_not_wait(store, post, redis_url, stream, questions):
     stream.question_pause_s = 30
     call = a_call(stream, "ben")
     post(call.ring(at=now_s(redis_url) - 2))
@@ -102,7 +104,7 @@ async def test_a_notice_that_stream_asks_for_does_not_wait(store, post, redis_ur
     assert stream.questions == []
 
 
-async def test_one_question_per_call_at_a_time(store, post, redis_url, stream, questions, api):  # noqa: F811
+async def test_one_question_per_call_at_a_time(store, post, redis_url, stream, questions, api):
     stream.question_pause_s = 0.3
     call = a_call(stream, "ben")
     post(call.ring(at=now_s(redis_url) - 2))
@@ -116,7 +118,7 @@ async def test_one_question_per_call_at_a_time(store, post, redis_url, stream, q
     assert (await questions.ask(ring)).outcome == "answered"
 
 
-async def test_the_budget_is_never_exceeded(store, post, redis_url, stream, api):  # noqa: F811
+async def test_the_budget_is_never_exceeded(store, post, redis_url, stream, api):
     calls = [a_call(stream, "ben") for _ in range(30)]
     two = [StreamQuestions(store, {"default": api}, 3) for _ in range(2)]
     began = time.monotonic()
@@ -128,7 +130,7 @@ async def test_the_budget_is_never_exceeded(store, post, redis_url, stream, api)
     assert {result.outcome for result in results} == {"answered", "over_budget"}
 
 
-async def test_a_late_answer_is_no_answer(store, post, redis_url, stream, api):  # noqa: F811
+async def test_a_late_answer_is_no_answer(store, post, redis_url, stream, api):
     stream.question_pause_s = 0.5
     call = a_call(stream, "ben")
     post(call.ring(at=now_s(redis_url)))
@@ -154,7 +156,7 @@ async def test_stream_that_refuses_is_not_asked_for_a_while(store, stream, quest
     assert len(stream.questions) == 3, "each way once"
 
 
-async def test_after_a_cancel_stream_may_ask_for_silence(store, post, redis_url, stream, questions):  # noqa: F811
+async def test_after_a_cancel_stream_may_ask_for_silence(store, post, redis_url, stream, questions):
     derived = DerivedNotices(store, StreamState(questions))
     for quiet in (False, True):  # the first call shows that this app sends call.missed
         call = a_call(stream, "ben")
@@ -170,7 +172,7 @@ async def test_after_a_cancel_stream_may_ask_for_silence(store, post, redis_url,
     assert len(await notices(store)) == 1
 
 
-async def test_after_a_cancel_the_notice_waits_two_seconds_at_most(store, post, redis_url, stream, questions):  # noqa: F811
+async def test_after_a_cancel_the_notice_waits_two_seconds_at_most(store, post, redis_url, stream, questions):
     await store.call("SET", "bellhop:missed-seen:default", "")
     derived = DerivedNotices(store, StreamState(questions))
     call = a_call(stream, "ben")
