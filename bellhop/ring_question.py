@@ -152,7 +152,7 @@ class StreamQuestions:
         claim: bytes = await until_redis_answers(lambda: self._store.script(*command))
         return claim
 
-    async def _answer(self, ring: AskedRing, within_s: Seconds) -> "_Answer":
+    async def _answer(self, ring: AskedRing, within_s: Seconds) -> "_StreamAnswer":
         """Send the question, and wait for its answer."""
         began_s, state, reason = time.monotonic(), None, ""
         try:
@@ -165,7 +165,7 @@ class StreamQuestions:
             outcome, reason = self._refused(ring.tenant, refused), str(refused)
         except (TimeoutError, RedisError) as error:
             outcome, reason = QuestionOutcome.NO_ANSWER, type(error).__name__
-        return _Answer(outcome, reason, state, round((time.monotonic() - began_s) * 1000, 1))
+        return _StreamAnswer(outcome, reason, state, round((time.monotonic() - began_s) * 1000, 1))
 
     async def _request(self, ring: AskedRing) -> RingState | None:
         app = self._apps.get(ring.tenant)
@@ -185,7 +185,7 @@ class StreamQuestions:
         return QuestionOutcome.REFUSED
 
     async def _apply(
-        self, ring: AskedRing, run: str, kind: str, answer: "_Answer", since: Micros | None
+        self, ring: AskedRing, run: str, kind: str, answer: "_StreamAnswer", since: Micros | None
     ) -> StreamAsked | None:
         """Apply an answer's stamps, and write the trail's line. A call that Bellhop does not know is left alone."""
         if answer.outcome is QuestionOutcome.OVER_BUDGET and kind == "ring":
@@ -231,7 +231,7 @@ class StreamQuestions:
         return milestone
 
 
-class _Answer(NamedTuple):
+class _StreamAnswer(NamedTuple):
     outcome: QuestionOutcome
     reason: str
     state: RingState | None
@@ -288,27 +288,3 @@ def stream_questions(settings: Settings, store: Store, session: aiohttp.ClientSe
         for app in settings.stream_apps
     }
     return StreamQuestions(store, apps, settings.stream_questions_per_s, trail_ttl_s=settings.trail_days * DAY_S)
-
-
-async def ask_for_a_person(settings: Settings, tenant: str, cid: str) -> AskedStream | None:
-    """Ask about the latest ring of a call, from a command or a page. None if the settings do not allow questions.
-
-    Raises redis.exceptions.RedisError, and TimeoutError if Redis is away for long.
-    """
-    async with asyncio.timeout(2 * QuestionLimits().answer_s + 2), aiohttp.ClientSession() as session:
-        store = Store.from_url(settings.redis_url)
-        try:
-            questions = stream_questions(settings, store, session)
-            if questions is None:
-                return None
-            stored = stored_call(await store.script(*read_call(tenant, cid)))
-            return await questions.ask(_latest(tenant, cid, stored))
-        finally:
-            await store.close()
-
-
-def _latest(tenant: str, cid: str, stored: StoredCall) -> AskedRing:
-    for started_at in sorted(stored.rounds, reverse=True):
-        if facts := stored.rounds[started_at].get("facts"):
-            return AskedRing.of(QueuedRound.model_validate_json(facts))
-    return AskedRing(tenant, cid)

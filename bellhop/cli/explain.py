@@ -1,5 +1,6 @@
 """`bellhop explain`: what happened to a call, in a terminal."""
 
+import asyncio
 import json
 import shutil
 import sys
@@ -18,6 +19,8 @@ from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain
 from bellhop.explain.sentences import duration
 from bellhop.explain.verdict import UserVerdict
+from bellhop.question_on_demand import ask_on_demand, in_a_sentence
+from bellhop.settings import Settings
 from bellhop.store.keys import trail_key
 from bellhop.trail import read_trail
 
@@ -29,9 +32,10 @@ TIME_WIDTH = 10
 @click.command("explain")
 @click.argument("call_cid")
 @click.argument("user_id", default="")
+@click.option("--ask", is_flag=True, help="First ask Stream for the state of the ring; webhooks may be lost.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as GET /v1/calls/<cid> returns it.")
 @tenant_option
-def command(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
+def command(call_cid: str, user_id: str, tenant: str, ask: bool, as_json: bool) -> None:
     """Explain a call: who was rung, and why a phone did not ring.
 
     CALL_CID is the call's type and id, such as default:1234. With USER_ID, only that user is explained. Exits with 1 if
@@ -40,9 +44,13 @@ def command(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
     try:
-        lines: Any = connect(settings).lrange(trail_key(tenant, call_cid), 0, -1)
+        redis = connect(settings)
+        said = _ask_stream(settings, tenant, call_cid) if ask else ""
+        lines: Any = redis.lrange(trail_key(tenant, call_cid), 0, -1)
     except RedisError as error:
         raise redis_unavailable(settings, error) from None
+    if said:
+        click.echo(f"{said}\n", err=True)
     explanation = explain(call_cid, read_trail(lines), user_id)
     if as_json:
         click.echo(json.dumps(explanation.as_json(), indent=2))
@@ -53,6 +61,14 @@ def command(call_cid: str, user_id: str, tenant: str, as_json: bool) -> None:
     if not explanation.rounds and others and not as_json:
         click.echo(f"→ Bellhop looked in the Stream app {tenant}. Try --tenant {' or --tenant '.join(others)}.")
     sys.exit(0 if explanation.found else 1)
+
+
+def _ask_stream(settings: Settings, tenant: str, cid: str) -> str:
+    """Ask Stream, and say how that ended."""
+    try:
+        return in_a_sentence(cid, asyncio.run(ask_on_demand(settings, tenant, cid)))
+    except TimeoutError:
+        raise click.ClickException("Stream could not be asked: Redis does not answer") from None
 
 
 def _lines(explanation: Explanation, width: int) -> Iterator[str]:

@@ -1,16 +1,22 @@
 """/console/call: the explanation of one call."""
 
+import asyncio
 from http import HTTPStatus
 
+import structlog
 from flask import render_template, request
 
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.summary import late
+from bellhop.question_on_demand import ask_on_demand, in_a_sentence, may_ask
 from webhook.console.blueprint import blueprint, tenant
 from webhook.console.call_search import explain_call
 from webhook.console.picture import picture
 from webhook.context import web_context
 
+log = structlog.get_logger()
+
+MAX_LOGGED_ID = 64
 MOST_USERS = 100
 MOST_STEPS = 400
 """Users, and steps of a round's timeline, on one page."""
@@ -19,6 +25,23 @@ MOST_STEPS = 400
 @blueprint.get("/call")
 def call() -> tuple[str, int]:
     """Explain one call, for all its users or for one."""
+    return _page()
+
+
+@blueprint.post("/call")
+def ask_about_call() -> tuple[str, int]:
+    """Ask Stream about the call, then explain it."""
+    cid = request.args.get("id", "")
+    try:
+        asked = asyncio.run(ask_on_demand(web_context().settings, tenant(), cid))
+    except TimeoutError:
+        return _page("Stream was not asked: Redis does not answer in time.")
+    log.info("console_asked", cid=cid[:MAX_LOGGED_ID], outcome=asked.outcome if asked else "")
+    return _page(in_a_sentence(cid, asked) or "Stream was asked a moment ago.")
+
+
+def _page(said: str = "") -> tuple[str, int]:
+    """Show the page; `said` is how a question to Stream ended."""
     cid, user_id = request.args.get("id", ""), request.args.get("user", "")
     explanation = explain_call(web_context().redis, tenant(), cid, user_id)
     page = render_template(
@@ -26,6 +49,8 @@ def call() -> tuple[str, int]:
         explanation=explanation,
         rounds=[(round_, picture(round_), _late_users(round_)) for round_ in explanation.rounds],
         user=user_id,
+        said=said,
+        may_ask=may_ask(web_context().settings, tenant()),
         most_users=MOST_USERS,
         most_steps=MOST_STEPS,
     )

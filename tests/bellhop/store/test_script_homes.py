@@ -16,14 +16,24 @@ from tests.factories import a_device, a_queued_round, a_round
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
 HOMES = {
-    "call": ("webhook:", "call:", "round:", "trail:"),
+    "call": ("webhook:", "call:", "round:", "trail:", "question:"),
     "user": ("devices:", "person:", "held-back:", "calls-of:", "fetched:", "writes:"),
     "token": ("token:",),
     "e-mail": ("letter:", "letter-open:"),
     "queue": ("inflight:",),
     "worker": ("worker:", "status:", "buried:"),
     "installation": (
-        *("workers", "worker-failed", "agenda", "metrics", "unreadable", "fetches", "calls:"),
+        *(
+            "workers",
+            "worker-failed",
+            "agenda",
+            "metrics",
+            "unreadable",
+            "fetches",
+            "questions",
+            "missed-seen:",
+            "calls:",
+        ),
         *("brake:", "tokens:", "apns-token:", "console:"),
     ),
 }
@@ -49,6 +59,8 @@ COMMANDS = (
     call_scripts.enqueue_due(RING, limit=1, again_ms=1, assumed_s=1),
     call_scripts.claim_devices(ROUND, "ring", [("ben", "key")], deadline_us=1, worker="w-1", run="r", claim_us=1),
     call_scripts.record_attempt(ROUND, ["a line"], devices=[("key", True)]),
+    call_scripts.claim_question("default", "default:1", "s-1", run="r", claim_ms=1),
+    call_scripts.spend_question(1),
     call_scripts.record_receipt("default", "default:1", 1, "key", "a line"),
     email_scripts.add_missed_call(
         QUEUED, QUEUED.recipients[0], NewEmail("1", 60, MAIL), whole_calls=1, now=1, line="a line"
