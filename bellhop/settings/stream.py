@@ -97,8 +97,8 @@ class StreamSettings(SettingsSection):
     """ARNs of the Amazon SNS topics that may post the Stream app's events to /webhooks/sns (docs/sqs.md); several
     separated by commas."""
     stream_api_url: str = "https://chat.stream-io-api.com"
-    """URL of Stream's REST API. Bellhop copies devices from it, asks it for the state of a ring, and `bellhop check` reads
-    your app's configuration."""
+    """URL of Stream's REST API. Bellhop copies devices from it, asks it for the state of a ring, and `bellhop check`
+    reads your app's configuration."""
     stream_device_apps: Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)] = {}
     """The app (bundle id or Firebase project) of each push provider on Stream's dashboard: ios-voip=com.example.app,….
     A provider that is not listed belongs to the configured bundle or project, if there is only one."""
