@@ -30,16 +30,22 @@ def ended_at(call: CallState, round_: RoundState, user: str, grace_us: Micros) -
 
 def _ends(call: CallState, round_: RoundState, user: str) -> Iterator[Micros]:
     names = [Stamp.BUSY + user, Stamp.TIMED_OUT + user, Stamp.REJECTED + user]
-    names += [stamp + caller for caller in round_.callers for stamp in (Stamp.REJECTED, Stamp.LEFT)]
     for name in (*names, Stamp.ENDED, Stamp.SESSION_ENDED + round_.session_id):
         yield from (stamp.at for stamp in call.all_of(name) if stamp.at >= round_.started_at)
+    yield from _cancels(call, round_)
+
+
+def _cancels(call: CallState, round_: RoundState) -> Iterator[Micros]:
+    """Find when a caller hung up: rejected the call, or left it."""
+    for caller in round_.callers:
+        for name in (Stamp.REJECTED + caller, Stamp.LEFT + caller):
+            yield from (stamp.at for stamp in call.all_of(name) if stamp.at >= round_.started_at)
 
 
 def waits_until(call: CallState, round_: RoundState, settlement: Settlement, now: Micros) -> Micros:
     """Return until when a derived notice waits for Stream's call.missed; 0 if it does not wait."""
     if settlement.standing is not Standing.CANCELLED:
         return Micros(0)
-    cancels = [stamp.at for caller in round_.callers for stamp in call.all_of(Stamp.REJECTED + caller)]
-    cancelled_at = min((at for at in cancels if at >= round_.started_at), default=now)
+    cancelled_at = min(_cancels(call, round_), default=Micros(0))
     until = Micros(cancelled_at + MISSED_WAIT_US)
     return until if cancelled_at <= now + AHEAD_US and now < until else Micros(0)
