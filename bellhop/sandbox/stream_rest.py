@@ -18,6 +18,8 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 
 PIECE, PIECE_PAUSE_S = 1_400, 0.005
 """Bytes in the first piece of an answer, and the pause before the second piece."""
+ERROR_CODES = {401: 5, 403: 17, 429: 9}
+"""Stream's own code for an error, by HTTP status."""
 PUSHES = ("call_ring", "call_missed", "call_notification", "call_live_started", "session_started")
 
 
@@ -30,6 +32,12 @@ def call_type(*on: str, enabled: bool = True) -> dict[str, Any]:
 def hook(url: str, *events: str, enabled: bool = True) -> dict[str, Any]:
     """Make a webhook of an app; without `events`, for all event types."""
     return {"enabled": enabled, "hook_type": "webhook", "webhook_url": url, "event_types": list(events)}
+
+
+def api_error(status: int) -> dict[str, Any]:
+    """Make the body of an answer that is an error: Stream's SDKs need all of its fields."""
+    fields = {"code": ERROR_CODES.get(status, 16), "message": f"status {status}", "StatusCode": status, "details": []}
+    return fields | {"duration": "0.00ms", "more_info": ""}
 
 
 class Question(NamedTuple):
@@ -109,7 +117,7 @@ class StreamApiStandIn:
             "X-RateLimit-Reset": str(math.ceil(window_end)),
         }
         if status != 200:
-            return web.json_response({"code": 9, "message": "no"}, status=status, headers=headers)
+            return web.json_response(api_error(status), status=status, headers=headers)
         answer = json.dumps({"devices": self.devices.get(user, []), "duration": "1.00ms"}).encode()
         response = web.StreamResponse(headers=headers | {"Content-Type": "application/json"})
         await response.prepare(request)
@@ -127,19 +135,20 @@ class StreamApiStandIn:
 
     async def _ring_state(self, request: web.Request) -> web.Response:
         claims = self._claims(request)
-        kind = "server" if claims.get("server") is True else "user"
+        kind = "user" if "user_id" in (claims or {}) else "server"
         wanted = request.query.get("call_session_id", "")
         sessions = self._sessions(request)
         session = next((call for call in reversed(sessions) if wanted in ("", call.session_id)), None)
-        status = 401 if not claims else 404 if not (self.ring_state_for and sessions) else 200
+        status = 401 if claims is None else 404 if not (self.ring_state_for and sessions) else 200
         if status == 200 and kind not in self.ring_state_for:
             status = 403
         return await self._tell(request, "ring_state", status, session.ring_state() if session else {"session_id": ""})
 
     async def _call(self, request: web.Request) -> web.Response:
         sessions, claims = self._sessions(request), self._claims(request)
-        status = 401 if not claims else 404 if not sessions else 200
-        return await self._tell(request, "call", status, sessions[-1].as_answer() if sessions else {})
+        status = 401 if claims is None else 404 if not sessions else 200
+        answer = sessions[-1].as_answer() if sessions else {}
+        return await self._tell(request, "call", status, answer)
 
     def _sessions(self, request: web.Request) -> list[SampleCall]:
         return self.calls.get(f"{request.match_info['type']}:{request.match_info['id']}", [])
@@ -149,32 +158,32 @@ class StreamApiStandIn:
         cid = f"{request.match_info['type']}:{request.match_info['id']}"
         self.questions.append(Question(Seconds(time.time()), cid, what, status))
         await asyncio.sleep(self.question_pause_s)
-        return web.json_response(answer | {"duration": "1.00ms"} if status == 200 else {"code": 16}, status=status)
+        return web.json_response(answer | {"duration": "1.00ms"} if status == 200 else api_error(status), status=status)
 
     def _answer(self, request: web.Request, answer: dict[str, Any]) -> web.Response:
         status = self._status(request, 0)
-        return web.json_response(answer | {"duration": "1.00ms"} if status == 200 else {"code": 5}, status=status)
+        return web.json_response(answer | {"duration": "1.00ms"} if status == 200 else api_error(status), status=status)
 
     def _status(self, request: web.Request, used: int) -> int:
         if self.broken:
             return self.broken.pop(0)
         claims = self._claims(request)
-        if not claims:
+        if claims is None:
             return 401
-        if claims.get("server") is not True:
+        if "user_id" in claims:  # a server token names no user; some SDKs also set "server" in it
             return 403
         return 200 if used < self.per_minute else 429
 
-    def _claims(self, request: web.Request) -> dict[str, Any]:
-        """Return what the request's token says; empty if it is not valid."""
+    def _claims(self, request: web.Request) -> dict[str, Any] | None:
+        """Return what the request's token says; None if it is not valid. Some server tokens say nothing."""
         secret = self.secrets.get(request.query.get("api_key", ""))
         if request.headers.get("stream-auth-type") != "jwt" or secret is None:
-            return {}
+            return None
         try:
             with warnings.catch_warnings(category=jwt.warnings.InsecureKeyLengthWarning, action="ignore"):
                 claims: dict[str, Any] = jwt.decode(
                     request.headers.get("Authorization", ""), secret, algorithms=["HS256"]
                 )
         except jwt.PyJWTError:
-            return {}
+            return None
         return claims
