@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from bellhop.domain.device import Provider
 from bellhop.domain.payloads import payload
 from bellhop.domain.push import PushKind
@@ -11,7 +13,8 @@ from bellhop.domain.round import Recipient
 from tests.factories import a_round
 from webhook.api.users import ApnsRegistration, FcmRegistration
 
-PAGE = (Path(__file__).parents[3] / "docs" / "client-contract.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "client-contract.md").read_text()
 ARRIVES = PAGE.partition("## Five rules")[0]
 ROUND = a_round(cid="default:8f3a", session_id="s", video=True)
 DIFFERS = ("call_uuid", "sent_at", "expires_at")
@@ -71,3 +74,59 @@ def test_the_code_uses_only_keys_and_fields_that_exist():
     told = set(re.findall(r"""["'](\w+)["'](?::| to) """, code)) - {"Authorization"}
     assert {"provider", "token", "app", "kind", "environment", "hardware_id"} <= told
     assert told <= {*ApnsRegistration.model_fields, *FcmRegistration.model_fields}
+
+
+def rows(heading):
+    """The rows of the table below a heading, as cells; the first is the head."""
+    table = re.findall(r"(?:^\|.*\n)+", PAGE.partition(f"## {heading}\n")[2], re.MULTILINE)[0]
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines()]
+    return [[cell.strip() for cell in line] for line in lines if not line[0].startswith(" ---")]
+
+
+def test_react_natives_versions_are_those_that_are_run():
+    head, versions, *_ = rows("What Stream's SDKs do")
+    pinned = json.loads((ROOT / "tests" / "sdk_contract" / "package.json").read_text())["dependencies"]
+    run = [pin.rpartition("@")[2] for name, pin in pinned.items() if name.startswith("react-native-sdk")]
+    assert len(run) == 2
+    assert re.findall(r"\d+\.\d+\.\d+", versions[head.index("React Native")]) == sorted(run)
+    assert all(re.search(r"\d+\.\d+", cell) for cell in versions[1:5])
+
+
+def test_each_statement_on_the_sdks_says_how_it_was_learned():
+    head, _, *statements = rows("What Stream's SDKs do")
+    assert head[-1] == "known from"
+    known = r"(source|React Native run|Swift: release notes)"
+    assert [row[0] for row in statements if not re.fullmatch(rf"{known}(; {known})*", row[-1])] == []
+    assert len(statements) >= 10
+
+
+def code_of(language):
+    return "".join(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        ("swift", ["reportNewIncomingCall", "call_uuid", "expires_at", "receiver_id"]),
+        ("kotlin", ["onNewToken", "handleRemoteMessage", "expires_at"]),
+        (
+            "dart",
+            [
+                "FirebaseMessaging.onBackgroundMessage(",
+                "Firebase.initializeApp(",
+                "observeCoreRingingEventsForBackground(",
+                "disposeAfterResolvingRinging(",
+                "TelecomPushConfiguration(",
+                "onTokenRefresh",
+            ],
+        ),
+        ("ts", ["firebaseDataHandler(", "pushProviderName", "onTokenRefresh", "registerVoipToken"]),
+    ],
+)
+def test_the_code_has_what_the_sdk_cannot_do_without(language, names):
+    assert [name for name in names if name not in code_of(language)] == []
+
+
+def test_react_native_has_one_background_handler():
+    # Firebase keeps the last one alone: with two, rings would not end, or notices would not be shown.
+    assert code_of("ts").count("setBackgroundMessageHandler(") == 1
