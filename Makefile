@@ -106,4 +106,4 @@ bench: .venv/ready
 	@$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/sdk_contract/node_modules

@@ -1,8 +1,8 @@
 /**
  * Stream's generated models: do they have the event types and the fields that Bellhop reads, and what is new?
  *
- * expected.json has what is known of the newer version. A new event or field fails a test: decide what Bellhop does with
- * it, then add it there.
+ * expected.json has what is known of the newer version. A new event or field fails a test: decide what Bellhop does
+ * with it, then add it there.
  */
 'use strict';
 

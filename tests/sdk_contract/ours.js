@@ -5,7 +5,7 @@ const { execFileSync } = require('node:child_process');
 const path = require('node:path');
 
 const root = path.join(__dirname, '..', '..');
-const python = process.env.PYTHON || path.join(root, '.venv', 'bin', 'python');
+const python = path.join(root, '.venv', 'bin', 'python');
 const script = path.join(__dirname, 'payloads.py');
 const env = { ...process.env, PYTHONPATH: root };
 

@@ -12,7 +12,8 @@ const ours = require('./ours.js');
 
 const US = ours.pushes.fcm.ring.receiver_id;
 const PROVIDER = { pushProviderName: 'bellhop' };
-const IGNORED = new Set(['log', 'setup', 'acquireBackgroundTask', 'releaseBackgroundTask', 'setShouldRejectCallWhenBusy']);
+const TASKS = ['acquireBackgroundTask', 'releaseBackgroundTask'];
+const IGNORED = new Set(['log', 'setup', 'setShouldRejectCallWhenBusy', ...TASKS]);
 
 /** What the call is at Stream; `session` says who answered, declined or missed it. */
 function callAtStream(session = {}, call = {}) {

@@ -89,10 +89,12 @@ for (const sdk of all) {
       assert.deepEqual(phone.shown, []);
     });
 
-    when('without a name of a push provider nothing watches the ring', async () => {
-      const phone = new Phone(sdk, os, { provider: {} });
-      assert.equal(await phone.throughTheNativePart(RING[os]), false);
-    });
+    if (os === 'ios' || sdk === current) {
+      when('without a name of a push provider nothing watches the ring', async () => {
+        const phone = new Phone(sdk, os, { provider: {} });
+        assert.equal(await phone.throughTheNativePart(RING[os]), false);
+      });
+    }
 
     when('a push of somebody else is left alone', async () => {
       const phone = new Phone(sdk, os);
