@@ -1,4 +1,4 @@
-"""Webhooks as the models of Stream's Python SDK read them: every time as unix nanoseconds, not as RFC 3339."""
+"""Times as Stream's REST interface (/api/v2) and its Python SDK have them: unix nanoseconds instead of RFC 3339."""
 
 import re
 from datetime import datetime
@@ -8,7 +8,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,9}))?Z")
 
 
 def with_integers(value: Any) -> Any:
-    """Copy an event, with every RFC 3339 stamp as an integer. No digit is lost."""
+    """Copy an event or an answer, with every RFC 3339 stamp as an integer. No digit is lost."""
     if isinstance(value, dict):
         return {key: with_integers(inner) for key, inner in value.items()}
     if isinstance(value, list):
