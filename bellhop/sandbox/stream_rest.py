@@ -14,6 +14,7 @@ import jwt
 from aiohttp import web
 
 from bellhop.clock import Seconds
+from bellhop.sandbox.stream_integers import with_integers
 from bellhop.sandbox.stream_webhooks import SampleCall
 
 PIECE, PIECE_PAUSE_S = 1_400, 0.005
@@ -147,7 +148,7 @@ class StreamApiStandIn:
     async def _call(self, request: web.Request) -> web.Response:
         sessions, claims = self._sessions(request), self._claims(request)
         status = 401 if claims is None else 404 if not sessions else 200
-        answer = sessions[-1].as_answer() if sessions else {}
+        answer = with_integers(sessions[-1].as_answer()) if sessions else {}
         return await self._tell(request, "call", status, answer)
 
     def _sessions(self, request: web.Request) -> list[SampleCall]:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import httpx
@@ -14,7 +15,7 @@ from getstream.exceptions import StreamApiException, StreamRateLimitException
 from bellhop.clock import from_nanoseconds
 from bellhop.sandbox.stream_integers import with_integers
 from bellhop.sandbox.stream_rest import StreamApiStandIn, call_type, hook
-from bellhop.sandbox.stream_webhooks import SAMPLES
+from bellhop.sandbox.stream_webhooks import SAMPLES, SampleCall
 from webhook.intake.signature import KeyRing, RefusedWebhook, SigningApp, verify
 
 pytestmark = pytest.mark.filterwarnings(
@@ -102,6 +103,17 @@ async def test_the_client_reads_call_types_and_hooks(stream):
     assert (settings.enabled, settings.call_ring.enabled, settings.call_missed.enabled) == (True, True, False)
     (only,) = (await stream.client.get_app()).data.app.event_hooks
     assert (only.enabled, only.hook_type, only.event_types) == (True, "webhook", ["call.ring"])
+
+
+async def test_the_client_reads_a_call_of_the_stand_in(stream):
+    call = SampleCall(accepted_by={"ben-osei": "2026-11-18T09:30:07.410331220Z"})
+    stream.stand_in.calls[call.cid] = [call]
+    answer = (await stream.client.video.get_call(type="default", id=call.id)).data
+    assert answer.call.cid == call.cid
+    assert answer.call.session.accepted_by == {"ben-osei": datetime(2026, 11, 18, 9, 30, 7, 410331, UTC)}
+    with pytest.raises(StreamApiException) as unknown:
+        await stream.client.video.get_call(type="default", id="other")
+    assert unknown.value.status_code == 404
 
 
 async def test_the_client_understands_every_refusal(stream):
