@@ -37,6 +37,27 @@ NEW_SINCE: dict[str, str] = {
             *("ended", "ended:<uuid>", "m:<uuid>:<user>", "q:<uuid>:<user>"),
         )
     },
+    "command_line/commands/commands/explain/params/--ask": "asks Stream",
+    "command_line/settings/`BELLHOP_STREAM_QUESTIONS_PER_S`": "0 switches the questions to Stream off",
+    "logs/worker stream_asked": "a question to Stream",
+    "logs/worker stream_not_asked": "a question to Stream",
+    "metrics/types/# TYPE bellhop_stream_questions_total counter": "questions to Stream",
+    **{
+        path: "questions to Stream"
+        for kind in ("missed", "ring")
+        for outcome in ("answered", "unknown_call", "no_answer", "refused", "over_budget")
+        for path in (
+            f'metrics/shown/bellhop_stream_questions_total{{kind="{kind}",outcome="{outcome}"}}',
+            f'metrics/stored/["bellhop_stream_questions_total", "{kind}", "{outcome}"]',
+        )
+    },
+    "redis/bellhop:call:default:<cid>/holds/asked:<uuid>": "an older worker reads a stamp that it has no use for",
+    "redis/bellhop:missed-seen:default": "an older worker does not wait for call.missed",
+    "redis/bellhop:question:default:<cid>": "it expires after two seconds",
+    "redis/bellhop:questions": "the budget of questions; it expires after seconds",
+    "trail/2 asked": "an older version shows that it has no sentence for the line",
+    "trail/2 asked k": "the same",
+    "trail/2 asked o": "the same",
 }
 """Formats that were added since, as "subject/path", with the reason. An older version must work without them."""
 GONE_SINCE: dict[str, str] = {
