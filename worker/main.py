@@ -78,6 +78,12 @@ async def _run(settings: Settings) -> int:
         await status.publish_failure(store, "credentials do not load")
         await store.close()
         return 1
+    if not queue_limits(settings):
+        reason = "the settings name no app of Apple or Google, and no mail server: there is nothing that it can do"
+        log.error("worker_has_no_work", reason=reason)
+        await status.publish_failure(store, reason)
+        await store.close()
+        return 1
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
     worker = _queue_worker(settings, store, senders, session)
     gc.freeze()  # these objects stay: scanning them for garbage would delay every ring by some 70 ms
@@ -117,7 +123,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     ]
     return QueueWorker(
         settings.redis_url,
-        _limits(settings),
+        queue_limits(settings),
         jobs.handlers,
         name=name,
         grace_s=settings.shutdown_grace_s,
@@ -125,13 +131,19 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     )
 
 
-def _limits(settings: Settings) -> dict[str, int]:
-    """How many jobs of each queue run at the same time."""
-    return {
-        RINGS: JOBS_PER_CONCURRENCY * settings.worker_concurrency,
-        NOTICES: JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4),
-        MAIL: EMAIL_JOBS,
-    }
+def queue_limits(settings: Settings) -> dict[str, int]:
+    """How many jobs of each queue run at the same time. A worker takes no job that its settings cannot do."""
+    limits = {}
+    if settings.push_apps:
+        limits[RINGS] = JOBS_PER_CONCURRENCY * settings.worker_concurrency
+        limits[NOTICES] = JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4)
+    if _sends_email(settings):
+        limits[MAIL] = EMAIL_JOBS
+    return limits
+
+
+def _sends_email(settings: Settings) -> bool:
+    return bool(settings.smtp_host) and settings.mail_policy != "never"
 
 
 def _channels(settings: Settings, senders: Senders) -> ProviderChannels:
@@ -155,7 +167,7 @@ def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSess
 
 def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) -> EmailDigest | None:
     """Return what collects and sends missed-call e-mails; None if the settings want none."""
-    if not settings.smtp_host or settings.mail_policy == "never":
+    if not _sends_email(settings):
         return None
     builder = MessageBuilder(
         sender=settings.mail_from,

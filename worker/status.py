@@ -53,7 +53,9 @@ async def publish_failure(store: Store, reason: str) -> None:
 
 async def _channel(store: Store, app: tuple[Provider, str], channel: ProviderChannel) -> ChannelStatus:
     brake = bool(await store.call("EXISTS", brake_key(*app)))
-    return ChannelStatus(*app, in_flight=channel.in_flight, blocked=channel.blocked, brake=brake)
+    return ChannelStatus(
+        *app, in_flight=channel.in_flight, blocked=channel.blocked, refused=channel.refused, brake=brake
+    )
 
 
 def _certificates(apps: Iterable[ApnsApp]) -> dict[str, float]:

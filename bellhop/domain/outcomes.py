@@ -1,6 +1,6 @@
 """Every outcome of a push or an e-mail in one table: what Bellhop does about it, its sentence and its advice. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
@@ -15,7 +15,8 @@ class Action(Enum):
     RETRY_LATER = "tries again after a pause"
     PRUNE = "removes the token, unless it was registered again or too many tokens die at once"
     SWITCH_ENVIRONMENT = "Apple: tries the other environment, once"
-    OPEN_CIRCUIT = "sends nothing to this app for 30 s, then tries again"
+    OPEN_CIRCUIT = "tries again; after three in a row, sends this app one push a second or less until one is accepted"
+    CONFIRM = "tries again twice, since a single such answer may be the provider's mistake"
     ALERT = "does not try again"
     SKIP = "sends nothing"
 
@@ -110,7 +111,7 @@ class Meaning(NamedTuple):
     @property
     def retry(self) -> bool:
         """Whether Bellhop tries again."""
-        return self.action in (Action.RETRY_NOW, Action.RETRY_LATER)
+        return self.action in (Action.RETRY_NOW, Action.RETRY_LATER, Action.OPEN_CIRCUIT)
 
     @property
     def prune(self) -> bool:
@@ -195,14 +196,14 @@ MEANING: dict[Outcome, Meaning] = {
     ),
     Outcome.TOO_LARGE: Meaning(
         OutcomeKind.ATTEMPT,
-        Action.ALERT,
+        Action.CONFIRM,
         Tone.BAD,
         "the push was larger than {provider} allows",
         OUR_MISTAKE,
     ),
     Outcome.BAD_REQUEST: Meaning(
         OutcomeKind.ATTEMPT,
-        Action.ALERT,
+        Action.CONFIRM,
         Tone.BAD,
         "{provider} could not understand the push",
         OUR_MISTAKE,
@@ -438,6 +439,8 @@ class AttemptResult:
     """The shortest wait that the provider asks for."""
     dead_since: Micros | None = None
     """The time (unix µs) from which the provider counts the token as dead; None if the provider gives none."""
+    fault: object = field(default=None, compare=False, repr=False)
+    """What broke: the same object for all pushes that failed with one connection, or for want of it."""
 
 
 NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"

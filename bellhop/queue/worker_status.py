@@ -36,6 +36,8 @@ class ChannelStatus:
     """Pushes that wait for the provider's answer."""
     blocked: bool = False
     """Whether a circuit breaker keeps pushes from the provider."""
+    refused: str = ""
+    """Why the provider refuses our credentials, in its own word; empty if it does not."""
     brake: bool = False
     """Whether no token of the app is removed at the moment."""
 
@@ -58,6 +60,7 @@ class WorkerStatus:
                 "app": channel.app,
                 "in_flight": channel.in_flight,
                 "open": channel.blocked,
+                "refused": channel.refused,
                 "brake": channel.brake,
             }
             for channel in self.channels
@@ -76,6 +79,7 @@ class WorkerStatus:
                 channel["app"],
                 in_flight=channel.get("in_flight", 0),
                 blocked=channel.get("open", False),
+                refused=channel.get("refused", ""),
                 brake=channel.get("brake", False),
             )
             for channel in document["lanes"]

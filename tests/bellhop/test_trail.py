@@ -411,6 +411,7 @@ async def test_waiting_for_a_provider_is_recorded_once():
     async def barely(_):
         return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=0.01)
 
+    channel.prepare = lambda push, within_s: barely(push)
     channel.attempt = lambda push, timeout_s, start_s: barely(push)
     lines.append((await deliver(push, {(device.provider, device.app): channel}, Open())).record.line)
     told = [(push.what, push.outcome) for push in trail.read_trail(lines)]

@@ -6,8 +6,11 @@ import uuid
 
 import pytest
 import pytest_asyncio
+from redis import Redis
 
 from bellhop.domain.device import Environment, Kind, Provider
+from bellhop.queue.worker_status import read_installation_state
+from bellhop.sandbox.apple_rules import AppleRefusal
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.installation import Installation
@@ -102,14 +105,40 @@ async def test_a_token_unknown_to_both_environments_is_kept(installation):
     assert len(await known(installation, user_id)) == 1
 
 
-@pytest.mark.parametrize("reason", ["DeviceTokenNotForTopic", "PayloadTooLarge", "BadTopic"])
-async def test_our_own_mistakes_are_not_repeated_and_remove_nothing(installation, reason):
+@pytest.mark.parametrize(
+    ("reason", "attempts"), [("DeviceTokenNotForTopic", 1), ("PayloadTooLarge", 3), ("BadTopic", 3)]
+)
+async def test_our_own_mistakes_are_believed_soon_and_remove_nothing(installation, reason, attempts):
     user_id, token = await user(installation)
-    installation.apple.script(token, AppleReply(400, reason))
-    assert len(await ring(installation, user_id, 1)) == 1
-    await asyncio.sleep(0.5)
+    installation.apple.script(token, *[AppleReply(400, reason)] * 10)
+    assert len(await ring(installation, user_id, attempts)) == attempts
+    await asyncio.sleep(1)
     assert len(await known(installation, user_id)) == 1
-    assert len([request for request in installation.apple.requests if request.token == token]) == 1
+    assert len([request for request in installation.apple.requests if request.token == token]) == attempts
+
+
+async def test_revoked_credentials_are_told_within_seconds(installation, monkeypatch):
+    users = [(await user(installation))[0] for _ in range(3)]
+    refused = AppleRefusal(403, "InvalidProviderToken")
+    monkeypatch.setattr(installation.apple, "_credentials_refusal", lambda *_: refused)
+    for user_id in users:
+        await ring(installation, user_id, 1)
+    third = time.monotonic()
+    redis = Redis.from_url(installation.redis.url)
+
+    async def told():
+        state = await asyncio.to_thread(read_installation_state, redis)
+        return any(channel.refused for channels in state.channels_by_app().values() for channel in channels)
+
+    await until(told)
+    assert time.monotonic() - third < 5
+    monkeypatch.undo()
+
+    async def accepted_again():
+        return not await told()
+
+    await until(accepted_again)
+    redis.close()
 
 
 async def test_google_asks_to_wait_longer_than_the_ring_lasts(installation):

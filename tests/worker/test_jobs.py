@@ -42,6 +42,8 @@ class Provided:
 
     async def close(self): ...
 
+    async def prepare(self, environment): ...
+
     async def add_missed_call(self, round_, *, pushed):
         self.offers.append(pushed)
 
@@ -105,6 +107,8 @@ class Fixed:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     async def close(self): ...
+
+    async def prepare(self, environment): ...
 
 
 class Hanging(Fixed):

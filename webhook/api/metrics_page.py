@@ -24,6 +24,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_workers": ("Live workers that serve a queue.", ("queue",)),
     "bellhop_pushes_in_flight": ("Pushes that wait for a provider's answer.", ("provider", "app")),
     "bellhop_circuit_open": ("Workers whose circuit breaker is open for the provider.", ("provider", "app")),
+    "bellhop_credentials_refused": ("Workers whose credentials the provider refuses.", ("provider", "app")),
     "bellhop_token_brake": ("1 while no token of the app is removed, because too many died.", ("provider", "app")),
     "bellhop_certificate_expiry_days": ("Days until an app's push certificate expires.", ("app",)),
 }
@@ -96,6 +97,9 @@ def gauge_metrics(state: InstallationState, now: Seconds) -> Iterator[Metric]:
             app: sum(channel.in_flight for channel in of_app) for app, of_app in channels.items()
         },
         "bellhop_circuit_open": {app: sum(channel.blocked for channel in of_app) for app, of_app in channels.items()},
+        "bellhop_credentials_refused": {
+            app: sum(bool(channel.refused) for channel in of_app) for app, of_app in channels.items()
+        },
         "bellhop_token_brake": {app: any(channel.brake for channel in of_app) for app, of_app in channels.items()},
         "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in state.certificates().items()},
     }

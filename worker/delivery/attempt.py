@@ -63,7 +63,7 @@ class _Attempts:
         self._before_pause = before_pause
         self._began = time.monotonic()
         self._last: AttemptResult | None = None
-        self._attempts = self._unknown = 0
+        self._attempts = self._unknown = self._confirmed = 0
         self._switched = self._waiting_recorded = False
 
     async def run(self) -> Delivered:
@@ -80,9 +80,13 @@ class _Attempts:
 
     async def _claim_and_attempt(self) -> tuple[Admission, Record]:
         """Claim the device and make one attempt. A place in the channel is taken first: a claim must not wait."""
-        attempt_s = self._policy.attempt_s[self._push.device.provider]
-        async with self._channel.capacity:
-            admission = await self._fence.admit(self._push, attempt_s)
+        push, channel = self._push, self._channel
+        attempt_s = self._policy.attempt_s[push.device.provider]
+        # Everything that can take long comes before the claim: the call may end meanwhile.
+        await channel.prepare(push, self._policy.prepare_s)
+        async with channel.capacity.hold(push.kind):
+            async with channel.claims.hold(push.kind):
+                admission = await self._fence.admit(push, attempt_s)
             if admission.refusal is not None:
                 return admission, Record("")
             return admission, await self._attempt(admission, attempt_s)
@@ -103,13 +107,9 @@ class _Attempts:
 
     async def _ask_provider(self, admission: Admission, attempt_s: Seconds) -> AttemptResult:
         push = self._push
-        # The previous attempt did not reach the provider in time. If connecting is always slow, the push would never be
-        # sent, so this attempt may wait longer.
-        delayed = self._last is not None and self._last.outcome is Outcome.DELAYED
-        fresh_s = attempt_s if delayed else self._policy.admission_s
         age_s = time.monotonic() - admission.asked_at
         left_s = Seconds(admission.left_s - age_s)
-        start_s = min(left_s, Seconds(fresh_s - age_s))
+        start_s = min(left_s, Seconds(self._policy.admission_s - age_s))
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:
                 result = await self._channel.attempt(push, min(attempt_s, left_s), start_s)
@@ -125,17 +125,21 @@ class _Attempts:
         action = MEANING[result.outcome].action
         self._count(result)
         switches = self._switches(action)
-        if not switches and action not in self._policy.pauses_s:
+        if not switches and self._is_final(result, action):
             return Delivered(self._push, result.outcome, result, record, self._unknown)
         await self._fence.write(record)
         if switches:
             self._push, self._switched = _in_other_environment(self._push), True
             return None
-        wait_s = self._policy.pause_s(action, self._attempts, result)
+        waits = result.outcome is Outcome.CIRCUIT_OPEN and result.retry_after_s
+        wait_s = waits or self._policy.pause_s(action, self._attempts, result)
         if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends_s(admission):
             return self._finished(Outcome.GAVE_UP)
         self._before_pause(wait_s)
-        await asyncio.sleep(wait_s)
+        if waits:
+            await self._channel.until_closed(self._push, waits)
+        else:
+            await asyncio.sleep(wait_s)
         return None
 
     def _count(self, result: AttemptResult) -> None:
@@ -145,6 +149,15 @@ class _Attempts:
             self._attempts += 1
         if result.outcome is Outcome.UNKNOWN:
             self._unknown += 1
+
+    def _is_final(self, result: AttemptResult, action: Action) -> bool:
+        """Whether nothing follows the last attempt."""
+        if action is Action.CONFIRM:
+            self._confirmed += 1
+            return not result.status or self._confirmed >= self._policy.most_confirmed
+        if action is Action.OPEN_CIRCUIT and self._switched:
+            return True  # our credentials are for one environment only, and the token is not of that one
+        return action not in self._policy.pauses_s
 
     def _switches(self, action: Action) -> bool:
         apple = self._push.device.provider is Provider.APNS

@@ -1,63 +1,30 @@
-"""One channel for each provider and app: a limit for its pushes in flight, and a circuit breaker for each environment.
+"""One channel for each provider and app: places for its pushes in flight, and a circuit breaker for each environment.
 
 A slow or dead provider fills its own channel and no other.
 """
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from bellhop.clock import Seconds
 from bellhop.domain.device import Environment
-from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
+from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push
+from worker.delivery.circuit_breaker import CircuitBreaker
+from worker.delivery.priority_slots import PrioritySlots
 from worker.providers.sender import Sender
 
 log = structlog.get_logger()
 
-FAILURES_TO_OPEN = 20
-"""The circuit opens after this many attempts in a row that the provider did not serve."""
-OPEN_S = {Action.OPEN_CIRCUIT: 30.0, Action.RETRY_NOW: 1.0, Action.RETRY_LATER: 1.0}
-"""How long the circuit stays open before one push may try again."""
-NOT_SERVED = frozenset({Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE})
-"""The outcomes of an attempt that the provider did not serve."""
-
-
-@dataclass
-class CircuitBreaker:
-    """Closed while the provider answers. Open after it refused our credentials, or failed many times in a row."""
-
-    failures: int = 0
-    open_until: float = 0.0
-    """Seconds of the monotonic clock. Nothing is sent before."""
-
-    def wait_s(self, now: Seconds) -> Seconds:
-        """How long a push must wait; 0: this one may be sent."""
-        if now < self.open_until:
-            return Seconds(self.open_until - now)
-        if self.failures >= FAILURES_TO_OPEN:
-            # Half open: this push tries alone, and the others wait for its outcome.
-            self.open_until = now + OPEN_S[Action.RETRY_NOW]
-        return Seconds(0.0)
-
-    def record_outcome(self, outcome: Outcome, now: Seconds) -> bool:
-        """Count the outcome of an attempt. True if it opened the circuit."""
-        if outcome is Outcome.DELAYED:  # the push did not reach the provider
-            return False
-        action = MEANING[outcome].action
-        if action is Action.OPEN_CIRCUIT:
-            opened = self.failures < FAILURES_TO_OPEN
-            self.failures, self.open_until = FAILURES_TO_OPEN, now + OPEN_S[action]
-            return opened
-        if outcome not in NOT_SERVED:
-            self.failures, self.open_until = 0, 0.0
-            return False
-        self.failures += 1
-        if self.failures >= FAILURES_TO_OPEN:
-            self.open_until = now + OPEN_S[action]
-        return self.failures == FAILURES_TO_OPEN
+CLAIMS_AT_ONCE = 100
+"""Pushes that are between the request for their claim and the provider's connection, at most. With more, the event loop
+needs so long to send them that the claims of the last ones are too old."""
+OF_ONE_ENVIRONMENT = frozenset({"BadEnvironmentKeyIdInToken", "BadCertificateEnvironment"})
+"""Apple's reasons that are about an environment. Any user can register a phone of the other one: that is no alarm."""
 
 
 @dataclass
@@ -74,28 +41,52 @@ class ProviderChannel:
         # Credentials may be valid for one of Apple's environments only, and any user can register a phone of the other.
         # Such a phone must not stop the pushes to all the others, so each environment has a circuit of its own.
         self._circuits = {environment: CircuitBreaker() for environment in Environment}
-        self.capacity = asyncio.Semaphore(self.limit)
+        self._closings = {environment: asyncio.Event() for environment in Environment}
+        self.capacity = PrioritySlots(self.limit)
         """An attempt takes one of these before it claims its device: a claim must not get old while it waits."""
+        self.claims = PrioritySlots(CLAIMS_AT_ONCE)
+        """An attempt holds one of these while it claims its device."""
         self.in_flight = 0
 
     @property
     def blocked(self) -> bool:
         """Whether a circuit is open: nothing is sent to the provider, or to one of Apple's environments."""
         now = time.monotonic()
-        return any(circuit.open_until > now for circuit in self._circuits.values())
+        return any(circuit.open_until > now or circuit.refused for circuit in self._circuits.values())
+
+    @property
+    def refused(self) -> str:
+        """Why the provider refuses our credentials, in its own word; empty if it does not."""
+        reasons = [circuit.reason for circuit in self._circuits.values() if circuit.refused]
+        return next((reason for reason in reasons if reason not in OF_ONE_ENVIRONMENT), "")
+
+    async def prepare(self, push: Push, within_s: Seconds) -> None:
+        """Wait for what an attempt needs before its device is claimed: a connection, an access token."""
+        if self._circuits[push.device.environment].refused:  # then only a push that may try needs them
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.sender.prepare(push.device.environment)
+
+    async def until_closed(self, push: Push, within_s: Seconds) -> None:
+        """Wait until the circuit has closed, or for `within_s`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._closings[push.device.environment].wait()
 
     async def attempt(self, push: Push, timeout_s: Seconds, start_s: Seconds) -> AttemptResult:
         """Make one attempt (see `Sender.send`). The caller holds one of `capacity`."""
         environment = push.device.environment
-        circuit = self._circuits[environment]
-        if wait_s := circuit.wait_s(Seconds(time.monotonic())):
+        circuit, closing = self._circuits[environment], self._closings[environment]
+        if wait_s := circuit.wait_s(Seconds(time.monotonic()), push.device.key):
+            closing.clear()
             return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
         self.in_flight += 1
         try:
             result = await self.sender.send(push, timeout_s, start_s)
         finally:
             self.in_flight -= 1
-        if circuit.record_outcome(result.outcome, Seconds(time.monotonic())):
+        if circuit.record(result, push.device.key, Seconds(time.monotonic())):
             log.error(
                 "circuit_opened",
                 lane=self.name,
@@ -103,4 +94,6 @@ class ProviderChannel:
                 outcome=result.outcome,
                 reason=result.reason,
             )
+        if not circuit.is_open:
+            closing.set()
         return result

@@ -14,7 +14,13 @@ def _attempt_s() -> Mapping[Provider, Seconds]:
 
 
 def _pauses_s() -> Mapping[Action, tuple[float, float]]:
-    return {Action.RETRY_NOW: (0.02, 1.0), Action.RETRY_LATER: (0.3, 5.0)}
+    later = (0.3, 5.0)
+    return {
+        Action.RETRY_NOW: (0.02, 0.25),
+        Action.RETRY_LATER: later,
+        Action.OPEN_CIRCUIT: later,
+        Action.CONFIRM: later,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,9 @@ class RetryPolicy:
 
     attempt_s: Mapping[Provider, Seconds] = field(default_factory=_attempt_s)
     """How long an answer may take. Google asks not to repeat a request before ten seconds have passed."""
-    admission_s: Seconds = Seconds(0.5)
+    prepare_s: Seconds = Seconds(1.0)
+    """How long an attempt waits for a connection before its device is claimed, so that the trail says why it waits."""
+    admission_s: Seconds = Seconds(0.25)
     """Maximum age of an admission when the push reaches the wire. Later, the call may have been answered."""
     notice_window_s: Seconds = Seconds(150.0)
     """How long a job tries to send a notice. Google, when it gets too many requests, asks for a pause of a minute."""
@@ -33,6 +41,8 @@ class RetryPolicy:
     When the network drops our connections silently, both connections to a provider fail at the same time. The third
     attempt is the first on a new connection.
     """
+    most_confirmed: int = 3
+    """After this many refusals of one push, the provider is believed. A single one may be the provider's mistake."""
     pauses_s: Mapping[Action, tuple[float, float]] = field(default_factory=_pauses_s)
     """First and longest pause before another attempt, by what the outcome asks for; doubled each time, with jitter."""
     claimed_pause_s: Seconds = Seconds(0.1)

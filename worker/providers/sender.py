@@ -4,12 +4,17 @@ import math
 from typing import Protocol
 
 from bellhop.clock import Seconds
+from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import AttemptResult
 from bellhop.domain.push import Push
 
 
 class Sender(Protocol):
     """Sends pushes to one app at one provider."""
+
+    async def prepare(self, environment: Environment) -> None:
+        """Wait for what a push needs: a connection, an access token. Returns also if there is none and will be none."""
+        ...
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make exactly one attempt, and return its result within `timeout_s`. Raises nothing but CancelledError.

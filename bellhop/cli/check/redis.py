@@ -1,4 +1,4 @@
-"""`bellhop check`: Redis, its clock, and the workers that are running."""
+"""`bellhop check`: Redis and its clock."""
 
 import time
 from collections.abc import AsyncIterator
@@ -8,7 +8,6 @@ from redis.exceptions import RedisError
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
-from bellhop.store.keys import WORKERS, lease_key
 
 OLDEST_REDIS = (6, 2)
 ADVICE = {
@@ -25,7 +24,7 @@ ADVICE = {
 
 
 async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
-    """Check the server and the workers; `wait_replicas` is BELLHOP_REDIS_WAIT_REPLICAS."""
+    """Check the server; `wait_replicas` is BELLHOP_REDIS_WAIT_REPLICAS."""
     try:
         began = time.monotonic()
         info = await store.client.info()
@@ -54,12 +53,6 @@ async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
             f"{replicas} replicas, but BELLHOP_REDIS_WAIT_REPLICAS is {wait_replicas}: every webhook is answered 503"
         )
         yield Finding(Level.PROBLEM, "Redis", sentence)
-    names = [name.decode() for name in await store.call("SMEMBERS", WORKERS)]
-    alive = sum([await store.call("EXISTS", lease_key(name)) for name in names])
-    if alive:
-        yield Finding(Level.OK, "workers", f"{alive} alive")
-    else:
-        yield Finding(Level.WARNING, "workers", "no worker is alive: start `bellhop worker`")
 
 
 def _advice(error: BaseException | None) -> str:

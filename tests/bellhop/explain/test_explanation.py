@@ -483,7 +483,7 @@ def test_a_push_that_is_still_tried_does_not_count_as_failed(outcome):
     assert "still trying" not in over.verdict
 
 
-@pytest.mark.parametrize("outcome", ["token_dead", "wrong_app", "credentials_refused", "too_large", "an_other_word"])
+@pytest.mark.parametrize("outcome", ["token_dead", "wrong_app", "bad_request", "too_large", "an_other_word"])
 def test_a_push_that_is_not_tried_again_is_over_in_mid_ring(outcome):
     assert "still trying" not in jane(ring("jane"), attempt(5, IPHONE, outcome)).verdict
 

@@ -6,13 +6,24 @@ from bellhop.clock import Seconds
 from bellhop.queue.worker_status import ChannelStatus, InstallationState, WorkerStatus
 
 STATUS = WorkerStatus(
-    (ChannelStatus("apns", "com.example", in_flight=3, blocked=True, brake=False),), {"com.example": 2e9}, Seconds(0.25)
+    (ChannelStatus("apns", "com.example", in_flight=3, blocked=True, refused="Forbidden", brake=False),),
+    {"com.example": 2e9},
+    Seconds(0.25),
 )
 
 
 def test_the_keys_of_a_status_are_public():
     assert json.loads(STATUS.to_json()) == {
-        "lanes": [{"provider": "apns", "app": "com.example", "in_flight": 3, "open": True, "brake": False}],
+        "lanes": [
+            {
+                "provider": "apns",
+                "app": "com.example",
+                "in_flight": 3,
+                "open": True,
+                "refused": "Forbidden",
+                "brake": False,
+            }
+        ],
         "certificates": {"com.example": 2e9},
         "clock_ahead_s": 0.25,
     }

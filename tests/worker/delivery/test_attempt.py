@@ -42,6 +42,8 @@ class Script:
 
     async def close(self) -> None: ...
 
+    async def prepare(self, environment) -> None: ...
+
     async def admit(self, push: Push, attempt_s: float) -> Admission:
         self.asked += 1
         word = self.words.pop(0) if len(self.words) > 1 else self.words[0]
@@ -76,11 +78,37 @@ async def test_a_push_is_repeated_with_a_claim_before_each_attempt(trouble):
     assert (script.asked, script.records) == (3, [False, False, True])
 
 
-@pytest.mark.parametrize("final", [Outcome.TOKEN_DEAD, Outcome.WRONG_APP, Outcome.TOO_LARGE, Outcome.BAD_REQUEST])
+TOO_LARGE_HERE = AttemptResult(Outcome.TOO_LARGE, reason="6000 bytes")
+
+
+@pytest.mark.parametrize("final", [Outcome.TOKEN_DEAD, Outcome.WRONG_APP, TOO_LARGE_HERE])
 async def test_a_refusal_for_good_ends_it(final):
     script = Script(final)
-    assert (await run(script)).outcome is final
+    assert (await run(script)).outcome is script.answers[0].outcome
     assert script.records == [False], "nothing was sent"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TOO_LARGE, Outcome.BAD_REQUEST])
+async def test_a_provider_that_refuses_a_push_is_believed_the_third_time(outcome):
+    refused = AttemptResult(outcome, 404, "BadPath")
+    script = Script(refused, refused, Outcome.ACCEPTED)
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    always = Script(refused)
+    assert (await run(always)).outcome is outcome
+    assert always.records == [False] * POLICY.most_confirmed
+
+
+async def test_refused_credentials_cost_no_ring_when_they_are_accepted_again():
+    refused = AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken")
+    script = Script(refused, refused, Outcome.ACCEPTED)
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    assert (script.asked, script.records) == (3, [False, False, True])
+
+
+async def test_a_key_for_one_environment_is_not_asked_again_for_the_other():
+    script = Script(Outcome.BAD_TOKEN, AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "BadEnvironmentKeyIdInToken"))
+    assert (await run(script)).outcome is Outcome.CREDENTIALS_REFUSED
+    assert script.sent_to == [Environment.PRODUCTION, Environment.SANDBOX]
 
 
 async def test_what_ends_between_two_attempts_is_obeyed():
@@ -170,17 +198,30 @@ async def test_a_notice_waits_as_long_as_google_asks_for():
     assert script.asked == 1
 
 
-async def test_a_way_that_takes_long_each_time_is_waited_for():
-    """The first attempt comes too late to the wire, and the fence is asked again; the next one gets more time."""
+@pytest.mark.parametrize("before", [Outcome.DELAYED, Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN])
+async def test_an_admission_is_at_most_a_quarter_second_old(before):
+    """After every wait the fence is asked again, and the push has as little time to reach the wire as at first."""
     patience = []
 
     class Distant(Script):
         async def send(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
             patience.append(start_s)
-            return AttemptResult(Outcome.DELAYED if len(patience) == 1 else Outcome.ACCEPTED)
+            return AttemptResult(before if len(patience) == 1 else Outcome.ACCEPTED)
 
     script = Distant(Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED
     assert script.asked == 2
-    assert patience[0] <= POLICY.admission_s < patience[1]
-    assert script.trail() == [("waited", "delayed"), ("attempted", "accepted")]
+    assert all(0 < start_s <= 0.25 for start_s in patience)
+    word = "waited" if before is Outcome.DELAYED else "attempted"
+    assert script.trail() == [(word, before), ("attempted", "accepted")]
+
+
+async def test_the_slow_part_comes_before_the_claim():
+    class Connecting(Script):
+        async def prepare(self, environment: Environment) -> None:
+            await asyncio.sleep(0.4)
+
+    script = Connecting(Outcome.ACCEPTED)
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    assert script.asked == 1
+    assert script.trail() == [("attempted", "accepted")]

@@ -57,6 +57,8 @@ class Google:
 
     async def close(self): ...
 
+    async def prepare(self, environment): ...
+
 
 def worker(store, stream, google, name="w-1", per_s=100, policy=LookupPolicy()):  # noqa: B008
     channels = {(Provider.FCM, "calls"): ProviderChannel(google, "fcm calls")}

@@ -38,6 +38,8 @@ class Phones:
 
     async def close(self): ...
 
+    async def prepare(self, environment): ...
+
 
 async def everybody(store, hardware_id=""):
     users = [f"user-{number}" for number in range(PEOPLE)]

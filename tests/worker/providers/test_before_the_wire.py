@@ -1,6 +1,7 @@
 """Between the fence's word and the wire lie an access token and a connection: a call may end meanwhile."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -76,29 +77,45 @@ async def test_a_slow_access_token_costs_no_ring(android, google, fcm):
     assert len(google.pushes("phone")) == 1
 
 
+@contextlib.asynccontextmanager
+async def slow_way(port, connecting_s):
+    """The port of a way to a stand-in on which connecting takes this long."""
+    ways = set()
+
+    async def pipe(reader, writer):
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader, writer):
+        ways.add(asyncio.current_task())
+        with contextlib.closing(writer):
+            await asyncio.sleep(connecting_s)
+            back, forth = await asyncio.open_connection("localhost", port)
+            with contextlib.closing(forth):
+                await asyncio.gather(pipe(reader, forth), pipe(back, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    for way in ways:
+        way.cancel()
+    await asyncio.gather(*ways, return_exceptions=True)
+
+
 @pytest.fixture
 async def distant_apple(tmp_path):
-    """Apple's stand-in, and the address of a way to it on which connecting takes two seconds."""
+    """Apple's stand-in, and a sender that needs two seconds to connect to it."""
     private, public = new_signing_key()
-    async with AppleStandIn(Authority(tmp_path), public_key=public) as apple:
-
-        async def pipe(reader, writer):
-            while data := await reader.read(65_536):
-                writer.write(data)
-            writer.close()
-
-        async def serve(reader, writer):
-            await asyncio.sleep(SLOW_S)
-            back, forth = await asyncio.open_connection("127.0.0.1", apple.port)
-            await asyncio.gather(pipe(reader, forth), pipe(back, writer), return_exceptions=True)
-
-        way = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"https://localhost:{way.sockets[0].getsockname()[1]}"
+    async with (
+        AppleStandIn(Authority(tmp_path), public_key=public) as apple,
+        slow_way(apple.port, SLOW_S) as port,
+    ):
+        url = f"https://localhost:{port}"
         token = ProviderToken(private, "KEY1234567", "TEAM123456")
         sender = ApnsSender("calls", token=token, url=url, sandbox_url=url, ca_file=apple.ca_file)
         yield apple, sender
         await sender.close()
-        way.close()
 
 
 async def test_a_call_cancelled_during_connecting_rings_no_phone(store, distant_apple):
@@ -134,4 +151,30 @@ async def test_a_worker_frozen_behind_the_fence_rings_no_phone_late(android, goo
             await ring.fence.write(record)
 
     assert (await ring.by(fcm, StandingStill())).outcome is Outcome.GAVE_UP
+    assert not google.pushes("phone")
+
+
+@pytest.fixture
+async def distant_google(google, make_fcm):
+    """A sender on whose way to Google connecting takes longer than an admission is good for."""
+    async with slow_way(google.port, SLOW_S / 4) as port:
+        sender = make_fcm(url=f"https://localhost:{port}")
+        yield sender
+        await sender.close()
+
+
+async def test_a_distant_google_costs_no_ring(android, google, distant_google):
+    """The connection of the attempt that was too late is kept for the next one."""
+    delivered = await asyncio.wait_for(android().by(distant_google), 10)
+    assert delivered.outcome is Outcome.ACCEPTED
+    assert len(google.pushes("phone")) == 1
+
+
+async def test_a_call_cancelled_while_connecting_to_google_rings_no_phone(android, google, distant_google):
+    await distant_google.warm()
+    ring = android()
+    ringing = asyncio.create_task(ring.by(distant_google))
+    await asyncio.sleep(SLOW_S / 8)
+    await ring.store.call("HSET", call_key("default", "default:1"), "x:sara", ring.round.started_at + 1)
+    assert (await ringing).outcome is Outcome.CANCELLED
     assert not google.pushes("phone")

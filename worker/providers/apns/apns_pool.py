@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from contextvars import Context
 from urllib.parse import urlsplit
 
@@ -58,6 +59,12 @@ class ApnsPool:
         if best.load >= self._policy.pile_at or avoided:
             await asyncio.wait([opening], timeout=self._policy.patience_s)
         return self._best() or best
+
+    async def until_usable(self) -> None:
+        """Wait for a usable connection. Until there is one, one attempt to connect follows the other."""
+        while not self._usable() and not self._closed:
+            with suppress(UnsentError):
+                await asyncio.shield(self._connect())
 
     def avoid(self, connection: ApnsConnection) -> None:
         """Prefer other connections for a while: a push failed on this one. Replace it if every push on it fails."""

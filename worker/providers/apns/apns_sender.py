@@ -29,6 +29,9 @@ AVOID = {Outcome.UNAVAILABLE, Outcome.UNSENT, Outcome.UNKNOWN}
 RETIRE = {"TooManyProviderTokenUpdates", "IdleTimeout", "Shutdown"}
 """After these reasons of Apple's the connection is replaced."""
 
+RENEW = {"ExpiredProviderToken", "InvalidProviderToken"}
+"""After these reasons the provider token is renewed, if it is old enough."""
+
 
 class ApnsSender:
     """A `Sender` for the iOS app with bundle id `topic`.
@@ -102,6 +105,12 @@ class ApnsSender:
             result = await self._follow_up(result, token, connection, pool)
         return result
 
+    async def prepare(self, environment: Environment = Environment.PRODUCTION) -> None:
+        """Wait for a connection, and for the provider token."""
+        if self._token is not None:
+            await self._token.get()
+        await self._pools[environment].until_usable()
+
     async def warm(self, environment: Environment = Environment.PRODUCTION) -> None:
         """Open a connection ahead of the first push. Raises UnsentError if that fails."""
         await self._pools[environment].warm()
@@ -118,7 +127,7 @@ class ApnsSender:
             pool.avoid(connection)
         if connection is not None and result.reason in RETIRE:
             connection.retire()
-        if result.reason == "ExpiredProviderToken" and self._token and token and await self._token.refused(token):
+        if result.reason in RENEW and self._token and token and await self._token.refused(token):
             return AttemptResult(Outcome.UNSENT, result.status, result.reason, result.provider_id)
         return result
 
@@ -127,4 +136,4 @@ def _result_of(error: UnsentError | UnknownError) -> AttemptResult:
     if isinstance(error, DelayedError):
         return AttemptResult(Outcome.DELAYED)
     outcome = Outcome.UNSENT if isinstance(error, UnsentError) else Outcome.UNKNOWN
-    return AttemptResult(outcome, reason=str(error))
+    return AttemptResult(outcome, reason=str(error), fault=error.fault)

@@ -10,7 +10,16 @@ from worker.providers.apns.apns_answers import Response
 MAX_RESPONSE_BYTES = 4096
 
 
-class UnsentError(Exception):
+class NoAnswerError(Exception):
+    """A request got no answer."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.fault = object()
+        """Tells one fault from another: several requests can fail with the same error."""
+
+
+class UnsentError(NoAnswerError):
     """Apple has not read the request, or says that it did not act on it. It may be repeated at once."""
 
 
@@ -18,7 +27,7 @@ class DelayedError(UnsentError):
     """The request was not sent, because it could not be sent in time."""
 
 
-class UnknownError(Exception):
+class UnknownError(NoAnswerError):
     """The connection failed after the request was sent: Apple may or may not have acted on it."""
 
 

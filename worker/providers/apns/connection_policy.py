@@ -27,8 +27,8 @@ class ConnectionPolicy:
     """If one of Apple's addresses does not answer within this time, the next one is tried in parallel (RFC 8305)."""
     first_pause_s: Seconds = Seconds(0.1)
     """The pause before the next attempt to connect, if the last one failed or its connection did not last."""
-    longest_pause_s: Seconds = Seconds(1.0)
-    """That pause doubles with each failure, up to this."""
+    longest_pause_s: Seconds = Seconds(0.25)
+    """That pause doubles with each failure, up to this. It is short, since rings wait for Apple to come back."""
 
     # Choosing and replacing connections
     spread_at: int = 10

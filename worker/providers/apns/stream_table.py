@@ -96,8 +96,9 @@ class StreamTable:
     def fail_queued(self, why: str) -> None:
         """Fail the requests that are not on the wire: they may be repeated at once."""
         queued, self._queue = self._queue, deque()
+        error = UnsentError(why)
         for stream in queued:
-            stream.fail(UnsentError(why))
+            stream.fail(error)
 
     def fail_after(self, last_stream_id: int, why: str) -> None:
         """Fail the requests with a higher stream id than the last one that Apple read: they may be repeated at once."""
@@ -108,8 +109,9 @@ class StreamTable:
     def fail_all(self, why: str) -> None:
         """Fail every request: Apple may have acted on those that are on the wire."""
         streams, self.open = self.open, {}
+        error = UnknownError(why)  # the same for all: it is one fault
         for stream in streams.values():
-            stream.fail(UnknownError(why))
+            stream.fail(error)
         self.fail_queued(why)
 
     def _reset(self, stream_id: int) -> None:

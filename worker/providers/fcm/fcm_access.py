@@ -62,10 +62,14 @@ class AccessTokens:
             self._fetch(session)
         return self._token
 
-    def refused(self, token: AccessToken) -> None:
-        """Drop an access token that FCM refused, unless it has been replaced."""
-        if self._token is token:
-            self._token = None
+    async def renewed(self, refused: AccessToken, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
+        """Return another token than the one that FCM refused to a push, or the result of that push.
+
+        Other pushes use the old token until there is a new one: a single refusal may be FCM's mistake.
+        """
+        if self._token is refused:
+            return await asyncio.shield(self._fetch(session))
+        return await self.get(session)
 
     async def close(self) -> None:
         """Cancel the request for a token, if there is one."""

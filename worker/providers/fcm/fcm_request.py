@@ -21,11 +21,15 @@ class FcmPayload(aiohttp.BytesPayload):
         self._not_after_s = not_after_s
         self.written = self.late = False
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write headers and body together. A closed connection raises before any byte has left."""
+    def check_time(self) -> None:
+        """Raise ConnectionAbortedError if it is too late to write the request."""
         if asyncio.get_running_loop().time() > self._not_after_s:
             self.late = True
             raise ConnectionAbortedError("too late")
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write headers and body together. A closed connection raises before any byte has left."""
+        self.check_time()
         await super().write_with_length(writer, content_length)
         self.written = True
 

@@ -10,12 +10,12 @@ from typing import Any
 import aiohttp
 
 from bellhop.clock import Seconds, seconds
-from bellhop.domain.device import Provider
+from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
 from bellhop.domain.push import Push, PushKind
 from worker.providers.fcm import fcm_answers
-from worker.providers.fcm.fcm_access import AccessTokens
+from worker.providers.fcm.fcm_access import AccessToken, AccessTokens
 from worker.providers.fcm.fcm_request import FcmPayload, result_without_answer
 from worker.providers.fcm.fcm_session import SessionPolicy, open_session
 from worker.providers.fcm.pyfcm_adapter import FcmProject
@@ -64,6 +64,11 @@ class FcmSender:
     async def validate(self, token: str, timeout_s: Seconds = Seconds(10)) -> AttemptResult:
         """Ask FCM whether it would accept a message for this token. Nothing is delivered."""
         return await self._deliver(token, {"type": "check"}, {}, timeout_s, dry_run=True)
+
+    async def prepare(self, _environment: Environment = Environment.PRODUCTION) -> None:
+        """Wait for the access token. A connection is opened by the push that needs it, and kept for the next one."""
+        if not self._closed:
+            await self._tokens.get(self._open_session())
 
     async def warm(self) -> AttemptResult | None:
         """Fetch the access token, so that the first push need not wait for it. Returns why there is none."""
@@ -116,13 +121,13 @@ class FcmSender:
 
     async def _attempt(self, body: bytes, timeout_s: Seconds, not_after_s: Seconds) -> AttemptResult:
         session = self._open_session()
-        renewed = False
+        refused: AccessToken | None = None
         payload: FcmPayload | None = None
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     payload = None
-                    token = await self._tokens.get(session)
+                    token = await (self._tokens.renewed(refused, session) if refused else self._tokens.get(session))
                     if isinstance(token, AttemptResult):
                         return token
                     payload = FcmPayload(body, not_after_s)
@@ -131,11 +136,10 @@ class FcmSender:
                         self._project.endpoint, data=payload, headers=headers, allow_redirects=False
                     ) as response:
                         content = await response.read()
-                    if renewed or not fcm_answers.asks_for_new_access_token(response.status, content):
+                    if refused or not fcm_answers.asks_for_new_access_token(response.status, content):
                         retry_after = response.headers.get("Retry-After")
                         return fcm_answers.answer(response.status, content, retry_after, Seconds(time.time()))
-                    self._tokens.refused(token)
-                    renewed = True
+                    refused = token
         except (aiohttp.ClientError, OSError) as error:
             return result_without_answer(error, payload)
 

@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from bellhop.clock import Seconds
+from worker.providers.fcm.fcm_request import FcmPayload
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class SessionPolicy:
 
 def open_session(policy: SessionPolicy, tls: ssl.SSLContext, proxy: str) -> aiohttp.ClientSession:
     """Make the session. It connects when the first request needs it, through `proxy` unless that is empty."""
-    connector = aiohttp.TCPConnector(
+    connector = _FcmConnector(
         limit=policy.connections,
         ssl=tls,
         keepalive_timeout=policy.idle_s,
@@ -41,6 +43,19 @@ def open_session(policy: SessionPolicy, tls: ssl.SSLContext, proxy: str) -> aioh
         headers={"User-Agent": "bellhop"},
         proxy=proxy or None,
     )
+
+
+class _FcmConnector(aiohttp.TCPConnector):
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Connection:
+        """Connect. If that took so long that the request must not be sent any more, keep the connection for another."""
+        connection = await super().connect(req, *args, **kwargs)
+        try:
+            if isinstance(req.body, FcmPayload):
+                req.body.check_time()
+        except ConnectionAbortedError:
+            connection.release()
+            raise
+        return connection
 
 
 def _open_socket(address: tuple[Any, ...], unacknowledged_ms: int) -> socket.socket:

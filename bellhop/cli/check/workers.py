@@ -1,0 +1,56 @@
+"""`bellhop check`: the live workers: which queues they serve, and what they report about their providers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+from redis.exceptions import RedisError
+
+from bellhop.cli.check.finding import Finding, Level
+from bellhop.clock import Seconds
+from bellhop.queue.names import MAIL
+from bellhop.queue.worker_status import InstallationState, read_installation_state
+from bellhop.settings import Settings
+from bellhop.store.blocking_client import blocking
+
+TIMEOUT_S = Seconds(10.0)
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Check the workers, as Redis shows them."""
+    try:
+        state = await asyncio.to_thread(_read, settings.redis_url)
+    except RedisError:
+        return  # reported already
+    alive = len(state.statuses.keys() | {name for names in state.workers.values() for name in names})
+    if not alive:
+        yield Finding(Level.WARNING, "workers", "no worker is alive: start `bellhop worker`")
+        return
+    yield Finding(Level.OK, "workers", f"{alive} alive")
+    for finding in (*_unserved(settings, state), *_refused(state)):
+        yield finding
+
+
+def _read(redis_url: str) -> InstallationState:
+    with blocking(redis_url, timeout_s=TIMEOUT_S) as redis:
+        return read_installation_state(redis)
+
+
+def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]:
+    """Name each queue whose jobs no live worker takes. The mail queue may be unserved if there are no e-mails."""
+    for queue, workers in state.workers.items():
+        sends = settings.smtp_host and settings.mail_policy != "never"
+        wanted = queue != MAIL or sends or state.jobs[queue, "queued"]
+        if not workers and wanted:
+            needed = "a mail server (BELLHOP_SMTP_HOST)" if queue == MAIL else "the apps of Apple or Google"
+            sentence = f"no live worker serves it: start a worker whose settings have {needed}"
+            yield Finding(Level.PROBLEM, f"queue {queue}", sentence)
+
+
+def _refused(state: InstallationState) -> Iterator[Finding]:
+    """Name each app whose credentials a provider refuses to the workers, which may have other settings than this one."""
+    for (provider, app), channels in sorted(state.channels_by_app().items()):
+        reasons = [channel.refused for channel in channels if channel.refused]
+        if reasons:
+            reporting = f"{len(reasons)} of {len(channels)} workers"
+            sentence = f"the provider refuses the credentials, as {reporting} report ({reasons[0]})"
+            yield Finding(Level.PROBLEM, f"{provider} {app}", sentence)

@@ -1,0 +1,110 @@
+"""An answer that is not about a token costs no ring: neither that of the push that met it, nor a healthy one beside it.
+
+Such answers come once, or to a share of all pushes. They come always only if our credentials are really revoked.
+"""
+
+import asyncio
+import json
+import time
+from itertools import count, pairwise
+
+import pytest
+
+from bellhop.clock import Seconds
+from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from tests.factories import a_push, an_iphone
+from worker.delivery.attempt import deliver
+from worker.delivery.fence import Admission
+from worker.delivery.provider_channel import ProviderChannel
+from worker.providers.apns import apns_answers
+from worker.providers.fcm import fcm_answers
+
+ABOUT_A_TOKEN = {Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP}
+RINGS = 200
+A_RING_EVERY_S = 0.002
+
+
+def apples():
+    """Every answer of Apple that accepts nothing and is not about a token."""
+    for (status, reason), outcome in apns_answers.OUTCOMES.items():
+        if outcome not in ABOUT_A_TOKEN | {Outcome.ACCEPTED}:
+            response = apns_answers.Response(status, json.dumps({"reason": reason}).encode())
+            yield apns_answers.read_answer(response, "id", Seconds(0))
+
+
+def googles():
+    """Every answer of Google that is not about a token. Google asks for long pauses after 429 and 5xx."""
+    for status in (400, 401, 403, 404, 405, 413):
+        yield fcm_answers.answer(status, b"{}", None, Seconds(0))
+
+
+ANSWERS = {(answer.outcome, answer.retry_after_s): answer for answer in [*apples(), *googles()]}
+"""Answers that have the same result are tried once."""
+
+
+class Allowing:
+    """A fence that allows everything."""
+
+    async def admit(self, push, attempt_s):
+        return Admission(None, Seconds(time.monotonic()), Seconds(30.0))
+
+    async def write(self, record): ...
+
+
+class Faulty:
+    """A provider that gives one answer to every `every`-th request, and accepts the others."""
+
+    def __init__(self, answer, every):
+        self.answer, self.every, self.requests, self.numbers = answer, every, [], count(1)
+
+    async def prepare(self, environment): ...
+
+    async def send(self, push, timeout_s, start_s):
+        self.requests.append(time.monotonic())
+        number = next(self.numbers)
+        await asyncio.sleep(0.01)
+        return AttemptResult(Outcome.ACCEPTED, 200) if number % self.every != self.every // 2 else self.answer
+
+
+async def ring_all(sender, rings=RINGS, every_s=A_RING_EVERY_S):
+    """Ring many phones; returns the outcome of each ring, and how long it took."""
+    channel = ProviderChannel(sender, "the channel")
+
+    async def ring(number):
+        await asyncio.sleep(number * every_s)
+        began = time.monotonic()
+        push = a_push(an_iphone(f"user-{number}", token=f"{number:064x}"))
+        delivered = await deliver(push, {(Provider.APNS, "calls"): channel}, Allowing())
+        return delivered.outcome, time.monotonic() - began
+
+    return await asyncio.gather(*map(ring, range(rings)))
+
+
+@pytest.mark.parametrize("every", [RINGS, 100], ids=["once", "1 percent"])
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=lambda answer: f"{answer.status} {answer.reason}")
+async def test_an_answer_now_and_then_costs_no_ring(answer, every):
+    done = await ring_all(Faulty(answer, every))
+    assert {outcome for outcome, _ in done} == {Outcome.ACCEPTED}
+    took = sorted(took_s for _, took_s in done)
+    assert took[len(took) * 99 // 100] < 1.0
+
+
+@pytest.mark.parametrize("outcome", sorted(ABOUT_A_TOKEN - {Outcome.BAD_TOKEN}))
+async def test_an_answer_about_a_token_costs_that_token_alone(outcome):
+    done = await ring_all(Faulty(AttemptResult(outcome, 410), 100))
+    assert [got for got, _ in done].count(outcome) == RINGS // 100
+    assert [got for got, _ in done].count(Outcome.ACCEPTED) == RINGS - RINGS // 100
+
+
+@pytest.mark.parametrize("rings", [1, 100], ids=["one phone", "many phones"])
+async def test_revoked_credentials_cost_few_requests(rings):
+    sender = Faulty(AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken"), 1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ring_all(sender, rings, 0.05), 6)
+    third = sender.requests[2]
+    probes = [at for at in sender.requests if at > third + 0.5]
+    assert len(sender.requests) - len(probes) <= 6, "what was sent before the third answer came"
+    assert probes[0] - third < 1.5
+    assert all(later - before >= 0.95 for before, later in pairwise(probes)), "at most one request a second"
+    assert len(probes) <= 3

@@ -1,0 +1,106 @@
+"""Decides when nothing is sent to a provider for a while. One bad answer is not enough for that. Pure."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from bellhop.clock import Seconds
+from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome
+
+FAILURES_TO_OPEN = 20
+"""The circuit opens after this many attempts in a row that the provider did not serve."""
+OPEN_S = {Action.RETRY_NOW: 0.25, Action.RETRY_LATER: 1.0}
+"""How long the circuit then stays open before one push may try again."""
+NOT_SERVED = frozenset({Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE})
+"""The outcomes of an attempt that the provider did not serve."""
+REFUSALS_TO_OPEN = 3
+"""The circuit opens after our credentials were refused in a row for this many devices, or this often for one device."""
+FIRST_PROBE_S = 1.0
+"""How long after that one push may try again."""
+LONGEST_PROBE_S = 30.0
+"""That pause doubles with each refused try, up to this."""
+FAULTS_REMEMBERED = 16
+
+
+@dataclass
+class CircuitBreaker:
+    """Closed while the provider answers. Open after it refused our credentials, or failed, several times in a row."""
+
+    failures: int = 0
+    open_until: float = 0.0
+    """Seconds of the monotonic clock. Nothing is sent before, except to a device that was never refused."""
+    reason: str = ""
+    """The provider's word for why it refuses our credentials."""
+    _refusals: Counter[str] = field(default_factory=Counter)
+    """How often our credentials were refused in a row, by device."""
+    _probes: int = 0
+    _probing: bool = False
+    _probe_s: float = 0.0
+    """When the latest try began."""
+    _faults: deque[object] = field(default_factory=lambda: deque(maxlen=FAULTS_REMEMBERED))
+
+    @property
+    def refused(self) -> bool:
+        """Whether the provider refuses our credentials."""
+        return len(self._refusals) >= REFUSALS_TO_OPEN or any(n >= REFUSALS_TO_OPEN for n in self._refusals.values())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the provider does not serve us, as far as is known."""
+        return self.refused or self.failures >= FAILURES_TO_OPEN
+
+    def wait_s(self, now: Seconds, device: str) -> Seconds:
+        """How long a push to this device must wait; 0: it may be sent."""
+        if not self.is_open:
+            return Seconds(0.0)
+        until = self.open_until
+        if self.refused and device not in self._refusals and len(self._refusals) < REFUSALS_TO_OPEN:
+            # Perhaps the fault is that of the few devices that were refused. Another device need not wait for them.
+            until = min(until, self._probe_s + FIRST_PROBE_S)
+        if now < until:
+            return Seconds(until - now)
+        # This push tries alone, and the others wait for its outcome.
+        self._probing, self._probe_s = True, now
+        self.open_until = max(self.open_until, now + (FIRST_PROBE_S if self.refused else OPEN_S[Action.RETRY_NOW]))
+        return Seconds(0.0)
+
+    def record(self, result: AttemptResult, device: str, now: Seconds) -> bool:
+        """Count the result of an attempt for this device. True if it opened the circuit."""
+        if result.outcome is Outcome.DELAYED:  # the push did not reach the provider
+            return False
+        was_open, action = self.is_open, MEANING[result.outcome].action
+        if action is Action.OPEN_CIRCUIT:
+            self._record_refusal(result, device, now)
+        elif result.outcome not in NOT_SERVED:
+            self._close()
+        elif self._is_new_fault(result.fault):
+            self.failures += 1
+            if self.failures >= FAILURES_TO_OPEN:
+                self.open_until = max(self.open_until, now + OPEN_S[action])
+        return self.is_open and not was_open
+
+    def _record_refusal(self, result: AttemptResult, device: str, now: Seconds) -> None:
+        was_refused, self.failures, self.reason = self.refused, 0, result.reason or str(result.status)
+        if not was_refused or len(self._refusals) < REFUSALS_TO_OPEN:
+            self._refusals[device] += 1
+        if not self.refused:
+            return
+        if self._probing or not was_refused:  # the answers to what was sent before it opened are no new evidence
+            self.open_until = now + min(FIRST_PROBE_S * 2**self._probes, LONGEST_PROBE_S)
+            self._probes += 1
+            self._probe_s = now if not was_refused else self._probe_s
+            self._probing = False
+
+    def _is_new_fault(self, fault: object) -> bool:
+        """Whether this failure is the first of its cause. All pushes on a connection that breaks fail for one cause."""
+        if fault is None:
+            return True
+        if any(known is fault for known in self._faults):
+            return False
+        self._faults.append(fault)
+        return True
+
+    def _close(self) -> None:
+        self.failures, self.open_until, self.reason = 0, 0.0, ""
+        self._probes, self._probing = 0, False
+        self._refusals.clear()
+        self._faults.clear()
