@@ -11,6 +11,7 @@ from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes
 from bellhop.domain.push import Push
+from worker.providers.answer_timeout import AnswerTimeout
 from worker.providers.apns.apns_answers import read_answer
 from worker.providers.apns.apns_connection import ApnsConnection
 from worker.providers.apns.apns_pool import DEFAULT_POLICY, ApnsPool
@@ -84,7 +85,7 @@ class ApnsSender:
         connection: ApnsConnection | None = None
         stream: ApnsStream | None = None
         try:
-            async with asyncio.timeout(timeout_s):
+            async with AnswerTimeout(timeout_s):
                 token = await self._token.get() if self._token else None
                 connection = await pool.pick()
                 authorization = token.header if token else ""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextvars import Context
 
 from bellhop.clock import Seconds
+from worker.providers.answer_timeout import LATE_S, READING_S
 
 PAYLOAD = b"bellhop!"
 """A PING carries eight bytes (RFC 9113, section 6.7)."""
@@ -27,6 +28,7 @@ class KeepAlive:
         self._loop, self._context = asyncio.get_running_loop(), context
         self._next: asyncio.TimerHandle | None = None
         self._timeout: asyncio.TimerHandle | None = None
+        self._ends_s = 0.0
 
     def start(self) -> None:
         """Send a PING regularly from now on."""
@@ -40,8 +42,18 @@ class KeepAlive:
         """Send a PING now, unless one is waiting for its answer."""
         if self._timeout is None:
             self._send(PAYLOAD)
-            why = "no answer to PING"
-            self._timeout = self._loop.call_later(self._timeout_s, self._on_timeout, why, context=self._context)
+            self._timeout = self._loop.call_later(self._timeout_s, self._check, context=self._context)
+            self._ends_s = self._timeout.when()
+
+    def _check(self) -> None:
+        if self._loop.time() - self._ends_s > LATE_S:
+            # The process stood still: the answer may have arrived long ago.
+            self._timeout = self._loop.call_later(READING_S, self._end, context=self._context)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self._on_timeout("no answer to PING")
 
     def answered(self) -> None:
         """Note that the peer has answered the PING."""

@@ -14,6 +14,7 @@ from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
 from bellhop.domain.push import Push, PushKind
+from worker.providers.answer_timeout import AnswerTimeout
 from worker.providers.fcm import fcm_answers
 from worker.providers.fcm.fcm_access import AccessToken, AccessTokens
 from worker.providers.fcm.fcm_request import FcmPayload, result_without_answer
@@ -124,7 +125,7 @@ class FcmSender:
         refused: AccessToken | None = None
         payload: FcmPayload | None = None
         try:
-            async with asyncio.timeout(timeout_s):
+            async with AnswerTimeout(timeout_s):
                 while True:
                     payload = None
                     token = await (self._tokens.renewed(refused, session) if refused else self._tokens.get(session))
