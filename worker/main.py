@@ -137,13 +137,9 @@ def queue_limits(settings: Settings) -> dict[str, int]:
     if settings.push_apps:
         limits[RINGS] = JOBS_PER_CONCURRENCY * settings.worker_concurrency
         limits[NOTICES] = JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4)
-    if _sends_email(settings):
+    if settings.smtp_host and settings.mail_policy != "never":
         limits[MAIL] = EMAIL_JOBS
     return limits
-
-
-def _sends_email(settings: Settings) -> bool:
-    return bool(settings.smtp_host) and settings.mail_policy != "never"
 
 
 def _channels(settings: Settings, senders: Senders) -> ProviderChannels:
@@ -167,7 +163,7 @@ def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSess
 
 def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) -> EmailDigest | None:
     """Return what collects and sends missed-call e-mails; None if the settings want none."""
-    if not _sends_email(settings):
+    if not settings.smtp_host or settings.mail_policy == "never":
         return None
     builder = MessageBuilder(
         sender=settings.mail_from,

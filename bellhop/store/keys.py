@@ -220,7 +220,8 @@ def brake_key(provider: str, app: str) -> str:
 
 
 def token_window_key(what: str, provider: str, app: str, window: int) -> str:
-    """What the brake counts in one window: `dying` is a set of tokens, `answered` a counter of accepted pushes."""
+    """What the brake counts in one window: `dying` is a set of tokens, `dying-users` the set of their
+    users' keys, `answered` a counter of accepted pushes."""
     return f"bellhop:tokens:{what}:{provider}:{app}:{window}"
 
 

@@ -97,7 +97,8 @@ class BrakeLimits:
     """How long the brake stays set."""
     fewest_dying: int = 20
     most_dying_percent: int = 20
-    """The brake is set if at least `fewest_dying` tokens died in the window, and more than this share of all."""
+    """The brake is set if tokens of at least `fewest_dying` users died in the window, and these users are more than this
+    share of the users and the accepted pushes together."""
 
 
 def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -> Command:
@@ -113,6 +114,7 @@ def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -
         brake_key(*app),
         token_window_key("dying", *app, window),
         token_window_key("answered", *app, window),
+        token_window_key("dying-users", *app, window),
     ]
     args: list[Argument] = [device.key, device.registered_at, limits.window_s, limits.brake_s]
     return Command("registry/prune_token", keys, [*args, limits.fewest_dying, limits.most_dying_percent])

@@ -47,7 +47,7 @@ def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]
 
 
 def _refused(state: InstallationState) -> Iterator[Finding]:
-    """Name each app whose credentials a provider refuses to the workers, which may have other settings than this one."""
+    """Name each app whose credentials a provider refuses to the workers, which may have other settings."""
     for (provider, app), channels in sorted(state.channels_by_app().items()):
         reasons = [channel.refused for channel in channels if channel.refused]
         if reasons:

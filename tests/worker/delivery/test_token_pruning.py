@@ -116,6 +116,22 @@ async def test_one_token_that_dies_again_and_again_counts_once(store):
     assert await known(store, other) == []
 
 
+async def test_many_dead_tokens_of_one_user_never_set_the_brake(store, redis_client):
+    pruner = TokenPruner(store)
+    for number in range(3 * FEWEST_DYING):
+        device = await register(store, phone(number, user_id="ben"))
+        await pruner.update_registry("default", device, dead(device))
+        assert await known(store, device) == []
+    assert not redis_client.keys("bellhop:brake:*")
+
+
+async def test_an_older_version_can_count_the_dying_tokens(store, redis_client):
+    device = await register(store, phone())
+    await TokenPruner(store).update_registry("default", device, dead(device))
+    (key,) = redis_client.keys("bellhop:tokens:dying:*")
+    assert redis_client.smembers(key) == {device.key.encode()}
+
+
 async def test_redis_away_costs_no_push():
     store = Store.from_url("redis://127.0.0.1:1/0")
     device = phone()
