@@ -97,8 +97,8 @@ class BrakeLimits:
     """How long the brake stays set."""
     fewest_dying: int = 20
     most_dying_percent: int = 20
-    """The brake is set if tokens of at least `fewest_dying` users died in the window, and these users are more than this
-    share of the users and the accepted pushes together."""
+    """The brake is set if tokens of at least `fewest_dying` users died in the window, and these users are more than
+    this share of the users and the accepted pushes together."""
 
 
 def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -> Command:

@@ -1,0 +1,64 @@
+"""Apple is away for a second: connections are cut, and new ones refused. Then every phone rings soon."""
+
+import asyncio
+import time
+
+import pytest
+
+from bellhop.clock import Seconds
+from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
+from bellhop.sandbox.tls import Authority
+from tests.factories import a_push, an_iphone
+from worker.delivery.attempt import deliver
+from worker.delivery.fence import Admission
+from worker.delivery.provider_channel import ProviderChannel
+from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.apns.provider_token import ProviderToken
+
+RINGS, A_RING_EVERY_S = 150, 0.02
+SOON_S = 0.5
+LOOP_S = 0.3
+"""How much later a busy machine may be."""
+
+
+class Allowing:
+    async def admit(self, push, attempt_s):
+        return Admission(None, Seconds(time.monotonic()), Seconds(30.0))
+
+    async def write(self, record): ...
+
+
+@pytest.fixture
+async def apple(tmp_path):
+    private, public = new_signing_key()
+    async with AppleStandIn(Authority(tmp_path), public_key=public, answer_delay_s=0.1) as apple:
+        token = ProviderToken(private, "KEY1234567", "TEAM123456")
+        sender = ApnsSender("calls", token=token, url=apple.url, sandbox_url=apple.url, ca_file=apple.ca_file)
+        yield apple, sender
+        await sender.close()
+
+
+@pytest.mark.parametrize("away_s", [1.1, 4.0])
+async def test_the_last_ring_leaves_soon_after_apple_is_back(apple, away_s):
+    apple, sender = apple
+    channel = ProviderChannel(sender, "apns calls")
+    left = {}
+
+    async def ring(number):
+        await asyncio.sleep(number * A_RING_EVERY_S)
+        push = a_push(an_iphone(f"user-{number}", token=f"{number:064x}"), payload={"aps": {}})
+        return (await deliver(push, {(Provider.APNS, "calls"): channel}, Allowing())).outcome
+
+    apple.on_push = lambda request: left.setdefault(request.token, time.monotonic())
+    rings = [asyncio.create_task(ring(number)) for number in range(RINGS)]
+    await asyncio.sleep(0.5)
+    await apple.stop()
+    await asyncio.sleep(away_s)
+    await apple.start()
+    back = time.monotonic()
+    behind = [number for number in range(RINGS) if number * A_RING_EVERY_S < 0.5 + away_s]
+    assert {await done for done in rings} == {Outcome.ACCEPTED}
+    last = max(left[f"{number:064x}"] for number in behind)
+    assert last - back < SOON_S + LOOP_S
