@@ -16,6 +16,7 @@ PARTS = {
     "runtime": "RQ's bookkeeping: Bellhop's worker beside RQ's own, and its memory",
     "apns": "Pushes to Apple, beside plain aioapns",
     "fcm": "Pushes to Google, beside pyfcm",
+    "notices": "A ring while many notices wait for the same provider",
     "calls": "Whole calls: processor time",
     "memory": "Whole calls: memory in Redis",
     "metrics": "Counting, logging and tracing",

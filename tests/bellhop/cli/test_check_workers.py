@@ -49,7 +49,7 @@ async def test_emails_that_nobody_takes_are_named(check, redis_client):
     assert "queue mail: no live worker serves it: start a worker whose settings have a mail server" in problem
 
 
-async def test_credentials_that_a_provider_refuses_to_a_worker_are_named(check):
+async def test_credentials_refused_to_a_worker_are_named(check):
     check.live("w-1", RINGS, NOTICES)
     check.live("w-2", RINGS, NOTICES, refused="InvalidProviderToken")
     (problem,) = await problems(check)

@@ -98,7 +98,7 @@ async def test_a_provider_that_refuses_a_push_is_believed_the_third_time(outcome
     assert always.records == [False] * POLICY.most_confirmed
 
 
-async def test_refused_credentials_cost_no_ring_when_they_are_accepted_again():
+async def test_credentials_refused_for_a_moment_cost_no_ring():
     refused = AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "InvalidProviderToken")
     script = Script(refused, refused, Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED

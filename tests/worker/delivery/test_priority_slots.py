@@ -39,7 +39,7 @@ async def serve(kinds, limit, cancelled=()):
 
 
 @given(st.lists(st.sampled_from([RING, NOTICE]), max_size=40), st.integers(1, 5), st.data())
-def test_rings_are_served_before_all_that_wait_in_order_of_arrival(kinds, limit, data):
+def test_rings_are_served_first_and_else_by_arrival(kinds, limit, data):
     cancelled = data.draw(st.sets(st.integers(0, len(kinds) - 1), max_size=5)) if kinds else set()
     waiting = [(number, kind) for number, kind in enumerate(kinds) if number not in cancelled]
     order = asyncio.run(serve(kinds, limit, cancelled))

@@ -53,7 +53,7 @@ async def test_who_waits_for_a_circuit_is_woken_when_it_closes():
     assert not channel.blocked
 
 
-async def test_the_third_refusal_in_a_row_is_told_until_a_push_is_accepted():
+async def test_the_third_refusal_is_told_until_one_is_accepted():
     channel = ProviderChannel(Refusing(), "apns com.example")
     for told in ("", "", "InvalidProviderToken"):
         await channel.attempt(ring(), 1, 1)

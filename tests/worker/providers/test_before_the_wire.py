@@ -170,7 +170,7 @@ async def test_a_distant_google_costs_no_ring(android, google, distant_google):
     assert len(google.pushes("phone")) == 1
 
 
-async def test_a_call_cancelled_while_connecting_to_google_rings_no_phone(android, google, distant_google):
+async def test_a_call_cancelled_while_connecting_to_google_is_silent(android, google, distant_google):
     await distant_google.warm()
     ring = android()
     ringing = asyncio.create_task(ring.by(distant_google))

@@ -70,7 +70,7 @@ def loops():
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("provider", ["apple", "google"])
-def test_an_answer_that_has_arrived_is_read_before_a_late_timeout(request, provider, loop):
+def test_what_has_arrived_is_read_before_a_late_timeout(request, provider, loop):
     stand_in, make_sender, push = request.getfixturevalue(provider)
 
     async def ring_and_stand_still():
