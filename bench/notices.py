@@ -70,7 +70,9 @@ async def p99_s(notices: int) -> float:
 
 async def main() -> None:
     alone, amid = await p99_s(0), await p99_s(NOTICES)
-    print(f"p99 of a ring: {alone * 1000:.0f} ms alone, {amid * 1000:.0f} ms amid {NOTICES} notices: {amid / alone:.2f}x")
+    print(
+        f"p99 of a ring: {alone * 1000:.0f} ms alone, {amid * 1000:.0f} ms amid {NOTICES} notices: {amid / alone:.2f}x"
+    )
 
 
 if __name__ == "__main__":

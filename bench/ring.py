@@ -16,7 +16,7 @@ from typing import Any
 
 from uvloop import new_event_loop
 
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push
 from bellhop.domain.round import Recipient
@@ -51,6 +51,9 @@ class Willing:
     """A provider that takes every push at once."""
 
     taken = 0
+
+    async def prepare(self, environment: Environment) -> None:
+        pass
 
     async def send(self, push: Push, timeout_s: float, start_s: float = 0.0) -> AttemptResult:
         self.taken += 1

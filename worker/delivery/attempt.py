@@ -109,7 +109,11 @@ class _Attempts:
         push = self._push
         age_s = time.monotonic() - admission.asked_at
         left_s = Seconds(admission.left_s - age_s)
-        start_s = min(left_s, Seconds(self._policy.admission_s - age_s))
+        fresh_s = self._policy.admission_s
+        if self._last is not None and self._last.outcome is Outcome.DELAYED:
+            # If every claim takes long, because Redis or this process is slow, no admission is ever younger.
+            fresh_s = Seconds(max(fresh_s, 2 * age_s))
+        start_s = min(left_s, Seconds(fresh_s - age_s))
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:
                 result = await self._channel.attempt(push, min(attempt_s, left_s), start_s)

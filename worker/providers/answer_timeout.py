@@ -21,15 +21,15 @@ class AnswerTimeout:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
+        await self._timeout.__aenter__()  # starts nothing yet: it has no limit
         self._timer = self._loop.call_at(self._ends_s, self._check)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        return await self._timeout.__aexit__(kind, error, traceback)
+        await self._timeout.__aexit__(kind, error, traceback)
 
     def _check(self) -> None:
         if self._loop.time() - self._ends_s > LATE_S:

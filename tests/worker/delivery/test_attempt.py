@@ -89,7 +89,7 @@ async def test_a_refusal_for_good_ends_it(final):
 
 
 @pytest.mark.parametrize("outcome", [Outcome.TOO_LARGE, Outcome.BAD_REQUEST])
-async def test_a_provider_that_refuses_a_push_is_believed_the_third_time(outcome):
+async def test_a_refused_push_is_given_up_the_third_time(outcome):
     refused = AttemptResult(outcome, 404, "BadPath")
     script = Script(refused, refused, Outcome.ACCEPTED)
     assert (await run(script)).outcome is Outcome.ACCEPTED
@@ -105,7 +105,7 @@ async def test_credentials_refused_for_a_moment_cost_no_ring():
     assert (script.asked, script.records) == (3, [False, False, True])
 
 
-async def test_a_key_for_one_environment_is_not_asked_again_for_the_other():
+async def test_a_key_of_one_environment_is_tried_once_in_the_other():
     script = Script(Outcome.BAD_TOKEN, AttemptResult(Outcome.CREDENTIALS_REFUSED, 403, "BadEnvironmentKeyIdInToken"))
     assert (await run(script)).outcome is Outcome.CREDENTIALS_REFUSED
     assert script.sent_to == [Environment.PRODUCTION, Environment.SANDBOX]
@@ -214,6 +214,21 @@ async def test_an_admission_is_at_most_a_quarter_second_old(before):
     assert all(0 < start_s <= 0.25 for start_s in patience)
     word = "waited" if before is Outcome.DELAYED else "attempted"
     assert script.trail() == [(word, before), ("attempted", "accepted")]
+
+
+async def test_a_redis_that_is_always_slow_costs_no_ring():
+    class Slow(Script):
+        async def admit(self, push: Push, attempt_s: float) -> Admission:
+            admission = await super().admit(push, attempt_s)
+            await asyncio.sleep(0.3)
+            return admission
+
+        async def send(self, push: Push, timeout_s: float, start_s: float) -> AttemptResult:
+            return self.answers[0]
+
+    script = Slow(Outcome.ACCEPTED)
+    assert (await run(script)).outcome is Outcome.ACCEPTED
+    assert script.asked == 2
 
 
 async def test_the_slow_part_comes_before_the_claim():
