@@ -21,7 +21,7 @@ NOTICES, RINGS, RING_EVERY_S, ANSWER_S, PLACES = 3_000, 60, 0.03, 0.1, 128
 class Slow:
     """A provider that accepts everything after a while."""
 
-    async def prepare(self, environment: Environment) -> None:
+    async def prepare(self, environment: Environment, within_s: float) -> None:
         pass
 
     async def send(self, push: Push, timeout_s: float, start_s: float = 0.0) -> AttemptResult:

@@ -52,7 +52,7 @@ class Willing:
 
     taken = 0
 
-    async def prepare(self, environment: Environment) -> None:
+    async def prepare(self, environment: Environment, within_s: float) -> None:
         pass
 
     async def send(self, push: Push, timeout_s: float, start_s: float = 0.0) -> AttemptResult:

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from bellhop.domain.push import PushKind
 
@@ -20,17 +18,15 @@ class PrioritySlots:
         self._rings: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def hold(self, kind: PushKind) -> AsyncIterator[None]:
-        """Wait for a place, and hold it."""
-        ring = kind is PushKind.RING
-        await self._acquire(ring=ring)
-        try:
-            yield
-        finally:
-            self._release(ring=ring)
+    def hold(self, kind: PushKind) -> "Place":
+        """Wait for a place, and hold it: `async with slots.hold(kind)`."""
+        return Place(self, ring=kind is PushKind.RING)
 
-    async def _acquire(self, *, ring: bool) -> None:
+    async def acquire(self, *, ring: bool) -> None:
+        """Wait for a place. `release` it in the end."""
+        if self._is_free(ring=ring) and not self._rings and not self._others:
+            self._count(1, ring=ring)
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (self._rings if ring else self._others).append(future)
         self._give()
@@ -38,10 +34,11 @@ class PrioritySlots:
             await future
         except asyncio.CancelledError:
             if not future.cancelled():  # the place was given in the turn of the loop in which this task is cancelled
-                self._release(ring=ring)
+                self.release(ring=ring)
             raise
 
-    def _release(self, *, ring: bool) -> None:
+    def release(self, *, ring: bool) -> None:
+        """Give a place back."""
         self._count(-1, ring=ring)
         self._give()
 
@@ -61,3 +58,16 @@ class PrioritySlots:
         self._held += places
         if not ring:
             self._held_by_others += places
+
+
+class Place:
+    """A place that is held inside `async with`. Leaving it never waits."""
+
+    def __init__(self, slots: PrioritySlots, *, ring: bool) -> None:
+        self._slots, self._ring = slots, ring
+
+    async def __aenter__(self) -> None:
+        await self._slots.acquire(ring=self._ring)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slots.release(ring=self._ring)

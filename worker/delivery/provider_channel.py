@@ -64,9 +64,7 @@ class ProviderChannel:
         """Wait for what an attempt needs before its device is claimed: a connection, an access token."""
         if self._circuits[push.device.environment].refused:  # then only a push that may try needs them
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self.sender.prepare(push.device.environment)
+        await self.sender.prepare(push.device.environment, within_s)
 
     async def until_closed(self, push: Push, within_s: Seconds) -> None:
         """Wait until the circuit has closed, or for `within_s`."""

@@ -12,8 +12,8 @@ from bellhop.domain.push import Push
 class Sender(Protocol):
     """Sends pushes to one app at one provider."""
 
-    async def prepare(self, environment: Environment) -> None:
-        """Wait for what a push needs: a connection, an access token. Returns also if there is none and will be none."""
+    async def prepare(self, environment: Environment, within_s: Seconds) -> None:
+        """Wait for what a push needs, a connection and an access token, but not longer than `within_s`."""
         ...
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:

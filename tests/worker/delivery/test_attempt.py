@@ -42,7 +42,7 @@ class Script:
 
     async def close(self) -> None: ...
 
-    async def prepare(self, environment) -> None: ...
+    async def prepare(self, environment, within_s) -> None: ...
 
     async def admit(self, push: Push, attempt_s: float) -> Admission:
         self.asked += 1
@@ -233,7 +233,7 @@ async def test_a_redis_that_is_always_slow_costs_no_ring():
 
 async def test_the_slow_part_comes_before_the_claim():
     class Connecting(Script):
-        async def prepare(self, environment: Environment) -> None:
+        async def prepare(self, environment: Environment, within_s: float) -> None:
             await asyncio.sleep(0.4)
 
     script = Connecting(Outcome.ACCEPTED)

@@ -58,7 +58,7 @@ class Faulty:
     def __init__(self, answer, every):
         self.answer, self.every, self.requests, self.numbers = answer, every, [], count(1)
 
-    async def prepare(self, environment): ...
+    async def prepare(self, environment, within_s): ...
 
     async def send(self, push, timeout_s, start_s):
         self.requests.append(time.monotonic())

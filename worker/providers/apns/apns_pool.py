@@ -60,9 +60,14 @@ class ApnsPool:
             await asyncio.wait([opening], timeout=self._policy.patience_s)
         return self._best() or best
 
+    @property
+    def usable(self) -> bool:
+        """Whether a connection can take a request now."""
+        return any(connection.usable for connection in self._connections)
+
     async def until_usable(self) -> None:
         """Wait for a usable connection. Until there is one, one attempt to connect follows the other."""
-        while not self._usable() and not self._closed:
+        while not self.usable and not self._closed:
             with suppress(UnsentError):
                 await asyncio.shield(self._connect())
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from bellhop.clock import Seconds, seconds
@@ -106,11 +107,16 @@ class ApnsSender:
             result = await self._follow_up(result, token, connection, pool)
         return result
 
-    async def prepare(self, environment: Environment = Environment.PRODUCTION) -> None:
-        """Wait for a connection, and for the provider token."""
-        if self._token is not None:
-            await self._token.get()
-        await self._pools[environment].until_usable()
+    async def prepare(self, environment: Environment, within_s: Seconds) -> None:
+        """Wait for a connection, and for the provider token. See `worker.providers.sender.Sender`."""
+        pool = self._pools[environment]
+        if pool.usable and (self._token is None or self._token.valid):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                if self._token is not None:
+                    await self._token.get()
+                await pool.until_usable()
 
     async def warm(self, environment: Environment = Environment.PRODUCTION) -> None:
         """Open a connection ahead of the first push. Raises UnsentError if that fails."""

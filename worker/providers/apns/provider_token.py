@@ -33,6 +33,11 @@ class ProviderToken:
         self._token: SignedToken | None = None
         self._renewing = asyncio.Lock()
 
+    @property
+    def valid(self) -> bool:
+        """Whether `get` need not wait."""
+        return self._token is not None and self._token.age_s() <= RENEW_AFTER_S
+
     async def get(self) -> SignedToken:
         """Return the token to send with a push."""
         if self._token is None or self._token.age_s() > RENEW_AFTER_S:

@@ -48,6 +48,11 @@ class AccessTokens:
         self._fetching: asyncio.Task[AccessToken | AttemptResult] | None = None
         self._renew_not_before_s = 0.0
 
+    @property
+    def valid(self) -> bool:
+        """Whether there is an access token, so that `get` need not wait."""
+        return self._token is not None and self._token.expires_at_s > time.time()
+
     async def get(self, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
         """Return a valid access token, or the result of a push that cannot get one.
 

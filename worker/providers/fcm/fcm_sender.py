@@ -4,6 +4,7 @@ import asyncio
 import math
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,16 @@ class FcmSender:
         """Ask FCM whether it would accept a message for this token. Nothing is delivered."""
         return await self._deliver(token, {"type": "check"}, {}, timeout_s, dry_run=True)
 
-    async def prepare(self, _environment: Environment = Environment.PRODUCTION) -> None:
-        """Wait for the access token. A connection is opened by the push that needs it, and kept for the next one."""
-        if not self._closed:
-            await self._tokens.get(self._open_session())
+    async def prepare(self, environment: Environment, within_s: Seconds) -> None:
+        """Wait for the access token. A connection is opened by the push that needs it, and kept for the next one.
+
+        See `worker.providers.sender.Sender`.
+        """
+        if self._tokens.valid or self._closed:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._tokens.get(self._open_session())
 
     async def warm(self) -> AttemptResult | None:
         """Fetch the access token, so that the first push need not wait for it. Returns why there is none."""
