@@ -60,9 +60,9 @@ class WorkerStatus:
                 "app": channel.app,
                 "in_flight": channel.in_flight,
                 "open": channel.blocked,
-                "refused": channel.refused,
                 "brake": channel.brake,
             }
+            | ({"refused": channel.refused} if channel.refused else {})
             for channel in self.channels
         ]
         return json.dumps(

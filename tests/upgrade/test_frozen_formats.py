@@ -60,9 +60,9 @@ NEW_SINCE: dict[str, str] = {
     "trail/2 asked o": "the same",
     "redis/bellhop:tokens:dying-users:apns:com.example.calls:<window>": "the brake counts users; an older version "
     "counts the tokens, which are written as before",
-    "redis/bellhop:status:<worker>/holds/value/0/lanes/0/refused": "credentials that a provider refuses",
-    "metrics/bellhop_credentials_refused": "the same, for Prometheus",
-    "metrics/# HELP bellhop_credentials_refused": "the same",
+    "metrics/types/# TYPE bellhop_credentials_refused gauge": "an alert of its own for revoked credentials",
+    'metrics/shown/bellhop_credentials_refused{app="com.example.calls",provider="apns"}': "the same",
+    'metrics/shown/bellhop_credentials_refused{app="example-calls",provider="fcm"}': "the same",
 }
 """Formats that were added since, as "subject/path", with the reason. An older version must work without them."""
 GONE_SINCE: dict[str, str] = {

@@ -38,6 +38,14 @@ SETTINGS = {
     "STREAM_FETCHES_PER_S": "50",
 }
 """Settings of every process that writes or reads the states."""
+FAILS_EMAILS = """
+import sys
+from bellhop.telemetry import logs
+from worker.queue.queue_worker import QueueWorker
+
+logs.configure("json", "info")
+QueueWorker(sys.argv[1], {"mail": 1}, {}).work()
+"""
 
 
 def server_token():
@@ -71,11 +79,20 @@ class VersionedInstallation(Installation):
 
     def start(self, command, name="", root=None, **settings):
         """Start `bellhop <command>` of a checkout, with settings (without their prefix) of its own."""
-        root, name = root or self.root, name or command
+        self._run(["-m", "bellhop", command], name or command, root or self.root, settings)
+
+    def start_worker_that_knows_no_emails(self, name):
+        """Start a worker that takes e-mail jobs and fails them. In the older version, one without a mail server did."""
+        if self.root == NEW:
+            self._run(["-c", FAILS_EMAILS, self.redis.url], name, self.root, {})
+        else:
+            self.start("worker", name, SMTP_HOST="")
+
+    def _run(self, args, name, root, settings):
         own = {f"BELLHOP_{setting}": value for setting, value in settings.items()}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "bellhop", command],
+                [sys.executable, *args],
                 cwd=root,
                 env=self.environment() | {"PYTHONPATH": str(root)} | own,
                 stdout=log,

@@ -188,8 +188,7 @@ class Writer:
         await self.post(fails.missed())
         await self.trail_has(fails, "mailed", "mail_waiting")
         await installation.end("worker-before")
-        # A worker without a mail server does not know what to do with an e-mail.
-        installation.start("worker", "worker-without-mail", SMTP_HOST="")
+        installation.start_worker_that_knows_no_emails("worker-without-mail")
         await installation.until(lambda: installation.redis_client.zcard("rq:failed:mail"), "the e-mail fails")
         await installation.end("worker-without-mail")
 
