@@ -219,10 +219,11 @@ async def test_the_same_webhook_twice(installation):
 
 async def test_a_missed_call_notice(installation):
     jane, _ = await android(installation)
-    call, now = SampleCall(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,), ring_ms=8_000), time.time()
     await installation.stream.post(call.ring(at=now))
     await person(installation, call, jane, r"Jane's Pixel was rung .*")
     await installation.stream.post(call.missed(at=now + 1))
+    await person(installation, call, jane, r".* was not sent a missed-call notice: the phone may still ring, .*")
     told = await person(
         installation,
         call,
