@@ -506,7 +506,7 @@ def test_two_people_who_were_called_twice_are_two_people():
     assert explain(CID, lines).summary == "Called 2 times. The last time, Bellhop reached 0 of 2 people."
 
 
-def test_who_answered_without_a_push_is_not_missing_in_the_summary():
+def test_a_user_who_answered_without_a_push_is_in_the_summary():
     again = ring("jane", "ben", after_s=60, session="other")
     lines = [ring("jane", "ben"), attempt(0.2, IPHONE, "accepted"), again, settled(61, "jane", "answered", again.round)]
     assert explain(CID, lines).summary == (
