@@ -64,7 +64,7 @@ async def load(installation):
     far = int(time.time() * 1000) + 60_000
     installation.apple.script(TOKENS["dead"], AppleReply(410, "Unregistered", timestamp_ms=far))
     installation.apple.script(TOKENS["bad"], AppleReply(400, "BadDeviceToken"), AppleReply(400, "BadDeviceToken"))
-    installation.apple.script(TOKENS["refused"], AppleReply(403, "InvalidProviderToken"))
+    installation.apple.script(TOKENS["refused"], *[AppleReply(403, "InvalidProviderToken")] * 9)
     installation.apple.script(
         TOKENS["flaky"], AppleReply(503, "ServiceUnavailable"), Drop(), GoAway(drain=False), AppleReply(500, "x")
     )
@@ -131,8 +131,8 @@ async def load(installation):
     await post(SampleCall(CALLER, ("wrong-user",), name=CALL_NAME).ring())
 
     # Refused credentials open the circuit; a worker dies with jobs in hand, and Redis goes away.
-    await post(SampleCall(CALLER, ("refused-user",), name=CALL_NAME, ring_ms=5_000).ring())
-    await asyncio.sleep(0.5)
+    await post(SampleCall(CALLER, ("refused-user",), name=CALL_NAME, ring_ms=15_000).ring())
+    await until(lambda: any("circuit_opened" in installation.log(worker) for worker in ("worker-1", "worker-2")))
     await post(SampleCall(CALLER, (ZELDA,), name=CALL_NAME).ring())
     await asyncio.to_thread(installation.stop, "worker-2", signal.SIGKILL)
     await asyncio.to_thread(installation.redis.stop)

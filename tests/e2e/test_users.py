@@ -75,19 +75,23 @@ def problem(response, text):
     return found
 
 
-async def test_a_revoked_token_is_refused(here, name):
+async def test_a_revoked_token_is_refused(installation, name):
     now = int(time.time())
-    old, new, dateless = Client(here, name, iat=now - 60), Client(here, name, iat=now), Client(here, name)
+    old, new, dateless = (
+        Client(installation, name, iat=now - 60),
+        Client(installation, name, iat=now),
+        Client(installation, name),
+    )
     for client in (old, new, dateless):
         assert await client.devices() == []
     revoked = datetime.fromtimestamp(now - 30, UTC).isoformat()
     user = {"id": name, "revoke_tokens_issued_before": revoked}
     changed = {"type": "user.updated", "created_at": datetime.now(UTC).isoformat(), "user": user}
-    assert (await here.stream.post(changed)).body["status"] == "taken"
+    assert (await installation.stream.post(changed)).body["status"] == "taken"
     for client in (old, dateless):
         assert await client("GET", "me/devices", 401) is ApiErrorKind.REVOKED_TOKEN
     assert await new.devices() == []
-    assert await Client(here).devices(name) == []
+    assert await Client(installation).devices(name) == []
 
 
 @pytest.fixture
