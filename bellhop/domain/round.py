@@ -3,9 +3,10 @@
 Both classes are written to Redis as JSON: a field keeps its name and meaning, and a new field has a default.
 """
 
-from typing import Annotated, Any
+from operator import not_
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from bellhop.clock import Micros
 
@@ -13,8 +14,8 @@ Moment = Annotated[Micros, Field(ge=0)]
 """Unix time in microseconds, checked when the value comes from outside."""
 
 
-RARE_FIELDS = frozenset({"missed_due", "still_rings", "left_over"})
-"""Fields that are written only if they say something. Most rounds are then as older versions write them."""
+Rare = Field(exclude_if=not_)
+"""For a field that is written only if it says something. Most rounds are then as older versions write them."""
 
 
 class FrozenModel(BaseModel):
@@ -42,7 +43,7 @@ class Round(FrozenModel):
     """Stream's created_at of the event. With the call it names the round."""
     deadline: Moment
     """No push is sent from this moment on."""
-    missed_due: Moment = Micros(0)
+    missed_due: Annotated[Moment, Rare] = Micros(0)
     """When Stream sends call.missed, if that is later than the deadline."""
     caller_id: str
     caller_name: str
@@ -56,7 +57,3 @@ class Round(FrozenModel):
     recipients: tuple[Recipient, ...] = ()
     ringless: bool = False
     """True if only the round's call.missed has arrived: no phone was rung."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty_rare_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in serialize(self).items() if value or name not in RARE_FIELDS}

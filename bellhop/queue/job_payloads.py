@@ -7,10 +7,10 @@ version fails with a sentence, and can be run again after an upgrade.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, overload
+from typing import Annotated, Any, Literal, overload
 
 from bellhop.clock import Micros
-from bellhop.domain.round import FrozenModel, Moment, Round
+from bellhop.domain.round import FrozenModel, Moment, Rare, Round
 from bellhop.queue.names import (
     FAILURE_TTL_S,
     JOB_TIMEOUT_S,
@@ -50,9 +50,9 @@ class Cause(FrozenModel):
 class QueuedRound(Round, Cause):
     """A round as its jobs carry it and as Redis keeps it."""
 
-    still_rings: bool = False
+    still_rings: Annotated[bool, Rare] = False
     """Of a notice: phones may still ring at Stream. Nothing that ends a ring is sent; another job follows later."""
-    left_over: bool = False
+    left_over: Annotated[bool, Rare] = False
     """Of a notice: it is that other job, which sends what the first one had to leave."""
 
 
