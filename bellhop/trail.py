@@ -282,7 +282,7 @@ MILESTONES: tuple[type[Milestone], ...] = (
     EmailMilestone,
     StreamAsked,
 )
-"""Every milestone that is written."""
+"""All milestones that Bellhop writes."""
 
 SHORT = {
     "round": "r",
@@ -376,7 +376,7 @@ def learned_stamp(name: str, at: Micros) -> str:
 
 
 def read_learned(milestone: StreamAsked) -> dict[str, Micros]:
-    """Read the stamps of a question, by name; one that cannot be read is left out."""
+    """Read the stamps of a question, by name. A stamp that cannot be read is left out."""
     pairs = [text.rpartition("@")[::2] for text in milestone.learned]
     return {name: Micros(int(at)) for name, at in pairs if at.isascii() and at.isdigit() and int(at) <= GREATEST}
 

@@ -27,7 +27,7 @@ STOP_AGAIN_S = 0.5
 
 
 class NoRedisError(RuntimeError):
-    """This machine has no Redis server, or not the one that was chosen."""
+    """This machine does not have the chosen Redis server."""
 
 
 def server_binary() -> str:

@@ -114,7 +114,7 @@ class Histogram(NamedTuple):
     labels: tuple[str, ...] = ()
 
     def observe(self, took_s: Seconds, *values: str) -> None:
-        """Add one that took so long, for these values of the labels."""
+        """Count an event of this duration, for these values of the labels."""
         TALLY.observe((self.name, *values), took_s)
 
 
