@@ -115,16 +115,22 @@ class _Evidence:
     def missed_may_be_earlier(self) -> bool:
         return self.rung_before and self.surely_missed == NEVER
 
-    @cached_property
+    @property
     def rung_before(self) -> bool:
-        """Whether an earlier ring of the same session rang the user too."""
-        return any(
-            earlier.started_at < self.round.started_at
-            and earlier.session_id == self.round.session_id
-            and not earlier.ringless
-            and self.user in earlier.recipients
-            for earlier in self.call.rounds
+        return self._rung_at != NEVER
+
+    @cached_property
+    def _rung_at(self) -> Micros:
+        """When the last earlier ring of the same session that rang the user too began; NEVER if there was none."""
+        earlier = (
+            other.started_at
+            for other in self.call.rounds
+            if other.started_at < self.round.started_at
+            and other.session_id == self.round.session_id
+            and not other.ringless
+            and self.user in other.recipients
         )
+        return max(earlier, default=NEVER)
 
     @cached_property
     def cancelled(self) -> Micros:
@@ -200,17 +206,26 @@ class _Evidence:
         return not self.round.deadline or at <= self.round.deadline + NEAR_US
 
     def _own(self, reason: Stamp) -> list[Micros]:
-        """Return the user's own rejections for this reason.
+        """Return the user's own rejections of this ring, for this reason."""
+        return [at for at in self._rejections(reason + self.user) if at >= self._own_from]
 
-        Nobody declines a ring within its first moment. If the user was rung before in this session, such a rejection
-        is the late end of that ring.
+    @cached_property
+    def _own_from(self) -> Micros:
+        """From when on the user's rejections are about this ring, and not the late end of an earlier one.
+
+        If the user was rung before in this session, phones may still reject that ring: shortly after the user has
+        rejected it. If that is not known, it may be in the first moment of this ring.
         """
-        earliest = self.round.started_at + (NEAR_US if self.rung_before else 0)
-        return [at for at in self._rejections(reason + self.user) if at >= earliest]
+        start = self.round.started_at
+        if not self.rung_before:
+            return start
+        before = (at for at in self._rejections(Stamp.REJECTED + self.user, self._rung_at) if at < start)
+        return Micros(max(start, max(before, default=start) + NEAR_US))
 
-    def _rejections(self, name: str) -> list[Micros]:
-        stamps = self.call.all_of(name)
-        return [stamp.at for stamp in stamps if stamp.at >= self.round.started_at and not self._is_elsewhere(stamp)]
+    def _rejections(self, name: str, since: Micros | None = None) -> list[Micros]:
+        """Return the rejections of this ring's session, `since` the ring began or another moment."""
+        earliest = self.round.started_at if since is None else since
+        return [stamp.at for stamp in self.call.all_of(name) if stamp.at >= earliest and not self._is_elsewhere(stamp)]
 
     def _is_elsewhere(self, stamp: PastStamp) -> bool:
         """Tell whether a rejection is about another ring: its session is that of another round."""

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
+import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,7 @@ from worker.settle import settle_call
 from worker.stream_state import StreamState
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "500"))
+pytestmark = pytest.mark.timeout(120 + EXAMPLES)
 USERS = ("ben", "jane", "lee")
 BEGAN_AGO_S, RING_S = 60, 5
 ANSWERS, DECLINES, BUSY = FATES_OF_PEOPLE = ("answers", "declines", "busy")

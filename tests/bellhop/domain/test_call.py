@@ -123,6 +123,19 @@ def test_a_late_rejection_ends_no_later_ring():
         assert standing(CallState(real, (ROUND, same)), same, "ben", LATER) is not Standing.RINGING
 
 
+@pytest.mark.parametrize(("apart", "expected"), [(NEAR_US - 1, Standing.RINGING), (NEAR_US, Standing.DECLINED)])
+def test_a_second_ring_is_declined_in_its_first_moment(apart, expected):
+    """The user has declined the first ring. Shortly after that, another phone may still reject the first one."""
+    second = RoundState(CANCELLED_AT + 100_000, "s-1", DEADLINE * 2, frozenset({"ben"}), callers=("sara",))
+    again = second.started_at + 500_000
+    first = past("d:ben", again - apart) | past("x:ben", again - apart)
+    stamps = first | past("d:ben", again) | {"d:ben": again, "x:ben": again}
+    assert standing(CallState(stamps, (ROUND, second)), second, "ben", LATER) is expected
+    # A rejection from before the first ring does not tell when that one ended.
+    before = past("x:ben", START - 1) | {"d:ben": again, "x:ben": again}
+    assert standing(CallState(before, (ROUND, second)), second, "ben", LATER) is Standing.RINGING
+
+
 def test_a_caller_whose_app_gave_up_was_not_answered():
     assert where({"x:sara": CANCELLED_AT, "t:sara": CANCELLED_AT}) is Standing.NO_ANSWER
     assert where({"x:sara": CANCELLED_AT, "t:sara": LATER}) is Standing.CANCELLED

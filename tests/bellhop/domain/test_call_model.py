@@ -427,7 +427,7 @@ class CallModel(RuleBasedStateMachine):
         moments += [
             (event, event.snapshot.rejected[user]) for event, _ in self.delivered if user in event.snapshot.rejected
         ]
-        earliest = round_.started_at + (NEAR_US if self.was_rung_before(user, round_) else 0)
+        earliest = self.rejections_count_from(user, round_)
         never_late = [moment for event, moment in moments if isinstance(event, Rejected) and event in said]
         latest = round_.deadline + NEAR_US
         return any(
@@ -468,13 +468,31 @@ class CallModel(RuleBasedStateMachine):
             for who in {*answered, *left}
         )
 
+    def rejections_count_from(self, user: str, round_: Round) -> int:
+        """From when on a rejection by the user is about this ring, and not about an earlier one."""
+        start, rung_at = round_.started_at, self.rung_before_at(user, round_)
+        if rung_at is None:
+            return start
+        said = [
+            (event, event.at) for event, _ in self.delivered if isinstance(event, Rejected) and event.user_id == user
+        ]
+        said += [(event, event.snapshot.rejected.get(user, 0)) for event, _ in self.delivered]
+        ends = [at for event, at in said if rung_at <= at < start and not self.is_of_another_ring(event, round_)]
+        return max(start, max(ends, default=start) + NEAR_US)
+
     def was_rung_before(self, user: str, round_: Round) -> bool:
-        return any(
-            one.started_at < round_.started_at
+        return self.rung_before_at(user, round_) is not None
+
+    def rung_before_at(self, user: str, round_: Round) -> int | None:
+        """When the last earlier ring of the same session that rang the user began."""
+        earlier = (
+            one.started_at
+            for one in self.rounds.values()
+            if one.started_at < round_.started_at
             and one.session_id == round_.session_id
             and user in [recipient.id for recipient in one.recipients]
-            for one in self.rounds.values()
         )
+        return max(earlier, default=None)
 
     def has_answered(self, user: str, round_: Round) -> bool:
         return any(

@@ -37,7 +37,9 @@ local function standings(call, round, users, prefix)
     sessions[other.session] = true
     if tonumber(other.started_at) < start and other.session == session then
       local key = prefix .. other.started_at
-      if redis.call('HEXISTS', key, 'ringless') == 0 then earlier[#earlier + 1] = key end
+      if redis.call('HEXISTS', key, 'ringless') == 0 then
+        earlier[#earlier + 1] = { key = key, start = tonumber(other.started_at) }
+      end
     end
   end
 
@@ -50,11 +52,11 @@ local function standings(call, round, users, prefix)
   end
 
   -- A rejection in the session of another round is about that round.
-  local function rejections(name)
+  local function rejections(name, earliest)
     local moments = {}
     for _, stamp in ipairs(all_of(name)) do
       local elsewhere = session ~= '' and stamp.session ~= '' and stamp.session ~= session and sessions[stamp.session]
-      if stamp.at >= start and not elsewhere then moments[#moments + 1] = stamp.at end
+      if stamp.at >= (earliest or start) and not elsewhere then moments[#moments + 1] = stamp.at end
     end
     return moments
   end
@@ -99,16 +101,22 @@ local function standings(call, round, users, prefix)
   local ended = math.min(first_of(since('ended'), start), first_of(since('ended:' .. session), start))
 
   local function standing_of(user)
-    local rung_before = rung_in(earlier, user)
-
-    -- Nobody declines a ring within its first moment: that is the late end of an earlier ring of this session.
-    local function own(letter)
-      local moments = {}
-      for _, at in ipairs(rejections(letter .. user)) do
-        if at >= start + (rung_before and NEAR_US or 0) then moments[#moments + 1] = at end
-      end
-      return moments
+    local rung_before, rung_at = false, 0
+    for _, ring in ipairs(earlier) do
+      if rung_in({ ring.key }, user) then rung_before, rung_at = true, math.max(rung_at, ring.start) end
     end
+
+    -- If the user was rung before in this session, phones may still reject that ring: shortly after the user has rejected it.
+    -- If that is not known, it may be in the first moment of this ring.
+    local own_from = start
+    if rung_before then
+      local before = -1
+      for _, at in ipairs(rejections('x:' .. user, rung_at)) do
+        if at < start then before = math.max(before, at) end
+      end
+      own_from = math.max(start, (before >= 0 and before or start) + NEAR_US)
+    end
+    local function own(letter) return rejections(letter .. user, own_from) end
 
     local quietly, loudly = since('q:' .. session .. ':' .. user), since('m:' .. session .. ':' .. user)
     local earliest = rung_before and deadline or start
