@@ -29,7 +29,7 @@ import structlog
 from aioapns import APNs, NotificationRequest, PushType
 from aioapns.connection import APNsTLSClientProtocol, JWTAuthorizationHeaderProvider
 
-from bellhop.clock import micros
+from bellhop.clock import Seconds, micros
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
@@ -82,8 +82,8 @@ def ours(sender: ApnsSender) -> Send:
     device = Device(user_id="ben-osei", provider=Provider.APNS, kind=Kind.VOIP, token=TOKEN, app=TOPIC)
 
     async def send() -> None:
-        push = Push(str(uuid.uuid4()), PushKind.RING, device, PAYLOAD, micros(time.time() + 30))
-        answer = await sender.send(push, 10)
+        push = Push(str(uuid.uuid4()), PushKind.RING, device, PAYLOAD, micros(Seconds(time.time() + 30)))
+        answer = await sender.send(push, Seconds(10))
         assert answer.outcome is Outcome.ACCEPTED, answer
 
     return send

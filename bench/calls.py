@@ -8,6 +8,7 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bellhop.domain.device import Kind, Provider
@@ -44,7 +45,7 @@ async def main(calls: int) -> None:
         print(f"{name:8}{seconds / calls * 1000:6.2f} ms of processor time a call")
 
 
-async def one_after_another(house, left):
+async def one_after_another(house: Installation, left: Iterator[int]) -> None:
     for _ in left:
         await one_call(house)
 

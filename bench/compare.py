@@ -21,9 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bellhop.domain.device import Kind
 from bellhop.sandbox.installation import Arrival, Installation
@@ -99,7 +98,7 @@ class Version(Installation):
         await asyncio.sleep(0.2)  # the jobs end behind their pushes
 
     @contextlib.asynccontextmanager
-    async def _measured(self, rings: int) -> Any:
+    async def _measured(self, rings: int) -> AsyncIterator[dict[str, float]]:
         pids = {name: process.pid for name, process in self.processes.items()}
         pids["redis"] = self.redis.pid
         before, cpu_before = await self._counters(), {name: cpu_ms(pid) for name, pid in pids.items()}

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from pyfcm import FCMNotification
 
-from bellhop.clock import micros
+from bellhop.clock import Seconds, micros
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
@@ -59,8 +59,10 @@ def ours(loop: asyncio.AbstractEventLoop, sender: FcmSender, in_flight: int) -> 
 
     async def lane(count: int) -> None:
         for _ in range(count):
-            push = Push("6f0b1c52-7a53-4a3e-9c59-0d1f6e0b9d11", PushKind.RING, device, DATA, micros(time.time() + 30))
-            answer = await sender.send(push, 10)
+            push = Push(
+                "6f0b1c52-7a53-4a3e-9c59-0d1f6e0b9d11", PushKind.RING, device, DATA, micros(Seconds(time.time() + 30))
+            )
+            answer = await sender.send(push, Seconds(10))
             assert answer.outcome is Outcome.ACCEPTED, answer
 
     async def work() -> None:

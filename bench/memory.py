@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from bellhop.clock import Seconds
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.device import Kind, Provider
 from bellhop.queue.names import RESULT_TTL_S
@@ -55,7 +56,7 @@ async def main(calls: int) -> None:
 
 async def one_call(house: Installation) -> None:
     call = SampleCall(ring_ms=5_000)
-    began = time.time() - 4  # Jane's phone rings for a second more
+    began = Seconds(time.time() - 4)  # Jane's phone rings for a second more
     events = [
         call.ring(at=began),
         call.accepted("ben-osei"),

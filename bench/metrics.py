@@ -2,11 +2,12 @@
 
 import io
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr
 
 import structlog
 
-from bellhop.clock import micros
+from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
@@ -18,18 +19,20 @@ ROUNDS = 20_000
 
 def main() -> None:
     device = Device(user_id="ben", provider=Provider.APNS, token="ab" * 32, app="com.example")
-    push = Push(id="", kind=PushKind.RING, device=device, payload={}, deadline=0, queued_at=micros(time.time()))
+    push = Push(
+        id="", kind=PushKind.RING, device=device, payload={}, deadline=Micros(0), queued_at=micros(Seconds(time.time()))
+    )
     answer = AttemptResult(Outcome.ACCEPTED, 200)
 
-    def door() -> None:
-        metrics.INTAKE.observe(0.002)
+    def web() -> None:
+        metrics.INTAKE.observe(Seconds(0.002))
         metrics.WEBHOOKS.add("call.ring", "taken")
-        metrics.WEBHOOK_AGE.observe(0.1, "call.ring")
+        metrics.WEBHOOK_AGE.observe(Seconds(0.1), "call.ring")
 
     def worker() -> None:
-        metrics.QUEUE_WAIT.observe(0.002, "rings")
-        metrics.FENCE.observe(0.001)
-        metrics.attempted(push, answer, 0.01, micros(time.time()))
+        metrics.QUEUE_WAIT.observe(Seconds(0.002), "rings")
+        metrics.FENCE.observe(Seconds(0.001))
+        metrics.attempted(push, answer, Seconds(0.01), micros(Seconds(time.time())))
         metrics.finished(push.kind, device, answer.outcome)
 
     def job() -> None:
@@ -44,15 +47,15 @@ def main() -> None:
             log.info("pushed", kind="ring", cid="default:6f0b1c52", accepted=1)
 
         figures = {
-            name: per_round(run) for name, run in {"door": door, "worker": worker, "job": job, "line": line}.items()
+            name: per_round(run) for name, run in {"web": web, "worker": worker, "job": job, "line": line}.items()
         }
-    print(f"counting, web process      {figures['door']:6.2f} µs a webhook")
+    print(f"counting, web process      {figures['web']:6.2f} µs a webhook")
     print(f"counting, worker           {figures['worker']:6.2f} µs a push and its job")
     print(f"log context and spans, off {figures['job']:6.2f} µs a job")
     print(f"one log line               {figures['line']:6.2f} µs")
 
 
-def per_round(run):
+def per_round(run: Callable[[], None]) -> float:
     best = float("inf")
     for _ in range(5):
         began = time.perf_counter()

@@ -12,7 +12,7 @@ from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
 from worker.delivery.attempt import deliver
-from worker.delivery.fence import Admission, Record
+from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
 
 NOTICES, RINGS, RING_EVERY_S, ANSWER_S, PLACES = 3_000, 60, 0.03, 0.1, 128
@@ -32,8 +32,11 @@ class Slow:
         pass
 
 
-class Allowing:
+class Allowing(Fence):
     """A fence that allows everything."""
+
+    def __init__(self) -> None:
+        pass
 
     async def admit(self, push: Push, attempt_s: float) -> Admission:
         return Admission(None, Seconds(time.monotonic()), Seconds(30.0))
@@ -45,7 +48,7 @@ class Allowing:
 def push_of(kind: PushKind, number: int) -> Push:
     token = f"{kind}-{number}"
     device = Device(user_id="ben", provider=Provider.FCM, kind=Kind.ALERT, token=token, app="calls")
-    return Push(id=token, kind=kind, device=device, payload={}, deadline=micros(time.time() + 60))
+    return Push(id=token, kind=kind, device=device, payload={}, deadline=micros(Seconds(time.time() + 60)))
 
 
 async def p99_s(notices: int) -> float:

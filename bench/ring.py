@@ -16,6 +16,7 @@ from typing import Any
 
 from uvloop import new_event_loop
 
+from bellhop.clock import Micros, Seconds
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push
@@ -64,13 +65,13 @@ class Willing:
 
 
 def job_data() -> bytes:
-    now = time.time_ns() // 1000
+    now = Micros(time.time_ns() // 1000)
     round_ = QueuedRound(
         tenant="default",
         cid="default:6f0b1c52",
         session_id="c2d7b6a8",
         started_at=now,
-        deadline=now + 600_000_000,
+        deadline=Micros(now + 600_000_000),
         caller_id="ben",
         caller_name="Ben Osei",
         callers=("ben",),
@@ -86,13 +87,13 @@ async def main(rings: int) -> None:
     memory: Any = Memory()
     provider = Willing()
     lanes = {(DEVICE.provider, DEVICE.app): ProviderChannel(provider, "apns com.example.app")}
-    jobs = Jobs(DeliveryTools(memory, "worker-1", lanes, TokenPruner(memory)), missed_grace_s=5)
+    jobs = Jobs(DeliveryTools(memory, "worker-1", lanes, TokenPruner(memory)), missed_grace_s=Seconds(5))
     running = RunningJobs(JobStore(memory, "worker-1"), {"rings": 1}, jobs.handlers.get)
     data = job_data()
 
     async def ring(number: int) -> None:
         await running.limits["rings"].acquire()
-        running.start("rings", b"%d" % number, StartedJob(b"%d" % number, b"now", data, 60.0, 0))
+        running.start("rings", b"%d" % number, StartedJob(b"%d" % number, b"now", data, Seconds(60.0), 0))
         await asyncio.gather(*running.tasks)
 
     async def some_rings(pause_s: float) -> float:

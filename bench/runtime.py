@@ -40,8 +40,8 @@ def job(payload: dict[str, Any]) -> None:
     sender.sendto(repr(time.time() - payload["at"]).encode(), ("127.0.0.1", payload["port"]))
 
 
-async def handle(given: Any) -> None:
-    job(given.payload)
+async def handle(payload: dict[str, Any]) -> None:
+    job(payload)
 
 
 class Bench:
@@ -65,8 +65,7 @@ class Bench:
 
     @contextlib.contextmanager
     def worker(self, command: list[str]) -> Iterator[int]:
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen([*command, self.url], cwd=ROOT, **quiet)
+        process = subprocess.Popen([*command, self.url], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield process.pid
         finally:

@@ -25,6 +25,7 @@ from typing import Any
 
 import aiohttp
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Arrival, Installation
@@ -58,7 +59,7 @@ async def generate(url: str, label: str, rate: float, count: int) -> None:
     posts = []
     for n in range(count):
         call = SampleCall(members=(person(n)[0],), id=f"{label}-{n}")
-        body = json.dumps(call.ring(at=start + n / rate), separators=(",", ":")).encode()
+        body = json.dumps(call.ring(at=Seconds(start + n / rate)), separators=(",", ":")).encode()
         signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = {"X-Signature": signature, "X-Api-Key": API_KEY, "X-Webhook-Id": call.id, "X-Webhook-Attempt": "1"}
         posts.append((body, headers | {"Content-Type": "application/json"}))
@@ -244,8 +245,14 @@ async def alternative(folder: Path, load: Load, preloaded: bool, seconds: float)
                     client.set(f"devices:{user}", json.dumps([{"provider": provider, "token": token}]))
             for part, command in commands.items():
                 with (folder / f"alternative-{part}.log").open("ab") as log:
-                    output = {"stdout": log, "stderr": log}
-                    process = subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=end_with_parent, **output)  # noqa: PLW1509
+                    process = subprocess.Popen(
+                        command,
+                        cwd=ROOT,
+                        env=environment,
+                        preexec_fn=end_with_parent,  # noqa: PLW1509
+                        stdout=log,
+                        stderr=log,
+                    )
                 started.append(process)
                 pids[part] = process.pid
             try:

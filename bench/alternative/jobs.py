@@ -16,7 +16,10 @@ from redis import Redis
 
 # The stand-ins instead of Apple and Google; the rest is what the libraries' own pages show.
 APPLE = urlsplit(os.environ["APNS_URL"])
-APNsProductionClientProtocol.APNS_SERVER, APNsProductionClientProtocol.APNS_PORT = APPLE.hostname, APPLE.port
+APNsProductionClientProtocol.APNS_SERVER, APNsProductionClientProtocol.APNS_PORT = (
+    str(APPLE.hostname),
+    int(APPLE.port or 443),
+)
 BaseAPI.FCM_END_POINT_BASE = os.environ["FCM_URL"] + "/v1/projects"
 
 redis = Redis.from_url(os.environ["REDIS_URL"])
