@@ -12,9 +12,9 @@ from redis import Redis
 from bellhop.clock import Micros
 from bellhop.store.keys import calls_key, calls_of_user_key, devices_key
 
-MOST_CALLS = 10_000
+MAX_CALLS = 10_000
 """Longest list of a tenant. Older calls can still be opened by their id, as long as they have a trail."""
-MOST_CALLS_OF_USER = 50
+MAX_CALLS_OF_USER = 50
 """Longest list of a user."""
 FROM_LATEST = Micros(0)
 
@@ -33,7 +33,7 @@ def entry(tenant: str, cid: str, user_ids: Iterable[str], *, begins: bool) -> di
     return {
         "cid": cid,
         "how": "GT" if begins else "NX",
-        "limits": [[calls_key(tenant), str(MOST_CALLS)], *([key, str(MOST_CALLS_OF_USER)] for key in keys)],
+        "limits": [[calls_key(tenant), str(MAX_CALLS)], *([key, str(MAX_CALLS_OF_USER)] for key in keys)],
     }
 
 

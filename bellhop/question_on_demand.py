@@ -12,7 +12,7 @@ from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import StoredCall, read_call, stored_call
 
-MOST_S = Seconds(5.0)
+MAX_WAIT_S = Seconds(5.0)
 """How long a person waits for a question, with all that it needs of Redis."""
 SWITCHED_OFF = (
     "Stream was not asked: BELLHOP_STREAM_QUESTIONS_PER_S is 0, or the settings do not contain the API key and secret "
@@ -32,7 +32,7 @@ async def ask_on_demand(settings: Settings, tenant: str, cid: str) -> AskedStrea
     """
     if not may_ask(settings, tenant):
         return None
-    async with asyncio.timeout(MOST_S), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(MAX_WAIT_S), aiohttp.ClientSession() as session:
         store = Store.from_url(settings.redis_url)
         try:
             questions = stream_questions(settings, store, session)

@@ -11,7 +11,7 @@ from bellhop.domain.device import Provider
 from bellhop.domain.push import PushKind
 from bellhop.trail import QuestionOutcome, TokenFate
 
-MOST_NAMED = 12
+MAX_NAMED = 12
 """The number of users that one sentence names."""
 
 STANDINGS: dict[str, str] = {
@@ -165,8 +165,8 @@ def clock_time(at: Micros) -> str:
 
 def listed(names: list[str] | tuple[str, ...], more: int = 0) -> str:
     """List names: "a, b and c". Of many names, list the first ones and say how many more there are."""
-    more += max(0, len(names) - MOST_NAMED)
-    shown = list(names[:MOST_NAMED])
+    more += max(0, len(names) - MAX_NAMED)
+    shown = list(names[:MAX_NAMED])
     if more:
         shown.append(f"{more} more")
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)

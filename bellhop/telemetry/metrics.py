@@ -30,7 +30,7 @@ from bellhop.store.scripts import Command
 FLUSH_S = 1.0
 FLUSH_TTL_S = 3600
 """How long Redis remembers the number of a process's last flush, so that a repeated flush counts once."""
-MOST_SAMPLES = 10_000
+MAX_SAMPLES = 10_000
 """Samples beyond this number are dropped, and counted in bellhop_metrics_dropped_total."""
 
 STEPS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -42,7 +42,7 @@ Sample = tuple[str, ...]
 class Tally:
     """The counts of this process that Redis does not have yet. Safe to use from several threads."""
 
-    def __init__(self, most_samples: int = MOST_SAMPLES) -> None:
+    def __init__(self, most_samples: int = MAX_SAMPLES) -> None:
         self._most_samples = most_samples
         self.clear()
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from bellhop.call_index import MOST_CALLS, MOST_CALLS_OF_USER
+from bellhop.call_index import MAX_CALLS, MAX_CALLS_OF_USER
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_key, calls_of_user_key
 from tests.factories import a_ring_event, an_event_user, event_fields
@@ -76,12 +76,12 @@ def test_a_missed_call_and_a_notification_are_listed_too(redis_client, take):
 
 
 def test_lists_hold_no_more_than_the_latest(redis_client, take):
-    redis_client.zadd(calls_key("default"), {f"default:old-{number}": NOW - number for number in range(MOST_CALLS)})
+    redis_client.zadd(calls_key("default"), {f"default:old-{number}": NOW - number for number in range(MAX_CALLS)})
     for number in range(70):
         take(ring(f"default:{number}"), NOW + 1 + number)
     newest = [f"default:{number}" for number in range(69, -1, -1)]
-    assert calls(redis_client) == newest + [f"default:old-{number}" for number in range(MOST_CALLS - 70)]
-    assert calls(redis_client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MOST_CALLS_OF_USER}"
+    assert calls(redis_client) == newest + [f"default:old-{number}" for number in range(MAX_CALLS - 70)]
+    assert calls(redis_client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MAX_CALLS_OF_USER}"
 
 
 def test_a_call_leaves_the_list_with_its_trail(redis_client, take):

@@ -17,8 +17,8 @@ from webhook.context import web_context
 log = structlog.get_logger()
 
 MAX_LOGGED_ID = 64
-MOST_USERS = 100
-MOST_STEPS = 400
+MAX_USERS = 100
+MAX_STEPS = 400
 """Users, and steps of a round's timeline, on one page."""
 
 
@@ -51,8 +51,8 @@ def _page(said: str = "") -> tuple[str, int]:
         user=user_id,
         said=said,
         may_ask=may_ask(web_context().settings, tenant()),
-        most_users=MOST_USERS,
-        most_steps=MOST_STEPS,
+        most_users=MAX_USERS,
+        most_steps=MAX_STEPS,
     )
     return page, HTTPStatus.OK if explanation.found else HTTPStatus.NOT_FOUND
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 
-from bellhop.call_index import FROM_LATEST, MOST_CALLS, IndexedCall, calls_of_tenant, calls_of_user
+from bellhop.call_index import FROM_LATEST, MAX_CALLS, IndexedCall, calls_of_tenant, calls_of_user
 from bellhop.clock import Micros
 from bellhop.explain.explanation import Explanation, explain
 from bellhop.explain.summary import CallSummary, Flag, summarize
@@ -95,8 +95,8 @@ def _next_batch(redis: Redis, tenant: str, user_id: str, before: Micros) -> list
 
 
 def _matches(redis: Redis, tenant: str, text: str, before: Micros) -> list[IndexedCall]:
-    by_user = calls_of_user(redis, tenant, text, before, MOST_CALLS)
-    by_id = [call for call in calls_of_tenant(redis, tenant, before, MOST_CALLS) if text in call.cid]
+    by_user = calls_of_user(redis, tenant, text, before, MAX_CALLS)
+    by_id = [call for call in calls_of_tenant(redis, tenant, before, MAX_CALLS) if text in call.cid]
     began_at = {call.cid: call.began_at for call in (*by_id, *by_user)}
     return sorted((IndexedCall(cid, at) for cid, at in began_at.items()), key=lambda call: -call.began_at)
 

@@ -9,7 +9,7 @@ from webhook.context import web_context
 
 log = structlog.get_logger()
 
-MOST_JOBS = 100
+MAX_JOBS = 100
 MAX_LOGGED_ID = 64
 
 
@@ -30,5 +30,5 @@ def run_again() -> str:
 
 def _page(job_id: str = "", reason: str | None = None) -> str:
     """Show the page; `reason` says why the job was not run again."""
-    jobs = failed_jobs.latest_failed_jobs(web_context().redis, MOST_JOBS)
+    jobs = failed_jobs.latest_failed_jobs(web_context().redis, MAX_JOBS)
     return render_template("console/failed_jobs.html", jobs=jobs, job_id=job_id, reason=reason)

@@ -16,8 +16,8 @@ from webhook.console.picture_rows import PictureMark, Row, rows_of
 from webhook.console.time_axis import TimeAxis
 from webhook.console.time_format import after
 
-MOST_ROWS = 40
-MOST_LINES = 6
+MAX_ROWS = 40
+MAX_LINES = 6
 NAME_LENGTH = 22
 """Longest name that fits beside a result on a phone's screen."""
 HEADER, LINE_HEIGHT, ROW_HEIGHT, FOOTER = 8, 17, 46, 24
@@ -80,7 +80,7 @@ def picture(round_: RoundExplanation) -> Picture | None:
     lines = _lines(round_, entries, ends_us, axis)
     all_rows = rows_of(round_, entries, axis)
     top = HEADER + LINE_HEIGHT * len(lines)
-    rows = tuple(_picture_row(row, top + number * ROW_HEIGHT) for number, row in enumerate(all_rows[:MOST_ROWS]))
+    rows = tuple(_picture_row(row, top + number * ROW_HEIGHT) for number, row in enumerate(all_rows[:MAX_ROWS]))
     return Picture(
         ticks=axis.ticks(),
         lines=lines,
@@ -104,7 +104,7 @@ def _lines(
         events.append((ends_us, "ringing ends", "deadline"))
     return tuple(
         PictureLine(axis.x(at_us), f"{label} {after(at_us)}", kind, HEADER + number * LINE_HEIGHT)
-        for number, (at_us, label, kind) in enumerate(sorted(events)[:MOST_LINES])
+        for number, (at_us, label, kind) in enumerate(sorted(events)[:MAX_LINES])
     )
 
 

@@ -11,7 +11,7 @@ from tests import trails
 from tests.trails import START as T
 from tests.trails import ring, told, webhook
 from webhook.console import time_format
-from webhook.console.picture import MOST_ROWS, picture
+from webhook.console.picture import MAX_ROWS, picture
 
 IPHONE = {"user": "jane", "device": "ab" * 10, "label": "Jane's iPhone", "provider": "apns"}
 
@@ -128,8 +128,8 @@ def test_a_call_of_a_thousand_is_drawn_in_part():
     users = [f"user-{number}" for number in range(1000)]
     skips = [told(PushSkipped, 0.1, round=T, kind="ring", user=user, outcome="no_devices") for user in users]
     found = drawn(ring(*users), PICKED_UP, *skips)
-    assert len(found.rows) == MOST_ROWS
-    assert found.left_out == 1002 - MOST_ROWS
+    assert len(found.rows) == MAX_ROWS
+    assert found.left_out == 1002 - MAX_ROWS
 
 
 def test_what_has_no_beginning_is_not_drawn():
