@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store.keys import UNREADABLE
+from bellhop.store.keys import UNREADABLE, call_key
 from tests.factories import web_settings
 from webhook.context import WebContext
 from webhook.sources.amazon.sqs import SqsQueue
@@ -123,6 +123,27 @@ def test_a_message_that_breaks_us_stays_for_redrive(redis_url, sqs, queue):
     receiver = SqsQueue(context, "default", queue, threading.Event())
     receiver.receive()
     assert left(sqs, queue) == 1, "the others are done with"
+
+
+def test_a_message_that_redis_refuses_holds_up_no_other(redis_url, redis_client, sqs, queue, monkeypatch):
+    """A key of its call holds what does not belong there. It is repaired while the message waits."""
+    monkeypatch.setattr("webhook.sources.amazon.sqs.PAUSE_S", 0.01)
+    refused, call = SampleCall(), SampleCall()
+    key = call_key("default", refused.cid)
+    redis_client.set(key, "not what belongs here")
+    for event in (refused.ring(), call.ring()):
+        sqs.send_message(QueueUrl=queue, MessageBody=plain(event))
+    context = WebContext(web_settings(redis_url, sqs_queue_url=queue))
+    receiver = threading.Thread(target=SqsQueue(context, "default", queue, threading.Event()).receive)
+    receiver.start()
+    give_up_s = time.monotonic() + 15
+    while not redis_client.exists(call_key("default", call.cid)):
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
+    redis_client.delete(key)
+    receiver.join(15)
+    assert redis_client.hexists(key, "version")
+    assert left(sqs, queue) == 0
 
 
 async def test_amazon_away_is_waited_for(tmp_path, sqs, queue):

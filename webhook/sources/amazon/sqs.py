@@ -16,7 +16,7 @@ import boto3
 import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bellhop.clock import Seconds
 from bellhop.settings import Settings
@@ -123,7 +123,7 @@ class SqsQueue:
         )
         messages: Sequence[Mapping[str, Any]] = response.get("Messages", [])
         give_up_s = Seconds(time.monotonic() + REDIS_WAIT_S)
-        received = [message for message in messages if self._receive_or_wait(message, give_up_s)]
+        received = self._receive_all(messages, give_up_s)
         if received:
             self._delete(received)
 
@@ -135,22 +135,41 @@ class SqsQueue:
         if failed:  # SQS delivers them again, and the script that applies events drops repetitions
             log.warning("sqs_kept_messages", tenant=self._tenant, messages=len(failed))
 
-    def _receive_or_wait(self, message: Mapping[str, Any], give_up_s: Seconds) -> bool:
-        """Receive one message, waiting for Redis until `give_up_s` (monotonic). Returns whether it was received."""
-        while True:
+    def _receive_all(self, messages: Sequence[Mapping[str, Any]], give_up_s: Seconds) -> list[Mapping[str, Any]]:
+        """Receive messages, waiting for Redis until `give_up_s` (monotonic). Returns those that were received.
+
+        While one message is refused, the others do not wait for it.
+        """
+        received: list[Mapping[str, Any]] = []
+        waiting = list(messages)
+        while waiting:
+            waiting = self._receive_once(waiting, received)
+            if waiting and (time.monotonic() + PAUSE_S > give_up_s or self._stop.is_set()):
+                for _ in waiting:
+                    metrics.WEBHOOKS.add("unknown", "redis_away")
+                break
+            if waiting:
+                self._stop.wait(PAUSE_S)
+        return received
+
+    def _receive_once(
+        self, messages: Sequence[Mapping[str, Any]], received: list[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
+        """Receive each message once; adds what was received to `received`, and returns what Redis did not take."""
+        refused = []
+        for number, message in enumerate(messages):
             try:
                 self._receive(message)
-            except RedisError as error:
+                received.append(message)
+            except ResponseError as error:
                 self._context.outage.note_error(_code(error))
-                if time.monotonic() + PAUSE_S > give_up_s or self._stop.is_set():
-                    metrics.WEBHOOKS.add("unknown", "redis_away")
-                    return False
-                self._stop.wait(PAUSE_S)
+                refused.append(message)
+            except RedisError as error:  # Redis is away: it would not take the rest either
+                self._context.outage.note_error(_code(error))
+                return [*refused, *messages[number:]]
             except Exception as error:
                 log.exception("unexpected_error", error=_code(error))
-                return False
-            else:
-                return True
+        return refused
 
     def _receive(self, message: Mapping[str, Any]) -> None:
         started_s, now = time.perf_counter(), self._context.now()

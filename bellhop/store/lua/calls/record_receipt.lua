@@ -6,6 +6,7 @@
 -- Returns "recorded", "already", or "over" if the round is not known any more.
 -- include: lib/trail
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'over' end
-if redis.call('HSETNX', KEYS[1], 'rang:' .. ARGV[1], '1') == 0 then return 'already' end
+if redis.call('HEXISTS', KEYS[1], 'rang:' .. ARGV[1]) == 1 then return 'already' end
 append_to_trail(KEYS[2], { ARGV[2] }, ARGV[3], ARGV[4])
+redis.call('HSET', KEYS[1], 'rang:' .. ARGV[1], '1')
 return 'recorded'

@@ -12,22 +12,25 @@ local call, trail, agenda = KEYS[1], KEYS[2], KEYS[3]
 local doc = cjson.decode(ARGV[4])
 if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return false end
 
-local recorded, lines = {}, {}
+redis.call('LLEN', trail)  -- it is written after the notices: if it is not a list, the script must fail here
+
+local recorded = {}
 for number, item in ipairs(doc.settlements) do
   -- A round that expired since it was read must not be created again: it would have no expiry.
   local known = redis.call('EXISTS', item.round) == 1
-  if known and redis.call('HSETNX', item.round, 'o:' .. item.user, item.standing) == 1 then
+  if known and redis.call('HEXISTS', item.round, 'o:' .. item.user) == 0 then
     local noticed = redis.call('HGET', call, item.noticed)
     if item.job and not (noticed and tonumber(noticed) >= tonumber(item.started_at)) then
-      if item.ringless then redis.call('HSET', call, item.noticed, item.started_at) end
-      enqueue(item.job, doc.now)
       if item.later then schedule(item.later.job, doc.now, item.later.at_s) end
+      enqueue(item.job, doc.now)
+      if item.ringless then redis.call('HSET', call, item.noticed, item.started_at) end
     end
-    lines[#lines + 1] = item.trail
+    append_to_trail(trail, { item.trail }, ARGV[1], ARGV[2])
+    -- This comes last: what fails before it is settled again.
+    redis.call('HSET', item.round, 'o:' .. item.user, item.standing)
     recorded[#recorded + 1] = number
   end
 end
-append_to_trail(trail, lines, ARGV[1], ARGV[2])
 
 -- When this call must be looked at next; never, when every round is closed.
 if doc.next_ms == '' then

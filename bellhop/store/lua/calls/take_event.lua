@@ -1,4 +1,6 @@
--- Apply one event: claim its webhook id, update the call's stamps, open its round, queue its job. All of it or nothing.
+-- Apply one event: update the call's stamps, open its round, queue its job, and claim its webhook id.
+-- Redis does not undo what a script wrote before an error. So the claim is written last, and every write may be repeated: after
+-- an error nothing is claimed, and Stream's repeat does the rest.
 -- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
 -- KEYS
 --   1 the claim of the webhook's id   2 the call   3 the trail   4 the agenda
@@ -19,10 +21,13 @@ local function append(line)
   redis.call('EXPIRE', trail, trail_ttl)
 end
 
-if not redis.call('SET', claim, '1', 'NX', 'EX', claim_ttl) then
+if redis.call('EXISTS', claim) == 1 then
   append(doc.repeated)
   return 'already'
 end
+
+-- The trail is written last, when the job is on its queue. If it is not a list, the script must fail here.
+redis.call('LLEN', trail)
 
 -- A call that is always in use, such as a lobby, never expires. Its outdated fields are removed from time to time.
 local pruned = redis.call('HGET', call, 'pruned')
@@ -34,23 +39,33 @@ if pruned and tonumber(pruned) < tonumber(doc.stale) then
   end
 end
 
+-- The version is written before the change: a script that settles what it read before must see that the call has changed,
+-- even if this script fails halfway.
 local changed = false
+local function begin_change()
+  if changed then return end
+  changed = true
+  redis.call('HINCRBY', call, 'version', 1)
+  redis.call('HSETNX', call, 'pruned', doc.now_us)
+end
+
 for _, stamp in ipairs(doc.stamps) do
   local name, value = stamp[1], stamp[2]
   local old = redis.call('HGET', call, name)
   if not old or tonumber(value) > tonumber(old) then
+    begin_change()
     redis.call('HSET', call, name, value)
-    changed = true
   end
 end
 
 -- Of each name and session, the latest stamps are kept: so the order of events does not matter, and a call's hash has a limit.
 local added = {}
 for _, stamp in ipairs(doc.history) do
-  if redis.call('HSETNX', call, stamp[1], stamp[2]) == 1 then
+  if redis.call('HEXISTS', call, stamp[1]) == 0 then
+    begin_change()
+    redis.call('HSET', call, stamp[1], stamp[2])
     local _, session, name = read_history_field(stamp[1])
     added[#session .. ':' .. session .. ':' .. name] = {}
-    changed = true
   end
 end
 if next(added) then
@@ -70,6 +85,7 @@ end
 local known = redis.call('EXISTS', call) == 1
 
 local function open_round(round)
+  begin_change()
   redis.call('HSETNX', call, 'r:' .. round.started_at, round.session_id)
   redis.call('HSETNX', round.key, 'facts', round.facts)
   if round.ringless then redis.call('HSETNX', round.key, 'ringless', '1') end
@@ -78,7 +94,6 @@ local function open_round(round)
   end
   redis.call('EXPIRE', round.key, open_ttl)
   redis.call('ZADD', agenda, 'LT', known and math.floor(doc.now_us / 1000) or round.settle_at_ms, doc.member)
-  changed = true
 end
 
 -- A call.missed belongs to the rounds that rang its members. For members of no known round it opens a ringless round, which
@@ -103,15 +118,8 @@ if doc.missed then
   doc.missed.recipients = without_round(doc.missed)
   if #doc.missed.recipients > 0 then open_round(doc.missed) end
 end
-if changed then
-  redis.call('HINCRBY', call, 'version', 1)
-  redis.call('HSETNX', call, 'pruned', doc.now_us)
-  redis.call('EXPIRE', call, redis.call('ZSCORE', agenda, doc.member) and open_ttl or call_ttl)
-end
-
-if changed and doc.settle_open then redis.call('ZADD', agenda, 'XX', 'LT', math.floor(doc.now_us / 1000), doc.member) end
-
-for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
+redis.call('EXPIRE', call, redis.call('ZSCORE', agenda, doc.member) and open_ttl or call_ttl)
+if doc.settle_open then redis.call('ZADD', agenda, 'XX', 'LT', math.floor(doc.now_us / 1000), doc.member) end
 
 -- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
 if doc.listed then
@@ -124,5 +132,7 @@ if doc.listed then
   redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
 end
 
+for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
 append(doc.trail)
+redis.call('SET', claim, '1', 'EX', claim_ttl)
 return 'taken'

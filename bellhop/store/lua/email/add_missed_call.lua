@@ -22,26 +22,33 @@ local standing = standings(call, the_round, { user }, rounds)[1]
 if needs_no_notice[standing] then return standing end
 if rung_in(later_rings(call, start, rounds), user) then return 'rung_again' end
 
-if redis.call('HSETNX', round, 'e:' .. user, '1') == 0 then return 'already' end
-expire_unless_set(round, ARGV[6])
+if redis.call('HEXISTS', round, 'e:' .. user) == 1 then return 'already' end
+redis.call('LLEN', trail)  -- it is written after the e-mail: if it is not a list, the script must fail here
 
 local email = emails .. (redis.call('GET', open_email) or '')
 if redis.call('HGET', email, 'state') ~= 'open' then
   email = emails .. ARGV[7]
   if redis.call('EXISTS', email) == 1 then return 'already' end
-  -- The e-mail's job closes it. If that job fails, calls must not join the e-mail for ever.
-  redis.call('SET', open_email, ARGV[7], 'EX', window + 3600)
-  redis.call('HSET', email, 'state', 'open', 'pair', open_email)
+  -- The job comes first: if it cannot be written, no call may join the e-mail.
   if window > 0 then
     schedule(cjson.decode(ARGV[12]), ARGV[11], math.ceil(now_us() / 1e6) + window)
   else
     enqueue(cjson.decode(ARGV[12]), ARGV[11])
   end
+  -- The e-mail's job closes it. If that job fails, calls must not join the e-mail for ever.
+  redis.call('SET', open_email, ARGV[7], 'EX', window + 3600)
+  redis.call('HSET', email, 'state', 'open', 'pair', open_email)
 end
-local count = redis.call('HINCRBY', email, 'count', 1)
-redis.call('HSET', email, 'c:' .. count, ARGV[9])
-redis.call('HDEL', email, 'c:' .. count - tonumber(ARGV[14]))
+local count = tonumber(redis.call('HGET', email, 'count') or 0)
+-- After an error, this call may be in the e-mail already.
+if redis.call('HGET', email, 'c:' .. count) ~= ARGV[9] then
+  redis.call('HSET', email, 'count', count + 1, 'c:' .. count + 1, ARGV[9])
+  redis.call('HDEL', email, 'c:' .. count + 1 - tonumber(ARGV[14]))
+end
 redis.call('EXPIRE', email, ARGV[13])
-
 append_to_trail(trail, { ARGV[17] }, ARGV[15], ARGV[16])
+
+-- This comes last: what fails before it is done again.
+redis.call('HSET', round, 'e:' .. user, '1')
+expire_unless_set(round, ARGV[6])
 return 'waiting'

@@ -25,11 +25,8 @@ if state == 'sending' then
   end
 end
 
-redis.call('HSET', email, 'state', 'sending', 'claim', new_claim(worker, run, math.ceil(now + length)))
-redis.call('HSETNX', email, 'began', math.floor(now))
-if redis.call('GET', open_email) == ARGV[1] then redis.call('DEL', open_email) end
-
 local began, count, attempts, unknown = unpack(redis.call('HMGET', email, 'began', 'count', 'attempts', 'unknown'))
+began = began or math.floor(now)
 local answer = { 'go', tonumber(attempts or 0), tonumber(unknown or 0), math.floor(now - began), tonumber(count) }
 for number = 1, count do
   local text = redis.call('HGET', email, 'c:' .. number)
@@ -45,4 +42,8 @@ for number = 1, count do
     answer[#answer + 1] = standing or ''
   end
 end
+
+-- The claim comes after all that may fail: an e-mail that was claimed by a script that failed would never be sent.
+if redis.call('GET', open_email) == ARGV[1] then redis.call('DEL', open_email) end
+redis.call('HSET', email, 'began', began, 'state', 'sending', 'claim', new_claim(worker, run, math.ceil(now + length)))
 return answer

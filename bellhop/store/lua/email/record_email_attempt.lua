@@ -17,11 +17,11 @@ if ARGV[3] == 'done' then
   redis.call('HSET', email, 'state', 'done')
 else
   local at = math.ceil(redis.call('TIME')[1] + ARGV[5])
-  redis.call('HSET', email, 'state', 'waiting', 'due', at)
-  redis.call('HDEL', email, 'claim')
+  schedule(cjson.decode(ARGV[8]), ARGV[7], at)
   redis.call('HINCRBY', email, 'attempts', 1)
   redis.call('HINCRBY', email, 'unknown', ARGV[6])
-  schedule(cjson.decode(ARGV[8]), ARGV[7], at)
+  redis.call('HSET', email, 'state', 'waiting', 'due', at)
+  redis.call('HDEL', email, 'claim')
 end
 redis.call('EXPIRE', email, ARGV[4])
 for i = 11, #ARGV, 2 do append_to_trail(ARGV[i], { ARGV[i + 1] }, ARGV[9], ARGV[10]) end

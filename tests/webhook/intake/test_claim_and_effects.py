@@ -1,0 +1,103 @@
+"""The claim of a webhook and its effects are one: an error leaves nothing claimed, and the repeat does it all once."""
+
+import hashlib
+import hmac
+import json
+
+import pytest
+
+from bellhop.queue.names import RINGS
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.keys import AGENDA, call_key, calls_key, calls_of_user_key, round_key, trail_key
+from bellhop.trail import read_trail
+from tests.factories import web_settings
+from webhook.app import create_app
+from webhook.intake.apply import webhook_digest
+from webhook.intake.parsing import parse
+
+WEBHOOK = "webhook-1"
+CALL = SampleCall(members=("ben",))
+RING = CALL.ring()
+STARTED_AT = parse(json.dumps(RING).encode()).at
+QUEUE = f"rq:queue:{RINGS}"
+JOB = f"rq:job:ring-{webhook_digest('default', WEBHOOK)}"
+WRITTEN = {
+    "call": call_key("default", CALL.cid),
+    "round": round_key("default", CALL.cid, STARTED_AT),
+    "trail": trail_key("default", CALL.cid),
+    "agenda": AGENDA,
+    "the tenant's calls": calls_key("default"),
+    "the user's calls": calls_of_user_key("default", "ben"),
+    "job": JOB,
+    "RQ's queues": "rq:queues",
+    "queue": QUEUE,
+}
+"""The keys that a call.ring is written to."""
+
+
+@pytest.fixture
+def post(redis_url):
+    settings = web_settings(redis_url, console_password="x" * 20)
+    client = create_app(settings).test_client()
+
+    def post(event, webhook_id=WEBHOOK):
+        body = json.dumps(event).encode()
+        signature = hmac.new(b"secret", body, hashlib.sha256).hexdigest()
+        headers = {"X-Signature": signature, "X-Webhook-Id": webhook_id}
+        reply = client.post("/webhooks/stream", data=body, headers=headers)
+        return reply.status_code, reply.json.get("status")
+
+    return post
+
+
+def state(redis):
+    """What a ring leaves, but for the times of arrival."""
+    lines = [milestone.what for milestone in read_trail(redis.lrange(WRITTEN["trail"], 0, -1))]
+    lists = [redis.zrange(WRITTEN[name], 0, -1) for name in ("agenda", "the tenant's calls", "the user's calls")]
+    expires = [redis.ttl(WRITTEN[name]) > 0 for name in ("call", "round", "trail")]
+    return lines, lists, expires, redis.hgetall(WRITTEN["round"]).keys(), redis.lrange(QUEUE, 0, -1)
+
+
+def test_every_key_that_is_written_is_broken_below(post, redis_client):
+    assert post(RING) == (200, "taken")
+    others = {b"rq:queues", b"bellhop:metrics"}
+    written = {key for key in redis_client.keys("*") if key not in others and not key.startswith(b"bellhop:webhook:")}
+    sara = calls_of_user_key("default", CALL.caller).encode()
+    assert written - {sara} == {key.encode() for key in WRITTEN.values()} - others
+
+
+@pytest.mark.parametrize("broken", WRITTEN)
+def test_a_repeat_is_taken_once_after_a_key_was_wrong(post, redis_client, broken):
+    post(RING)
+    expected = state(redis_client)
+    redis_client.flushall()
+    key = WRITTEN[broken]
+    redis_client.set(key, "not what belongs here")
+    assert post(RING)[0] == 503
+    assert post(RING)[0] == 503
+    assert not redis_client.keys("bellhop:webhook:*")
+    redis_client.delete(key)
+    assert post(RING) == (200, "taken")
+    assert state(redis_client) == expected
+    assert post(RING) == (200, "already")
+    assert redis_client.llen(QUEUE) == 1
+
+
+@pytest.mark.parametrize("field", ["version", "pruned"])
+def test_a_repeat_is_taken_once_after_a_field_was_wrong(post, redis_client, field):
+    redis_client.hset(WRITTEN["call"], field, "not a number")
+    assert post(RING)[0] == 503
+    redis_client.hdel(WRITTEN["call"], field)
+    assert post(RING) == (200, "taken")
+    assert redis_client.llen(QUEUE) == redis_client.llen(WRITTEN["trail"]) == 1
+
+
+def test_a_repeat_is_taken_once_after_redis_was_full(post, redis_client):
+    redis_client.config_set("maxmemory", 1)
+    try:
+        assert post(RING)[0] == 503
+    finally:
+        redis_client.config_set("maxmemory", 0)
+    assert not redis_client.keys("bellhop:call:*")
+    assert post(RING) == (200, "taken")
+    assert redis_client.llen(QUEUE) == 1
