@@ -35,7 +35,7 @@ from bellhop.store.call_scripts import (
 )
 from bellhop.store.keys import trail_key
 from bellhop.store.retry import until_redis_answers
-from bellhop.stream_api import RingQuestion, StreamApi, StreamRefused
+from bellhop.stream_api import RingQuestion, StreamRefused, stream_apis
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import DAY_S, QuestionOutcome, StreamAsked, encode, learned_stamp
@@ -283,8 +283,5 @@ def stream_questions(settings: Settings, store: Store, session: aiohttp.ClientSe
     """Return what asks Stream; None if the settings do not want it, or have no Stream app."""
     if not settings.stream_questions_per_s or not settings.stream_apps:
         return None
-    apps = {
-        app.tenant: StreamApi(session, settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value())
-        for app in settings.stream_apps
-    }
+    apps = stream_apis(settings, session)
     return StreamQuestions(store, apps, settings.stream_questions_per_s, trail_ttl_s=settings.trail_days * DAY_S)

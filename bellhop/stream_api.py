@@ -14,9 +14,10 @@ from pydantic import BaseModel, BeforeValidator, Field, RootModel, ValidationErr
 from bellhop.clock import Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.ring_state import RingState, read_call, read_ring_state
-from bellhop.settings import Settings
+from bellhop.settings import Settings, StreamApp
 
 Model = TypeVar("Model", bound=BaseModel)
+Answer = TypeVar("Answer")
 ANSWER_LIMIT = 1 << 22
 """Most bytes of an answer. 25 devices take about 10,000 bytes, and an app with all its settings more."""
 DEFAULT_PAUSE_S = Seconds(60.0)
@@ -79,34 +80,57 @@ OTHER_WAY = frozenset({400, 401, 403, 404, 405})
 
 
 class StreamApi:
-    """Sends requests for one Stream app. The session, with its timeouts, belongs to the caller."""
+    """Sends requests for one Stream app. The session, with its timeouts, belongs to the caller.
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, api_key: str, secret: str) -> None:
+    If Stream does not accept a secret, the next one is tried: while a secret is rotated, Stream may know only one.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, api_key: str, *secrets: str) -> None:
         self._session, self._url, self._api_key = session, url.rstrip("/"), api_key
-        self._secret, self._server_headers = secret, _headers(server_token(secret))
+        self._secrets, self._current = secrets, 0
+        """The secrets, and the number of the one that succeeded last, or of the next to try."""
         self._way = _Way.RING_STATE
         """The way to the state of a ring that succeeded last, or the next to try."""
 
     async def devices(self, user_id: str) -> Listing:
         """List a user's devices. Raises StreamRefused."""
-        listing, wait_s = await self._get("/api/v2/devices", _List, user_id=user_id)
+        listing, wait_s = await self._with_a_secret(
+            lambda secret: self._get("/api/v2/devices", _List, server_token(secret), user_id=user_id)
+        )
         return Listing(listing.devices, wait_s)
 
     async def get(self, path: str, model: type[Model]) -> Model:
         """Read what Stream returns for `path`. Raises StreamRefused."""
-        return (await self._get(path, model))[0]
+        return (await self._with_a_secret(lambda secret: self._get(path, model, server_token(secret))))[0]
 
     async def ring_state(self, ring: RingQuestion, permit: Callable[[], Awaitable[None]]) -> RingState | None:
         """Read the state of a ring; None if Stream does not know the call. Raises StreamRefused.
 
-        `permit` is awaited before each request, since the first question to an app may need three. It may raise.
+        `permit` is awaited before each request, since the first question to an app may need several. It may raise.
         """
+        return await self._with_a_secret(lambda secret: self._try_each_way(ring, permit, secret))
+
+    async def _with_a_secret(self, request: Callable[[str], Awaitable[Answer]]) -> Answer:
+        """Send a request with the secret that succeeded last, and then with the others until Stream accepts one."""
+        count = len(self._secrets)
+        for number in range(self._current, self._current + count):
+            try:
+                return await request(self._secrets[number % count])
+            except StreamRefused as refused:
+                if not refused.permanent:
+                    raise
+                self._current, last = (number + 1) % count, refused
+        raise last
+
+    async def _try_each_way(
+        self, ring: RingQuestion, permit: Callable[[], Awaitable[None]], secret: str
+    ) -> RingState | None:
         for way in _Way:
             if way < self._way or (way is _Way.RING_STATE_AS_CREATOR and not ring.creator_id):
                 continue
             await permit()
             try:
-                state = await self._ring_state(way, ring)
+                state = await self._ring_state(way, ring, secret)
             except StreamRefused as refused:
                 self._way = _next_way(way, refused)
                 if way is not _Way.CALL:
@@ -118,18 +142,19 @@ class StreamApi:
             return state
         return None
 
-    async def _ring_state(self, way: _Way, ring: RingQuestion) -> RingState:
+    async def _ring_state(self, way: _Way, ring: RingQuestion, secret: str) -> RingState:
         path = "/api/v2/video/call/" + "/".join(quote(part, safe="") for part in ring.cid.partition(":")[::2])
         if way is _Way.CALL:
-            return read_call((await self._get(path, _Json))[0].root)
-        token = user_token(self._secret, ring.creator_id) if way is _Way.RING_STATE_AS_CREATOR else ""
+            return read_call((await self._get(path, _Json, server_token(secret)))[0].root)
+        as_creator = way is _Way.RING_STATE_AS_CREATOR
+        token = user_token(secret, ring.creator_id) if as_creator else server_token(secret)
         session = {"call_session_id": ring.session_id} if ring.session_id else {}
         return read_ring_state((await self._get(f"{path}/ring_state", _Json, token, **session))[0].root)
 
-    async def _get(self, path: str, model: type[Model], token: str = "", **query: str) -> tuple[Model, Seconds]:
+    async def _get(self, path: str, model: type[Model], token: str, **query: str) -> tuple[Model, Seconds]:
         """Read what Stream returns for `path`, and how long to wait before the next request."""
         query |= {"api_key": self._api_key}
-        headers = _headers(token) if token else self._server_headers
+        headers = {"Authorization": token, "stream-auth-type": "jwt"}
         try:
             async with self._session.get(self._url + path, params=query, headers=headers) as response:
                 if response.status != 200:
@@ -144,8 +169,15 @@ class StreamApi:
             raise StreamRefused(f"no answer: {type(error).__name__}", unreachable=unreachable) from None
 
 
-def _headers(token: str) -> dict[str, str]:
-    return {"Authorization": token, "stream-auth-type": "jwt"}
+def stream_apis(settings: Settings, session: aiohttp.ClientSession) -> dict[str, StreamApi]:
+    """Return the Stream apps of the settings, by tenant."""
+    return {app.tenant: stream_api(settings.stream_api_url, session, app) for app in settings.stream_apps}
+
+
+def stream_api(url: str, session: aiohttp.ClientSession, app: StreamApp) -> StreamApi:
+    """Return a Stream app of the settings."""
+    secrets = (secret.get_secret_value() for secret in app.api_secrets)
+    return StreamApi(session, url, app.api_keys[0], *secrets)
 
 
 def server_token(secret: str) -> str:

@@ -15,7 +15,7 @@ from bellhop.store.retry import until_redis_answers
 from worker.stream_state import DerivedNotice, StreamState
 
 SEEN_S = 24 * 3600
-"""If an app sent no call.missed for so long, none is waited for: its webhook does not include the event."""
+"""If an app sent no call.missed for so long, none is waited for: its webhook may not include the event."""
 NOTED_AGAIN_S = Seconds(600.0)
 """How often a process notes that an app sends call.missed."""
 
@@ -85,6 +85,8 @@ class DerivedNotices:
             self._noted_at_s[tenant] = time.monotonic()
 
     async def _missed_may_come(self, tenant: str) -> bool:
+        if self._stream is not None and not self._stream.may_send_missed(tenant):
+            return False
         return bool(await until_redis_answers(lambda: self._store.call("EXISTS", missed_seen_key(tenant))))
 
 

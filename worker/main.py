@@ -18,7 +18,7 @@ from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.redis_url import shown
-from bellhop.stream_api import DeviceApps, StreamApi
+from bellhop.stream_api import DeviceApps, stream_apis
 from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import Outage, redis_outage
 from worker import status
@@ -37,6 +37,7 @@ from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
 from worker.settle import queue_due_calls
 from worker.stream_state import StreamState
+from worker.stream_subscriptions import StreamSubscriptions
 
 log = structlog.get_logger()
 
@@ -103,6 +104,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     pruner = TokenPruner(store)
     texts = Texts(settings.templates_folder, settings.default_language)
     questions = stream_questions(settings, store, session)
+    subscriptions = StreamSubscriptions(stream_apis(settings, session), settings.stream_apps)
     tools = DeliveryTools(
         store=store,
         worker=name,
@@ -111,7 +113,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         device_lookup=_device_lookup(settings, store, session),
         texts=texts,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
-        stream_state=StreamState(questions) if questions else None,
+        stream_state=StreamState(questions, subscriptions) if questions else None,
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
     background: list[Callable[[], Awaitable[None]]] = [
@@ -121,6 +123,8 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         partial(metrics.keep_flushing, store),
         partial(status.keep_publishing, store, name, channels, settings.apns_apps),
     ]
+    if questions:
+        background.append(subscriptions.keep_reading)
     return QueueWorker(
         settings.redis_url,
         queue_limits(settings),
@@ -154,11 +158,9 @@ def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSess
     """Return what looks up users without devices at Stream; None if the settings do not want it."""
     if not settings.stream_fetches_per_s:
         return None
-    lists = {
-        app.tenant: StreamApi(session, settings.stream_api_url, app.api_keys[0], app.api_secrets[0].get_secret_value())
-        for app in settings.stream_apps
-    }
-    return StreamDeviceLookup(store, lists, DeviceApps.of(settings), settings.stream_fetches_per_s)
+    return StreamDeviceLookup(
+        store, stream_apis(settings, session), DeviceApps.of(settings), settings.stream_fetches_per_s
+    )
 
 
 def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) -> EmailDigest | None:

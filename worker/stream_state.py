@@ -9,6 +9,7 @@ from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
 from bellhop.domain.push import PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.ring_question import AskedRing, StreamQuestions
+from worker.stream_subscriptions import StreamSubscriptions
 
 LATE_US = micros(Seconds(5.0))
 """An attempt that starts so long after its ring is late."""
@@ -27,8 +28,9 @@ class DerivedNotice(NamedTuple):
 class StreamState:
     """When a worker asks Stream."""
 
-    def __init__(self, questions: StreamQuestions) -> None:
-        self._questions = questions
+    def __init__(self, questions: StreamQuestions, subscriptions: StreamSubscriptions | None = None) -> None:
+        """`subscriptions`: None if the settings of the apps at Stream are not read."""
+        self._questions, self._subscriptions = questions, subscriptions
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def before_attempt(self, round_: QueuedRound, starts_in_s: Seconds) -> None:
@@ -54,3 +56,7 @@ class StreamState:
             self._questions.ask(AskedRing.of(round_), PushKind.MISSED, since=ended_at) for round_, ended_at in notices
         )
         await asyncio.gather(*questions)
+
+    def may_send_missed(self, tenant: str) -> bool:
+        """Tell whether Stream may send call.missed, as far as the app's settings at Stream are known."""
+        return self._subscriptions is None or self._subscriptions.may_send(tenant, "call.missed")

@@ -17,7 +17,7 @@ from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
-from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, read_device
+from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, read_device, stream_api
 
 TIMEOUT_S = 30.0
 MAX_ATTEMPTS = 5
@@ -84,9 +84,8 @@ class _Import:
 
     async def run(self, users: Sequence[str], per_minute: int) -> int:
         """Copy the devices of all `users`; returns the exit status."""
-        url, key, secret = self._settings.stream_api_url, self._app.api_keys[0], self._app.api_secrets[0]
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-            api = StreamApi(session, url, key, secret.get_secret_value())
+            api = stream_api(self._settings.stream_api_url, session, self._app)
             with click.progressbar(users, label="Users", file=sys.stderr, show_pos=True) as progress:
                 await self._copy_all(api, progress, Seconds(60 / per_minute))
         warn_about_apps(self._redis, self._settings, self._imported_apps)

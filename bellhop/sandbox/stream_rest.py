@@ -67,6 +67,8 @@ class StreamApiStandIn:
         """By name, as `call_type` makes them."""
         self.app: dict[str, Any] = {"event_hooks": []}
         """What Stream returns about an app, as far as Bellhop reads it."""
+        self.app_reads = 0
+        """Requests for that."""
         self.asked: list[tuple[Seconds, str, int]] = []
         """The requests for devices: unix time in seconds, user id, and status of the answer."""
         self.broken: list[int] = []
@@ -132,6 +134,7 @@ class StreamApiStandIn:
         return self._answer(request, {"call_types": self.call_types})
 
     async def _app(self, request: web.Request) -> web.Response:
+        self.app_reads += 1
         return self._answer(request, {"app": self.app})
 
     async def _ring_state(self, request: web.Request) -> web.Response:

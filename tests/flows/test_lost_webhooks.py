@@ -1,11 +1,14 @@
 """Webhooks that never come: Stream is asked, and nobody is told of a missed call that they answered."""
 
+import asyncio
 import time
 
 import pytest
 
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_rest import hook
+from bellhop.store.keys import missed_seen_key
 from bellhop.trail import StreamAsked
 from tests.flows.conftest import Flow
 
@@ -74,3 +77,23 @@ async def test_a_stream_that_fails_delays_little(tmp_path):
             assert line.outcome == outcome
             await flow.post(late.ended())
             await flow.quiet(late, over)
+
+
+async def test_no_notice_waits_for_a_missed_that_cannot_come(tmp_path):
+    installation = Installation(tmp_path, {"STREAM_QUESTIONS_PER_S": "100"})
+    ours = f"{installation.url}/webhooks/stream"
+    installation.stream_api.app["event_hooks"] = [hook(ours, "call.ring", "call.rejected")]
+    async with installation:
+        flow = Flow(installation)
+        await installation.store.call("SET", missed_seen_key("default"), "")
+        while not installation.stream_api.app_reads:
+            await asyncio.sleep(0.02)
+        # This machine may be slow, so one of several has to be fast. With the wait, none would be.
+        for _ in range(10):
+            call, began = flow.call("ben"), time.time()
+            await flow.post(call.ring(at=began - 2), call.rejected(call.caller, "cancel", at=began))
+            assert await flow.outcomes(call) == {"ben": ["cancelled"]}
+            (line,) = [line for line in await flow.trail(call) if line.what == "settled"]
+            if line.at / 1e6 < began + 1.4:
+                return
+        pytest.fail("each notice waited")

@@ -9,8 +9,9 @@ import pytest_asyncio
 
 from bellhop.domain.push import PushKind
 from bellhop.ring_question import AskedRing, QuestionLimits, StreamQuestions
-from bellhop.sandbox.stream_rest import StreamApiStandIn
+from bellhop.sandbox.stream_rest import StreamApiStandIn, hook
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.settings import StreamApp
 from bellhop.store.keys import call_key
 from bellhop.stream_api import StreamApi
 from bellhop.trail import StreamAsked
@@ -20,6 +21,7 @@ from tests.worker.test_settle import GRACE_US, notices, now_s, settled
 from worker.derived_notices import DerivedNotices
 from worker.settle import settle_call
 from worker.stream_state import StreamState
+from worker.stream_subscriptions import StreamSubscriptions
 
 KEY, SECRET = "key", "secret"
 post = test_settle.post
@@ -156,6 +158,38 @@ async def test_stream_that_refuses_is_not_asked_for_a_while(store, stream, quest
     assert len(stream.questions) == 3, "each way once"
 
 
+@pytest.mark.parametrize("ring_state_for", [{"server", "user"}, set()])
+async def test_a_secret_that_is_rotated_is_replaced_by_the_next(store, stream, ring_state_for):
+    stream.ring_state_for = ring_state_for
+    call = a_call(stream, "ben")
+    async with aiohttp.ClientSession() as session:
+        api = StreamApi(session, stream.url, KEY, "new", "newer", SECRET)
+        questions = StreamQuestions(store, {"default": api}, 100)
+        ring = AskedRing("default", call.cid, call.session_id, 1, call.caller)
+        assert (await questions.ask(ring)).outcome == "answered"
+        refused = len([question for question in stream.questions if question.status == 401])
+        assert refused == 6, "each way once for each of the other secrets"
+        assert (await api.devices("ben")).devices == []
+        await asyncio.sleep(1)
+        assert (await questions.ask(ring)).outcome == "answered"
+        assert [question.status for question in stream.questions].count(401) == refused
+        stream.secrets[KEY] = "of nobody"
+        await asyncio.sleep(1)
+        assert (await questions.ask(ring)).outcome == "refused"
+
+
+async def test_each_request_with_another_secret_costs_budget(store, stream):
+    call = a_call(stream, "ben")
+    async with aiohttp.ClientSession() as session:
+        questions = StreamQuestions(store, {"default": StreamApi(session, stream.url, KEY, "new", SECRET)}, 2)
+        ring = AskedRing("default", call.cid, call.session_id, 1, call.caller)
+        assert (await questions.ask(ring)).outcome == "over_budget"
+        assert len(stream.questions) == 2
+        await asyncio.sleep(1.1)
+        assert (await questions.ask(ring)).outcome == "answered", "it goes on where the first stopped"
+        assert len(stream.questions) == 4
+
+
 async def test_after_a_cancel_stream_may_ask_for_silence(store, post, redis_url, stream, questions):
     derived = DerivedNotices(store, StreamState(questions))
     for quiet in (False, True):  # the first call shows that this app sends call.missed
@@ -170,6 +204,24 @@ async def test_after_a_cancel_stream_may_ask_for_silence(store, post, redis_url,
         await settle_call(store, "default", call.cid, GRACE_US, derived)
     assert [word for _, _, word in await settled(store, call)] == ["missed_quietly"]
     assert len(await notices(store)) == 1
+
+
+async def test_no_notice_waits_for_what_is_not_subscribed(store, post, redis_url, stream, questions, api):
+    await store.call("SET", "bellhop:missed-seen:default", "")
+    app = StreamApp(api_keys=[KEY], api_secrets=[SECRET])
+    for events, waits in ((["call.ring"], False), (["call.ring", "call.missed"], True)):
+        stream.app["event_hooks"] = [hook("https://calls.example/webhooks/stream", *events)]
+        subscriptions = StreamSubscriptions({"default": api}, [app])
+        reading = asyncio.create_task(subscriptions.keep_reading())
+        while subscriptions.may_send("default", "call.missed") is not waits:
+            await asyncio.sleep(0.01)
+        call = a_call(stream, "ben")
+        post(call.ring(at=now_s(redis_url) - 2))
+        post(call.rejected(call.caller, "cancel"))
+        derived = DerivedNotices(store, StreamState(questions, subscriptions))
+        await settle_call(store, "default", call.cid, GRACE_US, derived)
+        assert ([word for _, _, word in await settled(store, call)] == []) is waits
+        reading.cancel()
 
 
 async def test_after_a_cancel_the_notice_waits_two_seconds_at_most(store, post, redis_url, stream, questions):

@@ -1,9 +1,9 @@
 """`bellhop check`: Stream's apps. Are key and secret right, is there a webhook for Bellhop, are Stream's pushes off?
 
-Call types and hooks as Stream's server SDK reads them (getstream 7.0.0: ListCallTypeResponse, GetApplicationResponse).
+Call types as Stream's server SDK reads them (getstream 7.0.0: ListCallTypeResponse).
 """
 
-from collections.abc import AsyncIterator, Iterator, Sized
+from collections.abc import AsyncIterator, Sized
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.settings import Settings, StreamApp
-from bellhop.stream_api import StreamApi, StreamRefused
+from bellhop.stream_api import StreamRefused, stream_api
+from bellhop.stream_hooks import WEBHOOK_PATH, Hook, hooks_for_bellhop
 
 TIMEOUT_S = 10.0
-PATH = "/webhooks/stream"
 GUIDE = "docs/getting-started.md"
 OURS = ("call_ring", "call_missed", "call_notification")
 """The pushes that Bellhop sends instead of Stream."""
@@ -49,43 +49,6 @@ class _CallTypes(BaseModel):
     call_types: dict[str, _CallType]
 
 
-class _Hook(BaseModel):
-    enabled: bool | None = None
-    hook_type: str | None = None
-    webhook_url: str | None = None
-    sqs_queue_url: str | None = None
-    sns_topic_arn: str | None = None
-    event_types: list[str] | None = None
-    """None or empty: all events."""
-
-    def is_for(self, app: StreamApp) -> bool:
-        if self.sns_topic_arn:
-            # A queue may subscribe to any topic, and only Amazon knows that.
-            return bool(app.sqs_queue_url) or self.sns_topic_arn in app.sns_topics
-        if self.sqs_queue_url:
-            return self.sqs_queue_url == app.sqs_queue_url
-        return urlsplit(self.webhook_url or "").path.rstrip("/").endswith(PATH)
-
-
-class _App(BaseModel):
-    event_hooks: list[_Hook] | None = None
-    webhook_url: str | None = None
-    webhook_events: list[str] | None = None
-    sqs_url: str | None = None
-    sns_topic_arn: str | None = None
-    """The last four fields are older than `event_hooks`: they describe a single hook."""
-
-    def hooks(self) -> Iterator[_Hook]:
-        yield from (hook for hook in self.event_hooks or [] if hook.enabled)
-        yield _Hook(webhook_url=self.webhook_url, event_types=self.webhook_events)
-        yield _Hook(sqs_queue_url=self.sqs_url, event_types=self.webhook_events)
-        yield _Hook(sns_topic_arn=self.sns_topic_arn, event_types=self.webhook_events)
-
-
-class _Answer(BaseModel):
-    app: _App
-
-
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Check each Stream app with its key and secret."""
     if not settings.stream_apps:
@@ -113,8 +76,9 @@ def _configured(app: StreamApp) -> Finding:
 async def _answers(session: aiohttp.ClientSession, url: str, app: StreamApp) -> AsyncIterator[Finding]:
     subject = f"Stream {app.tenant}"
     try:
-        api, types = await _call_types(session, url, app)
-        hooks = list((await api.get("/api/v2/app", _Answer)).app.hooks())
+        api = stream_api(url, session, app)
+        types = await api.get("/api/v2/video/calltypes", _CallTypes)
+        hooks = await hooks_for_bellhop(api, app)
     except StreamRefused as refused:
         if refused.permanent:
             sentence = f"does not accept this API key and secret ({refused}): copy both from Stream's dashboard"
@@ -124,20 +88,7 @@ async def _answers(session: aiohttp.ClientSession, url: str, app: StreamApp) -> 
             yield Finding(Level.WARNING, subject, sentence)
         return
     yield _own_pushes(subject, types)
-    yield _webhook(subject, [hook for hook in hooks if hook.is_for(app)])
-
-
-async def _call_types(session: aiohttp.ClientSession, url: str, app: StreamApp) -> tuple[StreamApi, _CallTypes]:
-    """Try each secret: while one is being rotated, Stream may not accept the first."""
-    for secret in app.api_secrets:
-        api = StreamApi(session, url, app.api_keys[0], secret.get_secret_value())
-        try:
-            return api, await api.get("/api/v2/video/calltypes", _CallTypes)
-        except StreamRefused as refused:
-            last = refused
-            if not refused.permanent:
-                break
-    raise last
+    yield _webhook(subject, hooks)
 
 
 def _own_pushes(subject: str, types: _CallTypes) -> Finding:
@@ -156,14 +107,12 @@ def _own_pushes(subject: str, types: _CallTypes) -> Finding:
     return Finding(Level.WARNING, subject, f"also sends its own pushes: {listed}. {advice}")
 
 
-def _webhook(subject: str, hooks: list[_Hook]) -> Finding:
+def _webhook(subject: str, hooks: list[Hook]) -> Finding:
     """Report whether the hooks that are for Bellhop send all the events it needs."""
     if not hooks:
-        sentence = f"has no webhook for Bellhop: add https://<your host>{PATH} on Stream's dashboard"
+        sentence = f"has no webhook for Bellhop: add https://<your host>{WEBHOOK_PATH} on Stream's dashboard"
         return Finding(Level.WARNING, subject, sentence)
-    missing = set(HANDLED_EVENT_TYPES)
-    for hook in hooks:
-        missing -= set(hook.event_types or HANDLED_EVENT_TYPES)
+    missing = {kind for kind in HANDLED_EVENT_TYPES if not any(hook.sends(kind) for hook in hooks)}
     if missing:
         sentence = f"does not send all events that Bellhop needs: add {', '.join(sorted(missing))} to the webhook"
         return Finding(Level.WARNING, subject, sentence)

@@ -1,0 +1,63 @@
+"""Which events of a Stream app are sent to Bellhop: the app's hooks, as its settings at Stream list them.
+
+The fields are those that Stream's server SDK reads (getstream 7.0.0: GetApplicationResponse).
+"""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from bellhop.settings import StreamApp
+from bellhop.stream_api import StreamApi
+
+WEBHOOK_PATH = "/webhooks/stream"
+
+
+class Hook(BaseModel):
+    """Where Stream sends events of an app."""
+
+    enabled: bool | None = None
+    hook_type: str | None = None
+    webhook_url: str | None = None
+    sqs_queue_url: str | None = None
+    sns_topic_arn: str | None = None
+    event_types: list[str] | None = None
+    """None or empty: all events."""
+
+    def is_for(self, app: StreamApp) -> bool:
+        """Tell whether Bellhop gets these events."""
+        if self.sns_topic_arn:
+            # A queue may subscribe to any topic, and only Amazon knows that.
+            return bool(app.sqs_queue_url) or self.sns_topic_arn in app.sns_topics
+        if self.sqs_queue_url:
+            return self.sqs_queue_url == app.sqs_queue_url
+        return urlsplit(self.webhook_url or "").path.rstrip("/").endswith(WEBHOOK_PATH)
+
+    def sends(self, event_type: str) -> bool:
+        """Tell whether events of this type are sent."""
+        return not self.event_types or event_type in self.event_types
+
+
+class _App(BaseModel):
+    event_hooks: list[Hook] | None = None
+    webhook_url: str | None = None
+    webhook_events: list[str] | None = None
+    sqs_url: str | None = None
+    sns_topic_arn: str | None = None
+    """The last four fields are older than `event_hooks`: they describe a single hook."""
+
+    def hooks(self) -> Iterator[Hook]:
+        yield from (hook for hook in self.event_hooks or [] if hook.enabled)
+        yield Hook(webhook_url=self.webhook_url, event_types=self.webhook_events)
+        yield Hook(sqs_queue_url=self.sqs_url, event_types=self.webhook_events)
+        yield Hook(sns_topic_arn=self.sns_topic_arn, event_types=self.webhook_events)
+
+
+class _Answer(BaseModel):
+    app: _App
+
+
+async def hooks_for_bellhop(api: StreamApi, app: StreamApp) -> list[Hook]:
+    """Read those hooks of the app that are for Bellhop. Raises StreamRefused."""
+    return [hook for hook in (await api.get("/api/v2/app", _Answer)).app.hooks() if hook.is_for(app)]
