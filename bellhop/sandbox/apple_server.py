@@ -80,6 +80,8 @@ class AppleStandIn:
     """Close this many new connections right after their TLS handshake."""
     on_push: Callable[[AppleRequest], None] | None = None
     """Called for every accepted push."""
+    interfere: Callable[[str], Behaviour | None] | None = None
+    """Called with the device token of each push that has no script. What it returns replaces Apple's usual answer."""
     keep: bool = True
     """Keep the requests in `requests`."""
     requests: list[AppleRequest] = field(default_factory=list)
@@ -187,6 +189,8 @@ class AppleStandIn:
             behaviour = AppleReply(refusal.status, refusal.reason)
         elif scripts:
             behaviour = scripts[0].popleft()
+        elif self.interfere is not None:
+            behaviour = self.interfere(token) or behaviour
         received = AppleRequest(token, headers, body, now, connection.number, behaviour)
         if self.keep:
             self.requests.append(received)

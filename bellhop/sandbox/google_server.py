@@ -61,12 +61,18 @@ class GoogleStandIn:
         self.answer_delay_s = Seconds(0.0)
         """How long the answer to an accepted message is delayed."""
         self.received: list[GoogleRequest] = []
+        self.keep = True
+        """Keep the accepted messages in `received`."""
         self.requests: Counter[str] = Counter()
         """The number of requests for each device token, and for TOKEN_ENDPOINT, refused ones included."""
         self.clients: set[Any] = set()
         """The addresses of all connections that have sent a request."""
+        self.interfere: Callable[[str], GoogleReply | None] | None = None
+        """Called with the device token of each message that has no script. What it returns replaces the usual answer.
+        """
         self._authority = authority or Authority(folder)
-        self._on_push = on_push
+        self.on_push = on_push
+        """Called for every accepted message."""
         self._scripts: defaultdict[str, list[GoogleReply]] = defaultdict(list)
         self._access_tokens: dict[str, tuple[str, float]] = {}
         self._numbers = itertools.count(1)
@@ -112,7 +118,8 @@ class GoogleStandIn:
         return path
 
     async def start(self) -> Self:
-        """Start to listen."""
+        """Start to listen, or listen again after `stop`."""
+        self._stopping.clear()
         app = web.Application()
         app.router.add_post("/token", self._token)
         app.router.add_post("/v1/projects/{project}/messages:send", self._send)
@@ -164,6 +171,9 @@ class GoogleStandIn:
         self._count(device_token, request)
         if scripted := await self._scripted(device_token, request):
             return scripted
+        interference = self.interfere(device_token) if self.interfere else None
+        if interference and (answer := await interference.deliver(request, self._stopping)):
+            return answer
         project = request.match_info["project"]
         refused = self._refused_access(request, project) or google_rules.refusal(body)
         if refused is not None:
@@ -174,9 +184,10 @@ class GoogleStandIn:
         received = GoogleRequest(
             project, device_token, body["message"], dict(request.headers), Seconds(time.time()), name
         )
-        self.received.append(received)
-        if self._on_push is not None:
-            self._on_push(received)
+        if self.keep:
+            self.received.append(received)
+        if self.on_push is not None:
+            self.on_push(received)
         await asyncio.sleep(self.answer_delay_s)
         return _json({"name": name})
 
