@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-redis test-long sdk-contract upgrade-check check format lint types docs lock audit fuzz bench clean
+.PHONY: demo test test-redis test-long soak sdk-contract upgrade-check check format lint types docs lock audit fuzz bench clean
 
 demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
@@ -20,6 +20,11 @@ test-redis: .venv/ready
 test-long: .venv/ready
 	EXAMPLES=10000 $(BIN)/pytest tests/worker/test_lost_webhooks_model.py
 	KILLS=50 $(BIN)/pytest -s --durations=0 tests/kill
+
+# A fault every two seconds while phones ring: each kind of fault for its share of MINUTES (docs/reliability.md).
+MINUTES ?= 30
+soak: .venv/ready
+	$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 # Tests Stream's JavaScript packages with what Bellhop sends and reads (tests/sdk_contract/README.md). It needs Node and npm.
 # The packages are pinned; NEWEST=1 takes the newest SDK.

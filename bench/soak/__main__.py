@@ -21,16 +21,16 @@ async def main(options: Any) -> int:
     """Run the parts; returns the exit status."""
     print(told(), flush=True)
     kinds = options.only or list(KINDS)
-    outcomes = []
+    results = []
     for kind in kinds:
         seconds = options.minutes * 60 / len(kinds)
-        outcome = await run(Plan(kind, options.rate, seconds, options.ring_ms, options.seed))
-        outcomes.append(outcome)
-        print(f"{time.strftime('%H:%M:%S')} {kind}: {failures(outcome)} failures", flush=True)
-        for text in to_look_at(outcome):
+        result = await run(Plan(kind, (kind,), options.rate, seconds, options.ring_ms, options.seed))
+        results.append(result)
+        print(f"{time.strftime('%H:%M:%S')} {kind}: {failures(result)} failures", flush=True)
+        for text in to_look_at(result):
             print(text, flush=True)
-    print(table(outcomes))
-    return 1 if any(map(failures, outcomes)) else 0
+    print(table(results))
+    return 1 if any(map(failures, results)) else 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bellhop.clock import Seconds
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import GoogleReply, fcm_error, html
@@ -58,7 +59,7 @@ GOOGLE_REPLIES = (
 def _google_codes() -> Iterator[Code]:
     for reply in GOOGLE_REPLIES:
         wait = reply.headers.get("Retry-After")
-        result = fcm_answers.answer(reply.status, reply.body, wait, 0)  # type: ignore[arg-type]
+        result = fcm_answers.answer(reply.status, reply.body, wait, Seconds(0))
         name = f"{reply.status} {_word(reply)}{f', Retry-After {wait}' if wait else ''}"
         yield Code(name, reply, result.outcome in ABOUT_A_TOKEN)
 

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -43,6 +43,11 @@ class Site:
         yield
         self.faults.append((began, time.time()))
 
+    def one_of(self, command: str) -> str:
+        """Return the name of a process that runs this command: another one in each turn."""
+        names = [name for name in self.names if name.startswith(command)]
+        return names[self.turn % len(names)]
+
     async def stop(self, name: str, how: signal.Signals) -> None:
         """Stop a process, and wait for its end."""
         await asyncio.to_thread(self.installation.stop, name, how)
@@ -64,15 +69,16 @@ class Site:
 
 async def worker_killed(site: Site) -> None:
     """SIGKILL for one of the workers, which is started again at once."""
-    await _killed(site, "worker", f"worker-{site.turn % 2 + 1}")
+    await _killed(site, "worker")
 
 
 async def web_killed(site: Site) -> None:
     """SIGKILL for one of the web processes, which is started again at once."""
-    await _killed(site, "web", ("web", "web-2")[site.turn % 2])
+    await _killed(site, "web")
 
 
-async def _killed(site: Site, command: str, name: str) -> None:
+async def _killed(site: Site, command: str) -> None:
+    name = site.one_of(command)
     with site.fault():
         await site.stop(name, signal.SIGKILL)
         site.installation.start(command, name)
@@ -81,7 +87,7 @@ async def _killed(site: Site, command: str, name: str) -> None:
 
 async def paused(site: Site) -> None:
     """SIGSTOP for a worker or a web process, for up to four seconds."""
-    name = ("worker-1", "worker-2", "web", "worker-1", "worker-2", "web-2")[site.turn % 6]
+    name = site.names[site.turn % len(site.names)]
     pids = list(tree(site.installation.processes[name].pid))
     longest_s = 3.9 if name.startswith("worker") else 2.0
     with site.fault():
@@ -199,10 +205,11 @@ KINDS = {
 }
 
 
-async def inject_until(kind: Kind, site: Site, stop: float) -> None:
-    """Inject a fault every two seconds until `stop`, and wait until all are over."""
+async def inject(kinds: Sequence[str], site: Site, stop: float, turns: int) -> None:
+    """Inject a fault every two seconds until `stop`, of each kind in turn, and wait until all are over."""
     tasks = []
-    while (began := time.time()) + EVERY_S < stop:
+    while (began := time.time()) + EVERY_S < stop and site.turn < turns:
+        kind = KINDS[kinds[site.turn % len(kinds)]]
         tasks.append(task := asyncio.create_task(kind.inject(site)))
         if not kind.together:
             await task

@@ -19,7 +19,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.keys import trail_key
 from bellhop.trail import EmailMilestone, Milestone, UserSettled, read_trail
 from bench.soak.evidence import Evidence
-from bench.soak.faults import KINDS, Site, inject_until
+from bench.soak.faults import Site, inject
 from bench.soak.people import person, register_all
 from bench.soak.phones import Phones
 from bench.soak.poster import CallRecord, Order, read_records
@@ -39,11 +39,15 @@ AT_ONCE = 500
 class Plan:
     """One part."""
 
-    kind: str
+    name: str
+    kinds: tuple[str, ...]
+    """The kinds of fault, in turn."""
     rate: float
     seconds: float
     ring_ms: int = 30_000
     seed: int = 0
+    turns: int = sys.maxsize
+    """After so many faults the part ends, also before its time."""
 
     @property
     def people(self) -> int:
@@ -52,7 +56,7 @@ class Plan:
 
 
 @dataclass
-class Outcome:
+class PartResult:
     """What came of a part."""
 
     plan: Plan
@@ -63,11 +67,11 @@ class Outcome:
     lasted_s: float = 0.0
 
 
-async def run(plan: Plan) -> Outcome:
+async def run(plan: Plan) -> PartResult:
     """Run one part."""
     with tempfile.TemporaryDirectory(prefix="bellhop-soak-") as name:
         folder = Path(name)
-        replicated = plan.kind in REPLICATED
+        replicated = bool(REPLICATED.intersection(plan.kinds))
         settings = SETTINGS | ({"REDIS_WAIT_REPLICAS": "1"} if replicated else {})
         installation = Installation(folder, settings, workers=2)
         if replicated:
@@ -79,28 +83,31 @@ async def run(plan: Plan) -> Outcome:
             return await _in(installation, folder, plan)
 
 
-async def _in(installation: Installation, folder: Path, plan: Plan) -> Outcome:
-    site = Site(installation, Phones(installation), random.Random(f"{plan.seed}-{plan.kind}"))
+async def _in(installation: Installation, folder: Path, plan: Plan) -> PartResult:
+    site = Site(installation, Phones(installation), random.Random(f"{plan.seed}-{plan.name}"))
     watching = asyncio.create_task(site.phones.watch_lag())
     file = folder / "calls.jsonl"
-    label = plan.kind.replace(" ", "-")
+    label = plan.name.replace(" ", "-")
     order = Order(installation.url, label, plan.rate, plan.seconds, plan.people, plan.ring_ms, str(file))
     command = [sys.executable, "-m", "bench.soak.poster", json.dumps(asdict(order))]
     poster = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     assert poster.stdout is not None
     start = float(await poster.stdout.readline())
-    await inject_until(KINDS[plan.kind], site, start + plan.seconds)
+    await inject(plan.kinds, site, start + plan.seconds, plan.turns)
+    if site.turn == plan.turns:
+        poster.terminate()
     assert await poster.wait() == 0
     records = read_records(file)
     trails = await settled(installation.store, records)
     watching.cancel()
-    evidence = [_evidence(record, trails[record.cid], site, plan) for record in records]
-    return Outcome(plan, evidence, site.faults, trails, site.phones, max(r.posted for r in records) - start)
+    spent = site.phones.spent()
+    evidence = [_evidence(record, trails[record.cid], site, plan, spent) for record in records]
+    return PartResult(plan, evidence, site.faults, trails, site.phones, max(r.posted for r in records) - start)
 
 
 async def settled(store: Store, records: Sequence[CallRecord]) -> dict[str, list[Milestone]]:
     """Wait until every ring that was taken has an outcome, and read the trails."""
-    give_up = max(record.deadline if not record.end_taken else record.end_taken for record in records) + SETTLING_S
+    give_up = max(record.deadline for record in records) + SETTLING_S
     trails: dict[str, list[Milestone]] = {}
     while open_ := [record.cid for record in records if not _is_over(trails.get(record.cid)) and record.taken]:
         trails |= await read_all(store, open_)
@@ -118,7 +125,7 @@ def _is_over(trail: Sequence[Milestone] | None) -> bool:
 
 async def read_all(store: Store, cids: Sequence[str]) -> dict[str, list[Milestone]]:
     """Read the trails of these calls."""
-    trails = {}
+    trails: dict[str, list[Milestone]] = {}
     for first in range(0, len(cids), AT_ONCE):
         some = cids[first : first + AT_ONCE]
         commands = [("LRANGE", trail_key("default", cid), 0, -1) for cid in some]
@@ -127,7 +134,9 @@ async def read_all(store: Store, cids: Sequence[str]) -> dict[str, list[Mileston
     return trails
 
 
-def _evidence(record: CallRecord, trail: Iterable[Milestone], site: Site, plan: Plan) -> Evidence:
+def _evidence(
+    record: CallRecord, trail: Iterable[Milestone], site: Site, plan: Plan, spent: Mapping[str, float]
+) -> Evidence:
     someone, phones = person(record.person), site.phones
     logs: list[RoundLog] = [log for log in sorted_into_rounds(trail) if log.started_at]
     return Evidence(
@@ -138,8 +147,8 @@ def _evidence(record: CallRecord, trail: Iterable[Milestone], site: Site, plan: 
         logs[0] if logs else None,
         site.faults,
         phones.lag_at,
-        phones.spent().get(someone.token),
-        plan.kind in CAN_LOSE,
+        spent.get(someone.token),
+        bool(CAN_LOSE.intersection(plan.kinds)),
     )
 
 

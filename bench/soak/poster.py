@@ -7,13 +7,13 @@ of JSON for each call goes to a file. Main: `python -m bench.soak.poster ORDER`,
 import asyncio
 import json
 import random
+import signal
 import sys
 import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -76,16 +76,26 @@ class Poster:
     """Posts the calls of one order."""
 
     def __init__(self, order: Order, session: aiohttp.ClientSession) -> None:
-        self.order, self.records = order, []  # type: ignore[var-annotated]
+        self.order = order
+        self.records: list[CallRecord] = []
+        self.stopped = False
+        """Set at SIGTERM: no more calls are made."""
         self.stream = StreamStandIn(order.url, API_KEY, SECRET, session)
+
+    def end(self) -> None:
+        """Make no more calls."""
+        self.stopped = True
 
     async def run(self) -> None:
         """Post every call at its time, and wait for the last end."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.end)
         order, start = self.order, time.time() + LEAD_S
         print(start, flush=True)
         self.stop = start + order.seconds
         tasks = []
         for number in range(int(order.rate * order.seconds)):
+            if self.stopped:
+                break
             due = start + number / order.rate
             await asyncio.sleep(due - time.time())
             tasks.append(asyncio.create_task(self._call(number, due)))
@@ -143,13 +153,15 @@ class Poster:
 
 def end_of(call: SampleCall, end: str) -> Event:
     """Make the event that ends a call."""
-    events: dict[str, Any] = {
-        "accept": lambda: call.accepted(call.members[0]),
-        "decline": lambda: call.rejected(call.members[0]),
-        "cancel": lambda: call.rejected(call.caller, "cancel"),
-        "end": call.ended,
-    }
-    return events[end]()  # type: ignore[no-any-return]
+    match end:
+        case "accept":
+            return call.accepted(call.members[0])
+        case "decline":
+            return call.rejected(call.members[0])
+        case "cancel":
+            return call.rejected(call.caller, "cancel")
+        case _:
+            return call.ended()
 
 
 def written(records: Iterable[CallRecord]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bellhop.explain.explanation import explain
 from bench.soak.evidence import BY_REDIS, FAILURES, Evidence, words_of
-from bench.soak.part import Outcome
+from bench.soak.part import PartResult
 
 CALM_BEFORE_S, CALM_AFTER_S = 1.0, 0.25
 """A ring is outside of faults if there was none from so long before its post until so long after it."""
@@ -18,9 +18,9 @@ COLUMNS = (
 )
 
 
-def counted(outcome: Outcome) -> Counter[str]:
+def counted(result: PartResult) -> Counter[str]:
     """Count the words of all rings."""
-    return Counter(word for evidence in outcome.evidence for word in words_of(evidence))
+    return Counter(word for evidence in result.evidence for word in words_of(evidence))
 
 
 def latencies(evidence: Sequence[Evidence], *, calm: bool = True) -> list[float]:
@@ -43,19 +43,19 @@ def percentile(seconds: Sequence[float], share: int) -> str:
 HEAD = ("part", "s", "faults", "rings/s", *COLUMNS, f"other {BY_REDIS}", "p50 ms", "p99 ms")
 
 
-def row(outcome: Outcome) -> list[str]:
+def row(result: PartResult) -> list[str]:
     """Return the cells of one part."""
-    words, times = counted(outcome), latencies(outcome.evidence)
+    words, times = counted(result), latencies(result.evidence)
     others = sum(count for word, count in words.items() if word.endswith(f", {BY_REDIS}"))
-    rate = len(outcome.evidence) / max(outcome.lasted_s, 1)
-    first = [outcome.plan.kind, f"{outcome.lasted_s:.0f}", str(len(outcome.faults)), f"{rate:.0f}"]
+    rate = len(result.evidence) / max(result.lasted_s, 1)
+    first = [result.plan.name, f"{result.lasted_s:.0f}", str(len(result.faults)), f"{rate:.0f}"]
     counts = [str(words[column]) for column in COLUMNS]
     return [*first, *counts, str(others), percentile(times, 50), percentile(times, 99)]
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(results: Sequence[PartResult]) -> str:
     """Write all parts and their sum: one line for each figure, one column for each part."""
-    rows = [row(outcome) for outcome in outcomes]
+    rows = [row(result) for result in results]
     total = ["total"] + [_sum([cells[n] for cells in rows]) for n in range(1, len(HEAD) - 2)] + ["", ""]
     total[HEAD.index("rings/s")] = ""
     lines = list(zip(HEAD, *rows, total, strict=True))
@@ -67,38 +67,38 @@ def _sum(cells: Sequence[str]) -> str:
     return str(sum(map(int, cells)))
 
 
-def failures(outcome: Outcome) -> int:
+def failures(result: PartResult) -> int:
     """Count what must not happen."""
-    words = counted(outcome)
+    words = counted(result)
     return sum(words[word] for word in FAILURES)
 
 
-def to_look_at(outcome: Outcome) -> Iterator[str]:
+def to_look_at(result: PartResult) -> Iterator[str]:
     """Write the trails of the first failing rings of each kind."""
     for word in (*FAILURES, "notice doubled", "wrong notice", "notice missing"):
-        found = [evidence for evidence in outcome.evidence if word in set(words_of(evidence))]
+        found = [evidence for evidence in result.evidence if word in set(words_of(evidence))]
         for evidence in found[:SHOWN]:
-            yield f"\n{outcome.plan.kind}: {word}: {told(outcome, evidence)}"
+            yield f"\n{result.plan.name}: {word}: {told(result, evidence)}"
 
 
-def told(outcome: Outcome, evidence: Evidence) -> str:
+def told(result: PartResult, evidence: Evidence) -> str:
     """Write one call: its times, what arrived, what Bellhop tells of it, and its trail."""
     record = evidence.record
     arrived = ", ".join(f"{push.at - record.posted:+.3f} s" for push in evidence.rings) or "none"
     notices = ", ".join(f"{push.at - record.posted:+.3f} s" for push in evidence.notices) or "none"
-    explanation = explain(record.cid, outcome.trails[record.cid])
+    explanation = explain(record.cid, result.trails[record.cid])
     return "\n".join(
         [
             f"{record.cid} {evidence.user} posted {record.posted:.3f}, taken {record.taken - record.posted:+.3f} s,"
             f" end {record.end or 'none'} {record.end_posted - record.posted if record.end else 0:+.3f} s",
-            f"  rings: {arrived}; notices: {notices}; faults: {_faults_near(outcome, evidence)}",
+            f"  rings: {arrived}; notices: {notices}; faults: {_faults_near(result, evidence)}",
             *(f"  {person.verdict}" for round_ in explanation.rounds for person in round_.people),
-            *(f"    {line.at / 1e6 - record.posted:+.3f} {line}" for line in outcome.trails[record.cid]),
+            *(f"    {line.at / 1e6 - record.posted:+.3f} {line}" for line in result.trails[record.cid]),
         ]
     )
 
 
-def _faults_near(outcome: Outcome, evidence: Evidence) -> str:
+def _faults_near(result: PartResult, evidence: Evidence) -> str:
     posted = evidence.record.posted
-    near = [(began, ended) for began, ended in sorted(outcome.faults) if began < posted + 40 and ended > posted - 2]
+    near = [(began, ended) for began, ended in sorted(result.faults) if began < posted + 40 and ended > posted - 2]
     return ", ".join(f"{began - posted:+.2f}…{ended - posted:+.2f}" for began, ended in near[:12])

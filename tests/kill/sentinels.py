@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -103,7 +104,7 @@ class Sentinels:
                 return False
         return True
 
-    def _wait(self, come_true) -> None:
+    def _wait(self, come_true: Callable[[], bool]) -> None:
         give_up = time.monotonic() + LONGEST_FAILOVER_S
         while True:
             try:
