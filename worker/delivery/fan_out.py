@@ -29,6 +29,7 @@ from worker.delivery.fence import Fence
 from worker.delivery.record_buffer import RecordBuffer
 from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.token_pruning import TokenPruner
+from worker.lost_attempts import WORKER_DIGITS
 from worker.stream_state import StreamState
 
 log = structlog.get_logger()
@@ -37,8 +38,6 @@ PLANNED_AT_ONCE = 20
 """Recipients to plan before other tasks get a turn: to build the pushes for a thousand recipients takes seconds."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
-WORKER_DIGITS = 8
-"""Characters of a worker's name on the trail: the part that differs between workers."""
 
 
 @dataclass(frozen=True, slots=True)

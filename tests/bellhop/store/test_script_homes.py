@@ -9,7 +9,7 @@ from bellhop import call_index
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import MAIL_JOB, RING_JOB
 from bellhop.store import call_scripts, email_scripts, keys, queue_scripts, registry, scripts
-from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding
+from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding, LostAttempt
 from bellhop.store.email_scripts import NewEmail
 from bellhop.store.scripts import Command
 from tests.factories import a_device, a_queued_round, a_round
@@ -59,6 +59,7 @@ COMMANDS = (
     call_scripts.enqueue_due(RING, limit=1, again_ms=1, assumed_s=1),
     call_scripts.claim_devices(ROUND, "ring", [("ben", "key")], deadline_us=1, worker="w-1", run="r", claim_us=1),
     call_scripts.record_attempt(ROUND, ["a line"], devices=[("key", True)]),
+    call_scripts.record_lost_attempts(ROUND, [LostAttempt("ring", "key", "w-1|r|1", "a line")]),
     call_scripts.claim_question("default", "default:1", "s-1", run="r", claim_ms=1),
     call_scripts.spend_question(1),
     call_scripts.record_receipt("default", "default:1", 1, "key", "a line"),
