@@ -28,6 +28,7 @@ from bellhop.store.keys import (
     trail_key,
     webhook_key,
 )
+from bellhop.store.queue_scripts import queue_keys
 from bellhop.store.scripts import Argument, Command
 
 WEBHOOK_TTL_S = 3600
@@ -223,7 +224,7 @@ def enqueue_due(job: JobFields, *, limit: int, again_ms: int, assumed_s: int) ->
     During `assumed_s` after a job was queued, the script assumes that it waits; later it searches the queue, which is
     slow.
     """
-    return Command("calls/enqueue_due", [AGENDA], [limit, again_ms, _json(job), assumed_s])
+    return Command("calls/enqueue_due", [*queue_keys([job["queue"]]), AGENDA], [limit, again_ms, _json(job), assumed_s])
 
 
 def claim_devices(
