@@ -109,6 +109,8 @@ def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str
         "result_ttl": str(RESULT_TTL_S),
         "failure_ttl": str(FAILURE_TTL_S),
     }
+    if isinstance(payload, QueuedRound) and name == RING_JOB:
+        fields["deadline"] = str(payload.deadline)
     if payload is not None:
         # The call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments.
         fields["data"] = json.dumps([name, None, [payload.model_dump()], {}], separators=(",", ":"))

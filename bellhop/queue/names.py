@@ -2,12 +2,10 @@
 
 from typing import Final, Literal
 
-RINGS: Final = "bellhop-rings"
-NOTICES: Final = "bellhop-notices"
-MAIL: Final = "bellhop-mail"
+RINGS = "rings"
+NOTICES = "notices"
+MAIL = "mail"
 QUEUES = (RINGS, NOTICES, MAIL)
-OLD_NAMES = {"rings": RINGS, "notices": NOTICES, "mail": MAIL}
-"""What older versions call the queues. Workers move our jobs from there, for one version."""
 
 RoundJobName = Literal["worker.jobs.ring", "worker.jobs.notify", "worker.jobs.notice"]
 """The jobs about one round."""

@@ -28,7 +28,7 @@ REFUSED_PAUSE_S = 1.0
 
 
 class StartedJob(NamedTuple):
-    """A job that this worker has begun, and must end."""
+    """A job that this worker has begun, and must end; or a suspect, which must begin alone."""
 
     id: bytes
     began: bytes
@@ -39,12 +39,18 @@ class StartedJob(NamedTuple):
     """None: no limit."""
     lost_workers: int
     """How many workers died while they ran the job."""
+    suspicions: int = 0
+    """How many of these deaths the job is suspected of: it ran alone, or had newly begun."""
+    late: bool = True
+    """Whether the job's deadline has passed, or it has none."""
+    begun: bool = True
+    """False for a suspect that has not begun yet."""
 
     @classmethod
     def read(cls, answer: list[Any]) -> "StartedJob":
         """Read what lib/begin.lua answers for one job."""
-        job_id, began, data, timeout, lost_workers = answer
-        return cls(job_id, began, data, timeout_s(timeout), int(lost_workers))
+        job_id, began, data, timeout, lost_workers, suspicions, late, begun = answer
+        return cls(job_id, began, data, timeout_s(timeout), lost_workers, suspicions, bool(late), bool(begun))
 
 
 class JobStore:
@@ -63,9 +69,9 @@ class JobStore:
         _, answers = await store.together(move, queue_scripts.take_jobs(queue, self._worker, most))
         return [StartedJob.read(answer) for answer in answers]
 
-    async def begin_job(self, queue: str, job_id: bytes) -> StartedJob | None:
-        """Begin a job that is on the in-flight list. None if it must not run."""
-        answer = await self._record(queue_scripts.begin_job(queue, self._worker, job_id))
+    async def begin_job(self, queue: str, job_id: bytes, *, alone: bool = False) -> StartedJob | None:
+        """Begin a job that is on the in-flight list; a suspect only if it runs alone. None if it must not run."""
+        answer = await self._record(queue_scripts.begin_job(queue, self._worker, job_id, alone=alone))
         return StartedJob.read(answer) if answer else None
 
     async def finish(self, queue: str, job: StartedJob, last_writes: Sequence[Command] = ()) -> bool:

@@ -1,6 +1,7 @@
 """The jobs that one worker runs: each is begun, run, interrupted and ended exactly once in this process."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,6 +14,7 @@ from bellhop.queue.rq_job import JobError, PermanentError, read_job_data, reason
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from worker.queue.concurrency_limit import ConcurrencyLimit
+from worker.queue.isolation import Isolation, alone_s
 from worker.queue.job_store import JobStore, StartedJob
 
 log = structlog.get_logger()
@@ -24,8 +26,10 @@ Handler = Callable[[dict[str, Any]], Awaitable[Sequence[Command] | None]]
 If it fails because Redis is away, or if its worker dies, it runs again from the start.
 """
 
-MAX_LOST_WORKERS = 3
-"""A job that killed this many workers is failed."""
+MAX_SUSPICIONS = 5
+"""A job that is suspected of the deaths of this many workers is failed, unless its deadline has not passed yet."""
+MAX_LOST_WORKERS = 10
+"""The same for a job that this many workers ran when they died, though it is suspected of fewer deaths."""
 
 
 class InterruptReason(Enum):
@@ -46,6 +50,8 @@ class RunningJob:
     task: asyncio.Task[None]
     in_handler: bool = False
     """Only in its handler a job may be cancelled, not while its begin or end is recorded."""
+    since_s: float = 0.0
+    """When it came into its handler, in seconds of the monotonic clock."""
     interrupted: InterruptReason | None = None
 
 
@@ -60,6 +66,7 @@ class RunningJobs:
     ) -> None:
         self._job_store, self._find_handler = job_store, find_handler
         self.limits = {queue: ConcurrencyLimit(limit) for queue, limit in limits.items()}
+        self.isolation = Isolation()
         self.jobs: dict[bytes, RunningJob] = {}
         self.adopted: dict[str, set[bytes]] = {queue: set() for queue in limits}
         """By queue, the jobs that were adopted since the last take began: its answer may still come and name them."""
@@ -74,13 +81,15 @@ class RunningJobs:
     def start(self, queue: str, job_id: bytes, started: StartedJob | None = None) -> None:
         """Run a job that is on the worker's in-flight list and counted by its queue's limit.
 
-        `started`: the job has begun already; otherwise it begins now.
+        `started`: what the take answered. Without it, and if it is a suspect, the job begins here.
         """
         if job_id in self.jobs:
             # Queued twice, queued again by its own retry, or adopted already. Two runs of a job at the same time must
             # not be. The id stays on the list, so `adopt` finds it when this run has ended.
             self.limits[queue].release()
             return
+        if started is not None and not started.begun:
+            self.isolation.announce(job_id)
         task = asyncio.create_task(self._run(queue, job_id, started))
         self.jobs[job_id] = RunningJob(task)
         task.add_done_callback(lambda task: self._remove(queue, job_id, task))
@@ -117,7 +126,35 @@ class RunningJobs:
     async def _run(self, queue: str, job_id: bytes, started: StartedJob | None) -> None:
         if started is None and (started := await self._job_store.begin_job(queue, job_id)) is None:
             return
-        running = self.jobs[job_id]
+        if not started.begun:
+            await self._run_alone(queue, started)
+        else:
+            await self.isolation.over()
+            await self._run_begun(queue, started)
+
+    async def _run_alone(self, queue: str, suspect: StartedJob) -> None:
+        """Run a suspect when no other job has newly begun. No other begins until it ends, or has run for `alone_s`."""
+        longest_s = alone_s(suspect.suspicions)
+        timer = None
+        try:
+            await self.isolation.begin(suspect.id)
+            if newly_begun := self._begun_within(longest_s):
+                await asyncio.wait(newly_begun, timeout=longest_s)
+            started = await self._job_store.begin_job(queue, suspect.id, alone=True)
+            if started is not None:
+                timer = asyncio.get_running_loop().call_later(longest_s, self.isolation.end, suspect.id)
+                await self._run_begun(queue, started)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self.isolation.end(suspect.id)
+
+    def _begun_within(self, longest_s: Seconds) -> list[asyncio.Task[None]]:
+        since_s = time.monotonic() - longest_s
+        return [running.task for running in self.jobs.values() if running.in_handler and running.since_s > since_s]
+
+    async def _run_begun(self, queue: str, started: StartedJob) -> None:
+        running = self.jobs[started.id]
         try:
             last_writes = await self._handle(started, running)
         except asyncio.CancelledError:
@@ -126,18 +163,18 @@ class RunningJobs:
             await self._fail(queue, started, error)
         else:
             if not await self._job_store.finish(queue, started, last_writes):
-                log.warning("job_was_given_away", job=id_for_log(job_id), queue=queue)
+                log.warning("job_was_given_away", job=id_for_log(started.id), queue=queue)
 
     async def _handle(self, started: StartedJob, running: RunningJob) -> Sequence[Command]:
-        if started.lost_workers >= MAX_LOST_WORKERS:
-            raise PermanentError(f"{started.lost_workers} workers died while they ran this job")
+        if reason := _why_given_up(started):
+            raise PermanentError(reason)
         name, payload = read_job_data(started.data)
         if (handler := self._find_handler(name)) is None:
             raise PermanentError(f"there is no job of the name {name[:100]!r}")
         if self._shutting_down:
             running.interrupted = InterruptReason.SHUTDOWN
             raise asyncio.CancelledError
-        running.in_handler = True
+        running.in_handler, running.since_s = True, time.monotonic()
         try:
             async with asyncio.timeout(started.timeout_s) as timeout:
                 return await until_redis_answers(lambda: handler(payload)) or ()
@@ -175,6 +212,15 @@ class RunningJobs:
 def id_for_log(job_id: bytes) -> str:
     """Make a job id fit for a log line."""
     return job_id.decode(errors="replace")[:100]
+
+
+def _why_given_up(job: StartedJob) -> str:
+    """Say which deaths a job is failed for; empty if it runs. While it still has time, it runs."""
+    if job.late and job.suspicions >= MAX_SUSPICIONS:
+        return f"{job.suspicions} workers died right after they began this job, or while they ran it alone"
+    if job.late and job.lost_workers >= MAX_LOST_WORKERS:
+        return f"{job.lost_workers} workers died while they ran this job"
+    return ""
 
 
 def _took_too_long(timeout_s: Seconds | None) -> JobError:

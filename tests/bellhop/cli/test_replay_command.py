@@ -32,7 +32,7 @@ def fail(redis_client):
         job = queue.enqueue(name, payload, job_id=job_id, description="a job")
         queue.remove(job)
         job.set_status("failed")
-        redis_client.hset(job.key, "lost_workers", 2)
+        redis_client.hset(job.key, mapping={"lost_workers": 2, "suspicions": 2})
         FailedJobRegistry(queue.name, connection=redis_client).add(job, ttl=60, exc_string="no such thing")
         return job
 

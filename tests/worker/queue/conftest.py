@@ -68,12 +68,12 @@ class QueueClient:
 
 
 class WorkerProcess:
-    def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path, old_names: dict[str, str]) -> None:
+    def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path) -> None:
         self.queue_client = QueueClient(url)
         before = self.names()
         self.log = log
         with log.open("ab") as output:
-            command = [sys.executable, str(RUNNER), url, json.dumps(queues), str(grace_s), json.dumps(old_names)]
+            command = [sys.executable, str(RUNNER), url, json.dumps(queues), str(grace_s)]
             self.process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=end_with_parent)  # noqa: PLW1509
         self.name = eventually(lambda: self.names() - before, "the worker starts").pop()
 
@@ -96,14 +96,8 @@ class WorkerProcess:
 def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
     started = []
 
-    def start(
-        url: str,
-        queues: dict[str, int] | None = None,
-        grace_s: float = 10,
-        old_names: dict[str, str] | None = None,
-    ) -> WorkerProcess:
-        log = tmp_path / "worker.log"
-        started.append(WorkerProcess(url, queues or {"rings": 200}, grace_s, log, old_names or {}))
+    def start(url: str, queues: dict[str, int] | None = None, grace_s: float = 10) -> WorkerProcess:
+        started.append(WorkerProcess(url, queues or {"rings": 200}, grace_s, tmp_path / "worker.log"))
         return started[-1]
 
     yield start

@@ -1,5 +1,4 @@
-"""A worker process for the tests: run with a Redis URL, queues as JSON, the grace in seconds, and the queues' old
-names as JSON.
+"""A worker process for the tests: run with a Redis URL, queues as JSON, and the grace in seconds.
 
 Its jobs leave a mark in Redis when they begin and when they end, so that a test can tell what ran how often.
 """
@@ -20,7 +19,12 @@ from bellhop.telemetry import logs
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
 
-MARK = "if redis.call('SADD', 'test:known', ARGV[3]) == 1 then redis.call('RPUSH', ARGV[1], ARGV[2]) end"
+MARK = """
+if redis.call('SADD', 'test:known', ARGV[3]) == 1 then
+  redis.call('RPUSH', 'test:' .. ARGV[1], ARGV[2])
+  redis.call('RPUSH', 'test:order', ARGV[1] .. ' ' .. ARGV[2])
+end
+"""
 """A mark whose answer was lost is written again, and counts once."""
 
 
@@ -28,12 +32,12 @@ class Greeting(BaseModel):
     name: str
 
 
-def main(url: str, queues: str, grace_s: str, old_names: str) -> None:
+def main(url: str, queues: str, grace_s: str) -> None:
     logs.configure("json", "info")
     marks = Store.from_url(url)
 
     async def mark(what: str, payload: dict[str, Any]) -> None:
-        command = ("EVAL", MARK, 0, f"test:{what}", payload.get("label", ""), secrets.token_hex(8))
+        command = ("EVAL", MARK, 0, what, payload.get("label", ""), secrets.token_hex(8))
         while True:
             try:
                 await marks.call(*command)
@@ -82,8 +86,6 @@ def main(url: str, queues: str, grace_s: str, old_names: str) -> None:
         json.loads(queues),
         handlers,
         name=unique_worker_name("w"),
-        old_names=json.loads(old_names),
-        job_names=list(handlers),
         grace_s=float(grace_s),
         wind_up_s=1,  # the tests wait for it
         background=[cry, mishear],

@@ -61,32 +61,6 @@ def test_jobs_of_a_killed_worker_return_when_another_starts(
     assert lost == {"begun": b"1", "taken": None}, "a job that had not begun cannot have killed the worker"
 
 
-def test_a_job_that_kills_its_workers_fails_in_the_end(queue_client: QueueClient, start_worker: StartWorker) -> None:
-    job = queue_client.queue.enqueue("jobs.die", {"label": "a"}, retry=Retry(max=9))
-    queue_client.redis.hset(job.key, "lost_workers", 2)
-    start_worker(queue_client.url).wait()
-    start_worker(queue_client.url)
-    queue_client.ended_as(job, "queued", "failed")
-    eventually(lambda: queue_client.queue.failed_job_registry.count == 1, "it fails")
-    assert job.latest_result().exc_string == "3 workers died while they ran this job"
-    assert queue_client.marks("began") == ["a"]
-
-
-def test_a_job_that_kills_workers_fails_few_jobs_behind_it(
-    queue_client: QueueClient, start_worker: StartWorker
-) -> None:
-    queue_client.queue.enqueue("jobs.die", {"label": "dies"}, job_id="dies")
-    behind = [f"behind-{number}" for number in range(6)]
-    for label in behind:
-        queue_client.sleep(label)
-    for _ in range(3):
-        start_worker(queue_client.url).wait()
-    start_worker(queue_client.url)
-    eventually(lambda: queue_client.queue.job_ids == queue_client.inflight() == [], "all are done with")
-    assert set(behind[2:]) <= set(queue_client.marks("ended"))
-    assert "dies" in queue_client.queue.failed_job_registry.get_job_ids()
-
-
 @pytest.mark.parametrize(("script", "answer"), [("queue/take_jobs", b"$1\r\na\r\n"), ("queue/finish_job", b"")])
 def test_a_step_is_done_once_when_its_answer_is_lost(
     own_queue_client: QueueClient, proxy: Proxy, start_worker: StartWorker, script: str, answer: bytes

@@ -1,0 +1,52 @@
+"""Lets a suspect run alone: a job that is suspected of the deaths of workers.
+
+While it runs alone, no other job begins in this process. So if the worker dies, the cause is known, and few other jobs
+are interrupted. Other workers go on.
+"""
+
+import asyncio
+
+from bellhop.clock import Seconds
+
+LONGEST_S = 2.0
+
+
+def alone_s(suspicions: int) -> Seconds:
+    """How long a suspect runs alone at most: a job that waits for a provider must not keep others waiting."""
+    return Seconds(min(LONGEST_S, 0.25 * 2 ** (suspicions - 2)))
+
+
+class Isolation:
+    """The suspects of one worker: each runs alone for a while, one after the other."""
+
+    def __init__(self) -> None:
+        self._suspects: set[bytes] = set()
+        """The ids of those that wait to run alone, and of the one that does."""
+        self._alone: bytes | None = None
+        self._turn = asyncio.Lock()
+        self._nobody_alone = asyncio.Event()
+        self._nobody_alone.set()
+
+    async def over(self) -> None:
+        """Wait until other jobs may begin."""
+        await self._nobody_alone.wait()
+
+    def announce(self, job_id: bytes) -> None:
+        """From now on, no other job begins."""
+        self._suspects.add(job_id)
+        self._nobody_alone.clear()
+
+    async def begin(self, job_id: bytes) -> None:
+        """Wait for the turn of this suspect. `end` must follow, also if this is cancelled."""
+        self.announce(job_id)
+        await self._turn.acquire()
+        self._alone = job_id
+
+    def end(self, job_id: bytes) -> None:
+        """End the suspect's time alone, if it has not ended yet."""
+        self._suspects.discard(job_id)
+        if self._alone == job_id:
+            self._alone = None
+            self._turn.release()
+        if not self._suspects:
+            self._nobody_alone.set()
