@@ -31,7 +31,7 @@ class OperationsSettings(SettingsSection):
     shutdown_grace_s: Annotated[Seconds, Field(ge=0, le=300)] = Seconds(20)
     """How long a worker waits for running jobs when it is stopped."""
     ring_default_s: Annotated[Seconds, Field(ge=5, le=180)] = Seconds(30)
-    """How long a call rings if Stream's event does not say it."""
+    """How long a call rings if Stream's event does not say it, or says 0: then phones do not stop by themselves."""
     missed_grace_s: Annotated[Seconds, Field(ge=0, le=300)] = Seconds(5)
     """How long Bellhop waits for Stream's call.missed after a ring has ended. After that, it treats the call as
     missed."""

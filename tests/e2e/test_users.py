@@ -94,6 +94,28 @@ async def test_a_revoked_token_is_refused(installation, name):
     assert await Client(installation).devices(name) == []
 
 
+@pytest.mark.parametrize("place", ["user", "member", "creator"])
+async def test_an_event_of_a_call_revokes_tokens_too(installation, name, place):
+    now = int(time.time())
+    old, new = Client(installation, name, iat=now - 60), Client(installation, name, iat=now)
+    ring = SampleCall(members=(name, f"{name}-2")).ring()
+    users = {"user": ring["user"], "member": ring["members"][0]["user"], "creator": ring["call"]["created_by"]}
+    revoked = datetime.fromtimestamp(now - 30, UTC).isoformat()
+    users[place] |= {"id": name, "revoke_tokens_issued_before": revoked}
+    assert (await installation.stream.post(ring)).body["status"] == "taken"
+    assert await old("GET", "me/devices", 401) is ApiErrorKind.REVOKED_TOKEN
+    assert await new.devices() == []
+    # A later event without the field, or with null, does not tell that the old tokens are valid again.
+    for fields in ({}, {"revoke_tokens_issued_before": None}):
+        user = {"id": name, **fields}
+        await installation.stream.post(
+            {"type": "user.updated", "created_at": datetime.now(UTC).isoformat(), "user": user}
+        )
+        ring["user"] = user
+        await installation.stream.post(ring)
+    assert await old("GET", "me/devices", 401) is ApiErrorKind.REVOKED_TOKEN
+
+
 @pytest.fixture
 def name():
     """A user id that no other test has."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from bellhop.clock import Micros
 from bellhop.domain.json_fields import JsonObject, identifier, nested, text, timestamp_us, whole_text
+from bellhop.domain.stamp_history import latest
 from webhook.intake.events import CallSnapshot, EventUser, Participant
 
 MAX_MEMBERS = 1_000
@@ -13,6 +14,7 @@ MAX_EMAIL = 254
 MAX_URL = 2_048
 MAX_CUSTOM_FIELDS = 50
 MAX_CUSTOM_NAME = 64
+REVOKED = "revoke_tokens_issued_before"
 
 
 def read_snapshot(call: JsonObject, session_id: str) -> CallSnapshot:
@@ -75,6 +77,19 @@ def read_members(event: JsonObject, caller: EventUser | None = None) -> tuple[tu
         if member.id and (caller is None or member.id != caller.id):
             members.setdefault(member.id, member)
     return tuple(members.values())[:MAX_MEMBERS], max(0, len(members) - MAX_MEMBERS)
+
+
+def read_revocations(event: JsonObject, call: JsonObject) -> dict[str, Micros]:
+    """Read since when tokens of the event's users are valid, if Stream has revoked earlier ones.
+
+    A user object without it says nothing: Stream leaves out fields, or sends null for them.
+    """
+    members = event.get("members")
+    entries = members[:MAX_MEMBERS] if isinstance(members, list) else []
+    users = [nested(event, "user"), nested(call, "created_by")]
+    users += [nested(entry, "user") for entry in entries if isinstance(entry, dict)]
+    revoked = ((identifier(user.get("id")), timestamp_us(user[REVOKED])) for user in users if REVOKED in user)
+    return latest((user_id, at) for user_id, at in revoked if user_id and at is not None)
 
 
 def _member(entry: Any) -> EventUser:

@@ -71,6 +71,8 @@ class Envelope:
     snapshot: CallSnapshot
     left_out: int = 0
     """How many members were left out because the event has more than MAX_MEMBERS."""
+    tokens_revoked: Mapping[str, Micros] = field(default_factory=dict)
+    """User id -> tokens of this user that were issued earlier are revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +167,6 @@ class UserChanged(Envelope):
     """user.deleted, user.deactivated, user.reactivated or user.updated: about a user and no call."""
 
     user_id: str
-    tokens_revoked_before: Micros | None = None
-    """Tokens of this user that were issued earlier are revoked."""
     deactivated_at: Micros | None = None
 
 

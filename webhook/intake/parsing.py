@@ -17,6 +17,7 @@ from webhook.intake.call_parts import (
     participant_id,
     read_caller,
     read_members,
+    read_revocations,
     read_snapshot,
     session_id,
 )
@@ -45,6 +46,7 @@ class _Common(TypedDict):
     session_id: str
     at: Micros | None
     snapshot: CallSnapshot
+    tokens_revoked: dict[str, Micros]
 
 
 def parse(body: bytes) -> Event:
@@ -82,6 +84,7 @@ def _common(event: JsonObject, call: JsonObject, event_type: str) -> _Common:
         session_id=session,
         at=timestamp_us(event.get("created_at")),
         snapshot=read_snapshot(call, session),
+        tokens_revoked=read_revocations(event, call),
     )
 
 
@@ -200,7 +203,6 @@ def _user_changed(event: JsonObject, call: JsonObject, common: _Common) -> UserC
     return UserChanged(
         **common,
         user_id=_acting_user_id(event, common),
-        tokens_revoked_before=timestamp_us(user.get("revoke_tokens_issued_before")),
         deactivated_at=timestamp_us(user.get("deactivated_at")),
     )
 

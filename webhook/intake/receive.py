@@ -16,7 +16,7 @@ from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
 from webhook.intake.parsing import parse
 from webhook.intake.unreadable import keep_unreadable
-from webhook.intake.user_events import apply_user_event
+from webhook.intake.user_events import apply_user_event, learn_revocations
 
 log = structlog.get_logger()
 
@@ -52,6 +52,7 @@ def receive(
             verdict = apply_user_event(intake.redis, intake.run_script, tenant, event, now)
         else:
             verdict = _apply(intake, tenant, webhook_id, event, now, attempt)
+            learn_revocations(intake.redis, intake.run_script, tenant, event, now)
         intake.outage.note_answer()
         _count(event, verdict, now)
         return {"status": verdict}

@@ -15,7 +15,7 @@ from bellhop.store import registry
 from bellhop.store.keys import devices_key, held_back_key, user_key
 from bellhop.store.scripts import ScriptRunner
 from webhook.intake.apply import Verdict
-from webhook.intake.events import UserChanged
+from webhook.intake.events import Event, UserChanged
 
 log = structlog.get_logger()
 
@@ -34,8 +34,24 @@ def apply_user_event(redis: Redis, run_script: ScriptRunner, tenant: str, event:
     return Verdict.TAKEN
 
 
+def learn_revocations(redis: Redis, run_script: ScriptRunner, tenant: str, event: Event, now: Micros) -> None:
+    """Keep which tokens of an event's users are revoked. Raises redis.exceptions.RedisError.
+
+    Most events revoke nothing. One that does revokes what is known already, so Redis is asked for that first, once.
+    """
+    if not event.tokens_revoked:
+        return
+    reads = redis.pipeline(transaction=False)
+    for user_id in event.tokens_revoked:
+        reads.hget(user_key(tenant, user_id), "revoked")
+    for (user_id, revoked), known in zip(event.tokens_revoked.items(), reads.execute(), strict=True):
+        at = clamp_stamp(revoked, now)
+        if int(known or 0) < at:
+            run_script(registry.stamp_user(tenant, user_id, {"revoked": at}))
+
+
 def _times(event: UserChanged, at: Micros) -> list[tuple[str, Micros]]:
-    times = [("revoked", event.tokens_revoked_before), ("deactivated", event.deactivated_at)]
+    times = [("revoked", event.tokens_revoked.get(event.user_id)), ("deactivated", event.deactivated_at)]
     if event.type == "user.deactivated":
         times.append(("deactivated", at))
     if event.type == "user.reactivated":
