@@ -436,7 +436,9 @@ class AttemptResult:
     provider_id: str = ""
     """The provider's name for the push: apns-id, or FCM's message name."""
     retry_after_s: Seconds | None = None
-    """The shortest wait that the provider asks for."""
+    """The shortest wait that the provider asks for in its answer."""
+    documented_wait_s: Seconds | None = None
+    """How long to wait by the provider's documentation. `worker.delivery.quick_repeats` says when a ring waits less."""
     dead_since: Micros | None = None
     """The time (unix µs) from which the provider counts the token as dead; None if the provider gives none."""
     fault: object = field(default=None, compare=False, repr=False)

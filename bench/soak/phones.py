@@ -75,11 +75,11 @@ class Phones:
         while True:
             began = time.time()
             await asyncio.sleep(WATCH_S)
-            self.lags.append((began, time.time() - began - WATCH_S))
+            self.lags.append((ended := time.time(), ended - began - WATCH_S))
 
     def lag_at(self, at: float) -> float:
         """How late this process was around that time, in seconds."""
-        return max((lag for began, lag in self.lags if at - 1 < began < at + WATCH_S), default=0.0)
+        return max((lag for ended, lag in self.lags if at - 1 < ended < at + 1), default=0.0)
 
     def spent(self) -> dict[str, float]:
         """The tokens that a provider called invalid, with the time of the first such answer."""

@@ -136,7 +136,7 @@ class _Attempts:
             self._push, self._switched = _in_other_environment(self._push), True
             return None
         waits = result.outcome is Outcome.CIRCUIT_OPEN and result.retry_after_s
-        wait_s = waits or self._policy.pause_s(action, self._attempts, result)
+        wait_s = waits or self._pause_s(action, result)
         if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends_s(admission):
             return self._finished(Outcome.GAVE_UP)
         self._before_pause(wait_s)
@@ -145,6 +145,17 @@ class _Attempts:
         else:
             await asyncio.sleep(wait_s)
         return None
+
+    def _pause_s(self, action: Action, result: AttemptResult) -> Seconds:
+        """How long to wait before the next attempt."""
+        pause_s = self._policy.pause_s(action, self._attempts, result)
+        if result.documented_wait_s is None or self._may_repeat_early():
+            return pause_s
+        return max(pause_s, result.documented_wait_s)
+
+    def _may_repeat_early(self) -> bool:
+        early = self._push.kind is PushKind.RING and self._attempts <= self._policy.max_quick_repeats
+        return early and self._channel.quick_repeats.take()
 
     def _count(self, result: AttemptResult) -> None:
         if result.outcome in NOTHING_LEFT:

@@ -16,6 +16,7 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push
 from worker.delivery.circuit_breaker import CircuitBreaker
 from worker.delivery.priority_slots import PrioritySlots
+from worker.delivery.quick_repeats import QuickRepeats
 from worker.providers.sender import Sender
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class ProviderChannel:
         self.claims = PrioritySlots(CLAIMS_AT_ONCE)
         """An attempt holds one of these while it claims its device."""
         self.in_flight = 0
+        self.quick_repeats = QuickRepeats()
 
     @property
     def blocked(self) -> bool:
@@ -84,6 +86,8 @@ class ProviderChannel:
             result = await self.sender.send(push, timeout_s, start_s)
         finally:
             self.in_flight -= 1
+        if result.outcome is Outcome.ACCEPTED:
+            self.quick_repeats.note_accepted()
         if circuit.record(result, push.device.key, Seconds(time.monotonic())):
             log.error(
                 "circuit_opened",

@@ -43,6 +43,8 @@ class RetryPolicy:
     """
     most_confirmed: int = 3
     """After this many refusals of one push, the provider is believed. A single one may be the provider's mistake."""
+    max_quick_repeats: int = 2
+    """A ring is repeated so often sooner than the provider's documentation asks for."""
     pauses_s: Mapping[Action, tuple[float, float]] = field(default_factory=_pauses_s)
     """First and longest pause before another attempt, by what the outcome asks for; doubled each time, with jitter."""
     claimed_pause_s: Seconds = Seconds(0.1)

@@ -190,8 +190,9 @@ async def test_a_notice_is_given_up_long_before_its_deadline():
     assert (await run(script, a_push(PRODUCTION, PushKind.MISSED, left_s=24 * 3600), policy)).outcome is Outcome.GAVE_UP
 
 
-async def test_a_notice_waits_as_long_as_google_asks_for():
-    script = Script(AttemptResult(Outcome.THROTTLED, 429, retry_after_s=60))
+@pytest.mark.parametrize("wait", ["retry_after_s", "documented_wait_s"])
+async def test_a_notice_waits_as_long_as_google_asks_for(wait):
+    script = Script(AttemptResult(Outcome.THROTTLED, 429, **{wait: 60}))
     with pytest.raises(TimeoutError):
         channels = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
         await asyncio.wait_for(deliver(a_push(PRODUCTION, PushKind.MISSED, left_s=86_400), channels, script), 0.3)

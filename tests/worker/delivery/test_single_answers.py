@@ -6,6 +6,7 @@ Such answers come once, or to a share of all pushes. They come always only if ou
 import asyncio
 import json
 import time
+from contextlib import suppress
 from itertools import count, pairwise
 
 import pytest
@@ -17,6 +18,7 @@ from tests.factories import a_push, an_iphone
 from worker.delivery.attempt import deliver
 from worker.delivery.fence import Admission
 from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.quick_repeats import MAX_QUICK_REPEATS
 from worker.providers.apns import apns_answers
 from worker.providers.fcm import fcm_answers
 
@@ -34,12 +36,12 @@ def apples():
 
 
 def googles():
-    """Every answer of Google that is not about a token. Google asks for long pauses after 429 and 5xx."""
-    for status in (400, 401, 403, 404, 405, 413):
+    """Every answer of Google that is not about a token."""
+    for status in (400, 401, 403, 404, 405, 408, 413, 429, 499, 500, 503):
         yield fcm_answers.answer(status, b"{}", None, Seconds(0))
 
 
-ANSWERS = {(answer.outcome, answer.retry_after_s): answer for answer in [*apples(), *googles()]}
+ANSWERS = {(answer.outcome, answer.documented_wait_s): answer for answer in [*apples(), *googles()]}
 """Answers that have the same result are tried once."""
 
 
@@ -95,6 +97,19 @@ async def test_an_answer_about_a_token_costs_that_token_alone(outcome):
     done = await ring_all(Faulty(AttemptResult(outcome, 410), 100))
     assert [got for got, _ in done].count(outcome) == RINGS // 100
     assert [got for got, _ in done].count(Outcome.ACCEPTED) == RINGS - RINGS // 100
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_google_that_serves_nobody_gets_the_pause_it_asks_for(status):
+    sender = Faulty(fcm_answers.answer(status, b"{}", None, Seconds(0)), 1)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(ring_all(sender, RINGS, 0.01), 6)
+    assert len(sender.requests) <= RINGS + MAX_QUICK_REPEATS
+
+
+async def test_the_pause_that_an_answer_names_is_obeyed():
+    done = await ring_all(Faulty(fcm_answers.answer(429, b"{}", "2", Seconds(0)), RINGS))
+    assert max(took_s for _, took_s in done) >= 2.0
 
 
 @pytest.mark.parametrize("rings", [1, 100], ids=["one phone", "many phones"])

@@ -10,10 +10,8 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from worker.providers.retry_after import retry_after_s
 
 # https://firebase.google.com/docs/cloud-messaging/scale-fcm#handling-retries
-THROTTLED_S = Seconds(60.0)
-"""The wait after a 429 without Retry-After."""
-UNAVAILABLE_S = Seconds(10.0)
-"""The shortest wait after a problem of Google."""
+DOCUMENTED_WAIT_S = {Outcome.THROTTLED: Seconds(60.0), Outcome.UNAVAILABLE: Seconds(10.0)}
+"""How long Google asks to wait after an answer without Retry-After."""
 
 
 class Sign(NamedTuple):
@@ -75,11 +73,9 @@ def answer(status: int, body: bytes, retry_after: str | None, now: Seconds) -> A
         BY_CLASS.get(status // 100, Outcome.UNKNOWN),
     )
     wait_s = retry_after_s(retry_after, now)
-    if outcome is Outcome.THROTTLED and wait_s is None:
-        wait_s = THROTTLED_S
-    elif outcome is Outcome.UNAVAILABLE:
-        wait_s = max(UNAVAILABLE_S, wait_s or Seconds(0))
-    return AttemptResult(outcome, status, _reason(status, error, signs), retry_after_s=wait_s)
+    documented_s = DOCUMENTED_WAIT_S.get(outcome) if wait_s is None else None
+    reason = _reason(status, error, signs)
+    return AttemptResult(outcome, status, reason, retry_after_s=wait_s, documented_wait_s=documented_s)
 
 
 def asks_for_new_access_token(status: int, body: bytes) -> bool:
