@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.call import CallState, Stamp, clamp_stamp, has_history
-from bellhop.domain.ring_state import RingState
+from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef, QueuedRound, job
 from bellhop.queue.names import SETTLE_JOB
@@ -88,7 +88,7 @@ class AskedStream(NamedTuple):
 class RingStates(Protocol):
     """Answers questions about the rings of one Stream app; `bellhop.stream_api.StreamApi` does."""
 
-    async def ring_state(self, ring: RingQuestion, permit: "Permit") -> RingState | None:
+    async def ring_state(self, ring: RingQuestion, permit: "Permit") -> CallSnapshot | None:
         """Read the state of a ring, or raise StreamRefused."""
         ...
 
@@ -167,7 +167,7 @@ class StreamQuestions:
             outcome, reason = QuestionOutcome.NO_ANSWER, type(error).__name__
         return _StreamAnswer(outcome, reason, state, round((time.monotonic() - began_s) * 1000, 1))
 
-    async def _request(self, ring: AskedRing) -> RingState | None:
+    async def _request(self, ring: AskedRing) -> CallSnapshot | None:
         app = self._apps.get(ring.tenant)
         if app is None:
             raise StreamRefused("this Stream app is not configured", permanent=True)
@@ -234,7 +234,7 @@ class StreamQuestions:
 class _StreamAnswer(NamedTuple):
     outcome: QuestionOutcome
     reason: str
-    state: RingState | None
+    state: CallSnapshot | None
     ms: float
 
 
@@ -246,7 +246,7 @@ class _News(NamedTuple):
     """The fields that keep stamps one by one (`bellhop.domain.stamp_history`)."""
 
     @classmethod
-    def of(cls, stored: StoredCall, state: RingState | None, session_id: str) -> "_News":
+    def of(cls, stored: StoredCall, state: CallSnapshot | None, session_id: str) -> "_News":
         """Compare an answer with what Redis has of the call."""
         if state is None:
             return cls()

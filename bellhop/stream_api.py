@@ -12,8 +12,8 @@ import jwt
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, ValidationError
 
 from bellhop.clock import Seconds, from_nanoseconds
+from bellhop.domain.call_snapshot import CallSnapshot, read_call, read_ring_state
 from bellhop.domain.device import Device, Kind, Provider
-from bellhop.domain.ring_state import RingState, read_call, read_ring_state
 from bellhop.settings import Settings, StreamApp
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -103,7 +103,7 @@ class StreamApi:
         """Read what Stream returns for `path`. Raises StreamRefused."""
         return (await self._with_a_secret(lambda secret: self._get(path, model, server_token(secret))))[0]
 
-    async def ring_state(self, ring: RingQuestion, permit: Callable[[], Awaitable[None]]) -> RingState | None:
+    async def ring_state(self, ring: RingQuestion, permit: Callable[[], Awaitable[None]]) -> CallSnapshot | None:
         """Read the state of a ring; None if Stream does not know the call. Raises StreamRefused.
 
         `permit` is awaited before each request, since the first question to an app may need several. It may raise.
@@ -124,7 +124,7 @@ class StreamApi:
 
     async def _try_each_way(
         self, ring: RingQuestion, permit: Callable[[], Awaitable[None]], secret: str
-    ) -> RingState | None:
+    ) -> CallSnapshot | None:
         for way in _Way:
             if way < self._way or (way is _Way.RING_STATE_AS_CREATOR and not ring.creator_id):
                 continue
@@ -142,7 +142,7 @@ class StreamApi:
             return state
         return None
 
-    async def _ring_state(self, way: _Way, ring: RingQuestion, secret: str) -> RingState:
+    async def _ring_state(self, way: _Way, ring: RingQuestion, secret: str) -> CallSnapshot:
         path = "/api/v2/video/call/" + "/".join(quote(part, safe="") for part in ring.cid.partition(":")[::2])
         if way is _Way.CALL:
             return read_call((await self._get(path, _Json, server_token(secret)))[0].root)

@@ -9,13 +9,14 @@ import uuid
 from typing import Any
 
 from bellhop.clock import Micros, micros
+from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Recipient, Round
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.settings import Settings
-from webhook.intake.events import CallSnapshot, EventUser, Ring
+from webhook.intake.events import EventUser, Ring
 from worker.delivery.attempt import Delivered
 
 APNS_TOKEN = "ab" * 32

@@ -16,9 +16,9 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bellhop.domain.call_snapshot import read_call, read_ring_state
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
-from bellhop.domain.ring_state import read_call, read_ring_state
 from bellhop.queue.job_payloads import Cause, queued_round
 from bellhop.ring_question import AskedRing, StreamQuestions
 from bellhop.sandbox.stream_webhooks import Event, SampleCall

@@ -5,7 +5,7 @@ from typing import Any
 from bellhop.clock import Micros
 from bellhop.domain.json_fields import JsonObject, identifier, nested, text, timestamp_us, whole_text
 from bellhop.domain.stamp_history import latest
-from webhook.intake.events import CallSnapshot, EventUser, Participant
+from webhook.intake.events import EventUser
 
 MAX_MEMBERS = 1_000
 """Members of one event that are kept; Stream documents 100 for a call. The trail and the log report the rest."""
@@ -15,42 +15,6 @@ MAX_URL = 2_048
 MAX_CUSTOM_FIELDS = 50
 MAX_CUSTOM_NAME = 64
 REVOKED = "revoke_tokens_issued_before"
-
-
-def read_snapshot(call: JsonObject, session_id: str) -> CallSnapshot:
-    """Read the call's state: who answered, rejected, missed it or is in it, and when it ended.
-
-    What is about one session is left out if it is not the session of the event, `session_id`.
-    """
-    session = nested(call, "session")
-    participants = session.get("participants")
-    of_event = session if identifier(session.get("id")) in ("", session_id) else {}
-    read = map(_participant, participants if isinstance(participants, list) else ())
-    return CallSnapshot(
-        accepted=_stamps(nested(session, "accepted_by")),
-        rejected=_stamps(nested(session, "rejected_by")),
-        ended_at=timestamp_us(call.get("ended_at")),
-        missed=_stamps(nested(of_event, "missed_by")),
-        session_ended_at=timestamp_us(of_event.get("ended_at")),
-        participants=tuple(participant for participant in read if participant)[:MAX_MEMBERS],
-    )
-
-
-def _participant(entry: Any) -> Participant | None:
-    """Read a participant who is in the call; None without a user or the time of joining."""
-    participant = entry if isinstance(entry, dict) else {}
-    user_id, at = identifier(nested(participant, "user").get("id")), timestamp_us(participant.get("joined_at"))
-    return Participant(participant_id(participant), user_id, at) if user_id and at is not None else None
-
-
-def participant_id(participant: JsonObject) -> str:
-    """Read which participant this is: a user may be in a call on several devices."""
-    return identifier(participant.get("user_session_id"))
-
-
-def _stamps(by_user: JsonObject) -> dict[str, Micros]:
-    stamps = [(identifier(user_id), timestamp_us(at)) for user_id, at in by_user.items()]
-    return {user_id: at_us for user_id, at_us in stamps[:MAX_MEMBERS] if user_id and at_us is not None}
 
 
 def session_id(event: JsonObject, call: JsonObject) -> str:

@@ -3,9 +3,8 @@
 The event and the time alone decide. The Redis script that applies the effects only compares stamps.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -24,7 +23,6 @@ from webhook.intake.events import (
     Left,
     Missed,
     Notification,
-    Participant,
     Rejected,
     Removed,
     Ring,
@@ -86,41 +84,21 @@ def effects(event: Event, now: Micros, rules: EffectRules) -> Effects:
     """Work out the effects of `event`, received at `now`."""
     derive = _EFFECTS.get(type(event))
     derived = derive(event, clamp_stamp(event.at, now), rules) if derive else Effects()
-    from_snapshot = ((stamp, clamp_stamp(at, now)) for stamp, at in _snapshot_stamps(event))
+    from_snapshot = ((stamp, clamp_stamp(at, now)) for stamp, at in event.snapshot.stamps())
     stamps = (*derived.stamps, *from_snapshot)
     in_session = [(name, PastStamp(at, event.session_id)) for name, at in stamps if has_history(name)]
-    present = (_presence(Stamp.JOINED, participant, now) for participant in event.snapshot.participants)
+    present = [
+        (name, PastStamp(clamp_stamp(stamp.at, now), stamp.session_id)) for name, stamp in event.snapshot.presence()
+    ]
     return replace(
         derived,
         stamps=tuple((name, at) for name, at in stamps if not name.startswith(ONLY_IN_HISTORY)),
-        history=(*derived.history, *(_kept(name, stamp) for name, stamp in in_session), *chain.from_iterable(present)),
+        history=(*derived.history, *(_kept(name, stamp) for name, stamp in (*in_session, *present))),
     )
 
 
 def _kept(name: str, stamp: PastStamp) -> tuple[str, Micros]:
     return history_field(name, stamp), stamp.at
-
-
-def _presence(stamp: Stamp, participant: Participant, now: Micros) -> tuple[tuple[str, Micros], ...]:
-    """Keep when a participant joined or left, if Stream says which participant it is."""
-    if not participant.id:
-        return ()
-    at = clamp_stamp(participant.at, now)
-    return (_kept(stamp + participant.user_id, PastStamp(at, participant.id)),)
-
-
-def _snapshot_stamps(event: Event) -> Iterator[tuple[str, Micros]]:
-    snapshot = event.snapshot
-    for participant in snapshot.participants:
-        yield Stamp.ACCEPTED + participant.user_id, participant.at
-    for user_id, at in snapshot.missed.items():
-        yield missed_stamp(Stamp.MISSED, event.session_id, user_id), at
-    if snapshot.session_ended_at is not None and event.session_id:
-        yield Stamp.SESSION_ENDED + event.session_id, snapshot.session_ended_at
-    yield from ((Stamp.ACCEPTED + user_id, at) for user_id, at in snapshot.accepted.items())
-    yield from ((Stamp.REJECTED + user_id, at) for user_id, at in snapshot.rejected.items())
-    if snapshot.ended_at is not None:
-        yield Stamp.ENDED, snapshot.ended_at
 
 
 def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
@@ -185,8 +163,8 @@ def _rejected(event: Rejected, at: Micros, rules: EffectRules) -> Effects:
 
 
 def _accepted(event: Accepted, at: Micros, rules: EffectRules) -> Effects:
-    joined = _presence(Stamp.JOINED, Participant(event.participant_id, event.user_id, at), at)
-    return Effects(stamps=((Stamp.ACCEPTED + event.user_id, at),), history=joined, members=(event.user_id,))
+    joined = [_kept(Stamp.JOINED + event.user_id, PastStamp(at, event.participant_id))] if event.participant_id else []
+    return Effects(stamps=((Stamp.ACCEPTED + event.user_id, at),), history=tuple(joined), members=(event.user_id,))
 
 
 def _left(event: Left, at: Micros, rules: EffectRules) -> Effects:

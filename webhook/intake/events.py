@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bellhop.clock import Micros
+from bellhop.domain.call_snapshot import CallSnapshot
 
 
 class UnreadableEvent(ValueError):  # noqa: N818 - it is what happened to an event
@@ -27,35 +28,6 @@ class EventUser:
     """`user.custom.email` as the app set it, unchecked. It is kept out of repr, so that it cannot reach a log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Participant:
-    """A user who is in a call on one device."""
-
-    id: str
-    """Stream's user_session_id. It is another one after each reconnection; empty if the event does not name it."""
-    user_id: str
-    at: Micros
-    """When the participant joined."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallSnapshot:
-    """The call's state as Stream put it into the event. It makes up for events that were lost."""
-
-    accepted: Mapping[str, Micros] = field(default_factory=dict)
-    """User id -> when this user answered."""
-    rejected: Mapping[str, Micros] = field(default_factory=dict)
-    """User id -> when this user declined, or when the caller hung up."""
-    ended_at: Micros | None = None
-    """When the call ended."""
-    missed: Mapping[str, Micros] = field(default_factory=dict)
-    """User id -> when this user missed the call."""
-    session_ended_at: Micros | None = None
-    """When the session of the event ended."""
-    participants: tuple[Participant, ...] = ()
-    """Who is in the call."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """The fields of every event."""
@@ -69,6 +41,7 @@ class Envelope:
     at: Micros | None
     """Stream's stamp; None if the event has none."""
     snapshot: CallSnapshot
+    """The call's state as Stream put it into the event."""
     left_out: int = 0
     """How many members were left out because the event has more than MAX_MEMBERS."""
     tokens_revoked: Mapping[str, Micros] = field(default_factory=dict)

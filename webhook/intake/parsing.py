@@ -9,21 +9,19 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from bellhop.clock import Micros
+from bellhop.domain.call_snapshot import CallSnapshot, participant_id, read_snapshot
 from bellhop.domain.json_fields import JsonObject, boolean, identifier, nested, positive_integer, text, timestamp_us
 from webhook.intake.call_parts import (
     call_name,
     created_by_id,
     custom_fields,
-    participant_id,
     read_caller,
     read_members,
     read_revocations,
-    read_snapshot,
     session_id,
 )
 from webhook.intake.events import (
     Accepted,
-    CallSnapshot,
     Ended,
     Event,
     Ignored,

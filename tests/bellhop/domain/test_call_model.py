@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from bellhop.domain.call import Standing
+from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
@@ -35,7 +36,6 @@ from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import (
     Accepted,
-    CallSnapshot,
     Ended,
     Event,
     Ignored,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Standing
+from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.standing import standing
 from bellhop.explain.rounds import BEFORE_ANY_DEADLINE, sorted_into_rounds
 from bellhop.trail import UserSettled, WebhookReceived, decode
@@ -17,7 +18,6 @@ from webhook.intake.apply import _received
 from webhook.intake.effects import effects
 from webhook.intake.events import (
     Accepted,
-    CallSnapshot,
     Ended,
     Ignored,
     Left,

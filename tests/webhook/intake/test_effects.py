@@ -6,6 +6,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellhop.domain.call_snapshot import CallSnapshot, Participant
 from bellhop.domain.stamp_history import KEPT, PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
@@ -16,7 +17,6 @@ from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, Effects, effects
 from webhook.intake.events import (
     Accepted,
-    CallSnapshot,
     Ended,
     Event,
     EventUser,
@@ -24,7 +24,6 @@ from webhook.intake.events import (
     Left,
     Missed,
     Notification,
-    Participant,
     Rejected,
     Removed,
     Ring,
@@ -139,7 +138,7 @@ def kept(stamps):
 
 def test_any_event_teaches_who_missed_the_call_and_who_is_in_it():
     in_it = (Participant("p-1", "ben", NOW - 1), Participant("", "ana", NOW - 2))
-    did = found(Ignored(**FIELDS | {"snapshot": CallSnapshot({}, {}, None, {"jane": NOW - 3}, NOW - 4, in_it)}))
+    did = found(Ignored(**FIELDS | {"snapshot": CallSnapshot({}, {}, None, {"jane": NOW - 3}, NOW - 4, in_it, "s-1")}))
     assert set(did.stamps) == {
         ("a:ben", NOW - 1),
         ("a:ana", NOW - 2),
