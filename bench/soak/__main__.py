@@ -3,6 +3,8 @@
 Two web processes and two workers ring phones at a fixed rate, with a fault every two seconds: one kind of fault in each
 part. Then what the phones got is compared with what Bellhop tells of each ring. Exit status 1 if a ring was lost, has
 no outcome, or is told wrongly, or if a phone rang twice without a word about it, or after the call's end.
+
+With --codes, the providers answer every error to one push in a thousand, then to one in a hundred.
 """
 
 import argparse
@@ -11,26 +13,49 @@ import sys
 import time
 from typing import Any
 
-from bench.machine import told
+from bench.machine import calibrate, noise, told
 from bench.soak.faults import KINDS
-from bench.soak.part import Plan, run
+from bench.soak.part import PartResult, Plan, run
 from bench.soak.report import failures, table, to_look_at
+from bench.soak.shares import Shares
 
 
-async def main(options: Any) -> int:
-    """Run the parts; returns the exit status."""
-    print(told(), flush=True)
+async def faults(options: Any) -> int:
+    """Run a part for each kind of fault; returns the number of failures."""
     kinds = options.only or list(KINDS)
     results = []
     for kind in kinds:
         seconds = options.minutes * 60 / len(kinds)
-        result = await run(Plan(kind, (kind,), options.rate, seconds, options.ring_ms, options.seed))
-        results.append(result)
-        print(f"{time.strftime('%H:%M:%S')} {kind}: {failures(result)} failures", flush=True)
-        for text in to_look_at(result):
-            print(text, flush=True)
+        results.append(await run(Plan(kind, (kind,), options.rate, seconds, options.ring_ms, options.seed)))
+        show(results[-1])
     print(table(results))
-    return 1 if any(map(failures, results)) else 0
+    return sum(map(failures, results))
+
+
+async def codes(options: Any) -> int:
+    """Run one part with every error of the providers; returns the number of failures."""
+    shares, seconds = Shares(), options.minutes * 60
+    ends = {"accept": 1}
+    plan = Plan("errors", (), options.rate, seconds, options.ring_ms, options.seed, ends, earliest_s=12, latest_s=20)
+    result = await run(plan, shares.drive)
+    show(result)
+    print(f"{table([result])}\n\n{shares.table(result)}")
+    return failures(result)
+
+
+def show(result: PartResult) -> None:
+    """Print what to look at."""
+    print(f"{time.strftime('%H:%M:%S')} {result.plan.name}: {failures(result)} failures", flush=True)
+    for text in to_look_at(result):
+        print(text, flush=True)
+
+
+async def main(options: Any) -> int:
+    """Run the soak; returns the exit status."""
+    print(told(), noise(calibrate()), sep="; ", flush=True)
+    failed = await (codes if options.codes else faults)(options)
+    print(noise(calibrate()))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
@@ -40,4 +65,5 @@ if __name__ == "__main__":
     parser.add_argument("--ring-ms", type=int, default=30_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="append", choices=list(KINDS))
+    parser.add_argument("--codes", action="store_true")
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bellhop.domain.call import NOTICE_DUE
-from bellhop.domain.device import Provider
 from bellhop.explain.rounds import RoundLog, sorted_into_rounds
 from bellhop.sandbox.installation import Installation
 from bellhop.store.async_client import Store
@@ -20,7 +20,7 @@ from bellhop.store.keys import trail_key
 from bellhop.trail import EmailMilestone, Milestone, UserSettled, read_trail
 from bench.soak.evidence import Evidence
 from bench.soak.faults import Site, inject
-from bench.soak.people import person, register_all
+from bench.soak.people import Person, person, register_all
 from bench.soak.phones import Phones
 from bench.soak.poster import CallRecord, Order, read_records
 from tests.kill.sentinels import Sentinels
@@ -46,6 +46,9 @@ class Plan:
     seconds: float
     ring_ms: int = 30_000
     seed: int = 0
+    ends: Mapping[str, int] = field(default_factory=lambda: {"accept": 25, "decline": 20, "cancel": 25, "": 30})
+    earliest_s: float = 0.3
+    latest_s: float = 12.0
     turns: int = sys.maxsize
     """After so many faults the part ends, also before its time."""
 
@@ -67,8 +70,12 @@ class PartResult:
     lasted_s: float = 0.0
 
 
-async def run(plan: Plan) -> PartResult:
-    """Run one part."""
+Drive = Callable[[Site, float], Coroutine[Any, Any, None]]
+"""Makes the faults of a part until a given unix time."""
+
+
+async def run(plan: Plan, drive: Drive | None = None) -> PartResult:
+    """Run one part; `drive` replaces the faults of the plan's kinds."""
     with tempfile.TemporaryDirectory(prefix="bellhop-soak-") as name:
         folder = Path(name)
         replicated = bool(REPLICATED.intersection(plan.kinds))
@@ -79,30 +86,49 @@ async def run(plan: Plan) -> PartResult:
         async with installation:
             installation.start("web", "web-2")
             await register_all(installation, plan.people)
-            await asyncio.sleep(3)
-            return await _in(installation, folder, plan)
+            site = Site(installation, Phones(installation), random.Random(f"{plan.seed}-{plan.name}"))
+            await site.until_at_work("web-2")
+            return await _measured(site, plan, drive or _kinds_of(plan))
 
 
-async def _in(installation: Installation, folder: Path, plan: Plan) -> PartResult:
-    site = Site(installation, Phones(installation), random.Random(f"{plan.seed}-{plan.name}"))
+def _kinds_of(plan: Plan) -> Drive:
+    return lambda site, stop: inject(plan.kinds, site, stop, plan.turns)
+
+
+async def _measured(site: Site, plan: Plan, drive: Drive) -> PartResult:
+    file = site.installation.folder / "calls.jsonl"
     watching = asyncio.create_task(site.phones.watch_lag())
-    file = folder / "calls.jsonl"
-    label = plan.name.replace(" ", "-")
-    order = Order(installation.url, label, plan.rate, plan.seconds, plan.people, plan.ring_ms, str(file))
-    command = [sys.executable, "-m", "bench.soak.poster", json.dumps(asdict(order))]
-    poster = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
-    assert poster.stdout is not None
-    start = float(await poster.stdout.readline())
-    await inject(plan.kinds, site, start + plan.seconds, plan.turns)
+    poster, start = await _poster(site, plan, file)
+    await drive(site, start + plan.seconds)
     if site.turn == plan.turns:
         poster.terminate()
     assert await poster.wait() == 0
     records = read_records(file)
-    trails = await settled(installation.store, records)
+    trails = await settled(site.installation.store, records)
     watching.cancel()
     spent = site.phones.spent()
     evidence = [_evidence(record, trails[record.cid], site, plan, spent) for record in records]
     return PartResult(plan, evidence, site.faults, trails, site.phones, max(r.posted for r in records) - start)
+
+
+async def _poster(site: Site, plan: Plan, file: Path) -> tuple[asyncio.subprocess.Process, float]:
+    """Start the poster; returns it, and the unix time of its first post."""
+    order = Order(
+        url=site.installation.url,
+        label=plan.name.replace(" ", "-"),
+        rate=plan.rate,
+        seconds=plan.seconds,
+        people=plan.people,
+        ring_ms=plan.ring_ms,
+        file=str(file),
+        ends=dict(plan.ends),
+        earliest_s=plan.earliest_s,
+        latest_s=plan.latest_s,
+    )
+    command = [sys.executable, "-m", "bench.soak.poster", json.dumps(asdict(order))]
+    poster = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
+    assert poster.stdout is not None
+    return poster, float(await poster.stdout.readline())
 
 
 async def settled(store: Store, records: Sequence[CallRecord]) -> dict[str, list[Milestone]]:
@@ -152,6 +178,6 @@ def _evidence(
     )
 
 
-def provider_of(evidence: Evidence) -> Provider:
-    """Return the provider of a call's phone."""
-    return person(evidence.record.person).provider
+def person_of(evidence: Evidence) -> Person:
+    """Return who was called."""
+    return person(evidence.record.person)

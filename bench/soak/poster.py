@@ -28,10 +28,6 @@ REQUEST_S, EVENT_S = 6.0, 15.0
 PAUSES_S = (0.0, 1.0, 3.0)
 """Before each of Stream's three tries. Stream does not say how long its pauses are."""
 NETWORK_TRIES = 2
-ENDS = {"accept": 25, "decline": 20, "cancel": 25, "": 30}
-"""How calls end, with weights; "" rings until nobody has answered."""
-EARLIEST_S, LATEST_S = 0.3, 12.0
-"""When calls are answered, declined or cancelled."""
 
 LAST_ENDS_S = 10.0
 """All calls end within this time after the last post."""
@@ -39,7 +35,7 @@ LAST_ENDS_S = 10.0
 
 @dataclass(frozen=True)
 class Order:
-    """What to post."""
+    """What to post. A call is answered, declined or cancelled between `earliest_s` and `latest_s`."""
 
     url: str
     label: str
@@ -48,6 +44,10 @@ class Order:
     people: int
     ring_ms: int
     file: str
+    ends: dict[str, int]
+    """How calls end, with weights; "" rings until nobody has answered."""
+    earliest_s: float
+    latest_s: float
 
 
 @dataclass
@@ -109,8 +109,8 @@ class Poster:
         record.deadline = record.posted + order.ring_ms / 1e3
         self.records.append(record)
         record.taken, record.tries = await self._deliver(call.ring())
-        (end,) = chance.choices(list(ENDS), list(ENDS.values()))
-        end_at = due + chance.uniform(EARLIEST_S, LATEST_S) if end else record.deadline
+        (end,) = chance.choices(list(order.ends), list(order.ends.values()))
+        end_at = due + chance.uniform(order.earliest_s, order.latest_s) if end else record.deadline
         if end_at > self.stop:
             end, end_at = end or "end", min(end_at, self.stop + chance.uniform(0, LAST_ENDS_S))
         if record.taken and end:
