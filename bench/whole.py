@@ -180,7 +180,7 @@ async def full_load(here: Installation, load: Load, worker: int) -> None:
         await here.store.call("SET", "rq:suspended", 1)
         await asyncio.sleep(SUSPENDED_S)
         posting = asyncio.create_task(load.run(here.url, f"backlog{turn}", BACKLOG_RATE, BACKLOG))
-        while await here.store.call("LLEN", "rq:queue:rings") < BACKLOG and not posting.done():
+        while await here.store.call("LLEN", "rq:queue:bellhop-rings") < BACKLOG and not posting.done():
             await asyncio.sleep(0.1)
         cpu, began = cpu_s(worker), time.time()
         await here.store.call("DEL", "rq:suspended")

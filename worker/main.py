@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
-from bellhop.queue.names import MAIL, NOTICES, RINGS
+from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
@@ -131,6 +131,9 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         jobs.handlers,
         name=name,
         grace_s=settings.shutdown_grace_s,
+        all_queues=QUEUES,
+        old_names=OLD_NAMES,
+        job_names=tuple(QUEUE_OF),
         background=background,
     )
 

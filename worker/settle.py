@@ -18,11 +18,13 @@ from bellhop.domain.settlement import Settlement, over_at, settle
 from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
+from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob, StoredCall, read_call, stored_call
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
 from worker.derived_notices import DerivedNotices, HeldUp, ReadCall
+from worker.lost_attempts import claimed_until, record_lost_attempts
 
 DUE_AT_ONCE = 100
 """Settle jobs that the watchdog queues in one step."""
@@ -34,7 +36,7 @@ searches the queue for the job, which is slow."""
 
 
 async def settle_call(
-    store: Scripts, tenant: str, cid: str, grace_us: Micros, derived: DerivedNotices | None = None
+    store: Store, tenant: str, cid: str, grace_us: Micros, derived: DerivedNotices | None = None
 ) -> None:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
 
@@ -44,6 +46,7 @@ async def settle_call(
     while True:
         stored = await until_redis_answers(lambda: _read(store, tenant, cid))
         call = _final_in(tenant, stored, grace_us)
+        await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
         if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up)):
             continue  # the call changed between reading and writing, and nothing was written: decide again
@@ -81,7 +84,7 @@ async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, 
             _final_standing(found, call.rounds[found.started_at], stored.rounds[found.started_at], call.now)
             for found in settlements
         ],
-        _due_again_ms(call, settlements, held_up),
+        _due_again_ms(call, settlements, held_up, claimed_until(stored)),
         tuple(stored.rounds),
     )
     recorded: list[int] | None = await store.script(*call_scripts.settle_call(to_settle))
@@ -105,8 +108,8 @@ def _round_state(round_: QueuedRound, fields: Mapping[str, str]) -> RoundState:
     )
 
 
-def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp) -> int | None:
-    """Return when the call must be looked at again, unix ms; None if no round is open."""
+def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp, open_until: Micros) -> int | None:
+    """Return when the call must be looked at again, unix ms; None if no round is open and no attempt is under way."""
     if held_up.until:
         return held_up.until // 1000 + 1
     if held_up.questions:  # this job goes on when Stream has answered
@@ -117,6 +120,8 @@ def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp
         for round_ in call.state.rounds
         if any((round_.started_at, user) not in settled for user in round_.recipients - round_.settled)
     ]
+    if open_until:
+        ends_us.append(open_until)
     return min(ends_us) // 1000 + 1 if ends_us else None
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
+from bellhop.clock import Micros, Seconds, from_nanoseconds, micros, seconds
 from bellhop.domain.push import PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.ring_question import AskedRing, StreamQuestions
@@ -33,14 +33,21 @@ class StreamState:
         self._questions, self._subscriptions = questions, subscriptions
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    def before_attempt(self, round_: QueuedRound, starts_in_s: Seconds) -> None:
-        """Ask in the background if the next attempt is late. The attempt does not wait: the fence knows what is known.
+    def before_attempt(self, round_: QueuedRound, shortest_s: Seconds) -> Callable[[], None]:
+        """Ask in the background while an attempt waits, as soon as it is clear that it starts late.
 
-        `starts_in_s`: how long until the attempt starts.
+        The attempt does not wait for the answer: the fence knows what is known. `shortest_s`: how long it waits at
+        least. Returns what must be called when it does not wait any more.
         """
-        starts_at = from_nanoseconds(time.time_ns()) + micros(starts_in_s)
+        late_in_s = seconds(Micros(round_.started_at + LATE_US - from_nanoseconds(time.time_ns())))
+        if shortest_s >= late_in_s:
+            self._ask_soon(round_)
+            return lambda: None
+        return asyncio.get_running_loop().call_later(late_in_s, self._ask_soon, round_).cancel
+
+    def _ask_soon(self, round_: QueuedRound) -> None:
         call = (round_.tenant, round_.cid)
-        if starts_at - round_.started_at >= LATE_US and call not in self._asking:
+        if call not in self._asking:
             self._asking[call] = asyncio.create_task(self._ask_before_attempt(call, AskedRing.of(round_)))
 
     async def _ask_before_attempt(self, call: tuple[str, str], ring: AskedRing) -> None:

@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     UNSENT = "unsent"
     UNKNOWN = "unknown"
+    WORKER_DIED = "worker_died"
     UNAVAILABLE = "unavailable"
     THROTTLED = "throttled"
     DELAYED = "delayed"
@@ -141,6 +142,15 @@ MEANING: dict[Outcome, Meaning] = {
         Tone.BAD,
         "the connection to {provider} broke before an answer came, so the push may or may not have arrived",
         "If this happens often, check the network between this machine and {provider}: run `bellhop check`.",
+    ),
+    Outcome.WORKER_DIED: Meaning(
+        OutcomeKind.ATTEMPT,
+        Action.RETRY_LATER,
+        Tone.BAD,
+        "the worker died, or stood still, before it recorded {provider}'s answer, so the push may or may not have "
+        "arrived",
+        'If this happens often, find out why workers end: look for "worker_died" in the logs, and check that the '
+        "machine has enough memory.",
     ),
     Outcome.UNAVAILABLE: Meaning(
         OutcomeKind.ATTEMPT,
@@ -419,6 +429,9 @@ MEANING: dict[Outcome, Meaning] = {
     ),
 }
 """Every outcome with its meaning."""
+
+NOT_KNOWN = frozenset({Outcome.UNKNOWN, Outcome.WORKER_DIED})
+"""The outcomes of an attempt that may or may not have reached the phone."""
 
 NOTHING_LEFT = frozenset({Outcome.CIRCUIT_OPEN, Outcome.DELAYED})
 """The outcomes of an attempt that sent nothing."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE, Stamp
-from bellhop.domain.outcomes import MEANING, Action, Meaning, Outcome, OutcomeKind, Tone
+from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome, OutcomeKind, Tone
 from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.explain.rounds import ANSWERS, ENDS, RoundLog, stamp_of
 from bellhop.explain.sentences import (
@@ -227,7 +227,8 @@ def _attempted(round_log: RoundLog, push: PushAttempted) -> str:
     took = f" after {duration(Micros(round(push.ms * 1000)))}" if push.ms else ""
     if push.outcome == Outcome.ACCEPTED:
         return fill("{provider} accepted the {push} for {device}", round_log, push) + f"{took}."
-    start = fill("An attempt to send the {push} for {device} failed", round_log, push)
+    result = "has an unknown result" if push.outcome in NOT_KNOWN else "failed"
+    start = fill(f"An attempt to send the {{push}} for {{device}} {result}", round_log, push)
     return f"{start}{took}: {because(round_log, push)}{answer(push)}."
 
 

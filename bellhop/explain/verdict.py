@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import Outcome, Tone
+from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import PROVIDERS, SENT, SILENT, STANDINGS, UNKNOWN_STANDING, duration, listed
@@ -139,11 +139,11 @@ def _delivery_sentence(
     if isinstance(last, PushWaited):
         return f"{name} is not {done} yet: {because(round_log, last)}", Tone.OPEN
     attempts = _attempts(pushes)
-    unknown = any(attempt.outcome == Outcome.UNKNOWN for attempt in attempts)
+    unknown = any(attempt.outcome in NOT_KNOWN for attempt in attempts)
     start = f"It is not known whether {name} was {done}" if unknown else f"{name} was not {done}"
     reason = f"{because(round_log, last)}{answer(last)}{_tries(round_log, last, pushes)}"
     if _will_retry(last, attempts, standing):
-        return f"{start} yet, after {_failed_attempts(len(attempts))}; Bellhop is still trying: {reason}", Tone.OPEN
+        return f"{start} yet, after {_counted(attempts)}; Bellhop is still trying: {reason}", Tone.OPEN
     return f"{start}: {reason}", _failure_tone(round_log, last, attempts)
 
 
@@ -153,8 +153,8 @@ def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pus
         if last.kind == PushKind.RING
         else ""
     )
-    failed = sum(1 for attempt in _attempts(pushes) if attempt.outcome != Outcome.ACCEPTED)
-    return f"{start}{when}, after {_failed_attempts(failed)}" if failed else f"{start}{when}"
+    others = [attempt for attempt in _attempts(pushes) if attempt.outcome != Outcome.ACCEPTED]
+    return f"{start}{when}, after {_counted(others)}" if others else f"{start}{when}"
 
 
 def _failure_tone(round_log: RoundLog, last: PushMilestone, attempts: Sequence[PushAttempted]) -> Tone:
@@ -181,14 +181,20 @@ def _tries(round_log: RoundLog, last: PushMilestone, pushes: Sequence[PushMilest
         return ""
     if attempts := _attempts(pushes):
         why = because(round_log, attempts[-1]) + answer(attempts[-1])
-        return f", after {_failed_attempts(len(attempts))}{': ' if len(attempts) == 1 else '; the last time '}{why}"
+        return f", after {_counted(attempts)}{': ' if len(attempts) == 1 else '; the last time '}{why}"
     before = "" if last.outcome == Outcome.GAVE_UP else ", before the first attempt"
     waited = [push for push in pushes if isinstance(push, PushWaited)]
     return f"{before}: {because(round_log, waited[-1])}" if waited else before
 
 
-def _failed_attempts(number: int) -> str:
-    return f"{number} failed attempt{'s' if number > 1 else ''}"
+def _counted(attempts: Sequence[PushAttempted]) -> str:
+    """Count attempts that were not accepted. One with an unknown result has perhaps not failed."""
+    unknown = len([attempt for attempt in attempts if attempt.outcome in NOT_KNOWN])
+    failed = len(attempts) - unknown
+    counts = [f"{failed} failed attempt{'s' if failed > 1 else ''}"] if failed else []
+    if unknown:
+        counts.append(f"{unknown} attempt{'s' if unknown > 1 else ''} with an unknown result")
+    return " and ".join(counts)
 
 
 def _tone(of_round: Sequence[Delivery], standing: str, reached: bool) -> Tone:

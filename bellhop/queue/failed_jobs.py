@@ -14,7 +14,8 @@ from redis.exceptions import ResponseError
 from rq.utils import now, utcformat
 
 from bellhop.clock import Micros, Seconds, micros
-from bellhop.queue.names import NOTICE_JOB, QUEUES, RING_JOB
+from bellhop.queue.job_payloads import PAYLOADS
+from bellhop.queue.names import NOTICE_JOB, OLD_NAMES, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_job_data
 from bellhop.store import queue_scripts
 from bellhop.store.blocking_client import run_script
@@ -24,10 +25,14 @@ LATEST_US = 2**52
 """In the year 2112. A later deadline in a payload is shown as this one, because Python's dates end in the year 9999."""
 
 
+ALL_QUEUES = (*QUEUES, *OLD_NAMES)
+"""Under the old names of our queues, other applications may have jobs. They are left out."""
+
+
 def failed_job_ids(redis: Redis) -> Iterable[str]:
     """Return the ids of all failed jobs, queue by queue; in each queue, the job that expires first comes first."""
-    for queue in QUEUES:
-        yield from _ids(redis, queue)
+    for queue in ALL_QUEUES:
+        yield from (job_id for job_id in _ids(redis, queue) if queue in QUEUES or _is_ours(redis, job_id))
 
 
 class FailedJob(NamedTuple):
@@ -47,10 +52,15 @@ class FailedJob(NamedTuple):
 
 def latest_failed_jobs(redis: Redis, limit: int) -> list[FailedJob]:
     """Read up to `limit` failed jobs, the latest failure first."""
-    jobs = [(queue, job_id) for queue in QUEUES for job_id in _ids(redis, queue, limit)]
+    jobs = [(queue, job_id) for queue in ALL_QUEUES for job_id in _ids(redis, queue, limit)]
     ended_at = _answers(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in jobs])
     latest_first = sorted(zip(map(_rq_time, ended_at), jobs, strict=True), reverse=True)
-    return [_read_job(redis, queue, job_id, failed_at) for failed_at, (queue, job_id) in latest_first[:limit]]
+    latest = [_read_job(redis, queue, job_id, failed_at) for failed_at, (queue, job_id) in latest_first[:limit]]
+    return [job for job in latest if job.queue in QUEUES or job.name in PAYLOADS]
+
+
+def _is_ours(redis: Redis, job_id: str) -> bool:
+    return _read_job(redis, "", job_id, Micros(0)).name in PAYLOADS
 
 
 def _read_job(redis: Redis, queue: str, job_id: str, failed_at: Micros) -> FailedJob:
@@ -83,24 +93,32 @@ def run_again(redis: Redis, job_id: str) -> str | None:
         [
             ("HGET", rq_job_key(job_id), "data"),
             ("HGET", rq_job_key(job_id), "status"),
-            *(("ZSCORE", rq_registry_key("failed", queue), job_id) for queue in QUEUES),
+            *(("ZSCORE", rq_registry_key("failed", queue), job_id) for queue in ALL_QUEUES),
         ],
     )
     if data is None:
         return "there is no such job; a failed one is kept for a day"
-    queue = next((queue for queue, score in zip(QUEUES, scores, strict=True) if score is not None), None)
+    queue = next((queue for queue, score in zip(ALL_QUEUES, scores, strict=True) if score is not None), None)
     if queue is None:
         return f"it has not failed: it is {(status or b'nothing').decode('utf-8', 'replace')}"
     try:
         name, payload = read_job_data(data)
     except JobError as error:
         return f"{error}; it is not run again"
+    if refusal := _refusal(redis, name, payload):
+        return refusal
+    requeued = run_script(redis, queue_scripts.requeue_failed(queue, job_id, utcformat(now())))
+    return None if requeued else "it was queued again at the same time"
+
+
+def _refusal(redis: Redis, name: str, payload: dict[str, Any]) -> str | None:
+    if name not in PAYLOADS:
+        return "it is not a job of Bellhop; `rq requeue` can queue it again"
     if name == RING_JOB and (over_at := _over_at(payload)) <= datetime.now(UTC):
         return f"too old: its ring was over at {over_at:%Y-%m-%d %H:%M:%S} UTC; it is not run again"
     if name == NOTICE_JOB and not redis.exists(_round_key(payload)):
         return "too old: which of the user's phones it reached is no longer known; it is not run again"
-    requeued = run_script(redis, queue_scripts.requeue_failed(queue, job_id, utcformat(now())))
-    return None if requeued else "it was queued again at the same time"
+    return None
 
 
 def _ids(redis: Redis, queue: str, limit: int | None = None) -> list[str]:

@@ -2,10 +2,12 @@
 
 from typing import Final, Literal
 
-RINGS = "rings"
-NOTICES = "notices"
-MAIL = "mail"
+RINGS: Final = "bellhop-rings"
+NOTICES: Final = "bellhop-notices"
+MAIL: Final = "bellhop-mail"
 QUEUES = (RINGS, NOTICES, MAIL)
+OLD_NAMES = {"rings": RINGS, "notices": NOTICES, "mail": MAIL}
+"""What older versions call the queues. Workers move our jobs from there, for one version."""
 
 RoundJobName = Literal["worker.jobs.ring", "worker.jobs.notify", "worker.jobs.notice"]
 """The jobs about one round."""

@@ -20,6 +20,7 @@ from bellhop.store.keys import (
     AGENDA,
     QUESTION_BUDGET,
     call_key,
+    lease_key,
     owner_key,
     question_key,
     round_key,
@@ -27,6 +28,7 @@ from bellhop.store.keys import (
     trail_key,
     webhook_key,
 )
+from bellhop.store.queue_scripts import queue_keys
 from bellhop.store.scripts import Argument, Command
 
 WEBHOOK_TTL_S = 3600
@@ -222,7 +224,7 @@ def enqueue_due(job: JobFields, *, limit: int, again_ms: int, assumed_s: int) ->
     During `assumed_s` after a job was queued, the script assumes that it waits; later it searches the queue, which is
     slow.
     """
-    return Command("calls/enqueue_due", [AGENDA], [limit, again_ms, _json(job), assumed_s])
+    return Command("calls/enqueue_due", [*queue_keys([job["queue"]]), AGENDA], [limit, again_ms, _json(job), assumed_s])
 
 
 def claim_devices(
@@ -237,13 +239,37 @@ def claim_devices(
 ) -> Command:
     """Claim devices (user id and device key) for an attempt by one run of one worker, for `claim_us`.
 
-    The script returns the time left (µs), then for each device "go" or the reason why it may not be sent this push.
+    The script returns the time left (µs), then for each device "go", the reason why it may not be sent this push, or
+    "orphaned " and a claim that must be ended by `record_lost_attempts` first.
     """
     tenant, cid = round_.tenant, round_.cid
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
     args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
     args += [part for device in devices for part in device]
-    return Command("calls/claim_devices", [call_key(tenant, cid), round_key(tenant, cid, round_.started_at)], args)
+    keys = [call_key(tenant, cid), round_key(tenant, cid, round_.started_at), lease_key(worker)]
+    return Command("calls/claim_devices", keys, args)
+
+
+class LostAttempt(NamedTuple):
+    """An attempt with an unknown result, as its orphaned claim shows."""
+
+    kind: str
+    device: str
+    """The device's key."""
+    claim: str
+    line: str
+    """For the trail."""
+
+
+def record_lost_attempts(round_: Round, attempts: Iterable[LostAttempt]) -> Command:
+    """Put attempts on the trail whose claims are orphaned, and free their devices.
+
+    The script returns the numbers (from 1) of the attempts that it recorded: a claim may have changed.
+    """
+    tenant, cid = round_.tenant, round_.cid
+    keys = [round_key(tenant, cid, round_.started_at), trail_key(tenant, cid)]
+    args: list[Argument] = [trail.LENGTH, trail.DAY_S]
+    return Command("calls/record_lost_attempts", keys, [*args, *(part for attempt in attempts for part in attempt)])
 
 
 def record_attempt(

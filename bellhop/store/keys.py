@@ -158,7 +158,11 @@ def rq_executions_key(job_id: str) -> str:
 
 def rq_execution_key(job_id: str, execution_id: str) -> str:
     """A hash: one run of a job."""
-    return f"rq:execution:{job_id}:{execution_id}"
+    return f"{RQ_EXECUTION_PREFIX}{job_id}:{execution_id}"
+
+
+RQ_EXECUTION_PREFIX = "rq:execution:"
+"""The start of the keys of all runs of all jobs."""
 
 
 def rq_registry_key(registry: Registry, queue: str) -> str:

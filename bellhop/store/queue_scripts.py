@@ -1,15 +1,45 @@
 """The scripts of the queue (lua/queue/): the order of their arguments.
 
-Every function returns a Command to run. These scripts take no keys: they build the keys of RQ's data model from the
-names of queue, worker and job.
+Every function returns a Command to run. The scripts get the keys of their queues, and the start of the keys of jobs and
+workers (lua/lib/queue_keys.lua).
 """
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Literal
 
+from bellhop.store.keys import (
+    RQ_EXECUTION_PREFIX,
+    RQ_QUEUES,
+    RQ_SUSPENDED,
+    RQ_WORKERS,
+    WORKERS,
+    WORKERS_CALM_SINCE,
+    WORKERS_SEEN,
+    death_noticed_key,
+    inflight_key,
+    lease_key,
+    rq_executions_key,
+    rq_job_key,
+    rq_queue_key,
+    rq_registry_key,
+    rq_results_key,
+    rq_worker_key,
+    rq_workers_key,
+)
 from bellhop.store.scripts import Argument, Command
+
+Place = Literal["waiting", "scheduled", "failed", "finished"]
+"""Where a queue keeps jobs."""
+SHARED_KEYS = (rq_job_key(""), rq_executions_key(""), RQ_EXECUTION_PREFIX, rq_results_key(""), rq_worker_key(""))
+"""The start of the keys of all jobs and workers."""
+WORKER_KEYS = (
+    *(WORKERS, WORKERS_SEEN, WORKERS_CALM_SINCE, RQ_QUEUES, RQ_WORKERS, RQ_SUSPENDED),
+    *(lease_key(""), death_noticed_key("")),
+)
+"""The keys of the installation that scripts about workers use."""
 
 
 def take_jobs(queue: str, worker: str, limit: int) -> Command:
@@ -17,7 +47,7 @@ def take_jobs(queue: str, worker: str, limit: int) -> Command:
 
     The script returns what lib/begin.lua returns for each job.
     """
-    return _command("take_jobs", queue, worker, limit)
+    return _of_queue("take_jobs", queue, worker, limit)
 
 
 def begin_job(queue: str, worker: str, job_id: bytes, *, alone: bool) -> Command:
@@ -25,12 +55,12 @@ def begin_job(queue: str, worker: str, job_id: bytes, *, alone: bool) -> Command
 
     `alone`: a suspect may begin too, since the worker begins no other job now.
     """
-    return _command("begin_job", queue, worker, job_id, "alone" if alone else "")
+    return _of_queue("begin_job", queue, worker, job_id, "alone" if alone else "")
 
 
 def finish_job(queue: str, worker: str, job_id: bytes, began: bytes, *, keep_s: int) -> Command:
     """Mark a job finished, and keep it for `keep_s`. The script returns 1, or 0 if another worker has the job."""
-    return _command("finish_job", queue, worker, job_id, began, keep_s)
+    return _of_queue("finish_job", queue, worker, job_id, began, keep_s)
 
 
 def fail_job(
@@ -48,22 +78,22 @@ def fail_job(
     The script returns the job's status now, or None if another worker has the job.
     """
     packed = base64.b64encode(zlib.compress(reason.encode()))  # as RQ stores it
-    return _command("fail_job", queue, worker, job_id, began, verdict, packed, keep_s)
+    return _of_queue("fail_job", queue, worker, job_id, began, verdict, packed, keep_s)
 
 
 def hand_back_job(queue: str, worker: str, job_id: bytes, began: bytes) -> Command:
     """Put an unfinished job at the front of its queue. The script returns 1, or 0 if another worker has the job."""
-    return _command("hand_back_job", queue, worker, job_id, began)
+    return _of_queue("hand_back_job", queue, worker, job_id, began)
 
 
 def requeue_failed(queue: str, job_id: str, now: str) -> Command:
     """Queue a failed job again; `now` is in RQ's form. The script returns 1, or 0 if the job has not failed."""
-    return _command("requeue_failed", queue, job_id, now)
+    return Command("queue/requeue_failed", [*queue_keys([queue]), RQ_QUEUES], [job_id, now])
 
 
 def renew_lease(
     worker: str,
-    queues: str,
+    queues: Iterable[str],
     fields: Mapping[str, Any],
     *,
     lease_ms: int,
@@ -72,34 +102,57 @@ def renew_lease(
 ) -> Command:
     """Renew a worker's lease, and its registration with these fields of RQ's worker hash.
 
-    `queues` are separated by commas. If no worker renewed its lease for longer than `silence_ms`, Redis was away or all
-    workers were, and none is presumed dead. The script returns whether the lease had ended or is new, and whether
+    `queues` are those that it serves. If no worker renewed its lease for longer than `silence_ms`, Redis was away or
+    all workers were, and none is presumed dead. The script returns whether the lease had ended or is new, and whether
     `rq suspend` is in force.
     """
     flat = [part for pair in fields.items() for part in pair]
-    return _command("renew_lease", worker, lease_ms, silence_ms, registration_s, queues, *flat)
+    return _of_workers("renew_lease", queues, worker, lease_ms, silence_ms, registration_s, *flat)
 
 
-def reap_workers(*, lease_ms: int, silence_ms: int) -> Command:
-    """Give back the jobs of workers whose lease has ended.
+def reap_workers(queues: Iterable[str], *, lease_ms: int, silence_ms: int) -> Command:
+    """Give back the jobs of workers whose lease has ended. `queues` are all queues of the installation.
 
     The script returns the names of the dead workers, each followed by the number of its jobs.
     """
-    return _command("reap_workers", lease_ms, silence_ms)
+    return _of_workers("reap_workers", queues, lease_ms, silence_ms)
 
 
-def enqueue_scheduled() -> Command:
-    """Queue scheduled jobs whose time has come, and drop ended jobs that have expired from RQ's registries."""
-    return _command("enqueue_scheduled")
+def enqueue_scheduled(queues: Iterable[str]) -> Command:
+    """Queue scheduled jobs of these queues whose time has come, and drop expired ones from RQ's registries."""
+    return Command("queue/enqueue_scheduled", queue_keys(queues), [])
 
 
-def remove_worker(worker: str | bytes, queues: str | bytes, *, died: bool) -> Command:
-    """Give back a worker's jobs, its lease and its registration. `queues` are separated by commas.
+def move_jobs(queue: str, to: str, place: Place, start: int, *, limit: int, job_names: Iterable[str]) -> Command:
+    """Move jobs of these names to another queue. The script looks at `limit` jobs from position `start` on.
+
+    It returns the position of the next look, 0 after the end, and how many jobs were moved.
+    """
+    return Command("queue/move_jobs", queue_keys([queue, to]), [to, place, start, limit, *job_names])
+
+
+def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool) -> Command:
+    """Give back a worker's jobs, its lease and its registration. `queues` are those that it served.
 
     `died`: another worker noticed that it died. Redis may still give the dead worker one more job.
     """
-    return _command("remove_worker", worker, queues, "lost" if died else "left")
+    return _of_workers("remove_worker", queues, worker, "lost" if died else "left")
 
 
-def _command(name: str, *args: Argument) -> Command:
-    return Command(f"queue/{name}", [], args)
+def _of_queue(name: str, queue: str, *args: Argument) -> Command:
+    return Command(f"queue/{name}", queue_keys([queue]), args)
+
+
+def _of_workers(name: str, queues: Iterable[str], *args: Argument) -> Command:
+    return Command(f"queue/{name}", queue_keys(queues, *WORKER_KEYS), args)
+
+
+def queue_keys(queues: Iterable[str], *installation: str) -> list[str]:
+    """Return the keys that lua/lib/queue_keys.lua names, in its order; those of the installation are between."""
+    return [*SHARED_KEYS, *installation, *(key for queue in queues for key in _keys_of(queue))]
+
+
+@cache
+def _keys_of(queue: str) -> tuple[str, ...]:
+    registries = (rq_registry_key(registry, queue) for registry in ("wip", "finished", "failed", "scheduled"))
+    return (rq_queue_key(queue), inflight_key(queue, ""), *registries, rq_workers_key(queue))

@@ -26,7 +26,7 @@ async def test_a_flood_of_notices_does_not_hold_up_a_ring(tmp_path):
                 assert (await installation.stream.post(SampleCall(members=("ben-osei",)).notification())).status == 200
 
         await asyncio.gather(*(invite() for _ in range(FLOOD)))
-        assert await installation.store.call("LLEN", "rq:queue:notices") == FLOOD
+        assert await installation.store.call("LLEN", "rq:queue:bellhop-notices") == FLOOD
         installation.start("worker", "worker-2")
         while not installation.arrivals:
             await asyncio.sleep(0.02)
@@ -40,7 +40,9 @@ async def test_a_flood_of_notices_does_not_hold_up_a_ring(tmp_path):
                 assert time.monotonic() < give_up, await trail_of(installation.store, ring.cid)
                 await asyncio.sleep(0.005)
             took_s.append(time.monotonic() - began)
-        assert await installation.store.call("LLEN", "rq:queue:notices") > 0, "the flood was over before the last ring"
+        assert await installation.store.call("LLEN", "rq:queue:bellhop-notices") > 0, (
+            "the flood was over before the last ring"
+        )
         behind = len(installation.arrivals) - len(rings)
         print(
             f"{behind} of {FLOOD} notices had arrived with the last ring; the slowest took {max(took_s) * 1e3:.0f} ms"

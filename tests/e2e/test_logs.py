@@ -122,9 +122,9 @@ async def load(installation):
     # Jobs that nobody of ours wrote, and data that nobody of ours stored.
     for number, data in enumerate((f'["{RING_JOB}", null, [{{"v": 1, "cid": "{CONFESSION}"}}], {{}}]', CONFESSION)):
         await installation.store.call(
-            "HSET", f"rq:job:strange-{number}", "status", "queued", "origin", "rings", "data", data
+            "HSET", f"rq:job:strange-{number}", "status", "queued", "origin", "bellhop-rings", "data", data
         )
-        await installation.store.call("RPUSH", "rq:queue:rings", f"strange-{number}")
+        await installation.store.call("RPUSH", "rq:queue:bellhop-rings", f"strange-{number}")
     await installation.store.call("HSET", "bellhop:devices:default:odd-user", "k", json.dumps({"token": CONFESSION}))
     await post(SampleCall(CALLER, ("odd-user",), name=CALL_NAME).ring())
     await installation.store.call("SET", "bellhop:devices:default:wrong-user", CONFESSION)

@@ -90,7 +90,7 @@ async def test_every_ring_is_counted_and_timed_once_by_all_processes(installatio
     assert grown("bellhop_webhooks_total", **taken) == 20
     assert grown("bellhop_webhook_age_seconds_count", type="call.ring") == 20
     assert grown("bellhop_intake_seconds_count") == 20
-    assert grown("bellhop_queue_wait_seconds_count", queue="rings") == 20
+    assert grown("bellhop_queue_wait_seconds_count", queue="bellhop-rings") == 20
     assert grown("bellhop_pushes_total", outcome="accepted", provider="apns", app=BUNDLE) == 20
     assert grown("bellhop_pushes_total", outcome="accepted", provider="fcm", app=PROJECT) == 20
     assert grown("bellhop_provider_seconds_count", provider="apns", app=BUNDLE) == 20
@@ -149,8 +149,8 @@ async def test_an_email_is_counted(installation):
 
 
 async def test_the_state_of_queues_workers_and_lanes_is_shown(installation):
-    now = await until(installation, lambda now: now("bellhop_workers", queue="rings") == 2)
-    assert now("bellhop_workers", queue="notices") == 2
+    now = await until(installation, lambda now: now("bellhop_workers", queue="bellhop-rings") == 2)
+    assert now("bellhop_workers", queue="bellhop-notices") == 2
     lanes = {s.labels["app"]: s.value for s in now.all if s.name == "bellhop_circuit_open"}
     assert lanes == {BUNDLE: 0, PROJECT: 0}
     assert {s.labels["state"] for s in now.all if s.name == "bellhop_queue_jobs"} == {
@@ -185,11 +185,11 @@ async def test_readyz_names_what_is_missing_in_sentences(installation):
     while (answer := await get(installation, "/readyz"))[0] == 200 and time.monotonic() < give_up:
         await asyncio.sleep(0.1)
     assert answer[0] == 503
-    for queue in ("rings", "notices"):
+    for queue in ("bellhop-rings", "bellhop-notices"):
         assert f"No live worker serves the queue {queue}: start `bellhop worker`." in answer[1]
     assert (await get(installation, "/healthz"))[0] == 200
     now = await scrape(installation)
-    assert (now("bellhop_workers", queue="rings"), now("bellhop_workers", queue="notices")) == (0, 0)
+    assert (now("bellhop_workers", queue="bellhop-rings"), now("bellhop_workers", queue="notices")) == (0, 0)
 
 
 async def test_readyz_warns_of_broken_credentials_named_in_the_log(installation):

@@ -27,7 +27,7 @@ async def test_everything_a_call_leaves_in_redis_expires(flow):
     keys = [key async for key in client.scan_iter(count=1000)]
     assert {b"bellhop:call", b"bellhop:round", b"bellhop:trail"} <= {b":".join(key.split(b":")[:2]) for key in keys}
     # A notice of a test before this one may wait for its next try: its job is not left, it is to be run.
-    later = b"rq:scheduled:notices"
+    later = b"rq:scheduled:bellhop-notices"
     waiting = {later, *(b"rq:job:" + job for job in await client.zrange(later, 0, -1))}
     lasting = [key for key in keys if await client.ttl(key) == -1 and key not in waiting]
     assert [key for key in lasting if not key.startswith(LASTING + JOBS_BY_TIME)] == []

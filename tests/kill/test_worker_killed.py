@@ -45,7 +45,7 @@ async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
 
 
 async def in_flight(installation):
-    keys = await installation.store.call("KEYS", "bellhop:inflight:rings:*")
+    keys = await installation.store.call("KEYS", "bellhop:inflight:bellhop-rings:*")
     return [await installation.store.call("LLEN", key) for key in keys]
 
 

@@ -44,7 +44,7 @@ from bellhop.telemetry import logs
 from worker.queue.queue_worker import QueueWorker
 
 logs.configure("json", "info")
-QueueWorker(sys.argv[1], {"mail": 1}, {}).work()
+QueueWorker(sys.argv[1], {"bellhop-mail": 1}, {}).work()
 """
 
 

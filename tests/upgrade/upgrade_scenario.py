@@ -76,6 +76,16 @@ def call(name, *members, session=1, **options):
     return SampleCall(members=members, id=f"call-{name}", session_id=session_id, **options)
 
 
+def names_of(queue):
+    """The names of a queue: of older versions, and now."""
+    return queue, f"bellhop-{queue}"
+
+
+def failed_emails(client):
+    """The number of failed e-mail jobs."""
+    return sum(client.zcard(f"rq:failed:{name}") for name in names_of("mail"))
+
+
 class Writer:
     """Runs the scenario with one version and keeps what it wrote."""
 
@@ -140,7 +150,8 @@ class Writer:
         client = self.installation.redis_client
 
         def running():
-            ids = [entry.split(":")[0] for entry in client.zrange(f"rq:wip:{queue}", 0, -1)]
+            keys = [f"rq:wip:{name}" for name in names_of(queue)]
+            ids = [entry.split(":")[0] for key in keys for entry in client.zrange(key, 0, -1)]
             return sum(client.hget(f"rq:job:{job}", "description") == job_name for job in ids) >= count
 
         await self.installation.until(running, f"{job_name} is being run")
@@ -162,10 +173,11 @@ class Writer:
             jobs = sum(client.llen(key) for key in client.scan_iter("rq:queue:*"))
             jobs += sum(client.llen(key) for key in client.scan_iter("bellhop:inflight:*"))
             jobs += sum(client.zcard(key) for key in client.scan_iter("rq:scheduled:*"))
-            for job_id in client.zrange("rq:scheduled:notices", 0, -1):
-                # A notice that waits until no phone rings any more: that time is now.
-                if '"left_over":true' in (client.hget(f"rq:job:{job_id}", "data") or ""):
-                    client.zadd("rq:scheduled:notices", {job_id: 0})
+            for name in names_of("notices"):
+                for job_id in client.zrange(f"rq:scheduled:{name}", 0, -1):
+                    # A notice that waits until no phone rings any more: that time is now.
+                    if '"left_over":true' in (client.hget(f"rq:job:{job_id}", "data") or ""):
+                        client.zadd(f"rq:scheduled:{name}", {job_id: 0})
             return not jobs and client.zcard("bellhop:agenda") == len(open_calls)
 
         await self.installation.until(over, "nothing is left to do")
@@ -189,7 +201,7 @@ class Writer:
         await self.trail_has(fails, "mailed", "mail_waiting")
         await installation.end("worker-before")
         installation.start_worker_that_knows_no_emails("worker-without-mail")
-        await installation.until(lambda: installation.redis_client.zcard("rq:failed:mail"), "the e-mail fails")
+        await installation.until(lambda: failed_emails(installation.redis_client), "the e-mail fails")
         await installation.end("worker-without-mail")
 
         notice, mail = call("notice-queued", "user-nora"), call("mail-queued", "user-lee", caller="user-tom")

@@ -29,6 +29,8 @@ from worker.main import JOBS_PER_CONCURRENCY
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
 
+pytestmark = pytest.mark.usefixtures("live_workers")
+
 
 class Provided:
     """A provider that gives one answer, and the e-mails that are offered behind the push."""

@@ -17,7 +17,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
-from bellhop.store.keys import AGENDA, call_key, round_key
+from bellhop.store.keys import AGENDA, call_key, lease_key, round_key
 from tests.factories import a_device
 from tests.trails import trail_of
 from webhook.intake.apply import apply
@@ -58,7 +58,7 @@ async def settled(store: Store, call: SampleCall) -> Counter[tuple[int, str, str
 async def notices(store: Store) -> list[tuple[int, str]]:
     """The queued notices: the round and the user of each."""
     found = []
-    for job_id in await store.call("LRANGE", "rq:queue:notices", 0, -1):
+    for job_id in await store.call("LRANGE", "rq:queue:bellhop-notices", 0, -1):
         name, _, (payload,), _ = json.loads(await store.call("HGET", b"rq:job:" + job_id, "data"))
         if name == NOTICE_JOB:
             found.append((payload["started_at"], payload["recipients"][0]["id"]))
@@ -72,10 +72,11 @@ async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) 
     phone = a_device(user)
     (push,) = plan(kind, round_, {user: [phone]}, value.at).pushes
     await store.script(*registry.register("default", phone))
+    await store.call("SET", lease_key("w-1"), "1")
     return (await Fence(store, "w-1", kind, round_).admit(push, 3)).refusal is None
 
 
-async def jobs(store: Store, queue: str = "notices") -> list[str]:
+async def jobs(store: Store, queue: str = "bellhop-notices") -> list[str]:
     return [job.decode().partition("-")[0] for job in await store.call("LRANGE", f"rq:queue:{queue}", 0, -1)]
 
 
@@ -222,7 +223,7 @@ async def test_the_watchdog_queues_a_due_call_once(store, post, redis_url):
     for _ in range(3):
         await queue_due_calls(store)
     assert await jobs(store) == ["settle"]
-    job_id = (await store.call("LINDEX", "rq:queue:notices", 0)).decode()
+    job_id = (await store.call("LINDEX", "rq:queue:bellhop-notices", 0)).decode()
     name, _, (payload,), _ = json.loads(await store.call("HGET", f"rq:job:{job_id}", "data"))
     assert (name, payload) == ("worker.jobs.settle", {"tenant": "default", "cid": due.cid, "v": 1})
 
@@ -242,10 +243,10 @@ async def test_while_nobody_settles_a_call_one_job_waits_for_it(store, post, red
 async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_url, status, again):
     post(SampleCall(members=("ben",), ring_ms=5_000).ring(at=now_s(redis_url) - 20))
     await queue_due_calls(store, again_ms=-1, assumed_s=0)
-    job_id = await store.call("LPOP", "rq:queue:notices")
+    job_id = await store.call("LPOP", "rq:queue:bellhop-notices")
     await store.call("HSET", b"rq:job:" + job_id, "status", status, "lost_workers", "2", "suspicions", "2")
     await store.call("EXPIRE", b"rq:job:" + job_id, 60)
-    await store.call("ZADD", "rq:failed:notices", "9e9", job_id)
+    await store.call("ZADD", "rq:failed:bellhop-notices", "9e9", job_id)
     if not status:
         await store.call("DEL", b"rq:job:" + job_id)
     await queue_due_calls(store, again_ms=-1, assumed_s=0)
@@ -254,7 +255,7 @@ async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_ur
         assert await store.call("TTL", b"rq:job:" + job_id) == -1
         fields = await store.call("HMGET", b"rq:job:" + job_id, "status", "lost_workers", "suspicions")
         assert fields == [b"queued", None, None]
-        assert await store.call("ZCARD", "rq:failed:notices") == 0
+        assert await store.call("ZCARD", "rq:failed:bellhop-notices") == 0
 
 
 async def test_a_call_that_has_expired_leaves_the_agenda(store, post, redis_url):
@@ -301,7 +302,7 @@ async def test_everything_an_event_leaves_in_redis_expires(store, post, samples:
     cid = json.loads((samples / "call.ring.json").read_bytes())["call_cid"]
     await settle_call(store, "default", cid, GRACE_US)
     lasting = {key.decode() for key in await store.call("KEYS", "*") if await store.call("TTL", key) < 0}
-    queues = {"rq:queues", "rq:queue:rings", "rq:queue:notices", AGENDA}
+    queues = {"rq:queues", "rq:queue:bellhop-rings", "rq:queue:bellhop-notices", AGENDA}
     # A queued job has no expiry in RQ: it leaves when it has been run.
     assert {key for key in lasting if not key.startswith("rq:job:")} <= queues
 

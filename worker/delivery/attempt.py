@@ -18,8 +18,12 @@ from worker.delivery.retry_policy import RetryPolicy
 
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
 DEFAULT_POLICY = RetryPolicy()
-BeforePause = Callable[[Seconds], None]
-"""Called before the pause between two attempts, with its length. It must return at once."""
+BeforeAttempt = Callable[[Seconds], Callable[[], None]]
+"""Called when the wait for an attempt begins, with its shortest length; returns what is called when the wait ends."""
+
+
+def _not_noted(shortest_s: Seconds) -> Callable[[], None]:
+    return lambda: None
 
 
 class Delivered(NamedTuple):
@@ -41,7 +45,7 @@ async def deliver(
     channels: ProviderChannels,
     fence: Fence,
     policy: RetryPolicy = DEFAULT_POLICY,
-    before_pause: BeforePause = lambda _: None,
+    before_attempt: BeforeAttempt = _not_noted,
 ) -> Delivered:
     """Send `push`, and repeat what may be repeated, until there is a final outcome.
 
@@ -50,17 +54,21 @@ async def deliver(
     channel = channels.get((push.device.provider, push.device.app))
     if channel is None:
         return _finished(push, Outcome.NO_CREDENTIALS, None)
-    return await _Attempts(push, channel, fence, policy, before_pause).run()
+    attempts = _Attempts(push, channel, fence, policy, before_attempt)
+    try:
+        return await attempts.run()
+    finally:
+        attempts.end_wait()
 
 
 class _Attempts:
     """The attempts of one push."""
 
     def __init__(
-        self, push: Push, channel: ProviderChannel, fence: Fence, policy: RetryPolicy, before_pause: BeforePause
+        self, push: Push, channel: ProviderChannel, fence: Fence, policy: RetryPolicy, before_attempt: BeforeAttempt
     ) -> None:
         self._push, self._channel, self._fence, self._policy = push, channel, fence, policy
-        self._before_pause = before_pause
+        self._before_attempt, self.end_wait = before_attempt, before_attempt(Seconds(0.0))
         self._began = time.monotonic()
         self._last: AttemptResult | None = None
         self._attempts = self._unknown = self._confirmed = 0
@@ -96,6 +104,7 @@ class _Attempts:
 
         If this task is cancelled, or fails, the record is written here: otherwise the device's claim would stay.
         """
+        self.end_wait()
         began = from_nanoseconds(time.time_ns())
         try:
             self._last = await self._ask_provider(admission, attempt_s)
@@ -134,12 +143,13 @@ class _Attempts:
         await self._fence.write(record)
         if switches:
             self._push, self._switched = _in_other_environment(self._push), True
+            self.end_wait = self._before_attempt(Seconds(0.0))
             return None
         waits = result.outcome is Outcome.CIRCUIT_OPEN and result.retry_after_s
         wait_s = waits or self._pause_s(action, result)
         if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends_s(admission):
             return self._finished(Outcome.GAVE_UP)
-        self._before_pause(wait_s)
+        self.end_wait = self._before_attempt(wait_s)
         if waits:
             await self._channel.until_closed(self._push, waits)
         else:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -29,6 +30,7 @@ from worker.delivery.fence import Fence
 from worker.delivery.record_buffer import RecordBuffer
 from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.token_pruning import TokenPruner
+from worker.lost_attempts import WORKER_DIGITS
 from worker.stream_state import StreamState
 
 log = structlog.get_logger()
@@ -37,8 +39,6 @@ PLANNED_AT_ONCE = 20
 """Recipients to plan before other tasks get a turn: to build the pushes for a thousand recipients takes seconds."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
-WORKER_DIGITS = 8
-"""Characters of a worker's name on the trail: the part that differs between workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class FanOut:
     async def run(self) -> list[Delivered]:
         """Push to every recipient; returns the result of each push. Waits while Redis is away."""
         tools, round_ = self._tools, self._round
-        self._before_attempt(Seconds(0.0))
         user_ids = [recipient.id for recipient in round_.recipients]
-        users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
+        with self._waiting():
+            users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
         if round_.left_over and not any(ends_the_ring(self._kind, device) for device in chain(*users.devices.values())):
             return []
         self.ran = True
@@ -99,10 +99,20 @@ class FanOut:
         """Write now what `last_records` would return: the job goes on, or fails."""
         await self._records.flush()
 
-    def _before_attempt(self, starts_in_s: Seconds) -> None:
-        """Ask Stream for the state of the ring, if the attempt that starts then is a late one."""
+    def _before_attempt(self, shortest_s: Seconds = Seconds(0.0)) -> Callable[[], None]:
+        """Ask Stream for the state of the ring if the attempt after this wait is a late one; returns what ends it."""
         if self._kind is PushKind.RING and self._tools.stream_state is not None:
-            self._tools.stream_state.before_attempt(self._round, starts_in_s)
+            return self._tools.stream_state.before_attempt(self._round, shortest_s)
+        return lambda: None
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Call `_before_attempt` for the wait in this block."""
+        end_wait = self._before_attempt()
+        try:
+            yield
+        finally:
+            end_wait()
 
     async def _ring_with_lookup(self, users: RegisteredUsers, lookup: StreamDeviceLookup) -> list[Delivered]:
         """Ring users with devices now, and each other user when the look-up at Stream has found their devices."""
@@ -111,7 +121,8 @@ class FanOut:
             # This clock may differ from Redis's, so the whole length of the ring is allowed here. The fence, which uses
             # Redis's clock, refuses a push after the deadline.
             within_s = elapsed(self._round.started_at, self._round.deadline)
-            users.devices[recipient.id] = await lookup.devices_of(self._round.tenant, recipient.id, within_s)
+            with self._waiting():
+                users.devices[recipient.id] = await lookup.devices_of(self._round.tenant, recipient.id, within_s)
             return await self._send([recipient], users)
 
         recipients = self._round.recipients

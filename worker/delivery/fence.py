@@ -15,11 +15,12 @@ from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
-from bellhop.store.call_scripts import claim_devices, record_attempt
+from bellhop.store.call_scripts import claim_devices, record_attempt, record_lost_attempts
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.batch import Batch
+from worker.lost_attempts import OpenClaim, count_lost, lost_attempt
 
 MOST_PER_CALL = 500
 """Devices or lines of one script call. With more, the call would delay other commands of Redis, and in the end have
@@ -29,6 +30,7 @@ REFUSALS = {
     "too_late": Outcome.TOO_LATE,
     "duplicate": Outcome.DUPLICATE,
     "held": Outcome.HELD,
+    "no_lease": Outcome.HELD,
     "signed_out": Outcome.SIGNED_OUT,
     "rung_again": Outcome.RUNG_AGAIN,
     Standing.ANSWERED: Outcome.ANSWERED,
@@ -43,6 +45,8 @@ REFUSALS = {
     Standing.REMOVED: Outcome.REMOVED,
 }
 """What each answer of claim_devices.lua means for a push. None: it may be sent."""
+ORPHANED = "orphaned "
+"""The start of the answer for a device whose claim was left by a worker that died. The claim follows."""
 
 
 class Record(NamedTuple):
@@ -126,10 +130,32 @@ class Fence:
             return Seconds(time.monotonic()), await self._store.script(*command)
 
         began = time.perf_counter()
-        asked_at, (left_us, *answers) = await until_redis_answers(claim)
+        while True:
+            asked_at, (left_us, *codes) = await until_redis_answers(claim)
+            answers = [code.decode() for code in codes]
+            if not await self._record_lost(attempts, answers):
+                break
         metrics.FENCE.observe(Seconds(time.perf_counter() - began))
         left_s = seconds(int(left_us))
-        return [Admission(REFUSALS[answer.decode()], asked_at, left_s) for answer in answers]
+        return [Admission(REFUSALS[answer], asked_at, left_s) for answer in answers]
+
+    async def _record_lost(self, attempts: list[tuple[Push, Seconds]], answers: list[str]) -> bool:
+        """Put the attempts of dead workers on the trail. If there were any, the fence must be asked again."""
+        orphaned = [
+            (push.device, answer.removeprefix(ORPHANED))
+            for (push, _), answer in zip(attempts, answers, strict=True)
+            if answer.startswith(ORPHANED)
+        ]
+        if not orphaned:
+            return False
+        lost = [
+            lost_attempt(OpenClaim(self._kind, device.key, claim), self._round.started_at, device.user_id, device)
+            for device, claim in orphaned
+        ]
+        command = record_lost_attempts(self._round, lost)
+        for number in await until_redis_answers(lambda: self._store.script(*command)):
+            count_lost(self._kind, orphaned[number - 1][0])
+        return True
 
     async def _write(self, records: list[Record]) -> list[None]:
         command = self.command(records)

@@ -49,15 +49,18 @@ class Lease:
         queues: Sequence[str],
         describe: Callable[[], dict[str, Any]],
         times: LeaseTimes = DEFAULT_TIMES,
+        *,
+        others: Sequence[str] = (),
     ) -> None:
-        """`describe` returns the fields of RQ's worker hash."""
+        """`describe` returns the fields of RQ's worker hash. `others`: queues that only other workers serve."""
         self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
         self.name = name
         self.suspended = False
         """Whether `rq suspend` is in force."""
         self.last_failed = False
         """Whether the last renewal failed."""
-        self._queues, self._describe, self._times = ",".join(queues), describe, times
+        self._queues, self._all_queues = list(queues), [*queues, *others]
+        self._describe, self._times = describe, times
         self._valid_until = 0.0
 
     @property
@@ -97,7 +100,8 @@ class Lease:
 
     async def reap_workers(self) -> None:
         """Give back the jobs of all workers whose lease has ended. Raises as the store does."""
-        command = queue_scripts.reap_workers(lease_ms=self._times.lease_ms, silence_ms=self._times.silence_ms)
+        times = self._times
+        command = queue_scripts.reap_workers(self._all_queues, lease_ms=times.lease_ms, silence_ms=times.silence_ms)
         dead = await self.store.script(*command)
         for name, jobs in zip(dead[::2], dead[1::2], strict=True):
             log.warning("worker_died", worker=name.decode(), jobs_given_back=jobs)
@@ -112,7 +116,8 @@ class Lease:
         for name in await self.store.call("SMEMBERS", WORKERS) if here else ():
             place, pid, queues = await self.store.call("HMGET", rq_worker_key(name.decode()), "place", "pid", "queues")
             if place == here.encode() and name != self.name.encode() and not is_alive(int(pid or 0)):
-                await self.store.script(*queue_scripts.remove_worker(name, queues or b"", died=True))
+                served = (queues or b"").decode().split(",")
+                await self.store.script(*queue_scripts.remove_worker(name, served, died=True))
                 log.warning("worker_died", worker=name.decode(), jobs_given_back="at once")
 
     async def release(self) -> None:

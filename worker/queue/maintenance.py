@@ -23,8 +23,9 @@ RENEW_AGAIN_S = 0.1
 class Maintenance:
     """The regular work of one worker."""
 
-    def __init__(self, lease: Lease, jobs: RunningJobs, queues: Iterable[str]) -> None:
-        self._lease, self._jobs, self._queues = lease, jobs, list(queues)
+    def __init__(self, lease: Lease, jobs: RunningJobs, queues: Iterable[str], others: Iterable[str] = ()) -> None:
+        """`queues`: what this worker serves; `others`: queues of this installation that only other workers serve."""
+        self._lease, self._jobs, self._queues, self._others = lease, jobs, list(queues), list(others)
         self._lapsed = False
         """Whether the lease ended since `_stop_lost_jobs` last ran."""
 
@@ -38,7 +39,7 @@ class Maintenance:
 
     async def _look_after_jobs(self) -> None:
         await self._lease.remove_dead_neighbours()
-        await self._lease.store.script(*queue_scripts.enqueue_scheduled())
+        await self._lease.store.script(*queue_scripts.enqueue_scheduled([*self._queues, *self._others]))
         await self._lease.reap_workers()
         for queue in self._queues:
             job_ids = await self._lease.store.call("LRANGE", inflight_key(queue, self._lease.name), 0, -1)

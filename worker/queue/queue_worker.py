@@ -8,6 +8,8 @@ import contextlib
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -20,6 +22,7 @@ from worker.queue.background import keep_running
 from worker.queue.job_store import JobStore, StartedJob, log_refusal_and_pause
 from worker.queue.lease import Lease
 from worker.queue.maintenance import Maintenance
+from worker.queue.old_queues import keep_moving_jobs
 from worker.queue.rq_adapter import RqCommand, RqWorkerRecord, unique_worker_name
 from worker.queue.running_jobs import Handler, InterruptReason, RunningJobs
 from worker.queue.shutdown import cancel_all, drain
@@ -46,6 +49,8 @@ class QueueWorker:
     says.
     `name`: no other process may have the same; see `unique_worker_name`.
     `grace_s`: how long running jobs may go on after SIGTERM; `wind_up_s`: how long recording their ends may take then.
+    `all_queues`: the queues of all workers of the installation, if other workers serve others.
+    `old_names`: what older versions call queues, and their names now. This worker moves jobs of `job_names` from there.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
     """
 
@@ -58,6 +63,9 @@ class QueueWorker:
         name: str = "",
         grace_s: Seconds = Seconds(20.0),
         wind_up_s: Seconds = Seconds(5.0),
+        all_queues: Sequence[str] = (),
+        old_names: Mapping[str, str] = MappingProxyType({}),
+        job_names: Sequence[str] = (),
         background: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         self.name = name or unique_worker_name()
@@ -67,9 +75,19 @@ class QueueWorker:
         self._store = Store.from_url(redis_url, timeout_s=ANSWER_S)
         self._job_store = JobStore(self._store, self.name)
         self._jobs = RunningJobs(self._job_store, limits, handlers.get)
-        self._rq_record = RqWorkerRecord(redis_url, self.name, list(limits))
-        self._lease = Lease(redis_url, self.name, list(limits), self._describe)
-        self._maintenance = Maintenance(self._lease, self._jobs, limits)
+        # Web processes of an older version are ready only while a worker serves the queues by their old names.
+        served = [*limits, *(old for old, new in old_names.items() if new in limits)]
+        others = [queue for queue in all_queues if queue not in limits]
+        self._rq_record = RqWorkerRecord(redis_url, self.name, served)
+        self._lease = Lease(
+            redis_url,
+            self.name,
+            served,
+            self._describe,
+            others=[*others, *(old for old in old_names if old not in served)],
+        )
+        self._maintenance = Maintenance(self._lease, self._jobs, limits, others)
+        self._moving = partial(keep_moving_jobs, self._store, old_names, job_names)
         self._may_receive_jobs_until = 0.0
 
     def work(self) -> None:
@@ -80,7 +98,12 @@ class QueueWorker:
         """Do the same as `work` in the running event loop, which must be the main thread's."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
-        tasks = (self._maintenance.run, self._listen, *self._background)
+        tasks: list[Callable[[], Awaitable[None]]] = [
+            self._maintenance.run,
+            self._listen,
+            self._moving,
+            *self._background,
+        ]
         background = [asyncio.create_task(keep_running(run)) for run in tasks]
         log.info("worker_started", worker=self.name, queues=self._limits)
         try:

@@ -46,7 +46,7 @@ async def test_emails_that_nobody_takes_are_named(check, redis_client):
     check.live("w-1", RINGS, NOTICES)
     redis_client.rpush(rq_queue_key(MAIL), "mail-1")
     (problem,) = await problems(check)
-    assert "queue mail: no live worker serves it: start a worker whose settings have a mail server" in problem
+    assert "queue bellhop-mail: no live worker serves it: start a worker whose settings have a mail server" in problem
 
 
 async def test_credentials_refused_to_a_worker_are_named(check):

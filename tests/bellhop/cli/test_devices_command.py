@@ -151,7 +151,7 @@ def test_no_warning_if_settings_or_a_live_worker_have_the_app(bellhop, apple, re
     assert "warning" not in bellhop(*ADD, "a.b", **apple)
     assert "warning" not in bellhop(*ADD, "com.example"), "no credentials are known here"
     with redis.Redis.from_url(redis_url) as client:
-        client.sadd("rq:workers:rings", "rq:worker:w")
+        client.sadd("rq:workers:bellhop-rings", "rq:worker:w")
         client.set("bellhop:worker:w", 1)
         lanes = [{"provider": "apns", "app": "com.example"}]
         client.set("bellhop:status:w", json.dumps({"lanes": lanes, "certificates": {}}))

@@ -355,7 +355,7 @@ class CallModel(RuleBasedStateMachine):
 
     def take_notices(self) -> None:
         """Run what is on the queue of notices."""
-        while job_id := self.redis.lpop("rq:queue:notices"):
+        while job_id := self.redis.lpop("rq:queue:bellhop-notices"):
             name, _, (payload,), _ = json.loads(self.redis.hget(f"rq:job:{job_id.decode()}", "data"))
             if name == NOTICE_JOB:
                 self.take_notice(QueuedRound.model_validate(payload))

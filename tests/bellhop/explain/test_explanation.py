@@ -162,9 +162,9 @@ def test_each_device_has_its_part_in_the_verdict():
 def test_without_an_answer_it_is_not_known_whether_it_rang():
     lines = ring("jane"), *(attempt(n, IPHONE, "unknown") for n in (3, 6, 9)), finished(9, IPHONE, "gave_up")
     assert jane(*lines).verdict == (
-        "It is not known whether Jane's iPhone was rung: no attempt succeeded in the available time, after 3 failed "
-        "attempts; the last time the connection to Apple broke before an answer came, so the push may or may "
-        "not have arrived."
+        "It is not known whether Jane's iPhone was rung: no attempt succeeded in the available time, after 3 "
+        "attempts with an unknown result; the last time the connection to Apple broke before an answer came, so the "
+        "push may or may not have arrived."
     )
 
 
@@ -470,11 +470,21 @@ def test_any_lines_in_any_order_are_told(lines, user, chance: random.Random):
     assert shuffled.found == found.found
 
 
-@pytest.mark.parametrize("outcome", ["unsent", "unavailable", "throttled", "unknown", "bad_token"])
-def test_a_push_that_is_still_tried_does_not_count_as_failed(outcome):
+@pytest.mark.parametrize(
+    ("outcome", "so_often"),
+    [
+        ("unsent", "1 failed attempt"),
+        ("unavailable", "1 failed attempt"),
+        ("throttled", "1 failed attempt"),
+        ("bad_token", "1 failed attempt"),
+        ("unknown", "1 attempt with an unknown result"),
+        ("worker_died", "1 attempt with an unknown result"),
+    ],
+)
+def test_a_push_that_is_still_tried_does_not_count_as_failed(outcome, so_often):
     so_far = [ring("jane"), attempt(5, IPHONE, outcome, reason="gaierror")]
     person = jane(*so_far)
-    assert "yet, after 1 failed attempt; Bellhop is still trying: " in person.verdict
+    assert f"yet, after {so_often}; Bellhop is still trying: " in person.verdict
     assert (person.tone, person.standing, person.final, person.next) == (Tone.OPEN, "", False, ())
     assert "went wrong" not in explain(CID, so_far).summary
     assert jane(*so_far, finished(30, IPHONE, "gave_up")).tone is Tone.BAD

@@ -9,7 +9,7 @@ from bellhop import call_index
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import MAIL_JOB, RING_JOB
 from bellhop.store import call_scripts, email_scripts, keys, queue_scripts, registry, scripts
-from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding
+from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding, LostAttempt
 from bellhop.store.email_scripts import NewEmail
 from bellhop.store.scripts import Command
 from tests.factories import a_device, a_queued_round, a_round
@@ -59,6 +59,7 @@ COMMANDS = (
     call_scripts.enqueue_due(RING, limit=1, again_ms=1, assumed_s=1),
     call_scripts.claim_devices(ROUND, "ring", [("ben", "key")], deadline_us=1, worker="w-1", run="r", claim_us=1),
     call_scripts.record_attempt(ROUND, ["a line"], devices=[("key", True)]),
+    call_scripts.record_lost_attempts(ROUND, [LostAttempt("ring", "key", "w-1|r|1", "a line")]),
     call_scripts.claim_question("default", "default:1", "s-1", run="r", claim_ms=1),
     call_scripts.spend_question(1),
     call_scripts.record_receipt("default", "default:1", 1, "key", "a line"),
@@ -75,10 +76,11 @@ COMMANDS = (
     queue_scripts.fail_job("rings", "w-1", b"1", b"", verdict="failed", reason="", keep_s=1),
     queue_scripts.hand_back_job("rings", "w-1", b"1", b""),
     queue_scripts.requeue_failed("rings", "1", ""),
-    queue_scripts.renew_lease("w-1", "rings", {}, lease_ms=1, silence_ms=1, registration_s=1),
-    queue_scripts.reap_workers(lease_ms=1, silence_ms=1),
-    queue_scripts.enqueue_scheduled(),
-    queue_scripts.remove_worker("w-1", "rings", died=True),
+    queue_scripts.renew_lease("w-1", ["rings"], {}, lease_ms=1, silence_ms=1, registration_s=1),
+    queue_scripts.reap_workers(["rings"], lease_ms=1, silence_ms=1),
+    queue_scripts.enqueue_scheduled(["rings"]),
+    queue_scripts.remove_worker("w-1", ["rings"], died=True),
+    queue_scripts.move_jobs("rings", "bellhop-rings", "waiting", 0, limit=1, job_names=[RING_JOB]),
     registry.register("default", a_device()),
     registry.replace("default", a_device(), a_device()),
     registry.prune_token("default", a_device(), 1, registry.BrakeLimits()),

@@ -253,7 +253,9 @@ async def test_the_service_page_shows_queues_workers_and_providers(page):
     await page.goto("/console/service")
     text = await page.locator("main").inner_text()
     assert "Redis answers, and every queue has a worker." in text
-    assert {"rings", "notices", "mail"} <= set(await page.get_by_role("rowheader").all_inner_texts())
+    assert {"bellhop-rings", "bellhop-notices", "bellhop-mail"} <= set(
+        await page.get_by_role("rowheader").all_inner_texts()
+    )
     assert {"com.example.calls", "example-calls"} <= set(await page.get_by_role("rowheader").all_inner_texts())
 
 

@@ -160,6 +160,23 @@ async def test_a_device_held_by_another_worker_is_waited_for():
     assert sent.sent_to == []
 
 
+async def test_each_wait_for_an_attempt_begins_and_ends():
+    waits = []
+
+    def before_attempt(shortest_s):
+        waits.append([shortest_s, None])
+        return lambda wait=waits[-1]: wait.__setitem__(1, len(script.sent_to))
+
+    words = [Outcome.HELD, Outcome.HELD, None, Outcome.HELD, None, Outcome.ANSWERED]
+    script = Script(Outcome.UNAVAILABLE, words=words)
+    channels = {(Provider.APNS, "calls"): ProviderChannel(script, "apns calls")}
+    await deliver(a_push(PRODUCTION), channels, script, POLICY, before_attempt)
+    assert [ended_after for _, ended_after in waits] == [0, 1, 2], (
+        "before each attempt, and the last when it is refused"
+    )
+    assert waits[0][0] == 0 < waits[1][0]
+
+
 async def test_an_app_without_credentials_is_named():
     script = Script(Outcome.ACCEPTED)
     result = await run(script, a_push(an_iphone(app="other")))

@@ -15,7 +15,9 @@ from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.keys import call_key, owner_key, round_key, trail_key
+from bellhop.trail import PushAttempted, encode
 from tests.factories import a_device, a_queued_round
+from tests.trails import trail_of
 from worker.delivery.fence import MOST_PER_CALL, Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
 
@@ -165,6 +167,49 @@ async def test_a_run_that_lost_its_claim_changes_nothing(store, redis_url):
     await dead.write(Record("", push.device.key, False))
     await store.call("SET", "bellhop:worker:w-3", "1")
     assert await claim(Fence(store, "w-3", PushKind.RING, round_), push, 3) is Outcome.HELD
+
+
+async def test_a_worker_without_a_lease_waits_for_it(store, redis_url):
+    """Otherwise it and the worker that took its jobs over would ring the same phone."""
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    stopped, successor = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
+    await store.call("DEL", "bellhop:worker:w-1")
+    assert await claim(stopped, push, 3) is Outcome.HELD
+    assert await claim(successor, push, 3) is None
+    await store.call("SET", "bellhop:worker:w-1", "1")
+    assert await claim(stopped, push, 3) is Outcome.HELD
+    await successor.write(Record("", push.device.key, sent=False))
+    assert await claim(stopped, push, 3) is None
+
+
+@pytest.mark.parametrize("later", ["over", "goes on"])
+async def test_a_claim_left_by_a_dead_worker_is_on_the_trail(store, redis_url, later):
+    round_ = ringing(redis_url, USERS[:2])
+    died, other = pushes(round_)
+    await claim(Fence(store, "w-1", PushKind.RING, round_), died, 3)
+    await store.call("DEL", "bellhop:worker:w-1")
+    if later == "over":
+        await store.call("HSET", call_key("default", "default:1"), "ended", round_.started_at + 1)
+    fence = Fence(store, "w-2", PushKind.RING, round_)
+    refusal = Outcome.ENDED if later == "over" else None
+    assert await asyncio.gather(claim(fence, died, 3), claim(fence, other, 3)) == [refusal] * 2
+    assert await claim(fence, died, 3) is refusal
+    (attempt,) = await trail_of(store, "default:1")
+    assert (attempt.user, attempt.device) == (died.device.user_id, died.device.key)
+    assert (attempt.what, attempt.outcome, attempt.reason) == ("attempted", "worker_died", "worker w-1")
+
+
+async def test_an_attempt_that_is_recorded_late_has_its_line_too(store, redis_url):
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    paused, successor = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
+    await claim(paused, push, 3)
+    await store.call("DEL", "bellhop:worker:w-1")
+    assert await claim(successor, push, 3) is None
+    late = encode(PushAttempted(at=1, round=1, kind="ring", user="u", outcome="accepted", device=push.device.key))
+    await paused.write(Record(late, push.device.key, sent=True))
+    assert [line.outcome for line in await trail_of(store, "default:1")] == ["worker_died", "accepted"]
 
 
 async def test_nothing_is_sent_from_the_deadline_on(store, redis_url):

@@ -16,6 +16,8 @@ from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
 
+pytestmark = pytest.mark.usefixtures("live_workers")
+
 PEOPLE = 350
 
 

@@ -59,15 +59,15 @@ class EmailWorker:
 
     async def scheduled(self):
         """The mail jobs that wait, each with the seconds until its time."""
-        jobs = await self.store.client.zrange("rq:scheduled:mail", 0, -1, withscores=True)
+        jobs = await self.store.client.zrange("rq:scheduled:bellhop-mail", 0, -1, withscores=True)
         return {job.decode(): at_s - time.time() for job, at_s in jobs}
 
     async def jobs(self):
         """Take every mail job, scheduled or queued, due or not: return the payloads."""
         ids = [*await self.scheduled()] + [
-            job.decode() for job in await self.store.call("LRANGE", "rq:queue:mail", 0, -1)
+            job.decode() for job in await self.store.call("LRANGE", "rq:queue:bellhop-mail", 0, -1)
         ]
-        await self.store.call("DEL", "rq:scheduled:mail", "rq:queue:mail")
+        await self.store.call("DEL", "rq:scheduled:bellhop-mail", "rq:queue:bellhop-mail")
         payloads = []
         for job in ids:
             name, _, (payload,), _ = json.loads(await self.store.call("HGET", f"rq:job:{job}", "data"))
@@ -184,7 +184,7 @@ async def test_a_call_after_the_window_begins_another_mail(worker, server):
 
 async def test_without_a_window_a_mail_goes_at_once(worker):
     await worker.mail(window_s=0).add_missed_call(missed(), pushed=False)
-    assert await worker.store.call("LLEN", "rq:queue:mail") == 1
+    assert await worker.store.call("LLEN", "rq:queue:bellhop-mail") == 1
     assert await worker.scheduled() == {}
 
 

@@ -68,12 +68,12 @@ class QueueClient:
 
 
 class WorkerProcess:
-    def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path) -> None:
+    def __init__(self, url: str, queues: dict[str, int], grace_s: float, log: Path, options: dict[str, Any]) -> None:
         self.queue_client = QueueClient(url)
         before = self.names()
         self.log = log
         with log.open("ab") as output:
-            command = [sys.executable, str(RUNNER), url, json.dumps(queues), str(grace_s)]
+            command = [sys.executable, str(RUNNER), url, json.dumps(queues), str(grace_s), json.dumps(options)]
             self.process = subprocess.Popen(command, stdout=output, stderr=output, preexec_fn=end_with_parent)  # noqa: PLW1509
         self.name = eventually(lambda: self.names() - before, "the worker starts").pop()
 
@@ -96,8 +96,14 @@ class WorkerProcess:
 def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
     started = []
 
-    def start(url: str, queues: dict[str, int] | None = None, grace_s: float = 10) -> WorkerProcess:
-        started.append(WorkerProcess(url, queues or {"rings": 200}, grace_s, tmp_path / "worker.log"))
+    def start(
+        url: str,
+        queues: dict[str, int] | None = None,
+        grace_s: float = 10,
+        **options: Any,
+    ) -> WorkerProcess:
+        log = tmp_path / "worker.log"
+        started.append(WorkerProcess(url, queues or {"rings": 200}, grace_s, log, options))
         return started[-1]
 
     yield start

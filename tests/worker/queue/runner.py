@@ -1,4 +1,5 @@
-"""A worker process for the tests: run with a Redis URL, queues as JSON, and the grace in seconds.
+"""A worker process for the tests: run with a Redis URL, queues as JSON, the grace in seconds, and
+other options of the worker as JSON.
 
 Its jobs leave a mark in Redis when they begin and when they end, so that a test can tell what ran how often.
 """
@@ -32,7 +33,7 @@ class Greeting(BaseModel):
     name: str
 
 
-def main(url: str, queues: str, grace_s: str) -> None:
+def main(url: str, queues: str, grace_s: str, options: str) -> None:
     logs.configure("json", "info")
     marks = Store.from_url(url)
 
@@ -86,6 +87,8 @@ def main(url: str, queues: str, grace_s: str) -> None:
         json.loads(queues),
         handlers,
         name=unique_worker_name("w"),
+        job_names=list(handlers),
+        **json.loads(options),
         grace_s=float(grace_s),
         wind_up_s=1,  # the tests wait for it
         background=[cry, mishear],

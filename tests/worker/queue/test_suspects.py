@@ -182,7 +182,7 @@ def test_a_suspect_pauses_longer_after_each_death(queue_client: QueueClient, sta
         eventually(lambda: len(queue_client.marks("began")) > before, "it begins")  # noqa: B023
         killed_at = time.time()
         killed(worker)
-        start_worker(queue_client.url, {"mail": 1})  # gives it back, and does not take it
+        start_worker(queue_client.url, {"mail": 1}, all_queues=["rings", "mail"])  # gives it back, and does not take it
         back = eventually(lambda: job.get_status(refresh=True).value != "started", "it is back")
         assert back
         due = queue_client.redis.zscore(queue_client.queue.scheduled_job_registry.key, "suspect")

@@ -1,14 +1,16 @@
 -- The fence: may each of these devices be sent this push right now? Run before every attempt.
 -- A device is claimed for one run of one worker (see lib/claim.lua) for as long as the attempt may take. A device with "sent"
--- in the place of a claim is never sent this push again.
+-- in the place of a claim is never sent this push again. An orphaned claim stands for an attempt with an unknown result: its
+-- device gets no other answer until record_lost_attempts.lua has put that attempt on the trail.
+-- A worker without a lease claims nothing: another worker may be running its jobs.
 -- KEYS
---   1 the call   2 the round
+--   1 the call   2 the round   3 the lease of the worker
 -- ARGV
 --   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 start of the rounds' keys
 --   11 start of the keys that name the owner of a token   12 deadline of the round µs
 --   then for each device: 13 user, 14 device key, …
--- Returns the time left µs, then for each device "go" or the reason why not.
+-- Returns the time left µs, then for each device "go", the reason why not, or "orphaned " and the claim.
 -- include: lib/standing
 -- include: lib/claim
 -- include: lib/expiry
@@ -28,6 +30,7 @@ local the_round = {
 }
 local reasons = standings(call, the_round, users, rounds)
 local now = now_us()
+local has_lease = redis.call('EXISTS', KEYS[3]) == 1
 local owner = redis.call('MGET', unpack(tokens))
 local claims = {}
 for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fields[i]] = claim end
@@ -46,7 +49,9 @@ for i = 1, #users do
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end
   if not reason and owner[i] ~= users[i] then reason = 'signed_out' end
   if not reason and rung_in(later, users[i]) then reason = 'rung_again' end
+  if not reason and not has_lease then reason = 'no_lease' end
   if not reason and held_by_another(claims[field], worker, run, now) then reason = 'held' end
+  if is_orphaned(claims[field], worker, run, now) then reason = 'orphaned ' .. claims[field] end
   if not reason then
     claimed[#claimed + 1] = field
     claimed[#claimed + 1] = new_claim(worker, run, now + length)

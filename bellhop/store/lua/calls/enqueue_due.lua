@@ -1,8 +1,7 @@
 -- The watchdog: queue a settle job for each call on the agenda whose time has come. Any number of workers may run this: the
 -- call's next time is set in the same step, so a job that is lost is queued again. A job that waits or runs is not queued a
 -- second time: otherwise, while no worker runs, there would be more and more jobs.
--- KEYS
---   1 the agenda
+-- KEYS: lib/queue_keys.lua, the queue; then the agenda
 -- ARGV
 --   1 limit of calls   2 ms until a call is looked at again   3 fields of the job as JSON
 --   4 seconds for which a queued job is assumed to be on its queue
@@ -11,25 +10,25 @@
 -- include: lib/execution
 local now = now_us()
 local now_ms = math.floor(now / 1000)
-local template = cjson.decode(ARGV[3])
-local queue, assumed_since = 'rq:queue:' .. template.queue, iso(now - tonumber(ARGV[4]) * 1000000)
+local agenda, template = KEYS[13], cjson.decode(ARGV[3])
+local queue, assumed_since = queue_at(6), iso(now - tonumber(ARGV[4]) * 1000000)
 
 local function waits_or_runs(id)
   local status, since = unpack(job_fields(id, 'status', 'enqueued_at'), 1, 2)
   if status ~= 'queued' then return status == 'started' or status == 'scheduled' end
   -- After so long the job may have been taken off its queue. Looking there takes long when the queue is long.
-  return (since or '') > assumed_since or redis.call('LPOS', queue, id)
+  return (since or '') > assumed_since or redis.call('LPOS', queue.waiting, id)
 end
 
 local queued = 0
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms, 'LIMIT', 0, ARGV[1])) do
-  redis.call('ZADD', KEYS[1], now_ms + tonumber(ARGV[2]), member)
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', agenda, '-inf', now_ms, 'LIMIT', 0, ARGV[1])) do
+  redis.call('ZADD', agenda, now_ms + tonumber(ARGV[2]), member)
   local id = 'settle-' .. redis.sha1hex(member)
   if not waits_or_runs(id) then
     -- Remove the record of the last run.
-    redis.call('DEL', 'rq:job:' .. id)
-    redis.call('ZREM', 'rq:failed:' .. template.queue, id)
-    redis.call('ZREM', 'rq:finished:' .. template.queue, id)
+    redis.call('DEL', job_prefix .. id)
+    redis.call('ZREM', queue.failed, id)
+    redis.call('ZREM', queue.finished, id)
     local colon = string.find(member, ':', 1, true)
     local tenant, cid = string.sub(member, 1, colon - 1), string.sub(member, colon + 1)
     template.id = id

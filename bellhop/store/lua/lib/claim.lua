@@ -16,3 +16,9 @@ local function held_by_another(claim, worker, run, now)
   till = tonumber(till)
   return till > now and redis.call('EXISTS', 'bellhop:worker:' .. owner) == 1 and till
 end
+
+-- Returns whether another run left this claim: its worker died, or stood still for longer than the claim holds.
+local function is_orphaned(claim, worker, run, now)
+  local is_claim = claim and string.find(claim, '|%d+$')
+  return is_claim and not is_claim_of(claim, worker, run) and not held_by_another(claim, worker, run, now)
+end

@@ -1,13 +1,14 @@
 -- include: lib/clock
+-- include: lib/queue_keys
 -- One run of a job, in RQ's own keys. Its id is the name of the worker that runs it, so after the worker's death other
 -- workers can remove it. A worker owns the jobs whose ids are on its in-flight list, and no others.
 local function inflight_key(queue, worker)
-  return 'bellhop:inflight:' .. queue .. ':' .. worker
+  return queue.inflight .. worker
 end
 
 -- Returns some fields of a job's hash; none if the key holds something else.
 local function job_fields(id, ...)
-  local fields = redis.pcall('HMGET', 'rq:job:' .. id, ...)
+  local fields = redis.pcall('HMGET', job_prefix .. id, ...)
   return fields.err and {} or fields
 end
 
@@ -15,14 +16,14 @@ end
 local function begin_execution(queue, worker, id)
   local composite, now = id .. ':' .. worker, now_us()
   local now_iso, now_s = iso(now), string.format('%.6f', now / 1e6)
-  redis.call('HSET', 'rq:execution:' .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
+  redis.call('HSET', execution_prefix .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
     'worker_name', worker)
-  redis.call('ZADD', 'rq:executions:' .. id, '+inf', worker)
+  redis.call('ZADD', executions_prefix .. id, '+inf', worker)
   -- RQ's mark for "never expires". So RQ's maintenance does not touch the job; reap_workers.lua takes over if we die.
-  redis.call('ZADD', 'rq:wip:' .. queue, '+inf', composite)
-  redis.call('HSET', 'rq:job:' .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
+  redis.call('ZADD', queue.wip, '+inf', composite)
+  redis.call('HSET', job_prefix .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
     'last_heartbeat', now_iso)
-  redis.call('PERSIST', 'rq:job:' .. id)
+  redis.call('PERSIST', job_prefix .. id)
   return now_iso
 end
 
@@ -31,9 +32,9 @@ local function end_execution(queue, worker, id, began)
   local since = job_fields(id, 'started_at')[1]
   if since and since ~= began then return false end
   if redis.call('LREM', inflight_key(queue, worker), 1, id) == 0 then return false end
-  redis.call('ZREM', 'rq:wip:' .. queue, id .. ':' .. worker)
-  redis.call('ZREM', 'rq:executions:' .. id, worker)
-  redis.call('DEL', 'rq:execution:' .. id .. ':' .. worker)
+  redis.call('ZREM', queue.wip, id .. ':' .. worker)
+  redis.call('ZREM', executions_prefix .. id, worker)
+  redis.call('DEL', execution_prefix .. id .. ':' .. worker)
   return true
 end
 
@@ -49,14 +50,14 @@ local function death_of(worker, queues)
       if status == 'started' and owner == worker then begun = begun + 1 end
     end
   end
-  local renewed_ms = tonumber(redis.call('HGET', 'rq:worker:' .. worker, 'renewed_ms') or '')
+  local renewed_ms = tonumber(redis.call('HGET', rq_worker_prefix .. worker, 'renewed_ms') or '')
   return { begun = begun, newly = renewed_ms and iso(renewed_ms * 1000 - NEWLY_US) or '' }
 end
 
 -- Count a worker's death against a job that it had begun: it is suspected if it ran alone, or had newly begun.
 -- Returns how many seconds the job must wait: from the third suspicion on, twice as long each time.
 local function count_death(id, began, death)
-  local job = 'rq:job:' .. id
+  local job = job_prefix .. id
   redis.pcall('HINCRBY', job, 'lost_workers', 1)
   if death.begun > 1 and began < death.newly then return 0 end
   local suspicions = redis.pcall('HINCRBY', job, 'suspicions', 1)
@@ -66,7 +67,7 @@ end
 -- Put a worker's job back at the front of its queue. A job that has ended or expired is only taken off the list.
 -- `death`: what death_of returned, if the worker died. Returns 1 if the job will run again, else 0.
 local function hand_back(queue, worker, id, death)
-  local job, pause = 'rq:job:' .. id, 0
+  local job, pause = job_prefix .. id, 0
   local status, owner, began = unpack(job_fields(id, 'status', 'worker_name', 'started_at'), 1, 3)
   end_execution(queue, worker, id, began)
   if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
@@ -74,9 +75,9 @@ local function hand_back(queue, worker, id, death)
   if death and status == 'started' then pause = count_death(id, began or '', death) end
   redis.call('HSET', job, 'status', pause > 0 and 'scheduled' or 'queued')
   if pause > 0 then
-    redis.call('ZADD', 'rq:scheduled:' .. queue, math.ceil(now_us() / 1e6 + pause), id)
+    redis.call('ZADD', queue.scheduled, math.ceil(now_us() / 1e6 + pause), id)
   else
-    redis.call('LPUSH', 'rq:queue:' .. queue, id)
+    redis.call('LPUSH', queue.waiting, id)
   end
   return 1
 end

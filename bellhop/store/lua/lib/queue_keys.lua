@@ -1,0 +1,19 @@
+-- The keys of a script about queues, in the order of bellhop/store/queue_scripts.py: first the start of the keys of all jobs
+-- and of all workers, then the keys of each queue.
+local job_prefix, executions_prefix, execution_prefix, results_prefix, rq_worker_prefix = unpack(KEYS, 1, 5)
+
+-- The keys of one queue, beginning at KEYS[first]; `inflight` is followed by a worker's name.
+local function queue_at(first)
+  local waiting, inflight, wip, finished, failed, scheduled, workers = unpack(KEYS, first, first + 6)
+  return {
+    waiting = waiting, inflight = inflight, wip = wip, finished = finished, failed = failed, scheduled = scheduled,
+    workers = workers,
+  }
+end
+
+-- The keys of all queues from KEYS[first] on.
+local function queues_from(first)
+  local queues = {}
+  for i = first, #KEYS, 7 do queues[#queues + 1] = queue_at(i) end
+  return queues
+end

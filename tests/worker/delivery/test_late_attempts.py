@@ -1,0 +1,137 @@
+"""Before a late attempt Stream is asked, whatever the attempt waited for: a cancel whose webhook was lost stops it."""
+
+import asyncio
+import json
+import time
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.plan import plan
+from bellhop.domain.push import PushKind
+from bellhop.queue.job_payloads import Cause, queued_round
+from bellhop.ring_question import StreamQuestions
+from bellhop.sandbox.stream_rest import StreamApiStandIn
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store import registry
+from bellhop.stream_api import StreamApi
+from tests.factories import a_device
+from tests.worker import test_settle
+from tests.worker.test_settle import RULES, now_s
+from webhook.intake.effects import effects
+from webhook.intake.parsing import parse
+from worker.delivery.fan_out import DeliveryTools, FanOut
+from worker.delivery.fence import Fence
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import TokenPruner
+from worker.stream_state import StreamState
+
+KEY, SECRET = "key", "secret"
+post = test_settle.post
+AGE_S, WAIT_S = 4, 2
+"""How long ago the ring began, and how long its attempt waits: until it is late."""
+
+
+class Google:
+    """A provider that accepts everything."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def send(self, push, timeout_s, start_s):
+        self.sent += 1
+        return AttemptResult(Outcome.ACCEPTED)
+
+    async def prepare(self, environment, within_s): ...
+
+    async def close(self): ...
+
+
+class SlowLookup:
+    """Finds the user's device after a while, as Stream does if it is busy."""
+
+    def __init__(self, store, device) -> None:
+        self.store, self.device = store, device
+
+    async def devices_of(self, tenant, user_id, within_s):
+        await asyncio.sleep(WAIT_S)
+        await self.store.script(*registry.register(tenant, self.device))
+        return [self.device]
+
+
+@pytest_asyncio.fixture
+async def late(store, post, redis_url):
+    """A ring, the tools to send it with, and what Stream is asked."""
+    async with StreamApiStandIn(KEY, SECRET) as stream, aiohttp.ClientSession() as session:
+        call = SampleCall(members=("ben",))
+        stream.add_call(call)
+        ring = call.ring(at=now_s(redis_url) - AGE_S)
+        post(ring)
+        event = parse(json.dumps(ring).encode())
+        questions = StreamQuestions(store, {"default": StreamApi(session, stream.url, KEY, SECRET)}, 100)
+        google, phone = Google(), a_device("ben")
+        channel = ProviderChannel(google, "fcm", 1)
+        tools = DeliveryTools(
+            store,
+            "w-1",
+            {(Provider.FCM, phone.app): channel},
+            TokenPruner(store),
+            SlowLookup(store, phone),
+            StreamState(questions),
+        )
+        yield Late(call, queued_round(effects(event, event.at, RULES).round, Cause()), phone, tools, google, stream)
+
+
+class Late:
+    def __init__(self, call, round_, phone, tools, google, stream) -> None:
+        self.call, self.round, self.phone, self.tools = call, round_, phone, tools
+        self.google, self.stream, self.store = google, stream, tools.store
+
+    async def prepare(self, wait: str) -> None:
+        """Let the attempt wait for this."""
+        if wait != "look-up":
+            await self.store.script(*registry.register("default", self.phone))
+        if wait == "claim":
+            await self.store.call("SET", "bellhop:worker:w-2", 1)
+            (push,) = plan(PushKind.RING, self.round, {"ben": [self.phone]}, self.round.started_at).pushes
+            other = Fence(self.store, "w-2", PushKind.RING, self.round)
+            assert (await other.admit(push, WAIT_S - 1)).refusal is None
+        if wait == "place":
+            (channel,) = self.tools.channels.values()
+            taken = channel.capacity.hold(PushKind.RING)
+            await taken.__aenter__()
+            asyncio.get_running_loop().call_later(
+                WAIT_S, lambda: asyncio.ensure_future(taken.__aexit__(None, None, None))
+            )
+
+    async def ring(self) -> Outcome:
+        (result,) = await FanOut(self.tools, PushKind.RING, self.round).run()
+        return result.outcome
+
+
+@pytest.mark.parametrize("wait", ["look-up", "claim", "place"])
+async def test_a_lost_cancel_stops_a_late_attempt(late, wait):
+    await late.prepare(wait)
+    late.call.rejected(late.call.caller, "cancel")
+    assert (await late.ring(), late.google.sent) == (Outcome.CANCELLED, 0)
+    assert 1 <= len(late.stream.questions) <= 2
+
+
+@pytest.mark.parametrize("wait", ["look-up", "claim", "place"])
+async def test_a_late_attempt_does_not_wait_for_the_answer(late, wait):
+    late.stream.question_pause_s = 3
+    await late.prepare(wait)
+    began = time.monotonic()
+    assert (await late.ring(), late.google.sent) == (Outcome.ACCEPTED, 1)
+    assert time.monotonic() - began < WAIT_S + 10, "and not after the time-out of a question for each poll"
+
+
+@pytest.mark.parametrize("wait", ["look-up", "claim", "place"])
+async def test_no_question_before_an_attempt_that_is_early(late, wait):
+    late.round = late.round.model_copy(update={"started_at": late.round.started_at + 60_000_000})
+    await late.prepare(wait)
+    assert await late.ring() is Outcome.ACCEPTED
+    assert late.stream.questions == []
