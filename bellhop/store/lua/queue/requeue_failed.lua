@@ -7,7 +7,7 @@ local queue, id, now = queue_at(6), ARGV[1], ARGV[2]
 local job = job_prefix .. id
 if redis.call('ZREM', queue.failed, id) == 0 then return 0 end
 redis.call('HDEL', job, 'started_at', 'ended_at', 'worker_name', 'last_heartbeat', 'exc_info', 'lost_workers',
-  'suspicions')
+  'suspicions', 'put_off')
 redis.call('HSET', job, 'status', 'queued', 'enqueued_at', now)
 redis.call('PERSIST', job)  -- a failed job expires
 redis.call('SADD', KEYS[13], queue.waiting)

@@ -1,18 +1,52 @@
 -- Runs right after BLMOVE, which has put a job onto the end of this worker's in-flight list, or has found no job.
 -- Begins the job at the end of the list unless it has begun, then moves further jobs to the list and begins them. A
--- suspect does not begin here, and no job is taken behind it.
+-- suspect does not begin here, and no job is taken behind it. Late jobs are put off once if others wait behind them.
 -- KEYS: lib/queue_keys.lua, one queue
 -- ARGV: worker, limit of jobs
 -- Returns what lib/begin.lua returns for each job; jobs that must not run are left out.
 -- include: lib/begin
 local queue, worker, most = queue_at(6), ARGV[1], tonumber(ARGV[2])
-local list, jobs = inflight_key(queue, worker), {}
+local list, waiting, scheduled = inflight_key(queue, worker), queue.waiting, queue.scheduled
+local now, jobs = now_us(), {}
+-- How many late jobs are put off at once: each takes some microseconds, and Redis does nothing else meanwhile.
+local MAX_LATE = 200
+-- How many late jobs a second are queued again.
+local LATE_PER_S = 50
+
+local function is_late(id)
+  local status, deadline, put_off = unpack(job_fields(id, 'status', 'deadline', 'put_off'), 1, 3)
+  return status == 'queued' and deadline and not put_off and as_count(deadline) <= now
+end
+
+-- Takes the job at the end of the list. If it is late and others wait, it is scheduled for later, and so are the late
+-- jobs at the front of the queue: a job that still has time does not wait until each of them has run.
+-- Returns the job at the end of the list then; nil if there is none, or if the next take must go on.
+local function skip_late_jobs(id)
+  if redis.call('LLEN', waiting) == 0 or not is_late(id) then return id end
+  local late = { id }
+  for _, behind in ipairs(redis.call('LRANGE', waiting, 0, MAX_LATE - 2)) do
+    if not is_late(behind) then break end
+    late[#late + 1] = behind
+  end
+  local before, due = redis.call('ZCARD', scheduled), {}
+  for number, late_id in ipairs(late) do
+    redis.call('HSET', job_prefix .. late_id, 'status', 'scheduled', 'put_off', '1')
+    due[2 * number - 1] = math.ceil(now / 1e6 + (before + number) / LATE_PER_S)
+    due[2 * number] = late_id
+  end
+  redis.call('ZADD', scheduled, unpack(due))
+  redis.call('LREM', list, -1, id)
+  redis.call('LTRIM', waiting, #late - 1, -1)
+  return #late < MAX_LATE and redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT')
+end
+
 local id = redis.call('LINDEX', list, -1)
 for number = 1, most do
+  id = id and skip_late_jobs(id)
   if not id then break end
   local job = begin_job(queue, worker, id, true, false)
   jobs[#jobs + 1] = job
   if job and job[8] == 0 then break end  -- a suspect: no other job begins until it has run alone
-  id = number < most and redis.call('LMOVE', queue.waiting, list, 'LEFT', 'RIGHT')
+  id = number < most and redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT')
 end
 return jobs
