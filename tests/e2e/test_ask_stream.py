@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 import sys
+import time
 
 import aiohttp
 import pytest
@@ -78,6 +79,27 @@ async def test_questions_that_are_switched_off(installation, call):
     status, _, errors = await explain(installation, call.cid, "--ask", STREAM_QUESTIONS_PER_S="0")
     assert status == 0
     assert errors.startswith("Stream was not asked: BELLHOP_STREAM_QUESTIONS_PER_S is 0")
+
+
+async def test_all_processes_share_one_budget(tmp_path):
+    """Two workers and two terminals ask about more calls than the budget allows."""
+    per_s = 1
+    async with Installation(tmp_path, {"STREAM_QUESTIONS_PER_S": str(per_s)}, workers=2) as installation:
+        stream, calls = installation.stream_api, [SampleCall(members=("jane",)) for _ in range(12)]
+        for call in calls:
+            stream.add_call(call)
+            assert (await installation.stream.post(call.ring())).status == 200
+        began = time.time()
+        ends = [installation.stream.post(call.rejected(call.caller, "cancel")) for call in calls]
+        others = [SampleCall(members=("jane",)) for _ in range(2)]
+        await asyncio.gather(*ends, *(explain(installation, call.cid, "--ask") for call in others))
+        outcomes = []
+        while len(outcomes) < len(calls):
+            await asyncio.sleep(0.1)
+            lines = [line for call in calls for line in await trail_of(installation.store, call.cid)]
+            outcomes = [line.outcome for line in lines if line.what == "asked" and line.kind == "missed"]
+    assert set(outcomes) == {"answered", "over_budget"}
+    assert len(stream.questions) <= per_s * (1 + max(question.at for question in stream.questions) - began)
 
 
 async def test_a_button_of_the_console_asks(installation, call):
