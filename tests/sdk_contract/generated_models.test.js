@@ -29,7 +29,7 @@ for (const sdk of all) {
       const event = type.startsWith('call.') && models.events.get(type);
       for (const path of event ? paths : []) if (!models.has(event, path)) missing.add(path);
     }
-    // Bellhop reads these two in every event, if they are there.
+    // Bellhop reads these in every event, if they are there.
     assert.deepEqual(sorted(missing), expected.not_in_the_models);
   });
 }

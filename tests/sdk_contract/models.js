@@ -32,11 +32,10 @@ class Models {
   has(model, fieldPath) {
     let type = model;
     for (const part of fieldPath.split('.')) {
-      type = this.checker.getNonNullableType(type);
       if (type.flags & ts.TypeFlags.Any || this.checker.getIndexTypeOfType(type, ts.IndexKind.String)) return true;
       const field = type.getProperty(part.replace('[]', ''));
       if (!field) return false;
-      type = this.checker.getTypeOfSymbol(field);
+      type = this.checker.getNonNullableType(this.checker.getTypeOfSymbol(field));
       if (part.endsWith('[]')) type = this.checker.getIndexTypeOfType(type, ts.IndexKind.Number);
     }
     return true;
