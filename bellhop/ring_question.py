@@ -225,6 +225,7 @@ class StreamQuestions:
             settle_at=stored.now,
             stamps=[*news.stamps, *asked],
             history=news.history,
+            redis_ahead_us=stored.redis_ahead_us,
             jobs=[job(f"settle-{run}", SETTLE_JOB, payload)] if settles else [],
         )
         await until_redis_answers(lambda: self._store.script(*take_event(event)))

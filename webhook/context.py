@@ -18,6 +18,7 @@ from webhook.client_address import networks, within
 from webhook.intake.effects import EffectRules
 from webhook.intake.receive import Intake
 from webhook.intake.signature import KeyRing, SigningApp
+from webhook.intake.stream_clock import StreamClock
 
 REDIS_TIMEOUT_S = Seconds(1.0)
 """For connecting, and for each answer. A script runs at most twice (each may be repeated), so a webhook gets its 503
@@ -48,6 +49,7 @@ class WebContext:
             ReplicatedScripts(self.redis, replicas) if replicas else self.run,
             self.outage,
             {app.tenant: _rules(app.tenant, settings) for app in settings.stream_apps},
+            {app.tenant: StreamClock(self.redis, app.tenant) for app in settings.stream_apps},
             settings.trail_days * DAY_S,
             settings.console,
         )

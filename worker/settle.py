@@ -86,6 +86,7 @@ async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, 
         ],
         _due_again_ms(call, settlements, held_up, claimed_until(stored)),
         tuple(stored.rounds),
+        stored.redis_ahead_us,
     )
     recorded: list[int] | None = await store.script(*call_scripts.settle_call(to_settle))
     for number in recorded or ():  # the numbers begin at 1

@@ -1,6 +1,7 @@
 """The scripts of a call (lua/calls/): the order of their keys and arguments, and the JSON that two of them take.
 
-Every function returns a Command to run. Numbers in the JSON are strings, since Lua's JSON would round them.
+Every function returns a Command to run. Numbers in the JSON are strings, since Lua's JSON would round them. Times are
+in Stream's time (docs/decisions/0009); those that Redis compares with its own clock are converted here.
 """
 
 import json
@@ -25,6 +26,7 @@ from bellhop.store.keys import (
     question_key,
     round_key,
     round_prefix,
+    stream_clock_key,
     trail_key,
     webhook_key,
 )
@@ -64,15 +66,19 @@ class EventToTake:
     missed: Round | None = None
     """The round that a call.missed opens for those of its recipients who are in no known round."""
     jobs: Sequence[JobFields] = ()
+    redis_ahead_us: int = 0
+    """How far Redis's clock is ahead of Stream's."""
     listed: Mapping[str, object] | None = None
     """The call's entry in the lists of latest calls (`bellhop.call_index.entry`)."""
 
 
 def take_event(event: EventToTake) -> Command:
     """Apply one event, once for each webhook. The script returns "taken" or "already"."""
+    redis_now = Micros(event.now + event.redis_ahead_us)
+    settle_at = Micros(event.settle_at + event.redis_ahead_us)
     document: dict[str, Any] = {
-        "now": iso(event.now),
-        "now_us": str(event.now),
+        "now": iso(redis_now),
+        "now_us": str(redis_now),
         "stale": str(event.now - OPEN_TTL_S * 1_000_000),
         "member": f"{event.tenant}:{event.cid}",
         "stamps": [(name, str(at)) for name, at in event.stamps],
@@ -86,9 +92,9 @@ def take_event(event: EventToTake) -> Command:
     if event.settle_open:
         document["settle_open"] = "1"
     if event.round:
-        document["round"] = _opened(event.round, event.settle_at)
+        document["round"] = _opened(event.round, settle_at)
     if event.missed:
-        document["missed"] = _opened(event.missed, event.settle_at)
+        document["missed"] = _opened(event.missed, settle_at)
     if event.listed:
         document["listed"] = event.listed
     tenant, cid = event.tenant, event.cid
@@ -114,7 +120,9 @@ class StoredCall(NamedTuple):
     """A call as Redis keeps it."""
 
     now: Micros
-    """The time by Redis's clock."""
+    """The time by Stream's clock."""
+    redis_ahead_us: int
+    """How far Redis's clock is ahead of it."""
     fields: Mapping[str, str]
     """The call's stamps, the start of each round (`r:…`), and `version`."""
     rounds: Mapping[Micros, Mapping[str, str]]
@@ -129,14 +137,14 @@ class StoredCall(NamedTuple):
 
 def read_call(tenant: str, cid: str) -> Command:
     """Read a call and all of its rounds; `stored_call` reads what the script returns."""
-    return Command("calls/read_call", [call_key(tenant, cid)], [round_prefix(tenant, cid)])
+    return Command("calls/read_call", [call_key(tenant, cid), stream_clock_key(tenant)], [round_prefix(tenant, cid)])
 
 
 def stored_call(answer: Any) -> StoredCall:
     """Read what the script of `read_call` returns."""
-    now, fields, rounds = answer
+    redis_now, fields, rounds, ahead_us = answer
     by_start = {Micros(int(started_at)): _pairs(values) for started_at, values in rounds}
-    return StoredCall(Micros(int(now)), _pairs(fields), by_start)
+    return StoredCall(Micros(int(redis_now) - int(ahead_us)), int(ahead_us), _pairs(fields), by_start)
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:
@@ -179,6 +187,8 @@ class CallToSettle:
     """When the call must be looked at again, unix ms; None if every round is closed."""
     rounds: Iterable[Micros] = field(default=())
     """The starts of all of its rounds."""
+    redis_ahead_us: int = 0
+    """How far Redis's clock is ahead of Stream's."""
 
 
 def settle_call(call: CallToSettle) -> Command:
@@ -190,16 +200,16 @@ def settle_call(call: CallToSettle) -> Command:
     document = {
         "version": str(call.version),
         "member": f"{call.tenant}:{call.cid}",
-        "now": iso(call.now),
-        "settlements": [_settlement(final) for final in call.standings],
-        "next_ms": "" if call.next_ms is None else str(call.next_ms),
+        "now": iso(Micros(call.now + call.redis_ahead_us)),
+        "settlements": [_settlement(final, call.redis_ahead_us) for final in call.standings],
+        "next_ms": "" if call.next_ms is None else str(call.next_ms + call.redis_ahead_us // 1000),
         "rounds": [round_key(call.tenant, call.cid, started_at) for started_at in call.rounds],
     }
     keys = [call_key(call.tenant, call.cid), trail_key(call.tenant, call.cid), AGENDA]
     return Command("calls/settle_call", keys, [trail.LENGTH, trail.DAY_S, CALL_TTL_S, _json(document)])
 
 
-def _settlement(final: FinalStanding) -> dict[str, Any]:
+def _settlement(final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
     round_ = final.round
     document: dict[str, Any] = {
         "round": round_key(round_.tenant, round_.cid, round_.started_at),
@@ -213,7 +223,7 @@ def _settlement(final: FinalStanding) -> dict[str, Any]:
     if final.notice is not None:
         document["job"] = final.notice
     if final.later is not None:
-        document["later"] = {"job": final.later.job, "at_s": str(final.later.at // 1_000_000 + 1)}
+        document["later"] = {"job": final.later.job, "at_s": str((final.later.at + redis_ahead_us) // 1_000_000 + 1)}
     return document
 
 
@@ -247,6 +257,7 @@ def claim_devices(
     args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
     args += [part for device in devices for part in device]
     keys = [call_key(tenant, cid), round_key(tenant, cid, round_.started_at), lease_key(worker)]
+    keys.append(stream_clock_key(tenant))
     return Command("calls/claim_devices", keys, args)
 
 

@@ -203,6 +203,11 @@ QUESTION_BUDGET = "bellhop:questions"
 """A hash: how many requests for the state of a ring may go to Stream in this second."""
 
 
+def stream_clock_key(tenant: str) -> str:
+    """A hash: how far Redis's clock is ahead of the clock of this Stream app, and from what that was learned."""
+    return f"bellhop:stream-clock:{tenant}"
+
+
 def missed_seen_key(tenant: str) -> str:
     """A string that exists for a day after a call.missed of this Stream app."""
     return f"bellhop:missed-seen:{tenant}"

@@ -11,9 +11,12 @@ from structlog.testing import capture_logs
 
 from bellhop.cli.check import redis as redis_checks
 from bellhop.queue.names import QUEUES
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import round_key, status_key
 from tests.factories import web_settings
+from tests.flows.conftest import Flow
 from webhook.app import create_app
 from webhook.intake.parsing import parse
 from worker import status
@@ -87,6 +90,65 @@ async def test_check_compares_the_clocks(store, turn, seconds, said):
     findings = [finding async for finding in redis_checks.findings(store, 0)]
     assert [one.sentence for one in findings if one.subject == "clock"] == said
     assert all(one.level is redis_checks.Level.PROBLEM for one in findings if one.subject == "clock")
+
+
+@pytest.fixture(params=[-600, -65, 65, 600])
+async def apart(request, tmp_path):
+    """A Bellhop whose Redis is so many seconds ahead of Stream, which it knows from one event."""
+    settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100"}
+    async with Installation(tmp_path, settings) as installation:
+        flow = Flow(installation)
+        await flow.post(SampleCall().updated(at=time.time() - request.param))
+        if abs(request.param) < 120:
+            await asyncio.sleep(5)
+        yield flow, lambda: time.time() - request.param
+
+
+async def test_clocks_that_differ_ring_and_stop_rightly(apart):
+    flow, stream_time = apart
+    ben, jane = await flow.iphone("ben"), await flow.android("jane")
+    call = flow.call(ben, jane)
+    flow.installation.apple.script(ben.tokens[0], AppleReply(503, "ServiceUnavailable", retry_after="1"))
+    await flow.post(call.ring(at=stream_time()))
+    await flow.rings(jane)
+    await flow.post(call.rejected(jane.user, "decline", at=stream_time()))
+    await flow.post(call.rejected(call.caller, "cancel", at=stream_time()))
+    assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["declined"]}
+    assert flow.seen(ben) == ["call.missed"]
+    assert flow.seen(jane) == ["call.ring"]
+    await ring_again(flow, stream_time, ben, jane)
+
+
+async def ring_again(flow, stream_time, *phones):
+    """A second ring of the same people, which is answered; and a third, which runs out."""
+    second = flow.call(*phones)
+    await flow.post(second.ring(at=stream_time()))
+    await flow.until(lambda: all(flow.seen(phone)[-1] == "call.ring" for phone in phones), "they ring")
+    await flow.post(*(second.accepted(phone.user, at=stream_time()) for phone in phones))
+    await flow.post(second.ended(at=stream_time()))
+    third = flow.call(*phones, ring_ms=5000)
+    seen = {phone.user: len(flow.seen(phone)) for phone in phones}
+    began = time.monotonic()
+    await flow.post(third.ring(at=stream_time()))
+    await flow.until(lambda: all(len(flow.seen(phone)) > seen[phone.user] for phone in phones), "they ring")
+    outcomes = await flow.outcomes(third)
+    assert outcomes == {"ben": ["no_answer"], "jane": ["no_answer"]}
+    assert time.monotonic() - began > 5
+
+
+async def test_a_late_event_beside_fresh_ones_never_rings(apart):
+    flow, stream_time = apart
+    ben = await flow.iphone("ben")
+    late = flow.call(ben, ring_ms=20_000)
+    await flow.post(
+        flow.call(ben).updated(at=stream_time()),
+        late.ring(at=stream_time() - 21),
+        flow.call(ben).updated(at=stream_time()),
+        late.again().ring(at=stream_time() - 600),
+        late.again().ring(at=stream_time() - 600),
+    )
+    await flow.quiet(late)
+    assert "call.ring" not in flow.seen(ben)
 
 
 async def publish(store, times):

@@ -40,12 +40,14 @@ def apply(
     effects: Effects,
     now: Micros,
     *,
+    redis_ahead_us: int = 0,
     attempt: int | None = None,
     trail_ttl_s: int = trail.DAY_S,
     listed: bool = False,
 ) -> Verdict:
     """Apply the `effects` of `event`, which Stream delivers for the `attempt`-th time, and queue its job.
 
+    `now` is the time by Stream's clock; Redis's is ahead of it by `redis_ahead_us`.
     The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the lists of calls. Raises
     redis.exceptions.RedisError.
     """
@@ -68,6 +70,7 @@ def apply(
         round=queued_round(effects.round, cause) if effects.round else None,
         missed=queued_round(effects.missed, cause) if effects.missed else None,
         jobs=[_job(effects.work, digest, cause)] if effects.work else [],
+        redis_ahead_us=redis_ahead_us,
         listed=_entry(effects) if listed else None,
     )
     return Verdict(run_script(take_event(taken)).decode())

@@ -15,6 +15,7 @@ from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
 from webhook.intake.parsing import parse
+from webhook.intake.stream_clock import StreamClock, StreamTime
 from webhook.intake.unreadable import keep_unreadable
 from webhook.intake.user_events import apply_user_event, learn_revocations
 
@@ -30,31 +31,42 @@ class Intake:
     outage: Outage
     rules: Mapping[str, EffectRules]
     """By tenant."""
+    clocks: Mapping[str, StreamClock]
+    """By tenant."""
     trail_ttl_s: int
     listed: bool
     """Whether calls are added to the lists of calls, which the console shows."""
 
 
 def receive(
-    intake: Intake, tenant: str, body: bytes, webhook_id: str, now: Micros, attempt: int | None
+    intake: Intake,
+    tenant: str,
+    body: bytes,
+    webhook_id: str,
+    now: Micros,
+    attempt: int | None,
+    *,
+    may_be_late: bool = False,
 ) -> dict[str, str]:
     """Receive the event in `body`, which must be verified; returns the document to answer.
 
-    `attempt` is the number of Stream's delivery, if known. An event that cannot be parsed is kept and not asked for
-    again, since Stream would repeat the same bytes. Raises redis.exceptions.RedisError if the event was not taken.
+    `now` is the time by Redis's clock. `may_be_late`: the event came through a queue. `attempt` is the number of
+    Stream's delivery, if known. An event that cannot be parsed is kept and not asked for again, since Stream would
+    repeat the same bytes. Raises redis.exceptions.RedisError if the event was not taken.
     """
     with bound_contextvars(webhook=webhook_digest(tenant, webhook_id)):
         try:
             event = parse(body)
         except UnreadableEvent as error:
             return receive_unreadable(intake, tenant, body, str(error), now)
+        arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
         if isinstance(event, UserChanged):
-            verdict = apply_user_event(intake.redis, intake.run_script, tenant, event, now)
+            verdict = apply_user_event(intake.redis, intake.run_script, tenant, event, arrival.now)
         else:
-            verdict = _apply(intake, tenant, webhook_id, event, now, attempt)
-            learn_revocations(intake.redis, intake.run_script, tenant, event, now)
+            verdict = _apply(intake, tenant, webhook_id, event, arrival, attempt)
+            learn_revocations(intake.redis, intake.run_script, tenant, event, arrival.now)
         intake.outage.note_answer()
-        _count(event, verdict, now)
+        _count(event, verdict, arrival.now)
         return {"status": verdict}
 
 
@@ -66,14 +78,17 @@ def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, no
     return {"status": "kept", "reason": reason}
 
 
-def _apply(intake: Intake, tenant: str, webhook_id: str, event: Event, now: Micros, attempt: int | None) -> Verdict:
+def _apply(
+    intake: Intake, tenant: str, webhook_id: str, event: Event, arrival: StreamTime, attempt: int | None
+) -> Verdict:
     return apply(
         intake.run_script,
         tenant,
         webhook_id,
         event,
-        effects(event, now, intake.rules[tenant]),
-        now,
+        effects(event, arrival.now, intake.rules[tenant]),
+        arrival.now,
+        redis_ahead_us=arrival.redis_ahead_us,
         attempt=attempt,
         trail_ttl_s=intake.trail_ttl_s,
         listed=intake.listed,

@@ -32,6 +32,7 @@ HOMES = {
             "fetches",
             "questions",
             "missed-seen:",
+            "stream-clock:",
             "calls:",
         ),
         *("brake:", "tokens:", "apns-token:", "console:"),

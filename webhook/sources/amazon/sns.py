@@ -94,7 +94,7 @@ def _receive(tenant: str, message: SnsMessage) -> dict[str, str]:
         body = unwrap(text)
     except UnreadableMessage as error:
         return receive_unreadable(context.intake, tenant, text.encode("utf-8", "surrogatepass"), str(error), now)
-    return receive(context.intake, tenant, body, hashlib.sha256(body).hexdigest(), now, None)
+    return receive(context.intake, tenant, body, hashlib.sha256(body).hexdigest(), now, None, may_be_late=True)
 
 
 def _confirm(topics: Topics, message: SnsMessage) -> tuple[Response, int]:

@@ -181,7 +181,7 @@ class SqsQueue:
             return
         webhook_id = _webhook_id(message) or hashlib.sha256(body).hexdigest()
         attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-        receive(self._context.intake, self._tenant, body, webhook_id, now, attempt)
+        receive(self._context.intake, self._tenant, body, webhook_id, now, attempt, may_be_late=True)
         metrics.INTAKE.observe(Seconds(time.perf_counter() - started_s))
 
 

@@ -4,7 +4,7 @@
 -- device gets no other answer until record_lost_attempts.lua has put that attempt on the trail.
 -- A worker without a lease claims nothing: another worker may be running its jobs.
 -- KEYS
---   1 the call   2 the round   3 the lease of the worker
+--   1 the call   2 the round   3 the lease of the worker   4 the clock of its Stream app
 -- ARGV
 --   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 start of the rounds' keys
@@ -14,6 +14,7 @@
 -- include: lib/standing
 -- include: lib/claim
 -- include: lib/expiry
+-- include: lib/stream_clock
 local call, round = KEYS[1], KEYS[2]
 local kind, start, session, callers, deadline =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
@@ -31,6 +32,7 @@ local the_round = {
 local reasons = standings(call, the_round, users, rounds)
 local now = now_us()
 local has_lease = redis.call('EXISTS', KEYS[3]) == 1
+local left = deadline - (now - redis_ahead_us(KEYS[4]))
 local owner = redis.call('MGET', unpack(tokens))
 local claims = {}
 for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fields[i]] = claim end
@@ -39,13 +41,13 @@ for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fie
 -- would end the later ring.
 local later = kind == 'notification' and {} or later_rings(call, start, rounds)
 
-local answer, claimed = { string.format('%.0f', deadline - now) }, {}
+local answer, claimed = { string.format('%.0f', left) }, {}
 for i = 1, #users do
   local field, reason = fields[i], reasons[i]
   -- A missed-call notice goes out because the call is over: it is untrue if
   -- the user has answered, declined or been removed.
   if kind == 'missed' and not needs_no_notice[reason] then reason = nil end
-  if not reason and now >= deadline then reason = 'too_late' end
+  if not reason and left <= 0 then reason = 'too_late' end
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end
   if not reason and owner[i] ~= users[i] then reason = 'signed_out' end
   if not reason and rung_in(later, users[i]) then reason = 'rung_again' end

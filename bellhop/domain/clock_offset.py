@@ -1,0 +1,88 @@
+"""How far Redis's clock is ahead of Stream's, learned from the arrival of events. Pure.
+
+Stamps, deadlines and everything that is compared with them are in Stream's time. docs/decisions/0009 says why.
+"""
+
+from dataclasses import dataclass, replace
+
+from bellhop.clock import MICROS_PER_SECOND, Micros
+
+MAX_US = 3600 * MICROS_PER_SECOND
+"""A larger difference is not believed. It must be shorter than Redis keeps a call (`bellhop.domain.call.CALL_TTL_S`):
+then a ring that is posted again much later finds what became of it."""
+FITS_US = 20 * MICROS_PER_SECOND
+"""An event whose difference is not further from the known one tells nothing new. Stream repeats an event for 15 s."""
+AGREE_US = 2 * MICROS_PER_SECOND
+"""Two events whose differences are not further apart teach a new difference."""
+STALLED_US = 120 * MICROS_PER_SECOND
+"""A process that stood still may read events that waited for so long."""
+APART_US = 5 * MICROS_PER_SECOND
+"""Two events that may have waited in such a process teach nothing if they arrive within this time."""
+RECENT_US = 60 * MICROS_PER_SECOND
+"""Beside an event that fits, a late event is only late. The smallest difference of this time is the known one."""
+NEVER = Micros(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """What is known of the difference between the clocks. A difference is an event's arrival minus its stamp."""
+
+    ahead_us: int = 0
+    """The known difference."""
+    fitted_at: Micros = NEVER
+    """When the last event arrived that fits it, by Redis's clock."""
+    least_us: int = 0
+    """The smallest difference of an event that fitted, since `least_since`."""
+    least_since: Micros = NEVER
+    doubt_us: int = 0
+    """The difference of the last event that does not fit, if `doubt_at` is set."""
+    doubt_at: Micros = NEVER
+
+    @property
+    def applied_us(self) -> int:
+        """How far Redis's clock counts as ahead of Stream's. A small lead cannot be told from late events."""
+        return 0 if 0 < self.ahead_us <= FITS_US else self.ahead_us
+
+    def fits(self, difference_us: int) -> bool:
+        """Tell whether an event with this difference tells nothing new."""
+        return abs(difference_us - self.ahead_us) <= FITS_US
+
+
+def observe(known: ClockOffset, stamp: Micros, arrived: Micros, *, may_be_late: bool = False) -> ClockOffset:
+    """Learn from an event that arrived at `arrived` by Redis's clock.
+
+    `may_be_late`: the event came through a queue, which may have kept it for long.
+    """
+    difference_us = arrived - stamp
+    if abs(difference_us) > MAX_US:
+        return known
+    if known.fits(difference_us):
+        return _fitted(known, difference_us, arrived)
+    if abs(difference_us) <= FITS_US and difference_us < known.ahead_us:  # the clocks agree: no event arrives too early
+        return _certain(difference_us, arrived)
+    if difference_us > known.ahead_us and (may_be_late or 0 <= arrived - known.fitted_at < RECENT_US):
+        return known
+    if not known.doubt_at or abs(difference_us - known.doubt_us) > AGREE_US:
+        return replace(known, doubt_us=difference_us, doubt_at=arrived)
+    if 0 < difference_us - known.ahead_us <= STALLED_US and 0 <= arrived - known.doubt_at < APART_US:
+        return known
+    return _certain(min(difference_us, known.doubt_us), arrived)
+
+
+def told(known: ClockOffset, stream_now: Micros, redis_now: Micros) -> ClockOffset:
+    """Learn from Stream's own word about the time."""
+    difference_us = redis_now - stream_now
+    return known if known.fits(difference_us) else _certain(difference_us, redis_now)
+
+
+def _certain(difference_us: int, at: Micros) -> ClockOffset:
+    return ClockOffset(difference_us, at, difference_us, at)
+
+
+def _fitted(known: ClockOffset, difference_us: int, arrived: Micros) -> ClockOffset:
+    """Follow the smallest difference of the last events: down at once, up after a minute."""
+    least_us = min(known.least_us, difference_us)
+    if 0 <= arrived - known.least_since < RECENT_US:
+        return ClockOffset(min(known.ahead_us, least_us), arrived, least_us, known.least_since)
+    ahead_us = least_us if known.least_since else difference_us
+    return ClockOffset(ahead_us, arrived, difference_us, arrived)

@@ -1,0 +1,72 @@
+"""Stream's time now, for each event: what its stamps and deadlines are compared with (docs/decisions/0009)."""
+
+import time
+from typing import NamedTuple
+
+import structlog
+from redis import Redis
+
+from bellhop.clock import Micros, Seconds, seconds
+from bellhop.domain.clock_offset import MAX_US, ClockOffset, observe
+from bellhop.store import stream_clock
+
+MAX_AGE_S = Seconds(1.0)
+"""How long a process uses what it read. Then it reads again, and writes what it learned."""
+log = structlog.get_logger()
+
+
+class StreamTime(NamedTuple):
+    """The time at which an event arrived."""
+
+    now: Micros
+    """By Stream's clock."""
+    redis_ahead_us: int = 0
+    """How far Redis's clock is ahead of it."""
+
+
+class StreamClock:
+    """The clock of one Stream app, as this process knows it."""
+
+    def __init__(self, redis: Redis, tenant: str) -> None:
+        self._redis, self._tenant = redis, tenant
+        self._known, self._unwritten, self._valid_until_s = ClockOffset(), False, 0.0
+
+    def at_arrival(self, stamp: Micros | None, arrived: Micros, *, may_be_late: bool) -> StreamTime:
+        """Return Stream's time when an event arrived, and learn from its stamp. Raises redis.exceptions.RedisError.
+
+        `arrived`: by Redis's clock. `may_be_late`: the event came through a queue.
+        """
+        if stamp is None:
+            stamp, learned = arrived, self._current(fits=True)
+        else:
+            known = self._current(fits=self._known.fits(arrived - stamp))
+            learned = observe(known, stamp, arrived, may_be_late=may_be_late)
+            self._learn(known, learned)
+        # No event arrives before its stamp.
+        now = Micros(arrived - learned.applied_us)
+        now = max(now, stamp) if stamp - now <= MAX_US else now
+        return StreamTime(now, arrived - now)
+
+    def _current(self, *, fits: bool) -> ClockOffset:
+        """Return what is known. An event that does not fit is compared with what other processes know by now."""
+        if not fits or time.monotonic() >= self._valid_until_s:
+            if fits and self._unwritten:
+                self._write()
+            answer = self._redis.execute_command(*stream_clock.read(self._tenant))  # type: ignore[no-untyped-call]
+            self._known = stream_clock.read_answer(answer)
+            self._valid_until_s = time.monotonic() + MAX_AGE_S
+        return self._known
+
+    def _learn(self, known: ClockOffset, learned: ClockOffset) -> None:
+        self._known, self._unwritten = learned, self._unwritten or learned != known
+        if learned.doubt_at != known.doubt_at or learned.applied_us != known.applied_us:
+            self._write()
+        if abs(learned.applied_us - known.applied_us) > 1_000_000:
+            log.warning("stream_clock", tenant=self._tenant, redis_ahead_s=float(seconds(learned.applied_us)))
+
+    def _write(self) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in stream_clock.write(self._tenant, self._known):
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        pipeline.execute()
+        self._unwritten = False
