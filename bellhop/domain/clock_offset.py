@@ -9,7 +9,7 @@ from bellhop.clock import MICROS_PER_SECOND, Micros
 
 MAX_US = 3600 * MICROS_PER_SECOND
 """A larger difference is not believed. It must be shorter than Redis keeps a call (`bellhop.domain.call.CALL_TTL_S`):
-then a ring that is posted again much later finds what became of it."""
+then a ring that is posted again much later finds the state of its call."""
 FITS_US = 20 * MICROS_PER_SECOND
 """An event whose difference is not further from the known one tells nothing new. Stream repeats an event for 15 s."""
 AGREE_US = 2 * MICROS_PER_SECOND
@@ -54,17 +54,26 @@ def observe(known: ClockOffset, stamp: Micros, arrived: Micros, *, may_be_late: 
     `may_be_late`: the event came through a queue, which may have kept it for long.
     """
     difference_us = arrived - stamp
-    if abs(difference_us) > MAX_US:
+    if abs(difference_us) > MAX_US or _only_late(known, difference_us, arrived, may_be_late=may_be_late):
         return known
     if known.fits(difference_us):
         return _fitted(known, difference_us, arrived)
     if abs(difference_us) <= FITS_US and difference_us < known.ahead_us:  # the clocks agree: no event arrives too early
         return _certain(difference_us, arrived)
-    if difference_us > known.ahead_us and (may_be_late or 0 <= arrived - known.fitted_at < RECENT_US):
-        return known
+    return _doubted(known, difference_us, arrived)
+
+
+def _only_late(known: ClockOffset, difference_us: int, arrived: Micros, *, may_be_late: bool) -> bool:
+    recently = 0 <= arrived - known.fitted_at < RECENT_US
+    return difference_us > known.ahead_us + FITS_US and (may_be_late or recently)
+
+
+def _doubted(known: ClockOffset, difference_us: int, arrived: Micros) -> ClockOffset:
+    """Learn from an event that does not fit: the second that agrees with another one is believed."""
     if not known.doubt_at or abs(difference_us - known.doubt_us) > AGREE_US:
         return replace(known, doubt_us=difference_us, doubt_at=arrived)
-    if 0 < difference_us - known.ahead_us <= STALLED_US and 0 <= arrived - known.doubt_at < APART_US:
+    may_have_waited = 0 < difference_us - known.ahead_us <= STALLED_US
+    if may_have_waited and 0 <= arrived - known.doubt_at < APART_US:
         return known
     return _certain(min(difference_us, known.doubt_us), arrived)
 

@@ -8,7 +8,7 @@ from redis import Redis
 
 from bellhop.clock import Micros, Seconds, seconds
 from bellhop.domain.clock_offset import MAX_US, ClockOffset, observe
-from bellhop.store import stream_clock
+from bellhop.store import clock_differences
 
 MAX_AGE_S = Seconds(1.0)
 """How long a process uses what it read. Then it reads again, and writes what it learned."""
@@ -52,8 +52,8 @@ class StreamClock:
         if not fits or time.monotonic() >= self._valid_until_s:
             if fits and self._unwritten:
                 self._write()
-            answer = self._redis.execute_command(*stream_clock.read(self._tenant))  # type: ignore[no-untyped-call]
-            self._known = stream_clock.read_answer(answer)
+            answer = self._redis.execute_command(*clock_differences.read(self._tenant))  # type: ignore[no-untyped-call]
+            self._known = clock_differences.read_answer(answer)
             self._valid_until_s = time.monotonic() + MAX_AGE_S
         return self._known
 
@@ -62,11 +62,11 @@ class StreamClock:
         if learned.doubt_at != known.doubt_at or learned.applied_us != known.applied_us:
             self._write()
         if abs(learned.applied_us - known.applied_us) > 1_000_000:
-            log.warning("stream_clock", tenant=self._tenant, redis_ahead_s=float(seconds(learned.applied_us)))
+            log.warning("stream_clock_differs", tenant=self._tenant, redis_ahead_s=float(seconds(learned.applied_us)))
 
     def _write(self) -> None:
         pipeline = self._redis.pipeline(transaction=False)
-        for command in stream_clock.write(self._tenant, self._known):
+        for command in clock_differences.write(self._tenant, self._known):
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
         pipeline.execute()
         self._unwritten = False

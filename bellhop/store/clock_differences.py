@@ -12,7 +12,7 @@ from bellhop.domain.clock_offset import ClockOffset
 from bellhop.store.keys import stream_clock_key
 from bellhop.store.scripts import Argument
 
-KEPT_S = 30 * 24 * 3600
+KEPT_S = 7 * 24 * 3600
 """How long the difference is remembered without events."""
 
 
