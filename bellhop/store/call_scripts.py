@@ -256,8 +256,8 @@ def claim_devices(
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
     args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
     args += [part for device in devices for part in device]
-    keys = [call_key(tenant, cid), round_key(tenant, cid, round_.started_at), lease_key(worker)]
-    keys.append(stream_clock_key(tenant))
+    round_of_call = round_key(tenant, cid, round_.started_at)
+    keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant)]
     return Command("calls/claim_devices", keys, args)
 
 
