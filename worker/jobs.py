@@ -78,7 +78,8 @@ class Jobs:
 def _correlated(job_name: str, handler: Handler) -> Handler:
     """Tie the log lines and the span of each run of a job to the webhook that caused it.
 
-    If Redis is away, the handler is repeated here: the run has one span, and its time in the queue is counted once.
+    If Redis is away, the handler is repeated here, and nowhere else: the run has one span, and its time in the queue is
+    counted once.
     """
 
     async def run(payload: dict[str, Any]) -> Sequence[Command] | None:

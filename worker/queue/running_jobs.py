@@ -11,7 +11,6 @@ import structlog
 
 from bellhop.clock import Seconds
 from bellhop.queue.rq_job import JobError, PermanentError, read_job_data, reason_of
-from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from worker.queue.concurrency_limit import ConcurrencyLimit
 from worker.queue.isolation import Isolation, alone_s
@@ -23,7 +22,8 @@ log = structlog.get_logger()
 Handler = Callable[[dict[str, Any]], Awaitable[Sequence[Command] | None]]
 """Runs a job with this payload. It returns the writes that are still to be done, in one packet with the job's end.
 
-If it fails because Redis is away, or if its worker dies, it runs again from the start.
+It waits by itself while Redis is away (`until_redis_answers`), since what it raises fails the job. If its worker dies,
+it runs again from the start.
 """
 
 MAX_SUSPICIONS = 5
@@ -177,7 +177,7 @@ class RunningJobs:
         running.in_handler, running.since_s = True, time.monotonic()
         try:
             async with asyncio.timeout(started.timeout_s) as timeout:
-                return await until_redis_answers(lambda: handler(payload)) or ()
+                return await handler(payload) or ()
         except TimeoutError:
             if timeout.expired():
                 raise _took_too_long(started.timeout_s) from None
