@@ -72,6 +72,15 @@ async def test_the_end_of_the_first_ring_comes_after_the_second_began(flow):
     assert await flow.outcomes(first) == {"ben": ["cancelled", "answered"]}
 
 
+async def test_a_second_ring_in_the_session_is_declined_at_once(flow):
+    ben = await flow.iphone("ben")
+    call, now = flow.call(ben), time.time()
+    await flow.post(call.ring(at=now - 10), call.rejected(ben.user, at=now - 8))
+    await flow.post(call.ring(at=now - 1), call.rejected(ben.user, at=now - 0.5))
+    assert await flow.outcomes(call) == {"ben": ["declined", "declined"]}
+    assert MISSED not in flow.seen(ben)
+
+
 async def test_the_callers_app_gives_up_since_nobody_answered(flow):
     ben = await flow.iphone("ben")
     call = flow.call(ben)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from operator import add
 
 import pytest
 import redis
@@ -345,31 +346,10 @@ kept = st.lists(
 def test_the_script_in_redis_decides_the_same(
     redis_server, stamps, history, start, session, callers, lasts, over, others
 ):
-    source = scripts.source("lib/standing") + (
-        "\nlocal words = standings(KEYS[1], cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), ARGV[3])"
-        "\nfor i, word in ipairs(words) do words[i] = word or 'ringing' end return words"
-    )
     round_ = RoundState(start, session, start + lasts, frozenset(USERS), tuple(callers))
     rounds = [RoundState(at, of, at + lasts, frozenset(rung), (), flag) for at, (of, rung, flag) in others.items()]
     stamps = stamps | {history_field(name, PastStamp(at, of)): at for name, at, of in history}
-    with redis.Redis.from_url(redis_server.url) as client:
-        client.delete("call", *client.keys("round:*"))
-        if stamps:
-            client.hset("call", mapping=stamps)
-        for one in (*rounds, round_):
-            client.hset("call", f"r:{one.started_at}", one.session_id)
-        for one in rounds:
-            client.hset(f"round:{one.started_at}", mapping={f"u:{user}": "" for user in one.recipients})
-            if one.ringless:
-                client.hset(f"round:{one.started_at}", "ringless", "1")
-        known = {
-            "start": start,
-            "session": session,
-            "callers": sorted(callers),
-            "deadline": start + lasts,
-            "over": over,
-        }
-        words = client.eval(source, 1, "call", json.dumps(known), json.dumps(USERS), "round:")
+    words = words_of_the_script(redis_server, stamps, rounds, round_, over)
     others_ = [one for one in rounds if one.started_at != start]
     call = CallState(stamps, (*others_, round_))
     now = start + lasts if over else start
@@ -378,7 +358,54 @@ def test_the_script_in_redis_decides_the_same(
         gave_up = [standing(call, round_, user, start) is Standing.NO_ANSWER for user in USERS]
         decided = zip(expected, gave_up, strict=True)
         expected = ["ringing" if word is Standing.NO_ANSWER and not was else word for word, was in decided]
-    assert [word.decode() for word in words] == expected
+    assert words == expected
+
+
+@settings(max_examples=300)
+@given(
+    rung_before=st.sampled_from([1, NEAR_US, 3 * NEAR_US]),
+    rejections=st.lists(
+        st.tuples(
+            st.sampled_from(["d:ben", "x:ben", "t:ben"]),
+            st.builds(add, st.sampled_from([-3 * NEAR_US, -NEAR_US, 0, NEAR_US]), st.integers(-1, 1)),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_the_script_decides_the_same_of_a_second_ring(redis_server, rung_before, rejections):
+    earlier = RoundState(T0 - rung_before, "s-1", T0 + DEADLINE, frozenset(USERS))
+    round_ = RoundState(T0, "s-1", T0 + DEADLINE, frozenset(USERS))
+    stamps = {history_field(name, PastStamp(T0 + after, "s-1")): T0 + after for name, after in rejections}
+    expected = [standing(CallState(stamps, (earlier, round_)), round_, user, T0) for user in USERS]
+    assert words_of_the_script(redis_server, stamps, [earlier], round_, over=False) == expected
+
+
+def words_of_the_script(redis_server, stamps, others, round_, over):
+    """What the script says of each user in the round."""
+    source = scripts.source("lib/standing") + (
+        "\nlocal words = standings(KEYS[1], cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), ARGV[3])"
+        "\nfor i, word in ipairs(words) do words[i] = word or 'ringing' end return words"
+    )
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.delete("call", *client.keys("round:*"))
+        if stamps:
+            client.hset("call", mapping=stamps)
+        for one in (*others, round_):
+            client.hset("call", f"r:{one.started_at}", one.session_id)
+        for one in others:
+            client.hset(f"round:{one.started_at}", mapping={f"u:{user}": "" for user in one.recipients})
+            if one.ringless:
+                client.hset(f"round:{one.started_at}", "ringless", "1")
+        known = {
+            "start": round_.started_at,
+            "session": round_.session_id,
+            "callers": sorted(round_.callers),
+            "deadline": round_.deadline,
+            "over": over,
+        }
+        words = client.eval(source, 1, "call", json.dumps(known), json.dumps(USERS), "round:")
+    return [word.decode() for word in words]
 
 
 def test_the_keys_of_different_calls_and_rounds_never_meet():
