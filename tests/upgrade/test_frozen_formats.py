@@ -17,7 +17,10 @@ from written_formats import formats_of
 pytestmark = pytest.mark.timeout(300)
 
 NEW_SINCE: dict[str, str] = {
-    **{f"command_line/words/{word}": "a new outcome or standing" for word in ("deactivated", "removed", "still_rings")},
+    **{
+        f"command_line/words/{word}": "a new outcome or standing"
+        for word in ("deactivated", "removed", "still_rings", "worker_died")
+    },
     "http/problem/properties/type/enum/urn:bellhop:problem:revoked-token": "tokens that Stream revoked are refused",
     **{
         f"jobs/worker.jobs.notice/{often}{name}": reason
