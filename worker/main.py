@@ -26,6 +26,7 @@ from worker.delivery.attempt import ProviderChannels
 from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.sent_pushes import SentPushes
 from worker.delivery.token_pruning import TokenPruner
 from worker.email.digest import EmailDigest
 from worker.email.email_store import EmailStore
@@ -105,6 +106,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     texts = Texts(settings.templates_folder, settings.default_language)
     questions = stream_questions(settings, store, session)
     subscriptions = StreamSubscriptions(stream_apis(settings, session), settings.stream_apps)
+    sent = SentPushes(name)
     tools = DeliveryTools(
         store=store,
         worker=name,
@@ -114,12 +116,14 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         texts=texts,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
         stream_state=StreamState(questions, subscriptions) if questions else None,
+        sent=sent,
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
     background: list[Callable[[], Awaitable[None]]] = [
         partial(_queue_due_calls, store, redis_outage(shown(settings.redis_url))),
         partial(_warm_up, store, senders),
         pruner.keep_counting,
+        partial(sent.keep_restoring, store),
         partial(metrics.keep_flushing, store),
         partial(status.keep_publishing, store, name, channels, settings.apns_apps),
     ]

@@ -46,6 +46,8 @@ class Store:
         self._connection: SharedConnection | None = None
         self._opening = asyncio.Lock()
         self._doubt = PrimaryDoubt()
+        self.times_opened = 0
+        """How often the connection was opened. Each time after the first, Redis may have lost its latest data."""
         self.client: Redis = Redis.from_pool(pool)
         """redis-py's client, for pub/sub and INFO. It does not notice when its server becomes a replica."""
 
@@ -150,6 +152,7 @@ class Store:
                 await self._connection.close()
             self._connection = SharedConnection(self._timeout_s)
             await self._connection.open(new_connection(self.client))
+            self.times_opened += 1
             if self._sentinels is not None and self._doubt.is_in_doubt(Seconds(time.monotonic())):
                 self._connection.in_doubt = True
             return self._connection

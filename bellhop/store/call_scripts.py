@@ -301,6 +301,18 @@ def record_attempt(
     return Command("calls/record_attempt", keys, [*args, *lines])
 
 
+def restore_sent(
+    tenant: str, cid: str, started_at: Micros, kind: str, *, worker: str, sent: Iterable[tuple[str, str]]
+) -> Command:
+    """Restore the records of pushes that `worker` sent (device key and trail line), if Redis has lost them.
+
+    The script returns how many it restored in time, and how many after another worker began to send the push again.
+    """
+    keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid)]
+    args: list[Argument] = [kind, worker, trail.LENGTH, trail.DAY_S, CALL_TTL_S]
+    return Command("calls/restore_sent", keys, [*args, *(part for pair in sent for part in pair)])
+
+
 def record_receipt(tenant: str, cid: str, started_at: Micros, device: str, line: str) -> Command:
     """Note that a phone rang. The script returns "recorded", "already", or "over" if the round has expired."""
     keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid)]

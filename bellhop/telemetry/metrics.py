@@ -144,11 +144,14 @@ RANG = Histogram("bellhop_rang_seconds", "From Stream's stamp of a ring to the p
 QUESTIONS = Counter(
     "bellhop_stream_questions_total", "Questions to Stream about the state of a ring.", ("kind", "outcome")
 )
+LOST_RECORDS = Counter(
+    "bellhop_lost_records_total", "Records of accepted pushes that Redis had lost, restored by the sender.", ("done",)
+)
 DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped because there were too many samples.")
 
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
-    MAIL, RECEIPTS, RANG, QUESTIONS, DROPPED,
+    MAIL, RECEIPTS, RANG, QUESTIONS, LOST_RECORDS, DROPPED,
 )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ NEW_SINCE: dict[str, str] = {
     "trail/2 asked o": "the same",
     "redis/bellhop:tokens:dying-users:apns:com.example.calls:<window>": "the brake counts users; an older version "
     "counts the tokens, which are written as before",
+    "metrics/types/# TYPE bellhop_lost_records_total counter": "records that Redis lost, and a worker restored",
     "metrics/types/# TYPE bellhop_credentials_refused gauge": "an alert of its own for revoked credentials",
     'metrics/shown/bellhop_credentials_refused{app="com.example.calls",provider="apns"}': "the same",
     'metrics/shown/bellhop_credentials_refused{app="example-calls",provider="fcm"}': "the same",

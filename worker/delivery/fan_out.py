@@ -29,6 +29,7 @@ from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fence import Fence
 from worker.delivery.record_buffer import RecordBuffer
 from worker.delivery.retry_policy import RetryPolicy
+from worker.delivery.sent_pushes import SentPushes
 from worker.delivery.token_pruning import TokenPruner
 from worker.lost_attempts import WORKER_DIGITS
 from worker.stream_state import StreamState
@@ -57,6 +58,8 @@ class DeliveryTools:
     ticket_secret: bytes = b""
     """Empty: rings carry no ticket."""
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    sent: SentPushes | None = None
+    """None: the worker does not remember what it sent."""
 
 
 class FanOut:
@@ -64,7 +67,8 @@ class FanOut:
 
     def __init__(self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound) -> None:
         self._tools, self._kind, self._round = tools, kind, round_
-        self._fence = Fence(tools.store, tools.worker, kind, round_, _picked_up_line(kind, round_, tools.worker))
+        first_line = _picked_up_line(kind, round_, tools.worker)
+        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent)
         self._records = RecordBuffer(self._fence)
         self.ran = False
         """Whether there was something to do."""

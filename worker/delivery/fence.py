@@ -20,6 +20,7 @@ from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.batch import Batch
+from worker.delivery.sent_pushes import RoundPushes, SentPushes, note_restored
 from worker.lost_attempts import OpenClaim, count_lost, lost_attempt
 
 MOST_PER_CALL = 500
@@ -74,9 +75,22 @@ class Admission(NamedTuple):
 class Fence:
     """The fence for the pushes of one kind in one round, as one run of one job uses it."""
 
-    def __init__(self, store: Scripts, worker: str, kind: PushKind, round_: Round, first_line: str = "") -> None:
-        """`first_line` goes on the trail together with the next line: it needs no round trip of its own."""
+    def __init__(
+        self,
+        store: Scripts,
+        worker: str,
+        kind: PushKind,
+        round_: Round,
+        first_line: str = "",
+        sent: SentPushes | None = None,
+    ) -> None:
+        """`first_line` goes on the trail together with the next line: it needs no round trip of its own.
+
+        `sent`: what this worker sent lately; by default nothing.
+        """
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
+        self._sent = SentPushes(worker) if sent is None else sent
+        self._pushes = RoundPushes.of(round_, kind)
         self._kind, self._round = kind, round_
         self._first_lines = [first_line] if first_line else []
         self._claimed_for: dict[str, str] = {}
@@ -108,7 +122,10 @@ class Fence:
             await asyncio.gather(*(self._records(Record(line)) for line in lines))
 
     def command(self, records: Sequence[Record]) -> Command:
-        """Return the command that writes these records."""
+        """Return the command that writes these records. From now on, pushes that were sent are remembered here too."""
+        for record in records:
+            if record.sent and record.line:
+                self._sent.remember(self._pushes, record.device, record.line)
         lines = [record.line for record in records if record.line]
         if lines:
             lines, self._first_lines = [*self._first_lines, *lines], []
@@ -130,6 +147,8 @@ class Fence:
             return Seconds(time.monotonic()), await self._store.script(*command)
 
         began = time.perf_counter()
+        if restore := self._sent.restore(self._pushes, (push.device.key for push, _ in attempts)):
+            note_restored(await until_redis_answers(lambda: self._store.script(*restore)))
         while True:
             asked_at, (left_us, *codes) = await until_redis_answers(claim)
             answers = [code.decode() for code in codes]

@@ -61,6 +61,7 @@ COMMANDS = (
     call_scripts.claim_devices(ROUND, "ring", [("ben", "key")], deadline_us=1, worker="w-1", run="r", claim_us=1),
     call_scripts.record_attempt(ROUND, ["a line"], devices=[("key", True)]),
     call_scripts.record_lost_attempts(ROUND, [LostAttempt("ring", "key", "w-1|r|1", "a line")]),
+    call_scripts.restore_sent("default", "default:1", 1, "ring", worker="w-1", sent=[("key", "a line")]),
     call_scripts.claim_question("default", "default:1", "s-1", run="r", claim_ms=1),
     call_scripts.spend_question(1),
     call_scripts.record_receipt("default", "default:1", 1, "key", "a line"),

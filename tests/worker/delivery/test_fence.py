@@ -20,6 +20,7 @@ from tests.factories import a_device, a_queued_round
 from tests.trails import trail_of
 from worker.delivery.fence import MOST_PER_CALL, Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
+from worker.delivery.sent_pushes import RoundPushes, SentPushes
 
 USERS = [f"user-{number}" for number in range(1_000)]
 
@@ -210,6 +211,59 @@ async def test_an_attempt_that_is_recorded_late_has_its_line_too(store, redis_ur
     late = encode(PushAttempted(at=1, round=1, kind="ring", user="u", outcome="accepted", device=push.device.key))
     await paused.write(Record(late, push.device.key, sent=True))
     assert [line.outcome for line in await trail_of(store, "default:1")] == ["worker_died", "accepted"]
+
+
+async def test_what_redis_lost_is_not_sent_again(store, redis_url):
+    round_, sent = ringing(redis_url, USERS[:2]), SentPushes("w-1")
+    lost, kept = pushes(round_)
+    first = Fence(store, "w-1", PushKind.RING, round_, "picked up", sent)
+    assert await asyncio.gather(claim(first, lost, 3), claim(first, kept, 3)) == [None, None]
+    await first.write(Record("lost", lost.device.key, sent=True))
+    await store.call("DEL", trail_key("default", "default:1"), round_key("default", "default:1", round_.started_at))
+    await first.write(Record("kept", kept.device.key, sent=True))
+    again = Fence(store, "w-1", PushKind.RING, round_, "picked up again", sent)
+    assert await asyncio.gather(claim(again, lost, 3), claim(again, kept, 3)) == [Outcome.DUPLICATE] * 2
+    other = Fence(store, "w-2", PushKind.RING, round_)
+    assert await asyncio.gather(claim(other, lost, 3), claim(other, kept, 3)) == [Outcome.DUPLICATE] * 2
+    assert sorted(await store.call("LRANGE", trail_key("default", "default:1"), 0, -1)) == [b"kept", b"lost"]
+
+
+async def test_a_record_that_was_restored_before_has_one_line(store, redis_url):
+    """The worker remembers a push before Redis has its record, and the record may wait until Redis is back."""
+    round_, sent = ringing(redis_url), SentPushes("w-1")
+    (push,) = pushes(round_)
+    fence = Fence(store, "w-1", PushKind.RING, round_, "picked up", sent)
+    assert await claim(fence, push, 3) is None
+    record = fence.command([Record("sent", push.device.key, sent=True)])
+    assert await store.script(*sent.restore(RoundPushes.of(round_, PushKind.RING), [push.device.key])) == [1, 0]
+    await store.script(*record)
+    assert await store.call("LRANGE", trail_key("default", "default:1"), 0, -1) == [b"sent", b"picked up"]
+
+
+async def test_a_push_that_another_worker_sends_again_is_counted(store, redis_url):
+    round_, sent = ringing(redis_url), SentPushes("w-1")
+    (push,) = pushes(round_)
+    first, second = Fence(store, "w-1", PushKind.RING, round_, "", sent), Fence(store, "w-2", PushKind.RING, round_)
+    await claim(first, push, 3)
+    await first.write(Record("first", push.device.key, sent=True))
+    await store.call("DEL", trail_key("default", "default:1"), round_key("default", "default:1", round_.started_at))
+    assert await claim(second, push, 3) is None
+    restore = sent.restore(RoundPushes.of(round_, PushKind.RING), [push.device.key])
+    assert await store.script(*restore) == [0, 1]
+    assert await store.script(*restore) == [0, 0], "once"
+    await second.write(Record("second", push.device.key, sent=True))
+    assert await store.call("LRANGE", trail_key("default", "default:1"), 0, -1) == [b"first", b"second"]
+
+
+def test_only_so_many_pushes_are_remembered_for_so_long(monkeypatch):
+    sent, ring = SentPushes("w-1", kept_s=200, max_remembered=3), RoundPushes("default", "default:1", 1, PushKind.RING)
+    monkeypatch.setattr(time, "monotonic", lambda: 1_000.0)
+    for number in range(4):
+        sent.remember(ring, f"{number}", "a line")
+    assert [bool(sent.restore(ring, [f"{number}"])) for number in range(4)] == [False, True, True, True]
+    monkeypatch.setattr(time, "monotonic", lambda: 1_201.0)
+    sent.remember(ring, "4", "a line")
+    assert [bool(sent.restore(ring, [f"{number}"])) for number in range(5)] == [False] * 4 + [True]
 
 
 async def test_nothing_is_sent_from_the_deadline_on(store, redis_url):

@@ -9,12 +9,13 @@
 -- include: lib/claim
 -- include: lib/trail
 local round, trail, kind, worker, run = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local last_of_devices = 6 + 2 * tonumber(ARGV[6])
-local known, had_claims = redis.call('EXISTS', round) == 1, false
+local devices = tonumber(ARGV[6])
+local last_of_devices = 6 + 2 * devices
+local known, claims_ended = redis.call('EXISTS', round) == 1, 0
 for i = 7, last_of_devices, 2 do
   local field = 's:' .. kind .. ':' .. ARGV[i]
   local ours = is_claim_of(redis.call('HGET', round, field), worker, run)
-  had_claims = had_claims or ours
+  if ours then claims_ended = claims_ended + 1 end
   if ARGV[i + 1] == 'sent' then
     if known then redis.call('HSET', round, field, 'sent') end
   elseif ours then
@@ -23,7 +24,11 @@ for i = 7, last_of_devices, 2 do
 end
 local lines = {}
 for i = last_of_devices + 1, #ARGV do lines[#lines + 1] = ARGV[i] end
--- If a claim of this run is still there, this is the first time. If not, the lines may already be on the trail.
-if had_claims or not lines[1] or not redis.call('LPOS', trail, lines[1], 'RANK', -1, 'MAXLEN', 1000) then
-  append_to_trail(trail, lines, ARGV[4], ARGV[5])
+-- If this run still had the claims of all devices, this is the first time. If not, lines may already be on the trail: this
+-- has run before, or restore_sent.lua has. Without devices, it is enough to look for the first line.
+if devices == 0 then
+  if lines[1] and redis.call('LPOS', trail, lines[1], 'RANK', -1, 'MAXLEN', 1000) then lines = {} end
+elseif claims_ended < devices then
+  lines = lines_not_on(trail, lines, 1000)
 end
+append_to_trail(trail, lines, ARGV[4], ARGV[5])

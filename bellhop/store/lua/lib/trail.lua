@@ -6,3 +6,13 @@ local function append_to_trail(trail, lines, length, ttl_s)
   redis.call('LTRIM', trail, -tonumber(length), -1)
   expire_unless_set(trail, ttl_s)
 end
+
+-- Returns those lines that are not among the latest `length` lines of a trail.
+local function lines_not_on(trail, lines, length)
+  local known, missing = {}, {}
+  for _, line in ipairs(redis.call('LRANGE', trail, -tonumber(length), -1)) do known[line] = true end
+  for _, line in ipairs(lines) do
+    if not known[line] then missing[#missing + 1] = line end
+  end
+  return missing
+end
