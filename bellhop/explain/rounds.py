@@ -37,6 +37,8 @@ REMOVALS = ("call.member_removed", "call.blocked_user", "call.kicked_user")
 LEFT = "call.session_participant_left"
 BEFORE_ANY_DEADLINE = Micros(-1)
 NO_ROUND = Micros(0)
+OWN_REJECTIONS: frozenset[str] = frozenset({Standing.DECLINED, Standing.BUSY, Standing.TIMED_OUT})
+"""The standings of a user who rejected the call. The word of an outcome is the same."""
 
 M = TypeVar("M", bound=Milestone)
 
@@ -142,6 +144,12 @@ class RoundLog:
         """
         return standing(self.call, self.state, user, BEFORE_ANY_DEADLINE)
 
+    def latest_standing(self, user: str) -> str:
+        """Return a user's recorded standing; if there is none yet, the one by the webhooks. Empty while it rings."""
+        settled = self.of(user, UserSettled)
+        standing = settled[-1].outcome if settled else self.standing_of(user)
+        return "" if standing == Standing.RINGING else standing
+
     def user_of(self, milestone: Milestone) -> str:
         """The user whom a milestone is about. A phone's receipt names the device alone."""
         if isinstance(milestone, PhoneRang):
@@ -226,7 +234,23 @@ def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
     logs = [RoundLog(started_at, by_round[started_at]) for started_at in sorted(by_round, key=lambda at: (at == 0, at))]
     rung = tuple(log.state for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION)
     call = CallState(_stamps(ordered), rung)
-    return [replace(log, call=call) for log in logs]
+    return [_with_one_word(replace(log, call=call)) for log in logs]
+
+
+def _with_one_word(round_log: RoundLog) -> RoundLog:
+    """Let a push that a user's rejection stopped say the same about it as the user's standing.
+
+    When a push was stopped, the reason of the rejection may not have been known: it came later, or another event told
+    of the rejection.
+    """
+
+    def reworded(milestone: Milestone) -> Milestone:
+        if not isinstance(milestone, PushMilestone) or milestone.outcome not in OWN_REJECTIONS:
+            return milestone
+        standing = round_log.latest_standing(milestone.user)
+        return replace(milestone, outcome=standing) if standing in OWN_REJECTIONS else milestone
+
+    return replace(round_log, milestones=[reworded(milestone) for milestone in round_log.milestones])
 
 
 def _round_before(milestone: Milestone, sessions: Mapping[Micros, str]) -> Micros:

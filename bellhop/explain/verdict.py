@@ -60,8 +60,7 @@ class UserVerdict:
 
 def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
     """Work out the result of a round for one user."""
-    settled = [milestone.outcome for milestone in round_log.of(user, UserSettled)]
-    standing = settled[-1] if settled else _open_standing(round_log, user)
+    standing = round_log.latest_standing(user)
     deliveries = _deliveries(round_log, user, standing)
     of_round = [delivery for delivery in deliveries if delivery.kind == round_log.kind]
     reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in of_round)
@@ -75,16 +74,11 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
         verdict=" ".join(_sentences(round_log, user, deliveries, standing)),
         tone=tone,
         standing=standing,
-        final=bool(settled),
+        final=bool(round_log.of(user, UserSettled)),
         reached=reached,
         deliveries=tuple(delivery for delivery in deliveries if delivery.device),
         next=advice,
     )
-
-
-def _open_standing(round_log: RoundLog, user: str) -> str:
-    standing = round_log.standing_of(user)
-    return "" if standing is Standing.RINGING else standing
 
 
 def _deliveries(round_log: RoundLog, user: str, standing: str) -> list[Delivery]:

@@ -4,6 +4,9 @@ import time
 
 import pytest
 
+from bellhop.explain.explanation import explain
+from bellhop.sandbox.apple_script import AppleReply
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 RING, MISSED = "call.ring", "call.missed"
@@ -79,6 +82,25 @@ async def test_a_second_ring_in_the_session_is_declined_at_once(flow):
     await flow.post(call.ring(at=now - 1), call.rejected(ben.user, at=now - 0.5))
     assert await flow.outcomes(call) == {"ben": ["declined", "declined"]}
     assert MISSED not in flow.seen(ben)
+
+
+async def test_a_rejection_whose_reason_comes_later_has_one_word(flow):
+    ben = await flow.iphone("ben")
+    call = flow.call(ben)
+    flow.installation.apple.script(ben.tokens[0], *[AppleReply(503, "ServiceUnavailable", retry_after="1")] * 20)
+    await flow.post(call.ring())
+    requests = flow.installation.apple.requests
+    await flow.until(lambda: ben.tokens[0] in [request.token for request in requests], "a first attempt")
+    rejected = call.rejected(ben.user, "busy")
+    await flow.post(call.updated())  # it tells that ben rejected, without the reason
+    await flow.idle()
+    assert await flow.drops(call, ben) == ["declined"]
+    await flow.post(rejected)
+    assert await flow.outcomes(call) == {"ben": ["busy"]}
+    (round_,) = explain(call.cid, await flow.trail(call), ben.user).rounds
+    told = [round_.people[0].verdict, *(entry.sentence for entry in round_.timeline)]
+    assert "had another call" in told[0]
+    assert "declined" not in " ".join(told)
 
 
 async def test_the_callers_app_gives_up_since_nobody_answered(flow):
