@@ -146,9 +146,10 @@ class RoundLog:
 
     def latest_standing(self, user: str) -> str:
         """Return a user's recorded standing; if there is none yet, the one by the webhooks. Empty while it rings."""
-        settled = self.of(user, UserSettled)
-        standing = settled[-1].outcome if settled else self.standing_of(user)
-        return "" if standing == Standing.RINGING else standing
+        if settled := self.of(user, UserSettled):
+            return settled[-1].outcome
+        standing = self.standing_of(user)
+        return "" if standing is Standing.RINGING else standing
 
     def user_of(self, milestone: Milestone) -> str:
         """The user whom a milestone is about. A phone's receipt names the device alone."""

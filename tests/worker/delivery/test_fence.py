@@ -15,6 +15,8 @@ from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.keys import call_key, owner_key, round_key, trail_key
+from bellhop.telemetry import metrics
+from bellhop.telemetry.metrics import Tally
 from bellhop.trail import PushAttempted, encode
 from tests.factories import a_device, a_queued_round
 from tests.trails import trail_of
@@ -253,6 +255,27 @@ async def test_a_push_that_another_worker_sends_again_is_counted(store, redis_ur
     assert await store.script(*restore) == [0, 0], "once"
     await second.write(Record("second", push.device.key, sent=True))
     assert await store.call("LRANGE", trail_key("default", "default:1"), 0, -1) == [b"first", b"second"]
+
+
+async def test_a_new_connection_restores_and_counts_lost_records(store, redis_url, monkeypatch):
+    monkeypatch.setattr(metrics, "TALLY", tally := Tally())
+    sent, round_ = SentPushes("w-1"), ringing(redis_url, USERS[:2])
+    lost, taken = pushes(round_)
+    for push in (lost, taken):
+        sent.remember(RoundPushes.of(round_, PushKind.RING), push.device.key, f"sent to {push.device.user_id}")
+    assert await claim(Fence(store, "w-2", PushKind.RING, round_), taken, 3) is None
+    restoring = asyncio.create_task(sent.keep_restoring(store))
+    await asyncio.sleep(0)
+    store.times_opened += 1
+    async with asyncio.timeout(20):
+        while await store.call("LLEN", trail_key("default", "default:1")) < 2:
+            await asyncio.sleep(0.02)
+        while len(tally._counts) < 2:
+            await asyncio.sleep(0.02)
+    restoring.cancel()
+    name = "bellhop_lost_records_total"
+    assert tally._counts == {(name, "restored"): 1, (name, "sent_again"): 1}
+    assert await claim(Fence(store, "w-2", PushKind.RING, round_), lost, 3) is Outcome.DUPLICATE
 
 
 def test_only_so_many_pushes_are_remembered_for_so_long(monkeypatch):
