@@ -36,7 +36,7 @@ class OpenClaim(NamedTuple):
 
     @property
     def until(self) -> Micros:
-        """The end of its time (unix µs)."""
+        """The end of its time, by Redis's clock (unix µs)."""
         return Micros(int(self.claim.rpartition("|")[2]))
 
 
@@ -75,9 +75,10 @@ def count_lost(kind: str, device: Device | None) -> None:
 
 
 def claimed_until(stored: StoredCall) -> Micros:
-    """Return when the last open claim of a call ends, unix µs; 0 if none is open now."""
+    """Return when the last open claim of a call ends, by Stream's clock (unix µs); 0 if none is open now."""
     until = (claim.until for fields in stored.rounds.values() for claim in open_claims(fields))
-    return max((at for at in until if at > stored.now), default=Micros(0))
+    last = max((at for at in until if at > stored.redis_now), default=None)
+    return Micros(0) if last is None else Micros(last - stored.redis_ahead_us)
 
 
 async def record_lost_attempts(store: Store, rounds: Mapping[Micros, QueuedRound], stored: StoredCall) -> None:
@@ -88,7 +89,7 @@ async def record_lost_attempts(store: Store, rounds: Mapping[Micros, QueuedRound
     """
     for started_at, round_ in rounds.items():
         fields = stored.rounds[started_at]
-        overdue = [claim for claim in open_claims(fields) if claim.until <= stored.now]
+        overdue = [claim for claim in open_claims(fields) if claim.until <= stored.redis_now]
         if not overdue:
             continue
         found = [await until_redis_answers(partial(_find_device, store, round_, fields, claim)) for claim in overdue]

@@ -129,6 +129,11 @@ class StoredCall(NamedTuple):
     """The fields of each round, by its start."""
 
     @property
+    def redis_now(self) -> Micros:
+        """The time by Redis's clock, by which claims end."""
+        return Micros(self.now + self.redis_ahead_us)
+
+    @property
     def stamps(self) -> dict[str, Micros]:
         """The call's stamps, by name."""
         fields = self.fields.items()
