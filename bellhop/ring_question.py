@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
@@ -18,10 +19,12 @@ from redis.exceptions import RedisError
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.call import CallState, Stamp, clamp_stamp, has_history
 from bellhop.domain.call_snapshot import CallSnapshot
+from bellhop.domain.clock_offset import told
 from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef, QueuedRound, job
 from bellhop.queue.names import SETTLE_JOB
 from bellhop.settings import Settings
+from bellhop.store import clock_differences
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import (
     EventToTake,
@@ -92,6 +95,10 @@ class RingStates(Protocol):
         """Read the state of a ring, or raise StreamRefused."""
         ...
 
+    def now(self) -> Micros | None:
+        """Return the time by Stream's clock; None if no answer has given it."""
+        ...
+
 
 class _BudgetSpent(Exception):  # noqa: N818 - it is no error
     """No request may be sent now."""
@@ -139,12 +146,24 @@ class StreamQuestions:
                 return AskedStream(QuestionOutcome.SHARED)
             await asyncio.sleep(self._limits.poll_s)
         answer = await self._answer(ring, Seconds(ends_s - time.monotonic()))
+        await self._learn_time(ring.tenant)
         milestone = await self._apply(ring, run, kind, answer, since)
         await until_redis_answers(
             lambda: self._store.call(*keep_answer(ring.tenant, ring.cid, ring.session_id, self._limits.kept_ms))
         )
         metrics.QUESTIONS.add(kind or "person", answer.outcome)
         return AskedStream(answer.outcome, milestone)
+
+    async def _learn_time(self, tenant: str) -> None:
+        """Learn how far Redis's clock is ahead of Stream's, from the time in Stream's answers."""
+        stream_now = self._apps[tenant].now() if tenant in self._apps else None
+        if stream_now is None:
+            return
+        redis_now, known = await until_redis_answers(lambda: clock_differences.read_with_time(self._store, tenant))
+        learned = told(known, stream_now, redis_now)
+        if learned != known:
+            for command in clock_differences.write(tenant, learned):
+                await until_redis_answers(partial(self._store.call, *command))
 
     async def _claim(self, ring: AskedRing, run: str) -> bytes:
         claim_ms = round(self._limits.answer_s * 1000) + self._limits.kept_ms

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import aiohttp
 import jwt
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, ValidationError
 
-from bellhop.clock import Seconds, from_nanoseconds
+from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
 from bellhop.domain.call_snapshot import CallSnapshot, read_call, read_ring_state
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.settings import Settings, StreamApp
@@ -91,6 +92,12 @@ class StreamApi:
         """The secrets, and the number of the one that succeeded last, or of the next to try."""
         self._way = _Way.RING_STATE
         """The way to the state of a ring that succeeded last, or the next to try."""
+        self._ahead_s: Seconds | None = None
+        """Stream's unix time minus the monotonic clock here."""
+
+    def now(self) -> Micros | None:
+        """Return the time by Stream's clock, to the second; None if no answer has given it."""
+        return None if self._ahead_s is None else micros(Seconds(time.monotonic() + self._ahead_s))
 
     async def devices(self, user_id: str) -> Listing:
         """List a user's devices. Raises StreamRefused."""
@@ -151,12 +158,21 @@ class StreamApi:
         session = {"call_session_id": ring.session_id} if ring.session_id else {}
         return read_ring_state((await self._get(f"{path}/ring_state", _Json, token, **session))[0].root)
 
+    def _note_time(self, response: aiohttp.ClientResponse) -> None:
+        """Note the time that the answer gives, in whole seconds."""
+        try:
+            date = parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            return
+        self._ahead_s = Seconds(date.timestamp() + 0.5 - time.monotonic())
+
     async def _get(self, path: str, model: type[Model], token: str, **query: str) -> tuple[Model, Seconds]:
         """Read what Stream returns for `path`, and how long to wait before the next request."""
         query |= {"api_key": self._api_key}
         headers = {"Authorization": token, "stream-auth-type": "jwt"}
         try:
             async with self._session.get(self._url + path, params=query, headers=headers) as response:
+                self._note_time(response)
                 if response.status != 200:
                     raise _refused(response)
                 body = await _whole(response)

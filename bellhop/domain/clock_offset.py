@@ -79,9 +79,12 @@ def _doubted(known: ClockOffset, difference_us: int, arrived: Micros) -> ClockOf
 
 
 def told(known: ClockOffset, stream_now: Micros, redis_now: Micros) -> ClockOffset:
-    """Learn from Stream's own word about the time."""
+    """Learn from the time in an answer of Stream's. Events of the last minute count more: they are more exact."""
     difference_us = redis_now - stream_now
-    return known if known.fits(difference_us) else _certain(difference_us, redis_now)
+    recently = 0 <= redis_now - known.fitted_at < RECENT_US
+    if recently or known.fits(difference_us) or abs(difference_us) > MAX_US:
+        return known
+    return _certain(difference_us, redis_now)
 
 
 def _certain(difference_us: int, at: Micros) -> ClockOffset:

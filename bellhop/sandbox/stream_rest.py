@@ -8,6 +8,7 @@ import json
 import math
 import time
 import warnings
+from email.utils import formatdate
 from typing import Any, NamedTuple, Self
 
 import jwt
@@ -84,7 +85,10 @@ class StreamApiStandIn:
         """How long each answer about a call is delayed."""
         self.ring_state_for: set[str] = {"server", "user"}
         """The kinds of token that may read ring_state; empty if this Stream does not have it."""
+        self.clock_ahead_s = 0.0
+        """How far the time in the answers is ahead of this machine's."""
         app = web.Application()
+        app.on_response_prepare.append(self._give_time)
         app.router.add_get("/api/v2/devices", self._list)
         app.router.add_get("/api/v2/video/calltypes", self._call_types)
         app.router.add_get("/api/v2/app", self._app)
@@ -153,6 +157,9 @@ class StreamApiStandIn:
         status = 401 if claims is None else 404 if not sessions else 200
         answer = with_integers(sessions[-1].as_answer()) if sessions else {}
         return await self._tell(request, "call", status, answer)
+
+    async def _give_time(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(time.time() + self.clock_ahead_s, usegmt=True)
 
     def _sessions(self, request: web.Request) -> list[SampleCall]:
         return self.calls.get(f"{request.match_info['type']}:{request.match_info['id']}", [])

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from bellhop.clock import Micros
 from bellhop.domain.clock_offset import ClockOffset
 from bellhop.store.keys import stream_clock_key
+from bellhop.store.redis_clock import RunsCommands, read_time
 from bellhop.store.scripts import Argument
 
 KEPT_S = 7 * 24 * 3600
@@ -26,6 +27,12 @@ def read_answer(answer: Mapping[bytes, bytes] | list[bytes]) -> ClockOffset:
     pairs = answer.items() if isinstance(answer, Mapping) else zip(answer[::2], answer[1::2], strict=True)
     fields = {name.decode(): Micros(int(value)) for name, value in pairs}
     return ClockOffset(**{name: fields[name] for name in ClockOffset.__dataclass_fields__ if name in fields})
+
+
+async def read_with_time(store: RunsCommands, tenant: str) -> tuple[Micros, ClockOffset]:
+    """Read it, and the time by Redis's clock. Raises as the store does."""
+    known = read_answer(await store.call(*read(tenant)))
+    return read_time(await store.call("TIME")), known
 
 
 def write(tenant: str, known: ClockOffset) -> list[tuple[Argument, ...]]:

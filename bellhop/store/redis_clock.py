@@ -31,8 +31,8 @@ async def ahead_s(store: RunsCommands) -> Seconds:
     return Seconds((sent_at + time.time()) / 2 - seconds(read_time(answer)))
 
 
-def complaint(whose: str, ahead: float) -> str:
-    """Return a sentence about a clock that differs from Redis's by at least APART_S; otherwise an empty text."""
+def complaint(whose: str, ahead: float, than: str = "Redis's") -> str:
+    """Return a sentence about a clock that differs from another by at least APART_S; otherwise an empty text."""
     if abs(ahead) < APART_S:
         return ""
-    return f"{whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Redis's: set both right (NTP)"
+    return f"{whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} {than}: set both right (NTP)"

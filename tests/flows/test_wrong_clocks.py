@@ -3,18 +3,26 @@
 import asyncio
 import hmac
 import json
+import re
 import time
 
+import aiohttp
 import pytest
 import redis
 from structlog.testing import capture_logs
 
 from bellhop.cli.check import redis as redis_checks
+from bellhop.cli.check import stream as stream_checks
+from bellhop.domain.clock_offset import ClockOffset
 from bellhop.queue.names import QUEUES
+from bellhop.ring_question import AskedRing, StreamQuestions
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store import clock_differences
 from bellhop.store.keys import round_key, status_key
+from bellhop.stream_api import StreamApi
 from tests.factories import web_settings
 from tests.flows.conftest import Flow
 from webhook.app import create_app
@@ -92,18 +100,20 @@ async def test_check_compares_the_clocks(store, turn, seconds, said):
     assert all(one.level is redis_checks.Level.PROBLEM for one in findings if one.subject == "clock")
 
 
-@pytest.fixture(params=[-600, -65, 65, 600])
+@pytest.fixture
 async def apart(request, tmp_path):
     """A Bellhop whose Redis is so many seconds ahead of Stream, which it knows from one event."""
     settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100"}
     async with Installation(tmp_path, settings) as installation:
         flow = Flow(installation)
+        installation.stream_api.clock_ahead_s = -request.param
         await flow.post(SampleCall().updated(at=time.time() - request.param))
         if abs(request.param) < 120:
             await asyncio.sleep(5)
         yield flow, lambda: time.time() - request.param
 
 
+@pytest.mark.parametrize("apart", [-600, -65, 65, 600], indirect=True)
 async def test_clocks_that_differ_ring_and_stop_rightly(apart):
     flow, stream_time = apart
     ben, jane = await flow.iphone("ben"), await flow.android("jane")
@@ -136,6 +146,7 @@ async def ring_again(flow, stream_time, *phones):
     assert time.monotonic() - began > 5
 
 
+@pytest.mark.parametrize("apart", [-600, 600], indirect=True)
 async def test_a_late_event_beside_fresh_ones_never_rings(apart):
     flow, stream_time = apart
     ben = await flow.iphone("ben")
@@ -149,6 +160,29 @@ async def test_a_late_event_beside_fresh_ones_never_rings(apart):
     )
     await flow.quiet(late)
     assert "call.ring" not in flow.seen(ben)
+
+
+@pytest.mark.parametrize("ahead_s", [-600, -65, 65, 600])
+async def test_an_answer_of_streams_teaches_the_difference(store, ahead_s):
+    async with StreamApiStandIn("key", SECRET) as stream, aiohttp.ClientSession() as session:
+        stream.clock_ahead_s = ahead_s
+        questions = StreamQuestions(store, {"default": StreamApi(session, stream.url, "key", SECRET)}, 100)
+        await questions.ask(AskedRing("default", SampleCall().cid))
+        known = clock_differences.read_answer(await store.call(*clock_differences.read("default")))
+        assert abs(known.applied_us + ahead_s * 1e6) < 5e6
+        settings = web_settings("redis://", stream_api_secret=[SECRET], stream_api_url=stream.url)
+        words = [found.sentence for found in [one async for one in stream_checks.findings(settings, store)]]
+    side = "behind" if ahead_s > 0 else "ahead of"
+    assert any(re.match(rf"Redis's clock is [56]\d+ s {side} Stream's: set both right", sentence) for sentence in words)
+
+
+async def test_a_difference_that_events_taught_is_reported(store):
+    """Stream cannot be asked."""
+    for command in clock_differences.write("default", ClockOffset(-600_000_000)):
+        await store.call(*command)
+    settings = web_settings("redis://", stream_api_secret=[SECRET], stream_api_url="http://127.0.0.1:9")
+    words = [found.sentence for found in [one async for one in stream_checks.findings(settings, store)]]
+    assert any(sentence.startswith("Redis's clock is 600 s behind Stream's: set both right") for sentence in words)
 
 
 async def publish(store, times):

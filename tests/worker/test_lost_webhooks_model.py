@@ -108,6 +108,9 @@ class Stream:
         self.calls: dict[str, tuple[SampleCall, bool]] = {}
         self.requests = 0
 
+    def now(self):
+        return None
+
     async def ring_state(self, ring, permit):
         await permit()
         self.requests += 1

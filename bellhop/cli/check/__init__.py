@@ -53,7 +53,7 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
         yield finding
     async for finding in workers.findings(settings):
         yield finding
-    async for finding in stream.findings(settings):
+    async for finding in stream.findings(settings, store):
         yield finding
     async for finding in push_apps.findings(settings, store):
         yield finding

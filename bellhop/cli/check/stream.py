@@ -8,14 +8,19 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel
+from redis.exceptions import RedisError
 
 from bellhop.cli.check.finding import Finding, Level
+from bellhop.clock import seconds
 from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.settings import Settings, StreamApp
-from bellhop.stream_api import StreamRefused, stream_api
+from bellhop.store import clock_differences, redis_clock
+from bellhop.store.async_client import Store
+from bellhop.stream_api import StreamApi, StreamRefused, stream_api
 from bellhop.stream_hooks import WEBHOOK_PATH, Hook, hooks_for_bellhop
 
 TIMEOUT_S = 10.0
+CLOCKS = "Until then Bellhop allows for the difference that it learns from the events"
 GUIDE = "docs/getting-started.md"
 OURS = ("call_ring", "call_missed", "call_notification")
 """The pushes that Bellhop sends instead of Stream."""
@@ -49,7 +54,7 @@ class _CallTypes(BaseModel):
     call_types: dict[str, _CallType]
 
 
-async def findings(settings: Settings) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     """Check each Stream app with its key and secret."""
     if not settings.stream_apps:
         sentence = (
@@ -61,7 +66,10 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
             configured = _configured(app)
             yield configured
             if configured.level is Level.OK:
-                async for finding in _answers(session, settings.stream_api_url, app):
+                api = stream_api(settings.stream_api_url, session, app)
+                async for finding in _answers(api, app):
+                    yield finding
+                async for finding in _clock(store, api, app.tenant):
                     yield finding
 
 
@@ -73,10 +81,9 @@ def _configured(app: StreamApp) -> Finding:
     return Finding(Level.OK, subject, f"API key {', '.join(app.api_keys)}, {_count(app.api_secrets, 'secret')}")
 
 
-async def _answers(session: aiohttp.ClientSession, url: str, app: StreamApp) -> AsyncIterator[Finding]:
+async def _answers(api: StreamApi, app: StreamApp) -> AsyncIterator[Finding]:
     subject = f"Stream {app.tenant}"
     try:
-        api = stream_api(url, session, app)
         types = await api.get("/api/v2/video/calltypes", _CallTypes)
         hooks = await hooks_for_bellhop(api, app)
     except StreamRefused as refused:
@@ -89,6 +96,18 @@ async def _answers(session: aiohttp.ClientSession, url: str, app: StreamApp) -> 
         return
     yield _own_pushes(subject, types)
     yield _webhook(subject, hooks)
+
+
+async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Finding]:
+    """Compare Redis's clock with Stream's, by the answers of now, or else by the events of late."""
+    try:
+        redis_now, known = await clock_differences.read_with_time(store, tenant)
+    except RedisError:
+        return
+    stream_now = api.now()
+    ahead_us = known.applied_us if stream_now is None else redis_now - stream_now
+    if complaint := redis_clock.complaint("Redis's clock", seconds(ahead_us), "Stream's"):
+        yield Finding(Level.WARNING, f"Stream {tenant}", f"{complaint}. {CLOCKS}")
 
 
 def _own_pushes(subject: str, types: _CallTypes) -> Finding:

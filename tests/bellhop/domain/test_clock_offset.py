@@ -40,7 +40,7 @@ def test_two_events_teach_clocks_that_are_far_apart(ahead_us, events):
             assert 0 <= known.applied_us - ahead_us <= S
 
 
-@given(leads, st.lists(st.tuples(st.integers(5 * S, 100 * S), delays), min_size=2))
+@given(leads, st.lists(st.tuples(st.integers(6 * S, 100 * S), delays), min_size=2))
 def test_events_with_pauses_teach_any_lead_over_the_limit(ahead_us, events):
     for known in list(arrive(ClockOffset(), ahead_us, events))[1:]:
         if abs(ahead_us) > FITS_US + S:
@@ -100,6 +100,14 @@ def test_stream_says_what_time_it_is(ahead_us):
     if abs(ahead_us) > FITS_US:
         assert known.applied_us == ahead_us
     assert told(known, Micros(START), Micros(START + ahead_us)) == known
+
+
+def test_events_of_the_last_minute_count_more_than_streams_word():
+    [*_, known] = arrive(ClockOffset(), 600 * S, [(0, 0), (S, 0)])
+    now = Micros(START + 610 * S)
+    assert told(known, now, now) == known
+    later = Micros(now + 60 * S)
+    assert told(known, later, later).applied_us == 0
 
 
 def test_the_smallest_difference_of_the_last_minute_counts():
