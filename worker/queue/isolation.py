@@ -8,12 +8,15 @@ import asyncio
 
 from bellhop.clock import Seconds
 
-LONGEST_S = 2.0
+FIRST_S = 0.25
+"""How long a job with two suspicions runs alone at most."""
+DOUBLED = 3
+"""How often this time is doubled, once for each further suspicion."""
 
 
 def alone_s(suspicions: int) -> Seconds:
     """How long a suspect runs alone at most: a job that waits for a provider must not keep others waiting."""
-    return Seconds(min(LONGEST_S, 0.25 * 2 ** (suspicions - 2)))
+    return Seconds(FIRST_S * 2 ** min(suspicions - 2, DOUBLED))
 
 
 class Isolation:
