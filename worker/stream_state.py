@@ -39,7 +39,9 @@ class StreamState:
         The attempt does not wait for the answer: the fence knows what is known. `shortest_s`: how long it waits at
         least. Returns what must be called when it does not wait any more.
         """
-        late_in_s = seconds(Micros(round_.started_at + LATE_US - from_nanoseconds(time.time_ns())))
+        # With a clock that is slow compared with Stream's, the event would seem to come before its own stamp.
+        began = min(round_.started_at, round_.queued_at or round_.started_at)
+        late_in_s = seconds(Micros(began + LATE_US - from_nanoseconds(time.time_ns())))
         if shortest_s >= late_in_s:
             self._ask_soon(round_)
             return lambda: None

@@ -92,10 +92,11 @@ class Late:
 
     async def prepare(self, wait: str) -> None:
         """Let the attempt wait for this."""
+        for worker in ("w-1", "w-2"):
+            await self.store.call("SET", f"bellhop:worker:{worker}", 1)
         if wait != "look-up":
             await self.store.script(*registry.register("default", self.phone))
         if wait == "claim":
-            await self.store.call("SET", "bellhop:worker:w-2", 1)
             (push,) = plan(PushKind.RING, self.round, {"ben": [self.phone]}, self.round.started_at).pushes
             other = Fence(self.store, "w-2", PushKind.RING, self.round)
             assert (await other.admit(push, WAIT_S - 1)).refusal is None
@@ -118,6 +119,14 @@ async def test_a_lost_cancel_stops_a_late_attempt(late, wait):
     late.call.rejected(late.call.caller, "cancel")
     assert (await late.ring(), late.google.sent) == (Outcome.CANCELLED, 0)
     assert 1 <= len(late.stream.questions) <= 2
+
+
+async def test_clocks_that_differ_make_no_attempt_seem_early(late):
+    """Stream's clock is a minute ahead of ours."""
+    ahead = {"started_at": late.round.started_at + 60_000_000, "queued_at": late.round.started_at - 2_000_000}
+    late.tools.stream_state.before_attempt(late.round.model_copy(update=ahead), 0.0)
+    while not late.stream.questions:
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("wait", ["look-up", "claim", "place"])
