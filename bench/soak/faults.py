@@ -18,7 +18,7 @@ from bench.soak.phones import Phones
 from bench.whole import tree
 
 EVERY_S = 2.0
-START_S = 30.0
+START_S = 60.0
 """A process that does not work so long after its start has failed."""
 
 
@@ -194,7 +194,7 @@ KINDS = {
     "no fault": Kind(nothing),
     "worker killed": Kind(worker_killed),
     "process paused": Kind(paused, together=True),
-    "process replaced": Kind(replaced, together=True),
+    "process replaced": Kind(replaced),
     "web killed": Kind(web_killed),
     "Redis full": Kind(redis_full),
     "Redis paused": Kind(redis_paused),
