@@ -32,3 +32,15 @@ def noise(times: Sequence[float]) -> str:
         f"calibration loop: min {min(times):.1f}, median {statistics.median(times):.1f}, max {max(times):.1f} ms; "
         f"load average {os.getloadavg()[0]:.1f}"
     )
+
+
+def ticks() -> tuple[int, int]:
+    """Return how many ticks of its processors the machine was busy since its start, and how many there were."""
+    numbers = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)
+
+
+def busy(before: tuple[int, int]) -> float:
+    """Return which share of the time since `before` (what `ticks` returned) the machine's processors were busy."""
+    now = ticks()
+    return (now[0] - before[0]) / max(1, now[1] - before[1])

@@ -18,6 +18,7 @@ from bellhop.sandbox.installation import Installation
 from bellhop.store.async_client import Store
 from bellhop.store.keys import trail_key
 from bellhop.trail import EmailMilestone, Milestone, UserSettled, read_trail
+from bench.machine import busy, ticks
 from bench.soak.evidence import Evidence
 from bench.soak.faults import Site, inject
 from bench.soak.people import Person, person, register_all
@@ -67,7 +68,9 @@ class PartResult:
     faults: list[tuple[float, float]]
     trails: Mapping[str, list[Milestone]]
     phones: Phones = field(repr=False)
-    lasted_s: float = 0.0
+    lasted_s: float
+    busy: float
+    """Which share of the time the machine's processors were busy. Other programs may have been a part of it."""
 
 
 Drive = Callable[[Site, float], Coroutine[Any, Any, None]]
@@ -99,7 +102,9 @@ async def _measured(site: Site, plan: Plan, drive: Drive) -> PartResult:
     file = site.installation.folder / "calls.jsonl"
     watching = asyncio.create_task(site.phones.watch_lag())
     poster, start = await _poster(site, plan, file)
+    before = ticks()
     await drive(site, start + plan.seconds)
+    share = busy(before)
     if site.turn == plan.turns:
         poster.terminate()
     assert await poster.wait() == 0
@@ -108,7 +113,8 @@ async def _measured(site: Site, plan: Plan, drive: Drive) -> PartResult:
     watching.cancel()
     spent = site.phones.spent()
     evidence = [_evidence(record, trails[record.cid], site, plan, spent) for record in records]
-    return PartResult(plan, evidence, site.faults, trails, site.phones, max(r.posted for r in records) - start)
+    lasted_s = max(record.posted for record in records) - start
+    return PartResult(plan, evidence, site.faults, trails, site.phones, lasted_s, share)
 
 
 async def _poster(site: Site, plan: Plan, file: Path) -> tuple[asyncio.subprocess.Process, float]:

@@ -40,7 +40,7 @@ def percentile(seconds: Sequence[float], share: int) -> str:
     return f"{statistics.quantiles(seconds, n=100, method='inclusive')[share - 1] * 1e3:.0f}"
 
 
-HEAD = ("part", "s", "faults", "rings/s", *COLUMNS, f"other {BY_REDIS}", "p50 ms", "p99 ms")
+HEAD = ("part", "s", "faults", "rings/s", *COLUMNS, f"other {BY_REDIS}", "p50 ms", "p99 ms", "CPU busy %")
 
 
 def row(result: PartResult) -> list[str]:
@@ -50,13 +50,13 @@ def row(result: PartResult) -> list[str]:
     rate = len(result.evidence) / max(result.lasted_s, 1)
     first = [result.plan.name, f"{result.lasted_s:.0f}", str(len(result.faults)), f"{rate:.0f}"]
     counts = [str(words[column]) for column in COLUMNS]
-    return [*first, *counts, str(others), percentile(times, 50), percentile(times, 99)]
+    return [*first, *counts, str(others), percentile(times, 50), percentile(times, 99), f"{result.busy * 100:.0f}"]
 
 
 def table(results: Sequence[PartResult]) -> str:
     """Write all parts and their sum: one line for each figure, one column for each part."""
     rows = [row(result) for result in results]
-    total = ["total"] + [_sum([cells[n] for cells in rows]) for n in range(1, len(HEAD) - 2)] + ["", ""]
+    total = ["total"] + [_sum([cells[n] for cells in rows]) for n in range(1, len(HEAD) - 3)] + [""] * 3
     total[HEAD.index("rings/s")] = ""
     lines = list(zip(HEAD, *rows, total, strict=True))
     rule = ["---"] * len(lines[0])
