@@ -161,7 +161,7 @@ def _notices(evidence: Evidence) -> Iterator[str]:
     due = evidence.verdict is not None and evidence.verdict.standing in NOTICE_DUE
     if evidence.notices:
         yield "notice" if due else "wrong notice"
-    elif due:
+    elif due and evidence.spent_at is None:
         yield "notice missing"
     if len(evidence.notices) > 1:
         replaced = len({push.same for push in evidence.notices}) == 1 and evidence.notices[0].same

@@ -158,6 +158,7 @@ async def connections_cut(site: Site) -> None:
                 await apple.start()
             case 2:
                 apple.silence()
+                await asyncio.sleep(1.0)
             case 3:
                 await google.stop()
                 await asyncio.sleep(1.0)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.sandbox.apple_server import AppleRequest
 from bellhop.sandbox.google_server import GoogleRequest
@@ -13,6 +14,8 @@ from bellhop.sandbox.installation import Installation
 from bench.soak.codes import Code
 
 WATCH_S = 0.05
+ANSWER_S = Seconds(0.1)
+"""How long the providers take to answer: so many pushes are in flight when something fails."""
 
 
 class PhonePush(NamedTuple):
@@ -44,6 +47,7 @@ class Phones:
         self.lags: list[tuple[float, float]] = []
         apple, google = installation.apple, installation.google
         apple.keep = google.keep = False
+        apple.answer_delay_s = google.answer_delay_s = ANSWER_S
         apple.on_push, google.on_push = self._from_apple, self._from_google
         apple.interfere, google.interfere = self._decider(Provider.APNS), self._decider(Provider.FCM)
 
