@@ -26,6 +26,7 @@ from webhook.intake.events import (
     Rejected,
     Removed,
     Ring,
+    TimedEvent,
 )
 
 NOTIFICATION_LIFE_US = 3_600_000_000
@@ -104,8 +105,7 @@ def _kept(name: str, stamp: PastStamp) -> tuple[str, Micros]:
 def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
     if not event.members:
         return Effects()
-    shortest_ms = round(rules.ring_default_s * 1000) if event.endless else 0
-    deadline = ring_deadline(at, max(event.ring_ms or 0, shortest_ms), rules.ring_default_s)
+    deadline = ring_deadline(at, _ring_ms(event, rules), rules.ring_default_s)
     missed_due = ring_deadline(at, event.missed_ms, rules.ring_default_s) if event.missed_ms else NEVER
     new_round = _round(
         event,
@@ -126,6 +126,11 @@ def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
     )
 
 
+def _ring_ms(event: TimedEvent, rules: EffectRules) -> int:
+    """Return how long phones ring, by the call's settings; 0 if they do not say it."""
+    return max(event.ring_ms or 0, round(rules.ring_default_s * 1000) if event.endless else 0)
+
+
 def _callers(event: Ring) -> tuple[str, ...]:
     """Collect the users whose rejection ends the ring for everybody, unless they are rung themselves."""
     rung = _ids(event.members)
@@ -141,7 +146,8 @@ def _notification(event: Notification, at: Micros, rules: EffectRules) -> Effect
 def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
     stamp = Stamp.MISSED if event.notify else Stamp.MISSED_QUIETLY
     # Without its call.ring, only the call's settings tell how long phones may still ring.
-    rings_until = Micros(at + 1000 * min(event.rest_ms, RING_MS[1]))
+    rest_ms = max(0, _ring_ms(event, rules) - event.missed_ms) if event.missed_ms else 0
+    rings_until = Micros(at + 1000 * min(rest_ms, RING_MS[1]))
     return Effects(
         stamps=tuple((missed_stamp(stamp, event.session_id, member.id), at) for member in event.members),
         missed=_round(event, event.caller, at, rules, deadline=rings_until, ringless=True, custom=event.custom),

@@ -49,7 +49,19 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ring(Envelope):
+class TimedEvent(Envelope):
+    """An event whose call says how long it rings. The time-outs are unchecked."""
+
+    ring_ms: int | None = None
+    """The ring time-out in the call's settings; None if they have none."""
+    endless: bool = False
+    """Whether a ring time-out is 0: then a phone does not stop by itself."""
+    missed_ms: int | None = None
+    """After how long Stream sends call.missed, by the call's settings; None if they do not say it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring(TimedEvent):
     """call.ring: ring these members."""
 
     caller: EventUser
@@ -57,12 +69,6 @@ class Ring(Envelope):
     """The users to ring, each once, without the caller."""
     video: bool
     """Whether the phone shows the incoming-call screen of a video call."""
-    ring_ms: int | None
-    """The ring time-out in the call's settings, unchecked; None if they have none."""
-    endless: bool = False
-    """Whether a ring time-out is 0: then a phone does not stop by itself."""
-    missed_ms: int | None = None
-    """After how long Stream sends call.missed, by the call's settings, unchecked; None if they do not say it."""
     call_name: str
     custom: Mapping[str, str] = field(default_factory=dict)
     """The call's custom fields that are short texts or numbers."""
@@ -80,13 +86,11 @@ class Notification(Envelope):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missed(Envelope):
+class Missed(TimedEvent):
     """call.missed: these members missed the call."""
 
     caller: EventUser
     members: tuple[EventUser, ...]
-    rest_ms: int = 0
-    """How long phones may still ring, by the call's settings: call.missed may come before that."""
     notify: bool
     """Whether Stream wants the members to get a notice (`notify_user`)."""
     call_name: str

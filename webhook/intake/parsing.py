@@ -128,13 +128,12 @@ def _notification(event: JsonObject, call: JsonObject, common: _Common) -> Notif
 def _missed(event: JsonObject, call: JsonObject, common: _Common) -> Missed:
     caller = read_caller(event, call)
     members, left_out = read_members(event, caller)
-    timeouts = _timeouts(nested(nested(call, "settings"), "ring"))
     return Missed(
         **common,
         caller=caller,
         members=members,
         left_out=left_out,
-        rest_ms=max(0, (timeouts["ring_ms"] or 0) - (timeouts["missed_ms"] or 0)) if timeouts["missed_ms"] else 0,
+        **_timeouts(nested(nested(call, "settings"), "ring")),
         notify=boolean(event.get("notify_user"), True),
         call_name=call_name(call),
         custom=custom_fields(call),

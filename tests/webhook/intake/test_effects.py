@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,6 +176,22 @@ def test_a_notice_that_nobody_asked_for_waits_for_streams_time():
     assert found(ring(at=NOW, ring_ms=25_000, missed_ms=10_000)).round.missed_due == 0
     endless = found(ring(at=NOW, ring_ms=10_000, endless=True))
     assert endless.round.deadline == found(ring(at=NOW, ring_ms=None)).round.deadline
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "rest_s"),
+    [
+        ({}, 0),
+        ({"ring_ms": 10_000}, 0),
+        ({"ring_ms": 10_000, "missed_ms": 4_000}, 6),
+        ({"ring_ms": 4_000, "missed_ms": 10_000}, 0),
+        ({"endless": True, "missed_ms": 4_000}, 26),
+        ({"endless": True, "ring_ms": 60_000, "missed_ms": 4_000}, 56),
+    ],
+)
+def test_a_missed_without_its_ring_tells_how_long_phones_ring(timeouts, rest_s):
+    did = found(Missed(**FIELDS, **timeouts, caller=SARA, members=(BEN,), notify=True, call_name=""))
+    assert did.missed.deadline == NOW + rest_s * S
 
 
 def test_any_event_teaches_what_the_call_inside_it_says():

@@ -88,6 +88,8 @@ EXPECTED = {
         caller=SARA,
         members=(JANE,),
         notify=True,
+        ring_ms=30_000,
+        missed_ms=30_000,
         call_name="Design review",
         custom={"display_name": "Design review", "chat_id": "room-42"},
     ),
