@@ -36,6 +36,7 @@ async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
         assert len(again) == 1, "once for each answer that was lost"
         assert first + answer_s > killed_at - RECORD_S, "its answer came long before the kill"
         assert await crowd.accepted(ring) == 1, "the first answer is on record, and it rang again"
+        assert await crowd.lost_attempts(ring) == 1, "the trail does not have both attempts"
     last_s = max((crowd.rang(ring)[1] - killed_at for ring in doubled), default=0)
     print(
         f"killed {wait_s:.2f} s in, {held} jobs in flight: last first ring {recovery_s:.1f} s after the kill, "
