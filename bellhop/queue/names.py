@@ -37,6 +37,11 @@ RESULT_TTL_S = 60
 FAILURE_TTL_S = 24 * 3600
 """How long RQ keeps a failed job."""
 
+FOREIGN_FAILURE_TTL_S = 365 * 24 * 3600
+"""How long RQ keeps a failed job of another application, unless the job says it. RQ's own default is the same."""
+AGAIN_WITHIN_S = 2 * 3600
+"""How long after it was queued a job without a deadline is queued again if a worker of another application took it."""
+
 RETRIED_AFTER_S: dict[str, tuple[int, ...]] = dict.fromkeys((NOTICE_JOB, NOTIFY_JOB, MAIL_JOB), (60, 300, 1800))
 """How long after each failure a job is run again (RQ's Retry).
 

@@ -25,6 +25,10 @@ class PermanentError(JobError):
     """The job failed, and another try cannot help: it fails at once, even if it has retries left."""
 
 
+class ForeignJobError(PermanentError):
+    """Another application's job is in our queue: it has no name of ours, or data that we never write."""
+
+
 def inflated(data: bytes) -> bytes:
     """Inflate data that RQ has deflated. Raises ValueError if it is invalid, or larger than MAX_DATA_BYTES."""
     inflater = zlib.decompressobj()
@@ -40,18 +44,18 @@ def inflated(data: bytes) -> bytes:
 def read_job_data(data: bytes) -> tuple[str, dict[str, Any]]:
     """Read RQ's job data, JSON [function name, null, [payload], {}], deflated or not; returns name and payload.
 
-    Raises PermanentError if the data is anything else.
+    Raises ForeignJobError if the data is anything else.
     """
     try:
         if not data.startswith(b"["):
             data = inflated(data)
         name, instance, (payload,), kwargs = from_json(data)
     except (ValueError, TypeError) as error:
-        raise PermanentError(
+        raise ForeignJobError(
             "the job's data cannot be read: it must be a function call in the form of RQ's JSON serializer"
         ) from error
     if not isinstance(name, str) or not isinstance(payload, dict) or instance is not None or kwargs:
-        raise PermanentError("the job's data must be the call of a named function with one JSON object")
+        raise ForeignJobError("the job's data must be the call of a named function with one JSON object")
     return name, payload
 
 

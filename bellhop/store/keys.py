@@ -136,6 +136,11 @@ def rq_queue_key(queue: str) -> str:
     return f"rq:queue:{queue}"
 
 
+def rq_intermediate_key(queue: str) -> str:
+    """A list: the jobs that RQ's own worker has taken from the queue and not started yet."""
+    return f"{rq_queue_key(queue)}:intermediate"
+
+
 def rq_job_key(job_id: str) -> str:
     """A hash: a job's data, status and times."""
     return f"rq:job:{job_id}"
@@ -190,6 +195,8 @@ WORKERS_CALM_SINCE = "bellhop:workers:calm_since"
 """A string: since when no pause of all workers was longer than a lease allows (unix ms)."""
 WORKER_FAILED = "bellhop:worker-failed"
 """A string: why a worker could not start; it expires."""
+FOREIGN_WORKERS = "bellhop:foreign-workers"
+"""A hash: by `<queue>:<worker>`, how many jobs a worker of another application took, which were then queued again."""
 AGENDA = "bellhop:agenda"
 """A sorted set: the calls with open rounds, by when (unix ms) each must be looked at next."""
 METRICS_KEY = "bellhop:metrics"

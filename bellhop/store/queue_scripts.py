@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Literal
 
 from bellhop.store.keys import (
+    FOREIGN_WORKERS,
     RQ_EXECUTION_PREFIX,
     RQ_QUEUES,
     RQ_SUSPENDED,
@@ -22,6 +23,7 @@ from bellhop.store.keys import (
     inflight_key,
     lease_key,
     rq_executions_key,
+    rq_intermediate_key,
     rq_job_key,
     rq_queue_key,
     rq_registry_key,
@@ -129,6 +131,19 @@ def move_jobs(queue: str, to: str, place: Place, start: int, *, limit: int, job_
     It returns the position of the next look, 0 after the end, and how many jobs were moved.
     """
     return Command("queue/move_jobs", queue_keys([queue, to]), [to, place, start, limit, *job_names])
+
+
+def take_back_jobs(
+    queue: str, *, within_s: int, not_failed_s: int, kept_s: int, counted_s: int, job_names: Iterable[str]
+) -> Command:
+    """Queue jobs of these names again that a worker of another application took, while there is time.
+
+    There is time until the job's deadline; without one, for `within_s` after it was queued. A job that has not failed
+    is taken back after `not_failed_s`. Failed jobs are kept for `kept_s`, and the counts for `counted_s`. The script
+    returns the names of those workers, each followed by the number of its jobs.
+    """
+    keys = [*queue_keys([queue]), rq_intermediate_key(queue), WORKERS, FOREIGN_WORKERS]
+    return Command("queue/take_back_jobs", keys, [queue, within_s, not_failed_s, kept_s, counted_s, *job_names])
 
 
 def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool) -> Command:

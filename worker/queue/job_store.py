@@ -80,14 +80,19 @@ class JobStore:
         return bool(await self._record(*last_writes, step))
 
     async def fail(
-        self, queue: str, job: StartedJob, reason: str, verdict: Literal["failed", "stopped", "retry"]
+        self,
+        queue: str,
+        job: StartedJob,
+        reason: str,
+        verdict: Literal["failed", "stopped", "retry"],
+        keep_s: int = FAILURE_TTL_S,
     ) -> str | None:
-        """Record a failure, or queue the job again if it has retries left.
+        """Record a failure, or queue the job again if it has retries left. `keep_s`: unless the job says it.
 
         Returns the job's status now, or None if another worker has the job.
         """
         step = queue_scripts.fail_job(
-            queue, self._worker, job.id, job.began, verdict=verdict, reason=reason, keep_s=FAILURE_TTL_S
+            queue, self._worker, job.id, job.began, verdict=verdict, reason=reason, keep_s=keep_s
         )
         status = await self._record(step)
         return status.decode() if status is not None else None

@@ -19,6 +19,7 @@ from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.retry import is_away
 from worker.queue.background import keep_running
+from worker.queue.foreign_workers import keep_taking_back
 from worker.queue.job_store import JobStore, StartedJob, log_refusal_and_pause
 from worker.queue.lease import Lease
 from worker.queue.maintenance import Maintenance
@@ -50,7 +51,8 @@ class QueueWorker:
     `name`: no other process may have the same; see `unique_worker_name`.
     `grace_s`: how long running jobs may go on after SIGTERM; `wind_up_s`: how long recording their ends may take then.
     `all_queues`: the queues of all workers of the installation, if other workers serve others.
-    `old_names`: what older versions call queues, and their names now. This worker moves jobs of `job_names` from there.
+    `old_names`: what older versions call queues, and their names now. This worker moves jobs of `job_names` from there,
+    and takes them back from workers of other applications.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
     """
 
@@ -88,6 +90,7 @@ class QueueWorker:
         )
         self._maintenance = Maintenance(self._lease, self._jobs, limits, others)
         self._moving = partial(keep_moving_jobs, self._store, old_names, job_names)
+        self._taking_back = partial(keep_taking_back, self._store, [*limits, *others], job_names)
         self._may_receive_jobs_until = 0.0
 
     def work(self) -> None:
@@ -102,6 +105,7 @@ class QueueWorker:
             self._maintenance.run,
             self._listen,
             self._moving,
+            self._taking_back,
             *self._background,
         ]
         background = [asyncio.create_task(keep_running(run)) for run in tasks]

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import structlog
 
 from bellhop.clock import Seconds
-from bellhop.queue.rq_job import JobError, PermanentError, read_job_data, reason_of
+from bellhop.queue.names import FOREIGN_FAILURE_TTL_S
+from bellhop.queue.rq_job import ForeignJobError, JobError, PermanentError, read_job_data, reason_of
 from bellhop.store.scripts import Command
 from worker.queue.concurrency_limit import ConcurrencyLimit
 from worker.queue.isolation import Isolation, alone_s
@@ -28,6 +29,8 @@ it runs again from the start.
 
 MAX_SUSPICIONS = 5
 """A job that is suspected of the deaths of this many workers is failed, unless its deadline has not passed yet."""
+MAX_REFUSED = 1000
+"""How many queues and reasons of refused jobs a worker remembers."""
 MAX_LOST_WORKERS = 10
 """The same for a job that this many workers ran when they died, though it is suspected of fewer deaths."""
 
@@ -72,6 +75,8 @@ class RunningJobs:
         """By queue, the jobs that were adopted since the last take began: its answer may still come and name them."""
         self._shutting_down = False
         self._adopting = True
+        self._refused: set[tuple[str, str]] = set()
+        """Queues and reasons for which another application's job was logged."""
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -170,7 +175,7 @@ class RunningJobs:
             raise PermanentError(reason)
         name, payload = read_job_data(started.data)
         if (handler := self._find_handler(name)) is None:
-            raise PermanentError(f"there is no job of the name {name[:100]!r}")
+            raise ForeignJobError(f"there is no job of the name {name[:100]!r}")
         if self._shutting_down:
             running.interrupted = InterruptReason.SHUTDOWN
             raise asyncio.CancelledError
@@ -195,12 +200,21 @@ class RunningJobs:
 
     async def _fail(self, queue: str, job: StartedJob, error: Exception) -> None:
         reason = reason_of(error)
+        if isinstance(error, ForeignJobError):
+            return await self._refuse(queue, job, reason)
         verdict: Literal["failed", "retry"] = "failed" if isinstance(error, PermanentError) else "retry"
         status = await self._job_store.fail(queue, job, reason, verdict)
         if status in ("scheduled", "queued"):
             log.warning("job_retried", job=id_for_log(job.id), queue=queue, reason=reason)
         else:
             log.error("job_failed", job=id_for_log(job.id), queue=queue, reason=reason, status=status)
+
+    async def _refuse(self, queue: str, job: StartedJob, reason: str) -> None:
+        """Keep another application's job among the failed ones; log each reason once."""
+        await self._job_store.fail(queue, job, reason, "failed", keep_s=FOREIGN_FAILURE_TTL_S)
+        if (queue, reason) not in self._refused and len(self._refused) < MAX_REFUSED:
+            self._refused.add((queue, reason))
+            log.error("foreign_job", job=id_for_log(job.id), queue=queue, reason=reason)
 
     def _remove(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
         del self.jobs[job_id]

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import redis
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.utils import now, utcformat
 
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.sandbox.redis_server import RedisServer
+from bellhop.store.keys import rq_queue_key
 
 RUNNER = Path(__file__).parent / "runner.py"
 SOON_S = 20
@@ -53,6 +56,15 @@ class QueueClient:
         return self.queue_named(queue).enqueue(
             "jobs.sleep", {"label": label, "seconds": seconds}, job_id=label, **options
         )
+
+    def sleep_plain(self, label: str, seconds: float = 0, queue: str = "rings", **fields: Any) -> None:
+        """Queue a job as the web process does: its data is not deflated, and its description is its name."""
+        payload = {"label": label, "seconds": seconds}
+        job = self.queue_named(queue).create_job("jobs.sleep", (payload,), job_id=label)
+        plain = job.to_dict()
+        plain |= {"data": zlib.decompress(plain["data"]), "description": "jobs.sleep", "status": "queued"}
+        self.redis.hset(job.key, mapping=plain | {"enqueued_at": utcformat(now()), "failure_ttl": 86400} | fields)
+        self.redis.rpush(rq_queue_key(queue), job.id)
 
     def marks(self, what: str) -> list[str]:
         return [label.decode() for label in self.redis.lrange(f"test:{what}", 0, -1)]

@@ -1,7 +1,6 @@
 """Queues that older versions give other names: our jobs leave them, and jobs of other applications stay."""
 
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -32,14 +31,8 @@ def move(redis_client: Redis) -> Move:
 
 
 def ours(queue_client: QueueClient, *labels: str, seconds: float = 0) -> None:
-    """Queue jobs as an older web process does: JSON that is not deflated, and a fixed description."""
     for label in labels:
-        job = queue_client.queue_named(OLD).create_job(
-            "jobs.sleep", ({"label": label, "seconds": seconds},), job_id=label
-        )
-        fields = job.to_dict() | {"data": zlib.decompress(job.to_dict()["data"]), "description": "jobs.sleep"}
-        queue_client.redis.hset(job.key, mapping=fields | {"status": "queued"})
-        queue_client.redis.rpush(rq_queue_key(OLD), job.id)
+        queue_client.sleep_plain(label, seconds, OLD)
 
 
 def theirs(queue_client: QueueClient, *labels: str) -> None:

@@ -55,6 +55,7 @@ STEPS = (
     "queue/hand_back_job",
     "queue/requeue_failed",
     "queue/move_jobs",
+    "queue/take_back_jobs",
     "calls/enqueue_due",
 )
 
@@ -125,4 +126,4 @@ def test_every_script_that_writes_rqs_keys_is_watched_here() -> None:
     writes = re.compile("'rq:|lib/(queue|worker)_keys|^-- include: lib/execution", re.MULTILINE)
     paths = [path for path in FOLDER.rglob("*.lua") if writes.search(path.read_text())]
     writers = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in paths}
-    assert writers - {"lib/begin", "lib/enqueue", "lib/execution", "lib/worker_keys"} <= set(STEPS)
+    assert writers - {"lib/begin", "lib/enqueue", "lib/execution", "lib/job_names", "lib/worker_keys"} <= set(STEPS)

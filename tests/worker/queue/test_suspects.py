@@ -172,6 +172,7 @@ def test_a_job_that_still_has_time_is_never_given_up(
 
 def test_a_suspect_pauses_longer_after_each_death(queue_client: QueueClient, start_worker: StartWorker) -> None:
     job = queue_client.sleep("suspect", seconds=60)
+    start_worker(queue_client.url, {"mail": 1}, all_queues=["rings", "mail"])  # gives it back, and does not take it
     for suspicions, pause_s in ((1, 0), (2, 1), (4, 4)):
         queue_client.redis.hset(job.key, "suspicions", suspicions)
         before = len(queue_client.marks("began"))
@@ -179,7 +180,6 @@ def test_a_suspect_pauses_longer_after_each_death(queue_client: QueueClient, sta
         eventually(lambda: len(queue_client.marks("began")) > before, "it begins")  # noqa: B023
         killed_at = time.time()
         killed(worker)
-        start_worker(queue_client.url, {"mail": 1}, all_queues=["rings", "mail"])  # gives it back, and does not take it
         back = eventually(lambda: job.get_status(refresh=True).value != "started", "it is back")
         assert back
         due = queue_client.redis.zscore(queue_client.queue.scheduled_job_registry.key, "suspect")

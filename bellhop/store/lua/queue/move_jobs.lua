@@ -3,18 +3,10 @@
 -- ARGV: the new queue's name; where to look ("waiting", "scheduled", "failed" or "finished"), at which position, at how
 --       many jobs; then the names of our jobs
 -- Returns the position of the next look, 0 after the end, and how many jobs were moved.
--- include: lib/execution
+-- include: lib/job_names
 local from, to, place = queue_at(6), queue_at(13), ARGV[2]
 local source, target, start, limit = from[place], to[place], tonumber(ARGV[3]), tonumber(ARGV[4])
-local our_names = {}
-for i = 5, #ARGV do our_names[ARGV[i]] = true end
-
--- RQ's tools write a job's data deflated. Our jobs have their name as description too.
-local function is_ours(id)
-  local data, description = unpack(job_fields(id, 'data', 'description'), 1, 2)
-  if not data then return false end
-  return our_names[string.match(data, '^%["([^"]*)"') or description]
-end
+local is_ours = our_jobs(5)
 
 -- Moves ours among the jobs at these positions. Returns how many jobs there were, and how many were ours. LREM reads the
 -- list from its end if `at_end`.
