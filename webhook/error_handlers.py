@@ -62,7 +62,7 @@ def _as_api_error(error: HTTPException) -> ApiError:
 
 
 def _redis_error(error: RedisError) -> ErrorResponse:
-    web_context().outage.note_error(type(error).__name__)
+    web_context().outage.note_redis_error(error)
     if _below_v1():
         return _api_error(ApiError(ApiErrorKind.REDIS_UNAVAILABLE))
     return jsonify(error="Redis does not answer. Try again."), 503

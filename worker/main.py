@@ -18,9 +18,10 @@ from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.redis_url import shown
+from bellhop.store.refusals import PROBE, is_cluster
 from bellhop.stream_api import DeviceApps, stream_apis
 from bellhop.telemetry import metrics, tracing
-from bellhop.telemetry.outage import Outage, redis_outage
+from bellhop.telemetry.outage import RedisOutage
 from worker import status
 from worker.delivery.attempt import ProviderChannels
 from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
@@ -72,6 +73,7 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _run(settings: Settings) -> int:
     store = Store.from_url(settings.redis_url)
+    await _refuse_cluster(store)
     try:
         senders = configured_senders(settings, store)
     except (ValueError, OSError) as error:
@@ -99,6 +101,16 @@ async def _run(settings: Settings) -> int:
     return 0
 
 
+async def _refuse_cluster(store: Store) -> None:
+    """Raise RedisError on a cluster node, where this worker could never take a job. Other faults may end: it waits."""
+    try:
+        await store.call(*PROBE)
+    except RedisError as error:
+        if is_cluster(error):
+            raise
+        # The lease logs what is wrong.
+
+
 def _queue_worker(settings: Settings, store: Store, senders: Senders, session: aiohttp.ClientSession) -> QueueWorker:
     name = unique_worker_name()
     channels = _channels(settings, senders)
@@ -120,7 +132,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
     background: list[Callable[[], Awaitable[None]]] = [
-        partial(_queue_due_calls, store, redis_outage(shown(settings.redis_url))),
+        partial(_queue_due_calls, store, RedisOutage(shown(settings.redis_url))),
         partial(_warm_up, store, senders),
         pruner.keep_counting,
         partial(sent.keep_restoring, store),
@@ -186,14 +198,14 @@ def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) ->
     return EmailDigest(store, emails, smtp_sender(settings), builder, settings.mail_policy)
 
 
-async def _queue_due_calls(store: Store, outage: Outage) -> None:
+async def _queue_due_calls(store: Store, outage: RedisOutage) -> None:
     """Queue the calls whose time has come, again and again, and log when Redis is away."""
     while True:
         try:
             await queue_due_calls(store)
             outage.note_answer()
         except RedisError as error:
-            outage.note_error(type(error).__name__)
+            outage.note_redis_error(error)
         await asyncio.sleep(WATCHDOG_S)
 
 

@@ -1,8 +1,10 @@
 """`bellhop`: the command line. Each command is a file of this package."""
 
 from importlib import import_module
+from typing import Any
 
 import click
+from click.exceptions import Exit
 
 from bellhop import __version__
 
@@ -24,6 +26,17 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"bellhop.cli.{cmd_name.replace('-', '_')}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. If Redis does not answer or refuses a command, end with a sentence about it."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, Exit):
+            raise
+        except Exception as error:
+            from bellhop.cli.connection import in_a_sentence  # noqa: PLC0415 - it imports redis
+
+            raise in_a_sentence(error) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,29 +10,32 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Provider
 from bellhop.queue.worker_status import apps_of_workers
-from bellhop.settings import Settings
+from bellhop.settings import Settings, load
 from bellhop.store import registry
 from bellhop.store.blocking_client import blocking
 from bellhop.store.keys import devices_key
 from bellhop.store.redis_url import shown
+from bellhop.store.refusals import refusal_of
 from bellhop.store.scripts import Command, by_source
 
 TIMEOUT_S = Seconds(10.0)
 
 
 def connect(settings: Settings) -> Redis:
-    """Connect to Redis. If it does not answer, exit with a sentence."""
-    try:
-        redis = blocking(settings.redis_url, timeout_s=TIMEOUT_S)
-        redis.ping()
-    except RedisError as error:
-        raise redis_unavailable(settings, error) from None
+    """Connect to Redis. Raises RedisError if it does not answer."""
+    redis = blocking(settings.redis_url, timeout_s=TIMEOUT_S)
+    redis.ping()
     return redis
 
 
-def redis_unavailable(settings: Settings, error: RedisError) -> click.ClickException:
-    """Return an error that says what to do when Redis does not answer. It never shows the password."""
-    where = f"{shown(settings.redis_url)} ({type(error).__name__})"
+def in_a_sentence(error: Exception) -> Exception:
+    """Turn a RedisError into one that says what to do, without a password. Any other error is returned as it is."""
+    if not isinstance(error, RedisError):
+        return error
+    address = shown(load().redis_url)
+    if refusal := refusal_of(error):
+        return click.ClickException(f"Redis at {address} {refusal}")
+    where = f"{address} ({type(error).__name__})"
     return click.ClickException(f"Redis does not answer at {where}: start it, or check BELLHOP_REDIS_URL")
 
 

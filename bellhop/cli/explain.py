@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from redis.exceptions import RedisError
 
-from bellhop.cli.connection import connect, redis_unavailable
+from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.clock import Micros
@@ -43,12 +42,9 @@ def command(call_cid: str, user_id: str, tenant: str, ask: bool, as_json: bool) 
     """
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
-    try:
-        redis = connect(settings)
-        said = _ask_stream(settings, tenant, call_cid) if ask else ""
-        lines: Any = redis.lrange(trail_key(tenant, call_cid), 0, -1)
-    except RedisError as error:
-        raise redis_unavailable(settings, error) from None
+    redis = connect(settings)
+    said = _ask_stream(settings, tenant, call_cid) if ask else ""
+    lines: Any = redis.lrange(trail_key(tenant, call_cid), 0, -1)
     if said:
         click.echo(f"{said}\n", err=True)
     explanation = explain(call_cid, read_trail(lines), user_id)

@@ -6,9 +6,7 @@ import time
 import uuid
 
 import click
-from redis.exceptions import RedisError
 
-from bellhop.cli.connection import redis_unavailable
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.clock import Micros, Seconds, from_nanoseconds
@@ -45,11 +43,7 @@ def command(user_id: str, key: str | None, kind: str, tenant: str) -> None:
     settings = load_settings("worker")
     logs.configure(settings.log_format, "error")
     tenant = select_tenant(settings, tenant)
-    try:
-        status = asyncio.run(_send_test(settings, tenant, user_id, key, PushKind(kind)))
-    except RedisError as error:
-        raise redis_unavailable(settings, error) from None
-    sys.exit(status)
+    sys.exit(asyncio.run(_send_test(settings, tenant, user_id, key, PushKind(kind))))
 
 
 async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | None, kind: PushKind) -> int:

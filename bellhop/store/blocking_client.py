@@ -76,7 +76,7 @@ class _TcpConnection(Connection):
             if not isinstance(parse_error(str(error)), ReadOnlyError) and not isinstance(error, ReadOnlyError):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call]
-            raise RedisConnectionError(DEMOTED) from None
+            raise RedisConnectionError(DEMOTED, status_code="READONLY") from None
 
 
 class _TlsConnection(_TcpConnection, SSLConnection):

@@ -4,6 +4,7 @@ tests/bellhop/store/test_redis_internals.py fails when redis-py moves one of the
 
 - `AbstractConnection._writer`: the stream of a connected asyncio connection (`transport_of`).
 - `redis._parsers.BaseParser.parse_error`: from an error reply to an exception class (`parse_error`).
+- `RedisError.status_code`: the code of the error reply, if redis-py has a class for it (`code_of`).
 - `ConnectionPool.make_connection`: a connection with the pool's settings (`new_connection`).
 - `ConnectionPool.connection_kwargs`: those settings.
 - `SentinelConnectionPool`: `sentinel_manager.sentinels`, `service_name`, `master_address` and `get_master_address`,
@@ -18,9 +19,13 @@ from typing import Any
 from redis._parsers import BaseParser
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError, ResponseError
 
 ENDED_A_SCRIPT = re.compile(r"^(?:ERR )?Error running script .*: -([A-Z]+ .*)$", re.DOTALL)
 """How Redis before 7.0 reports an error of a command in a script; later versions report the error alone."""
+
+IN_A_PIPELINE = re.compile(r"^Command # .* caused error: ", re.DOTALL)
+"""What redis-py writes before the error of a command in a pipeline."""
 
 
 def parse_error(text: str) -> Exception:
@@ -28,6 +33,15 @@ def parse_error(text: str) -> Exception:
     match = ENDED_A_SCRIPT.match(text)
     error: Exception = BaseParser.parse_error(match[1] if match else text)  # type: ignore[no-untyped-call]
     return error
+
+
+def code_of(error: RedisError) -> str:
+    """Return the code of Redis's error reply, such as OOM, also if it ended a script. Empty if Redis sent no reply."""
+    if error.status_code not in (None, "ERR"):
+        return error.status_code
+    text = IN_A_PIPELINE.sub("", str(error)) if isinstance(error, ResponseError) else ""
+    match = ENDED_A_SCRIPT.match(text)
+    return (match[1] if match else text).partition(" ")[0]
 
 
 def new_connection(client: Redis) -> AbstractConnection:

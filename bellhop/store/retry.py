@@ -9,6 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.backoff import pause_s
+from bellhop.store.redis_internals import code_of
 
 RETRY_S = (0.05, 1.0)
 """First and longest pause before the next try, in seconds."""
@@ -35,5 +36,5 @@ async def until_redis_answers(request: Callable[[], Awaitable[T]]) -> T:
 def is_away(error: RedisError) -> bool:
     """Return whether an error is an outage. An outage ends by itself, or an operator ends it; it is not our mistake."""
     if isinstance(error, ResponseError):
-        return (error.status_code or str(error).partition(" ")[0]) in TEMPORARY
+        return code_of(error) in TEMPORARY
     return isinstance(error, (RedisConnectionError, RedisTimeoutError))

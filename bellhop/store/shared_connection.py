@@ -83,7 +83,7 @@ class SharedConnection(asyncio.Protocol):
                 _, future = self._waiting.popleft()
                 if isinstance(answer, ReadOnlyError):
                     # The next connection is made to the primary.
-                    self.usable, answer = False, RedisConnectionError(DEMOTED)
+                    self.usable, answer = False, RedisConnectionError(DEMOTED, status_code="READONLY")
                 if not future.done():
                     future.set_result(answer)
         except (hiredis.ProtocolError, IndexError):

@@ -4,6 +4,9 @@ import threading
 import time
 
 import structlog
+from redis.exceptions import RedisError
+
+from bellhop.store.refusals import advice_on
 
 log = structlog.get_logger()
 
@@ -46,6 +49,12 @@ class Outage:
             log.info(self._back, after_s=round(time.monotonic() - began_s, 1), **self._facts)
 
 
-def redis_outage(address: str) -> Outage:
-    """Make the Outage for Redis, with the same log events in every process."""
-    return Outage("redis_away", "redis_back", address=address, advice="check that Redis runs, and BELLHOP_REDIS_URL")
+class RedisOutage(Outage):
+    """The outages of Redis, with the same log events in every process. A Redis that refuses writes is away too."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__("redis_away", "redis_back", address=address)
+
+    def note_redis_error(self, error: RedisError) -> None:
+        """Note an error, with what to do."""
+        self.note_error(type(error).__name__, advice=advice_on(error))

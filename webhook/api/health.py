@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds, from_nanoseconds, seconds
 from bellhop.queue.names import NOTICES, RINGS
 from bellhop.queue.worker_status import InstallationState, read_installation_state
-from bellhop.store import redis_clock
+from bellhop.store import redis_clock, refusals
 from bellhop.store.keys import WORKER_FAILED
 from webhook.context import WebContext, web_context
 
@@ -26,16 +26,15 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Answer 200 if Redis answers, each queue has a live worker, and credentials load; else 503 with what is missing.
+    """Answer 200 if Redis takes writes, each queue has a live worker, and credentials load.
 
-    A 200 may have warnings: problems that do not stop a ring.
+    Otherwise 503 with what is missing. A 200 may have warnings: problems that do not stop a ring.
     """
     context = web_context()
     try:
         missing, warnings = _check(context)
     except RedisError as error:
-        sentence = f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."
-        return jsonify(status="not ready", missing=[sentence]), 503
+        return jsonify(status="not ready", missing=[redis_failure(error)]), 503
     if missing:
         return jsonify(status="not ready", missing=missing), 503
     return jsonify(status="ready", **({"warnings": warnings} if warnings else {})), 200
@@ -43,9 +42,17 @@ def readyz() -> tuple[Response, int]:
 
 def _check(context: WebContext) -> tuple[list[str], list[str]]:
     """Return what is missing, and the warnings. Raises redis.exceptions.RedisError."""
+    refusals.try_to_write(context.redis)
     state = read_installation_state(context.redis)
     clock_ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
     return list(missing_parts(state, start_failure(context.redis))), list(clock_warnings(state, clock_ahead_s))
+
+
+def redis_failure(error: RedisError) -> str:
+    """Return a sentence about a Redis that does not answer or refuses writes, with what to do."""
+    if refusal := refusals.refusal_of(error):
+        return f"Redis {refusal}."
+    return f"Redis does not answer ({type(error).__name__}): check that it runs and BELLHOP_REDIS_URL."
 
 
 def start_failure(redis: Redis) -> str:

@@ -66,7 +66,7 @@ def add_headers(response: Response) -> Response:
 @blueprint.errorhandler(RedisError)
 def redis_error(error: RedisError) -> tuple[str, int]:
     """Answer with a page while Redis is away."""
-    web_context().outage.note_error(type(error).__name__)
+    web_context().outage.note_redis_error(error)
     text = "Redis does not answer. The console needs it to show anything. Try again in a moment."
     return render_template("console/message.html", heading="Not available", text=text), 503
 

@@ -1,9 +1,11 @@
 """/console/service: queues, workers and providers."""
 
 from flask import render_template
+from redis.exceptions import RedisError
 
 from bellhop.queue.worker_status import read_installation_state
-from webhook.api.health import missing_parts, start_failure
+from bellhop.store import refusals
+from webhook.api.health import missing_parts, redis_failure, start_failure
 from webhook.console.blueprint import blueprint
 from webhook.context import web_context
 
@@ -15,6 +17,10 @@ def service() -> str:
     state = read_installation_state(redis)
     channels, expiry = state.channels_by_app(), state.certificates()
     problems = list(missing_parts(state, start_failure(redis)))
+    try:
+        refusals.try_to_write(redis)
+    except RedisError as error:
+        problems.insert(0, redis_failure(error))
     return render_template(
         "console/service.html", state=state, channels=sorted(channels.items()), expiry=expiry, problems=problems
     )

@@ -16,7 +16,8 @@ from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking
 from bellhop.store.redis_url import shown
-from bellhop.telemetry.outage import redis_outage
+from bellhop.store.refusals import is_cluster, try_to_write
+from bellhop.telemetry.outage import RedisOutage
 
 log = structlog.get_logger()
 
@@ -43,9 +44,10 @@ ADVICE = {
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Each serving process loads the settings itself (serving_process.py).
 
-    Raises click.ClickException if the address cannot be used.
+    Raises click.ClickException if the address cannot be used, and RedisError if Redis is a cluster node.
     """
     _check_address(settings.web_host, settings.web_port)
+    redis_error = _redis_error(settings)
     server = Granian(
         "webhook.server.serving_process:app",
         address=settings.web_host,
@@ -61,7 +63,7 @@ def serve(settings: Settings) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_TIMEOUT_S,
     )
-    server.on_startup(lambda: _report_start(settings))
+    server.on_startup(lambda: _report_start(settings, redis_error))
     server.serve()
 
 
@@ -78,7 +80,19 @@ def _check_address(host: str, port: int) -> None:
             raise click.ClickException(f"{_url(host, port)} {advice}") from None
 
 
-def _report_start(settings: Settings) -> None:
+def _redis_error(settings: Settings) -> RedisError | None:
+    """Return why Redis takes no writes now. Raises the error if it never will."""
+    try:
+        with blocking(settings.redis_url, timeout_s=REDIS_TIMEOUT_S) as redis:
+            try_to_write(redis)
+    except RedisError as error:
+        if is_cluster(error):
+            raise
+        return error
+    return None
+
+
+def _report_start(settings: Settings, redis_error: RedisError | None) -> None:
     log.info(
         "web_started",
         address=_url(settings.web_host, settings.web_port),
@@ -86,11 +100,8 @@ def _report_start(settings: Settings) -> None:
         tenants=[app.tenant for app in settings.stream_apps],
         console="/console" if settings.console else "off",
     )
-    try:
-        with blocking(settings.redis_url, timeout_s=REDIS_TIMEOUT_S) as redis:
-            redis.ping()
-    except RedisError as error:
-        redis_outage(shown(settings.redis_url)).note_error(type(error).__name__)
+    if redis_error is not None:
+        RedisOutage(shown(settings.redis_url)).note_redis_error(redis_error)
 
 
 def _url(host: str, port: int) -> str:

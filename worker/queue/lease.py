@@ -16,6 +16,7 @@ from bellhop.clock import Seconds
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKERS, rq_worker_key
+from bellhop.store.refusals import advice_on
 from worker.queue.process_place import is_alive, process_place
 
 log = structlog.get_logger()
@@ -86,7 +87,7 @@ class Lease:
             lapsed, suspended = await self.store.script(*command)
         except RedisError as error:
             if not self.last_failed:
-                log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__)
+                log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__, advice=advice_on(error))
             self.last_failed = True
             return False
         if self.last_failed:

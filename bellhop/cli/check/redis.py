@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from redis.exceptions import RedisError
 
 from bellhop.cli.check.finding import Finding, Level
-from bellhop.store import redis_clock
+from bellhop.store import redis_clock, refusals
 from bellhop.store.async_client import Store
 
 OLDEST_REDIS = (6, 2)
@@ -30,8 +30,12 @@ async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
         info = await store.client.info()
         ms = (time.monotonic() - began) * 1000
     except RedisError as error:
-        yield Finding(Level.PROBLEM, "Redis", f"does not answer: {_advice(error)} ({type(error).__name__})")
+        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(error) or _no_answer(error))
         return
+    try:
+        await store.call(*refusals.PROBE)
+    except RedisError as error:
+        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(error) or _no_answer(error))
     version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
     if version < OLDEST_REDIS:
         yield Finding(Level.PROBLEM, "Redis", f"version {info['redis_version']} is too old: 6.2 or newer is needed")
@@ -55,9 +59,11 @@ async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
         yield Finding(Level.PROBLEM, "Redis", sentence)
 
 
-def _advice(error: BaseException | None) -> str:
+def _no_answer(error: RedisError) -> str:
+    cause: BaseException | None = error
     text = ""  # never printed: it may contain the URL with the password
-    while error is not None:
-        text, error = f"{text} {error!r}", error.__cause__ or error.__context__
+    while cause is not None:
+        text, cause = f"{text} {cause!r}", cause.__cause__ or cause.__context__
     fallback = "check BELLHOP_REDIS_URL, its password and the network"
-    return next((advice for word, advice in ADVICE.items() if word in text), fallback)
+    advice = next((advice for word, advice in ADVICE.items() if word in text), fallback)
+    return f"does not answer: {advice} ({type(error).__name__})"

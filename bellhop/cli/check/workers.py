@@ -23,7 +23,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         return  # reported already
     alive = len(state.statuses.keys() | {name for names in state.workers.values() for name in names})
     if not alive:
-        yield Finding(Level.WARNING, "workers", "no worker is alive: start `bellhop worker`")
+        yield Finding(Level.PROBLEM, "workers", "no worker is alive: start `bellhop worker`")
         return
     yield Finding(Level.OK, "workers", f"{alive} alive")
     for finding in (*_unserved(settings, state), *_refused(state)):

@@ -162,10 +162,10 @@ class SqsQueue:
                 self._receive(message)
                 received.append(message)
             except ResponseError as error:
-                self._context.outage.note_error(_code(error))
+                self._context.outage.note_redis_error(error)
                 refused.append(message)
             except RedisError as error:  # Redis is away: it would not take the rest either
-                self._context.outage.note_error(_code(error))
+                self._context.outage.note_redis_error(error)
                 return [*refused, *messages[number:]]
             except Exception as error:
                 log.exception("unexpected_error", error=_code(error))

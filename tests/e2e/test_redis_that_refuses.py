@@ -1,0 +1,168 @@
+"""A Redis that answers but takes no writes: full, read-only, without enough replicas, or a node of a cluster."""
+
+import hmac
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+import redis
+from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
+
+from bellhop.cli import main
+from bellhop.cli.check import redis as redis_checks
+from bellhop.cli.check.finding import Level
+from bellhop.queue.names import QUEUES
+from bellhop.sandbox.child_process import free_port
+from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.async_client import Store
+from bellhop.store.keys import lease_key, rq_worker_key, rq_workers_key
+from tests.factories import web_settings
+from webhook.app import create_app
+
+NO_CLUSTER = "Redis Cluster is not supported: use one Redis server"
+ADVICE = {
+    "full": "raise its setting maxmemory",
+    "replica": "set BELLHOP_REDIS_URL to its primary",
+    "too few replicas": "lower its setting min-replicas-to-write",
+    "cluster": NO_CLUSTER,
+    "cluster without slots": NO_CLUSTER,
+}
+"""What to change, by what is wrong with Redis."""
+MADE_FULL = {"maxmemory": "1", "maxmemory-policy": "noeviction"}
+DEVICE = '{"user_id": "jane", "provider": "fcm", "token": "jane:phone", "app": "project"}\n'
+WRITING = ("devices import -", "devices add jane --provider fcm --token jane:phone --app project")
+READING = ("devices list jane", "replay --failed", "replay job-1", "explain default:1")
+
+
+@contextmanager
+def redis_that_is(how, folder):
+    """Start a Redis with this fault. Unless it is a cluster node, a live worker serves every queue."""
+    if how.startswith("cluster"):
+        # The cluster's own port is 10,000 higher, so the port must be low enough.
+        port = next(port for port in iter(free_port, None) if port < 55_000)
+        with (
+            RedisServer(folder, "--cluster-enabled", "yes", port=port) as server,
+            redis.Redis.from_url(server.url) as client,
+        ):
+            if how == "cluster":  # a node with all slots takes writes, but no script with keys of two slots
+                client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+            yield server
+        return
+    with RedisServer(folder, "--repl-diskless-sync-delay", "0") as server, redis.Redis.from_url(server.url) as client:
+        client.set(lease_key("w-1"), 1)
+        for queue in QUEUES:
+            client.sadd(rq_workers_key(queue), rq_worker_key("w-1"))
+        if how == "replica":
+            (folder / "replica").mkdir()
+            with RedisServer(folder / "replica", "--replicaof", "127.0.0.1", str(server.port)) as replica:
+                while not client.wait(1, 500):
+                    pass
+                yield replica
+            return
+        for name, value in (MADE_FULL if how == "full" else {"min-replicas-to-write": "1"}).items():
+            client.config_set(name, value)
+        yield server
+
+
+@pytest.fixture(scope="module", params=ADVICE)
+def how(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(how, tmp_path_factory):
+    with redis_that_is(how, tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """The settings of an installation. It can reach nothing but its Redis."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_file = tmp_path_factory.mktemp("key") / "key.p8"
+    key_file.write_bytes(key.private_bytes(*form))
+    settings = {
+        "STREAM_API_KEY": "key",
+        "STREAM_API_SECRET": "secret",
+        "STREAM_API_URL": "http://127.0.0.1:1",
+        "APNS_KEY_FILE": str(key_file),
+        "APNS_KEY_ID": "K" * 10,
+        "APNS_TEAM_ID": "T" * 10,
+        "APNS_TOPIC": "com.example",
+        "APNS_URL": "https://127.0.0.1:1",
+        "APNS_SANDBOX_URL": "https://127.0.0.1:1",
+        "WEB_PORT": str(free_port()),
+    }
+    return {f"BELLHOP_{name}": value for name, value in settings.items()}
+
+
+def test_readyz_says_what_to_change(server, how):
+    answer = create_app(web_settings(server.url)).test_client().get("/readyz")
+    assert (answer.status_code, answer.json["status"]) == (503, "not ready")
+    (sentence,) = answer.json["missing"]
+    assert ADVICE[how] in sentence
+
+
+async def test_check_names_the_setting_to_change(server, how):
+    store = Store.from_url(server.url)
+    findings = [finding async for finding in redis_checks.findings(store, 0)]
+    await store.close()
+    (problem,) = [finding for finding in findings if finding.level is Level.PROBLEM]
+    assert ADVICE[how] in problem.sentence
+
+
+@pytest.mark.parametrize("command", [*WRITING, *READING])
+def test_a_command_ends_with_a_sentence(server, how, environment, command):
+    result = CliRunner(env=environment | {"BELLHOP_REDIS_URL": server.url}).invoke(main, command.split(), input=DEVICE)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    if command in WRITING:
+        assert (result.exit_code, ADVICE[how] in result.output) == (1, True), result.output
+        assert result.output.count("\n") == 1, result.output
+
+
+@pytest.mark.parametrize("command", ["check", "send-test jane"])
+def test_a_command_that_also_asks_others_ends_with_a_sentence(server, how, environment, command):
+    status, output = run(server, environment, command)
+    assert "Traceback" not in output
+    if command == "check":
+        assert (status, ADVICE[how] in output) == (1, True), output
+
+
+def test_an_outage_is_logged_with_what_to_change(server, how):
+    body = json.dumps(SampleCall().ring()).encode()
+    headers = {"X-Api-Key": "key", "X-Signature": hmac.digest(b"secret", body, "sha256").hex()}
+    with capture_logs() as logged:
+        answer = create_app(web_settings(server.url)).test_client().post("/webhooks/stream", data=body, headers=headers)
+    assert answer.status_code == 503
+    (away,) = [line for line in logged if line["event"] == "redis_away"]
+    assert ADVICE[how] in away["advice"]
+
+
+@pytest.mark.parametrize("process", ["web", "worker"])
+def test_no_process_starts_on_a_node_of_a_cluster(tmp_path, environment, process):
+    with redis_that_is("cluster", tmp_path) as server:
+        status, output = run(server, environment, process)
+    assert (status, NO_CLUSTER in output) == (1, True), output
+    assert "Traceback" not in output
+
+
+def run(server, environment, command):
+    """Run a command as a process of its own; returns its exit status and all that it wrote."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bellhop", *command.split()],
+        env=os.environ | environment | {"BELLHOP_REDIS_URL": server.url},
+        input=DEVICE,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr
