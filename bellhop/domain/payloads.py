@@ -43,6 +43,16 @@ def call_uuid(round_: Round) -> str:
     return named_uuid(CALL_NAMESPACE, f"{round_.tenant}|{round_.cid}|{round_.session_id}")
 
 
+def notice_id(kind: PushKind, round_: Round, user_id: str) -> str:
+    """Return the id by which an Android app replaces a notice that comes twice. Each round has its own for each user.
+
+    There is no `collapse_key`: of all messages that wait for a phone without a connection, Google keeps only those of
+    four keys, and drops the rest. So a key for each call would lose notices.
+    https://firebase.google.com/docs/cloud-messaging/customize-messages/collapsible-message-types
+    """
+    return named_uuid(CALL_NAMESPACE, f"{round_.tenant}|{round_.cid}|{round_.started_at}|{kind}|{user_id}")
+
+
 def payload(
     provider: Provider,
     kind: PushKind,
@@ -132,4 +142,6 @@ def _apns(
 
 def _fcm(kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int) -> dict[str, str]:
     extra = {"call_uuid": call_uuid(round_), "sent_at": str(now_ms), "expires_at": str(expires_ms)}
+    if kind is not PushKind.RING:  # a ring has its call_uuid
+        extra["id"] = notice_id(kind, round_, recipient.id)
     return _stream(kind, round_, recipient) | extra

@@ -17,9 +17,9 @@ const { fcm } = ours.pushes;
 /** A phone that runs the page's code. Returns what the code registered, showed and sent. */
 function app(sdk, { canPostNotifications = true } = {}) {
   const phone = new Phone(sdk, 'android');
-  const seen = { phone, shown: [], sent: [], handlers: {} };
+  const seen = { phone, shown: [], ids: [], sent: [], handlers: {} };
   const modules = {
-    '@notifee/react-native': { default: { displayNotification: async (notice) => seen.shown.push(notice.title) } },
+    '@notifee/react-native': { default: { displayNotification: async ({ id, title }) => seen.shown.push(title) && seen.ids.push(id) } },
     '@react-native-firebase/messaging': {
       getMessaging: () => ({}),
       onMessage: (_, handler) => { seen.handlers.foreground = handler; },
@@ -76,6 +76,7 @@ for (const sdk of all) {
     await deliver(seen, { ...fcm.missed, sender: 'somebody.else' });
     const caller = fcm.missed.created_by_display_name;
     assert.deepEqual(seen.shown, [`Missed call from ${caller}`, `${caller} invites you to a call`]);
+    assert.deepEqual(seen.ids, [fcm.missed.id, fcm.notification.id]);
     assert.equal(seen.handlers.foreground, seen.handlers.background);
   });
 }

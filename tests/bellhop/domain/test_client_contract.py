@@ -59,6 +59,7 @@ def test_the_table_has_every_key_of_every_push_and_no_other():
         "all": set(EVERY),
         "rings": {push for push in EVERY if push[1] == "ring"},
         "APNs, but no rings": {("apns", "notification"), ("apns", "missed")},
+        "FCM, but no rings": {("fcm", "notification"), ("fcm", "missed")},
     }
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| (.+?) \|", ARRIVES, re.MULTILINE)
     explained = {key: means[where] for row, where in rows for key in re.findall(r"`(\w+)`", row)}

@@ -41,7 +41,7 @@ def test_a_push_is_what_streams_own_looks_like(samples, name):
     sample = json.loads((samples / "push" / f"{name}.json").read_bytes())
     expected, user = (sample["data"], sample["data"]) if provider is Provider.FCM else (sample, sample["stream"])
     built = build(provider, kind, user=user["receiver_id"])
-    ours = {"call_uuid", "sent_at", "expires_at", "bellhop"}
+    ours = {"call_uuid", "sent_at", "expires_at", "id", "bellhop"}
     assert {key: value for key, value in built.items() if key not in ours} == expected
 
 
@@ -71,6 +71,15 @@ def test_an_app_can_tell_the_call_and_how_old_the_push_is():
         str(NOW_MS),
         str(EXPIRES_MS),
     )
+
+
+@pytest.mark.parametrize("kind", [PushKind.MISSED, PushKind.NOTIFICATION])
+def test_a_notice_for_android_has_one_id_a_round_and_user(kind):
+    another_ring = SARA_CALLS.model_copy(update={"started_at": 9})
+    ids = [build(Provider.FCM, kind)["id"] for _ in range(2)]
+    others = [build(Provider.FCM, kind, another_ring)["id"], build(Provider.FCM, kind, user="jane")["id"]]
+    assert (len(set(ids)), len({*ids, *others})) == (1, 3)
+    assert "id" not in build(Provider.FCM, PushKind.RING)
 
 
 def test_the_call_has_one_uuid_a_session():
