@@ -1,5 +1,13 @@
-"""`python -m bellhop` is `bellhop`."""
+"""`bellhop` and `python -m bellhop`: the command line."""
+
+import sys
+
+from bellhop import stop_signals
+
+if sys.argv[1:2] in (["web"], ["worker"], ["sqs"]):
+    stop_signals.end_with_0()  # before the commands are imported, which takes most of the start
 
 from bellhop.cli import main
 
-main(prog_name="bellhop")
+if __name__ == "__main__":
+    main(prog_name="bellhop")

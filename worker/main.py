@@ -10,6 +10,7 @@ import aiohttp
 import structlog
 from redis.exceptions import RedisError
 
+from bellhop import stop_signals
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
@@ -94,6 +95,7 @@ async def _run(settings: Settings) -> int:
     try:
         await worker.run()
     finally:
+        stop_signals.ignore()
         await asyncio.gather(*(sender.close() for sender in senders.values()), return_exceptions=True)
         await metrics.flush(store)
         await session.close()

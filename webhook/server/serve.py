@@ -12,6 +12,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from redis.exceptions import RedisError
 
+from bellhop import stop_signals
 from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking
@@ -64,7 +65,13 @@ def serve(settings: Settings) -> None:
         workers_kill_timeout=STOP_TIMEOUT_S,
     )
     server.on_startup(lambda: _report_start(settings, redis_error))
-    server.serve()
+    try:
+        server.serve()
+    except SystemExit:
+        # granian's status when a serving process ends first. systemd tells all processes at once, so this is no fault.
+        if not server.interrupt_signal:
+            raise
+    stop_signals.ignore()
 
 
 def _check_address(host: str, port: int) -> None:

@@ -99,8 +99,12 @@ class QueueWorker:
 
     async def run(self) -> None:
         """Do the same as `work` in the running event loop, which must be the main thread's."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.stop)
+        loop = asyncio.get_running_loop()
+        # Not the loop's own handlers: when it closes, it sets the default, which ends the process with another status.
+        before = {
+            number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.stop))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
         tasks: list[Callable[[], Awaitable[None]]] = [
             self._maintenance.run,
             self._listen,
@@ -122,6 +126,8 @@ class QueueWorker:
             await self._lease.release()
             await self._store.close()
             log.info("worker_stopped", worker=self.name)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def stop(self) -> None:
         """Take no more jobs, and end when the running ones have ended, or after the grace; the second call ends it."""

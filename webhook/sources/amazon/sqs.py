@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError, ResponseError
 
+from bellhop import stop_signals
 from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.telemetry import metrics
@@ -72,6 +73,7 @@ def run(settings: Settings) -> int:
         log.error("sqs_cannot_start", error="NoCredentials", advice=NO_CREDENTIALS)
         return 2
     _receive_from(queues)
+    stop_signals.ignore()
     return 0
 
 
