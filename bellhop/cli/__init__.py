@@ -8,11 +8,21 @@ from click.exceptions import Exit
 
 from bellhop import __version__
 
-COMMANDS = (
-    "web", "worker", "sqs", "check", "settings",
-    "devices", "send-test", "explain", "outcomes", "replay", "demo",
-)  # fmt: skip
-"""In the order of `bellhop --help`. The command `send-test` is `command` in send_test.py, and so on."""
+COMMANDS = {
+    "web": "Receive Stream's webhooks over HTTP and queue them.",
+    "worker": "Send the queued pushes and e-mails.",
+    "sqs": "Receive Stream's events from an Amazon SQS queue.",
+    "check": "Test what is configured and explain each problem.",
+    "settings": "List every setting, as docs/settings.md does.",
+    "devices": "Add, import, list and remove users' devices.",
+    "send-test": "Send one push to the devices of USER_ID.",
+    "explain": "Explain a call: who was rung, and why a phone did not ring.",
+    "outcomes": "List every outcome of a push, as docs/outcomes.md does.",
+    "replay": "Queue failed jobs again.",
+    "demo": "See phones ring, with stand-ins for Apple and Google.",
+}
+"""What each command does, in the order of `bellhop --help`, which imports no command. The command `send-test`
+is `command` in send_test.py, and so on."""
 
 
 class _Commands(click.Group):
@@ -26,6 +36,10 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"bellhop.cli.{cmd_name.replace('-', '_')}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. If Redis does not answer or refuses a command, end with a sentence about it."""

@@ -18,7 +18,6 @@ from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain
 from bellhop.explain.sentences import duration
 from bellhop.explain.verdict import UserVerdict
-from bellhop.question_on_demand import ask_on_demand, in_a_sentence
 from bellhop.settings import Settings
 from bellhop.store.keys import trail_key
 from bellhop.trail import read_trail
@@ -61,6 +60,8 @@ def command(call_cid: str, user_id: str, tenant: str, ask: bool, as_json: bool) 
 
 def _ask_stream(settings: Settings, tenant: str, cid: str) -> str:
     """Ask Stream, and say how that ended."""
+    from bellhop.question_on_demand import ask_on_demand, in_a_sentence  # noqa: PLC0415 - it imports aiohttp
+
     try:
         return in_a_sentence(cid, asyncio.run(ask_on_demand(settings, tenant, cid)))
     except TimeoutError:
