@@ -1,6 +1,6 @@
 """SIGTERM and SIGINT before and after the time in which a process handles them itself.
 
-`bellhop web`, `worker` and `sqs` end with 0 when they are told to stop. Python's default for SIGTERM applies until a
+`bellhop web`, `worker` and `sqs` end with 0 at SIGTERM and SIGINT. Python's default for SIGTERM applies until a
 handler is set, and again while the interpreter ends. It would end them with another status.
 """
 

@@ -1,4 +1,4 @@
-"""A process that is told to stop while it starts ends with 0, whatever it is doing at that moment.
+"""A process that gets SIGTERM while it starts ends with 0, whatever it is doing at that moment.
 
 STARTS says how often each process is started; the moments are spread over its start.
 """
@@ -93,8 +93,8 @@ def started(command, environment, output):
         process.wait()
 
 
-def tell(process, number):
-    """Tell it to stop: by turns as Docker does, which tells one process, and as systemd does, which tells all."""
+def stop(process, number):
+    """Send SIGTERM: by turns to this process alone, as Docker does, and to all of its group, as systemd does."""
     if number % 2:
         os.killpg(process.pid, signal.SIGTERM)
     else:
@@ -123,7 +123,7 @@ def test_it_ends_with_0_at_every_moment(tmp_path, environment, command, how):
             pause_s = start_s * (number + random.random()) / STARTS
             with started(command, environment, output) as process:
                 time.sleep(pause_s)
-                tell(process, number)
+                stop(process, number)
                 assert process.wait(PATIENCE_S) == 0, (
                     f"stopped {pause_s:.3f} s after its first line",
                     output.read_text(),
@@ -132,7 +132,7 @@ def test_it_ends_with_0_at_every_moment(tmp_path, environment, command, how):
 
 
 @pytest.mark.parametrize("command", STARTED)
-def test_told_again_and_again_it_ends_with_0(tmp_path, environment, command):
+def test_it_ends_with_0_after_many_signals(tmp_path, environment, command):
     output = tmp_path / "output.log"
     with (
         redis_that("runs", tmp_path) as url,
@@ -142,7 +142,7 @@ def test_told_again_and_again_it_ends_with_0(tmp_path, environment, command):
         give_up = time.monotonic() + PATIENCE_S
         for number in itertools.takewhile(lambda _: process.poll() is None, itertools.count()):
             assert time.monotonic() < give_up
-            tell(process, number)
+            stop(process, number)
             time.sleep(0.001)
         assert process.returncode == 0, output.read_text()
 

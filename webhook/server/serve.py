@@ -68,7 +68,7 @@ def serve(settings: Settings) -> None:
     try:
         server.serve()
     except SystemExit:
-        # granian's status when a serving process ends first. systemd tells all processes at once, so this is no fault.
+        # granian's status when a serving process ends first. systemd stops all processes at once, so this is no fault.
         if not server.interrupt_signal:
             raise
     stop_signals.ignore()
