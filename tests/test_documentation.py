@@ -189,7 +189,7 @@ def logged():
                 if not isinstance(node, ast.Call):
                     continue
                 called = ast.unparse(node.func)
-                if called == "Outage":
+                if called in ("Outage", "RedisOutage"):
                     yield from zip((argument.value for argument in node.args), ("error", "info"), strict=True)
                 elif called.startswith("log.") and isinstance(node.args[0], ast.Constant):
                     yield node.args[0].value, called.removeprefix("log.").replace("exception", "error")

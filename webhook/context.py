@@ -12,7 +12,7 @@ from bellhop.store.blocking_client import blocking, run_script
 from bellhop.store.redis_url import shown
 from bellhop.store.replication import ReplicatedScripts
 from bellhop.store.scripts import Command
-from bellhop.telemetry.outage import RedisOutage
+from bellhop.telemetry.outage import redis_outage
 from bellhop.trail import DAY_S
 from webhook.client_address import networks, within
 from webhook.intake.effects import EffectRules
@@ -41,7 +41,7 @@ class WebContext:
         self.redis = blocking(
             settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
         )
-        self.outage = RedisOutage(shown(settings.redis_url))
+        self.outage = redis_outage(shown(settings.redis_url))
         self.writes_per_minute = settings.api_writes_per_minute
         replicas = settings.redis_wait_replicas
         self.intake = Intake(

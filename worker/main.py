@@ -22,7 +22,7 @@ from bellhop.store.redis_url import shown
 from bellhop.store.refusals import PROBE, is_cluster
 from bellhop.stream_api import DeviceApps, stream_apis
 from bellhop.telemetry import metrics, tracing
-from bellhop.telemetry.outage import RedisOutage
+from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
 from worker.delivery.attempt import ProviderChannels
 from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
@@ -134,7 +134,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
     background: list[Callable[[], Awaitable[None]]] = [
-        partial(_queue_due_calls, store, RedisOutage(shown(settings.redis_url))),
+        partial(_queue_due_calls, store, redis_outage(shown(settings.redis_url))),
         partial(_warm_up, store, senders),
         pruner.keep_counting,
         partial(sent.keep_restoring, store),

@@ -50,11 +50,13 @@ class Outage:
 
 
 class RedisOutage(Outage):
-    """The outages of Redis, with the same log events in every process. A Redis that refuses writes is away too."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__("redis_away", "redis_back", address=address)
+    """The outages of Redis. A Redis that refuses writes is away too."""
 
     def note_redis_error(self, error: RedisError) -> None:
         """Note an error, with what to do."""
         self.note_error(type(error).__name__, advice=advice_on(error))
+
+
+def redis_outage(address: str) -> RedisOutage:
+    """Make the Outage for Redis, with the same log events in every process."""
+    return RedisOutage("redis_away", "redis_back", address=address)

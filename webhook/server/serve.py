@@ -18,7 +18,7 @@ from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking
 from bellhop.store.redis_url import shown
 from bellhop.store.refusals import is_cluster, try_to_write
-from bellhop.telemetry.outage import RedisOutage
+from bellhop.telemetry.outage import redis_outage
 
 log = structlog.get_logger()
 
@@ -108,7 +108,7 @@ def _report_start(settings: Settings, redis_error: RedisError | None) -> None:
         console="/console" if settings.console else "off",
     )
     if redis_error is not None:
-        RedisOutage(shown(settings.redis_url)).note_redis_error(redis_error)
+        redis_outage(shown(settings.redis_url)).note_redis_error(redis_error)
 
 
 def _url(host: str, port: int) -> str:
