@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, Seconds
 from bellhop.domain.device import Device
 
 
@@ -39,6 +39,8 @@ class Push:
     """APNs only, at most 64 bytes. A later alert with the same id replaces this one on the phone."""
     instead: "Push | None" = None
     """The same push to another token of the same phone, to send if this token is dead."""
+    ends_s: Seconds | None = field(default=None, compare=False)
+    """The deadline by the monotonic clock of the process that sends it; None until the fence has answered."""
 
 
 def named_uuid(namespace: UUID, name: str) -> str:

@@ -121,6 +121,8 @@ async def test_clocks_that_differ_ring_and_stop_rightly(apart):
     flow.installation.apple.script(ben.tokens[0], AppleReply(503, "ServiceUnavailable", retry_after="1"))
     await flow.post(call.ring(at=stream_time()))
     await flow.rings(jane)
+    messages = [sent.message for sent in flow.installation.google.received if sent.token in jane.tokens]
+    assert 0 < int(messages[0]["android"]["ttl"].removesuffix("s")) - 25 <= 5
     await flow.post(call.rejected(jane.user, "decline", at=stream_time()))
     await flow.post(call.rejected(call.caller, "cancel", at=stream_time()))
     assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["declined"]}

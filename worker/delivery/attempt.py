@@ -125,6 +125,7 @@ class _Attempts:
         start_s = min(left_s, Seconds(fresh_s - age_s))
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:
+                push = replace(push, ends_s=Seconds(admission.asked_at + admission.left_s))
                 result = await self._channel.attempt(push, min(attempt_s, left_s), start_s)
             else:  # this process was paused after the device was claimed
                 result = AttemptResult(Outcome.DELAYED)

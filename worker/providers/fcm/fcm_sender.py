@@ -56,7 +56,11 @@ class FcmSender:
         """Make one attempt. See `worker.providers.sender.Sender`."""
         # The time to live counts from this attempt, not from the plan: a phone that comes back to the network must not
         # ring for an old call. Not "0s": then a phone that is away for a second would not ring at all.
-        left_s = int(seconds(push.deadline) - time.time())
+        # The fence knows how much is left, although this machine's clock may differ from Stream's.
+        if push.ends_s is None:
+            left_s = int(seconds(push.deadline) - time.time())
+        else:
+            left_s = int(push.ends_s - time.monotonic())
         android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, left_s)}s"}
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
