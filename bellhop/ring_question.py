@@ -231,7 +231,7 @@ class StreamQuestions:
         asked = [(Stamp.ASKED + ring.session_id, max(since, stored.now))] if since is not None else []
         # Before a notice, the question's own job settles the call; else a job must.
         settles = news.stamps and since is None
-        payload = CallRef(tenant=ring.tenant, cid=ring.cid, **origin("", stored.now).__dict__)
+        payload = CallRef(tenant=ring.tenant, cid=ring.cid, **origin("", stored.redis_now).__dict__)
         line = encode(milestone)
         event = EventToTake(
             ring.tenant,

@@ -66,7 +66,7 @@ def _final_in(tenant: str, stored: StoredCall, grace_us: Micros) -> ReadCall:
     rounds = {at: QueuedRound.model_validate_json(fields["facts"]) for at, fields in stored_rounds.items()}
     state = CallState(
         stamps=stored.stamps,
-        rounds=tuple(_round_state(rounds[at], fields) for at, fields in stored_rounds.items()),
+        rounds=tuple(_round_state(rounds[at], fields, stored.redis_ahead_us) for at, fields in stored_rounds.items()),
         version=int(stored.fields.get("version", 0)),
     )
     return ReadCall(tenant, state, rounds, list(settle(state, stored.now, grace_us)), stored.now, grace_us)
@@ -80,10 +80,7 @@ async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, 
         cid,
         call.state.version,
         call.now,
-        [
-            _final_standing(found, call.rounds[found.started_at], stored.rounds[found.started_at], call.now)
-            for found in settlements
-        ],
+        [_final_standing(found, call.rounds[found.started_at], stored) for found in settlements],
         _due_again_ms(call, settlements, held_up, claimed_until(stored)),
         tuple(stored.rounds),
         stored.redis_ahead_us,
@@ -94,7 +91,7 @@ async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, 
     return recorded is not None
 
 
-def _round_state(round_: QueuedRound, fields: Mapping[str, str]) -> RoundState:
+def _round_state(round_: QueuedRound, fields: Mapping[str, str], redis_ahead_us: int) -> RoundState:
     """Read a round: `u:<user>` for each recipient, `o:<user>` for each standing that is recorded."""
     return RoundState(
         started_at=round_.started_at,
@@ -104,7 +101,7 @@ def _round_state(round_: QueuedRound, fields: Mapping[str, str]) -> RoundState:
         callers=round_.callers,
         ringless=round_.ringless,
         settled=frozenset(name.removeprefix("o:") for name in fields if name.startswith("o:")),
-        taken_at=round_.queued_at,
+        taken_at=Micros(round_.queued_at - redis_ahead_us) if round_.queued_at else Micros(0),
         missed_due=round_.missed_due,
     )
 
@@ -126,16 +123,14 @@ def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp
     return min(ends_us) // 1000 + 1 if ends_us else None
 
 
-def _final_standing(
-    settlement: Settlement, round_: QueuedRound, fields: Mapping[str, str], now: Micros
-) -> FinalStanding:
+def _final_standing(settlement: Settlement, round_: QueuedRound, stored: StoredCall) -> FinalStanding:
     """Build what Redis records of a settlement: the standing, its trail line, and the job of a notice if one is due."""
     user, standing = settlement.user, settlement.standing
-    line = trail.encode(trail.UserSettled(at=now, user=user, outcome=standing, round=settlement.started_at))
+    line = trail.encode(trail.UserSettled(at=stored.now, user=user, outcome=standing, round=settlement.started_at))
     if not settlement.notice:
         return FinalStanding(round_, user, standing, line)
-    recipient = Recipient.model_validate_json(fields["u:" + user])
-    payload = round_.model_copy(update={"recipients": (recipient,), "queued_at": now})
+    recipient = Recipient.model_validate_json(stored.rounds[settlement.started_at]["u:" + user])
+    payload = round_.model_copy(update={"recipients": (recipient,), "queued_at": stored.redis_now})
     if not settlement.rings_until:
         return FinalStanding(round_, user, standing, line, _notice(payload))
     first, then = payload.model_copy(update={"still_rings": True}), payload.model_copy(update={"left_over": True})

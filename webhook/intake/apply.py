@@ -54,7 +54,7 @@ def apply(
     if not (effects.stamps or effects.history or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
     digest = webhook_digest(tenant, webhook_id)
-    cause = origin(digest, now)
+    cause = origin(digest, Micros(now + redis_ahead_us))
     taken = EventToTake(
         tenant,
         event.cid,
