@@ -18,7 +18,9 @@ from rq.utils import now, utcformat
 
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.sandbox.redis_server import RedisServer
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import rq_queue_key
+from bellhop.store.scripts import Command
 
 RUNNER = Path(__file__).parent / "runner.py"
 SOON_S = 20
@@ -77,6 +79,14 @@ class QueueClient:
         eventually(lambda: job.get_status(refresh=True).value in statuses, f"{job.id} becomes {statuses}")
         job.refresh()
         return job
+
+
+def script_us(client: redis.Redis, command: Command) -> tuple[Any, float]:
+    """Run a script; returns its answer, and how long Redis was busy with it."""
+    client.config_resetstat()
+    answer = run_script(client, command)
+    stats = client.info("commandstats")
+    return answer, sum(stats[name]["usec"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
 
 
 class WorkerProcess:

@@ -15,8 +15,9 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from bellhop.sandbox.child_process import end_with_parent
+from bellhop.store import queue_scripts
 from bellhop.store.keys import FOREIGN_WORKERS
-from tests.worker.queue.conftest import QueueClient, StartWorker, eventually
+from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, script_us
 
 JSON = ("--serializer", "rq.serializers.JSONSerializer")
 StartRq = Callable[..., "subprocess.Popen[bytes]"]
@@ -141,3 +142,21 @@ def test_a_foreign_job_is_kept_and_reported_once(queue_client: QueueClient, star
     assert {line["queue"] for line in lines} == {"rings"}
     assert worker.logged("job_failed") == []
     assert jobs[3].serializer is JSONSerializer
+
+
+def test_many_jobs_are_taken_back_in_short_steps(queue_client: QueueClient) -> None:
+    client = queue_client.redis
+    failed_at, deadline = int(time.time()), int((time.time() + 60) * 1e6)
+    for number in range(600):
+        queue_client.sleep_plain(f"job-{number}", deadline=deadline)
+        client.hset(f"rq:job:job-{number}", "status", "failed")
+        client.xadd(f"rq:results:job-{number}", {"worker_name": "stock", "execution_id": "one"})
+        client.zadd("rq:failed:rings", {f"job-{number}": failed_at + 86400})
+    client.delete("rq:queue:rings")
+    command = queue_scripts.take_back_jobs(
+        "rings", within_s=60, not_failed_s=5, kept_s=86400, counted_s=60, job_names=["jobs.sleep"]
+    )
+    steps = [script_us(client, command) for _ in range(4)]
+    assert [answer for answer, _ in steps] == [[b"stock", 200]] * 3 + [[]]
+    assert client.llen("rq:queue:rings") == 600
+    assert min(us for _, us in steps[:3]) < 10_000  # a busy machine may interrupt one of them

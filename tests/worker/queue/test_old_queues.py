@@ -13,7 +13,9 @@ from rq.serializers import JSONSerializer
 from bellhop.store import queue_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import Registry, inflight_key, rq_job_key, rq_queue_key, rq_registry_key
-from tests.worker.queue.conftest import QueueClient, StartWorker, eventually
+from bellhop.store.queue_scripts import Place
+from bellhop.store.scripts import Command
+from tests.worker.queue.conftest import QueueClient, StartWorker, eventually, script_us
 
 OLD, NEW = "rings", "bellhop-rings"
 OURS = ["jobs.sleep", "jobs.fail"]
@@ -21,13 +23,13 @@ OURS = ["jobs.sleep", "jobs.fail"]
 Move = Callable[..., Any]
 
 
+def move_command(place: Place = "waiting", start: int = 0, limit: int = 100) -> Command:
+    return queue_scripts.move_jobs(OLD, NEW, place, start, limit=limit, job_names=OURS)
+
+
 @pytest.fixture
 def move(redis_client: Redis) -> Move:
-    def move(place: str = "waiting", start: int = 0, limit: int = 100) -> Any:
-        command = queue_scripts.move_jobs(OLD, NEW, place, start, limit=limit, job_names=OURS)  # type: ignore[arg-type]
-        return run_script(redis_client, command)
-
-    return move
+    return lambda *args, **options: run_script(redis_client, move_command(*args, **options))
 
 
 def ours(queue_client: QueueClient, *labels: str, seconds: float = 0) -> None:
@@ -99,16 +101,14 @@ def test_a_script_is_short_also_in_a_long_queue(queue_client: QueueClient, move:
     with client.pipeline(transaction=False) as pipeline:
         for number in range(50_000):
             pipeline.rpush(rq_queue_key(OLD), f"foreign-{number}")
-        for number in range(100):
+        for number in range(299):
             pipeline.hset(rq_job_key(f"ours-{number}"), "data", data)
             pipeline.rpush(rq_queue_key(OLD), f"ours-{number}")
         pipeline.execute()
-    client.config_resetstat()
-    assert move()[1] == 1
-    assert move()[1] == 100
-    usec = client.info("commandstats")
-    script = next(usec[name] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in usec)
-    assert script["usec_per_call"] < 10_000
+    assert move() == [99, 1]
+    steps = [script_us(client, move_command()) for _ in range(3)]
+    assert [moved for (_, moved), _ in steps] == [100, 100, 99]
+    assert min(us for _, us in steps) < 10_000  # a busy machine may interrupt one of them
 
 
 def test_a_job_in_the_old_queue_begins_soon(queue_client: QueueClient, start_worker: StartWorker) -> None:
