@@ -10,7 +10,7 @@ from typing import Any, Literal
 import structlog
 
 from bellhop.clock import Seconds
-from bellhop.queue.names import FOREIGN_FAILURE_TTL_S
+from bellhop.queue.names import FAILURE_TTL_S, FOREIGN_FAILURE_TTL_S
 from bellhop.queue.rq_job import ForeignJobError, JobError, PermanentError, read_job_data, reason_of
 from bellhop.store.scripts import Command
 from worker.queue.concurrency_limit import ConcurrencyLimit
@@ -200,21 +200,17 @@ class RunningJobs:
 
     async def _fail(self, queue: str, job: StartedJob, error: Exception) -> None:
         reason = reason_of(error)
-        if isinstance(error, ForeignJobError):
-            return await self._refuse(queue, job, reason)
         verdict: Literal["failed", "retry"] = "failed" if isinstance(error, PermanentError) else "retry"
-        status = await self._job_store.fail(queue, job, reason, verdict)
+        foreign = isinstance(error, ForeignJobError)
+        keep_s = FOREIGN_FAILURE_TTL_S if foreign else FAILURE_TTL_S
+        status = await self._job_store.fail(queue, job, reason, verdict, keep_s)
+        if foreign and (queue, reason) not in self._refused and len(self._refused) < MAX_REFUSED:
+            self._refused.add((queue, reason))
+            log.error("foreign_job", job=id_for_log(job.id), queue=queue, reason=reason)
         if status in ("scheduled", "queued"):
             log.warning("job_retried", job=id_for_log(job.id), queue=queue, reason=reason)
         else:
             log.error("job_failed", job=id_for_log(job.id), queue=queue, reason=reason, status=status)
-
-    async def _refuse(self, queue: str, job: StartedJob, reason: str) -> None:
-        """Keep another application's job among the failed ones; log each reason once."""
-        await self._job_store.fail(queue, job, reason, "failed", keep_s=FOREIGN_FAILURE_TTL_S)
-        if (queue, reason) not in self._refused and len(self._refused) < MAX_REFUSED:
-            self._refused.add((queue, reason))
-            log.error("foreign_job", job=id_for_log(job.id), queue=queue, reason=reason)
 
     def _remove(self, queue: str, job_id: bytes, task: asyncio.Task[None]) -> None:
         del self.jobs[job_id]
