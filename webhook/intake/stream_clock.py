@@ -6,12 +6,13 @@ from typing import NamedTuple
 import structlog
 from redis import Redis
 
-from bellhop.clock import Micros, Seconds, seconds
+from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, seconds
 from bellhop.domain.clock_offset import MAX_US, ClockOffset, observe
 from bellhop.store import clock_differences
 
-MAX_AGE_S = Seconds(1.0)
-"""How long a process uses what it read. Then it reads again, and writes what it learned."""
+MAX_AGE_S = Seconds(5.0)
+"""How long a process uses what it read. Then it reads again, and writes what it learned. It does so at once if an event
+does not fit, or if it learned a difference."""
 log = structlog.get_logger()
 
 
@@ -50,23 +51,22 @@ class StreamClock:
     def _current(self, *, fits: bool) -> ClockOffset:
         """Return what is known. An event that does not fit is compared with what other processes know by now."""
         if not fits or time.monotonic() >= self._valid_until_s:
-            if fits and self._unwritten:
-                self._write()
-            answer = self._redis.execute_command(*clock_differences.read(self._tenant))  # type: ignore[no-untyped-call]
-            self._known = clock_differences.read_answer(answer)
-            self._valid_until_s = time.monotonic() + MAX_AGE_S
+            self._known = self._exchange(write=self._unwritten and fits)
+            self._unwritten, self._valid_until_s = False, time.monotonic() + MAX_AGE_S
         return self._known
 
     def _learn(self, known: ClockOffset, learned: ClockOffset) -> None:
         self._known, self._unwritten = learned, self._unwritten or learned != known
         if learned.doubt_at != known.doubt_at or learned.applied_us != known.applied_us:
-            self._write()
-        if abs(learned.applied_us - known.applied_us) > 1_000_000:
+            self._exchange(write=True)
+            self._unwritten = False
+        if abs(learned.applied_us - known.applied_us) > MICROS_PER_SECOND:
             log.warning("stream_clock_differs", tenant=self._tenant, redis_ahead_s=float(seconds(learned.applied_us)))
 
-    def _write(self) -> None:
+    def _exchange(self, *, write: bool) -> ClockOffset:
+        """Write what is known, and read what Redis has then: one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
-        for command in clock_differences.write(self._tenant, self._known):
+        commands = clock_differences.write(self._tenant, self._known) if write else []
+        for command in (*commands, clock_differences.read(self._tenant)):
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        pipeline.execute()
-        self._unwritten = False
+        return clock_differences.read_answer(pipeline.execute()[-1])
