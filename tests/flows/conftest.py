@@ -1,7 +1,8 @@
 """One Bellhop for all flows: real Redis, web and worker processes, and stand-ins for Stream, Apple and Google.
 
 Two workers run, each with a watchdog, so every flow also shows that they do nothing twice. Stream's stamps decide, so
-a test does not wait for a phone to ring out: it posts a ring that began a while ago.
+a test does not wait for a phone to ring out: it posts a ring that began a while ago. No stamp is ahead of the clock, or
+Bellhop would learn that Stream's clock is.
 """
 
 import asyncio

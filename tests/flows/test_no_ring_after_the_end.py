@@ -21,7 +21,7 @@ QUEUED = 1_000
 
 async def test_a_cancel_that_arrives_before_its_ring(flow):
     ben, jane = await flow.iphone("ben"), await flow.android("jane")
-    call, now = flow.call(ben, jane), time.time()
+    call, now = flow.call(ben, jane), time.time() - 3
     await flow.post(call.rejected(call.caller, "cancel", at=now + 1), call.ring(at=now))
     assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["cancelled"]}
     assert await flow.drops(call, ben) == await flow.drops(call, jane) == ["cancelled"]
@@ -57,7 +57,7 @@ async def test_pushes_wait_for_a_google_connection_before_the_fence(flow):
 
 async def test_an_answer_that_only_a_later_event_tells_of(flow):
     ben = await flow.android("ben")
-    call, now = flow.call(ben), time.time()
+    call, now = flow.call(ben), time.time() - 3
     call.accepted(ben.user, at=now)
     await flow.post(call.session_ended(at=now + 1), call.ring(at=now - 1))
     assert await flow.outcomes(call) == {"ben": ["answered"]}
@@ -75,7 +75,7 @@ async def test_a_ring_that_comes_too_late_is_a_missed_call(flow):
 
 async def test_a_call_missed_before_its_ring_gives_one_notice(flow):
     ben = await flow.android("ben")
-    call, now = flow.call(ben), time.time()
+    call, now = flow.call(ben), time.time() - 3
     await flow.post(call.missed(at=now + 1), call.ring(at=now), call.missed(at=now + 2))
     assert await flow.outcomes(call) == {"ben": ["missed", "missed"]}
     await flow.until(lambda: flow.seen(ben) == [MISSED], "one notice")
