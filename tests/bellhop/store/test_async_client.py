@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from bellhop.clock import iso
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.tls import Authority
-from bellhop.store import scripts
+from bellhop.store import call_scripts, scripts
 from bellhop.store.async_client import Store
 from tests.proxy import Proxy
 
@@ -238,7 +238,7 @@ async def test_pipelined_commands_run_in_order_and_raise_an_error(store: Store) 
 
 async def test_scripts_that_redis_forgot_are_sent_again_in_order(store: Store) -> None:
     await store.call("SCRIPT", "FLUSH")
-    load = scripts.Command("calls/read_call", ["nothing"], ["no:"])
+    load = call_scripts.read_call("default", "nothing")
     (now, *_), pushed, (later, *_) = await store.together(load, ("RPUSH", "list", 1), load)
     assert int(now) > 0 < int(later)
     assert pushed == 1
