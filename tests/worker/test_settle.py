@@ -17,7 +17,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
-from bellhop.store.keys import AGENDA, call_key, lease_key, round_key
+from bellhop.store.keys import AGENDA, call_key, lease_key, round_key, stream_clock_key
 from tests.factories import a_device
 from tests.trails import trail_of
 from webhook.intake.apply import apply
@@ -89,6 +89,33 @@ async def test_a_round_settled_by_many_at_once_is_settled_once(store, post, redi
     assert set(outcomes.values()) == {1}
     assert (await jobs(store)).count("notice") == 50
     assert await store.call("ZSCORE", AGENDA, f"default:{call.cid}") is None
+
+
+@pytest.mark.parametrize("redis_ahead_s", [0, 60, -60])
+async def test_a_claim_that_nobody_ends_is_a_lost_attempt(store, post, redis_url, redis_ahead_s):
+    """Claims end by Redis's clock, and everything else of a call is in Stream's time."""
+    await store.call("HSET", stream_clock_key("default"), "applied_us", redis_ahead_s * 1_000_000)
+    call, phone = SampleCall(members=("ben",), ring_ms=30_000), a_device("ben")
+    stream_now_s = now_s(redis_url) - redis_ahead_s
+    ring = call.ring(at=stream_now_s - 2)
+    post(ring)
+    assert await may_go(store, ring, "ben")
+    post(call.ended(at=stream_now_s - 1))
+
+    async def claim_ends(in_s: float) -> float:
+        """Let the claim end then, and settle; returns in how many seconds the call is due again."""
+        until = round((now_s(redis_url) + in_s) * 1e6)
+        (key,) = await store.call("KEYS", round_key("default", call.cid, "*"))
+        await store.call("HSET", key, f"s:ring:{phone.key}", f"w-1|run|{until}")
+        await settle_call(store, "default", call.cid, GRACE_US)
+        due_ms = await store.call("ZSCORE", AGENDA, f"default:{call.cid}")
+        return float(due_ms) / 1000 - now_s(redis_url) if due_ms else 0.0
+
+    assert 0 < await claim_ends(20) <= 20.01
+    assert [line for line in await trail_of(store, call.cid) if line.what == "attempted"] == []
+    assert await claim_ends(-1) == 0
+    (attempt,) = [line for line in await trail_of(store, call.cid) if line.what == "attempted"]
+    assert (attempt.user, attempt.label, attempt.outcome) == ("ben", phone.label, "worker_died")
 
 
 async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, post, redis_url):
