@@ -8,10 +8,11 @@
 -- Returns the numbers (from 1) of the attempts that were recorded now.
 -- include: lib/trail
 local round, trail = KEYS[1], KEYS[2]
-local recorded, lines, freed = {}, {}, {}
+local recorded, lines, freed, seen = {}, {}, {}, {}
 for i = 3, #ARGV, 4 do
   local field = 's:' .. ARGV[i] .. ':' .. ARGV[i + 1]
-  if redis.call('HGET', round, field) == ARGV[i + 2] then
+  if not seen[field] and redis.call('HGET', round, field) == ARGV[i + 2] then
+    seen[field] = true
     freed[#freed + 1] = field
     lines[#lines + 1] = ARGV[i + 3]
     recorded[#recorded + 1] = (i + 1) / 4
