@@ -38,14 +38,12 @@ class StreamClock:
         `arrived`: by Redis's clock. `may_be_late`: the event came through a queue.
         """
         if stamp is None:
-            stamp, learned = arrived, self._current(fits=True)
+            now = Micros(arrived - self._current(fits=True).applied_us)
         else:
             known = self._current(fits=self._known.fits(arrived - stamp))
             learned = observe(known, stamp, arrived, may_be_late=may_be_late)
             self._learn(known, learned)
-        # No event arrives before its stamp.
-        now = Micros(arrived - learned.applied_us)
-        now = max(now, stamp) if stamp - now <= MAX_US else now
+            now = _not_before(stamp, Micros(arrived - learned.applied_us))
         return StreamTime(now, arrived - now)
 
     def _current(self, *, fits: bool) -> ClockOffset:
@@ -70,3 +68,8 @@ class StreamClock:
         for command in (*commands, clock_differences.read(self._tenant)):
             pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
         return clock_differences.read_answer(pipeline.execute()[-1])
+
+
+def _not_before(stamp: Micros, now: Micros) -> Micros:
+    """No event arrives before its stamp, unless the stamp is too far ahead to be believed."""
+    return max(now, stamp) if stamp - now <= MAX_US else now

@@ -1,0 +1,68 @@
+"""What web processes know of Stream's clock: they share it by Redis, and do not read it for each event."""
+
+import pytest
+
+from bellhop.clock import Micros
+from bellhop.store import clock_differences
+from webhook.intake.stream_clock import StreamClock
+
+S = 1_000_000
+NOW = Micros(1_800_000_000 * S)
+
+
+@pytest.fixture
+def processes(redis_client):
+    """The same Stream app in two web processes."""
+    return [StreamClock(redis_client, "default") for _ in range(2)]
+
+
+def arrive(clock, after_s, ahead_s, late_s=0.0, **options):
+    """Let an event arrive; returns how far Redis counts as ahead, in seconds."""
+    arrived = Micros(NOW + round(after_s * S))
+    stamp = Micros(arrived - round((ahead_s + late_s) * S))
+    time = clock.at_arrival(stamp, arrived, may_be_late=options.get("may_be_late", False))
+    assert time.now + time.redis_ahead_us == arrived
+    assert time.now >= stamp
+    return time.redis_ahead_us / S
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+def test_the_second_event_may_reach_another_process(processes, redis_client, ahead_s):
+    first, second = processes
+    assert arrive(second, 0, 0) == 0
+    arrive(first, 100, ahead_s)
+    assert arrive(second, 100.2, ahead_s) == ahead_s
+    assert arrive(first, 100.4, ahead_s) == ahead_s
+    known = clock_differences.read_answer(redis_client.execute_command(*clock_differences.read("default")))
+    assert known.applied_us == ahead_s * S
+
+
+def test_a_late_event_beside_another_process_teaches_nothing(processes):
+    first, second = processes
+    assert arrive(first, 0, 600) == 0
+    assert arrive(first, 1, 600) == 600
+    for after_s in (2, 2.1, 2.2):
+        assert arrive(second, after_s, 600, late_s=300) == 600
+
+
+def test_events_that_fit_do_not_read_redis_each_time(processes, redis_client):
+    clock, _ = processes
+    arrive(clock, 0, 0)
+    before = redis_client.info("stats")["total_commands_processed"]
+    for number in range(100):
+        arrive(clock, number / 100, 0)
+    assert redis_client.info("stats")["total_commands_processed"] - before < 10
+
+
+def test_an_event_without_a_stamp_comes_at_the_known_time(processes):
+    clock, _ = processes
+    arrive(clock, 0, 600)
+    arrive(clock, 1, 600)
+    time = clock.at_arrival(None, Micros(NOW + 2 * S), may_be_late=False)
+    assert time == (NOW - 598 * S, 600 * S)
+
+
+def test_a_stamp_far_ahead_is_not_believed(processes):
+    clock, _ = processes
+    time = clock.at_arrival(Micros(NOW + 7200 * S), NOW, may_be_late=False)
+    assert time == (NOW, 0)
