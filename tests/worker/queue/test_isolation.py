@@ -39,7 +39,7 @@ async def test_an_announced_suspect_holds_up_other_jobs_at_once() -> None:
     assert await is_over(isolation)
 
 
-async def test_a_suspect_that_is_cancelled_while_it_waits_holds_up_none() -> None:
+async def test_a_suspect_cancelled_while_it_waits_holds_up_none() -> None:
     isolation = Isolation()
     await isolation.begin(b"first")
     waiting = asyncio.create_task(isolation.begin(b"second"))

@@ -82,7 +82,8 @@ async def test_cancelling_one_push_disturbs_no_other(google, fcm, android):
     for n in range(20):
         google.script(f"phone-{n}", slow(0.3))
     tasks = [asyncio.create_task(fcm.send(android(f"phone-{n}"), 30)) for n in range(20)]
-    await asyncio.sleep(0.1)
+    while not google.requests["phone-3"]:
+        await asyncio.sleep(0.01)
     tasks[3].cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(answers.pop(3), asyncio.CancelledError)
@@ -94,7 +95,8 @@ async def test_closing_waits_for_pushes_in_flight_and_accepts_no_more(google, fc
     await fcm.warm()
     google.script("phone", slow(0.3))
     in_flight = asyncio.create_task(fcm.send(android("phone"), 30))
-    await asyncio.sleep(0.1)
+    while not google.requests["phone"]:
+        await asyncio.sleep(0.01)
     closing = asyncio.create_task(fcm.close())
     await asyncio.sleep(0)
     late = await fcm.send(android("late"), 30)
