@@ -40,6 +40,10 @@ async def test_the_users_of_the_docs_may_do_all_that_bellhop_does(guarded):
         assert installation.stop("worker-1") == 0
         with redis.Redis(port=installation.redis.port, decode_responses=True) as admin:
             assert [entry["object"] for entry in admin.acl_log()] == [], "Redis refused nothing"
+        installation.log_in("web")
+        checked = await installation.bellhop("check")
+        assert "may not run INFO" in checked.stdout, checked.stdout
+        assert "does not answer" not in checked.stdout
 
 
 @pytest.mark.parametrize("user", ["web", "worker"])

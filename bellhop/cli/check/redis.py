@@ -1,9 +1,10 @@
 """`bellhop check`: Redis and its clock."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.store import redis_clock, refusals
@@ -27,21 +28,35 @@ async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
     """Check the server; `wait_replicas` is BELLHOP_REDIS_WAIT_REPLICAS."""
     try:
         began = time.monotonic()
-        info = await store.client.info()
+        ahead_s = await redis_clock.ahead_s(store)
         ms = (time.monotonic() - began) * 1000
     except RedisError as error:
         yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(error) or _no_answer(error))
         return
+    yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms")
     try:
         await store.call(*refusals.PROBE)
     except RedisError as error:
         yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(error) or _no_answer(error))
+    if complaint := redis_clock.complaint("this machine's clock", ahead_s):
+        yield Finding(Level.PROBLEM, "clock", complaint)
+    try:
+        info = await store.client.info()
+    except NoPermissionError:
+        sentence = "its user may not run INFO, so version, persistence, maxmemory-policy and replicas are not checked"
+        yield Finding(Level.WARNING, "Redis", f"{sentence}: run `bellhop check` as the worker's user")
+        return
+    for finding in _of_the_server(info, wait_replicas):
+        yield finding
+
+
+def _of_the_server(info: Mapping[str, Any], wait_replicas: int) -> Iterator[Finding]:
+    """Check what Redis's INFO says."""
     version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
     if version < OLDEST_REDIS:
         yield Finding(Level.PROBLEM, "Redis", f"version {info['redis_version']} is too old: 6.2 or newer is needed")
-    yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms, version {info['redis_version']}")
-    if complaint := redis_clock.complaint("this machine's clock", await redis_clock.ahead_s(store)):
-        yield Finding(Level.PROBLEM, "clock", complaint)
+    else:
+        yield Finding(Level.OK, "Redis", f"version {info['redis_version']}")
     if not info.get("aof_enabled"):
         # A Redis that is restarted with "appendonly yes" in redis.conf, but without an append-only file, starts empty.
         sentence = (
