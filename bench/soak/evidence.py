@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bellhop.domain.call import NOTICE_DUE, Standing
-from bellhop.domain.outcomes import Outcome
+from bellhop.domain.outcomes import NOT_KNOWN, Outcome
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.verdict import UserVerdict, user_verdict
@@ -32,6 +32,7 @@ STANDING_OF = {
     "": {Standing.NO_ANSWER, Standing.MISSED},
 }
 END_TYPES = {"call.accepted", "call.rejected", "call.ended"}
+MAY_HAVE_RUNG = NOT_KNOWN | {Outcome.ACCEPTED}
 FAILURES = ("lost", "untold", "told wrongly", "doubling untold", "after the end")
 """Words that must be true of no ring."""
 BY_REDIS = "lost by Redis"
@@ -125,7 +126,7 @@ def _doubling(evidence: Evidence) -> Iterator[str]:
     if len(evidence.rings) > 1:
         yield "twice"
         attempts = evidence.log.of(evidence.user, PushAttempted) if evidence.log else []
-        told = [a for a in attempts if a.kind == PushKind.RING and a.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)]
+        told = [a for a in attempts if a.kind == PushKind.RING and a.outcome in MAY_HAVE_RUNG]
         yield "doubling told" if len(told) >= len(evidence.rings) else "doubling untold"
     late = [push for push in evidence.rings if evidence.ended_at and push.at > evidence.ended_at + AFTER_END_S]
     if any(push.at - evidence.lag_at(push.at) > evidence.ended_at + AFTER_END_S for push in late):
