@@ -6,8 +6,9 @@ import random
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bellhop.domain.device import Provider
@@ -18,6 +19,8 @@ from bench.soak.phones import Phones
 from bench.whole import tree
 
 EVERY_S = 2.0
+LISTEN = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
 START_S = 60.0
 """A process that does not work so long after its start has failed."""
 
@@ -56,7 +59,7 @@ class Site:
         """Wait until a process that was started does its work: at least one of its kind always should."""
         pid = self.installation.processes[name].pid
         give_up = time.time() + START_S
-        while not (await self._working(pid) if name.startswith("worker") else len(list(tree(pid))) > 1):
+        while not (await self._working(pid) if name.startswith("worker") else listens(pid, self.installation.port)):
             if time.time() > give_up:
                 raise RuntimeError(f"{name} did not start: {self.installation.log(name)[-2000:]}")
             await asyncio.sleep(0.1)
@@ -65,6 +68,16 @@ class Site:
         names = await self.installation.store.call("SMEMBERS", WORKERS)
         keys = [rq_worker_key(name.decode()) for name in names]
         return str(pid).encode() in [await self.installation.store.call("HGET", key, "pid") for key in keys]
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether a process, or a child of it, accepts connections on this port of 127.0.0.1."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{line[9]}]" for line in lines if line[1] == f"0100007F:{port:04X}" and line[3] == LISTEN}
+    links = []
+    with suppress(OSError):  # it may just have ended
+        links = [link.readlink() for one in tree(pid) for link in Path(f"/proc/{one}/fd").iterdir()]
+    return not sockets.isdisjoint(map(str, links))
 
 
 async def worker_killed(site: Site) -> None:
