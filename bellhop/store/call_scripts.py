@@ -84,7 +84,7 @@ def take_event(event: EventToTake) -> Command:
         "stamps": [(name, str(at)) for name, at in event.stamps],
         "history": [(field, str(at)) for field, at in event.history],
         "history_kept": str(KEPT),
-        "jobs": event.jobs,
+        "jobs": [_in_redis_time(job, event.redis_ahead_us) for job in event.jobs],
         "trail": event.line,
         "repeated": event.repeated_line,
     }
@@ -101,6 +101,12 @@ def take_event(event: EventToTake) -> Command:
     keys = [webhook_key(event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
     args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
     return Command("calls/take_event", keys, [*args, _json(document)])
+
+
+def _in_redis_time(job: JobFields, redis_ahead_us: int) -> JobFields:
+    """Convert a job's deadline: the scripts of the queue compare it with Redis's clock."""
+    deadline = job.get("deadline")
+    return job if deadline is None else {**job, "deadline": str(int(deadline) + redis_ahead_us)}
 
 
 def _opened(round_: Round, settle_at: Micros) -> dict[str, Any]:

@@ -14,20 +14,22 @@ from structlog.testing import capture_logs
 from bellhop.cli.check import redis as redis_checks
 from bellhop.cli.check import stream as stream_checks
 from bellhop.domain.clock_offset import ClockOffset
-from bellhop.queue.names import QUEUES
+from bellhop.queue.names import QUEUES, RINGS
 from bellhop.ring_question import AskedRing, StreamQuestions
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store import clock_differences
-from bellhop.store.keys import round_key, status_key
+from bellhop.store import clock_differences, queue_scripts
+from bellhop.store.blocking_client import run_script
+from bellhop.store.keys import inflight_key, round_key, rq_queue_key, status_key
 from bellhop.stream_api import StreamApi
 from tests.factories import web_settings
 from tests.flows.conftest import Flow
 from webhook.app import create_app
 from webhook.intake.parsing import parse
 from worker import status
+from worker.queue.job_store import StartedJob
 
 SECRET = "a-secret-of-no-real-app"
 
@@ -49,17 +51,38 @@ def turn(monkeypatch):
     return turn
 
 
+def post_event(client, event):
+    body = json.dumps(event).encode()
+    headers = {"X-Api-Key": "key", "X-Signature": hmac.digest(SECRET.encode(), body, "sha256").hex()}
+    return client.post("/webhooks/stream", data=body, headers=headers)
+
+
 @pytest.mark.parametrize("seconds", [0, -61, -100_000, 100_000])
 def test_a_ring_lasts_as_long_with_a_wrong_clock_of_the_web(client, redis_url, turn, seconds):
     call = SampleCall(members=("ben",), ring_ms=30_000)
     event = call.ring()
-    body, stamp = json.dumps(event).encode(), parse(json.dumps(event).encode()).at
+    stamp = parse(json.dumps(event).encode()).at
     turn(seconds)
-    headers = {"X-Api-Key": "key", "X-Signature": hmac.digest(SECRET.encode(), body, "sha256").hex()}
-    assert client.post("/webhooks/stream", data=body, headers=headers).status_code == 200
+    assert post_event(client, event).status_code == 200
     with redis.Redis.from_url(redis_url) as known:
         facts = json.loads(known.hget(round_key("default", call.cid, stamp), "facts"))
     assert facts["deadline"] == stamp + 30_000_000
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+def test_rings_are_late_by_streams_clock_when_taken(client, redis_url, ahead_s):
+    """A ring that still has time is not put off, and one that is over is."""
+    with redis.Redis.from_url(redis_url) as known:
+        for command in clock_differences.write("default", ClockOffset(ahead_s * 10**6)):
+            known.execute_command(*command)
+        stream_now = time.time() - ahead_s
+        rings = SampleCall(members=("ann",)).ring(at=stream_now - 60), SampleCall(members=("ben",)).ring(at=stream_now)
+        for ring in (*rings, SampleCall(members=("eve",)).ring(at=stream_now)):
+            assert post_event(client, ring).status_code == 200
+        known.lmove(rq_queue_key(RINGS), inflight_key(RINGS, "w-1"), "LEFT", "RIGHT")
+        begun = [StartedJob.read(answer) for answer in run_script(known, queue_scripts.take_jobs(RINGS, "w-1", 2))]
+    assert [job.late for job in begun] == [False, False]
+    assert all(name.encode() in job.data for name, job in zip(("ben", "eve"), begun, strict=True))
 
 
 async def test_a_wrong_worker_clock_is_logged_once_and_shown_by_readyz(client, store, turn):

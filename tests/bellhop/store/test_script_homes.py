@@ -30,6 +30,7 @@ HOMES = {
             "metrics",
             "unreadable",
             "foreign-workers",
+            "probe:",
             "fetches",
             "questions",
             "missed-seen:",
