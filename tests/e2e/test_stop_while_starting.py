@@ -162,6 +162,14 @@ def test_a_serving_process_that_ends_first_changes_nothing(tmp_path, environment
             assert process.wait(PATIENCE_S) == 0, output.read_text()
 
 
+def test_a_serving_process_ends_if_its_parent_died_meanwhile(tmp_path, environment):
+    environment |= {"BELLHOP_REDIS_URL": "redis://127.0.0.1:1/0"}
+    with started("web", environment, tmp_path / "output.log") as process:
+        wait_for(lambda: children_of(process.pid))
+        (serving,) = children_of(process.pid)
+    wait_for(lambda: not Path(f"/proc/{serving}").exists())
+
+
 def serves(port):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:

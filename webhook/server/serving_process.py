@@ -5,6 +5,7 @@ code.
 """
 
 import gc
+import multiprocessing
 import os
 import signal
 import threading
@@ -35,6 +36,12 @@ LIMITS = BodyLimits(
 app = front(wsgi_app, wsgi_app.extensions["context"].settings.web_threads, Bodies(LIMITS))
 
 
+def _parent_pid() -> int:
+    """Return the process that started this one, also if it has ended since: then getppid() names another."""
+    parent = multiprocessing.parent_process()
+    return parent.pid if parent is not None and parent.pid else os.getppid()
+
+
 def _stop_when_parent_ends(parent_pid: int) -> None:
     """Wait until the parent has ended, then stop this process."""
     while os.getppid() == parent_pid:
@@ -44,7 +51,7 @@ def _stop_when_parent_ends(parent_pid: int) -> None:
     os._exit(1)
 
 
-threading.Thread(target=_stop_when_parent_ends, args=[os.getppid()], daemon=True, name="end-with-parent").start()
+threading.Thread(target=_stop_when_parent_ends, args=[_parent_pid()], daemon=True, name="end-with-parent").start()
 
 # The objects that exist now are never freed, so the garbage collector need not look at them. Without this, each full
 # collection would delay every webhook by about 70 ms.
