@@ -5,6 +5,7 @@ deadline; it is read in `bellhop.store.redis_clock`.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NewType
 
 Micros = NewType("Micros", int)
@@ -37,4 +38,10 @@ def from_nanoseconds(unix_ns: int) -> Micros:
 
 def iso(moment: Micros) -> str:
     """Write a moment as RQ does: ISO 8601 in UTC, with microseconds."""
-    return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    second, rest_us = divmod(moment, MICROS_PER_SECOND)
+    return f"{_iso_second(second)}.{rest_us:06d}Z"
+
+
+@lru_cache(maxsize=2)
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -12,6 +12,7 @@ from bench.machine import calibrate, noise, told
 
 PARTS = {
     "whole": "From the webhook to the push's arrival, and what it costs, beside the obvious alternative",
+    "intake": "The web process alone, beside a Node peer",
     "ring": "A ring inside the worker, without Redis and provider",
     "runtime": "RQ's bookkeeping: Bellhop's worker beside RQ's own, and its memory",
     "apns": "Pushes to Apple, beside plain aioapns",

@@ -230,9 +230,9 @@ async def alternative(folder: Path, load: Load, preloaded: bool, seconds: float)
             }
             port = free_port()
             rq = [str(Path(sys.executable).parent / "rq"), "worker", "--quiet", "--url", server.url, "rings"]
-            web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--blocking-threads", "8", "--no-ws"]
+            web = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8"]
             commands = {
-                "web": [*web, "--port", str(port), "bench.alternative.web:app"],
+                "web": [*web, "--bind", f"127.0.0.1:{port}", "bench.alternative.web:app"],
                 "worker": [sys.executable, "-m", "bench.alternative.preloaded"] if preloaded else rq,
             }
             pids = {"redis": server.pid}

@@ -14,7 +14,8 @@ MODULES = {
     for path in (ROOT / package).rglob("*.py")
 }
 LAYERS = (
-    {"bellhop.backoff", "bellhop.clock", "bellhop.i18n", "bellhop.stop_signals", "bellhop.validation_messages"},
+    {"bellhop.backoff", "bellhop.clock", "bellhop.event_loop", "bellhop.i18n", "bellhop.stop_signals"}
+    | {"bellhop.validation_messages"},
     {"bellhop.domain"},
     {"bellhop.store.keys"},
     {"bellhop.trail"},

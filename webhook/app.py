@@ -1,21 +1,43 @@
 """The Flask application of the web process."""
 
-from flask import Flask
+from flask import Flask, Request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 from bellhop.settings import Settings
-from webhook import error_handlers, security_headers
+from webhook import error_handlers
 from webhook.api import calls, health, metrics_page, openapi_route, receipts, unsubscribe, users
 from webhook.console import pages as console
 from webhook.context import WebContext
 from webhook.intake.signature import MAX_BODY
+from webhook.security_headers import with_security_headers
 from webhook.sources import stream
 from webhook.sources.amazon import sns
 
 
+class WebApp(Flask):
+    """A Flask application that serves any host: so Flask need not bind its routes to the host of each request."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Bind the routes to a request: to its path and method alone."""
+        if request is None:
+            return super().create_url_adapter(request)
+        environ = request.environ
+        return MapAdapter(
+            self.url_map,
+            environ.get("HTTP_HOST") or environ["SERVER_NAME"],
+            environ["SCRIPT_NAME"],
+            "",
+            environ["wsgi.url_scheme"],
+            environ["PATH_INFO"].encode("latin-1").decode(errors="replace"),
+            environ["REQUEST_METHOD"],
+            environ["QUERY_STRING"],
+        )
+
+
 def create_app(settings: Settings) -> Flask:
     """Create the Flask application of the web process."""
-    app = Flask(__name__, static_folder=None)
+    app = WebApp(__name__, static_folder=None)
     # One byte more than is accepted: a chunked body is cut off there silently, and must still count as too large.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     app.extensions["context"] = context = WebContext(settings)
@@ -32,5 +54,5 @@ def create_app(settings: Settings) -> Flask:
     if settings.console:
         console.register(app, context)
     error_handlers.register(app)
-    security_headers.register(app)
+    app.wsgi_app = with_security_headers(app.wsgi_app)  # type: ignore[method-assign,assignment]
     return app

@@ -19,6 +19,7 @@ from webhook.intake.effects import EffectRules
 from webhook.intake.receive import Intake
 from webhook.intake.signature import KeyRing, SigningApp
 from webhook.intake.stream_clock import StreamClock
+from webhook.intake_redis import IntakeRedis
 
 REDIS_TIMEOUT_S = Seconds(1.0)
 """For connecting, and for each answer. A script runs at most twice (each may be repeated), so a webhook gets its 503
@@ -44,12 +45,12 @@ class WebContext:
         self.outage = redis_outage(shown(settings.redis_url))
         self.writes_per_minute = settings.api_writes_per_minute
         replicas = settings.redis_wait_replicas
+        self.intake_redis = IntakeRedis(self.redis, ReplicatedScripts(self.redis, replicas) if replicas else self.run)
         self.intake = Intake(
-            self.redis,
-            ReplicatedScripts(self.redis, replicas) if replicas else self.run,
+            self.intake_redis,
             self.outage,
             {app.tenant: _rules(app.tenant, settings) for app in settings.stream_apps},
-            {app.tenant: StreamClock(self.redis, app.tenant) for app in settings.stream_apps},
+            {app.tenant: StreamClock(self.intake_redis, app.tenant) for app in settings.stream_apps},
             settings.trail_days * DAY_S,
             settings.console,
         )
@@ -66,7 +67,9 @@ class WebContext:
         Redis is read once a second; in between, this machine's clock counts on.
         """
         if time.monotonic() >= self._clock_valid_until_s:
-            self._clock_ahead_us = from_nanoseconds(time.time_ns()) - redis_clock.read_time(self.redis.time())
+            self._clock_ahead_us = from_nanoseconds(time.time_ns()) - redis_clock.read_time(
+                self.intake_redis.call("TIME")
+            )
             self._clock_valid_until_s = time.monotonic() + CLOCK_MAX_AGE_S
         return Micros(from_nanoseconds(time.time_ns()) - self._clock_ahead_us)
 

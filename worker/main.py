@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from bellhop import stop_signals
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
+from bellhop.event_loop import loop_factory
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS
@@ -57,19 +58,10 @@ def run(settings: Settings) -> int:
     """Run a worker until it is stopped by a signal or a command; returns the exit status."""
     tracing.configure(settings.otlp_endpoint, "bellhop-worker")
     try:
-        with asyncio.Runner(loop_factory=_event_loop()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_run(settings))
     finally:
         tracing.stop()
-
-
-def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop if it is installed: under load, rings begin sooner. None for asyncio's own."""
-    try:
-        from uvloop import new_event_loop  # noqa: PLC0415
-    except ImportError:
-        return None
-    return new_event_loop
 
 
 async def _run(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""The asynchronous client of Redis, for the worker: short time-outs, and no command is repeated by itself.
+"""The asynchronous client of Redis, for event loops: short time-outs, and no command is repeated by itself.
 
 Some of redis-py's defaults are turned off: redis-py would repeat every command up to ten times, so a pop whose answer
 was lost would run twice. It would also wait a minute for a server that hangs. redis-py still opens the connection, with
@@ -44,7 +44,7 @@ class Store:
         self._sentinels = pool if isinstance(pool, _AsyncPrimaryPool) else None
         self._timeout_s: Seconds = pool.connection_kwargs["socket_timeout"]
         self._connection: SharedConnection | None = None
-        self._opening = asyncio.Lock()
+        self._opening, self._attempt = asyncio.Lock(), 0
         self._doubt = PrimaryDoubt()
         self.times_opened = 0
         """How often the connection was opened. Each time after the first, Redis may have lost its latest data."""
@@ -86,6 +86,15 @@ class Store:
         (answer,) = await self.together(Command(name, keys, args))
         return answer
 
+    def ask(self, command: Command) -> "asyncio.Future[Any] | None":
+        """Send a script on the open connection, without a task. The future's result is the answer, or a RedisError.
+
+        None if no connection is open, or with Sentinels: then only `script` knows whether the answer counts.
+        """
+        if self._sentinels is not None or self._connection is None or not self._connection.usable:
+            return None
+        return self._connection.ask(scripts.by_digest(command))
+
     async def together(self, *commands: Command | tuple[Argument, ...]) -> list[Any]:
         """Run commands and scripts one after the other, in a single round trip; returns their answers.
 
@@ -113,6 +122,11 @@ class Store:
             if isinstance(answer, RedisError):
                 raise answer
         return answers
+
+    @property
+    def behind_s(self) -> float:
+        """How long Redis has owed an answer on this connection, in seconds."""
+        return self._connection.behind_s if self._connection else 0.0
 
     async def load_scripts(self) -> None:
         """Load every script into Redis now, so that the first ring does not wait for that."""
@@ -145,9 +159,13 @@ class Store:
         return None if demoted else connection
 
     async def _open(self) -> SharedConnection:
+        attempt = self._attempt
         async with self._opening:
             if connection := self._usable():  # another caller opened it meanwhile
                 return connection
+            if self._attempt != attempt:  # another caller tried meanwhile: callers do not wait for one try each
+                raise RedisConnectionError("the connection could not be opened")
+            self._attempt += 1
             if self._connection is not None:
                 await self._connection.close()
             self._connection = SharedConnection(self._timeout_s)

@@ -4,7 +4,6 @@ Every function returns a Command to run. Numbers in the JSON are strings, since 
 in Stream's time (docs/decisions/0009); those that Redis compares with its own clock are converted here.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from pydantic_core import to_json
 from bellhop import trail
 from bellhop.clock import Micros, iso
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
+from bellhop.domain.json_text import encoded
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.domain.stamp_history import KEPT
@@ -346,4 +346,4 @@ def spend_question(per_s: float) -> Command:
 
 
 def _json(document: object) -> str:
-    return json.dumps(document, separators=(",", ":"))
+    return encoded(document).decode()

@@ -63,6 +63,11 @@ class SharedConnection(asyncio.Protocol):
             self._timer = self._loop.call_later(self._timeout_s, self._look_at_the_clock)
         return future
 
+    @property
+    def behind_s(self) -> float:
+        """How long the oldest command without an answer has waited, in seconds."""
+        return self._loop.time() - self._waiting[0][0] if self._waiting else 0.0
+
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
         if self.usable:

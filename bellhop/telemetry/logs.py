@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict
 
+from bellhop.clock import from_nanoseconds, iso
 from bellhop.domain.json_text import encoded
 
 DEPTH = 12
@@ -21,7 +23,7 @@ def configure(log_format: str, log_level: str) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_time,
         _without_values,
     ]
     renderer: structlog.typing.Processor = (
@@ -48,6 +50,12 @@ def configure(log_format: str, log_level: str) -> None:
 
 def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
     return encoded(event, default).decode()
+
+
+def _with_time(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add the time, as structlog's TimeStamper does, which takes four times as long."""
+    event["timestamp"] = iso(from_nanoseconds(time.time_ns()))
+    return event
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:

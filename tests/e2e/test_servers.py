@@ -1,4 +1,4 @@
-"""The production commands: granian by `bellhop web`, gunicorn's gthread, and bad settings."""
+"""The production commands: `bellhop web`, gunicorn's gthread, and bad settings."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def get(url):
             time.sleep(0.1)
 
 
-@pytest.mark.parametrize("server", ["granian", "gunicorn"])
+@pytest.mark.parametrize("server", ["bellhop", "gunicorn"])
 def test_the_application_serves_under(server, redis_url):
     port = free_port()
     environment = {
@@ -51,7 +51,7 @@ def test_the_application_serves_under(server, redis_url):
         "BELLHOP_WEB_PORT": str(port),
     }
     commands = {
-        "granian": [sys.executable, "-m", "bellhop", "web"],
+        "bellhop": [sys.executable, "-m", "bellhop", "web"],
         "gunicorn": [sys.executable, "-m", "gunicorn", "-k", "gthread", "-b", f"127.0.0.1:{port}", "webhook.wsgi:app"],
     }
     with running(commands[server], environment):

@@ -8,7 +8,6 @@ import logging
 import signal
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 
 import boto3
@@ -117,7 +116,7 @@ def test_a_message_that_breaks_us_stays_for_redrive(redis_url, sqs, queue):
     def broken(*_):
         raise ValueError("a mistake of ours")
 
-    context.intake = replace(context.intake, run_script=broken)
+    context.intake_redis.run = broken
     sqs.send_message(QueueUrl=queue, MessageBody=plain(SampleCall().ring()))
     sqs.send_message(QueueUrl=queue, MessageBody="no base64!")
     receiver = SqsQueue(context, "default", queue, threading.Event())

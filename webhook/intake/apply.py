@@ -12,7 +12,7 @@ from bellhop import call_index, trail
 from bellhop.clock import Micros
 from bellhop.domain.rejections import word_of
 from bellhop.domain.round import Round
-from bellhop.queue.job_payloads import Cause, job, queued_round
+from bellhop.queue.job_payloads import Cause, QueuedRound, job, queued_round
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
@@ -55,6 +55,7 @@ def apply(
         return Verdict.IGNORED
     digest = webhook_digest(tenant, webhook_id)
     cause = origin(digest, Micros(now + redis_ahead_us))
+    opened = queued_round(effects.round, cause) if effects.round else None
     taken = EventToTake(
         tenant,
         event.cid,
@@ -67,9 +68,9 @@ def apply(
         settle_open=effects.settle_open,
         stamps=effects.stamps,
         history=effects.history,
-        round=queued_round(effects.round, cause) if effects.round else None,
+        round=opened,
         missed=queued_round(effects.missed, cause) if effects.missed else None,
-        jobs=[_job(effects.work, digest, cause)] if effects.work else [],
+        jobs=[_job(effects, effects.work, digest, cause, opened)] if effects.work else [],
         redis_ahead_us=redis_ahead_us,
         listed=_entry(effects) if listed else None,
     )
@@ -114,9 +115,12 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     return call_index.entry(about.tenant, about.cid, user_ids, begins=effects.missed is None)
 
 
-def _job(work: RoundWork | CallWork, webhook: str, cause: Cause) -> dict[str, str]:
+def _job(
+    effects: Effects, work: RoundWork | CallWork, webhook: str, cause: Cause, opened: QueuedRound | None
+) -> dict[str, str]:
     """Write a job for the script. Its id contains the webhook's, so that one webhook cannot queue two jobs."""
     job_id = f"{work.name.rpartition('.')[2]}-{webhook}"
     if isinstance(work, RoundWork):
-        return job(job_id, work.name, queued_round(work.payload, cause))
+        same = opened is not None and work.payload is effects.round
+        return job(job_id, work.name, opened if opened and same else queued_round(work.payload, cause))
     return job(job_id, work.name, work.payload.model_copy(update=cause.__dict__))

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
-from redis import Redis
 from structlog.contextvars import bound_contextvars
 
 from bellhop.clock import Micros, elapsed
-from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from webhook.intake.apply import Verdict, apply, webhook_digest
@@ -18,6 +16,7 @@ from webhook.intake.parsing import parse
 from webhook.intake.stream_clock import StreamClock, StreamTime
 from webhook.intake.unreadable import keep_unreadable
 from webhook.intake.user_events import apply_user_event, learn_revocations
+from webhook.intake_redis import IntakeRedis
 
 log = structlog.get_logger()
 
@@ -26,8 +25,7 @@ log = structlog.get_logger()
 class Intake:
     """Everything that receiving an event needs from its process."""
 
-    redis: Redis
-    run_script: ScriptRunner
+    redis: IntakeRedis
     outage: Outage
     rules: Mapping[str, EffectRules]
     """By tenant."""
@@ -61,10 +59,10 @@ def receive(
             return receive_unreadable(intake, tenant, body, str(error), now)
         arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
         if isinstance(event, UserChanged):
-            verdict = apply_user_event(intake.redis, intake.run_script, tenant, event, arrival.now)
+            verdict = apply_user_event(intake.redis, tenant, event, arrival.now)
         else:
             verdict = _apply(intake, tenant, webhook_id, event, arrival, attempt)
-            learn_revocations(intake.redis, intake.run_script, tenant, event, arrival.now)
+            learn_revocations(intake.redis, tenant, event, arrival.now)
         intake.outage.note_answer()
         _count(event, verdict, arrival.now)
         return {"status": verdict}
@@ -82,7 +80,7 @@ def _apply(
     intake: Intake, tenant: str, webhook_id: str, event: Event, arrival: StreamTime, attempt: int | None
 ) -> Verdict:
     return apply(
-        intake.run_script,
+        intake.redis.run,
         tenant,
         webhook_id,
         event,

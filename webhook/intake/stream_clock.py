@@ -4,11 +4,11 @@ import time
 from typing import NamedTuple
 
 import structlog
-from redis import Redis
 
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, seconds
 from bellhop.domain.clock_offset import MAX_US, ClockOffset, observe
 from bellhop.store import clock_differences
+from webhook.intake_redis import IntakeRedis
 
 MAX_AGE_S = Seconds(5.0)
 """How long a process uses what it read. Then it reads again, and writes what it learned. It does so at once if an event
@@ -28,7 +28,7 @@ class StreamTime(NamedTuple):
 class StreamClock:
     """The clock of one Stream app, as this process knows it."""
 
-    def __init__(self, redis: Redis, tenant: str) -> None:
+    def __init__(self, redis: IntakeRedis, tenant: str) -> None:
         self._redis, self._tenant = redis, tenant
         self._known, self._unwritten, self._valid_until_s = ClockOffset(), False, 0.0
 
@@ -63,11 +63,9 @@ class StreamClock:
 
     def _exchange(self, *, write: bool) -> ClockOffset:
         """Write what is known, and read what Redis has then: one round trip."""
-        pipeline = self._redis.pipeline(transaction=False)
         commands = clock_differences.write(self._tenant, self._known) if write else []
-        for command in (*commands, clock_differences.read(self._tenant)):
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        return clock_differences.read_answer(pipeline.execute()[-1])
+        answers = self._redis.together(*commands, clock_differences.read(self._tenant))
+        return clock_differences.read_answer(answers[-1])
 
 
 def _not_before(stamp: Micros, now: Micros) -> Micros:

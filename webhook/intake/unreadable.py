@@ -2,21 +2,18 @@
 
 import json
 
-from redis import Redis
-
 from bellhop.clock import Micros
 from bellhop.store.keys import UNREADABLE
+from webhook.intake_redis import IntakeRedis
 
 MAX_KEPT = 100
 MAX_BODY_BYTES = 65_536
 
 
-def keep_unreadable(redis: Redis, tenant: str, body: bytes, reason: str, now: Micros, *, ttl_s: int) -> None:
+def keep_unreadable(redis: IntakeRedis, tenant: str, body: bytes, reason: str, now: Micros, *, ttl_s: int) -> None:
     """Keep the body and the reason, among the latest MAX_KEPT. Raises redis.exceptions.RedisError."""
     text = body[:MAX_BODY_BYTES].decode("utf-8", "backslashreplace")
     entry = json.dumps({"at": now, "tenant": tenant, "reason": reason, "body": text})
-    pipeline = redis.pipeline()
-    pipeline.lpush(UNREADABLE, entry)
-    pipeline.ltrim(UNREADABLE, 0, MAX_KEPT - 1)
-    pipeline.expire(UNREADABLE, ttl_s)
-    pipeline.execute()
+    redis.call("LPUSH", UNREADABLE, entry)
+    redis.call("LTRIM", UNREADABLE, 0, MAX_KEPT - 1)
+    redis.call("EXPIRE", UNREADABLE, ttl_s)

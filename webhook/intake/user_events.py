@@ -7,47 +7,44 @@ changes nothing.
 from typing import Any
 
 import structlog
-from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.domain.call import clamp_stamp
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, held_back_key, user_key
-from bellhop.store.scripts import ScriptRunner
 from webhook.intake.apply import Verdict
 from webhook.intake.events import Event, UserChanged
+from webhook.intake_redis import IntakeRedis
 
 log = structlog.get_logger()
 
 
-def apply_user_event(redis: Redis, run_script: ScriptRunner, tenant: str, event: UserChanged, now: Micros) -> Verdict:
+def apply_user_event(redis: IntakeRedis, tenant: str, event: UserChanged, now: Micros) -> Verdict:
     """Apply the event. Raises redis.exceptions.RedisError."""
     at = clamp_stamp(event.at, now)
     times = {name: clamp_stamp(moment, now) for name, moment in _times(event, at)}
     if event.type == "user.deleted":
-        if not _forget(redis, run_script, tenant, event.user_id, at):
+        if not _forget(redis, tenant, event.user_id, at):
             return Verdict.ALREADY
         times["deleted"] = at
     if not times:
         return Verdict.IGNORED
-    run_script(registry.stamp_user(tenant, event.user_id, times))
+    redis.run(registry.stamp_user(tenant, event.user_id, times))
     return Verdict.TAKEN
 
 
-def learn_revocations(redis: Redis, run_script: ScriptRunner, tenant: str, event: Event, now: Micros) -> None:
+def learn_revocations(redis: IntakeRedis, tenant: str, event: Event, now: Micros) -> None:
     """Keep which tokens of an event's users are revoked. Raises redis.exceptions.RedisError.
 
     Most events revoke nothing. One that does revokes what is known already, so Redis is asked for that first, once.
     """
     if not event.tokens_revoked:
         return
-    reads = redis.pipeline(transaction=False)
-    for user_id in event.tokens_revoked:
-        reads.hget(user_key(tenant, user_id), "revoked")
-    for (user_id, revoked), known in zip(event.tokens_revoked.items(), reads.execute(), strict=True):
+    reads = [("HGET", user_key(tenant, user_id), "revoked") for user_id in event.tokens_revoked]
+    for (user_id, revoked), known in zip(event.tokens_revoked.items(), redis.together(*reads), strict=True):
         at = clamp_stamp(revoked, now)
         if int(known or 0) < at:
-            run_script(registry.stamp_user(tenant, user_id, {"revoked": at}))
+            redis.run(registry.stamp_user(tenant, user_id, {"revoked": at}))
 
 
 def _times(event: UserChanged, at: Micros) -> list[tuple[str, Micros]]:
@@ -59,20 +56,20 @@ def _times(event: UserChanged, at: Micros) -> list[tuple[str, Micros]]:
     return [(name, moment) for name, moment in times if moment is not None]
 
 
-def _forget(redis: Redis, run_script: ScriptRunner, tenant: str, user_id: str, at: Micros) -> bool:
+def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros) -> bool:
     """Forget a user's devices, contact and preferences; returns False if that was done before.
 
     A device that was registered later belongs to a new user with the same id.
     """
     user = user_key(tenant, user_id)
-    done: Any = redis.hget(user, "deleted")
+    done: Any = redis.call("HGET", user, "deleted")
     if done and int(done) >= at:
         return False
-    stored: Any = redis.hvals(devices_key(tenant, user_id))
+    stored: Any = redis.call("HVALS", devices_key(tenant, user_id))
     for device in registry.decode(stored):
         if device.registered_at <= at:
-            run_script(registry.remove(tenant, device))
-    redis.hdel(user, "contact", "preferences", "deactivated", "reactivated")
-    redis.delete(held_back_key(tenant, user_id))
+            redis.run(registry.remove(tenant, device))
+    redis.call("HDEL", user, "contact", "preferences", "deactivated", "reactivated")
+    redis.call("DEL", held_back_key(tenant, user_id))
     log.info("user_deleted")
     return True

@@ -1,1 +1,1 @@
-"""How granian serves the web process."""
+"""The HTTP server of `bellhop web`."""

@@ -1,58 +1,96 @@
-"""The module that each serving process of granian loads by name (serve.py): its `app` is the ASGI application.
+"""One serving process of `bellhop web`: it loads the application and serves it from an event loop.
 
 A serving process ends when its parent ends. Otherwise it would continue to answer on the port, with old settings and
 code.
 """
 
+import asyncio
+import contextlib
 import gc
-import multiprocessing
 import os
 import signal
-import threading
-import time
+import socket
+import sys
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-# granian installs its own handler for SIGTERM only at the end of the start. Until then, the process would have its
-# parent's handler, which ignores SIGTERM, and could not be stopped. So this handler ends it.
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+from redis.exceptions import RedisError
 
-# Imported after the handler is set, because these imports take most of the start.
-from bellhop.clock import Seconds  # noqa: E402
-from webhook.intake.signature import MAX_BODY  # noqa: E402
-from webhook.server.asgi_front import front  # noqa: E402
-from webhook.server.bodies import Bodies, BodyLimits  # noqa: E402
-from webhook.wsgi import app as wsgi_app  # noqa: E402
+from bellhop import stop_signals
+from bellhop.clock import Seconds
+from bellhop.event_loop import loop_factory
+from bellhop.store.async_client import Store
+from bellhop.telemetry.background_writer import BackgroundWriter
+from webhook.context import REDIS_TIMEOUT_S, WebContext
+from webhook.intake.signature import GZIP_MAGIC, MAX_BODY
+from webhook.intake_redis import IntakeRedis, LoopConnections
+from webhook.server.arrivals import RequestLimits
+from webhook.server.http_request import HttpRequest
+from webhook.server.request_server import RequestServer
 
-CHECK_PARENT_S = 0.5
-"""How often a process checks whether its parent still runs."""
-STOP_GRACE_S = 5.0
-"""How long a process without a parent may take to stop by itself."""
-LIMITS = BodyLimits(
-    body_bytes=MAX_BODY,
+BACKLOG = 1024
+LIMITS = RequestLimits(
+    head_bytes=16_384,
+    head_s=Seconds(30.0),
+    body_bytes=MAX_BODY + 1,  # one byte more than is accepted (webhook/app.py)
     body_s=Seconds(5.0),  # Stream gives up on an attempt after six
     arriving=1024,
     total_bytes=64 * 1024 * 1024,
+    connections=4096,  # high, because idle clients hold connections too
 )
-
-app = front(wsgi_app, wsgi_app.extensions["context"].settings.web_threads, Bodies(LIMITS))
-
-
-def _parent_pid() -> int:
-    """Return the process that started this one, also if it has ended since: then getppid() names another."""
-    parent = multiprocessing.parent_process()
-    return parent.pid if parent is not None and parent.pid else os.getppid()
+CHECK_PARENT_S = 0.5
+"""How often a process checks whether its parent still runs."""
+LOOP_TARGET = b"/webhooks/stream"
+MAX_LOOP_BODY = 65_536
+"""A thread reads larger bodies, and those that must be inflated: they take long enough to delay other webhooks."""
 
 
-def _stop_when_parent_ends(parent_pid: int) -> None:
-    """Wait until the parent has ended, then stop this process."""
-    while os.getppid() == parent_pid:
-        time.sleep(CHECK_PARENT_S)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOP_GRACE_S)
-    os._exit(1)
+def run(listener: socket.socket, connections: int, parent_pid: int) -> None:
+    """Serve the connections of `listener`, at most `connections` at the same time, until SIGTERM."""
+    sys.stderr = BackgroundWriter(sys.stderr)  # before the loggers are made
+    from webhook.wsgi import app  # noqa: PLC0415 - it is made when imported
+
+    # The objects that exist now are never freed, so the garbage collector need not look at them. Without this, each
+    # full collection would delay every webhook by about 70 ms.
+    gc.freeze()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        limits = replace(LIMITS, connections=connections)
+        runner.run(_serve(app, app.extensions["context"], limits, listener, parent_pid))
 
 
-threading.Thread(target=_stop_when_parent_ends, args=[_parent_pid()], daemon=True, name="end-with-parent").start()
+async def _serve(
+    app: Any, context: WebContext, limits: RequestLimits, listener: socket.socket, parent_pid: int
+) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in stop_signals.STOP_SIGNALS:
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    connections = LoopConnections(partial(Store.from_url, context.settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
+    if not context.settings.redis_wait_replicas:  # WAIT would block the connection that all views share
+        context.intake_redis.use_on_the_loop(connections)
+    with contextlib.suppress(RedisError):
+        await connections.prompt().load_scripts()
+    server = RequestServer(app, limits, context.settings.web_threads, partial(runs_on_loop, context.intake_redis))
+    keeping_time = asyncio.ensure_future(server.keep_time())
+    accepting = await loop.create_server(server.connection, sock=listener, backlog=BACKLOG)
+    await _told_to_stop(stop, parent_pid)
+    accepting.close()
+    await server.stop()
+    keeping_time.cancel()
+    await connections.close()
+    stop_signals.ignore()  # before the loop ends, as the handlers above need it
 
-# The objects that exist now are never freed, so the garbage collector need not look at them. Without this, each full
-# collection would delay every webhook by about 70 ms.
-gc.freeze()
+
+def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
+    """Return whether the view of a request runs on the event loop: a webhook's, unless it would block."""
+    if not redis.works_on_the_loop or request.target != LOOP_TARGET or request.method != "POST":
+        return False
+    return request.size <= MAX_LOOP_BODY and not b"".join(request.chunks[:1]).startswith(GZIP_MAGIC)
+
+
+async def _told_to_stop(stop: asyncio.Event, parent_pid: int) -> None:
+    """Wait for a signal, or until the parent has ended."""
+    while not stop.is_set() and os.getppid() == parent_pid:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_PARENT_S):
+                await stop.wait()

@@ -2,12 +2,15 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
+from bellhop.domain.json_text import encoded
 from bellhop.telemetry import metrics, tracing
 from webhook.context import WebContext, web_context
 from webhook.intake.receive import receive
@@ -20,12 +23,13 @@ MAX_ATTEMPT_DIGITS = 3
 
 
 @blueprint.post("/webhooks/stream")
-def stream() -> tuple[Response, int]:
+def stream() -> Response:
     """Verify and receive an event. 200 means durably queued; any other status means not taken."""
     started_s = time.perf_counter()
-    with tracing.span("webhook", "SERVER", request.headers.get("Traceparent", "")):
+    environ = request.environ  # headers are read from here: each use of `request` costs a microsecond
+    with tracing.span("webhook", "SERVER", environ.get("HTTP_TRACEPARENT", "")):
         try:
-            response = _verify_and_receive(web_context())
+            response = _verify_and_receive(web_context(), environ)
         except RedisError:
             metrics.WEBHOOKS.add("unknown", "redis_away")
             raise
@@ -33,29 +37,34 @@ def stream() -> tuple[Response, int]:
     return response
 
 
-def _verify_and_receive(context: WebContext) -> tuple[Response, int]:
+def _verify_and_receive(context: WebContext, environ: Mapping[str, Any]) -> Response:
     try:
-        verified = _verify(context)
+        verified = _verify(context, environ)
     except RefusedWebhook as refused:
         refusal = refused.refusal
         metrics.REFUSED.add(refusal.label)
-        log.warning("webhook_refused", reason=refusal.label, address=request.remote_addr)
-        return jsonify(error=refusal.sentence), refusal.status
-    webhook_id = request.headers.get("X-Webhook-Id") or hashlib.sha256(verified.body).hexdigest()
-    attempt = _attempt(request.headers.get("X-Webhook-Attempt"))
+        log.warning("webhook_refused", reason=refusal.label, address=environ.get("REMOTE_ADDR"))
+        return _json({"error": refusal.sentence}, refusal.status)
+    webhook_id = environ.get("HTTP_X_WEBHOOK_ID") or hashlib.sha256(verified.body).hexdigest()
+    attempt = _attempt(environ.get("HTTP_X_WEBHOOK_ATTEMPT"))
     result = receive(context.intake, verified.tenant, verified.body, webhook_id, context.now(), attempt)
-    return jsonify(result), 200
+    return _json(result, 200)
 
 
-def _verify(context: WebContext) -> Verified:
-    if not context.accepts_webhooks_from(request.remote_addr):
+def _json(document: dict[str, str], status: int) -> Response:
+    """Make a response as jsonify does, with less work."""
+    return Response(encoded(document) + b"\n", status, content_type="application/json")
+
+
+def _verify(context: WebContext, environ: Mapping[str, Any]) -> Verified:
+    if not context.accepts_webhooks_from(environ.get("REMOTE_ADDR")):
         raise RefusedWebhook(Refusal.ADDRESS_NOT_ALLOWED)
     return verify(
         context.key_ring,
         request.get_data(cache=False),
-        signature=request.headers.get("X-Signature"),
-        api_key=request.headers.get("X-Api-Key"),
-        content_encoding=request.headers.get("Content-Encoding"),
+        signature=environ.get("HTTP_X_SIGNATURE"),
+        api_key=environ.get("HTTP_X_API_KEY"),
+        content_encoding=environ.get("HTTP_CONTENT_ENCODING"),
     )
 
 

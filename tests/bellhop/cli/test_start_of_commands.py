@@ -14,7 +14,7 @@ from bellhop.cli import main
 CliRunner(env={"BELLHOP_REDIS_URL": "redis://127.0.0.1:1/0"}).invoke(main, sys.argv[1:])
 print(*sys.modules)
 """
-HEAVY = {"aiohttp", "boto3", "flask", "granian", "h2", "redis", "rq", "structlog"}
+HEAVY = {"aiohttp", "boto3", "flask", "h2", "httptools", "redis", "rq", "structlog"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""A text stream that a thread writes out, so that a slow reader of the log holds up nobody who logs."""
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+from typing import TextIO
+
+import structlog
+
+log = structlog.get_logger()
+
+GATHER_S = 0.02
+"""How long lines are gathered before they are written together."""
+MOST_CHARACTERS = 8_000_000
+"""While so many wait because nobody reads the log, further lines are dropped, and counted in a line of their own."""
+LAST_WRITE_S = 1.0
+"""How long the last write may take when the process ends."""
+
+
+class BackgroundWriter:
+    """Replaces sys.stderr. `write` returns at once; lines are written in order, a moment later."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        self._waiting = self._dropped = 0
+        self._lock, self._wake, self._ended = threading.Lock(), threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self._end)
+
+    def write(self, text: str) -> int:
+        """Queue a text."""
+        with self._lock:
+            if self._waiting > MOST_CHARACTERS:
+                self._dropped += 1
+                return len(text)
+            self._lines.append(text)
+            self._waiting += len(text)
+        if not self._wake.is_set():
+            self._wake.set()
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: the thread writes."""
+
+    def fileno(self) -> int:
+        """Return the stream's file descriptor."""
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        return self._stream.isatty()
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wake.wait()
+            time.sleep(0 if self._ended else GATHER_S)
+            self._wake.clear()
+            self._write_out()
+        self._write_out()
+
+    def _write_out(self) -> None:
+        with self._lock:
+            lines, self._lines, self._waiting = self._lines, [], 0
+            dropped, self._dropped = self._dropped, 0
+        rest = memoryview("".join(lines).encode("utf-8", "backslashreplace"))
+        with contextlib.suppress(OSError):  # nobody can read the log any more
+            while rest:
+                rest = rest[os.write(self._stream.fileno(), rest) :]
+        if dropped:
+            log.warning("log_lines_dropped", lines=dropped)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._wake.set()
+        self._thread.join(LAST_WRITE_S)

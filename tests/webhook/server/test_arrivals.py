@@ -1,0 +1,67 @@
+"""Who has to go when too much is on its way."""
+
+from webhook.server.arrivals import Arrivals, RequestLimits
+from webhook.server.http_request import HttpRequest
+
+
+class Sender:
+    """A connection whose body arrives piece by piece, as the test says."""
+
+    def __init__(self, arrivals):
+        self.arrivals, self.request, self.dropped = arrivals, HttpRequest(), False
+        arrivals.begin(self.request, self)
+
+    def drop(self):
+        self.dropped = True
+
+    def send(self, chunk):
+        self.arrivals.add(self.request, chunk)
+
+    def complete(self):
+        self.arrivals.complete(self.request)
+
+    def answered(self):
+        self.arrivals.end(self.request)
+
+
+def arrivals(most=10, most_bytes=1000):
+    return Arrivals(RequestLimits(100, 60.0, 100, 60.0, most, most_bytes, 10))
+
+
+def test_a_body_in_pieces_is_whole():
+    sender = Sender(arrivals())
+    sender.send(b"one")
+    sender.send(b"two")
+    sender.complete()
+    assert (sender.request.chunks, sender.dropped) == ([b"one", b"two"], False)
+
+
+def test_with_too_many_on_their_way_the_first_goes():
+    here = arrivals(most=2)
+    senders = [Sender(here) for _ in range(3)]
+    assert [sender.dropped for sender in senders] == [True, False, False]
+
+
+def test_with_too_many_bytes_the_oldest_bodies_are_dropped():
+    here = arrivals(most_bytes=200)
+    senders = [Sender(here) for _ in range(3)]
+    for sender in senders:
+        sender.send(b"x" * 80)
+    assert [sender.dropped for sender in senders] == [True, False, False]
+    assert senders[0].request.chunks == []
+
+
+def test_bodies_that_are_being_answered_count_and_stay():
+    here = arrivals(most_bytes=200)
+    answered = [Sender(here) for _ in range(2)]
+    for sender in answered:
+        sender.send(b"x" * 90)
+        sender.complete()
+    late = Sender(here)
+    late.send(b"x" * 80)
+    assert late.dropped and not any(sender.dropped for sender in answered)
+    for sender in answered:
+        sender.answered()
+    again = Sender(here)
+    again.send(b"x" * 80)
+    assert not again.dropped, "what has been answered counts no longer"

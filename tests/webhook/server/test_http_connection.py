@@ -1,0 +1,237 @@
+"""The HTTP server of the web process: what it reads, in which order it answers, and what it refuses."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from webhook.server.arrivals import RequestLimits
+from webhook.server.http_connection import MAX_AHEAD
+from webhook.server.request_server import RequestServer
+
+LIMITS = RequestLimits(
+    head_bytes=16_384, head_s=60.0, body_bytes=1000, body_s=60.0, arriving=10, total_bytes=10_000, connections=10
+)
+
+
+def echo(environ, start_response):
+    """Answer with the path, the query and the body."""
+    body = environ["wsgi.input"].read()
+    seen = " ".join([environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"], body.decode()])
+    start_response("200 OK", [("X-Forwarded", environ.get("HTTP_X_FORWARDED_FOR", ""))])
+    return [seen.encode()]
+
+
+@asynccontextmanager
+async def serving(app=echo, on_loop=True, **limits):
+    changed = {name: getattr(LIMITS, name) for name in LIMITS.__dataclass_fields__} | limits
+    server = RequestServer(app, RequestLimits(**changed), 2, lambda _: on_loop)
+    keeping_time = asyncio.ensure_future(server.keep_time())
+    listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
+    try:
+        yield listening.sockets[0].getsockname()
+    finally:
+        keeping_time.cancel()
+        listening.close()
+        await server.stop()
+
+
+async def ask(address, *parts, ends=True):
+    """Send parts one after the other; returns everything that comes back until the server closes."""
+    reader, writer = await asyncio.open_connection(*address)
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+    if ends:
+        writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def bodies(answer):
+    """The bodies of the responses, each of which has one line."""
+    return [part.partition(b"\r\n\r\n")[2] for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+def statuses(answer):
+    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.mark.parametrize("on_loop", [True, False])
+async def test_requests_that_are_sent_ahead_are_answered_in_turn(on_loop):
+    async with serving(on_loop=on_loop) as address:
+        requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(10))
+        assert bodies(await ask(address, requests)) == [b"GET /%d  " % number for number in range(10)]
+
+
+async def test_a_request_byte_by_byte_is_read():
+    request = b"POST /a%20b?c=d HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\nT: t\r\n\r\n"
+    async with serving() as address:
+        assert bodies(await ask(address, *(bytes([byte]) for byte in request))) == [b"POST /a b c=d one"]
+
+
+async def test_only_some_requests_may_be_sent_ahead():
+    async with serving() as address:
+        answer = await ask(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        assert len(bodies(answer)) == MAX_AHEAD + 1
+        assert answer.count(b"Connection: close") == 1
+
+
+SMUGGLED = {
+    "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET",
+    "two lengths": b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "the same length twice": b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "a list of lengths": b"POST / HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\nabc",
+    "a length with a sign": b"POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\nabc",
+    "a length below zero": b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\nabc",
+    "a huge length": b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\nabc",
+    "chunks twice": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "chunks that are not last": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "an encoding below the chunks": b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "an unknown encoding": b"POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a space before the colon": b"POST / HTTP/1.1\r\nContent-Length : 3\r\n\r\nabc",
+    "a folded header": b"POST / HTTP/1.1\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "lines without CR": b"POST / HTTP/1.1\nContent-Length: 3\n\nabc",
+    "a lone CR": b"POST / HTTP/1.1\r\nA: b\rContent-Length: 3\r\n\r\nabc",
+    "a zero byte": b"POST / HTTP/1.1\r\nContent-Length: \x003\r\n\r\nabc",
+    "a chunk size in C": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n",
+    "a chunk without an end": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+    "an extension without CR": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;a\nabc\r\n0\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "an unknown version": b"GET / HTTP/3.7\r\n\r\n",
+    "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "a tunnel": b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+    "no path": b"GET example.com HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_", SMUGGLED.values(), ids=SMUGGLED)
+async def test_what_two_readers_could_read_differently_is_refused(request_):
+    async with serving() as address:
+        answer = await ask(
+            address, b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n" + request_ + b"GET /evil HTTP/1.1\r\n\r\n"
+        )
+        first, refused = statuses(answer)
+        assert (first, bodies(answer)[0]) == (200, b"GET /first  ")
+        assert refused in {400, 501, 505}
+        assert b"evil" not in answer
+
+
+async def test_a_client_cannot_write_a_header_of_a_proxy():
+    async with serving() as address:
+        answer = await ask(address, b"GET / HTTP/1.1\r\nHost: x\r\nX_Forwarded_For: 192.0.2.1\r\n\r\n")
+        assert b"192.0.2.1" not in answer
+
+
+async def test_an_upgrade_is_ignored_and_its_body_is_read():
+    head = b"POST / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n"
+    async with serving() as address:
+        assert bodies(await ask(address, head + b"abc" + head + b"def")) == [b"POST /  abc", b"POST /  def"]
+
+
+async def test_a_target_with_a_host_is_read():
+    async with serving() as address:
+        assert bodies(await ask(address, b"GET http://x/a?b HTTP/1.1\r\nHost: x\r\n\r\n")) == [b"GET /a b "]
+
+
+async def test_a_client_that_waits_for_100_continue_gets_it():
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    async with serving() as address:
+        answer = await ask(address, head, b"abc")
+        assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+async def test_head_gets_the_length_and_no_body():
+    async with serving() as address:
+        answer = await ask(address, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.endswith(b"\r\n\r\n")
+        assert b"Content-Length: 8\r\n" in answer
+
+
+async def test_http_1_0_gets_one_answer():
+    async with serving() as address:
+        answer = await ask(address, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" * 2, ends=False)
+        assert (len(bodies(answer)), answer.count(b"Connection: close")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: " + b"a" * 17_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 9_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\n" + b"a" * 400_000,
+    ],
+    ids=["target", "header", "many headers", "a header without an end"],
+)
+async def test_a_large_head_is_refused(request_):
+    async with serving() as address:
+        assert statuses(await ask(address, request_)) == [431]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000,
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"7d0\r\n" + b"x" * 2000 + b"\r\n0\r\n\r\n",
+    ],
+    ids=["with a length", "in chunks"],
+)
+async def test_a_too_large_body_is_cut_and_the_connection_closed(request_):
+    async with serving() as address:
+        answer = await ask(address, request_ + b"GET /evil HTTP/1.1\r\n\r\n")
+        assert statuses(answer) == [200]
+        assert b"Connection: close" in answer
+        assert b"evil" not in answer
+
+
+async def test_a_body_that_takes_too_long_gets_a_408():
+    async with serving(body_s=0.2) as address:
+        answer = await ask(address, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx", ends=False)
+        assert statuses(answer) == [408]
+
+
+@pytest.mark.parametrize("opening", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_a_connection_that_stays_silent_is_closed(opening):
+    async with serving(head_s=0.2) as address:
+        assert len(statuses(await ask(address, opening, ends=False))) == opening.endswith(b"\r\n\r\n")
+
+
+async def test_with_too_many_connections_the_oldest_is_closed():
+    async with serving(connections=3) as address:
+        clients = [await asyncio.open_connection(*address) for _ in range(5)]
+        for reader, _ in clients[:2]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        for reader, writer in clients[2:]:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        for _, writer in clients:
+            writer.close()
+
+
+async def test_an_error_of_the_application_is_answered():
+    def broken(environ, start_response):
+        raise ZeroDivisionError
+
+    async with serving(broken) as address:
+        answer = await ask(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        assert statuses(answer) == [503, 503]
+
+
+async def test_a_client_that_reads_nothing_is_not_served_forever():
+    def large(environ, start_response):
+        served.append(1)
+        start_response("200 OK", [])
+        return [b"x" * 1_000_000]
+
+    served = []
+    async with serving(large) as address:
+        _, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * MAX_AHEAD)
+        await asyncio.sleep(0.5)
+        assert len(served) < MAX_AHEAD
+        writer.transport.abort()

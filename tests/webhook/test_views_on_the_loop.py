@@ -1,0 +1,184 @@
+"""The webhook's view on the event loop and in a thread: the same answers, and on the loop it blocks nobody."""
+
+import asyncio
+import builtins
+import gzip
+import hashlib
+import hmac
+import json
+import socket
+import time
+from contextlib import asynccontextmanager
+from functools import partial
+
+import aiohttp
+import pytest
+import redis
+
+from bellhop.queue.names import RINGS
+from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.async_client import Store
+from tests.factories import web_settings
+from tests.proxy import Proxy
+from webhook.app import create_app
+from webhook.intake_redis import LATE_S, LoopConnections
+from webhook.loop_greenlet import on_the_loop
+from webhook.server.request_server import RequestServer
+from webhook.server.serving_process import LIMITS, runs_on_loop
+
+USER = {"type": "user.deleted", "created_at": "2026-11-25T20:00:00Z", "user": {"id": "ben"}}
+
+
+def sign(body):
+    return {"X-Signature": hmac.new(b"secret", body, hashlib.sha256).hexdigest()}
+
+
+@asynccontextmanager
+async def serving(redis_url, *, on_loop=True):
+    """The web process's server in this event loop; yields a function that posts a webhook."""
+    app = create_app(web_settings(redis_url))
+    intake_redis = app.extensions["context"].intake_redis
+    connections = LoopConnections(partial(Store.from_url, redis_url, timeout_s=1.0))
+    if on_loop:
+        intake_redis.use_on_the_loop(connections)
+    server = RequestServer(app, LIMITS, 2, partial(runs_on_loop, intake_redis))
+    listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/webhooks/stream"
+    async with aiohttp.ClientSession() as session:
+
+        async def post(event, webhook_id="w1", **headers):
+            body = event if isinstance(event, bytes) else json.dumps(event).encode()
+            headers = {"X-Webhook-Id": webhook_id} | sign(body) | headers
+            async with session.post(url, data=body, headers=headers) as reply:
+                return reply.status, await reply.json()
+
+        try:
+            yield post
+        finally:
+            listening.close()
+            await session.close()
+            await server.stop()
+            await connections.close()
+
+
+@pytest.fixture(params=[True, False], ids=["on the loop", "in a thread"])
+async def post(redis_url, request):
+    async with serving(redis_url, on_loop=request.param) as post:
+        yield post
+
+
+async def test_an_event_is_taken_once(post):
+    event = SampleCall().ring("ben")
+    assert await post(event) == (200, {"status": "taken"})
+    assert await post(event) == (200, {"status": "already"})
+    assert await post({"type": "call.created", "call_cid": "a:b"}, "w2") == (200, {"status": "ignored"})
+
+
+async def test_an_unreadable_event_is_kept(post, redis_client):
+    assert await post(b"[]") == (200, {"status": "kept", "reason": "it is not a JSON object"})
+    assert redis_client.llen("bellhop:unreadable") == 1
+    assert redis_client.ttl("bellhop:unreadable") > 0
+
+
+async def test_an_event_about_a_user_is_applied_once(post):
+    assert await post(USER) == (200, {"status": "taken"})
+    assert await post(USER, "w2") == (200, {"status": "already"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        pytest.param({"X-Signature": "00" * 32}, 401, id="wrong signature"),
+        pytest.param({"X-Api-Key": "nobody"}, 401, id="unknown app"),
+        pytest.param({"Content-Encoding": "br"}, 415, id="unknown encoding"),
+    ],
+)
+async def test_what_is_not_from_stream_is_refused(post, changes, status):
+    reply = await post(SampleCall().ring("ben"), **changes)
+    assert (reply[0], set(reply[1])) == (status, {"error"})
+
+
+async def test_a_body_that_must_be_inflated_is_taken(post):
+    body = json.dumps(SampleCall().ring("ben")).encode()
+    assert await post(gzip.compress(body), **sign(body)) == (200, {"status": "taken"})
+
+
+@pytest.mark.parametrize("on_loop", [True, False])
+async def test_without_redis_an_event_is_refused(on_loop):
+    async with serving("redis://127.0.0.1:1/0", on_loop=on_loop) as post:
+        assert await post(SampleCall().ring("ben")) == (503, {"error": "Redis does not answer. Try again."})
+
+
+async def test_many_events_at_once_are_all_taken(redis_url, redis_client):
+    async with serving(redis_url) as post:
+        events = [SampleCall(id=f"call-{number}").ring("ben") for number in range(200)]
+        replies = await asyncio.gather(*(post(event, f"w{number}") for number, event in enumerate(events)))
+    assert replies == [(200, {"status": "taken"})] * 200
+    assert redis_client.llen(f"rq:queue:{RINGS}") == 200
+
+
+async def test_one_slow_answer_of_redis_blocks_no_other_webhook(own_redis):
+    with Proxy(own_redis.port) as proxy:
+        async with serving(proxy.url) as post:
+            assert (await post(SampleCall().ended(), "w0"))[0] == 200
+            late = proxy.delay_answer(b"default:slow", b"taken", 0.9)
+            slow = asyncio.create_task(post(SampleCall(id="slow").ring("ben"), "slow"))
+            with redis.Redis(port=own_redis.port) as client:
+                while not client.llen(f"rq:queue:{RINGS}"):
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(2 * LATE_S)
+            for number in range(5):
+                assert await post(SampleCall().ring("ben"), f"w{number + 1}") == (200, {"status": "taken"})
+            assert not late.happened.is_set(), "the others did not wait for it"
+            assert (await slow)[0] == 200
+
+
+async def test_callers_share_one_try_to_reach_redis(redis_url):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        full = [socket.socket() for _ in range(4)]
+        for client in full:  # the next connection gets no answer at all
+            client.setblocking(False)
+            client.connect_ex(deaf.getsockname())
+        store = Store.from_url(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0", timeout_s=0.5)
+        began = time.monotonic()
+        failed = await asyncio.gather(*(store.call("PING") for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(error, Exception) for error in failed)
+        assert time.monotonic() - began < 5, "one try each would take ten seconds"
+        await store.close()
+        for client in full:
+            client.close()
+
+
+BLOCKING = [
+    *((socket.socket, name) for name in ("connect", "recv", "recv_into", "send", "sendall")),
+    (time, "sleep"),
+    (builtins, "open"),
+]
+
+
+async def test_the_view_on_the_loop_never_blocks(redis_url, monkeypatch):
+    blocked = []
+
+    def watch(owner, name):
+        real = getattr(owner, name)
+
+        def call(*args, **options):
+            waits = not (args and isinstance(args[0], socket.socket) and args[0].gettimeout() == 0)
+            if on_the_loop() and waits:
+                blocked.append(name)
+            return real(*args, **options)
+
+        monkeypatch.setattr(owner, name, call)
+
+    async with serving(redis_url) as post:
+        await post(SampleCall().ring("ben"), "w0")  # what is imported when first used is here now
+        for owner, name in BLOCKING:
+            watch(owner, name)
+        call = SampleCall()
+        events = (call.ring("ben"), call.accepted("ben"), call.missed("ben"), call.ended(), USER, b"[]", b"{")
+        for number, event in enumerate(events):
+            assert (await post(event, f"w{number + 1}"))[0] == 200
+        assert (await post(b"{}", "x", **{"X-Signature": "00" * 32}))[0] == 401
+    async with serving("redis://127.0.0.1:1/0") as post:
+        assert (await post(call.ring("ben")))[0] == 503
+    assert not blocked

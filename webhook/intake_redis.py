@@ -1,0 +1,98 @@
+"""Redis for the intake: awaited when the view runs on the event loop, and blocking in any other thread."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from bellhop.store.async_client import Store
+from bellhop.store.scripts import Argument, Command, ScriptRunner
+from webhook.loop_greenlet import on_the_loop, wait_for
+
+T = TypeVar("T")
+
+LATE_S = 0.05
+"""If Redis owes an answer for longer, commands go to another connection: one slow answer holds up no other webhook."""
+MAX_CONNECTIONS = 8
+
+
+class IntakeRedis:
+    """Runs the intake's commands and scripts. All of them may run twice: one that got no answer is repeated once."""
+
+    def __init__(self, redis: Redis, run_blocking: ScriptRunner) -> None:
+        self._redis, self._run_blocking = redis, run_blocking
+        self._connections: LoopConnections | None = None
+
+    def use_on_the_loop(self, connections: "LoopConnections") -> None:
+        """Let views run on the event loop, with these connections."""
+        self._connections = connections
+
+    @property
+    def works_on_the_loop(self) -> bool:
+        """Whether views may run on the event loop."""
+        return self._connections is not None
+
+    def call(self, *command: Argument) -> Any:
+        """Run one command. Raises redis.exceptions.RedisError."""
+        (answer,) = self.together(command)
+        return answer
+
+    def together(self, *commands: tuple[Argument, ...]) -> list[Any]:
+        """Run commands in one round trip; returns their answers. Raises redis.exceptions.RedisError."""
+        if on_the_loop():
+            return wait_for(self._twice(lambda store: store.together(*commands)))
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipeline.execute()
+
+    def run(self, command: Command) -> Any:
+        """Run a script. Raises redis.exceptions.RedisError."""
+        if not on_the_loop():
+            return self._run_blocking(command)
+        asked = self._shared.prompt().ask(command)
+        if asked is None:
+            return wait_for(self._twice(lambda store: store.script(*command)))
+        answer = wait_for(asked)
+        if isinstance(answer, (NoScriptError, RedisConnectionError, RedisTimeoutError)):
+            return wait_for(self._shared.prompt().script(*command))
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
+
+    @property
+    def _shared(self) -> "LoopConnections":
+        assert self._connections is not None  # noqa: S101 - else the server runs no view on the loop
+        return self._connections
+
+    async def _twice(self, request: Callable[[Store], Awaitable[T]]) -> T:
+        try:
+            return await request(self._shared.prompt())
+        except (RedisConnectionError, RedisTimeoutError):
+            return await request(self._shared.prompt())
+
+
+class LoopConnections:
+    """The connections that all views on the event loop share: mostly one, more while Redis owes answers for long."""
+
+    def __init__(self, connect: Callable[[], Store]) -> None:
+        self._connect = connect
+        self._stores = [connect()]
+
+    def prompt(self) -> Store:
+        """Return the first connection that is not late. If all are, open another, or return the one least late."""
+        for store in self._stores:
+            if store.behind_s < LATE_S:
+                return store
+        if len(self._stores) < MAX_CONNECTIONS:
+            self._stores.append(self._connect())
+            return self._stores[-1]
+        return min(self._stores, key=lambda store: store.behind_s)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for store in self._stores:
+            await store.close()

@@ -1,0 +1,77 @@
+"""The requests of one process that are arriving or being answered, and their limits.
+
+Limits: the size and the time of one body, the number of bodies that are arriving, and the bytes of all bodies in
+memory. When one of the last two is reached, the request that has been arriving for longest is dropped. Honest senders
+need milliseconds, so that one is stalling.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bellhop.clock import Seconds
+from webhook.server.http_request import HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """Limits for the requests of one process."""
+
+    head_bytes: int
+    """Size of the first line and the headers."""
+    head_s: Seconds
+    """How long they may take, and how long a connection may be idle."""
+    body_bytes: int
+    body_s: Seconds
+    arriving: int
+    """How many bodies may be arriving at the same time."""
+    total_bytes: int
+    """Size of all bodies together."""
+    connections: int
+
+
+class RequestSender(Protocol):
+    """The connection on which a request arrives."""
+
+    def drop(self) -> None:
+        """Answer that the body takes too long, and close the connection."""
+
+
+class Arrivals:
+    """Counts the bodies of one process that are arriving or being answered."""
+
+    def __init__(self, limits: RequestLimits) -> None:
+        self.limits = limits
+        self._arriving: dict[HttpRequest, RequestSender] = {}  # in the order in which they began
+        self._total_bytes = 0
+
+    def begin(self, request: HttpRequest, sender: RequestSender) -> None:
+        """Note that a request's body begins to arrive."""
+        self._arriving[request] = sender
+        self._drop_stalled()
+
+    def add(self, request: HttpRequest, chunk: bytes) -> None:
+        """Keep a part of a body."""
+        request.chunks.append(chunk)
+        request.size += len(chunk)
+        self._total_bytes += len(chunk)
+        self._drop_stalled()
+
+    def complete(self, request: HttpRequest) -> None:
+        """Note that a request is whole. Its bytes count until `end`."""
+        self._arriving.pop(request, None)
+
+    def end(self, request: HttpRequest) -> None:
+        """Forget a request that was answered or dropped."""
+        self._arriving.pop(request, None)
+        self._total_bytes -= request.size
+        request.size = 0
+        request.chunks.clear()
+
+    def _drop_stalled(self) -> None:
+        while self._arriving and self._over_limits():
+            oldest, sender = next(iter(self._arriving.items()))
+            self.end(oldest)
+            sender.drop()
+
+    def _over_limits(self) -> bool:
+        return len(self._arriving) > self.limits.arriving or self._total_bytes > self.limits.total_bytes

@@ -1,0 +1,318 @@
+"""One client's connection: it parses requests, hands over those that are whole, and writes one response at a time.
+
+llhttp (in httptools) parses strictly: a request whose length two readers could understand differently is refused with
+400. Requests that were sent ahead are answered in turn. While one is being answered, nothing more is parsed.
+"""
+
+import asyncio
+import math
+from collections import deque
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
+
+from bellhop.clock import Seconds
+from bellhop.telemetry import metrics
+from webhook.server.http_request import HttpRequest, HttpResponse, encode, refusal
+
+if TYPE_CHECKING:
+    from webhook.server.request_server import RequestServer
+
+log = structlog.get_logger()
+
+PIECE = 16_384
+"""Bytes that are parsed at once."""
+MAX_AHEAD = 16
+"""Requests of one piece that may wait for the answers before theirs. The connection is closed after the last one."""
+LINGER_S = Seconds(2.0)
+"""How long what a refused client still sends is read and dropped. Closing at once could destroy the response."""
+
+BAD_REQUEST = refusal(HTTPStatus.BAD_REQUEST, "This is not a valid request.")
+HEAD_TOO_LARGE = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are larger than 16 KiB.")
+TOO_SLOW = refusal(HTTPStatus.REQUEST_TIMEOUT, "The body takes too long.")
+"""Stream repeats an event after a 408."""
+WRONG_ENCODING = refusal(HTTPStatus.NOT_IMPLEMENTED, "Transfer-Encoding must be chunked.")
+WRONG_VERSION = refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Use HTTP/1.1.")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class HttpConnection(asyncio.Protocol):
+    """A connection of the server `server`."""
+
+    def __init__(self, server: "RequestServer") -> None:
+        self._server, self._arrivals, self._limits = server, server.arrivals, server.arrivals.limits
+        self._loop = asyncio.get_running_loop()
+        self._parser = HttpRequestParser(self)
+        self._unparsed = b""
+        self._request: HttpRequest | None = None
+        """The request that is arriving."""
+        self._in_head = True
+        self._head_bytes = 0
+        self._ready: deque[HttpRequest | HttpResponse] = deque()
+        """Whole requests, and refusals, in the order of arrival."""
+        self._busy: HttpRequest | None = None
+        """The request that is being answered."""
+        self._advancing = False
+        self._client_reads = True
+        self._client_sends = True
+        self._deaf = False
+        """Whether all further input is dropped."""
+        self._lingers = False
+        self.expires_at = math.inf
+        """When the client must have done what it is waited for, by the loop's clock."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request has begun to arrive."""
+        return not (self._busy or self._ready or self._request or self._unparsed)
+
+    def answer(self, request: HttpRequest, response: HttpResponse) -> None:
+        """Write the response to the request that was handed over last."""
+        self._busy = None
+        self._arrivals.end(request)
+        if self._in_head:
+            self._expect_within(self._limits.head_s)
+        more = bool(self._ready or self._unparsed) or (self._client_sends and not self._server.stopping)
+        self._write(response, keep_alive=request.keep_alive and more, with_body=request.method != "HEAD")
+        self._advance()
+
+    def drop(self) -> None:
+        """Refuse the request that is arriving, because its body takes too long."""
+        metrics.REFUSED.add("too_slow")
+        log.warning("request_too_slow", address=self.client[0])
+        self._refuse(TOO_SLOW)
+        self._advance()
+
+    def expire(self) -> None:
+        """End what takes too long."""
+        if self._in_head or self._deaf:
+            self._transport.abort()
+        else:
+            self.drop()
+
+    def close(self) -> None:
+        """Close the connection once everything is written."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection now."""
+        self._transport.abort()
+
+    # asyncio calls these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a request."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has another class
+        self.client = transport.get_extra_info("peername") or ("", 0)
+        self.local = transport.get_extra_info("sockname") or ("", 0)
+        self._expect_within(self._limits.head_s)
+        self._server.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything. A request that is being answered is answered to nobody."""
+        self._deaf = True
+        for request in (self._request, self._busy, *self._ready):
+            if isinstance(request, HttpRequest):
+                self._arrivals.end(request)
+        self._request = None
+        self._ready.clear()
+        self._server.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived."""
+        if not self._deaf:
+            self._unparsed += data
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """Keep the connection open for the responses to whole requests; the client sends no more."""
+        self._client_sends = False
+        return bool(self._busy or self._ready)
+
+    def pause_writing(self) -> None:
+        """Answer no further request until the client has read the responses."""
+        self._client_reads = False
+        self._expect_within(self._limits.head_s)
+
+    def resume_writing(self) -> None:
+        """Continue."""
+        self._client_reads = True
+        self._advance()
+
+    # httptools calls these
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if not self._deaf:
+            self._request = HttpRequest()
+
+    def on_url(self, part: bytes) -> None:
+        """Note a part of the request's target."""
+        if self._request:
+            self._request.target += part
+            self._count_head(len(part))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header. Trailers are dropped."""
+        if self._request and self._in_head:
+            self._request.headers.append((name.lower(), value))
+            self._count_head(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        """Decide whether and how the body is read."""
+        request, parser = self._request, self._parser
+        if not request or self._deaf:
+            return
+        request.method, request.version = parser.get_method().decode(), parser.get_http_version()
+        if parser.should_upgrade() and request.method != "CONNECT":
+            return  # llhttp stops after the headers (see _feed)
+        self._in_head, self._head_bytes = False, 0
+        headers = dict(request.headers)
+        encoding, length = headers.get(b"transfer-encoding"), int(headers.get(b"content-length", 0))
+        if not request.target.startswith(b"/"):
+            request.target = _path_of(request.target)
+        if refused := _refusal(request, encoding):
+            self._refuse(refused)
+        elif length > self._limits.body_bytes:
+            self._cut()
+        elif length or encoding:
+            self._expect_within(self._limits.body_s)
+            if headers.get(b"expect", b"").lower() == b"100-continue" and not (self._busy or self._ready):
+                self._transport.write(CONTINUE)
+            self._arrivals.begin(request, self)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Keep a part of the body."""
+        if self._request and not self._deaf:
+            self._arrivals.add(self._request, chunk)
+            if self._request and self._request.size > self._limits.body_bytes:
+                self._cut()
+
+    def on_message_complete(self) -> None:
+        """Hand the request over when its turn comes."""
+        if not self._request or self._deaf or self._in_head:
+            return
+        keep_alive = self._parser.should_keep_alive() and self._request.version == "1.1"
+        self._complete(keep_alive=keep_alive and len(self._ready) < MAX_AHEAD)
+        self._deaf = not (keep_alive and len(self._ready) <= MAX_AHEAD)
+
+    # What the above is made of
+
+    def _advance(self) -> None:
+        """Parse and answer as far as possible now."""
+        if self._advancing:
+            return
+        self._advancing = True
+        while not self._busy and self._client_reads:
+            if self._ready:
+                self._begin(self._ready.popleft())
+            elif self._unparsed and not self._deaf:
+                piece, self._unparsed = self._unparsed[:PIECE], self._unparsed[PIECE:]
+                self._feed(piece)
+            else:
+                break
+        self._advancing = False
+        if not (self._client_sends or self._busy or self._ready):
+            self._transport.close()
+        if self._transport.is_closing():
+            return
+        if self._unparsed and not self._deaf:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _feed(self, piece: bytes) -> None:
+        try:
+            self._parser.feed_data(piece)
+        except HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(piece[upgrade.args[0] :])
+        except HttpParserError:
+            self._refuse(BAD_REQUEST)
+        if self._request and self._in_head:
+            # The parser reports a header only when it is complete, so what it holds is counted too.
+            self._head_bytes += len(piece)
+            if self._head_bytes > self._limits.head_bytes + PIECE:
+                self._refuse(HEAD_TOO_LARGE)
+
+    def _count_head(self, size: int) -> None:
+        if self._request:
+            self._request.head_bytes += size
+            if self._request.head_bytes > self._limits.head_bytes:
+                self._refuse(HEAD_TOO_LARGE)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Parse the request again without its Upgrade header: llhttp gives up a request that has one."""
+        request, self._request = self._request, None
+        if not request or self._deaf:
+            return
+        lines = [b"%s %s HTTP/%s" % (request.method.encode(), request.target, request.version.encode())]
+        lines += [b"%s: %s" % header for header in request.headers if header[0] != b"upgrade"]
+        self._unparsed = b"\r\n".join(lines) + b"\r\n\r\n" + rest + self._unparsed
+        self._parser = HttpRequestParser(self)
+
+    def _complete(self, *, keep_alive: bool) -> None:
+        request, self._request = self._request, None
+        self._in_head, self._head_bytes = True, 0
+        self.expires_at = math.inf
+        if request:
+            request.keep_alive = keep_alive
+            self._arrivals.complete(request)
+            self._ready.append(request)
+
+    def _cut(self) -> None:
+        """Hand over a request whose body is too large, without the rest of it; the application refuses it."""
+        self._complete(keep_alive=False)
+        self._lingers = self._deaf = True
+
+    def _refuse(self, response: HttpResponse) -> None:
+        if self._deaf:
+            return
+        self._deaf = self._lingers = True
+        if self._request:
+            self._arrivals.end(self._request)
+            self._request = None
+        self._ready.append(response)
+
+    def _begin(self, ready: HttpRequest | HttpResponse) -> None:
+        if isinstance(ready, HttpResponse):
+            self._write(ready, keep_alive=False, with_body=True)
+        else:
+            self._busy = ready
+            self._server.serve(self, ready)
+
+    def _write(self, response: HttpResponse, *, keep_alive: bool, with_body: bool) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.write(encode(response, self._server.date, keep_alive=keep_alive, with_body=with_body))
+        if keep_alive:
+            return
+        self._deaf = True
+        if self._lingers:
+            self._expect_within(LINGER_S)
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def _expect_within(self, time_s: Seconds) -> None:
+        self.expires_at = self._loop.time() + time_s
+
+
+def _path_of(target: bytes) -> bytes:
+    """Return path and query of a target such as http://host/path?query; empty if it has none."""
+    try:
+        url = parse_url(target)
+    except HttpParserError:
+        return b""
+    return (url.path or b"/") + (b"?" + url.query if url.query else b"") if url.schema else b""
+
+
+def _refusal(request: HttpRequest, encoding: bytes | None) -> HttpResponse | None:
+    if request.version not in ("1.0", "1.1"):
+        return WRONG_VERSION
+    if encoding is not None and encoding.lower() != b"chunked":
+        return WRONG_ENCODING
+    if not request.target or (encoding and request.version == "1.0"):
+        return BAD_REQUEST
+    return None

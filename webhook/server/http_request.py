@@ -1,0 +1,111 @@
+"""One HTTP request that has arrived whole, and a response; how both look in WSGI (PEP 3333)."""
+
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Headers = list[tuple[str, str]]
+
+
+class HttpResponse(NamedTuple):
+    """A complete response."""
+
+    status: str
+    """Code and reason, such as "200 OK"."""
+    headers: Headers
+    body: bytes
+
+
+@dataclass(eq=False, slots=True)
+class HttpRequest:
+    """A request, filled while it arrives."""
+
+    target: bytes = b""
+    """Path and query."""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Names are in lower case."""
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    """Bytes of the body so far."""
+    head_bytes: int = 0
+    method: str = ""
+    version: str = ""
+    keep_alive: bool = False
+
+
+def refusal(status: HTTPStatus, sentence: str) -> HttpResponse:
+    """Make a response of the server itself, for a request that the application does not see."""
+    return HttpResponse(
+        f"{status.value} {status.phrase}",
+        [("Content-Type", "application/json")],
+        b'{"error":"%s"}\n' % sentence.encode(),
+    )
+
+
+def encode(response: HttpResponse, date: str, *, keep_alive: bool, with_body: bool) -> bytes:
+    """Write a response as HTTP/1.1. The response to HEAD has no body, but names its length."""
+    lines = [f"HTTP/1.1 {response.status}"]
+    lines += [f"{name}: {value}" for name, value in response.headers]
+    if not any(name.lower() == "content-length" for name, _ in response.headers):
+        lines.append(f"Content-Length: {len(response.body)}")
+    lines.append(f"Date: {date}")
+    if not keep_alive:
+        lines.append("Connection: close")
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    return head.encode("latin-1") + (response.body if with_body else b"")
+
+
+def run_wsgi(app: "WSGIApplication", environ: dict[str, Any]) -> HttpResponse:
+    """Run the application with a request."""
+    started: list[tuple[str, Headers]] = []
+
+    def start_response(status: str, headers: Headers, _: object = None, /) -> Callable[[bytes], object]:
+        started.append((status, headers))
+        return lambda _: None  # WSGI's write(), which no part of the application uses
+
+    chunks = app(environ, start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        getattr(chunks, "close", lambda: None)()
+    return HttpResponse(*started[-1], body)
+
+
+def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[str, int]) -> dict[str, Any]:
+    """Write the request as PEP 3333 wants it."""
+    path, _, query = request.target.partition(b"?")
+    environ = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
+        "QUERY_STRING": query.decode("latin-1"),
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1]),
+        "SERVER_PROTOCOL": f"HTTP/{request.version}",
+        "REMOTE_ADDR": client[0],
+        "REMOTE_PORT": str(client[1]),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(b"".join(request.chunks)),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in request.headers:
+        # Underscores: a client's X_Forwarded_For would become the X-Forwarded-For that only proxies may set.
+        # Transfer-Encoding: the body is no longer chunked.
+        if b"_" in name or name == b"transfer-encoding":
+            continue
+        key, text = name.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
+    return environ

@@ -1,0 +1,110 @@
+"""The HTTP server of one process: its connections, and where each request is answered.
+
+The application is a WSGI application. What never blocks runs on the event loop's thread, in a LoopGreenlet: it steps
+aside only where it waits for Redis. Everything else runs in threads. A request gets either only when it is whole.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from bellhop.clock import Seconds
+from webhook.loop_greenlet import LoopGreenlet
+from webhook.server.arrivals import Arrivals, RequestLimits
+from webhook.server.http_connection import HttpConnection
+from webhook.server.http_request import HttpRequest, HttpResponse, refusal, run_wsgi, wsgi_environ
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+log = structlog.get_logger()
+
+CHECK_S = 0.5
+"""How often connections are checked for what takes too long."""
+STOP_TIMEOUT_S = Seconds(10)
+"""How long a stopping process may take for its open requests; every request is shorter."""
+FAILED = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Internal server error. Try again.")
+
+
+class RequestServer:
+    """Answers requests by `app`: on the event loop those that `on_loop` chooses, the others in `threads` threads."""
+
+    def __init__(
+        self, app: "WSGIApplication", limits: RequestLimits, threads: int, on_loop: Callable[[HttpRequest], bool]
+    ) -> None:
+        self.arrivals = Arrivals(limits)
+        self.stopping = False
+        self._all_closed = asyncio.Event()
+        self.date = formatdate(usegmt=True)
+        self._app, self._on_loop = app, on_loop
+        self._pool = ThreadPoolExecutor(threads, "answer")
+        self._loop = asyncio.get_running_loop()
+        self._connections: dict[HttpConnection, None] = {}
+        """Those that answered nothing for longest come first."""
+
+    def connection(self) -> HttpConnection:
+        """Make the protocol of a new connection."""
+        return HttpConnection(self)
+
+    def opened(self, connection: HttpConnection) -> None:
+        """Count a new connection. If there are too many, the one that has been waited for longest is closed."""
+        if self.stopping:
+            connection.close()
+        elif len(self._connections) >= self.arrivals.limits.connections:
+            oldest = next(iter(self._connections))
+            self.closed(oldest)
+            oldest.abort()
+        self._connections[connection] = None
+
+    def closed(self, connection: HttpConnection) -> None:
+        """Forget a connection."""
+        self._connections.pop(connection, None)
+        self._note_all_closed()
+
+    def serve(self, connection: HttpConnection, request: HttpRequest) -> None:
+        """Answer a whole request."""
+        if self._connections.pop(connection, 0) is None:
+            self._connections[connection] = None
+        environ = wsgi_environ(request, connection.client, connection.local)
+        if self._on_loop(request):
+            LoopGreenlet(lambda: connection.answer(request, self._run(environ))).switch()
+        else:
+            answered = self._loop.run_in_executor(self._pool, self._run, environ)
+            answered.add_done_callback(lambda done: connection.answer(request, done.result()))
+
+    async def keep_time(self) -> None:
+        """End what takes too long, and keep the date of the responses."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            self.date = formatdate(usegmt=True)
+            now_s = self._loop.time()
+            for connection in [one for one in self._connections if one.expires_at < now_s]:
+                connection.expire()
+
+    async def stop(self) -> None:
+        """Answer what has begun to arrive, and close everything."""
+        self.stopping = True
+        for connection in list(self._connections):
+            if connection.idle:
+                connection.close()
+        self._note_all_closed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._all_closed.wait()
+
+    def _note_all_closed(self) -> None:
+        if self.stopping and not self._connections:
+            self._all_closed.set()
+
+    def _run(self, environ: dict[str, Any]) -> HttpResponse:
+        try:
+            return run_wsgi(self._app, environ)
+        except Exception as error:
+            log.exception("unexpected_error", error=type(error).__name__)
+            return FAILED
