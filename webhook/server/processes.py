@@ -1,5 +1,6 @@
 """Serving processes: forked from this one, replaced when they die, stopped together by SIGTERM or SIGINT."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -71,4 +72,5 @@ class Processes:
 
     def _signal_all(self, number: int) -> None:
         for pid in self._pids:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, number)

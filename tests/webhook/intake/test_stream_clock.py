@@ -1,10 +1,14 @@
 """What web processes know of Stream's clock: they share it by Redis, and do not read it for each event."""
 
+from functools import partial
+
 import pytest
 
 from bellhop.clock import Micros
 from bellhop.store import clock_differences
+from bellhop.store.blocking_client import run_script
 from webhook.intake.stream_clock import StreamClock
+from webhook.intake_redis import IntakeRedis
 
 S = 1_000_000
 NOW = Micros(1_800_000_000 * S)
@@ -13,7 +17,8 @@ NOW = Micros(1_800_000_000 * S)
 @pytest.fixture
 def processes(redis_client):
     """The same Stream app in two web processes."""
-    return [StreamClock(redis_client, "default") for _ in range(2)]
+    redis = IntakeRedis(redis_client, partial(run_script, redis_client))
+    return [StreamClock(redis, "default") for _ in range(2)]
 
 
 def arrive(clock, after_s, ahead_s, late_s=0.0, **options):
