@@ -106,7 +106,12 @@ class Fence:
             # Redis would let this run claim the device a second time, and the phone would ring twice. So the second
             # push waits here until the first has ended.
             return Admission(Outcome.HELD, Seconds(time.monotonic()), Seconds(0.0))
-        admission = await self._admissions((push, attempt_s))
+        try:
+            admission = await self._admissions((push, attempt_s))
+        except asyncio.CancelledError:
+            # The claim may be in Redis. The next run would wait for its end, and take it for an attempt.
+            await asyncio.shield(self.write(Record("", device.key)))
+            raise
         if admission.refusal is None:
             self._claimed_for[device.key] = device.user_id
         return admission

@@ -365,6 +365,32 @@ async def test_what_the_fence_writes_expires(store, redis_url):
         assert await store.call("TTL", key) > 0, key
 
 
+async def test_a_claim_that_is_cancelled_leaves_nothing(store, redis_url):
+    """Its device is free for the next run at once, and the trail tells of no attempt: none was made."""
+
+    class Slow:
+        """A Redis whose answers come late."""
+
+        async def script(self, name, keys, args):
+            answer = await store.script(name, keys, args)
+            if name == "calls/claim_devices":
+                await asyncio.sleep(60)
+            return answer
+
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    claiming = asyncio.create_task(claim(Fence(Slow(), "w-1", PushKind.RING, round_), push, 3))
+    claims = round_key("default", round_.cid, round_.started_at)
+    async with asyncio.timeout(20):
+        while not await store.call("HEXISTS", claims, f"s:ring:{push.device.key}"):
+            await asyncio.sleep(0.01)
+    claiming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claiming
+    assert await claim(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
+    assert await trail_of(store, "default:1") == []
+
+
 async def test_a_record_is_written_although_its_writer_was_cancelled(store, redis_url):
     class Away:
         """A Redis that is away for a while."""
