@@ -19,6 +19,7 @@ from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import restore_sent
+from bellhop.store.retry import is_away
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
 
@@ -32,6 +33,8 @@ LOOK_S = 0.2
 """How often the connection to Redis is looked at."""
 RESTORED_AT_ONCE = 100
 """Scripts in one packet, when all records are restored: rings must not wait for it."""
+RECORDS_PER_SCRIPT = 500
+"""With more, a script would delay other commands of Redis, and in the end have more values than Lua can unpack."""
 
 
 class RoundPushes(NamedTuple):
@@ -86,10 +89,27 @@ class SentPushes:
         by_round: dict[RoundPushes, list[str]] = {}
         for pushes, device in reversed(self._lines):
             by_round.setdefault(pushes, []).append(device)
-        commands = [command for pushes, devices in by_round.items() if (command := self.restore(pushes, devices))]
+        commands = [
+            command
+            for pushes, devices in by_round.items()
+            for first in range(0, len(devices), RECORDS_PER_SCRIPT)
+            if (command := self.restore(pushes, devices[first : first + RECORDS_PER_SCRIPT]))
+        ]
         for first in range(0, len(commands), RESTORED_AT_ONCE):
-            for answer in await store.together(*commands[first : first + RESTORED_AT_ONCE]):
-                note_restored(answer)
+            await _restore(store, commands[first : first + RESTORED_AT_ONCE])
+
+
+async def _restore(store: Store, commands: Sequence[Command]) -> None:
+    """Run scripts in one packet. If Redis refuses one of them, the others have run, and none is repeated."""
+    try:
+        answers = await store.together(*commands)
+    except RedisError as error:
+        if is_away(error):
+            raise
+        log.error("redis_refuses", step=commands[0].script, error=type(error).__name__, text=str(error)[:200])
+        return
+    for answer in answers:
+        note_restored(answer)
 
 
 def note_restored(answer: Sequence[int]) -> None:

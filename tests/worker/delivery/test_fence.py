@@ -1,6 +1,7 @@
 """The fence on a real Redis: whether a device may be sent a push right now, and why not."""
 
 import asyncio
+import re
 import time
 from dataclasses import replace
 
@@ -276,6 +277,34 @@ async def test_a_new_connection_restores_and_counts_lost_records(store, redis_ur
     name = "bellhop_lost_records_total"
     assert tally._counts == {(name, "restored"): 1, (name, "sent_again"): 1}
     assert await claim(Fence(store, "w-2", PushKind.RING, round_), lost, 3) is Outcome.DUPLICATE
+
+
+@pytest.mark.parametrize("fault", ["many devices", "a broken key"])
+async def test_one_round_does_not_stop_the_restoring_of_others(store, fault):
+    sent, large, other = SentPushes("w-1"), *(RoundPushes("default", f"default:{n}", 1, PushKind.RING) for n in (1, 2))
+    sent.remember(other, "phone", "sent to a phone")
+    for number in range(5_000 if fault == "many devices" else 1):
+        sent.remember(large, f"device-{number}", f"sent to {number}")
+    if fault == "a broken key":
+        await store.call("SET", trail_key("default", "default:1"), "no list")
+    restoring = asyncio.create_task(sent.keep_restoring(store))
+    await asyncio.sleep(0)
+    store.times_opened += 1
+    async with asyncio.timeout(20):
+        while not await store.call("EXISTS", trail_key("default", "default:2")):
+            await asyncio.sleep(0.02)
+        while fault == "many devices" and await store.call("HLEN", round_key("default", "default:1", 1)) < 5_000:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        run = await scripts_run(store)
+        await asyncio.sleep(0.5)
+    assert await scripts_run(store) == run, "nothing is restored again and again"
+    restoring.cancel()
+
+
+async def scripts_run(store) -> int:
+    calls = re.search(rb"cmdstat_evalsha:calls=(\d+)", await store.call("INFO", "commandstats"))
+    return int(calls[1]) if calls else 0
 
 
 def test_only_so_many_pushes_are_remembered_for_so_long(monkeypatch):
