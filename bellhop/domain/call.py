@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds
-from bellhop.domain.stamp_history import PastStamp, read_history
+from bellhop.domain.stamp_history import NO_TIMES, PastStamp, StampTimes, read_history
 
 CALL_TTL_S = 2 * 3600
 """How long Redis keeps a call after its last event, once every round is closed."""
@@ -141,6 +141,7 @@ class CallState:
     """The fields of the call's hash: the latest stamp of each name, and its history."""
     rounds: tuple[RoundState, ...] = ()
     version: int = 0
+    _times: dict[str, StampTimes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at_or_after(self, stamp: str, moment: Micros) -> bool:
         """Tell whether the call has this stamp, from `moment` or later."""
@@ -158,6 +159,53 @@ class CallState:
     def history(self) -> Mapping[str, list[PastStamp]]:
         """The stamps that are kept one by one, by name."""
         return read_history(self.stamps)
+
+    def times(self, name: str) -> StampTimes:
+        """Return every known stamp of this name, in the order of time. They are sorted once for each name."""
+        times = self._times.get(name)
+        if times is None:
+            stamps = self.all_of(name)
+            times = self._times[name] = StampTimes.of(stamps, self._sessions) if stamps else NO_TIMES
+        return times
+
+    @cached_property
+    def _sessions(self) -> frozenset[str]:
+        return frozenset(round_.session_id for round_ in self.rounds)
+
+    @cached_property
+    def rings(self) -> Mapping[tuple[str, str], list[Micros]]:
+        """When each user was rung in each session, in the order of time."""
+        rings: dict[tuple[str, str], list[Micros]] = {}
+        for round_ in sorted(self.rounds, key=lambda round_: round_.started_at):
+            for user in () if round_.ringless else round_.recipients:
+                rings.setdefault((round_.session_id, user), []).append(round_.started_at)
+        return rings
+
+    def last_left(self, user: str) -> Micros:
+        """Return when the user last left the call; -1 if never."""
+        left = self.times(Stamp.LEFT + user).all
+        return left[-1] if left else Micros(-1)
+
+    @cached_property
+    def last_left_by_anybody(self) -> Micros:
+        """When a user last left the call; -1 if nobody ever did."""
+        return max((self.last_left(user) for user in self._seen_in_call), default=Micros(-1))
+
+    @cached_property
+    def is_occupied(self) -> bool:
+        """Whether a user is in the call: on one device, or about to join since the user has answered."""
+        return any(self._is_in(user) for user in self._seen_in_call)
+
+    @cached_property
+    def _seen_in_call(self) -> set[str]:
+        kinds = (Stamp.ACCEPTED, Stamp.JOINED, Stamp.LEFT)
+        return {name[2:] for name in (*self.stamps, *self.history) if name.startswith(kinds)}
+
+    def _is_in(self, user: str) -> bool:
+        if self.stamps.get(Stamp.ACCEPTED + user, Micros(-1)) > self.last_left(user):
+            return True
+        left = {stamp.session_id for stamp in self.all_of(Stamp.LEFT + user)}
+        return any(stamp.session_id not in left for stamp in self.all_of(Stamp.JOINED + user))
 
 
 def ring_deadline(started_at: Micros, ring_ms: int | None, default_s: Seconds) -> Micros:

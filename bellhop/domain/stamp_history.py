@@ -6,8 +6,10 @@ bellhop/store/lua/lib/history.lua reads the same form.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from typing import NamedTuple, Self
 
 from bellhop.clock import Micros
 
@@ -21,6 +23,57 @@ class PastStamp(NamedTuple):
 
     at: Micros
     session_id: str
+
+
+class StampTimes(NamedTuple):
+    """The times of the stamps of one name, sorted: a look for the first since a moment does not read the others."""
+
+    all: Sequence[Micros]
+    by_session: Mapping[str, Sequence[Micros]]
+    """By the sessions in which the call rang; "" has those whose session is not known, or is that of no ring."""
+
+    @classmethod
+    def of(cls, stamps: Sequence[PastStamp], sessions: Container[str]) -> Self:
+        """Sort stamps. `sessions` are those in which the call rang."""
+        in_order = sorted(stamps)
+        by_session: dict[str, list[Micros]] = {}
+        for at, session_id in in_order:
+            by_session.setdefault(session_id if session_id in sessions else "", []).append(at)
+        return cls([stamp.at for stamp in in_order], by_session)
+
+    def of_ring(self, session_id: str) -> list[Sequence[Micros]]:
+        """Return the stamps that may be about a ring of this session, in sorted parts; "" if it is not known."""
+        if not self.all:
+            return []
+        if not session_id:
+            return [self.all]
+        return [self.by_session[known] for known in (session_id, "") if known in self.by_session]
+
+    def first_since(self, moment: Micros) -> Micros | None:
+        """Return the first time from `moment` on, in any session; None if there is none."""
+        index = bisect_left(self.all, moment)
+        return self.all[index] if index < len(self.all) else None
+
+
+NO_TIMES = StampTimes((), {})
+
+
+def since(parts: Sequence[Sequence[Micros]], moment: Micros) -> Iterator[Micros]:
+    """Yield the times from `moment` on, in their order, from parts that are sorted."""
+    if not parts:
+        return iter(())
+    return _since(parts[0], moment) if len(parts) == 1 else merge(*(_since(part, moment) for part in parts))
+
+
+def _since(times: Sequence[Micros], moment: Micros) -> Iterator[Micros]:
+    for index in range(bisect_left(times, moment), len(times)):
+        yield times[index]
+
+
+def last_before(parts: Iterable[Sequence[Micros]], moment: Micros) -> Micros | None:
+    """Return the last time before `moment`; None if there is none. The parts are sorted."""
+    ends = ((part, bisect_left(part, moment)) for part in parts)
+    return max((part[end - 1] for part, end in ends if end), default=None)
 
 
 def history_field(name: str, stamp: PastStamp) -> str:

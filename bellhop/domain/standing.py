@@ -6,13 +6,15 @@ Phones reject by themselves when a ring is already over. So a recipient's reject
 ended the ring before.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, Standing, missed_stamp
-from bellhop.domain.stamp_history import PastStamp
+from bellhop.domain.stamp_history import last_before, since
 
 NEAR_US = 1_500_000
 """A phone that stops ringing by itself may say that its user declined. So close to a time-out, that is a time-out."""
@@ -66,7 +68,7 @@ def _reasons(evidence: "_Evidence") -> Iterator[tuple[Standing, bool]]:
         yield Standing.ANSWERED, True
     if decline < min(busy, timeout, evidence.ended_by_others):
         yield Standing.DECLINED, True
-    if evidence.missed_quietly:
+    if evidence.missed_quietly < NEVER:
         yield Standing.MISSED_QUIETLY, True
     if busy < evidence.ended_by_others:
         yield Standing.BUSY, True
@@ -74,7 +76,7 @@ def _reasons(evidence: "_Evidence") -> Iterator[tuple[Standing, bool]]:
         yield Standing.TIMED_OUT, True
     if evidence.removed < min(evidence.cancelled, evidence.ended, evidence.surely_missed):
         yield Standing.REMOVED, True
-    if evidence.missed:
+    if evidence.missed < NEVER:
         yield Standing.MISSED, True
     if evidence.unexplained < evidence.ended_by_others:
         near = evidence.is_near_the_end(evidence.unexplained)
@@ -87,7 +89,10 @@ def _reasons(evidence: "_Evidence") -> Iterator[tuple[Standing, bool]]:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What the stamps say of one user in one round. Each time is the first of its kind, NEVER if there is none."""
+    """What the stamps say of one user in one round. Each time is the first of its kind, NEVER if there is none.
+
+    Nothing here reads all stamps or all rounds: a call may have thousands of each.
+    """
 
     call: CallState
     round: RoundState
@@ -98,18 +103,22 @@ class _Evidence:
         return self.call.at_or_after(Stamp.ACCEPTED + self.user, self.round.started_at)
 
     @cached_property
-    def missed(self) -> list[Micros]:
-        return self._since(missed_stamp(Stamp.MISSED, self.round.session_id, self.user))
+    def missed(self) -> Micros:
+        return self._missed_since(Stamp.MISSED, self.round.started_at)
 
     @cached_property
-    def missed_quietly(self) -> list[Micros]:
-        return self._since(missed_stamp(Stamp.MISSED_QUIETLY, self.round.session_id, self.user))
+    def missed_quietly(self) -> Micros:
+        return self._missed_since(Stamp.MISSED_QUIETLY, self.round.started_at)
 
     @cached_property
     def surely_missed(self) -> Micros:
         """The first call.missed that is about this ring, and not about an earlier one."""
-        earliest = self.round.deadline if self.rung_before else self.round.started_at
-        return _first(at for at in (*self.missed, *self.missed_quietly) if at >= earliest)
+        start = self.round.started_at
+        earliest = max(start, self.round.deadline) if self.rung_before else start
+        return min(self._missed_since(stamp, earliest) for stamp in (Stamp.MISSED, Stamp.MISSED_QUIETLY))
+
+    def _missed_since(self, stamp: Stamp, moment: Micros) -> Micros:
+        return self._first_since(missed_stamp(stamp, self.round.session_id, self.user), moment)
 
     @property
     def missed_may_be_earlier(self) -> bool:
@@ -122,15 +131,9 @@ class _Evidence:
     @cached_property
     def _rung_at(self) -> Micros:
         """When the last earlier ring of the same session that rang the user too began; NEVER if there was none."""
-        earlier = (
-            other.started_at
-            for other in self.call.rounds
-            if other.started_at < self.round.started_at
-            and other.session_id == self.round.session_id
-            and not other.ringless
-            and self.user in other.recipients
-        )
-        return max(earlier, default=NEVER)
+        rings = self.call.rings.get((self.round.session_id, self.user), [])
+        earlier = bisect_left(rings, self.round.started_at)
+        return rings[earlier - 1] if earlier else NEVER
 
     @cached_property
     def cancelled(self) -> Micros:
@@ -139,22 +142,24 @@ class _Evidence:
 
     @cached_property
     def _cancelled_by_rejection(self) -> Micros:
-        return _first(at for caller in self.round.callers for at in self._rejections(Stamp.REJECTED + caller))
+        return self._rejected_by_a_caller(Stamp.REJECTED, self.round.started_at)
 
     @property
     def caller_gave_up(self) -> bool:
         """Whether it was the caller's app that ended the ring, since nobody had answered in time."""
-        gave_up = (at for caller in self.round.callers for at in self._rejections(Stamp.TIMED_OUT + caller))
-        return self.cancelled in gave_up
+        return self._rejected_by_a_caller(Stamp.TIMED_OUT, self.cancelled) == self.cancelled
+
+    def _rejected_by_a_caller(self, reason: Stamp, moment: Micros) -> Micros:
+        return min((_first(self._rejections(reason + caller, moment)) for caller in self.round.callers), default=NEVER)
 
     @cached_property
     def ended(self) -> Micros:
-        session_ended = self._since(Stamp.SESSION_ENDED + self.round.session_id)
-        return _first((*self._since(Stamp.ENDED), *session_ended))
+        names = (Stamp.ENDED, Stamp.SESSION_ENDED + self.round.session_id)
+        return min(self._first_since(name, self.round.started_at) for name in names)
 
     @cached_property
     def removed(self) -> Micros:
-        return _first(self._since(Stamp.REMOVED + self.user))
+        return self._first_since(Stamp.REMOVED + self.user, self.round.started_at)
 
     @cached_property
     def ended_by_others(self) -> Micros:
@@ -166,13 +171,9 @@ class _Evidence:
         return _first(self._own(Stamp.BUSY))
 
     @cached_property
-    def _timeouts(self) -> list[Micros]:
-        return self._own(Stamp.TIMED_OUT)
-
-    @cached_property
     def timeout(self) -> Micros:
         near = (at for at in self._declines if self._is_timeout(at))
-        return _first((*self._timeouts, *near))
+        return min(_first(self._own(Stamp.TIMED_OUT)), _first(near))
 
     @cached_property
     def decline(self) -> Micros:
@@ -180,34 +181,34 @@ class _Evidence:
 
     @cached_property
     def _declines(self) -> list[Micros]:
-        return [at for at in self._own(Stamp.DECLINED) if self._in_time(at)]
+        return list(takewhile(self._in_time, self._own(Stamp.DECLINED)))
 
     def _is_timeout(self, at: Micros) -> bool:
         """Tell whether a decline is the phone's own time-out. A phone never gives a reason of the app's own."""
-        return at not in self._in_words and self.is_near_the_end(at)
-
-    @cached_property
-    def _in_words(self) -> list[Micros]:
-        return self._own(Stamp.IN_WORDS)
+        return _first(self._own(Stamp.IN_WORDS, at)) != at and self.is_near_the_end(at)
 
     @cached_property
     def unexplained(self) -> Micros:
         """When the user rejected, as only other events tell: the reason is not known."""
+        in_time = takewhile(self._in_time, self._own(Stamp.REJECTED))
+        return _first(at for at in in_time if not self._is_explained(at))
+
+    def _is_explained(self, at: Micros) -> bool:
         reasons = (Stamp.DECLINED, Stamp.BUSY, Stamp.TIMED_OUT, Stamp.BY_PHONE)
-        explained = {stamp.at for reason in reasons for stamp in self.call.all_of(reason + self.user)}
-        return _first(at for at in self._own(Stamp.REJECTED) if at not in explained and self._in_time(at))
+        return any(self._first_since(reason + self.user, at) == at for reason in reasons)
 
     def is_near_the_end(self, at: Micros) -> bool:
         """Tell whether the moment is close to the user's own time-out or to the round's deadline."""
-        return any(abs(at - end) <= NEAR_US for end in (*self._timeouts, self.round.deadline))
+        timeout = _first(self._own(Stamp.TIMED_OUT, Micros(at - NEAR_US)))
+        return timeout <= at + NEAR_US or abs(at - self.round.deadline) <= NEAR_US
 
     def _in_time(self, at: Micros) -> bool:
         """Tell whether a rejection came while the phone could ring. A deadline of 0 is not known."""
         return not self.round.deadline or at <= self.round.deadline + NEAR_US
 
-    def _own(self, reason: Stamp) -> list[Micros]:
-        """Return the user's own rejections of this ring, for this reason."""
-        return [at for at in self._rejections(reason + self.user) if at >= self._own_from]
+    def _own(self, reason: Stamp, moment: Micros = Micros(0)) -> Iterator[Micros]:
+        """Yield the user's own rejections of this ring since `moment`, for this reason, in the order of time."""
+        return self._rejections(reason + self.user, max(moment, self._own_from))
 
     @cached_property
     def _own_from(self) -> Micros:
@@ -219,46 +220,31 @@ class _Evidence:
         start = self.round.started_at
         if not self.rung_before:
             return start
-        before = (at for at in self._rejections(Stamp.REJECTED + self.user, self._rung_at) if at < start)
-        return Micros(max(start, max(before, default=start) + NEAR_US))
+        before = last_before(self._parts(Stamp.REJECTED + self.user), start)
+        last = start if before is None or before < self._rung_at else before
+        return Micros(max(start, last + NEAR_US))
 
-    def _rejections(self, name: str, since: Micros | None = None) -> list[Micros]:
-        """Return the rejections of this ring's session, `since` the ring began or another moment."""
-        earliest = self.round.started_at if since is None else since
-        return [stamp.at for stamp in self.call.all_of(name) if stamp.at >= earliest and not self._is_elsewhere(stamp)]
+    def _rejections(self, name: str, moment: Micros) -> Iterator[Micros]:
+        """Yield the rejections of this ring's session since `moment`, in the order of time."""
+        return since(self._parts(name), moment)
 
-    def _is_elsewhere(self, stamp: PastStamp) -> bool:
-        """Tell whether a rejection is about another ring: its session is that of another round."""
-        own, session = self.round.session_id, stamp.session_id
-        if not own or not session or own == session:
-            return False
-        return any(round_.session_id == session for round_ in self.call.rounds)
+    def _parts(self, name: str) -> list[Sequence[Micros]]:
+        """Return the stamps of this name without those about another ring: their session is that of another round."""
+        return self.call.times(name).of_ring(self.round.session_id)
 
-    def _since(self, name: str) -> list[Micros]:
-        return [stamp.at for stamp in self.call.all_of(name) if stamp.at >= self.round.started_at]
+    def _first_since(self, name: str, moment: Micros) -> Micros:
+        first = self.call.times(name).first_since(moment)
+        return NEVER if first is None else first
 
 
-def _first(moments: Iterable[Micros]) -> Micros:
-    return min(moments, default=NEVER)
+def _first(moments: Iterator[Micros]) -> Micros:
+    """Return the first of the moments, which are in the order of time; NEVER if there is none."""
+    return next(moments, NEVER)
 
 
 def _left_alone(call: CallState, round_: RoundState) -> Micros:
     """Return when the last caller left the call during the round, if nobody else was in it."""
-    last = max((_last_left(call, caller) for caller in round_.callers), default=Micros(-1))
-    if last < round_.started_at:
+    last = max((call.last_left(caller) for caller in round_.callers), default=Micros(-1))
+    if last < round_.started_at or call.last_left_by_anybody > last or call.is_occupied:
         return NEVER
-    kinds = (Stamp.ACCEPTED, Stamp.JOINED, Stamp.LEFT)
-    users = {name[2:] for name in (*call.stamps, *call.history) if name.startswith(kinds)}
-    return NEVER if any(_last_left(call, user) > last or _is_in(call, user) for user in users) else last
-
-
-def _last_left(call: CallState, user: str) -> Micros:
-    return max((stamp.at for stamp in call.all_of(Stamp.LEFT + user)), default=Micros(-1))
-
-
-def _is_in(call: CallState, user: str) -> bool:
-    """Tell whether a user is in the call: on one device, or about to join since the user has answered."""
-    if call.stamps.get(Stamp.ACCEPTED + user, Micros(-1)) > _last_left(call, user):
-        return True
-    left = {stamp.session_id for stamp in call.all_of(Stamp.LEFT + user)}
-    return any(stamp.session_id not in left for stamp in call.all_of(Stamp.JOINED + user))
+    return last
