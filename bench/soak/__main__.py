@@ -16,8 +16,10 @@ from typing import Any
 from bench.machine import calibrate, noise, told
 from bench.soak.faults import KINDS
 from bench.soak.part import PartResult, Plan, run
-from bench.soak.report import failures, table, to_look_at
+from bench.soak.report import counted, failures, table, to_look_at
 from bench.soak.shares import Shares
+
+TRIES = 3
 
 
 async def faults(options: Any) -> int:
@@ -26,10 +28,21 @@ async def faults(options: Any) -> int:
     results = []
     for kind in kinds:
         seconds = options.minutes * 60 / len(kinds)
-        results.append(await run(Plan(kind, (kind,), options.rate, seconds, options.ring_ms, options.seed)))
+        plan = Plan(kind, (kind,), options.rate, seconds, options.ring_ms, options.seed)
+        results.append(await started(plan))
         show(results[-1])
     print(table(results))
     return sum(map(failures, results))
+
+
+async def started(plan: Plan) -> PartResult:
+    """Run a part, again if its processes did not start: on a busy machine another program may take a port."""
+    for _ in range(TRIES - 1):
+        try:
+            return await run(plan)
+        except RuntimeError as error:
+            print(f"{plan.name} is tried again: {error}", flush=True)
+    return await run(plan)
 
 
 async def codes(options: Any) -> int:
@@ -45,7 +58,8 @@ async def codes(options: Any) -> int:
 
 def show(result: PartResult) -> None:
     """Print what to look at."""
-    print(f"{time.strftime('%H:%M:%S')} {result.plan.name}: {failures(result)} failures", flush=True)
+    words = ", ".join(f"{word} {count}" for word, count in sorted(counted(result).items()))
+    print(f"{time.strftime('%H:%M:%S')} {result.plan.name}: {failures(result)} failures; {words}", flush=True)
     for text in to_look_at(result):
         print(text, flush=True)
 
