@@ -33,15 +33,17 @@ class StreamState:
         self._questions, self._subscriptions = questions, subscriptions
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    def before_attempt(self, round_: QueuedRound, shortest_s: Seconds) -> Callable[[], None]:
+    def before_attempt(self, round_: QueuedRound, shortest_s: Seconds, job_began_s: Seconds) -> Callable[[], None]:
         """Ask in the background while an attempt waits, as soon as it is clear that it starts late.
 
         The attempt does not wait for the answer: the fence knows what is known. `shortest_s`: how long it waits at
-        least. Returns what must be called when it does not wait any more.
+        least. `job_began_s`: when its job began (monotonic), which is after the ring whatever the clocks say. Returns
+        what must be called when it does not wait any more.
         """
         # With a clock that is slow compared with Stream's, the event would seem to come before its own stamp.
         began = min(round_.started_at, round_.queued_at or round_.started_at)
-        late_in_s = seconds(Micros(began + LATE_US - from_nanoseconds(time.time_ns())))
+        by_clock_s = seconds(Micros(began + LATE_US - from_nanoseconds(time.time_ns())))
+        late_in_s = min(by_clock_s, Seconds(job_began_s + seconds(LATE_US) - time.monotonic()))
         if shortest_s >= late_in_s:
             self._ask_soon(round_)
             return lambda: None

@@ -67,6 +67,7 @@ class FanOut:
 
     def __init__(self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound) -> None:
         self._tools, self._kind, self._round = tools, kind, round_
+        self._began_s = Seconds(time.monotonic())
         first_line = _picked_up_line(kind, round_, tools.worker)
         self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent)
         self._records = RecordBuffer(self._fence)
@@ -106,7 +107,7 @@ class FanOut:
     def _before_attempt(self, shortest_s: Seconds = Seconds(0.0)) -> Callable[[], None]:
         """Ask Stream for the state of the ring if the attempt after this wait is a late one; returns what ends it."""
         if self._kind is PushKind.RING and self._tools.stream_state is not None:
-            return self._tools.stream_state.before_attempt(self._round, shortest_s)
+            return self._tools.stream_state.before_attempt(self._round, shortest_s, self._began_s)
         return lambda: None
 
     @contextmanager

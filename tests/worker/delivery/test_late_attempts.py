@@ -124,9 +124,20 @@ async def test_a_lost_cancel_stops_a_late_attempt(late, wait):
 async def test_clocks_that_differ_make_no_attempt_seem_early(late):
     """Stream's clock is a minute ahead of ours."""
     ahead = {"started_at": late.round.started_at + 60_000_000, "queued_at": late.round.started_at - 2_000_000}
-    late.tools.stream_state.before_attempt(late.round.model_copy(update=ahead), 0.0)
-    while not late.stream.questions:
-        await asyncio.sleep(0.01)
+    late.tools.stream_state.before_attempt(late.round.model_copy(update=ahead), 0.0, time.monotonic())
+    async with asyncio.timeout(20):
+        while not late.stream.questions:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_slow_clock_of_the_worker_makes_none_seem_early(late, monkeypatch):
+    """A job that has run for longer than that is about a ring that began earlier still."""
+    now_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 60 * 10**9)
+    late.tools.stream_state.before_attempt(late.round, 0.0, time.monotonic() - 6)
+    async with asyncio.timeout(20):
+        while not late.stream.questions:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("wait", ["look-up", "claim", "place"])
