@@ -11,7 +11,7 @@ from typing import Any
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
 from bellhop.domain.push import PushKind
-from bellhop.explain.rounds import RoundLog, sorted_into_rounds, stamp_of
+from bellhop.explain.rounds import RoundLog, sorted_into_rounds
 from bellhop.explain.sentences import (
     LATE_WEBHOOK,
     LATE_WORKER,
@@ -24,6 +24,7 @@ from bellhop.explain.sentences import (
 )
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
 from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
+from bellhop.explain.webhooks import stamp_of
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1

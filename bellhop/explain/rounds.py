@@ -3,19 +3,19 @@
 A trail may be incomplete: the oldest lines of a long trail are removed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from typing import TypeVar
 
 from bellhop.clock import Micros
-from bellhop.domain.call import CallState, RoundState, Stamp, Standing, clamp_stamp, has_history, missed_stamp
+from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
 from bellhop.domain.push import PushKind
-from bellhop.domain.rejections import rejection_stamps
-from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.domain.standing import standing
+from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, RoundWebhooks, TypeAndUser, earliest
+from bellhop.explain.whole_trail import ABOUT_USER, WholeTrail, by_round
 from bellhop.trail import (
-    EmailMilestone,
     JobPickedUp,
     Milestone,
     PhoneRang,
@@ -25,45 +25,17 @@ from bellhop.trail import (
     UnknownMilestone,
     UserSettled,
     WebhookReceived,
-    WebhookRepeated,
     read_learned,
 )
 
-OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATION}
-"""The events that begin a round."""
-ANSWERS = ("call.accepted", "call.session_participant_joined")
-ENDS = ("call.ended", "call.deleted", "call.session_ended")
-REMOVALS = ("call.member_removed", "call.blocked_user", "call.kicked_user")
-LEFT = "call.session_participant_left"
 BEFORE_ANY_DEADLINE = Micros(-1)
-NO_ROUND = Micros(0)
 OWN_REJECTIONS: frozenset[str] = frozenset({Standing.DECLINED, Standing.BUSY, Standing.TIMED_OUT})
 """The standings of a user who rejected the call. The word of an outcome is the same."""
 
 M = TypeVar("M", bound=Milestone)
 
-AboutUser = PushMilestone | TokenChecked | UserSettled | EmailMilestone
-"""Milestones that name the recipient whom they are about."""
-AboutDevice = PushMilestone | TokenChecked
+ABOUT_DEVICE = (PushMilestone, TokenChecked)
 """Milestones that name a device, its label and its user."""
-AboutRound = AboutUser | JobPickedUp | PhoneRang | StreamAsked | UnknownMilestone
-"""Milestones that name their round. Of the webhooks, only those that begin a round do."""
-
-
-def stamp_of(milestone: Milestone) -> Micros:
-    """Return when a milestone happened (unix µs): by Stream's clock, or by ours if Stream gave no time."""
-    if isinstance(milestone, WebhookReceived | WebhookRepeated) and milestone.stamp:
-        return milestone.stamp
-    return milestone.at
-
-
-def round_of(milestone: Milestone) -> Micros:
-    """Return the stamp of the milestone's round, if the milestone contains it; otherwise NO_ROUND."""
-    if isinstance(milestone, AboutRound | WebhookReceived) and milestone.round:
-        return milestone.round
-    if isinstance(milestone, WebhookReceived) and milestone.type in OPENERS:  # version 1 did not write the round
-        return stamp_of(milestone)
-    return NO_ROUND
 
 
 @dataclass(frozen=True)
@@ -73,21 +45,22 @@ class RoundLog:
     started_at: Micros
     """The round's stamp (unix µs); 0 for milestones that belong to no round."""
     milestones: Sequence[Milestone]
-    call: CallState = field(default_factory=CallState)
-    """The call's state, from all rounds of the trail."""
+    trail: WholeTrail
+    """All rounds of the call."""
 
     @cached_property
     def openings(self) -> list[WebhookReceived]:
         """The webhooks that began the round: usually one."""
-        return self.events(OPENERS)
+        return [event for event in self.webhooks.received if event.type in OPENERS]
 
     @cached_property
     def kind(self) -> PushKind | None:
         """Which push the round is for; missed if only its call.missed is known."""
         opened: set[str] = {OPENERS[opening.type] for opening in self.openings}
-        kinds = opened or {push.kind for push in self.milestones if isinstance(push, PushMilestone | TokenChecked)}
-        about_users = any(isinstance(milestone, AboutUser | PhoneRang) for milestone in self.milestones)
-        return next((kind for kind in PushKind if kind in kinds), PushKind.MISSED if about_users else None)
+        kinds = opened or {push.kind for push in self.milestones if isinstance(push, ABOUT_DEVICE)}
+        known = next((kind for kind in PushKind if kind in kinds), None)
+        about_users = known or any(isinstance(milestone, (*ABOUT_USER, PhoneRang)) for milestone in self.milestones)
+        return known or (PushKind.MISSED if about_users else None)
 
     @cached_property
     def callers(self) -> tuple[str, ...]:
@@ -104,8 +77,8 @@ class RoundLog:
         """The recipients of the round that the trail names."""
         named = [name for opening in self.openings for name in opening.users]
         if self.kind is PushKind.MISSED:
-            named += [name for missed in self.events(("call.missed",)) for name in missed.users]
-        named += [milestone.user for milestone in self.milestones if isinstance(milestone, AboutUser)]
+            named += [name for missed in self.webhooks.of("call.missed") for name in missed.users]
+        named += [milestone.user for milestone in self.milestones if isinstance(milestone, ABOUT_USER)]
         return tuple(name for name in dict.fromkeys(named) if name)
 
     @cached_property
@@ -116,12 +89,12 @@ class RoundLog:
     @cached_property
     def labels(self) -> Mapping[str, str]:
         """The name of each device, by its key."""
-        return {line.device: line.label for line in self.milestones if isinstance(line, AboutDevice) and line.label}
+        return {line.device: line.label for line in self.milestones if isinstance(line, ABOUT_DEVICE) and line.label}
 
     @cached_property
     def owners(self) -> Mapping[str, str]:
         """The user of each device, by its key."""
-        return {line.device: line.user for line in self.milestones if isinstance(line, AboutDevice) and line.device}
+        return {line.device: line.user for line in self.milestones if isinstance(line, ABOUT_DEVICE) and line.device}
 
     @cached_property
     def state(self) -> RoundState:
@@ -142,7 +115,7 @@ class RoundLog:
         `bellhop.domain.call` decides, as before each push, but without a deadline. The result may differ from the one
         in Redis: a trail does not say whether a call.missed was quiet, and has no snapshots of the call.
         """
-        return standing(self.call, self.state, user, BEFORE_ANY_DEADLINE)
+        return standing(self.trail.call, self.state, user, BEFORE_ANY_DEADLINE)
 
     def latest_standing(self, user: str) -> str:
         """Return a user's recorded standing; if there is none yet, the one by the webhooks. Empty while it rings."""
@@ -155,17 +128,26 @@ class RoundLog:
         """The user whom a milestone is about. A phone's receipt names the device alone."""
         if isinstance(milestone, PhoneRang):
             return self.owners.get(milestone.device, "")
-        return milestone.user if isinstance(milestone, AboutUser | UnknownMilestone) else ""
+        return milestone.user if isinstance(milestone, (*ABOUT_USER, UnknownMilestone)) else ""
 
     def of(self, user: str, kind: type[M]) -> list[M]:
         """The milestones of one kind that are about a user."""
         return [milestone for milestone in self._by_user.get(user, ()) if isinstance(milestone, kind)]
 
-    def events(self, types: Iterable[str], users: Iterable[str] | None = None) -> list[WebhookReceived]:
-        """The webhooks of these types; with `users`, those that are about one of them."""
-        wanted = None if users is None else set(users)
-        events = [event for event in self._received if event.type in types]
-        return [event for event in events if wanted is None or wanted & set(event.users)]
+    @cached_property
+    def webhooks(self) -> RoundWebhooks:
+        """The webhooks of the round."""
+        return RoundWebhooks([milestone for milestone in self.milestones if isinstance(milestone, WebhookReceived)])
+
+    @cached_property
+    def first_picked_up(self) -> Mapping[str, JobPickedUp]:
+        """The first time that a worker began with each kind of job."""
+        return {line.job: line for line in reversed(self.milestones) if isinstance(line, JobPickedUp)}
+
+    @cached_property
+    def rang(self) -> frozenset[str]:
+        """The devices that reported that they rang."""
+        return frozenset(line.device for line in self.milestones if isinstance(line, PhoneRang))
 
     @cached_property
     def _by_user(self) -> Mapping[str, list[Milestone]]:
@@ -175,14 +157,14 @@ class RoundLog:
         return by_user
 
     @cached_property
-    def _received(self) -> list[WebhookReceived]:
-        return [milestone for milestone in self.milestones if isinstance(milestone, WebhookReceived)]
+    def _learned(self) -> Mapping[str, Micros]:
+        """What Stream said when Bellhop asked: the first stamp of each name since the round's start."""
+        asked = [milestone for milestone in self.milestones if isinstance(milestone, StreamAsked)]
+        return earliest((stamp for milestone in asked for stamp in read_learned(milestone).items()), self.started_at)
 
     @cached_property
-    def _learned(self) -> list[tuple[str, Micros]]:
-        """What Stream said when Bellhop asked."""
-        asked = [milestone for milestone in self.milestones if isinstance(milestone, StreamAsked)]
-        return [stamp for milestone in asked for stamp in read_learned(milestone).items()]
+    def _first_stamps(self) -> Mapping[TypeAndUser, Micros]:
+        return self.webhooks.first_stamps(self.started_at)
 
     def _stamps_behind(self, word: str, user: str) -> set[str]:
         """Name the stamps that bring about an outcome or a standing of a user, of those that Stream is asked for."""
@@ -200,42 +182,41 @@ class RoundLog:
 
         The time is that of the first webhook which leads to the outcome (`word`), by Stream's clock.
         """
-        find_events = _EVENTS_OF.get(word)
-        stamps = [stamp_of(event) for event in find_events(self, user)] if find_events else []
-        stamps += [at for name, at in self._learned if name in self._stamps_behind(word, user)]
-        return min((Micros(stamp - self.started_at) for stamp in stamps if stamp >= self.started_at), default=None)
+        types, by = _EVENTS_OF.get(word, ((), By.ANYBODY))
+        whose = {By.USER: (user,), By.CALLERS: self.callers, By.ANYBODY: (None,)}[by]
+        events = [self._first_stamps.get((type_, name)) for type_ in types for name in whose]
+        asked = [self._learned.get(name) for name in self._stamps_behind(word, user)] if self._learned else []
+        return min((Micros(at - self.started_at) for at in (*events, *asked) if at is not None), default=None)
 
 
-def _rejections(round_log: RoundLog, user: str) -> list[WebhookReceived]:
-    return round_log.events(["call.rejected"], [user])
+class By(Enum):
+    """Whose webhooks lead to an outcome or a standing of a user."""
+
+    USER = 1
+    CALLERS = 2
+    ANYBODY = 3
 
 
-_EVENTS_OF: dict[str, Callable[[RoundLog, str], list[WebhookReceived]]] = {
-    "answered": lambda round_log, user: round_log.events(ANSWERS, [user]),
-    "declined": _rejections,
-    "busy": _rejections,
-    "timed_out": _rejections,
-    "missed": lambda round_log, user: round_log.events(["call.missed"], [user]),
-    "cancelled": lambda round_log, _: round_log.events(["call.rejected", LEFT], round_log.callers),
-    "no_answer": lambda round_log, _: round_log.events(["call.rejected"], round_log.callers),
-    "removed": lambda round_log, user: round_log.events(REMOVALS, [user]),
-    "ended": lambda round_log, _: round_log.events(ENDS),
+_EVENTS_OF: dict[str, tuple[tuple[str, ...], By]] = {
+    "answered": (ANSWERS, By.USER),
+    "declined": (("call.rejected",), By.USER),
+    "busy": (("call.rejected",), By.USER),
+    "timed_out": (("call.rejected",), By.USER),
+    "missed": (("call.missed",), By.USER),
+    "cancelled": (("call.rejected", LEFT), By.CALLERS),
+    "no_answer": (("call.rejected",), By.CALLERS),
+    "removed": (REMOVALS, By.USER),
+    "ended": (ENDS, By.ANYBODY),
 }
-"""The function that finds the webhooks which lead to an outcome or a standing."""
+"""The types of the webhooks which lead to an outcome or a standing, and by whom they are."""
 
 
 def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
     """Sort milestones into rounds, the earliest first; those that belong to no round come last."""
-    ordered = sorted(milestones, key=lambda milestone: milestone.at)
-    sessions = {round_of(milestone): "" for milestone in ordered if round_of(milestone)}
-    sessions |= {round_of(line): line.session for line in ordered if isinstance(line, WebhookReceived) and line.round}
-    by_round: dict[Micros, list[Milestone]] = {}
-    for milestone in ordered:
-        by_round.setdefault(round_of(milestone) or _round_before(milestone, sessions), []).append(milestone)
-    logs = [RoundLog(started_at, by_round[started_at]) for started_at in sorted(by_round, key=lambda at: (at == 0, at))]
-    rung = tuple(log.state for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION)
-    call = CallState(_stamps(ordered), rung)
-    return [_with_one_word(replace(log, call=call)) for log in logs]
+    trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at))
+    logs = [RoundLog(started_at, lines, trail) for started_at, lines in by_round(trail.milestones)]
+    trail.rung.extend(log.state for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION)
+    return [_with_one_word(log) for log in logs]
 
 
 def _with_one_word(round_log: RoundLog) -> RoundLog:
@@ -251,48 +232,5 @@ def _with_one_word(round_log: RoundLog) -> RoundLog:
         standing = round_log.latest_standing(milestone.user)
         return replace(milestone, outcome=standing) if standing in OWN_REJECTIONS else milestone
 
-    return replace(round_log, milestones=[reworded(milestone) for milestone in round_log.milestones])
-
-
-def _round_before(milestone: Milestone, sessions: Mapping[Micros, str]) -> Micros:
-    """Return the latest round that began before the milestone. If both sessions are known, they must be the same."""
-    session = milestone.session if isinstance(milestone, WebhookReceived | WebhookRepeated) else ""
-    begun = [started_at for started_at in sessions if started_at <= stamp_of(milestone)]
-    if session:
-        begun = [started_at for started_at in begun if sessions[started_at] in ("", session)]
-    return max(begun, default=NO_ROUND)
-
-
-def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
-    """The stamps that the lines of a trail set on their call, as webhook/intake/effects.py derives them."""
-    stamps: dict[str, Micros] = {}
-    for milestone in milestones:
-        if isinstance(milestone, WebhookReceived):
-            at = clamp_stamp(stamp_of(milestone), milestone.at)
-            for name in _stamp_names(milestone):
-                stamps[name] = max(at, stamps.get(name, at))
-                if has_history(name):
-                    stamps[history_field(name, PastStamp(at, milestone.session))] = at
-        elif isinstance(milestone, StreamAsked):
-            for name, at in read_learned(milestone).items():
-                stamps[name] = max(at, stamps.get(name, at))
-                if has_history(name):
-                    stamps[history_field(name, PastStamp(at, ""))] = at
-    return stamps
-
-
-def _stamp_names(event: WebhookReceived) -> list[str]:
-    """Name the stamps that an event sets on its call."""
-    if event.type == "call.rejected":
-        return [name for user in event.users for name in rejection_stamps(user, event.reason)]
-    if event.type == "call.missed":
-        return [missed_stamp(Stamp.MISSED, event.session, user) for user in event.users]
-    if event.type == "call.session_ended" and event.session:
-        return [Stamp.SESSION_ENDED + event.session]
-    if event.type in _MARK_OF:
-        return [_MARK_OF[event.type] + user for user in event.users]
-    return [Stamp.ENDED] if event.type in ENDS else []
-
-
-_MARK_OF = dict.fromkeys(ANSWERS, Stamp.ACCEPTED) | dict.fromkeys(REMOVALS, Stamp.REMOVED) | {LEFT: Stamp.LEFT}
-"""The stamp that an event sets for each of its users."""
+    milestones = [reworded(milestone) for milestone in round_log.milestones]
+    return round_log if milestones == round_log.milestones else replace(round_log, milestones=milestones)

@@ -10,6 +10,7 @@ from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.sentences import listed
+from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import KNEW_OF_CALL, LATE_US, Delivery, UserVerdict
 from bellhop.trail import EmailMilestone
 
@@ -75,8 +76,13 @@ def summarize(explanation: Explanation) -> CallSummary:
 
 def flags(round_: RoundExplanation) -> frozenset[Flag]:
     """Find the flags of a round."""
-    tests = {Flag.NOT_REACHED: not_reached, Flag.LATE: late, Flag.FAILED: _failed}
-    return frozenset(flag for flag, test in tests.items() if any(test(round_, verdict) for verdict in round_.people))
+    emails = {entry.user: entry for entry in round_.timeline if entry.what == EmailMilestone.what}
+    found = {
+        Flag.NOT_REACHED: any(not_reached(round_, verdict) for verdict in round_.people),
+        Flag.LATE: any(late(round_, verdict) for verdict in round_.people),
+        Flag.FAILED: any(_failed(verdict, emails.get(verdict.user)) for verdict in round_.people),
+    }
+    return frozenset(flag for flag in Flag if found[flag])
 
 
 def not_reached(round_: RoundExplanation, verdict: UserVerdict) -> bool:
@@ -103,9 +109,8 @@ def first_ring_us(rings: Iterable[Delivery]) -> int | None:
     return min((attempt.after_us for attempt in accepted if attempt.after_us is not None), default=None)
 
 
-def _failed(round_: RoundExplanation, verdict: UserVerdict) -> bool:
-    emails = [entry for entry in round_.timeline if entry.what == EmailMilestone.what and entry.user == verdict.user]
-    if emails and emails[-1].tone is Tone.BAD:
+def _failed(verdict: UserVerdict, last_email: TimelineEntry | None) -> bool:
+    if last_email and last_email.tone is Tone.BAD:
         return True
     return any(_push_failed(delivery) for delivery in verdict.deliveries)
 

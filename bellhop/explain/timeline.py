@@ -12,7 +12,7 @@ from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE, Stamp
 from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome, OutcomeKind, Tone
 from bellhop.domain.rejections import BY_PHONE, REASONS
-from bellhop.explain.rounds import ANSWERS, ENDS, RoundLog, stamp_of
+from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
     CAME_LATER,
     CANCELLATION,
@@ -37,6 +37,7 @@ from bellhop.explain.sentences import (
     duration,
     listed,
 )
+from bellhop.explain.webhooks import ANSWERS, ENDS, stamp_of
 from bellhop.trail import (
     EmailMilestone,
     JobPickedUp,
@@ -207,8 +208,7 @@ def _repeated(_: RoundLog, event: WebhookRepeated) -> str:
 
 def _picked_up(round_log: RoundLog, job: JobPickedUp) -> str:
     push = PUSHES.get(job.job, "work")
-    starts = (other for other in round_log.milestones if isinstance(other, JobPickedUp) and other.job == job.job)
-    if job != next(starts, None):
+    if job != round_log.first_picked_up.get(job.job):
         return f"A worker started the {push} again: it was queued twice, or the first worker stopped."
     if not round_log.openings:
         return f"A worker started the {push}."
@@ -271,8 +271,7 @@ def _learned(round_log: RoundLog, asked: StreamAsked, name: str, at: Micros) -> 
     cancelled = kind == Stamp.REJECTED and user in round_log.state.callers
     sentence = (LEARNED_CANCEL if cancelled else LEARNED[kind]).format(user=user, at=clock_time(at))
     types = _WEBHOOKS_OF.get(kind, ENDS)
-    events = round_log.events(types, None if types is ENDS else [user])
-    later = min((event.at for event in events if event.at >= asked.at), default=None)
+    later = round_log.webhooks.first_since(asked.at, types, None if types is ENDS else user)
     if later is None:
         return sentence + NEVER_CAME
     return sentence + CAME_LATER.format(time=duration(Micros(later - asked.at)))

@@ -11,7 +11,7 @@ from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import PROVIDERS, SENT, SILENT, STANDINGS, UNKNOWN_STANDING, duration, listed
 from bellhop.explain.timeline import TimelineEntry, answer, because, fill, meaning_of, name_of, timeline_entry
-from bellhop.trail import EmailMilestone, PhoneRang, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
+from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
 LATE_US = 3_000_000
 """A phone must be rung within this time. If the call was cancelled later, a push that was not sent is a failure."""
@@ -94,9 +94,7 @@ def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: st
     attempts = _attempts(pushes)
     name = name_of(round_log, last)
     sentence, tone = _delivery_sentence(round_log, name, last, pushes, standing)
-    rang = last.kind == PushKind.RING and any(
-        isinstance(milestone, PhoneRang) and milestone.device == last.device for milestone in round_log.milestones
-    )
+    rang = last.kind == PushKind.RING and last.device in round_log.rang
     return Delivery(
         device=last.device,
         label=name,

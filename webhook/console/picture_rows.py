@@ -26,8 +26,8 @@ WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what)
 PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what, PhoneRang.what)
 STARTS = ("call.ring", "call.notification")
 
-EntriesByPhone = Mapping[tuple[str, str], Sequence[TimelineEntry]]
-"""By user and device; the device is empty for what concerns none."""
+EntriesByDevice = Mapping[str, Sequence[TimelineEntry]]
+"""By device; it is empty for what concerns none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +78,25 @@ def _queue(entries: Sequence[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
 
 def _phones(round_: RoundExplanation, entries: Iterable[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
     """Make a row for each phone, and one for a user without a phone that says why nothing was sent."""
-    by_phone: dict[tuple[str, str], list[TimelineEntry]] = defaultdict(list)
+    by_user: dict[str, dict[str, list[TimelineEntry]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
-        if entry.what in PUSHES and entry.user:
-            by_phone[entry.user, entry.device].append(entry)
+        if entry.what in PUSHES:
+            by_user[entry.user][entry.device].append(entry)
     for user in round_.people:
-        yield from _phones_of(user, round_.kind, by_phone, axis)
+        yield from _phones_of(user, round_.kind, by_user.get(user.user, {}), axis)
 
 
-def _phones_of(user: UserVerdict, round_kind: str, by_phone: EntriesByPhone, axis: TimeAxis) -> Iterator[Row]:
+def _phones_of(user: UserVerdict, round_kind: str, by_device: EntriesByDevice, axis: TimeAxis) -> Iterator[Row]:
     # Reversed: of a phone's ring and its notice, the ring comes first and must win.
     deliveries = {delivery.device: delivery for delivery in reversed(user.deliveries)}
-    for (user_id, device), entries in by_phone.items():
-        if user_id == user.user:
-            marks = tuple(_attempt_mark(entry, axis) for entry in entries)
-            delivery = deliveries.get(device)
-            if delivery is None:
-                first = entries[0]
-                yield Row(_name(user_id, first.kind, round_kind), _words(first.outcome), first.tone, marks)
-            else:
-                yield _phone(delivery, round_kind, marks)
+    for device, entries in by_device.items():
+        marks = tuple(_attempt_mark(entry, axis) for entry in entries)
+        delivery = deliveries.get(device)
+        if delivery is None:
+            first = entries[0]
+            yield Row(_name(user.user, first.kind, round_kind), _words(first.outcome), first.tone, marks)
+        else:
+            yield _phone(delivery, round_kind, marks)
 
 
 def _phone(delivery: Delivery, round_kind: str, marks: tuple[PictureMark, ...]) -> Row:

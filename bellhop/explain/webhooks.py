@@ -1,0 +1,70 @@
+"""The webhooks on a trail: what each type says, when it happened, and where to find those about a user. Pure."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import TypeVar
+
+from bellhop.clock import Micros
+from bellhop.domain.push import PushKind
+from bellhop.trail import Milestone, WebhookReceived, WebhookRepeated
+
+OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATION}
+"""The events that begin a round."""
+ANSWERS = ("call.accepted", "call.session_participant_joined")
+ENDS = ("call.ended", "call.deleted", "call.session_ended")
+REMOVALS = ("call.member_removed", "call.blocked_user", "call.kicked_user")
+LEFT = "call.session_participant_left"
+
+Key = TypeVar("Key")
+TypeAndUser = tuple[str, str | None]
+"""The type of a webhook and a user whom it is about; None for all webhooks of the type."""
+
+
+def stamp_of(milestone: Milestone) -> Micros:
+    """Return when a milestone happened (unix µs): by Stream's clock, or by ours if Stream gave no time."""
+    if isinstance(milestone, (WebhookReceived, WebhookRepeated)) and milestone.stamp:
+        return milestone.stamp
+    return milestone.at
+
+
+@dataclass(frozen=True)
+class RoundWebhooks:
+    """The webhooks of one round, in the order of their arrival. They are grouped once, not searched for each user."""
+
+    received: Sequence[WebhookReceived]
+
+    def of(self, type_: str, user: str | None = None) -> Sequence[WebhookReceived]:
+        """Return the webhooks of a type; with `user`, those about that user."""
+        return self._groups.get((type_, user), ())
+
+    def first_since(self, at: Micros, types: Iterable[str], user: str | None) -> Micros | None:
+        """Return when the first webhook of these types, about this user, arrived at `at` or later."""
+        found = [self.of(type_, user) for type_ in types]
+        starts = [bisect_left(group, at, key=attrgetter("at")) for group in found]
+        later = [group[start].at for group, start in zip(found, starts, strict=True) if start < len(group)]
+        return min(later, default=None)
+
+    def first_stamps(self, since: Micros) -> Mapping[TypeAndUser, Micros]:
+        """Return Stream's time of the first webhook of each group, of those stamped at `since` or later."""
+        stamps = ((key, stamp_of(event)) for key, group in self._groups.items() for event in group)
+        return earliest(stamps, since)
+
+    @cached_property
+    def _groups(self) -> Mapping[TypeAndUser, list[WebhookReceived]]:
+        groups: dict[TypeAndUser, list[WebhookReceived]] = {}
+        for event in self.received:
+            for user in (None, *event.users):
+                groups.setdefault((event.type, user), []).append(event)
+        return groups
+
+
+def earliest(stamps: Iterable[tuple[Key, Micros]], since: Micros) -> dict[Key, Micros]:
+    """Keep the earliest time of each key, of those at `since` or later."""
+    kept: dict[Key, Micros] = {}
+    for key, at in stamps:
+        if at >= since:
+            kept[key] = min(at, kept.get(key, at))
+    return kept

@@ -1,0 +1,115 @@
+"""A trail as a whole: which milestone belongs to which round, and the state of the call. Pure."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bellhop.clock import Micros
+from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, has_history, missed_stamp
+from bellhop.domain.rejections import rejection_stamps
+from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, stamp_of
+from bellhop.trail import (
+    EmailMilestone,
+    Milestone,
+    PushMilestone,
+    StreamAsked,
+    TokenChecked,
+    UserSettled,
+    WebhookReceived,
+    WebhookRepeated,
+    read_learned,
+)
+
+NO_ROUND = Micros(0)
+ABOUT_USER = (PushMilestone, TokenChecked, UserSettled, EmailMilestone)
+"""Milestones that name the recipient whom they are about."""
+
+
+@dataclass(frozen=True)
+class WholeTrail:
+    """The milestones of a call, in the order of their time."""
+
+    milestones: Sequence[Milestone]
+    rung: list[RoundState] = field(default_factory=list)
+    """Its rounds, without those that only notify. They are added when they are known."""
+
+    @cached_property
+    def call(self) -> CallState:
+        """The call's state, from all rounds of the trail."""
+        return CallState(_stamps(self.milestones), tuple(self.rung))
+
+
+def by_round(milestones: Iterable[Milestone]) -> list[tuple[Micros, list[Milestone]]]:
+    """Group milestones by the start of their round, the earliest first; those that belong to no round come last."""
+    named = [(milestone, _named_round(milestone)) for milestone in milestones]
+    sessions = {started_at: "" for _, started_at in named if started_at}
+    sessions |= {line.round: line.session for line in milestones if isinstance(line, WebhookReceived) and line.round}
+    starts = _starts_by_session(sessions)
+    rounds: dict[Micros, list[Milestone]] = {}
+    for milestone, started_at in named:
+        rounds.setdefault(started_at or _round_before(milestone, starts), []).append(milestone)
+    return sorted(rounds.items(), key=lambda round_: (round_[0] == NO_ROUND, round_[0]))
+
+
+def _named_round(milestone: Milestone) -> Micros:
+    """Return the stamp of the milestone's round, if the milestone contains it; otherwise NO_ROUND."""
+    started_at: Micros | None = getattr(milestone, "round", None)  # of the webhooks, only those that begin a round do
+    if started_at:
+        return started_at
+    if isinstance(milestone, WebhookReceived) and milestone.type in OPENERS:  # version 1 did not write the round
+        return stamp_of(milestone)
+    return NO_ROUND
+
+
+def _starts_by_session(sessions: Mapping[Micros, str]) -> Mapping[str | None, Sequence[Micros]]:
+    """Sort the starts of the rounds: those of each session ("" if it is not known), and all of them (None)."""
+    starts: dict[str | None, list[Micros]] = {}
+    for started_at, session in sorted(sessions.items()):
+        for key in (None, session):
+            starts.setdefault(key, []).append(started_at)
+    return starts
+
+
+def _round_before(milestone: Milestone, starts: Mapping[str | None, Sequence[Micros]]) -> Micros:
+    """Return the latest round that began before the milestone. If both sessions are known, they must be the same."""
+    session = milestone.session if isinstance(milestone, (WebhookReceived, WebhookRepeated)) else ""
+    groups = [starts.get(key, ()) for key in ((session, "") if session else (None,))]
+    begun = ((group, bisect_right(group, stamp_of(milestone))) for group in groups)
+    return max((group[end - 1] for group, end in begun if end), default=NO_ROUND)
+
+
+def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
+    """The stamps that the lines of a trail set on their call, as webhook/intake/effects.py derives them."""
+    stamps: dict[str, Micros] = {}
+    for milestone in milestones:
+        if isinstance(milestone, WebhookReceived):
+            at = clamp_stamp(stamp_of(milestone), milestone.at)
+            for name in _stamp_names(milestone):
+                stamps[name] = max(at, stamps.get(name, at))
+                if has_history(name):
+                    stamps[history_field(name, PastStamp(at, milestone.session))] = at
+        elif isinstance(milestone, StreamAsked):
+            for name, at in read_learned(milestone).items():
+                stamps[name] = max(at, stamps.get(name, at))
+                if has_history(name):
+                    stamps[history_field(name, PastStamp(at, ""))] = at
+    return stamps
+
+
+def _stamp_names(event: WebhookReceived) -> list[str]:
+    """Name the stamps that an event sets on its call."""
+    if event.type == "call.rejected":
+        return [name for user in event.users for name in rejection_stamps(user, event.reason)]
+    if event.type == "call.missed":
+        return [missed_stamp(Stamp.MISSED, event.session, user) for user in event.users]
+    if event.type == "call.session_ended" and event.session:
+        return [Stamp.SESSION_ENDED + event.session]
+    if event.type in _MARK_OF:
+        return [_MARK_OF[event.type] + user for user in event.users]
+    return [Stamp.ENDED] if event.type in ENDS else []
+
+
+_MARK_OF = dict.fromkeys(ANSWERS, Stamp.ACCEPTED) | dict.fromkeys(REMOVALS, Stamp.REMOVED) | {LEFT: Stamp.LEFT}
+"""The stamp that an event sets for each of its users."""
