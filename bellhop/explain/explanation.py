@@ -4,7 +4,7 @@ Milestones may come in any order, and some may be missing, repeated or of a newe
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from bellhop.explain.sentences import (
     listed,
 )
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
-from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
+from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict, user_verdict
 from bellhop.explain.webhooks import stamp_of
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
@@ -66,7 +66,22 @@ class Explanation:
 
     def as_json(self) -> dict[str, Any]:
         """The explanation as plain objects, for machines."""
-        return asdict(self)
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    """Turn dataclasses into objects as dataclasses.asdict does, but without a copy of each text and number."""
+    if type(value) is tuple:
+        return tuple(_plain(element) for element in value)
+    names = _FIELDS.get(type(value))
+    return value if names is None else {name: _plain(getattr(value, name)) for name in names}
+
+
+_FIELDS = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (Explanation, RoundExplanation, UserVerdict, Delivery, TimelineEntry)
+}
 
 
 def explain(cid: str, trail: Iterable[Milestone], user: str = "") -> Explanation:
@@ -155,10 +170,10 @@ def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
     opening = round_log.openings[0]
     webhook_delay = Micros(opening.at - stamp_of(opening))
     late = [LATE_WEBHOOK.format(time=duration(webhook_delay))] if webhook_delay > LATE_WEBHOOK_US else []
-    work = [line for line in round_log.milestones if isinstance(line, JobPickedUp | PushMilestone)]
-    if not work:
+    work = next((line for line in round_log.milestones if isinstance(line, (JobPickedUp, PushMilestone))), None)
+    if work is None:
         return (*late, NOT_STARTED)
-    worker_delay = Micros(work[0].at - opening.at)
-    if isinstance(work[0], JobPickedUp) and worker_delay > LATE_WORKER_US:
+    worker_delay = Micros(work.at - opening.at)
+    if isinstance(work, JobPickedUp) and worker_delay > LATE_WORKER_US:
         return (*late, LATE_WORKER.format(time=duration(worker_delay)))
     return tuple(late)

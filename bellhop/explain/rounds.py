@@ -22,7 +22,6 @@ from bellhop.trail import (
     PushMilestone,
     StreamAsked,
     TokenChecked,
-    UnknownMilestone,
     UserSettled,
     WebhookReceived,
     read_learned,
@@ -128,7 +127,8 @@ class RoundLog:
         """The user whom a milestone is about. A phone's receipt names the device alone."""
         if isinstance(milestone, PhoneRang):
             return self.owners.get(milestone.device, "")
-        return milestone.user if isinstance(milestone, (*ABOUT_USER, UnknownMilestone)) else ""
+        user: str = getattr(milestone, "user", "")
+        return user
 
     def of(self, user: str, kind: type[M]) -> list[M]:
         """The milestones of one kind that are about a user."""

@@ -123,7 +123,7 @@ def meaning_of(outcome: str) -> Meaning:
 
 
 def _tone(milestone: Milestone) -> Tone:
-    if isinstance(milestone, PushMilestone | EmailMilestone) and milestone.outcome in MEANING:
+    if isinstance(milestone, (PushMilestone, EmailMilestone)) and milestone.outcome in MEANING:
         return meaning_of(milestone.outcome).tone
     return Tone.QUIET
 
@@ -134,7 +134,8 @@ def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
     device: str = getattr(milestone, "device", "")
     outcome: str = getattr(milestone, "outcome", "")
     kind: str = getattr(milestone, "kind", "")
-    offset_us = round_log.us_until(outcome, user)
+    tells_when = "{since}" in text or "{when}" in text
+    offset_us = round_log.us_until(outcome, user) if tells_when else None
     after = "" if offset_us is None else f" {duration(offset_us)} after"
     return text.format(
         user=user,
