@@ -124,6 +124,11 @@ class Store:
         return answers
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the connection is open, as far as this process knows."""
+        return self._usable() is not None
+
+    @property
     def behind_s(self) -> float:
         """How long Redis has owed an answer on this connection, in seconds."""
         return self._connection.behind_s if self._connection else 0.0

@@ -78,8 +78,10 @@ class SentPushes:
         opened = store.times_opened
         while True:
             await asyncio.sleep(LOOK_S)
-            if store.times_opened != opened:
-                with contextlib.suppress(RedisError):
+            with contextlib.suppress(RedisError):
+                if not store.is_connected:  # an idle worker sends no other command that would connect
+                    await store.call("PING")
+                if store.times_opened != opened:
                     now_opened = store.times_opened
                     await self._restore_all(store)
                     opened = now_opened

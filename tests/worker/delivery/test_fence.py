@@ -279,6 +279,20 @@ async def test_a_new_connection_restores_and_counts_lost_records(store, redis_ur
     assert await claim(Fence(store, "w-2", PushKind.RING, round_), lost, 3) is Outcome.DUPLICATE
 
 
+async def test_lost_records_are_restored_while_nothing_else_runs(store, redis_url):
+    """The worker is idle, so no other command opens its connection anew."""
+    sent, ring = SentPushes("w-1"), RoundPushes("default", "default:1", 1, PushKind.RING)
+    sent.remember(ring, "phone", "sent to a phone")
+    restoring = asyncio.create_task(sent.keep_restoring(store))
+    await asyncio.sleep(0)
+    with redis.Redis.from_url(redis_url) as others:
+        others.client_kill_filter(_type="normal", skipme=True)
+        async with asyncio.timeout(20):
+            while not others.exists(trail_key("default", "default:1")):
+                await asyncio.sleep(0.02)
+    restoring.cancel()
+
+
 @pytest.mark.parametrize("fault", ["many devices", "a broken key"])
 async def test_one_round_does_not_stop_the_restoring_of_others(store, fault):
     sent, large, other = SentPushes("w-1"), *(RoundPushes("default", f"default:{n}", 1, PushKind.RING) for n in (1, 2))
