@@ -73,7 +73,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that a test may stop, pause and cut off."""
     folder = tmp_path / "redis"
     folder.mkdir()
-    with RedisServer(folder) as server:
+    with RedisServer(folder, "--appendfsync", "always") as server:  # killed, it has all that it answered
         yield server
 
 

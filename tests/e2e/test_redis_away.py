@@ -9,6 +9,7 @@ import pytest
 
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
+from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.scripts import sha1
 from tests.proxy import Proxy
@@ -34,7 +35,10 @@ async def give_back(installation, how):
 
 @pytest.mark.parametrize("how", ["stopped", "hung", "full"])
 async def test_without_redis_a_webhook_is_refused_within_five_seconds(tmp_path, how):
-    async with Installation(tmp_path) as installation:
+    installation = Installation(tmp_path)
+    # By default, Redis answers before it writes to its file if the disk is slow. Killed then, it forgets the device.
+    installation.redis = RedisServer(tmp_path, "--appendfsync", "always")
+    async with installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         event = SampleCall().ring("ben-osei")
         await take_away(installation, how)
