@@ -51,7 +51,7 @@ class Arrivals:
 
     def add(self, request: HttpRequest, chunk: bytes) -> None:
         """Keep a part of a body."""
-        request.chunks.append(chunk)
+        request.body += chunk
         request.size += len(chunk)
         self._total_bytes += len(chunk)
         self._drop_stalled()
@@ -65,7 +65,7 @@ class Arrivals:
         self._arriving.pop(request, None)
         self._total_bytes -= request.size
         request.size = 0
-        request.chunks.clear()
+        request.body.clear()
 
     def _drop_stalled(self) -> None:
         while self._arriving and self._over_limits():

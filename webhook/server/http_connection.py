@@ -11,11 +11,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 import structlog
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 
 from bellhop.clock import Seconds
 from bellhop.telemetry import metrics
-from webhook.server.http_request import HttpRequest, HttpResponse, encode, refusal
+from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, encode, refusal
 
 if TYPE_CHECKING:
     from webhook.server.request_server import RequestServer
@@ -49,7 +49,8 @@ class HttpConnection(asyncio.Protocol):
         self._request: HttpRequest | None = None
         """The request that is arriving."""
         self._in_head = True
-        self._head_bytes = 0
+        self._bytes_held = 0
+        """Bytes parsed since the parser last reported a body's part or the end of the headers or of the request."""
         self._ready: deque[HttpRequest | HttpResponse] = deque()
         """Whole requests, and refusals, in the order of arrival."""
         self._busy: HttpRequest | None = None
@@ -76,7 +77,12 @@ class HttpConnection(asyncio.Protocol):
             self._expect_within(self._limits.head_s)
         more = bool(self._ready or self._unparsed) or (self._client_sends and not self._server.stopping)
         self._write(response, keep_alive=request.keep_alive and more, with_body=request.method != "HEAD")
-        self._advance()
+        self._server.waits_for(self)
+        if self._ready or self._unparsed:
+            # Later, since this may run in a greenlet: the next request's greenlet must not begin inside of it.
+            self._loop.call_soon(self._advance)
+        else:
+            self._advance()
 
     def drop(self) -> None:
         """Refuse the request that is arriving, because its body takes too long."""
@@ -168,7 +174,7 @@ class HttpConnection(asyncio.Protocol):
         request.method, request.version = parser.get_method().decode(), parser.get_http_version()
         if parser.should_upgrade() and request.method != "CONNECT":
             return  # llhttp stops after the headers (see _feed)
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._bytes_held = False, 0
         headers = dict(request.headers)
         encoding, length = headers.get(b"transfer-encoding"), int(headers.get(b"content-length", 0))
         if not request.target.startswith(b"/"):
@@ -185,6 +191,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_body(self, chunk: bytes) -> None:
         """Keep a part of the body."""
+        self._bytes_held = 0
         if self._request and not self._deaf:
             self._arrivals.add(self._request, chunk)
             if self._request and self._request.size > self._limits.body_bytes:
@@ -228,12 +235,18 @@ class HttpConnection(asyncio.Protocol):
             self._parser.feed_data(piece)
         except HttpParserUpgrade as upgrade:
             self._ignore_upgrade(piece[upgrade.args[0] :])
+        except HttpParserCallbackError as error:
+            # Our mistake, not the client's. Stream repeats an event after a 503, but not after a 400.
+            cause = error.__context__
+            log.error("unexpected_error", error=type(cause).__name__, exc_info=cause)
+            self._refuse(FAILED)
         except HttpParserError:
             self._refuse(BAD_REQUEST)
-        if self._request and self._in_head:
-            # The parser reports a header only when it is complete, so what it holds is counted too.
-            self._head_bytes += len(piece)
-            if self._head_bytes > self._limits.head_bytes + PIECE:
+        if self._request:
+            # The parser reports a header only when it is complete, so what it holds is counted too. After the chunks of
+            # a body come headers again; the parser would hold any number of bytes, and copy them for each piece.
+            self._bytes_held += len(piece)
+            if self._bytes_held > self._limits.head_bytes + PIECE:
                 self._refuse(HEAD_TOO_LARGE)
 
     def _count_head(self, size: int) -> None:
@@ -254,7 +267,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _complete(self, *, keep_alive: bool) -> None:
         request, self._request = self._request, None
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._bytes_held = True, 0
         self.expires_at = math.inf
         if request:
             request.keep_alive = keep_alive

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[str, str]]
 
+WITHOUT_BODY = ("204", "304")
+"""Statuses of responses that have no body and do not name its length (RFC 9110, section 8.6)."""
+
 
 class HttpResponse(NamedTuple):
     """A complete response."""
@@ -31,7 +34,8 @@ class HttpRequest:
     """Path and query."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Names are in lower case."""
-    chunks: list[bytes] = field(default_factory=list)
+    body: bytearray = field(default_factory=bytearray)
+    """What has arrived of it. Not a list of its parts: a part of two bytes takes 40 bytes of memory."""
     size: int = 0
     """Bytes of the body so far."""
     head_bytes: int = 0
@@ -49,11 +53,15 @@ def refusal(status: HTTPStatus, sentence: str) -> HttpResponse:
     )
 
 
+FAILED = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Internal server error. Try again.")
+
+
 def encode(response: HttpResponse, date: str, *, keep_alive: bool, with_body: bool) -> bytes:
     """Write a response as HTTP/1.1. The response to HEAD has no body, but names its length."""
     lines = [f"HTTP/1.1 {response.status}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
-    if not any(name.lower() == "content-length" for name, _ in response.headers):
+    has_length = any(name.lower() == "content-length" for name, _ in response.headers)
+    if not has_length and response.status[:3] not in WITHOUT_BODY:
         lines.append(f"Content-Length: {len(response.body)}")
     lines.append(f"Date: {date}")
     if not keep_alive:
@@ -93,7 +101,7 @@ def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[st
         "REMOTE_PORT": str(client[1]),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(b"".join(request.chunks)),
+        "wsgi.input": io.BytesIO(request.body),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,

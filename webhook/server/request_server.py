@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,7 +17,7 @@ from bellhop.clock import Seconds
 from webhook.loop_greenlet import LoopGreenlet
 from webhook.server.arrivals import Arrivals, RequestLimits
 from webhook.server.http_connection import HttpConnection
-from webhook.server.http_request import HttpRequest, HttpResponse, refusal, run_wsgi, wsgi_environ
+from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, run_wsgi, wsgi_environ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -29,7 +28,6 @@ CHECK_S = 0.5
 """How often connections are checked for what takes too long."""
 STOP_TIMEOUT_S = Seconds(10)
 """How long a stopping process may take for its open requests; every request is shorter."""
-FAILED = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Internal server error. Try again.")
 
 
 class RequestServer:
@@ -45,34 +43,46 @@ class RequestServer:
         self._app, self._on_loop = app, on_loop
         self._pool = ThreadPoolExecutor(threads, "answer")
         self._loop = asyncio.get_running_loop()
-        self._connections: dict[HttpConnection, None] = {}
-        """Those that answered nothing for longest come first."""
+        self._connections: set[HttpConnection] = set()
+        self._waiting: dict[HttpConnection, None] = {}
+        """Those that wait for their client; the one that has waited for longest comes first."""
 
     def connection(self) -> HttpConnection:
         """Make the protocol of a new connection."""
         return HttpConnection(self)
 
     def opened(self, connection: HttpConnection) -> None:
-        """Count a new connection. If there are too many, the one that has been waited for longest is closed."""
+        """Count a new connection. If there are too many, the one that has been waited for longest is closed.
+
+        Requests are being answered on the others. If all are busy, that one is the new connection.
+        """
+        self._connections.add(connection)
+        self._waiting[connection] = None
         if self.stopping:
             connection.close()
-        elif len(self._connections) >= self.arrivals.limits.connections:
-            oldest = next(iter(self._connections))
+        elif len(self._connections) > self.arrivals.limits.connections:
+            oldest = next(iter(self._waiting))
             self.closed(oldest)
             oldest.abort()
-        self._connections[connection] = None
 
     def closed(self, connection: HttpConnection) -> None:
         """Forget a connection."""
-        self._connections.pop(connection, None)
+        self._connections.discard(connection)
+        self._waiting.pop(connection, None)
         self._note_all_closed()
+
+    def waits_for(self, connection: HttpConnection) -> None:
+        """Note that a request was answered: now the connection waits for its client."""
+        if connection in self._connections:
+            self._waiting[connection] = None
 
     def serve(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Answer a whole request."""
-        if self._connections.pop(connection, 0) is None:
-            self._connections[connection] = None
+        self._waiting.pop(connection, None)
         environ = wsgi_environ(request, connection.client, connection.local)
-        if self._on_loop(request):
+        on_loop = self._on_loop(request)
+        request.body.clear()  # the application has a copy
+        if on_loop:
             LoopGreenlet(lambda: connection.answer(request, self._run(environ))).switch()
         else:
             answered = self._loop.run_in_executor(self._pool, self._run, environ)

@@ -85,7 +85,7 @@ def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
     """Return whether the view of a request runs on the event loop: a webhook's, unless it would block."""
     if not redis.works_on_the_loop or request.target != LOOP_TARGET or request.method != "POST":
         return False
-    return request.size <= MAX_LOOP_BODY and not b"".join(request.chunks[:1]).startswith(GZIP_MAGIC)
+    return request.size <= MAX_LOOP_BODY and not request.body.startswith(GZIP_MAGIC)
 
 
 async def _told_to_stop(stop: asyncio.Event, parent_pid: int) -> None:

@@ -33,7 +33,7 @@ def test_a_body_in_pieces_is_whole():
     sender.send(b"one")
     sender.send(b"two")
     sender.complete()
-    assert (sender.request.chunks, sender.dropped) == ([b"one", b"two"], False)
+    assert (sender.request.body, sender.dropped) == (b"onetwo", False)
 
 
 def test_with_too_many_on_their_way_the_first_goes():
@@ -48,7 +48,7 @@ def test_with_too_many_bytes_the_oldest_bodies_are_dropped():
     for sender in senders:
         sender.send(b"x" * 80)
     assert [sender.dropped for sender in senders] == [True, False, False]
-    assert senders[0].request.chunks == []
+    assert senders[0].request.body == b""
 
 
 def test_bodies_that_are_being_answered_count_and_stay():

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from webhook.server.arrivals import RequestLimits
+from webhook.loop_greenlet import wait_for
+from webhook.server.arrivals import Arrivals, RequestLimits
 from webhook.server.http_connection import MAX_AHEAD
 from webhook.server.request_server import RequestServer
 
@@ -77,6 +78,23 @@ async def test_only_some_requests_may_be_sent_ahead():
         answer = await ask(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
         assert len(bodies(answer)) == MAX_AHEAD + 1
         assert answer.count(b"Connection: close") == 1
+
+
+async def test_requests_sent_ahead_do_not_nest():
+    """Each began inside the one before, until Python's recursion limit."""
+
+    def patient(environ, start_response):
+        wait_for(asyncio.sleep(0))
+        return echo(environ, start_response)
+
+    async with serving(patient) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        request = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 3000 + b"\r\n\r\n"
+        for _ in range(500):
+            writer.write(request)
+        writer.write_eof()
+        assert statuses(await asyncio.wait_for(reader.read(), 20)) == [200] * 500
+        writer.close()
 
 
 SMUGGLED = {
@@ -172,6 +190,28 @@ async def test_a_large_head_is_refused(request_):
         assert statuses(await ask(address, request_)) == [431]
 
 
+@pytest.mark.parametrize("after", [b"3\r\none\r\n0\r\nT: ", b"3\r\none\r\n0\r\n", b"3;"])
+async def test_what_surrounds_chunks_is_bounded(after):
+    line = b"T: t\r\n" if after.endswith(b"\r\n") else b"a" * 6
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving() as address:
+        assert statuses(await ask(address, head + after + line * 60_000, ends=False)) == [431]
+
+
+async def test_a_body_in_many_small_chunks_is_kept_in_one_piece():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(environ["wsgi.input"].read())
+        return echo(environ, start_response)
+
+    async with serving(app, body_bytes=100_000, total_bytes=100_000) as address:
+        chunks = b"2\r\nab\r\n" * 50_000
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert statuses(await ask(address, head + chunks + b"0\r\n\r\n")) == [200]
+    assert seen == [b"ab" * 50_000]
+
+
 @pytest.mark.parametrize(
     "request_",
     [
@@ -211,6 +251,56 @@ async def test_with_too_many_connections_the_oldest_is_closed():
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         for _, writer in clients:
             writer.close()
+
+
+async def test_with_too_many_connections_a_request_in_work_stays():
+    async def answer_later():
+        await go_on.wait()
+
+    def patient(environ, start_response):
+        wait_for(answer_later())
+        return echo(environ, start_response)
+
+    go_on = asyncio.Event()
+    async with serving(patient, connections=3) as address:
+        in_work = [await asyncio.open_connection(*address) for _ in range(2)]
+        for _, writer in in_work:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.05)
+        silent = [await asyncio.open_connection(*address) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        go_on.set()
+        for reader, writer in in_work:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+        for _, writer in silent:
+            writer.transport.abort()
+
+
+async def test_an_error_of_the_server_is_answered_as_temporary(monkeypatch):
+    """A sender repeats nothing that was answered with 400."""
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Arrivals, "begin", broken)
+    async with serving() as address:
+        request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+        answer = await ask(address, request)
+        assert statuses(answer) == [503]
+        assert b"Connection: close" in answer
+        assert statuses(await ask(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")) == [200]
+
+
+async def test_an_answer_without_a_body_names_no_length():
+    def nothing(environ, start_response):
+        start_response("204 NO CONTENT", [])
+        return []
+
+    async with serving(nothing) as address:
+        answer = await ask(address, b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert statuses(answer) == [204]
+        assert b"content-length" not in answer.lower()
 
 
 async def test_an_error_of_the_application_is_answered():
