@@ -52,7 +52,7 @@ async def codes(options: Any) -> int:
     plan = Plan("errors", (), options.rate, seconds, options.ring_ms, options.seed, ends, earliest_s=12, latest_s=20)
     result = await run(plan, shares.drive)
     show(result)
-    print(f"{table([result])}\n\n{shares.table(result)}")
+    print(table([result]), shares.table(result), *shares.summary(result), sep="\n\n")
     return failures(result)
 
 

@@ -5,8 +5,8 @@ Each error is tried for some seconds, one of Apple and one of Google at the same
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, product
 from typing import NamedTuple
 
 from bellhop.domain.device import Provider
@@ -62,6 +62,20 @@ class Shares:
         lines = [HEAD, ("---",) * len(HEAD), *(_cells(period, result) for period in self.periods)]
         return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
+    def summary(self, result: PartResult) -> Iterator[str]:
+        """Sum up each provider and share in one sentence."""
+        for provider, one_in in product(CODES, SHARES):
+            periods = [one for one in self.periods if one.provider is provider and one.one_in == one_in]
+            rings = [one for one in result.evidence if any(_is_in(one, period) for period in periods)]
+            met, others = _split(rings, result)
+            at_once = [one for one in met if "Retry-After" not in _error_of(one, result)]
+            p99 = percentile(latencies(others, calm=False), 99)
+            yield (
+                f"{provider}, {len(periods)} errors, one push in {one_in}: {len(met)} rings met one,"
+                f" and {len(_lost(met))} were lost; the slowest took {_slowest(at_once)} ms, with Retry-After {_slowest(met)} ms."
+                f" Of {len(others)} others {len(_lost(others))} were lost; their p99 is {p99} ms."
+            )
+
 
 def one_of(code: Code, one_in: int) -> Callable[[str], Code | None]:
     """Choose this error for one request of so many."""
@@ -71,28 +85,33 @@ def one_of(code: Code, one_in: int) -> Callable[[str], Code | None]:
 
 def _cells(period: Period, result: PartResult) -> tuple[str, ...]:
     rings = [one for one in result.evidence if _is_in(one, period)]
-    met = [one for one in rings if _met(one, result)]
-    others = [one for one in rings if one not in met]
-    slowest = max(latencies(met, calm=False), default=0.0)
-    first = (period.provider, period.code.name, str(period.one_in), str(len(rings)), str(len(met)))
+    met, others = _split(rings, result)
     return (
-        *first,
-        str(len(_lost(met))),
-        f"{slowest * 1e3:.0f}",
-        str(len(_lost(others))),
+        *(period.provider, period.code.name, str(period.one_in), str(len(rings)), str(len(met))),
+        *(str(len(_lost(met))), _slowest(met), str(len(_lost(others)))),
         percentile(latencies(others, calm=False), 99),
     )
+
+
+def _split(rings: Sequence[Evidence], result: PartResult) -> tuple[list[Evidence], list[Evidence]]:
+    """Return the rings whose push got an error, and the others."""
+    met = {one.record.cid for one in rings if _error_of(one, result)}
+    return [one for one in rings if one.record.cid in met], [one for one in rings if one.record.cid not in met]
+
+
+def _slowest(rings: Sequence[Evidence]) -> str:
+    return f"{max(latencies(rings, calm=False), default=0.0) * 1e3:.0f}"
 
 
 def _is_in(evidence: Evidence, period: Period) -> bool:
     return person_of(evidence).provider is period.provider and period.began <= evidence.record.posted < period.ended
 
 
-def _met(evidence: Evidence, result: PartResult) -> bool:
-    """Whether the ring's push got an error."""
+def _error_of(evidence: Evidence, result: PartResult) -> str:
+    """Name the error that the ring's push got; empty if it got none."""
     someone, (began, ended) = person_of(evidence), evidence.window
     met = result.phones.met[someone.provider]
-    return any(one.token == someone.token and began <= one.at <= ended for one in met)
+    return next((one.code.name for one in met if one.token == someone.token and began <= one.at <= ended), "")
 
 
 def _lost(evidence: Sequence[Evidence]) -> list[Evidence]:
