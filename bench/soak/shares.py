@@ -72,7 +72,8 @@ class Shares:
             p99 = percentile(latencies(others, calm=False), 99)
             yield (
                 f"{provider}, {len(periods)} errors, one push in {one_in}: {len(met)} rings met one,"
-                f" and {len(_lost(met))} were lost; the slowest took {_slowest(at_once)} ms, with Retry-After {_slowest(met)} ms."
+                f" and {len(_lost(met))} were lost; the slowest took {_slowest(at_once)} ms,"
+                f" with Retry-After {_slowest(met)} ms."
                 f" Of {len(others)} others {len(_lost(others))} were lost; their p99 is {p99} ms."
             )
 

@@ -28,6 +28,9 @@ async def test_a_rolling_restart_loses_and_doubles_nothing(tmp_path):
         await asyncio.sleep(2)
         statuses["web"] = await asyncio.to_thread(installation.stop, "web")
         await posting
+        assert installation.processes["web-2"].poll() is None, installation.log("web-2")
+        rings += (late := crowd.calls(20))
+        await crowd.post(late)
         await crowd.all_rang(rings)
         await crowd.all_answered(rings)
         await crowd.all_settled(rings)

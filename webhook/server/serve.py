@@ -20,7 +20,7 @@ from bellhop.telemetry.outage import redis_outage
 from webhook.server import serving_process
 from webhook.server.processes import Processes
 from webhook.server.request_server import STOP_TIMEOUT_S
-from webhook.server.serving_process import BACKLOG, LIMITS
+from webhook.server.serving_process import LIMITS
 
 log = structlog.get_logger()
 
@@ -42,22 +42,31 @@ def serve(settings: Settings) -> None:
     """
     connections = min(LIMITS.connections, _raise_file_limit() // 2)
     parent_pid = os.getpid()
-    with _listen(settings.web_host, settings.web_port) as listener:
+    with _bind(settings.web_host, settings.web_port) as listener:
         _report_start(settings, _redis_error(settings))
         serving = partial(serving_process.run, listener, connections, parent_pid)
         Processes(settings.web_processes, serving, listener.close, KILL_AFTER_S).run()
     stop_signals.ignore()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Listen; all serving processes accept connections from this socket. Reports an unusable address in a sentence."""
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the address, for all serving processes. Reports an unusable one in a sentence.
+
+    It does not listen yet: a serving process does that when it is ready. Until then another `bellhop web` may serve the
+    same address, and no connection waits for this one.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
-        )
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
     except OSError as error:
+        listener.close()
         advice = ADVICE.get(error.errno or 0, f"cannot be used: {error.strerror}")
         raise click.ClickException(f"{_url(host, port)} {advice}") from None
+    return listener
 
 
 def _redis_error(settings: Settings) -> RedisError | None:
