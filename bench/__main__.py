@@ -20,6 +20,7 @@ PARTS = {
     "notices": "A ring while many notices wait for the same provider",
     "calls": "Whole calls: processor time",
     "memory": "Whole calls: memory in Redis",
+    "explaining": "Explaining a call with many users or rounds: processor time of the web process",
     "metrics": "Counting, logging and tracing",
 }
 

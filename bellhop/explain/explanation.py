@@ -3,10 +3,12 @@
 Milestones may come in any order, and some may be missing, repeated or of a newer version.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import accumulate, takewhile
+from typing import Any, NamedTuple
 
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
@@ -29,6 +31,8 @@ from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1
 """The version of the JSON form. A new field does not need a new version."""
+LEAST_ROUNDS = 2
+"""Rounds that are always explained: the last one, and the events outside any round, which are counted as one."""
 LATE_WEBHOOK_US, LATE_WORKER_US = 5_000_000, 2_000_000
 
 
@@ -84,16 +88,61 @@ _FIELDS = {
 }
 
 
+class LatestRounds(NamedTuple):
+    """The explanation of a call's latest rounds."""
+
+    explanation: Explanation
+    left_out: int
+    """How many earlier rounds are not explained."""
+
+
 def explain(cid: str, trail: Iterable[Milestone], user: str = "") -> Explanation:
     """Explain the call that this trail belongs to; with `user`, only what is about that user."""
+    return explain_latest(cid, trail, sys.maxsize, user).explanation
+
+
+def explain_latest(cid: str, trail: Iterable[Milestone], most_lines: int, user: str = "") -> LatestRounds:
+    """Explain the latest rounds of a call: those within `most_lines` of its trail, and the last round in any case.
+
+    Each user of a round counts as one more line.
+    """
     round_logs = sorted_into_rounds(trail)
     if not round_logs:
-        return Explanation(VERSION, cid, user, False, f"Bellhop has no record of the call {cid}.", (), NO_TRAIL)
-    rounds = tuple(_explain_round(round_log, user) for round_log in round_logs)
+        unknown = f"Bellhop has no record of the call {cid}."
+        return LatestRounds(Explanation(VERSION, cid, user, False, unknown, (), NO_TRAIL), 0)
+    latest = _latest(round_logs, most_lines, user)
+    left_out = len(round_logs) - len(latest)
+    rounds = tuple(_explain_round(round_log, user) for round_log in latest)
     if user and not any(round_.people for round_ in rounds):
         summary, advice = _not_called(round_logs, user)
-        return Explanation(VERSION, cid, user, False, summary, rounds, advice)
-    return Explanation(VERSION, cid, user, True, _summary(rounds, user), rounds, ())
+        return LatestRounds(Explanation(VERSION, cid, user, False, summary, rounds, advice), left_out)
+    summary = _summary(rounds, user, _times_called(round_logs, user)) + _not_explained(left_out)
+    return LatestRounds(Explanation(VERSION, cid, user, True, summary, rounds, ()), left_out)
+
+
+def _latest(round_logs: Sequence[RoundLog], most_lines: int, user: str) -> Sequence[RoundLog]:
+    """Choose the latest rounds, of those with the user if not all can be chosen; events outside any round count too."""
+    chosen = _within(round_logs, most_lines)
+    if not user or len(chosen) == len(round_logs):
+        return chosen
+    return _within([log for log in round_logs if user in log.users] or round_logs, most_lines)
+
+
+def _within(round_logs: Sequence[RoundLog], most_lines: int) -> Sequence[RoundLog]:
+    lines = accumulate(len(log.milestones) + len(log.users) for log in reversed(round_logs))
+    count = sum(1 for _ in takewhile(lambda total: total <= most_lines, lines))
+    return round_logs[-max(count, LEAST_ROUNDS) :]
+
+
+def _not_explained(left_out: int) -> str:
+    return f" The {left_out} earlier rounds are not explained here." if left_out else ""
+
+
+def _times_called(round_logs: Sequence[RoundLog], user: str) -> int:
+    if user:
+        return len([log for log in round_logs if user in log.users])
+    with_users = [log for log in round_logs if log.users]
+    return len([log for log in with_users if log.started_at]) or len(with_users)
 
 
 def _not_called(round_logs: Sequence[RoundLog], user: str) -> tuple[str, tuple[str, ...]]:
@@ -108,26 +157,25 @@ def _left_out(round_log: RoundLog) -> int:
     return max((event.left_out or 0 for event in events), default=0)
 
 
-def _summary(rounds: Sequence[RoundExplanation], user: str) -> str:
+def _summary(rounds: Sequence[RoundExplanation], user: str, times: int) -> str:
     verdicts = [verdict for round_ in rounds for verdict in round_.people]
     if not verdicts:
         return "Nobody was called."
     if user:
         last = verdicts[-1].verdict
-        return last if len(verdicts) == 1 else f"Called {len(verdicts)} times. The last time: {last}"
+        return last if times == 1 else f"Called {times} times. The last time: {last}"
     with_users = [round_ for round_ in rounds if round_.people]
     called = [round_ for round_ in with_users if round_.started_at] or with_users
     wrong = list(dict.fromkeys(verdict.user for verdict in verdicts if verdict.tone is Tone.BAD))
-    return _reached(called) + (f" Something went wrong for {listed(wrong)}." if wrong else "")
+    return _reached(called[-1].people, times) + (f" Something went wrong for {listed(wrong)}." if wrong else "")
 
 
-def _reached(called: Sequence[RoundExplanation]) -> str:
-    last = called[-1].people
-    reached = len([verdict for verdict in last if verdict.reached])
-    result = f"Bellhop reached {reached} of {len(last)} {'person' if len(last) == 1 else 'people'}."
-    if knew := [verdict.user for verdict in last if not verdict.reached and verdict.standing in KNEW_OF_CALL]:
+def _reached(people: Sequence[UserVerdict], times: int) -> str:
+    reached = len([verdict for verdict in people if verdict.reached])
+    result = f"Bellhop reached {reached} of {len(people)} {'person' if len(people) == 1 else 'people'}."
+    if knew := [verdict.user for verdict in people if not verdict.reached and verdict.standing in KNEW_OF_CALL]:
         result += f" No push was needed for {listed(knew)}."
-    return f"Called {len(called)} times. The last time, {result}" if len(called) > 1 else result
+    return f"Called {times} times. The last time, {result}" if times > 1 else result
 
 
 def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:

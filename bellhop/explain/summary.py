@@ -8,13 +8,15 @@ from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
-from bellhop.explain.explanation import Explanation, RoundExplanation
+from bellhop.explain.explanation import Explanation, RoundExplanation, explain_latest
 from bellhop.explain.sentences import listed
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import KNEW_OF_CALL, LATE_US, Delivery, UserVerdict
-from bellhop.trail import EmailMilestone
+from bellhop.trail import EmailMilestone, Milestone
 
 NAMES_SHOWN = 3
+MAX_LINES = 2_000
+"""Lines of a trail that a summary explains, the latest rounds first. The last round is always explained as a whole."""
 WORST_FIRST = (Tone.BAD, Tone.OPEN, Tone.QUIET, Tone.GOOD)
 
 
@@ -42,6 +44,8 @@ class CallSummary:
     called: str
     """The users of the last round as a text: "ben, jane and 4 more"."""
     rounds: int
+    unchecked: int
+    """How many of the rounds, the earliest, were not looked at: `flags` says nothing of them."""
     people: int
     """The number of users of the last round."""
     reached: int
@@ -49,14 +53,20 @@ class CallSummary:
     tone: Tone
     """The worst tone of a user of the last round."""
     flags: frozenset[Flag]
-    """The flags of all rounds."""
+    """The flags of all rounds that were looked at."""
 
 
-def summarize(explanation: Explanation) -> CallSummary:
-    """Summarize an explained call by its last round."""
+def summarize_trail(cid: str, trail: Iterable[Milestone]) -> CallSummary:
+    """Summarize a call by its trail. The work is bounded: of many rounds, only the latest are looked at."""
+    latest = explain_latest(cid, trail, MAX_LINES)
+    return summarize(latest.explanation, latest.left_out)
+
+
+def summarize(explanation: Explanation, left_out: int = 0) -> CallSummary:
+    """Summarize an explained call by its last round; `left_out` is the number of earlier rounds not explained."""
     rounds = [round_ for round_ in explanation.rounds if round_.started_at] or list(explanation.rounds)
     if not rounds:
-        return CallSummary(explanation.cid, Micros(0), "", "", "", 0, 0, 0, Tone.OPEN, frozenset())
+        return CallSummary(explanation.cid, Micros(0), "", "", "", 0, 0, 0, 0, Tone.OPEN, frozenset())
     last = rounds[-1]
     names = [verdict.user for verdict in last.people]
     tones = {verdict.tone for verdict in last.people}
@@ -66,7 +76,8 @@ def summarize(explanation: Explanation) -> CallSummary:
         kind=last.kind,
         caller=last.caller,
         called=listed(names[:NAMES_SHOWN], len(names[NAMES_SHOWN:])),
-        rounds=len(rounds),
+        rounds=len(rounds) + left_out,
+        unchecked=left_out,
         people=len(names),
         reached=len([verdict for verdict in last.people if verdict.reached]),
         tone=next((tone for tone in WORST_FIRST if tone in tones), Tone.OPEN),

@@ -43,11 +43,12 @@ def ask_about_call() -> tuple[str, int]:
 def _page(said: str = "") -> tuple[str, int]:
     """Show the page; `said` is how a question to Stream ended."""
     cid, user_id = request.args.get("id", ""), request.args.get("user", "")
-    explanation = explain_call(web_context().redis, tenant(), cid, user_id)
+    explanation, left_out = explain_call(web_context().redis, tenant(), cid, user_id)
     page = render_template(
         "console/call.html",
         explanation=explanation,
         rounds=[(round_, picture(round_), _late_users(round_)) for round_ in explanation.rounds],
+        left_out=left_out,
         user=user_id,
         said=said,
         may_ask=may_ask(web_context().settings, tenant()),

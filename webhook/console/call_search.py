@@ -1,17 +1,18 @@
 """Find calls for the console's lists: candidates from the call index, each with the summary of its trail."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, takewhile
 from typing import Any, NamedTuple
 
 from redis import Redis
 
 from bellhop.call_index import FROM_LATEST, MAX_CALLS, IndexedCall, calls_of_tenant, calls_of_user
 from bellhop.clock import Micros
-from bellhop.explain.explanation import Explanation, explain
-from bellhop.explain.summary import CallSummary, Flag, summarize
+from bellhop.explain.explanation import LatestRounds, explain_latest
+from bellhop.explain.summary import MAX_LINES, CallSummary, Flag, summarize_trail
 from bellhop.store.keys import trail_key
-from bellhop.trail import read_trail
+from bellhop.trail import LENGTH, read_trail
 
 PAGE_SIZE = 25
 BATCH = 26
@@ -30,10 +31,10 @@ class CallPage(NamedTuple):
     """False if the search ran out of time before the page was full."""
 
 
-def explain_call(redis: Redis, tenant: str, cid: str, user_id: str = "") -> Explanation:
-    """Explain a call from its trail. Raises redis.exceptions.RedisError."""
+def explain_call(redis: Redis, tenant: str, cid: str, user_id: str = "") -> LatestRounds:
+    """Explain the latest rounds of a call from its trail. Raises redis.exceptions.RedisError."""
     lines: Any = redis.lrange(trail_key(tenant, cid), 0, -1)
-    return explain(cid, read_trail(lines), user_id)
+    return explain_latest(cid, read_trail(lines), MAX_LINES, user_id)
 
 
 def search_calls(
@@ -75,7 +76,7 @@ def _candidates(
     """Yield indexed calls with their summaries; None for a call whose trail has expired."""
     for batch in _batches(redis, tenant, text, user_id, before):
         for candidate, lines in zip(batch, _trails(redis, tenant, batch), strict=True):
-            yield candidate, summarize(explain(candidate.cid, read_trail(lines))) if lines else None
+            yield candidate, summarize_trail(candidate.cid, read_trail(lines)) if lines else None
 
 
 def _batches(redis: Redis, tenant: str, text: str, user_id: str, before: Micros) -> Iterator[list[IndexedCall]]:
@@ -101,9 +102,19 @@ def _matches(redis: Redis, tenant: str, text: str, before: Micros) -> list[Index
     return sorted((IndexedCall(cid, at) for cid, at in began_at.items()), key=lambda call: -call.began_at)
 
 
-def _trails(redis: Redis, tenant: str, calls: Iterable[IndexedCall]) -> list[list[bytes]]:
+def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator[list[bytes]]:
+    """Read the trails of calls, as many at a time as together have no more lines than one trail may have."""
+    keys = [trail_key(tenant, call.cid) for call in calls]
+    lengths = _pipeline(redis, "llen", [(key,) for key in keys])
+    while keys:
+        count = max(1, sum(1 for _ in takewhile(lambda total: total <= LENGTH, accumulate(lengths))))
+        yield from _pipeline(redis, "lrange", [(key, 0, -1) for key in keys[:count]])
+        keys, lengths = keys[count:], lengths[count:]
+
+
+def _pipeline(redis: Redis, command: str, arguments: Iterable[tuple[object, ...]]) -> list[Any]:
     pipeline: Any = redis.pipeline(transaction=False)
-    for call in calls:
-        pipeline.lrange(trail_key(tenant, call.cid), 0, -1)
-    trails: list[list[bytes]] = pipeline.execute()
-    return trails
+    for each in arguments:
+        getattr(pipeline, command)(*each)
+    answers: list[Any] = pipeline.execute()
+    return answers

@@ -78,3 +78,14 @@ def test_looking_stops_in_time_and_goes_on_where_it_stopped(redis_client, begin)
     assert (first.calls, first.complete) == ([], False)
     assert first.older
     assert [cid for page in pages(redis_client, flag=Flag.FAILED, timeout_s=0) for cid in page] == ["the-one"]
+
+
+def test_long_trails_are_read_one_after_the_other(redis_client, begin, monkeypatch):
+    begin(*(f"call-{number}" for number in range(30)))
+    monkeypatch.setattr(call_search, "LENGTH", 5)
+    read = []
+    pipeline = call_search._pipeline
+    monkeypatch.setattr(call_search, "_pipeline", lambda *asked: read.append(pipeline(*asked)) or read[-1])
+    assert sum(map(len, pages(redis_client))) == 30
+    lines = [sum(map(len, answers)) for answers in read if isinstance(answers[0], list)]
+    assert max(lines) <= 5
