@@ -19,11 +19,9 @@ from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RING
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
-from bellhop.store.redis_url import shown
 from bellhop.store.refusals import PROBE, is_cluster
 from bellhop.stream_api import DeviceApps, stream_apis
 from bellhop.telemetry import metrics, tracing
-from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
 from worker.delivery.attempt import ProviderChannels
 from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
@@ -45,8 +43,6 @@ from worker.stream_subscriptions import StreamSubscriptions
 
 log = structlog.get_logger()
 
-WATCHDOG_S = 0.25
-"""How often each worker queues the calls whose time has come."""
 JOBS_PER_CONCURRENCY = 10
 """Jobs in memory for each of BELLHOP_WORKER_CONCURRENCY. Nearly all of them wait for a provider, and a provider that
 hangs must not keep other rings in the queue."""
@@ -126,7 +122,6 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
     background: list[Callable[[], Awaitable[None]]] = [
-        partial(_queue_due_calls, store, redis_outage(shown(settings.redis_url))),
         partial(_warm_up, store, senders),
         pruner.keep_counting,
         partial(sent.keep_restoring, store),
@@ -145,6 +140,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         old_names=OLD_NAMES,
         job_names=tuple(QUEUE_OF),
         background=background,
+        in_turn=[partial(queue_due_calls, store)],
     )
 
 
@@ -190,17 +186,6 @@ def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) ->
     )
     emails = EmailStore(store, worker, settings.mail_window_s)
     return EmailDigest(store, emails, smtp_sender(settings), builder, settings.mail_policy)
-
-
-async def _queue_due_calls(store: Store, outage: RedisOutage) -> None:
-    """Queue the calls whose time has come, again and again, and log when Redis is away."""
-    while True:
-        try:
-            await queue_due_calls(store)
-            outage.note_answer()
-        except RedisError as error:
-            outage.note_redis_error(error)
-        await asyncio.sleep(WATCHDOG_S)
 
 
 async def _warm_up(store: Store, senders: Senders) -> None:

@@ -1,11 +1,13 @@
 """Settle calls: record the final standing of every recipient once, and queue the missed-call notices that are due.
 
-The settle job (worker/jobs.py) runs `settle_call` for one call. The watchdog of each worker (worker/main.py) repeats
-`queue_due_calls`, which queues those jobs. Any number of workers may settle the same call at the same time: Redis
-writes a decision (bellhop/domain/call.py) only if the call has not changed since it was read.
+The settle job (worker/jobs.py) runs `settle_call` for one call. The watchdog repeats `queue_due_calls`, which
+queues those jobs, in one worker at a time (worker/main.py). Any number of workers may settle the same call at the same
+time: Redis writes a decision (bellhop/domain/call.py) only if the call has not changed since it was read.
 A notice that no call.missed asks for may have to wait (`worker.derived_notices`).
 """
 
+import asyncio
+import time
 from collections.abc import Mapping
 from functools import partial
 from uuid import uuid4
@@ -27,12 +29,18 @@ from worker.derived_notices import DerivedNotices, HeldUp, ReadCall
 from worker.lost_attempts import claimed_until, record_lost_attempts
 
 DUE_AT_ONCE = 100
-"""Settle jobs that the watchdog queues in one step."""
+"""Settle jobs that one script queues, in some milliseconds."""
 AGAIN_MS = 10_000
 """If a settle job did not settle its call, the watchdog queues another job for the call after this time."""
 ASSUMED_S = 300
-"""During this time after a settle job was queued, the watchdog assumes that the job is still on the queue. Later it
-searches the queue for the job, which is slow."""
+"""During this time after a settle job was queued, the watchdog assumes that the job is still on the queue."""
+DUE_FOR_S = 0.25
+"""How long one step of the watchdog lasts at most."""
+MOST_WAITING = 200
+"""With more jobs in the queue, one step of the watchdog queues no more than DUE_AT_ONCE."""
+ANY_NUMBER = 10**9
+QUEUE_IS_LONG_S = 0.02
+"""Pause before the watchdog looks again whether the queue is short enough."""
 
 
 async def settle_call(
@@ -143,6 +151,18 @@ def _notice(payload: QueuedRound) -> dict[str, str]:
 
 
 async def queue_due_calls(store: Scripts, *, again_ms: int = AGAIN_MS, assumed_s: int = ASSUMED_S) -> None:
-    """Queue a settle job for each call that is due, up to DUE_AT_ONCE calls."""
-    command = call_scripts.enqueue_due(job("", SETTLE_JOB), limit=DUE_AT_ONCE, again_ms=again_ms, assumed_s=assumed_s)
-    await store.script(*command)
+    """Queue a settle job for each call that is due: DUE_AT_ONCE calls, and then as many as the queue takes.
+
+    While the queue is long, calls stay on the agenda: notices that are queued later must not wait behind all of them.
+    """
+    enqueue_due = partial(
+        call_scripts.enqueue_due, job("", SETTLE_JOB), limit=DUE_AT_ONCE, again_ms=again_ms, assumed_s=assumed_s
+    )
+    until_s, most_waiting = time.monotonic() + DUE_FOR_S, ANY_NUMBER
+    while True:
+        looked = await store.script(*enqueue_due(most_waiting=most_waiting))
+        if looked is None:
+            await asyncio.sleep(QUEUE_IS_LONG_S)
+        if (looked is not None and looked < DUE_AT_ONCE) or time.monotonic() > until_s:
+            return
+        most_waiting = MOST_WAITING

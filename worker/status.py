@@ -1,16 +1,18 @@
-"""Publishes this worker's status every second: its channels, its clock, when its certificates expire.
+"""Publishes this worker's status: its channels, its clock, when its certificates expire.
 
 `bellhop.queue.worker_status` has the value and reads it.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterable, Mapping
 
 import structlog
 from cryptography import x509
 from redis.exceptions import RedisError
 
+from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
 from bellhop.settings import ApnsApp
@@ -23,25 +25,29 @@ log = structlog.get_logger()
 
 STATUS_TTL_S = 10
 EVERY_S = 1.0
+UNCHANGED_S = Seconds(5.0)
+"""How often a worker publishes its status again while its channels do not change."""
 FAILURE_TTL_S = 120
 
+Channels = Mapping[tuple[Provider, str], ProviderChannel]
 
-async def keep_publishing(
-    store: Store, worker: str, channels: Mapping[tuple[Provider, str], ProviderChannel], apps: Iterable[ApnsApp]
-) -> None:
-    """Publish the status every second."""
+
+async def keep_publishing(store: Store, worker: str, channels: Channels, apps: Iterable[ApnsApp]) -> None:
+    """Publish the status every second if the channels have changed, else every `UNCHANGED_S`."""
     certificates = _certificates(apps)
-    complained = ""
+    complained, published, publish_at_s = "", None, 0.0
     while True:
-        with contextlib.suppress(RedisError):
-            ahead_s = await redis_clock.ahead_s(store)
-            complaint = redis_clock.complaint("this worker's clock", ahead_s)
-            if complaint and not complained:
-                log.error("clocks_apart", reason=complaint)
-            complained = complaint
-            statuses = tuple([await _channel(store, app, channel) for app, channel in channels.items()])
-            status = WorkerStatus(statuses, certificates, ahead_s)
-            await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
+        seen = [(channel.in_flight, channel.blocked, channel.refused) for channel in channels.values()]
+        if seen != published or time.monotonic() >= publish_at_s:
+            with contextlib.suppress(RedisError):
+                ahead_s = await redis_clock.ahead_s(store)
+                complaint = redis_clock.complaint("this worker's clock", ahead_s)
+                if complaint and not complained:
+                    log.error("clocks_apart", reason=complaint)
+                complained = complaint
+                status = WorkerStatus(await _statuses(store, channels), certificates, ahead_s)
+                await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
+                published, publish_at_s = seen, time.monotonic() + UNCHANGED_S
         await asyncio.sleep(EVERY_S)
 
 
@@ -51,10 +57,17 @@ async def publish_failure(store: Store, reason: str) -> None:
         await store.call("SET", WORKER_FAILED, reason, "EX", FAILURE_TTL_S)
 
 
-async def _channel(store: Store, app: tuple[Provider, str], channel: ProviderChannel) -> ChannelStatus:
-    brake = bool(await store.call("EXISTS", brake_key(*app)))
-    return ChannelStatus(
-        *app, in_flight=channel.in_flight, blocked=channel.blocked, refused=channel.refused, brake=brake
+async def _statuses(store: Store, channels: Channels) -> tuple[ChannelStatus, ...]:
+    brakes = await store.call("MGET", *(brake_key(*app) for app in channels)) if channels else []
+    return tuple(
+        ChannelStatus(
+            *app,
+            in_flight=channel.in_flight,
+            blocked=channel.blocked,
+            refused=channel.refused,
+            brake=brake is not None,
+        )
+        for (app, channel), brake in zip(channels.items(), brakes, strict=True)
     )
 
 

@@ -238,14 +238,15 @@ def _settlement(final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
     return document
 
 
-def enqueue_due(job: JobFields, *, limit: int, again_ms: int, assumed_s: int) -> Command:
-    """Queue `job` for each call whose time has come, up to `limit` calls.
+def enqueue_due(job: JobFields, *, limit: int, most_waiting: int, again_ms: int, assumed_s: int) -> Command:
+    """Queue `job` for each call whose time has come, up to `limit` calls; none if more than `most_waiting` jobs wait.
 
     Each of these calls is due again after `again_ms`, and then gets another job, unless its job still waits or runs.
-    During `assumed_s` after a job was queued, the script assumes that it waits; later it searches the queue, which is
-    slow.
+    During `assumed_s` after a job was queued, the script assumes that it waits; later, only if the first job in the
+    queue was not queued after it. The script returns at how many calls it looked, or None if too many jobs wait.
     """
-    return Command("calls/enqueue_due", [*queue_keys([job["queue"]]), AGENDA], [limit, again_ms, _json(job), assumed_s])
+    args: list[Argument] = [limit, again_ms, _json(job), assumed_s, most_waiting]
+    return Command("calls/enqueue_due", [*queue_keys([job["queue"]]), AGENDA], args)
 
 
 def claim_devices(

@@ -116,6 +116,11 @@ def status_key(worker: str) -> str:
     return f"bellhop:status:{worker}"
 
 
+def neighbours_turn_key(place: str) -> str:
+    """A string: the pid of the worker that looks after the workers of this place (one machine and pid namespace)."""
+    return f"bellhop:workers:neighbours:{place}"
+
+
 def death_noticed_key(worker: str) -> str:
     """A string that exists for some seconds after another worker noticed that this one died."""
     return f"bellhop:buried:{worker}"
@@ -193,6 +198,8 @@ WORKERS_SEEN = "bellhop:workers:seen"
 """A string: when any worker last renewed its lease (unix ms)."""
 WORKERS_CALM_SINCE = "bellhop:workers:calm_since"
 """A string: since when no pause of all workers was longer than a lease allows (unix ms)."""
+WORKERS_TURN = "bellhop:workers:turn"
+"""A string: the worker that does what one worker does for all. It expires after less than a second."""
 WORKER_FAILED = "bellhop:worker-failed"
 """A string: why a worker could not start; it expires."""
 FOREIGN_WORKERS = "bellhop:foreign-workers"

@@ -19,9 +19,11 @@ from bellhop.store.keys import (
     WORKERS,
     WORKERS_CALM_SINCE,
     WORKERS_SEEN,
+    WORKERS_TURN,
     death_noticed_key,
     inflight_key,
     lease_key,
+    neighbours_turn_key,
     rq_executions_key,
     rq_intermediate_key,
     rq_job_key,
@@ -38,8 +40,8 @@ Place = Literal["waiting", "scheduled", "failed", "finished"]
 SHARED_KEYS = (rq_job_key(""), rq_executions_key(""), RQ_EXECUTION_PREFIX, rq_results_key(""), rq_worker_key(""))
 """The start of the keys of all jobs and workers."""
 WORKER_KEYS = (
-    *(WORKERS, WORKERS_SEEN, WORKERS_CALM_SINCE, RQ_QUEUES, RQ_WORKERS, RQ_SUSPENDED),
-    *(lease_key(""), death_noticed_key("")),
+    *(WORKERS, WORKERS_SEEN, WORKERS_CALM_SINCE, WORKERS_TURN, RQ_QUEUES, RQ_WORKERS, RQ_SUSPENDED),
+    *(neighbours_turn_key(""), lease_key(""), death_noticed_key("")),
 )
 """The keys of the installation that scripts about workers use."""
 
@@ -98,31 +100,41 @@ def renew_lease(
     queues: Iterable[str],
     fields: Mapping[str, Any],
     *,
+    place: str,
+    pid: int,
     lease_ms: int,
     silence_ms: int,
+    turn_ms: int,
     registration_s: int,
 ) -> Command:
-    """Renew a worker's lease, and its registration with these fields of RQ's worker hash.
+    """Renew a worker's lease, and its registration with these fields of RQ's worker hash unless there are none.
 
     `queues` are those that it serves. If no worker renewed its lease for longer than `silence_ms`, Redis was away or
-    all workers were, and none is presumed dead. The script returns whether the lease had ended or is new, and whether
-    `rq suspend` is in force.
+    all workers were, and none is presumed dead. If no worker has a turn, this one gets it for `turn_ms`. The script
+    returns whether the lease had ended or is new; whether `rq suspend` is in force; whether there are jobs on the
+    worker's in-flight lists; the worker whose turn it is to do what one does for all; and the pid of the one whose turn
+    it is to look after the workers of its `place`.
     """
     flat = [part for pair in fields.items() for part in pair]
-    return _of_workers("renew_lease", queues, worker, lease_ms, silence_ms, registration_s, *flat)
+    times = (lease_ms, silence_ms, turn_ms, registration_s)
+    return _of_workers("renew_lease", queues, worker, place, pid, *times, *flat)
 
 
-def reap_workers(queues: Iterable[str], *, lease_ms: int, silence_ms: int) -> Command:
-    """Give back the jobs of workers whose lease has ended. `queues` are all queues of the installation.
+def reap_workers(queues: Iterable[str], *, lease_ms: int, silence_ms: int, limit: int) -> Command:
+    """Give back up to `limit` jobs of workers whose lease has ended. `queues` are all queues of the installation.
 
-    The script returns the names of the dead workers, each followed by the number of its jobs.
+    The script returns whether jobs may be left; then the names of the dead workers, each followed by the number of its
+    jobs that were given back now.
     """
-    return _of_workers("reap_workers", queues, lease_ms, silence_ms)
+    return _of_workers("reap_workers", queues, lease_ms, silence_ms, limit)
 
 
-def enqueue_scheduled(queues: Iterable[str]) -> Command:
-    """Queue scheduled jobs of these queues whose time has come, and drop expired ones from RQ's registries."""
-    return Command("queue/enqueue_scheduled", queue_keys(queues), [])
+def enqueue_scheduled(queues: Iterable[str], *, limit: int) -> Command:
+    """Queue scheduled jobs of these queues whose time has come, and drop expired ones from RQ's registries.
+
+    It does so with up to `limit` jobs of each queue and kind. The script returns whether there may be more.
+    """
+    return Command("queue/enqueue_scheduled", queue_keys(queues), [limit])
 
 
 def move_jobs(queue: str, to: str, place: Place, start: int, *, limit: int, job_names: Iterable[str]) -> Command:
@@ -146,12 +158,18 @@ def take_back_jobs(
     return Command("queue/take_back_jobs", keys, [queue, within_s, not_failed_s, kept_s, counted_s, *job_names])
 
 
-def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool) -> Command:
-    """Give back a worker's jobs, its lease and its registration. `queues` are those that it served.
+def place_key(queue: str, place: Place) -> str:
+    """Return the key where a queue keeps these jobs."""
+    return rq_queue_key(queue) if place == "waiting" else rq_registry_key(place, queue)
 
-    `died`: another worker noticed that it died. Redis may still give the dead worker one more job.
+
+def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool, limit: int) -> Command:
+    """Give back up to `limit` jobs of a worker; if none is left, also its lease and its registration.
+
+    `queues` are those that it served. `died`: another worker noticed that it died. Redis may still give the dead worker
+    one more job. The script returns whether jobs may be left.
     """
-    return _of_workers("remove_worker", queues, worker, "lost" if died else "left")
+    return _of_workers("remove_worker", queues, worker, "lost" if died else "left", limit)
 
 
 def _of_queue(name: str, queue: str, *args: Argument) -> Command:

@@ -1,12 +1,13 @@
-"""A worker's lease: while it exists, the jobs that the worker took are its own. Workers take over from dead workers.
+"""A worker's lease: while it exists, the jobs that the worker took are its own.
 
 The lease is the key bellhop:worker:<name>. RQ's own recovery takes minutes (its heartbeats last 90 s, its maintenance
 runs every 600 s), and gives back only jobs with retries.
 """
 
+import asyncio
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -15,29 +16,19 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
-from bellhop.store.keys import WORKERS, rq_worker_key
+from bellhop.store.redis_url import shown
 from bellhop.store.refusals import advice_on
+from bellhop.telemetry.outage import redis_outage
+from worker.queue.dead_workers import remove_worker
+from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
 from worker.queue.process_place import is_alive, process_place
 
 log = structlog.get_logger()
 
 REGISTRATION_TTL_S = 60
 """How long `rq info` shows a worker that died."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseTimes:
-    """How long a lease lasts, and when no worker is presumed dead."""
-
-    lease_ms: int = 3000
-    """How long a lease lasts after it was renewed."""
-    silence_ms: int = 1500
-    """If no worker renewed its lease for longer than this, Redis was away, or all workers were. Then none is presumed
-    dead. This, the pause between two renewals and a late renewal together are shorter than `lease_ms`: no lease ends in
-    a silence that is too short to be noticed."""
-
-
-DEFAULT_TIMES = LeaseTimes()
+REGISTER_EVERY_S = 20.0
+"""How often a worker registers again of which nothing changed."""
 
 
 class Lease:
@@ -50,81 +41,94 @@ class Lease:
         queues: Sequence[str],
         describe: Callable[[], dict[str, Any]],
         times: LeaseTimes = DEFAULT_TIMES,
-        *,
-        others: Sequence[str] = (),
     ) -> None:
-        """`describe` returns the fields of RQ's worker hash. `others`: queues that only other workers serve."""
+        """`describe` returns the fields of RQ's worker hash."""
         self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
         self.name = name
         self.suspended = False
         """Whether `rq suspend` is in force."""
         self.last_failed = False
         """Whether the last renewal failed."""
-        self._queues, self._all_queues = list(queues), [*queues, *others]
-        self._describe, self._times = describe, times
+        self._queues, self._describe, self._times = list(queues), describe, times
+        self._outage = redis_outage(shown(redis_url))
         self._valid_until = 0.0
+        self._registered, self._register_at = "", 0.0
+        """The state that `rq info` shows, and when to register again."""
+        self._turn = False
+        self.may_have_jobs = True
+        """Whether there were jobs on this worker's in-flight lists at the last renewal."""
+        self.neighbours_turn = asyncio.Event()
+        """Set while the neighbours must be looked at."""
 
     @property
     def healthy(self) -> bool:
         """Whether no other worker can presume this one dead yet. Required before a job is taken."""
         return time.monotonic() < self._valid_until
 
+    @property
+    def has_turn(self) -> bool:
+        """Whether this worker does now what one worker does for all. For a moment two workers may."""
+        return self._turn and self.healthy
+
     async def renew(self) -> bool:
         """Renew the lease. True if it had ended, or is new: other workers may have taken this worker's jobs.
 
         A failure is logged once, and changes nothing: `healthy` becomes false by itself when the lease ends.
         """
-        sent_at = time.monotonic()
+        sent_at, place = time.monotonic(), process_place()
+        fields = self._fields_to_register(sent_at)
         command = queue_scripts.renew_lease(
             self.name,
             self._queues,
-            self._describe() | {"place": process_place()},
+            fields | ({"place": place} if fields else {}),
+            place=place,
+            pid=os.getpid(),
             lease_ms=self._times.lease_ms,
             silence_ms=self._times.silence_ms,
+            turn_ms=self._times.turn_ms,
             registration_s=REGISTRATION_TTL_S,
         )
         try:
-            lapsed, suspended = await self.store.script(*command)
+            lapsed, suspended, jobs, turn, neighbours_turn = await self.store.script(*command)
         except RedisError as error:
             if not self.last_failed:
                 log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__, advice=advice_on(error))
             self.last_failed = True
+            self._outage.note_redis_error(error)
             return False
+        self._outage.note_answer()
         if self.last_failed:
             log.info("lease_renewed", worker=self.name)
         # The renewal that found the lease ended may have lost its answer. This one then finds a valid lease. Comparing
         # with the clock of this process finds it out all the same.
         lapsed = lapsed or not self.healthy
-        self.last_failed, self.suspended = False, bool(suspended)
+        self.last_failed, self.suspended, self.may_have_jobs = False, bool(suspended), bool(jobs)
         self._valid_until = sent_at + self._times.lease_ms / 1000
+        self._note_registration(fields, sent_at, lapsed=bool(lapsed))
+        self._note_turns(turn, neighbours_turn)
         return bool(lapsed)
 
-    async def reap_workers(self) -> None:
-        """Give back the jobs of all workers whose lease has ended. Raises as the store does."""
-        times = self._times
-        command = queue_scripts.reap_workers(self._all_queues, lease_ms=times.lease_ms, silence_ms=times.silence_ms)
-        dead = await self.store.script(*command)
-        for name, jobs in zip(dead[::2], dead[1::2], strict=True):
-            log.warning("worker_died", worker=name.decode(), jobs_given_back=jobs)
+    def _fields_to_register(self, now_s: float) -> dict[str, Any]:
+        """Return the fields of RQ's worker hash; none if the state is registered, and has been for a short time."""
+        fields = self._describe()
+        return fields if fields["state"] != self._registered or now_s >= self._register_at else {}
 
-    async def remove_dead_neighbours(self) -> None:
-        """Give back the jobs of dead workers that ran beside this one, before their lease ends.
+    def _note_registration(self, fields: Mapping[str, Any], now_s: float, *, lapsed: bool) -> None:
+        if fields:
+            self._registered, self._register_at = fields["state"], now_s + REGISTER_EVERY_S
+        elif lapsed:  # another worker may have removed it
+            self._register_at = 0.0
 
-        A neighbour ran on the same machine in the same pid namespace, so its pid shows whether it lives. Raises as the
-        store does.
-        """
-        here = process_place()
-        for name in await self.store.call("SMEMBERS", WORKERS) if here else ():
-            place, pid, queues = await self.store.call("HMGET", rq_worker_key(name.decode()), "place", "pid", "queues")
-            if place == here.encode() and name != self.name.encode() and not is_alive(int(pid or 0)):
-                served = (queues or b"").decode().split(",")
-                await self.store.script(*queue_scripts.remove_worker(name, served, died=True))
-                log.warning("worker_died", worker=name.decode(), jobs_given_back="at once")
+    def _note_turns(self, turn: bytes, neighbours_turn: bytes) -> None:
+        """Note whose turns it is. If the worker that looks after the neighbours has died, each of them does it."""
+        self._turn = turn == self.name.encode()
+        if neighbours_turn and (int(neighbours_turn) == os.getpid() or not is_alive(int(neighbours_turn))):
+            self.neighbours_turn.set()
 
     async def release(self) -> None:
         """Give back the jobs that are left, then the lease. If Redis is away, the lease ends by itself."""
         try:
-            await self.store.script(*queue_scripts.remove_worker(self.name, self._queues, died=False))
+            await remove_worker(self.store, self.name, self._queues, died=False)
         except RedisError as error:
             log.warning("left_without_goodbye", worker=self.name, error=type(error).__name__)
         self._valid_until = 0.0

@@ -19,18 +19,19 @@ from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.retry import is_away
 from worker.queue.background import keep_running
-from worker.queue.foreign_workers import keep_taking_back
+from worker.queue.dead_workers import reap_workers
+from worker.queue.foreign_workers import ForeignWorkers
 from worker.queue.job_store import JobStore, StartedJob, log_refusal_and_pause
 from worker.queue.lease import Lease
-from worker.queue.maintenance import Maintenance
-from worker.queue.old_queues import keep_moving_jobs
+from worker.queue.maintenance import Maintenance, enqueue_scheduled, look_after_neighbours, repeat_in_turn
+from worker.queue.old_queues import OldQueues
 from worker.queue.rq_adapter import RqCommand, RqWorkerRecord, unique_worker_name
 from worker.queue.running_jobs import Handler, InterruptReason, RunningJobs
 from worker.queue.shutdown import cancel_all, drain
 
 log = structlog.get_logger()
 
-TAKE_WAIT_S = Seconds(1.0)
+TAKE_WAIT_S = Seconds(1.5)
 """How long one take waits for a job. It is short because a take is never interrupted, also not at the end or by `rq
 suspend`: an interrupted take may have moved a job to the in-flight list."""
 TAKEN_AT_ONCE = 4
@@ -38,6 +39,10 @@ TAKEN_AT_ONCE = 4
 SHORT_PAUSE_S = 0.1
 ANSWER_S = Seconds(2.0)
 """How long Redis may take to answer."""
+TAKE_ANSWER_S = Seconds(3.0)
+"""How long Redis may take to answer a take, its wait included."""
+EVERY_S, OFTEN_S = Seconds(0.5), Seconds(0.25)
+"""How often the worker whose turn it is does what one worker does for all."""
 
 
 class QueueWorker:
@@ -54,6 +59,7 @@ class QueueWorker:
     `old_names`: what older versions call queues, and their names now. This worker moves jobs of `job_names` from there,
     and takes them back from workers of other applications.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
+    `in_turn`: the same, for coroutine functions that are repeated by one worker at a time of the installation.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class QueueWorker:
         old_names: Mapping[str, str] = MappingProxyType({}),
         job_names: Sequence[str] = (),
         background: Sequence[Callable[[], Awaitable[None]]] = (),
+        in_turn: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         self.name = name or unique_worker_name()
         self._redis_url, self._limits = redis_url, dict(limits)
@@ -81,16 +88,17 @@ class QueueWorker:
         served = [*limits, *(old for old, new in old_names.items() if new in limits)]
         others = [queue for queue in all_queues if queue not in limits]
         self._rq_record = RqWorkerRecord(redis_url, self.name, served)
-        self._lease = Lease(
-            redis_url,
-            self.name,
-            served,
-            self._describe,
-            others=[*others, *(old for old in old_names if old not in served)],
-        )
-        self._maintenance = Maintenance(self._lease, self._jobs, limits, others)
-        self._moving = partial(keep_moving_jobs, self._store, old_names, job_names)
-        self._taking_back = partial(keep_taking_back, self._store, [*limits, *others], job_names)
+        self._lease = Lease(redis_url, self.name, served, self._describe)
+        self._maintenance = Maintenance(self._lease, self._jobs, list(limits))
+        all_names = [*served, *others, *(old for old in old_names if old not in served)]
+        ours = [*limits, *others]
+        self._in_turn: dict[Callable[[], Awaitable[None]], Seconds] = {
+            partial(reap_workers, self._lease.store, all_names): EVERY_S,
+            partial(enqueue_scheduled, self._lease.store, ours): EVERY_S,
+            ForeignWorkers(self._store, ours, job_names).take_back: EVERY_S,
+            OldQueues(self._store, old_names, job_names).move: OFTEN_S,
+            **dict.fromkeys(in_turn, OFTEN_S),
+        }
         self._may_receive_jobs_until = 0.0
 
     def work(self) -> None:
@@ -107,9 +115,9 @@ class QueueWorker:
         }
         tasks: list[Callable[[], Awaitable[None]]] = [
             self._maintenance.run,
+            partial(look_after_neighbours, self._lease),
+            *(partial(repeat_in_turn, self._lease, every_s, work) for work, every_s in self._in_turn.items()),
             self._listen,
-            self._moving,
-            self._taking_back,
             *self._background,
         ]
         background = [asyncio.create_task(keep_running(run)) for run in tasks]
@@ -141,7 +149,7 @@ class QueueWorker:
     async def _take_from(self, queue: str) -> None:
         """Take jobs of one queue and start them, until this worker stops."""
         limit = self._jobs.limits[queue]
-        store = Store.from_url(self._redis_url, connections=1, timeout_s=Seconds(TAKE_WAIT_S + ANSWER_S))
+        store = Store.from_url(self._redis_url, connections=1, timeout_s=TAKE_ANSWER_S)
         while not self._stopping.is_set():
             most = await limit.acquire(TAKEN_AT_ONCE)
             await self._jobs.isolation.over()

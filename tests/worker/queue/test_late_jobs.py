@@ -86,7 +86,7 @@ def test_a_late_job_is_put_off_once(queue_client: QueueClient) -> None:
     assert take(queue_client) == ["fresh"]
     ((_, due),) = put_off(queue_client)
     eventually(lambda: time.time() >= due, "it is due")
-    run_script(queue_client.redis, queue_scripts.enqueue_scheduled(["rings"]))
+    run_script(queue_client.redis, queue_scripts.enqueue_scheduled(["rings"], limit=100))
     wait_in_queue(queue_client, {"fresh-2": 60})
     assert take(queue_client) == ["late", "fresh-2"]
 

@@ -13,7 +13,9 @@ from redis.exceptions import RedisError
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.keys import inflight_key
 from tests.worker.queue.conftest import QueueClient
-from worker.queue.lease import Lease, LeaseTimes
+from worker.queue.dead_workers import Neighbours, reap_workers
+from worker.queue.lease import Lease
+from worker.queue.lease_times import LeaseTimes
 
 LEASE_S = 0.4
 
@@ -43,6 +45,10 @@ def hold(queue_client: QueueClient, worker: str, *job_ids: str) -> None:
         queue_client.redis.lmove(queue_client.queue.key, inflight_key("rings", worker), "LEFT", "RIGHT")
 
 
+async def reap(lease: Lease) -> None:
+    await reap_workers(lease.store, ["rings"], SHORT)
+
+
 async def keep_renewing(*leases: Lease, seconds: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         for lease in leases:
@@ -53,7 +59,7 @@ async def renew_for(lease: Lease, seconds: float) -> None:
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         await lease.renew()
-        await lease.reap_workers()
+        await reap(lease)
         await asyncio.sleep(0.02)
 
 
@@ -78,7 +84,7 @@ async def test_after_a_silence_workers_have_time_to_renew(queue_client: QueueCli
     await asyncio.sleep(2 * LEASE_S)  # as when Redis is paused: every lease has ended
     assert queue_client.redis.keys("bellhop:worker:*") == []
     await early.renew()
-    await early.reap_workers()
+    await reap(early)
     assert queue_client.queue.job_ids == []
     assert await late.renew()
 
@@ -90,7 +96,7 @@ async def test_nobody_is_reaped_before_a_renewal_ends_a_silence(
     await keep_renewing(lease, seconds=3 * LEASE_S)
     hold(queue_client, "lease", "a")
     await asyncio.sleep(2 * LEASE_S)
-    await lease.reap_workers()  # as when the call waited in the buffer of a paused Redis
+    await reap(lease)  # as when the call waited in the buffer of a paused Redis
     assert queue_client.queue.job_ids == []
 
 
@@ -107,7 +113,7 @@ async def test_a_worker_is_healthy_while_its_lease_is_sure(own_redis: RedisServe
     await asyncio.sleep(8)
     assert not lease.healthy
     with pytest.raises(RedisError):
-        await lease.reap_workers()
+        await reap(lease)
 
 
 async def test_an_expired_lease_is_reported(queue_client: QueueClient, make_lease: MakeLease) -> None:
@@ -179,12 +185,13 @@ async def test_a_killed_neighbour_is_removed_before_its_lease_ends(
     queue_client.redis.pexpire("bellhop:worker:neighbour", 60_000)
     hold(queue_client, "neighbour", "held")
     mine = make_lease(redis_url, "mine", LONG)
+    neighbours = Neighbours(mine.store, mine.name)
     await mine.renew()
-    await mine.remove_dead_neighbours()
+    await neighbours.remove_dead()
     assert queue_client.queue.get_job_ids() == [], "it lives"
     neighbour.kill()
     await neighbour.wait()
-    await mine.remove_dead_neighbours()
+    await neighbours.remove_dead()
     assert queue_client.queue.get_job_ids() == ["held"]
     assert not queue_client.redis.exists("bellhop:worker:neighbour")
 
@@ -203,12 +210,13 @@ async def test_a_neighbour_that_cannot_be_inspected_is_kept(
     await neighbour.store.close()
     hold(queue_client, "neighbour", "held")
     mine = make_lease(redis_url, "mine")
+    neighbours = Neighbours(mine.store, mine.name)
     await mine.renew()
     monkeypatch.setattr(os, "kill", not_ours)
-    await mine.remove_dead_neighbours()
+    await neighbours.remove_dead()
     assert queue_client.queue.get_job_ids() == []
     monkeypatch.undo()
-    await mine.remove_dead_neighbours()
+    await neighbours.remove_dead()
     assert queue_client.queue.get_job_ids() == ["held"]
 
 
@@ -217,12 +225,13 @@ async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(
 ) -> None:
     """Redis has not noticed the death: something between them keeps the connection open."""
     mine = make_lease(redis_url, "mine")
+    neighbours = Neighbours(mine.store, mine.name)
     dead = Lease(redis_url, "dead", ["rings"], lambda: {"state": "busy", "pid": "0", "queues": "rings"}, SHORT)
     await dead.renew()
     await dead.store.close()
     queue_client.redis.pexpire("bellhop:worker:dead", 60_000)
     await renew_for(mine, 3 * LEASE_S)  # from now on it may presume workers dead
-    await mine.remove_dead_neighbours()
+    await neighbours.remove_dead()
     hold(queue_client, "dead", "late")
     async with asyncio.timeout(20):
         while queue_client.queue.get_job_ids() != ["late"]:
@@ -240,6 +249,7 @@ async def test_a_worker_of_another_place_is_left_to_its_lease(
     queue_client.redis.sadd("bellhop:workers", "far", "old")
     queue_client.redis.hset("rq:worker:far", mapping={"place": "elsewhere", "pid": "999999999", "queues": "rings"})
     mine = make_lease(redis_url, "mine")
+    neighbours = Neighbours(mine.store, mine.name)
     await mine.renew()
-    await mine.remove_dead_neighbours()
+    await neighbours.remove_dead()
     assert queue_client.queue.get_job_ids() == []

@@ -4,24 +4,30 @@
 -- KEYS: lib/queue_keys.lua, the queue; then the agenda
 -- ARGV
 --   1 limit of calls   2 ms until a call is looked at again   3 fields of the job as JSON
---   4 seconds for which a queued job is assumed to be on its queue
--- Returns the number of jobs that were queued.
+--   4 seconds for which a queued job is assumed to be on its queue   5 limit of jobs in the queue
+-- Returns at how many calls it looked; nil if there are more jobs in the queue.
 -- include: lib/enqueue
 -- include: lib/execution
 local now = now_us()
 local now_ms = math.floor(now / 1000)
 local agenda, template = KEYS[13], cjson.decode(ARGV[3])
 local queue, assumed_since = queue_at(6), iso(now - tonumber(ARGV[4]) * 1000000)
+if redis.call('LLEN', queue.waiting) > tonumber(ARGV[5]) then return nil end
+
+-- A queued job may have been taken off its queue. A queue keeps the order in which jobs were queued: so the job is gone if
+-- the first job there was queued later. The queue itself is not searched: it may be long.
+local first = redis.call('LINDEX', queue.waiting, 0)
+local first_since = first and (job_fields(first, 'enqueued_at')[1] or '')
 
 local function waits_or_runs(id)
   local status, since = unpack(job_fields(id, 'status', 'enqueued_at'), 1, 2)
   if status ~= 'queued' then return status == 'started' or status == 'scheduled' end
-  -- After so long the job may have been taken off its queue. Looking there takes long when the queue is long.
-  return (since or '') > assumed_since or redis.call('LPOS', queue.waiting, id)
+  since = since or ''
+  return since > assumed_since or first_since and first_since <= since
 end
 
-local queued = 0
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', agenda, '-inf', now_ms, 'LIMIT', 0, ARGV[1])) do
+local due = redis.call('ZRANGEBYSCORE', agenda, '-inf', now_ms, 'LIMIT', 0, ARGV[1])
+for _, member in ipairs(due) do
   redis.call('ZADD', agenda, now_ms + tonumber(ARGV[2]), member)
   local id = 'settle-' .. redis.sha1hex(member)
   if not waits_or_runs(id) then
@@ -34,7 +40,6 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', agenda, '-inf', now_ms, 'LIM
     template.id = id
     template.data = '["' .. template.name .. '",null,[' .. cjson.encode({ tenant = tenant, cid = cid, v = 1 }) .. '],{}]'
     enqueue(template, iso(now))
-    queued = queued + 1
   end
 end
-return queued
+return #due

@@ -31,48 +31,23 @@ end
 local function end_execution(queue, worker, id, began)
   local since = job_fields(id, 'started_at')[1]
   if since and since ~= began then return false end
-  if redis.call('LREM', inflight_key(queue, worker), 1, id) == 0 then return false end
+  if redis.call('LREM', inflight_key(queue, worker), -1, id) == 0 then return false end
   redis.call('ZREM', queue.wip, id .. ':' .. worker)
   redis.call('ZREM', executions_prefix .. id, worker)
   redis.call('DEL', execution_prefix .. id .. ':' .. worker)
   return true
 end
 
--- A job that began less than this before the last renewal of the dead worker's lease had newly begun when it died.
-local NEWLY_US = 500000
-
--- Returns how many jobs the dead worker had begun, and since when those began that had newly begun when it died.
-local function death_of(worker, queues)
-  local begun = 0
-  for _, queue in ipairs(queues) do
-    for _, id in ipairs(redis.call('LRANGE', inflight_key(queue, worker), 0, -1)) do
-      local status, owner = unpack(job_fields(id, 'status', 'worker_name'), 1, 2)
-      if status == 'started' and owner == worker then begun = begun + 1 end
-    end
-  end
-  local renewed_ms = tonumber(redis.call('HGET', rq_worker_prefix .. worker, 'renewed_ms') or '')
-  return { begun = begun, newly = renewed_ms and iso(renewed_ms * 1000 - NEWLY_US) or '' }
-end
-
--- Count a worker's death against a job that it had begun: it is suspected if it ran alone, or had newly begun.
--- Returns how many seconds the job must wait: from the third suspicion on, twice as long each time.
-local function count_death(id, began, death)
-  local job = job_prefix .. id
-  redis.pcall('HINCRBY', job, 'lost_workers', 1)
-  if death.begun > 1 and began < death.newly then return 0 end
-  local suspicions = redis.pcall('HINCRBY', job, 'suspicions', 1)
-  return type(suspicions) == 'number' and suspicions > 2 and 2 ^ math.min(suspicions - 3, 10) or 0
-end
-
 -- Put a worker's job back at the front of its queue. A job that has ended or expired is only taken off the list.
--- `death`: what death_of returned, if the worker died. Returns 1 if the job will run again, else 0.
-local function hand_back(queue, worker, id, death)
+-- `count_death(id, began)`: if the worker died. It returns how many seconds the job must wait.
+-- Returns 1 if the job will run again, else 0.
+local function hand_back(queue, worker, id, count_death)
   local job, pause = job_prefix .. id, 0
   local status, owner, began = unpack(job_fields(id, 'status', 'worker_name', 'started_at'), 1, 3)
   end_execution(queue, worker, id, began)
   if status ~= 'queued' and not (status == 'started' and owner == worker) then return 0 end
   -- A job that had not begun cannot have killed the worker.
-  if death and status == 'started' then pause = count_death(id, began or '', death) end
+  if count_death and status == 'started' then pause = count_death(id, began or '') end
   redis.call('HSET', job, 'status', pause > 0 and 'scheduled' or 'queued')
   if pause > 0 then
     redis.call('ZADD', queue.scheduled, math.ceil(now_us() / 1e6 + pause), id)
@@ -80,10 +55,4 @@ local function hand_back(queue, worker, id, death)
     redis.call('LPUSH', queue.waiting, id)
   end
   return 1
-end
-
-local function hand_back_all(queue, worker, death)
-  local ids, moved = redis.call('LRANGE', inflight_key(queue, worker), 0, -1), 0
-  for i = #ids, 1, -1 do moved = moved + hand_back(queue, worker, ids[i], death) end  -- the oldest ends up in front
-  return moved
 end

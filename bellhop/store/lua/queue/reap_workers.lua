@@ -1,32 +1,49 @@
--- Give back the jobs of dead workers: the workers whose lease has ended. Any number of workers may run it at any time.
+-- Give back some jobs of dead workers: the workers whose lease has ended. Any number of workers may run it at any time.
 -- KEYS: lib/worker_keys.lua, all queues of the installation
--- ARGV: lease ms, longest pause between renewals ms
--- Returns the dead workers' names, each followed by the number of its jobs.
--- include: lib/execution
--- include: lib/worker_keys
+-- ARGV: lease ms, longest pause between renewals ms, limit of jobs
+-- Returns whether jobs may be left (the caller must run it again), then the dead workers' names, each followed by the number
+-- of its jobs that were given back now.
+-- include: lib/leaving
 local now_ms = math.floor(now_us() / 1000)
 
 -- Right after a silence of all workers, all leases look ended: nobody is presumed dead then (see renew_lease.lua).
 -- Reading Redis's clock here also covers a call of this script that waited in the buffer of a paused Redis.
-local seen = tonumber(redis.call('GET', seen_key) or 0)
-local calm_since = tonumber(redis.call('GET', calm_since_key) or now_ms)
-if now_ms - seen > tonumber(ARGV[2]) or now_ms - calm_since <= tonumber(ARGV[1]) then return {} end
+local seen, calm_since = unpack(redis.call('MGET', seen_key, calm_since_key), 1, 2)
+seen, calm_since = tonumber(seen or 0), tonumber(calm_since or now_ms)
+if now_ms - seen > tonumber(ARGV[2]) or now_ms - calm_since <= tonumber(ARGV[1]) then return { 0 } end
 
-local dead = {}
-for _, worker in ipairs(redis.call('SMEMBERS', workers_key)) do
-  if redis.call('EXISTS', lease_prefix .. worker) == 0 then
-    local moved, rq_worker, death = 0, rq_worker_prefix .. worker, death_of(worker, queues)
-    for _, queue in ipairs(queues) do moved = moved + hand_back_all(queue, worker, death) end
-    -- If remove_worker.lua has removed the worker, its caller has reported the death. It is reported again only if
-    -- Redis gave the worker a job after that.
-    local news = redis.call('SREM', rq_workers, rq_worker) == 1 or moved > 0
-    if redis.call('EXISTS', death_noticed_prefix .. worker) == 0 then redis.call('SREM', workers_key, worker) end
-    for _, queue in ipairs(queues) do redis.call('SREM', queue.workers, rq_worker) end
-    redis.call('DEL', rq_worker)
-    if news then
-      dead[#dead + 1] = worker
-      dead[#dead + 1] = moved
+-- Returns the names of the dead workers. MGET takes the leases of so many workers at once.
+local AT_ONCE = 1000
+local function dead_workers()
+  local names, dead = redis.call('SMEMBERS', workers_key), {}
+  for first = 1, #names, AT_ONCE do
+    local leases = {}
+    for i = first, math.min(first + AT_ONCE - 1, #names) do leases[#leases + 1] = lease_prefix .. names[i] end
+    for i, lease in ipairs(redis.call('MGET', unpack(leases))) do
+      if not lease then dead[#dead + 1] = names[first + i - 1] end
     end
   end
+  return dead
 end
-return dead
+
+local left, answer = tonumber(ARGV[3]), { 0 }
+for _, worker in ipairs(dead_workers()) do
+  local looked, moved = hand_back_some(worker, left, death_of(worker))
+  local news, all_back = moved > 0, looked < left
+  left = left - looked
+  if all_back then
+    -- If remove_worker.lua has removed the worker, its caller has reported the death. It is reported again only if Redis
+    -- gave the worker a job after that.
+    news = unregister(worker) or news
+    if redis.call('EXISTS', death_noticed_prefix .. worker) == 0 then redis.call('SREM', workers_key, worker) end
+  end
+  if news then
+    answer[#answer + 1] = worker
+    answer[#answer + 1] = moved
+  end
+  if not all_back then
+    answer[1] = 1
+    break
+  end
+end
+return answer

@@ -7,7 +7,9 @@
 -- include: lib/begin
 local queue, worker, most = queue_at(6), ARGV[1], tonumber(ARGV[2])
 local list, waiting, scheduled = inflight_key(queue, worker), queue.waiting, queue.scheduled
-local now, jobs = now_us(), {}
+local id, jobs = redis.call('LINDEX', list, -1), {}
+if not id then return jobs end
+local now = now_us()
 -- How many late jobs are put off at once: each takes some microseconds, and Redis does nothing else meanwhile.
 local MAX_LATE = 200
 -- How many late jobs a second are queued again.
@@ -40,7 +42,6 @@ local function skip_late_jobs(id)
   return #late < MAX_LATE and redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT')
 end
 
-local id = redis.call('LINDEX', list, -1)
 for number = 1, most do
   id = id and skip_late_jobs(id)
   if not id then break end

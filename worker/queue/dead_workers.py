@@ -1,0 +1,85 @@
+"""Gives back the jobs of dead workers, and removes the workers. Any number of workers may do it at any time.
+
+One script gives back a few jobs, and is run again while jobs are left: Redis does nothing else while a script runs.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from bellhop.store import queue_scripts
+from bellhop.store.async_client import Store
+from bellhop.store.keys import WORKERS, rq_worker_key
+from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
+from worker.queue.process_place import is_alive, process_place
+
+log = structlog.get_logger()
+
+JOBS_AT_ONCE = 100
+"""How many jobs one script gives back, in some milliseconds."""
+
+
+async def reap_workers(store: Store, queues: Sequence[str], times: LeaseTimes = DEFAULT_TIMES) -> None:
+    """Give back the jobs of all workers whose lease has ended. `queues` are all queues of the installation.
+
+    Raises as the store does.
+    """
+    command = queue_scripts.reap_workers(
+        queues, lease_ms=times.lease_ms, silence_ms=times.silence_ms, limit=JOBS_AT_ONCE
+    )
+    given_back, jobs_left = Counter[str](), True
+    while jobs_left:
+        jobs_left, *dead = await store.script(*command)
+        for name, jobs in zip(dead[::2], dead[1::2], strict=True):
+            given_back[name.decode()] += jobs
+    for worker, jobs in given_back.items():
+        log.warning("worker_died", worker=worker, jobs_given_back=jobs)
+
+
+async def remove_worker(store: Store, worker: str, queues: Sequence[str], *, died: bool) -> None:
+    """Give back a worker's jobs, then its lease and its registration. Raises as the store does."""
+    command = queue_scripts.remove_worker(worker, queues, died=died, limit=JOBS_AT_ONCE)
+    while await store.script(*command):
+        pass  # jobs are left
+
+
+class WorkerPlace(NamedTuple):
+    """Where a worker runs, and the queues that it serves, separated by commas."""
+
+    place: str
+    pid: int
+    queues: str
+
+
+class Neighbours:
+    """The workers on the same machine in the same pid namespace as this one: their pids show whether they live."""
+
+    def __init__(self, store: Store, worker: str) -> None:
+        """`worker` is the name of this one."""
+        self._store, self._worker = store, worker
+        self._places: dict[str, WorkerPlace] = {}
+        """By name. They are read once, since they do not change."""
+
+    async def remove_dead(self) -> None:
+        """Give back the jobs of dead neighbours before their leases end. Raises as the store does."""
+        here = process_place()
+        if not here:
+            return
+        await self._read_places({name.decode() for name in await self._store.call("SMEMBERS", WORKERS)})
+        for name, (place, pid, queues) in list(self._places.items()):
+            if place == here and name != self._worker and not is_alive(pid):
+                await remove_worker(self._store, name, queues.split(","), died=True)
+                log.warning("worker_died", worker=name, jobs_given_back="at once")
+
+    async def _read_places(self, names: Iterable[str]) -> None:
+        new = [name for name in names if name not in self._places]
+        commands = [("HMGET", rq_worker_key(name), "place", "pid", "queues") for name in new]
+        answers = await self._store.together(*commands) if commands else []
+        read = {
+            name: WorkerPlace(place.decode(), int(pid or 0), (queues or b"").decode())
+            for name, (place, pid, queues) in zip(new, answers, strict=True)
+            if place is not None
+        }
+        self._places = {name: place for name, place in (self._places | read).items() if name in names}
