@@ -19,9 +19,11 @@ from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RING
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
+from bellhop.store.redis_url import shown
 from bellhop.store.refusals import PROBE, is_cluster
 from bellhop.stream_api import DeviceApps, stream_apis
 from bellhop.telemetry import metrics, tracing
+from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
 from worker.delivery.attempt import ProviderChannels
 from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
@@ -141,6 +143,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         job_names=tuple(QUEUE_OF),
         background=background,
         in_turn=[partial(queue_due_calls, store)],
+        note_redis=partial(_note, redis_outage(shown(settings.redis_url))),
     )
 
 
@@ -186,6 +189,14 @@ def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) ->
     )
     emails = EmailStore(store, worker, settings.mail_window_s)
     return EmailDigest(store, emails, smtp_sender(settings), builder, settings.mail_policy)
+
+
+def _note(outage: RedisOutage, error: RedisError | None) -> None:
+    """Log when Redis is away, and when it is back."""
+    if error is None:
+        outage.note_answer()
+    else:
+        outage.note_redis_error(error)
 
 
 async def _warm_up(store: Store, senders: Senders) -> None:

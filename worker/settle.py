@@ -34,10 +34,10 @@ AGAIN_MS = 10_000
 """If a settle job did not settle its call, the watchdog queues another job for the call after this time."""
 ASSUMED_S = 300
 """During this time after a settle job was queued, the watchdog assumes that the job is still on the queue."""
-DUE_FOR_S = 0.25
-"""How long one step of the watchdog lasts at most."""
 MOST_WAITING = 200
 """With more jobs in the queue, one step of the watchdog queues no more than DUE_AT_ONCE."""
+LONG_FOR_S = 0.25
+"""How long one step of the watchdog waits until the queue is shorter."""
 ANY_NUMBER = 10**9
 QUEUE_IS_LONG_S = 0.02
 """Pause before the watchdog looks again whether the queue is short enough."""
@@ -158,11 +158,11 @@ async def queue_due_calls(store: Scripts, *, again_ms: int = AGAIN_MS, assumed_s
     enqueue_due = partial(
         call_scripts.enqueue_due, job("", SETTLE_JOB), limit=DUE_AT_ONCE, again_ms=again_ms, assumed_s=assumed_s
     )
-    until_s, most_waiting = time.monotonic() + DUE_FOR_S, ANY_NUMBER
+    until_s, most_waiting = time.monotonic() + LONG_FOR_S, ANY_NUMBER
     while True:
         looked = await store.script(*enqueue_due(most_waiting=most_waiting))
-        if looked is None:
+        if looked is None and time.monotonic() < until_s:
             await asyncio.sleep(QUEUE_IS_LONG_S)
-        if (looked is not None and looked < DUE_AT_ONCE) or time.monotonic() > until_s:
+        elif looked is None or looked < DUE_AT_ONCE:
             return
         most_waiting = MOST_WAITING

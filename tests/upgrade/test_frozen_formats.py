@@ -18,6 +18,10 @@ pytestmark = pytest.mark.timeout(300)
 
 NEW_SINCE: dict[str, str] = {
     **{
+        f"redis/bellhop:workers:{name}": "workers of an older version all do what this one does in its turn"
+        for name in ("turn", "neighbours:<uuid>:<s>")
+    },
+    **{
         f"command_line/words/{word}": "a new outcome or standing"
         for word in ("deactivated", "removed", "still_rings", "worker_died")
     },

@@ -285,6 +285,66 @@ async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_ur
         assert await store.call("ZCARD", "rq:failed:bellhop-notices") == 0
 
 
+async def watch(store: Store, due: int, waiting: int = 0) -> None:
+    """Put calls on the agenda that are due, and jobs into the queue that have waited for ten minutes."""
+    for first in range(0, waiting, 1000):
+        ids = [f"waits-{number}" for number in range(first, min(first + 1000, waiting))]
+        fields = ("status", "queued", "enqueued_at", "2026-01-01T00:00:00.000000Z")
+        await store.together(*(("HSET", f"rq:job:{job_id}", *fields) for job_id in ids))
+        await store.call("RPUSH", "rq:queue:bellhop-notices", *ids)
+    for number in range(due):
+        await store.call("ZADD", AGENDA, "1", f"default:default:call-{number}")
+
+
+async def calls_of(redis_client: redis.Redis, step) -> Counter[str]:
+    """The commands that Redis runs meanwhile, those inside scripts included."""
+    redis_client.config_resetstat()
+    await step()
+    return Counter({name: stats["calls"] for name, stats in redis_client.info("commandstats").items()})
+
+
+async def test_a_step_does_not_search_a_long_queue(store, redis_client):
+    """Jobs that wait for long are neither searched for nor queued twice."""
+    await store.load_scripts()
+    seen = []
+    for waiting in (10, 10_000):
+        redis_client.flushdb()
+        await watch(store, due=50, waiting=waiting)
+        await queue_due_calls(store, again_ms=-1)
+        redis_client.zunionstore(AGENDA, {AGENDA: 0})  # due again
+        old = {"enqueued_at": "2026-01-02T00:00:00.000000Z"}
+        for job_id in redis_client.lrange("rq:queue:bellhop-notices", -50, -1):
+            redis_client.hset(b"rq:job:" + job_id, mapping=old)
+        seen.append(await calls_of(redis_client, partial(queue_due_calls, store)))
+        assert redis_client.llen("rq:queue:bellhop-notices") == waiting + 50
+    assert seen[0] == seen[1]
+    assert seen[0]["cmdstat_lpos"] == 0
+
+
+async def test_many_due_calls_are_queued_while_the_queue_is_short(store, redis_client):
+    await watch(store, due=450)
+    await queue_due_calls(store)
+    first = await jobs(store)
+    assert len(first) == 300, "one script more after 200"
+    redis_client.delete("rq:queue:bellhop-notices")  # as if they had been taken
+    await queue_due_calls(store)
+    assert len(await jobs(store)) == 150
+    assert redis_client.zcount(AGENDA, "-inf", 1) == 0
+
+
+async def test_a_long_queue_takes_some_due_calls_all_the_same(store, redis_client):
+    await watch(store, due=150, waiting=5000)
+    await queue_due_calls(store)
+    assert redis_client.llen("rq:queue:bellhop-notices") == 5100
+
+
+async def test_a_script_of_the_watchdog_runs_few_commands(store, redis_client):
+    await store.load_scripts()
+    await watch(store, due=3000)
+    calls = await calls_of(redis_client, partial(queue_due_calls, store))
+    assert sum(calls.values()) / calls["cmdstat_evalsha"] < 1000
+
+
 async def test_a_call_that_has_expired_leaves_the_agenda(store, post, redis_url):
     call = SampleCall(members=("ben",))
     post(call.ring())

@@ -4,7 +4,7 @@ One script gives back a few jobs, and is run again while jobs are left: Redis do
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import structlog
@@ -60,26 +60,32 @@ class Neighbours:
         """`worker` is the name of this one."""
         self._store, self._worker = store, worker
         self._places: dict[str, WorkerPlace] = {}
-        """By name. They are read once, since they do not change."""
+        """By name. They are read once while they live, since they do not change."""
 
     async def remove_dead(self) -> None:
         """Give back the jobs of dead neighbours before their leases end. Raises as the store does."""
         here = process_place()
         if not here:
             return
-        await self._read_places({name.decode() for name in await self._store.call("SMEMBERS", WORKERS)})
-        for name, (place, pid, queues) in list(self._places.items()):
-            if place == here and name != self._worker and not is_alive(pid):
-                await remove_worker(self._store, name, queues.split(","), died=True)
-                log.warning("worker_died", worker=name, jobs_given_back="at once")
+        names = {name.decode() for name in await self._store.call("SMEMBERS", WORKERS)}
+        self._places = {name: place for name, place in self._places.items() if name in names}
+        await self._read_places([name for name in names if name not in self._places])
+        # Another neighbour may have removed them already: they are read again.
+        await self._read_places(self._dead_at(here))
+        for name in self._dead_at(here):
+            await remove_worker(self._store, name, self._places[name].queues.split(","), died=True)
+            log.warning("worker_died", worker=name, jobs_given_back="at once")
+            del self._places[name]
 
-    async def _read_places(self, names: Iterable[str]) -> None:
-        new = [name for name in names if name not in self._places]
-        commands = [("HMGET", rq_worker_key(name), "place", "pid", "queues") for name in new]
+    def _dead_at(self, here: str) -> list[str]:
+        """Return the names of the neighbours whose processes have ended."""
+        neighbours = [(name, at.pid) for name, at in self._places.items() if at.place == here and name != self._worker]
+        return [name for name, pid in neighbours if not is_alive(pid)]
+
+    async def _read_places(self, names: Sequence[str]) -> None:
+        commands = [("HMGET", rq_worker_key(name), "place", "pid", "queues") for name in names]
         answers = await self._store.together(*commands) if commands else []
-        read = {
-            name: WorkerPlace(place.decode(), int(pid or 0), (queues or b"").decode())
-            for name, (place, pid, queues) in zip(new, answers, strict=True)
-            if place is not None
-        }
-        self._places = {name: place for name, place in (self._places | read).items() if name in names}
+        for name, (place, pid, queues) in zip(names, answers, strict=True):
+            self._places.pop(name, None)
+            if place is not None:
+                self._places[name] = WorkerPlace(place.decode(), int(pid or 0), (queues or b"").decode())

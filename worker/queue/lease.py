@@ -16,9 +16,7 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
-from bellhop.store.redis_url import shown
 from bellhop.store.refusals import advice_on
-from bellhop.telemetry.outage import redis_outage
 from worker.queue.dead_workers import remove_worker
 from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
 from worker.queue.process_place import is_alive, process_place
@@ -41,8 +39,10 @@ class Lease:
         queues: Sequence[str],
         describe: Callable[[], dict[str, Any]],
         times: LeaseTimes = DEFAULT_TIMES,
+        *,
+        note_redis: Callable[[RedisError | None], None] = lambda _: None,
     ) -> None:
-        """`describe` returns the fields of RQ's worker hash."""
+        """`describe` returns the fields of RQ's worker hash. `note_redis` gets the error of each renewal, or None."""
         self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
         self.name = name
         self.suspended = False
@@ -50,7 +50,7 @@ class Lease:
         self.last_failed = False
         """Whether the last renewal failed."""
         self._queues, self._describe, self._times = list(queues), describe, times
-        self._outage = redis_outage(shown(redis_url))
+        self._note_redis = note_redis
         self._valid_until = 0.0
         self._registered, self._register_at = "", 0.0
         """The state that `rq info` shows, and when to register again."""
@@ -94,9 +94,9 @@ class Lease:
             if not self.last_failed:
                 log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__, advice=advice_on(error))
             self.last_failed = True
-            self._outage.note_redis_error(error)
+            self._note_redis(error)
             return False
-        self._outage.note_answer()
+        self._note_redis(None)
         if self.last_failed:
             log.info("lease_renewed", worker=self.name)
         # The renewal that found the lease ended may have lost its answer. This one then finds a valid lease. Comparing

@@ -60,6 +60,7 @@ class QueueWorker:
     and takes them back from workers of other applications.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
     `in_turn`: the same, for coroutine functions that are repeated by one worker at a time of the installation.
+    `note_redis`: gets, twice a second, the error of Redis or None.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class QueueWorker:
         job_names: Sequence[str] = (),
         background: Sequence[Callable[[], Awaitable[None]]] = (),
         in_turn: Sequence[Callable[[], Awaitable[None]]] = (),
+        note_redis: Callable[[RedisError | None], None] = lambda _: None,
     ) -> None:
         self.name = name or unique_worker_name()
         self._redis_url, self._limits = redis_url, dict(limits)
@@ -88,7 +90,7 @@ class QueueWorker:
         served = [*limits, *(old for old, new in old_names.items() if new in limits)]
         others = [queue for queue in all_queues if queue not in limits]
         self._rq_record = RqWorkerRecord(redis_url, self.name, served)
-        self._lease = Lease(redis_url, self.name, served, self._describe)
+        self._lease = Lease(redis_url, self.name, served, self._describe, note_redis=note_redis)
         self._maintenance = Maintenance(self._lease, self._jobs, list(limits))
         all_names = [*served, *others, *(old for old in old_names if old not in served)]
         ours = [*limits, *others]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
@@ -218,6 +219,24 @@ async def test_a_neighbour_that_cannot_be_inspected_is_kept(
     monkeypatch.undo()
     await neighbours.remove_dead()
     assert queue_client.queue.get_job_ids() == ["held"]
+
+
+async def test_a_dead_neighbour_is_removed_once(redis_url: str, make_lease: MakeLease) -> None:
+    neighbour = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RENEW_ONCE, redis_url, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert await neighbour.stdout.readline() == b"renewed\n"
+    mine = make_lease(redis_url, "mine", LONG)
+    workers = [Neighbours(mine.store, name) for name in ("mine", "another")]
+    with structlog.testing.capture_logs() as lines:
+        for neighbours in workers:
+            await neighbours.remove_dead()
+        assert lines == [], "it lives"
+        neighbour.kill()
+        await neighbour.wait()
+        for neighbours in workers * 3:
+            await neighbours.remove_dead()
+    assert [(line["event"], line["worker"]) for line in lines] == [("worker_died", "neighbour")]
 
 
 async def test_a_job_for_the_last_take_of_a_removed_worker_is_found(

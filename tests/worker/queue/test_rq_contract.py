@@ -126,4 +126,11 @@ def test_every_script_that_writes_rqs_keys_is_watched_here() -> None:
     writes = re.compile("'rq:|lib/(queue|worker)_keys|^-- include: lib/execution", re.MULTILINE)
     paths = [path for path in FOLDER.rglob("*.lua") if writes.search(path.read_text())]
     writers = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in paths}
-    assert writers - {"lib/begin", "lib/enqueue", "lib/execution", "lib/job_names", "lib/leaving", "lib/worker_keys"} <= set(STEPS)
+    assert writers - {
+        "lib/begin",
+        "lib/enqueue",
+        "lib/execution",
+        "lib/job_names",
+        "lib/leaving",
+        "lib/worker_keys",
+    } <= set(STEPS)

@@ -1,0 +1,140 @@
+"""What workers without jobs ask of Redis, counted in commands, those that scripts run included."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import redis
+
+from bellhop.store.keys import WORKERS, inflight_key, lease_key, neighbours_turn_key, rq_worker_key
+from tests.worker.queue.conftest import QueueClient
+from worker.queue.dead_workers import Neighbours, reap_workers
+from worker.queue.job_store import JobStore
+from worker.queue.lease import Lease
+from worker.queue.maintenance import Maintenance
+from worker.queue.process_place import process_place
+from worker.queue.running_jobs import RunningJobs
+
+QUEUES = ["rings", "notices", "mail"]
+A_SECOND = {"renewals": 2.0, "takes": 2.0}
+"""How often a worker of three queues does these without jobs: a renewal every 0.5 s, takes that wait 1.5 s."""
+
+MakeLease = Callable[[str], Lease]
+
+
+@pytest.fixture
+async def make_lease(redis_url: str) -> AsyncIterator[MakeLease]:
+    made = []
+
+    def make(name: str) -> Lease:
+        made.append(Lease(redis_url, name, QUEUES, lambda: {"state": "idle", "pid": os.getpid(), "queues": "rings"}))
+        return made[-1]
+
+    yield make
+    for lease in made:
+        await lease.store.close()
+
+
+async def commands(client: redis.Redis, work: Callable[[], Awaitable[object]]) -> int:
+    """How many commands Redis ran meanwhile, those inside scripts included."""
+    client.config_resetstat()
+    await work()
+    return sum(stats["calls"] for name, stats in client.info("commandstats").items() if "config" not in name)
+
+
+def others(client: redis.Redis, count: int) -> None:
+    """Workers of other processes on this machine that live."""
+    for number in range(count):
+        client.sadd(WORKERS, f"other-{number}")
+        client.set(lease_key(f"other-{number}"), 1)
+        place = {"place": process_place(), "pid": os.getpid(), "queues": "rings"}
+        client.hset(rq_worker_key(f"other-{number}"), mapping=place)
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+async def test_an_idle_worker_runs_few_commands(redis_client: redis.Redis, make_lease: MakeLease, count: int) -> None:
+    others(redis_client, count)
+    await make_lease("with the turn").renew()
+    lease = make_lease("mine")
+    jobs = JobStore(lease.store, "mine")
+    maintenance = Maintenance(lease, RunningJobs(jobs, dict.fromkeys(QUEUES, 1), {}.get), QUEUES)
+    await maintenance.once()  # it registers
+    await lease.store.load_scripts()
+    redis_client.set("bellhop:workers:turn", "with the turn")
+    # After a pause of this machine, a renewal also writes when any worker was last seen: one command for all workers.
+    renewal = min([await commands(redis_client, maintenance.once) for _ in range(5)])
+    take = await commands(redis_client, lambda: jobs.take_jobs(lease.store, "rings", 4, 0.01))
+    assert not lease.has_turn
+    assert (renewal, take) == (6, 3)
+    assert renewal * A_SECOND["renewals"] + take * A_SECOND["takes"] < 20
+
+
+async def test_looking_for_the_dead_does_not_grow(redis_client: redis.Redis, make_lease: MakeLease) -> None:
+    lease = make_lease("mine")
+    await lease.renew()
+    await lease.store.load_scripts()
+    redis_client.set("bellhop:workers:calm_since", 1)
+    neighbours = Neighbours(lease.store, lease.name)
+    counts = []
+    for count in (10, 900):
+        others(redis_client, count)
+        await neighbours.remove_dead()  # it reads the new ones
+        reaping = await commands(redis_client, lambda: reap_workers(lease.store, QUEUES))
+        counts.append((reaping, await commands(redis_client, neighbours.remove_dead)))
+    assert counts[0] == counts[1]
+    assert sum(counts[0]) < 10
+    assert redis_client.scard(WORKERS) == 901, "nobody was removed"
+
+
+async def test_one_worker_at_a_time_has_the_turn(redis_client: redis.Redis, make_lease: MakeLease) -> None:
+    leases = [make_lease(f"w-{number}") for number in range(5)]
+    for lease in leases:
+        await lease.renew()
+    assert [lease.has_turn for lease in leases] == [True, False, False, False, False]
+    assert [lease.neighbours_turn.is_set() for lease in leases] == [True] * 5, "they are one process"
+
+
+async def test_the_turn_of_a_dead_worker_ends(redis_client: redis.Redis, make_lease: MakeLease) -> None:
+    dead, mine = make_lease("dead"), make_lease("mine")
+    await dead.renew()
+    async with asyncio.timeout(20):
+        while not mine.has_turn:
+            await mine.renew()
+            await asyncio.sleep(0.1)
+    assert redis_client.get("bellhop:workers:turn") == b"mine"
+
+
+async def test_the_death_of_who_looks_after_neighbours_is_seen(
+    redis_client: redis.Redis, make_lease: MakeLease
+) -> None:
+    sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(600)")
+    turn = neighbours_turn_key(process_place())
+    redis_client.set(turn, sleeper.pid)
+    lease = make_lease("mine")
+    await lease.renew()
+    assert not lease.neighbours_turn.is_set(), "it lives"
+    sleeper.send_signal(signal.SIGKILL)
+    await sleeper.wait()
+    await lease.renew()
+    assert lease.neighbours_turn.is_set(), "before its turn has ended"
+    assert redis_client.get(turn) == str(sleeper.pid).encode()
+
+
+async def test_a_lost_job_is_adopted_at_the_next_renewal(queue_client: QueueClient, make_lease: MakeLease) -> None:
+    lease = make_lease("mine")
+    ran = asyncio.Event()
+
+    async def run(payload: object) -> None:
+        ran.set()
+
+    jobs = RunningJobs(JobStore(lease.store, "mine"), dict.fromkeys(QUEUES, 1), {"jobs.sleep": run}.get)
+    maintenance = Maintenance(lease, jobs, QUEUES)
+    await maintenance.once()
+    queue_client.sleep("lost", queue="mail")
+    queue_client.redis.lmove("rq:queue:mail", inflight_key("mail", "mine"), "LEFT", "RIGHT")
+    await maintenance.once()
+    async with asyncio.timeout(20):
+        await ran.wait()
