@@ -1,9 +1,9 @@
 """What things cost in Redis as they grow: python -m bench.growth [row ...] [--largest N]
 
 Each row of the table is measured with growing sizes, on a Redis of its own. Commands are those that Redis counts
-(commandstats), those inside scripts included. The slope is the exponent of the commands between the last two sizes: 0 is
-flat, 1 is linear. Of the scripts it shows how long 95 % of them took at most, and the longest, by Redis's slow log: on a
-busy machine the longest one was interrupted.
+(commandstats), those inside scripts included. The slope is the exponent of the commands between the last two sizes: 0
+is flat, 1 is linear. Of the scripts it shows how long 95 % of them took at most, and the longest, by Redis's slow log:
+on a busy machine the longest one was interrupted.
 
 A row is a coroutine function in ROWS that measures one size; add rows there. docs/scaling.md has the results.
 """
