@@ -150,7 +150,7 @@ class Installation:
                 async with self.http.get(f"{self.url}/readyz") as response:
                     if response.status == 200:
                         return
-            except aiohttp.ClientError:
+            except (aiohttp.ClientError, TimeoutError):  # it listens before it can answer
                 pass
             await asyncio.sleep(0.05)
         raise RuntimeError("not ready:\n" + "\n".join(f"{name}: {self.log(name)[-2000:]}" for name in self.processes))

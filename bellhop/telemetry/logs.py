@@ -17,6 +17,16 @@ DEPTH = 12
 """Frames of a traceback that a log line shows, the innermost last."""
 
 
+class _Stderr:
+    """What sys.stderr is when a line is written. A serving process replaces it after its parent made some loggers."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure(log_format: str, log_level: str) -> None:
     """Set up structlog ("json" or "console"). Lines from libraries get the same form."""
     level = getattr(logging, log_level.upper())
@@ -34,7 +44,7 @@ def configure(log_format: str, log_level: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

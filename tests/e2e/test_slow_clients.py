@@ -46,9 +46,13 @@ class Web:
     def takes_a_webhook(self):
         return self.ask(GOOD + b"Connection: close\r\n\r\n" + BODY).startswith(b"HTTP/1.1 200")
 
-    def memory_mib(self):
+    def serving(self):
         pid = self.process.pid
         (serving,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(serving)
+
+    def memory_mib(self):
+        serving = self.serving()
         fields = dict(line.split(":", 1) for line in Path(f"/proc/{serving}/status").read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) / KIB
 
@@ -162,4 +166,23 @@ def test_a_stop_waits_for_the_request_that_is_on_its_way(redis_url, processes):
                 web.connect().close()
         connection.sendall(BODY[10:])
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        assert web.process.wait(timeout=20) == 0
+
+
+def test_a_stop_answers_what_was_sent_before(redis_url):
+    with started(redis_url) as web:
+        assert web.takes_a_webhook()
+        serving = web.serving()
+        with web.connect() as idle, ExitStack() as stack:
+            idle.sendall(GOOD + b"\r\n" + BODY)
+            assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+            os.kill(serving, signal.SIGSTOP)
+            new = [stack.enter_context(web.connect()) for _ in range(30)]
+            for connection in [idle, *new]:
+                connection.sendall(GOOD + b"\r\n" + BODY)
+            web.process.send_signal(signal.SIGTERM)
+            os.kill(serving, signal.SIGTERM)
+            os.kill(serving, signal.SIGCONT)
+            for connection in [idle, *new]:
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert web.process.wait(timeout=20) == 0

@@ -2,11 +2,13 @@
 
 import asyncio
 import builtins
+import gc
 import gzip
 import hashlib
 import hmac
 import json
 import socket
+import sys
 import time
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,6 +16,7 @@ from functools import partial
 import aiohttp
 import pytest
 import redis
+from structlog.contextvars import get_contextvars
 
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
@@ -21,8 +24,9 @@ from bellhop.store.async_client import Store
 from tests.factories import web_settings
 from tests.proxy import Proxy
 from webhook.app import create_app
+from webhook.intake.apply import webhook_digest
 from webhook.intake_redis import LATE_S, LoopConnections
-from webhook.loop_greenlet import on_the_loop
+from webhook.loop_greenlet import LoopGreenlet, on_the_loop
 from webhook.server.request_server import RequestServer
 from webhook.server.serving_process import LIMITS, runs_on_loop
 
@@ -115,6 +119,35 @@ async def test_many_events_at_once_are_all_taken(redis_url, redis_client):
         replies = await asyncio.gather(*(post(event, f"w{number}") for number, event in enumerate(events)))
     assert replies == [(200, {"status": "taken"})] * 200
     assert redis_client.llen(f"rq:queue:{RINGS}") == 200
+
+
+async def test_events_at_once_keep_their_log_lines_apart(redis_url, monkeypatch):
+    class Log:
+        def info(self, event, **facts):
+            seen.append(get_contextvars().get("webhook"))
+
+    seen = []
+    monkeypatch.setattr(sys.modules["webhook.intake.receive"], "log", Log())
+    async with serving(redis_url) as post:
+        ids = [f"w{number}" for number in range(50)]
+        await asyncio.gather(*(post(SampleCall(id=id_).ring("ben"), id_) for id_ in ids))
+    assert sorted(seen) == sorted(webhook_digest("default", id_) for id_ in ids)
+    assert not get_contextvars()
+
+
+async def test_an_event_is_applied_though_its_sender_has_left(own_redis):
+    with Proxy(own_redis.port) as proxy:
+        async with serving(proxy.url) as post:
+            assert (await post(SampleCall().ended(), "w0"))[0] == 200
+            late = proxy.delay_answer(b"default:gone", b"taken", 0.3)
+            leaving = asyncio.create_task(post(SampleCall(id="gone").ring("ben"), "gone"))
+            with redis.Redis(port=own_redis.port) as client:
+                while not client.llen(f"rq:queue:{RINGS}"):
+                    await asyncio.sleep(0.01)
+            leaving.cancel()
+            await asyncio.to_thread(late.happened.wait, 10)
+            assert await post(SampleCall(id="gone").ring("ben"), "gone") == (200, {"status": "already"})
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, LoopGreenlet) and not thing.dead]
 
 
 async def test_one_slow_answer_of_redis_blocks_no_other_webhook(own_redis):

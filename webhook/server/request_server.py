@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 CHECK_S = 0.5
 """How often connections are checked for what takes too long."""
+LAST_REQUESTS_S = 0.2
+"""How long a stopping process reads requests from its connections. Closing at once would reset those on their way."""
 STOP_TIMEOUT_S = Seconds(10)
 """How long a stopping process may take for its open requests; every request is shorter."""
 
@@ -58,9 +60,7 @@ class RequestServer:
         """
         self._connections.add(connection)
         self._waiting[connection] = None
-        if self.stopping:
-            connection.close()
-        elif len(self._connections) > self.arrivals.limits.connections:
+        if len(self._connections) > self.arrivals.limits.connections:
             oldest = next(iter(self._waiting))
             self.closed(oldest)
             oldest.abort()
@@ -98,8 +98,10 @@ class RequestServer:
                 connection.expire()
 
     async def stop(self) -> None:
-        """Answer what has begun to arrive, and close everything."""
+        """Answer what arrives in the next moment, or has begun to arrive, and close everything."""
         self.stopping = True
+        if self._connections:
+            await asyncio.sleep(LAST_REQUESTS_S)
         for connection in list(self._connections):
             if connection.idle:
                 connection.close()

@@ -74,7 +74,10 @@ async def _serve(
     keeping_time = asyncio.ensure_future(server.keep_time())
     accepting = await loop.create_server(server.connection, sock=listener, backlog=BACKLOG)
     await _told_to_stop(stop, parent_pid)
+    clients = _waiting_clients(listener)
     accepting.close()
+    for client in clients:
+        await loop.connect_accepted_socket(server.connection, client)
     await server.stop()
     keeping_time.cancel()
     await connections.close()
@@ -86,6 +89,15 @@ def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
     if not redis.works_on_the_loop or request.target != LOOP_TARGET or request.method != "POST":
         return False
     return request.size <= MAX_LOOP_BODY and not request.body.startswith(GZIP_MAGIC)
+
+
+def _waiting_clients(listener: socket.socket) -> list[socket.socket]:
+    """Accept the connections that wait for it. When the last process closes the listener, they would be reset."""
+    clients: list[socket.socket] = []
+    with contextlib.suppress(OSError):  # none is left, or the limit of open files is reached
+        while len(clients) < BACKLOG:
+            clients.append(listener.accept()[0])
+    return clients
 
 
 async def _told_to_stop(stop: asyncio.Event, parent_pid: int) -> None:

@@ -71,3 +71,13 @@ def test_the_last_lines_are_written_at_the_end():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "end"
+
+
+def test_a_logger_of_before_the_fork_writes_there_too():
+    code = (
+        "import io, sys, structlog; from bellhop.telemetry import logs; logs.configure('json', 'info');"
+        "log = structlog.get_logger(); log.info('before'); sys.stderr = io.StringIO(); log.info('after');"
+        "print(sys.stderr.getvalue())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("before" in done.stderr, "after" in done.stdout, "after" in done.stderr) == (True, True, False)
