@@ -141,9 +141,9 @@ class Crowd:
         return sum(line.what == "attempted" and line.outcome == "accepted" for line in lines)
 
     async def lost_attempts(self, ring: Ring) -> int:
-        """How many attempts are on the trail whose worker died before it recorded the answer."""
+        """How many attempts are on the trail whose answer is not known: the worker died, or the answer came too late."""
         lines = await trail_of(self.installation.store, ring.call.cid)
-        return sum(line.what == "attempted" and line.outcome == "worker_died" for line in lines)
+        return sum(line.what == "attempted" and line.outcome in ("worker_died", "unknown") for line in lines)
 
     async def all_answered(self, rings: Sequence[Ring]) -> None:
         """Wait until Bellhop knows of each that it rang."""
