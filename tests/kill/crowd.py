@@ -141,7 +141,7 @@ class Crowd:
         return sum(line.what == "attempted" and line.outcome == "accepted" for line in lines)
 
     async def lost_attempts(self, ring: Ring) -> int:
-        """How many attempts are on the trail whose answer is not known: the worker died, or the answer came too late."""
+        """How many attempts have no known answer on the trail: the worker died, or the answer came too late."""
         lines = await trail_of(self.installation.store, ring.call.cid)
         return sum(line.what == "attempted" and line.outcome in ("worker_died", "unknown") for line in lines)
 

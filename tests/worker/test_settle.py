@@ -278,10 +278,10 @@ async def test_a_lost_or_failed_settle_job_is_queued_again(store, post, redis_ur
         await store.call("DEL", b"rq:job:" + job_id)
     await queue_due_calls(store, again_ms=-1, assumed_s=0)
     assert await jobs(store) == ["settle"] * again
-    if again:  # like a new job
+    if again:  # like a new job, but for the deaths of one that failed
         assert await store.call("TTL", b"rq:job:" + job_id) == -1
         fields = await store.call("HMGET", b"rq:job:" + job_id, "status", "lost_workers", "suspicions")
-        assert fields == [b"queued", None, None]
+        assert fields == [b"queued", b"2", b"2"] if status == "failed" else [b"queued", None, None]
         assert await store.call("ZCARD", "rq:failed:bellhop-notices") == 0
 
 

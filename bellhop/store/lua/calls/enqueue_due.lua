@@ -31,7 +31,9 @@ for _, member in ipairs(due) do
   redis.call('ZADD', agenda, now_ms + tonumber(ARGV[2]), member)
   local id = 'settle-' .. redis.sha1hex(member)
   if not waits_or_runs(id) then
-    -- Remove the record of the last run.
+    -- Remove the record of the last run. A job that failed keeps the deaths that count against it: one that kills its
+    -- workers would otherwise go on for ever.
+    local status, deaths, suspicions = unpack(job_fields(id, 'status', 'lost_workers', 'suspicions'), 1, 3)
     redis.call('DEL', job_prefix .. id)
     redis.call('ZREM', queue.failed, id)
     redis.call('ZREM', queue.finished, id)
@@ -40,6 +42,9 @@ for _, member in ipairs(due) do
     template.id = id
     template.data = '["' .. template.name .. '",null,[' .. cjson.encode({ tenant = tenant, cid = cid, v = 1 }) .. '],{}]'
     enqueue(template, iso(now))
+    if status == 'failed' and suspicions then
+      redis.call('HSET', job_prefix .. id, 'lost_workers', deaths or 0, 'suspicions', suspicions)
+    end
   end
 end
 return #due
