@@ -23,7 +23,7 @@ AFTER_END_S = 0.25
 JUST_BEFORE_S = 2.0
 """What Redis got within this time before it was killed, it may have lost."""
 NEAR_S = 2.0
-"""An end so close to the deadline may lose against it."""
+"""An end that is taken so close to the deadline, or after it, may lose against it."""
 STANDING_OF = {
     "accept": {Standing.ANSWERED},
     "decline": {Standing.DECLINED},
@@ -153,7 +153,7 @@ def _wrong_standing(evidence: Evidence, standing: str) -> bool:
     settled = {line.outcome for line in evidence.log.of(evidence.user, UserSettled)} if evidence.log else set()
     if len(settled) > 1:
         return True
-    if record.end and (not record.end_taken or record.end_posted > record.deadline - NEAR_S):
+    if record.end and (not record.end_taken or record.end_taken > record.deadline - NEAR_S):
         return False
     return standing not in STANDING_OF[record.end]
 
