@@ -75,6 +75,8 @@ async def _serve(
     accepting = await loop.create_server(server.connection, sock=listener, backlog=BACKLOG)
     await _told_to_stop(stop, parent_pid)
     clients = _waiting_clients(listener)
+    await asyncio.sleep(0)  # asyncio drops what it has accepted in this turn if the server is closed in it
+    clients += _waiting_clients(listener)
     accepting.close()
     for client in clients:
         await loop.connect_accepted_socket(server.connection, client)
