@@ -20,6 +20,8 @@ CLEAR_S = 5.0
 """A ring is lost only if at least so much of its window was without a fault."""
 AFTER_END_S = 0.25
 """The oldest that the fence's permission may be when a push is sent."""
+TURNS = 3
+"""So many turns of the stand-ins' event loop a push needs from the network to its time of arrival."""
 JUST_BEFORE_S = 2.0
 """What Redis got within this time before it was killed, it may have lost."""
 NEAR_S = 2.0
@@ -129,7 +131,7 @@ def _doubling(evidence: Evidence) -> Iterator[str]:
         told = [a for a in attempts if a.kind == PushKind.RING and a.outcome in MAY_HAVE_RUNG]
         yield "doubling told" if len(told) >= len(evidence.rings) else "doubling untold"
     late = [push for push in evidence.rings if evidence.ended_at and push.at > evidence.ended_at + AFTER_END_S]
-    if any(push.at - evidence.lag_at(push.at) > evidence.ended_at + AFTER_END_S for push in late):
+    if any(push.at - TURNS * evidence.lag_at(push.at) > evidence.ended_at + AFTER_END_S for push in late):
         yield "after the end"
 
 

@@ -204,8 +204,9 @@ class Kind(NamedTuple):
     """Whether the next fault begins although this one is not over."""
 
 
+CALM = "no fault"
 KINDS = {
-    "no fault": Kind(nothing),
+    CALM: Kind(nothing),
     "worker killed": Kind(worker_killed),
     "process paused": Kind(paused, together=True),
     "process replaced": Kind(replaced),
