@@ -77,19 +77,19 @@ class Crowd:
         """Have the providers keep their answers for so long."""
         self.installation.apple.answer_delay_s = self.installation.google.answer_delay_s = seconds
 
-    async def post(self, rings: Sequence[Ring], over_s: float = 0.0, tries: int = 40) -> None:
-        """Post every ring as Stream does: under the same webhook id until it is taken."""
+    async def post(self, rings: Sequence[Ring], over_s: float = 0.0, give_up_s: float = 60.0) -> None:
+        """Post every ring as Stream does, but for longer: under the same webhook id until it is taken."""
         gate, began = asyncio.Semaphore(POSTERS), time.monotonic()
 
         async def one(number: int, ring: Ring) -> None:
             await asyncio.sleep(began + over_s * number / len(rings) - time.monotonic())
             async with gate:
-                await self._post(ring, tries)
+                await self._post(ring, time.monotonic() + give_up_s)
 
         await asyncio.gather(*(one(*numbered) for numbered in enumerate(rings)))
 
-    async def _post(self, ring: Ring, tries: int) -> None:
-        while not ring.taken and ring.posts < tries:
+    async def _post(self, ring: Ring, give_up_at: float) -> None:
+        while not ring.posts or (not ring.taken and time.monotonic() < give_up_at):
             ring.posts += 1
             ring.taken = await self._try(ring.event, ring.call.id, ring.posts)
 

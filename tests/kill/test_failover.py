@@ -54,7 +54,7 @@ async def test_no_acknowledged_ring_is_lost_with_its_primary(crowd, fault):
         crowd.answers_take(0.5)
         await asyncio.to_thread(installation.redis.settle)
         rings = crowd.calls()
-        posting = asyncio.create_task(crowd.post(rings, over_s=2, tries=100))
+        posting = asyncio.create_task(crowd.post(rings, over_s=2))
         await asyncio.sleep(wait_s := random.uniform(0.3, 1.8))
         struck_at = time.time()
         await fault(installation.redis)

@@ -55,7 +55,7 @@ async def test_an_acknowledged_event_rings_without_a_repeat(tmp_path):
         crowd = Crowd(installation)
         await crowd.grow(200)
         rings = crowd.calls()
-        posting = asyncio.create_task(crowd.post(rings, tries=1))
+        posting = asyncio.create_task(crowd.post(rings, give_up_s=0))
         await asyncio.sleep(random.uniform(0.05, 0.4))
         await kill_whole_web(installation)
         await posting
