@@ -1,5 +1,6 @@
 """Queues that older versions give other names: our jobs leave them, and jobs of other applications stay."""
 
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -132,6 +133,7 @@ def test_the_jobs_of_a_dead_old_worker_are_run(queue_client: QueueClient, start_
     ours(queue_client, "held", seconds=60)
     eventually(lambda: queue_client.marks("began") == ["held"], "the old worker runs it")
     theirs(queue_client, "a")
+    old.process.send_signal(signal.SIGSTOP)
     queue_client.redis.lmove(rq_queue_key(OLD), inflight_key(OLD, old.name), "LEFT", "RIGHT")
     old.process.kill()
     old.wait()
