@@ -55,7 +55,8 @@ class WebContext:
             settings.console,
         )
         self._webhook_networks = networks(settings.webhook_networks)
-        self._clock_ahead_us, self._clock_valid_until_s = 0, 0.0
+        self._clock_ahead_us: int | None = None
+        self._clock_valid_until_s = 0.0
 
     def accepts_webhooks_from(self, address: str | None) -> bool:
         """Return whether the settings allow webhooks from `address`."""
@@ -66,16 +67,21 @@ class WebContext:
 
         Redis is read once a second; in between, this machine's clock counts on.
         """
-        if time.monotonic() >= self._clock_valid_until_s:
-            self._clock_ahead_us = from_nanoseconds(time.time_ns()) - redis_clock.read_time(
-                self.intake_redis.call("TIME")
-            )
-            self._clock_valid_until_s = time.monotonic() + CLOCK_MAX_AGE_S
-        return Micros(from_nanoseconds(time.time_ns()) - self._clock_ahead_us)
+        ahead_us = self._clock_ahead_us
+        if ahead_us is None or time.monotonic() >= self._clock_valid_until_s:
+            sent = _local_now()
+            redis_time = redis_clock.read_time(self.intake_redis.call("TIME"))
+            ahead_us = redis_clock.corrected(self._clock_ahead_us, sent, _local_now(), redis_time)
+            self._clock_ahead_us, self._clock_valid_until_s = ahead_us, time.monotonic() + CLOCK_MAX_AGE_S
+        return Micros(_local_now() - ahead_us)
 
     def run(self, command: Command) -> Any:
         """Run a script with its keys and arguments. Raises redis.exceptions.RedisError."""
         return run_script(self.redis, command)
+
+
+def _local_now() -> Micros:
+    return from_nanoseconds(time.time_ns())
 
 
 def web_context() -> WebContext:

@@ -31,6 +31,16 @@ async def ahead_s(store: RunsCommands) -> Seconds:
     return Seconds((sent_at + time.time()) / 2 - seconds(read_time(answer)))
 
 
+def corrected(known_us: int | None, sent: Micros, answered: Micros, redis_time: Micros) -> int:
+    """Return how far this machine's clock is ahead of Redis's (µs), after a reading of Redis's clock.
+
+    Redis read its clock between `sent` and `answered`, by ours. If Redis answered late, what is known already is more
+    precise, so it is kept unless the reading contradicts it.
+    """
+    least, greatest = sent - redis_time, answered - redis_time
+    return (least + greatest) // 2 if known_us is None else min(max(known_us, least), greatest)
+
+
 def complaint(whose: str, ahead: float, than: str = "Redis's") -> str:
     """Return a sentence about a clock that differs from another by at least APART_S; otherwise an empty text."""
     if abs(ahead) < APART_S:

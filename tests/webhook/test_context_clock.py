@@ -1,0 +1,64 @@
+"""The web process's idea of Redis's clock, also when Redis answers late."""
+
+import time
+
+import pytest
+
+from bellhop.clock import MICROS_PER_SECOND
+from tests.factories import web_settings
+from webhook.context import WebContext
+
+LATE_S = 0.5
+NEAR_S = 0.1
+
+
+class TimeServer:
+    """Answers TIME as a Redis does. It can be late before it reads its clock, or after that."""
+
+    ahead_s = before_s = after_s = 0.0
+
+    def call(self, *command):
+        assert command == ("TIME",)
+        time.sleep(self.before_s)
+        whole, rest = divmod(time.time() + self.ahead_s, 1)
+        time.sleep(self.after_s)
+        return int(whole), int(rest * MICROS_PER_SECOND)
+
+    def error_s(self, context):
+        """How far the context's time is from this server's."""
+        ahead = context.now() / MICROS_PER_SECOND - time.time()
+        return abs(ahead - self.ahead_s)
+
+
+@pytest.fixture
+def context(monkeypatch):
+    monkeypatch.setattr("webhook.context.CLOCK_MAX_AGE_S", 0.0)  # each time is a new reading
+    return WebContext(web_settings("redis://127.0.0.1:1"))
+
+
+@pytest.fixture
+def server(context):
+    context.intake_redis = server = TimeServer()
+    return server
+
+
+@pytest.mark.parametrize("where", ["before_s", "after_s"])
+@pytest.mark.parametrize("ahead_s", [0.0, 65.0, -65.0])
+def test_a_late_answer_moves_no_clock(context, server, where, ahead_s):
+    server.ahead_s = ahead_s
+    assert server.error_s(context) < NEAR_S
+    setattr(server, where, LATE_S)
+    assert server.error_s(context) < NEAR_S
+
+
+def test_a_clock_that_was_set_is_followed(context, server):
+    context.now()
+    server.ahead_s = 10.0
+    assert server.error_s(context) < NEAR_S
+
+
+def test_a_late_first_answer_is_put_right_by_the_next(context, server):
+    server.before_s = LATE_S
+    assert server.error_s(context) < LATE_S
+    server.before_s = 0.0
+    assert server.error_s(context) < NEAR_S
