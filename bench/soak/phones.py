@@ -68,8 +68,7 @@ class Phones:
 
     def _from_google(self, push: GoogleRequest) -> None:
         data = push.message["data"]
-        same = push.message.get("android", {}).get("collapse_key", "") and data.get("id", "")
-        self._note(data, PhonePush(push.received_at, push.token, same))
+        self._note(data, PhonePush(push.received_at, push.token, data.get("id", "")))
 
     def _note(self, data: Mapping[str, Any], push: PhonePush) -> None:
         self.arrived[data["call_cid"], data["type"]].append(push)
