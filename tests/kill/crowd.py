@@ -145,6 +145,11 @@ class Crowd:
         lines = await trail_of(self.installation.store, ring.call.cid)
         return sum(line.what == "attempted" and line.outcome in ("worker_died", "unknown") for line in lines)
 
+    async def story(self, ring: Ring, problem: str) -> str:
+        """The problem with a ring, when it rang, and its trail."""
+        lines = await trail_of(self.installation.store, ring.call.cid)
+        return "\n".join([problem, f"it rang at {self.rang(ring)}", *map(str, lines)])
+
     async def all_answered(self, rings: Sequence[Ring]) -> None:
         """Wait until Bellhop knows of each that it rang."""
         for ring in rings:
