@@ -47,7 +47,8 @@ class Version(Installation):
         self.apple.keep = False
 
     def environment(self) -> dict[str, str]:
-        return super().environment() | {"PYTHONPATH": str(self.checkout)}
+        # Without PYTHONSAFEPATH, `python -m` would take the code of the current folder, for both versions.
+        return super().environment() | {"PYTHONPATH": str(self.checkout), "PYTHONSAFEPATH": "1"}
 
     def _note(self, arrival: Arrival) -> None:
         self.arrived.setdefault(arrival.cid.partition(":")[2], arrival.at)
