@@ -89,7 +89,7 @@ async def test_answered(installation):
 
 async def test_declined(installation):
     jane, _ = await android(installation)
-    call, now = SampleCall(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,)), time.time() - 2.6
     await installation.stream.post(call.ring(at=now))
     await person(installation, call, jane, r"Jane's Pixel was rung .*")
     await installation.stream.post(call.rejected(jane, "decline", at=now + 2.5))
@@ -100,7 +100,7 @@ async def test_declined(installation):
 
 async def test_cancelled_before_the_first_attempt(installation):
     jane, _ = await iphone(installation)
-    call, now = SampleCall(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,)), time.time() - 0.9
     await installation.stream.post(call.rejected(call.caller, "cancel", at=now + 0.8))
     await installation.stream.post(call.ring(at=now))
     told = await person(
@@ -115,7 +115,7 @@ async def test_cancelled_before_the_first_attempt(installation):
 async def test_cancelled_between_two_attempts(installation):
     jane, token = await iphone(installation)
     installation.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
-    call, now = SampleCall(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,)), time.time() - 1.1
     await installation.stream.post(call.ring(at=now))
     while not any(request.token == token for request in installation.apple.requests):
         await asyncio.sleep(0.01)
@@ -219,7 +219,7 @@ async def test_the_same_webhook_twice(installation):
 
 async def test_a_missed_call_notice(installation):
     jane, _ = await android(installation)
-    call, now = SampleCall(members=(jane,), ring_ms=8_000), time.time()
+    call, now = SampleCall(members=(jane,), ring_ms=8_000), time.time() - 1.1
     await installation.stream.post(call.ring(at=now))
     await person(installation, call, jane, r"Jane's Pixel was rung .*")
     await installation.stream.post(call.missed(at=now + 1))
@@ -241,7 +241,7 @@ async def test_answered_on_another_phone_while_one_is_being_retried(installation
     jane, token = await iphone(installation)
     await android(installation, user=jane)
     installation.apple.script(token, AppleReply(503, "ServiceUnavailable", retry_after="1"))
-    call, now = SampleCall(members=(jane,)), time.time()
+    call, now = SampleCall(members=(jane,)), time.time() - 0.6
     await installation.stream.post(call.ring(at=now))
     await person(installation, call, jane, r".*Jane's Pixel was rung .*")
     await installation.stream.post(call.accepted(jane, at=now + 0.5))
