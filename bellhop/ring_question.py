@@ -17,10 +17,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.call import CallState, Stamp, clamp_stamp, has_history
+from bellhop.domain.call import CallState, Stamp, has_history, history_fields
 from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.clock_offset import told
-from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.domain.stamp_history import PastStamp
 from bellhop.queue.job_payloads import CallRef, QueuedRound, job
 from bellhop.queue.names import SETTLE_JOB
 from bellhop.settings import Settings
@@ -271,13 +271,9 @@ class _News(NamedTuple):
         if state is None:
             return cls()
         call, session_id = CallState(stored.stamps), state.session_id or session_id
-        clamped = [(name, clamp_stamp(at, stored.now)) for name, at in state.stamps()]
-        news = tuple((name, at) for name, at in clamped if _is_new(call, name, at))
-        past = [(name, PastStamp(at, session_id)) for name, at in news if has_history(name)]
-        past += [
-            (name, PastStamp(clamp_stamp(stamp.at, stored.now), stamp.session_id)) for name, stamp in state.presence()
-        ]
-        return cls(news, tuple((history_field(name, stamp), stamp.at) for name, stamp in past))
+        news = tuple((name, at) for name, at in state.stamps(stored.now) if _is_new(call, name, at))
+        in_session = [(name, PastStamp(at, session_id)) for name, at in news]
+        return cls(news, history_fields([*in_session, *state.presence(stored.now)]))
 
 
 def _is_new(call: CallState, name: str, at: Micros) -> bool:

@@ -4,13 +4,13 @@ A call's state is a set of stamps: the times that Stream gives its events. The s
 the same state in any order and however often they are delivered. `bellhop.domain.standing` decides by these stamps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
 from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds
-from bellhop.domain.stamp_history import NO_TIMES, PastStamp, StampTimes, read_history
+from bellhop.domain.stamp_history import NO_TIMES, PastStamp, StampTimes, history_field, read_history
 
 CALL_TTL_S = 2 * 3600
 """How long Redis keeps a call after its last event, once every round is closed."""
@@ -80,6 +80,11 @@ _WITHOUT_HISTORY = (Stamp.ACCEPTED, Stamp.NOTICED)
 def has_history(name: str) -> bool:
     """Tell whether each stamp of this name is kept, and not only the latest."""
     return not name.startswith(_WITHOUT_HISTORY)
+
+
+def history_fields(stamps: Iterable[tuple[str, PastStamp]]) -> tuple[tuple[str, Micros], ...]:
+    """Return the fields of the call's hash, with their values, that keep these stamps one by one."""
+    return tuple((history_field(name, stamp), stamp.at) for name, stamp in stamps if has_history(name))
 
 
 class Standing(StrEnum):

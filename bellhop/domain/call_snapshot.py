@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bellhop.clock import Micros
-from bellhop.domain.call import Stamp, missed_stamp
+from bellhop.domain.call import Stamp, clamp_stamp, missed_stamp
 from bellhop.domain.json_fields import JsonObject, identifier, nested, timestamp_us
 from bellhop.domain.stamp_history import PastStamp
 
@@ -45,8 +45,11 @@ class CallSnapshot:
     session_id: str = ""
     """The session that it is about; empty if there is none: the call has not rung."""
 
-    def stamps(self) -> Iterator[tuple[str, Micros]]:
-        """Name what it says as stamps of the call (bellhop/domain/call.py)."""
+    def stamps(self, now: Micros) -> Iterator[tuple[str, Micros]]:
+        """Yield the stamps of the call (bellhop/domain/call.py) that the snapshot reports at `now`."""
+        return ((name, clamp_stamp(at, now)) for name, at in self._stamps())
+
+    def _stamps(self) -> Iterator[tuple[str, Micros]]:
         yield from ((Stamp.ACCEPTED + participant.user_id, participant.at) for participant in self.participants)
         yield from ((missed_stamp(Stamp.MISSED, self.session_id, user_id), at) for user_id, at in self.missed.items())
         if self.session_ended_at is not None and self.session_id:
@@ -56,11 +59,12 @@ class CallSnapshot:
         if self.ended_at is not None:
             yield Stamp.ENDED, self.ended_at
 
-    def presence(self) -> Iterator[tuple[str, PastStamp]]:
-        """Name who is in the call as stamps that the call keeps one by one."""
+    def presence(self, now: Micros) -> Iterator[tuple[str, PastStamp]]:
+        """Yield a stamp for each participant, reported at `now`. The call keeps these stamps only one by one."""
         for participant in self.participants:
             if participant.id:
-                yield Stamp.JOINED + participant.user_id, PastStamp(participant.at, participant.id)
+                at = clamp_stamp(participant.at, now)
+                yield Stamp.JOINED + participant.user_id, PastStamp(at, participant.id)
 
 
 def read_ring_state(answer: JsonObject) -> CallSnapshot:

@@ -1,14 +1,14 @@
 """A trail as a whole: which milestone belongs to which round, and the state of the call. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from bellhop.clock import Micros
-from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, has_history, missed_stamp
+from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, history_fields, missed_stamp
 from bellhop.domain.rejections import rejection_stamps
-from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.domain.stamp_history import PastStamp, latest
 from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, stamp_of
 from bellhop.trail import (
     EmailMilestone,
@@ -81,21 +81,17 @@ def _round_before(milestone: Milestone, starts: Mapping[str | None, Sequence[Mic
 
 
 def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
-    """The stamps that the lines of a trail set on their call, as webhook/intake/effects.py derives them."""
-    stamps: dict[str, Micros] = {}
-    for milestone in milestones:
-        if isinstance(milestone, WebhookReceived):
-            at = clamp_stamp(stamp_of(milestone), milestone.at)
-            for name in _stamp_names(milestone):
-                stamps[name] = max(at, stamps.get(name, at))
-                if has_history(name):
-                    stamps[history_field(name, PastStamp(at, milestone.session))] = at
-        elif isinstance(milestone, StreamAsked):
-            for name, at in read_learned(milestone).items():
-                stamps[name] = max(at, stamps.get(name, at))
-                if has_history(name):
-                    stamps[history_field(name, PastStamp(at, ""))] = at
-    return stamps
+    """Return the fields that a trail sets in the hash of its call, as webhook/intake/effects.py derives them."""
+    stamps = [stamp for milestone in milestones for stamp in _stamps_of(milestone)]
+    return latest((name, stamp.at) for name, stamp in stamps) | dict(history_fields(stamps))
+
+
+def _stamps_of(milestone: Milestone) -> Iterator[tuple[str, PastStamp]]:
+    if isinstance(milestone, WebhookReceived):
+        stamp = PastStamp(clamp_stamp(stamp_of(milestone), milestone.at), milestone.session)
+        yield from ((name, stamp) for name in _stamp_names(milestone))
+    elif isinstance(milestone, StreamAsked):
+        yield from ((name, PastStamp(at, "")) for name, at in read_learned(milestone).items())
 
 
 def _stamp_names(event: WebhookReceived) -> list[str]:

@@ -9,10 +9,18 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from bellhop.clock import Micros, Seconds, micros
-from bellhop.domain.call import ONLY_IN_HISTORY, RING_MS, Stamp, clamp_stamp, has_history, missed_stamp, ring_deadline
+from bellhop.domain.call import (
+    ONLY_IN_HISTORY,
+    RING_MS,
+    Stamp,
+    clamp_stamp,
+    history_fields,
+    missed_stamp,
+    ring_deadline,
+)
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.round import Recipient, Round
-from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.domain.stamp_history import PastStamp
 from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB, RoundJobName, SettleJobName
 from webhook.intake.events import (
@@ -85,21 +93,13 @@ def effects(event: Event, now: Micros, rules: EffectRules) -> Effects:
     """Work out the effects of `event`, received at `now`."""
     derive = _EFFECTS.get(type(event))
     derived = derive(event, clamp_stamp(event.at, now), rules) if derive else Effects()
-    from_snapshot = ((stamp, clamp_stamp(at, now)) for stamp, at in event.snapshot.stamps())
-    stamps = (*derived.stamps, *from_snapshot)
-    in_session = [(name, PastStamp(at, event.session_id)) for name, at in stamps if has_history(name)]
-    present = [
-        (name, PastStamp(clamp_stamp(stamp.at, now), stamp.session_id)) for name, stamp in event.snapshot.presence()
-    ]
+    stamps = (*derived.stamps, *event.snapshot.stamps(now))
+    in_session = [(name, PastStamp(at, event.session_id)) for name, at in stamps]
     return replace(
         derived,
         stamps=tuple((name, at) for name, at in stamps if not name.startswith(ONLY_IN_HISTORY)),
-        history=(*derived.history, *(_kept(name, stamp) for name, stamp in (*in_session, *present))),
+        history=(*derived.history, *history_fields([*in_session, *event.snapshot.presence(now)])),
     )
-
-
-def _kept(name: str, stamp: PastStamp) -> tuple[str, Micros]:
-    return history_field(name, stamp), stamp.at
 
 
 def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
@@ -169,13 +169,14 @@ def _rejected(event: Rejected, at: Micros, rules: EffectRules) -> Effects:
 
 
 def _accepted(event: Accepted, at: Micros, rules: EffectRules) -> Effects:
-    joined = [_kept(Stamp.JOINED + event.user_id, PastStamp(at, event.participant_id))] if event.participant_id else []
-    return Effects(stamps=((Stamp.ACCEPTED + event.user_id, at),), history=tuple(joined), members=(event.user_id,))
+    joined = [(Stamp.JOINED + event.user_id, PastStamp(at, event.participant_id))] if event.participant_id else []
+    stamps = ((Stamp.ACCEPTED + event.user_id, at),)
+    return Effects(stamps=stamps, history=history_fields(joined), members=(event.user_id,))
 
 
 def _left(event: Left, at: Micros, rules: EffectRules) -> Effects:
-    history = (_kept(Stamp.LEFT + event.user_id, PastStamp(at, event.participant_id)),)
-    return Effects(history=history, settle_open=True, members=(event.user_id,))
+    left = (Stamp.LEFT + event.user_id, PastStamp(at, event.participant_id))
+    return Effects(history=history_fields([left]), settle_open=True, members=(event.user_id,))
 
 
 def _removed(event: Removed, at: Micros, rules: EffectRules) -> Effects:
