@@ -1,6 +1,6 @@
 """Missed-call notices that no call.missed asks for: since when they are due, and what they wait for. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, Standing, missed_stamp
@@ -25,27 +25,27 @@ def was_asked(call: CallState, round_: RoundState, user: str, grace_us: Micros) 
 
 def ended_at(call: CallState, round_: RoundState, user: str, grace_us: Micros) -> Micros:
     """Return when the ring ended for this user, as far as the stamps say; else when it is over for everybody."""
-    return min(_ends(call, round_, user), default=over_at(round_, grace_us))
+    of_user = [Stamp.BUSY + user, Stamp.TIMED_OUT + user, Stamp.REJECTED + user]
+    of_call = [Stamp.ENDED, Stamp.SESSION_ENDED + round_.session_id]
+    first = _first_since_start(call, round_, [*of_user, *of_call, *_cancels(round_)])
+    return over_at(round_, grace_us) if first is None else first
 
 
-def _ends(call: CallState, round_: RoundState, user: str) -> Iterator[Micros]:
-    names = [Stamp.BUSY + user, Stamp.TIMED_OUT + user, Stamp.REJECTED + user]
-    for name in (*names, Stamp.ENDED, Stamp.SESSION_ENDED + round_.session_id):
-        yield from (stamp.at for stamp in call.all_of(name) if stamp.at >= round_.started_at)
-    yield from _cancels(call, round_)
+def _cancels(round_: RoundState) -> list[str]:
+    """Name the stamps of a caller who hung up: who rejected the call, or left it."""
+    return [stamp + caller for caller in round_.callers for stamp in (Stamp.REJECTED, Stamp.LEFT)]
 
 
-def _cancels(call: CallState, round_: RoundState) -> Iterator[Micros]:
-    """Find when a caller hung up: rejected the call, or left it."""
-    for caller in round_.callers:
-        for name in (Stamp.REJECTED + caller, Stamp.LEFT + caller):
-            yield from (stamp.at for stamp in call.all_of(name) if stamp.at >= round_.started_at)
+def _first_since_start(call: CallState, round_: RoundState, names: Iterable[str]) -> Micros | None:
+    """Return the first of these stamps since the round's start; None if there is none."""
+    moments = (call.times(name).first_since(round_.started_at) for name in names)
+    return min((at for at in moments if at is not None), default=None)
 
 
 def waits_until(call: CallState, round_: RoundState, settlement: Settlement, now: Micros) -> Micros:
     """Return until when a derived notice waits for Stream's call.missed; 0 if it does not wait."""
     if settlement.standing is not Standing.CANCELLED:
         return Micros(0)
-    cancelled_at = min(_cancels(call, round_), default=Micros(0))
+    cancelled_at = _first_since_start(call, round_, _cancels(round_)) or Micros(0)
     until = Micros(cancelled_at + MISSED_WAIT_US)
     return until if cancelled_at <= now + AHEAD_US and now < until else Micros(0)
