@@ -29,7 +29,7 @@ end
 local the_round = {
   start = start, session = session, callers = callers, deadline = tonumber(ARGV[12]), over = kind == 'missed',
 }
-local reasons = standings(call, the_round, users, rounds)
+local reasons, all_rounds = standings(call, the_round, users, rounds)
 local now = now_us()
 local has_lease = redis.call('EXISTS', KEYS[3]) == 1
 local left = deadline - (now - redis_ahead_us(KEYS[4]))
@@ -39,7 +39,7 @@ for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fie
 
 -- A later ring has pushes of its own: a second ring for the same call would ring the phone twice, and on Android a notice
 -- would end the later ring.
-local later = kind == 'notification' and {} or later_rings(call, start, rounds)
+local later = kind == 'notification' and {} or later_rings(all_rounds, start, rounds)
 
 local answer, claimed = { string.format('%.0f', left) }, {}
 for i = 1, #users do

@@ -8,10 +8,10 @@ local function rounds_of(fields)
   return rounds
 end
 
--- The keys of those rounds of a call that rang users and for which `wanted(started_at, session)` is true.
-local function keys_of_rings(call, prefix, wanted)
+-- Takes rounds of a call. Returns the keys of those that rang users and for which `wanted(started_at, session)` is true.
+local function keys_of_rings(rounds, prefix, wanted)
   local keys = {}
-  for _, round in ipairs(rounds_of(redis.call('HGETALL', call))) do
+  for _, round in ipairs(rounds) do
     local key = prefix .. round.started_at
     if wanted(tonumber(round.started_at), round.session) and redis.call('HEXISTS', key, 'ringless') == 0 then
       keys[#keys + 1] = key
@@ -28,7 +28,8 @@ local function rung_in(rounds, user)
   return false
 end
 
--- The keys of the rings of this call that began after `start`. Their recipients get the missed-call notice of that ring.
-local function later_rings(call, start, prefix)
-  return keys_of_rings(call, prefix, function(started_at) return started_at > start end)
+-- Takes rounds of a call. Returns the keys of the rings that began after `start`. Their recipients get the missed-call notice
+-- of that ring.
+local function later_rings(rounds, start, prefix)
+  return keys_of_rings(rounds, prefix, function(started_at) return started_at > start end)
 end

@@ -9,11 +9,9 @@ local needs_no_notice = { answered = true, declined = true, missed_quietly = tru
 local NEAR_US = 1500000
 local NEVER = math.huge
 
-local function first_of(moments, earliest)
+local function first_of(moments)
   local first = NEVER
-  for _, at in ipairs(moments) do
-    if at >= earliest and at < first then first = at end
-  end
+  for _, at in ipairs(moments) do first = math.min(first, at) end
   return first
 end
 
@@ -26,27 +24,22 @@ end
 
 -- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), and `over`, which is true if the round
 -- is known to be over. `prefix` is the start of the rounds' keys.
--- Returns one standing for each user, or false while the phone should ring.
+-- Returns one standing for each user, or false while the phone should ring. It also returns the rounds of the call.
 local function standings(call, round, users, prefix)
   local fields = redis.call('HGETALL', call)
   local all_of, plain, names = stamps_by_name(fields)
   local start, deadline, session = round.start, round.deadline, round.session
 
-  local earlier, sessions = {}, {}
-  for _, other in ipairs(rounds_of(fields)) do
-    sessions[other.session] = true
-    if tonumber(other.started_at) < start and other.session == session then
-      local key = prefix .. other.started_at
-      if redis.call('HEXISTS', key, 'ringless') == 0 then
-        earlier[#earlier + 1] = { key = key, start = tonumber(other.started_at) }
-      end
-    end
-  end
+  local rounds, sessions = rounds_of(fields), {}
+  for _, other in ipairs(rounds) do sessions[other.session] = true end
+  local earlier = keys_of_rings(rounds, prefix, function(started_at, of_session)
+    return started_at < start and of_session == session
+  end)
 
-  local function since(name)
+  local function since(name, earliest)
     local moments = {}
     for _, stamp in ipairs(all_of(name)) do
-      if stamp.at >= start then moments[#moments + 1] = stamp.at end
+      if stamp.at >= (earliest or start) then moments[#moments + 1] = stamp.at end
     end
     return moments
   end
@@ -95,15 +88,17 @@ local function standings(call, round, users, prefix)
 
   local cancelled, gave_up = left_alone(), {}
   for _, caller in ipairs(round.callers) do
-    cancelled = math.min(cancelled, first_of(rejections('x:' .. caller), start))
+    cancelled = math.min(cancelled, first_of(rejections('x:' .. caller)))
     for _, at in ipairs(rejections('t:' .. caller)) do gave_up[#gave_up + 1] = at end
   end
-  local ended = math.min(first_of(since('ended'), start), first_of(since('ended:' .. session), start))
+  local ended = math.min(first_of(since('ended')), first_of(since('ended:' .. session)))
 
   local function standing_of(user)
     local rung_before, rung_at = false, 0
-    for _, ring in ipairs(earlier) do
-      if rung_in({ ring.key }, user) then rung_before, rung_at = true, math.max(rung_at, ring.start) end
+    for _, key in ipairs(earlier) do
+      if rung_in({ key }, user) then
+        rung_before, rung_at = true, math.max(rung_at, tonumber(string.sub(key, #prefix + 1)))
+      end
     end
 
     -- If the user was rung before in this session, phones may still reject that ring: shortly after the user has rejected it.
@@ -118,10 +113,10 @@ local function standings(call, round, users, prefix)
     end
     local function own(letter) return rejections(letter .. user, own_from) end
 
-    local quietly, loudly = since('q:' .. session .. ':' .. user), since('m:' .. session .. ':' .. user)
-    local earliest = rung_before and deadline or start
-    local surely_missed = math.min(first_of(quietly, earliest), first_of(loudly, earliest))
-    local removed = first_of(since('k:' .. user), start)
+    local quietly, loudly = 'q:' .. session .. ':' .. user, 'm:' .. session .. ':' .. user
+    local earliest = rung_before and math.max(start, deadline) or start
+    local surely_missed = math.min(first_of(since(quietly, earliest)), first_of(since(loudly, earliest)))
+    local removed = first_of(since('k:' .. user))
     local ended_by_others = math.min(cancelled, ended, surely_missed, removed)
 
     local timeouts, in_words = own('t:'), own('w:')
@@ -133,7 +128,7 @@ local function standings(call, round, users, prefix)
     end
     local function in_time(at) return deadline == 0 or at <= deadline + NEAR_US end
 
-    local busy, timeout, decline = first_of(own('b:'), start), first_of(timeouts, start), NEVER
+    local busy, timeout, decline = first_of(own('b:')), first_of(timeouts), NEVER
     for _, at in ipairs(own('d:')) do
       if in_time(at) then
         if near_the_end(at) and not contains(in_words, at) then
@@ -163,15 +158,15 @@ local function standings(call, round, users, prefix)
     local was_removed = removed < math.min(cancelled, ended, surely_missed)
     -- A call.missed alone does not end the ring if it may be about an earlier ring.
     if may_be_earlier and not (over or was_busy or has_timed_out or was_removed) then return false end
-    if quietly[1] then return 'missed_quietly' end
+    if since(quietly)[1] then return 'missed_quietly' end
     if was_busy then return 'busy' end
     if has_timed_out then return 'timed_out' end
     if was_removed then return 'removed' end
-    if loudly[1] then return 'missed' end
+    if since(loudly)[1] then return 'missed' end
     return over
   end
 
   local result = {}
   for i, user in ipairs(users) do result[i] = standing_of(user) end
-  return result
+  return result, rounds
 end
