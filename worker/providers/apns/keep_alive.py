@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import Context
 
 from bellhop.clock import Seconds
-from worker.providers.answer_timeout import LATE_S, READING_S
+from worker.providers.answer_timeout import AnswerTimer
 
 PAYLOAD = b"bellhop!"
 """A PING carries eight bytes (RFC 9113, section 6.7)."""
@@ -27,8 +27,7 @@ class KeepAlive:
         self._every_s, self._timeout_s = every_s, timeout_s
         self._loop, self._context = asyncio.get_running_loop(), context
         self._next: asyncio.TimerHandle | None = None
-        self._timeout: asyncio.TimerHandle | None = None
-        self._ends_s = 0.0
+        self._timeout: AnswerTimer | None = None
 
     def start(self) -> None:
         """Send a PING regularly from now on."""
@@ -42,15 +41,7 @@ class KeepAlive:
         """Send a PING now, unless one is waiting for its answer."""
         if self._timeout is None:
             self._send(PAYLOAD)
-            self._timeout = self._loop.call_later(self._timeout_s, self._check, context=self._context)
-            self._ends_s = self._timeout.when()
-
-    def _check(self) -> None:
-        if self._loop.time() - self._ends_s > LATE_S:
-            # The process stood still: the answer may have arrived long ago.
-            self._timeout = self._loop.call_later(READING_S, self._end, context=self._context)
-        else:
-            self._end()
+            self._timeout = AnswerTimer(self._timeout_s, self._end, self._context)
 
     def _end(self) -> None:
         self._on_timeout("no answer to PING")
