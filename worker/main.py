@@ -70,15 +70,11 @@ async def _run(settings: Settings) -> int:
     except (ValueError, OSError) as error:
         log.error("credentials_do_not_load", reason=str(error))
         # The reason may name files, and /readyz is public: it is not published.
-        await status.publish_failure(store, "credentials do not load")
-        await store.close()
-        return 1
+        return await _cannot_start(store, "credentials do not load")
     if not queue_limits(settings):
         reason = "the settings name no app of Apple or Google, and no mail server: there is nothing that it can do"
         log.error("worker_has_no_work", reason=reason)
-        await status.publish_failure(store, reason)
-        await store.close()
-        return 1
+        return await _cannot_start(store, reason)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
     worker = _queue_worker(settings, store, senders, session)
     gc.freeze()  # these objects stay: scanning them for garbage would delay every ring by some 70 ms
@@ -91,6 +87,13 @@ async def _run(settings: Settings) -> int:
         await session.close()
         await store.close()
     return 0
+
+
+async def _cannot_start(store: Store, reason: str) -> int:
+    """Publish why this worker cannot start; returns the exit status."""
+    await status.publish_failure(store, reason)
+    await store.close()
+    return 1
 
 
 async def _refuse_cluster(store: Store) -> None:
