@@ -11,6 +11,7 @@ from bellhop.ring_question import AskedRing, AskedStream, stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import StoredCall, read_call, stored_call
+from bellhop.stream_api import stream_apis
 
 MAX_WAIT_S = Seconds(5.0)
 """How long a person waits for a question, with all that it needs of Redis."""
@@ -35,7 +36,7 @@ async def ask_on_demand(settings: Settings, tenant: str, cid: str) -> AskedStrea
     async with asyncio.timeout(MAX_WAIT_S), aiohttp.ClientSession() as session:
         store = Store.from_url(settings.redis_url)
         try:
-            questions = stream_questions(settings, store, session)
+            questions = stream_questions(settings, store, stream_apis(settings, session))
             stored = stored_call(await store.script(*read_call(tenant, cid)))
             return await questions.ask(_latest_ring(tenant, cid, stored)) if questions else None
         finally:

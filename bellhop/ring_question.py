@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
-import aiohttp
 import structlog
 from redis.exceptions import RedisError
 
@@ -38,7 +37,7 @@ from bellhop.store.call_scripts import (
 )
 from bellhop.store.keys import trail_key
 from bellhop.store.retry import until_redis_answers
-from bellhop.stream_api import RingQuestion, StreamRefused, stream_apis
+from bellhop.stream_api import RingQuestion, StreamRefused
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import DAY_S, QuestionOutcome, StreamAsked, encode, learned_stamp
@@ -295,9 +294,8 @@ def _log(milestone: StreamAsked, ring: AskedRing) -> None:
         log.warning("stream_not_asked", **facts, reason=milestone.reason)
 
 
-def stream_questions(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamQuestions | None:
-    """Return what asks Stream; None if the settings do not want it, or have no Stream app."""
-    if not settings.stream_questions_per_s or not settings.stream_apps:
+def stream_questions(settings: Settings, store: Store, apps: Mapping[str, RingStates]) -> StreamQuestions | None:
+    """Return what asks these apps, which are by tenant; None if the settings want no questions, or have no app."""
+    if not settings.stream_questions_per_s or not apps:
         return None
-    apps = stream_apis(settings, session)
     return StreamQuestions(store, apps, settings.stream_questions_per_s, trail_ttl_s=settings.trail_days * DAY_S)

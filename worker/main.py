@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import aiohttp
@@ -21,7 +21,7 @@ from bellhop.settings import Settings
 from bellhop.store.async_client import Store
 from bellhop.store.redis_url import shown
 from bellhop.store.refusals import PROBE, is_cluster
-from bellhop.stream_api import DeviceApps, stream_apis
+from bellhop.stream_api import DeviceApps, StreamApi, stream_apis
 from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
@@ -111,15 +111,16 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     channels = _channels(settings, senders)
     pruner = TokenPruner(store)
     texts = Texts(settings.templates_folder, settings.default_language)
-    questions = stream_questions(settings, store, session)
-    subscriptions = StreamSubscriptions(stream_apis(settings, session), settings.stream_apps)
+    apis = stream_apis(settings, session)
+    questions = stream_questions(settings, store, apis)
+    subscriptions = StreamSubscriptions(apis, settings.stream_apps)
     sent = SentPushes(name)
     tools = DeliveryTools(
         store=store,
         worker=name,
         channels=channels,
         token_pruner=pruner,
-        device_lookup=_device_lookup(settings, store, session),
+        device_lookup=_device_lookup(settings, store, apis),
         texts=texts,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
         stream_state=StreamState(questions, subscriptions) if questions else None,
@@ -169,13 +170,11 @@ def _channels(settings: Settings, senders: Senders) -> ProviderChannels:
     }
 
 
-def _device_lookup(settings: Settings, store: Store, session: aiohttp.ClientSession) -> StreamDeviceLookup | None:
+def _device_lookup(settings: Settings, store: Store, apis: Mapping[str, StreamApi]) -> StreamDeviceLookup | None:
     """Return what looks up users without devices at Stream; None if the settings do not want it."""
     if not settings.stream_fetches_per_s:
         return None
-    return StreamDeviceLookup(
-        store, stream_apis(settings, session), DeviceApps.of(settings), settings.stream_fetches_per_s
-    )
+    return StreamDeviceLookup(store, apis, DeviceApps.of(settings), settings.stream_fetches_per_s)
 
 
 def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) -> EmailDigest | None:
