@@ -1,18 +1,15 @@
 """Apple is away for a second: connections are cut, and new ones refused. Then every phone rings soon."""
 
 import asyncio
-import time
 
 import pytest
 
-from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
 from bellhop.sandbox.tls import Authority
-from tests.factories import a_push, an_iphone
+from tests.factories import OpenFence, a_push, an_iphone
 from worker.delivery.attempt import deliver
-from worker.delivery.fence import Admission
 from worker.delivery.provider_channel import ProviderChannel
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.apns.provider_token import ProviderToken
@@ -21,13 +18,6 @@ RINGS, A_RING_EVERY_S = 150, 0.02
 TICK_S = 0.01
 SOON_TICKS = 80
 """Half a second, and what this loop needs for the pushes. Ticks are counted, not seconds: a busy machine slows both."""
-
-
-class Allowing:
-    async def admit(self, push, attempt_s):
-        return Admission(None, Seconds(time.monotonic()), Seconds(30.0))
-
-    async def write(self, record): ...
 
 
 @pytest.fixture
@@ -54,7 +44,7 @@ async def test_the_last_ring_leaves_soon_after_apple_is_back(apple, away_s):
     async def ring(number):
         await asyncio.sleep(number * A_RING_EVERY_S)
         push = a_push(an_iphone(f"user-{number}", token=f"{number:064x}"), payload={"aps": {}})
-        return (await deliver(push, {(Provider.APNS, "calls"): channel}, Allowing())).outcome
+        return (await deliver(push, {(Provider.APNS, "calls"): channel}, OpenFence())).outcome
 
     apple.on_push = lambda request: left.setdefault(request.token, len(ticks))
     rings = [asyncio.create_task(ring(number)) for number in range(RINGS)]

@@ -14,9 +14,8 @@ import pytest
 from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
-from tests.factories import a_push, an_iphone
+from tests.factories import OpenFence, a_push, an_iphone
 from worker.delivery.attempt import deliver
-from worker.delivery.fence import Admission
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.quick_repeats import MAX_QUICK_REPEATS
 from worker.providers.apns import apns_answers
@@ -45,15 +44,6 @@ ANSWERS = {(answer.outcome, answer.documented_wait_s): answer for answer in [*ap
 """Answers that have the same result are tried once."""
 
 
-class Allowing:
-    """A fence that allows everything."""
-
-    async def admit(self, push, attempt_s):
-        return Admission(None, Seconds(time.monotonic()), Seconds(30.0))
-
-    async def write(self, record): ...
-
-
 class Faulty:
     """A provider that gives one answer to every `every`-th request, and accepts the others."""
 
@@ -77,7 +67,7 @@ async def ring_all(sender, rings=RINGS, every_s=A_RING_EVERY_S):
         await asyncio.sleep(number * every_s)
         began = time.monotonic()
         push = a_push(an_iphone(f"user-{number}", token=f"{number:064x}"))
-        delivered = await deliver(push, {(Provider.APNS, "calls"): channel}, Allowing())
+        delivered = await deliver(push, {(Provider.APNS, "calls"): channel}, OpenFence())
         return delivered.outcome, time.monotonic() - began
 
     return await asyncio.gather(*map(ring, range(rings)))

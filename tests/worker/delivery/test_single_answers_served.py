@@ -5,16 +5,14 @@ import time
 
 import pytest
 
-from bellhop.clock import Seconds
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
 from bellhop.sandbox.google_server import GoogleStandIn
 from bellhop.sandbox.tls import Authority
 from bench.soak.codes import APPLE, GOOGLE
 from bench.soak.faults import once
-from tests.factories import a_device, a_push, an_iphone
+from tests.factories import OpenFence, a_device, a_push, an_iphone
 from worker.delivery.attempt import deliver
-from worker.delivery.fence import Admission
 from worker.delivery.provider_channel import ProviderChannel
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.apns.provider_token import ProviderToken
@@ -24,13 +22,6 @@ RINGS, A_RING_EVERY_S = 20, 0.01
 SOON_S = 5.0
 """Google asks for pauses of 10 and 60 s after some errors."""
 PROJECT = "bellhop-sandbox"
-
-
-class Allowing:
-    async def admit(self, push, attempt_s):
-        return Admission(None, Seconds(time.monotonic()), Seconds(30.0))
-
-    async def write(self, record): ...
 
 
 @pytest.fixture
@@ -68,7 +59,7 @@ async def ring_all(sender, push_of):
         await asyncio.sleep(number * A_RING_EVERY_S)
         push, began = push_of(number), time.monotonic()
         channels = {(push.device.provider, push.device.app): channel}
-        return (await deliver(push, channels, Allowing())).outcome, time.monotonic() - began
+        return (await deliver(push, channels, OpenFence())).outcome, time.monotonic() - began
 
     return await asyncio.gather(*map(ring, range(RINGS)))
 
