@@ -50,7 +50,9 @@ class _Commands(click.Group):
         except Exception as error:
             from bellhop.cli.connection import in_a_sentence  # noqa: PLC0415 - it imports redis
 
-            raise in_a_sentence(error) from None
+            if sentence := in_a_sentence(error):
+                raise sentence from None
+            raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -28,10 +28,10 @@ def connect(settings: Settings) -> Redis:
     return redis
 
 
-def in_a_sentence(error: Exception) -> Exception:
-    """Turn a RedisError into one that says what to do, without a password. Any other error is returned as it is."""
+def in_a_sentence(error: Exception) -> click.ClickException | None:
+    """Turn a RedisError into an error that says what to do, without a password. Return None for any other error."""
     if not isinstance(error, RedisError):
-        return error
+        return None
     address = shown(load().redis_url)
     if refusal := refusal_of(error):
         return click.ClickException(f"Redis at {address} {refusal}")

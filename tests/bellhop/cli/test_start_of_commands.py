@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
-from bellhop.cli import COMMANDS, main
+from bellhop.cli import COMMANDS, main, outcomes
 
 LOADED = """
 import sys
@@ -40,3 +41,16 @@ def test_the_list_of_commands_says_what_each_says_of_itself():
     context = main.make_context("bellhop", [], resilient_parsing=True)
     said = {name: main.get_command(context, name).get_short_help_str(80) for name in COMMANDS}
     assert said == COMMANDS
+
+
+def test_an_error_of_ours_keeps_its_cause(monkeypatch):
+    def broken():
+        try:
+            raise KeyError("the cause")
+        except KeyError as error:
+            raise ValueError("a mistake of ours") from error
+
+    monkeypatch.setattr(outcomes.command, "callback", broken)
+    error = CliRunner().invoke(main, ["outcomes"]).exception
+    assert isinstance(error, ValueError)
+    assert isinstance(error.__cause__, KeyError)
