@@ -1,32 +1,20 @@
 """`bellhop check`: workers of other applications that take our jobs, and their jobs in our queues."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-from redis.exceptions import RedisError
-
 from bellhop.cli.check.finding import Finding, Level
-from bellhop.clock import Seconds
+from bellhop.cli.check.reading import read_redis
 from bellhop.queue.foreign import ForeignWork, read_foreign_work
 from bellhop.settings import Settings
-from bellhop.store.blocking_client import blocking
-
-TIMEOUT_S = Seconds(10.0)
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Check that our queues are ours alone, as Redis shows them."""
-    try:
-        work = await asyncio.to_thread(_read, settings.redis_url)
-    except RedisError:
-        return  # reported already
+    work = await read_redis(settings, read_foreign_work)
+    if work is None:
+        return
     for finding in _findings(work):
         yield finding
-
-
-def _read(redis_url: str) -> ForeignWork:
-    with blocking(redis_url, timeout_s=TIMEOUT_S) as redis:
-        return read_foreign_work(redis)
 
 
 def _findings(work: ForeignWork) -> Iterator[Finding]:

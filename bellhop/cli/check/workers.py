@@ -1,26 +1,19 @@
 """`bellhop check`: the live workers: which queues they serve, and what they report about their providers."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-from redis.exceptions import RedisError
-
 from bellhop.cli.check.finding import Finding, Level
-from bellhop.clock import Seconds
+from bellhop.cli.check.reading import read_redis
 from bellhop.queue.names import MAIL
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.settings import Settings
-from bellhop.store.blocking_client import blocking
-
-TIMEOUT_S = Seconds(10.0)
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Check the workers, as Redis shows them."""
-    try:
-        state = await asyncio.to_thread(_read, settings.redis_url)
-    except RedisError:
-        return  # reported already
+    state = await read_redis(settings, read_installation_state)
+    if state is None:
+        return
     alive = len(state.statuses.keys() | {name for names in state.workers.values() for name in names})
     if not alive:
         yield Finding(Level.PROBLEM, "workers", "no worker is alive: start `bellhop worker`")
@@ -28,11 +21,6 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield Finding(Level.OK, "workers", f"{alive} alive")
     for finding in (*_unserved(settings, state), *_refused(state)):
         yield finding
-
-
-def _read(redis_url: str) -> InstallationState:
-    with blocking(redis_url, timeout_s=TIMEOUT_S) as redis:
-        return read_installation_state(redis)
 
 
 def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]:
