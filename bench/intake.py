@@ -9,9 +9,6 @@ Node peer (bench/node_peer: Express and BullMQ, no call state, no trail) is inst
 import argparse
 import asyncio
 import contextlib
-import hashlib
-import hmac
-import json
 import os
 import statistics
 import subprocess
@@ -27,13 +24,13 @@ import redis
 from bellhop.event_loop import loop_factory
 from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.redis_server import RedisServer
-from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_headers
 from bench.compare import cpu_ms
 from bench.machine import calibrate, noise, told
 from bench.whole import ROOT
 
 CONNECTIONS, RATE, WARM_UP = 64, 200, 1_000
-SECRET = "a-secret-of-no-real-app"
+API_KEY, SECRET = "key", "a-secret-of-no-real-app"
 START_S = 60
 
 
@@ -91,14 +88,10 @@ class Load:
 
 def request(label: str, number: int) -> bytes:
     call = SampleCall(members=(f"user-{number % 1000}",), id=f"{label}-{number}")
-    body = json.dumps(call.ring(), separators=(",", ":")).encode()
-    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-    head = (
-        f"POST /webhooks/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nX-Signature: {signature}\r\nX-Api-Key: key\r\n"
-        f"X-Webhook-Id: {call.id}\r\nX-Webhook-Attempt: 1\r\n\r\n"
-    )
-    return head.encode() + body
+    body = as_posted(call.ring())
+    headers = {"Host": "127.0.0.1", "Content-Length": len(body)} | signed_headers(body, API_KEY, SECRET, call.id)
+    lines = ["POST /webhooks/stream HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 async def generate(port: int, label: str, rate: float, count: int) -> None:
@@ -132,7 +125,7 @@ class Peer:
         with self.redis:
             ours = {
                 "BELLHOP_REDIS_URL": self.redis.url,
-                "BELLHOP_STREAM_API_KEY": "key",
+                "BELLHOP_STREAM_API_KEY": API_KEY,
                 "BELLHOP_STREAM_API_SECRET": SECRET,
                 "BELLHOP_WEB_PORT": str(self.port),
                 "REDIS_URL": self.redis.url,

@@ -10,8 +10,6 @@ moment at which it was due. The obvious alternative (bench/alternative/) runs af
 import argparse
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import json
 import os
 import statistics
@@ -30,7 +28,7 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import RedisServer
-from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_headers
 from bench.machine import calibrate, noise
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,10 +57,8 @@ async def generate(url: str, label: str, rate: float, count: int) -> None:
     posts = []
     for n in range(count):
         call = SampleCall(members=(person(n)[0],), id=f"{label}-{n}")
-        body = json.dumps(call.ring(at=Seconds(start + n / rate)), separators=(",", ":")).encode()
-        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        headers = {"X-Signature": signature, "X-Api-Key": API_KEY, "X-Webhook-Id": call.id, "X-Webhook-Attempt": "1"}
-        posts.append((body, headers | {"Content-Type": "application/json"}))
+        body = as_posted(call.ring(at=Seconds(start + n / rate)))
+        posts.append((body, signed_headers(body, API_KEY, SECRET, call.id)))
     print(start, flush=True)
     refused = 0
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:

@@ -170,6 +170,22 @@ class SampleCall:
         return event
 
 
+def as_posted(event: Event) -> bytes:
+    """Write an event as the body of its webhook."""
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def signed_headers(body: bytes, api_key: str, secret: str, webhook_id: str, attempt: int = 1) -> dict[str, str]:
+    """Make the headers of a webhook with this body."""
+    return {
+        "Content-Type": "application/json",
+        "X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+        "X-Api-Key": api_key,
+        "X-Webhook-Id": webhook_id,
+        "X-Webhook-Attempt": str(attempt),
+    }
+
+
 class WebhookReply(NamedTuple):
     """The web process's answer to a webhook."""
 
@@ -194,14 +210,8 @@ class StreamStandIn:
         """Post one webhook, once. The signature is made from the JSON before compression. A lost one gets status 0."""
         if isinstance(event, dict) and event["type"] in self.loses:
             return WebhookReply(0, None)
-        body = event if isinstance(event, bytes) else json.dumps(event, separators=(",", ":")).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "X-Signature": hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest(),
-            "X-Api-Key": self.api_key,
-            "X-Webhook-Id": webhook_id or str(uuid.uuid4()),
-            "X-Webhook-Attempt": str(attempt),
-        }
+        body = event if isinstance(event, bytes) else as_posted(event)
+        headers = signed_headers(body, self.api_key, self.secret, webhook_id or str(uuid.uuid4()), attempt)
         if compress:
             body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
         async with self.session.post(f"{self.url}/webhooks/stream", data=body, headers=headers) as response:
