@@ -6,6 +6,7 @@ Milestones of a trail are in tests/trails.py. Events as Stream posts them come f
 
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 from bellhop.clock import Micros, Seconds, micros
@@ -15,6 +16,7 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Recipient, Round
 from bellhop.queue.job_payloads import QueuedRound
+from bellhop.sandbox.apple_server import new_signing_key
 from bellhop.settings import Settings
 from webhook.intake.events import EventUser, Ring
 from worker.delivery.attempt import Delivered
@@ -110,3 +112,17 @@ def a_ring_event(at: int | None, *users: str, **changes: Any) -> Ring:
 def web_settings(redis_url: str, **changes: Any) -> Settings:
     """Settings of a web process with one Stream app; its key is "key" and its secret "secret"."""
     return Settings(**{"redis_url": redis_url, "stream_api_key": ["key"], "stream_api_secret": ["secret"]} | changes)
+
+
+def apple_that_is_away(folder: Path) -> dict[str, str]:
+    """The settings, without their prefix, of an Apple app whose pushes go to an address where nothing listens."""
+    key_file = folder / "apns-key.p8"
+    key_file.write_text(new_signing_key()[0])
+    return {
+        "APNS_KEY_FILE": str(key_file),
+        "APNS_KEY_ID": "K" * 10,
+        "APNS_TEAM_ID": "T" * 10,
+        "APNS_TOPIC": "com.example",
+        "APNS_URL": "https://127.0.0.1:1",
+        "APNS_SANDBOX_URL": "https://127.0.0.1:1",
+    }

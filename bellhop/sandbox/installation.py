@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import aiohttp
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellhop.clock import Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Environment, Kind, Provider
@@ -179,9 +177,7 @@ class Installation:
         """Return the environment of the processes: this one's without BELLHOP_* variables, and our settings."""
         key_file = self.folder / "apns-key.p8"
         if not key_file.exists():
-            key = ec.generate_private_key(ec.SECP256R1())
-            form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-            key_file.write_bytes(key.private_bytes(*form))
+            key_file.write_text(apple_server.new_signing_key()[0])
         account = self.google.write_service_account(self.folder / "service-account.json")
         ours = {
             "REDIS_URL": self.redis.url,

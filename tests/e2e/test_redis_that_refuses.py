@@ -10,8 +10,6 @@ from contextlib import contextmanager
 import pytest
 import redis
 from click.testing import CliRunner
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
 from bellhop.cli import main
@@ -23,7 +21,7 @@ from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.async_client import Store
 from bellhop.store.keys import lease_key, rq_worker_key, rq_workers_key
-from tests.factories import web_settings
+from tests.factories import apple_that_is_away, web_settings
 from webhook.app import create_app
 
 NO_CLUSTER = "Redis Cluster is not supported: use one Redis server"
@@ -85,20 +83,11 @@ def server(how, tmp_path_factory):
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """The settings of an installation. It can reach nothing but its Redis."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    key_file = tmp_path_factory.mktemp("key") / "key.p8"
-    key_file.write_bytes(key.private_bytes(*form))
     settings = {
         "STREAM_API_KEY": "key",
         "STREAM_API_SECRET": "secret",
         "STREAM_API_URL": "http://127.0.0.1:1",
-        "APNS_KEY_FILE": str(key_file),
-        "APNS_KEY_ID": "K" * 10,
-        "APNS_TEAM_ID": "T" * 10,
-        "APNS_TOPIC": "com.example",
-        "APNS_URL": "https://127.0.0.1:1",
-        "APNS_SANDBOX_URL": "https://127.0.0.1:1",
+        **apple_that_is_away(tmp_path_factory.mktemp("key")),
         "WEB_PORT": str(free_port()),
     }
     return {f"BELLHOP_{name}": value for name, value in settings.items()}

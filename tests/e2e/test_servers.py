@@ -11,10 +11,9 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellhop.sandbox.child_process import free_port
+from tests.factories import apple_that_is_away
 
 
 @contextmanager
@@ -120,11 +119,7 @@ def test_an_sqs_queue_without_credentials_stops_the_start():
 
 
 def test_a_worker_whose_provider_is_away_ends_in_peace(redis_url, tmp_path):
-    key = ec.generate_private_key(ec.SECP256R1())
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (tmp_path / "key.p8").write_bytes(key.private_bytes(*form))
-    apple = {"APNS_KEY_FILE": tmp_path / "key.p8", "APNS_KEY_ID": "K" * 10, "APNS_TEAM_ID": "T" * 10}
-    environment = settings(0, redis_url, **apple, APNS_TOPIC="com.example", APNS_URL="https://127.0.0.1:1")
+    environment = settings(0, redis_url, **apple_that_is_away(tmp_path))
     with running([sys.executable, "-m", "bellhop", "worker"], environment) as worker:
         said = []
         while not said or "apns_connect_failed" not in said[-1]:

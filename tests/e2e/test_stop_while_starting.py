@@ -17,11 +17,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.redis_server import RedisServer
+from tests.factories import apple_that_is_away
 
 STARTS = int(os.environ.get("STARTS", "4"))
 LONGER = 1.3
@@ -44,17 +43,10 @@ runpy.run_module("bellhop", run_name="__main__", alter_sys=True)
 
 @pytest.fixture
 def environment(tmp_path):
-    key = ec.generate_private_key(ec.SECP256R1())
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (tmp_path / "key.p8").write_bytes(key.private_bytes(*form))
     settings = {
         "STREAM_API_KEY": "key",
         "STREAM_API_SECRET": "secret",
-        "APNS_KEY_FILE": str(tmp_path / "key.p8"),
-        "APNS_KEY_ID": "K" * 10,
-        "APNS_TEAM_ID": "T" * 10,
-        "APNS_TOPIC": "com.example",
-        "APNS_URL": "https://127.0.0.1:1",
+        **apple_that_is_away(tmp_path),
         "WEB_PORT": str(free_port()),
     }
     return os.environ | {f"BELLHOP_{name}": value for name, value in settings.items()}
