@@ -182,7 +182,7 @@ class HttpConnection(asyncio.Protocol):
         if refused := _refusal(request, encoding):
             self._refuse(refused)
         elif length > self._limits.body_bytes:
-            self._cut()
+            self._cut(request)
         elif length or encoding:
             self._expect_within(self._limits.body_s)
             if headers.get(b"expect", b"").lower() == b"100-continue" and not (self._busy or self._ready):
@@ -195,15 +195,16 @@ class HttpConnection(asyncio.Protocol):
         if self._request and not self._deaf:
             self._arrivals.add(self._request, chunk)
             if self._request and self._request.size > self._limits.body_bytes:
-                self._cut()
+                self._cut(self._request)
 
     def on_message_complete(self) -> None:
         """Hand the request over when its turn comes."""
         if not self._request or self._deaf or self._in_head:
             return
-        keep_alive = self._parser.should_keep_alive() and self._request.version == "1.1"
-        self._complete(keep_alive=keep_alive and len(self._ready) < MAX_AHEAD)
-        self._deaf = not (keep_alive and len(self._ready) <= MAX_AHEAD)
+        may_follow = self._request.version == "1.1" and len(self._ready) < MAX_AHEAD
+        keep_alive = self._parser.should_keep_alive() and may_follow
+        self._complete(self._request, keep_alive=keep_alive)
+        self._deaf = not keep_alive
 
     # What the above is made of
 
@@ -265,18 +266,17 @@ class HttpConnection(asyncio.Protocol):
         self._unparsed = b"\r\n".join(lines) + b"\r\n\r\n" + rest + self._unparsed
         self._parser = HttpRequestParser(self)
 
-    def _complete(self, *, keep_alive: bool) -> None:
-        request, self._request = self._request, None
+    def _complete(self, request: HttpRequest, *, keep_alive: bool) -> None:
+        self._request = None
         self._in_head, self._bytes_held = True, 0
         self.expires_at = math.inf
-        if request:
-            request.keep_alive = keep_alive
-            self._arrivals.complete(request)
-            self._ready.append(request)
+        request.keep_alive = keep_alive
+        self._arrivals.complete(request)
+        self._ready.append(request)
 
-    def _cut(self) -> None:
+    def _cut(self, request: HttpRequest) -> None:
         """Hand over a request whose body is too large, without the rest of it; the application refuses it."""
-        self._complete(keep_alive=False)
+        self._complete(request, keep_alive=False)
         self._lingers = self._deaf = True
 
     def _refuse(self, response: HttpResponse) -> None:
