@@ -121,6 +121,6 @@ def _job(
     """Write a job for the script. Its id contains the webhook's, so that one webhook cannot queue two jobs."""
     job_id = f"{work.name.rpartition('.')[2]}-{webhook}"
     if isinstance(work, RoundWork):
-        same = opened is not None and work.payload is effects.round
-        return job(job_id, work.name, opened if opened and same else queued_round(work.payload, cause))
+        payload = opened if opened and work.payload is effects.round else queued_round(work.payload, cause)
+        return job(job_id, work.name, payload)
     return job(job_id, work.name, work.payload.model_copy(update=cause.__dict__))
