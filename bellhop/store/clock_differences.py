@@ -1,10 +1,10 @@
 """What is known of the difference between Redis's clock and Stream's, as Redis keeps it: one hash for each Stream app.
 
-Processes read it, learn, and write what they learned. Two that write at the same time lose what one of them learned:
-the next event teaches it again.
+Processes read it, learn, and write what they learned. If two of them write at the same time, what one of them learned
+is lost. The next event teaches it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from bellhop.clock import Micros
@@ -15,18 +15,18 @@ from bellhop.store.scripts import Argument
 
 KEPT_S = 7 * 24 * 3600
 """How long the difference is remembered without events."""
+FIELDS = tuple(ClockOffset.__dataclass_fields__)
 
 
 def read(tenant: str) -> tuple[Argument, ...]:
     """Return the command that reads it; `read_answer` reads what the command returns."""
-    return ("HGETALL", stream_clock_key(tenant))
+    return ("HMGET", stream_clock_key(tenant), *FIELDS)
 
 
-def read_answer(answer: Mapping[bytes, bytes] | list[bytes]) -> ClockOffset:
-    """Read it. Fields of other versions are left out."""
-    pairs = answer.items() if isinstance(answer, Mapping) else zip(answer[::2], answer[1::2], strict=True)
-    fields = {name.decode(): Micros(int(value)) for name, value in pairs}
-    return ClockOffset(**{name: fields[name] for name in ClockOffset.__dataclass_fields__ if name in fields})
+def read_answer(answer: Sequence[bytes | None]) -> ClockOffset:
+    """Read it. A field that Redis does not have keeps its default."""
+    values = zip(FIELDS, answer, strict=True)
+    return ClockOffset(**{name: Micros(int(value)) for name, value in values if value is not None})
 
 
 async def read_with_time(store: RunsCommands, tenant: str) -> tuple[Micros, ClockOffset]:
