@@ -1,4 +1,4 @@
-"""Redis for the intake: awaited when the view runs on the event loop, and blocking in any other thread."""
+"""Redis for the intake: awaited if the view runs on the event loop, and blocking in any other thread."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -9,18 +9,19 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import together
 from bellhop.store.scripts import Argument, Command, ScriptRunner
 from webhook.loop_greenlet import on_the_loop, wait_for
 
 T = TypeVar("T")
 
 LATE_S = 0.05
-"""If Redis owes an answer for longer, commands go to another connection: one slow answer holds up no other webhook."""
+"""If Redis owes an answer for longer, commands use another connection, so that other webhooks do not wait for it."""
 MAX_CONNECTIONS = 8
 
 
 class IntakeRedis:
-    """Runs the intake's commands and scripts. All of them may run twice: one that got no answer is repeated once."""
+    """Runs the intake's commands and scripts. Each is repeated once if it gets no answer, so it must allow two runs."""
 
     def __init__(self, redis: Redis, run_blocking: ScriptRunner) -> None:
         self._redis, self._run_blocking = redis, run_blocking
@@ -44,10 +45,7 @@ class IntakeRedis:
         """Run commands in one round trip; returns their answers. Raises redis.exceptions.RedisError."""
         if on_the_loop():
             return wait_for(self._twice(lambda store: store.together(*commands)))
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        return pipeline.execute()
+        return together(self._redis, *commands)
 
     def run(self, command: Command) -> Any:
         """Run a script. Raises redis.exceptions.RedisError."""
@@ -76,14 +74,14 @@ class IntakeRedis:
 
 
 class LoopConnections:
-    """The connections that all views on the event loop share: mostly one, more while Redis owes answers for long."""
+    """The connections that all views on the event loop share. More than one are opened only if Redis answers late."""
 
     def __init__(self, connect: Callable[[], Store]) -> None:
         self._connect = connect
         self._stores = [connect()]
 
     def prompt(self) -> Store:
-        """Return the first connection that is not late. If all are, open another, or return the one least late."""
+        """Return the first connection that is not late. If all are late, open another, or return the least late."""
         for store in self._stores:
             if store.behind_s < LATE_S:
                 return store

@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 from bellhop.clock import Seconds
 from bellhop.store.redis_internals import parse_error
 from bellhop.store.redis_url import PLAIN, parse
-from bellhop.store.scripts import Command, by_digest, by_source
+from bellhop.store.scripts import Argument, Command, by_digest, by_source
 from bellhop.store.sentinel import DEMOTED, PrimaryDoubt, names_another
 
 
@@ -54,6 +54,14 @@ def run_script(redis: Redis, command: Command) -> Any:
         return redis.execute_command(*by_digest(command))  # type: ignore[no-untyped-call]
     except NoScriptError:  # a new or restarted server: the script has not run
         return redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
+
+
+def together(redis: Redis, *commands: tuple[Argument, ...]) -> list[Any]:
+    """Run commands in one round trip; returns their answers. Raises as redis-py does."""
+    pipeline = redis.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+    return pipeline.execute()
 
 
 def has_moved(redis: Redis) -> bool:

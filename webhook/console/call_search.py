@@ -11,6 +11,7 @@ from bellhop.call_index import FROM_LATEST, MAX_CALLS, IndexedCall, calls_of_ten
 from bellhop.clock import Micros
 from bellhop.explain.explanation import LatestRounds, explain_latest
 from bellhop.explain.summary import MAX_LINES, CallSummary, Flag, summarize_trail
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import trail_key
 from bellhop.trail import LENGTH, read_trail
 
@@ -105,16 +106,8 @@ def _matches(redis: Redis, tenant: str, text: str, before: Micros) -> list[Index
 def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator[list[bytes]]:
     """Read the trails of calls, as many at a time as together have no more lines than one trail may have."""
     keys = [trail_key(tenant, call.cid) for call in calls]
-    lengths = _pipeline(redis, "llen", [(key,) for key in keys])
+    lengths = together(redis, *(("LLEN", key) for key in keys))
     while keys:
         count = max(1, sum(1 for _ in takewhile(lambda total: total <= LENGTH, accumulate(lengths))))
-        yield from _pipeline(redis, "lrange", [(key, 0, -1) for key in keys[:count]])
+        yield from together(redis, *(("LRANGE", key, 0, -1) for key in keys[:count]))
         keys, lengths = keys[count:], lengths[count:]
-
-
-def _pipeline(redis: Redis, command: str, arguments: Iterable[tuple[object, ...]]) -> list[Any]:
-    pipeline: Any = redis.pipeline(transaction=False)
-    for each in arguments:
-        getattr(pipeline, command)(*each)
-    answers: list[Any] = pipeline.execute()
-    return answers

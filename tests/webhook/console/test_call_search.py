@@ -84,8 +84,8 @@ def test_long_trails_are_read_one_after_the_other(redis_client, begin, monkeypat
     begin(*(f"call-{number}" for number in range(30)))
     monkeypatch.setattr(call_search, "LENGTH", 5)
     read = []
-    pipeline = call_search._pipeline
-    monkeypatch.setattr(call_search, "_pipeline", lambda *asked: read.append(pipeline(*asked)) or read[-1])
+    together = call_search.together
+    monkeypatch.setattr(call_search, "together", lambda *asked: read.append(together(*asked)) or read[-1])
     assert sum(map(len, pages(redis_client))) == 30
     lines = [sum(map(len, answers)) for answers in read if isinstance(answers[0], list)]
     assert max(lines) <= 5
