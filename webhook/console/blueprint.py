@@ -20,6 +20,9 @@ HEADERS = {
 }
 """Pages load nothing from other sites and cannot be framed; webhook/security_headers.py adds the rest."""
 
+MAX_LOGGED_ID = 64
+"""Characters of an id from a form or an address that a log line shows."""
+
 blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")
 
 

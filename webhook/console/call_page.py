@@ -9,14 +9,13 @@ from flask import render_template, request
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.summary import late
 from bellhop.question_on_demand import ask_on_demand, in_a_sentence, may_ask
-from webhook.console.blueprint import blueprint, tenant
+from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, tenant
 from webhook.console.call_search import explain_call
 from webhook.console.picture import picture
 from webhook.context import web_context
 
 log = structlog.get_logger()
 
-MAX_LOGGED_ID = 64
 MAX_USERS = 100
 MAX_STEPS = 400
 """Users, and steps of a round's timeline, on one page."""
@@ -41,7 +40,7 @@ def ask_about_call() -> tuple[str, int]:
 
 
 def _page(said: str = "") -> tuple[str, int]:
-    """Show the page; `said` is how a question to Stream ended."""
+    """Show the page. `said` is a sentence about the question to Stream, if there was one."""
     cid, user_id = request.args.get("id", ""), request.args.get("user", "")
     explanation, left_out = explain_call(web_context().redis, tenant(), cid, user_id)
     page = render_template(

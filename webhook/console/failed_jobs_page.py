@@ -4,13 +4,12 @@ import structlog
 from flask import render_template, request
 
 from bellhop.queue import failed_jobs
-from webhook.console.blueprint import blueprint
+from webhook.console.blueprint import MAX_LOGGED_ID, blueprint
 from webhook.context import web_context
 
 log = structlog.get_logger()
 
 MAX_JOBS = 100
-MAX_LOGGED_ID = 64
 
 
 @blueprint.get("/failed")
