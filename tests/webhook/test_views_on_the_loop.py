@@ -135,35 +135,35 @@ async def test_events_at_once_keep_their_log_lines_apart(redis_url, monkeypatch)
     assert not get_contextvars()
 
 
-async def test_an_event_is_applied_though_its_sender_has_left(own_redis):
+@asynccontextmanager
+async def waiting_for_redis(own_redis, webhook_id, late_s):
+    """Post a ring whose script has run, but Redis's answer is late; yields `post`, the request and the late answer."""
     with Proxy(own_redis.port) as proxy:
         async with serving(proxy.url) as post:
             assert (await post(SampleCall().ended(), "w0"))[0] == 200
-            late = proxy.delay_answer(b"default:gone", b"taken", 0.3)
-            leaving = asyncio.create_task(post(SampleCall(id="gone").ring("ben"), "gone"))
+            late = proxy.delay_answer(f"default:{webhook_id}".encode(), b"taken", late_s)
+            waiting = asyncio.create_task(post(SampleCall(id=webhook_id).ring("ben"), webhook_id))
             with redis.Redis(port=own_redis.port) as client:
                 while not client.llen(f"rq:queue:{RINGS}"):
                     await asyncio.sleep(0.01)
-            leaving.cancel()
-            await asyncio.to_thread(late.happened.wait, 10)
-            assert await post(SampleCall(id="gone").ring("ben"), "gone") == (200, {"status": "already"})
+            yield post, waiting, late
+
+
+async def test_an_event_is_applied_though_its_sender_has_left(own_redis):
+    async with waiting_for_redis(own_redis, "gone", 0.3) as (post, leaving, late):
+        leaving.cancel()
+        await asyncio.to_thread(late.happened.wait, 10)
+        assert await post(SampleCall(id="gone").ring("ben"), "gone") == (200, {"status": "already"})
     assert not [thing for thing in gc.get_objects() if isinstance(thing, LoopGreenlet) and not thing.dead]
 
 
 async def test_one_slow_answer_of_redis_blocks_no_other_webhook(own_redis):
-    with Proxy(own_redis.port) as proxy:
-        async with serving(proxy.url) as post:
-            assert (await post(SampleCall().ended(), "w0"))[0] == 200
-            late = proxy.delay_answer(b"default:slow", b"taken", 0.9)
-            slow = asyncio.create_task(post(SampleCall(id="slow").ring("ben"), "slow"))
-            with redis.Redis(port=own_redis.port) as client:
-                while not client.llen(f"rq:queue:{RINGS}"):
-                    await asyncio.sleep(0.01)
-            await asyncio.sleep(2 * LATE_S)
-            for number in range(5):
-                assert await post(SampleCall().ring("ben"), f"w{number + 1}") == (200, {"status": "taken"})
-            assert not late.happened.is_set(), "the others did not wait for it"
-            assert (await slow)[0] == 200
+    async with waiting_for_redis(own_redis, "slow", 0.9) as (post, slow, late):
+        await asyncio.sleep(2 * LATE_S)
+        for number in range(5):
+            assert await post(SampleCall().ring("ben"), f"w{number + 1}") == (200, {"status": "taken"})
+        assert not late.happened.is_set(), "the others did not wait for it"
+        assert (await slow)[0] == 200
 
 
 async def test_callers_share_one_try_to_reach_redis(redis_url):

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -25,8 +26,7 @@ def echo(environ, start_response):
 
 @asynccontextmanager
 async def serving(app=echo, on_loop=True, **limits):
-    changed = {name: getattr(LIMITS, name) for name in LIMITS.__dataclass_fields__} | limits
-    server = RequestServer(app, RequestLimits(**changed), 2, lambda _: on_loop)
+    server = RequestServer(app, replace(LIMITS, **limits), 2, lambda _: on_loop)
     keeping_time = asyncio.ensure_future(server.keep_time())
     listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
     try:
