@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.call import CallState, Stamp, has_history, history_fields
 from bellhop.domain.call_snapshot import CallSnapshot
-from bellhop.domain.clock_offset import told
+from bellhop.domain.clock_offset import observe_answer
 from bellhop.domain.stamp_history import PastStamp
 from bellhop.queue.job_payloads import CallRef, QueuedRound, job
 from bellhop.queue.names import SETTLE_JOB
@@ -159,7 +159,7 @@ class StreamQuestions:
         if stream_now is None:
             return
         redis_now, known = await until_redis_answers(lambda: clock_differences.read_with_time(self._store, tenant))
-        learned = told(known, stream_now, redis_now)
+        learned = observe_answer(known, stream_now, redis_now)
         if learned != known:
             for command in clock_differences.write(tenant, learned):
                 await until_redis_answers(partial(self._store.call, *command))

@@ -1,6 +1,7 @@
 """How far Redis's clock is ahead of Stream's, learned from the arrival of events. Pure.
 
-Stamps, deadlines and everything that is compared with them are in Stream's time. docs/decisions/0009 says why.
+Stamps and deadlines are in Stream's time, and so is everything that is compared with them. docs/decisions/0009 gives
+the reasons.
 """
 
 from dataclasses import dataclass, replace
@@ -8,18 +9,19 @@ from dataclasses import dataclass, replace
 from bellhop.clock import MICROS_PER_SECOND, Micros
 
 MAX_US = 3600 * MICROS_PER_SECOND
-"""A larger difference is not believed. It must be shorter than Redis keeps a call (`bellhop.domain.call.CALL_TTL_S`):
-then a ring that is posted again much later finds the state of its call."""
+"""A larger difference is not believed. The limit must be shorter than the time for which Redis keeps a call
+(`bellhop.domain.call.CALL_TTL_S`): a ring that is posted again much later must find the state of its call."""
 FITS_US = 20 * MICROS_PER_SECOND
-"""An event whose difference is not further from the known one tells nothing new. Stream repeats an event for 15 s."""
+"""An event fits if its difference is at most this far from the known one. Stream repeats an event for 15 s."""
 AGREE_US = 2 * MICROS_PER_SECOND
-"""Two events whose differences are not further apart teach a new difference."""
+"""Two events agree if their differences are at most this far apart. Then a new difference is learned from them."""
 STALLED_US = 120 * MICROS_PER_SECOND
-"""A process that stood still may read events that waited for so long."""
+"""A process that stood still may read events that waited for up to this time."""
 APART_US = 5 * MICROS_PER_SECOND
-"""Two events that may have waited in such a process teach nothing if they arrive within this time."""
+"""Nothing is learned from two events that may have waited in such a process, if they arrive within this time."""
 RECENT_US = 60 * MICROS_PER_SECOND
-"""Beside an event that fits, a late event is only late. The smallest difference of this time is the known one."""
+"""For this time after an event that fits, a larger difference means that an event is late. The known difference is the
+smallest of the events within this time."""
 NEVER = Micros(0)
 
 
@@ -40,11 +42,11 @@ class ClockOffset:
 
     @property
     def applied_us(self) -> int:
-        """How far Redis's clock counts as ahead of Stream's. A small lead cannot be told from late events."""
+        """How far Redis's clock counts as ahead of Stream's. A small lead counts as none: late events look the same."""
         return 0 if 0 < self.ahead_us <= FITS_US else self.ahead_us
 
     def fits(self, difference_us: int) -> bool:
-        """Tell whether an event with this difference tells nothing new."""
+        """Tell whether an event with this difference agrees with what is known."""
         return abs(difference_us - self.ahead_us) <= FITS_US
 
 
@@ -64,12 +66,11 @@ def observe(known: ClockOffset, stamp: Micros, arrived: Micros, *, may_be_late: 
 
 
 def _only_late(known: ClockOffset, difference_us: int, arrived: Micros, *, may_be_late: bool) -> bool:
-    recently = 0 <= arrived - known.fitted_at < RECENT_US
-    return difference_us > known.ahead_us + FITS_US and (may_be_late or recently)
+    return difference_us > known.ahead_us + FITS_US and (may_be_late or _is_recent(known.fitted_at, arrived))
 
 
 def _doubted(known: ClockOffset, difference_us: int, arrived: Micros) -> ClockOffset:
-    """Learn from an event that does not fit: the second that agrees with another one is believed."""
+    """Learn from an event that does not fit: its difference is believed if it agrees with that of the event before."""
     if not known.doubt_at or abs(difference_us - known.doubt_us) > AGREE_US:
         return replace(known, doubt_us=difference_us, doubt_at=arrived)
     may_have_waited = 0 < difference_us - known.ahead_us <= STALLED_US
@@ -78,11 +79,10 @@ def _doubted(known: ClockOffset, difference_us: int, arrived: Micros) -> ClockOf
     return _certain(min(difference_us, known.doubt_us), arrived)
 
 
-def told(known: ClockOffset, stream_now: Micros, redis_now: Micros) -> ClockOffset:
-    """Learn from the time in an answer of Stream's. Events of the last minute count more: they are more exact."""
+def observe_answer(known: ClockOffset, stream_now: Micros, redis_now: Micros) -> ClockOffset:
+    """Learn from the time in an answer of Stream's. An event that fitted in the last minute counts more."""
     difference_us = redis_now - stream_now
-    recently = 0 <= redis_now - known.fitted_at < RECENT_US
-    if recently or known.fits(difference_us) or abs(difference_us) > MAX_US:
+    if _is_recent(known.fitted_at, redis_now) or known.fits(difference_us) or abs(difference_us) > MAX_US:
         return known
     return _certain(difference_us, redis_now)
 
@@ -94,7 +94,11 @@ def _certain(difference_us: int, at: Micros) -> ClockOffset:
 def _fitted(known: ClockOffset, difference_us: int, arrived: Micros) -> ClockOffset:
     """Follow the smallest difference of the last events: down at once, up after a minute."""
     least_us = min(known.least_us, difference_us)
-    if 0 <= arrived - known.least_since < RECENT_US:
+    if _is_recent(known.least_since, arrived):
         return ClockOffset(min(known.ahead_us, least_us), arrived, least_us, known.least_since)
     ahead_us = least_us if known.least_since else difference_us
     return ClockOffset(ahead_us, arrived, difference_us, arrived)
+
+
+def _is_recent(moment: Micros, now: Micros) -> bool:
+    return 0 <= now - moment < RECENT_US

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CALL_TTL_S
-from bellhop.domain.clock_offset import FITS_US, MAX_US, ClockOffset, observe, told
+from bellhop.domain.clock_offset import FITS_US, MAX_US, ClockOffset, observe, observe_answer
 
 S = 1_000_000
 START = 1_800_000_000 * S
@@ -96,18 +96,18 @@ def test_one_wrong_stamp_teaches_nothing(stamp_us, times):
 
 @given(leads)
 def test_stream_says_what_time_it_is(ahead_us):
-    known = told(ClockOffset(), Micros(START), Micros(START + ahead_us))
+    known = observe_answer(ClockOffset(), Micros(START), Micros(START + ahead_us))
     if abs(ahead_us) > FITS_US:
         assert known.applied_us == ahead_us
-    assert told(known, Micros(START), Micros(START + ahead_us)) == known
+    assert observe_answer(known, Micros(START), Micros(START + ahead_us)) == known
 
 
 def test_events_of_the_last_minute_count_more_than_streams_word():
     [*_, known] = arrive(ClockOffset(), 600 * S, [(0, 0), (S, 0)])
     now = Micros(START + 610 * S)
-    assert told(known, now, now) == known
+    assert observe_answer(known, now, now) == known
     later = Micros(now + 60 * S)
-    assert told(known, later, later).applied_us == 0
+    assert observe_answer(known, later, later).applied_us == 0
 
 
 def test_the_smallest_difference_of_the_last_minute_counts():
