@@ -138,11 +138,8 @@ class _Evidence:
     @cached_property
     def cancelled(self) -> Micros:
         """When a caller hung up: by a rejection, or by leaving a call that nobody else is in."""
-        return min(self._cancelled_by_rejection, _left_alone(self.call, self.round))
-
-    @cached_property
-    def _cancelled_by_rejection(self) -> Micros:
-        return self._rejected_by_a_caller(Stamp.REJECTED, self.round.started_at)
+        rejected = self._rejected_by_a_caller(Stamp.REJECTED, self.round.started_at)
+        return min(rejected, _left_alone(self.call, self.round))
 
     @property
     def caller_gave_up(self) -> bool:
