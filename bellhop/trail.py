@@ -253,7 +253,7 @@ class StreamAsked(Milestone):
     ms: float | None = None
     """How long the answer took."""
     learned: tuple[str, ...] = ()
-    """What no webhook had reported: stamps of the call as `learned_stamp` writes them."""
+    """The stamps of the call that no webhook had reported, as `learned_stamp` writes them."""
     more: int | None = None
     """How many more stamps there are, for which the line had no space."""
 
@@ -316,7 +316,7 @@ SHORT = {
 
 LONG = {letter: name for name, letter in SHORT.items()}
 LISTS, MORE = (SHORT["users"], SHORT["learned"]), SHORT["more"]
-"""The letters of lists that may be cut, and of the number of their elements that are missing."""
+"""LISTS are the letters of lists that may be cut. MORE is the letter of the number of elements that were cut off."""
 
 
 class _Field(NamedTuple):

@@ -56,19 +56,19 @@ class Stamp(StrEnum):
     """MISSED and MISSED_QUIETLY are about one session (see `missed_stamp`). Stream sends call.missed by a timer: the
     same call may ring again by then, in a new session or in the same one (docs/decisions/0006)."""
     ASKED = "asked:"
-    """Followed by the session id: when Stream was asked for the state of the ring before a notice."""
+    """Followed by the session id: when Bellhop asked Stream for the state of the ring, before a notice."""
     NOTICED = "n:"
     """Also about one session: the notice for a call.missed that came before its ring was queued."""
     IN_WORDS = "w:"
     """Declined with a reason of the app's own. Only a user gives one, never a phone by itself."""
     BY_PHONE = "p:"
-    """Rejected by a phone because the ring was already over. It says nothing of what the user wants."""
+    """Rejected by a phone because the ring was already over. It does not show what the user wants."""
     REMOVED = "k:"
     """Removed from the call, blocked in it, or kicked out of it."""
     JOINED = "j:"
     LEFT = "l:"
-    """JOINED and LEFT are kept with Stream's id of the participant, in the place of the session. A user may be in a
-    call on several devices, and has another id after each reconnection."""
+    """The history of JOINED and LEFT has Stream's id of the participant in the place of the session. A user may be in a
+    call on several devices, and gets a new id with each reconnection."""
 
 
 ONLY_IN_HISTORY = (Stamp.IN_WORDS, Stamp.BY_PHONE, Stamp.REMOVED, Stamp.JOINED, Stamp.LEFT)

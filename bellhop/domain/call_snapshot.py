@@ -1,6 +1,6 @@
-"""The state of a call as Stream tells it: inside an event, or in answer to a question. Pure.
+"""The state of a call as Stream reports it: inside an event, or in answer to a question. Pure.
 
-It makes up for events that were lost. It is read leniently: a field that is missing or has the wrong type says nothing.
+It replaces events that were lost. It is read leniently: a field that has the wrong type counts as missing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from bellhop.domain.json_fields import JsonObject, identifier, nested, timestamp
 from bellhop.domain.stamp_history import PastStamp
 
 MAX_USERS = 1_000
-"""Users of one list that are read."""
+"""How many users of one list are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Participant:
     """A user who is in a call on one device."""
 
     id: str
-    """Stream's user_session_id. It is another one after each reconnection; empty if Stream does not name it."""
+    """Stream's user_session_id. Each reconnection gives a new one. Empty if Stream does not name it."""
     user_id: str
     at: Micros
     """When the participant joined."""
@@ -43,7 +43,7 @@ class CallSnapshot:
     participants: tuple[Participant, ...] = ()
     """Who is in the call."""
     session_id: str = ""
-    """The session that it is about; empty if there is none: the call has not rung."""
+    """The session that the snapshot is about; empty if the call has none because it has not rung."""
 
     def stamps(self, now: Micros) -> Iterator[tuple[str, Micros]]:
         """Yield the stamps of the call (bellhop/domain/call.py) that the snapshot reports at `now`."""
@@ -86,7 +86,7 @@ def read_call(answer: JsonObject) -> CallSnapshot:
 
 
 def read_snapshot(call: JsonObject, session_id: str) -> CallSnapshot:
-    """Read a call. What is about one session is left out if that is not the session `session_id`."""
+    """Read a call. If its session is not `session_id`, the end of that session and who missed it are left out."""
     session = nested(call, "session")
     of_session = session if identifier(session.get("id")) in ("", session_id) else {}
     participants = session.get("participants")
@@ -103,7 +103,7 @@ def read_snapshot(call: JsonObject, session_id: str) -> CallSnapshot:
 
 
 def participant_id(participant: JsonObject) -> str:
-    """Read which participant this is: a user may be in a call on several devices."""
+    """Read the participant's id, which is not the user's: a user may be in a call on several devices."""
     return identifier(participant.get("user_session_id"))
 
 

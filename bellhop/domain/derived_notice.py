@@ -1,4 +1,4 @@
-"""Missed-call notices that no call.missed asks for: since when they are due, and what they wait for. Pure."""
+"""Missed-call notices that Bellhop sends without a call.missed: when the ring ended, and how long they wait. Pure."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ from bellhop.domain.settlement import Settlement, over_at
 MISSED_WAIT_US = 1_500_000
 """How long after the caller's cancel a notice waits for Stream's call.missed, which may ask for silence."""
 AHEAD_US = 500_000
-"""A cancel that is stamped further ahead of Redis's clock than this is not waited for: the clocks differ."""
+"""If a cancel's stamp is further ahead of Redis's clock than this, the clocks differ, and the notice does not wait."""
 
 
 def is_derived(call: CallState, round_: RoundState, settlement: Settlement) -> bool:
-    """Tell whether a notice is due that no call.missed asks for."""
+    """Tell whether a notice is due although no call.missed has come for it."""
     missed = missed_stamp(Stamp.MISSED, round_.session_id, settlement.user)
     return settlement.notice and not call.at_or_after(missed, round_.started_at)
 
@@ -24,7 +24,7 @@ def was_asked(call: CallState, round_: RoundState, user: str, grace_us: Micros) 
 
 
 def ended_at(call: CallState, round_: RoundState, user: str, grace_us: Micros) -> Micros:
-    """Return when the ring ended for this user, as far as the stamps say; else when it is over for everybody."""
+    """Return when the ring ended for this user, by the stamps. If they do not tell, return when the round is over."""
     of_user = [Stamp.BUSY + user, Stamp.TIMED_OUT + user, Stamp.REJECTED + user]
     of_call = [Stamp.ENDED, Stamp.SESSION_ENDED + round_.session_id]
     first = _first_since_start(call, round_, [*of_user, *of_call, *_cancels(round_)])

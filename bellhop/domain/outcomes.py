@@ -455,7 +455,7 @@ class AttemptResult:
     dead_since: Micros | None = None
     """The time (unix µs) from which the provider counts the token as dead; None if the provider gives none."""
     fault: object = field(default=None, compare=False, repr=False)
-    """What broke: the same object for all pushes that failed with one connection, or for want of it."""
+    """What broke: the same object for all pushes that failed because one connection broke or could not be opened."""
 
 
 NOT_TRUSTED = "the server's certificate is not trusted: check the CA file"

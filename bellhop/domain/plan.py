@@ -53,8 +53,8 @@ def plan(
     """Make one push for each phone that this kind of push is for, unless its user wants none.
 
     `devices` and `users` are by user id. With a `ticket_secret`, a ring carries a ticket. `recipients` limits the plan
-    to some recipients of the round. `queued_at` is when the round's job was queued, 0 if that is not known. With
-    `still_rings`, devices that a push would stop ringing are skipped.
+    to some recipients of the round. `queued_at` is when the round's job was queued, 0 if that is not known.
+    `still_rings` skips devices that may still ring, and that this push would stop.
     """
     maker = _PushMaker(kind, round_, now, ticket_secret, queued_at)
     planned = Plan([], [])

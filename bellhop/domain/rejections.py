@@ -1,4 +1,4 @@
-"""What a rejection says, by its reason. Pure.
+"""The reasons of rejections, and the stamps that a rejection sets. Pure.
 
 Stream's SDKs give these reasons (docs/client-contract.md). An app may give any other text.
 """
@@ -22,9 +22,9 @@ BY_PHONE = frozenset(
         "user-responded-elsewhere",
     }
 )
-"""Reasons that a phone gives by itself when the ring was already over. They are no decline."""
+"""Reasons that a phone gives by itself when the ring was already over. Such a rejection is not a decline."""
 PLAIN = frozenset({"", "decline"})
-"""A user declined; or some phones, by themselves, when they stop ringing."""
+"""Reasons of a user who declines. Some phones give them too, by themselves, when they stop ringing."""
 OTHER = "other"
 """The trail's word for a reason of the app's own."""
 

@@ -19,11 +19,11 @@ class Settlement:
     notice: bool
     """True if a missed-call notice is due, unless one was already given for this round."""
     rings_until: Micros = Micros(0)
-    """Until when phones may still ring at Stream, although the user has missed the call; 0 if none does."""
+    """Until when (unix µs) phones may still ring, although the user has missed the call; 0 if none rings."""
 
 
 def over_at(round_: RoundState, grace_us: Micros) -> Micros:
-    """Return when a round is over for those of whom nothing was heard."""
+    """Return when a round is over for users about whom no event has come."""
     return Micros(max(round_.deadline, round_.missed_due) + grace_us)
 
 
@@ -41,7 +41,7 @@ def settle(call: CallState, now: Micros, grace_us: Micros) -> Iterator[Settlemen
 
 
 def _settlement(round_: RoundState, user: str, decision: Decision, now: Micros) -> Settlement:
-    """Settle a user where they stand; as stale if a notice would be due and comes too late."""
+    """Settle a user with the decided standing, or with STALE if a notice is due but would come too late."""
     where = decision.standing
     if where not in NOTICE_DUE:
         return Settlement(round_.started_at, user, where, notice=False)

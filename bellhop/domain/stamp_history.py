@@ -1,7 +1,8 @@
-"""The stamps of a call that were not the last of their name: what came first can then be known. Pure.
+"""The history of a call's stamps: every stamp of a name, and not only the latest. Pure.
 
-A plain field of a call's hash keeps the latest stamp of its name. These fields keep each stamp by itself, with the
-session that its event names: `at:<stamp>:<bytes of the session>:<session>:<name>`. The value is the stamp again.
+The history tells which event came first. A plain field of a call's hash keeps the latest stamp of its name. A history
+field keeps one stamp, with the session that its event names: `at:<stamp>:<bytes of the session>:<session>:<name>`. Its
+value is the stamp too.
 bellhop/store/lua/lib/history.lua reads the same form.
 """
 
@@ -14,7 +15,7 @@ from typing import NamedTuple, Self
 from bellhop.clock import Micros
 
 KEPT = 20
-"""Stamps of one name and one session that Redis keeps: the latest."""
+"""How many stamps of one name and one session Redis keeps. It keeps the latest."""
 _FIELD = re.compile(rb"at:(\d+):(\d+):(.*)", re.DOTALL)
 
 
@@ -26,11 +27,11 @@ class PastStamp(NamedTuple):
 
 
 class StampTimes(NamedTuple):
-    """The times of the stamps of one name, sorted: a look for the first since a moment does not read the others."""
+    """The times of the stamps of one name, sorted. So the first since a moment is found without reading the others."""
 
     all: Sequence[Micros]
     by_session: Mapping[str, Sequence[Micros]]
-    """By the sessions in which the call rang; "" has those whose session is not known, or is that of no ring."""
+    """By session. All stamps in sessions in which the call did not ring, or in no known session, are under ""."""
 
     @classmethod
     def of(cls, stamps: Sequence[PastStamp], sessions: Container[str]) -> Self:
@@ -42,7 +43,7 @@ class StampTimes(NamedTuple):
         return cls([stamp.at for stamp in in_order], by_session)
 
     def of_ring(self, session_id: str) -> list[Sequence[Micros]]:
-        """Return the stamps that may be about a ring of this session, in sorted parts; "" if it is not known."""
+        """Return the stamps that may be about a ring of this session ("" if not known): a list of sorted parts."""
         if not self.all:
             return []
         if not session_id:

@@ -2,8 +2,8 @@
 
 bellhop/store/lua/lib/standing.lua decides the same before each push; a property test compares the two.
 
-Phones reject by themselves when a ring is already over. So a recipient's rejection counts only if nothing else had
-ended the ring before.
+When a ring is already over, some phones reject it by themselves. So a recipient's rejection counts only if nothing else
+had ended the ring before.
 """
 
 from bisect import bisect_left
@@ -17,7 +17,8 @@ from bellhop.domain.call import CallState, RoundState, Stamp, Standing, missed_s
 from bellhop.domain.stamp_history import last_before, since
 
 NEAR_US = 1_500_000
-"""A phone that stops ringing by itself may say that its user declined. So close to a time-out, that is a time-out."""
+"""A decline at most this far from a time-out counts as that time-out: when some phones stop ringing by themselves, they
+report that their user declined."""
 
 NEVER = Micros(2**62)
 _MISSED = frozenset({Standing.MISSED, Standing.MISSED_QUIETLY})
@@ -29,7 +30,7 @@ class Decision:
 
     standing: Standing
     final: bool
-    """Whether no later event of this ring can change the standing, before the ring's time is over."""
+    """True if no later event of this ring can change the standing. When the round is over, every standing is final."""
     only_missed: bool = False
     """Whether Stream's call.missed is all that ended the ring."""
 
@@ -38,7 +39,8 @@ def standing(call: CallState, round_: RoundState, user: str, now: Micros, over_a
     """Decide where `user` stands in the round at `now`. The first reason that holds decides.
 
     An answer by another recipient does not stop this user's ring. A call.missed alone does not end a ring if it may be
-    about an earlier ring of the call. Nobody has answered at `over_at`; without it, at the round's deadline.
+    about an earlier ring of the call. From `over_at` on, a user without any other reason has not answered; the default
+    is the round's deadline.
     """
     return decide(call, round_, user, now, round_.deadline if over_at is None else over_at).standing
 
@@ -58,9 +60,9 @@ def decide(call: CallState, round_: RoundState, user: str, now: Micros, over_at:
 
 
 def _reasons(evidence: "_Evidence") -> Iterator[tuple[Standing, bool]]:
-    """Find why the user's phone must not ring, by the stamps alone, the strongest reason first; and if it is final.
+    """Yield why the phone must not ring, by the stamps alone, the strongest reason first; and whether it is final.
 
-    A rejection whose reason is not known, or not known yet, is not final: the user's own call.rejected may still say
+    A rejection is not final while its reason is not known: the user's own call.rejected may still say
     busy or time-out.
     """
     decline, busy, timeout = evidence.decline, evidence.busy, evidence.timeout
@@ -89,9 +91,9 @@ def _reasons(evidence: "_Evidence") -> Iterator[tuple[Standing, bool]]:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What the stamps say of one user in one round. Each time is the first of its kind, NEVER if there is none.
+    """What the stamps say about one user in one round. Each time is the first of its kind, or NEVER.
 
-    Nothing here reads all stamps or all rounds: a call may have thousands of each.
+    No property may read all stamps or all rounds: a call may have thousands of each.
     """
 
     call: CallState
@@ -130,7 +132,7 @@ class _Evidence:
 
     @cached_property
     def _rung_at(self) -> Micros:
-        """When the last earlier ring of the same session that rang the user too began; NEVER if there was none."""
+        """When the user was last rung before, in the same session; NEVER if the user was not."""
         rings = self.call.rings.get((self.round.session_id, self.user), [])
         earlier = bisect_left(rings, self.round.started_at)
         return rings[earlier - 1] if earlier else NEVER
@@ -186,7 +188,7 @@ class _Evidence:
 
     @cached_property
     def unexplained(self) -> Micros:
-        """When the user rejected, as only other events tell: the reason is not known."""
+        """When the user rejected for a reason that is not known: only other events report the rejection."""
         in_time = takewhile(self._in_time, self._own(Stamp.REJECTED))
         return _first(at for at in in_time if not self._is_explained(at))
 
@@ -200,7 +202,7 @@ class _Evidence:
         return timeout <= at + NEAR_US or abs(at - self.round.deadline) <= NEAR_US
 
     def _in_time(self, at: Micros) -> bool:
-        """Tell whether a rejection came while the phone could ring. A deadline of 0 is not known."""
+        """Tell whether a rejection came while the phone could ring. If the deadline is not known, it is 0."""
         return not self.round.deadline or at <= self.round.deadline + NEAR_US
 
     def _own(self, reason: Stamp, moment: Micros = Micros(0)) -> Iterator[Micros]:
@@ -209,10 +211,10 @@ class _Evidence:
 
     @cached_property
     def _own_from(self) -> Micros:
-        """From when on the user's rejections are about this ring, and not the late end of an earlier one.
+        """The start of the time in which the user's rejections are about this ring, and not about an earlier one.
 
-        If the user was rung before in this session, phones may still reject that ring: shortly after the user has
-        rejected it. If that is not known, it may be in the first moment of this ring.
+        If the user was rung before in this session, the user's other phones may reject that ring up to NEAR_US after
+        the user has rejected it. If it is not known when the user did that, it counts as the start of this ring.
         """
         start = self.round.started_at
         if not self.rung_before:
@@ -226,7 +228,7 @@ class _Evidence:
         return since(self._parts(name), moment)
 
     def _parts(self, name: str) -> list[Sequence[Micros]]:
-        """Return the stamps of this name without those about another ring: their session is that of another round."""
+        """Return the stamps of this name that may be about this ring. Those in the session of another round are not."""
         return self.call.times(name).of_ring(self.round.session_id)
 
     def _first_since(self, name: str, moment: Micros) -> Micros:

@@ -32,7 +32,7 @@ from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 VERSION = 1
 """The version of the JSON form. A new field does not need a new version."""
 LEAST_ROUNDS = 2
-"""Rounds that are always explained: the last one, and the events outside any round, which are counted as one."""
+"""How many rounds are always explained: the last one, and the events outside any round, which count as a round."""
 LATE_WEBHOOK_US, LATE_WORKER_US = 5_000_000, 2_000_000
 
 
@@ -121,7 +121,10 @@ def explain_latest(cid: str, trail: Iterable[Milestone], most_lines: int, user: 
 
 
 def _latest(round_logs: Sequence[RoundLog], most_lines: int, user: str) -> Sequence[RoundLog]:
-    """Choose the latest rounds, of those with the user if not all can be chosen; events outside any round count too."""
+    """Choose the latest rounds; if not all can be chosen, only from those with the user.
+
+    The events outside any round count as a round.
+    """
     chosen = _within(round_logs, most_lines)
     if not user or len(chosen) == len(round_logs):
         return chosen

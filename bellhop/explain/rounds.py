@@ -111,8 +111,8 @@ class RoundLog:
     def standing_of(self, user: str) -> Standing:
         """Return a user's standing, decided from the webhooks alone; RINGING if no webhook has ended the ring.
 
-        `bellhop.domain.call` decides, as before each push, but without a deadline. The result may differ from the one
-        in Redis: a trail does not say whether a call.missed was quiet, and has no snapshots of the call.
+        `bellhop.domain.standing` decides, but without a deadline. The standing in Redis may be another one: a trail
+        does not tell whether a call.missed was quiet, and has no snapshots of the call.
         """
         return standing(self.trail.call, self.state, user, BEFORE_ANY_DEADLINE)
 
@@ -158,7 +158,7 @@ class RoundLog:
 
     @cached_property
     def _learned(self) -> Mapping[str, Micros]:
-        """What Stream said when Bellhop asked: the first stamp of each name since the round's start."""
+        """What Stream answered when Bellhop asked: the first stamp of each name since the round's start."""
         asked = [milestone for milestone in self.milestones if isinstance(milestone, StreamAsked)]
         return earliest((stamp for milestone in asked for stamp in read_learned(milestone).items()), self.started_at)
 
@@ -167,7 +167,7 @@ class RoundLog:
         return self.webhooks.first_stamps(self.started_at)
 
     def _stamps_behind(self, word: str, user: str) -> set[str]:
-        """Name the stamps that bring about an outcome or a standing of a user, of those that Stream is asked for."""
+        """Name the stamps that lead to an outcome or a standing of a user (`word`), if Stream's answers have them."""
         session = self.state.session_id
         return {
             "answered": {Stamp.ACCEPTED + user},
@@ -178,9 +178,9 @@ class RoundLog:
         }.get(word, set())
 
     def us_until(self, word: str, user: str) -> Micros | None:
-        """Return how long after the round's start an outcome or a standing of a user came about; None if not known.
+        """Return the time from the round's start to an outcome or a standing of a user; None if it is not known.
 
-        The time is that of the first webhook which leads to the outcome (`word`), by Stream's clock.
+        It ends at the first event that leads to the outcome (`word`), by Stream's clock.
         """
         types, by = _EVENTS_OF.get(word, ((), By.ANYBODY))
         whose = {By.USER: (user,), By.CALLERS: self.callers, By.ANYBODY: (None,)}[by]
@@ -190,7 +190,7 @@ class RoundLog:
 
 
 class By(Enum):
-    """Whose webhooks lead to an outcome or a standing of a user."""
+    """The users whose webhooks lead to an outcome or a standing of a user."""
 
     USER = 1
     CALLERS = 2
@@ -208,7 +208,7 @@ _EVENTS_OF: dict[str, tuple[tuple[str, ...], By]] = {
     "removed": (REMOVALS, By.USER),
     "ended": (ENDS, By.ANYBODY),
 }
-"""The types of the webhooks which lead to an outcome or a standing, and by whom they are."""
+"""The types of the webhooks that lead to an outcome or a standing, and the users whom they must be about."""
 
 
 def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
@@ -220,10 +220,10 @@ def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
 
 
 def _with_one_word(round_log: RoundLog) -> RoundLog:
-    """Let a push that a user's rejection stopped say the same about it as the user's standing.
+    """If a user's rejection stopped a push, give the push the same outcome as the user's standing.
 
-    When a push was stopped, the reason of the rejection may not have been known: it came later, or another event told
-    of the rejection.
+    When the push was stopped, the reason of the rejection may not have been known: the call.rejected came later than
+    another event that reported the rejection.
     """
 
     def reworded(milestone: Milestone) -> Milestone:

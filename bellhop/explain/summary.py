@@ -16,7 +16,7 @@ from bellhop.trail import EmailMilestone, Milestone
 
 NAMES_SHOWN = 3
 MAX_LINES = 2_000
-"""Lines of a trail that a summary explains, the latest rounds first. The last round is always explained as a whole."""
+"""How many lines of a trail a summary explains, the latest rounds first. All lines of the last round are explained."""
 WORST_FIRST = (Tone.BAD, Tone.OPEN, Tone.QUIET, Tone.GOOD)
 
 
@@ -45,7 +45,7 @@ class CallSummary:
     """The users of the last round as a text: "ben, jane and 4 more"."""
     rounds: int
     unchecked: int
-    """How many of the rounds, the earliest, were not looked at: `flags` says nothing of them."""
+    """How many of the earliest rounds were not looked at: `flags` does not include them."""
     people: int
     """The number of users of the last round."""
     reached: int

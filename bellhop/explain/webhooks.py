@@ -1,4 +1,4 @@
-"""The webhooks on a trail: what each type says, when it happened, and where to find those about a user. Pure."""
+"""The webhooks on a trail: what each type means, when the event happened, and a search by type and user. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ def stamp_of(milestone: Milestone) -> Micros:
 
 @dataclass(frozen=True)
 class RoundWebhooks:
-    """The webhooks of one round, in the order of their arrival. They are grouped once, not searched for each user."""
+    """The webhooks of one round, in the order of their arrival. They are grouped once, instead of a search per user."""
 
     received: Sequence[WebhookReceived]
 

@@ -33,7 +33,7 @@ class WholeTrail:
 
     milestones: Sequence[Milestone]
     rung: list[RoundState] = field(default_factory=list)
-    """Its rounds, without those that only notify. They are added when they are known."""
+    """The rounds of the call, without notifications. `bellhop.explain.rounds` adds them when it has built them."""
 
     @cached_property
     def call(self) -> CallState:
