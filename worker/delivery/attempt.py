@@ -125,7 +125,7 @@ class _Attempts:
         start_s = min(left_s, Seconds(fresh_s - age_s))
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:
-                push = replace(push, ends_s=Seconds(admission.asked_at + admission.left_s))
+                push = replace(push, ends_s=admission.ends_s)
                 result = await self._channel.attempt(push, min(attempt_s, left_s), start_s)
             else:  # this process was paused after the device was claimed
                 result = AttemptResult(Outcome.DELAYED)
@@ -146,13 +146,13 @@ class _Attempts:
             self._push, self._switched = _in_other_environment(self._push), True
             self.end_wait = self._before_attempt(Seconds(0.0))
             return None
-        waits = result.outcome is Outcome.CIRCUIT_OPEN and result.retry_after_s
-        wait_s = waits or self._pause_s(action, result)
+        circuit_s = result.retry_after_s if result.outcome is Outcome.CIRCUIT_OPEN else None
+        wait_s = circuit_s or self._pause_s(action, result)
         if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends_s(admission):
             return self._finished(Outcome.GAVE_UP)
         self.end_wait = self._before_attempt(wait_s)
-        if waits:
-            await self._channel.until_closed(self._push, waits)
+        if circuit_s:
+            await self._channel.until_closed(self._push, circuit_s)
         else:
             await asyncio.sleep(wait_s)
         return None
@@ -191,10 +191,9 @@ class _Attempts:
 
     def _ends_s(self, admission: Admission) -> Seconds:
         """When (monotonic seconds) the last attempt may start."""
-        ends_s = Seconds(admission.asked_at + admission.left_s)
         if self._push.kind is PushKind.RING:
-            return ends_s
-        return min(ends_s, Seconds(self._began + self._policy.notice_window_s))
+            return admission.ends_s
+        return min(admission.ends_s, Seconds(self._began + self._policy.notice_window_s))
 
     def _refused(self, refusal: Outcome) -> Delivered:
         ran_out = refusal is Outcome.TOO_LATE and self._last is not None

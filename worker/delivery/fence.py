@@ -71,6 +71,11 @@ class Admission(NamedTuple):
     left_s: Seconds
     """How long after that the push may be sent, by Redis's clock."""
 
+    @property
+    def ends_s(self) -> Seconds:
+        """When that time is over, in seconds of the monotonic clock."""
+        return Seconds(self.asked_at + self.left_s)
+
 
 class Fence:
     """The fence for the pushes of one kind in one round, as one run of one job uses it."""
