@@ -87,14 +87,15 @@ class CircuitBreaker:
         if self._probing or not was_refused:  # the answers to what was sent before it opened are no new evidence
             self.open_until = now + min(FIRST_PROBE_S * 2**self._probes, LONGEST_PROBE_S)
             self._probes += 1
-            self._probe_s = now if not was_refused else self._probe_s
             self._probing = False
+            if not was_refused:
+                self._probe_s = now
 
     def _is_new_fault(self, fault: object) -> bool:
         """Whether this failure is the first of its cause. All pushes on a connection that breaks fail for one cause."""
         if fault is None:
             return True
-        if any(known is fault for known in self._faults):
+        if fault in self._faults:
             return False
         self._faults.append(fault)
         return True
