@@ -41,10 +41,7 @@ async def keep_publishing(store: Store, worker: str, channels: Channels, apps: I
         if seen != published or time.monotonic() >= publish_at_s:
             with contextlib.suppress(RedisError):
                 ahead_s = await redis_clock.ahead_s(store)
-                complaint = redis_clock.complaint("this worker's clock", ahead_s)
-                if complaint and not complained:
-                    log.error("clocks_apart", reason=complaint)
-                complained = complaint
+                complained = _complain(ahead_s, complained)
                 status = WorkerStatus(await _statuses(store, channels), certificates, ahead_s)
                 await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
                 published, publish_at_s = seen, time.monotonic() + UNCHANGED_S
@@ -55,6 +52,14 @@ async def publish_failure(store: Store, reason: str) -> None:
     """Publish why this worker cannot start."""
     with contextlib.suppress(RedisError):
         await store.call("SET", WORKER_FAILED, reason, "EX", FAILURE_TTL_S)
+
+
+def _complain(ahead_s: Seconds, complained: str) -> str:
+    """Log once when the clocks begin to differ; returns the complaint, empty if there is none."""
+    complaint = redis_clock.complaint("this worker's clock", ahead_s)
+    if complaint and not complained:
+        log.error("clocks_apart", reason=complaint)
+    return complaint
 
 
 async def _statuses(store: Store, channels: Channels) -> tuple[ChannelStatus, ...]:
