@@ -52,6 +52,17 @@ def pushes(round_: QueuedRound, kind: PushKind = PushKind.RING) -> list[Push]:
     return plan(kind, round_, devices, round_.started_at).pushes
 
 
+async def taken_over(store, redis_url):
+    """Let w-1 claim a device and lose its lease, and then w-2 claim it; returns round, push and both fences."""
+    round_ = ringing(redis_url)
+    (push,) = pushes(round_)
+    first, successor = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
+    assert await claim(first, push, 3) is None
+    await store.call("DEL", "bellhop:worker:w-1")
+    assert await claim(successor, push, 3) is None
+    return round_, push, first, successor
+
+
 async def test_a_device_gets_a_push_once_from_all_workers(store, redis_url):
     round_ = ringing(redis_url)
     (push,) = pushes(round_)
@@ -71,12 +82,7 @@ async def test_a_failed_attempt_frees_the_device(store, redis_url):
 
 
 async def test_an_accepted_push_counts_after_its_claim_was_taken_over(store, redis_url):
-    round_ = ringing(redis_url)
-    (push,) = pushes(round_)
-    paused, successor = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
-    assert await claim(paused, push, 3) is None
-    await store.call("DEL", "bellhop:worker:w-1")
-    assert await claim(successor, push, 3) is None
+    _, push, paused, successor = await taken_over(store, redis_url)
     await paused.write(Record("", push.device.key, sent=True))
     await successor.write(Record("", push.device.key, sent=False))
     assert await claim(successor, push, 3) is Outcome.DUPLICATE
@@ -161,19 +167,8 @@ async def test_a_claim_ends_with_the_longest_time_its_attempt_may_take(store, re
     assert await claim(Fence(store, "w-2", PushKind.RING, round_), push, 3) is None
 
 
-async def taken_over(store, redis_url):
-    """Let w-1 claim a device and lose its lease, and w-2 claim the device then; returns round, push and w-1's fence."""
-    round_ = ringing(redis_url)
-    (push,) = pushes(round_)
-    first, successor = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-2", PushKind.RING, round_)
-    await claim(first, push, 3)
-    await store.call("DEL", "bellhop:worker:w-1")
-    assert await claim(successor, push, 3) is None
-    return round_, push, first
-
-
 async def test_a_run_that_lost_its_claim_changes_nothing(store, redis_url):
-    round_, push, dead = await taken_over(store, redis_url)
+    round_, push, dead, _ = await taken_over(store, redis_url)
     await dead.write(Record("", push.device.key, False))
     await store.call("SET", "bellhop:worker:w-3", "1")
     assert await claim(Fence(store, "w-3", PushKind.RING, round_), push, 3) is Outcome.HELD
@@ -211,7 +206,7 @@ async def test_a_claim_left_by_a_dead_worker_is_on_the_trail(store, redis_url, l
 
 
 async def test_an_attempt_that_is_recorded_late_has_its_line_too(store, redis_url):
-    _, push, paused = await taken_over(store, redis_url)
+    _, push, paused, _ = await taken_over(store, redis_url)
     late = encode(PushAttempted(at=1, round=1, kind="ring", user="u", outcome="accepted", device=push.device.key))
     await paused.write(Record(late, push.device.key, sent=True))
     assert [line.outcome for line in await trail_of(store, "default:1")] == ["worker_died", "accepted"]
