@@ -14,7 +14,7 @@ from bellhop.store.call_scripts import StoredCall, read_call, stored_call
 from bellhop.stream_api import stream_apis
 
 MAX_WAIT_S = Seconds(5.0)
-"""How long a person waits for a question, with all that it needs of Redis."""
+"""How long a person waits for the answer to a question, the commands to Redis included."""
 SWITCHED_OFF = (
     "Stream was not asked: BELLHOP_STREAM_QUESTIONS_PER_S is 0, or the settings do not contain the API key and secret "
     "of the Stream app."

@@ -1,7 +1,7 @@
-"""Asks Stream for the state of a ring, for webhooks may be lost. What it answers becomes stamps of the call.
+"""Asks Stream for the state of a ring, because webhooks may be lost. The answer becomes stamps of the call.
 
-All processes share one budget of requests. A call is asked about by one process at a time, and an answer counts for a
-second. The stamps are applied by the script that takes webhooks in, so they may come in any order too.
+All processes share one budget of requests. One process at a time asks about a call, and for a second after an answer
+none asks again. The script that applies webhooks applies these stamps too, so their order does not matter either.
 """
 
 import asyncio
@@ -55,11 +55,11 @@ class QuestionLimits:
     answer_s: Seconds = Seconds(1.5)
     """How long a question may take, including the wait for another process's question about the same call."""
     kept_ms: int = 1_000
-    """How long an answer counts."""
+    """For how long after an answer nobody asks about the call again."""
     poll_s: Seconds = Seconds(0.05)
     """How often to look whether another process's question has ended."""
     pause_s: Seconds = Seconds(60.0)
-    """How long an app that does not accept our secret is not asked."""
+    """For how long no question goes to an app that does not accept our secret."""
 
 
 class AskedRing(NamedTuple):
@@ -84,7 +84,7 @@ class AskedStream(NamedTuple):
 
     outcome: QuestionOutcome
     milestone: StreamAsked | None = None
-    """What the trail says of it; None if it says nothing."""
+    """The line for the trail; None if there is none."""
 
 
 class RingStates(Protocol):
@@ -228,7 +228,7 @@ class StreamQuestions:
         if not stored.fields:
             news = _News()
         asked = [(Stamp.ASKED + ring.session_id, max(since, stored.now))] if since is not None else []
-        # Before a notice, the question's own job settles the call; else a job must.
+        # Before a notice, the job that asks settles the call afterwards. Otherwise a job is queued for that.
         settles = news.stamps and since is None
         payload = CallRef(tenant=ring.tenant, cid=ring.cid, **origin("", stored.redis_now).__dict__)
         line = encode(milestone)
@@ -258,7 +258,7 @@ class _StreamAnswer(NamedTuple):
 
 
 class _News(NamedTuple):
-    """What an answer says and the call does not have yet."""
+    """The stamps of an answer that the call does not have yet."""
 
     stamps: tuple[tuple[str, Micros], ...] = ()
     history: tuple[tuple[str, Micros], ...] = ()

@@ -67,8 +67,8 @@ class RingQuestion(NamedTuple):
 class _Way(IntEnum):
     """How the state of a ring can be read, in the order in which the ways are tried.
 
-    Stream does not document whether a server token may read the first. A user token of the call's creator may, and so
-    may any user's app. The last is documented.
+    Stream does not document whether a server token may use the first way. A token of the call's creator may use it, as
+    the app of any user does. The last way is documented.
     """
 
     RING_STATE = 0
@@ -88,10 +88,11 @@ class StreamApi:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, api_key: str, *secrets: str) -> None:
         self._session, self._url, self._api_key = session, url.rstrip("/"), api_key
-        self._secrets, self._current = secrets, 0
-        """The secrets, and the number of the one that succeeded last, or of the next to try."""
+        self._secrets = secrets
+        self._current = 0
+        """The index of the secret to try first. After a refusal it is the index of the next secret."""
         self._way = _Way.RING_STATE
-        """The way to the state of a ring that succeeded last, or the next to try."""
+        """The way to try first. After a refusal it is the next way."""
         self._ahead_s: Seconds | None = None
         """Stream's unix time minus the monotonic clock here."""
 

@@ -1,4 +1,7 @@
-"""What a derived missed-call notice waits for, two seconds at most: a question to Stream, and Stream's call.missed."""
+"""Decides what a derived missed-call notice waits for: a question to Stream, and Stream's call.missed.
+
+A notice is derived if no call.missed asks for it. It waits for two seconds at most.
+"""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +46,7 @@ class HeldUp(NamedTuple):
     questions: tuple[DerivedNotice, ...] = ()
     """What to ask Stream first."""
     until: Micros = Micros(0)
-    """When to look at the call again, without questions."""
+    """When to look at the call again; 0 if there are questions, or if nothing waits."""
 
 
 class DerivedNotices:
@@ -91,7 +94,7 @@ class DerivedNotices:
 
 
 def _questions(call: ReadCall, unasked: Iterable[Settlement]) -> tuple[DerivedNotice, ...]:
-    """Ask about each session once, in the name of its latest round."""
+    """Make one question for each session, about its latest round."""
     questions: dict[str, DerivedNotice] = {}
     for settlement in unasked:
         round_ = call.rounds[settlement.started_at]

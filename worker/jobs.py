@@ -92,9 +92,10 @@ def _correlated(job_name: str, handler: Handler) -> Handler:
 def _decides_about_email(
     round_: QueuedRound, fan_out: FanOut, pushed: Sequence[Delivered], digest: EmailDigest
 ) -> bool:
-    """Tell which of a notice's two jobs decides about the e-mail, if there are two.
+    """Tell whether this job of a notice decides about the e-mail.
 
-    The first one does, unless the e-mail depends on a push that it had to put off.
+    While a phone may still ring, a notice has two jobs: the first puts off the pushes that would end the ring. The
+    first job decides, unless the e-mail depends on such a push.
     """
     if round_.left_over:
         by_first = any(not ends_the_ring(PushKind.MISSED, result.push.device) for result in pushed)

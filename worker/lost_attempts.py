@@ -41,7 +41,7 @@ class OpenClaim(NamedTuple):
 
 
 def open_claims(fields: Mapping[str, str]) -> Iterator[OpenClaim]:
-    """Find the claims among the fields of a round: `s:<kind>:<device key>`, or "sent" in the place of a claim."""
+    """Find the claims among the fields of a round. A field `s:<kind>:<device key>` holds a claim, or "sent"."""
     for name, value in fields.items():
         if name.startswith("s:") and value != "sent":
             _, kind, device = name.split(":", 2)
@@ -102,9 +102,9 @@ async def record_lost_attempts(store: Store, rounds: Mapping[Micros, QueuedRound
 async def _find_device(
     store: Store, round_: QueuedRound, fields: Mapping[str, str], claim: OpenClaim
 ) -> tuple[str, Device | None]:
-    """Find the recipient whom a claim was for, and the device.
+    """Find the recipient of the push that a claim was made for, and the device.
 
-    A phone that was signed out since names no user. Then the user is known only if the round has one recipient.
+    If the phone has been signed out, it belongs to no user. Then the user is known only if the round has one recipient.
     """
     owner = await store.call("GET", owner_key(round_.tenant, claim.device))
     recipients = [name.removeprefix("u:") for name in fields if name.startswith("u:")]

@@ -97,7 +97,7 @@ async def _cannot_start(store: Store, reason: str) -> int:
 
 
 async def _refuse_cluster(store: Store) -> None:
-    """Raise RedisError on a cluster node, where this worker could never take a job. Other faults may end: it waits."""
+    """Raise RedisError on a cluster node, where this worker could never take a job. Other faults may pass: it waits."""
     try:
         await store.call(*PROBE)
     except RedisError as error:
@@ -152,7 +152,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
 
 
 def queue_limits(settings: Settings) -> dict[str, int]:
-    """How many jobs of each queue run at the same time. A worker takes no job that its settings cannot do."""
+    """How many jobs of each queue run at the same time. A worker takes only jobs that it can do with its settings."""
     limits = {}
     if settings.push_apps:
         limits[RINGS] = JOBS_PER_CONCURRENCY * settings.worker_concurrency

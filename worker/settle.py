@@ -39,6 +39,7 @@ MOST_WAITING = 200
 LONG_FOR_S = 0.25
 """How long one step of the watchdog waits until the queue is shorter."""
 ANY_NUMBER = 10**9
+"""Stands for no limit."""
 QUEUE_IS_LONG_S = 0.02
 """Pause before the watchdog looks again whether the queue is short enough."""
 
@@ -48,7 +49,7 @@ async def settle_call(
 ) -> None:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
 
-    `derived`: what notices wait for that no call.missed asks for; None if they do not wait.
+    `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
     """
     asked = False
     while True:

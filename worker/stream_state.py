@@ -14,11 +14,11 @@ from worker.stream_subscriptions import StreamSubscriptions
 LATE_US = micros(Seconds(5.0))
 """An attempt that starts so long after its ring is late."""
 AGAIN_S = 1.0
-"""One process asks about a call at most once in this time before attempts: many phones of a call wait together."""
+"""Before attempts, a process asks about a call at most once in this time, although many phones of the call wait."""
 
 
 class DerivedNotice(NamedTuple):
-    """A ring that ended by what Bellhop knows, without a call.missed."""
+    """A ring that is over as far as Bellhop knows, although no call.missed has come."""
 
     round: QueuedRound
     ended_at: Micros
@@ -26,7 +26,7 @@ class DerivedNotice(NamedTuple):
 
 
 class StreamState:
-    """When a worker asks Stream."""
+    """Decides when a worker asks Stream."""
 
     def __init__(self, questions: StreamQuestions, subscriptions: StreamSubscriptions | None = None) -> None:
         """`subscriptions`: None if the settings of the apps at Stream are not read."""
@@ -36,11 +36,11 @@ class StreamState:
     def before_attempt(self, round_: QueuedRound, shortest_s: Seconds, job_began_s: Seconds) -> Callable[[], None]:
         """Ask in the background while an attempt waits, as soon as it is clear that it starts late.
 
-        The attempt does not wait for the answer: the fence knows what is known. `shortest_s`: how long it waits at
-        least. `job_began_s`: when its job began (monotonic), which is after the ring whatever the clocks say. Returns
-        what must be called when it does not wait any more.
+        The attempt does not wait for the answer. If the answer comes in time and ends the ring, the fence refuses the
+        attempt. `shortest_s`: how long it waits at least. `job_began_s`: when its job began (monotonic). The ring began
+        before that, whatever the clocks say. Returns a function to call when the attempt waits no longer.
         """
-        # With a clock that is slow compared with Stream's, the event would seem to come before its own stamp.
+        # If our clock is behind Stream's, the event seems to arrive before it happened. Then its arrival counts.
         began = min(round_.started_at, round_.queued_at or round_.started_at)
         by_clock_s = seconds(Micros(began + LATE_US - from_nanoseconds(time.time_ns())))
         late_in_s = min(by_clock_s, Seconds(job_began_s + seconds(LATE_US) - time.monotonic()))

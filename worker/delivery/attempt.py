@@ -19,7 +19,8 @@ from worker.delivery.retry_policy import RetryPolicy
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
 DEFAULT_POLICY = RetryPolicy()
 BeforeAttempt = Callable[[Seconds], Callable[[], None]]
-"""Called when the wait for an attempt begins, with its shortest length; returns what is called when the wait ends."""
+"""It is called when the wait for an attempt begins, with the shortest time that the wait takes. It returns a function
+that is called when the wait ends."""
 
 
 def _not_noted(shortest_s: Seconds) -> Callable[[], None]:

@@ -15,10 +15,11 @@ NOT_SERVED = frozenset({Outcome.UNSENT, Outcome.UNKNOWN, Outcome.UNAVAILABLE})
 REFUSALS_TO_OPEN = 3
 """The circuit opens after our credentials were refused in a row for this many devices, or this often for one device."""
 FIRST_PROBE_S = 1.0
-"""How long after that one push may try again."""
+"""The pause from then until one push may try again."""
 LONGEST_PROBE_S = 30.0
 """That pause doubles with each refused try, up to this."""
 FAULTS_REMEMBERED = 16
+"""How many of the latest faults are remembered, to tell a new fault from a known one."""
 
 
 @dataclass
@@ -29,11 +30,13 @@ class CircuitBreaker:
     open_until: float = 0.0
     """Seconds of the monotonic clock. Nothing is sent before, except to a device that was never refused."""
     reason: str = ""
-    """The provider's word for why it refuses our credentials."""
+    """The reason that the provider gives for refusing our credentials."""
     _refusals: Counter[str] = field(default_factory=Counter)
     """How often our credentials were refused in a row, by device."""
     _probes: int = 0
+    """The number of pauses so far. Each is longer than the one before."""
     _probing: bool = False
+    """Whether a push is trying."""
     _probe_s: float = 0.0
     """When the latest try began."""
     _faults: deque[object] = field(default_factory=lambda: deque(maxlen=FAULTS_REMEMBERED))
@@ -84,7 +87,7 @@ class CircuitBreaker:
             self._refusals[device] += 1
         if not self.refused:
             return
-        if self._probing or not was_refused:  # the answers to what was sent before it opened are no new evidence
+        if self._probing or not was_refused:  # pushes sent before it opened are refused too: that is nothing new
             self.open_until = now + min(FIRST_PROBE_S * 2**self._probes, LONGEST_PROBE_S)
             self._probes += 1
             self._probing = False

@@ -74,7 +74,7 @@ class FanOut:
         self.ran = False
         """Whether there was something to do."""
         self.put_off = False
-        """Whether a push was not sent since it would end a ring."""
+        """Whether a push was left out because it would end a ring that still goes on."""
 
     async def run(self) -> list[Delivered]:
         """Push to every recipient; returns the result of each push. Waits while Redis is away."""
@@ -105,7 +105,7 @@ class FanOut:
         await self._records.flush()
 
     def _before_attempt(self, shortest_s: Seconds = Seconds(0.0)) -> Callable[[], None]:
-        """Ask Stream for the state of the ring if the attempt after this wait is a late one; returns what ends it."""
+        """Ask Stream about the ring if the attempt after this wait starts late; returns what to call after the wait."""
         if self._kind is PushKind.RING and self._tools.stream_state is not None:
             return self._tools.stream_state.before_attempt(self._round, shortest_s, self._began_s)
         return lambda: None

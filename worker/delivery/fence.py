@@ -132,7 +132,7 @@ class Fence:
             await asyncio.gather(*(self._records(Record(line)) for line in lines))
 
     def command(self, records: Sequence[Record]) -> Command:
-        """Return the command that writes these records. From now on, pushes that were sent are remembered here too."""
+        """Return the command that writes these records, and remember the pushes that were sent."""
         for record in records:
             if record.sent and record.line:
                 self._sent.remember(self._pushes, record.device, record.line)

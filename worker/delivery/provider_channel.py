@@ -22,10 +22,11 @@ from worker.providers.sender import Sender
 log = structlog.get_logger()
 
 CLAIMS_AT_ONCE = 100
-"""Pushes that are between the request for their claim and the provider's connection, at most. With more, the event loop
-needs so long to send them that the claims of the last ones are too old."""
+"""At most so many pushes claim their devices at the same time. With more, the event loop needs so long to send them
+that the last claims are too old."""
 OF_ONE_ENVIRONMENT = frozenset({"BadEnvironmentKeyIdInToken", "BadCertificateEnvironment"})
-"""Apple's reasons that are about an environment. Any user can register a phone of the other one: that is no alarm."""
+"""Apple's reasons for credentials of the other environment. Any user can register a phone of the wrong environment, so
+these reasons are not reported."""
 
 
 @dataclass
@@ -58,14 +59,14 @@ class ProviderChannel:
 
     @property
     def refused(self) -> str:
-        """Why the provider refuses our credentials, in its own word; empty if it does not."""
+        """Why the provider refuses our credentials, in its own words; empty if it does not."""
         reasons = [circuit.reason for circuit in self._circuits.values() if circuit.refused]
         return next((reason for reason in reasons if reason not in OF_ONE_ENVIRONMENT), "")
 
     async def prepare(self, push: Push, within_s: Seconds) -> None:
         """Wait for what an attempt needs before its device is claimed: a connection, an access token."""
-        if self._circuits[push.device.environment].refused:  # then only a push that may try needs them
-            return
+        if self._circuits[push.device.environment].refused:
+            return  # few pushes may try now, and such a push connects when it is sent
         await self.sender.prepare(push.device.environment, within_s)
 
     async def until_closed(self, push: Push, within_s: Seconds) -> None:

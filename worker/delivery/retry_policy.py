@@ -30,7 +30,8 @@ class RetryPolicy:
     attempt_s: Mapping[Provider, Seconds] = field(default_factory=_attempt_s)
     """How long an answer may take. Google asks not to repeat a request before ten seconds have passed."""
     prepare_s: Seconds = Seconds(1.0)
-    """How long an attempt waits for a connection before its device is claimed, so that the trail says why it waits."""
+    """How long an attempt waits for a connection. Then it claims its device all the same, and its result on the trail
+    says why the push waits."""
     admission_s: Seconds = Seconds(0.25)
     """Maximum age of an admission when the push reaches the wire. Later, the call may have been answered."""
     notice_window_s: Seconds = Seconds(150.0)
@@ -44,7 +45,7 @@ class RetryPolicy:
     most_confirmed: int = 3
     """After this many refusals of one push, the provider is believed. A single one may be the provider's mistake."""
     max_quick_repeats: int = 2
-    """A ring is repeated so often sooner than the provider's documentation asks for."""
+    """How often a ring may be repeated sooner than the provider's documentation asks for."""
     pauses_s: Mapping[Action, tuple[float, float]] = field(default_factory=_pauses_s)
     """First and longest pause before another attempt, by what the outcome asks for; doubled each time, with jitter."""
     claimed_pause_s: Seconds = Seconds(0.1)

@@ -42,7 +42,7 @@ class EmailDigest:
 
     @property
     def depends_on_pushes(self) -> bool:
-        """Whether an e-mail is only for users whom no push has told of the call."""
+        """Whether a user gets an e-mail only if no push about the call was accepted."""
         return self._policy == "unpushed"
 
     async def add_missed_call(self, round_: QueuedRound, *, pushed: bool) -> None:

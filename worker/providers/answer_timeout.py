@@ -8,9 +8,9 @@ from types import TracebackType
 from bellhop.clock import Seconds
 
 LATE_S = 0.1
-"""A limit that is found so much too late was not watched: this process stood still, or was very busy."""
+"""If a limit is noticed so much too late, this process stood still, or was very busy."""
 READING_S = 0.25
-"""How long then to go on reading: an answer may have arrived long ago, and be unread."""
+"""How long to go on reading then: an answer may have arrived long ago, but was not read yet."""
 
 
 class AnswerTimer:

@@ -1,4 +1,4 @@
-"""Between the fence's word and the wire lie an access token and a connection: a call may end meanwhile."""
+"""The fence allows a push that still needs an access token or a connection: a call may end meanwhile."""
 
 import asyncio
 import contextlib

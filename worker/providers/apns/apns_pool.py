@@ -66,7 +66,7 @@ class ApnsPool:
         return any(connection.usable for connection in self._connections)
 
     async def until_usable(self) -> None:
-        """Wait for a usable connection. Until there is one, one attempt to connect follows the other."""
+        """Wait for a usable connection: connect again and again until there is one."""
         while not self.usable and not self._closed:
             with suppress(UnsentError):
                 await asyncio.shield(self._connect())

@@ -16,7 +16,7 @@ class NoAnswerError(Exception):
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.fault = object()
-        """Tells one fault from another: several requests can fail with the same error."""
+        """The same object for all requests that fail with this error: they have one cause."""
 
 
 class UnsentError(NoAnswerError):

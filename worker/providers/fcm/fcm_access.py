@@ -68,7 +68,7 @@ class AccessTokens:
         return self._token
 
     async def renewed(self, refused: AccessToken, session: aiohttp.ClientSession) -> AccessToken | AttemptResult:
-        """Return another token than the one that FCM refused to a push, or the result of that push.
+        """Return a new token after FCM refused this one, or the result of the push if there is none.
 
         Other pushes use the old token until there is a new one: a single refusal may be FCM's mistake.
         """
