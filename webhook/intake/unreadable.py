@@ -14,6 +14,8 @@ def keep_unreadable(redis: IntakeRedis, tenant: str, body: bytes, reason: str, n
     """Keep the body and the reason, among the latest MAX_KEPT. Raises redis.exceptions.RedisError."""
     text = body[:MAX_BODY_BYTES].decode("utf-8", "backslashreplace")
     entry = json.dumps({"at": now, "tenant": tenant, "reason": reason, "body": text})
-    redis.call("LPUSH", UNREADABLE, entry)
-    redis.call("LTRIM", UNREADABLE, 0, MAX_KEPT - 1)
-    redis.call("EXPIRE", UNREADABLE, ttl_s)
+    redis.together(
+        ("LPUSH", UNREADABLE, entry),
+        ("LTRIM", UNREADABLE, 0, MAX_KEPT - 1),
+        ("EXPIRE", UNREADABLE, ttl_s),
+    )
