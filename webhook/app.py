@@ -16,10 +16,10 @@ from webhook.sources.amazon import sns
 
 
 class WebApp(Flask):
-    """A Flask application that serves any host: so Flask need not bind its routes to the host of each request."""
+    """A Flask application that serves every host. So it need not bind its routes to the host of each request."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Bind the routes to a request: to its path and method alone."""
+        """Bind the routes to the path and the method of a request."""
         if request is None:
             return super().create_url_adapter(request)
         environ = request.environ

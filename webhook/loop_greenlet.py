@@ -1,6 +1,6 @@
-"""Run blocking code on the event loop's thread: where it would wait, it steps aside and the loop serves others.
+"""Run code that waits on the event loop's thread. While it waits, the loop runs other tasks.
 
-SQLAlchemy's asyncio extension does the same. Code that waits only by `wait_for` runs unchanged in any thread too.
+SQLAlchemy's asyncio extension does the same. The code must wait only by `wait_for`.
 """
 
 import asyncio

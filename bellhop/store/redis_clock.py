@@ -34,8 +34,8 @@ async def ahead_s(store: RunsCommands) -> Seconds:
 def corrected(known_us: int | None, sent: Micros, answered: Micros, redis_time: Micros) -> int:
     """Return how far this machine's clock is ahead of Redis's (µs), after a reading of Redis's clock.
 
-    Redis read its clock between `sent` and `answered`, by ours. If Redis answered late, what is known already is more
-    precise, so it is kept unless the reading contradicts it.
+    Redis read its clock between `sent` and `answered`, which are by this machine's clock. If Redis answered late, the
+    known difference is more precise. So it is kept, unless the reading shows that it is wrong.
     """
     least, greatest = sent - redis_time, answered - redis_time
     return (least + greatest) // 2 if known_us is None else min(max(known_us, least), greatest)

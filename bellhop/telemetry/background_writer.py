@@ -1,4 +1,4 @@
-"""A text stream that a thread writes out, so that a slow reader of the log holds up nobody who logs."""
+"""A text stream that a thread writes out, so that code that logs never waits for a slow reader of the log."""
 
 import atexit
 import contextlib
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 GATHER_S = 0.02
 """How long lines are gathered before they are written together."""
 MOST_CHARACTERS = 8_000_000
-"""While so many wait because nobody reads the log, further lines are dropped, and counted in a line of their own."""
+"""If more characters than this wait because nobody reads the log, further lines are dropped. A line says how many."""
 LAST_WRITE_S = 1.0
 """How long the last write may take when the process ends."""
 

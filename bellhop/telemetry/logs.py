@@ -18,7 +18,7 @@ DEPTH = 12
 
 
 class _Stderr:
-    """What sys.stderr is when a line is written. A serving process replaces it after its parent made some loggers."""
+    """Writes to the present sys.stderr: a serving process replaces it, but has loggers that its parent made before."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)

@@ -50,10 +50,10 @@ class Outage:
 
 
 class RedisOutage(Outage):
-    """The outages of Redis. A Redis that refuses writes is away too."""
+    """The outages of Redis. A Redis that refuses writes counts as an outage too."""
 
     def note_redis_error(self, error: RedisError) -> None:
-        """Note an error, with what to do."""
+        """Note an error. The log line says what to do about it."""
         self.note_error(type(error).__name__, advice=advice_on(error))
 
 

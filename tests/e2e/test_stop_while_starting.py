@@ -1,6 +1,6 @@
-"""A process that gets SIGTERM while it starts ends with 0, whatever it is doing at that moment.
+"""A process that gets SIGTERM while it starts ends with 0, at every moment of its start.
 
-STARTS says how often each process is started; the moments are spread over its start.
+Each process is started STARTS times, and stopped each time at a later moment of its start.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from tests.factories import apple_that_is_away
 
 STARTS = int(os.environ.get("STARTS", "4"))
 LONGER = 1.3
-"""How much longer than a start the moments reach: the last ones are after it."""
+"""The moments are spread over this many times the length of a start, so that some are after it."""
 STARTED = {"web": b"web_started", "worker": b"worker_started"}
 PATIENCE_S = 120
 FIRST_LINES_RAN = b"the first lines have run"

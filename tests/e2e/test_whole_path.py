@@ -32,7 +32,7 @@ async def installation(tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def kotlin(tmp_path_factory):
-    """One with a setting that was removed."""
+    """An installation with a setting that was removed."""
     settings = {"FCM_WITHOUT_VIDEO": PROJECT, "MISSED_GRACE_S": "60"}
     async with Installation(tmp_path_factory.mktemp("kotlin"), settings) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN_RINGS)

@@ -1,4 +1,4 @@
-"""The web process's idea of Redis's clock, also when Redis answers late."""
+"""The time by Redis's clock in the web process, also when Redis answers late."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The webhook's view on the event loop and in a thread: the same answers, and on the loop it blocks nobody."""
+"""The webhook's view gives the same answers on the event loop and in a thread. On the loop it never blocks."""
 
 import asyncio
 import builtins

@@ -116,7 +116,7 @@ def _authorize(user_id: str, *, writes: bool) -> ApiRequest:
 
 
 def _refuse_revoked_token(context: WebContext, requester: Requester) -> None:
-    """Refuse a user token from before the moment to which Stream has revoked the user's tokens, or without a time."""
+    """Refuse a user token that Stream has revoked: one that was issued earlier than it allows, or that has no time."""
     if requester.user_id is None:
         return
     stored: Any = context.redis.hget(user_key(requester.tenant, requester.user_id), "revoked")

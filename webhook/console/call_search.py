@@ -104,7 +104,7 @@ def _matches(redis: Redis, tenant: str, text: str, before: Micros) -> list[Index
 
 
 def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator[list[bytes]]:
-    """Read the trails of calls, as many at a time as together have no more lines than one trail may have."""
+    """Read the trails of calls in groups. The trails of a group have together at most LENGTH lines."""
     keys = [trail_key(tenant, call.cid) for call in calls]
     lengths = together(redis, *(("LLEN", key) for key in keys))
     while keys:

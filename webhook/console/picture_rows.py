@@ -27,7 +27,7 @@ PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.wh
 STARTS = ("call.ring", "call.notification")
 
 EntriesByDevice = Mapping[str, Sequence[TimelineEntry]]
-"""By device; it is empty for what concerns none."""
+"""By device. The device is empty for an entry that is about none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,9 @@ def read_members(event: JsonObject, caller: EventUser | None = None) -> tuple[tu
 
 
 def read_revocations(event: JsonObject, call: JsonObject) -> dict[str, Micros]:
-    """Read since when tokens of the event's users are valid, if Stream has revoked earlier ones.
+    """Read from which time on the tokens of the event's users are valid, if Stream has revoked earlier ones.
 
-    A user object without it says nothing: Stream leaves out fields, or sends null for them.
+    A user object without the field, or with null, revokes nothing, and does not make revoked tokens valid again.
     """
     members = event.get("members")
     entries = members[:MAX_MEMBERS] if isinstance(members, list) else []

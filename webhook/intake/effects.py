@@ -41,7 +41,8 @@ NOTIFICATION_LIFE_US = 3_600_000_000
 """An invitation to a call that reaches Bellhop later than this is not pushed."""
 NEVER = Micros(0)
 SAME_REJECTION_US = 1_000_000
-"""A rejection of a user that the call inside an event names within this time of the event is the event's own."""
+"""A call.rejected contains the call, which may give the rejection another time. Two times that are not further apart
+mean the same rejection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,8 @@ def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
 
 def _rejected(event: Rejected, at: Micros, rules: EffectRules) -> Effects:
     # The call inside the event may give the same rejection another stamp: the reason belongs to that one too.
-    told = event.snapshot.rejected.get(event.user_id, at)
-    moments = dict.fromkeys((at, told) if abs(told - at) <= SAME_REJECTION_US else (at,))
+    in_call = event.snapshot.rejected.get(event.user_id, at)
+    moments = dict.fromkeys((at, in_call) if abs(in_call - at) <= SAME_REJECTION_US else (at,))
     return Effects(
         stamps=tuple((name, moment) for moment in moments for name in rejection_stamps(event.user_id, event.reason)),
         work=_settle_job(event, rules),

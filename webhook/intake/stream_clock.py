@@ -1,4 +1,4 @@
-"""Stream's time now, for each event: what its stamps and deadlines are compared with (docs/decisions/0009)."""
+"""Stream's time when an event arrives. Stamps and deadlines are compared with it (docs/decisions/0009)."""
 
 import time
 from typing import NamedTuple
@@ -11,8 +11,8 @@ from bellhop.store import clock_differences
 from webhook.intake_redis import IntakeRedis
 
 MAX_AGE_S = Seconds(5.0)
-"""How long a process uses what it read. Then it reads again, and writes what it learned. It does so at once if an event
-does not fit, or if it learned a difference."""
+"""How long a process uses the difference that it read. Then it reads again, and writes what it has learned. If an event
+does not fit, it reads at once; if it has learned a new difference, it writes at once."""
 log = structlog.get_logger()
 
 
@@ -47,7 +47,7 @@ class StreamClock:
         return StreamTime(now, arrived - now)
 
     def _current(self, *, fits: bool) -> ClockOffset:
-        """Return what is known. An event that does not fit is compared with what other processes know by now."""
+        """Return the known difference. If the event does not fit, read first what other processes have learned."""
         if not fits or time.monotonic() >= self._valid_until_s:
             self._known = self._exchange(write=self._unwritten and fits)
             self._unwritten, self._valid_until_s = False, time.monotonic() + MAX_AGE_S
@@ -62,12 +62,12 @@ class StreamClock:
             log.warning("stream_clock_differs", tenant=self._tenant, redis_ahead_s=float(seconds(learned.applied_us)))
 
     def _exchange(self, *, write: bool) -> ClockOffset:
-        """Write what is known, and read what Redis has then: one round trip."""
+        """Write the known difference if `write` is set, and read it back, in one round trip."""
         commands = clock_differences.write(self._tenant, self._known) if write else []
         answers = self._redis.together(*commands, clock_differences.read(self._tenant))
         return clock_differences.read_answer(answers[-1])
 
 
 def _not_before(stamp: Micros, now: Micros) -> Micros:
-    """No event arrives before its stamp, unless the stamp is too far ahead to be believed."""
+    """Return `now`, or the stamp if it is later: no event arrives before it. A stamp too far ahead is not believed."""
     return max(now, stamp) if stamp - now <= MAX_US else now

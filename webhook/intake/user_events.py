@@ -1,7 +1,6 @@
-"""Apply what Stream says of a user: deleted, deactivated, active again, or tokens revoked.
+"""Apply an event about a user: deleted, deactivated, reactivated, or tokens revoked.
 
-No call is involved, so there is no trail. Everything is decided by Stream's stamps: an event that comes again, or late,
-changes nothing.
+No call is involved, so there is no trail. Stream's stamps decide, so a repeated or late event changes nothing.
 """
 
 from typing import Any
@@ -36,7 +35,7 @@ def apply_user_event(redis: IntakeRedis, tenant: str, event: UserChanged, now: M
 def learn_revocations(redis: IntakeRedis, tenant: str, event: Event, now: Micros) -> None:
     """Keep which tokens of an event's users are revoked. Raises redis.exceptions.RedisError.
 
-    Most events revoke nothing. One that does revokes what is known already, so Redis is asked for that first, once.
+    Most events revoke nothing. If one does, Redis mostly knows it already. So that is read first, once for all users.
     """
     if not event.tokens_revoked:
         return

@@ -1,8 +1,8 @@
 """The requests of one process that are arriving or being answered, and their limits.
 
 Limits: the size and the time of one body, the number of bodies that are arriving, and the bytes of all bodies in
-memory. When one of the last two is reached, the request that has been arriving for longest is dropped. Honest senders
-need milliseconds, so that one is stalling.
+memory. If one of the last two is exceeded, the request whose body began to arrive first is dropped. Normal clients send
+a body within milliseconds, so the client of that request has stalled.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """One client's connection: it parses requests, hands over those that are whole, and writes one response at a time.
 
 llhttp (in httptools) parses strictly: a request whose length two readers could understand differently is refused with
-400. Requests that were sent ahead are answered in turn. While one is being answered, nothing more is parsed.
+400. A client may send further requests before the first is answered. They are answered in order. While one is being
+answered, nothing more is parsed.
 """
 
 import asyncio
@@ -25,9 +26,11 @@ log = structlog.get_logger()
 PIECE = 16_384
 """Bytes that are parsed at once."""
 MAX_AHEAD = 16
-"""Requests of one piece that may wait for the answers before theirs. The connection is closed after the last one."""
+"""How many requests of one piece may wait until those before them are answered. The connection is closed after the last
+of them."""
 LINGER_S = Seconds(2.0)
-"""How long what a refused client still sends is read and dropped. Closing at once could destroy the response."""
+"""How long further input of a refused client is read and dropped. If the connection were closed at once, the client
+might not get the response."""
 
 BAD_REQUEST = refusal(HTTPStatus.BAD_REQUEST, "This is not a valid request.")
 HEAD_TOO_LARGE = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are larger than 16 KiB.")
@@ -50,7 +53,7 @@ class HttpConnection(asyncio.Protocol):
         """The request that is arriving."""
         self._in_head = True
         self._bytes_held = 0
-        """Bytes parsed since the parser last reported a body's part or the end of the headers or of the request."""
+        """Bytes parsed since the parser last reported a part of a body or the end of the headers or of a request."""
         self._ready: deque[HttpRequest | HttpResponse] = deque()
         """Whole requests, and refusals, in the order of arrival."""
         self._busy: HttpRequest | None = None
@@ -62,7 +65,7 @@ class HttpConnection(asyncio.Protocol):
         """Whether all further input is dropped."""
         self._lingers = False
         self.expires_at = math.inf
-        """When the client must have done what it is waited for, by the loop's clock."""
+        """Until when the server waits for the client, by the loop's clock."""
 
     @property
     def idle(self) -> bool:
@@ -79,7 +82,7 @@ class HttpConnection(asyncio.Protocol):
         self._write(response, keep_alive=request.keep_alive and more, with_body=request.method != "HEAD")
         self._server.waits_for(self)
         if self._ready or self._unparsed:
-            # Later, since this may run in a greenlet: the next request's greenlet must not begin inside of it.
+            # Not now: this may run in a greenlet, and the greenlet of the next request must not begin inside it.
             self._loop.call_soon(self._advance)
         else:
             self._advance()
@@ -92,7 +95,7 @@ class HttpConnection(asyncio.Protocol):
         self._advance()
 
     def expire(self) -> None:
-        """End what takes too long."""
+        """Refuse the body that takes too long, or close the connection if no body is arriving."""
         if self._in_head or self._deaf:
             self._transport.abort()
         else:
@@ -117,7 +120,7 @@ class HttpConnection(asyncio.Protocol):
         self._server.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget everything. A request that is being answered is answered to nobody."""
+        """Forget all requests. The response to the one that is being answered will be dropped."""
         self._deaf = True
         for request in (self._request, self._busy, *self._ready):
             if isinstance(request, HttpRequest):
@@ -206,7 +209,7 @@ class HttpConnection(asyncio.Protocol):
         self._complete(self._request, keep_alive=keep_alive)
         self._deaf = not keep_alive
 
-    # What the above is made of
+    # Helpers of the methods above
 
     def _advance(self) -> None:
         """Parse and answer as far as possible now."""

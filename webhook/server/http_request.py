@@ -1,4 +1,4 @@
-"""One HTTP request that has arrived whole, and a response; how both look in WSGI (PEP 3333)."""
+"""An HTTP request and a response, and their form in WSGI (PEP 3333)."""
 
 import io
 import sys
@@ -35,7 +35,7 @@ class HttpRequest:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Names are in lower case."""
     body: bytearray = field(default_factory=bytearray)
-    """What has arrived of it. Not a list of its parts: a part of two bytes takes 40 bytes of memory."""
+    """The part that has arrived. Not a list of chunks: a chunk of two bytes would take 40 bytes of memory."""
     size: int = 0
     """Bytes of the body so far."""
     head_bytes: int = 0
@@ -87,7 +87,7 @@ def run_wsgi(app: "WSGIApplication", environ: dict[str, Any]) -> HttpResponse:
 
 
 def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[str, int]) -> dict[str, Any]:
-    """Write the request as PEP 3333 wants it."""
+    """Return the request as PEP 3333 defines it."""
     path, _, query = request.target.partition(b"?")
     environ = {
         "REQUEST_METHOD": request.method,
@@ -109,8 +109,8 @@ def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[st
         "wsgi.run_once": False,
     }
     for name, value in request.headers:
-        # Underscores: a client's X_Forwarded_For would become the X-Forwarded-For that only proxies may set.
-        # Transfer-Encoding: the body is no longer chunked.
+        # A header with an underscore is dropped: WSGI would take a client's X_Forwarded_For for the X-Forwarded-For
+        # that only proxies may set. Transfer-Encoding is dropped because the body is no longer chunked.
         if b"_" in name or name == b"transfer-encoding":
             continue
         key, text = name.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")

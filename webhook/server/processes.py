@@ -1,4 +1,4 @@
-"""Serving processes: forked from this one, replaced when they die, stopped together by SIGTERM or SIGINT."""
+"""The serving processes. They are forked from this one, replaced if they die, and stopped by SIGTERM or SIGINT."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ class Processes:
                 self._start()
 
     def _start(self) -> None:
-        # A stop in between would miss the new process.
+        # If a stop began between the fork and the line after it, the new process would get no signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             if self._stopping:

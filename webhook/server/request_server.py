@@ -1,7 +1,8 @@
 """The HTTP server of one process: its connections, and where each request is answered.
 
-The application is a WSGI application. What never blocks runs on the event loop's thread, in a LoopGreenlet: it steps
-aside only where it waits for Redis. Everything else runs in threads. A request gets either only when it is whole.
+The application is a WSGI application. Views that never block run on the event loop's thread, in a LoopGreenlet: while
+one waits for Redis, the loop serves other requests. All other views run in threads. A view runs only after its request
+has arrived whole.
 """
 
 import asyncio
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CHECK_S = 0.5
-"""How often connections are checked for what takes too long."""
+"""How often the time limits of connections are checked."""
 LAST_REQUESTS_S = 0.2
-"""How long a stopping process reads requests from its connections. Closing at once would reset those on their way."""
+"""How long a stopping process reads requests from its connections. If it closed them at once, requests that are on
+their way would be lost."""
 STOP_TIMEOUT_S = Seconds(10)
 """How long a stopping process may take for its open requests; every request is shorter."""
 
@@ -47,16 +49,16 @@ class RequestServer:
         self._loop = asyncio.get_running_loop()
         self._connections: set[HttpConnection] = set()
         self._waiting: dict[HttpConnection, None] = {}
-        """Those that wait for their client; the one that has waited for longest comes first."""
+        """The connections that wait for their client. The one that has waited longest comes first."""
 
     def connection(self) -> HttpConnection:
         """Make the protocol of a new connection."""
         return HttpConnection(self)
 
     def opened(self, connection: HttpConnection) -> None:
-        """Count a new connection. If there are too many, the one that has been waited for longest is closed.
+        """Count a new connection. If there are too many, close the one that has waited longest for its client.
 
-        Requests are being answered on the others. If all are busy, that one is the new connection.
+        A connection whose request is being answered is never closed. If all others are busy, the new one is closed.
         """
         self._connections.add(connection)
         self._waiting[connection] = None
@@ -89,13 +91,14 @@ class RequestServer:
             answered.add_done_callback(lambda done: connection.answer(request, done.result()))
 
     async def keep_time(self) -> None:
-        """End what takes too long, and keep the date of the responses."""
+        """Check the time limits of all connections, and update the date of the responses."""
         while True:
             await asyncio.sleep(CHECK_S)
             self.date = formatdate(usegmt=True)
             now_s = self._loop.time()
-            for connection in [one for one in self._connections if one.expires_at < now_s]:
-                connection.expire()
+            for connection in list(self._connections):
+                if connection.expires_at < now_s:
+                    connection.expire()
 
     async def stop(self) -> None:
         """Answer what arrives in the next moment, or has begun to arrive, and close everything."""

@@ -94,7 +94,7 @@ def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
 
 
 def _waiting_clients(listener: socket.socket) -> list[socket.socket]:
-    """Accept the connections that wait for it. When the last process closes the listener, they would be reset."""
+    """Accept the connections that wait. Otherwise they are reset when the last process closes the listener."""
     clients: list[socket.socket] = []
     with contextlib.suppress(OSError):  # none is left, or the limit of open files is reached
         while len(clients) < BACKLOG:

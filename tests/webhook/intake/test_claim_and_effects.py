@@ -1,4 +1,4 @@
-"""The claim of a webhook and its effects are one: an error leaves nothing claimed, and the repeat does it all once."""
+"""A webhook's claim and its effects are written together: after an error neither is there, and a repeat writes both."""
 
 import hashlib
 import hmac
@@ -51,7 +51,7 @@ def post(redis_url):
 
 
 def state(redis):
-    """What a ring leaves, but for the times of arrival."""
+    """What a ring has written, without the times of arrival."""
     lines = [milestone.what for milestone in read_trail(redis.lrange(WRITTEN["trail"], 0, -1))]
     lists = [redis.zrange(WRITTEN[name], 0, -1) for name in ("agenda", "the tenant's calls", "the user's calls")]
     expires = [redis.ttl(WRITTEN[name]) > 0 for name in ("call", "round", "trail")]

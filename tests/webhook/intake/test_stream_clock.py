@@ -1,4 +1,4 @@
-"""What web processes know of Stream's clock: they share it by Redis, and do not read it for each event."""
+"""Web processes share by Redis what they learn about Stream's clock. They do not read it for each event."""
 
 from functools import partial
 

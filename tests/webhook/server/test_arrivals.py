@@ -1,11 +1,11 @@
-"""Who has to go when too much is on its way."""
+"""Which request is dropped if too many bodies, or too many bytes, are arriving."""
 
 from webhook.server.arrivals import Arrivals, RequestLimits
 from webhook.server.http_request import HttpRequest
 
 
 class Sender:
-    """A connection whose body arrives piece by piece, as the test says."""
+    """A connection. The test sends its body in pieces."""
 
     def __init__(self, arrivals):
         self.arrivals, self.request, self.dropped = arrivals, HttpRequest(), False
