@@ -102,10 +102,10 @@ def _stamp_names(event: WebhookReceived) -> list[str]:
         return [missed_stamp(Stamp.MISSED, event.session, user) for user in event.users]
     if event.type == "call.session_ended" and event.session:
         return [Stamp.SESSION_ENDED + event.session]
-    if event.type in _MARK_OF:
-        return [_MARK_OF[event.type] + user for user in event.users]
+    if event.type in _STAMP_OF:
+        return [_STAMP_OF[event.type] + user for user in event.users]
     return [Stamp.ENDED] if event.type in ENDS else []
 
 
-_MARK_OF = dict.fromkeys(ANSWERS, Stamp.ACCEPTED) | dict.fromkeys(REMOVALS, Stamp.REMOVED) | {LEFT: Stamp.LEFT}
+_STAMP_OF = dict.fromkeys(ANSWERS, Stamp.ACCEPTED) | dict.fromkeys(REMOVALS, Stamp.REMOVED) | {LEFT: Stamp.LEFT}
 """The stamp that an event sets for each of its users."""

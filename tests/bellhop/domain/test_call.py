@@ -354,7 +354,7 @@ def test_the_script_in_redis_decides_the_same(
     call = CallState(stamps, (*others_, round_))
     now = start + lasts if over else start
     expected = [standing(call, round_, user, now) for user in USERS]
-    if over:  # the script does not say that the time is over, since it is asked for another reason
+    if over:  # the script does not decide NO_ANSWER by the time: its callers compare the deadline
         gave_up = [standing(call, round_, user, start) is Standing.NO_ANSWER for user in USERS]
         decided = zip(expected, gave_up, strict=True)
         expected = ["ringing" if word is Standing.NO_ANSWER and not was else word for word, was in decided]
@@ -382,7 +382,7 @@ def test_the_script_decides_the_same_of_a_second_ring(redis_server, rung_before,
 
 
 def words_of_the_script(redis_server, stamps, others, round_, over):
-    """What the script says of each user in the round."""
+    """Return the standing that the script decides for each user."""
     source = scripts.source("lib/standing") + (
         "\nlocal words = standings(KEYS[1], cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), ARGV[3])"
         "\nfor i, word in ipairs(words) do words[i] = word or 'ringing' end return words"

@@ -439,7 +439,7 @@ class CallModel(RuleBasedStateMachine):
         )
 
     def is_of_another_ring(self, event: Event, round_: Round) -> bool:
-        """Whether what the event tells of rejections is about the ring of another session."""
+        """Whether the rejections in the event are about the ring of another session."""
         begun = {
             value.decode() for name, value in self.redis.hgetall(call_key(TENANT, CID)).items() if name[:2] == b"r:"
         }
@@ -469,7 +469,7 @@ class CallModel(RuleBasedStateMachine):
         )
 
     def rejections_count_from(self, user: str, round_: Round) -> int:
-        """From when on a rejection by the user is about this ring, and not about an earlier one."""
+        """The first moment at which a rejection by the user is about this ring, and not about an earlier one."""
         start, rung_at = round_.started_at, self.rung_before_at(user, round_)
         if rung_at is None:
             return start

@@ -1,4 +1,4 @@
-"""The difference between Redis's clock and Stream's: what events teach of it, and what they do not."""
+"""The difference between Redis's clock and Stream's: what is learned from events, and what is not."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ from bellhop.domain.clock_offset import FITS_US, MAX_US, ClockOffset, observe, o
 S = 1_000_000
 START = 1_800_000_000 * S
 GIVEN_UP_US = 15 * S
-"""Stream repeats an event for so long."""
+"""How long Stream repeats an event."""
 
 leads = st.integers(-MAX_US + 60 * S, MAX_US - 60 * S)
 """How far Redis's clock is ahead of Stream's."""
@@ -20,7 +20,7 @@ late_by = st.integers(121 * S, MAX_US)
 
 
 def arrive(known, ahead_us, events, **options):
-    """Let events arrive: pauses before each, and its delay. Yields what is known after each."""
+    """Let events arrive, each given by the pause before it and by its delay; yield what is known after each."""
     stamp = START
     for pause_us, delay_us in events:
         stamp += pause_us
@@ -29,7 +29,7 @@ def arrive(known, ahead_us, events, **options):
 
 
 def far(ahead_us):
-    """Whether the lead can be told from an event that was repeated, and is worth telling."""
+    """Whether the lead cannot be the delay of an event that was repeated, and is large enough to be applied."""
     return not -FITS_US <= ahead_us <= 2 * FITS_US + 120 * S
 
 
@@ -119,5 +119,5 @@ def test_the_smallest_difference_of_the_last_minute_counts():
     ]
 
 
-def test_a_ring_that_is_posted_again_finds_what_became_of_it():
+def test_a_ring_that_is_posted_again_finds_its_call():
     assert MAX_US < CALL_TTL_S * S

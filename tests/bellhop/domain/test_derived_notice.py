@@ -1,4 +1,4 @@
-"""Notices that no call.missed asks for: since when they are due, and how long they wait."""
+"""Missed-call notices without a call.missed: when the ring ended, and how long they wait."""
 
 import pytest
 

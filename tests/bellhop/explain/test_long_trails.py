@@ -1,4 +1,4 @@
-"""Trails with many users or rounds: the work grows as the trail does, and a list looks at a part of it."""
+"""Trails with many users or rounds: the work grows as the trail does, and a list of calls reads a part of it."""
 
 import pytest
 
