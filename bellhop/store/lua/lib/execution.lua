@@ -13,9 +13,8 @@ local function job_fields(id, ...)
 end
 
 -- Returns when the run began. The run's end must name this time, since the same job may have had other runs.
-local function begin_execution(queue, worker, id)
-  local composite, now = id .. ':' .. worker, now_us()
-  local now_iso, now_s = iso(now), string.format('%.6f', now / 1e6)
+local function begin_execution(queue, worker, id, now)
+  local composite, now_iso, now_s = id .. ':' .. worker, iso(now), string.format('%.6f', now / 1e6)
   redis.call('HSET', execution_prefix .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
     'worker_name', worker)
   redis.call('ZADD', executions_prefix .. id, '+inf', worker)

@@ -5,4 +5,5 @@
 -- Returns what lib/begin.lua returns for it; nil if it must not run.
 -- include: lib/begin
 local queue, worker, id = queue_at(6), ARGV[1], ARGV[2]
-return redis.call('LPOS', inflight_key(queue, worker), id) and begin_job(queue, worker, id, false, ARGV[3] == 'alone')
+return redis.call('LPOS', inflight_key(queue, worker), id)
+  and begin_job(queue, worker, read_job(id), now_us(), false, ARGV[3] == 'alone')

@@ -15,19 +15,18 @@ local MAX_LATE = 200
 -- How many late jobs a second are queued again.
 local LATE_PER_S = 50
 
-local function is_late(id)
-  local status, deadline, put_off = unpack(job_fields(id, 'status', 'deadline', 'put_off'), 1, 3)
+local function is_late(status, deadline, put_off)
   return status == 'queued' and deadline and not put_off and as_count(deadline) <= now
 end
 
 -- Takes the job at the end of the list. If it is late and others wait, it is scheduled for later, and so are the late
 -- jobs at the front of the queue: a job that still has time does not wait until each of them has run.
 -- Returns the job at the end of the list then; nil if there is none, or if the next take must go on.
-local function skip_late_jobs(id)
-  if redis.call('LLEN', waiting) == 0 or not is_late(id) then return id end
-  local late = { id }
+local function skip_late_jobs(job)
+  if not is_late(job.status, job.deadline, job.put_off) or redis.call('LLEN', waiting) == 0 then return job end
+  local late = { job.id }
   for _, behind in ipairs(redis.call('LRANGE', waiting, 0, MAX_LATE - 2)) do
-    if not is_late(behind) then break end
+    if not is_late(unpack(job_fields(behind, 'status', 'deadline', 'put_off'), 1, 3)) then break end
     late[#late + 1] = behind
   end
   local before, due = redis.call('ZCARD', scheduled), {}
@@ -37,17 +36,18 @@ local function skip_late_jobs(id)
     due[2 * number] = late_id
   end
   redis.call('ZADD', scheduled, unpack(due))
-  redis.call('LREM', list, -1, id)
+  redis.call('LREM', list, -1, job.id)
   redis.call('LTRIM', waiting, #late - 1, -1)
-  return #late < MAX_LATE and redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT')
+  local next_id = #late < MAX_LATE and redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT')
+  return next_id and read_job(next_id)
 end
 
 for number = 1, most do
-  id = id and skip_late_jobs(id)
-  if not id then break end
-  local job = begin_job(queue, worker, id, true, false)
-  jobs[#jobs + 1] = job
-  if job and job[8] == 0 then break end  -- a suspect: no other job begins until it has run alone
+  local job = id and skip_late_jobs(read_job(id))
+  if not job then break end
+  local answer = begin_job(queue, worker, job, now, true, false)
+  jobs[#jobs + 1] = answer
+  if answer and answer[8] == 0 then break end  -- a suspect: no other job begins until it has run alone
   id = number < most and redis.call('LMOVE', waiting, list, 'LEFT', 'RIGHT')
 end
 return jobs
