@@ -17,7 +17,7 @@ local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2],
 local doc = cjson.decode(ARGV[6])
 
 local function append(line)
-  append_to_trail(trail, { line }, trail_length, trail_ttl)
+  push_to_trail(trail, { line }, trail_length)
   redis.call('EXPIRE', trail, trail_ttl)
 end
 
