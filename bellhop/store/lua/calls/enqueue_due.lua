@@ -19,8 +19,7 @@ if redis.call('LLEN', queue.waiting) > tonumber(ARGV[5]) then return nil end
 local first = redis.call('LINDEX', queue.waiting, 0)
 local first_since = first and (job_fields(first, 'enqueued_at')[1] or '')
 
-local function waits_or_runs(id)
-  local status, since = unpack(job_fields(id, 'status', 'enqueued_at'), 1, 2)
+local function waits_or_runs(status, since)
   if status ~= 'queued' then return status == 'started' or status == 'scheduled' end
   since = since or ''
   return since > assumed_since or first_since and first_since <= since
@@ -30,10 +29,11 @@ local due = redis.call('ZRANGEBYSCORE', agenda, '-inf', now_ms, 'LIMIT', 0, ARGV
 for _, member in ipairs(due) do
   redis.call('ZADD', agenda, now_ms + tonumber(ARGV[2]), member)
   local id = 'settle-' .. redis.sha1hex(member)
-  if not waits_or_runs(id) then
-    -- Remove the record of the last run. A job that failed keeps the deaths that count against it: one that kills its
-    -- workers would otherwise go on for ever.
-    local status, deaths, suspicions = unpack(job_fields(id, 'status', 'lost_workers', 'suspicions'), 1, 3)
+  local status, since, deaths, suspicions =
+    unpack(job_fields(id, 'status', 'enqueued_at', 'lost_workers', 'suspicions'), 1, 4)
+  if not waits_or_runs(status, since) then
+    -- Remove the record of the last run. If the job failed, the new job keeps the numbers of the workers that died while
+    -- they ran it. Without these numbers, a job that kills its workers would never be given up.
     redis.call('DEL', job_prefix .. id)
     redis.call('ZREM', queue.failed, id)
     redis.call('ZREM', queue.finished, id)

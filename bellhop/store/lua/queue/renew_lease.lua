@@ -5,12 +5,11 @@
 --       ms, ttl of RQ's registration s; then, if the registration is due too, fields and values of RQ's worker hash
 -- Returns whether the lease had ended (or is new), whether `rq suspend` is in force, whether there are jobs on the worker's
 -- in-flight lists, the worker whose turn it is, and the pid whose turn it is to look after its neighbours ("" without place).
+-- include: lib/clock
 -- include: lib/worker_keys
 local worker, place, lease, rq_worker = ARGV[1], ARGV[2], lease_prefix .. ARGV[1], rq_worker_prefix .. ARGV[1]
 local neighbours_turn_key = neighbours_turn_prefix .. place
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local longest_ms = tonumber(ARGV[5])
+local now_ms, longest_ms = math.floor(now_us() / 1000), tonumber(ARGV[5])
 
 local renewed, suspended, seen, calm_since, turn, neighbours_turn = unpack(redis.call('MGET',
   lease, rq_suspended, seen_key, calm_since_key, turn_key, neighbours_turn_key), 1, 6)
