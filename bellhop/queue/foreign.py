@@ -12,7 +12,7 @@ from bellhop.queue.names import QUEUES
 from bellhop.store.keys import FOREIGN_WORKERS, WORKERS, rq_worker_key, rq_workers_key
 
 MAX_FAILED = 200
-"""At how many failed jobs it looks."""
+"""How many failed jobs are read."""
 
 
 class ForeignWork(NamedTuple):
@@ -27,7 +27,7 @@ class ForeignWork(NamedTuple):
 
 
 def read_foreign_work(redis: Redis) -> ForeignWork:
-    """Read it. Raises redis.exceptions.RedisError."""
+    """Read what Redis shows of their work. Raises redis.exceptions.RedisError."""
     taken: Any = redis.hgetall(FOREIGN_WORKERS)
     failed = [job for job in latest_failed_jobs(redis, MAX_FAILED) if job.queue in QUEUES]
     return ForeignWork(

@@ -38,7 +38,7 @@ FAILURE_TTL_S = 24 * 3600
 """How long RQ keeps a failed job."""
 
 FOREIGN_FAILURE_TTL_S = 365 * 24 * 3600
-"""How long RQ keeps a failed job of another application, unless the job says it. RQ's own default is the same."""
+"""How long RQ keeps a failed job of another application if the job does not say it. RQ's own default is the same."""
 AGAIN_WITHIN_S = 2 * 3600
 """How long after it was queued a job without a deadline is queued again if a worker of another application took it."""
 

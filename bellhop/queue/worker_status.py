@@ -37,7 +37,7 @@ class ChannelStatus:
     blocked: bool = False
     """Whether a circuit breaker keeps pushes from the provider."""
     refused: str = ""
-    """Why the provider refuses our credentials, in its own word; empty if it does not."""
+    """Why the provider refuses our credentials: the reason code of its answer. Empty if it does not refuse them."""
     brake: bool = False
     """Whether no token of the app is removed at the moment."""
 

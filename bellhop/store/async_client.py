@@ -130,7 +130,7 @@ class Store:
 
     @property
     def behind_s(self) -> float:
-        """How long Redis has owed an answer on this connection, in seconds."""
+        """How long the oldest command without an answer has waited, in seconds."""
         return self._connection.behind_s if self._connection else 0.0
 
     async def load_scripts(self) -> None:
@@ -168,7 +168,8 @@ class Store:
         async with self._opening:
             if connection := self._usable():  # another caller opened it meanwhile
                 return connection
-            if self._attempt != attempt:  # another caller tried meanwhile: callers do not wait for one try each
+            # Another caller has just tried. If each caller tried too, the last one would wait until all have tried.
+            if self._attempt != attempt:
                 raise RedisConnectionError("the connection could not be opened")
             self._attempt += 1
             if self._connection is not None:

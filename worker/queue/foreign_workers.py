@@ -15,10 +15,10 @@ from bellhop.store.scripts import Command
 log = structlog.get_logger()
 
 NOT_FAILED_S = 5
-"""A job that such a worker has not ended after this time is taken back. Its failure mostly comes sooner."""
+"""A job that such a worker has not ended after this time is taken back. Mostly it fails before that."""
 ADVICE = "a worker that is not Bellhop's takes jobs from this queue and cannot run them: stop it; they are queued again"
 COUNTED_S = 3600
-"""How long `bellhop check` tells of such a worker after its last job."""
+"""How long `bellhop check` reports such a worker after it took its last job."""
 
 
 class ForeignWorkers:

@@ -24,7 +24,7 @@ class Isolation:
 
     def __init__(self) -> None:
         self._suspects: set[bytes] = set()
-        """The ids of those that wait to run alone, and of the one that does."""
+        """The ids of the suspects that wait to run alone, and of the suspect that runs alone."""
         self._alone: bytes | None = None
         self._turn = asyncio.Lock()
         self._nobody_alone = asyncio.Event()

@@ -87,8 +87,9 @@ class JobStore:
         verdict: Literal["failed", "stopped", "retry"],
         keep_s: int = FAILURE_TTL_S,
     ) -> str | None:
-        """Record a failure, or queue the job again if it has retries left. `keep_s`: unless the job says it.
+        """Record a failure, or queue the job again if it has retries left.
 
+        `keep_s`: how long a failed job is kept if the job does not say it.
         Returns the job's status now, or None if another worker has the job.
         """
         step = queue_scripts.fail_job(

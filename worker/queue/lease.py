@@ -26,7 +26,7 @@ log = structlog.get_logger()
 REGISTRATION_TTL_S = 60
 """How long `rq info` shows a worker that died."""
 REGISTER_EVERY_S = 20.0
-"""How often a worker registers again of which nothing changed."""
+"""How often a worker registers again if nothing has changed."""
 
 
 class Lease:
@@ -99,8 +99,8 @@ class Lease:
         self._note_redis(None)
         if self.last_failed:
             log.info("lease_renewed", worker=self.name)
-        # The renewal that found the lease ended may have lost its answer. This one then finds a valid lease. Comparing
-        # with the clock of this process finds it out all the same.
+        # If the answer to the last renewal was lost, that renewal may have found that the lease had ended. Then this
+        # one finds a valid lease. So the clock of this process decides too.
         lapsed = lapsed or not self.healthy
         self.last_failed, self.suspended, self.may_have_jobs = False, bool(suspended), bool(jobs)
         self._valid_until = sent_at + self._times.lease_ms / 1000
@@ -109,7 +109,7 @@ class Lease:
         return bool(lapsed)
 
     def _fields_to_register(self, now_s: float) -> dict[str, Any]:
-        """Return the fields of RQ's worker hash; none if the state is registered, and has been for a short time."""
+        """Return the fields of RQ's worker hash; none if this state was registered less than REGISTER_EVERY_S ago."""
         fields = self._describe()
         return fields if fields["state"] != self._registered or now_s >= self._register_at else {}
 

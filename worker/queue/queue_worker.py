@@ -166,7 +166,7 @@ class QueueWorker:
         await store.close()
 
     async def _take(self, store: Store, queue: str, most: int) -> list[StartedJob]:
-        """Take up to `most` jobs. None, after a pause, if there are none or this worker may not take any."""
+        """Take up to `most` jobs, or none, after a pause, if this worker may not take any."""
         if not self._lease.healthy or self._lease.suspended:
             await asyncio.sleep(SHORT_PAUSE_S)
             return []

@@ -28,11 +28,11 @@ it runs again from the start.
 """
 
 MAX_SUSPICIONS = 5
-"""A job that is suspected of the deaths of this many workers is failed, unless its deadline has not passed yet."""
-MAX_REFUSED = 1000
-"""How many queues and reasons of refused jobs a worker remembers."""
+"""A job that is suspected of the deaths of this many workers fails. If it has a deadline, it fails only after that."""
 MAX_LOST_WORKERS = 10
-"""The same for a job that this many workers ran when they died, though it is suspected of fewer deaths."""
+"""A job that this many workers ran when they died fails in the same way, even if it is suspected of fewer deaths."""
+MAX_REFUSED = 1000
+"""How many pairs of a queue and a reason a worker remembers, to log each of them once."""
 
 
 class InterruptReason(Enum):
@@ -52,9 +52,9 @@ class RunningJob:
 
     task: asyncio.Task[None]
     in_handler: bool = False
-    """Only in its handler a job may be cancelled, not while its begin or end is recorded."""
+    """Whether its handler runs. Only then may the job be cancelled, not while its begin or end is recorded."""
     since_s: float = 0.0
-    """When it came into its handler, in seconds of the monotonic clock."""
+    """When its handler began, in seconds of the monotonic clock."""
     interrupted: InterruptReason | None = None
 
 
@@ -89,8 +89,8 @@ class RunningJobs:
         `started`: what the take answered. Without it, and if it is a suspect, the job begins here.
         """
         if job_id in self.jobs:
-            # Queued twice, queued again by its own retry, or adopted already. Two runs of a job at the same time must
-            # not be. The id stays on the list, so `adopt` finds it when this run has ended.
+            # Queued twice, queued again by its own retry, or adopted already. A job must not run twice at the same
+            # time. The id stays on the list, so `adopt` finds it when this run has ended.
             self.limits[queue].release()
             return
         if started is not None and not started.begun:
@@ -225,7 +225,7 @@ def id_for_log(job_id: bytes) -> str:
 
 
 def _why_given_up(job: StartedJob) -> str:
-    """Say which deaths a job is failed for; empty if it runs. While it still has time, it runs."""
+    """Return why a job must fail without being run; empty if it may run. A job that still has time may always run."""
     if job.late and job.suspicions >= MAX_SUSPICIONS:
         return f"{job.suspicions} workers died right after they began this job, or while they ran it alone"
     if job.late and job.lost_workers >= MAX_LOST_WORKERS:

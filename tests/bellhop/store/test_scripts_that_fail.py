@@ -33,7 +33,7 @@ REJECTED = [("x:ben", Micros(NOW + 5)), ("d:ben", Micros(NOW + 5))]
 
 
 def event(webhook, **changes) -> Command:
-    """Stream's word about ROUND's call."""
+    """An event of Stream about ROUND's call."""
     fields = {"line": "taken", "repeated_line": "repeated", "trail_ttl_s": 60, "settle_at": NOW}
     return call_scripts.take_event(call_scripts.EventToTake(ROUND.tenant, ROUND.cid, webhook, NOW, **fields | changes))
 
@@ -136,7 +136,7 @@ def fails(redis_client, command: Command, failing_call: int) -> bool:
 
 
 def everything(redis_client) -> dict:
-    """All that is stored. What a list has twice counts once: a worker drops the id of a job that it knows already."""
+    """Return all that is stored. An id that is on a list twice counts once: a worker drops a job that it knows."""
     found = {}
     for key in redis_client.keys("*"):
         match redis_client.type(key):

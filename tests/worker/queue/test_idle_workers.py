@@ -107,9 +107,7 @@ async def test_the_turn_of_a_dead_worker_ends(redis_client: redis.Redis, make_le
     assert redis_client.get("bellhop:workers:turn") == b"mine"
 
 
-async def test_the_death_of_who_looks_after_neighbours_is_seen(
-    redis_client: redis.Redis, make_lease: MakeLease
-) -> None:
+async def test_the_death_of_the_neighbours_worker_is_seen(redis_client: redis.Redis, make_lease: MakeLease) -> None:
     sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(600)")
     turn = neighbours_turn_key(process_place())
     redis_client.set(turn, sleeper.pid)

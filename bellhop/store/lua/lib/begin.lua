@@ -17,7 +17,8 @@ local function read_job(id)
   }
 end
 
--- Begin a job that is on the worker's in-flight list; `job` is what read_job returns for it. A suspect does not begin unless it is to run `alone`.
+-- Begin a job that is on the worker's in-flight list; `job` is what read_job returns for it. A suspect does not begin
+-- unless it is to run `alone`.
 -- Returns the job's id, when this run of it began, its data, its timeout s, how many workers died while they ran it,
 -- how many of these deaths it is suspected of, whether its deadline has passed (1 if it has none), and whether it has
 -- begun.

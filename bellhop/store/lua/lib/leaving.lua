@@ -3,11 +3,12 @@
 -- How a worker's jobs are given back, and its registration removed. While a script runs, Redis does nothing else: so one
 -- script gives back a few of a worker's jobs, and its caller runs it again.
 
--- A job that began less than this before the last renewal of the dead worker's lease had newly begun when it died.
+-- A job that began less than this before the last renewal of the dead worker's lease had newly begun when
+-- the worker died.
 local NEWLY_US = 500000
 
--- Returns whether the dead worker had begun one job at most. The scripts that go on with the same death find fewer jobs:
--- so the first one records it.
+-- Returns whether the dead worker had begun one job at most. The first script after a death records this: the scripts that
+-- give back the other jobs later find fewer jobs.
 local function ran_alone(worker)
   local rq_worker = rq_worker_prefix .. worker
   local recorded = redis.call('HGET', rq_worker, 'ran_alone')

@@ -13,7 +13,8 @@ if fields[1] == 'queued' then return nil end
 if not end_execution(queue, worker, id, ARGV[3]) then return nil end
 redis.call('HINCRBY', rq_worker_prefix .. worker, 'failed_job_count', 1)
 if not fields[1] then return 'gone' end
--- This run ended by an error and not by the worker's death. A job that is given up for its deaths keeps them.
+-- This run ended by an error, not by the death of its worker: so earlier deaths do not count any more. A job that fails
+-- because of the deaths of its workers keeps these numbers.
 if ARGV[4] == 'retry' then redis.call('HDEL', job, 'lost_workers', 'suspicions') end
 
 local left = tonumber(fields[2] or 0) or 0

@@ -19,7 +19,7 @@ local renewed, suspended, seen, calm_since, turn, neighbours_turn = unpack(redis
 -- presumes any dead.
 local silence_ms = math.abs(now_ms - (tonumber(seen or 0) or 0))
 if silence_ms > longest_ms or not calm_since then redis.call('SET', calm_since_key, now_ms) end
--- That is exact enough.
+-- This time need not be exact, so it is not written at each renewal.
 if silence_ms >= longest_ms / 6 then redis.call('SET', seen_key, now_ms) end
 
 redis.call('SET', lease, now_ms, 'PX', ARGV[4])

@@ -21,7 +21,8 @@ end
 
 -- Takes the job at the end of the list. If it is late and others wait, it is scheduled for later, and so are the late
 -- jobs at the front of the queue: a job that still has time does not wait until each of them has run.
--- Returns the job at the end of the list then; nil if there is none, or if the next take must go on.
+-- Returns the job that is at the end of the list afterwards. Returns nil if there is none, or if there may be more late jobs
+-- at the front of the queue: the next take goes on with them.
 local function skip_late_jobs(job)
   if not is_late(job.status, job.deadline, job.put_off) or redis.call('LLEN', waiting) == 0 then return job end
   local late = { job.id }
