@@ -7,6 +7,7 @@ no other job could be listed.
 import base64
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -55,8 +56,8 @@ def latest_failed_jobs(redis: Redis, limit: int) -> list[FailedJob]:
     jobs = [(queue, job_id) for queue in ALL_QUEUES for job_id in _ids(redis, queue, limit)]
     ended_at = _answers(redis, [("HGET", rq_job_key(job_id), "ended_at") for _, job_id in jobs])
     latest_first = sorted(zip(map(_rq_time, ended_at), jobs, strict=True), reverse=True)
-    latest = [_read_job(redis, queue, job_id, failed_at) for failed_at, (queue, job_id) in latest_first[:limit]]
-    return [job for job in latest if job.queue in QUEUES or job.name in PAYLOADS]
+    read = (_read_job(redis, queue, job_id, failed_at) for failed_at, (queue, job_id) in latest_first)
+    return list(islice((job for job in read if job.queue in QUEUES or job.name in PAYLOADS), limit))
 
 
 def _is_ours(redis: Redis, job_id: str) -> bool:

@@ -137,3 +137,13 @@ def test_thousands_of_failures_make_one_page_of_the_latest(browser, fail, redis_
     page = browser.get("/console/failed").text
     assert page.count("Run again") == 100
     assert "job-119" in page
+
+
+def test_failures_of_others_in_an_old_queue_hide_none(browser, fail):
+    """Under the old names of our queues, other applications have jobs."""
+    fail("ours")
+    for number in range(100):
+        fail(f"theirs-{number}", name="reports.make", queue="notices")
+    page = browser.get("/console/failed").text
+    assert "ours" in page
+    assert page.count("Run again") == 1
