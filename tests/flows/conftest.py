@@ -89,6 +89,11 @@ class Flow:
         """Wait until each of these phones has rung so often."""
         await self.until(lambda: all(self.seen(phone).count("call.ring") >= times for phone in phones), "they ring")
 
+    async def attempted(self, iphone: Phone) -> None:
+        """Wait until Apple got the first attempt to ring this iPhone."""
+        requests = self.installation.apple.requests
+        await self.until(lambda: iphone.tokens[0] in [request.token for request in requests], "a first attempt")
+
     async def quiet(self, *calls: SampleCall) -> None:
         """Wait until these calls' rounds (those of the flow, unless given) are closed and no job is left."""
         members = [f"default:{call.cid}" for call in calls or self.calls]

@@ -40,8 +40,7 @@ async def test_no_attempt_follows_a_lost_cancel(flow):
     busy = AppleReply(503, "ServiceUnavailable", retry_after="1")
     flow.installation.apple.script(ben.tokens[0], *[busy] * 20)
     await flow.post(call.ring(at=time.time() - 4))
-    requests = flow.installation.apple.requests
-    await flow.until(lambda: ben.tokens[0] in [request.token for request in requests], "a first attempt")
+    await flow.attempted(ben)
     call.rejected(call.caller, "cancel")
     cancelled_at = time.time()
     assert await flow.outcomes(call) == {"ben": ["cancelled"]}

@@ -33,9 +33,7 @@ async def test_a_cancel_between_two_attempts_of_one_push(flow):
     call = flow.call(ben)
     flow.installation.apple.script(ben.tokens[0], AppleReply(503, "ServiceUnavailable", retry_after="1"))
     await flow.post(call.ring())
-    await flow.until(
-        lambda: ben.tokens[0] in [one.token for one in flow.installation.apple.requests], "a first attempt"
-    )
+    await flow.attempted(ben)
     await flow.post(call.rejected(call.caller, "cancel"))
     assert await flow.outcomes(call) == {"ben": ["cancelled"]}
     assert await flow.drops(call, ben) == ["cancelled"]

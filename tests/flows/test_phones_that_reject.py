@@ -89,8 +89,7 @@ async def test_a_rejection_whose_reason_comes_later_has_one_word(flow):
     call = flow.call(ben)
     flow.installation.apple.script(ben.tokens[0], *[AppleReply(503, "ServiceUnavailable", retry_after="1")] * 20)
     await flow.post(call.ring())
-    requests = flow.installation.apple.requests
-    await flow.until(lambda: ben.tokens[0] in [request.token for request in requests], "a first attempt")
+    await flow.attempted(ben)
     rejected = call.rejected(ben.user, "busy")
     await flow.post(call.updated())  # it tells that ben rejected, without the reason
     await flow.idle()

@@ -22,9 +22,7 @@ async def test_who_was_thrown_out_is_not_rung_and_not_told(flow, kind):
     call = flow.call(ben, jane)
     flow.installation.apple.script(ben.tokens[0], TRY_LATER)
     await flow.post(call.ring())
-    await flow.until(
-        lambda: ben.tokens[0] in [one.token for one in flow.installation.apple.requests], "a first attempt"
-    )
+    await flow.attempted(ben)
     out = call.member_removed(ben.user) if kind == "call.member_removed" else call.thrown_out(ben.user, kind)
     await flow.post(out)
     await flow.rings(jane)
