@@ -1,8 +1,5 @@
 """Bellhop with the Redis users that docs/redis.md gives, and what else they may not do."""
 
-import asyncio
-import time
-
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
@@ -10,6 +7,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.stream_webhooks import SampleCall
 from tests.e2e.restricted_installation import Guarded
+from tests.waiting import come_true
 
 METRICS = {"Authorization": "Bearer of-the-metrics-page"}
 
@@ -66,10 +64,3 @@ def test_they_may_do_nothing_else(guarded, user):
             ResponseError, match=r"No permissions to access a key|can't access at least one of the keys"
         ):
             client.eval("return redis.call('GET', 'others')", 0)
-
-
-async def come_true(condition):
-    give_up = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)

@@ -19,6 +19,7 @@ from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import UNREADABLE, call_key
 from tests.factories import web_settings
+from tests.waiting import come_true
 from webhook.context import WebContext
 from webhook.sources.amazon.sqs import SqsQueue
 
@@ -55,13 +56,6 @@ def left(sqs, queue):
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
     return sum(int(attributes[name]) for name in names)
-
-
-async def come_true(condition):
-    give_up = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)
 
 
 def rang(installation, call):

@@ -7,8 +7,10 @@ import time
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
+from tests.waiting import come_true
 
 NO_ANSWER_S = 60
+WITHIN_S = 60
 ALERT, PIXEL = "a1" * 32, "jane:pixel"
 
 
@@ -21,21 +23,14 @@ async def test_a_second_notice_replaces_the_first(tmp_path):
         call, over = SampleCall(), time.time() - 1
         assert (await installation.stream.post(call.ring(at=over - 31))).status == 200
         assert (await installation.stream.post(call.missed(at=over))).status == 200
-        await come_true(lambda: apple.received and google.received)
+        await come_true(lambda: apple.received and google.received, WITHIN_S)
         await asyncio.to_thread(installation.stop, "worker-1", signal.SIGKILL)
         apple.answer_delay_s = google.answer_delay_s = 0
         installation.start("worker", "worker-2")
-        await come_true(lambda: len(apple.received) > 1 and len(google.received) > 1)
+        await come_true(lambda: len(apple.received) > 1 and len(google.received) > 1, WITHIN_S)
         first, second = apple.received
         assert {push.payload["stream"]["type"] for push in (first, second)} == {"call.missed"}
         assert first.headers["apns-collapse-id"] == second.headers["apns-collapse-id"] != ""
         first, second = (push.message["data"] for push in google.received)
         assert (first["type"], second["type"]) == ("call.missed", "call.missed")
         assert first["id"] == second["id"] != ""
-
-
-async def come_true(condition):
-    give_up = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)
