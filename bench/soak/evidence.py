@@ -1,7 +1,4 @@
-"""Compares one call's ring with what its phone got and what Bellhop tells of it. Pure.
-
-`words_of` names what is true of the ring; the report counts these words.
-"""
+"""Compares one call's ring with what its phone got and what Bellhop tells of it. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +55,11 @@ class Evidence:
     redis_can_lose: bool = False
 
     @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What is true of the ring, such as "rung" and "lost". The report counts these words."""
+        return tuple(_words(self))
+
+    @cached_property
     def verdict(self) -> UserVerdict | None:
         """What Bellhop tells of the ring."""
         return user_verdict(self.log, self.user) if self.log else None
@@ -91,8 +93,7 @@ def clear_s(window: tuple[float, float], faults: Sequence[tuple[float, float]]) 
     return clear + max(0.0, window[1] - at)
 
 
-def words_of(evidence: Evidence) -> Iterator[str]:
-    """Name what is true of a ring."""
+def _words(evidence: Evidence) -> Iterator[str]:
     if not evidence.record.taken:
         yield "not taken"
         if evidence.rings:

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from bellhop.clock import Seconds
@@ -87,11 +88,7 @@ class Phones:
     def spent(self) -> dict[str, float]:
         """The tokens that a provider called invalid, with the time of the first such answer."""
         spent: dict[str, float] = {}
-        for met in _all(self.met):
+        for met in chain.from_iterable(self.met.values()):
             if met.code.about_token:
                 spent.setdefault(met.token, met.at)
         return spent
-
-
-def _all(met: Mapping[Provider, Sequence[Met]]) -> list[Met]:
-    return [one for several in met.values() for one in several]

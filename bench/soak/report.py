@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bellhop.explain.explanation import explain
-from bench.soak.evidence import BY_REDIS, FAILURES, Evidence, words_of
+from bench.soak.evidence import BY_REDIS, FAILURES, Evidence
 from bench.soak.part import PartResult
 
 CALM_BEFORE_S, CALM_AFTER_S = 1.0, 0.25
@@ -20,7 +20,7 @@ COLUMNS = (
 
 def counted(result: PartResult) -> Counter[str]:
     """Count the words of all rings."""
-    return Counter(word for evidence in result.evidence for word in words_of(evidence))
+    return Counter(word for evidence in result.evidence for word in evidence.words)
 
 
 def latencies(evidence: Sequence[Evidence], *, calm: bool = True) -> list[float]:
@@ -58,7 +58,11 @@ def table(results: Sequence[PartResult]) -> str:
     rows = [row(result) for result in results]
     total = ["total"] + [_sum([cells[n] for cells in rows]) for n in range(1, len(HEAD) - 3)] + [""] * 3
     total[HEAD.index("rings/s")] = ""
-    lines = list(zip(HEAD, *rows, total, strict=True))
+    return markdown(list(zip(HEAD, *rows, total, strict=True)))
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Write a table whose first line is its head."""
     rule = ["---"] * len(lines[0])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], rule, *lines[1:]])
 
@@ -76,7 +80,7 @@ def failures(result: PartResult) -> int:
 def to_look_at(result: PartResult) -> Iterator[str]:
     """Write the trails of the first failing rings of each kind."""
     for word in (*FAILURES, "notice doubled", "wrong notice", "notice missing"):
-        found = [evidence for evidence in result.evidence if word in set(words_of(evidence))]
+        found = [evidence for evidence in result.evidence if word in evidence.words]
         for evidence in found[:SHOWN]:
             yield f"\n{result.plan.name}: {word}: {told(result, evidence)}"
 

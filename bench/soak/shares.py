@@ -14,7 +14,7 @@ from bench.soak.codes import APPLE, GOOGLE, Code
 from bench.soak.evidence import Evidence
 from bench.soak.faults import Site
 from bench.soak.part import PartResult, person_of
-from bench.soak.report import latencies, percentile
+from bench.soak.report import latencies, markdown, percentile
 
 SHARES = (1000, 100)
 """One push in so many gets the error."""
@@ -59,8 +59,7 @@ class Shares:
 
     def table(self, result: PartResult) -> str:
         """Write a line for each error and share."""
-        lines = [HEAD, ("---",) * len(HEAD), *(_cells(period, result) for period in self.periods)]
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+        return markdown([HEAD, *(_cells(period, result) for period in self.periods)])
 
     def summary(self, result: PartResult) -> Iterator[str]:
         """Sum up each provider and share in one sentence."""
@@ -116,4 +115,4 @@ def _error_of(evidence: Evidence, result: PartResult) -> str:
 
 
 def _lost(evidence: Sequence[Evidence]) -> list[Evidence]:
-    return [one for one in evidence if one.record.taken and one.expected and not one.rings]
+    return [one for one in evidence if "lost" in one.words]
