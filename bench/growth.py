@@ -13,10 +13,12 @@ import asyncio
 import math
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bellhop.queue.names import NOTICES
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store.async_client import Store
@@ -53,30 +55,26 @@ async def idle_workers(workers: int) -> Cost:
 
 async def settle_jobs_that_wait(jobs: int) -> Cost:
     """One step of the watchdog, for 100 calls whose settle jobs have waited for long behind so many jobs."""
-    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
-        store = Store.from_url(server.url)
+    async with own_store() as store:
         await call_in_packets(store, [("ZADD", AGENDA, 1, f"default:default:call-{n}") for n in range(100)])
         await queue_due_calls(store)
-        queued = await store.call("LRANGE", rq_queue_key("bellhop-notices"), 0, -1)
+        queued = await store.call("LRANGE", rq_queue_key(NOTICES), 0, -1)
         await call_in_packets(store, [("HSET", b"rq:job:" + job, "enqueued_at", LONG_AGO) for job in queued])
         ids = [f"waits-{n}" for n in range(jobs)]
         await call_in_packets(store, [("HSET", rq_job_key(job), "enqueued_at", LONG_AGO) for job in ids])
-        await call_in_packets(store, [("LPUSH", rq_queue_key("bellhop-notices"), job) for job in ids])
+        await call_in_packets(store, [("LPUSH", rq_queue_key(NOTICES), job) for job in ids])
         await store.call("ZUNIONSTORE", AGENDA, 1, AGENDA, "WEIGHTS", 0)
-        cost = await measured(store, lambda: queue_due_calls(store))
-        await store.close()
-        return cost
+        return await measured(store, lambda: queue_due_calls(store))
 
 
 async def calls_due_at_once(calls: int) -> Cost:
     """Commands for each call that is due, while a worker takes all that is queued."""
-    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
-        store = Store.from_url(server.url)
+    async with own_store() as store:
         await call_in_packets(store, [("ZADD", AGENDA, 1, f"default:default:call-{n}") for n in range(calls)])
 
         async def take_all() -> None:
             while True:
-                await store.call("DEL", rq_queue_key("bellhop-notices"))
+                await store.call("DEL", rq_queue_key(NOTICES))
                 await asyncio.sleep(0.005)
 
         async def queue_all() -> None:
@@ -85,35 +83,27 @@ async def calls_due_at_once(calls: int) -> Cost:
                 await queue_due_calls(store)
             taking.cancel()
 
-        cost = await measured(store, queue_all, per=calls)
-        await store.close()
-        return cost
+        return await measured(store, queue_all, per=calls)
 
 
 async def scheduled_at_once(jobs: int) -> Cost:
     """Commands for each scheduled job that is due."""
-    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
-        store = Store.from_url(server.url)
+    async with own_store() as store:
         ids = [f"job-{n}" for n in range(jobs)]
         await call_in_packets(store, [("HSET", rq_job_key(job), "status", "scheduled") for job in ids])
         await call_in_packets(store, [("ZADD", rq_registry_key("scheduled", "rings"), 1, job) for job in ids])
-        cost = await measured(store, lambda: enqueue_scheduled(store, ["rings"]), per=jobs)
-        await store.close()
-        return cost
+        return await measured(store, lambda: enqueue_scheduled(store, ["rings"]), per=jobs)
 
 
 async def jobs_of_a_dead_worker(jobs: int) -> Cost:
     """Commands for each job that a dead worker had in flight."""
-    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
-        store = Store.from_url(server.url)
+    async with own_store() as store:
         ids = [f"job-{n}" for n in range(jobs)]
         fields = ("status", "started", "worker_name", "dead", "started_at", LONG_AGO)
         await call_in_packets(store, [("HSET", rq_job_key(job), *fields) for job in ids])
         await call_in_packets(store, [("RPUSH", inflight_key("rings", "dead"), job) for job in ids])
         await store.call("SADD", WORKERS, "dead")
-        cost = await measured(store, lambda: remove_worker(store, "dead", ["rings"], died=True), per=jobs)
-        await store.close()
-        return cost
+        return await measured(store, lambda: remove_worker(store, "dead", ["rings"], died=True), per=jobs)
 
 
 ROWS: Mapping[str, tuple[Row, Sequence[int]]] = {
@@ -123,6 +113,15 @@ ROWS: Mapping[str, tuple[Row, Sequence[int]]] = {
     "scheduled_at_once": (scheduled_at_once, (100, 1_000, 10_000, 100_000)),
     "jobs_of_a_dead_worker": (jobs_of_a_dead_worker, (1, 100, 1_000, 2_500, 10_000)),
 }
+
+
+@asynccontextmanager
+async def own_store() -> AsyncIterator[Store]:
+    """Connect to an empty Redis."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+        store = Store.from_url(server.url)
+        yield store
+        await store.close()
 
 
 async def call_in_packets(store: Store, commands: Sequence[tuple[str | bytes | int, ...]]) -> None:
