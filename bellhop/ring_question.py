@@ -40,12 +40,9 @@ from bellhop.store.retry import until_redis_answers
 from bellhop.stream_api import RingQuestion, StreamRefused
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
-from bellhop.trail import DAY_S, QuestionOutcome, StreamAsked, encode, learned_stamp
+from bellhop.trail import DAY_S, SESSION_DIGITS, QuestionOutcome, StreamAsked, encode, learned_stamp
 
 log = structlog.get_logger()
-
-SESSION_DIGITS = 8
-"""How much of a session's id the trail keeps, as for webhooks."""
 
 
 @dataclass(frozen=True, slots=True)

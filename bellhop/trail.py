@@ -19,6 +19,10 @@ DAY_S = 24 * 3600
 """How long Redis keeps a trail without an expiry: the shortest time that the settings allow. A webhook sets the real
 one."""
 
+SESSION_DIGITS = 8
+"""How much of a session's id the trail keeps: enough to distinguish the sessions of one call. Webhooks and Stream's
+answers keep the same part, since the explanation of a call compares them."""
+
 LENGTH = 10_000
 """Lines kept for one call; the oldest are removed. A ring of a thousand users without an answer needs half of them."""
 

@@ -16,12 +16,9 @@ from bellhop.queue.job_payloads import Cause, QueuedRound, job, queued_round
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
-from bellhop.trail import WebhookReceived, WebhookRepeated, encode
+from bellhop.trail import SESSION_DIGITS, WebhookReceived, WebhookRepeated, encode
 from webhook.intake.effects import CallWork, Effects, RoundWork
 from webhook.intake.events import Event, Rejected
-
-SESSION_DIGITS = 8
-"""How much of a session's id the trail keeps: enough to distinguish the sessions of one call."""
 
 
 class Verdict(StrEnum):
