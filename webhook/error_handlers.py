@@ -7,10 +7,10 @@ from flask import Flask, Response, jsonify, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from bellhop.telemetry import metrics
 from webhook.api_errors import MEDIA_TYPE, ApiError, ApiErrorKind
 from webhook.context import web_context
 from webhook.intake.signature import Refusal
+from webhook.refused import count_refused
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ def _http_error(error: HTTPException) -> ErrorResponse:
 def _wrong_path() -> ErrorResponse:
     """Refuse a webhook that Stream posts to a wrong path, and log it: otherwise events would be lost silently."""
     refusal = Refusal.WRONG_PATH
-    metrics.REFUSED.add(refusal.label)
+    count_refused(refusal.label, request.remote_addr, request.headers.get("X-Api-Key"))
     log.warning("webhook_refused", reason=refusal.label, address=request.remote_addr, advice=refusal.sentence)
     return jsonify(error=refusal.sentence), refusal.status
 

@@ -9,6 +9,7 @@ import time
 from redis.exceptions import RedisError
 
 from bellhop.telemetry.metrics import FLUSH_S, TALLY
+from bellhop.telemetry.turned_away import TURNED_AWAY
 from webhook.context import WebContext
 
 
@@ -34,3 +35,5 @@ def flush(context: WebContext) -> None:
         if command := TALLY.flush():
             context.run(command)
             TALLY.flushed()
+        if command := TURNED_AWAY.flush():
+            context.run(command)

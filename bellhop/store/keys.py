@@ -235,6 +235,11 @@ def flushes_key(process: str) -> str:
     return f"{METRICS_KEY}:{process}"
 
 
+def turned_away_key(slot_s: int) -> str:
+    """A hash: what was turned away in the ten minutes from `slot_s` (unix s) on, by reason, app and address as JSON."""
+    return f"bellhop:turned-away:{slot_s}"
+
+
 def calls_key(tenant: str) -> str:
     """A sorted set: the tenant's calls, by when they last began (unix µs)."""
     return f"bellhop:calls:{tenant}"

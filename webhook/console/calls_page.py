@@ -8,6 +8,7 @@ from bellhop.call_index import FROM_LATEST, is_known_user
 from bellhop.clock import Micros
 from bellhop.explain.summary import Flag
 from bellhop.store.keys import trail_key
+from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.console.blueprint import blueprint, tenant
 from webhook.console.call_search import search_calls
 from webhook.context import web_context
@@ -23,9 +24,11 @@ def calls() -> Response | str:
         return cast(Response, redirect(url_for("console.call", id=text, tenant=request.args.get("tenant"))))
     flag = next((flag for flag in Flag if flag == request.args.get("show")), None)
     before = _time(request.args.get("before", ""))
+    page = search_calls(redis, tenant(), text=text, flag=flag, before=before)
     return render_template(
         "console/calls.html",
-        page=search_calls(redis, tenant(), text=text, flag=flag, before=before),
+        page=page,
+        turned_away=[] if page.calls else describe(read_last_hour(redis)),
         q=text,
         flag=flag,
         flags=list(Flag),

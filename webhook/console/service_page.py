@@ -5,6 +5,7 @@ from redis.exceptions import RedisError
 
 from bellhop.queue.worker_status import read_installation_state
 from bellhop.store import refusals
+from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import missing_parts, redis_failure, start_failure
 from webhook.console.blueprint import blueprint
 from webhook.context import web_context
@@ -22,5 +23,10 @@ def service() -> str:
     except RedisError as error:
         problems.insert(0, redis_failure(error))
     return render_template(
-        "console/service.html", state=state, channels=sorted(channels.items()), expiry=expiry, problems=problems
+        "console/service.html",
+        state=state,
+        channels=sorted(channels.items()),
+        expiry=expiry,
+        problems=problems,
+        turned_away=describe(read_last_hour(redis)),
     )

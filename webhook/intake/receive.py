@@ -9,6 +9,7 @@ from structlog.contextvars import bound_contextvars
 from bellhop.clock import Micros, elapsed
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
+from bellhop.telemetry.turned_away import TURNED_AWAY
 from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
@@ -72,6 +73,7 @@ def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, no
     """Keep a body that cannot be parsed; returns the document to answer. Raises redis.exceptions.RedisError."""
     keep_unreadable(intake.redis, tenant, body, reason, now, ttl_s=intake.trail_ttl_s)
     metrics.WEBHOOKS.add("unreadable", "kept")
+    TURNED_AWAY.add("unreadable", tenant, known_app=True)
     log.error("webhook_unreadable", tenant=tenant, reason=reason)
     return {"status": "kept", "reason": reason}
 

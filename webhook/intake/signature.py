@@ -99,6 +99,10 @@ class KeyRing:
             return self._apps[0] if len(self._apps) == 1 else None
         return self._by_key.get(api_key.strip())
 
+    def key_of(self, api_key: str | None) -> str | None:
+        """Return the given key; without a key, the only configured app's first one."""
+        return self._apps[0].api_keys[0] if api_key is None and len(self._apps) == 1 else api_key
+
 
 DUMMY_APP = SigningApp("", (), (secrets.token_bytes(),))
 """Used for an API key that is not configured, so that refusing it takes as long as refusing a wrong signature."""

@@ -15,7 +15,7 @@ import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 
 from bellhop.clock import Seconds
-from bellhop.telemetry import metrics
+from webhook.refused import count_refused
 from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, encode, refusal
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class HttpConnection(asyncio.Protocol):
 
     def drop(self) -> None:
         """Refuse the request that is arriving, because its body takes too long."""
-        metrics.REFUSED.add("too_slow")
+        count_refused("too_slow", self.client[0])
         log.warning("request_too_slow", address=self.client[0])
         self._refuse(TOO_SLOW)
         self._advance()

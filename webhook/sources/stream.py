@@ -15,6 +15,7 @@ from bellhop.telemetry import metrics, tracing
 from webhook.context import WebContext, web_context
 from webhook.intake.receive import receive
 from webhook.intake.signature import Refusal, RefusedWebhook, Verified, verify
+from webhook.refused import count_refused
 
 blueprint = Blueprint("stream", __name__)
 log = structlog.get_logger()
@@ -42,8 +43,9 @@ def _verify_and_receive(context: WebContext, environ: Mapping[str, Any]) -> Resp
         verified = _verify(context, environ)
     except RefusedWebhook as refused:
         refusal = refused.refusal
-        metrics.REFUSED.add(refusal.label)
-        log.warning("webhook_refused", reason=refusal.label, address=environ.get("REMOTE_ADDR"))
+        address, api_key = environ.get("REMOTE_ADDR"), context.key_ring.key_of(environ.get("HTTP_X_API_KEY"))
+        count_refused(refusal.label, address, api_key, known_key=context.key_ring.find(api_key) is not None)
+        log.warning("webhook_refused", reason=refusal.label, address=address)
         return _json({"error": refusal.sentence}, refusal.status)
     webhook_id = environ.get("HTTP_X_WEBHOOK_ID") or hashlib.sha256(verified.body).hexdigest()
     attempt = _attempt(environ.get("HTTP_X_WEBHOOK_ATTEMPT"))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import click
 
-from bellhop.cli.check import foreign_work, mail_server, push_apps, stream, workers
+from bellhop.cli.check import foreign_work, mail_server, push_apps, stream, turned_away, workers
 from bellhop.cli.check import redis as redis_server
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.options import load_settings
@@ -54,6 +54,8 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     async for finding in workers.findings(settings):
         yield finding
     async for finding in foreign_work.findings(settings):
+        yield finding
+    async for finding in turned_away.findings(settings):
         yield finding
     async for finding in stream.findings(settings, store):
         yield finding

@@ -29,6 +29,7 @@ HOMES = {
             "agenda",
             "metrics",
             "unreadable",
+            "turned-away:",
             "foreign-workers",
             "probe:",
             "fetches",
@@ -96,6 +97,7 @@ COMMANDS = (
     registry.switch_mail("default", "ben", on=True),
     registry.stamp_user("default", "ben", {"deactivated": 1}),
     Command("metrics/add_metrics", [keys.METRICS_KEY, keys.flushes_key("1")], []),
+    Command("metrics/add_turned_away", [keys.turned_away_key(1_700_000_000)], []),
     Command("providers/replace_provider_token", [keys.provider_token_key("team", "key")], []),
 )
 """Each script with its keys; those that it builds by itself are in its text."""

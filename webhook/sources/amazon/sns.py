@@ -14,6 +14,7 @@ from bellhop.settings import Settings
 from bellhop.telemetry import metrics
 from webhook.context import web_context
 from webhook.intake.receive import receive, receive_unreadable
+from webhook.refused import count_refused
 from webhook.sources.amazon.certificates import Certificates, Clock, Fetch, NotFetchedError
 from webhook.sources.amazon.envelope import UnreadableMessage, unwrap
 from webhook.sources.amazon.sns_message import (
@@ -70,7 +71,7 @@ def sns() -> tuple[Response, int]:
     try:
         message = topics.verified(request.get_data(cache=False))
     except NotAmazonsError as error:
-        metrics.REFUSED.add("not_amazons")
+        count_refused("not_amazons", request.remote_addr)
         log.warning("sns_message_refused", reason=str(error), address=request.remote_addr)
         return jsonify(error=str(error)), 403
     except NotFetchedError as error:

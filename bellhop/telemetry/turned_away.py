@@ -1,0 +1,125 @@
+"""What Bellhop turned away in the last hour: refused, unreadable and outdated webhooks, by reason, app and address.
+
+A process counts in memory and adds its counts to Redis every second, as it does with its metrics. Metrics have no label
+for an address or an API key, since strangers choose them. Here their number is limited, and they expire.
+"""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from bellhop.store.keys import turned_away_key
+from bellhop.store.scripts import Command
+
+HOUR_S = 3600
+SLOT_S = 600
+"""The time that one key counts."""
+MAX_ENTRIES = 500
+"""Entries of one key. Further counts are added to an entry without an address, and without an app that is unknown."""
+MAX_TEXT = 64
+
+
+class TurnedAway(NamedTuple):
+    """What was turned away."""
+
+    reason: str
+    """A key of SENTENCES."""
+    app: str = ""
+    """The API key of a refused request, or the tenant of a verified event; empty if unknown."""
+    address: str = ""
+    """The client's; empty if it does not matter."""
+
+
+SENTENCES: Mapping[str, tuple[str, str]] = {
+    "missing_signature": ("refused", "no X-SIGNATURE: does somebody other than Stream post to /webhooks/stream?"),
+    "bad_signature": ("refused", "signature does not match: is the secret of key {app} right?"),
+    "unknown_app": ("refused", "API key {app} is not configured: add the app's key and secret to the settings"),
+    "strange_address": ("refused", "the address is not in BELLHOP_WEBHOOK_NETWORKS"),
+    "wrong_path": ("refused", "webhooks go to /webhooks/stream: correct the URL in Stream's dashboard"),
+    "too_large": ("refused", "the body is too large"),
+    "unsupported_encoding": ("refused", "the body must be uncompressed or gzip"),
+    "bad_encoding": ("refused", "the gzip body cannot be inflated"),
+    "too_slow": ("refused", "the body took too long to arrive, or too many bodies arrived at once"),
+    "not_amazons": ("refused", "the message is not from Amazon SNS, or not from a topic in the settings"),
+    "unreadable": ("of app {app} kept", "Bellhop cannot read them: please report it (docs/troubleshooting.md)"),
+}
+"""For each reason: what happened to a number of webhooks, and why or what to do."""
+
+
+class TurnedAwayCounter:
+    """Counts what this process turned away since its last flush. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[TurnedAway, TurnedAway]] = Counter()
+
+    def add(self, reason: str, app: str | None = None, address: str | None = None, *, known_app: bool = False) -> None:
+        """Count one. A stranger may choose `app` unless `known_app` is set."""
+        shown = (app or "").strip()[:MAX_TEXT]
+        entry = TurnedAway(reason, shown if shown.isprintable() else "", address or "")
+        rest = TurnedAway(reason, entry.app if known_app else "")
+        with self._lock:
+            full = len(self._counts) >= MAX_ENTRIES
+            self._counts[(rest if full else entry, rest)] += 1
+
+    def flush(self) -> Command | None:
+        """Return the script that adds the counts to Redis, or None. If it fails, these counts are lost."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        if not counts:
+            return None
+        args: list[str | int] = [MAX_ENTRIES, HOUR_S + 2 * SLOT_S]
+        for (entry, rest), amount in counts.items():
+            args += [json.dumps(entry), json.dumps(rest), amount]
+        return Command("metrics/add_turned_away", [turned_away_key(_slot(time.time()))], args)
+
+
+TURNED_AWAY = TurnedAwayCounter()
+
+
+def read_last_hour(redis: Redis) -> Counter[TurnedAway]:
+    """Read the counts of the last hour, and of up to ten minutes before. Raises redis.exceptions.RedisError."""
+    pipeline, now_s = redis.pipeline(transaction=False), time.time()
+    for ago_s in range(0, HOUR_S + SLOT_S, SLOT_S):
+        pipeline.hgetall(turned_away_key(_slot(now_s - ago_s)))
+    answers: list[dict[bytes, bytes]] = pipeline.execute()
+    total: Counter[TurnedAway] = Counter()
+    for counts in answers:
+        for text, amount in counts.items():
+            total[TurnedAway(*json.loads(text))] += int(amount)
+    return total
+
+
+def describe(counts: Mapping[TurnedAway, int]) -> list[str]:
+    """Say what was turned away: one sentence for each reason and app, the most frequent first."""
+    by_reason: dict[TurnedAway, Counter[str]] = {}
+    for (reason, app, address), amount in counts.items():
+        group = TurnedAway(reason, app if "{app}" in "".join(SENTENCES.get(reason, ())) else "")
+        by_reason.setdefault(group, Counter())[address] += amount
+    groups = sorted(by_reason.items(), key=lambda group: (-group[1].total(), group[0]))
+    return [_sentence(what, addresses) for what, addresses in groups]
+
+
+def _sentence(what: TurnedAway, addresses: Counter[str]) -> str:
+    number = addresses.total()
+    done, why = SENTENCES.get(what.reason, ("turned away", what.reason))
+    text = f"{done} in the last hour: {why}".format(app=what.app or "(unknown)")
+    return f"{number} webhook{'' if number == 1 else 's'} {text}{_origin(addresses)}"
+
+
+def _origin(addresses: Mapping[str, int]) -> str:
+    named: Iterable[Any] = sorted((amount, address) for address, amount in addresses.items() if address)
+    listed = [address for _, address in named][::-1]
+    if not listed:
+        return ""
+    others = f" and {len(listed) - 1} more" if len(listed) > 1 else ""
+    return f" (from {listed[0]}{others})"
+
+
+def _slot(time_s: float) -> int:
+    return int(time_s // SLOT_S) * SLOT_S
