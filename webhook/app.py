@@ -1,6 +1,7 @@
 """The Flask application of the web process."""
 
 from flask import Flask, Request
+from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
@@ -19,10 +20,12 @@ class WebApp(Flask):
     """A Flask application that serves every host. So it need not bind its routes to the host of each request."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Bind the routes to the path and the method of a request."""
+        """Bind the routes to the path and the method of a request. Raises NotFound."""
         if request is None:
             return super().create_url_adapter(request)
         environ = request.environ
+        if environ["PATH_INFO"].startswith("//"):  # MapAdapter would drop the slashes
+            raise NotFound
         return MapAdapter(
             self.url_map,
             environ.get("HTTP_HOST") or environ["SERVER_NAME"],
@@ -38,6 +41,8 @@ class WebApp(Flask):
 def create_app(settings: Settings) -> Flask:
     """Create the Flask application of the web process."""
     app = WebApp(__name__, static_folder=None)
+    # A path with "//" is unknown. Otherwise it would be answered with a redirect to an absolute URL of the Host header.
+    app.url_map.merge_slashes = False
     # One byte more than is accepted: a chunked body is cut off there silently, and must still count as too large.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
     app.extensions["context"] = context = WebContext(settings)

@@ -8,12 +8,16 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from webhook.api_errors import MEDIA_TYPE, ApiError, ApiErrorKind
+from webhook.console.canonical_path import is_other_form, sent_path
 from webhook.context import web_context
 from webhook.intake.signature import Refusal
 from webhook.refused import count_refused
+from webhook.refused_requests import note_refusal
 
 log = structlog.get_logger()
 
+REFUSALS = frozenset({401, 403, 429})
+"""The statuses of a request to /v1 that is refused because of its sender."""
 ErrorResponse = Response | tuple[Response, int]
 
 
@@ -30,6 +34,8 @@ def _below_v1() -> bool:
 
 
 def _api_error(error: ApiError) -> Response:
+    if error.kind.status in REFUSALS:
+        note_refusal("v1", error.kind.word)
     text = json.dumps(error.document()) + "\n"
     return Response(text, error.kind.status, dict(error.headers), content_type=MEDIA_TYPE)
 
@@ -39,6 +45,8 @@ def _http_error(error: HTTPException) -> ErrorResponse:
         return _api_error(_as_api_error(error))
     if isinstance(error, NotFound) and request.method == "POST" and "X-Signature" in request.headers:
         return _wrong_path()
+    if isinstance(error, NotFound) and is_other_form(sent_path(request.environ)):
+        note_refusal("console", "other_path")
     if isinstance(error, RequestEntityTooLarge):
         return jsonify(error=Refusal.TOO_LARGE.sentence), Refusal.TOO_LARGE.status
     return jsonify(error=error.name), error.code or 500

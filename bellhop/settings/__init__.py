@@ -6,6 +6,7 @@ from bellhop.settings.google import FcmApp
 from bellhop.settings.loading import ConfigurationError, Role, load
 from bellhop.settings.reference import reference
 from bellhop.settings.removed import removed_settings, warn_of_removed_settings
+from bellhop.settings.soon_refused import soon_refused, warn_of_soon_refused
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR
 
@@ -22,5 +23,7 @@ __all__ = [
     "load",
     "reference",
     "removed_settings",
+    "soon_refused",
     "warn_of_removed_settings",
+    "warn_of_soon_refused",
 ]

@@ -62,7 +62,11 @@ class WebSettings(SettingsSection):
     """Header in which your reverse proxy names the user it has logged in, such as X-Forwarded-User. That user may use
     the console. The proxy must remove the header from incoming requests."""
     console_trusted_proxies: ListOf[Network] = ["127.0.0.1", "::1"]
-    """Addresses or networks (10.0.0.0/8) of the proxies whose header is accepted; several separated by commas."""
+    """Addresses or networks (10.0.0.0/8) of the proxies whose header is accepted; several separated by commas. Set it,
+    or BELLHOP_CONSOLE_PROXY_SECRET, or both: from the next version on, the header counts only then."""
+    console_proxy_secret: LongSecret = SecretStr("")
+    """Secret that your proxy sends in the header X-Bellhop-Proxy-Secret with each request to the console, at least 16
+    characters. If it is set, the user's header counts only together with it."""
 
     @field_validator("console_password")
     @classmethod
@@ -77,6 +81,11 @@ class WebSettings(SettingsSection):
         if name and (not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower() in CLIENT_HEADERS):
             raise ValueError("must be the name of a header that only your proxy sets, such as X-Forwarded-User")
         return name
+
+    @property
+    def names_console_proxy(self) -> bool:
+        """Whether the settings say by which address or secret the proxy is recognised."""
+        return bool(self.console_proxy_secret.get_secret_value()) or "console_trusted_proxies" in self.model_fields_set
 
     @property
     def console(self) -> bool:

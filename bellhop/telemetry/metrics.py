@@ -120,6 +120,9 @@ class Histogram(NamedTuple):
 
 WEBHOOKS = Counter("bellhop_webhooks_total", "Verified webhooks, by verdict.", ("type", "verdict"))
 REFUSED = Counter("bellhop_webhooks_refused_total", "Requests that were not verified.", ("reason",))
+REQUESTS_REFUSED = Counter(
+    "bellhop_requests_refused_total", "Refused requests, other than webhooks.", ("part", "reason")
+)
 WEBHOOK_AGE = Histogram("bellhop_webhook_age_seconds", "From Stream's stamp to the webhook's arrival.", ("type",))
 INTAKE = Histogram("bellhop_intake_seconds", "From a webhook's arrival to our answer.")
 QUEUE_WAIT = Histogram("bellhop_queue_wait_seconds", "From queuing a job to its start by a worker.", ("queue",))
@@ -147,11 +150,12 @@ QUESTIONS = Counter(
 LOST_RECORDS = Counter(
     "bellhop_lost_records_total", "Records of accepted pushes that Redis had lost, restored by the sender.", ("done",)
 )
+CONSOLE_LOGINS = Counter("bellhop_console_logins_total", "Logins to the console and their ends.", ("event",))
 DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped because there were too many samples.")
 
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
-    MAIL, RECEIPTS, RANG, QUESTIONS, LOST_RECORDS, DROPPED,
+    MAIL, RECEIPTS, RANG, QUESTIONS, LOST_RECORDS, DROPPED, REQUESTS_REFUSED, CONSOLE_LOGINS,
 )  # fmt: skip
 
 

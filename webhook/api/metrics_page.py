@@ -17,6 +17,7 @@ from bellhop.queue.worker_status import InstallationState, read_installation_sta
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
 from webhook.context import web_context
+from webhook.refused_requests import note_refusal
 
 DAY_S = 24 * 3600
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -41,6 +42,7 @@ def metrics() -> tuple[Response, int]:
         return jsonify(error="Metrics are off: set BELLHOP_METRICS_TOKEN."), 404
     given = request.headers.get("Authorization", "")
     if not hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode()):
+        note_refusal("metrics", "bad_token" if given else "no_token")
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
     sums: Any = context.redis.hgetall(METRICS_KEY)
     state = read_installation_state(context.redis)

@@ -1,13 +1,15 @@
 """The console's blueprint: who may open a page, the headers of every page, and its errors as pages."""
 
-from typing import cast
+from typing import NoReturn, cast
 
 from flask import Blueprint, Response, current_app, g, redirect, render_template, request, url_for
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, abort
 
+from webhook.console.canonical_path import is_other_form, sent_path
 from webhook.console.login import Guard, is_valid_form
 from webhook.context import web_context
+from webhook.refused_requests import note_refusal
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -20,6 +22,8 @@ HEADERS = {
 }
 """Pages load nothing from other sites and cannot be framed; webhook/security_headers.py adds the rest."""
 
+MAX_FORM_BYTES = 16_384
+"""The longest form. Reading 500 KB of form fields takes 160 ms, and anybody can post to the login page."""
 MAX_LOGGED_ID = 64
 """Characters of an id from a form or an address that a log line shows."""
 
@@ -47,16 +51,26 @@ def tenant() -> str:
 @blueprint.before_request
 def check_access() -> Response | None:
     """Send everybody who is not logged in to the login page, and refuse forms that did not come from the console."""
-    if request.endpoint == "console.static":
+    if is_other_form(sent_path(request.environ)):
+        _refuse(404, "other_path", "The console has no such page.")
+    if request.endpoint in ("console.static", "console.root"):
         return None
+    request.max_content_length = MAX_FORM_BYTES
     if request.method == "POST" and not is_valid_form(request.form):
-        abort(403, "The form is too old or came from another site. Go back, reload the page, and try again.")
+        _refuse(
+            403, "bad_form", "The form is too old or came from another site. Go back, reload the page, and try again."
+        )
     g.proxy_user = guard().proxy_user(request)
     if request.endpoint == "console.login" or g.proxy_user or guard().logged_in():
         return None
     if not guard().has_password:
-        abort(403, "Bellhop's console accepts only requests through the proxy that logs people in.")
+        _refuse(403, "no_proxy_user", "Bellhop's console accepts only requests through the proxy that logs people in.")
     return cast(Response, redirect(url_for("console.login", next=request.full_path.rstrip("?"))))
+
+
+def _refuse(status: int, reason: str, sentence: str) -> NoReturn:
+    note_refusal("console", reason)
+    abort(status, sentence)
 
 
 @blueprint.after_request

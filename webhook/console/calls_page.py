@@ -16,6 +16,13 @@ from webhook.context import web_context
 MAX_TIME_DIGITS = 17
 
 
+@blueprint.get("")
+def root() -> Response:
+    """Lead to the list of calls, on the host that the browser uses."""
+    query = request.query_string.decode("latin-1")
+    return cast(Response, redirect(url_for("console.calls") + (f"?{query}" if query else ""), 308))
+
+
 @blueprint.get("/")
 def calls() -> Response | str:
     """Show a page of calls, or the call itself if the search is for its whole id."""

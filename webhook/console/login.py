@@ -18,7 +18,8 @@ from redis import Redis
 
 from bellhop.settings import Settings
 from bellhop.store.keys import console_attempts_key, console_login_key
-from webhook.client_address import client_name, networks, peer, within
+from bellhop.telemetry import metrics
+from webhook.client_address import Networks, client_name, networks, peer, within
 
 log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ LOGIN_S = 12 * 3600
 MAX_ATTEMPTS, ATTEMPTS_WINDOW_S = 10, 900
 """Wrong passwords that one address may send in the window; then it has to wait for the window's end."""
 MAX_NAME = 100
+PROXY_SECRET_HEADER = "X-Bellhop-Proxy-Secret"  # noqa: S105 - a header's name
 
 
 class ConsoleSessions(SecureCookieSessionInterface):
@@ -61,7 +63,8 @@ class Guard:
         self._redis = redis
         self._password = settings.console_password.get_secret_value().encode()
         self._header = settings.console_proxy_header
-        self._proxies = networks(settings.console_trusted_proxies)
+        self._proxy_secret = settings.console_proxy_secret.get_secret_value().encode()
+        self._proxies = _trusted_proxies(settings)
         self.signing_key = _signing_key(settings)
 
     @property
@@ -71,11 +74,17 @@ class Guard:
 
     def proxy_user(self, request: Request) -> str:
         """Return the user that a trusted proxy has logged in; empty if none."""
-        if not self._header or not within(peer(request.environ), self._proxies):
+        if not self._header or not self._comes_through_proxy(request):
             return ""
         name = request.headers.get(self._header, "").strip()
         # A comma means two headers: the client sent one, and the proxy added its own.
         return name[:MAX_NAME] if name.isprintable() and "," not in name else ""
+
+    def _comes_through_proxy(self, request: Request) -> bool:
+        """Return whether the other end of the connection is a trusted proxy, and knows the secret if there is one."""
+        given = request.headers.get(PROXY_SECRET_HEADER, "").encode("utf-8", "replace")
+        knows_secret = not self._proxy_secret or hmac.compare_digest(given, self._proxy_secret)
+        return knows_secret and (self._proxies is None or within(peer(request.environ), self._proxies))
 
     def logged_in(self) -> bool:
         """Return whether the cookie holds a valid login."""
@@ -87,13 +96,16 @@ class Guard:
         address = client_name(request.remote_addr)
         wait_s = self._count_attempt(address)
         if wait_s:
+            metrics.CONSOLE_LOGINS.add("too_many_attempts")
             log.warning("console_login_refused", reason="too_many_attempts", address=address)
             return wait_s
         if not self._is_password(password):
+            metrics.CONSOLE_LOGINS.add("wrong_password")
             log.warning("console_login_failed", reason="wrong_password", address=address)
             return 0
         self._redis.delete(console_attempts_key(address))
         self._start_login()
+        metrics.CONSOLE_LOGINS.add("login")
         log.info("console_login", address=address)
         return None
 
@@ -124,6 +136,8 @@ class Guard:
         """End the login in Redis too, so that a copy of the cookie is worthless."""
         if login := session.get("login"):
             self._redis.delete(_login_key(login))
+            metrics.CONSOLE_LOGINS.add("logout")
+            log.info("console_logout", address=client_name(request.remote_addr))
         session.clear()
 
 
@@ -138,6 +152,14 @@ def is_valid_form(form: Mapping[str, Any]) -> bool:
     """Return whether a submitted form carries this browser's token."""
     expected, given = str(session.get("form", "")), str(form.get("token", ""))
     return bool(expected) and hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
+
+
+def _trusted_proxies(settings: Settings) -> Networks | None:
+    """Return the networks of the proxies; None for any address, if the proxy is recognised by its secret alone."""
+    by_secret = bool(settings.console_proxy_secret.get_secret_value())
+    if by_secret and "console_trusted_proxies" not in settings.model_fields_set:
+        return None
+    return networks(settings.console_trusted_proxies)
 
 
 def _login_key(login: str) -> str:

@@ -11,7 +11,7 @@ from bellhop.cli.check import redis as redis_server
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.options import load_settings
 from bellhop.cli.output import plain
-from bellhop.settings import Settings, removed_settings
+from bellhop.settings import Settings, removed_settings, soon_refused
 from bellhop.store.async_client import Store
 from bellhop.telemetry import logs
 
@@ -47,7 +47,7 @@ async def _check(settings: Settings) -> int:
 
 
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
-    for sentence in removed_settings():
+    for sentence in (*removed_settings(), *soon_refused(settings)):
         yield Finding(Level.WARNING, "Settings", sentence)
     async for finding in redis_server.findings(store, settings.redis_wait_replicas):
         yield finding

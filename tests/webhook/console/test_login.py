@@ -1,12 +1,15 @@
 """Who gets into the console, and what its cookie, forms and headers are worth to anybody else."""
 
+import json
 import re
 
 import pytest
 from flask.sessions import SecureCookieSessionInterface
 from structlog.testing import capture_logs
 
-from bellhop.settings import ConfigurationError, load
+from bellhop.settings import ConfigurationError, load, soon_refused, warn_of_soon_refused
+from bellhop.telemetry import metrics
+from bellhop.telemetry.metrics import Tally
 from tests.factories import web_settings
 from webhook.app import create_app
 
@@ -274,6 +277,41 @@ def test_proxies_elsewhere_may_be_trusted_too(make, address):
     assert answer.status_code == 200
 
 
+SECRET = "only the proxy knows this"
+
+
+@pytest.mark.parametrize("given", ["", SECRET[:-1], SECRET.upper(), "pâsswörd", f"x,{SECRET}"])
+def test_with_a_secret_the_proxy_must_send_it(make, given):
+    client = make(console_proxy_header=HEADER, console_proxy_secret=SECRET).test_client()
+    forged = {HEADER: "admin"} | ({"X-Bellhop-Proxy-Secret": given} if given else {})
+    assert client.get("/console/", headers=forged).status_code == 403
+    far = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+    told = {HEADER: "sara", "X-Bellhop-Proxy-Secret": SECRET}
+    assert client.get("/console/", headers=told, **far).status_code == 200
+
+
+def test_with_a_secret_and_a_named_proxy_both_are_needed(make):
+    named = {"console_proxy_secret": SECRET, "console_trusted_proxies": ["10.0.0.1"]}
+    client = make(console_proxy_header=HEADER, **named).test_client()
+    told = {HEADER: "sara", "X-Bellhop-Proxy-Secret": SECRET}
+    assert client.get("/console/", headers=told).status_code == 403
+    assert client.get("/console/", headers=told, environ_base={"REMOTE_ADDR": "10.0.0.1"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("named", "warned"),
+    [({}, True), ({"CONSOLE_PROXY_SECRET": SECRET}, False), ({"CONSOLE_TRUSTED_PROXIES": "::1"}, False)],
+)
+def test_a_proxy_that_nobody_named_is_warned_of(monkeypatch, named, warned):
+    for name, value in {"CONSOLE_PROXY_HEADER": HEADER, **named}.items():
+        monkeypatch.setenv(f"BELLHOP_{name}", value)
+    settings = load()
+    with capture_logs() as lines:
+        warn_of_soon_refused(settings)
+    assert [line["event"] for line in lines] == ["setting_soon_refused"] * warned
+    assert all("BELLHOP_CONSOLE_PROXY_SECRET" in sentence for sentence in soon_refused(settings))
+
+
 def test_with_a_proxy_forms_are_guarded_as_well(make):
     client = make(console_proxy_header=HEADER).test_client()
     assert client.post("/console/failed", data={"job": "x"}, headers={HEADER: "sara"}).status_code == 403
@@ -299,6 +337,29 @@ def test_settings_that_would_let_anybody_in_are_refused_by_name(monkeypatch, var
     with pytest.raises(ConfigurationError, match=variable) as refused:
         load()
     assert variable != "CONSOLE_PASSWORD" or value not in str(refused.value).replace("too short", "")
+
+
+def test_logins_and_refusals_are_counted(browser, monkeypatch):
+    monkeypatch.setattr(metrics, "TALLY", tally := Tally())
+    for page in ("/console/login", "/console/logout"):
+        browser.post(page, data={"password": PASSWORD})
+    log_in(browser, "wrong")
+    log_in(browser)
+    with capture_logs() as lines:
+        browser.post("/console/logout", data={"token": token(browser, "/console/")})
+    assert lines == [{"event": "console_logout", "log_level": "info", "address": "127.0.0.1"}]
+    args = tally.flush().args
+    counted = {tuple(json.loads(sample)): int(amount) for sample, amount in zip(args[-8::2], args[-7::2], strict=True)}
+    assert counted == {
+        ("bellhop_requests_refused_total", "console", "bad_form"): 2,
+        **{("bellhop_console_logins_total", event): 1 for event in ("wrong_password", "login", "logout")},
+    }
+
+
+def test_no_form_is_read_that_is_longer_than_the_consoles(browser):
+    fields = "&".join(f"a{number}=b" for number in range(60_000))
+    answer = browser.post("/console/login", data=fields, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 413
 
 
 def test_a_page_reports_that_redis_does_not_answer(redis_url):
