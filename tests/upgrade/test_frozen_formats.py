@@ -60,6 +60,19 @@ NEW_SINCE: dict[str, str] = {
             f'metrics/stored/["bellhop_stream_questions_total", "{kind}", "{outcome}"]',
         )
     },
+    "command_line/settings/`BELLHOP_CONSOLE_PROXY_SECRET`": "without it, the header counts as before in this version",
+    "logs/web request_refused": "refusals left no line",
+    "logs/web setting_soon_refused": "warns of what the next version refuses",
+    "metrics/types/# TYPE bellhop_console_logins_total counter": "logins and logouts were not counted",
+    "metrics/types/# TYPE bellhop_requests_refused_total counter": "refusals were not counted",
+    **{
+        path: "a refusal"
+        for reason in ("bad-receipt", "no-one", "no-token")
+        for path in (
+            f'metrics/shown/bellhop_requests_refused_total{{part="v1",reason="{reason}"}}',
+            f'metrics/stored/["bellhop_requests_refused_total", "v1", "{reason}"]',
+        )
+    },
     "redis/bellhop:call:default:<cid>/holds/asked:<uuid>": "an older worker reads a stamp that it has no use for",
     "redis/bellhop:stream-clock:default": "an older version takes the clocks of Redis and Stream for equal",
     "redis/bellhop:missed-seen:default": "an older worker does not wait for call.missed",
