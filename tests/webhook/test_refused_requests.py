@@ -13,7 +13,7 @@ from tests.factories import web_settings
 from webhook.app import create_app
 
 SECRET, OTHER_SECRET = "an api secret that is long enough", "another app's secret, long enough"
-TOKEN = "a token of sixteen"  # noqa: S105 - not a real one
+TOKEN = "a token of sixteen"
 
 
 def bearer(secret=SECRET, **claims):
