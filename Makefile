@@ -16,9 +16,11 @@ test-redis: .venv/ready
 	  tests/webhook/intake/test_replication.py tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py \
 	  tests/e2e/test_check.py tests/upgrade/test_reads_the_old.py
 
-# The kill tests with 50 kills each, 40 stops of each start, and 10,000 calls with lost webhooks; SEED=… repeats a run of the first.
+# The kill tests with 50 kills each, 40 stops of each start, 10,000 calls with lost webhooks, and 100,000
+# odd bodies; SEED=… repeats a run of the first.
 test-long: .venv/ready
 	EXAMPLES=10000 $(BIN)/pytest tests/worker/test_lost_webhooks_model.py
+	EXAMPLES=100000 $(BIN)/pytest --timeout 600 tests/fuzz/test_two_readers.py
 	KILLS=50 $(BIN)/pytest -s --durations=0 tests/kill
 	STARTS=40 $(BIN)/pytest tests/e2e/test_stop_while_starting.py
 

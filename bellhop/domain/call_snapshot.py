@@ -5,12 +5,20 @@ It replaces events that were lost. It is read leniently: a field that has the wr
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Stamp, clamp_stamp, missed_stamp
 from bellhop.domain.json_fields import JsonObject, identifier, nested, timestamp_us
 from bellhop.domain.stamp_history import PastStamp
+from bellhop.domain.stream_json import (
+    NO_SESSION,
+    NO_USER,
+    JsonCall,
+    JsonParticipant,
+    JsonRingState,
+    read_leniently,
+)
 
 MAX_USERS = 1_000
 """How many users of one list are read."""
@@ -69,52 +77,52 @@ class CallSnapshot:
 
 def read_ring_state(answer: JsonObject) -> CallSnapshot:
     """Read the answer to GET …/ring_state."""
+    state = read_leniently(JsonRingState, answer)
     return CallSnapshot(
-        accepted=_stamps(answer, "accepted_by"),
-        rejected=_stamps(answer, "rejected_by"),
-        ended_at=timestamp_us(answer.get("call_ended_at")),
-        missed=_stamps(answer, "missed_by"),
-        session_ended_at=timestamp_us(answer.get("session_ended_at")),
-        session_id=identifier(answer.get("session_id")),
+        accepted=_stamps(state.accepted_by),
+        rejected=_stamps(state.rejected_by),
+        ended_at=timestamp_us(state.call_ended_at),
+        missed=_stamps(state.missed_by),
+        session_ended_at=timestamp_us(state.session_ended_at),
+        session_id=identifier(state.session_id),
     )
 
 
 def read_call(answer: JsonObject) -> CallSnapshot:
     """Read the answer to GET …/call/<type>/<id>."""
-    call = nested(answer, "call")
-    return read_snapshot(call, identifier(nested(call, "session").get("id")))
+    call = read_leniently(JsonCall, nested(answer, "call"))
+    return read_snapshot(call, identifier((call.session or NO_SESSION).id))
 
 
-def read_snapshot(call: JsonObject, session_id: str) -> CallSnapshot:
+def read_snapshot(call: JsonCall, session_id: str) -> CallSnapshot:
     """Read a call. If its session is not `session_id`, the end of that session and who missed it are left out."""
-    session = nested(call, "session")
-    of_session = session if identifier(session.get("id")) in ("", session_id) else {}
-    participants = session.get("participants")
-    read = map(_participant, participants if isinstance(participants, list) else ())
+    session = call.session or NO_SESSION
+    of_session = session if identifier(session.id) in ("", session_id) else NO_SESSION
+    read = map(_participant, session.participants or ())
     return CallSnapshot(
-        accepted=_stamps(session, "accepted_by"),
-        rejected=_stamps(session, "rejected_by"),
-        ended_at=timestamp_us(call.get("ended_at")),
-        missed=_stamps(of_session, "missed_by"),
-        session_ended_at=timestamp_us(of_session.get("ended_at")),
+        accepted=_stamps(session.accepted_by),
+        rejected=_stamps(session.rejected_by),
+        ended_at=timestamp_us(call.ended_at),
+        missed=_stamps(of_session.missed_by),
+        session_ended_at=timestamp_us(of_session.ended_at),
         participants=tuple(participant for participant in read if participant)[:MAX_USERS],
         session_id=session_id,
     )
 
 
-def participant_id(participant: JsonObject) -> str:
+def participant_id(participant: JsonParticipant) -> str:
     """Read the participant's id, which is not the user's: a user may be in a call on several devices."""
-    return identifier(participant.get("user_session_id"))
+    return identifier(participant.user_session_id)
 
 
-def _participant(entry: Any) -> Participant | None:
+def _participant(entry: JsonParticipant) -> Participant | None:
     """Read a participant who is in the call; None without a user or the time of joining."""
-    participant = entry if isinstance(entry, dict) else {}
-    user_id, at = identifier(nested(participant, "user").get("id")), timestamp_us(participant.get("joined_at"))
-    return Participant(participant_id(participant), user_id, at) if user_id and at is not None else None
+    user_id, at = identifier((entry.user or NO_USER).id), timestamp_us(entry.joined_at)
+    return Participant(participant_id(entry), user_id, at) if user_id and at is not None else None
 
 
-def _stamps(holder: JsonObject, name: str) -> dict[str, Micros]:
-    by_user = list(nested(holder, name).items())[:MAX_USERS]
-    stamps = [(identifier(user_id), timestamp_us(at)) for user_id, at in by_user]
+def _stamps(by_user: Mapping[str, str | None] | None) -> dict[str, Micros]:
+    if not by_user:
+        return {}
+    stamps = [(identifier(user_id), timestamp_us(at)) for user_id, at in islice(by_user.items(), MAX_USERS)]
     return {user_id: at_us for user_id, at_us in stamps if user_id and at_us is not None}

@@ -5,12 +5,25 @@ types appear. So every field is optional here, except the type, the call, and th
 """
 
 import json
+import math
 from collections.abc import Callable
 from typing import TypedDict
 
 from bellhop.clock import Micros
 from bellhop.domain.call_snapshot import CallSnapshot, participant_id, read_snapshot
-from bellhop.domain.json_fields import JsonObject, boolean, identifier, nested, positive_integer, text, timestamp_us
+from bellhop.domain.json_fields import identifier, positive_integer, text, timestamp_us
+from bellhop.domain.stream_json import (
+    NO_CALL,
+    NO_PARTICIPANT,
+    NO_RING,
+    NO_SETTINGS,
+    NO_USER,
+    JsonCall,
+    JsonEvent,
+    JsonParticipant,
+    decode,
+    read_leniently,
+)
 from webhook.intake.call_parts import (
     call_name,
     created_by_id,
@@ -19,6 +32,7 @@ from webhook.intake.call_parts import (
     read_members,
     read_revocations,
     session_id,
+    user_id_of,
 )
 from webhook.intake.events import (
     Accepted,
@@ -36,6 +50,8 @@ from webhook.intake.events import (
 )
 
 MAX_REASON = 64
+MAX_DIGITS = 4_300
+"""Python's own limit for the digits of an integer."""
 
 
 class _Common(TypedDict):
@@ -49,11 +65,11 @@ class _Common(TypedDict):
 
 def parse(body: bytes) -> Event:
     """Parse the JSON of one webhook. Raises UnreadableEvent, and nothing else, for any bytes."""
-    event = _load(body)
-    event_type = text(event.get("type"))
+    event = decode(body) or load_leniently(body)
+    event_type = text(event.type)
     if not event_type:
         raise UnreadableEvent("it has no type")
-    call = nested(event, "call")
+    call = event.call or NO_CALL
     common = _common(event, call, event_type)
     parser = PARSERS.get(event_type)
     if parser is None:
@@ -63,31 +79,37 @@ def parse(body: bytes) -> Event:
     return parser(event, call, common)
 
 
-def _load(body: bytes) -> JsonObject:
+def load_leniently(body: bytes) -> JsonEvent:
+    """Read JSON of an unusual form."""
     try:
-        event = json.loads(body)
+        event = json.loads(body, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         # "from None": a JSONDecodeError carries the whole body.
         raise UnreadableEvent(f"it is not valid JSON ({type(error).__name__})") from None
     if not isinstance(event, dict):
         raise UnreadableEvent("it is not a JSON object")
-    return event
+    return read_leniently(JsonEvent, event)
 
 
-def _common(event: JsonObject, call: JsonObject, event_type: str) -> _Common:
-    session = session_id(event, call) or identifier(call.get("current_session_id"))
+def _integer(digits: str) -> int | float:
+    """Read an integer. Python refuses very long ones; here they count as infinite, like floats that are too large."""
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf
+
+
+def _common(event: JsonEvent, call: JsonCall, event_type: str) -> _Common:
+    session = session_id(event, call) or identifier(call.current_session_id)
     return _Common(
         type=event_type,
-        cid=identifier(event.get("call_cid")) or identifier(call.get("cid")),
+        cid=identifier(event.call_cid) or identifier(call.cid),
         session_id=session,
-        at=timestamp_us(event.get("created_at")),
+        at=timestamp_us(event.created_at),
         snapshot=read_snapshot(call, session),
         tokens_revoked=read_revocations(event, call),
     )
 
 
-def _ring(event: JsonObject, call: JsonObject, common: _Common) -> Ring:
-    settings = nested(call, "settings")
+def _ring(event: JsonEvent, call: JsonCall, common: _Common) -> Ring:
+    video = (call.settings or NO_SETTINGS).video
     caller = read_caller(event, call)
     members, left_out = read_members(event, caller)
     return Ring(
@@ -95,8 +117,8 @@ def _ring(event: JsonObject, call: JsonObject, common: _Common) -> Ring:
         caller=caller,
         members=members,
         left_out=left_out,
-        video=boolean(event.get("video"), boolean(nested(settings, "video").get("enabled"), False)),
-        **_timeouts(nested(settings, "ring")),
+        video=event.video if event.video is not None else bool(video and video.enabled),
+        **_timeouts(call),
         call_name=call_name(call),
         custom=custom_fields(call),
         created_by_id=created_by_id(call),
@@ -109,23 +131,24 @@ class _Timeouts(TypedDict):
     missed_ms: int | None
 
 
-def _timeouts(ring: JsonObject) -> _Timeouts:
+def _timeouts(call: JsonCall) -> _Timeouts:
     """Read how long phones ring. Stream's SDKs take one or the other of two time-outs, so the longer one counts."""
-    both = [ring.get(name) for name in ("auto_cancel_timeout_ms", "incoming_call_timeout_ms")]
+    ring = (call.settings or NO_SETTINGS).ring or NO_RING
+    both = (ring.auto_cancel_timeout_ms, ring.incoming_call_timeout_ms)
     return _Timeouts(
         ring_ms=max(filter(None, map(positive_integer, both)), default=None),
-        endless=any(value == 0 and not isinstance(value, bool) for value in both),
-        missed_ms=positive_integer(ring.get("missed_call_timeout_ms")),
+        endless=0 in both,
+        missed_ms=positive_integer(ring.missed_call_timeout_ms),
     )
 
 
-def _notification(event: JsonObject, call: JsonObject, common: _Common) -> Notification:
+def _notification(event: JsonEvent, call: JsonCall, common: _Common) -> Notification:
     sender = read_caller(event, call)
     members, left_out = read_members(event, sender)
     return Notification(**common, sender=sender, members=members, left_out=left_out, call_name=call_name(call))
 
 
-def _missed(event: JsonObject, call: JsonObject, common: _Common) -> Missed:
+def _missed(event: JsonEvent, call: JsonCall, common: _Common) -> Missed:
     caller = read_caller(event, call)
     members, left_out = read_members(event, caller)
     return Missed(
@@ -133,59 +156,59 @@ def _missed(event: JsonObject, call: JsonObject, common: _Common) -> Missed:
         caller=caller,
         members=members,
         left_out=left_out,
-        **_timeouts(nested(nested(call, "settings"), "ring")),
-        notify=boolean(event.get("notify_user"), True),
+        **_timeouts(call),
+        notify=event.notify_user is not False,
         call_name=call_name(call),
         custom=custom_fields(call),
     )
 
 
-def _rejected(event: JsonObject, call: JsonObject, common: _Common) -> Rejected:
+def _rejected(event: JsonEvent, call: JsonCall, common: _Common) -> Rejected:
     return Rejected(
         **common,
         user_id=_acting_user_id(event, common),
-        reason=text(event.get("reason")).lower()[:MAX_REASON],
+        reason=text(event.reason).lower()[:MAX_REASON],
     )
 
 
-def _accepted(event: JsonObject, call: JsonObject, common: _Common) -> Accepted:
+def _accepted(event: JsonEvent, call: JsonCall, common: _Common) -> Accepted:
     return Accepted(**common, user_id=_acting_user_id(event, common))
 
 
-def _joined(event: JsonObject, call: JsonObject, common: _Common) -> Accepted:
-    participant = nested(event, "participant")
-    joined_at = timestamp_us(participant.get("joined_at"))
+def _joined(event: JsonEvent, call: JsonCall, common: _Common) -> Accepted:
+    participant = event.participant or NO_PARTICIPANT
+    joined_at = timestamp_us(participant.joined_at)
     if joined_at is not None:
         common["at"] = joined_at
     return Accepted(**common, user_id=_acting_user_id(participant, common), participant_id=participant_id(participant))
 
 
-def _left(event: JsonObject, call: JsonObject, common: _Common) -> Left:
-    participant = nested(event, "participant")
+def _left(event: JsonEvent, call: JsonCall, common: _Common) -> Left:
+    participant = event.participant or NO_PARTICIPANT
     return Left(**common, user_id=_acting_user_id(participant, common), participant_id=participant_id(participant))
 
 
-def _removed(event: JsonObject, call: JsonObject, common: _Common) -> Removed:
+def _removed(event: JsonEvent, call: JsonCall, common: _Common) -> Removed:
     members = read_members(event)[0]
     return Removed(**common, user_ids=tuple(member.id for member in members))
 
 
-def _thrown_out(event: JsonObject, call: JsonObject, common: _Common) -> Removed:
+def _thrown_out(event: JsonEvent, call: JsonCall, common: _Common) -> Removed:
     return Removed(**common, user_ids=(_acting_user_id(event, common),))
 
 
-def _acting_user_id(holder: JsonObject, common: _Common) -> str:
-    user_id = identifier(nested(holder, "user").get("id"))
+def _acting_user_id(holder: JsonEvent | JsonParticipant, common: _Common) -> str:
+    user_id = user_id_of(holder)
     if not user_id:
         raise UnreadableEvent(f"{common['type']} has no user id")
     return user_id
 
 
-def _ended(event: JsonObject, call: JsonObject, common: _Common) -> Ended:
+def _ended(event: JsonEvent, call: JsonCall, common: _Common) -> Ended:
     return Ended(**common, only_session="")
 
 
-def _session_ended(event: JsonObject, call: JsonObject, common: _Common) -> Ended:
+def _session_ended(event: JsonEvent, call: JsonCall, common: _Common) -> Ended:
     # Not call.current_session_id: that may be a newer session, which goes on.
     ended_session = session_id(event, call)
     if not ended_session:
@@ -193,18 +216,17 @@ def _session_ended(event: JsonObject, call: JsonObject, common: _Common) -> Ende
     return Ended(**common, only_session=ended_session)
 
 
-def _user_changed(event: JsonObject, call: JsonObject, common: _Common) -> UserChanged | Ignored:
-    user = nested(event, "user")
-    if common["type"] == "user.updated" and not identifier(user.get("id")):
+def _user_changed(event: JsonEvent, call: JsonCall, common: _Common) -> UserChanged | Ignored:
+    if common["type"] == "user.updated" and not user_id_of(event):
         return Ignored(**common)
     return UserChanged(
         **common,
         user_id=_acting_user_id(event, common),
-        deactivated_at=timestamp_us(user.get("deactivated_at")),
+        deactivated_at=timestamp_us((event.user or NO_USER).deactivated_at),
     )
 
 
-PARSERS: dict[str, Callable[[JsonObject, JsonObject, _Common], Event]] = {
+PARSERS: dict[str, Callable[[JsonEvent, JsonCall, _Common], Event]] = {
     "call.ring": _ring,
     "call.notification": _notification,
     "call.missed": _missed,
