@@ -6,15 +6,18 @@ It replaces events that were lost. It is read leniently: a field that has the wr
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Stamp, clamp_stamp, missed_stamp
-from bellhop.domain.json_fields import JsonObject, identifier, nested, timestamp_us
+from bellhop.domain.json_fields import identifier, timestamp_us
 from bellhop.domain.stamp_history import PastStamp
 from bellhop.domain.stream_json import (
+    NO_CALL,
     NO_SESSION,
     NO_USER,
     JsonCall,
+    JsonEvent,
     JsonParticipant,
     JsonRingState,
     read_leniently,
@@ -75,7 +78,7 @@ class CallSnapshot:
                 yield Stamp.JOINED + participant.user_id, PastStamp(at, participant.id)
 
 
-def read_ring_state(answer: JsonObject) -> CallSnapshot:
+def read_ring_state(answer: Mapping[str, Any]) -> CallSnapshot:
     """Read the answer to GET …/ring_state."""
     state = read_leniently(JsonRingState, answer)
     return CallSnapshot(
@@ -88,9 +91,9 @@ def read_ring_state(answer: JsonObject) -> CallSnapshot:
     )
 
 
-def read_call(answer: JsonObject) -> CallSnapshot:
+def read_call(answer: Mapping[str, Any]) -> CallSnapshot:
     """Read the answer to GET …/call/<type>/<id>."""
-    call = read_leniently(JsonCall, nested(answer, "call"))
+    call = read_leniently(JsonEvent, answer).call or NO_CALL
     return read_snapshot(call, identifier((call.session or NO_SESSION).id))
 
 

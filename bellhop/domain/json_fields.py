@@ -1,16 +1,13 @@
-"""Read single fields of Stream's JSON. A value of the wrong type counts as absent. Pure.
+"""Read single values of Stream's JSON (`bellhop.domain.stream_json`). Pure.
 
 Not pydantic: its models reject the whole event for one wrong field, and the call would be lost.
 """
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bellhop.clock import Micros
-
-JsonObject = Mapping[str, Any]
 
 MAX_TEXT = 255
 """Longest id, which is Stream's own limit, and longest name, in characters."""
@@ -23,37 +20,24 @@ LATEST_US = 2**53
 """In 2255. Lua's numbers are doubles, which are exact up to here."""
 
 
-def nested(holder: JsonObject, key: str) -> JsonObject:
-    """Read a nested object; empty if there is none."""
-    value = holder.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def text(value: Any, limit: int = MAX_TEXT) -> str:
     """Read a text for people: stripped, cut to `limit` characters; empty if there is none."""
     if not isinstance(value, str):
         return ""
-    kept: str = value.strip()[:limit]
+    kept = value.strip()[:limit]
     # JSON can contain half a surrogate pair (an emoji cut in two). UTF-8 cannot: Redis and HTTP would refuse it.
     return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
 
 
-def whole_text(value: Any, limit: int) -> str:
+def whole_text(value: str | None, limit: int) -> str:
     """Read a text that must not be cut, such as an address; empty if it is longer than `limit` characters."""
     complete = text(value, limit + 1)
     return complete if len(complete) <= limit else ""
 
 
-def identifier(value: Any) -> str:
-    """Read an id; empty if there is none. Some backends send ids as numbers."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+def identifier(value: str | None) -> str:
+    """Read an id; empty if there is none."""
     return whole_text(value, MAX_TEXT)
-
-
-def boolean(value: Any, default: bool) -> bool:
-    """Read a boolean; `default` for anything else, strings and numbers included."""
-    return value if isinstance(value, bool) else default
 
 
 def positive_integer(value: Any) -> int | None:
