@@ -9,7 +9,7 @@ that moves to another user leaves the first.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -178,28 +178,40 @@ def decode(values: Iterable[bytes]) -> list[Device]:
 async def read_users(store: Store, tenant: str, user_ids: Iterable[str], caller_id: str) -> RegisteredUsers:
     """Read several users, as a round of `caller_id` needs them, in one round trip for every USERS_AT_ONCE users.
 
-    Raises as the store does.
+    Users with quiet hours need a second one. Raises as the store does.
     """
     ids = list(user_ids)
     parts = [ids[n : n + USERS_AT_ONCE] for n in range(0, len(ids), USERS_AT_ONCE)]
-    answers = await asyncio.gather(*(store.together(*_reads(tenant, part, caller_id)) for part in parts))
-    users = RegisteredUsers({}, {})
-    for part, answer in zip(parts, answers, strict=True):
-        for user_id, devices, (contact, preferences, deactivated, reactivated), held_back in zip(
-            part, answer[::3], answer[1::3], answer[2::3], strict=True
-        ):
-            users.devices[user_id] = decode(devices)
-            if contact or preferences or deactivated:  # most users have none
-                held_back_at = Micros(int(held_back)) if held_back else None
-                is_deactivated = int(deactivated or 0) > int(reactivated or 0)
-                users.users[user_id] = User(
-                    read_stored(Contact, contact), read_stored(Preferences, preferences), held_back_at, is_deactivated
-                )
-    return users
+    read = RegisteredUsers({}, {})
+    for users in await asyncio.gather(*(_read_part(store, tenant, part, caller_id) for part in parts)):
+        read.devices.update(users.devices)
+        read.users.update(users.users)
+    return read
 
 
-def _reads(tenant: str, user_ids: Iterable[str], caller_id: str) -> Iterator[tuple[str, ...]]:
+async def _read_part(store: Store, tenant: str, user_ids: Sequence[str], caller_id: str) -> RegisteredUsers:
+    answers = await store.together(*_reads(tenant, user_ids))
+    devices = {user_id: decode(stored) for user_id, stored in zip(user_ids, answers[::2], strict=True)}
+    users = {
+        user_id: _user(*fields) for user_id, fields in zip(user_ids, answers[1::2], strict=True) if any(fields[:3])
+    }
+    quiet = [user_id for user_id, user in users.items() if user.preferences.quiet_hours]
+    if quiet:
+        held_back = await store.together(*(("HGET", held_back_key(tenant, user_id), caller_id) for user_id in quiet))
+        for user_id, started_at in zip(quiet, held_back, strict=True):
+            if started_at:
+                users[user_id] = users[user_id]._replace(held_back_at=Micros(int(started_at)))
+    return RegisteredUsers(devices, users)
+
+
+def _reads(tenant: str, user_ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
     for user_id in user_ids:
         yield "HVALS", devices_key(tenant, user_id)
         yield "HMGET", user_key(tenant, user_id), "contact", "preferences", "deactivated", "reactivated"
-        yield "HGET", held_back_key(tenant, user_id), caller_id
+
+
+def _user(
+    contact: bytes | None, preferences: bytes | None, deactivated: bytes | None, reactivated: bytes | None
+) -> User:
+    is_deactivated = int(deactivated or 0) > int(reactivated or 0)
+    return User(read_stored(Contact, contact), read_stored(Preferences, preferences), deactivated=is_deactivated)

@@ -91,7 +91,7 @@ def test_the_run_after_an_error_does_all_that_is_left(redis_client, name):
             break
         run_script(redis_client, command)
         assert everything(redis_client) == expected, failing_call
-    assert failing_call > 5
+    assert failing_call > 4  # a receipt runs four commands
 
 
 @pytest.mark.parametrize("name", ["a ring", "a rejection", "a missed call"])

@@ -29,17 +29,16 @@ end
 local the_round = {
   start = start, session = session, callers = callers, deadline = tonumber(ARGV[12]), over = kind == 'missed',
 }
-local reasons, all_rounds = standings(call, the_round, users, rounds)
+local reasons, call_fields = standings(call, the_round, users, rounds)
 local now = now_us()
-local has_lease = redis.call('EXISTS', KEYS[3]) == 1
 local left = deadline - (now - redis_ahead_us(KEYS[4]))
-local owner = redis.call('MGET', unpack(tokens))
-local claims = {}
-for i, claim in ipairs(redis.call('HMGET', round, unpack(fields))) do claims[fields[i]] = claim end
+local owners_and_lease = redis.call('MGET', KEYS[3], unpack(tokens))
+local has_lease = owners_and_lease[1] ~= false
+local claims = read_fields(round, { 'facts', unpack(fields) })
 
 -- A later ring has pushes of its own: a second ring for the same call would ring the phone twice, and on Android a notice
 -- would end the later ring.
-local later = kind == 'notification' and {} or later_rings(all_rounds, start, rounds)
+local later = kind == 'notification' and {} or rung_later(users, call_fields, start, rounds)
 
 local answer, claimed = { string.format('%.0f', left) }, {}
 for i = 1, #users do
@@ -49,8 +48,8 @@ for i = 1, #users do
   if kind == 'missed' and not needs_no_notice[reason] then reason = nil end
   if not reason and left <= 0 then reason = 'too_late' end
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end
-  if not reason and owner[i] ~= users[i] then reason = 'signed_out' end
-  if not reason and rung_in(later, users[i]) then reason = 'rung_again' end
+  if not reason and owners_and_lease[i + 1] ~= users[i] then reason = 'signed_out' end
+  if not reason and later[users[i]] then reason = 'rung_again' end
   if not reason and not has_lease then reason = 'no_lease' end
   if not reason and held_by_another(claims[field], worker, run, now) then reason = 'held' end
   if is_orphaned(claims[field], worker, run, now) then reason = 'orphaned ' .. claims[field] end
@@ -63,6 +62,7 @@ for i = 1, #users do
 end
 if #claimed > 0 then
   redis.call('HSET', round, unpack(claimed))
-  expire_unless_set(round, ttl)
+  -- A round with its facts has an expiry.
+  if not claims.facts then expire_unless_set(round, ttl) end
 end
 return answer

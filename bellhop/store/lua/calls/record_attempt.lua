@@ -11,17 +11,24 @@
 local round, trail, kind, worker, run = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local devices = tonumber(ARGV[6])
 local last_of_devices = 6 + 2 * devices
-local known, claims_ended = redis.call('EXISTS', round) == 1, 0
-for i = 7, last_of_devices, 2 do
-  local field = 's:' .. kind .. ':' .. ARGV[i]
-  local ours = is_claim_of(redis.call('HGET', round, field), worker, run)
+
+local names, sent, free, claims_ended = {}, {}, {}, 0
+for i = 7, last_of_devices, 2 do names[#names + 1] = 's:' .. kind .. ':' .. ARGV[i] end
+local claims = read_fields(round, names)
+for number, name in ipairs(names) do
+  local ours = is_claim_of(claims[name], worker, run)
   if ours then claims_ended = claims_ended + 1 end
-  if ARGV[i + 1] == 'sent' then
-    if known then redis.call('HSET', round, field, 'sent') end
+  if ARGV[6 + 2 * number] == 'sent' then
+    sent[#sent + 1] = name
+    sent[#sent + 1] = 'sent'
   elseif ours then
-    redis.call('HDEL', round, field)
+    free[#free + 1] = name
   end
 end
+-- A round that has expired must not be created again.
+if #sent > 0 and (next(claims) or redis.call('EXISTS', round) == 1) then write_fields(round, sent) end
+remove_fields(round, free)
+
 local lines = {}
 for i = last_of_devices + 1, #ARGV do lines[#lines + 1] = ARGV[i] end
 -- If this run still had the claims of all devices, this is the first time. If not, lines may already be on the trail: this

@@ -6,6 +6,7 @@
 --   1 kind of push   2 worker   3 length of a trail   4 seconds to keep a trail that has no expiry
 --   5 seconds to keep a round that has no expiry   then for each device: 6 device key, 7 line, …
 -- Returns how many records were restored in time, and how many after another worker began to send the push again.
+-- include: lib/expiry
 -- include: lib/trail
 local round, trail, kind, worker = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lines, marks, is_lost = {}, {}, {}

@@ -16,123 +16,142 @@ local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local doc = cjson.decode(ARGV[6])
 
-local function append(line)
-  push_to_trail(trail, { line }, trail_length)
-  redis.call('EXPIRE', trail, trail_ttl)
-end
-
 if redis.call('EXISTS', claim) == 1 then
-  append(doc.repeated)
+  push_to_trail(trail, { doc.repeated }, trail_length)
+  redis.call('EXPIRE', trail, trail_ttl)
   return 'already'
 end
 
--- The trail is written last, when the job is on its queue. If it is not a list, the script must fail here.
-redis.call('LLEN', trail)
+-- One command reads all that this event may change. An event may name all members of a call: what it costs must not grow with
+-- the members whose stamps are known already.
+local names = { 'version', 'pruned' }
+for _, stamp in ipairs(doc.stamps) do names[#names + 1] = stamp[1] end
+for _, stamp in ipairs(doc.history) do names[#names + 1] = stamp[1] end
+for _, round in ipairs({ doc.round or doc.missed }) do names[#names + 1] = 'r:' .. round.started_at end
+local stored = read_fields(call, names)
+local version = tonumber(stored.version or 0)
 
 -- A call that is always in use, such as a lobby, never expires. Its outdated fields are removed from time to time.
-local pruned = redis.call('HGET', call, 'pruned')
-if pruned and tonumber(pruned) < tonumber(doc.stale) then
-  local fields = redis.call('HGETALL', call)
+if stored.pruned and tonumber(stored.pruned) < tonumber(doc.stale) then
+  local fields, outdated = redis.call('HGETALL', call), {}
   for i = 1, #fields, 2 do
     local at = tonumber(string.match(fields[i], '^r:(%d+)$') or fields[i + 1])
-    if at < tonumber(doc.stale) and fields[i] ~= 'version' then redis.call('HDEL', call, fields[i]) end
+    if at < tonumber(doc.stale) and fields[i] ~= 'version' then
+      outdated[#outdated + 1] = fields[i]
+      stored[fields[i]] = nil
+    end
   end
+  remove_fields(call, outdated)
 end
 
--- The version is written before the change: a script that settles what it read before must see that the call has changed,
--- even if this script fails halfway.
-local changed = false
-local function begin_change()
-  if changed then return end
-  changed = true
-  redis.call('HINCRBY', call, 'version', 1)
-  redis.call('HSETNX', call, 'pruned', doc.now_us)
+-- All changes of the call's hash: name, value, …
+local changes = {}
+local function change(name, value)
+  changes[#changes + 1] = name
+  changes[#changes + 1] = value
+  stored[name] = value
 end
 
+local is_new = {}
 for _, stamp in ipairs(doc.stamps) do
   local name, value = stamp[1], stamp[2]
-  local old = redis.call('HGET', call, name)
-  if not old or tonumber(value) > tonumber(old) then
-    begin_change()
-    redis.call('HSET', call, name, value)
-  end
+  local old = stored[name]
+  if is_new[name] == nil then is_new[name] = not old end
+  if not old or tonumber(value) > tonumber(old) then change(name, value) end
 end
 
 -- Of each name and session, the latest stamps are kept: so the order of events does not matter, and a call's hash has a limit.
-local added = {}
+-- A name without a stamp before this event has few now. Names that have no plain field are looked at from time to time.
+local crowded = {}
 for _, stamp in ipairs(doc.history) do
-  if redis.call('HEXISTS', call, stamp[1]) == 0 then
-    begin_change()
-    redis.call('HSET', call, stamp[1], stamp[2])
+  if not stored[stamp[1]] then
+    change(stamp[1], stamp[2])
     local _, session, name = read_history_field(stamp[1])
-    added[#session .. ':' .. session .. ':' .. name] = {}
+    if is_new[name] == false or is_new[name] == nil and version % 16 == 0 then
+      crowded[history_group(session, name)] = true
+    end
   end
-end
-if next(added) then
-  local fields = redis.call('HGETALL', call)
-  for i = 1, #fields, 2 do
-    local at, session, name = read_history_field(fields[i])
-    local kept = at and added[#session .. ':' .. session .. ':' .. name]
-    if kept then kept[#kept + 1] = { at, fields[i] } end
-  end
-  for _, kept in pairs(added) do
-    table.sort(kept, function(a, b) return a[1] > b[1] end)
-    for i = doc.history_kept + 1, #kept do redis.call('HDEL', call, kept[i][2]) end
-  end
-end
-
--- Stamps that are already known may end a round that is only opened now: then it must be settled at once.
-local known = redis.call('EXISTS', call) == 1
-
-local function open_round(round)
-  begin_change()
-  redis.call('HSETNX', call, 'r:' .. round.started_at, round.session_id)
-  redis.call('HSETNX', round.key, 'facts', round.facts)
-  if round.ringless then redis.call('HSETNX', round.key, 'ringless', '1') end
-  for _, recipient in ipairs(round.recipients) do
-    redis.call('HSETNX', round.key, 'u:' .. recipient[1], recipient[2])
-  end
-  redis.call('EXPIRE', round.key, open_ttl)
-  redis.call('ZADD', agenda, 'LT', known and math.floor(doc.now_us / 1000) or round.settle_at_ms, doc.member)
 end
 
 -- A call.missed belongs to the rounds that rang its members. For members of no known round it opens a ringless round, which
 -- then stands for every other call.missed of that session, in whatever order they arrive.
 local function without_round(missed)
-  local rounds, uncovered = {}, {}
-  for _, round in ipairs(rounds_of(redis.call('HGETALL', call))) do
-    if round.session == missed.session_id or round.session == '' or missed.session_id == '' then
-      local key = missed.key_prefix .. round.started_at
-      local before = tonumber(round.started_at) <= tonumber(missed.started_at)
-      if before or redis.call('HEXISTS', key, 'ringless') == 1 then rounds[#rounds + 1] = key end
-    end
-  end
+  local users, uncovered = {}, {}
+  for i, recipient in ipairs(missed.recipients) do users[i] = recipient[1] end
+  local of_session = rounds_of(redis.call('HGETALL', call), function(_, session)
+    return session == missed.session_id or session == '' or missed.session_id == ''
+  end)
+  local covered = first_rounds_with(users, of_session, missed.key_prefix, function(started_at, ringless)
+    return ringless or started_at <= tonumber(missed.started_at)
+  end)
   for _, recipient in ipairs(missed.recipients) do
-    if not rung_in(rounds, recipient[1]) then uncovered[#uncovered + 1] = recipient end
+    if not covered[recipient[1]] then uncovered[#uncovered + 1] = recipient end
   end
   return uncovered
 end
 
-if doc.round then open_round(doc.round) end
+local opened = doc.round
 if doc.missed then
   doc.missed.recipients = without_round(doc.missed)
-  if #doc.missed.recipients > 0 then open_round(doc.missed) end
+  if #doc.missed.recipients > 0 then opened = doc.missed end
 end
-redis.call('EXPIRE', call, redis.call('ZSCORE', agenda, doc.member) and open_ttl or call_ttl)
-if doc.settle_open then redis.call('ZADD', agenda, 'XX', 'LT', math.floor(doc.now_us / 1000), doc.member) end
+
+-- Stamps that are already known may end a round that is only opened now: then it must be settled at once.
+local is_known = stored.version ~= nil or #changes > 0
+local round_field = opened and 'r:' .. opened.started_at
+local was_opened = opened and stored[round_field]
+if opened and not was_opened then change(round_field, opened.session_id) end
+
+-- The version changes in the same command: a script that settles what it read before must see that the call has changed, even
+-- if this script fails halfway.
+if #changes > 0 or opened then
+  change('version', version + 1)
+  if not stored.pruned then change('pruned', doc.now_us) end
+  write_fields(call, changes)
+end
+
+if next(crowded) then remove_fields(call, outdated_history(redis.call('HGETALL', call), crowded, tonumber(doc.history_kept))) end
+
+if opened then
+  local fields = { 'facts', opened.facts }
+  if opened.ringless then fields = { 'facts', opened.facts, 'ringless', '1' } end
+  for _, recipient in ipairs(opened.recipients) do
+    fields[#fields + 1] = 'u:' .. recipient[1]
+    fields[#fields + 1] = recipient[2]
+  end
+  -- What an earlier event of this round has written stays as it is.
+  local write = was_opened and write_missing_fields or write_fields
+  write(opened.key, fields)
+  redis.call('EXPIRE', opened.key, open_ttl)
+  redis.call('ZADD', agenda, 'LT', is_known and math.floor(doc.now_us / 1000) or opened.settle_at_ms, doc.member)
+end
+local is_open = opened or redis.call('ZSCORE', agenda, doc.member)
+redis.call('EXPIRE', call, is_open and open_ttl or call_ttl)
+if doc.settle_open and is_open then redis.call('ZADD', agenda, 'XX', 'LT', math.floor(doc.now_us / 1000), doc.member) end
 
 -- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
 if doc.listed then
   for _, list in ipairs(doc.listed.limits) do
-    redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid)
-    redis.call('ZREMRANGEBYRANK', list[1], 0, -1 - tonumber(list[2]))
+    if redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid) == 1 then
+      redis.call('ZREMRANGEBYRANK', list[1], 0, -1 - tonumber(list[2]))
+    end
     redis.call('EXPIRE', list[1], trail_ttl)
   end
   local oldest = tonumber(doc.now_us) - tonumber(trail_ttl) * 1e6
   redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
 end
 
-for _, job in ipairs(doc.jobs) do enqueue(job, doc.now) end
-append(doc.trail)
+-- Of the keys that are written from here on, each may be broken: the trail must have no line of an event that was not taken,
+-- and a job must not be on its queue twice.
+for _, job in ipairs(doc.jobs) do store_job(job, doc.now, 'queued') end
+push_to_trail(trail, { doc.trail }, trail_length)
+redis.call('EXPIRE', trail, trail_ttl)
+for _, job in ipairs(doc.jobs) do
+  local failure = put_on_queue(job)
+  if failure then
+    redis.call('RPOP', trail)
+    return failure
+  end
+end
 redis.call('SET', claim, '1', 'EX', claim_ttl)
 return 'taken'

@@ -11,6 +11,7 @@
 -- Returns "waiting", "already", or why no e-mail is due.
 -- include: lib/standing
 -- include: lib/enqueue
+-- include: lib/expiry
 -- include: lib/trail
 local call, round, trail, open_email = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local user, start, rounds, emails, window = ARGV[1], tonumber(ARGV[2]), ARGV[5], ARGV[8], tonumber(ARGV[10])
@@ -18,9 +19,9 @@ local user, start, rounds, emails, window = ARGV[1], tonumber(ARGV[2]), ARGV[5],
 local the_round = {
   start = start, session = ARGV[3], callers = cjson.decode(ARGV[4]), deadline = cjson.decode(ARGV[9]).deadline, over = true,
 }
-local reasons, all_rounds = standings(call, the_round, { user }, rounds)
+local reasons, fields = standings(call, the_round, { user }, rounds)
 if needs_no_notice[reasons[1]] then return reasons[1] end
-if rung_in(later_rings(all_rounds, start, rounds), user) then return 'rung_again' end
+if rung_later({ user }, fields, start, rounds)[user] then return 'rung_again' end
 
 if redis.call('HEXISTS', round, 'e:' .. user) == 1 then return 'already' end
 redis.call('LLEN', trail)  -- it is written after the e-mail: if it is not a list, the script must fail here

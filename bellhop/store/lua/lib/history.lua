@@ -9,6 +9,30 @@ local function read_history_field(field)
   return tonumber(at), string.sub(rest, 1, length), string.sub(rest, length + 2)
 end
 
+-- Returns a name for the stamps of one name and session.
+local function history_group(session, name)
+  return #session .. ':' .. session .. ':' .. name
+end
+
+-- Takes a call's hash as HGETALL returns it, and a set of groups. Returns the fields of these groups without the latest `kept`
+-- of each.
+local function outdated_history(fields, groups, kept)
+  local by_group, outdated = {}, {}
+  for i = 1, #fields, 2 do
+    local at, session, name = read_history_field(fields[i])
+    local group = at and history_group(session, name)
+    if groups[group or ''] then
+      by_group[group] = by_group[group] or {}
+      table.insert(by_group[group], { at = at, field = fields[i] })
+    end
+  end
+  for _, stamps in pairs(by_group) do
+    table.sort(stamps, function(a, b) return a.at > b.at end)
+    for i = kept + 1, #stamps do outdated[#outdated + 1] = stamps[i].field end
+  end
+  return outdated
+end
+
 -- Takes a call's hash as HGETALL returns it. Returns a function that returns all stamps of a name: a list of { at, session }.
 -- It also returns the plain fields by name, and the set of all names.
 local function stamps_by_name(fields)

@@ -1,35 +1,41 @@
--- Takes a call's hash as HGETALL returns it. Returns its rounds: the start of each (text, unix µs) and its session.
-local function rounds_of(fields)
+-- include: lib/fields
+-- Takes a call's hash as HGETALL returns it. Returns its rounds, the latest first: the start of each (text, unix µs) and its
+-- session. With `wanted(started_at, session)`, it returns only rounds for which this is true.
+local function rounds_of(fields, wanted)
   local rounds = {}
   for i = 1, #fields, 2 do
     local started_at = string.match(fields[i], '^r:(%d+)$')
-    if started_at then rounds[#rounds + 1] = { started_at = started_at, session = fields[i + 1] } end
+    if started_at and (not wanted or wanted(tonumber(started_at), fields[i + 1])) then
+      rounds[#rounds + 1] = { started_at = started_at, session = fields[i + 1] }
+    end
   end
+  table.sort(rounds, function(a, b) return tonumber(a.started_at) > tonumber(b.started_at) end)
   return rounds
 end
 
--- Takes rounds of a call. Returns the keys of those that rang users and for which `wanted(started_at, session)` is true.
-local function keys_of_rings(rounds, prefix, wanted)
-  local keys = {}
+-- Reads rounds, one after the other, until each of these users is found among the recipients of one.
+-- Returns, by user, the start (µs) of the first round that has the user. A round without a ring does not count, unless
+-- `counts(started_at, ringless)` is given and true.
+local function first_rounds_with(users, rounds, prefix, counts)
+  local found, missing = {}, users
   for _, round in ipairs(rounds) do
-    local key = prefix .. round.started_at
-    if wanted(tonumber(round.started_at), round.session) and redis.call('HEXISTS', key, 'ringless') == 0 then
-      keys[#keys + 1] = key
+    if #missing == 0 then break end
+    local names, still_missing = { 'ringless' }, {}
+    for i, user in ipairs(missing) do names[i + 1] = 'u:' .. user end
+    local fields, started_at = read_fields(prefix .. round.started_at, names), tonumber(round.started_at)
+    local ringless = fields.ringless ~= nil
+    local count = not ringless
+    if counts then count = counts(started_at, ringless) end
+    for _, user in ipairs(missing) do
+      if count and fields['u:' .. user] then found[user] = started_at else still_missing[#still_missing + 1] = user end
     end
+    missing = still_missing
   end
-  return keys
+  return found
 end
 
--- Whether one of these rounds (keys) has the user among its recipients.
-local function rung_in(rounds, user)
-  for _, key in ipairs(rounds) do
-    if redis.call('HEXISTS', key, 'u:' .. user) == 1 then return true end
-  end
-  return false
-end
-
--- Takes rounds of a call. Returns the keys of the rings that began after `start`. Their recipients get the missed-call notice
--- of that ring.
-local function later_rings(rounds, start, prefix)
-  return keys_of_rings(rounds, prefix, function(started_at) return started_at > start end)
+-- Returns the users whom a later ring of the call rings too, as a set. They get the missed-call notice of that ring.
+-- `fields` is the call's hash as HGETALL returns it.
+local function rung_later(users, fields, start, prefix)
+  return first_rounds_with(users, rounds_of(fields, function(started_at) return started_at > start end), prefix)
 end

@@ -24,17 +24,18 @@ end
 
 -- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), and `over`, which is true if the round
 -- is known to be over. `prefix` is the start of the rounds' keys.
--- Returns one standing for each user, or false while the phone should ring. It also returns the rounds of the call.
+-- Returns one standing for each user, or false while the phone should ring. It also returns the call's hash, as HGETALL does.
 local function standings(call, round, users, prefix)
   local fields = redis.call('HGETALL', call)
   local all_of, plain, names = stamps_by_name(fields)
   local start, deadline, session = round.start, round.deadline, round.session
 
-  local rounds, sessions = rounds_of(fields), {}
-  for _, other in ipairs(rounds) do sessions[other.session] = true end
-  local earlier = keys_of_rings(rounds, prefix, function(started_at, of_session)
+  local sessions = {}
+  for _, other in ipairs(rounds_of(fields)) do sessions[other.session] = true end
+  local earlier_rings = rounds_of(fields, function(started_at, of_session)
     return started_at < start and of_session == session
   end)
+  local last_rung = first_rounds_with(users, earlier_rings, prefix)
 
   local function since(name, earliest)
     local moments = {}
@@ -94,12 +95,8 @@ local function standings(call, round, users, prefix)
   local ended = math.min(first_of(since('ended')), first_of(since('ended:' .. session)))
 
   local function standing_of(user)
-    local rung_before, rung_at = false, 0
-    for _, key in ipairs(earlier) do
-      if rung_in({ key }, user) then
-        rung_before, rung_at = true, math.max(rung_at, tonumber(string.sub(key, #prefix + 1)))
-      end
-    end
+    local rung_at = last_rung[user]
+    local rung_before = rung_at ~= nil
 
     -- If the user was rung before in this session, phones may still reject that ring: shortly after the user has rejected it.
     -- If that is not known, it may be in the first moment of this ring.
@@ -168,5 +165,5 @@ local function standings(call, round, users, prefix)
 
   local result = {}
   for i, user in ipairs(users) do result[i] = standing_of(user) end
-  return result, rounds
+  return result, fields
 end

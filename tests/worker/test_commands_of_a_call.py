@@ -1,0 +1,85 @@
+"""How many Redis commands a call takes, as Redis counts them: an event costs what it changes, not what is stored."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import redis
+
+from bellhop.clock import Micros
+from bellhop.domain.push import PushKind
+from bellhop.domain.round import Round
+from bellhop.sandbox.stream_webhooks import Event, SampleCall
+from bellhop.store import registry
+from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import run_script
+from tests.factories import a_device, a_push
+from webhook.intake.apply import apply
+from webhook.intake.effects import EffectRules, effects
+from webhook.intake.parsing import parse
+from worker.delivery.fence import Fence, Record
+from worker.settle import settle_call
+
+RULES = EffectRules("default", 30, 5)
+GRACE_US = Micros(5_000_000)
+Post = Callable[[Event], Round | None]
+
+
+@pytest.fixture
+def post(redis_client: redis.Redis) -> Post:
+    """Take an event in, as the web process does; returns the round that it opens."""
+    script, numbers = partial(run_script, redis_client), iter(range(10**6))
+
+    def post(event: Event) -> Round | None:
+        value = parse(json.dumps(event).encode())
+        assert value.at is not None
+        applied = effects(value, value.at, RULES)
+        apply(script, "default", f"{next(numbers)}", value, applied, value.at)
+        return applied.round
+
+    return post
+
+
+@pytest.fixture
+async def count(store: Store, redis_client: redis.Redis) -> Callable[[], int]:
+    """Return how many commands Redis ran since the last call, those inside scripts included."""
+    await store.load_scripts()
+
+    def count() -> int:
+        ran = redis_client.info("commandstats")
+        redis_client.config_resetstat()
+        return sum(stats["calls"] for name, stats in ran.items() if "config" not in name and "info" not in name)
+
+    count()
+    return count
+
+
+async def test_a_ring_takes_few_commands_besides_its_job(store, post, count, live_workers):
+    phone = a_device("ben")
+    await store.script(*registry.register("default", phone))
+    count()
+    round_ = post(SampleCall(members=("ben",)).ring())
+    assert count() <= 13, "take_event"
+    await registry.read_users(store, "default", ["ben"], "sara")
+    assert count() <= 2, "the users"
+    fence = Fence(store, "w-1", PushKind.RING, round_, "picked up")
+    assert (await fence.admit(a_push(phone), 3)).refusal is None
+    assert count() <= 7, "claim_devices"
+    await fence.write(Record("sent", phone.key, True))
+    assert count() <= 4, "record_attempt"
+
+
+@pytest.mark.parametrize("answer", ["accepted", "rejected"])
+async def test_an_answer_costs_the_same_among_many_members(store, post, count, answer):
+    """Stream names all who have answered before in each event."""
+    costs = []
+    for size in (10, 60):
+        call = SampleCall(members=tuple(f"user-{number}" for number in range(size)))
+        post(call.ring())
+        for number in range(size - 1):
+            count()
+            post(getattr(call, answer)(f"user-{number}"))
+            await settle_call(store, "default", call.cid, GRACE_US)
+        costs.append(count())
+    assert costs[1] <= costs[0], costs
