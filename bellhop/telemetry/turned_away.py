@@ -40,6 +40,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "bad_signature": ("refused", "signature does not match: is the secret of key {app} right?"),
     "unknown_app": ("refused", "API key {app} is not configured: add the app's key and secret to the settings"),
     "strange_address": ("refused", "the address is not in BELLHOP_WEBHOOK_NETWORKS"),
+    "user_token": ("refused", "the body is a token of a Stream user: somebody tried to post a webhook with it"),
     "wrong_path": ("refused", "webhooks go to /webhooks/stream: correct the URL in Stream's dashboard"),
     "too_large": ("refused", "the body is too large"),
     "unsupported_encoding": ("refused", "the body must be uncompressed or gzip"),

@@ -61,7 +61,7 @@ async def test_a_wrong_secret_shows_everywhere(installation):
         "3 webhooks refused in the last hour: "
         f"signature does not match: is the secret of key {API_KEY} right? (from 127.0.0.1)",
         "1 webhook refused in the last hour: API key nobody is not configured: add the app",
-        "1 webhook of app default kept unread in the last hour: Bellhop cannot read them: please",
+        "1 webhook of app default kept in the last hour: Bellhop cannot read them: please",
     ]
     done = await asyncio.to_thread(
         subprocess.run,

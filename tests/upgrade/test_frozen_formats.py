@@ -17,6 +17,7 @@ from written_formats import formats_of
 pytestmark = pytest.mark.timeout(300)
 
 NEW_SINCE: dict[str, str] = {
+    "redis/bellhop:turned-away:<s>": "what was turned away; an older version neither writes nor reads it",
     **{
         f"redis/bellhop:workers:{name}": "workers of an older version all do what this one does in its turn"
         for name in ("turn", "neighbours:<uuid>:<s>")

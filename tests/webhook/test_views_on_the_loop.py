@@ -1,6 +1,7 @@
 """The webhook's view gives the same answers on the event loop and in a thread. On the loop it never blocks."""
 
 import asyncio
+import base64
 import builtins
 import gc
 import gzip
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import aiohttp
+import jwt
 import pytest
 import redis
 from structlog.contextvars import get_contextvars
@@ -82,6 +84,16 @@ async def test_an_unreadable_event_is_kept(post, redis_client):
     assert await post(b"[]") == (200, {"status": "kept", "reason": "it is not a JSON object"})
     assert redis_client.llen("bellhop:unreadable") == 1
     assert redis_client.ttl("bellhop:unreadable") > 0
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+async def test_a_users_token_pushes_no_unreadable_event_out(post, redis_client):
+    await post(b"[]")
+    signed, _, signature = jwt.encode({"user_id": "ben"}, "secret", "HS256").rpartition(".")
+    as_header = {"X-Signature": base64.urlsafe_b64decode(signature + "==").hex()}
+    for number in range(120):
+        assert (await post(signed.encode(), f"w{number}", **as_header))[0] == 401
+    assert redis_client.llen("bellhop:unreadable") == 1
 
 
 async def test_an_event_about_a_user_is_applied_once(post):

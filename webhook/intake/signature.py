@@ -1,6 +1,8 @@
 """Verify a webhook: body and headers -> the tenant and the JSON that was signed, or a typed refusal. Pure."""
 
+import base64
 import hmac
+import json
 import re
 import secrets
 import zlib
@@ -16,6 +18,7 @@ MAX_GZIP_MEMBERS = 4
 """A gzip body may consist of several members. Each costs a copy of the rest, and one MiB could hold 50,000 of them."""
 
 SIGNATURE = re.compile(r"[0-9a-fA-F]{64}")
+TOKEN = re.compile(rb"[A-Za-z0-9_-]{2,4096}\.[A-Za-z0-9_-]*")
 GZIP_MAGIC = b"\x1f\x8b"
 ENCODINGS = {"", "identity", "gzip", "x-gzip"}
 
@@ -47,6 +50,11 @@ class Refusal(Enum):
         "strange_address",
         403,
         "Webhooks are accepted only from the addresses in BELLHOP_WEBHOOK_NETWORKS.",
+    )
+    USER_TOKEN = (
+        "user_token",
+        401,
+        "The body is a token of a Stream user, not a webhook: only Stream may post webhooks here.",
     )
     WRONG_PATH = "wrong_path", 404, "Webhooks go to /webhooks/stream: correct the URL in Stream's dashboard."
     TOO_LARGE = "too_large", 413, "The body is larger than 1 MiB, or than 4 MiB once inflated."
@@ -137,7 +145,24 @@ def verify(
         raise RefusedWebhook(Refusal.UNKNOWN_APP)
     if not any(matches):
         raise RefusedWebhook(Refusal.BAD_SIGNATURE)
+    if is_token(signed):
+        raise RefusedWebhook(Refusal.USER_TOKEN)
     return Verified(app.tenant, signed)
+
+
+def is_token(body: bytes) -> bool:
+    """Return whether a body has the form of what a JWT signs: header and payload in base64url, with a dot between them.
+
+    Stream signs its users' tokens with the same secret and the same HMAC as webhooks. So every user of the app has a
+    body and its signature. JSON of an event never has this form.
+    """
+    if not body[:2].isalnum() or TOKEN.fullmatch(body) is None:
+        return False
+    header = body.partition(b".")[0]
+    try:
+        return isinstance(json.loads(base64.urlsafe_b64decode(header + b"==")), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def inflate(body: bytes) -> bytes:

@@ -1,9 +1,11 @@
+import base64
 import gzip
 import hashlib
 import hmac
 import json
 import tracemalloc
 
+import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,6 +122,29 @@ def test_secrets_do_not_show_when_an_app_is_printed():
     assert "hush" not in repr(SigningApp("acme", ("key-1",), (b"hush",)))
 
 
+def a_token(payload=None, headers=None, secret=SECRET):
+    """What a user's token signs, and its signature as X-SIGNATURE would have it."""
+    signed, _, signature = jwt.encode(payload or {"user_id": "ben"}, secret, "HS256", headers).rpartition(".")
+    return signed.encode(), base64.urlsafe_b64decode(signature + "==").hex()
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+@pytest.mark.parametrize("headers", [None, {"kid": "x" * 900}])
+def test_a_users_own_token_is_no_webhook(headers):
+    body, signature = a_token(headers=headers)
+    assert signature == sign(body), "it verifies"
+    for sent in (body, gzip.compress(body)):
+        assert refusal(sent, signature=signature) is Refusal.USER_TOKEN
+    assert refusal(body, signature=sign(body, b"another secret")) is Refusal.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"1.5", b"null", b"eyJ.x", b"eyJhIjoxfQ", b"[].[]", b'"a.b"', b"MTI.x", b"W10.x"]
+)
+def test_other_signed_bodies_are_no_tokens(body):
+    assert taken(body, sign(body)).body == body
+
+
 @pytest.mark.parametrize("encoding", [None, "", "identity", "gzip", "GZIP ", "x-gzip"])
 def test_gzip_is_recognized_by_its_first_bytes_not_the_header(encoding):
     for body in (BODY, gzip.compress(BODY)):
@@ -205,6 +230,7 @@ def test_the_labels_in_metrics_and_logs_stay():
         "bad_signature",
         "unknown_app",
         "strange_address",
+        "user_token",
         "wrong_path",
         "too_large",
         "unsupported_encoding",
