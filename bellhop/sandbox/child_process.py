@@ -1,18 +1,24 @@
 """Helpers for child processes: a free port, and an end together with the parent."""
 
 import ctypes
+import random
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
+PORTS = range(20_000, 32_768)
+"""Below those that systems give to outgoing connections: such a connection could take the port before the server."""
 
 
 def free_port() -> int:
-    """Find a TCP port on 127.0.0.1 that is not in use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a TCP port on 127.0.0.1 that is not in use. Raises OSError if a hundred in a row are in use."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port on 127.0.0.1 from {PORTS.start} to {PORTS.stop - 1}")
 
 
 def end_with_parent() -> None:

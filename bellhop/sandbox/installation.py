@@ -29,7 +29,7 @@ from bellhop.store.registry import register
 
 API_KEY, SECRET = "demo-api-key", "demo-secret-of-no-real-app-at-all"
 BUNDLE, PROJECT = "com.example.calls", "example-calls"
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 60
 
 
 class Arrival(NamedTuple):

@@ -16,7 +16,7 @@ from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.tls import Authority
 from bellhop.store.redis_url import with_ca
 
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 CHOICE = "SANDBOX_REDIS"
 """The environment variable that names the server to start: a program, or `embedded`. It is not a Bellhop setting."""
 EMBEDDED = "embedded"

@@ -161,10 +161,15 @@ class Crowd:
     async def all_settled(self, rings: Sequence[Ring]) -> None:
         """End the calls, and see that each recipient gets one outcome."""
         self.answers_take(0)
-        for ring in rings:
+        gate = asyncio.Semaphore(POSTERS)
+
+        async def end(ring: Ring) -> None:
             event, tries = ring.call.ended(), 1
-            while not await self._try(event, f"{ring.call.id}-ended", tries):
-                tries += 1
+            async with gate:
+                while not await self._try(event, f"{ring.call.id}-ended", tries):
+                    tries += 1
+
+        await asyncio.gather(*map(end, rings))
         for ring in rings:
             give_up = time.monotonic() + 20
             while not (settled := await self._settled(ring)):
