@@ -209,7 +209,7 @@ class StreamQuestions:
         stored = stored_call(await until_redis_answers(lambda: self._store.script(*command)))
         news = _News.of(stored, answer.state, ring.session_id)
         milestone = StreamAsked(
-            at=stored.now,
+            at=stored.redis_now,
             round=ring.started_at,
             kind=kind,
             outcome=answer.outcome,

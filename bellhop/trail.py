@@ -77,7 +77,7 @@ class Milestone:
     letters: ClassVar[str] = ""
     """The fields that a line has, by their letters, in the order in which they are written."""
     at: Micros
-    """When it happened (unix µs)."""
+    """When it happened, by Redis's clock (unix µs). Older versions wrote the time of other clocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class WebhookReceived(Milestone):
     """A webhook was verified, applied and, if there is something to do, queued."""
 
     what: ClassVar = "received"
-    letters: ClassVar = "tcanhzrfgyx"
+    letters: ClassVar = "tcanhzrfgyxA"
     type: str
     stamp: Micros | None = None
     """Stream's time of the event (unix µs)."""
@@ -107,6 +107,8 @@ class WebhookReceived(Milestone):
     """When the phones stop ringing (unix µs)."""
     reason: str = ""
     """The reason of a rejection: one of Stream's, or "other" (`bellhop.domain.rejections`); empty for decline."""
+    redis_ahead_us: int | None = None
+    """How far Redis's clock was ahead of Stream's (µs), as far as it was known; None for 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +116,13 @@ class WebhookRepeated(Milestone):
     """The same webhook came again."""
 
     what: ClassVar = "repeated"
-    letters: ClassVar = "tcza"
+    letters: ClassVar = "tczaA"
     type: str
     stamp: Micros | None = None
     session: str = ""
     attempt: int | None = None
+    redis_ahead_us: int | None = None
+    """As of WebhookReceived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +319,7 @@ SHORT = {
     "worker": "w",
     "detail": "v",
     "learned": "q",
+    "redis_ahead_us": "A",
 }
 """Fields and the letters that stand for them in Redis, where seven days of lines are kept."""
 

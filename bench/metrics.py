@@ -36,7 +36,7 @@ def main() -> None:
         metrics.finished(push.kind, device, answer.outcome)
 
     def job() -> None:
-        with picked_up("rings", "worker.jobs.ring", {"webhook": "f" * 32}), tracing.span("attempt") as facts:
+        with picked_up("rings", "worker.jobs.ring", {"webhook": "f" * 32}, Micros(0)), tracing.span("attempt") as facts:
             facts |= {"outcome": "accepted"}
 
     with redirect_stderr(io.StringIO()):

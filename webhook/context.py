@@ -5,10 +5,10 @@ from typing import Any
 
 from flask import current_app
 
-from bellhop.clock import Micros, Seconds, from_nanoseconds
+from bellhop.clock import Micros, Seconds
 from bellhop.settings import Settings
-from bellhop.store import redis_clock
 from bellhop.store.blocking_client import blocking, run_script
+from bellhop.store.redis_clock import RedisClock, read_time
 from bellhop.store.redis_url import shown
 from bellhop.store.replication import ReplicatedScripts
 from bellhop.store.scripts import Command
@@ -55,8 +55,7 @@ class WebContext:
             settings.console,
         )
         self._webhook_networks = networks(settings.webhook_networks)
-        self._clock_ahead_us: int | None = None
-        self._clock_valid_until_s = 0.0
+        self._clock, self._clock_valid_until_s = RedisClock(), 0.0
 
     def accepts_webhooks_from(self, address: str | None) -> bool:
         """Return whether the settings allow webhooks from `address`."""
@@ -65,23 +64,19 @@ class WebContext:
     def now(self) -> Micros:
         """Return the time by Redis's clock, which decides every deadline. Raises redis.exceptions.RedisError.
 
-        Redis is read once a second; in between, this machine's clock counts on.
+        Redis is read once a second.
         """
-        ahead_us = self._clock_ahead_us
-        if ahead_us is None or time.monotonic() >= self._clock_valid_until_s:
-            sent = _local_now()
-            redis_time = redis_clock.read_time(self.intake_redis.call("TIME"))
-            ahead_us = redis_clock.corrected(self._clock_ahead_us, sent, _local_now(), redis_time)
-            self._clock_ahead_us, self._clock_valid_until_s = ahead_us, time.monotonic() + CLOCK_MAX_AGE_S
-        return Micros(_local_now() - ahead_us)
+        sent_s = time.monotonic()
+        if sent_s >= self._clock_valid_until_s:
+            redis_time = read_time(self.intake_redis.call("TIME"))
+            answered_s = time.monotonic()
+            self._clock.note(sent_s, answered_s, redis_time)
+            self._clock_valid_until_s = answered_s + CLOCK_MAX_AGE_S
+        return self._clock.now()
 
     def run(self, command: Command) -> Any:
         """Run a script with its keys and arguments. Raises redis.exceptions.RedisError."""
         return run_script(self.redis, command)
-
-
-def _local_now() -> Micros:
-    return from_nanoseconds(time.time_ns())
 
 
 def web_context() -> WebContext:

@@ -3,10 +3,10 @@
 RQ stores a job's name ("worker.jobs.ring") and one JSON payload. The worker finds its handler in `Jobs.handlers`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from bellhop.clock import Seconds, micros
+from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import ends_the_ring
 from bellhop.domain.push import PushKind
@@ -41,7 +41,8 @@ class Jobs:
         }
         if digest is not None:
             handlers[names.MAIL_JOB] = digest.send
-        self.handlers = {job_name: _correlated(job_name, handler) for job_name, handler in handlers.items()}
+        now = tools.clock.now
+        self.handlers = {job_name: _correlated(job_name, handler, now) for job_name, handler in handlers.items()}
 
     async def ring(self, payload: dict[str, Any]) -> Sequence[Command]:
         """Ring all devices of all recipients at once."""
@@ -75,7 +76,7 @@ class Jobs:
         await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us, self._derived)
 
 
-def _correlated(job_name: str, handler: Handler) -> Handler:
+def _correlated(job_name: str, handler: Handler, now: Callable[[], Micros]) -> Handler:
     """Tie the log lines and the span of each run of a job to the webhook that caused it.
 
     If Redis is away, the handler is repeated here, and nowhere else: the run has one span, and its time in the queue is
@@ -83,7 +84,7 @@ def _correlated(job_name: str, handler: Handler) -> Handler:
     """
 
     async def run(payload: dict[str, Any]) -> Sequence[Command] | None:
-        with correlation.picked_up(names.QUEUE_OF[job_name], job_name, payload):
+        with correlation.picked_up(names.QUEUE_OF[job_name], job_name, payload, now()):
             return await until_redis_answers(lambda: handler(payload))
 
     return run

@@ -4,12 +4,11 @@ Such an attempt leaves its claim behind. The fence finds the claim when another 
 job finds those that nobody asked about. Either puts the attempt on the trail.
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from bellhop.clock import Micros, from_nanoseconds
+from bellhop.clock import Micros
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.queue.job_payloads import QueuedRound
@@ -48,12 +47,12 @@ def open_claims(fields: Mapping[str, str]) -> Iterator[OpenClaim]:
             yield OpenClaim(kind, device, value)
 
 
-def lost_attempt(claim: OpenClaim, started_at: Micros, user: str, device: Device | None) -> LostAttempt:
-    """Describe the attempt of an orphaned claim. `device`: None if it is not registered any more."""
+def lost_attempt(claim: OpenClaim, started_at: Micros, user: str, device: Device | None, now: Micros) -> LostAttempt:
+    """Describe the attempt of an orphaned claim, found `now`. `device`: None if it is not registered any more."""
     worker = claim.claim.rsplit("|", 2)[0]
     apple = device is not None and device.provider is Provider.APNS
     line = PushAttempted(
-        at=from_nanoseconds(time.time_ns()),
+        at=now,
         round=started_at,
         kind=claim.kind,
         user=user,
@@ -93,7 +92,10 @@ async def record_lost_attempts(store: Store, rounds: Mapping[Micros, QueuedRound
         if not overdue:
             continue
         found = [await until_redis_answers(partial(_find_device, store, round_, fields, claim)) for claim in overdue]
-        lost = [lost_attempt(claim, started_at, *whose) for claim, whose in zip(overdue, found, strict=True)]
+        lost = [
+            lost_attempt(claim, started_at, *whose, stored.redis_now)
+            for claim, whose in zip(overdue, found, strict=True)
+        ]
         command = call_scripts.record_lost_attempts(round_, lost)
         for number in await until_redis_answers(partial(store.script, *command)):
             count_lost(overdue[number - 1].kind, found[number - 1][1])

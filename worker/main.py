@@ -19,6 +19,7 @@ from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RING
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
+from bellhop.store.redis_clock import RedisClock
 from bellhop.store.redis_url import shown
 from bellhop.store.refusals import PROBE, is_cluster
 from bellhop.stream_api import DeviceApps, StreamApi, stream_apis
@@ -114,7 +115,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     apis = stream_apis(settings, session)
     questions = stream_questions(settings, store, apis)
     subscriptions = StreamSubscriptions(apis, settings.stream_apps)
-    sent = SentPushes(name)
+    sent, clock = SentPushes(name), RedisClock()
     tools = DeliveryTools(
         store=store,
         worker=name,
@@ -125,8 +126,9 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
         stream_state=StreamState(questions, subscriptions) if questions else None,
         sent=sent,
+        clock=clock,
     )
-    jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts))
+    jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts, clock))
     background: list[Callable[[], Awaitable[None]]] = [
         partial(_warm_up, store, senders),
         pruner.keep_counting,
@@ -148,6 +150,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         background=background,
         in_turn=[partial(queue_due_calls, store)],
         note_redis=partial(_note, redis_outage(shown(settings.redis_url))),
+        clock=clock,
     )
 
 
@@ -177,7 +180,9 @@ def _device_lookup(settings: Settings, store: Store, apis: Mapping[str, StreamAp
     return StreamDeviceLookup(store, apis, DeviceApps.of(settings), settings.stream_fetches_per_s)
 
 
-def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) -> EmailDigest | None:
+def email_digest(
+    settings: Settings, store: Store, worker: str, texts: Texts, clock: RedisClock | None = None
+) -> EmailDigest | None:
     """Return what collects and sends missed-call e-mails; None if the settings want none."""
     if not settings.smtp_host or settings.mail_policy == "never":
         return None
@@ -189,7 +194,7 @@ def email_digest(settings: Settings, store: Store, worker: str, texts: Texts) ->
         links=UnsubscribeLinks(settings.public_url, settings.mail_secret),
         call_url=settings.mail_call_url,
     )
-    emails = EmailStore(store, worker, settings.mail_window_s)
+    emails = EmailStore(store, worker, settings.mail_window_s, clock)
     return EmailDigest(store, emails, smtp_sender(settings), builder, settings.mail_policy)
 
 

@@ -135,7 +135,9 @@ def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp
 def _final_standing(settlement: Settlement, round_: QueuedRound, stored: StoredCall) -> FinalStanding:
     """Build what Redis records of a settlement: the standing, its trail line, and the job of a notice if one is due."""
     user, standing = settlement.user, settlement.standing
-    line = trail.encode(trail.UserSettled(at=stored.now, user=user, outcome=standing, round=settlement.started_at))
+    line = trail.encode(
+        trail.UserSettled(at=stored.redis_now, user=user, outcome=standing, round=settlement.started_at)
+    )
     if not settlement.notice:
         return FinalStanding(round_, user, standing, line)
     recipient = Recipient.model_validate_json(stored.rounds[settlement.started_at]["u:" + user])

@@ -26,7 +26,7 @@ from bellhop.explain.sentences import (
 )
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
 from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict, user_verdict
-from bellhop.explain.webhooks import stamp_of
+from bellhop.explain.webhooks import arrival_of, stamp_of
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1
@@ -219,7 +219,7 @@ def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
     if not round_log.openings or round_log.kind is not PushKind.RING:
         return ()
     opening = round_log.openings[0]
-    webhook_delay = Micros(opening.at - stamp_of(opening))
+    webhook_delay = Micros(arrival_of(opening) - stamp_of(opening))
     late = [LATE_WEBHOOK.format(time=duration(webhook_delay))] if webhook_delay > LATE_WEBHOOK_US else []
     work = next((line for line in round_log.milestones if isinstance(line, (JobPickedUp, PushMilestone))), None)
     if work is None:

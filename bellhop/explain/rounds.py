@@ -72,6 +72,16 @@ class RoundLog:
         return max((opening.until for opening in self.openings if opening.until), default=Micros(0))
 
     @cached_property
+    def redis_ahead_us(self) -> int:
+        """How far Redis's clock was ahead of Stream's, as it was known when the round began."""
+        webhooks = [*self.openings, *self.webhooks.received]
+        return (webhooks[0].redis_ahead_us or 0) if webhooks else 0
+
+    def us_since_start(self, milestone: Milestone) -> Micros:
+        """Return the time from the round's start to a milestone. The start is by Stream's clock."""
+        return Micros(milestone.at - self.redis_ahead_us - self.started_at)
+
+    @cached_property
     def users(self) -> tuple[str, ...]:
         """The recipients of the round that the trail names."""
         named = [name for opening in self.openings for name in opening.users]

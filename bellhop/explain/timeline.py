@@ -37,7 +37,7 @@ from bellhop.explain.sentences import (
     duration,
     listed,
 )
-from bellhop.explain.webhooks import ANSWERS, ENDS, stamp_of
+from bellhop.explain.webhooks import ANSWERS, ENDS, arrival_of, stamp_of
 from bellhop.trail import (
     EmailMilestone,
     JobPickedUp,
@@ -76,7 +76,7 @@ class TimelineEntry:
     """One milestone as a sentence, with its facts for machines."""
 
     at: Micros
-    """When it happened, unix µs."""
+    """When it happened by Redis's clock, unix µs."""
     after_us: Micros | None
     """How long after the round began; None if the milestone belongs to no round."""
     what: str
@@ -103,7 +103,7 @@ def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
     """Make the entry for a milestone. A fact that this kind of milestone does not have is empty."""
     return TimelineEntry(
         at=milestone.at,
-        after_us=Micros(milestone.at - round_log.started_at) if round_log.started_at else None,
+        after_us=round_log.us_since_start(milestone) if round_log.started_at else None,
         what=milestone.word if isinstance(milestone, UnknownMilestone) else milestone.what,
         sentence=SENTENCES[type(milestone)](round_log, milestone),
         tone=_tone(milestone),
@@ -182,7 +182,7 @@ def _received(round_log: RoundLog, event: WebhookReceived) -> str:
     )
     if event.left_out:
         sentence += f". Bellhop ignored {event.left_out} more members: the webhook had too many"
-    delay_us = Micros(event.at - stamp_of(event))
+    delay_us = Micros(arrival_of(event) - stamp_of(event))
     if delay_us > SLOW_WEBHOOK_US:
         sentence += f". The webhook took {duration(delay_us)} to arrive{_at_attempt(event)}"
     return f"{sentence}."

@@ -140,11 +140,7 @@ def _delivery_sentence(
 
 
 def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pushes: Sequence[PushMilestone]) -> str:
-    when = (
-        f" {duration(Micros(last.at - round_log.started_at))} after the call began"
-        if last.kind == PushKind.RING
-        else ""
-    )
+    when = f" {duration(round_log.us_since_start(last))} after the call began" if last.kind == PushKind.RING else ""
     others = [attempt for attempt in _attempts(pushes) if attempt.outcome != Outcome.ACCEPTED]
     return f"{start}{when}, after {_counted(others)}" if others else f"{start}{when}"
 

@@ -24,10 +24,15 @@ TypeAndUser = tuple[str, str | None]
 
 
 def stamp_of(milestone: Milestone) -> Micros:
-    """Return when a milestone happened (unix µs): by Stream's clock, or by ours if Stream gave no time."""
-    if isinstance(milestone, (WebhookReceived, WebhookRepeated)) and milestone.stamp:
-        return milestone.stamp
+    """Return when a milestone happened, by Stream's clock (unix µs): for a webhook its stamp, if it has one."""
+    if isinstance(milestone, (WebhookReceived, WebhookRepeated)):
+        return milestone.stamp or arrival_of(milestone)
     return milestone.at
+
+
+def arrival_of(webhook: WebhookReceived | WebhookRepeated) -> Micros:
+    """Return when a webhook arrived, by Stream's clock (unix µs)."""
+    return Micros(webhook.at - (webhook.redis_ahead_us or 0))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, history_fields, missed_stamp
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.stamp_history import PastStamp, latest
-from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, stamp_of
+from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, arrival_of, stamp_of
 from bellhop.trail import (
     EmailMilestone,
     Milestone,
@@ -88,7 +88,7 @@ def _stamps(milestones: Iterable[Milestone]) -> dict[str, Micros]:
 
 def _stamps_of(milestone: Milestone) -> Iterator[tuple[str, PastStamp]]:
     if isinstance(milestone, WebhookReceived):
-        stamp = PastStamp(clamp_stamp(stamp_of(milestone), milestone.at), milestone.session)
+        stamp = PastStamp(clamp_stamp(stamp_of(milestone), arrival_of(milestone)), milestone.session)
         yield from ((name, stamp) for name in _stamp_names(milestone))
     elif isinstance(milestone, StreamAsked):
         yield from ((name, PastStamp(at, "")) for name, at in read_learned(milestone).items())

@@ -112,8 +112,8 @@ def renew_lease(
     `queues` are those that it serves. If no worker renewed its lease for longer than `silence_ms`, Redis was away or
     all workers were, and none is presumed dead. If no worker has a turn, this one gets it for `turn_ms`. The script
     returns whether the lease had ended or is new; whether `rq suspend` is in force; whether there are jobs on the
-    worker's in-flight lists; the worker whose turn it is to do what one does for all; and the pid of the one whose turn
-    it is to look after the workers of its `place`.
+    worker's in-flight lists; the worker whose turn it is to do what one does for all; the pid of the one whose turn it
+    is to look after the workers of its `place`; and the time by Redis's clock (unix µs).
     """
     flat = [part for pair in fields.items() for part in pair]
     times = (lease_ms, silence_ms, turn_ms, registration_s)

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Protocol
 
-from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, seconds
+from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, from_nanoseconds, micros, seconds
 
 APART_S = 5.0
 """A clock that differs from Redis's by this much is reported. Rings still end in time, since Redis's clock decides, but
@@ -31,14 +31,31 @@ async def ahead_s(store: RunsCommands) -> Seconds:
     return Seconds((sent_at + time.time()) / 2 - seconds(read_time(answer)))
 
 
-def corrected(known_us: int | None, sent: Micros, answered: Micros, redis_time: Micros) -> int:
-    """Return how far this machine's clock is ahead of Redis's (µs), after a reading of Redis's clock.
+class RedisClock:
+    """Redis's clock, as this process knows it: between two readings, the monotonic clock counts on.
 
-    Redis read its clock between `sent` and `answered`, which are by this machine's clock. If Redis answered late, the
-    known difference is more precise. So it is kept, unless the reading shows that it is wrong.
+    Before the first reading, it is this machine's clock.
     """
-    least, greatest = sent - redis_time, answered - redis_time
-    return (least + greatest) // 2 if known_us is None else min(max(known_us, least), greatest)
+
+    def __init__(self) -> None:
+        self._ahead_us: int | None = None
+        """How far the monotonic clock is ahead of Redis's."""
+
+    def now(self) -> Micros:
+        """Return the time by Redis's clock."""
+        if self._ahead_us is None:
+            return from_nanoseconds(time.time_ns())
+        return Micros(from_nanoseconds(time.monotonic_ns()) - self._ahead_us)
+
+    def note(self, sent_s: float, answered_s: float, redis_time: Micros) -> None:
+        """Note a reading. Redis read its clock between `sent_s` and `answered_s`, by the monotonic clock.
+
+        If Redis answered late, the known difference is more precise. So it is kept, unless the reading shows that it
+        is wrong.
+        """
+        least, greatest = micros(Seconds(sent_s)) - redis_time, micros(Seconds(answered_s)) - redis_time
+        known_us = self._ahead_us
+        self._ahead_us = (least + greatest) // 2 if known_us is None else min(max(known_us, least), greatest)
 
 
 def complaint(whose: str, ahead: float, than: str = "Redis's") -> str:

@@ -51,7 +51,7 @@ from worker.delivery.token_pruning import TokenPruner
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S
-NUMBERS = {"round", "status", "ms", "stamp", "more", "left_out", "attempt", "until"}
+NUMBERS = {"round", "status", "ms", "stamp", "more", "left_out", "attempt", "until", "redis_ahead_us"}
 
 
 T = 1_784_887_200_123_000

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import os
 import re
 import time
 
@@ -14,6 +15,8 @@ from structlog.testing import capture_logs
 from bellhop.cli.check import redis as redis_checks
 from bellhop.cli.check import stream as stream_checks
 from bellhop.domain.clock_offset import ClockOffset
+from bellhop.explain.explanation import explain
+from bellhop.explain.summary import Flag, summarize
 from bellhop.queue.names import QUEUES, RINGS
 from bellhop.ring_question import AskedRing, StreamQuestions
 from bellhop.sandbox.apple_script import AppleReply
@@ -23,9 +26,10 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import clock_differences, queue_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import inflight_key, round_key, rq_queue_key, status_key
+from bellhop.store.redis_clock import read_time
 from bellhop.stream_api import StreamApi
 from tests.factories import web_settings
-from tests.flows.conftest import Flow
+from tests.flows.conftest import SOON_S, Flow
 from webhook.app import create_app
 from webhook.intake.parsing import parse
 from worker import status
@@ -151,6 +155,7 @@ async def test_clocks_that_differ_ring_and_stop_rightly(apart):
     assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["declined"]}
     assert flow.seen(ben) == ["call.missed"]
     assert flow.seen(jane) == ["call.ring"]
+    assert Flag.LATE not in await told_times(flow, call)
     await ring_again(flow, stream_time, ben, jane)
 
 
@@ -208,6 +213,51 @@ async def test_a_difference_that_events_taught_is_reported(store):
     settings = web_settings("redis://", stream_api_secret=[SECRET], stream_api_url="http://127.0.0.1:9")
     words = [found.sentence for found in [one async for one in stream_checks.findings(settings, store)]]
     assert any(sentence.startswith("Redis's clock is 600 s behind Stream's: set both right") for sentence in words)
+
+
+@pytest.fixture
+async def turned_worker(request, tmp_path, monkeypatch):
+    """A Bellhop whose worker runs on a machine with a clock that is so many seconds ahead."""
+    (tmp_path / "sitecustomize.py").write_text(TURNED_WORKER.format(seconds=request.param))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    async with Installation(tmp_path, {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "0"}) as installation:
+        yield Flow(installation)
+
+
+TURNED_WORKER = """
+import sys, time
+if sys.orig_argv[-1] == "worker":
+    now, now_ns = time.time, time.time_ns
+    time.time, time.time_ns = lambda: now() + {seconds}, lambda: now_ns() + {seconds} * 10**9
+"""
+
+
+@pytest.mark.parametrize("turned_worker", [-600, 600], indirect=True)
+async def test_a_wrong_worker_clock_changes_nothing_on_the_trail(turned_worker):
+    flow = turned_worker
+    ben, jane = await flow.iphone("ben"), await flow.iphone("jane")  # Google accepts no credentials from the future
+    call = flow.call(ben, jane)
+    await flow.post(call.ring())
+    await flow.rings(ben, jane)
+    await flow.post(call.rejected(call.caller, "cancel"))
+    assert await flow.outcomes(call) == {"ben": ["cancelled"], "jane": ["cancelled"]}
+    assert await told_times(flow, call) == set()
+    assert {"clocks_apart"} <= {json.loads(line)["event"] for line in flow.installation.log("worker-1").splitlines()}
+
+
+async def told_times(flow, call):
+    """Check that every time in the explanation of a call is near the time that the test took; returns its flags."""
+    trail = await flow.trail(call)
+    explanation = explain(call.cid, trail)
+    (round_,) = explanation.rounds
+    waits_s = {entry.sentence: entry.after_us / 1e6 for entry in round_.timeline}
+    assert not {sentence: wait_s for sentence, wait_s in waits_s.items() if not -0.1 < wait_s < SOON_S}
+    assert list(waits_s.values()) == sorted(waits_s.values())
+    told = [explanation.summary, *(verdict.verdict for verdict in round_.people), *waits_s]
+    assert not [sentence for sentence in told if re.search(r"\d (min|h)\b|after 10 s|took", sentence)]
+    redis_now = read_time(await flow.installation.store.call("TIME"))
+    assert all(redis_now - SOON_S * 1e6 < line.at <= redis_now for line in trail), "Redis's clock stamps every line"
+    return set(summarize(explanation).flags)
 
 
 async def publish(store, times):

@@ -1,11 +1,9 @@
 """POST /v1/receipts: a phone reports that it rang, with the ticket that came in the push. It needs no other key."""
 
-import time
-
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bellhop.clock import elapsed, from_nanoseconds
+from bellhop.clock import elapsed
 from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
 from bellhop.store.call_scripts import record_receipt
 from bellhop.telemetry import metrics
@@ -49,7 +47,6 @@ OPERATION = Operation(
 @blueprint.post("/receipts")
 def rang() -> Response:
     """Record the receipt on the trail; 204, also if it was recorded before."""
-    now = from_nanoseconds(time.time_ns())
     context = web_context()
     sent = _read_receipt()
     secret = context.settings.receipt_secret.get_secret_value().encode()
@@ -57,6 +54,7 @@ def rang() -> Response:
     if ticket is None:
         metrics.RECEIPTS.add("", "refused")
         raise ApiError(ApiErrorKind.INVALID_RECEIPT)
+    now = context.now()
     rang_at = str(sent.rang_at) if sent.rang_at is not None else ""
     line = encode(
         PhoneRang(at=now, round=ticket.started_at, device=ticket.device, provider=ticket.provider, detail=rang_at)

@@ -51,15 +51,16 @@ def apply(
     if not (effects.stamps or effects.history or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
     digest = webhook_digest(tenant, webhook_id)
-    cause = origin(digest, Micros(now + redis_ahead_us))
+    redis_now = Micros(now + redis_ahead_us)
+    cause = origin(digest, redis_now)
     opened = queued_round(effects.round, cause) if effects.round else None
     taken = EventToTake(
         tenant,
         event.cid,
         digest,
         now,
-        line=_received(event, effects, now, attempt),
-        repeated_line=_repeated(event, now, attempt),
+        line=_received(event, effects, redis_now, redis_ahead_us, attempt),
+        repeated_line=_repeated(event, redis_now, redis_ahead_us, attempt),
         trail_ttl_s=trail_ttl_s,
         settle_at=effects.settle_at,
         settle_open=effects.settle_open,
@@ -79,12 +80,12 @@ def webhook_digest(tenant: str, webhook_id: str) -> str:
     return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) -> str:
+def _received(event: Event, effects: Effects, redis_now: Micros, redis_ahead_us: int, attempt: int | None) -> str:
     """Write the trail's line. Only a ring and a notification name their round."""
     round_ = effects.work.payload if isinstance(effects.work, RoundWork) else None
     return encode(
         WebhookReceived(
-            at=now,
+            at=redis_now,
             type=event.type,
             stamp=event.at,
             attempt=attempt,
@@ -95,13 +96,22 @@ def _received(event: Event, effects: Effects, now: Micros, attempt: int | None) 
             callers=tuple(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else (),
             until=round_.deadline if effects.round and round_ else None,
             reason=word_of(event.reason) if isinstance(event, Rejected) else "",
+            redis_ahead_us=redis_ahead_us or None,
         )
     )
 
 
-def _repeated(event: Event, now: Micros, attempt: int | None) -> str:
-    session = event.session_id[:SESSION_DIGITS]
-    return encode(WebhookRepeated(at=now, type=event.type, stamp=event.at, session=session, attempt=attempt))
+def _repeated(event: Event, redis_now: Micros, redis_ahead_us: int, attempt: int | None) -> str:
+    return encode(
+        WebhookRepeated(
+            at=redis_now,
+            type=event.type,
+            stamp=event.at,
+            session=event.session_id[:SESSION_DIGITS],
+            attempt=attempt,
+            redis_ahead_us=redis_ahead_us or None,
+        )
+    )
 
 
 def _entry(effects: Effects) -> dict[str, object] | None:

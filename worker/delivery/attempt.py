@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds
+from bellhop.clock import Micros, Seconds
 from bellhop.domain.device import Device, Environment, Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
+from bellhop.store.redis_clock import RedisClock
 from bellhop.telemetry import metrics, tracing
 from bellhop.trail import PushAttempted, PushFinished, PushMilestone, PushWaited, encode
 from worker.delivery.fence import Admission, Fence, Record
@@ -18,6 +19,7 @@ from worker.delivery.retry_policy import RetryPolicy
 
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
 DEFAULT_POLICY = RetryPolicy()
+THIS_MACHINES_CLOCK = RedisClock()
 BeforeAttempt = Callable[[Seconds], Callable[[], None]]
 """It is called when the wait for an attempt begins, with the shortest time that the wait takes. It returns a function
 that is called when the wait ends."""
@@ -47,15 +49,16 @@ async def deliver(
     fence: Fence,
     policy: RetryPolicy = DEFAULT_POLICY,
     before_attempt: BeforeAttempt = _not_noted,
+    clock: RedisClock = THIS_MACHINES_CLOCK,
 ) -> Delivered:
     """Send `push`, and repeat what may be repeated, until there is a final outcome.
 
-    Its record is returned, not written; the records of earlier attempts are written.
+    Its record is returned, not written; the records of earlier attempts are written. `clock`: for times on the trail.
     """
     channel = channels.get((push.device.provider, push.device.app))
     if channel is None:
-        return _finished(push, Outcome.NO_CREDENTIALS, None)
-    attempts = _Attempts(push, channel, fence, policy, before_attempt)
+        return _finished(push, Outcome.NO_CREDENTIALS, None, clock.now())
+    attempts = _Attempts(push, channel, fence, policy, before_attempt, clock)
     try:
         return await attempts.run()
     finally:
@@ -66,9 +69,16 @@ class _Attempts:
     """The attempts of one push."""
 
     def __init__(
-        self, push: Push, channel: ProviderChannel, fence: Fence, policy: RetryPolicy, before_attempt: BeforeAttempt
+        self,
+        push: Push,
+        channel: ProviderChannel,
+        fence: Fence,
+        policy: RetryPolicy,
+        before_attempt: BeforeAttempt,
+        clock: RedisClock,
     ) -> None:
         self._push, self._channel, self._fence, self._policy = push, channel, fence, policy
+        self._clock = clock
         self._before_attempt, self.end_wait = before_attempt, before_attempt(Seconds(0.0))
         self._began = time.monotonic()
         self._last: AttemptResult | None = None
@@ -106,14 +116,14 @@ class _Attempts:
         If this task is cancelled, or fails, the record is written here: otherwise the device's claim would stay.
         """
         self.end_wait()
-        began = from_nanoseconds(time.time_ns())
+        began_s = time.monotonic()
         try:
             self._last = await self._ask_provider(admission, attempt_s)
         except BaseException:
             interrupted = AttemptResult(Outcome.UNKNOWN, reason="interrupted")
-            await asyncio.shield(self._fence.write(self._record(interrupted, began)))
+            await asyncio.shield(self._fence.write(self._record(interrupted, began_s)))
             raise
-        return self._record(self._last, began)
+        return self._record(self._last, began_s)
 
     async def _ask_provider(self, admission: Admission, attempt_s: Seconds) -> AttemptResult:
         push = self._push
@@ -201,37 +211,37 @@ class _Attempts:
         return self._finished(Outcome.GAVE_UP if ran_out else refusal)
 
     def _finished(self, outcome: Outcome) -> Delivered:
-        return _finished(self._push, outcome, self._last, self._unknown)
+        return _finished(self._push, outcome, self._last, self._clock.now(), self._unknown)
 
-    def _record(self, result: AttemptResult, began: Micros) -> Record:
-        return _record(self._push, result, began, waiting_recorded=self._waiting_recorded)
+    def _record(self, result: AttemptResult, began_s: float) -> Record:
+        took_s = Seconds(time.monotonic() - began_s)
+        return _record(self._push, result, took_s, self._clock.now(), waiting_recorded=self._waiting_recorded)
 
 
-def _record(push: Push, result: AttemptResult, began: Micros, *, waiting_recorded: bool) -> Record:
-    """Return the record of an attempt, and count it in the metrics."""
-    now = from_nanoseconds(time.time_ns())
-    took_s = elapsed(began, now)
+def _record(push: Push, result: AttemptResult, took_s: Seconds, now: Micros, *, waiting_recorded: bool) -> Record:
+    """Return the record of an attempt that ended `now`, and count it in the metrics."""
     metrics.attempted(push, result, took_s, now)
-    ms = round(took_s * 1000, 1)
     if result.outcome not in NOTHING_LEFT:
-        line = _line(PushAttempted, push, result, ms=ms)
+        line = _line(PushAttempted, push, result, now, ms=round(took_s * 1000, 1))
     else:
         # Nothing was sent. This is recorded once, not many times a second.
-        line = "" if waiting_recorded else _line(PushWaited, push, result)
+        line = "" if waiting_recorded else _line(PushWaited, push, result, now)
     sent = result.outcome is Outcome.ACCEPTED  # a refused push rang no phone, so the next run may repeat it
     return Record(line, push.device.key, sent)
 
 
-def _finished(push: Push, outcome: Outcome, last: AttemptResult | None, unknown: int = 0) -> Delivered:
-    record = Record(_line(PushFinished, push, AttemptResult(outcome)))
+def _finished(push: Push, outcome: Outcome, last: AttemptResult | None, now: Micros, unknown: int = 0) -> Delivered:
+    record = Record(_line(PushFinished, push, AttemptResult(outcome), now))
     return Delivered(push, outcome, last, record, unknown)
 
 
-def _line(milestone: type[PushMilestone], push: Push, result: AttemptResult, ms: float | None = None) -> str:
+def _line(
+    milestone: type[PushMilestone], push: Push, result: AttemptResult, now: Micros, ms: float | None = None
+) -> str:
     device = push.device
     return encode(
         milestone(
-            at=from_nanoseconds(time.time_ns()),
+            at=now,
             kind=push.kind,
             user=device.user_id,
             device=device.key,

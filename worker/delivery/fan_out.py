@@ -10,7 +10,7 @@ from itertools import chain
 
 import structlog
 
-from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds
+from bellhop.clock import Micros, Seconds, elapsed
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
 from bellhop.domain.push import Push, PushKind
@@ -19,6 +19,7 @@ from bellhop.i18n.texts import BUILT_IN, Texts
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.redis_clock import RedisClock
 from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
@@ -60,6 +61,7 @@ class DeliveryTools:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     sent: SentPushes | None = None
     """None: the worker does not remember what it sent."""
+    clock: RedisClock = field(default_factory=RedisClock)
 
 
 class FanOut:
@@ -68,8 +70,8 @@ class FanOut:
     def __init__(self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound) -> None:
         self._tools, self._kind, self._round = tools, kind, round_
         self._began_s = Seconds(time.monotonic())
-        first_line = _picked_up_line(kind, round_, tools.worker)
-        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent)
+        first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
+        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent, tools.clock)
         self._records = RecordBuffer(self._fence)
         self.ran = False
         """Whether there was something to do."""
@@ -156,7 +158,7 @@ class FanOut:
                 self._kind,
                 self._round,
                 users.devices,
-                from_nanoseconds(time.time_ns()),
+                self._tools.clock.now(),
                 users.users,
                 self._tools.texts,
                 ticket_secret=self._tools.ticket_secret,
@@ -174,11 +176,11 @@ class FanOut:
     async def _push(self, push: Push) -> list[Delivered]:
         """Send a push. If its token cannot be used, send it to another token of the same phone."""
         tools = self._tools
-        result = await deliver(push, tools.channels, self._fence, tools.policy, self._before_attempt)
+        result = await deliver(push, tools.channels, self._fence, tools.policy, self._before_attempt, tools.clock)
         self._records.add(result.record)
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
         if fate is not None:
-            await self._fence.note([_token_line(push, fate)])
+            await self._fence.note([_token_line(push, fate, tools.clock.now())])
         results = [result]
         if push.instead and result.outcome in UNUSABLE_TOKEN:
             results += await self._push(push.instead)
@@ -186,7 +188,8 @@ class FanOut:
 
     async def _record_skips(self, skips: Sequence[Skip]) -> None:
         """Write skips to the trail, and remember rings that quiet hours held back: a second call may get through."""
-        await self._fence.note([_skip_line(self._kind, self._round, skip) for skip in skips])
+        now = self._tools.clock.now()
+        await self._fence.note([_skip_line(self._kind, self._round, skip, now) for skip in skips])
         for skip in skips:
             if self._kind is PushKind.RING and skip.reason is Outcome.QUIET_HOURS:
                 round_ = self._round
@@ -204,19 +207,18 @@ class FanOut:
         log.info("pushed", kind=self._kind, cid=self._round.cid, **counts)
 
 
-def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str) -> str:
+def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str, now: Micros) -> str:
     """Return the trail line about the start of this job; empty for a notice."""
     if kind is PushKind.MISSED:  # these jobs are many, and not urgent: no line for each
         return ""
-    now = from_nanoseconds(time.time_ns())
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
-def _token_line(push: Push, fate: TokenFate) -> str:
+def _token_line(push: Push, fate: TokenFate, now: Micros) -> str:
     device = push.device
     return encode(
         TokenChecked(
-            at=from_nanoseconds(time.time_ns()),
+            at=now,
             round=Micros(push.round),
             kind=push.kind,
             user=device.user_id,
@@ -228,11 +230,11 @@ def _token_line(push: Push, fate: TokenFate) -> str:
     )
 
 
-def _skip_line(kind: PushKind, round_: QueuedRound, skip: Skip) -> str:
+def _skip_line(kind: PushKind, round_: QueuedRound, skip: Skip, now: Micros) -> str:
     device = skip.device
     return encode(
         PushSkipped(
-            at=from_nanoseconds(time.time_ns()),
+            at=now,
             round=round_.started_at,
             kind=kind,
             user=skip.user_id,

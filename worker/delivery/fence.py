@@ -16,6 +16,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Round
 from bellhop.store.call_scripts import claim_devices, record_attempt, record_lost_attempts
+from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
@@ -88,13 +89,15 @@ class Fence:
         round_: Round,
         first_line: str = "",
         sent: SentPushes | None = None,
+        clock: RedisClock | None = None,
     ) -> None:
         """`first_line` goes on the trail together with the next line: it needs no round trip of its own.
 
-        `sent`: what this worker sent lately; by default nothing.
+        `sent`: what this worker sent lately; by default nothing. `clock`: for the times on the trail.
         """
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._sent = SentPushes(worker) if sent is None else sent
+        self._clock = clock or RedisClock()
         self._pushes = RoundPushes.of(round_, kind)
         self._kind, self._round = kind, round_
         self._first_lines = [first_line] if first_line else []
@@ -177,8 +180,9 @@ class Fence:
         ]
         if not orphaned:
             return False
+        started_at, now = self._round.started_at, self._clock.now()
         lost = [
-            lost_attempt(OpenClaim(self._kind, device.key, claim), self._round.started_at, device.user_id, device)
+            lost_attempt(OpenClaim(self._kind, device.key, claim), started_at, device.user_id, device, now)
             for device, claim in orphaned
         ]
         command = record_lost_attempts(self._round, lost)

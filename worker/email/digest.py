@@ -24,7 +24,7 @@ from bellhop.store.retry import until_redis_answers
 from bellhop.telemetry import metrics
 from worker.delivery.fence import REFUSALS
 from worker.email.email_policy import Policy, contact_of, next_wait_s, reason_for_no_email
-from worker.email.email_store import EmailStore, TrailLine, trail_line
+from worker.email.email_store import EmailResult, EmailStore
 from worker.email.message import MessageBuilder, MissedCalls
 from worker.providers.smtp import EmailSender
 
@@ -67,27 +67,27 @@ class EmailDigest:
         claimed = await self._emails.claim(email_id, run)
         if claimed is None:
             return
-        calls, lines = _still_missed(claimed)
+        calls, results = _still_missed(claimed)
         if not calls:
-            await self._emails.record_attempt(email_id, run, lines)
+            await self._emails.record_attempt(email_id, run, results)
             return
         count = claimed.count - len(claimed.calls) + len(calls)
         result, ms = await self._timed_attempt(email_id, calls, count)
-        lines += [(call, trail_line(call, result, ms)) for call in calls]
+        results += [EmailResult(call, result, ms) for call in calls]
         wait_s = next_wait_s(claimed, result.outcome)
         if wait_s is None and MEANING[result.outcome].retry:
             metrics.MAIL.add(Outcome.MAIL_GAVE_UP)
-            lines += [(call, trail_line(call, AttemptResult(Outcome.MAIL_GAVE_UP))) for call in calls]
+            results += [EmailResult(call, AttemptResult(Outcome.MAIL_GAVE_UP)) for call in calls]
         unknown = result.outcome is Outcome.MAIL_UNKNOWN
-        await self._emails.record_attempt(email_id, run, lines, wait_s, unknown=unknown)
+        await self._emails.record_attempt(email_id, run, results, wait_s, unknown=unknown)
 
     async def _timed_attempt(
         self, email_id: str, calls: Sequence[QueuedRound], count: int
     ) -> tuple[AttemptResult, float]:
         """Make an attempt, log it and count it. Returns its result, and how many milliseconds it took."""
-        began_at_s = time.time()
+        began_s = time.monotonic()
         result = await self._attempt(email_id, calls, count)
-        ms = round((time.time() - began_at_s) * 1000, 1)
+        ms = round((time.monotonic() - began_s) * 1000, 1)
         # Several webhooks can lead to one e-mail: the log line names each.
         webhooks = sorted({call.webhook for call in calls if call.webhook})
         log.info("mail", letter=email_id, webhooks=webhooks, outcome=result.outcome, status=result.status, ms=ms)
@@ -120,14 +120,14 @@ class EmailDigest:
         return users.users.get(user_id, User())
 
 
-def _still_missed(claimed: ClaimedEmail) -> tuple[list[QueuedRound], list[TrailLine]]:
-    """Return the calls to write about, and trail lines for those that the user has answered or declined since."""
+def _still_missed(claimed: ClaimedEmail) -> tuple[list[QueuedRound], list[EmailResult]]:
+    """Return the calls to write about, and the results of those that the user has answered or declined since."""
     calls: list[QueuedRound] = []
-    lines: list[TrailLine] = []
+    results: list[EmailResult] = []
     for document, standing in claimed.calls:
         call, outcome = QueuedRound.model_validate_json(document), REFUSALS.get(standing)
         if outcome in {Outcome.ANSWERED, Outcome.DECLINED, Outcome.REMOVED}:
-            lines.append((call, trail_line(call, AttemptResult(outcome))))
+            results.append(EmailResult(call, AttemptResult(outcome)))
         else:
             calls.append(call)
-    return calls, lines
+    return calls, results

@@ -4,12 +4,12 @@ Each step is one script (`bellhop/store/email_scripts.py`). Every method waits w
 """
 
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 from uuid import NAMESPACE_OID, uuid5
 
 from bellhop import trail
-from bellhop.clock import Micros, Seconds, from_nanoseconds
+from bellhop.clock import Micros, Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.round import Recipient
 from bellhop.queue import job_payloads
@@ -18,6 +18,7 @@ from bellhop.queue.names import MAIL_JOB
 from bellhop.store import email_scripts
 from bellhop.store.call_scripts import record_attempt
 from bellhop.store.email_scripts import ClaimedEmail
+from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from worker.delivery.fence import REFUSALS
@@ -27,16 +28,23 @@ from worker.providers.smtp import ATTEMPT_S
 CLAIM_S = Seconds(ATTEMPT_S + 10)
 """How long an e-mail may be claimed for one attempt."""
 
-TrailLine = tuple[QueuedRound, str]
-"""A line, and the round on whose trail it goes."""
+
+class EmailResult(NamedTuple):
+    """The result of an attempt, or of the decision to make none, for the trail of one call."""
+
+    round: QueuedRound
+    result: AttemptResult
+    ms: float | None = None
+    """How long the attempt took."""
 
 
 class EmailStore:
     """The e-mails of one worker, in Redis."""
 
-    def __init__(self, store: Scripts, worker: str, window_s: int) -> None:
+    def __init__(self, store: Scripts, worker: str, window_s: int, clock: RedisClock | None = None) -> None:
         """An e-mail collects calls for `window_s`."""
         self._store, self._worker, self._window_s = store, worker, window_s
+        self._clock = clock or RedisClock()
 
     async def add_call(self, round_: QueuedRound, recipient: Recipient) -> Outcome | None:
         """Add a missed call to the open e-mail of its user and caller, or to a new one. Returns why it is not due."""
@@ -44,20 +52,22 @@ class EmailStore:
         names = ["letter", round_.tenant, round_.cid, round_.started_at, recipient.id]
         email_id = uuid5(NAMESPACE_OID, json.dumps(names)).hex
         email = email_scripts.NewEmail(email_id, self._window_s, _job(email_id))
-        line = trail_line(round_, AttemptResult(Outcome.MAIL_WAITING))
-        command = email_scripts.add_missed_call(round_, recipient, email, whole_calls=LISTED, now=_now_us(), line=line)
+        now = self._clock.now()
+        line = _line(EmailResult(round_, AttemptResult(Outcome.MAIL_WAITING)), now)
+        command = email_scripts.add_missed_call(round_, recipient, email, whole_calls=LISTED, now=now, line=line)
         answer: bytes = await until_redis_answers(lambda: self._store.script(*command))
         return REFUSALS.get(answer.decode())
 
     async def record_no_email(self, round_: QueuedRound, reason: Outcome) -> None:
         """Put on the trail why a missed call makes no e-mail."""
-        command = record_attempt(round_, [trail_line(round_, AttemptResult(reason))])
+        line = _line(EmailResult(round_, AttemptResult(reason)), self._clock.now())
+        command = record_attempt(round_, [line])
         await until_redis_answers(lambda: self._store.script(*command))
 
     async def claim(self, email_id: str, run: str) -> ClaimedEmail | None:
         """Claim an e-mail; None if it may not be sent now: it is done, claimed, or another job will send it later."""
         command = email_scripts.claim_email(
-            email_id, _job(email_id, run), worker=self._worker, run=run, claim_s=CLAIM_S, now=_now_us()
+            email_id, _job(email_id, run), worker=self._worker, run=run, claim_s=CLAIM_S, now=self._clock.now()
         )
         return email_scripts.claimed_email(await until_redis_answers(lambda: self._store.script(*command)))
 
@@ -65,24 +75,26 @@ class EmailStore:
         self,
         email_id: str,
         run: str,
-        lines: Sequence[TrailLine],
+        results: Iterable[EmailResult],
         wait_s: Seconds | None = None,
         *,
         unknown: bool = False,
     ) -> None:
         """End the claim: until the next try in `wait_s`, or for good. `unknown`: the attempt may have succeeded."""
+        now = self._clock.now()
+        lines = [(result.round, _line(result, now)) for result in results]
         next_try = None if wait_s is None else email_scripts.NextTry(wait_s, _job(email_id, run))
         command = email_scripts.record_email_attempt(
-            email_id, lines, worker=self._worker, run=run, next_try=next_try, unknown=unknown, now=_now_us()
+            email_id, lines, worker=self._worker, run=run, next_try=next_try, unknown=unknown, now=now
         )
         await until_redis_answers(lambda: self._store.script(*command))
 
 
-def trail_line(round_: QueuedRound, result: AttemptResult, ms: float | None = None) -> str:
-    """Encode the result of an attempt, or of the decision to make none, for the trail of one call."""
+def _line(email: EmailResult, now: Micros) -> str:
+    round_, result, ms = email
     return trail.encode(
         trail.EmailMilestone(
-            at=_now_us(),
+            at=now,
             round=round_.started_at,
             user=round_.recipients[0].id,
             outcome=result.outcome,
@@ -97,7 +109,3 @@ def trail_line(round_: QueuedRound, result: AttemptResult, ms: float | None = No
 def _job(email_id: str, run: str = "") -> dict[str, str]:
     job_id = f"mail-{email_id}-{run}" if run else f"mail-{email_id}"
     return job_payloads.job(job_id, MAIL_JOB, EmailRef(letter=email_id))
-
-
-def _now_us() -> Micros:
-    return from_nanoseconds(time.time_ns())

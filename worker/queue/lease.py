@@ -13,9 +13,10 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from bellhop.clock import Seconds
+from bellhop.clock import Micros, Seconds
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
+from bellhop.store.redis_clock import RedisClock
 from bellhop.store.refusals import advice_on
 from worker.queue.dead_workers import remove_worker
 from worker.queue.lease_times import DEFAULT_TIMES, LeaseTimes
@@ -41,8 +42,12 @@ class Lease:
         times: LeaseTimes = DEFAULT_TIMES,
         *,
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
+        clock: RedisClock | None = None,
     ) -> None:
-        """`describe` returns the fields of RQ's worker hash. `note_redis` gets the error of each renewal, or None."""
+        """`describe` returns the fields of RQ's worker hash. `note_redis` gets the error of each renewal, or None.
+
+        `clock` is set by each renewal.
+        """
         self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
         self.name = name
         self.suspended = False
@@ -50,7 +55,7 @@ class Lease:
         self.last_failed = False
         """Whether the last renewal failed."""
         self._queues, self._describe, self._times = list(queues), describe, times
-        self._note_redis = note_redis
+        self._note_redis, self._clock = note_redis, clock or RedisClock()
         self._valid_until = 0.0
         self._registered, self._register_at = "", 0.0
         """The state that `rq info` shows, and when to register again."""
@@ -89,7 +94,7 @@ class Lease:
             registration_s=REGISTRATION_TTL_S,
         )
         try:
-            lapsed, suspended, jobs, turn, neighbours_turn = await self.store.script(*command)
+            lapsed, suspended, jobs, turn, neighbours_turn, now = await self.store.script(*command)
         except RedisError as error:
             if not self.last_failed:
                 log.warning("lease_not_renewed", worker=self.name, error=type(error).__name__, advice=advice_on(error))
@@ -97,6 +102,7 @@ class Lease:
             self._note_redis(error)
             return False
         self._note_redis(None)
+        self._clock.note(sent_at, time.monotonic(), Micros(int(now)))
         if self.last_failed:
             log.info("lease_renewed", worker=self.name)
         # If the answer to the last renewal was lost, that renewal may have found that the lease had ended. Then this

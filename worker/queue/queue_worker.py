@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
+from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import is_away
 from worker.queue.background import keep_running
 from worker.queue.dead_workers import reap_workers
@@ -61,6 +62,7 @@ class QueueWorker:
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
     `in_turn`: the same, for coroutine functions that are repeated by one worker at a time of the installation.
     `note_redis`: gets, twice a second, the error of Redis or None.
+    `clock`: it is set twice a second, and before the first job.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class QueueWorker:
         background: Sequence[Callable[[], Awaitable[None]]] = (),
         in_turn: Sequence[Callable[[], Awaitable[None]]] = (),
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
+        clock: RedisClock | None = None,
     ) -> None:
         self.name = name or unique_worker_name()
         self._redis_url, self._limits = redis_url, dict(limits)
@@ -90,7 +93,7 @@ class QueueWorker:
         served = [*limits, *(old for old, new in old_names.items() if new in limits)]
         others = [queue for queue in all_queues if queue not in limits]
         self._rq_record = RqWorkerRecord(redis_url, self.name, served)
-        self._lease = Lease(redis_url, self.name, served, self._describe, note_redis=note_redis)
+        self._lease = Lease(redis_url, self.name, served, self._describe, note_redis=note_redis, clock=clock)
         self._maintenance = Maintenance(self._lease, self._jobs, list(limits))
         all_names = [*served, *others, *(old for old in old_names if old not in served)]
         ours = [*limits, *others]

@@ -26,6 +26,7 @@ from bellhop.explain.sentences import (
     duration,
     listed,
 )
+from bellhop.explain.summary import summarize
 from bellhop.explain.timeline import SENTENCES
 from bellhop.trail import (
     MILESTONES,
@@ -62,6 +63,31 @@ def jane(*lines):
     found = explain(CID, lines, "jane")
     assert found.found
     return found.rounds[-1].people[0]
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+def test_waits_are_true_though_redis_and_stream_differ(ahead_s):
+    """The lines have Redis's time, the ring's start and the answer's stamp Stream's."""
+    ahead = {"redis_ahead_us": ahead_s * 1_000_000}
+    found = explain(
+        CID,
+        [
+            ring("jane", late_s=0.01 + ahead_s, **ahead),
+            told(JobPickedUp, 0.02 + ahead_s, round=T, job="ring"),
+            attempt(0.25 + ahead_s, IPHONE, "accepted"),
+            webhook("call.accepted", 4, "jane", late_s=2 + ahead_s, **ahead),
+        ],
+    )
+    (round_,) = found.rounds
+    assert [entry.after_us / 1e6 for entry in round_.timeline] == [0.01, 0.02, 0.25, 6]
+    assert [entry.sentence for entry in round_.timeline][1:] == [
+        "A worker started the ring 10 ms after it was queued.",
+        "Apple accepted the ring for Jane's iPhone.",
+        "Stream reports that jane answered. The webhook took 2 s to arrive.",
+    ]
+    assert round_.people[0].verdict.startswith("Jane's iPhone was rung 0.2 s after the call began")
+    assert not round_.next
+    assert not summarize(found).flags
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -58,7 +58,7 @@ def rules_and_explanation(*happened):
     stamps, rounds, lines = {}, [], []
     for event in happened:
         found = effects(event, NOW, RULES)
-        lines.append(decode(_received(event, found, NOW, attempt=1)))
+        lines.append(decode(_received(event, found, NOW, 0, attempt=1)))
         for stamp, at in (*found.stamps, *found.history):
             stamps[stamp] = max(at, stamps.get(stamp, at))
         if found.round:

@@ -10,6 +10,7 @@ from bellhop.queue.job_payloads import CallRef, QueuedRound, read_payload
 from bellhop.queue.names import RING_JOB, SETTLE_JOB
 from bellhop.telemetry.correlation import origin, picked_up
 
+NOW = 1_800_000_000_000_000
 ROUND = {
     "v": 1, "tenant": "default", "cid": "default:1", "session_id": "s", "started_at": 1, "deadline": 2,
     "caller_id": "sara", "caller_name": "Sara",
@@ -34,7 +35,7 @@ def test_the_cause_goes_through_the_queue_in_the_payload():
 
 async def test_only_log_lines_of_the_jobs_task_name_its_webhook(tally):
     async def job():
-        with picked_up("rings", RING_JOB, {**ROUND, "webhook": "abc", "queued_at": 1}):
+        with picked_up("rings", RING_JOB, {**ROUND, "webhook": "abc", "queued_at": 1}, NOW):
             return get_contextvars()["webhook"]
 
     assert await asyncio.create_task(job()) == "abc"
@@ -44,11 +45,11 @@ async def test_only_log_lines_of_the_jobs_task_name_its_webhook(tally):
 
 @pytest.mark.parametrize("garbage", [None, "", "x", [], {}, -1, 1.5, True, 2**63])
 def test_a_payload_from_elsewhere_stops_nothing(tally, garbage):
-    with picked_up("rings", "anything", {"webhook": garbage, "queued_at": garbage, "trace": garbage}):
+    with picked_up("rings", "anything", {"webhook": garbage, "queued_at": garbage, "trace": garbage}, NOW):
         pass
 
 
 def test_a_clock_that_runs_behind_makes_no_negative_wait(tally):
-    with picked_up("rings", RING_JOB, {"queued_at": 2**60}):
+    with picked_up("rings", RING_JOB, {"queued_at": 2**60}, NOW):
         pass
     assert tally.flush()[2][-2:] == ['["bellhop_queue_wait_seconds", "rings", "sum"]', "0"]

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from bellhop.domain.call import Stamp
-from bellhop.domain.outcomes import Outcome
+from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.round import Recipient
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.domain.user import Contact, Preferences, User
@@ -25,7 +25,7 @@ from tests.factories import a_queued_round
 from tests.trails import trail_of
 from worker.email.digest import EmailDigest
 from worker.email.email_policy import GIVE_UP_S, MAX_UNKNOWN, contact_of, reason_for_no_email
-from worker.email.email_store import EmailStore
+from worker.email.email_store import EmailResult, EmailStore
 from worker.email.message import LISTED, MessageBuilder
 from worker.providers.smtp import EmailSender, SmtpServer
 
@@ -456,7 +456,9 @@ async def test_a_worker_that_lost_its_claim_changes_nothing(worker, server):
     await worker.store.call("DEL", "bellhop:worker:w-1")
     assert await other.claim(email_id, "run-2") is not None
     for wait_s in (0, None):
-        await worker.emails().record_attempt(email_id, "run-1", [(round_, "[]")], wait_s)
+        await worker.emails().record_attempt(
+            email_id, "run-1", [EmailResult(round_, AttemptResult(Outcome.MAIL_GAVE_UP))], wait_s
+        )
     assert await worker.scheduled() == {}
     assert await worker.store.call("HGET", f"bellhop:letter:{email_id}", "state") == b"sending"
     assert await worker.outcomes(round_) == ["mail_waiting"]

@@ -4,12 +4,14 @@
 -- ARGV: worker, its place ("" if it is not known), its pid, lease ms, longest pause between renewals ms, how long a turn lasts
 --       ms, ttl of RQ's registration s; then, if the registration is due too, fields and values of RQ's worker hash
 -- Returns whether the lease had ended (or is new), whether `rq suspend` is in force, whether there are jobs on the worker's
--- in-flight lists, the worker whose turn it is, and the pid whose turn it is to look after its neighbours ("" without place).
+-- in-flight lists, the worker whose turn it is, the pid whose turn it is to look after its neighbours ("" without place), and
+-- the time µs.
 -- include: lib/clock
 -- include: lib/worker_keys
 local worker, place, lease, rq_worker = ARGV[1], ARGV[2], lease_prefix .. ARGV[1], rq_worker_prefix .. ARGV[1]
 local neighbours_turn_key = neighbours_turn_prefix .. place
-local now_ms, longest_ms = math.floor(now_us() / 1000), tonumber(ARGV[5])
+local now, longest_ms = now_us(), tonumber(ARGV[5])
+local now_ms = math.floor(now / 1000)
 
 local renewed, suspended, seen, calm_since, turn, neighbours_turn = unpack(redis.call('MGET',
   lease, rq_suspended, seen_key, calm_since_key, turn_key, neighbours_turn_key), 1, 6)
@@ -51,4 +53,5 @@ local inflight = {}
 for number, queue in ipairs(queues) do inflight[number] = queue.inflight .. worker end
 return {
   renewed and 0 or 1, suspended and 1 or 0, redis.call('EXISTS', unpack(inflight)), turn, neighbours_turn or '',
+  string.format('%.0f', now),
 }
