@@ -1,7 +1,6 @@
 """A text stream that a thread writes out, so that code that logs never waits for a slow reader of the log."""
 
 import atexit
-import contextlib
 import os
 import threading
 import time
@@ -26,6 +25,8 @@ class BackgroundWriter:
         self._stream = stream
         self._lines: list[str] = []
         self._waiting = self._dropped = 0
+        self._rest = memoryview(b"")
+        """What is being written."""
         self._lock, self._wake, self._ended = threading.Lock(), threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -63,15 +64,23 @@ class BackgroundWriter:
         self._write_out()
 
     def _write_out(self) -> None:
+        """Write all that waits. If that fails, nothing is lost: the next line tries again."""
+        try:
+            while self._rest or self._take():
+                self._rest = self._rest[os.write(self._stream.fileno(), self._rest) :]
+        except OSError:
+            return
         with self._lock:
-            lines, self._lines, self._waiting = self._lines, [], 0
             dropped, self._dropped = self._dropped, 0
-        rest = memoryview("".join(lines).encode("utf-8", "backslashreplace"))
-        with contextlib.suppress(OSError):  # nobody can read the log any more
-            while rest:
-                rest = rest[os.write(self._stream.fileno(), rest) :]
         if dropped:
             log.warning("log_lines_dropped", lines=dropped)
+
+    def _take(self) -> bool:
+        """Take the lines that wait. False if there are none."""
+        with self._lock:
+            lines, self._lines, self._waiting = self._lines, [], 0
+        self._rest = memoryview("".join(lines).encode("utf-8", "backslashreplace"))
+        return bool(lines)
 
     def _end(self) -> None:
         self._ended = True

@@ -65,6 +65,24 @@ def test_while_nobody_reads_nobody_waits_and_lines_are_counted(pipe, monkeypatch
     assert (logs[0]["event"], logs[0]["lines"] > 0) == ("log_lines_dropped", True)
 
 
+def test_lines_that_could_not_be_written_come_with_the_next(pipe):
+    """The log is a pipe that does not block, and its reader is slow: the kernel takes a part, then answers EAGAIN."""
+    os.set_blocking(pipe.writes, False)
+    writer = BackgroundWriter(pipe)
+    lines = [b"%05d" % number + b"x" * 994 + b"\n" for number in range(200)]
+    for line in lines:
+        writer.write(line.decode())
+    time.sleep(3 * background_writer.GATHER_S)
+    said = b""
+    while not said.endswith(b"last\n"):
+        if select.select([pipe.reads], [], [], 0.05)[0]:
+            said += os.read(pipe.reads, 1_000_000)
+        elif not said.endswith(b"last\n"):
+            writer.write("next\n" if len(said) < 150_000 else "last\n")
+    kept = said.splitlines(keepends=True)
+    assert [line for line in kept if line not in (b"next\n", b"last\n")] == lines
+
+
 def test_the_last_lines_are_written_at_the_end():
     code = (
         "import sys; from bellhop.telemetry.background_writer import BackgroundWriter as W; W(sys.stderr).write('end')"
