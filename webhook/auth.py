@@ -1,6 +1,7 @@
 """A token -> the tenant and the user it acts for. It is the same token that clients use for Stream. No I/O."""
 
 import json
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -115,6 +116,6 @@ def _time_claim(claims: dict[str, Any], name: str) -> Seconds | None:
     if claims.get(name) is None:
         return None
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - JSON's NaN
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
         raise ApiError(ApiErrorKind.INVALID_TOKEN)
     return Seconds(value)

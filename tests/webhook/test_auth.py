@@ -148,6 +148,10 @@ def test_a_token_that_is_signed_otherwise_is_refused(name):
         b'{"user_id": "jane", "exp": "soon"}',
         b'{"user_id": "jane", "exp": true}',
         b'{"user_id": "jane", "exp": NaN}',
+        b'{"user_id": "jane", "exp": Infinity}',
+        b'{"user_id": "jane", "iat": Infinity}',
+        b'{"user_id": "jane", "iat": -Infinity}',
+        b'{"user_id": "jane", "iat": -1e999}',
         b'{"user_id": "jane", "nbf": [1]}',
     ],
 )
