@@ -38,6 +38,8 @@ TOO_SLOW = refusal(HTTPStatus.REQUEST_TIMEOUT, "The body takes too long.")
 """Stream repeats an event after a 408."""
 WRONG_ENCODING = refusal(HTTPStatus.NOT_IMPLEMENTED, "Transfer-Encoding must be chunked.")
 WRONG_VERSION = refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Use HTTP/1.1.")
+OPTIONS_OF_SERVER = HttpResponse("204 No Content", [("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS")], b"")
+"""The answer to `OPTIONS *` (RFC 9110, section 9.3.7)."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -180,10 +182,12 @@ class HttpConnection(asyncio.Protocol):
         self._in_head, self._bytes_held = False, 0
         headers = dict(request.headers)
         encoding, length = headers.get(b"transfer-encoding"), int(headers.get(b"content-length", 0))
-        if not request.target.startswith(b"/"):
+        if not request.target.startswith(b"/") and not _is_about_server(request):
             request.target = _path_of(request.target)
         if refused := _refusal(request, encoding):
             self._refuse(refused)
+        elif _is_about_server(request):
+            self._refuse(OPTIONS_OF_SERVER)
         elif length > self._limits.body_bytes:
             self._cut(request)
         elif length or encoding:
@@ -322,6 +326,10 @@ def _path_of(target: bytes) -> bytes:
     except HttpParserError:
         return b""
     return (url.path or b"/") + (b"?" + url.query if url.query else b"") if url.schema else b""
+
+
+def _is_about_server(request: HttpRequest) -> bool:
+    return request.target == b"*" and request.method == "OPTIONS"
 
 
 def _refusal(request: HttpRequest, encoding: bytes | None) -> HttpResponse | None:

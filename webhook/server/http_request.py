@@ -67,7 +67,8 @@ def encode(response: HttpResponse, date: str, *, keep_alive: bool, with_body: bo
     if not keep_alive:
         lines.append("Connection: close")
     head = "\r\n".join(lines) + "\r\n\r\n"
-    return head.encode("latin-1") + (response.body if with_body else b"")
+    # A character that HTTP cannot carry becomes "?": the client must get its answer all the same.
+    return head.encode("latin-1", "replace") + (response.body if with_body else b"")
 
 
 def run_wsgi(app: "WSGIApplication", environ: dict[str, Any]) -> HttpResponse:

@@ -97,6 +97,26 @@ async def test_requests_sent_ahead_do_not_nest():
         writer.close()
 
 
+async def test_a_header_that_http_cannot_carry_leaves_nobody_waiting():
+    def odd(environ, start_response):
+        start_response("200 OK", [("X-Name", "Ĵane")])
+        return [b"here"]
+
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with serving(odd) as address:
+        answer = await asyncio.wait_for(ask(address, request), 20)
+    assert bodies(answer) == [b"here"]
+    assert b"X-Name: ?ane\r\n" in answer
+
+
+async def test_options_of_the_whole_server_are_answered():
+    async with serving() as address:
+        answer = await ask(address, b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+        refused = await ask(address, b"GET * HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (statuses(answer), statuses(refused)) == ([204], [400])
+    assert b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n" in answer
+
+
 SMUGGLED = {
     "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET",
     "two lengths": b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
