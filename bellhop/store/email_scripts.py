@@ -18,6 +18,7 @@ from bellhop.store.keys import (
     ROUND_PREFIX,
     call_key,
     email_key,
+    lease_key,
     open_email_key,
     round_key,
     round_prefix,
@@ -76,9 +77,12 @@ class ClaimedEmail:
 def claim_email(
     email_id: str, job_of_next_try: Mapping[str, str], *, worker: str, run: str, claim_s: Seconds, now: Micros
 ) -> Command:
-    """Claim an e-mail for one attempt; if another run holds it, queue a job that tries again."""
+    """Claim an e-mail for one attempt.
+
+    If another run holds it, or the worker has no lease, the script queues a job that tries again.
+    """
     args: list[Argument] = [email_id, worker, run, claim_s, iso(now), json.dumps(job_of_next_try)]
-    return Command("email/claim_email", [email_key(email_id)], [*args, CALL_PREFIX, ROUND_PREFIX])
+    return Command("email/claim_email", [email_key(email_id), lease_key(worker)], [*args, CALL_PREFIX, ROUND_PREFIX])
 
 
 def claimed_email(answer: list[Any]) -> ClaimedEmail | None:

@@ -12,7 +12,7 @@ from bellhop.queue.job_payloads import CallRef, EmailRef, job
 from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, RING_JOB, SETTLE_JOB
 from bellhop.store import call_scripts, email_scripts
 from bellhop.store.blocking_client import run_script
-from bellhop.store.keys import call_key
+from bellhop.store.keys import call_key, lease_key
 from bellhop.store.scripts import Command, source
 from tests.factories import a_queued_round
 
@@ -121,6 +121,7 @@ def test_a_call_that_was_half_changed_has_a_new_version(redis_client):
 
 def start(redis_client, before):
     redis_client.flushall()
+    redis_client.set(lease_key("w-1"), "1")
     for command in before:
         run_script(redis_client, command)
 

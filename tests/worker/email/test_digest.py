@@ -447,6 +447,20 @@ async def test_a_claim_runs_out_while_its_worker_lives(worker, server):
     assert len(server.received) == 1
 
 
+async def test_a_worker_without_a_lease_sends_no_email(worker, server):
+    """It was paused: another worker has its jobs."""
+    mail, other, round_ = worker.mail(), EmailWorker(worker.store, server, "w-2").mail(), missed()
+    await mail.add_missed_call(round_, pushed=False)
+    await worker.store.call("DEL", "bellhop:worker:w-1")
+    await worker.run(mail)
+    assert server.received == []
+    ((_, wait_s),) = (await worker.scheduled()).items()
+    assert 0 < wait_s <= 3, "it is tried again, in case that nobody else has the job"
+    await worker.run(other)
+    assert len(server.received) == 1
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_accepted"]
+
+
 async def test_a_worker_that_lost_its_claim_changes_nothing(worker, server):
     mail, other, round_ = worker.mail(), EmailWorker(worker.store, server, "w-2").emails(), missed()
     await mail.add_missed_call(round_, pushed=False)

@@ -1,7 +1,8 @@
 -- Claim an e-mail for one attempt by one run of one worker, and close it: later missed calls begin another e-mail.
--- The claim (see lib/claim.lua) holds for as long as the attempt may take.
+-- The claim (see lib/claim.lua) holds for as long as the attempt may take. A worker without a lease claims nothing: another
+-- worker may be running its jobs.
 -- KEYS
---   1 the e-mail
+--   1 the e-mail   2 the lease of the worker
 -- ARGV
 --   1 e-mail id   2 worker   3 run   4 length of the claim s   5 now (ISO 8601)   6 job that tries again later, as JSON
 --   7 start of the calls' keys   8 start of the rounds' keys (of all tenants)
@@ -17,12 +18,11 @@ local now = now_us() / 1e6
 if not state then return { 'gone' } end
 if state == 'done' then return { 'done' } end
 if state == 'waiting' and tonumber(due) > now then return { 'early' } end
-if state == 'sending' then
-  local held_until = held_by_another(claim, worker, run, now)
-  if held_until then
-    schedule(cjson.decode(ARGV[6]), ARGV[5], held_until + 1)
-    return { 'held' }
-  end
+local held_until = state == 'sending' and held_by_another(claim, worker, run, now)
+if redis.call('EXISTS', KEYS[2]) == 0 then held_until = held_until or math.ceil(now) end
+if held_until then
+  schedule(cjson.decode(ARGV[6]), ARGV[5], held_until + 1)
+  return { 'held' }
 end
 
 local began, count, attempts, unknown = unpack(redis.call('HMGET', email, 'began', 'count', 'attempts', 'unknown'))
