@@ -20,6 +20,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import UNREADABLE
 from tests.factories import web_settings
 from webhook.app import create_app
+from webhook.sources.amazon import sns_message
 from webhook.sources.amazon.certificates import BURST, FAILED_S, REQUEST_EVERY_S
 from webhook.sources.amazon.sns import Topics
 from webhook.sources.amazon.sns_message import SIGNED, is_sns_url
@@ -111,6 +112,36 @@ def test_an_event_is_taken_once_and_the_certificate_fetched_once(web, version):
     assert web.post(signed(event, version=version, MessageId="2", Subject="again")) == (200, "already")
     assert web.queued() == 1
     assert web.fetched == [CERTIFICATE_URL]
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"[" * MIB, id="brackets"),
+        pytest.param(b'{"a":[' + b"[]," * (MIB // 3 - 9) + b"1]}", id="lists"),
+        pytest.param(b'{"a":[' + (b"[" * 100 + b"]" * 100 + b",") * (MIB // 201 - 1) + b"1]}", id="nested lists"),
+        pytest.param(b"{" + b'"a":1,' * (MIB // 6 - 9) + b'"b":1}', id="fields"),
+        pytest.param(b'{"a":' + b"1" * (MIB - 9) + b"}", id="a number"),
+        pytest.param(b'"' + b'\\"' * (MIB // 2 - 9), id="a string without an end"),
+    ],
+)
+def test_json_that_takes_long_is_refused_unread(web, body, monkeypatch):
+    """Anybody can post it, and reading it took up to 200 ms."""
+    monkeypatch.setattr(sns_message, "json", None)
+    assert web.post(body) == (403, None)
+
+
+def test_a_message_with_attributes_is_taken(web):
+    attributes = {f"name-{number}": {"Type": "String", "Value": "x" * 100} for number in range(10)}
+    message = signed(json.dumps(SampleCall().ring()))
+    assert web.post(message | {"MessageAttributes": attributes}) == (200, "taken")
+
+
+def test_a_body_of_more_than_a_mebibyte_is_not_read(web):
+    assert web.post(b" " * (MIB + 2)) == (413, None)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 FETCH_TIMEOUT_S = 3.0
 MAX_CERTIFICATE_BYTES = 65_536
+MAX_BODY_BYTES = 1 << 20
+"""SNS takes messages of up to 256 KiB, whose characters may be escaped twice."""
 
 
 def fetch(url: str) -> bytes:
@@ -68,6 +70,7 @@ class Topics:
 def sns() -> tuple[Response, int]:
     """Verify a message, then receive its event or confirm the subscription. SNS repeats only after a 5xx."""
     started_s, topics = time.perf_counter(), cast(Topics, current_app.extensions["sns"])
+    request.max_content_length = MAX_BODY_BYTES
     try:
         message = topics.verified(request.get_data(cache=False))
     except NotAmazonsError as error:
