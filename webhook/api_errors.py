@@ -58,6 +58,7 @@ class ApiErrorKind(Enum):
     INVALID_BODY = "invalid", 422, "The request body is invalid: see errors."
     RATE_LIMITED = "too-many-writes", 429, "Rate limit exceeded: wait for the time in Retry-After."
     INTERNAL_ERROR = "our-mistake", 500, "Internal server error."
+    BUSY = "busy", 503, "Another long call is being explained. Try again."
     REDIS_UNAVAILABLE = "redis-away", 503, "Redis does not answer. Try again."
 
     @property

@@ -120,6 +120,16 @@ def explain_latest(cid: str, trail: Iterable[Milestone], most_lines: int, user: 
     return LatestRounds(Explanation(VERSION, cid, user, True, summary, rounds, ()), left_out)
 
 
+def explain_end(cid: str, trail: Iterable[Milestone], most_lines: int) -> Explanation:
+    """Explain the rounds that began in the last lines of a trail: the latest within `most_lines`, and at least one.
+
+    A round that began before them is left out, since lines of it are missing.
+    """
+    begun = [log for log in sorted_into_rounds(trail) if log.started_at and log.openings]
+    rounds = tuple(_explain_round(round_log, "") for round_log in _within(begun, most_lines, least=1))
+    return Explanation(VERSION, cid, "", True, "", rounds, ())
+
+
 def _latest(round_logs: Sequence[RoundLog], most_lines: int, user: str) -> Sequence[RoundLog]:
     """Choose the latest rounds; if not all can be chosen, only from those with the user.
 
@@ -131,10 +141,10 @@ def _latest(round_logs: Sequence[RoundLog], most_lines: int, user: str) -> Seque
     return _within([log for log in round_logs if user in log.users] or round_logs, most_lines)
 
 
-def _within(round_logs: Sequence[RoundLog], most_lines: int) -> Sequence[RoundLog]:
+def _within(round_logs: Sequence[RoundLog], most_lines: int, least: int = LEAST_ROUNDS) -> Sequence[RoundLog]:
     lines = accumulate(len(log.milestones) + len(log.users) for log in reversed(round_logs))
     count = sum(1 for _ in takewhile(lambda total: total <= most_lines, lines))
-    return round_logs[-max(count, LEAST_ROUNDS) :]
+    return round_logs[-max(count, least) :]
 
 
 def _not_explained(left_out: int) -> str:

@@ -1,14 +1,14 @@
 """A call in one line of a list, and the flags by which a list of calls is filtered. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
-from bellhop.explain.explanation import Explanation, RoundExplanation, explain_latest
+from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_latest
 from bellhop.explain.sentences import listed
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import KNEW_OF_CALL, LATE_US, Delivery, UserVerdict
@@ -29,6 +29,18 @@ class Flag(StrEnum):
     """Some user's first phone rang late, or there was no time left to ring it."""
     FAILED = "failed"
     """A push to a phone, or an e-mail, failed for good."""
+
+
+class Extent(StrEnum):
+    """How much of a call's trail its summary is about."""
+
+    WHOLE = "whole"
+    END = "end"
+    """Only the end of the trail was read: earlier rounds were not looked at, and `rounds` does not count them."""
+    TOO_LONG = "too_long"
+    """The last round is longer than what was read of the trail: nothing is known about it."""
+    PENDING = "pending"
+    """The trail was not read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +66,27 @@ class CallSummary:
     """The worst tone of a user of the last round."""
     flags: frozenset[Flag]
     """The flags of all rounds that were looked at."""
+    extent: Extent = Extent.WHOLE
 
 
 def summarize_trail(cid: str, trail: Iterable[Milestone]) -> CallSummary:
     """Summarize a call by its trail. The work is bounded: of many rounds, only the latest are looked at."""
     latest = explain_latest(cid, trail, MAX_LINES)
     return summarize(latest.explanation, latest.left_out)
+
+
+def summarize_end(cid: str, lines: Sequence[Milestone], most_lines: int) -> CallSummary | None:
+    """Summarize a call by the last lines of a longer trail: by the latest of the rounds that began in these lines.
+
+    None if no round did.
+    """
+    explanation = explain_end(cid, lines, most_lines)
+    return replace(summarize(explanation), extent=Extent.END) if explanation.rounds else None
+
+
+def without_summary(cid: str, began_at: Micros, extent: Extent) -> CallSummary:
+    """Return the line of a call of which only the beginning of its last round is known."""
+    return CallSummary(cid, began_at, "", "", "", 0, 0, 0, 0, Tone.OPEN, frozenset(), extent)
 
 
 def summarize(explanation: Explanation, left_out: int = 0) -> CallSummary:

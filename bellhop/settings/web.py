@@ -51,6 +51,10 @@ class WebSettings(SettingsSection):
     The signature is checked in every case."""
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """How often in a minute one user may change devices, contact and preferences with a user token."""
+    web_explain_lines: Annotated[int, Field(ge=50, le=10_000)] = 350
+    """How many lines of trails one request may explain in the process that answers webhooks, at about 35 µs a line. The
+    console's list shows the other calls when it is refreshed; GET /v1/calls explains a longer trail in a process of its
+    own."""
     receipt_secret: LongSecret = SecretStr("")
     """Secret that signs the receipt in a push, at least 16 characters. With the receipt the phone can report that it
     rang (POST /v1/receipts)."""

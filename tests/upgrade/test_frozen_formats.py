@@ -62,6 +62,8 @@ NEW_SINCE: dict[str, str] = {
         )
     },
     "command_line/settings/`BELLHOP_CONSOLE_PROXY_SECRET`": "without it, the header counts as before in this version",
+    "command_line/settings/`BELLHOP_WEB_EXPLAIN_LINES`": "what one page may cost",
+    "http/problem/properties/type/enum/urn:bellhop:problem:busy": "a long trail is explained by one process at a time",
     "logs/web request_refused": "refusals left no line",
     "logs/web setting_soon_refused": "warns of what the next version refuses",
     "metrics/types/# TYPE bellhop_console_logins_total counter": "logins and logouts were not counted",

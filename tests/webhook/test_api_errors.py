@@ -25,5 +25,6 @@ def test_the_types_and_their_statuses_stay():
         "invalid": 422,
         "too-many-writes": 429,
         "our-mistake": 500,
+        "busy": 503,
         "redis-away": 503,
     }

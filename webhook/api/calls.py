@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from bellhop.explain.explanation import Explanation, explain
+from bellhop.explain.explanation import Explanation
 from bellhop.store.keys import trail_key
-from bellhop.trail import read_trail
+from webhook.api.explaining_process import explain_apart, explained_json, is_long
 from webhook.api.operation import TOKEN_ERRORS, authenticated
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.context import web_context
-from webhook.openapi import Operation
+from webhook.openapi import JSON, Operation
 
 blueprint = Blueprint("calls", __name__, url_prefix="/v1")
 OPERATION = Operation(
@@ -22,7 +22,13 @@ OPERATION = Operation(
     "Explain what happened in a call, and on each user's phones. Needs a server token.",
     None,
     TypeAdapter(Explanation),
-    (*TOKEN_ERRORS, ApiErrorKind.SERVER_TOKEN_REQUIRED, ApiErrorKind.NOT_FOUND, ApiErrorKind.REDIS_UNAVAILABLE),
+    (
+        *TOKEN_ERRORS,
+        ApiErrorKind.SERVER_TOKEN_REQUIRED,
+        ApiErrorKind.NOT_FOUND,
+        ApiErrorKind.BUSY,
+        ApiErrorKind.REDIS_UNAVAILABLE,
+    ),
     query=("user",),
     also=(404,),
 )
@@ -42,5 +48,6 @@ def call(cid: str) -> tuple[Response, int]:
         lines: Any = context.redis.lrange(trail_key(requester.tenant, cid), 0, -1)
     except RedisError:
         raise ApiError(ApiErrorKind.REDIS_UNAVAILABLE) from None
-    explanation = explain(cid, read_trail(lines), request.args.get("user", ""))
-    return jsonify(explanation.as_json()), 200 if explanation.found else 404
+    explain = explain_apart if is_long(lines, context.settings.web_explain_lines) else explained_json
+    found, document = explain(cid, request.args.get("user", ""), lines)
+    return Response(document, content_type=JSON), 200 if found else 404

@@ -24,6 +24,8 @@ from webhook.context import web_context
 blueprint = Blueprint("unsubscribe", __name__)
 log = structlog.get_logger()
 
+MAX_FORM_BYTES = 16_384
+
 
 @dataclass(frozen=True, slots=True)
 class UnsubscribePages:
@@ -55,6 +57,7 @@ def ask(token: str) -> Response:
 @blueprint.post("/unsubscribe/<token>")
 def switch(token: str) -> Response:
     """Switch e-mails off, or on again for the button that says so."""
+    request.max_content_length = MAX_FORM_BYTES
     subscriber = _pages().links.read(token)
     if subscriber is None:
         return _invalid()

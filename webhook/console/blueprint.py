@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException, abort
 
 from webhook.console.canonical_path import is_other_form, sent_path
 from webhook.console.login import Guard, is_valid_form
+from webhook.console.summary_cache import SummaryCache
 from webhook.context import web_context
 from webhook.refused_requests import note_refusal
 
@@ -33,6 +34,11 @@ blueprint = Blueprint("console", __name__, url_prefix="/console", template_folde
 def guard() -> Guard:
     """Return the console's guard."""
     return cast(Guard, current_app.extensions["console"])
+
+
+def summaries() -> SummaryCache:
+    """Return the summaries that this process has made."""
+    return cast(SummaryCache, current_app.extensions["console_summaries"])
 
 
 def tenants() -> list[str]:

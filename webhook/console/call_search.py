@@ -14,12 +14,15 @@ from bellhop.explain.summary import MAX_LINES, CallSummary, Flag, summarize_trai
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import trail_key
 from bellhop.trail import LENGTH, read_trail
+from webhook.console.summary_cache import SummaryCache
 
 PAGE_SIZE = 25
 BATCH = 26
 """Trails read from Redis at a time."""
 SEARCH_TIMEOUT_S = 0.5
-"""How long a search may take before it returns what it has: the process also has to answer webhooks."""
+"""How long a search by a flag may take before it returns what it has: the process also has to answer webhooks."""
+MAX_CANDIDATES = 10 * BATCH
+"""Calls that one page looks at. Some of them may have no trail any more."""
 
 
 class CallPage(NamedTuple):
@@ -47,21 +50,40 @@ def search_calls(
     flag: Flag | None = None,
     before: Micros = FROM_LATEST,
     timeout_s: float = SEARCH_TIMEOUT_S,
+    summaries: SummaryCache | None = None,
 ) -> CallPage:
     """Find a page of calls that began before `before`, the latest first. Raises redis.exceptions.RedisError.
 
     `user_id` selects the calls of that user. `text` selects those of a user with that id, and calls with the text in
-    their ids. `flag` selects calls with that flag.
+    their ids. `flag` selects calls with that flag: then each trail is read, until the time is over. Without a flag,
+    `summaries` limits how many lines are read.
     """
+    batches = _batches(redis, tenant, text, user_id, before)
+    if flag is None:
+        return _first_page(redis, tenant, batches, summaries or SummaryCache(LENGTH))
     found: list[tuple[IndexedCall, CallSummary]] = []
     give_up_s = time.monotonic() + timeout_s
-    for candidate, call in _candidates(redis, tenant, text, user_id, before):
-        if call is not None and (flag is None or flag in call.flags):
+    for candidate, call in _candidates(redis, tenant, batches):
+        if call is not None and flag in call.flags:
             found.append((candidate, call))
         if len(found) > PAGE_SIZE:  # one more than fits, so there is another page
             return _page(found[:PAGE_SIZE], older=found[PAGE_SIZE - 1][0].began_at)
         if time.monotonic() > give_up_s:
             return _page(found, older=candidate.began_at, complete=False)
+    return _page(found)
+
+
+def _first_page(redis: Redis, tenant: str, batches: Iterator[list[IndexedCall]], summaries: SummaryCache) -> CallPage:
+    found: list[tuple[IndexedCall, CallSummary]] = []
+    looked_at = 0
+    for batch in batches:
+        shown = zip(batch, summaries.summaries(redis, tenant, batch), strict=True)
+        found += [(candidate, call) for candidate, call in shown if call is not None]
+        looked_at += len(batch)
+        if len(found) > PAGE_SIZE:  # one more than fits, so there is another page
+            return _page(found[:PAGE_SIZE], older=found[PAGE_SIZE - 1][0].began_at)
+        if looked_at >= MAX_CANDIDATES:
+            return _page(found, older=batch[-1].began_at, complete=False)
     return _page(found)
 
 
@@ -72,10 +94,10 @@ def _page(
 
 
 def _candidates(
-    redis: Redis, tenant: str, text: str, user_id: str, before: Micros
+    redis: Redis, tenant: str, batches: Iterator[list[IndexedCall]]
 ) -> Iterator[tuple[IndexedCall, CallSummary | None]]:
     """Yield indexed calls with their summaries; None for a call whose trail has expired."""
-    for batch in _batches(redis, tenant, text, user_id, before):
+    for batch in batches:
         for candidate, lines in zip(batch, _trails(redis, tenant, batch), strict=True):
             yield candidate, summarize_trail(candidate.cid, read_trail(lines)) if lines else None
 

@@ -9,7 +9,7 @@ from bellhop.clock import Micros
 from bellhop.explain.summary import Flag
 from bellhop.store.keys import trail_key
 from bellhop.telemetry.turned_away import describe, read_last_hour
-from webhook.console.blueprint import blueprint, tenant
+from webhook.console.blueprint import blueprint, summaries, tenant
 from webhook.console.call_search import search_calls
 from webhook.context import web_context
 
@@ -31,7 +31,7 @@ def calls() -> Response | str:
         return cast(Response, redirect(url_for("console.call", id=text, tenant=request.args.get("tenant"))))
     flag = next((flag for flag in Flag if flag == request.args.get("show")), None)
     before = _time(request.args.get("before", ""))
-    page = search_calls(redis, tenant(), text=text, flag=flag, before=before)
+    page = search_calls(redis, tenant(), text=text, flag=flag, before=before, summaries=summaries())
     return render_template(
         "console/calls.html",
         page=page,

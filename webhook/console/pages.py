@@ -13,6 +13,7 @@ from webhook.console import (  # noqa: F401 - for their routes
 )
 from webhook.console.blueprint import blueprint
 from webhook.console.login import ConsoleSessions, Guard
+from webhook.console.summary_cache import SummaryCache
 from webhook.context import WebContext
 
 
@@ -20,6 +21,7 @@ def register(app: Flask, context: WebContext) -> None:
     """Add the pages, and their sessions."""
     guard = Guard(context.settings, context.redis)
     app.extensions["console"] = guard
+    app.extensions["console_summaries"] = SummaryCache(context.settings.web_explain_lines)
     app.secret_key = guard.signing_key
     app.session_interface = ConsoleSessions()
     app.register_blueprint(blueprint)

@@ -7,7 +7,7 @@ from flask import render_template, request
 from bellhop.domain.user import Contact, Preferences
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, user_key
-from webhook.console.blueprint import blueprint, tenant
+from webhook.console.blueprint import blueprint, summaries, tenant
 from webhook.console.call_search import search_calls
 from webhook.context import web_context
 
@@ -24,5 +24,5 @@ def user() -> str:
         devices=registry.decode(devices),
         contact=registry.read_stored(Contact, contact),
         preferences=registry.read_stored(Preferences, preferences),
-        page=search_calls(redis, tenant(), user_id=user_id),
+        page=search_calls(redis, tenant(), user_id=user_id, summaries=summaries()),
     )

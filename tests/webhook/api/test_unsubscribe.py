@@ -113,6 +113,12 @@ def test_any_posted_body_switches_mails_off(client, link, preferences, body):
     assert preferences() == {"email": False}
 
 
+def test_a_form_that_takes_long_is_not_read(client, link, preferences):
+    fields = "&".join(f"a{number}=b" for number in range(60_000))
+    answer = client.post(link(), data=fields, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 413
+
+
 @pytest.mark.parametrize("method", ["get", "head", "options", "put", "delete", "patch"])
 def test_looking_at_the_link_changes_nothing(client, link, preferences, method):
     assert getattr(client, method)(link()).status_code in {200, 405}

@@ -1,13 +1,17 @@
 """Searching the calls of the console's list."""
 
+from functools import partial
+
 import pytest
 
 from bellhop.call_index import is_known_user
-from bellhop.explain.summary import Flag
+from bellhop.explain.summary import Extent, Flag
 from bellhop.store.keys import calls_key, calls_of_user_key, trail_key
-from bellhop.trail import PushAttempted, WebhookReceived
+from bellhop.trail import PushAttempted, WebhookReceived, encode
+from tests.long_trails import answered_one_by_one, rung_again_and_again
 from tests.trails import line
 from webhook.console import call_search
+from webhook.console.summary_cache import SummaryCache
 
 T = 1_784_887_200_000_000
 
@@ -81,11 +85,79 @@ def test_looking_stops_in_time_and_goes_on_where_it_stopped(redis_client, begin)
 
 
 def test_long_trails_are_read_one_after_the_other(redis_client, begin, monkeypatch):
-    begin(*(f"call-{number}" for number in range(30)))
+    begin(*(f"call-{number}" for number in range(30)), outcome="token_dead")
     monkeypatch.setattr(call_search, "LENGTH", 5)
     read = []
     together = call_search.together
     monkeypatch.setattr(call_search, "together", lambda *asked: read.append(together(*asked)) or read[-1])
-    assert sum(map(len, pages(redis_client))) == 30
+    assert sum(map(len, pages(redis_client, flag=Flag.FAILED))) == 30
     lines = [sum(map(len, answers)) for answers in read if isinstance(answers[0], list)]
     assert max(lines) <= 5
+
+
+@pytest.fixture
+def noisy(redis_client):
+    """Have calls rung again and again, each with a trail of many lines."""
+
+    def noisy(*cids, rounds=500):
+        for number, cid in enumerate(cids):
+            lines = [encode(milestone) for milestone in rung_again_and_again(rounds)]
+            redis_client.rpush(trail_key("default", cid), *lines)
+            redis_client.zadd(calls_key("default"), {cid: T + number})
+
+    return noisy
+
+
+def lines_read(redis_client, look):
+    """Look, and return how many lines of trails Redis gave."""
+    read = []
+    lrange = redis_client.lrange
+    redis_client.lrange = lambda *range_: read.append(lrange(*range_)) or read[-1]
+    page = look()
+    redis_client.lrange = lrange
+    return page, sum(map(len, read))
+
+
+def test_a_page_costs_no_more_however_long_its_trails_are(redis_client, noisy):
+    noisy(*(f"call-{number}" for number in range(26)))
+    summaries = SummaryCache(400)
+    counts, shown = [], set()
+    for _ in range(27):
+        look = partial(call_search.search_calls, redis_client, "default", summaries=summaries)
+        page, count = lines_read(redis_client, look)
+        counts.append(count)
+        assert len(page.calls) == 25
+        shown = {call.cid for call in page.calls if call.extent is Extent.END}
+    assert (max(counts), counts[-1]) == (400, 0)  # at last all are shown, and none has changed
+    assert len(shown) == 25
+    assert page.calls[0].rounds == 80
+
+
+def test_calls_that_change_all_the_time_take_turns(redis_client, noisy):
+    names = [f"call-{number}" for number in range(5)]
+    noisy(*names)
+    summaries = SummaryCache(400)
+    for number in range(1, 11):
+        page = call_search.search_calls(redis_client, "default", summaries=summaries)
+        assert sum(call.extent is Extent.END for call in page.calls) == min(number, 5)
+        noisy(*names, rounds=1)
+
+
+def test_a_list_of_usual_calls_is_shown_at_once(redis_client, begin):
+    begin(*(f"call-{number}" for number in range(26)))
+    page = call_search.search_calls(redis_client, "default", summaries=SummaryCache(400))
+    assert {call.extent for call in page.calls} == {Extent.WHOLE}
+
+
+def test_a_round_longer_than_a_page_reads_is_not_guessed_at(redis_client):
+    lines = [encode(milestone) for milestone in answered_one_by_one(500)]
+    redis_client.rpush(trail_key("default", "crowd"), *lines)
+    redis_client.zadd(calls_key("default"), {"crowd": T})
+    (call,) = call_search.search_calls(redis_client, "default", summaries=SummaryCache(400)).calls
+    assert (call.extent, call.people, call.flags) == (Extent.TOO_LONG, 0, frozenset())
+
+
+def test_calls_without_a_trail_end_a_page_early(redis_client):
+    redis_client.zadd(calls_key("default"), {f"gone-{number}": T + number for number in range(1000)})
+    page = call_search.search_calls(redis_client, "default", summaries=SummaryCache(400))
+    assert (page.calls, page.complete, page.older) == ([], False, T + 1000 - call_search.MAX_CANDIDATES)

@@ -1,0 +1,69 @@
+"""Explain a call as JSON: a short trail here, a long one in a process of its own, so that it delays no webhook.
+
+A trail of 10,000 lines takes half a second. The other process has a low priority and lives for one explanation: it
+reads a trail from its standard input and writes the explanation.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bellhop.explain.explanation import explain
+from bellhop.trail import read_trail
+from webhook.api_errors import ApiError, ApiErrorKind
+
+BYTES_OF_LINE = 160
+"""A usual line of a trail. A line that names a hundred users counts as several."""
+TIMEOUT_S = 20
+NICENESS = 10
+COMMAND = (sys.executable, "-m", "webhook.api.explaining_process")
+_running = threading.Lock()
+
+
+class ExplainedCall(NamedTuple):
+    """An explanation as JSON."""
+
+    found: bool
+    document: bytes
+
+
+def is_long(lines: Sequence[bytes], most_lines: int) -> bool:
+    """Return whether a trail is longer than `most_lines` usual lines."""
+    return len(lines) > most_lines or sum(map(len, lines)) > most_lines * BYTES_OF_LINE
+
+
+def explained_json(cid: str, user: str, lines: Sequence[bytes]) -> ExplainedCall:
+    """Explain a call in this process."""
+    explanation = explain(cid, read_trail(lines), user)
+    text = json.dumps(explanation.as_json(), sort_keys=True, separators=(",", ":"))
+    return ExplainedCall(explanation.found, text.encode() + b"\n")
+
+
+def explain_apart(cid: str, user: str, lines: Sequence[bytes]) -> ExplainedCall:
+    """Explain a call in another process, one at a time. Raises ApiError."""
+    if not _running.acquire(blocking=False):
+        raise ApiError(ApiErrorKind.BUSY)
+    try:
+        trail = b"\n".join([json.dumps([cid, user]).encode(), *lines])
+        ran = subprocess.run(COMMAND, input=trail, capture_output=True, timeout=TIMEOUT_S, check=True)
+    except subprocess.TimeoutExpired:
+        raise ApiError(ApiErrorKind.BUSY) from None
+    finally:
+        _running.release()
+    return ExplainedCall(ran.stdout[:1] == b"1", ran.stdout[1:])
+
+
+def main() -> None:
+    """Explain the trail on standard input. Its first line has the call and the user."""
+    os.nice(NICENESS)
+    first, *lines = sys.stdin.buffer.read().split(b"\n")
+    found, document = explained_json(*json.loads(first), lines)
+    sys.stdout.buffer.write((b"1" if found else b"0") + document)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The summaries of calls that the console's list shows, kept in memory for as long as their trails do not change.
+
+The list is refreshed every three seconds, by the process that answers webhooks. So one request reads and explains a
+limited number of lines: of a long trail only the end, and of a list of changed trails as many as fit. The others are
+shown as they were, and come first at the next request.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from bellhop.call_index import IndexedCall
+from bellhop.explain.explanation import explain_latest
+from bellhop.explain.summary import CallSummary, Extent, summarize, summarize_end, without_summary
+from bellhop.store.blocking_client import together
+from bellhop.store.keys import trail_key
+from bellhop.trail import read_trail
+
+MAX_SUMMARIES = 2_000
+"""Summaries in memory. Each takes about a kilobyte."""
+BYTES_OF_LINE = 160
+"""A usual line. A line that names a hundred users counts as several."""
+
+TrailState = tuple[int, bytes]
+"""The number of lines and the last line: they are the same only if the trail is."""
+
+
+class KeptSummary(NamedTuple):
+    """A summary, of which state of the trail it is, and when it was made (monotonic)."""
+
+    state: TrailState
+    summary: CallSummary
+    made_at_s: float
+
+
+class SummaryCache:
+    """Makes and keeps summaries. One request explains at most about `most_lines` lines. Thread-safe."""
+
+    def __init__(self, most_lines: int) -> None:
+        self._most_lines = most_lines
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], KeptSummary] = OrderedDict()
+
+    def summaries(self, redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> list[CallSummary | None]:
+        """Return the summary of each call; None for a call without a trail. Raises redis.exceptions.RedisError."""
+        states = _states(redis, tenant, calls)
+        kept = {call.cid: self._kept.get((tenant, call.cid)) for call in calls}
+        changed = [call for call in calls if states[call.cid][0] and _is_new(kept[call.cid], states[call.cid])]
+        changed.sort(key=lambda call: _made_at_s(kept[call.cid]))  # those that wait longest come first
+        left = self._most_lines
+        for call in changed:
+            lines = min(states[call.cid][0], self._most_lines)
+            if lines > left and left < self._most_lines:
+                continue
+            summary, cost = self._summarize(redis, tenant, call, states[call.cid][0])
+            kept[call.cid] = self._keep((tenant, call.cid), KeptSummary(states[call.cid], summary, time.monotonic()))
+            left -= max(lines, cost)
+        return [_shown(call, kept[call.cid], states[call.cid]) for call in calls]
+
+    def _summarize(self, redis: Redis, tenant: str, call: IndexedCall, length: int) -> tuple[CallSummary, int]:
+        """Return a summary, and how many lines and users were explained for it."""
+        stored: Any = redis.lrange(trail_key(tenant, call.cid), -self._most_lines, -1)
+        lines = _end(stored, self._most_lines * BYTES_OF_LINE)
+        if len(lines) < length:
+            summary = summarize_end(call.cid, read_trail(lines), self._most_lines)
+            return summary or without_summary(call.cid, call.began_at, Extent.TOO_LONG), len(lines)
+        latest = explain_latest(call.cid, read_trail(lines), self._most_lines)
+        users = sum(len(round_.people) for round_ in latest.explanation.rounds)
+        return summarize(latest.explanation, latest.left_out), len(lines) + users
+
+    def _keep(self, key: tuple[str, str], summary: KeptSummary) -> KeptSummary:
+        with self._lock:
+            self._kept[key] = summary
+            self._kept.move_to_end(key)
+            if len(self._kept) > MAX_SUMMARIES:
+                self._kept.popitem(last=False)
+        return summary
+
+
+def _states(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> dict[str, TrailState]:
+    keys = [trail_key(tenant, call.cid) for call in calls]
+    answers = together(redis, *(command for key in keys for command in (("LLEN", key), ("LINDEX", key, -1))))
+    return {
+        call.cid: (length, last or b"") for call, length, last in zip(calls, answers[::2], answers[1::2], strict=True)
+    }
+
+
+def _is_new(kept: KeptSummary | None, state: TrailState) -> bool:
+    return kept is None or kept.state != state
+
+
+def _made_at_s(kept: KeptSummary | None) -> float:
+    return 0.0 if kept is None else kept.made_at_s
+
+
+def _shown(call: IndexedCall, kept: KeptSummary | None, state: TrailState) -> CallSummary | None:
+    if not state[0]:
+        return None
+    return kept.summary if kept else without_summary(call.cid, call.began_at, Extent.PENDING)
+
+
+def _end(lines: Sequence[bytes], most_bytes: int) -> Sequence[bytes]:
+    """Return the last lines that have together at most `most_bytes`."""
+    sizes = accumulate(len(line) for line in reversed(lines))
+    return lines[len(lines) - sum(1 for _ in takewhile(lambda total: total <= most_bytes, sizes)) :]
