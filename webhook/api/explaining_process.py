@@ -61,7 +61,8 @@ def main() -> None:
     """Explain the trail on standard input. Its first line has the call and the user."""
     os.nice(NICENESS)
     first, *lines = sys.stdin.buffer.read().split(b"\n")
-    found, document = explained_json(*json.loads(first), lines)
+    cid, user = json.loads(first)
+    found, document = explained_json(cid, user, lines)
     sys.stdout.buffer.write((b"1" if found else b"0") + document)
 
 
