@@ -113,16 +113,29 @@ class WebhookReceived(Milestone):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookRepeated(Milestone):
-    """The same webhook came again."""
+    """The same webhook came again. Later repeats change only the number on this line (lua/lib/repeats.lua)."""
 
     what: ClassVar = "repeated"
-    letters: ClassVar = "tczaA"
+    letters: ClassVar = "tczaAN"
     type: str
     stamp: Micros | None = None
     session: str = ""
     attempt: int | None = None
+    """Stream's number of the first repeat."""
     redis_ahead_us: int | None = None
     """As of WebhookReceived."""
+    times: int | None = None
+    """How often the webhook came again, if more than once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookOutdated(Milestone):
+    """A webhook was dropped because its event is too old."""
+
+    what: ClassVar = "outdated"
+    letters: ClassVar = "tc"
+    type: str
+    stamp: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +292,7 @@ class UnknownMilestone(Milestone):
 MILESTONES: tuple[type[Milestone], ...] = (
     WebhookReceived,
     WebhookRepeated,
+    WebhookOutdated,
     JobPickedUp,
     PushSkipped,
     PushWaited,
@@ -320,6 +334,7 @@ SHORT = {
     "detail": "v",
     "learned": "q",
     "redis_ahead_us": "A",
+    "times": "N",
 }
 """Fields and the letters that stand for them in Redis, where seven days of lines are kept."""
 

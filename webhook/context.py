@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import current_app
 
-from bellhop.clock import Micros, Seconds
+from bellhop.clock import Micros, Seconds, micros
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking, run_script
 from bellhop.store.redis_clock import RedisClock, read_time
@@ -53,6 +53,7 @@ class WebContext:
             {app.tenant: StreamClock(self.intake_redis, app.tenant) for app in settings.stream_apps},
             settings.trail_days * DAY_S,
             settings.console,
+            micros(settings.webhook_max_age_s),
         )
         self._webhook_networks = networks(settings.webhook_networks)
         self._clock, self._clock_valid_until_s = RedisClock(), 0.0

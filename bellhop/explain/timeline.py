@@ -52,6 +52,7 @@ from bellhop.trail import (
     TokenChecked,
     UnknownMilestone,
     UserSettled,
+    WebhookOutdated,
     WebhookReceived,
     WebhookRepeated,
     read_learned,
@@ -204,7 +205,13 @@ def _at_attempt(event: WebhookReceived | WebhookRepeated) -> str:
 
 
 def _repeated(_: RoundLog, event: WebhookRepeated) -> str:
-    return f"Stream sent the same {event.type or 'webhook'} again{_at_attempt(event)}. Bellhop ignored it."
+    how_often = f", {event.times} times" if event.times else _at_attempt(event)
+    return f"Stream sent the same {event.type or 'webhook'} again{how_often}. Bellhop ignored it."
+
+
+def _outdated(_: RoundLog, event: WebhookOutdated) -> str:
+    age = duration(Micros(event.at - event.stamp)) if event.stamp else "too long"
+    return f"A {event.type or 'webhook'} came {age} after its event. Bellhop ignored it: it was sent again, or held up."
 
 
 def _picked_up(round_log: RoundLog, job: JobPickedUp) -> str:
@@ -293,6 +300,7 @@ def _unknown(_: RoundLog, line: UnknownMilestone) -> str:
 SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     WebhookReceived: _received,
     WebhookRepeated: _repeated,
+    WebhookOutdated: _outdated,
     JobPickedUp: _picked_up,
     PushSkipped: _skipped,
     PushWaited: _waited,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
+from bellhop.clock import Seconds
 from bellhop.settings.field_types import ListOf, LongSecret, SettingsSection
 
 SHORTEST_PASSWORD = 12
@@ -49,6 +50,9 @@ class WebSettings(SettingsSection):
     webhook_networks: ListOf[Network] = []
     """Addresses or networks (192.0.2.0/24) that may post webhooks; several separated by commas. Empty: any address.
     The signature is checked in every case."""
+    webhook_max_age_s: Annotated[Seconds, Field(ge=7_200, le=30 * 86_400)] = Seconds(86_400)
+    """A call's event that is older when its webhook arrives is dropped and counted. An Amazon SQS queue may have held
+    it up."""
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """How often in a minute one user may change devices, contact and preferences with a user token."""
     web_explain_lines: Annotated[int, Field(ge=50, le=10_000)] = 350

@@ -47,7 +47,7 @@ class EventToTake:
     tenant: str
     cid: str
     webhook: str
-    """The digest of the webhook's id."""
+    """The digest that is claimed: of the webhook's body, or of its id."""
     now: Micros
     line: str
     """The trail's line when the event is taken."""

@@ -47,6 +47,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "bad_encoding": ("refused", "the gzip body cannot be inflated"),
     "too_slow": ("refused", "the body took too long to arrive, or too many bodies arrived at once"),
     "not_amazons": ("refused", "the message is not from Amazon SNS, or not from a topic in the settings"),
+    "outdated": (
+        "of app {app} dropped",
+        "they were too old: somebody sends old webhooks again, or a queue was held up",
+    ),
     "unreadable": ("of app {app} kept", "Bellhop cannot read them: please report it (docs/troubleshooting.md)"),
 }
 """For each reason: what happened to a number of webhooks, and why or what to do."""

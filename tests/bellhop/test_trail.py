@@ -34,6 +34,7 @@ from bellhop.trail import (
     TokenFate,
     UnknownMilestone,
     UserSettled,
+    WebhookOutdated,
     WebhookReceived,
     WebhookRepeated,
     decode,
@@ -51,7 +52,7 @@ from worker.delivery.token_pruning import TokenPruner
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S
-NUMBERS = {"round", "status", "ms", "stamp", "more", "left_out", "attempt", "until", "redis_ahead_us"}
+NUMBERS = {"round", "status", "ms", "times", "stamp", "more", "left_out", "attempt", "until", "redis_ahead_us"}
 
 
 T = 1_784_887_200_123_000
@@ -82,6 +83,14 @@ WRITTEN = [
     (
         WebhookRepeated(at=T + 9_000, type="call.ring", stamp=T, session="8f3a91c0", attempt=2),
         '[2,"repeated",1784887200132000,{"t":"call.ring","c":1784887200123000,"z":"8f3a91c0","a":2}]',
+    ),
+    (
+        WebhookRepeated(at=T + 9_000, type="call.ring", stamp=T, session="8f3a91c0", attempt=2, times=12),
+        '[2,"repeated",1784887200132000,{"t":"call.ring","c":1784887200123000,"z":"8f3a91c0","a":2,"N":12}]',
+    ),
+    (
+        WebhookOutdated(at=T + 9_000, type="call.ring", stamp=T),
+        '[2,"outdated",1784887200132000,{"t":"call.ring","c":1784887200123000}]',
     ),
     (
         JobPickedUp(at=T + 12_000, round=T, job="ring", worker="3f2a1b"),
@@ -316,6 +325,65 @@ async def test_a_repeated_webhook_is_recorded_as_repeated(store, intake):
     assert [intake(ring, attempt=n) for n in (1, 2)] == [Verdict.TAKEN, Verdict.ALREADY]
     found = await trail_of(store, call.cid)
     assert [(event.what, event.attempt) for event in found] == [("received", 1), ("repeated", 2)]
+
+
+async def test_repeats_are_one_line_with_a_counter(store, intake):
+    call = SampleCall()
+    ring = call.ring(at=NOW // 1_000_000)
+    intake(ring)
+    for attempt in range(2, 52):
+        intake(ring, attempt=attempt)
+        if attempt == 20:
+            intake(call.accepted("jane"), "two")
+            intake(call.accepted("jane"), "two")
+    found = await trail_of(store, call.cid)
+    shown = [(event.what, event.type, event.attempt, getattr(event, "times", None)) for event in found]
+    assert shown == [
+        ("received", "call.ring", 1, None),
+        ("repeated", "call.ring", 2, 50),
+        ("received", "call.accepted", 1, None),
+        ("repeated", "call.accepted", 1, None),
+    ]
+
+
+async def test_a_repeat_is_counted_again_after_its_line_left(store, intake):
+    call = SampleCall()
+    ring = call.ring(at=NOW // 1_000_000)
+    for _ in range(3):
+        intake(ring)
+    await store.call("RPOP", trail_key("default", call.cid))
+    intake(ring)
+    assert [getattr(event, "times", None) for event in await trail_of(store, call.cid)] == [None, 3]
+
+
+async def test_webhooks_leave_a_long_trail_after_what_they_explain(store, intake):
+    call = SampleCall("sara", ("ben",))
+    intake(call.ring(at=NOW // 1_000_000 - 1))
+    intake(call.accepted("jane"), "two")
+    key = trail_key("default", call.cid)
+    for turn in range(4):
+        lines = [line(PushSkipped, NOW + 100 * turn + number) for number in range(25)]
+        await store.script(
+            "calls/record_attempt", ["bellhop:round:x", key], ["ring", "w", "1", 30, trail.DAY_S, 0, *lines]
+        )
+    found = await trail_of(store, call.cid)
+    assert [getattr(event, "type", event.what) for event in found[:3]] == ["call.ring", "call.accepted", "skipped"]
+    assert len(found) == 30
+    assert [event.at for event in found[2:]] == sorted(event.at for event in found[2:])
+    assert found[-1].at == NOW + 324, "the latest lines stay"
+
+
+async def test_a_trail_of_many_rings_has_an_end_too(store, intake):
+    call = SampleCall("sara", ("ben",))
+    for number in range(60):
+        intake(call.ring(at=NOW // 1_000_000 - 100 + number), str(number))
+    key = trail_key("default", call.cid)
+    await store.script(
+        "calls/record_attempt", ["bellhop:round:x", key], ["ring", "w", "1", 20, trail.DAY_S, 0, line(PushSkipped, NOW)]
+    )
+    found = await trail_of(store, call.cid)
+    assert len(found) == 20
+    assert [event.what for event in found].count("received") >= 19
 
 
 async def test_an_event_that_is_not_a_ring_claims_no_round(store, intake):

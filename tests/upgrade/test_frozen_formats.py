@@ -17,6 +17,8 @@ from written_formats import formats_of
 pytestmark = pytest.mark.timeout(300)
 
 NEW_SINCE: dict[str, str] = {
+    "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
+    "command_line/settings/`BELLHOP_WEBHOOK_MAX_AGE_S`": "older events are dropped",
     "redis/bellhop:turned-away:<s>": "what was turned away; an older version neither writes nor reads it",
     **{
         f"redis/bellhop:workers:{name}": "workers of an older version all do what this one does in its turn"

@@ -23,6 +23,8 @@ from structlog.contextvars import get_contextvars
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.async_client import Store
+from bellhop.store.keys import trail_key
+from bellhop.trail import read_trail
 from tests.factories import web_settings
 from tests.proxy import Proxy
 from webhook.app import create_app
@@ -78,6 +80,35 @@ async def test_an_event_is_taken_once(post):
     assert await post(event) == (200, {"status": "taken"})
     assert await post(event) == (200, {"status": "already"})
     assert await post({"type": "call.created", "call_cid": "a:b"}, "w2") == (200, {"status": "ignored"})
+
+
+async def test_an_old_body_under_new_ids_costs_no_further_job(post, redis_client):
+    call = SampleCall()
+    event = call.ring("ben")
+    assert (await post(event))[1] == {"status": "taken"}
+    before = redis_client.dbsize()
+    for number in range(50):
+        assert await post(event, f"another-{number}") == (200, {"status": "already"})
+    assert redis_client.llen(f"rq:queue:{RINGS}") == 1
+    assert redis_client.dbsize() == before
+    received, repeated = read_trail(redis_client.lrange(trail_key("default", call.cid), 0, -1))
+    assert (received.what, repeated.times) == ("received", 50)
+
+
+async def test_an_event_of_yesterday_is_counted_and_dropped(post, redis_client):
+    call = SampleCall()
+    assert (await post(call.ring("ben")))[1] == {"status": "taken"}
+    old = call.accepted("ben", at=time.time() - 86_400 - 60)
+    for number in range(3):
+        assert await post(old, f"w{number + 2}") == (200, {"status": "outdated"})
+    received, dropped = read_trail(redis_client.lrange(trail_key("default", call.cid), 0, -1))
+    assert (received.type, dropped.what, dropped.type) == ("call.ring", "outdated", "call.accepted")
+    unknown = SampleCall()
+    await post(unknown.ring(at=time.time() - 86_400 - 60), "w9")
+    assert not redis_client.exists(trail_key("default", unknown.cid)), "a call that nobody knows gets no trail"
+    assert redis_client.llen(f"rq:queue:{RINGS}") == 1
+    recent = SampleCall()
+    assert (await post(recent.ring(at=time.time() - 86_400 + 60), "w10"))[1] == {"status": "taken"}
 
 
 async def test_an_unreadable_event_is_kept(post, redis_client):
@@ -149,28 +180,29 @@ async def test_events_at_once_keep_their_log_lines_apart(redis_url, monkeypatch)
 
 @asynccontextmanager
 async def waiting_for_redis(own_redis, webhook_id, late_s):
-    """Post a ring whose script has run, but Redis's answer is late; yields `post`, the request and the late answer."""
+    """Post a ring whose script has run, but Redis's answer is late; yields all of that."""
+    event = SampleCall(id=webhook_id).ring("ben")
     with Proxy(own_redis.port) as proxy:
         async with serving(proxy.url) as post:
             assert (await post(SampleCall().ended(), "w0"))[0] == 200
             late = proxy.delay_answer(f"default:{webhook_id}".encode(), b"taken", late_s)
-            waiting = asyncio.create_task(post(SampleCall(id=webhook_id).ring("ben"), webhook_id))
+            waiting = asyncio.create_task(post(event, webhook_id))
             with redis.Redis(port=own_redis.port) as client:
                 while not client.llen(f"rq:queue:{RINGS}"):
                     await asyncio.sleep(0.01)
-            yield post, waiting, late
+            yield post, event, waiting, late
 
 
 async def test_an_event_is_applied_though_its_sender_has_left(own_redis):
-    async with waiting_for_redis(own_redis, "gone", 0.3) as (post, leaving, late):
+    async with waiting_for_redis(own_redis, "gone", 0.3) as (post, event, leaving, late):
         leaving.cancel()
         await asyncio.to_thread(late.happened.wait, 10)
-        assert await post(SampleCall(id="gone").ring("ben"), "gone") == (200, {"status": "already"})
+        assert await post(event, "gone") == (200, {"status": "already"})
     assert not [thing for thing in gc.get_objects() if isinstance(thing, LoopGreenlet) and not thing.dead]
 
 
 async def test_one_slow_answer_of_redis_blocks_no_other_webhook(own_redis):
-    async with waiting_for_redis(own_redis, "slow", 0.9) as (post, slow, late):
+    async with waiting_for_redis(own_redis, "slow", 0.9) as (post, _, slow, late):
         await asyncio.sleep(2 * LATE_S)
         for number in range(5):
             assert await post(SampleCall().ring("ben"), f"w{number + 1}") == (200, {"status": "taken"})

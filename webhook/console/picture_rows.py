@@ -16,13 +16,14 @@ from bellhop.trail import (
     PushFinished,
     PushSkipped,
     PushWaited,
+    WebhookOutdated,
     WebhookReceived,
     WebhookRepeated,
 )
 from webhook.console.time_axis import TimeAxis
 from webhook.console.time_format import after
 
-WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what)
+WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what)
 PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what, PhoneRang.what)
 STARTS = ("call.ring", "call.notification")
 

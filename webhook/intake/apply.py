@@ -1,8 +1,9 @@
 """Apply an event to the call's state and queue its job, in one atomic Redis script.
 
-The script claims the webhook's id too, so an event that Stream repeats, or that we repeat because Redis's answer was
-lost, is applied once. The web process must not answer 2xx before the script has run. It must never answer 4xx to an
-event that Stream signed: Stream does not repeat those, and the call would be lost.
+The script claims the webhook too, by its body. So an event is applied once, although Stream repeats it, somebody posts
+it again under another webhook id, or we repeat the script because Redis's answer was lost. The web process must not
+answer 2xx before the script has run. It must never answer 4xx to an event that Stream signed: Stream does not repeat
+those, and the call would be lost.
 """
 
 import hashlib
@@ -37,6 +38,7 @@ def apply(
     effects: Effects,
     now: Micros,
     *,
+    claim: str = "",
     redis_ahead_us: int = 0,
     attempt: int | None = None,
     trail_ttl_s: int = trail.DAY_S,
@@ -44,6 +46,7 @@ def apply(
 ) -> Verdict:
     """Apply the `effects` of `event`, which Stream delivers for the `attempt`-th time, and queue its job.
 
+    `claim` names the webhook, so that it is taken once: by its body, or by default by its id.
     `now` is the time by Stream's clock; Redis's is ahead of it by `redis_ahead_us`.
     The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the lists of calls. Raises
     redis.exceptions.RedisError.
@@ -57,7 +60,7 @@ def apply(
     taken = EventToTake(
         tenant,
         event.cid,
-        digest,
+        claim or digest,
         now,
         line=_received(event, effects, redis_now, redis_ahead_us, attempt),
         repeated_line=_repeated(event, redis_now, redis_ahead_us, attempt),

@@ -1,15 +1,19 @@
 """The one way in for events of every source: parse, derive the effects, apply them, count."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from bellhop.clock import Micros, elapsed
+from bellhop.clock import Micros, Seconds, elapsed, micros
+from bellhop.store.call_scripts import WEBHOOK_TTL_S
+from bellhop.store.keys import trail_key, webhook_key
 from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from bellhop.telemetry.turned_away import TURNED_AWAY
+from bellhop.trail import WebhookOutdated, encode
 from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
@@ -35,6 +39,8 @@ class Intake:
     trail_ttl_s: int
     listed: bool
     """Whether calls are added to the lists of calls, which the console shows."""
+    max_age_us: Micros = micros(Seconds(86_400))
+    """An event that is older is dropped."""
 
 
 def receive(
@@ -45,24 +51,29 @@ def receive(
     now: Micros,
     attempt: int | None,
     *,
+    same: str = "",
     may_be_late: bool = False,
 ) -> dict[str, str]:
     """Receive the event in `body`, which must be verified; returns the document to answer.
 
     `now` is the time by Redis's clock. `may_be_late`: the event came through a queue. `attempt` is the number of
-    Stream's delivery, if known. An event that cannot be parsed is kept and not asked for again, since Stream would
-    repeat the same bytes. Raises redis.exceptions.RedisError if the event was not taken.
+    Stream's delivery, if known. `same` is the same text for the same body; by default it is made from the body. An
+    event that cannot be parsed is kept and not asked for again, since Stream would repeat the same bytes. Raises
+    redis.exceptions.RedisError if the event was not taken.
     """
     with bound_contextvars(webhook=webhook_digest(tenant, webhook_id)):
         try:
             event = parse(body)
         except UnreadableEvent as error:
             return receive_unreadable(intake, tenant, body, str(error), now)
+        if not isinstance(event, UserChanged) and event.at is not None and now - event.at > intake.max_age_us:
+            return _drop_outdated(intake, tenant, event, body_digest(tenant, body, same), now)
         arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
         if isinstance(event, UserChanged):
             verdict = apply_user_event(intake.redis, tenant, event, arrival.now)
         else:
-            verdict = _apply(intake, tenant, webhook_id, event, arrival, attempt)
+            claim = body_digest(tenant, body, same)
+            verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
             learn_revocations(intake.redis, tenant, event, arrival.now)
         intake.outage.note_answer()
         _count(event, verdict, arrival.now)
@@ -78,8 +89,26 @@ def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, no
     return {"status": "kept", "reason": reason}
 
 
+def body_digest(tenant: str, body: bytes, same: str = "") -> str:
+    """Name a webhook by its body, so that the same body under another webhook id is recognised as a repeat."""
+    return webhook_digest(tenant, same or hashlib.sha256(body).hexdigest())
+
+
+def _drop_outdated(intake: Intake, tenant: str, event: Event, claim: str, now: Micros) -> dict[str, str]:
+    """Drop an event that is too old. Its call's trail says so, if there still is one. Raises RedisError."""
+    line = encode(WebhookOutdated(at=now, type=event.type, stamp=event.at))
+    is_first = intake.redis.call("SET", webhook_key(claim), "1", "NX", "EX", WEBHOOK_TTL_S)
+    if is_first and event.cid:
+        intake.redis.call("RPUSHX", trail_key(tenant, event.cid), line)
+    kind = "other" if isinstance(event, Ignored) else event.type
+    metrics.WEBHOOKS.add(kind, "outdated")
+    TURNED_AWAY.add("outdated", tenant, known_app=True)
+    log.warning("webhook_outdated", type=event.type, tenant=tenant)
+    return {"status": "outdated"}
+
+
 def _apply(
-    intake: Intake, tenant: str, webhook_id: str, event: Event, arrival: StreamTime, attempt: int | None
+    intake: Intake, tenant: str, webhook_id: str, claim: str, event: Event, arrival: StreamTime, attempt: int | None
 ) -> Verdict:
     return apply(
         intake.redis.run,
@@ -89,6 +118,7 @@ def _apply(
         effects(event, arrival.now, intake.rules[tenant]),
         arrival.now,
         redis_ahead_us=arrival.redis_ahead_us,
+        claim=claim,
         attempt=attempt,
         trail_ttl_s=intake.trail_ttl_s,
         listed=intake.listed,

@@ -78,6 +78,8 @@ class Verified:
     """The tenant of the app whose secret signed it."""
     body: bytes
     """The JSON that was signed."""
+    signature: bytes = field(default=b"", compare=False, repr=False)
+    """It is the same for the same JSON, so it identifies a webhook that is posted again under another id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def verify(
         raise RefusedWebhook(Refusal.BAD_SIGNATURE)
     if is_token(signed):
         raise RefusedWebhook(Refusal.USER_TOKEN)
-    return Verified(app.tenant, signed)
+    return Verified(app.tenant, signed, bytes.fromhex(given[0]))
 
 
 def is_token(body: bytes) -> bool:

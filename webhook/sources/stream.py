@@ -49,7 +49,15 @@ def _verify_and_receive(context: WebContext, environ: Mapping[str, Any]) -> Resp
         return _json({"error": refusal.sentence}, refusal.status)
     webhook_id = environ.get("HTTP_X_WEBHOOK_ID") or hashlib.sha256(verified.body).hexdigest()
     attempt = _attempt(environ.get("HTTP_X_WEBHOOK_ATTEMPT"))
-    result = receive(context.intake, verified.tenant, verified.body, webhook_id, context.now(), attempt)
+    result = receive(
+        context.intake,
+        verified.tenant,
+        verified.body,
+        webhook_id,
+        context.now(),
+        attempt,
+        same=verified.signature.hex(),
+    )
     return _json(result, 200)
 
 

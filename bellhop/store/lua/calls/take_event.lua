@@ -3,7 +3,7 @@
 -- an error nothing is claimed, and Stream's repeat does the rest.
 -- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
 -- KEYS
---   1 the claim of the webhook's id   2 the call   3 the trail   4 the agenda
+--   1 the claim of the webhook   2 the call   3 the trail   4 the agenda
 -- ARGV
 --   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
 --   6 what to do as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
@@ -11,13 +11,14 @@
 -- include: lib/enqueue
 -- include: lib/history
 -- include: lib/rounds
+-- include: lib/repeats
 -- include: lib/trail
 local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local doc = cjson.decode(ARGV[6])
 
 if redis.call('EXISTS', claim) == 1 then
-  push_to_trail(trail, { doc.repeated }, trail_length)
+  count_repeat(claim, trail, doc.repeated, trail_length)
   redis.call('EXPIRE', trail, trail_ttl)
   return 'already'
 end

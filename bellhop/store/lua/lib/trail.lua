@@ -1,10 +1,36 @@
 -- include: lib/fields
+-- What a line explains must not outlast it: results leave a trail first, then webhooks, and last those that begin a round.
+local function order_of_leaving(line)
+  if string.sub(line, 1, 13) ~= '[2,"received"' then return 1 end
+  return string.find(line, '"r":', 1, true) and 3 or 2
+end
+
+-- Remove `count` lines from the older ones of a trail.
+local function remove_old_lines(trail, count)
+  local oldest, leaves, left = redis.call('LRANGE', trail, 0, 2 * count - 1), {}, count
+  for order = 1, 3 do
+    for i, line in ipairs(oldest) do
+      if left > 0 and order_of_leaving(line) == order then
+        leaves[i] = true
+        left = left - 1
+      end
+    end
+  end
+  redis.call('LTRIM', trail, #oldest, -1)
+  local stay = {}
+  for i = #oldest, 1, -1 do
+    if not leaves[i] then stay[#stay + 1] = oldest[i] end
+  end
+  in_parts(stay, function(...) redis.call('LPUSH', trail, ...) end)
+end
+
 -- Append lines to a call's trail, which keeps its latest `length` lines. The caller sets the trail's expiry.
 -- Returns whether the trail is new.
 local function push_to_trail(trail, lines, length)
   local lines_now = 0
   in_parts(lines, function(...) lines_now = redis.call('RPUSH', trail, ...) end)
-  if lines_now > tonumber(length) then redis.call('LTRIM', trail, -tonumber(length), -1) end
+  -- A hundredth more, so that a long trail is not shortened at each line.
+  if lines_now > tonumber(length) then remove_old_lines(trail, lines_now - length + math.floor(length / 100)) end
   return lines_now == #lines
 end
 
