@@ -54,6 +54,7 @@ class WebContext:
             settings.trail_days * DAY_S,
             settings.console,
             micros(settings.webhook_max_age_s),
+            settings.webhook_unreadable_kept,
         )
         self._webhook_networks = networks(settings.webhook_networks)
         self._clock, self._clock_valid_until_s = RedisClock(), 0.0

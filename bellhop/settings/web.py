@@ -53,6 +53,8 @@ class WebSettings(SettingsSection):
     webhook_max_age_s: Annotated[Seconds, Field(ge=7_200, le=30 * 86_400)] = Seconds(86_400)
     """A call's event that is older when its webhook arrives is dropped and counted. An Amazon SQS queue may have held
     it up."""
+    webhook_unreadable_kept: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """How many webhooks that Bellhop cannot read are kept for each app and reason; of each, the first 64 KiB."""
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """How often in a minute one user may change devices, contact and preferences with a user token."""
     web_explain_lines: Annotated[int, Field(ge=50, le=10_000)] = 350

@@ -5,6 +5,7 @@ run on a Redis Cluster; docs/architecture.md lists those scripts. RQ's own keys 
 """
 
 import hashlib
+import re
 from typing import Literal
 
 from bellhop.clock import Micros
@@ -208,8 +209,6 @@ AGENDA = "bellhop:agenda"
 """A sorted set: the calls with open rounds, by when (unix ms) each must be looked at next."""
 METRICS_KEY = "bellhop:metrics"
 """A hash: the sums of all metrics, by the name and labels of the sample as JSON."""
-UNREADABLE = "bellhop:unreadable"
-"""A list: verified webhooks that could not be read, the latest first."""
 PROBE_FROM = "bellhop:probe:never"
 PROBE_TO = "bellhop:probe:absent"
 """Two keys that never exist. A copy from the one to the other tests whether Redis takes writes."""
@@ -233,6 +232,11 @@ def missed_seen_key(tenant: str) -> str:
 def flushes_key(process: str) -> str:
     """A string: the number of the last flush of metrics of this process that was counted."""
     return f"{METRICS_KEY}:{process}"
+
+
+def unreadable_key(tenant: str, reason: str) -> str:
+    """A list: verified webhooks of this app that could not be read for this reason, the latest first."""
+    return f"bellhop:unreadable:{tenant}:{re.sub(r'[^a-z0-9._]+', '-', reason.lower())[:80]}"
 
 
 def turned_away_key(slot_s: int) -> str:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 
 NEW_SINCE: dict[str, str] = {
     "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
+    "command_line/settings/`BELLHOP_WEBHOOK_UNREADABLE_KEPT`": "each reason has a list of its own",
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_AGE_S`": "older events are dropped",
     "redis/bellhop:turned-away:<s>": "what was turned away; an older version neither writes nor reads it",
     **{
@@ -108,6 +109,7 @@ GONE_SINCE: dict[str, str] = {
 """Formats that need not be written any more, in the same form. An older version must work without them."""
 RENAMED_SINCE = {
     r"\bbellhop-(rings|notices|mail)\b": r"\1",  # the queues: workers of this version serve both names
+    r"bellhop:unreadable:[^\"]+": "bellhop:unreadable",  # nothing but people reads it
 }
 """What has another name now, as a regular expression, and its name in the frozen formats. All else must be the same."""
 

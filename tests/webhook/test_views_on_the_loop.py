@@ -23,7 +23,7 @@ from structlog.contextvars import get_contextvars
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.async_client import Store
-from bellhop.store.keys import trail_key
+from bellhop.store.keys import trail_key, unreadable_key
 from bellhop.trail import read_trail
 from tests.factories import web_settings
 from tests.proxy import Proxy
@@ -113,8 +113,20 @@ async def test_an_event_of_yesterday_is_counted_and_dropped(post, redis_client):
 
 async def test_an_unreadable_event_is_kept(post, redis_client):
     assert await post(b"[]") == (200, {"status": "kept", "reason": "it is not a JSON object"})
-    assert redis_client.llen("bellhop:unreadable") == 1
-    assert redis_client.ttl("bellhop:unreadable") > 0
+    key = unreadable_key("default", "it is not a JSON object")
+    assert key == "bellhop:unreadable:default:it-is-not-a-json-object"
+    assert redis_client.llen(key) == 1
+    assert redis_client.ttl(key) > 0
+
+
+async def test_a_flood_of_one_kind_pushes_only_its_own_kind_out(post, redis_client):
+    await post(b'{"type": "call.ring"}')
+    for number in range(120):
+        await post(b"[%d]" % number, f"w{number}")
+    keys = redis_client.keys("bellhop:unreadable:*")
+    assert sorted(redis_client.llen(key) for key in keys) == [1, 20]
+    latest = json.loads(redis_client.lindex(unreadable_key("default", "it is not a JSON object"), 0))
+    assert latest["body"] == "[119]"
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
@@ -124,7 +136,7 @@ async def test_a_users_token_pushes_no_unreadable_event_out(post, redis_client):
     as_header = {"X-Signature": base64.urlsafe_b64decode(signature + "==").hex()}
     for number in range(120):
         assert (await post(signed.encode(), f"w{number}", **as_header))[0] == 401
-    assert redis_client.llen("bellhop:unreadable") == 1
+    assert [redis_client.llen(key) for key in redis_client.keys("bellhop:unreadable:*")] == [1]
 
 
 async def test_an_event_about_a_user_is_applied_once(post):

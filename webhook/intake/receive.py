@@ -41,6 +41,8 @@ class Intake:
     """Whether calls are added to the lists of calls, which the console shows."""
     max_age_us: Micros = micros(Seconds(86_400))
     """An event that is older is dropped."""
+    unreadable_kept: int = 20
+    """How many unreadable bodies of one app are kept for each reason."""
 
 
 def receive(
@@ -82,7 +84,7 @@ def receive(
 
 def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, now: Micros) -> dict[str, str]:
     """Keep a body that cannot be parsed; returns the document to answer. Raises redis.exceptions.RedisError."""
-    keep_unreadable(intake.redis, tenant, body, reason, now, ttl_s=intake.trail_ttl_s)
+    keep_unreadable(intake.redis, tenant, body, reason, now, kept=intake.unreadable_kept, ttl_s=intake.trail_ttl_s)
     metrics.WEBHOOKS.add("unreadable", "kept")
     TURNED_AWAY.add("unreadable", tenant, known_app=True)
     log.error("webhook_unreadable", tenant=tenant, reason=reason)

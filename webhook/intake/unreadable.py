@@ -3,19 +3,20 @@
 import json
 
 from bellhop.clock import Micros
-from bellhop.store.keys import UNREADABLE
+from bellhop.store.keys import unreadable_key
 from webhook.intake_redis import IntakeRedis
 
-MAX_KEPT = 100
 MAX_BODY_BYTES = 65_536
 
 
-def keep_unreadable(redis: IntakeRedis, tenant: str, body: bytes, reason: str, now: Micros, *, ttl_s: int) -> None:
-    """Keep the body and the reason, among the latest MAX_KEPT. Raises redis.exceptions.RedisError."""
+def keep_unreadable(
+    redis: IntakeRedis, tenant: str, body: bytes, reason: str, now: Micros, *, kept: int, ttl_s: int
+) -> None:
+    """Keep the body among the latest `kept` of this app and reason. Raises redis.exceptions.RedisError.
+
+    Every reason has a list of its own, so that many bodies of one kind push no others out.
+    """
     text = body[:MAX_BODY_BYTES].decode("utf-8", "backslashreplace")
     entry = json.dumps({"at": now, "tenant": tenant, "reason": reason, "body": text})
-    redis.together(
-        ("LPUSH", UNREADABLE, entry),
-        ("LTRIM", UNREADABLE, 0, MAX_KEPT - 1),
-        ("EXPIRE", UNREADABLE, ttl_s),
-    )
+    key = unreadable_key(tenant, reason)
+    redis.together(("LPUSH", key, entry), ("LTRIM", key, 0, kept - 1), ("EXPIRE", key, ttl_s))

@@ -28,7 +28,7 @@ HOMES = {
             "worker-failed",
             "agenda",
             "metrics",
-            "unreadable",
+            "unreadable:",
             "turned-away:",
             "foreign-workers",
             "probe:",
