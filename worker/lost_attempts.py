@@ -49,7 +49,7 @@ def open_claims(fields: Mapping[str, str]) -> Iterator[OpenClaim]:
 
 def lost_attempt(claim: OpenClaim, started_at: Micros, user: str, device: Device | None, now: Micros) -> LostAttempt:
     """Describe the attempt of an orphaned claim, found `now`. `device`: None if it is not registered any more."""
-    worker = claim.claim.rsplit("|", 2)[0]
+    worker, run, _ = claim.claim.rsplit("|", 2)
     apple = device is not None and device.provider is Provider.APNS
     line = PushAttempted(
         at=now,
@@ -63,6 +63,7 @@ def lost_attempt(claim: OpenClaim, started_at: Micros, user: str, device: Device
         app=device.app if device else "",
         outcome=Outcome.WORKER_DIED,
         reason=f"worker {worker[-WORKER_DIGITS:]}",
+        id=run,  # if the worker lives, its own record replaces this line (record_attempt.lua)
     )
     return LostAttempt(claim.kind, claim.device, claim.claim, encode(line))
 

@@ -205,11 +205,30 @@ async def test_a_claim_left_by_a_dead_worker_is_on_the_trail(store, redis_url, l
     assert (attempt.what, attempt.outcome, attempt.reason) == ("attempted", "worker_died", "worker w-1")
 
 
-async def test_an_attempt_that_is_recorded_late_has_its_line_too(store, redis_url):
-    _, push, paused, _ = await taken_over(store, redis_url)
-    late = encode(PushAttempted(at=1, round=1, kind="ring", user="u", outcome="accepted", device=push.device.key))
-    await paused.write(Record(late, push.device.key, sent=True))
-    assert [line.outcome for line in await trail_of(store, "default:1")] == ["worker_died", "accepted"]
+@pytest.mark.parametrize("outcome", ["accepted", "unknown", ""])
+async def test_only_a_dead_workers_attempt_stays_lost(store, redis_url, outcome):
+    """The record of a worker that lives is late; it replaces the line of its lost attempt, and no other."""
+    round_ = ringing(redis_url, USERS[:2])
+    push, others = pushes(round_)
+    late, dead = Fence(store, "w-1", PushKind.RING, round_), Fence(store, "w-1", PushKind.RING, round_)
+    assert [await claim(late, push, 3), await claim(dead, others, 3)] == [None, None]
+    await store.call("DEL", "bellhop:worker:w-1")
+    successor = Fence(store, "w-2", PushKind.RING, round_)
+    assert [await claim(successor, push, 3), await claim(successor, others, 3)] == [None, None]
+    assert await outcomes_by_device(store) == {push.device.key: ["worker_died"], others.device.key: ["worker_died"]}
+    own = PushAttempted(at=1, round=1, kind="ring", user="u", outcome=outcome, device=push.device.key)
+    record = late.command([Record(encode(own) if outcome else "", push.device.key, sent=outcome == "accepted")])
+    for _ in range(2):  # the answer of the first may be lost
+        await store.script(*record)
+        told = {push.device.key: [outcome]} if outcome else {}
+        assert await outcomes_by_device(store) == told | {others.device.key: ["worker_died"]}
+
+
+async def outcomes_by_device(store):
+    found = {}
+    for line in await trail_of(store, "default:1"):
+        found.setdefault(line.device, []).append(line.outcome)
+    return found
 
 
 async def test_what_redis_lost_is_not_sent_again(store, redis_url):

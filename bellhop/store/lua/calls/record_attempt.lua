@@ -1,6 +1,7 @@
 -- Record attempts: mark each device that was sent its push ("sent", which stays), free the others for the next attempt, and
 -- append lines to the trail. "sent" is written even if another run has claimed the device since. A device becomes free only
--- if this run has the claim. If this runs again because the answer was lost, nothing changes.
+-- if this run has the claim. If another run has put this attempt on the trail as lost, that line goes: the attempt is one.
+-- If this runs again because the answer was lost, nothing changes.
 -- KEYS
 --   1 the round   2 the trail
 -- ARGV
@@ -12,8 +13,11 @@ local round, trail, kind, worker, run = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV
 local devices = tonumber(ARGV[6])
 local last_of_devices = 6 + 2 * devices
 
-local names, sent, free, claims_ended = {}, {}, {}, 0
-for i = 7, last_of_devices, 2 do names[#names + 1] = 's:' .. kind .. ':' .. ARGV[i] end
+local names, keys, sent, free, claims_ended = {}, {}, {}, {}, 0
+for i = 7, last_of_devices, 2 do
+  names[#names + 1] = 's:' .. kind .. ':' .. ARGV[i]
+  keys[ARGV[i]] = true
+end
 local claims = read_fields(round, names)
 for number, name in ipairs(names) do
   local ours = is_claim_of(claims[name], worker, run)
@@ -39,3 +43,4 @@ elseif claims_ended < devices then
   lines = lines_not_on(trail, lines, 1000)
 end
 append_to_trail(trail, lines, ARGV[4], ARGV[5])
+if claims_ended < devices then remove_lost_attempts(trail, run, keys, 1000) end

@@ -39,6 +39,15 @@ local function append_to_trail(trail, lines, length, ttl_s)
   if #lines > 0 and push_to_trail(trail, lines, length) then redis.call('EXPIRE', trail, ttl_s) end
 end
 
+-- Removes the lines of attempts that were lost for a while, of one run and these devices (device key -> true). Each names the
+-- run of its claim (worker/lost_attempts.py).
+local function remove_lost_attempts(trail, run, devices, length)
+  for _, line in ipairs(redis.call('LRANGE', trail, -tonumber(length), -1)) do
+    local is_of_run = string.find(line, '"o":"worker_died"', 1, true) and string.find(line, '"i":"' .. run .. '"', 1, true)
+    if is_of_run and devices[string.match(line, '"d":"(%x+)"')] then redis.call('LREM', trail, -1, line) end
+  end
+end
+
 -- Returns those lines that are not among the latest `length` lines of a trail.
 local function lines_not_on(trail, lines, length)
   local known, missing = {}, {}
