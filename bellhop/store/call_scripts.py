@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
 from pydantic_core import to_json
 
 from bellhop import trail
@@ -40,8 +41,7 @@ JobFields = Mapping[str, str]
 """A job as `bellhop.queue.job_payloads.job` describes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventToTake:
+class EventToTake(msgspec.Struct, frozen=True, gc=False):
     """What one event changes."""
 
     tenant: str

@@ -4,9 +4,10 @@ The event and the time alone decide. The Redis script that applies the effects o
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
+
+import msgspec
 
 from bellhop.clock import Micros, Seconds, micros
 from bellhop.domain.call import (
@@ -45,8 +46,7 @@ SAME_REJECTION_US = 1_000_000
 mean the same rejection."""
 
 
-@dataclass(frozen=True, slots=True)
-class EffectRules:
+class EffectRules(msgspec.Struct, frozen=True, gc=False):
     """The settings that effects depend on."""
 
     tenant: str
@@ -70,8 +70,7 @@ class CallWork(NamedTuple):
     payload: CallRef
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(msgspec.Struct, frozen=True, gc=False):
     """Everything to apply and queue for one event, in one step."""
 
     stamps: tuple[tuple[str, Micros], ...] = ()
@@ -90,22 +89,28 @@ class Effects:
     """The users that the event is about, for the trail."""
 
 
+NOTHING = Effects()
+
+
 def effects(event: Event, now: Micros, rules: EffectRules) -> Effects:
     """Work out the effects of `event`, received at `now`."""
     derive = _EFFECTS.get(type(event))
-    derived = derive(event, clamp_stamp(event.at, now), rules) if derive else Effects()
+    derived = derive(event, clamp_stamp(event.at, now), rules) if derive else NOTHING
     stamps = (*derived.stamps, *event.snapshot.stamps(now))
+    presence = tuple(event.snapshot.presence(now))
+    if not stamps and not presence:
+        return derived
     in_session = [(name, PastStamp(at, event.session_id)) for name, at in stamps]
-    return replace(
+    return msgspec.structs.replace(
         derived,
         stamps=tuple((name, at) for name, at in stamps if not name.startswith(ONLY_IN_HISTORY)),
-        history=(*derived.history, *history_fields([*in_session, *event.snapshot.presence(now)])),
+        history=(*derived.history, *history_fields([*in_session, *presence])),
     )
 
 
 def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
     if not event.members:
-        return Effects()
+        return NOTHING
     deadline = ring_deadline(at, _ring_ms(event, rules), rules.ring_default_s)
     missed_due = ring_deadline(at, event.missed_ms, rules.ring_default_s) if event.missed_ms else NEVER
     new_round = _round(

@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from bellhop.clock import Micros
 from bellhop.domain.call_snapshot import CallSnapshot
@@ -14,8 +15,7 @@ class UnreadableEvent(ValueError):  # noqa: N818 - it is what happened to an eve
     """A verified body that Bellhop cannot act on. The message is the reason; it never quotes the body."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventUser:
+class EventUser(msgspec.Struct, frozen=True, gc=False):
     """A user as an event describes them."""
 
     id: str
@@ -24,12 +24,14 @@ class EventUser:
     """The display name, or the id if there is no name."""
     image: str = ""
     language: str = ""
-    custom_email: str = field(default="", repr=False)
+    custom_email: str = ""
     """`user.custom.email` as the app set it, unchecked. It is kept out of repr, so that it cannot reach a log."""
 
+    def __repr__(self) -> str:
+        return f"EventUser(id={self.id!r}, name={self.name!r}, image={self.image!r}, language={self.language!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of every event."""
 
     type: str
@@ -44,12 +46,11 @@ class Envelope:
     """The call's state as Stream put it into the event."""
     left_out: int = 0
     """How many members were left out because the event has more than MAX_MEMBERS."""
-    tokens_revoked: Mapping[str, Micros] = field(default_factory=dict)
+    tokens_revoked: Mapping[str, Micros] = msgspec.field(default_factory=dict)
     """User id -> tokens of this user that were issued earlier are revoked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimedEvent(Envelope):
+class TimedEvent(Envelope, frozen=True, kw_only=True, gc=False):
     """An event whose call says how long it rings. The time-outs are unchecked."""
 
     ring_ms: int | None = None
@@ -60,8 +61,7 @@ class TimedEvent(Envelope):
     """After how long Stream sends call.missed, by the call's settings; None if they do not say it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ring(TimedEvent):
+class Ring(TimedEvent, frozen=True, kw_only=True, gc=False):
     """call.ring: ring these members."""
 
     caller: EventUser
@@ -70,14 +70,13 @@ class Ring(TimedEvent):
     video: bool
     """Whether the phone shows the incoming-call screen of a video call."""
     call_name: str
-    custom: Mapping[str, str] = field(default_factory=dict)
+    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The call's custom fields that are short texts or numbers."""
     created_by_id: str
     """The user who created the call, usually the caller. Empty if not given."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification(Envelope):
+class Notification(Envelope, frozen=True, kw_only=True, gc=False):
     """call.notification: notify these members of the call, without ringing."""
 
     sender: EventUser
@@ -85,8 +84,7 @@ class Notification(Envelope):
     call_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missed(TimedEvent):
+class Missed(TimedEvent, frozen=True, kw_only=True, gc=False):
     """call.missed: these members missed the call."""
 
     caller: EventUser
@@ -94,12 +92,11 @@ class Missed(TimedEvent):
     notify: bool
     """Whether Stream wants the members to get a notice (`notify_user`)."""
     call_name: str
-    custom: Mapping[str, str] = field(default_factory=dict)
+    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The call's custom fields that are short texts or numbers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected(Envelope):
+class Rejected(Envelope, frozen=True, kw_only=True, gc=False):
     """call.rejected: a callee declined, or the caller hung up. The user decides which of the two, not the reason."""
 
     user_id: str
@@ -107,8 +104,7 @@ class Rejected(Envelope):
     """The reason in lower case: decline, busy, timeout, any other text, or empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted(Envelope):
+class Accepted(Envelope, frozen=True, kw_only=True, gc=False):
     """call.accepted, or call.session_participant_joined: a user who is in the call has answered it."""
 
     user_id: str
@@ -116,39 +112,34 @@ class Accepted(Envelope):
     """Which participant joined (see Participant.id)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left(Envelope):
+class Left(Envelope, frozen=True, kw_only=True, gc=False):
     """call.session_participant_left: a user left the call on one device."""
 
     user_id: str
     participant_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed(Envelope):
+class Removed(Envelope, frozen=True, kw_only=True, gc=False):
     """call.member_removed, call.blocked_user or call.kicked_user: these users must not be in the call any more."""
 
     user_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended(Envelope):
+class Ended(Envelope, frozen=True, kw_only=True, gc=False):
     """call.ended, call.deleted or call.session_ended."""
 
     only_session: str
     """The session that ended; later rounds of the same call go on. Empty if the whole call ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserChanged(Envelope):
+class UserChanged(Envelope, frozen=True, kw_only=True, gc=False):
     """user.deleted, user.deactivated, user.reactivated or user.updated: about a user and no call."""
 
     user_id: str
     deactivated_at: Micros | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ignored(Envelope):
+class Ignored(Envelope, frozen=True, kw_only=True, gc=False):
     """Any other event. Bellhop does nothing for it, but uses its snapshot of the call."""
 
 

@@ -283,6 +283,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _cut(self, request: HttpRequest) -> None:
         """Hand over a request whose body is too large, without the rest of it; the application refuses it."""
+        request.cut = True
         self._complete(request, keep_alive=False)
         self._lingers = self._deaf = True
 

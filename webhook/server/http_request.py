@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -15,6 +16,10 @@ Headers = list[tuple[str, str]]
 
 WITHOUT_BODY = ("204", "304")
 """Statuses of responses that have no body and do not name its length (RFC 9110, section 8.6)."""
+
+
+WHOLE_BODY = "bellhop.body"
+"""The WSGI variable that holds the bytes of a body that is whole. A view that reads it needs no stream."""
 
 
 class HttpResponse(NamedTuple):
@@ -42,6 +47,8 @@ class HttpRequest:
     method: str = ""
     version: str = ""
     keep_alive: bool = False
+    cut: bool = False
+    """Whether the body is too large, and the rest of it is missing."""
 
 
 def refusal(status: HTTPStatus, sentence: str) -> HttpResponse:
@@ -90,12 +97,12 @@ def run_wsgi(app: "WSGIApplication", environ: dict[str, Any]) -> HttpResponse:
 def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[str, int]) -> dict[str, Any]:
     """Return the request as PEP 3333 defines it."""
     path, _, query = request.target.partition(b"?")
+    body = bytes(request.body)
     environ = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
         "QUERY_STRING": query.decode("latin-1"),
-        "REQUEST_URI": request.target.decode("latin-1"),  # the path before it is decoded, as other servers call it
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1]),
         "SERVER_PROTOCOL": f"HTTP/{request.version}",
@@ -103,19 +110,31 @@ def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[st
         "REMOTE_PORT": str(client[1]),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.input": io.BytesIO(body),
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
+    if not request.cut:
+        environ[WHOLE_BODY] = body
     for name, value in request.headers:
-        # A header with an underscore is dropped: WSGI would take a client's X_Forwarded_For for the X-Forwarded-For
-        # that only proxies may set. Transfer-Encoding is dropped because the body is no longer chunked.
-        if b"_" in name or name == b"transfer-encoding":
-            continue
-        key, text = name.decode("latin-1").upper().replace("-", "_"), value.decode("latin-1")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        environ[key] = f"{environ[key]},{text}" if key in environ else text
+        key = _variable(name)
+        if key:
+            text = value.decode("latin-1")
+            environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ
+
+
+@lru_cache(maxsize=256)
+def _variable(header: bytes) -> str:
+    """Return the name of a header in WSGI; empty if the header is dropped.
+
+    A header with an underscore is dropped: WSGI would take a client's X_Forwarded_For for the X-Forwarded-For that only
+    proxies may set. Transfer-Encoding is dropped because the body is no longer chunked.
+    """
+    if b"_" in header or header == b"transfer-encoding":
+        return ""
+    key = header.decode("latin-1").upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"

@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask import Blueprint, Response, request
@@ -16,6 +16,10 @@ from webhook.context import WebContext, web_context
 from webhook.intake.receive import receive
 from webhook.intake.signature import Refusal, RefusedWebhook, Verified, verify
 from webhook.refused import count_refused
+from webhook.server.http_request import WHOLE_BODY
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
 
 blueprint = Blueprint("stream", __name__)
 log = structlog.get_logger()
@@ -61,9 +65,18 @@ def _verify_and_receive(context: WebContext, environ: Mapping[str, Any]) -> Resp
     return _json(result, 200)
 
 
+class WebhookResponse(Response):
+    """A response that is sent as it is. Werkzeug would look for headers to correct, of which it has none."""
+
+    def __call__(self, environ: Mapping[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer, as PEP 3333 defines it."""
+        start_response(self.status, self.headers.to_wsgi_list())
+        return self.response
+
+
 def _json(document: dict[str, str], status: int) -> Response:
     """Make a response as jsonify does, with less work."""
-    return Response(encoded(document) + b"\n", status, content_type="application/json")
+    return WebhookResponse(encoded(document) + b"\n", status, content_type="application/json")
 
 
 def _verify(context: WebContext, environ: Mapping[str, Any]) -> Verified:
@@ -71,7 +84,7 @@ def _verify(context: WebContext, environ: Mapping[str, Any]) -> Verified:
         raise RefusedWebhook(Refusal.ADDRESS_NOT_ALLOWED)
     return verify(
         context.key_ring,
-        request.get_data(cache=False),
+        environ.get(WHOLE_BODY) or request.get_data(cache=False),
         signature=environ.get("HTTP_X_SIGNATURE"),
         api_key=environ.get("HTTP_X_API_KEY"),
         content_encoding=environ.get("HTTP_CONTENT_ENCODING"),
