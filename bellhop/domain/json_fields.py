@@ -22,7 +22,7 @@ LATEST_US = 2**53
 
 def text(value: Any, limit: int = MAX_TEXT) -> str:
     """Read a text for people: stripped, cut to `limit` characters; empty if there is none."""
-    if not isinstance(value, str):
+    if not value or not isinstance(value, str):
         return ""
     kept = value.strip()[:limit]
     # JSON can contain half a surrogate pair (an emoji cut in two). UTF-8 cannot: Redis and HTTP would refuse it.
@@ -31,13 +31,15 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
 
 def whole_text(value: str | None, limit: int) -> str:
     """Read a text that must not be cut, such as an address; empty if it is longer than `limit` characters."""
+    if not value:
+        return ""
     complete = text(value, limit + 1)
     return complete if len(complete) <= limit else ""
 
 
 def identifier(value: str | None) -> str:
     """Read an id; empty if there is none."""
-    return whole_text(value, MAX_TEXT)
+    return whole_text(value, MAX_TEXT) if value else ""
 
 
 def positive_integer(value: Any) -> int | None:

@@ -1,9 +1,9 @@
 """The console's lists of calls, as taking events in writes them."""
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from bellhop.call_index import MAX_CALLS, MAX_CALLS_OF_USER
 from bellhop.store.blocking_client import run_script

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from flask import Blueprint, Response, request
@@ -71,7 +71,7 @@ class WebhookResponse(Response):
     def __call__(self, environ: Mapping[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
         """Answer, as PEP 3333 defines it."""
         start_response(self.status, self.headers.to_wsgi_list())
-        return self.response
+        return cast("Iterable[bytes]", self.response)
 
 
 def _json(document: dict[str, str], status: int) -> Response:

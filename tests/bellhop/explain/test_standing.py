@@ -1,10 +1,9 @@
 """Where a user stands in an explanation is what the rules of the call decide; each difference has its reason here."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Standing
