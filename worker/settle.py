@@ -8,25 +8,26 @@ A notice that no call.missed asks for may have to wait (`worker.derived_notices`
 
 import asyncio
 import time
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
 from bellhop import trail
 from bellhop.clock import Micros
-from bellhop.domain.call import CallState, RoundState
+from bellhop.domain.forgetting import forgettable
 from bellhop.domain.round import Recipient
-from bellhop.domain.settlement import Settlement, over_at, settle
+from bellhop.domain.settlement import Settlement, over_at
 from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
 from bellhop.store.async_client import Store
-from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob, StoredCall, read_call, stored_call
+from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob, StoredCall
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from bellhop.telemetry import metrics
+from worker.call_reading import final_in, read
 from worker.derived_notices import DerivedNotices, HeldUp, ReadCall
-from worker.lost_attempts import claimed_until, record_lost_attempts
+from worker.lost_attempts import claimed_until, open_claims, record_lost_attempts
 
 DUE_AT_ONCE = 100
 """Settle jobs that one script queues, in some milliseconds."""
@@ -38,6 +39,8 @@ MOST_WAITING = 200
 """With more jobs in the queue, one step of the watchdog queues no more than DUE_AT_ONCE."""
 LONG_FOR_S = 0.25
 """How long one step of the watchdog waits until the queue is shorter."""
+SETTLED_AT_ONCE = 100
+"""Standings that one script records, with their notices: while it runs, Redis does nothing else."""
 ANY_NUMBER = 10**9
 """Stands for no limit."""
 QUEUE_IS_LONG_S = 0.02
@@ -53,8 +56,8 @@ async def settle_call(
     """
     asked = False
     while True:
-        stored = await until_redis_answers(lambda: _read(store, tenant, cid))
-        call = _final_in(tenant, stored, grace_us)
+        stored = await until_redis_answers(lambda: read(store, tenant, cid))
+        call = await final_in(store, tenant, cid, stored, grace_us)
         await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
         if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up)):
@@ -65,54 +68,38 @@ async def settle_call(
         asked = True
 
 
-async def _read(store: Scripts, tenant: str, cid: str) -> StoredCall:
-    return stored_call(await store.script(*read_call(tenant, cid)))
-
-
-def _final_in(tenant: str, stored: StoredCall, grace_us: Micros) -> ReadCall:
-    """Find what is final in a call."""
-    stored_rounds = {started_at: fields for started_at, fields in stored.rounds.items() if "facts" in fields}
-    rounds = {at: QueuedRound.model_validate_json(fields["facts"]) for at, fields in stored_rounds.items()}
-    state = CallState(
-        stamps=stored.stamps,
-        rounds=tuple(_round_state(rounds[at], fields, stored.redis_ahead_us) for at, fields in stored_rounds.items()),
-        version=int(stored.fields.get("version", 0)),
-    )
-    return ReadCall(tenant, state, rounds, list(settle(state, stored.now, grace_us)), stored.now, grace_us)
-
-
 async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, held_up: HeldUp) -> bool:
-    """Record what is not held up. False, and nothing is written, if the call changed meanwhile."""
+    """Record what is not held up. False if the call changed meanwhile: nothing is written from then on."""
     settlements = [settlement for settlement in call.settlements if settlement not in held_up.settlements]
-    to_settle = CallToSettle(
+    claimed = {started_at for started_at, fields in stored.rounds.items() if any(open_claims(fields))}
+    last = CallToSettle(
         call.tenant,
         cid,
         call.state.version,
         call.now,
-        [_final_standing(found, call.rounds[found.started_at], stored) for found in settlements],
-        _due_again_ms(call, settlements, held_up, claimed_until(stored)),
-        tuple(stored.rounds),
-        stored.redis_ahead_us,
+        next_ms=_due_again_ms(call, settlements, held_up, claimed_until(stored)),
+        rounds=tuple(stored.rounds),
+        redis_ahead_us=stored.redis_ahead_us,
+        forgotten=forgettable(call.state, claimed, call.now),
     )
-    recorded: list[int] | None = await store.script(*call_scripts.settle_call(to_settle))
+    # If this worker dies before the last part, the watchdog looks at the call again.
+    more = replace(last, next_ms=call.now // 1000 + AGAIN_MS, forgotten=None)
+    while len(settlements) > SETTLED_AT_ONCE:
+        part, settlements = settlements[:SETTLED_AT_ONCE], settlements[SETTLED_AT_ONCE:]
+        if not await _record_part(store, stored, call, more, part):
+            return False
+    return await _record_part(store, stored, call, last, settlements)
+
+
+async def _record_part(
+    store: Scripts, stored: StoredCall, call: ReadCall, to_settle: CallToSettle, settlements: list[Settlement]
+) -> bool:
+    standings = [_final_standing(found, call.rounds[found.started_at], stored) for found in settlements]
+    command = call_scripts.settle_call(replace(to_settle, standings=standings))
+    recorded: list[int] | None = await store.script(*command)
     for number in recorded or ():  # the numbers begin at 1
         metrics.SETTLED.add(settlements[number - 1].standing)
     return recorded is not None
-
-
-def _round_state(round_: QueuedRound, fields: Mapping[str, str], redis_ahead_us: int) -> RoundState:
-    """Read a round: `u:<user>` for each recipient, `o:<user>` for each standing that is recorded."""
-    return RoundState(
-        started_at=round_.started_at,
-        session_id=round_.session_id,
-        deadline=round_.deadline,
-        recipients=frozenset(name.removeprefix("u:") for name in fields if name.startswith("u:")),
-        callers=round_.callers,
-        ringless=round_.ringless,
-        settled=frozenset(name.removeprefix("o:") for name in fields if name.startswith("o:")),
-        taken_at=Micros(round_.queued_at - redis_ahead_us) if round_.queued_at else Micros(0),
-        missed_due=round_.missed_due,
-    )
 
 
 def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp, open_until: Micros) -> int | None:

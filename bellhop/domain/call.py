@@ -146,6 +146,10 @@ class CallState:
     """The fields of the call's hash: the latest stamp of each name, and its history."""
     rounds: tuple[RoundState, ...] = ()
     version: int = 0
+    forgotten_rings: Mapping[tuple[str, str], Micros] = field(default_factory=dict)
+    """By session and user, the start of the last forgotten round that rang the user (`bellhop.domain.forgetting`)."""
+    forgotten_sessions: frozenset[str] = frozenset()
+    """Sessions of forgotten rounds."""
     _times: dict[str, StampTimes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at_or_after(self, stamp: str, moment: Micros) -> bool:
@@ -175,16 +179,16 @@ class CallState:
 
     @cached_property
     def _sessions(self) -> frozenset[str]:
-        return frozenset(round_.session_id for round_ in self.rounds)
+        return self.forgotten_sessions.union(round_.session_id for round_ in self.rounds)
 
     @cached_property
     def rings(self) -> Mapping[tuple[str, str], list[Micros]]:
         """When each user was rung in each session, in the order of time."""
-        rings: dict[tuple[str, str], list[Micros]] = {}
-        for round_ in sorted(self.rounds, key=lambda round_: round_.started_at):
+        rings = {ring: [started_at] for ring, started_at in self.forgotten_rings.items()}
+        for round_ in self.rounds:
             for user in () if round_.ringless else round_.recipients:
                 rings.setdefault((round_.session_id, user), []).append(round_.started_at)
-        return rings
+        return {ring: sorted(starts) for ring, starts in rings.items()}
 
     def last_left(self, user: str) -> Micros:
         """Return when the user last left the call; -1 if never."""
@@ -194,15 +198,16 @@ class CallState:
     @cached_property
     def last_left_by_anybody(self) -> Micros:
         """When a user last left the call; -1 if nobody ever did."""
-        return max((self.last_left(user) for user in self._seen_in_call), default=Micros(-1))
+        return max((self.last_left(user) for user in self.seen_in_call), default=Micros(-1))
 
     @cached_property
     def is_occupied(self) -> bool:
         """Whether a user is in the call: on one device, or about to join since the user has answered."""
-        return any(self._is_in(user) for user in self._seen_in_call)
+        return any(self._is_in(user) for user in self.seen_in_call)
 
     @cached_property
-    def _seen_in_call(self) -> set[str]:
+    def seen_in_call(self) -> set[str]:
+        """The users who answered, joined or left."""
         kinds = (Stamp.ACCEPTED, Stamp.JOINED, Stamp.LEFT)
         return {name[2:] for name in (*self.stamps, *self.history) if name.startswith(kinds)}
 

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from bellhop import trail
 from bellhop.clock import Micros, iso
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
+from bellhop.domain.forgetting import Forgotten
 from bellhop.domain.json_text import encoded
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
@@ -27,6 +28,7 @@ from bellhop.store.keys import (
     question_key,
     round_key,
     round_prefix,
+    rung_key,
     stream_clock_key,
     trail_key,
     webhook_key,
@@ -98,7 +100,7 @@ def take_event(event: EventToTake) -> Command:
     if event.listed:
         document["listed"] = event.listed
     tenant, cid = event.tenant, event.cid
-    keys = [webhook_key(event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
+    keys = [webhook_key(event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA, rung_key(tenant, cid)]
     args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
     return Command("calls/take_event", keys, [*args, _json(document)])
 
@@ -163,6 +165,11 @@ def _pairs(flat: list[bytes]) -> dict[str, str]:
     return dict(zip(values[::2], values[1::2], strict=True))
 
 
+def read_traces(tenant: str, cid: str, names: Sequence[str]) -> tuple[Argument, ...]:
+    """Return the command that reads when forgotten rounds began, by the names of their traces."""
+    return ("ZMSCORE", rung_key(tenant, cid), *names)
+
+
 class LaterJob(NamedTuple):
     """A job that is queued at a later time."""
 
@@ -193,13 +200,15 @@ class CallToSettle:
     cid: str
     version: int
     now: Micros
-    standings: Sequence[FinalStanding]
-    next_ms: int | None
+    standings: Sequence[FinalStanding] = ()
+    next_ms: int | None = None
     """When the call must be looked at again, unix ms; None if every round is closed."""
     rounds: Iterable[Micros] = field(default=())
     """The starts of all of its rounds."""
     redis_ahead_us: int = 0
     """How far Redis's clock is ahead of Stream's."""
+    forgotten: Forgotten | None = None
+    """What the call forgets."""
 
 
 def settle_call(call: CallToSettle) -> Command:
@@ -208,7 +217,7 @@ def settle_call(call: CallToSettle) -> Command:
     The script returns the numbers (from 1) of the standings that were recorded now. If the call has another version by
     now, it does nothing and returns None.
     """
-    document = {
+    document: dict[str, Any] = {
         "version": str(call.version),
         "member": f"{call.tenant}:{call.cid}",
         "now": iso(Micros(call.now + call.redis_ahead_us)),
@@ -216,8 +225,20 @@ def settle_call(call: CallToSettle) -> Command:
         "next_ms": "" if call.next_ms is None else str(call.next_ms + call.redis_ahead_us // 1000),
         "rounds": [round_key(call.tenant, call.cid, started_at) for started_at in call.rounds],
     }
-    keys = [call_key(call.tenant, call.cid), trail_key(call.tenant, call.cid), AGENDA]
-    return Command("calls/settle_call", keys, [trail.LENGTH, trail.DAY_S, CALL_TTL_S, _json(document)])
+    if call.forgotten:
+        document["forgotten"] = _forgotten(call, call.forgotten)
+    keys = [call_key(call.tenant, call.cid), trail_key(call.tenant, call.cid), AGENDA, rung_key(call.tenant, call.cid)]
+    return Command("calls/settle_call", keys, [trail.LENGTH, trail.DAY_S, CALL_TTL_S, OPEN_TTL_S, _json(document)])
+
+
+def _forgotten(call: CallToSettle, forgotten: Forgotten) -> dict[str, Any]:
+    return {
+        "until": str(forgotten.until),
+        "stale": str(call.now - OPEN_TTL_S * 1_000_000),
+        "traces": [part for name, at in forgotten.traces.items() for part in (str(at), name)],
+        "fields": [*(f"r:{started_at}" for started_at in forgotten.rounds), *forgotten.fields],
+        "rounds": [round_key(call.tenant, call.cid, started_at) for started_at in forgotten.rounds],
+    }
 
 
 def _settlement(final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
@@ -269,7 +290,7 @@ def claim_devices(
     args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
     args += [part for device in devices for part in device]
     round_of_call = round_key(tenant, cid, round_.started_at)
-    keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant)]
+    keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant), rung_key(tenant, cid)]
     return Command("calls/claim_devices", keys, args)
 
 

@@ -16,12 +16,14 @@ from bellhop.domain.round import Recipient, Round
 from bellhop.store.keys import (
     CALL_PREFIX,
     ROUND_PREFIX,
+    RUNG_PREFIX,
     call_key,
     email_key,
     lease_key,
     open_email_key,
     round_key,
     round_prefix,
+    rung_key,
     trail_key,
 )
 from bellhop.store.scripts import Argument, Command
@@ -52,6 +54,7 @@ def add_missed_call(
     tenant, cid, started_at = round_.tenant, round_.cid, round_.started_at
     open_email = open_email_key(json.dumps([tenant, recipient.id, round_.caller_id]))
     keys = [call_key(tenant, cid), round_key(tenant, cid, started_at), trail_key(tenant, cid), open_email]
+    keys.append(rung_key(tenant, cid))
     args: list[Argument] = [recipient.id, started_at, round_.session_id, json.dumps(round_.callers)]
     args += [round_prefix(tenant, cid), CALL_TTL_S, email.id, email_key(""), round_.model_dump_json()]
     args += [email.window_s, iso(now), json.dumps(email.job), EMAIL_TTL_S, whole_calls]
@@ -82,7 +85,8 @@ def claim_email(
     If another run holds it, or the worker has no lease, the script queues a job that tries again.
     """
     args: list[Argument] = [email_id, worker, run, claim_s, iso(now), json.dumps(job_of_next_try)]
-    return Command("email/claim_email", [email_key(email_id), lease_key(worker)], [*args, CALL_PREFIX, ROUND_PREFIX])
+    keys = [email_key(email_id), lease_key(worker)]
+    return Command("email/claim_email", keys, [*args, CALL_PREFIX, ROUND_PREFIX, RUNG_PREFIX])
 
 
 def claimed_email(answer: list[Any]) -> ClaimedEmail | None:

@@ -20,6 +20,9 @@ CALL_PREFIX = "bellhop:call:"
 ROUND_PREFIX = "bellhop:round:"
 """The start of the keys of all rounds of all calls."""
 
+RUNG_PREFIX = "bellhop:rung:"
+"""The start of the keys of all that calls have left of forgotten rounds."""
+
 
 def call_key(tenant: str, cid: str) -> str:
     """A hash: the call's stamps, the start of each of its rounds, and the version that settling compares."""
@@ -34,6 +37,11 @@ def round_key(tenant: str, cid: str, started_at: Micros) -> str:
 def round_prefix(tenant: str, cid: str) -> str:
     """The start of the keys of all rounds of a call."""
     return f"{ROUND_PREFIX}{tenant}:{cid}:"
+
+
+def rung_key(tenant: str, cid: str) -> str:
+    """A sorted set: what forgotten rounds of the call leave behind (`bellhop.domain.forgetting`)."""
+    return f"{RUNG_PREFIX}{tenant}:{cid}"
 
 
 def trail_key(tenant: str, cid: str) -> str:

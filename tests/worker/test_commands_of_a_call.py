@@ -1,7 +1,10 @@
 """How many Redis commands a call takes, as Redis counts them: an event costs what it changes, not what is stored."""
 
 import json
+import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,6 +18,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
 from tests.factories import a_device, a_push
+from tests.trails import trail_of
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.parsing import parse
@@ -83,3 +87,23 @@ async def test_an_answer_costs_the_same_among_many_members(store, post, count, a
             await settle_call(store, "default", call.cid, GRACE_US)
         costs.append(count())
     assert costs[1] <= costs[0], costs
+
+
+@pytest.mark.parametrize("sessions", ["one session", "a session for each ring"])
+async def test_closed_rounds_cost_later_events_nothing(store, post, count, sessions, redis_url):
+    """A lobby that rings every 20 seconds: ben declines, jane misses the call."""
+    costs = []
+    for rings in (40, 100):
+        lobby = SampleCall(members=("ben", "jane"), ring_ms=10_000)
+        for number in range(rings):
+            count()
+            began_s = time.time() - 20 * (rings - number)
+            call = lobby if sessions == "one session" else replace(lobby, session_id=f"session-{number}")
+            post(call.ring(at=began_s))
+            post(call.rejected("ben", at=began_s + 3))
+            post(call.missed("jane", at=began_s + 10))
+            await settle_call(store, "default", lobby.cid, GRACE_US)
+            costs.append(count())
+        outcomes = Counter(line.outcome for line in await trail_of(store, lobby.cid) if line.what == "settled")
+        assert outcomes == {"declined": rings, "missed": rings}
+    assert max(costs[-30:]) <= max(costs[10:40]), costs

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -223,6 +224,38 @@ async def test_a_call_missed_does_not_end_the_next_ring(store, post, redis_url):
     assert await may_go(store, second, "ben")
     assert await settled(store, call) == {(_micros(first), "ben", "missed"): 1}
     assert await notices(store) == [(_micros(first), "ben")]
+
+
+@pytest.mark.parametrize("of_session", [True, False])
+async def test_a_late_call_missed_of_a_forgotten_round_is_known(store, post, redis_url, of_session):
+    now, call = now_s(redis_url), SampleCall(members=("ben",), ring_ms=5_000)
+    for number in range(30):
+        post(replace(call, session_id=f"s-{number}").ring(at=now - 1_000 + 20 * number))
+        await settle_call(store, "default", call.cid, GRACE_US)
+    known = await store.call("HKEYS", call_key("default", call.cid))
+    assert sum(field.startswith(b"r:") for field in known) == 19, "eleven are forgotten"
+    before = await notices(store)
+    assert len(before) == 30
+    for number in range(30):
+        late = replace(call, session_id=f"s-{number}" if of_session else "", missed_by={})
+        post(late.missed(at=now - 1_000 + 20 * number + 6))
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert await notices(store) == before
+
+
+async def test_a_ring_of_a_forgotten_round_posted_again_notifies_nobody(store, post, redis_url):
+    now, call = now_s(redis_url), SampleCall(members=("ben",), ring_ms=5_000)
+    rings = [call.ring(at=now - 1_000 + 20 * number) for number in range(30)]
+    for ring in rings:
+        post(ring)
+        await settle_call(store, "default", call.cid, GRACE_US)
+    before = await notices(store)
+    for ring in rings:
+        post(ring)
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert await notices(store) == before
+    outcomes = await settled(store, call)
+    assert set(outcomes.values()) == {1}
 
 
 async def test_stream_may_still_ask_not_to_tell_of_a_ring_that_is_over(store, post, redis_url):

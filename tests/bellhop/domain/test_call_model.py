@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from bellhop.domain import forgetting
 from bellhop.domain.call import Standing
 from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.outcomes import Outcome
@@ -29,7 +30,7 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
-from bellhop.store.keys import AGENDA, call_key, owner_key, round_key
+from bellhop.store.keys import AGENDA, call_key, owner_key, round_key, rung_key
 from tests.factories import a_device, an_event_user
 from tests.trails import trail_of
 from webhook.intake.apply import Verdict, apply
@@ -443,6 +444,8 @@ class CallModel(RuleBasedStateMachine):
         begun = {
             value.decode() for name, value in self.redis.hgetall(call_key(TENANT, CID)).items() if name[:2] == b"r:"
         }
+        traces = self.redis.zrange(rung_key(TENANT, CID), 0, -1)
+        begun |= {name[2:].decode() for name in traces if name.startswith(b"s:")}
         return event.session_id != round_.session_id and event.session_id in begun
 
     def has_left_alone(self, callers: set[str], round_: Round) -> bool:
@@ -551,6 +554,35 @@ SETTINGS = settings(
 )
 
 
+class ForgetfulCallModel(CallModel):
+    """The same, for calls that forget each closed round as early as possible."""
+
+    def marks(self) -> Any:
+        """A webhook that is posted again may bring back stamps that the call has forgotten."""
+        return None
+
+    @rule(
+        members=st.sets(st.sampled_from(USERS[1:]), min_size=1),
+        session=st.sampled_from(SESSIONS),
+        missed=st.booleans(),
+        pause_s=st.sampled_from([200, 400]),
+    )
+    def ring_out(self, members: set[str], session: str, missed: bool, pause_s: int) -> None:
+        """A ring ends, and is old enough to be forgotten when the call rings again."""
+        self.ring(CREATOR, members, session, 30, 0, NOTHING, lost=False)
+        if missed:
+            self.miss(members, session, notify=True, age_s=0, told=NOTHING, lost=False)
+        self.pass_time(pause_s)
+        self.settle()
+
+
 @pytest.mark.timeout(300)
 def test_a_random_call_keeps_every_promise(redis_server: RedisServer) -> None:
     run_state_machine_as_test(lambda: CallModel(redis_server), settings=SETTINGS)
+
+
+@pytest.mark.timeout(300)
+def test_a_call_that_forgets_rounds_keeps_every_promise(redis_server: RedisServer, monkeypatch: Any) -> None:
+    monkeypatch.setattr(forgetting, "MOST_ROUNDS", 2)
+    monkeypatch.setattr(forgetting, "KEPT_ROUNDS", 1)
+    run_state_machine_as_test(lambda: ForgetfulCallModel(redis_server), settings=SETTINGS)

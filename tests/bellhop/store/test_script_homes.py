@@ -16,7 +16,7 @@ from tests.factories import a_device, a_queued_round, a_round
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
 HOMES = {
-    "call": ("webhook:", "call:", "round:", "trail:", "question:"),
+    "call": ("webhook:", "call:", "round:", "rung:", "trail:", "question:"),
     "user": ("devices:", "person:", "held-back:", "calls-of:", "fetched:", "writes:"),
     "token": ("token:",),
     "e-mail": ("letter:", "letter-open:"),

@@ -4,7 +4,7 @@
 -- device gets no other answer until record_lost_attempts.lua has put that attempt on the trail.
 -- A worker without a lease claims nothing: another worker may be running its jobs.
 -- KEYS
---   1 the call   2 the round   3 the lease of the worker   4 the clock of its Stream app
+--   1 the call   2 the round   3 the lease of the worker   4 the clock of its Stream app   5 traces of forgotten rounds
 -- ARGV
 --   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 start of the rounds' keys
@@ -28,8 +28,9 @@ for i = 13, #ARGV, 2 do
 end
 local the_round = {
   start = start, session = session, callers = callers, deadline = tonumber(ARGV[12]), over = kind == 'missed',
+  traces = KEYS[5],
 }
-local reasons, call_fields = standings(call, the_round, users, rounds)
+local reasons, rung_later = standings(call, the_round, users, rounds)
 local now = now_us()
 local left = deadline - (now - redis_ahead_us(KEYS[4]))
 local owners_and_lease = redis.call('MGET', KEYS[3], unpack(tokens))
@@ -38,7 +39,7 @@ local claims = read_fields(round, { 'facts', unpack(fields) })
 
 -- A later ring has pushes of its own: a second ring for the same call would ring the phone twice, and on Android a notice
 -- would end the later ring.
-local later = kind == 'notification' and {} or rung_later(users, call_fields, start, rounds)
+local later = kind == 'notification' and {} or rung_later()
 
 local answer, claimed = { string.format('%.0f', left) }, {}
 for i = 1, #users do

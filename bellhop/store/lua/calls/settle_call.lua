@@ -1,15 +1,16 @@
 -- Record final standings, each recipient's once. Queue the missed-call notices that are due, unless the user had one before.
 -- KEYS
---   1 the call   2 the trail   3 the agenda
+--   1 the call   2 the trail   3 the agenda   4 traces of forgotten rounds
 -- ARGV
 --   1 length of a trail   2 seconds to keep a trail that has no expiry   3 seconds to keep a call whose rounds are all closed
---   4 what to record as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
+--   4 seconds to keep traces
+--   5 what to record as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
 -- Returns the numbers (from 1) of the standings that were recorded now. Returns nil, and does nothing, when the call has
 -- changed since it was read: the caller reads it again and decides again.
 -- include: lib/enqueue
 -- include: lib/trail
-local call, trail, agenda = KEYS[1], KEYS[2], KEYS[3]
-local doc = cjson.decode(ARGV[4])
+local call, trail, agenda, traces = unpack(KEYS)
+local doc = cjson.decode(ARGV[5])
 if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return false end
 
 redis.call('LLEN', trail)  -- it is written after the notices: if it is not a list, the script must fail here
@@ -17,9 +18,9 @@ redis.call('LLEN', trail)  -- it is written after the notices: if it is not a li
 local recorded = {}
 for number, item in ipairs(doc.settlements) do
   -- A round that expired since it was read must not be created again: it would have no expiry.
-  local known = redis.call('EXISTS', item.round) == 1
-  if known and redis.call('HEXISTS', item.round, 'o:' .. item.user) == 0 then
-    local noticed = redis.call('HGET', call, item.noticed)
+  local facts, standing = unpack(redis.call('HMGET', item.round, 'facts', 'o:' .. item.user), 1, 2)
+  if facts and not standing then
+    local noticed = item.job and redis.call('HGET', call, item.noticed)
     if item.job and not (noticed and tonumber(noticed) >= tonumber(item.started_at)) then
       if item.later then schedule(item.later.job, doc.now, item.later.at_s) end
       enqueue(item.job, doc.now)
@@ -30,6 +31,17 @@ for number, item in ipairs(doc.settlements) do
     redis.call('HSET', item.round, 'o:' .. item.user, item.standing)
     recorded[#recorded + 1] = number
   end
+end
+
+-- Old rounds leave the call. Their traces are written first: whatever comes now finds the one or the other.
+local forgotten = doc.forgotten
+if forgotten then
+  redis.call('HSET', call, 'forgotten', forgotten['until'])
+  in_parts(forgotten.traces, function(...) redis.call('ZADD', traces, 'GT', ...) end)
+  redis.call('ZREMRANGEBYSCORE', traces, '-inf', '(' .. forgotten.stale)
+  redis.call('EXPIRE', traces, ARGV[4])
+  remove_fields(call, forgotten.fields)
+  for _, round in ipairs(forgotten.rounds) do redis.call('EXPIRE', round, ARGV[3]) end
 end
 
 -- When this call must be looked at next; never, when every round is closed.

@@ -3,7 +3,7 @@
 -- an error nothing is claimed, and Stream's repeat does the rest.
 -- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
 -- KEYS
---   1 the claim of the webhook   2 the call   3 the trail   4 the agenda
+--   1 the claim of the webhook   2 the call   3 the trail   4 the agenda   5 traces of forgotten rounds
 -- ARGV
 --   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
 --   6 what to do as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
@@ -13,7 +13,7 @@
 -- include: lib/rounds
 -- include: lib/repeats
 -- include: lib/trail
-local claim, call, trail, agenda = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local claim, call, trail, agenda, traces = unpack(KEYS)
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local doc = cjson.decode(ARGV[6])
 
@@ -25,7 +25,7 @@ end
 
 -- One command reads all that this event may change. An event may name all members of a call: what it costs must not grow with
 -- the members whose stamps are known already.
-local names = { 'version', 'pruned' }
+local names = { 'version', 'pruned', doc.missed and 'forgotten' }
 for _, stamp in ipairs(doc.stamps) do names[#names + 1] = stamp[1] end
 for _, stamp in ipairs(doc.history) do names[#names + 1] = stamp[1] end
 for _, round in ipairs({ doc.round or doc.missed }) do names[#names + 1] = 'r:' .. round.started_at end
@@ -74,6 +74,21 @@ for _, stamp in ipairs(doc.history) do
   end
 end
 
+-- Returns the users, as a set, who were in a forgotten round that may be of this session.
+local function in_forgotten_rounds(users, session, key)
+  local names, owners, found = {}, {}, {}
+  for _, user in ipairs(users) do
+    local of_user = { ring_trace(session, user), missed_trace(session, user), ring_trace('', user), missed_trace('', user) }
+    if session == '' then of_user = { any_ring_trace(user), any_missed_trace(user) } end
+    for _, name in ipairs(of_user) do
+      names[#names + 1] = name
+      owners[name] = user
+    end
+  end
+  for name in pairs(read_traces(key, names)) do found[owners[name]] = true end
+  return found
+end
+
 -- A call.missed belongs to the rounds that rang its members. For members of no known round it opens a ringless round, which
 -- then stands for every other call.missed of that session, in whatever order they arrive.
 local function without_round(missed)
@@ -85,6 +100,9 @@ local function without_round(missed)
   local covered = first_rounds_with(users, of_session, missed.key_prefix, function(started_at, ringless)
     return ringless or started_at <= tonumber(missed.started_at)
   end)
+  if stored.forgotten then
+    for user in pairs(in_forgotten_rounds(users, missed.session_id, traces)) do covered[user] = true end
+  end
   for _, recipient in ipairs(missed.recipients) do
     if not covered[recipient[1]] then uncovered[#uncovered + 1] = recipient end
   end

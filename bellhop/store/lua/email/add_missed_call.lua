@@ -1,7 +1,7 @@
 -- Put a missed call into the e-mail that collects calls for this user and caller; or begin an e-mail and schedule its job.
 -- There is one e-mail for each window, and a call is put into one e-mail, however often this runs.
 -- KEYS
---   1 the call   2 the round   3 the trail   4 the id of the open e-mail of this user and caller
+--   1 the call   2 the round   3 the trail   4 the id of the open e-mail of this user and caller   5 traces of forgotten rounds
 -- ARGV
 --   1 user   2 start of the round µs   3 session   4 callers as JSON   5 start of the rounds' keys
 --   6 seconds to keep a round that has no expiry   7 id of a new e-mail   8 start of the e-mails' keys   9 round as JSON
@@ -18,10 +18,11 @@ local user, start, rounds, emails, window = ARGV[1], tonumber(ARGV[2]), ARGV[5],
 
 local the_round = {
   start = start, session = ARGV[3], callers = cjson.decode(ARGV[4]), deadline = cjson.decode(ARGV[9]).deadline, over = true,
+  traces = KEYS[5],
 }
-local reasons, fields = standings(call, the_round, { user }, rounds)
+local reasons, rung_later = standings(call, the_round, { user }, rounds)
 if needs_no_notice[reasons[1]] then return reasons[1] end
-if rung_later({ user }, fields, start, rounds)[user] then return 'rung_again' end
+if rung_later()[user] then return 'rung_again' end
 
 if redis.call('HEXISTS', round, 'e:' .. user) == 1 then return 'already' end
 redis.call('LLEN', trail)  -- it is written after the e-mail: if it is not a list, the script must fail here

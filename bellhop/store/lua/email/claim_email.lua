@@ -5,7 +5,7 @@
 --   1 the e-mail   2 the lease of the worker
 -- ARGV
 --   1 e-mail id   2 worker   3 run   4 length of the claim s   5 now (ISO 8601)   6 job that tries again later, as JSON
---   7 start of the calls' keys   8 start of the rounds' keys (of all tenants)
+--   7 start of the calls' keys   8 of the rounds' keys   9 of the keys with traces of forgotten rounds (of all tenants)
 -- Returns "gone", "done", "early" or "held", alone. Or it returns "go", the number of attempts, the number of them that may
 -- have succeeded, seconds since the first, the number of calls, and then each call as JSON and the user's standing in it
 -- now ("" if the call is not known any more).
@@ -36,6 +36,7 @@ for number = 1, count do
     local call, rounds = ARGV[7] .. name, ARGV[8] .. name .. ':'
     local the_round = {
       start = round.started_at, session = round.session_id, callers = round.callers, deadline = round.deadline, over = true,
+      traces = ARGV[9] .. name,
     }
     local standing = standings(call, the_round, { user }, rounds)[1]
     answer[#answer + 1] = text

@@ -34,8 +34,20 @@ local function first_rounds_with(users, rounds, prefix, counts)
   return found
 end
 
--- Returns the users whom a later ring of the call rings too, as a set. They get the missed-call notice of that ring.
--- `fields` is the call's hash as HGETALL returns it.
-local function rung_later(users, fields, start, prefix)
-  return first_rounds_with(users, rounds_of(fields, function(started_at) return started_at > start end), prefix)
+-- Forgotten rounds of a call (bellhop/domain/forgetting.py) leave traces: a sorted set whose scores are the starts (µs). A call
+-- that has forgotten rounds has the field `forgotten`. The forms of the traces:
+local function ring_trace(session, user) return 'r:' .. #session .. ':' .. session .. ':' .. user end
+local function missed_trace(session, user) return 'm:' .. #session .. ':' .. session .. ':' .. user end
+local function session_trace(session) return 's:' .. session end
+local function any_ring_trace(user) return 'a:' .. user end
+local function any_missed_trace(user) return 'b:' .. user end
+
+-- Returns the scores by name.
+local function read_traces(key, names)
+  local scores, at = {}, 0
+  in_parts(names, function(...)
+    for i, score in ipairs(redis.call('ZMSCORE', key, ...)) do scores[names[at + i]] = tonumber(score or nil) end
+    at = at + select('#', ...)
+  end)
+  return scores
 end

@@ -22,9 +22,24 @@ local function contains(moments, wanted)
   return false
 end
 
--- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), and `over`, which is true if the round
--- is known to be over. `prefix` is the start of the rounds' keys.
--- Returns one standing for each user, or false while the phone should ring. It also returns the call's hash, as HGETALL does.
+-- Returns the sessions of forgotten rounds that stamps name. `fields` is the call's hash, `known` a set of sessions.
+local function forgotten_sessions(fields, known, traces)
+  local sessions, names, found = {}, {}, {}
+  for i = 1, #fields, 2 do
+    local _, session = read_history_field(fields[i])
+    if session and not known[session] and not sessions[session_trace(session)] then
+      names[#names + 1] = session_trace(session)
+      sessions[names[#names]] = session
+    end
+  end
+  for name in pairs(read_traces(traces, names)) do found[#found + 1] = sessions[name] end
+  return found
+end
+
+-- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), `over`, which is true if the round
+-- is known to be over, and `traces`, the key of what is left of forgotten rounds. `prefix` is the start of the rounds' keys.
+-- Returns one standing for each user, or false while the phone should ring. It also returns a function that returns the users,
+-- as a set, whom a later ring of the call rings too: they get the missed-call notice of that ring.
 local function standings(call, round, users, prefix)
   local fields = redis.call('HGETALL', call)
   local all_of, plain, names = stamps_by_name(fields)
@@ -36,6 +51,16 @@ local function standings(call, round, users, prefix)
     return started_at < start and of_session == session
   end)
   local last_rung = first_rounds_with(users, earlier_rings, prefix)
+  if plain.forgotten then
+    local traces = {}
+    for i, user in ipairs(users) do traces[i] = ring_trace(session, user) end
+    local rung_at = read_traces(round.traces, traces)
+    for i, user in ipairs(users) do
+      local at = rung_at[traces[i]]
+      if at and at < start then last_rung[user] = math.max(at, last_rung[user] or at) end
+    end
+    for _, other in ipairs(forgotten_sessions(fields, sessions, round.traces)) do sessions[other] = true end
+  end
 
   local function since(name, earliest)
     local moments = {}
@@ -165,5 +190,19 @@ local function standings(call, round, users, prefix)
 
   local result = {}
   for i, user in ipairs(users) do result[i] = standing_of(user) end
-  return result, fields
+
+  local function rung_later()
+    local later = rounds_of(fields, function(started_at) return started_at > start end)
+    local found = first_rounds_with(users, later, prefix)
+    if plain.forgotten and plain.forgotten > start then
+      local traces = {}
+      for i, user in ipairs(users) do traces[i] = any_ring_trace(user) end
+      local rung_at = read_traces(round.traces, traces)
+      for i, user in ipairs(users) do
+        if (rung_at[traces[i]] or start) > start then found[user] = rung_at[traces[i]] end
+      end
+    end
+    return found
+  end
+  return result, rung_later
 end
