@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -20,7 +20,8 @@ from worker.settle import settle_call
 RULES = EffectRules("default", Seconds(30), Seconds(5))
 GRACE_US = Micros(5_000_000)
 BETWEEN_RINGS_S = 18
-RING_MS = 10_000
+RING_MS = 30_000
+Answer = Callable[..., Event]
 
 
 class BusyCall:
@@ -42,13 +43,23 @@ class BusyCall:
         """Settle the call, as a worker does after a rejection."""
         await settle_call(self.store, "default", self.call.cid, GRACE_US)
 
+    async def answer_one_by_one(self, answer: Answer) -> None:
+        """Ring, and let each member answer. A worker settles the call after each, as it does after a rejection."""
+        began_s = time.time() - 20
+        self.post(self.call.ring(at=Seconds(began_s)))
+        for number, member in enumerate(self.call.members):
+            self.post(answer(self.call, member, at=Seconds(began_s + number / 1000)))
+            if answer is SampleCall.rejected:
+                await self.settle()
+        await self.settle()
+
     async def ring_again_and_again(self, rings: int) -> None:
         """Ring in one session; of the two members, ben declines and jane misses the call."""
         for number in range(rings):
             began_s = time.time() - BETWEEN_RINGS_S * (rings - number)
             self.post(self.call.ring(at=Seconds(began_s)))
             self.post(self.call.rejected("ben", at=Seconds(began_s + 3)))
-            self.post(self.call.missed("jane", at=Seconds(began_s + RING_MS / 1000)))
+            self.post(self.call.missed("jane", at=Seconds(began_s + 10)))
             await self.settle()
 
 

@@ -18,11 +18,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bellhop.clock import Seconds
 from bellhop.queue.names import NOTICES
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.async_client import Store
 from bellhop.store.keys import AGENDA, WORKERS, inflight_key, rq_job_key, rq_queue_key, rq_registry_key
+from bench.busy_calls import BusyCall, busy_call
 from worker.queue.dead_workers import remove_worker
 from worker.queue.maintenance import enqueue_scheduled
 from worker.settle import queue_due_calls
@@ -106,13 +109,71 @@ async def jobs_of_a_dead_worker(jobs: int) -> Cost:
         return await measured(store, lambda: remove_worker(store, "dead", ["rings"], died=True), per=jobs)
 
 
+async def members_who_accept(members: int) -> Cost:
+    """Commands of a whole call whose members accept one after the other."""
+    async with own_call(members) as busy:
+        return await measured(busy.store, lambda: busy.answer_one_by_one(SampleCall.accepted))
+
+
+async def members_who_reject(members: int) -> Cost:
+    """Commands of a whole call whose members reject one after the other. Each rejection settles the call."""
+    async with own_call(members) as busy:
+        return await measured(busy.store, lambda: busy.answer_one_by_one(SampleCall.rejected))
+
+
+async def members_who_miss(members: int) -> Cost:
+    """Commands of settling a call that all of its members have missed."""
+    async with own_call(members) as busy:
+        busy.post(busy.call.ring(at=Seconds(time.time() - 60)))
+        return await measured(busy.store, busy.settle)
+
+
+async def next_rejection(rounds: int) -> Cost:
+    """A rejection of the last ring, in a call that has rung so often in one session."""
+    async with own_call() as busy:
+        await busy.ring_again_and_again(rounds - 1)
+        busy.post(busy.call.ring())
+
+        async def reject() -> None:
+            busy.post(busy.call.rejected("ben"))
+            await busy.settle()
+
+        return await measured(busy.store, reject)
+
+
+async def next_missed(rounds: int) -> Cost:
+    """A call.missed about the last ring, in a call that has rung so often in one session."""
+    async with own_call() as busy:
+        await busy.ring_again_and_again(rounds)
+
+        async def miss() -> None:
+            busy.post(busy.call.missed("jane"))
+
+        return await measured(busy.store, miss)
+
+
 ROWS: Mapping[str, tuple[Row, Sequence[int]]] = {
     "idle_workers": (idle_workers, (1, 2, 4, 8)),
     "settle_jobs_that_wait": (settle_jobs_that_wait, (10, 1_000, 100_000)),
     "calls_due_at_once": (calls_due_at_once, (100, 1_000, 10_000, 100_000)),
     "scheduled_at_once": (scheduled_at_once, (100, 1_000, 10_000, 100_000)),
     "jobs_of_a_dead_worker": (jobs_of_a_dead_worker, (1, 100, 1_000, 2_500, 10_000)),
+    "members_who_accept": (members_who_accept, (1, 10, 100, 1_000)),
+    "members_who_reject": (members_who_reject, (1, 10, 100, 1_000)),
+    "members_who_miss": (members_who_miss, (1, 10, 100, 1_000)),
+    "next_rejection": (next_rejection, (1, 10, 100, 1_000, 5_000)),
+    "next_missed": (next_missed, (1, 10, 100, 1_000, 5_000)),
 }
+
+
+@asynccontextmanager
+async def own_call(members: int = 2) -> AsyncIterator[BusyCall]:
+    """Make a call in an empty Redis."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+        store = Store.from_url(server.url)
+        with busy_call(store, server.url, members) as busy:
+            yield busy
+        await store.close()
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ MOST_WAITING = 200
 """With more jobs in the queue, one step of the watchdog queues no more than DUE_AT_ONCE."""
 LONG_FOR_S = 0.25
 """How long one step of the watchdog waits until the queue is shorter."""
-SETTLED_AT_ONCE = 100
+SETTLED_AT_ONCE = 50
 """Standings that one script records, with their notices: while it runs, Redis does nothing else."""
 ANY_NUMBER = 10**9
 """Stands for no limit."""

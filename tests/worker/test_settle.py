@@ -243,7 +243,7 @@ async def test_a_late_call_missed_of_a_forgotten_round_is_known(store, post, red
     assert await notices(store) == before
 
 
-async def test_a_ring_of_a_forgotten_round_posted_again_notifies_nobody(store, post, redis_url):
+async def test_a_forgotten_ring_posted_again_notifies_nobody(store, post, redis_url):
     now, call = now_s(redis_url), SampleCall(members=("ben",), ring_ms=5_000)
     rings = [call.ring(at=now - 1_000 + 20 * number) for number in range(30)]
     for ring in rings:
