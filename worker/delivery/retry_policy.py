@@ -39,8 +39,8 @@ class RetryPolicy:
     most_unknown: int = 3
     """Attempts without an answer after which a push is not repeated, since each of them may have rung the phone.
 
-    When the network drops our connections silently, both connections to a provider fail at the same time. The third
-    attempt is the first on a new connection.
+    The first repeat goes over a connection on which Apple has answered since, or over a new one. The second repeat is
+    for a network that fails again.
     """
     most_confirmed: int = 3
     """After this many refusals of one push, the provider is believed. A single one may be the provider's mistake."""

@@ -50,7 +50,8 @@ class ApnsConnection(AioapnsProtocol):
         """Loop time of the last push that failed because of the connection or of Apple."""
         self.failures = 0
         """Such failures since the last push that was accepted."""
-        self._heard_at_s = self.opened_at_s
+        self.heard_at_s = self.opened_at_s
+        """Loop time of the last input from Apple."""
         self._streams = StreamTable(self.conn, self.flush, policy.last_stream_id)
         self._keep_alive = KeepAlive(
             self._send_ping, self.abort, policy.ping_every_s, policy.ping_timeout_s, self._context
@@ -79,7 +80,7 @@ class ApnsConnection(AioapnsProtocol):
         if self.lost or self._retired:
             stream.fail(UnsentError("connection is closing"))
             return stream
-        if self._loop.time() - self._heard_at_s > self._policy.quiet_s:
+        if self._loop.time() - self.heard_at_s > self._policy.quiet_s:
             self._keep_alive.ping()
         self._streams.add(stream)
         if self._streams.exhausted:
@@ -115,7 +116,7 @@ class ApnsConnection(AioapnsProtocol):
         self._keep_alive.start()
 
     def suspect(self) -> None:
-        """Take no more requests until the peer answers a PING: a request got no answer in time."""
+        """Take no more requests until the peer answers a PING."""
         self._suspected = True
         if not self.lost:
             self._keep_alive.ping()
@@ -162,7 +163,7 @@ class ApnsConnection(AioapnsProtocol):
 
     def on_events(self, events: Sequence[Event]) -> None:
         """Handle what the peer sent."""
-        self._heard_at_s = self._loop.time()
+        self.heard_at_s = self._loop.time()
         for event in events:
             if handler := HANDLERS.get(type(event)):
                 handler(self, event)

@@ -79,6 +79,17 @@ class ApnsPool:
         if connection.failures >= self._policy.max_failures and lived_s > self._policy.min_life_s:
             connection.retire()
 
+    def suspect(self, connection: ApnsConnection, waited_s: Seconds) -> None:
+        """Doubt a connection that failed, or gave no answer for `waited_s`, and all that were quiet for as long.
+
+        The network may have dropped them all: the next push must not be lost on another of them.
+        """
+        quiet_since_s = asyncio.get_running_loop().time() - waited_s
+        quiet = [other for other in self._usable() if other is not connection and other.heard_at_s < quiet_since_s]
+        for doubted in (connection, *quiet):
+            if not doubted.lost:
+                doubted.suspect()
+
     async def warm(self) -> None:
         """Open a connection ahead of the first push. Raises UnsentError if that fails."""
         if not self._usable():

@@ -95,10 +95,12 @@ class ApnsSender:
                 result = read_answer(await stream.future, push.id, Seconds(time.time()))
         except TimeoutError:
             if connection is not None and timeout_s >= SUSPICIOUS_S:
-                connection.suspect()
+                pool.suspect(connection, timeout_s)
             sent = stream is not None and stream.id
             result = AttemptResult(Outcome.UNKNOWN if sent else Outcome.UNSENT, reason="no answer in time")
         except (UnsentError, UnknownError) as error:
+            if connection is not None and connection.lost:
+                pool.suspect(connection, timeout_s)
             result = _result_of(error)
         finally:
             if connection is not None and stream is not None:

@@ -206,6 +206,37 @@ async def test_a_silent_connection_is_left_at_once_and_aborted_soon(
         assert (await neighbour) == AttemptResult(Outcome.UNKNOWN, reason="no answer to PING")
 
 
+@pytest.mark.parametrize("quiet_s", [0.1, 60.0], ids=["no answer to PING", "no answer in time"])
+async def test_when_the_network_drops_both_connections_one_push_is_lost(
+    apple: AppleStandIn, make_sender: MakeSender, quiet_s: float
+) -> None:
+    """Each answer that is lost may ring the phone once more, so the repeat must not go to the other dead connection."""
+    policy = ConnectionPolicy(spread_at=1, quiet_s=quiet_s, ping_timeout_s=0.3)
+    sender = make_sender(max_connections=2, policy=policy)
+    async with asyncio.timeout(AT_ONCE_S):
+        while sum(connection.open for connection in apple.connections) < 2:
+            await asyncio.gather(*(sender.send(ring(), 5) for _ in range(5)))
+    await asyncio.sleep(0.4)
+    apple.silence()
+    assert (await sender.send(ring(), 0.4)).outcome is Outcome.UNKNOWN
+    assert (await sender.send(ring(), AT_ONCE_S)).outcome is Outcome.ACCEPTED
+    assert apple.requests[-1].connection == 3
+
+
+async def test_a_connection_that_was_heard_stays_in_use(apple: AppleStandIn, make_sender: MakeSender) -> None:
+    """One push gets no answer, while Apple answers others on the other connection: no third one is opened."""
+    sender = make_sender(max_connections=2, policy=ConnectionPolicy(spread_at=1))
+    await asyncio.gather(*(sender.send(ring(OTHER_TOKEN), 5) for _ in range(5)))
+    apple.script(TOKEN, Silence())
+    lost = asyncio.create_task(sender.send(ring(), 0.5))
+    while not lost.done():
+        assert (await sender.send(ring(OTHER_TOKEN), 5)).outcome is Outcome.ACCEPTED
+        await asyncio.sleep(0.02)
+    assert (await lost).outcome is Outcome.UNKNOWN
+    assert (await sender.send(ring(OTHER_TOKEN), 5)).outcome is Outcome.ACCEPTED
+    assert len(apple.connections) == 2
+
+
 async def test_a_push_after_a_quiet_time_finds_a_dead_connection_early(
     apple: AppleStandIn, make_sender: MakeSender
 ) -> None:
