@@ -386,11 +386,14 @@ def encode(milestone: Milestone) -> str:
     facts: dict[str, Any] = {letter: value for letter, value in values if value or value == 0}
     for letter in _CUT & facts.keys():
         facts[letter] = facts[letter][:TEXT]
-    cut = next((letter for letter in LISTS if facts.get(letter)), "")
-    while len(text := encoded([VERSION, milestone.what, milestone.at, facts])) > LINE_BYTES and facts.get(cut):
-        elements = facts[cut]
-        left_out = len(elements) - len(elements) // 2
-        facts |= {cut: elements[:-left_out], MORE: facts.get(MORE, 0) + left_out}
+    text = encoded([VERSION, milestone.what, milestone.at, facts])
+    if len(text) > LINE_BYTES:
+        cut = next((letter for letter in LISTS if facts.get(letter)), "")
+        while facts.get(cut) and len(text) > LINE_BYTES:
+            elements = facts[cut]
+            left_out = len(elements) - len(elements) // 2
+            facts |= {cut: elements[:-left_out], MORE: facts.get(MORE, 0) + left_out}
+            text = encoded([VERSION, milestone.what, milestone.at, facts])
     return text.decode()
 
 

@@ -1,5 +1,8 @@
 """The Flask application of the web process."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask, Request
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -18,6 +21,10 @@ from webhook.sources.amazon import sns
 
 class WebApp(Flask):
     """A Flask application that serves every host. So it need not bind its routes to the host of each request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: none of ours is asynchronous. Flask would check that several times for each request."""
+        return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Bind the routes to the path and the method of a request. Raises NotFound."""

@@ -24,7 +24,7 @@ def on_the_loop() -> bool:
 def wait_for(awaitable: Awaitable[T]) -> T:
     """Wait, in a LoopGreenlet, until `awaitable` is done; returns its result or raises its exception."""
     here = getcurrent()
-    future = asyncio.ensure_future(awaitable)
+    future = awaitable if isinstance(awaitable, asyncio.Future) else asyncio.ensure_future(awaitable)
     future.add_done_callback(here.switch)
     assert here.parent is not None  # noqa: S101 - only the loop's own greenlet has no parent
     here.parent.switch()

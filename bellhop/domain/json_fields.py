@@ -25,21 +25,26 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
     if not value or not isinstance(value, str):
         return ""
     kept = value.strip()[:limit]
-    # JSON can contain half a surrogate pair (an emoji cut in two). UTF-8 cannot: Redis and HTTP would refuse it.
-    return kept if kept.isascii() else kept.encode("utf-8", "replace").decode("utf-8")
+    return kept if kept.isascii() else _valid_utf8(kept)
 
 
-def whole_text(value: str | None, limit: int) -> str:
+def whole_text(value: str | None, limit: int = MAX_TEXT) -> str:
     """Read a text that must not be cut, such as an address; empty if it is longer than `limit` characters."""
     if not value:
         return ""
-    complete = text(value, limit + 1)
-    return complete if len(complete) <= limit else ""
+    complete = value.strip()
+    if len(complete) > limit:
+        return ""
+    return complete if complete.isascii() else _valid_utf8(complete)
 
 
-def identifier(value: str | None) -> str:
-    """Read an id; empty if there is none."""
-    return whole_text(value, MAX_TEXT) if value else ""
+identifier = whole_text
+"""Reads an id; empty if there is none."""
+
+
+def _valid_utf8(value: str) -> str:
+    """JSON can contain half a surrogate pair (an emoji cut in two). UTF-8 cannot: Redis and HTTP would refuse it."""
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def positive_integer(value: Any) -> int | None:

@@ -87,7 +87,6 @@ class JsonUser(StreamJson, frozen=True, gc=False):
 
     id: Id = None
     name: Text = None
-    image: Text = None
     language: Text = None
     custom: Annotated[JsonUserCustom | None, _object_of(JsonUserCustom)] = None
     deactivated_at: Time = None

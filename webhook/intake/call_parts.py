@@ -18,7 +18,6 @@ MAX_MEMBERS = 1_000
 """Members of one event that are kept; Stream documents 100 for a call. The trail and the log report the rest."""
 MAX_LANGUAGE = 35
 MAX_EMAIL = 254
-MAX_URL = 2_048
 MAX_CUSTOM_FIELDS = 50
 MAX_CUSTOM_NAME = 64
 
@@ -77,7 +76,6 @@ def _user(user: JsonUser, default_id: str | None = None) -> EventUser:
     return EventUser(
         id=user_id,
         name=text(user.name) or user_id,
-        image=whole_text(user.image, MAX_URL),
         language=whole_text(user.language, MAX_LANGUAGE),
         custom_email=whole_text(user.custom.email, MAX_EMAIL) if user.custom else "",
     )

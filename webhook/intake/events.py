@@ -22,13 +22,12 @@ class EventUser(msgspec.Struct, frozen=True, gc=False):
     """Empty only for a caller that the event does not name."""
     name: str
     """The display name, or the id if there is no name."""
-    image: str = ""
     language: str = ""
     custom_email: str = ""
     """`user.custom.email` as the app set it, unchecked. It is kept out of repr, so that it cannot reach a log."""
 
     def __repr__(self) -> str:
-        return f"EventUser(id={self.id!r}, name={self.name!r}, image={self.image!r}, language={self.language!r})"
+        return f"EventUser(id={self.id!r}, name={self.name!r}, language={self.language!r})"
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):

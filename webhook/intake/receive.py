@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from bellhop.clock import Micros, Seconds, elapsed, micros
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
@@ -63,23 +63,40 @@ def receive(
     event that cannot be parsed is kept and not asked for again, since Stream would repeat the same bytes. Raises
     redis.exceptions.RedisError if the event was not taken.
     """
-    with bound_contextvars(webhook=webhook_digest(tenant, webhook_id)):
-        try:
-            event = parse(body)
-        except UnreadableEvent as error:
-            return receive_unreadable(intake, tenant, body, str(error), now)
-        if not isinstance(event, UserChanged) and event.at is not None and now - event.at > intake.max_age_us:
-            return _drop_outdated(intake, tenant, event, body_digest(tenant, body, same), now)
-        arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
-        if isinstance(event, UserChanged):
-            verdict = apply_user_event(intake.redis, tenant, event, arrival.now)
-        else:
-            claim = body_digest(tenant, body, same)
-            verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
-            learn_revocations(intake.redis, tenant, event, arrival.now)
-        intake.outage.note_answer()
-        _count(event, verdict, arrival.now)
-        return {"status": verdict}
+    bound = bind_contextvars(webhook=webhook_digest(tenant, webhook_id))  # bound_contextvars takes three times as long
+    try:
+        return _receive(intake, tenant, body, webhook_id, now, attempt, same, may_be_late=may_be_late)
+    finally:
+        reset_contextvars(**bound)
+
+
+def _receive(
+    intake: Intake,
+    tenant: str,
+    body: bytes,
+    webhook_id: str,
+    now: Micros,
+    attempt: int | None,
+    same: str,
+    *,
+    may_be_late: bool,
+) -> dict[str, str]:
+    try:
+        event = parse(body)
+    except UnreadableEvent as error:
+        return receive_unreadable(intake, tenant, body, str(error), now)
+    if not isinstance(event, UserChanged) and event.at is not None and now - event.at > intake.max_age_us:
+        return _drop_outdated(intake, tenant, event, body_digest(tenant, body, same), now)
+    arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
+    if isinstance(event, UserChanged):
+        verdict = apply_user_event(intake.redis, tenant, event, arrival.now)
+    else:
+        claim = body_digest(tenant, body, same)
+        verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
+        learn_revocations(intake.redis, tenant, event, arrival.now)
+    intake.outage.note_answer()
+    _count(event, verdict, arrival.now)
+    return {"status": verdict}
 
 
 def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, now: Micros) -> dict[str, str]:

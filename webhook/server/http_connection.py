@@ -163,13 +163,13 @@ class HttpConnection(asyncio.Protocol):
         """Note a part of the request's target."""
         if self._request:
             self._request.target += part
-            self._count_head(len(part))
+            self._count_head(self._request, len(part))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header. Trailers are dropped."""
         if self._request and self._in_head:
             self._request.headers.append((name.lower(), value))
-            self._count_head(len(name) + len(value))
+            self._count_head(self._request, len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """Decide whether and how the body is read."""
@@ -257,11 +257,10 @@ class HttpConnection(asyncio.Protocol):
             if self._bytes_held > self._limits.head_bytes + PIECE:
                 self._refuse(HEAD_TOO_LARGE)
 
-    def _count_head(self, size: int) -> None:
-        if self._request:
-            self._request.head_bytes += size
-            if self._request.head_bytes > self._limits.head_bytes:
-                self._refuse(HEAD_TOO_LARGE)
+    def _count_head(self, request: HttpRequest, size: int) -> None:
+        request.head_bytes += size
+        if request.head_bytes > self._limits.head_bytes:
+            self._refuse(HEAD_TOO_LARGE)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Parse the request again without its Upgrade header: llhttp gives up a request that has one."""
