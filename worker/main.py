@@ -124,7 +124,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         device_lookup=_device_lookup(settings, store, apis),
         texts=texts,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
-        stream_state=StreamState(questions, subscriptions) if questions else None,
+        stream_state=StreamState(questions, subscriptions, clock) if questions else None,
         sent=sent,
         clock=clock,
     )

@@ -5,14 +5,18 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from bellhop.clock import Micros, Seconds, from_nanoseconds, micros, seconds
+from bellhop.clock import Micros, Seconds, micros, seconds
 from bellhop.domain.push import PushKind
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.ring_question import AskedRing, StreamQuestions
+from bellhop.store.redis_clock import RedisClock
 from worker.stream_subscriptions import StreamSubscriptions
 
 LATE_US = micros(Seconds(5.0))
 """An attempt that starts so long after its ring is late."""
+LATEST_US = micros(Seconds(20.0))
+"""Stream repeats an event for 15 seconds. If a ring seems to have arrived later than this after its start, the clocks
+of Redis and Stream differ."""
 AGAIN_S = 1.0
 """Before attempts, a process asks about a call at most once in this time, although many phones of the call wait."""
 
@@ -28,9 +32,14 @@ class DerivedNotice(NamedTuple):
 class StreamState:
     """Decides when a worker asks Stream."""
 
-    def __init__(self, questions: StreamQuestions, subscriptions: StreamSubscriptions | None = None) -> None:
+    def __init__(
+        self,
+        questions: StreamQuestions,
+        subscriptions: StreamSubscriptions | None = None,
+        clock: RedisClock | None = None,
+    ) -> None:
         """`subscriptions`: None if the settings of the apps at Stream are not read."""
-        self._questions, self._subscriptions = questions, subscriptions
+        self._questions, self._subscriptions, self._clock = questions, subscriptions, clock or RedisClock()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def before_attempt(self, round_: QueuedRound, shortest_s: Seconds, job_began_s: Seconds) -> Callable[[], None]:
@@ -40,9 +49,7 @@ class StreamState:
         attempt. `shortest_s`: how long it waits at least. `job_began_s`: when its job began (monotonic). The ring began
         before that, whatever the clocks say. Returns a function to call when the attempt waits no longer.
         """
-        # If our clock is behind Stream's, the event seems to arrive before it happened. Then its arrival counts.
-        began = min(round_.started_at, round_.queued_at or round_.started_at)
-        by_clock_s = seconds(Micros(began + LATE_US - from_nanoseconds(time.time_ns())))
+        by_clock_s = seconds(Micros(_began(round_) + LATE_US - self._clock.now()))
         late_in_s = min(by_clock_s, Seconds(job_began_s + seconds(LATE_US) - time.monotonic()))
         if shortest_s >= late_in_s:
             self._ask_soon(round_)
@@ -71,3 +78,9 @@ class StreamState:
     def may_send_missed(self, tenant: str) -> bool:
         """Tell whether Stream may send call.missed, as far as the app's settings at Stream are known."""
         return self._subscriptions is None or self._subscriptions.may_send(tenant, "call.missed")
+
+
+def _began(round_: QueuedRound) -> Micros:
+    """Return when a ring began, by Redis's clock: its start is Stream's, its arrival (`queued_at`) is Redis's."""
+    arrived = round_.queued_at or round_.started_at
+    return round_.started_at if 0 <= arrived - round_.started_at <= LATEST_US else arrived

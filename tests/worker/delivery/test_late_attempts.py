@@ -17,6 +17,7 @@ from bellhop.ring_question import StreamQuestions
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
+from bellhop.store.redis_clock import RedisClock
 from bellhop.stream_api import StreamApi
 from tests.factories import a_device
 from tests.worker import test_settle
@@ -128,6 +129,25 @@ async def test_clocks_that_differ_make_no_attempt_seem_early(late):
     async with asyncio.timeout(20):
         while not late.stream.questions:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("differs", ["the worker's clock", "Stream's clock"])
+async def test_clocks_that_differ_make_no_attempt_seem_late(late, monkeypatch, redis_url, differs):
+    """The ring has just begun, and a clock is ten minutes from Redis's."""
+    clock, began = RedisClock(), round(now_s(redis_url) * 1e6)
+    clock.note(time.monotonic(), time.monotonic(), began)
+    started_at = began
+    if differs == "Stream's clock":
+        started_at -= 600_000_000
+    else:
+        now_ns = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: now_ns() + 600 * 10**9)
+    state = StreamState(late.tools.stream_state._questions, clock=clock)
+    changes = {"started_at": started_at, "queued_at": began}
+    end_wait = state.before_attempt(late.round.model_copy(update=changes), 0.0, time.monotonic())
+    await asyncio.sleep(0.5)
+    end_wait()
+    assert late.stream.questions == []
 
 
 async def test_a_slow_clock_of_the_worker_makes_none_seem_early(late, monkeypatch):
