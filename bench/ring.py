@@ -34,8 +34,8 @@ from worker.queue.running_jobs import RunningJobs
 RINGS, ROUNDS = 1_000, 9
 PAUSE_S, PAUSED_ROUNDS = 0.005, 3
 DEVICE = Device(user_id="jane", provider=Provider.APNS, kind=Kind.VOIP, token="ab" * 32, app="com.example.app")
-USER = [[DEVICE.model_dump_json().encode()], [None, None, None, None], None]
-"""What Redis has of one user with one phone: devices; contact, preferences and two stamps; a ring held back."""
+USER = [[DEVICE.model_dump_json().encode()], [None, None, None, None]]
+"""What Redis has of one user with one phone: devices; contact, preferences and two stamps."""
 
 
 class Memory:

@@ -99,7 +99,7 @@ class User(NamedTuple):
     contact: Contact = Contact()
     preferences: Preferences = Preferences()
     held_back_at: Micros | None = None
-    """The stamp of this caller's last ring that quiet hours held back."""
+    """The stamp of this caller's last ring that quiet hours held back. It is read only for users with quiet hours."""
     deactivated: bool = False
     """Whether the user was deactivated at Stream, and not reactivated since."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Literal
 
+from bellhop.clock import Micros, Seconds
 from bellhop.store.keys import (
     FOREIGN_WORKERS,
     RQ_EXECUTION_PREFIX,
@@ -62,9 +63,19 @@ def begin_job(queue: str, worker: str, job_id: bytes, *, alone: bool) -> Command
     return _of_queue("begin_job", queue, worker, job_id, "alone" if alone else "")
 
 
-def finish_job(queue: str, worker: str, job_id: bytes, began: bytes, *, keep_s: int) -> Command:
-    """Mark a job finished, and keep it for `keep_s`. The script returns 1, or 0 if another worker has the job."""
-    return _of_queue("finish_job", queue, worker, job_id, began, keep_s)
+def show_runs(queue: str, worker: str, runs: Iterable[tuple[bytes, bytes, Seconds]]) -> Command:
+    """Write RQ's records of runs that go on: the id of each job, when the run began, and how long ago that was."""
+    return _of_queue("show_runs", queue, worker, *(part for run in runs for part in run))
+
+
+def finish_job(
+    queue: str, worker: str, job_id: bytes, began: bytes, *, keep_s: int, now: Micros, shown: bool
+) -> Command:
+    """Mark a job finished `now` (by Redis's clock), and keep it for `keep_s`.
+
+    `shown`: `show_runs` has run, or may have. The script returns 1, or 0 if another worker has the job.
+    """
+    return _of_queue("finish_job", queue, worker, job_id, began, keep_s, now, "shown" if shown else "")
 
 
 def fail_job(
@@ -107,13 +118,14 @@ def renew_lease(
     turn_ms: int,
     registration_s: int,
 ) -> Command:
-    """Renew a worker's lease, and its registration with these fields of RQ's worker hash unless there are none.
+    """Renew a worker's lease, and write these fields of RQ's worker hash.
 
-    `queues` are those that it serves. If no worker renewed its lease for longer than `silence_ms`, Redis was away or
-    all workers were, and none is presumed dead. If no worker has a turn, this one gets it for `turn_ms`. The script
-    returns whether the lease had ended or is new; whether `rq suspend` is in force; whether there are jobs on the
-    worker's in-flight lists; the worker whose turn it is to do what one does for all; the pid of the one whose turn it
-    is to look after the workers of its `place`; and the time by Redis's clock (unix µs).
+    `queues` are those that it serves. Its registration is renewed for `registration_s`, unless that is 0. If no worker
+    renewed its lease for longer than `silence_ms`, Redis was away or all workers were, and none is presumed dead. If no
+    worker has a turn, this one gets it for `turn_ms`. The script returns whether the lease had ended or is new; whether
+    `rq suspend` is in force; whether there are jobs on the worker's in-flight lists; the worker whose turn it is to do
+    what one does for all; the pid of the one whose turn it is to look after the workers of its `place`; and the time by
+    Redis's clock (unix µs).
     """
     flat = [part for pair in fields.items() for part in pair]
     times = (lease_ms, silence_ms, turn_ms, registration_s)
@@ -173,7 +185,7 @@ def remove_worker(worker: str | bytes, queues: Iterable[str], *, died: bool, lim
 
 
 def _of_queue(name: str, queue: str, *args: Argument) -> Command:
-    return Command(f"queue/{name}", queue_keys([queue]), args)
+    return Command(f"queue/{name}", _keys_with_one(queue), args)
 
 
 def _of_workers(name: str, queues: Iterable[str], *args: Argument) -> Command:
@@ -183,6 +195,11 @@ def _of_workers(name: str, queues: Iterable[str], *args: Argument) -> Command:
 def queue_keys(queues: Iterable[str], *installation: str) -> list[str]:
     """Return the keys that lua/lib/queue_keys.lua names, in its order; those of the installation are between."""
     return [*SHARED_KEYS, *installation, *(key for queue in queues for key in _keys_of(queue))]
+
+
+@cache
+def _keys_with_one(queue: str) -> tuple[str, ...]:
+    return (*SHARED_KEYS, *_keys_of(queue))
 
 
 @cache

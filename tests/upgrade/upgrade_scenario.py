@@ -232,6 +232,9 @@ class Writer:
         await installation.until(
             lambda: any(request.token == BEN_VOIP for request in installation.apple.requests), "Apple is asked"
         )
+        await installation.until(
+            lambda: any(installation.redis_client.scan_iter("rq:executions:*")), "RQ's records of the run are written"
+        )
         await installation.end("worker-killed", signal.SIGKILL)
 
     async def settled(self):

@@ -18,6 +18,7 @@ from bellhop.queue.rq_job import timeout_s
 from bellhop.store import queue_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.keys import inflight_key, rq_queue_key
+from bellhop.store.redis_clock import RedisClock
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 
 REFUSED_PAUSE_S = 1.0
 """Pause before a step that Redis refused is repeated."""
+
+SHOWN_AT_ONCE = 100
+"""Runs that one script shows, so that other commands are not delayed for long."""
 
 
 class StartedJob(NamedTuple):
@@ -56,8 +60,13 @@ class StartedJob(NamedTuple):
 class JobStore:
     """Records what one worker does with its jobs."""
 
-    def __init__(self, store: Store, worker: str) -> None:
-        self._store, self._worker = store, worker
+    def __init__(self, store: Store, worker: str, clock: RedisClock | None = None) -> None:
+        self._store, self._worker, self._clock = store, worker, clock or RedisClock()
+        self._finished = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return the fields of RQ's worker hash that count jobs. Failed jobs are counted by their script."""
+        return {"successful_job_count": self._finished}
 
     async def take_jobs(self, store: Store, queue: str, most: int, wait_s: Seconds) -> list[StartedJob]:
         """Move up to `most` jobs from the queue to the in-flight list and begin them, in one round trip.
@@ -74,10 +83,26 @@ class JobStore:
         answer = await self._record(queue_scripts.begin_job(queue, self._worker, job_id, alone=alone))
         return StartedJob.read(answer) if answer else None
 
-    async def finish(self, queue: str, job: StartedJob, last_writes: Sequence[Command] = ()) -> bool:
-        """Run `last_writes` and mark the job finished, in one packet. False if another worker has the job now."""
-        step = queue_scripts.finish_job(queue, self._worker, job.id, job.began, keep_s=RESULT_TTL_S)
-        return bool(await self._record(*last_writes, step))
+    async def show_runs(self, queue: str, runs: Sequence[tuple[StartedJob, Seconds]]) -> None:
+        """Write RQ's records of runs that take long: the job, and how long it has run. Raises as the store does."""
+        for first in range(0, len(runs), SHOWN_AT_ONCE):
+            part = [(job.id, job.began, run_s) for job, run_s in runs[first : first + SHOWN_AT_ONCE]]
+            await self._store.script(*queue_scripts.show_runs(queue, self._worker, part))
+
+    async def finish(
+        self, queue: str, job: StartedJob, last_writes: Sequence[Command] = (), *, shown: bool = False
+    ) -> bool:
+        """Run `last_writes` and mark the job finished, in one packet. False if another worker has the job now.
+
+        `shown`: `show_runs` was called for this run.
+        """
+        step = queue_scripts.finish_job(
+            queue, self._worker, job.id, job.began, keep_s=RESULT_TTL_S, now=self._clock.now(), shown=shown
+        )
+        finished = bool(await self._record(*last_writes, step))
+        if finished:
+            self._finished += 1
+        return finished
 
     async def fail(
         self,

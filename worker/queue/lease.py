@@ -41,12 +41,13 @@ class Lease:
         describe: Callable[[], dict[str, Any]],
         times: LeaseTimes = DEFAULT_TIMES,
         *,
+        counts: Callable[[], dict[str, Any]] = dict,
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
         clock: RedisClock | None = None,
     ) -> None:
-        """`describe` returns the fields of RQ's worker hash. `note_redis` gets the error of each renewal, or None.
+        """`describe` returns the fields of RQ's worker hash, and `counts` those that each renewal writes.
 
-        `clock` is set by each renewal.
+        `note_redis` gets the error of each renewal, or None. `clock` is set by each renewal.
         """
         self.store = Store.from_url(redis_url, connections=1, timeout_s=Seconds(1.0))
         self.name = name
@@ -54,7 +55,7 @@ class Lease:
         """Whether `rq suspend` is in force."""
         self.last_failed = False
         """Whether the last renewal failed."""
-        self._queues, self._describe, self._times = list(queues), describe, times
+        self._queues, self._describe, self._counts, self._times = list(queues), describe, counts, times
         self._note_redis, self._clock = note_redis, clock or RedisClock()
         self._valid_until = 0.0
         self._registered, self._register_at = "", 0.0
@@ -85,13 +86,13 @@ class Lease:
         command = queue_scripts.renew_lease(
             self.name,
             self._queues,
-            fields | ({"place": place} if fields else {}),
+            fields | ({"place": place} if fields else {}) | self._counts(),
             place=place,
             pid=os.getpid(),
             lease_ms=self._times.lease_ms,
             silence_ms=self._times.silence_ms,
             turn_ms=self._times.turn_ms,
-            registration_s=REGISTRATION_TTL_S,
+            registration_s=REGISTRATION_TTL_S if fields else 0,
         )
         try:
             lapsed, suspended, jobs, turn, neighbours_turn, now = await self.store.script(*command)

@@ -44,11 +44,12 @@ class Maintenance:
             await asyncio.sleep(RENEW_AGAIN_S if self._lease.last_failed else EVERY_S)
 
     async def once(self) -> None:
-        """Renew the lease, and compare the jobs."""
+        """Renew the lease, compare the jobs, and show RQ those that take long."""
         self._lapsed = await self._lease.renew() or self._lapsed
         with contextlib.suppress(RedisError):  # the lease logs that Redis is away
             if self._lease.may_have_jobs:
                 await self._adopt_jobs()
+                await self._jobs.show_long_runs()
             if self._lapsed:
                 await self._stop_lost_jobs()
                 self._lapsed = False

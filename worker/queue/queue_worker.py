@@ -82,18 +82,23 @@ class QueueWorker:
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
         clock: RedisClock | None = None,
     ) -> None:
-        self.name = name or unique_worker_name()
+        self.name, clock = name or unique_worker_name(), clock or RedisClock()
         self._redis_url, self._limits = redis_url, dict(limits)
         self._grace_s, self._wind_up_s, self._background = grace_s, wind_up_s, background
         self._stopping, self._second_signal = asyncio.Event(), asyncio.Event()
         self._store = Store.from_url(redis_url, timeout_s=ANSWER_S)
-        self._job_store = JobStore(self._store, self.name)
+        self._job_store = JobStore(self._store, self.name, clock)
         self._jobs = RunningJobs(self._job_store, limits, handlers.get)
         # Web processes of an older version are ready only while a worker serves the queues by their old names.
         served = [*limits, *(old for old, new in old_names.items() if new in limits)]
         others = [queue for queue in all_queues if queue not in limits]
         self._rq_record = RqWorkerRecord(redis_url, self.name, served)
-        self._lease = Lease(redis_url, self.name, served, self._describe, note_redis=note_redis, clock=clock)
+        self._lease = Lease(
+            *(redis_url, self.name, served, self._describe),
+            counts=self._job_store.counts,
+            note_redis=note_redis,
+            clock=clock,
+        )
         self._maintenance = Maintenance(self._lease, self._jobs, list(limits))
         all_names = [*served, *others, *(old for old in old_names if old not in served)]
         ours = [*limits, *others]

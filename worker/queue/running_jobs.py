@@ -31,6 +31,8 @@ MAX_SUSPICIONS = 5
 """A job that is suspected of the deaths of this many workers fails. If it has a deadline, it fails only after that."""
 MAX_LOST_WORKERS = 10
 """A job that this many workers ran when they died fails in the same way, even if it is suspected of fewer deaths."""
+LONG_S = Seconds(0.5)
+"""A run that takes longer than this is shown in RQ's records."""
 MAX_REFUSED = 1000
 """How many pairs of a queue and a reason a worker remembers, to log each of them once."""
 
@@ -50,11 +52,16 @@ class InterruptReason(Enum):
 class RunningJob:
     """A job in memory."""
 
+    queue: str
     task: asyncio.Task[None]
+    started: StartedJob | None = None
+    """The job, since its handler began."""
     in_handler: bool = False
     """Whether its handler runs. Only then may the job be cancelled, not while its begin or end is recorded."""
     since_s: float = 0.0
     """When its handler began, in seconds of the monotonic clock."""
+    shown: bool = False
+    """Whether RQ's records of this run were written, or are being written."""
     interrupted: InterruptReason | None = None
 
 
@@ -96,7 +103,7 @@ class RunningJobs:
         if started is not None and not started.begun:
             self.isolation.announce(job_id)
         task = asyncio.create_task(self._run(queue, job_id, started))
-        self.jobs[job_id] = RunningJob(task)
+        self.jobs[job_id] = RunningJob(queue, task)
         task.add_done_callback(lambda task: self._remove(queue, job_id, task))
 
     def adopt(self, queue: str, job_ids: Sequence[bytes]) -> None:
@@ -117,6 +124,18 @@ class RunningJobs:
         if running is not None and running.in_handler and running.interrupted is None:
             running.interrupted = reason
             running.task.cancel()
+
+    async def show_long_runs(self) -> None:
+        """Write RQ's records of the runs that take long. Most jobs end before anybody could look at them."""
+        now_s = time.monotonic()
+        runs: dict[str, list[tuple[StartedJob, Seconds]]] = {}
+        for running in self.jobs.values():
+            run_s = Seconds(now_s - running.since_s)
+            if running.started is not None and run_s > LONG_S and not running.shown:
+                running.shown = True
+                runs.setdefault(running.queue, []).append((running.started, run_s))
+        for queue, of_queue in runs.items():
+            await self._job_store.show_runs(queue, of_queue)
 
     def stop_adopting(self) -> None:
         """Adopt no more jobs: this worker takes no new ones."""
@@ -167,7 +186,7 @@ class RunningJobs:
         except Exception as error:
             await self._fail(queue, started, error)
         else:
-            if not await self._job_store.finish(queue, started, last_writes):
+            if not await self._job_store.finish(queue, started, last_writes, shown=running.shown):
                 log.warning("job_was_given_away", job=id_for_log(started.id), queue=queue)
 
     async def _handle(self, started: StartedJob, running: RunningJob) -> Sequence[Command]:
@@ -179,7 +198,7 @@ class RunningJobs:
         if self._shutting_down:
             running.interrupted = InterruptReason.SHUTDOWN
             raise asyncio.CancelledError
-        running.in_handler, running.since_s = True, time.monotonic()
+        running.started, running.in_handler, running.since_s = started, True, time.monotonic()
         try:
             async with asyncio.timeout(started.timeout_s) as timeout:
                 return await handler(payload) or ()

@@ -191,6 +191,15 @@ async def test_the_latest_ring_held_back_is_kept_for_each_caller(store):
     assert 0 < await store.call("TTL", held_back_key("default", "jane")) <= registry.HELD_BACK_TTL_S
 
 
+async def test_a_ring_held_back_is_read_for_its_own_user(store):
+    for user in ("jane", "ben", "eva"):
+        await store.script(*registry.hold_back("default", user, "sara", NIGHT))
+    await keep(store, "jane", contact=Contact(language="nl"))
+    await keep(store, "eva", preferences=quiet("22:00", "07:00").preferences)
+    people = await registry.read_users(store, "default", ["jane", "ben", "eva"], "sara")
+    assert {user: person.held_back_at for user, person in people.users.items()} == {"jane": None, "eva": NIGHT}
+
+
 async def test_what_a_newer_version_stored_is_read_as_far_as_it_can_be(store):
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     await keep(store, "jane", preferences=f'{{"mute_until": "{until}", "moods": ["grumpy"]}}', contact="[]")

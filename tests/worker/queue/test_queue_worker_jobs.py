@@ -25,9 +25,10 @@ def test_a_finished_job_is_finished_for_rq(queue_client: QueueClient, start_work
 
 def test_rq_info_sees_the_worker_and_what_it_runs(queue_client: QueueClient, start_worker: StartWorker) -> None:
     worker = start_worker(queue_client.url, {"rings": 5, "mail": 1})
-    job = queue_client.sleep("a", seconds=2)
+    job = queue_client.sleep("a", seconds=4)
     eventually(lambda: queue_client.marks("began"), "the job begins")
     assert queue_client.queue.started_job_registry.get_job_and_execution_ids() == [("a", worker.name)]
+    eventually(job.get_executions, "its run is shown, since it takes long")
     assert [execution.worker_name for execution in job.get_executions()] == [worker.name]
     assert job.get_status() == "started"
     eventually(lambda: Worker.all(queue_client.redis)[0].get_state() == "busy", "the worker is busy")
@@ -35,6 +36,7 @@ def test_rq_info_sees_the_worker_and_what_it_runs(queue_client: QueueClient, sta
     assert (seen.name, seen.pid) == (worker.name, worker.process.pid)
     assert seen.last_heartbeat is not None
     queue_client.ended_as(job, "finished")
+    assert queue_client.redis.keys("rq:execution*") == []
     eventually(lambda: Worker.all(queue_client.redis)[0].successful_job_count == 1, "the worker's count")
 
 

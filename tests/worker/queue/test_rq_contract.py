@@ -50,6 +50,7 @@ STEPS = (
     "queue/remove_worker",
     "queue/take_jobs",
     "queue/begin_job",
+    "queue/show_runs",
     "queue/finish_job",
     "queue/fail_job",
     "queue/hand_back_job",

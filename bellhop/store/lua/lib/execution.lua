@@ -2,6 +2,8 @@
 -- include: lib/queue_keys
 -- One run of a job, in RQ's own keys. Its id is the name of the worker that runs it, so after the worker's death other
 -- workers can remove it. A worker owns the jobs whose ids are on its in-flight list, and no others.
+-- RQ's registry of started jobs has each run from its beginning. show_runs.lua writes RQ's records of the run itself, if it
+-- takes long.
 local function inflight_key(queue, worker)
   return queue.inflight .. worker
 end
@@ -12,29 +14,32 @@ local function job_fields(id, ...)
   return fields.err and {} or fields
 end
 
--- Returns when the run began. The run's end must name this time, since the same job may have had other runs.
-local function begin_execution(queue, worker, id, now)
-  local composite, now_iso, now_s = id .. ':' .. worker, iso(now), string.format('%.6f', now / 1e6)
-  redis.call('HSET', execution_prefix .. composite, 'id', worker, 'created_at', now_s, 'last_heartbeat', now_s,
-    'worker_name', worker)
-  redis.call('ZADD', executions_prefix .. id, '+inf', worker)
+-- Returns when the run began. The run's end must name this time, since the same job may have had other runs. `may_expire`:
+-- the job had other runs, or RQ wrote it: it may have an expiry.
+local function begin_execution(queue, worker, id, now, may_expire)
+  local now_iso = iso(now)
   -- RQ's mark for "never expires". So RQ's maintenance does not touch the job; reap_workers.lua takes over if we die.
-  redis.call('ZADD', queue.wip, '+inf', composite)
+  redis.call('ZADD', queue.wip, '+inf', id .. ':' .. worker)
   redis.call('HSET', job_prefix .. id, 'status', 'started', 'worker_name', worker, 'started_at', now_iso,
     'last_heartbeat', now_iso)
-  redis.call('PERSIST', job_prefix .. id)
+  if may_expire then redis.call('PERSIST', job_prefix .. id) end
   return now_iso
 end
 
--- Returns whether the worker had the job, in the run that began at this time.
-local function end_execution(queue, worker, id, began)
+-- Remove RQ's records of a run.
+local function hide_run(worker, id)
+  redis.call('DEL', execution_prefix .. id .. ':' .. worker, executions_prefix .. id)
+end
+
+-- `hidden`: RQ's records of the run were never written.
+-- Returns whether the worker had the job, in the run that began at this time; and when the job began, if its hash exists.
+local function end_execution(queue, worker, id, began, hidden)
   local since = job_fields(id, 'started_at')[1]
   if since and since ~= began then return false end
   if redis.call('LREM', inflight_key(queue, worker), -1, id) == 0 then return false end
   redis.call('ZREM', queue.wip, id .. ':' .. worker)
-  redis.call('ZREM', executions_prefix .. id, worker)
-  redis.call('DEL', execution_prefix .. id .. ':' .. worker)
-  return true
+  if not hidden then hide_run(worker, id) end
+  return true, since
 end
 
 -- Put a worker's job back at the front of its queue. A job that has ended or expired is only taken off the list.

@@ -2,7 +2,7 @@
 -- nothing to do: what need not be done each time is not done here each time.
 -- KEYS: lib/worker_keys.lua, the worker's queues
 -- ARGV: worker, its place ("" if it is not known), its pid, lease ms, longest pause between renewals ms, how long a turn lasts
---       ms, ttl of RQ's registration s; then, if the registration is due too, fields and values of RQ's worker hash
+--       ms, ttl of RQ's registration s (0 if it is not due), then fields and values of RQ's worker hash
 -- Returns whether the lease had ended (or is new), whether `rq suspend` is in force, whether there are jobs on the worker's
 -- in-flight lists, the worker whose turn it is, the pid whose turn it is to look after its neighbours ("" without place), and
 -- the time µs.
@@ -41,7 +41,7 @@ if place ~= '' and not neighbours_turn then
 end
 
 redis.call('HSET', rq_worker, 'renewed_ms', now_ms, unpack(ARGV, 8))
-if #ARGV > 7 then
+if ARGV[7] ~= '0' then
   redis.call('EXPIRE', rq_worker, ARGV[7])
   redis.call('SADD', rq_workers, rq_worker)
   for _, queue in ipairs(queues) do

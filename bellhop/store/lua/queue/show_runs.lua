@@ -1,0 +1,14 @@
+-- Write RQ's records of runs that go on: dashboards read them. Runs that have ended meanwhile are left out.
+-- KEYS: lib/queue_keys.lua, one queue
+-- ARGV: worker, then for each run: job id, when it began, how many s ago that was, …
+-- include: lib/execution
+local worker, now_s = ARGV[1], now_us() / 1e6
+for i = 2, #ARGV, 3 do
+  local id, began_s = ARGV[i], string.format('%.6f', now_s - tonumber(ARGV[i + 2]))
+  local status, owner, since = unpack(job_fields(id, 'status', 'worker_name', 'started_at'), 1, 3)
+  if status == 'started' and owner == worker and since == ARGV[i + 1] then
+    redis.call('HSET', execution_prefix .. id .. ':' .. worker, 'id', worker, 'created_at', began_s,
+      'last_heartbeat', began_s, 'worker_name', worker)
+    redis.call('ZADD', executions_prefix .. id, '+inf', worker)
+  end
+end

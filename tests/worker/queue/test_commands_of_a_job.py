@@ -1,0 +1,58 @@
+"""How many Redis commands one run of a job takes, as Redis counts them: those inside scripts included."""
+
+import pytest
+import redis
+
+from bellhop.store.async_client import Store
+from tests.worker.queue.test_idle_workers import commands
+from worker.queue.job_store import JobStore, StartedJob
+
+
+def queue_job(client: redis.Redis, job_id: str) -> None:
+    """Queue a job as the web process does."""
+    client.hset(f"rq:job:{job_id}", mapping={"status": "queued", "origin": "rings", "data": "[]", "timeout": 60})
+    client.rpush("rq:queue:rings", job_id)
+
+
+async def take(jobs: JobStore, store: Store, most: int) -> list[StartedJob]:
+    return await jobs.take_jobs(store, "rings", most, 1)
+
+
+async def test_a_job_takes_few_commands(redis_client: redis.Redis, store: Store) -> None:
+    await store.load_scripts()
+    jobs, taken = JobStore(store, "w-1"), []
+
+    async def take_and_finish() -> None:
+        taken.extend(await take(jobs, store, 4))
+        assert await jobs.finish("rings", taken[-1])
+
+    queue_job(redis_client, "a")
+    assert await commands(redis_client, take_and_finish) == 8 + 7, "BLMOVE, take_jobs, finish_job"
+    assert redis_client.hget("rq:job:a", "status") == b"finished"
+    assert redis_client.hget("rq:job:a", "ended_at") >= taken[0].began
+
+
+async def test_a_job_that_ran_before_does_not_expire(redis_client: redis.Redis, store: Store) -> None:
+    jobs = JobStore(store, "w-1")
+    for _ in range(2):
+        queue_job(redis_client, "a")
+        (job,) = await take(jobs, store, 1)
+        assert redis_client.ttl("rq:job:a") == -1
+        await jobs.finish("rings", job)
+        assert redis_client.ttl("rq:job:a") > 0
+
+
+@pytest.mark.parametrize("ended", ["finished", "given back"])
+async def test_a_run_that_ended_is_not_shown(redis_client: redis.Redis, store: Store, ended: str) -> None:
+    jobs = JobStore(store, "w-1")
+    queue_job(redis_client, "a")
+    (job,) = await take(jobs, store, 1)
+    await jobs.show_runs("rings", [(job, 2.0)])
+    assert redis_client.zrange("rq:executions:a", 0, -1) == [b"w-1"]
+    if ended == "finished":
+        await jobs.finish("rings", job, shown=True)
+    else:
+        await jobs.hand_back("rings", job)
+    assert redis_client.keys("rq:execution*") == []
+    await jobs.show_runs("rings", [(job, 2.0)])
+    assert redis_client.keys("rq:execution*") == []
