@@ -383,9 +383,9 @@ def encode(milestone: Milestone) -> str:
     elements that are missing.
     """
     values = zip(milestone.letters, _FIELDS[type(milestone)](milestone), strict=True)
-    facts: dict[str, Any] = {letter: value for letter, value in values if value or value == 0}
-    for letter in _CUT & facts.keys():
-        facts[letter] = facts[letter][:TEXT]
+    facts: dict[str, Any] = {
+        letter: value[:TEXT] if letter in _CUT else value for letter, value in values if value or value == 0
+    }
     text = encoded([VERSION, milestone.what, milestone.at, facts])
     if len(text) > LINE_BYTES:
         cut = next((letter for letter in LISTS if facts.get(letter)), "")

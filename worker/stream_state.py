@@ -1,8 +1,10 @@
 """Asks Stream for the state of a ring when a webhook may have been lost: before a late attempt and before a notice."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from bellhop.clock import Micros, Seconds, micros, seconds
@@ -17,6 +19,8 @@ LATE_US = micros(Seconds(5.0))
 LATEST_US = micros(Seconds(20.0))
 """Stream repeats an event for 15 seconds. If a ring seems to have arrived later than this after its start, the clocks
 of Redis and Stream differ."""
+LOOK_S = 0.05
+"""The shortest time between two looks at the waits that have become late. There may be thousands."""
 AGAIN_S = 1.0
 """Before attempts, a process asks about a call at most once in this time, although many phones of the call wait."""
 
@@ -41,8 +45,13 @@ class StreamState:
         """`subscriptions`: None if the settings of the apps at Stream are not read."""
         self._questions, self._subscriptions, self._clock = questions, subscriptions, clock or RedisClock()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._waits: dict[int, tuple[float, QueuedRound]] = {}
+        """By number: when an attempt that waits becomes late (loop time), and its round."""
+        self._numbers = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        """Ends when the first wait becomes late, or earlier. One for all waits: almost every wait ends before."""
 
-    def before_attempt(self, round_: QueuedRound, shortest_s: Seconds, job_began_s: Seconds) -> Callable[[], None]:
+    def before_attempt(self, round_: QueuedRound, shortest_s: Seconds, job_began_s: Seconds) -> Callable[[], object]:
         """Ask in the background while an attempt waits, as soon as it is clear that it starts late.
 
         The attempt does not wait for the answer. If the answer comes in time and ends the ring, the fence refuses the
@@ -54,7 +63,27 @@ class StreamState:
         if shortest_s >= late_in_s:
             self._ask_soon(round_)
             return lambda: None
-        return asyncio.get_running_loop().call_later(late_in_s, self._ask_soon, round_).cancel
+        number, late_at_s = next(self._numbers), asyncio.get_running_loop().time() + late_in_s
+        self._waits[number] = late_at_s, round_
+        self._look_at(late_at_s)
+        return partial(self._waits.pop, number, None)
+
+    def _look_at(self, when_s: float) -> None:
+        """Look at the waits at this time (loop time), unless that is done before."""
+        if self._timer is None or when_s < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_at(when_s, self._look)
+
+    def _look(self) -> None:
+        """Ask about the rings whose attempts have become late while they wait."""
+        self._timer, now_s = None, asyncio.get_running_loop().time()
+        for number in [number for number, (late_at_s, _) in self._waits.items() if late_at_s <= now_s]:
+            _, round_ = self._waits.pop(number)
+            self._ask_soon(round_)
+        if self._waits:
+            first_s = min(late_at_s for late_at_s, _ in self._waits.values())
+            self._look_at(max(first_s, now_s + LOOK_S))
 
     def _ask_soon(self, round_: QueuedRound) -> None:
         call = (round_.tenant, round_.cid)

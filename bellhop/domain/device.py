@@ -16,6 +16,9 @@ MAX_DEVICES_PER_USER = 25
 LATEST_US = 2**53
 """In the year 2255. A greater number is a time in another unit; Lua's numbers are exact up to here."""
 
+APNS_TOKEN = re.compile(r"(?:[0-9a-fA-F]{2}){8,200}")
+FCM_TOKEN = re.compile(r"[\x21-\x7e]+")
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)]
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """A Stream user id."""
@@ -77,9 +80,9 @@ class Device(BaseModel):
     @model_validator(mode="after")
     def _token_fits_provider(self) -> Self:
         # aioapns writes the token into the request path unchecked, so other characters could change the path.
-        if self.provider is Provider.APNS and not re.fullmatch(r"(?:[0-9a-fA-F]{2}){8,200}", self.token):
+        if self.provider is Provider.APNS and not APNS_TOKEN.fullmatch(self.token):
             raise ValueError("an APNs token is 16 to 400 hexadecimal digits")
-        if self.provider is Provider.FCM and not re.fullmatch(r"[\x21-\x7e]+", self.token):
+        if self.provider is Provider.FCM and not FCM_TOKEN.fullmatch(self.token):
             raise ValueError("an FCM token is printable ASCII without spaces")
         return self
 

@@ -99,7 +99,7 @@ def most_bytes(provider: Provider, kind: PushKind) -> int:
 def size_of(provider: Provider, result: Mapping[str, Any]) -> int:
     """Return the bytes that count against the limit: Apple counts the JSON body, Google the keys and values."""
     if provider is Provider.FCM:
-        return sum(len(key.encode()) + len(value.encode()) for key, value in result.items())
+        return len("".join([*result, *result.values()]).encode())
     return len(to_json(result))
 
 

@@ -42,6 +42,11 @@ class Push:
     ends_s: Seconds | None = field(default=None, compare=False)
     """The deadline by the monotonic clock of the process that sends it; None until the fence has answered."""
 
+    def ending(self, ends_s: Seconds) -> "Push":
+        """Return this push with its deadline by the monotonic clock. It does what dataclasses.replace does, faster."""
+        ids = (self.id, self.kind, self.device, self.payload, self.deadline, self.round, self.queued_at)
+        return Push(*ids, self.collapse_id, self.instead, ends_s)
+
 
 def named_uuid(namespace: UUID, name: str) -> str:
     """Return the same as str(uuid.uuid5(namespace, name)) (RFC 9562, section 5.5), in a third of the time."""

@@ -109,8 +109,8 @@ class Store:
             for command in commands
         ]
         answers = [await future for future in futures]
-        for number, command in enumerate(commands):
-            if isinstance(command, Command) and isinstance(answers[number], NoScriptError):
+        for number, answer in enumerate(answers):
+            if isinstance(answer, NoScriptError) and isinstance(command := commands[number], Command):
                 # A new or restarted server. It has done nothing of this script.
                 answers[number] = await connection.ask(scripts.by_source(command))
         if self._sentinels is not None:

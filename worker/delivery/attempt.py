@@ -20,12 +20,12 @@ from worker.delivery.retry_policy import RetryPolicy
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
 DEFAULT_POLICY = RetryPolicy()
 THIS_MACHINES_CLOCK = RedisClock()
-BeforeAttempt = Callable[[Seconds], Callable[[], None]]
+BeforeAttempt = Callable[[Seconds], Callable[[], object]]
 """It is called when the wait for an attempt begins, with the shortest time that the wait takes. It returns a function
 that is called when the wait ends."""
 
 
-def _not_noted(shortest_s: Seconds) -> Callable[[], None]:
+def _not_noted(shortest_s: Seconds) -> Callable[[], object]:
     return lambda: None
 
 
@@ -136,7 +136,7 @@ class _Attempts:
         start_s = min(left_s, Seconds(fresh_s - age_s))
         with tracing.span("attempt", "CLIENT", provider=push.device.provider, app=push.device.app) as facts:
             if start_s > 0:
-                push = replace(push, ends_s=admission.ends_s)
+                push = push.ending(admission.ends_s)
                 result = await self._channel.attempt(push, min(attempt_s, left_s), start_s)
             else:  # this process was paused after the device was claimed
                 result = AttemptResult(Outcome.DELAYED)

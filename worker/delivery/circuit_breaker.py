@@ -44,7 +44,7 @@ class CircuitBreaker:
     @property
     def refused(self) -> bool:
         """Whether the provider refuses our credentials."""
-        return len(self._refusals) >= REFUSALS_TO_OPEN or any(n >= REFUSALS_TO_OPEN for n in self._refusals.values())
+        return bool(self._refusals) and max(len(self._refusals), *self._refusals.values()) >= REFUSALS_TO_OPEN
 
     @property
     def is_open(self) -> bool:

@@ -106,7 +106,7 @@ class FanOut:
         """Write now what `last_records` would return: the job goes on, or fails."""
         await self._records.flush()
 
-    def _before_attempt(self, shortest_s: Seconds = Seconds(0.0)) -> Callable[[], None]:
+    def _before_attempt(self, shortest_s: Seconds = Seconds(0.0)) -> Callable[[], object]:
         """Ask Stream about the ring if the attempt after this wait starts late; returns what to call after the wait."""
         if self._kind is PushKind.RING and self._tools.stream_state is not None:
             return self._tools.stream_state.before_attempt(self._round, shortest_s, self._began_s)

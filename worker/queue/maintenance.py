@@ -44,7 +44,8 @@ class Maintenance:
             await asyncio.sleep(RENEW_AGAIN_S if self._lease.last_failed else EVERY_S)
 
     async def once(self) -> None:
-        """Renew the lease, compare the jobs, and show RQ those that take long."""
+        """Renew the lease, compare the jobs, end those that are overdue, and show RQ those that take long."""
+        self._jobs.end_overdue()
         self._lapsed = await self._lease.renew() or self._lapsed
         with contextlib.suppress(RedisError):  # the lease logs that Redis is away
             if self._lease.may_have_jobs:

@@ -44,6 +44,8 @@ class InterruptReason(Enum):
     """RQ's stop-job command: the job ends as stopped."""
     SHUTDOWN = auto()
     """This worker ends: the job goes back to its queue."""
+    TOOK_TOO_LONG = auto()
+    """The job's timeout is over: it fails."""
     TAKEN_OVER = auto()
     """This worker had no lease for a while, and another worker has the job now."""
 
@@ -125,6 +127,14 @@ class RunningJobs:
             running.interrupted = reason
             running.task.cancel()
 
+    def end_overdue(self) -> None:
+        """Interrupt the jobs whose timeout is over. It is minutes long, so a look from time to time is enough."""
+        now_s = time.monotonic()
+        for job_id, running in list(self.jobs.items()):
+            timeout_s = running.started.timeout_s if running.started is not None else None
+            if timeout_s is not None and now_s - running.since_s > timeout_s:
+                self.interrupt(job_id, InterruptReason.TOOK_TOO_LONG)
+
     async def show_long_runs(self) -> None:
         """Write RQ's records of the runs that take long. Most jobs end before anybody could look at them."""
         now_s = time.monotonic()
@@ -200,18 +210,15 @@ class RunningJobs:
             raise asyncio.CancelledError
         running.started, running.in_handler, running.since_s = started, True, time.monotonic()
         try:
-            async with asyncio.timeout(started.timeout_s) as timeout:
-                return await handler(payload) or ()
-        except TimeoutError:
-            if timeout.expired():
-                raise _took_too_long(started.timeout_s) from None
-            raise
+            return await handler(payload) or ()
         finally:
             running.in_handler = False
 
     async def _end_interrupted(self, queue: str, job: StartedJob, reason: InterruptReason | None) -> None:
         if reason is InterruptReason.STOPPED:
             await self._job_store.fail(queue, job, "stopped by the stop-job command", "stopped")
+        elif reason is InterruptReason.TOOK_TOO_LONG:
+            await self._fail(queue, job, JobError(f"the job took longer than {job.timeout_s:.0f} s"))
         elif reason is None:
             await self._fail(queue, job, JobError("the job was cancelled from within"))
         else:
@@ -250,7 +257,3 @@ def _why_given_up(job: StartedJob) -> str:
     if job.late and job.lost_workers >= MAX_LOST_WORKERS:
         return f"{job.lost_workers} workers died while they ran this job"
     return ""
-
-
-def _took_too_long(timeout_s: Seconds | None) -> JobError:
-    return JobError(f"the job took longer than {timeout_s:.0f} s")

@@ -1,5 +1,6 @@
 """The plan: which devices get a push, and why the others get none."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -53,6 +54,12 @@ def test_a_phone_gets_one_push_to_its_newest_token_apns_first():
     planned = plan(PushKind.RING, ROUND, {"ben": [google, new, other, old]}, NOW)
     assert {push.device for push in planned.pushes} == {new, other}
     assert {skip.device for skip in planned.skips if skip.reason is Outcome.SAME_PHONE} == {old, google}
+
+
+def test_a_push_keeps_everything_when_its_deadline_is_known():
+    (push,) = plan(PushKind.NOTIFICATION, ROUND, {"ben": [FCM]}, NOW, queued_at=5).pushes
+    assert replace(push, instead=push).ending(7.0) == replace(push, instead=push, ends_s=7.0)
+    assert push.ending(7.0).ends_s == 7.0
 
 
 def test_pushes_but_a_missed_notice_end_with_their_round():

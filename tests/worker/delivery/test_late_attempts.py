@@ -160,6 +160,19 @@ async def test_a_slow_clock_of_the_worker_makes_none_seem_early(late, monkeypatc
             await asyncio.sleep(0.01)
 
 
+async def test_the_wait_that_is_late_first_is_asked_about(late):
+    state, now_s = late.tools.stream_state, time.monotonic()
+    ahead = {"started_at": late.round.started_at + 60_000_000}
+    state.before_attempt(late.round.model_copy(update=ahead), 0.0, now_s)
+    state.before_attempt(late.round, 0.0, now_s)
+    over = state.before_attempt(late.round.model_copy(update={"cid": "default:over"}), 0.0, now_s)
+    over()
+    async with asyncio.timeout(20):
+        while not late.stream.questions:
+            await asyncio.sleep(0.01)
+    assert {question.cid for question in late.stream.questions} == {late.round.cid}
+
+
 @pytest.mark.parametrize("wait", ["look-up", "claim", "place"])
 async def test_a_late_attempt_does_not_wait_for_the_answer(late, wait):
     late.stream.question_pause_s = 3
