@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 from bellhop.clock import Micros
 from bellhop.domain.json_text import encoded
+from bellhop.domain.outcomes import CALLS_NOBODY
 
 DAY_S = 24 * 3600
 """How long Redis keeps a trail without an expiry: the shortest time that the settings allow. A webhook sets the real
@@ -85,7 +86,7 @@ class WebhookReceived(Milestone):
     """A webhook was verified, applied and, if there is something to do, queued."""
 
     what: ClassVar = "received"
-    letters: ClassVar = "tcanhzrfgyxA"
+    letters: ClassVar = "tcanhzrfgyxAo"
     type: str
     stamp: Micros | None = None
     """Stream's time of the event (unix µs)."""
@@ -109,6 +110,13 @@ class WebhookReceived(Milestone):
     """The reason of a rejection: one of Stream's, or "other" (`bellhop.domain.rejections`); empty for decline."""
     redis_ahead_us: int | None = None
     """How far Redis's clock was ahead of Stream's (µs), as far as it was known; None for 0."""
+    outcome: str = ""
+    """Why nobody was called, or not all members; empty if no bound was reached."""
+
+    @property
+    def calls_nobody(self) -> bool:
+        """Whether a bound turned the whole event away."""
+        return self.outcome in CALLS_NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

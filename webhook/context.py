@@ -17,6 +17,7 @@ from bellhop.trail import DAY_S
 from webhook.client_address import networks, within
 from webhook.intake.effects import EffectRules
 from webhook.intake.receive import Intake
+from webhook.intake.ring_limits import RingBounds, RingLimits
 from webhook.intake.signature import KeyRing, SigningApp
 from webhook.intake.stream_clock import StreamClock
 from webhook.intake_redis import IntakeRedis
@@ -53,6 +54,15 @@ class WebContext:
             {app.tenant: StreamClock(self.intake_redis, app.tenant) for app in settings.stream_apps},
             settings.trail_days * DAY_S,
             settings.console,
+            RingLimits(
+                self.intake_redis,
+                RingBounds(
+                    settings.ring_members,
+                    settings.rings_per_caller,
+                    settings.rings_per_call,
+                    settings.open_rounds_per_call,
+                ),
+            ),
             micros(settings.webhook_max_age_s),
             settings.webhook_unreadable_kept,
         )

@@ -47,6 +47,12 @@ class IntakeRedis:
             return wait_for(self._twice(lambda store: store.together(*commands)))
         return together(self._redis, *commands)
 
+    def run_together(self, *commands: Command) -> list[Any]:
+        """Run scripts in one round trip; returns their answers. Raises redis.exceptions.RedisError."""
+        if on_the_loop():
+            return wait_for(self._twice(lambda store: store.together(*commands)))
+        return [self._run_blocking(command) for command in commands]
+
     def run(self, command: Command) -> Any:
         """Run a script. Raises redis.exceptions.RedisError."""
         if not on_the_loop():

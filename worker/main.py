@@ -27,6 +27,7 @@ from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
 from worker.delivery.attempt import ProviderChannels
+from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
@@ -126,6 +127,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
         stream_state=StreamState(questions, subscriptions, clock) if questions else None,
         sent=sent,
+        callee_limit=CalleeLimit(store, settings.rings_per_callee),
         clock=clock,
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts, clock))

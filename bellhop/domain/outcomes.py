@@ -61,6 +61,11 @@ class Outcome(StrEnum):
     SIGNED_OUT = "signed_out"
     RUNG_AGAIN = "rung_again"
     STILL_RINGS = "still_rings"
+    CALLER_LIMIT = "caller_limit"
+    CALL_LIMIT = "call_limit"
+    OPEN_LIMIT = "open_limit"
+    CALLEE_LIMIT = "callee_limit"
+    TOO_MANY_MEMBERS = "too_many_members"
     GAVE_UP = "gave_up"
     # Of an e-mail, or why there is none.
     MAIL_WAITING = "mail_waiting"
@@ -357,6 +362,43 @@ MEANING: dict[Outcome, Meaning] = {
         Tone.OPEN,
         "the phone may still ring, and the {push} would end that; it is sent when the time to ring is over",
     ),
+    Outcome.CALLER_LIMIT: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.BAD,
+        "the caller had called too many people in that minute",
+        "If the caller may call so many people, as a service that makes all calls may, raise BELLHOP_RINGS_PER_CALLER "
+        "(docs/security.md).",
+    ),
+    Outcome.CALL_LIMIT: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.BAD,
+        "the call had rung too many people in that minute",
+        "If a call of your app may ring so many people, raise BELLHOP_RINGS_PER_CALL (docs/security.md).",
+    ),
+    Outcome.OPEN_LIMIT: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.BAD,
+        "too many rings of the call were going on",
+        "If a call of your app may ring so often at the same time, raise BELLHOP_OPEN_ROUNDS_PER_CALL "
+        "(docs/security.md).",
+    ),
+    Outcome.CALLEE_LIMIT: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.BAD,
+        "{who} had been called too often in that minute",
+        "If {user} may be called so often, raise BELLHOP_RINGS_PER_CALLEE (docs/security.md).",
+    ),
+    Outcome.TOO_MANY_MEMBERS: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.BAD,
+        "the webhook had more members than Bellhop rings",
+        "Ring them in smaller groups (members_ids), or raise BELLHOP_RING_MEMBERS (docs/security.md).",
+    ),
     Outcome.GAVE_UP: Meaning(
         OutcomeKind.NO_ATTEMPT,
         Action.ALERT,
@@ -435,6 +477,9 @@ NOT_KNOWN = frozenset({Outcome.UNKNOWN, Outcome.WORKER_DIED})
 
 NOTHING_LEFT = frozenset({Outcome.CIRCUIT_OPEN, Outcome.DELAYED})
 """The outcomes of an attempt that sent nothing."""
+
+CALLS_NOBODY = frozenset({Outcome.CALLER_LIMIT, Outcome.CALL_LIMIT, Outcome.OPEN_LIMIT})
+"""The outcomes of a whole call.ring or call.notification that a bound turned away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ class User(NamedTuple):
     """The stamp of this caller's last ring that quiet hours held back. It is read only for users with quiet hours."""
     deactivated: bool = False
     """Whether the user was deactivated at Stream, and not reactivated since."""
+    called_too_often: bool = False
+    """Whether the user was rung more often in this minute than the settings allow."""
 
 
 NO_USERS: Mapping[str, User] = {}
@@ -115,6 +117,8 @@ def push_refusal(user: User, started_at: Micros) -> Outcome | None:
     """
     if user.deactivated:
         return Outcome.DEACTIVATED
+    if user.called_too_often:
+        return Outcome.CALLEE_LIMIT
     if user.preferences.muted(started_at):
         return Outcome.MUTED
     hours = user.preferences.quiet_hours

@@ -20,6 +20,7 @@ from bellhop.trail import (
     Milestone,
     PhoneRang,
     PushMilestone,
+    PushSkipped,
     StreamAsked,
     TokenChecked,
     UserSettled,
@@ -51,6 +52,11 @@ class RoundLog:
     def openings(self) -> list[WebhookReceived]:
         """The webhooks that began the round: usually one."""
         return [event for event in self.webhooks.received if event.type in OPENERS]
+
+    @cached_property
+    def calls_nobody(self) -> bool:
+        """Whether a bound turned the round away."""
+        return bool(self.openings) and all(opening.calls_nobody for opening in self.openings)
 
     @cached_property
     def kind(self) -> PushKind | None:
@@ -224,9 +230,22 @@ _EVENTS_OF: dict[str, tuple[tuple[str, ...], By]] = {
 def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
     """Sort milestones into rounds, the earliest first; those that belong to no round come last."""
     trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at))
-    logs = [RoundLog(started_at, lines, trail) for started_at, lines in by_round(trail.milestones)]
-    trail.rung.extend(log.state for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION)
+    logs = [_with_refusals(RoundLog(started_at, lines, trail)) for started_at, lines in by_round(trail.milestones)]
+    rung = (log for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION and not log.calls_nobody)
+    trail.rung.extend(log.state for log in rung)
     return [_with_one_word(log) for log in logs]
+
+
+def _with_refusals(round_log: RoundLog) -> RoundLog:
+    """Add that each user gets no push, if a bound turned the round away. The trail has one line for all of them."""
+    if not round_log.calls_nobody or round_log.kind is None:
+        return round_log
+    opening = round_log.openings[0]
+    refusals = [
+        PushSkipped(at=opening.at, round=round_log.started_at, kind=round_log.kind, user=user, outcome=opening.outcome)
+        for user in opening.users
+    ]
+    return replace(round_log, milestones=[*round_log.milestones, *refusals])
 
 
 def _with_one_word(round_log: RoundLog) -> RoundLog:

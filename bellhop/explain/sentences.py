@@ -129,7 +129,7 @@ LATE_WORKER = "The ring waited {time} for a worker: check that workers run and a
 NOT_STARTED = "No worker has started the ring: check that workers run (see /readyz)."
 LEFT_OUT = (
     "The call has more members than Bellhop accepts in one webhook. Bellhop ignored {left_out} of them. Ring them in "
-    "smaller groups (members_ids)."
+    "smaller groups (members_ids), or raise BELLHOP_RING_MEMBERS."
 )
 NOT_A_MEMBER = "Check the user id: it must be the id in Stream, with the same capital letters."
 NO_TRAIL = (

@@ -44,8 +44,11 @@ class WholeTrail:
 def by_round(milestones: Iterable[Milestone]) -> list[tuple[Micros, list[Milestone]]]:
     """Group milestones by the start of their round, the earliest first; those that belong to no round come last."""
     named = [(milestone, _named_round(milestone)) for milestone in milestones]
-    sessions = {started_at: "" for _, started_at in named if started_at}
-    sessions |= {line.round: line.session for line in milestones if isinstance(line, WebhookReceived) and line.round}
+    # An event that called nobody began no round: what came after it belongs to the round before.
+    sessions = {started_at: "" for line, started_at in named if started_at and not getattr(line, "calls_nobody", False)}
+    sessions |= {
+        line.round: line.session for line in milestones if isinstance(line, WebhookReceived) and line.round in sessions
+    }
     starts = _starts_by_session(sessions)
     rounds: dict[Micros, list[Milestone]] = {}
     for milestone, started_at in named:

@@ -59,7 +59,27 @@ def question_key(tenant: str, cid: str) -> str:
     return f"bellhop:question:{tenant}:{cid}"
 
 
+def rings_of_call_key(tenant: str, cid: str, minute: int) -> str:
+    """A hash: the rings of the call that began in this minute, and how many people they were for."""
+    return f"bellhop:rings-of:{tenant}:{cid}:{minute}"
+
+
+def open_rings_key(tenant: str, cid: str) -> str:
+    """A sorted set: the latest rings of the call, by when their time is over (unix µs)."""
+    return f"bellhop:rings-open:{tenant}:{cid}"
+
+
 # Of a user
+
+
+def rings_by_key(tenant: str, user_id: str, minute: int) -> str:
+    """A hash: the rings of this caller that began in this minute, and how many people they were for."""
+    return f"bellhop:rings-by:{tenant}:{user_id}:{minute}"
+
+
+def rings_to_key(tenant: str, user_id: str, minute: int) -> str:
+    """A hash: the rings for this callee that began in this minute, and their number."""
+    return f"bellhop:rings-to:{tenant}:{user_id}:{minute}"
 
 
 def devices_key(tenant: str, user_id: str) -> str:

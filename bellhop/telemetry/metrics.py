@@ -26,6 +26,7 @@ from bellhop.domain.push import Push
 from bellhop.store.async_client import Store
 from bellhop.store.keys import METRICS_KEY, flushes_key
 from bellhop.store.scripts import Command
+from bellhop.telemetry.turned_away import TURNED_AWAY
 
 FLUSH_S = 1.0
 FLUSH_TTL_S = 3600
@@ -150,12 +151,16 @@ QUESTIONS = Counter(
 LOST_RECORDS = Counter(
     "bellhop_lost_records_total", "Records of accepted pushes that Redis had lost, restored by the sender.", ("done",)
 )
+RINGS_TURNED_AWAY = Counter(
+    "bellhop_rings_turned_away_total", "Rings that a bound turned away, for all or for some members.", ("outcome",)
+)
 CONSOLE_LOGINS = Counter("bellhop_console_logins_total", "Logins to the console and their ends.", ("event",))
 DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped because there were too many samples.")
 
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
     MAIL, RECEIPTS, RANG, QUESTIONS, LOST_RECORDS, DROPPED, REQUESTS_REFUSED, CONSOLE_LOGINS,
+    RINGS_TURNED_AWAY,
 )  # fmt: skip
 
 
@@ -196,6 +201,8 @@ async def flush(store: Store) -> None:
         if command := TALLY.flush():
             await store.script(*command)
             TALLY.flushed()
+        if command := TURNED_AWAY.flush():
+            await store.script(*command)
 
 
 def read_samples(sums: Mapping[bytes, bytes]) -> dict[Sample, int]:

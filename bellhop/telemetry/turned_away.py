@@ -35,6 +35,7 @@ class TurnedAway(NamedTuple):
     """The client's; empty if it does not matter."""
 
 
+RANG_NOBODY = "of app {app} rang nobody"
 SENTENCES: Mapping[str, tuple[str, str]] = {
     "missing_signature": ("refused", "no X-SIGNATURE: does somebody other than Stream post to /webhooks/stream?"),
     "bad_signature": ("refused", "signature does not match: is the secret of key {app} right?"),
@@ -52,6 +53,17 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "they were too old: somebody sends old webhooks again, or a queue was held up",
     ),
     "unreadable": ("of app {app} kept", "Bellhop cannot read them: please report it (docs/troubleshooting.md)"),
+    "caller_limit": (RANG_NOBODY, "a caller called more people in a minute than BELLHOP_RINGS_PER_CALLER allows"),
+    "call_limit": (RANG_NOBODY, "a call rang more people in a minute than BELLHOP_RINGS_PER_CALL allows"),
+    "open_limit": (RANG_NOBODY, "a call rang more often at the same time than BELLHOP_OPEN_ROUNDS_PER_CALL allows"),
+    "callee_limit": (
+        "of app {app} left somebody out",
+        "somebody was called more often in a minute than BELLHOP_RINGS_PER_CALLEE allows",
+    ),
+    "too_many_members": (
+        "of app {app} left somebody out",
+        "they had more members than BELLHOP_RING_MEMBERS allows",
+    ),
 }
 """For each reason: what happened to a number of webhooks, and why or what to do."""
 

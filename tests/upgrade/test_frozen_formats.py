@@ -18,6 +18,24 @@ pytestmark = pytest.mark.timeout(300)
 
 NEW_SINCE: dict[str, str] = {
     "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
+    **{
+        f"redis/bellhop:rings-{key}": "rings are counted; an older process counts none"
+        for key in ("by:default:<user>:<minute>", "of:default:<cid>:<minute>", "to:default:<user>:<minute>")
+    },
+    "redis/bellhop:rings-open:default:<cid>": "rings are counted; an older process counts none",
+    "metrics/types/# TYPE bellhop_rings_turned_away_total counter": "no bound turned rings away",
+    **{
+        f"command_line/words/{word}": "no bound turned rings away"
+        for word in ("caller_limit", "call_limit", "open_limit", "callee_limit", "too_many_members")
+    },
+    **{
+        f"command_line/settings/`BELLHOP_{name}`": "bounds; the defaults are above what an older version was used for"
+        for name in (
+            "RING_MEMBERS",
+            "OPEN_ROUNDS_PER_CALL",
+            *(f"RINGS_PER_{of}" for of in ("CALLER", "CALL", "CALLEE")),
+        )
+    },
     "command_line/settings/`BELLHOP_WEBHOOK_UNREADABLE_KEPT`": "each reason has a list of its own",
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_AGE_S`": "older events are dropped",
     "redis/bellhop:turned-away:<s>": "what was turned away; an older version neither writes nor reads it",

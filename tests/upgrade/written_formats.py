@@ -20,6 +20,7 @@ FORMS = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)", "<iso>"),
     (r"\b[0-9a-f]{12,64}\b", "<hex>"),
     (r"^(bellhop:tokens:.*:)\d+$", r"\1<window>"),
+    (r"^(bellhop:rings-(?:by|of|to):.*:)\d+$", r"\1<minute>"),
 )
 A_MINUTE_S = 60
 """A shorter time to live counts as this: how much of it is left depends on the moment."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from bellhop import call_index, trail
 from bellhop.clock import Micros
+from bellhop.domain.outcomes import Outcome
 from bellhop.domain.rejections import word_of
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import Cause, QueuedRound, job, queued_round
@@ -21,6 +22,9 @@ from bellhop.trail import SESSION_DIGITS, WebhookReceived, WebhookRepeated, enco
 from webhook.intake.effects import CallWork, Effects, RoundWork
 from webhook.intake.events import Event, Rejected
 
+NAMED_IF_REFUSED = 10
+"""How many users the trail names if nobody is called. Such events may come many times a minute."""
+
 
 class Verdict(StrEnum):
     """The result of applying an event."""
@@ -28,6 +32,8 @@ class Verdict(StrEnum):
     TAKEN = "taken"
     ALREADY = "already"
     IGNORED = "ignored"
+    TURNED_AWAY = "turned_away"
+    """As TAKEN, but a bound was reached, and nobody is called."""
 
 
 def apply(
@@ -56,7 +62,8 @@ def apply(
     digest = webhook_digest(tenant, webhook_id)
     redis_now = Micros(now + redis_ahead_us)
     cause = origin(digest, redis_now)
-    opened = queued_round(effects.round, cause) if effects.round else None
+    calls = effects.refused is None
+    opened = queued_round(effects.round, cause) if effects.round and calls else None
     taken = EventToTake(
         tenant,
         event.cid,
@@ -71,11 +78,12 @@ def apply(
         history=effects.history,
         round=opened,
         missed=queued_round(effects.missed, cause) if effects.missed else None,
-        jobs=[_job(effects, effects.work, digest, cause, opened)] if effects.work else [],
+        jobs=[_job(effects, effects.work, digest, cause, opened)] if effects.work and calls else [],
         redis_ahead_us=redis_ahead_us,
         listed=_entry(effects) if listed else None,
     )
-    return Verdict(run_script(take_event(taken)).decode())
+    verdict = Verdict(run_script(take_event(taken)).decode())
+    return Verdict.TURNED_AWAY if verdict is Verdict.TAKEN and not calls else verdict
 
 
 def webhook_digest(tenant: str, webhook_id: str) -> str:
@@ -86,20 +94,24 @@ def webhook_digest(tenant: str, webhook_id: str) -> str:
 def _received(event: Event, effects: Effects, redis_now: Micros, redis_ahead_us: int, attempt: int | None) -> str:
     """Write the trail's line. Only a ring and a notification name their round."""
     round_ = effects.work.payload if isinstance(effects.work, RoundWork) else None
+    users = effects.members[:NAMED_IF_REFUSED] if effects.refused else effects.members
+    too_many = Outcome.TOO_MANY_MEMBERS if event.left_out else ""
     return encode(
         WebhookReceived(
             at=redis_now,
             type=event.type,
             stamp=event.at,
             attempt=attempt,
-            users=tuple(effects.members),
+            users=users,
+            more=len(effects.members) - len(users) or None,
             left_out=event.left_out or None,
             session=event.session_id[:SESSION_DIGITS],
             round=round_.started_at if round_ else None,
             callers=tuple(dict.fromkeys((round_.caller_id, *round_.callers))) if round_ else (),
-            until=round_.deadline if effects.round and round_ else None,
+            until=round_.deadline if effects.round and round_ and not effects.refused else None,
             reason=word_of(event.reason) if isinstance(event, Rejected) else "",
             redis_ahead_us=redis_ahead_us or None,
+            outcome=effects.refused or too_many,
         )
     )
 
@@ -121,7 +133,8 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     about = effects.missed or (effects.work.payload if effects.work else None)
     if not isinstance(about, Round):
         return None
-    user_ids = (about.caller_id, *about.callers, *(recipient.id for recipient in about.recipients))
+    recipients = about.recipients[: NAMED_IF_REFUSED if effects.refused else None]
+    user_ids = (about.caller_id, *about.callers, *(recipient.id for recipient in recipients))
     return call_index.entry(about.tenant, about.cid, user_ids, begins=effects.missed is None)
 
 

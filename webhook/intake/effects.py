@@ -19,6 +19,7 @@ from bellhop.domain.call import (
     missed_stamp,
     ring_deadline,
 )
+from bellhop.domain.outcomes import Outcome
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.stamp_history import PastStamp
@@ -87,6 +88,8 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     work: RoundWork | CallWork | None = None
     members: tuple[str, ...] = ()
     """The users that the event is about, for the trail."""
+    refused: Outcome | None = None
+    """Why nobody is called, though `work` would call somebody. The stamps count in any case."""
 
 
 NOTHING = Effects()

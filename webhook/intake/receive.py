@@ -4,10 +4,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from bellhop.clock import Micros, Seconds, elapsed, micros
+from bellhop.domain.outcomes import Outcome
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
 from bellhop.store.keys import trail_key, webhook_key
 from bellhop.telemetry import metrics
@@ -18,6 +20,7 @@ from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
 from webhook.intake.parsing import parse
+from webhook.intake.ring_limits import RingLimits
 from webhook.intake.stream_clock import StreamClock, StreamTime
 from webhook.intake.unreadable import keep_unreadable
 from webhook.intake.user_events import apply_user_event, learn_revocations
@@ -39,6 +42,7 @@ class Intake:
     trail_ttl_s: int
     listed: bool
     """Whether calls are added to the lists of calls, which the console shows."""
+    limits: RingLimits
     max_age_us: Micros = micros(Seconds(86_400))
     """An event that is older is dropped."""
     unreadable_kept: int = 20
@@ -129,12 +133,16 @@ def _drop_outdated(intake: Intake, tenant: str, event: Event, claim: str, now: M
 def _apply(
     intake: Intake, tenant: str, webhook_id: str, claim: str, event: Event, arrival: StreamTime, attempt: int | None
 ) -> Verdict:
-    return apply(
+    event = intake.limits.cut(event)
+    derived = effects(event, arrival.now, intake.rules[tenant])
+    if refused := intake.limits.refusal(derived, arrival.now):
+        derived = msgspec.structs.replace(derived, refused=refused)
+    verdict = apply(
         intake.redis.run,
         tenant,
         webhook_id,
         event,
-        effects(event, arrival.now, intake.rules[tenant]),
+        derived,
         arrival.now,
         redis_ahead_us=arrival.redis_ahead_us,
         claim=claim,
@@ -142,6 +150,21 @@ def _apply(
         trail_ttl_s=intake.trail_ttl_s,
         listed=intake.listed,
     )
+    if verdict is not Verdict.ALREADY:
+        _count_turned_away(tenant, event, derived.refused)
+    return verdict
+
+
+def _count_turned_away(tenant: str, event: Event, refused: Outcome | None) -> None:
+    outcome = refused or (Outcome.TOO_MANY_MEMBERS if event.left_out else None)
+    if outcome is None:
+        return
+    metrics.RINGS_TURNED_AWAY.add(outcome)
+    TURNED_AWAY.add(outcome, tenant, known_app=True)
+    if refused:
+        log.warning("ring_turned_away", type=event.type, cid=event.cid, outcome=outcome)
+    else:
+        log.warning("members_left_out", type=event.type, members=event.left_out)
 
 
 def _count(event: Event, verdict: Verdict, now: Micros) -> None:
@@ -149,6 +172,4 @@ def _count(event: Event, verdict: Verdict, now: Micros) -> None:
     metrics.WEBHOOKS.add(kind, verdict)
     if event.at is not None:
         metrics.WEBHOOK_AGE.observe(elapsed(event.at, now), kind)
-    if event.left_out:
-        log.warning("members_left_out", type=event.type, members=event.left_out)
     log.info("webhook", type=event.type, verdict=verdict)

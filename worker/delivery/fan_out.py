@@ -15,6 +15,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Recipient
+from bellhop.domain.user import User
 from bellhop.i18n.texts import BUILT_IN, Texts
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
@@ -26,6 +27,7 @@ from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
 from bellhop.trail import JobPickedUp, PushSkipped, TokenChecked, TokenFate, encode
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
+from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fence import Fence
 from worker.delivery.record_buffer import RecordBuffer
@@ -62,6 +64,8 @@ class DeliveryTools:
     sent: SentPushes | None = None
     """None: the worker does not remember what it sent."""
     clock: RedisClock = field(default_factory=RedisClock)
+    callee_limit: CalleeLimit | None = None
+    """None: rings for one user are not counted."""
 
 
 class FanOut:
@@ -84,6 +88,9 @@ class FanOut:
         user_ids = [recipient.id for recipient in round_.recipients]
         with self._waiting():
             users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
+            if self._kind is PushKind.RING and tools.callee_limit is not None:
+                for user_id in await tools.callee_limit.called_too_often(round_):
+                    users.users[user_id] = users.users.get(user_id, User())._replace(called_too_often=True)
         if round_.left_over and not any(ends_the_ring(self._kind, device) for device in chain(*users.devices.values())):
             return []
         self.ran = True

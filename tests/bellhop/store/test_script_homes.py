@@ -8,7 +8,7 @@ import pytest
 from bellhop import call_index
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import MAIL_JOB, RING_JOB
-from bellhop.store import call_scripts, email_scripts, keys, queue_scripts, registry, scripts
+from bellhop.store import call_scripts, email_scripts, keys, limit_scripts, queue_scripts, registry, scripts
 from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding, LostAttempt
 from bellhop.store.email_scripts import NewEmail
 from bellhop.store.scripts import Command
@@ -16,8 +16,8 @@ from tests.factories import a_device, a_queued_round, a_round
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
 HOMES = {
-    "call": ("webhook:", "call:", "round:", "rung:", "trail:", "question:"),
-    "user": ("devices:", "person:", "held-back:", "calls-of:", "fetched:", "writes:"),
+    "call": ("webhook:", "call:", "round:", "rung:", "trail:", "question:", "rings-of:", "rings-open:"),
+    "user": ("devices:", "person:", "held-back:", "calls-of:", "fetched:", "writes:", "rings-by:", "rings-to:"),
     "token": ("token:",),
     "e-mail": ("letter:", "letter-open:"),
     "queue": ("inflight:",),
@@ -97,6 +97,8 @@ COMMANDS = (
     registry.hold_back("default", "ben", "sara", 1),
     registry.switch_mail("default", "ben", on=True),
     registry.stamp_user("default", "ben", {"deactivated": 1}),
+    limit_scripts.count_for_caller(ROUND, 1),
+    limit_scripts.count_for_call(ROUND, 1, 1, 1),
     Command("metrics/add_metrics", [keys.METRICS_KEY, keys.flushes_key("1")], []),
     Command("metrics/add_turned_away", [keys.turned_away_key(1_700_000_000)], []),
     Command("providers/replace_provider_token", [keys.provider_token_key("team", "key")], []),

@@ -1,7 +1,8 @@
 -- include: lib/fields
 -- What a line explains must not outlast it: results leave a trail first, then webhooks, and last those that begin a round.
+-- A ring that a bound turned away begins none, and may come many times a minute: its line leaves with the results.
 local function order_of_leaving(line)
-  if string.sub(line, 1, 13) ~= '[2,"received"' then return 1 end
+  if string.sub(line, 1, 13) ~= '[2,"received"' or string.find(line, '"o":"%a+_limit"') then return 1 end
   return string.find(line, '"r":', 1, true) and 3 or 2
 end
 

@@ -1,0 +1,77 @@
+"""Does a ring, or a notification, exceed what its caller or its call may cost in a minute?
+
+Only rings and notifications are counted: what ends a ring always counts. The first few of a minute are counted by each
+process for itself, so that an ordinary ring costs no command. From then on, one round trip before the event is taken
+counts it in Redis, on a key of the caller and on a key of the call.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from redis.exceptions import ResponseError
+
+from bellhop.clock import Micros
+from bellhop.domain.busy_table import BusyTable
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.round import Round
+from bellhop.store.limit_scripts import count_for_call, count_for_caller
+from webhook.intake.effects import Effects, RoundWork
+from webhook.intake.events import Event, Notification, Ring
+from webhook.intake_redis import IntakeRedis
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RingBounds:
+    """The settings."""
+
+    members: int
+    per_caller: int
+    per_call: int
+    open_rounds: int
+
+
+class RingLimits:
+    """Counts the rings of one process, and of all processes together where they are many."""
+
+    def __init__(self, redis: IntakeRedis, bounds: RingBounds) -> None:
+        self._redis, self._bounds, self._busy = redis, bounds, BusyTable()
+
+    def cut(self, event: Event) -> Event:
+        """Leave out members of a ring or a notification that has too many: the first ones are called."""
+        most = self._bounds.members
+        if not isinstance(event, (Ring, Notification)) or len(event.members) <= most:
+            return event
+        left_out = event.left_out + len(event.members) - most
+        return msgspec.structs.replace(event, members=event.members[:most], left_out=left_out)
+
+    def refusal(self, effects: Effects, now: Micros) -> Outcome | None:
+        """Count an event's ring; returns why it must call nobody, or None. `now` is the time by Stream's clock.
+
+        Raises redis.exceptions.RedisError if Redis does not answer. A counter that cannot be written stops no ring.
+        """
+        if not isinstance(effects.work, RoundWork):
+            return None
+        round_ = effects.work.payload
+        ring = f"{round_.started_at}:{round_.cid}"
+        by_caller = self._busy.note(f"{round_.tenant}|by|{round_.caller_id}", ring, now)
+        of_call = self._busy.note(f"{round_.tenant}|of|{round_.cid}", ring, now)
+        if not (by_caller or of_call):
+            return None
+        try:
+            return self._counted(round_, now)
+        except ResponseError as error:
+            log.error("ring_not_counted", reason=str(error))
+            return None
+
+    def _counted(self, round_: Round, now: Micros) -> Outcome | None:
+        bounds = self._bounds
+        by_caller, of_call = self._redis.run_together(
+            count_for_caller(round_, bounds.per_caller),
+            count_for_call(round_, bounds.per_call, bounds.open_rounds, now),
+        )
+        if of_call != b"ok":
+            return Outcome.OPEN_LIMIT if of_call == b"open" else Outcome.CALL_LIMIT
+        return Outcome.CALLER_LIMIT if by_caller != b"ok" else None
