@@ -6,16 +6,16 @@ import json
 import re
 import secrets
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-MAX_BODY = 1 << 20
-"""Largest body of a request, in bytes. An event with a hundred members has about 55 KB."""
-MAX_INFLATED = 4 << 20
-"""Largest gzip body once inflated, in bytes."""
+SMALL = 65_536
+"""A gzip body may always inflate to this size, in bytes. An event with a hundred members has about 55 KB."""
 MAX_GZIP_MEMBERS = 4
-"""A gzip body may consist of several members. Each costs a copy of the rest, and one MiB could hold 50,000 of them."""
+"""A gzip body may consist of several members, and one MiB could hold 50,000 of them."""
+PIECE = 65_536
+"""Bytes that are inflated and hashed at once."""
 
 SIGNATURE = re.compile(r"[0-9a-fA-F]{64}")
 TOKEN = re.compile(rb"[A-Za-z0-9_-]{2,4096}\.[A-Za-z0-9_-]*")
@@ -57,7 +57,13 @@ class Refusal(Enum):
         "The body is a token of a Stream user, not a webhook: only Stream may post webhooks here.",
     )
     WRONG_PATH = "wrong_path", 404, "Webhooks go to /webhooks/stream: correct the URL in Stream's dashboard."
-    TOO_LARGE = "too_large", 413, "The body is larger than 1 MiB, or than 4 MiB once inflated."
+    TOO_LARGE = "too_large", 413, "The body, as sent or once inflated, is larger than BELLHOP_WEBHOOK_MAX_BYTES."
+    INFLATES_TOO_MUCH = (
+        "inflates_too_much",
+        413,
+        "The gzip body inflates to more than BELLHOP_WEBHOOK_GZIP_RATIO times its size.",
+    )
+    BUSY = "busy", 503, "Too many gzip bodies wait to be inflated. Try again."
     UNSUPPORTED_ENCODING = "unsupported_encoding", 415, "Send the body uncompressed, or with Content-Encoding: gzip."
     BAD_ENCODING = "bad_encoding", 400, "The gzip body cannot be inflated."
 
@@ -80,6 +86,26 @@ class Verified:
     """The JSON that was signed."""
     signature: bytes = field(default=b"", compare=False, repr=False)
     """It is the same for the same JSON, so it identifies a webhook that is posted again under another id."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How large a webhook's body may be."""
+
+    max_bytes: int = 16 << 20
+    """As sent, and once inflated."""
+    gzip_ratio: int = 200
+    """How many times larger a gzip body may be once inflated."""
+
+    def check_inflated(self, size: int, gzip_size: int) -> None:
+        """Raise RefusedWebhook if a gzip body inflates to `size` bytes or more and this is too much."""
+        if size > self.max_bytes:
+            raise RefusedWebhook(Refusal.TOO_LARGE)
+        if size > max(SMALL, gzip_size * self.gzip_ratio):
+            raise RefusedWebhook(Refusal.INFLATES_TOO_MUCH)
+
+
+DEFAULT_LIMITS = BodyLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,38 +144,76 @@ DUMMY_APP = SigningApp("", (), (secrets.token_bytes(),))
 """Used for an API key that is not configured, so that refusing it takes as long as refusing a wrong signature."""
 
 
+class RunningSignature:
+    """The signatures of a body by each secret of an app, made while the body arrives or is inflated."""
+
+    def __init__(self, app: SigningApp | None) -> None:
+        self._macs = [hmac.new(secret, digestmod="sha256") for secret in (app or DUMMY_APP).secrets]
+
+    def update(self, part: bytes) -> None:
+        """Continue with the next part of the body."""
+        for mac in self._macs:
+            mac.update(part)
+
+    def digests(self) -> list[bytes]:
+        """Return the signature by each secret."""
+        return [mac.digest() for mac in self._macs]
+
+
 def verify(
-    ring: KeyRing, body: bytes, *, signature: str | None, api_key: str | None, content_encoding: str | None
+    ring: KeyRing,
+    body: bytes,
+    *,
+    signature: str | None,
+    api_key: str | None,
+    content_encoding: str | None,
+    limits: BodyLimits = DEFAULT_LIMITS,
+    running: RunningSignature | None = None,
 ) -> Verified:
     """Check that one of the app's secrets signed the body. The arguments are the headers of the same names.
 
     X-SIGNATURE is hex(HMAC-SHA256(API secret, JSON)), of the JSON before compression (Stream's webhook overview).
-    X-API-KEY only chooses the secret; it proves nothing. Raises RefusedWebhook, and nothing else, for any bytes.
+    X-API-KEY only chooses the secret; it proves nothing. `running` has read the body already, if it is given. Raises
+    RefusedWebhook, and nothing else, for any bytes.
     """
     if signature is None:
         raise RefusedWebhook(Refusal.MISSING_SIGNATURE)
-    if len(body) > MAX_BODY:
+    if len(body) > limits.max_bytes:
         raise RefusedWebhook(Refusal.TOO_LARGE)
     if (content_encoding or "").strip().lower() not in ENCODINGS:
         raise RefusedWebhook(Refusal.UNSUPPORTED_ENCODING)
     given = SIGNATURE.fullmatch(signature.strip())
     if given is None:
         raise RefusedWebhook(Refusal.BAD_SIGNATURE)
-    # The first bytes decide, as in Stream's own libraries, not the header: a proxy may inflate a body and keep it.
-    signed = inflate(body) if body.startswith(GZIP_MAGIC) else body
     app = ring.find(api_key)
-    # Compare with every secret, so that the time taken does not reveal which one matched.
-    matches = [
-        hmac.compare_digest(hmac.digest(secret, signed, "sha256"), bytes.fromhex(given[0]))
-        for secret in (app or DUMMY_APP).secrets
-    ]
+    # The first bytes decide, as in Stream's own libraries, not the header: a proxy may inflate a body and keep it.
+    if body.startswith(GZIP_MAGIC):
+        pieces, running = [], RunningSignature(app)
+        for piece in inflate(body, limits):
+            running.update(piece)
+            pieces.append(piece)
+        _compare(app, running.digests(), given[0])
+        body = b"".join(pieces)
+    elif running:
+        _compare(app, running.digests(), given[0])
+    else:
+        _compare(app, [hmac.digest(secret, body, "sha256") for secret in (app or DUMMY_APP).secrets], given[0])
+    assert app is not None  # noqa: S101 - compared above
+    if is_token(body):
+        raise RefusedWebhook(Refusal.USER_TOKEN)
+    return Verified(app.tenant, body, bytes.fromhex(given[0]))
+
+
+def _compare(app: SigningApp | None, digests: list[bytes], given: str) -> None:
+    """Raise RefusedWebhook unless the given signature is one of the digests.
+
+    It is compared with each of them, so that the time taken does not reveal which secret matched.
+    """
+    matches = [hmac.compare_digest(digest, bytes.fromhex(given)) for digest in digests]
     if app is None:
         raise RefusedWebhook(Refusal.UNKNOWN_APP)
     if not any(matches):
         raise RefusedWebhook(Refusal.BAD_SIGNATURE)
-    if is_token(signed):
-        raise RefusedWebhook(Refusal.USER_TOKEN)
-    return Verified(app.tenant, signed, bytes.fromhex(given[0]))
 
 
 def is_token(body: bytes) -> bool:
@@ -167,20 +231,31 @@ def is_token(body: bytes) -> bool:
         return False
 
 
-def inflate(body: bytes) -> bytes:
-    """Gunzip, using at most about twice MAX_INFLATED of memory. Raises RefusedWebhook."""
-    inflated = b""
+def inflate(body: bytes, limits: BodyLimits = DEFAULT_LIMITS) -> Iterator[bytes]:
+    """Gunzip piece by piece. Raises RefusedWebhook as soon as the body is broken or inflates to too much."""
+    start = inflated = 0
     for _ in range(MAX_GZIP_MEMBERS):
         stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        try:
-            inflated += stream.decompress(body, MAX_INFLATED + 1 - len(inflated))
-        except zlib.error:
-            raise RefusedWebhook(Refusal.BAD_ENCODING) from None
-        if len(inflated) > MAX_INFLATED:
-            raise RefusedWebhook(Refusal.TOO_LARGE)
-        if not stream.eof:
-            raise RefusedWebhook(Refusal.BAD_ENCODING)
-        if not stream.unused_data:
-            return inflated
-        body = stream.unused_data
+        while not stream.eof:
+            part = stream.unconsumed_tail
+            if not part:
+                part = body[start : start + PIECE]
+                start += len(part)
+            piece = _inflate_piece(stream, part)
+            inflated += len(piece)
+            limits.check_inflated(inflated, len(body))
+            yield piece
+        start -= len(stream.unused_data)
+        if start == len(body):
+            return
     raise RefusedWebhook(Refusal.BAD_ENCODING)
+
+
+def _inflate_piece(stream: "zlib._Decompress", part: bytes) -> bytes:
+    try:
+        piece = stream.decompress(part, PIECE)
+    except zlib.error:
+        raise RefusedWebhook(Refusal.BAD_ENCODING) from None
+    if not (part or piece or stream.eof):  # the body was cut short
+        raise RefusedWebhook(Refusal.BAD_ENCODING)
+    return piece

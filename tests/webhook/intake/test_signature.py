@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import secrets
 import tracemalloc
 
 import jwt
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from tests.webhook.intake.strategies import EVENTS, SAMPLES, SIGNATURES, headers
 from webhook.intake.signature import (
     GZIP_MAGIC,
-    MAX_BODY,
-    MAX_INFLATED,
+    SMALL,
+    BodyLimits,
     KeyRing,
     Refusal,
     RefusedWebhook,
+    RunningSignature,
     SigningApp,
     Verified,
     verify,
@@ -27,14 +29,17 @@ SECRET = SIGNATURES["secret"].encode()
 ONE_APP = KeyRing([SigningApp("acme", ("key-1", "key-2"), (SECRET,))])
 TWO_APPS = KeyRing([SigningApp("acme", ("key-1",), (b"old", b"new")), SigningApp("globex", ("key-9",), (SECRET,))])
 BODY = b'{"type":"call.ring"}'
+MAX_BYTES = 16 << 20
+LIMITS = BodyLimits(MAX_BYTES, 2_000)
 
 
 def sign(body: bytes, secret: bytes = SECRET) -> str:
     return hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 
-def taken(body, signature=None, api_key="key-1", content_encoding=None, ring=ONE_APP):
-    return verify(ring, body, signature=signature, api_key=api_key, content_encoding=content_encoding)
+def taken(body, signature=None, api_key="key-1", content_encoding=None, ring=ONE_APP, **options):
+    headers = {"signature": signature, "api_key": api_key, "content_encoding": content_encoding}
+    return verify(ring, body, **headers, **{"limits": LIMITS} | options)
 
 
 def refusal(body, **headers) -> Refusal:
@@ -169,7 +174,7 @@ def test_a_gzip_body_may_come_in_several_members():
         gzip.compress(BODY)[:-8] + bytes(8),  # a wrong checksum
         gzip.compress(BODY) + b"trailing",
         gzip.compress(b"") * 5,
-        (gzip.compress(b"") * 60_000)[:MAX_BODY],
+        (gzip.compress(b"") * 60_000)[: 1 << 20],
     ],
     ids=["nothing more", "cut short", "wrong checksum", "trailing bytes", "five members", "sixty thousand members"],
 )
@@ -178,18 +183,42 @@ def test_a_gzip_body_that_does_not_inflate_is_refused(broken):
 
 
 def test_bodies_up_to_the_limits_are_taken():
-    body = bytes(MAX_BODY)
+    body = bytes(MAX_BYTES)
     assert taken(body, sign(body)).body == body
-    inflated = bytes(MAX_INFLATED)
-    assert taken(gzip.compress(inflated), sign(inflated)).body == inflated
+    assert taken(gzip.compress(body), sign(body)).body == body
+
+
+@pytest.mark.parametrize("several", [1, 2])
+def test_a_gzip_body_may_inflate_to_so_many_times_its_size(several):
+    ratio = 50
+    body = secrets.token_bytes(1_000) + bytes(199_000)
+    sent = b"".join(gzip.compress(body[n::several]) for n in range(several))
+    body = b"".join(body[n::several] for n in range(several))
+    assert ratio * len(sent) < len(body)
+    assert refusal(sent, signature=sign(body), limits=BodyLimits(MAX_BYTES, ratio)) is Refusal.INFLATES_TOO_MUCH
+    enough = len(body) // len(sent) + 1
+    assert taken(sent, sign(body), limits=BodyLimits(MAX_BYTES, enough)).body == body
+    small = bytes(SMALL)
+    assert taken(gzip.compress(small), sign(small), limits=BodyLimits(MAX_BYTES, 10)).body == small
+
+
+def test_a_signature_that_was_made_while_reading_counts():
+    body = secrets.token_bytes(200_000)
+    for app in (ONE_APP.find("key-1"), TWO_APPS.find("key-1")):
+        running = RunningSignature(app)
+        for start in range(0, len(body), 16_384):
+            running.update(body[start : start + 16_384])
+        ring = KeyRing([app])
+        assert taken(body, sign(body, app.secrets[-1]), ring=ring, running=running).body == body
+        assert refusal(body, signature=sign(b"other"), ring=ring, running=running) is Refusal.BAD_SIGNATURE
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        bytes(MAX_BODY + 1),
-        gzip.compress(bytes(MAX_INFLATED + 1)),
-        gzip.compress(bytes(MAX_INFLATED)) + gzip.compress(b"x"),
+        bytes(MAX_BYTES + 1),
+        gzip.compress(bytes(MAX_BYTES + 1)),
+        gzip.compress(bytes(MAX_BYTES)) + gzip.compress(b"x"),
     ],
 )
 def test_bodies_over_the_limits_are_refused(body):
@@ -198,14 +227,15 @@ def test_bodies_over_the_limits_are_refused(body):
 
 def test_a_gzip_bomb_stays_small():
     bomb = gzip.compress(bytes(200 << 20))
-    assert len(bomb) < MAX_BODY
+    assert len(bomb) < 1 << 20
     tracemalloc.start()
     try:
         assert refusal(bomb, signature=sign(b"")) is Refusal.TOO_LARGE
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 10 << 20
+    assert peak < 20 << 20
+    assert refusal(bomb, signature=sign(b""), limits=BodyLimits()) is Refusal.TOO_LARGE
 
 
 @given(
@@ -233,6 +263,8 @@ def test_the_labels_in_metrics_and_logs_stay():
         "user_token",
         "wrong_path",
         "too_large",
+        "inflates_too_much",
+        "busy",
         "unsupported_encoding",
         "bad_encoding",
     }

@@ -23,7 +23,7 @@ def unwrap(message: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
     try:
         body = b64decode(text, validate=True)
-        return inflate(body) if body.startswith(GZIP_MAGIC) else body
+        return b"".join(inflate(body)) if body.startswith(GZIP_MAGIC) else body
     except (binascii.Error, ValueError):
         raise UnreadableMessage("it is neither JSON nor base64") from None
     except RefusedWebhook as refused:
