@@ -12,8 +12,7 @@ from bellhop.settings import Settings
 from webhook import error_handlers
 from webhook.api import calls, health, metrics_page, openapi_route, receipts, unsubscribe, users
 from webhook.console import pages as console
-from webhook.context import WebContext
-from webhook.intake.signature import MAX_BODY
+from webhook.context import MAX_REQUEST, WebContext
 from webhook.security_headers import with_security_headers
 from webhook.sources import stream
 from webhook.sources.amazon import sns
@@ -51,7 +50,7 @@ def create_app(settings: Settings) -> Flask:
     # A path with "//" is unknown. Otherwise it would be answered with a redirect to an absolute URL of the Host header.
     app.url_map.merge_slashes = False
     # One byte more than is accepted: a chunked body is cut off there silently, and must still count as too large.
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST + 1
     app.extensions["context"] = context = WebContext(settings)
     if settings.web_trusted_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.web_trusted_hops)  # type: ignore[method-assign]

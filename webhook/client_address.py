@@ -41,6 +41,12 @@ def client_name(address: str | None) -> str:
     return str(IPv6Network((int(parsed), 64), strict=False)) if parsed.version == 6 else str(parsed)
 
 
+def forwarded_client(forwarded: str, peer: str, hops: int) -> str:
+    """Return the client's address, as ProxyFix does: `hops` trusted proxies have added to X-Forwarded-For."""
+    addresses = [address.strip() for address in forwarded.split(",")]
+    return addresses[-hops] if 0 < hops <= len(addresses) and addresses[-hops] else peer
+
+
 def peer(environ: Mapping[str, Any]) -> str | None:
     """Return the address at the other end of the connection, before ProxyFix applied X-Forwarded-For."""
     address: str | None = environ.get("werkzeug.proxy_fix.orig", environ).get("REMOTE_ADDR")

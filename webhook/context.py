@@ -16,15 +16,18 @@ from bellhop.telemetry.outage import redis_outage
 from bellhop.trail import DAY_S
 from webhook.client_address import networks, within
 from webhook.intake.effects import EffectRules
+from webhook.intake.failure_limit import FailureLimit
 from webhook.intake.receive import Intake
 from webhook.intake.ring_limits import RingBounds, RingLimits
-from webhook.intake.signature import KeyRing, SigningApp
+from webhook.intake.signature import BodyLimits, KeyRing, SigningApp
 from webhook.intake.stream_clock import StreamClock
 from webhook.intake_redis import IntakeRedis
 
 REDIS_TIMEOUT_S = Seconds(1.0)
 """For connecting, and for each answer. A script runs at most twice (each may be repeated), so a webhook gets its 503
 within five seconds: Stream gives up on an attempt after six."""
+MAX_REQUEST = 1 << 20
+"""Largest body of a request that is no webhook, in bytes."""
 CLOCK_MAX_AGE_S = 1.0
 """How long a reading of Redis's clock is used."""
 
@@ -66,6 +69,8 @@ class WebContext:
             micros(settings.webhook_max_age_s),
             settings.webhook_unreadable_kept,
         )
+        self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)
+        self.failures = FailureLimit(settings.webhook_failures_per_minute)
         self._webhook_networks = networks(settings.webhook_networks)
         self._clock, self._clock_valid_until_s = RedisClock(), 0.0
 

@@ -50,6 +50,14 @@ class WebSettings(SettingsSection):
     webhook_networks: ListOf[Network] = []
     """Addresses or networks (192.0.2.0/24) that may post webhooks; several separated by commas. Empty: any address.
     The signature is checked in every case."""
+    webhook_max_bytes: Annotated[int, Field(ge=1 << 20, le=64 << 20)] = 16 << 20
+    """Size of the largest webhook, as sent and once inflated, in bytes. Stream does not repeat a webhook that is
+    refused."""
+    webhook_gzip_ratio: Annotated[int, Field(ge=20, le=1_100)] = 200
+    """How many times larger a gzip webhook may be once inflated, beyond 64 KiB."""
+    webhook_failures_per_minute: Annotated[int, Field(ge=1)] = 20
+    """How many webhooks with a wrong signature one address may send for one API key in a minute. Beyond that, Bellhop
+    answers each of them after a second, and inflates the address's bodies after those of others."""
     webhook_max_age_s: Annotated[Seconds, Field(ge=7_200, le=30 * 86_400)] = Seconds(86_400)
     """A call's event that is older when its webhook arrives is dropped and counted. An Amazon SQS queue may have held
     it up."""

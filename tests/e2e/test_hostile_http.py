@@ -18,7 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def installation(tmp_path_factory):
-    async with Installation(tmp_path_factory.mktemp("installation")) as installation:
+    settings = {"WEBHOOK_MAX_BYTES": str(1 << 20), "WEBHOOK_FAILURES_PER_MINUTE": "1000"}
+    async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
         yield installation
 
 

@@ -14,7 +14,7 @@ from webhook.intake.apply import Verdict, apply
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import UnreadableEvent
 from webhook.intake.parsing import parse
-from webhook.intake.signature import MAX_INFLATED, KeyRing, RefusedWebhook, SigningApp, verify
+from webhook.intake.signature import DEFAULT_LIMITS, KeyRing, RefusedWebhook, SigningApp, verify
 
 CORPUS = Path(__file__).parent / "corpus"
 SECRET = b"a-secret-of-no-real-app"
@@ -41,7 +41,7 @@ def signature(data: bytes) -> None:
         taken = verify(RING, body, signature=signed, api_key="key", content_encoding=encoding or None)
     except RefusedWebhook:
         return
-    assert len(taken.body) <= MAX_INFLATED
+    assert len(taken.body) <= DEFAULT_LIMITS.max_bytes
 
 
 def reading(data: bytes) -> None:

@@ -7,6 +7,7 @@ import gc
 import gzip
 import hashlib
 import hmac
+import io
 import json
 import socket
 import sys
@@ -32,7 +33,8 @@ from webhook.intake.apply import webhook_digest
 from webhook.intake_redis import LATE_S, LoopConnections
 from webhook.loop_greenlet import LoopGreenlet, on_the_loop
 from webhook.server.request_server import RequestServer
-from webhook.server.serving_process import LIMITS, runs_on_loop
+from webhook.server.serving_process import LIMITS, limits_for_webhooks, runs_on_loop
+from webhook.server.webhook_bodies import WebhookBodies
 
 USER = {"type": "user.deleted", "created_at": "2026-11-25T20:00:00Z", "user": {"id": "ben"}}
 
@@ -42,14 +44,16 @@ def sign(body):
 
 
 @asynccontextmanager
-async def serving(redis_url, *, on_loop=True):
+async def serving(redis_url, *, on_loop=True, **settings):
     """The web process's server in this event loop; yields a function that posts a webhook."""
-    app = create_app(web_settings(redis_url))
-    intake_redis = app.extensions["context"].intake_redis
+    app = create_app(web_settings(redis_url, **settings))
+    context = app.extensions["context"]
+    intake_redis = context.intake_redis
     connections = LoopConnections(partial(Store.from_url, redis_url, timeout_s=1.0))
     if on_loop:
         intake_redis.use_on_the_loop(connections)
-    server = RequestServer(app, LIMITS, 2, partial(runs_on_loop, intake_redis))
+    limits = limits_for_webhooks(LIMITS, context.body_limits.max_bytes)
+    server = RequestServer(app, limits, 2, partial(runs_on_loop, intake_redis), WebhookBodies(context))
     listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/webhooks/stream"
     async with aiohttp.ClientSession() as session:
@@ -57,9 +61,10 @@ async def serving(redis_url, *, on_loop=True):
         async def post(event, webhook_id="w1", **headers):
             body = event if isinstance(event, bytes) else json.dumps(event).encode()
             headers = {"X-Webhook-Id": webhook_id} | sign(body) | headers
-            async with session.post(url, data=body, headers=headers) as reply:
+            async with session.post(url, data=io.BytesIO(body), headers=headers) as reply:
                 return reply.status, await reply.json()
 
+        post.url = url
         try:
             yield post
         finally:
@@ -134,8 +139,8 @@ async def test_a_users_token_pushes_no_unreadable_event_out(post, redis_client):
     await post(b"[]")
     signed, _, signature = jwt.encode({"user_id": "ben"}, "secret", "HS256").rpartition(".")
     as_header = {"X-Signature": base64.urlsafe_b64decode(signature + "==").hex()}
-    for number in range(120):
-        assert (await post(signed.encode(), f"w{number}", **as_header))[0] == 401
+    replies = await asyncio.gather(*(post(signed.encode(), f"w{number}", **as_header) for number in range(120)))
+    assert {status for status, _ in replies} == {401}
     assert [redis_client.llen(key) for key in redis_client.keys("bellhop:unreadable:*")] == [1]
 
 

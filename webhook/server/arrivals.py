@@ -1,10 +1,12 @@
 """The requests of one process that are arriving or being answered, and their limits.
 
 Limits: the size and the time of one body, the number of bodies that are arriving, and the bytes of all bodies in
-memory. If one of the last two is exceeded, the request whose body began to arrive first is dropped. Normal clients send
-a body within milliseconds, so the client of that request has stalled.
+memory. If one of the last two is exceeded, the request whose body began to arrive first is dropped: if there are too
+many bodies, of all clients; if there are too many bytes, of the client who sends the most. Normal clients send a body
+within milliseconds, so the client of that request has stalled.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +29,8 @@ class RequestLimits:
     total_bytes: int
     """Size of all bodies together."""
     connections: int
+    webhook_bytes: int = 0
+    """Size of a webhook's body. It may be larger than `body_bytes`."""
 
 
 class RequestSender(Protocol):
@@ -34,6 +38,9 @@ class RequestSender(Protocol):
 
     def drop(self) -> None:
         """Answer that the body takes too long, and close the connection."""
+
+    def client_of(self, request: HttpRequest) -> str:
+        """Return the name of the client who sends the request."""
 
 
 class Arrivals:
@@ -52,9 +59,18 @@ class Arrivals:
     def add(self, request: HttpRequest, chunk: bytes) -> None:
         """Keep a part of a body."""
         request.body += chunk
+        if request.signature:
+            request.signature.update(chunk)
         request.size += len(chunk)
         self._total_bytes += len(chunk)
         self._drop_stalled()
+
+    def grow(self, request: HttpRequest, size: int) -> None:
+        """Count `size` more bytes of a request that is being answered: its inflated body."""
+        if request.size:  # else the client has left
+            request.size += size
+            self._total_bytes += size
+            self._drop_stalled()
 
     def complete(self, request: HttpRequest) -> None:
         """Note that a request is whole. Its bytes count until `end`."""
@@ -68,10 +84,20 @@ class Arrivals:
         request.body.clear()
 
     def _drop_stalled(self) -> None:
-        while self._arriving and self._over_limits():
-            oldest, sender = next(iter(self._arriving.items()))
-            self.end(oldest)
-            sender.drop()
+        while len(self._arriving) > self.limits.arriving:
+            self._drop(next(iter(self._arriving)))
+        while self._arriving and self._total_bytes > self.limits.total_bytes:
+            self._drop(self._oldest_of_largest_client())
 
-    def _over_limits(self) -> bool:
-        return len(self._arriving) > self.limits.arriving or self._total_bytes > self.limits.total_bytes
+    def _drop(self, request: HttpRequest) -> None:
+        sender = self._arriving[request]
+        self.end(request)
+        sender.drop()
+
+    def _oldest_of_largest_client(self) -> HttpRequest:
+        sizes: Counter[str] = Counter()
+        clients = {request: sender.client_of(request) for request, sender in self._arriving.items()}
+        for request, client in clients.items():
+            sizes[client] += request.size
+        largest = max(sizes, key=sizes.__getitem__)
+        return next(request for request, client in clients.items() if client == largest)

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 PIECE = 16_384
 """Bytes that are parsed at once."""
+MAX_AT_ONCE = 65_536
+"""The signature of a larger body is made while it arrives, and not at its end."""
 MAX_AHEAD = 16
 """How many requests of one piece may wait until those before them are answered. The connection is closed after the last
 of them."""
@@ -88,6 +90,10 @@ class HttpConnection(asyncio.Protocol):
             self._loop.call_soon(self._advance)
         else:
             self._advance()
+
+    def client_of(self, request: HttpRequest) -> str:
+        """Return the name of the client who sends the request."""
+        return self._server.client_of(request, self.client[0])
 
     def drop(self) -> None:
         """Refuse the request that is arriving, because its body takes too long."""
@@ -188,12 +194,14 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(refused)
         elif _is_about_server(request):
             self._refuse(OPTIONS_OF_SERVER)
-        elif length > self._limits.body_bytes:
+        elif length > self._max_body(request):
             self._cut(request)
         elif length or encoding:
             self._expect_within(self._limits.body_s)
             if headers.get(b"expect", b"").lower() == b"100-continue" and not (self._busy or self._ready):
                 self._transport.write(CONTINUE)
+            if encoding or length > MAX_AT_ONCE:
+                self._server.begin_large_body(request)
             self._arrivals.begin(request, self)
 
     def on_body(self, chunk: bytes) -> None:
@@ -201,7 +209,7 @@ class HttpConnection(asyncio.Protocol):
         self._bytes_held = 0
         if self._request and not self._deaf:
             self._arrivals.add(self._request, chunk)
-            if self._request and self._request.size > self._limits.body_bytes:
+            if self._request and self._request.size > self._max_body(self._request):
                 self._cut(self._request)
 
     def on_message_complete(self) -> None:
@@ -279,6 +287,10 @@ class HttpConnection(asyncio.Protocol):
         request.keep_alive = keep_alive
         self._arrivals.complete(request)
         self._ready.append(request)
+
+    def _max_body(self, request: HttpRequest) -> int:
+        is_webhook = self._limits.webhook_bytes and self._server.is_webhook(request)
+        return self._limits.webhook_bytes if is_webhook else self._limits.body_bytes
 
     def _cut(self, request: HttpRequest) -> None:
         """Hand over a request whose body is too large, without the rest of it; the application refuses it."""

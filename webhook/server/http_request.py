@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from webhook.intake.signature import RunningSignature
+
 Headers = list[tuple[str, str]]
 
 WITHOUT_BODY = ("204", "304")
@@ -49,6 +51,10 @@ class HttpRequest:
     keep_alive: bool = False
     cut: bool = False
     """Whether the body is too large, and the rest of it is missing."""
+    client: str = ""
+    """The client's name, once it is needed."""
+    signature: "RunningSignature | None" = None
+    """Of a large webhook: it grows with the body."""
 
 
 def refusal(status: HTTPStatus, sentence: str) -> HttpResponse:

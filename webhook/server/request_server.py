@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,8 +18,11 @@ import structlog
 from bellhop.clock import Seconds
 from webhook.loop_greenlet import LoopGreenlet
 from webhook.server.arrivals import Arrivals, RequestLimits
+from webhook.server.fair_thread import FairThread, Work
 from webhook.server.http_connection import HttpConnection
 from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, run_wsgi, wsgi_environ
+from webhook.server.webhook_bodies import WebhookBodies, verified_bytes
+from webhook.verified_request import ANSWER_AFTER_S, SIGNATURE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -30,6 +34,8 @@ CHECK_S = 0.5
 LAST_REQUESTS_S = 0.2
 """How long a stopping process reads requests from its connections. If it closed them at once, requests that are on
 their way would be lost."""
+MAX_DELAYED = 64
+"""How many answers may wait on purpose. Their connections are not closed when there are too many."""
 STOP_TIMEOUT_S = Seconds(10)
 """How long a stopping process may take for its open requests; every request is shorter."""
 
@@ -38,13 +44,21 @@ class RequestServer:
     """Answers requests by `app`: on the event loop those that `on_loop` chooses, the others in `threads` threads."""
 
     def __init__(
-        self, app: "WSGIApplication", limits: RequestLimits, threads: int, on_loop: Callable[[HttpRequest], bool]
+        self,
+        app: "WSGIApplication",
+        limits: RequestLimits,
+        threads: int,
+        on_loop: Callable[[HttpRequest], bool],
+        bodies: WebhookBodies | None = None,
     ) -> None:
         self.arrivals = Arrivals(limits)
         self.stopping = False
         self._all_closed = asyncio.Event()
         self.date = formatdate(usegmt=True)
         self._app, self._on_loop = app, on_loop
+        self._bodies = bodies
+        self._inflating = FairThread(limits.total_bytes // 2, limits.total_bytes // 4)
+        self._delayed = 0
         self._pool = ThreadPoolExecutor(threads, "answer")
         self._loop = asyncio.get_running_loop()
         self._connections: set[HttpConnection] = set()
@@ -78,17 +92,76 @@ class RequestServer:
         if connection in self._connections:
             self._waiting[connection] = None
 
+    def is_webhook(self, request: HttpRequest) -> bool:
+        """Return whether the body may have a webhook's size."""
+        return self._bodies is not None and self._bodies.is_webhook(request)
+
+    def client_of(self, request: HttpRequest, peer: str) -> str:
+        """Return the name of the client who sends the request."""
+        return self._bodies.client_of(request, peer) if self._bodies else peer
+
+    def begin_large_body(self, request: HttpRequest) -> None:
+        """Note that a body that may be large begins to arrive."""
+        if self._bodies and self._bodies.is_webhook(request):
+            request.signature = self._bodies.begin_signature(request)
+
     def serve(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Answer a whole request."""
         self._waiting.pop(connection, None)
         environ = wsgi_environ(request, connection.client, connection.local)
-        on_loop = self._on_loop(request)
-        request.body.clear()  # the application has a copy
+        if request.signature:
+            environ[SIGNATURE] = request.signature
+        if self._bodies and self._bodies.must_inflate(request):
+            self._inflate(self._bodies, connection, request, environ)
+        else:
+            on_loop = self._on_loop(request)
+            request.body.clear()  # the application has a copy
+            self._answer(connection, request, environ, on_loop=on_loop)
+
+    def _inflate(
+        self, bodies: WebhookBodies, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any]
+    ) -> None:
+        """Inflate the body when it is the client's turn, then answer."""
+
+        def done() -> None:
+            self.arrivals.grow(request, verified_bytes(environ))
+            self._answer(connection, request, environ, on_loop=self._on_loop(request))
+
+        client, body = self.client_of(request, connection.client[0]), environ[WHOLE_BODY]
+        request.body.clear()
+        work = Work(request.size, partial(bodies.verify, environ, body), done)
+        if not self._inflating.add(client, work, last=bodies.failed_often(client, environ)):
+            bodies.refuse_busy(environ)
+            self._answer(connection, request, environ, on_loop=self._on_loop(request))
+
+    def _answer(
+        self, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any], *, on_loop: bool
+    ) -> None:
+        def answer(response: HttpResponse) -> None:
+            self._answer_after(environ.get(ANSWER_AFTER_S, 0.0), connection, request, response)
+
         if on_loop:
-            LoopGreenlet(lambda: connection.answer(request, self._run(environ))).switch()
+            LoopGreenlet(lambda: answer(self._run(environ))).switch()
         else:
             answered = self._loop.run_in_executor(self._pool, self._run, environ)
-            answered.add_done_callback(lambda done: connection.answer(request, done.result()))
+            answered.add_done_callback(lambda done: answer(done.result()))
+
+    def _answer_after(
+        self, wait_s: float, connection: HttpConnection, request: HttpRequest, response: HttpResponse
+    ) -> None:
+        """Answer, after a pause if the view wants one. If too many answers wait, close the connection instead."""
+        if not wait_s:
+            connection.answer(request, response)
+        elif self._delayed < MAX_DELAYED:
+            self._delayed += 1
+            self._loop.call_later(wait_s, self._answer_delayed, connection, request, response)
+        else:
+            request.keep_alive = False
+            connection.answer(request, response)
+
+    def _answer_delayed(self, connection: HttpConnection, request: HttpRequest, response: HttpResponse) -> None:
+        self._delayed -= 1
+        connection.answer(request, response)
 
     async def keep_time(self) -> None:
         """Check the time limits of all connections, and update the date of the responses."""

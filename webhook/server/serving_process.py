@@ -22,18 +22,18 @@ from bellhop.clock import Seconds
 from bellhop.event_loop import loop_factory
 from bellhop.store.async_client import Store
 from bellhop.telemetry.background_writer import BackgroundWriter
-from webhook.context import REDIS_TIMEOUT_S, WebContext
-from webhook.intake.signature import GZIP_MAGIC, MAX_BODY
+from webhook.context import MAX_REQUEST, REDIS_TIMEOUT_S, WebContext
 from webhook.intake_redis import IntakeRedis, LoopConnections
 from webhook.server.arrivals import RequestLimits
 from webhook.server.http_request import HttpRequest
 from webhook.server.request_server import RequestServer
+from webhook.server.webhook_bodies import WebhookBodies
 
 BACKLOG = 1024
 LIMITS = RequestLimits(
     head_bytes=16_384,
     head_s=Seconds(30.0),
-    body_bytes=MAX_BODY + 1,  # one byte more than is accepted (webhook/app.py)
+    body_bytes=MAX_REQUEST + 1,  # one byte more than is accepted (webhook/app.py)
     body_s=Seconds(5.0),  # Stream gives up on an attempt after six
     arriving=1024,
     total_bytes=64 * 1024 * 1024,
@@ -43,7 +43,9 @@ CHECK_PARENT_S = 0.5
 """How often a process checks whether its parent still runs."""
 LOOP_TARGET = b"/webhooks/stream"
 MAX_LOOP_BODY = 65_536
-"""A thread reads larger bodies, and those that must be inflated: they take long enough to delay other webhooks."""
+"""A thread reads larger bodies: they take long enough to delay other webhooks."""
+BODIES_AT_ONCE = 4
+"""How many webhooks of the largest size fit into memory, at least."""
 
 
 def run(listener: socket.socket, connections: int, parent_pid: int) -> None:
@@ -70,7 +72,9 @@ async def _serve(
         context.intake_redis.use_on_the_loop(connections)
     with contextlib.suppress(RedisError):
         await connections.prompt().load_scripts()
-    server = RequestServer(app, limits, context.settings.web_threads, partial(runs_on_loop, context.intake_redis))
+    on_loop = partial(runs_on_loop, context.intake_redis)
+    limits = limits_for_webhooks(limits, context.body_limits.max_bytes)
+    server = RequestServer(app, limits, context.settings.web_threads, on_loop, WebhookBodies(context))
     keeping_time = asyncio.ensure_future(server.keep_time())
     accepting = await loop.create_server(server.connection, sock=listener, backlog=BACKLOG)
     await _told_to_stop(stop, parent_pid)
@@ -86,11 +90,20 @@ async def _serve(
     stop_signals.ignore()  # before the loop ends, as the handlers above need it
 
 
+def limits_for_webhooks(limits: RequestLimits, max_bytes: int) -> RequestLimits:
+    """Return the limits with those for webhooks of up to `max_bytes`, and one byte more to notice larger ones."""
+    total_bytes = max(limits.total_bytes, BODIES_AT_ONCE * max_bytes)
+    return replace(limits, webhook_bytes=max_bytes + 1, total_bytes=total_bytes)
+
+
 def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
-    """Return whether the view of a request runs on the event loop: a webhook's, unless it would block."""
+    """Return whether the view of a request runs on the event loop: a webhook's, unless it would block.
+
+    A gzip body has been inflated by then, and counts with its inflated size.
+    """
     if not redis.works_on_the_loop or request.target != LOOP_TARGET or request.method != "POST":
         return False
-    return request.size <= MAX_LOOP_BODY and not request.body.startswith(GZIP_MAGIC)
+    return request.size <= MAX_LOOP_BODY
 
 
 def _waiting_clients(listener: socket.socket) -> list[socket.socket]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -14,9 +14,9 @@ from bellhop.domain.json_text import encoded
 from bellhop.telemetry import metrics, tracing
 from webhook.context import WebContext, web_context
 from webhook.intake.receive import receive
-from webhook.intake.signature import Refusal, RefusedWebhook, Verified, verify
-from webhook.refused import count_refused
+from webhook.intake.signature import Refusal, RefusedWebhook, Verified
 from webhook.server.http_request import WHOLE_BODY
+from webhook.verified_request import VERIFIED, note_refusal_of, verify_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -42,14 +42,12 @@ def stream() -> Response:
     return response
 
 
-def _verify_and_receive(context: WebContext, environ: Mapping[str, Any]) -> Response:
+def _verify_and_receive(context: WebContext, environ: MutableMapping[str, Any]) -> Response:
     try:
         verified = _verify(context, environ)
     except RefusedWebhook as refused:
         refusal = refused.refusal
-        address, api_key = environ.get("REMOTE_ADDR"), context.key_ring.key_of(environ.get("HTTP_X_API_KEY"))
-        count_refused(refusal.label, address, api_key, known_key=context.key_ring.find(api_key) is not None)
-        log.warning("webhook_refused", reason=refusal.label, address=address)
+        note_refusal_of(context, environ, refusal)
         return _json({"error": refusal.sentence}, refusal.status)
     webhook_id = environ.get("HTTP_X_WEBHOOK_ID") or hashlib.sha256(verified.body).hexdigest()
     attempt = _attempt(environ.get("HTTP_X_WEBHOOK_ATTEMPT"))
@@ -82,13 +80,18 @@ def _json(document: dict[str, str], status: int) -> Response:
 def _verify(context: WebContext, environ: Mapping[str, Any]) -> Verified:
     if not context.accepts_webhooks_from(environ.get("REMOTE_ADDR")):
         raise RefusedWebhook(Refusal.ADDRESS_NOT_ALLOWED)
-    return verify(
-        context.key_ring,
-        environ.get(WHOLE_BODY) or request.get_data(cache=False),
-        signature=environ.get("HTTP_X_SIGNATURE"),
-        api_key=environ.get("HTTP_X_API_KEY"),
-        content_encoding=environ.get("HTTP_CONTENT_ENCODING"),
-    )
+    result: Verified | RefusedWebhook | None = environ.get(VERIFIED)
+    if isinstance(result, RefusedWebhook):
+        raise result
+    return result or verify_request(context, environ, environ.get(WHOLE_BODY) or _body(context.body_limits.max_bytes))
+
+
+def _body(max_bytes: int) -> bytes:
+    """Read the body, up to one byte more than is allowed. Raises RefusedWebhook if its length says that it is more."""
+    if (request.content_length or 0) > max_bytes:
+        raise RefusedWebhook(Refusal.TOO_LARGE)
+    request.max_content_length = max_bytes + 1
+    return request.get_data(cache=False)
 
 
 def _attempt(header: str | None) -> int | None:

@@ -1,0 +1,134 @@
+"""Large bodies, gzip bodies and wrong signatures: what is taken, what is refused, and who waits for it."""
+
+import asyncio
+import gzip
+import json
+import os
+import secrets
+import time
+
+import aiohttp
+import pytest
+
+from bellhop.queue.names import RINGS
+from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
+from tests.webhook.test_views_on_the_loop import serving, sign
+
+BOMB = gzip.compress(bytes(16 << 20), 9)
+WRONG = {"X-Signature": "00" * 32}
+
+
+def large_ring(padding=4_800, members=100):
+    """A ring of a call whose members have much custom data."""
+    event = SampleCall(members=tuple(f"user-{number}" for number in range(members))).ring()
+    for member in event["members"]:
+        member["user"]["custom"] = {"notes": secrets.token_hex(padding // 2)}
+    return as_posted(event)
+
+
+@pytest.mark.parametrize("on_loop", [True, False])
+async def test_a_ring_of_many_members_with_much_data_is_taken(redis_url, redis_client, on_loop):
+    plain, large = large_ring(), large_ring(padding=100_000)
+    sizes = len(plain), len(large)
+    assert sizes > (500_000, 9_000_000)
+    async with serving(redis_url, on_loop=on_loop) as post:
+        assert await post(plain) == (200, {"status": "taken"})
+        assert await post(large) == (200, {"status": "taken"})
+        third = large_ring(padding=40_000)
+        assert await post(gzip.compress(third, 1), **sign(third)) == (200, {"status": "taken"})
+        assert await post(large) == (200, {"status": "already"})
+    assert redis_client.llen(f"rq:queue:{RINGS}") == 3
+
+
+async def test_a_large_body_in_chunks_is_taken(redis_url):
+    body = large_ring()
+
+    async def parts():
+        for start in range(0, len(body), 50_000):
+            yield body[start : start + 50_000]
+
+    async with serving(redis_url) as post:
+        url = post.url
+        async with aiohttp.ClientSession() as session:
+            for headers, status in ((sign(body), 200), (WRONG, 401)):
+                async with session.post(url, data=parts(), headers=headers) as reply:
+                    assert reply.status == status
+
+
+async def test_a_large_body_that_cannot_be_read_is_kept(redis_url, redis_client):
+    async with serving(redis_url) as post:
+        status, answer = await post(b"[" + b" " * (15 << 20))
+    assert (status, answer["status"]) == (200, "kept")
+    [key] = redis_client.keys("bellhop:unreadable:*")
+    assert len(redis_client.lindex(key, 0)) < 70_000
+
+
+async def test_the_largest_body_is_a_setting(redis_url):
+    async with serving(redis_url, webhook_max_bytes=1 << 20) as post:
+        assert (await post(b"[" + b" " * ((1 << 20) - 1)))[0] == 200
+        assert (await post(b"[" + b" " * (1 << 20)))[0] == 413
+        body = b"[" + b" " * (1 << 20)
+        assert (await post(gzip.compress(secrets.token_bytes(10_000) + body), **WRONG))[0] == 413
+
+
+async def test_a_wrong_signature_of_a_large_body_is_refused(redis_url):
+    async with serving(redis_url) as post:
+        for body in (large_ring(), gzip.compress(large_ring())):
+            assert (await post(body, **WRONG))[0] == 401
+
+
+async def test_a_bomb_is_refused_without_inflating_all_of_it(redis_url):
+    async with serving(redis_url) as post:
+        status, answer = await post(BOMB, **WRONG)
+    assert status == 413
+    assert "BELLHOP_WEBHOOK_GZIP_RATIO" in answer["error"]
+
+
+async def test_bombs_of_one_client_do_not_delay_others(redis_url):
+    """The bombs inflate in a thread of their own. A right gzip body of another client comes after one bomb at most."""
+    async with serving(redis_url, web_trusted_hops=1, webhook_failures_per_minute=1_000) as post:
+        bomb = gzip.compress(os.urandom(1_000) * 3_000, 1)
+        flood = [asyncio.create_task(post(bomb, **WRONG, **{"X-Forwarded-For": "192.0.2.66"})) for _ in range(60)]
+        await asyncio.sleep(0.05)
+        event = as_posted(SampleCall().ring("ben"))
+        sent = gzip.compress(event)
+        status, _ = await post(sent, **sign(event), **{"X-Forwarded-For": "192.0.2.1"})
+        assert status == 200
+        left = sum(not task.done() for task in flood)
+        assert left > 40, "it did not wait for the flood"
+        assert {reply[0] for reply in await asyncio.gather(*flood)} <= {401, 503}
+
+
+async def test_a_client_who_fails_often_is_answered_slowly(redis_url):
+    async with serving(redis_url, web_trusted_hops=1, webhook_failures_per_minute=5) as post:
+
+        async def took_s(address, event=None, **headers):
+            began = time.monotonic()
+            status, _ = await post(SampleCall().ring("ben") if event is None else event, **headers, **address)
+            return status, time.monotonic() - began
+
+        attacker, stream = {"X-Forwarded-For": "192.0.2.66"}, {"X-Forwarded-For": "192.0.2.1"}
+        for _ in range(5):
+            await post(b"{}", **WRONG, **attacker)
+        status, time_s = await took_s(attacker, **WRONG)
+        assert status == 401 and time_s >= 1
+        status, time_s = await took_s(stream, **WRONG)
+        assert status == 401 and time_s < 1, "another client"
+        status, time_s = await took_s(attacker)
+        assert status == 200 and time_s < 1, "a right signature"
+
+
+async def test_an_untrusted_header_names_no_client(redis_url):
+    async with serving(redis_url, webhook_failures_per_minute=5) as post:
+        for number in range(6):
+            await post(b"{}", **WRONG, **{"X-Forwarded-For": f"192.0.2.{number}"})
+        began = time.monotonic()
+        await post(b"{}", **WRONG, **{"X-Forwarded-For": "192.0.2.99"})
+        assert time.monotonic() - began >= 1, "all came from one address"
+
+
+async def test_many_slow_answers_do_not_hold_all_connections(redis_url):
+    async with serving(redis_url, webhook_failures_per_minute=1) as post:
+        replies = await asyncio.gather(*(post(b"{}", f"w{number}", **WRONG) for number in range(150)))
+        assert {status for status, _ in replies} == {401}
+        assert (await post(json.loads(as_posted(SampleCall().ring("ben")))))[0] == 200

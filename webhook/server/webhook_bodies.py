@@ -1,0 +1,68 @@
+"""The bodies of webhooks before a view reads them: how large they may be, and when they are verified.
+
+The signature of a large body is made while the body arrives. A gzip body is inflated and verified in a thread of its
+own, where clients have their turns.
+"""
+
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from webhook.client_address import client_name, forwarded_client
+from webhook.context import WebContext
+from webhook.intake.signature import GZIP_MAGIC, Refusal, RefusedWebhook, RunningSignature, Verified
+from webhook.server.http_request import HttpRequest
+from webhook.verified_request import VERIFIED, failing_client, verify_request
+
+TARGET = b"/webhooks/stream"
+
+
+class WebhookBodies:
+    """What the server does with the bodies of `POST /webhooks/stream`."""
+
+    def __init__(self, context: WebContext) -> None:
+        self._context = context
+        self.max_bytes = context.body_limits.max_bytes
+
+    def is_webhook(self, request: HttpRequest) -> bool:
+        """Return whether the body is a webhook's, so that it may have up to `max_bytes`."""
+        return request.method == "POST" and request.target.partition(b"?")[0] == TARGET
+
+    def client_of(self, request: HttpRequest, peer: str) -> str:
+        """Return the client's name: its address, which only trusted proxies may forward."""
+        if not request.client:
+            forwarded = b",".join(value for name, value in request.headers if name == b"x-forwarded-for")
+            hops = self._context.settings.web_trusted_hops
+            request.client = client_name(forwarded_client(forwarded.decode("latin-1"), peer, hops))
+        return request.client
+
+    def begin_signature(self, request: HttpRequest) -> RunningSignature:
+        """Begin the signature of a large body, by the secrets of the API key that the request names."""
+        keys = [value.decode("latin-1") for name, value in request.headers if name == b"x-api-key"]
+        return RunningSignature(self._context.key_ring.find(",".join(keys) if keys else None))
+
+    def must_inflate(self, request: HttpRequest) -> bool:
+        """Return whether the request is a webhook with a whole gzip body."""
+        return request.body.startswith(GZIP_MAGIC) and not request.cut and self.is_webhook(request)
+
+    def verify(self, environ: MutableMapping[str, Any], body: bytes) -> None:
+        """Inflate and verify a body. The view gets the result, or the reason why it is refused."""
+        try:
+            environ[VERIFIED] = verify_request(self._context, environ, body)
+        except RefusedWebhook as refused:
+            environ[VERIFIED] = refused
+
+    def refuse_busy(self, environ: MutableMapping[str, Any]) -> None:
+        """Let the view refuse a body because too many wait."""
+        environ[VERIFIED] = RefusedWebhook(Refusal.BUSY)
+
+    def failed_often(self, client: str, environ: Mapping[str, Any]) -> bool:
+        """Return whether the client lately sent many webhooks that were refused."""
+        failing = failing_client(self._context, client, environ.get("HTTP_X_API_KEY"))
+        return self._context.failures.exceeded(failing, time.monotonic())
+
+
+def verified_bytes(environ: Mapping[str, Any]) -> int:
+    """Return the size of the inflated body that `verify` left to the view."""
+    result = environ.get(VERIFIED)
+    return len(result.body) if isinstance(result, Verified) else 0
