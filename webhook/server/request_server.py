@@ -20,7 +20,7 @@ from webhook.loop_greenlet import LoopGreenlet
 from webhook.server.arrivals import Arrivals, RequestLimits
 from webhook.server.fair_thread import FairThread, Work
 from webhook.server.http_connection import HttpConnection
-from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, run_wsgi, wsgi_environ
+from webhook.server.http_request import FAILED, WHOLE_BODY, HttpRequest, HttpResponse, run_wsgi, wsgi_environ
 from webhook.server.webhook_bodies import WebhookBodies, verified_bytes
 from webhook.verified_request import ANSWER_AFTER_S, SIGNATURE
 
@@ -111,7 +111,7 @@ class RequestServer:
         environ = wsgi_environ(request, connection.client, connection.local)
         if request.signature:
             environ[SIGNATURE] = request.signature
-        if self._bodies and self._bodies.must_inflate(request):
+        if self._bodies and self._bodies.must_inflate(request, connection.client[0]):
             self._inflate(self._bodies, connection, request, environ)
         else:
             on_loop = self._on_loop(request)

@@ -29,21 +29,26 @@ class WebhookBodies:
         return request.method == "POST" and request.target.partition(b"?")[0] == TARGET
 
     def client_of(self, request: HttpRequest, peer: str) -> str:
-        """Return the client's name: its address, which only trusted proxies may forward."""
+        """Return the client's name."""
         if not request.client:
-            forwarded = b",".join(value for name, value in request.headers if name == b"x-forwarded-for")
-            hops = self._context.settings.web_trusted_hops
-            request.client = client_name(forwarded_client(forwarded.decode("latin-1"), peer, hops))
+            request.client = client_name(self._address_of(request, peer))
         return request.client
+
+    def _address_of(self, request: HttpRequest, peer: str) -> str:
+        """Return the client's address, which only trusted proxies may forward."""
+        forwarded = b",".join(value for name, value in request.headers if name == b"x-forwarded-for")
+        return forwarded_client(forwarded.decode("latin-1"), peer, self._context.settings.web_trusted_hops)
 
     def begin_signature(self, request: HttpRequest) -> RunningSignature:
         """Begin the signature of a large body, by the secrets of the API key that the request names."""
         keys = [value.decode("latin-1") for name, value in request.headers if name == b"x-api-key"]
         return RunningSignature(self._context.key_ring.find(",".join(keys) if keys else None))
 
-    def must_inflate(self, request: HttpRequest) -> bool:
-        """Return whether the request is a webhook with a whole gzip body."""
-        return request.body.startswith(GZIP_MAGIC) and not request.cut and self.is_webhook(request)
+    def must_inflate(self, request: HttpRequest, peer: str) -> bool:
+        """Return whether the request is a webhook with a whole gzip body, from an address that may post webhooks."""
+        if not request.body.startswith(GZIP_MAGIC) or request.cut or not self.is_webhook(request):
+            return False
+        return self._context.accepts_webhooks_from(self._address_of(request, peer))
 
     def verify(self, environ: MutableMapping[str, Any], body: bytes) -> None:
         """Inflate and verify a body. The view gets the result, or the reason why it is refused."""

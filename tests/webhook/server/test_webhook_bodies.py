@@ -13,6 +13,7 @@ import pytest
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
 from tests.webhook.test_views_on_the_loop import serving, sign
+from webhook.server.webhook_bodies import WebhookBodies
 
 BOMB = gzip.compress(bytes(16 << 20), 9)
 WRONG = {"X-Signature": "00" * 32}
@@ -82,6 +83,15 @@ async def test_a_bomb_is_refused_without_inflating_all_of_it(redis_url):
         status, answer = await post(BOMB, **WRONG)
     assert status == 413
     assert "BELLHOP_WEBHOOK_GZIP_RATIO" in answer["error"]
+
+
+async def test_nothing_is_inflated_for_an_address_that_may_not_post(redis_url, monkeypatch):
+    def verify(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(WebhookBodies, "verify", verify)
+    async with serving(redis_url, web_trusted_hops=1, webhook_networks=["192.0.2.0/24"]) as post:
+        assert (await post(BOMB, **WRONG, **{"X-Forwarded-For": "198.51.100.1"}))[0] == 403
 
 
 async def test_bombs_of_one_client_do_not_delay_others(redis_url):

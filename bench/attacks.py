@@ -1,0 +1,245 @@
+"""What other people's rings take while one sender attacks: before, under and after each attack.
+
+Real processes; stand-ins for Apple and Google. Honest people ring each other at a fixed rate, and each ring counts from
+the moment at which it was due until its push arrives. The attacker posts from a process and an address of its own, at a
+fixed rate too, however slow the answers are.
+
+    python -m bench.attacks [gzip large jwt replay …] [--seconds 20] [--rate 25]
+
+To add an attack, add an entry to ATTACKS: what it sends, how often, and the settings that it is about.
+"""
+
+import argparse
+import asyncio
+import base64
+import gzip
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import jwt
+import redis
+
+from bellhop.clock import Seconds
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
+from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_headers
+from bellhop.telemetry.turned_away import describe, read_last_hour
+from bench.machine import calibrate, noise, told
+
+ROOT = Path(__file__).resolve().parents[1]
+PEOPLE = 100
+ATTACKERS = 256
+"""Connections of the attacker."""
+PAUSE_S = 3.0
+"""Between two phases: what the attacker left behind is answered."""
+
+Post = tuple[bytes, Mapping[str, str]]
+
+
+def signed(body: bytes, webhook_id: str = "") -> Post:
+    """A webhook as Stream posts it, because a user of the app caused it or somebody captured it."""
+    return body, signed_headers(body, API_KEY, SECRET, webhook_id or str(uuid.uuid4()))
+
+
+def unsigned(body: bytes) -> Post:
+    """A webhook of a sender who has no secret."""
+    return body, signed_headers(body, API_KEY, "a secret that the sender has guessed", str(uuid.uuid4()))
+
+
+def gzip_bombs() -> Callable[[int], Post]:
+    bomb = unsigned(gzip.compress(bytes(4 << 20), 9))
+    return lambda _: bomb
+
+
+def inflating_bodies() -> Callable[[int], Post]:
+    body = unsigned(gzip.compress(b"".join(b"%d:%s" % (n, b" " * 300) for n in range(10_000)), 9))
+    return lambda _: body
+
+
+def large_bodies() -> Callable[[int], Post]:
+    body = unsigned(b"[" + b" " * (15 << 20))
+    return lambda _: body
+
+
+def users_tokens() -> Callable[[int], Post]:
+    body, _, signature = jwt.encode({"user_id": "mallory"}, SECRET, "HS256").rpartition(".")
+    as_hex = base64.urlsafe_b64decode(signature + "==").hex()
+    return lambda n: (body.encode(), {"X-Signature": as_hex, "X-Api-Key": API_KEY, "X-Webhook-Id": f"token-{n}"})
+
+
+def replays() -> Callable[[int], Post]:
+    call = SampleCall(members=("ben",))
+    bodies = [as_posted(call.ring()), as_posted(SampleCall().ring(at=Seconds(time.time() - 2 * 86_400)))]
+    return lambda n: signed(bodies[n // 2 % 2], "the same" if n % 2 else f"another-{n}")
+
+
+class Attack(NamedTuple):
+    """What one attacker sends."""
+
+    says: str
+    begin: Callable[[], Callable[[int], Post]]
+    """Prepares the attack; returns what makes the n-th webhook."""
+    per_s: float
+
+
+ATTACKS: dict[str, Attack] = {
+    "gzip": Attack("4 KB of gzip that inflate to 4 MiB, without the secret", gzip_bombs, 80),
+    "inflate": Attack("gzip that stays below the ratio, without the secret", inflating_bodies, 80),
+    "large": Attack("bodies of 15 MiB, without the secret", large_bodies, 5),
+    "jwt": Attack("a user's own token, whose signature is right", users_tokens, 500),
+    "replay": Attack("captured webhooks, under the same id and new ones, of now and of two days ago", replays, 500),
+}
+
+
+async def attack(name: str, url: str, seconds: float) -> None:
+    """Post what an attack sends, by the clock, and print how it was answered."""
+    make, per_s = ATTACKS[name].begin(), ATTACKS[name].per_s
+    answers: Counter[str] = Counter()
+    connector = aiohttp.TCPConnector(limit=ATTACKERS)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=15)) as session:
+
+        async def post(body: bytes, headers: Mapping[str, str]) -> None:
+            headers = {**headers, "X-Forwarded-For": "203.0.113.66"}
+            if body[:2] == b"\x1f\x8b":
+                headers["Content-Encoding"] = "gzip"
+            try:
+                async with session.post(f"{url}/webhooks/stream", data=body, headers=headers) as reply:
+                    await reply.read()
+                    answers[str(reply.status)] += 1
+            except (aiohttp.ClientError, TimeoutError) as error:
+                answers[type(error).__name__] += 1
+
+        began, running = time.monotonic(), set()
+        for number in range(int(per_s * seconds)):
+            await asyncio.sleep(began + number / per_s - time.monotonic())
+            task = asyncio.create_task(post(*make(number)))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        await asyncio.gather(*running)
+    print(", ".join(f"{status}: {number}" for status, number in answers.most_common()), flush=True)
+
+
+class Honest:
+    """People who ring each other at a fixed rate."""
+
+    def __init__(self, here: Installation, rate: float) -> None:
+        self._here, self._rate = here, rate
+        self.due: dict[str, float] = {}
+        self.answered_s: list[float] = []
+        self.refused: Counter[int] = Counter()
+        self.arrived: dict[str, float] = {}
+
+    def arrival(self, arrival: Arrival) -> None:
+        self.arrived.setdefault(arrival.cid, arrival.at)
+
+    async def ring_for(self, seconds: float) -> None:
+        """Ring by the clock, however slow the answers are."""
+        self.due.clear()
+        self.answered_s.clear()
+        self.refused.clear()
+        began, running = time.time(), []
+        for number in range(int(seconds * self._rate)):
+            due = began + number / self._rate
+            await asyncio.sleep(due - time.time())
+            running.append(asyncio.create_task(self._ring(number, due)))
+        await asyncio.gather(*running)
+
+    async def _ring(self, number: int, due: float) -> None:
+        call = SampleCall(members=(f"user-{number % PEOPLE}",))
+        self.due[call.cid] = due
+        body, headers = signed(as_posted(call.ring()))
+        headers = {**headers, "X-Forwarded-For": "192.0.2.1"}
+        if number % 4 == 0:  # some apps let Stream compress
+            body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
+        try:
+            async with self._here.http.post(f"{self._here.url}/webhooks/stream", data=body, headers=headers) as reply:
+                await reply.read()
+                status = reply.status
+        except (aiohttp.ClientError, TimeoutError):
+            status = 0
+        if status != 200:
+            self.refused[status] += 1
+        self.answered_s.append(time.time() - due)
+
+    async def report(self, phase: str) -> None:
+        give_up = time.time() + 10
+        while any(cid not in self.arrived for cid in self.due) and time.time() < give_up:
+            await asyncio.sleep(0.1)
+        rings = [self.arrived[cid] - due for cid, due in self.due.items() if cid in self.arrived]
+        lost = len(self.due) - len(rings)
+        refused = f", webhooks refused {dict(self.refused)}" if self.refused else ""
+        print(f"  {phase:7} webhooks {percentiles(self.answered_s)}; rings {percentiles(rings)}, {lost} lost{refused}")
+
+
+def percentiles(times_s: Sequence[float]) -> str:
+    if len(times_s) < 2:
+        return "none"
+    cuts = statistics.quantiles(times_s, n=100, method="inclusive")
+    return f"p50 {cuts[49] * 1e3:.1f} ms, p99 {cuts[98] * 1e3:.1f} ms"
+
+
+async def run(name: str, options: Any) -> None:
+    print(f"{name}: {ATTACKS[name].says}, {ATTACKS[name].per_s:g} a second", flush=True)
+    settings = {"WEB_TRUSTED_HOPS": "1", "LOG_LEVEL": "error", "MISSED_GRACE_S": "300"}
+    with tempfile.TemporaryDirectory() as folder:
+        async with Installation(Path(folder), settings) as here:
+            honest = Honest(here, options.rate)
+            here.on_arrival = honest.arrival
+            here.apple.keep = False
+            for number in range(PEOPLE):
+                await here.register(f"user-{number}", Provider.APNS, Kind.VOIP, f"{number:064x}")
+            await honest.ring_for(2)  # warm
+            await honest.ring_for(options.seconds)
+            await honest.report("before")
+            memory = await used_memory(here)
+            command = [sys.executable, "-m", "bench.attacks", "--attack", name, here.url, str(options.seconds + 2)]
+            attacker = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+            await asyncio.sleep(2)
+            await honest.ring_for(options.seconds)
+            await honest.report("under")
+            answers, _ = await attacker.communicate()
+            grown = await used_memory(here) - memory
+            await asyncio.sleep(PAUSE_S)
+            await honest.ring_for(options.seconds)
+            await honest.report("after")
+            print(f"  the attacker's answers: {answers.decode().strip()}; Redis grew by {grown / 1e6:.1f} MB in all")
+            with redis.Redis.from_url(here.redis.url) as client:
+                for sentence in describe(read_last_hour(client)):
+                    print(f"  check: {sentence}")
+
+
+async def used_memory(here: Installation) -> int:
+    memory = await here.store.client.info("memory")
+    return int(memory["used_memory"])
+
+
+async def main(options: Any) -> None:
+    print(told())
+    seen = calibrate()
+    for name in options.attacks or ATTACKS:
+        await run(name, options)
+        seen += calibrate()
+    print(noise(seen))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rate", type=float, default=25, help="honest rings a second")
+    parser.add_argument("--attack", nargs=3, metavar=("NAME", "URL", "SECONDS"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if unknown := set(given.attacks) - ATTACKS.keys():
+        parser.error(f"no such attack: {', '.join(sorted(unknown))}")
+    if given.attack:
+        asyncio.run(attack(given.attack[0], given.attack[1], float(given.attack[2])))
+    else:
+        asyncio.run(main(given))
