@@ -10,7 +10,7 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.ring_question import AskedRing, AskedStream, stream_questions
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
-from bellhop.store.call_scripts import StoredCall, read_call, stored_call
+from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.stream_api import stream_apis
 
 MAX_WAIT_S = Seconds(5.0)
@@ -37,7 +37,7 @@ async def ask_on_demand(settings: Settings, tenant: str, cid: str) -> AskedStrea
         store = Store.from_url(settings.redis_url)
         try:
             questions = stream_questions(settings, store, stream_apis(settings, session))
-            stored = stored_call(await store.script(*read_call(tenant, cid)))
+            stored = await read_call(store, tenant, cid)
             return await questions.ask(_latest_ring(tenant, cid, stored)) if questions else None
         finally:
             await store.close()

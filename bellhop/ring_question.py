@@ -27,16 +27,14 @@ from bellhop.store import clock_differences
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import (
     EventToTake,
-    StoredCall,
     claim_question,
     keep_answer,
-    read_call,
     spend_question,
-    stored_call,
     take_event,
 )
 from bellhop.store.keys import trail_key
 from bellhop.store.retry import until_redis_answers
+from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.stream_api import RingQuestion, StreamRefused
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
@@ -205,8 +203,7 @@ class StreamQuestions:
         """Apply an answer's stamps, and write the trail's line. A call that Bellhop does not know is left alone."""
         if answer.outcome is QuestionOutcome.OVER_BUDGET and kind == "ring":
             return None  # no question was sent, and each pause would write a line
-        command = read_call(ring.tenant, ring.cid)
-        stored = stored_call(await until_redis_answers(lambda: self._store.script(*command)))
+        stored = await until_redis_answers(lambda: read_call(self._store, ring.tenant, ring.cid))
         news = _News.of(stored, answer.state, ring.session_id)
         milestone = StreamAsked(
             at=stored.redis_now,

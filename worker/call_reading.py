@@ -1,4 +1,4 @@
-"""Reads a call that is to be settled, and finds what is final in it."""
+"""Finds what is final in a call that was read."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,15 +9,10 @@ from bellhop.domain.forgetting import FORGOTTEN, ring_trace, session_trace
 from bellhop.domain.settlement import settle
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
-from bellhop.store.call_scripts import StoredCall, read_call, read_traces, stored_call
+from bellhop.store.call_scripts import read_traces
 from bellhop.store.retry import until_redis_answers
-from bellhop.store.scripts import Scripts
+from bellhop.store.stored_call import StoredCall
 from worker.derived_notices import ReadCall
-
-
-async def read(store: Scripts, tenant: str, cid: str) -> StoredCall:
-    """Read a call and its rounds, but for those that it has forgotten."""
-    return stored_call(await store.script(*read_call(tenant, cid)))
 
 
 async def final_in(store: Store, tenant: str, cid: str, stored: StoredCall, grace_us: Micros) -> ReadCall:

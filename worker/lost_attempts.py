@@ -14,9 +14,10 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import call_scripts, registry
 from bellhop.store.async_client import Store
-from bellhop.store.call_scripts import LostAttempt, StoredCall
+from bellhop.store.call_scripts import LostAttempt
 from bellhop.store.keys import devices_key, owner_key
 from bellhop.store.retry import until_redis_answers
+from bellhop.store.stored_call import StoredCall
 from bellhop.telemetry import metrics
 from bellhop.trail import PushAttempted, encode
 

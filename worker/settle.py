@@ -21,11 +21,12 @@ from bellhop.queue.job_payloads import QueuedRound, job
 from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
 from bellhop.store.async_client import Store
-from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob, StoredCall
+from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
+from bellhop.store.stored_call import StoredCall, read_call
 from bellhop.telemetry import metrics
-from worker.call_reading import final_in, read
+from worker.call_reading import final_in
 from worker.derived_notices import DerivedNotices, HeldUp, ReadCall
 from worker.lost_attempts import claimed_until, open_claims, record_lost_attempts
 
@@ -56,7 +57,7 @@ async def settle_call(
     """
     asked = False
     while True:
-        stored = await until_redis_answers(lambda: read(store, tenant, cid))
+        stored = await until_redis_answers(lambda: read_call(store, tenant, cid))
         call = await final_in(store, tenant, cid, stored, grace_us)
         await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)

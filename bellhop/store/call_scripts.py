@@ -124,47 +124,6 @@ def _opened(round_: Round, settle_at: Micros) -> dict[str, Any]:
     }
 
 
-class StoredCall(NamedTuple):
-    """A call as Redis keeps it."""
-
-    now: Micros
-    """The time by Stream's clock."""
-    redis_ahead_us: int
-    """How far Redis's clock is ahead of it."""
-    fields: Mapping[str, str]
-    """The call's stamps, the start of each round (`r:…`), and `version`."""
-    rounds: Mapping[Micros, Mapping[str, str]]
-    """The fields of each round, by its start."""
-
-    @property
-    def redis_now(self) -> Micros:
-        """The time by Redis's clock, by which claims end."""
-        return Micros(self.now + self.redis_ahead_us)
-
-    @property
-    def stamps(self) -> dict[str, Micros]:
-        """The call's stamps, by name."""
-        fields = self.fields.items()
-        return {name: Micros(int(at)) for name, at in fields if not name.startswith("r:") and name != "version"}
-
-
-def read_call(tenant: str, cid: str) -> Command:
-    """Read a call and all of its rounds; `stored_call` reads what the script returns."""
-    return Command("calls/read_call", [call_key(tenant, cid), stream_clock_key(tenant)], [round_prefix(tenant, cid)])
-
-
-def stored_call(answer: Any) -> StoredCall:
-    """Read what the script of `read_call` returns."""
-    redis_now, fields, rounds, ahead_us = answer
-    by_start = {Micros(int(started_at)): _pairs(values) for started_at, values in rounds}
-    return StoredCall(Micros(int(redis_now) - int(ahead_us)), int(ahead_us), _pairs(fields), by_start)
-
-
-def _pairs(flat: list[bytes]) -> dict[str, str]:
-    values = [value.decode() for value in flat]
-    return dict(zip(values[::2], values[1::2], strict=True))
-
-
 def read_traces(tenant: str, cid: str, names: Sequence[str]) -> tuple[Argument, ...]:
     """Return the command that reads when forgotten rounds began, by the names of their traces."""
     return ("ZMSCORE", rung_key(tenant, cid), *names)

@@ -124,6 +124,8 @@ async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, po
     post(call.ring(at=now_s(redis_url) - 20))
 
     class AnswersMeanwhile:
+        together = store.together
+
         """The webhook of the answer arrives after the call was read, and before it is settled."""
 
         answered = False
@@ -406,6 +408,8 @@ async def test_a_round_that_expires_in_settling_stays_away(store, post, redis_ur
         post(event)
 
     class Expires:
+        together = store.together
+
         async def script(self, name, keys, args):
             if name == "calls/settle_call":
                 await store.call("DEL", round_key("default", call.cid, _micros(old)))

@@ -24,7 +24,7 @@ from worker.delivery.batch import Batch
 from worker.delivery.sent_pushes import RoundPushes, SentPushes, note_restored
 from worker.lost_attempts import OpenClaim, count_lost, lost_attempt
 
-MOST_PER_CALL = 500
+MOST_PER_CALL = 250
 """Devices or lines of one script call. With more, the call would delay other commands of Redis, and in the end have
 more arguments than Lua can unpack."""
 REFUSALS = {

@@ -95,6 +95,17 @@ class TestStore:
     async def call(self, *args: Any) -> Any:
         return self.client.execute_command(*args)
 
+    async def together(self, *commands: tuple[Any, ...]) -> list[Any]:
+        with self.client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*(("LRANGE", "test:clock", 0, 1) if command == ("TIME",) else command))
+            return [_flat(answer) for answer in pipeline.execute()]
+
+
+def _flat(answer: Any) -> Any:
+    """As Redis answers: redis-py makes a dict of a hash."""
+    return list(chain.from_iterable(answer.items())) if isinstance(answer, dict) else answer
+
 
 @dataclass(frozen=True)
 class Claim:

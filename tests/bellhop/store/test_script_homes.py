@@ -58,7 +58,6 @@ COMMANDS = (
             listed=call_index.entry("default", "default:1", ["ben"], begins=True),
         )
     ),
-    call_scripts.read_call("default", "default:1"),
     call_scripts.settle_call(CallToSettle("default", "default:1", 1, 1, [FINAL], None, [1])),
     call_scripts.enqueue_due(RING, limit=1, again_ms=1, assumed_s=1, most_waiting=1),
     call_scripts.claim_devices(ROUND, "ring", [("ben", "key")], deadline_us=1, worker="w-1", run="r", claim_us=1),

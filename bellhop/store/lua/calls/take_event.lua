@@ -94,7 +94,7 @@ end
 local function without_round(missed)
   local users, uncovered = {}, {}
   for i, recipient in ipairs(missed.recipients) do users[i] = recipient[1] end
-  local of_session = rounds_of(redis.call('HGETALL', call), function(_, session)
+  local of_session = rounds_where(rounds_of(redis.call('HGETALL', call)), function(_, session)
     return session == missed.session_id or session == '' or missed.session_id == ''
   end)
   local covered = first_rounds_with(users, of_session, missed.key_prefix, function(started_at, ringless)

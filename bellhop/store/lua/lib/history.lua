@@ -33,33 +33,48 @@ local function outdated_history(fields, groups, kept)
   return outdated
 end
 
--- Takes a call's hash as HGETALL returns it. Returns a function that returns all stamps of a name: a list of { at, session }.
--- It also returns the plain fields by name, and the set of all names.
+-- Takes a call's hash as HGETALL returns it. Returns:
+-- a function that returns all stamps of a name: a list of { at, session };
+-- a function that returns the plain field of a name as a number, or nil;
+-- a function that returns the set of all names.
+-- A call may have thousands of stamps, and only a few names are asked for: so a stamp is read when its name is.
 local function stamps_by_name(fields)
-  local plain, past, names = {}, {}, {}
+  local plain, past = {}, {}
   for i = 1, #fields, 2 do
-    local at, session, name = read_history_field(fields[i])
-    if at then
-      past[name] = past[name] or {}
-      table.insert(past[name], { at = at, session = session })
-      names[name] = true
+    local field = fields[i]
+    local length, session_at
+    if string.sub(field, 1, 3) == 'at:' then length, session_at = string.match(field, '^at:%d+:(%d+):()') end
+    if length then
+      local name = string.sub(field, session_at + length + 1)
+      local of_name = past[name]
+      if of_name then of_name[#of_name + 1] = i else past[name] = { i } end
     else
-      plain[fields[i]] = tonumber(fields[i + 1])
-      names[fields[i]] = true
+      plain[field] = fields[i + 1]
     end
   end
+
+  local function number_of(name) return tonumber(plain[name]) end
 
   -- Older versions wrote the latest stamp alone, without its session.
   local complete = {}
   local function all_of(name)
     if complete[name] then return complete[name] end
-    local stamps, last = past[name] or {}, plain[name]
-    for _, stamp in ipairs(stamps) do
-      if stamp.at == last then last = nil end
+    local stamps, last = {}, number_of(name)
+    for _, i in ipairs(past[name] or {}) do
+      local at, session = read_history_field(fields[i])
+      stamps[#stamps + 1] = { at = at, session = session }
+      if at == last then last = nil end
     end
-    if last then table.insert(stamps, { at = last, session = '' }) end
+    if last then stamps[#stamps + 1] = { at = last, session = '' } end
     complete[name] = stamps
     return stamps
   end
-  return all_of, plain, names
+
+  local function all_names()
+    local names = {}
+    for name in pairs(plain) do names[name] = true end
+    for name in pairs(past) do names[name] = true end
+    return names
+  end
+  return all_of, number_of, all_names
 end

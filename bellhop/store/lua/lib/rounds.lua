@@ -1,16 +1,23 @@
 -- include: lib/fields
 -- Takes a call's hash as HGETALL returns it. Returns its rounds, the latest first: the start of each (text, unix µs) and its
--- session. With `wanted(started_at, session)`, it returns only rounds for which this is true.
-local function rounds_of(fields, wanted)
+-- session.
+local function rounds_of(fields)
   local rounds = {}
   for i = 1, #fields, 2 do
-    local started_at = string.match(fields[i], '^r:(%d+)$')
-    if started_at and (not wanted or wanted(tonumber(started_at), fields[i + 1])) then
-      rounds[#rounds + 1] = { started_at = started_at, session = fields[i + 1] }
-    end
+    local started_at = string.sub(fields[i], 1, 2) == 'r:' and string.match(fields[i], '^r:(%d+)$')
+    if started_at then rounds[#rounds + 1] = { started_at = started_at, session = fields[i + 1] } end
   end
   table.sort(rounds, function(a, b) return tonumber(a.started_at) > tonumber(b.started_at) end)
   return rounds
+end
+
+-- Returns those of the rounds for which `wanted(started_at, session)` is true.
+local function rounds_where(rounds, wanted)
+  local found = {}
+  for _, round in ipairs(rounds) do
+    if wanted(tonumber(round.started_at), round.session) then found[#found + 1] = round end
+  end
+  return found
 end
 
 -- Reads rounds, one after the other, until each of these users is found among the recipients of one.

@@ -42,16 +42,16 @@ end
 -- as a set, whom a later ring of the call rings too: they get the missed-call notice of that ring.
 local function standings(call, round, users, prefix)
   local fields = redis.call('HGETALL', call)
-  local all_of, plain, names = stamps_by_name(fields)
+  local all_of, plain, all_names = stamps_by_name(fields)
   local start, deadline, session = round.start, round.deadline, round.session
 
-  local sessions = {}
-  for _, other in ipairs(rounds_of(fields)) do sessions[other.session] = true end
-  local earlier_rings = rounds_of(fields, function(started_at, of_session)
+  local rounds, sessions, forgotten = rounds_of(fields), {}, plain('forgotten')
+  for _, other in ipairs(rounds) do sessions[other.session] = true end
+  local earlier_rings = rounds_where(rounds, function(started_at, of_session)
     return started_at < start and of_session == session
   end)
   local last_rung = first_rounds_with(users, earlier_rings, prefix)
-  if plain.forgotten then
+  if forgotten then
     local traces = {}
     for i, user in ipairs(users) do traces[i] = ring_trace(session, user) end
     local rung_at = read_traces(round.traces, traces)
@@ -88,7 +88,7 @@ local function standings(call, round, users, prefix)
 
   -- A user is in the call on one device, or about to join since the user has answered.
   local function is_in(user)
-    if (plain['a:' .. user] or -1) > last_left(user) then return true end
+    if (plain('a:' .. user) or -1) > last_left(user) then return true end
     local left = {}
     for _, stamp in ipairs(all_of('l:' .. user)) do left[stamp.session] = true end
     for _, stamp in ipairs(all_of('j:' .. user)) do
@@ -102,7 +102,7 @@ local function standings(call, round, users, prefix)
     local last = -1
     for _, caller in ipairs(round.callers) do last = math.max(last, last_left(caller)) end
     if last < start then return NEVER end
-    for name in pairs(names) do
+    for name in pairs(all_names()) do
       local kind = string.sub(name, 1, 2)
       if kind == 'a:' or kind == 'j:' or kind == 'l:' then
         local user = string.sub(name, 3)
@@ -174,7 +174,7 @@ local function standings(call, round, users, prefix)
     local over = unexplained < ended_by_others and (near_the_end(unexplained) and 'timed_out' or 'declined')
       or cancelled < NEVER and (contains(gave_up, cancelled) and 'no_answer' or 'cancelled')
       or ended < NEVER and 'ended'
-    if (plain['a:' .. user] or -1) >= start then return 'answered' end
+    if (plain('a:' .. user) or -1) >= start then return 'answered' end
     if decline < math.min(busy, timeout, ended_by_others) then return 'declined' end
     local was_busy, has_timed_out = busy < ended_by_others, timeout < ended_by_others
     local was_removed = removed < math.min(cancelled, ended, surely_missed)
@@ -192,9 +192,9 @@ local function standings(call, round, users, prefix)
   for i, user in ipairs(users) do result[i] = standing_of(user) end
 
   local function rung_later()
-    local later = rounds_of(fields, function(started_at) return started_at > start end)
+    local later = rounds_where(rounds, function(started_at) return started_at > start end)
     local found = first_rounds_with(users, later, prefix)
-    if plain.forgotten and plain.forgotten > start then
+    if forgotten and forgotten > start then
       local traces = {}
       for i, user in ipairs(users) do traces[i] = any_ring_trace(user) end
       local rung_at = read_traces(round.traces, traces)

@@ -1,0 +1,53 @@
+"""A call as Redis keeps it, with its rounds."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bellhop.clock import Micros
+from bellhop.store.async_client import Store
+from bellhop.store.keys import call_key, round_key, stream_clock_key
+from bellhop.store.redis_clock import read_time
+
+
+class StoredCall(NamedTuple):
+    """A call as Redis keeps it."""
+
+    now: Micros
+    """The time by Stream's clock."""
+    redis_ahead_us: int
+    """How far Redis's clock is ahead of it."""
+    fields: Mapping[str, str]
+    """The call's stamps, the start of each round (`r:…`), and `version`."""
+    rounds: Mapping[Micros, Mapping[str, str]]
+    """The fields of each round, by its start."""
+
+    @property
+    def redis_now(self) -> Micros:
+        """The time by Redis's clock, by which claims end."""
+        return Micros(self.now + self.redis_ahead_us)
+
+    @property
+    def stamps(self) -> dict[str, Micros]:
+        """The call's stamps, by name."""
+        fields = self.fields.items()
+        return {name: Micros(int(at)) for name, at in fields if not name.startswith("r:") and name != "version"}
+
+
+async def read_call(store: Store, tenant: str, cid: str) -> StoredCall:
+    """Read a call, then its rounds, except those that it has forgotten. Raises as the store does.
+
+    No script reads them: a script turns each of thousands of fields into a value of Lua and back. An event that comes
+    in between changes the call's version.
+    """
+    reads = ("HGETALL", call_key(tenant, cid)), ("TIME",), ("HGET", stream_clock_key(tenant), "applied_us")
+    call, time, applied_us = await store.together(*reads)
+    ahead_us, fields = int(applied_us or 0), _pairs(call)
+    starts = [Micros(int(name[2:])) for name in fields if name.startswith("r:")]
+    rounds = await store.together(*(("HGETALL", round_key(tenant, cid, started_at)) for started_at in starts))
+    by_start = {started_at: _pairs(values) for started_at, values in zip(starts, rounds, strict=True)}
+    return StoredCall(Micros(read_time(time) - ahead_us), ahead_us, fields, by_start)
+
+
+def _pairs(flat: list[bytes]) -> dict[str, str]:
+    values = [value.decode() for value in flat]
+    return dict(zip(values[::2], values[1::2], strict=True))
