@@ -42,7 +42,7 @@ class Memory:
     """Answers as Redis does when all is well."""
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        return [30_000_000, b"go"] if name == "calls/claim_devices" else 1
+        return [30_000_000, 0, b"go"] if name == "calls/claim_devices" else 1
 
     async def together(self, *commands: Any) -> list[Any]:
         return USER if commands[0][0] == "HVALS" else [1] * len(commands)

@@ -238,15 +238,18 @@ def claim_devices(
     worker: str,
     run: str,
     claim_us: Micros,
+    redis_ahead_us: int | None = None,
 ) -> Command:
     """Claim devices (user id and device key) for an attempt by one run of one worker, for `claim_us`.
 
-    The script returns the time left (µs), then for each device "go", the reason why it may not be sent this push, or
-    "orphaned " and a claim that must be ended by `record_lost_attempts` first.
+    `redis_ahead_us`: how far Redis's clock is ahead of Stream's, if the worker read it a moment ago.
+    The script returns the time left (µs), that difference if it read it, then for each device "go", the reason why it
+    may not be sent this push, or "orphaned " and a claim that must be ended by `record_lost_attempts` first.
     """
     tenant, cid = round_.tenant, round_.cid
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
     args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
+    args.append("" if redis_ahead_us is None else redis_ahead_us)
     args += [part for device in devices for part in device]
     round_of_call = round_key(tenant, cid, round_.started_at)
     keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant), rung_key(tenant, cid)]

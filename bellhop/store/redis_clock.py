@@ -8,6 +8,8 @@ from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, from_nanoseconds, 
 APART_S = 5.0
 """A clock that differs from Redis's by this much is reported. Rings still end in time, since Redis's clock decides, but
 the times in pushes, tokens and log lines are wrong."""
+LEAD_VALID_S = 1.0
+"""How long a process uses what it read of the difference to Stream's clock."""
 
 
 class RunsCommands(Protocol):
@@ -40,12 +42,23 @@ class RedisClock:
     def __init__(self) -> None:
         self._ahead_us: int | None = None
         """How far the monotonic clock is ahead of Redis's."""
+        self._ahead_of_stream: dict[str, tuple[int, float]] = {}
+        """By tenant: how far Redis's clock is ahead of Stream's, and when that was read."""
 
     def now(self) -> Micros:
         """Return the time by Redis's clock."""
         if self._ahead_us is None:
             return from_nanoseconds(time.time_ns())
         return Micros(from_nanoseconds(time.monotonic_ns()) - self._ahead_us)
+
+    def ahead_of_stream_us(self, tenant: str) -> int | None:
+        """Return how far Redis's clock is ahead of this Stream app's; None if that was not read a moment ago."""
+        ahead_us, read_s = self._ahead_of_stream.get(tenant, (None, 0.0))
+        return ahead_us if time.monotonic() - read_s < LEAD_VALID_S else None
+
+    def note_ahead_of_stream(self, tenant: str, ahead_us: int) -> None:
+        """Note what was just read of it."""
+        self._ahead_of_stream[tenant] = ahead_us, time.monotonic()
 
     def note(self, sent_s: float, answered_s: float, redis_time: Micros) -> None:
         """Note a reading. Redis read its clock between `sent_s` and `answered_s`, by the monotonic clock.

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from bellhop.clock import Seconds, micros, seconds
@@ -93,7 +94,8 @@ class Fence:
     ) -> None:
         """`first_line` goes on the trail together with the next line: it needs no round trip of its own.
 
-        `sent`: what this worker sent lately; by default nothing. `clock`: for the times on the trail.
+        `sent`: what this worker sent lately; by default nothing. `clock`: for the times on the trail, and for
+        how far Redis's clock is ahead of Stream's.
         """
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._sent = SentPushes(worker) if sent is None else sent
@@ -146,7 +148,8 @@ class Fence:
         return record_attempt(self._round, lines, kind=self._kind, worker=self._worker, run=self._run, devices=devices)
 
     async def _claim(self, attempts: list[tuple[Push, Seconds]]) -> list[Admission]:
-        command = claim_devices(
+        claiming = partial(
+            claim_devices,
             self._round,
             self._kind,
             [(push.device.user_id, push.device.key) for push, _ in attempts],
@@ -156,14 +159,19 @@ class Fence:
             claim_us=micros(Seconds(max(attempt_s for _, attempt_s in attempts) + 1)),
         )
 
+        tenant, clock = self._round.tenant, self._clock
+
         async def claim() -> tuple[Seconds, Any]:
+            command = claiming(redis_ahead_us=clock.ahead_of_stream_us(tenant))
             return Seconds(time.monotonic()), await self._store.script(*command)
 
         began = time.perf_counter()
         if restore := self._sent.restore(self._pushes, (push.device.key for push, _ in attempts)):
             note_restored(await until_redis_answers(lambda: self._store.script(*restore)))
         while True:
-            asked_at, (left_us, *codes) = await until_redis_answers(claim)
+            asked_at, (left_us, redis_ahead_us, *codes) = await until_redis_answers(claim)
+            if redis_ahead_us:
+                clock.note_ahead_of_stream(tenant, int(redis_ahead_us))
             answers = [code.decode() for code in codes]
             if not await self._record_lost(attempts, answers):
                 break

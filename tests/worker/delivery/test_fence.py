@@ -15,7 +15,9 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.queue.job_payloads import QueuedRound
-from bellhop.store.keys import call_key, owner_key, round_key, trail_key
+from bellhop.store import redis_clock
+from bellhop.store.keys import call_key, owner_key, round_key, stream_clock_key, trail_key
+from bellhop.store.redis_clock import RedisClock
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
 from bellhop.trail import PushAttempted, encode
@@ -350,6 +352,20 @@ def test_only_so_many_pushes_are_remembered_for_so_long(monkeypatch):
 async def test_nothing_is_sent_from_the_deadline_on(store, redis_url):
     round_ = ringing(redis_url, age_s=60)
     assert await claim(Fence(store, "w-1", PushKind.RING, round_), pushes(round_)[0], 3) is Outcome.TOO_LATE
+
+
+async def test_a_difference_of_clocks_learned_a_moment_ago_counts(store, redis_url, monkeypatch):
+    """The worker read the difference between Redis's clock and Stream's for the ring before."""
+    clock, redis_ahead = RedisClock(), ("HSET", stream_clock_key("default"), "applied_us")
+    before, ring_of_stream, over = ringing(redis_url), ringing(redis_url, age_s=600), ringing(redis_url)
+    assert await claim(Fence(store, "w-1", PushKind.RING, before, clock=clock), pushes(before)[0], 3) is None
+    await store.call(*redis_ahead, 600_000_000)
+    fence = Fence(store, "w-1", PushKind.RING, ring_of_stream, clock=clock)
+    assert await claim(fence, pushes(ring_of_stream)[0], 3) is None, "not too late by an old difference"
+    await store.call(*redis_ahead, -600_000_000)
+    monkeypatch.setattr(redis_clock, "LEAD_VALID_S", 0)
+    fence = Fence(store, "w-1", PushKind.RING, over, clock=clock)
+    assert await claim(fence, pushes(over)[0], 3) is Outcome.TOO_LATE
 
 
 async def test_a_token_claimed_twice_at_once_is_sent_to_once(store, redis_url):

@@ -9,8 +9,9 @@
 --   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 start of the rounds' keys
 --   11 start of the keys that name the owner of a token   12 deadline of the round µs
---   then for each device: 13 user, 14 device key, …
--- Returns the time left µs, then for each device "go", the reason why not, or "orphaned " and the claim.
+--   13 how far Redis's clock is ahead of Stream's µs, if the worker read it a moment ago, else ""
+--   then for each device: 14 user, 15 device key, …
+-- Returns the time left µs, how far Redis's clock is ahead of Stream's µs ("" if it was not read), then for each device "go", the reason why not, or "orphaned " and the claim.
 -- include: lib/standing
 -- include: lib/claim
 -- include: lib/expiry
@@ -21,7 +22,7 @@ local kind, start, session, callers, deadline =
 local worker, run, length, ttl, rounds, owners = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11]
 
 local users, fields, tokens = {}, {}, {}
-for i = 13, #ARGV, 2 do
+for i = 14, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
@@ -32,7 +33,13 @@ local the_round = {
 }
 local reasons, rung_later = standings(call, the_round, users, rounds)
 local now = now_us()
-local left = deadline - (now - redis_ahead_us(KEYS[4]))
+local known_ahead, read_ahead = tonumber(ARGV[13]), nil
+local left = known_ahead and deadline - (now - known_ahead) or 0
+-- No push is too late by a difference that may have changed since it was read.
+if left <= 0 then
+  read_ahead = redis_ahead_us(KEYS[4])
+  left = deadline - (now - read_ahead)
+end
 local owners_and_lease = redis.call('MGET', KEYS[3], unpack(tokens))
 local has_lease = owners_and_lease[1] ~= false
 local claims = read_fields(round, { 'facts', unpack(fields) })
@@ -41,7 +48,7 @@ local claims = read_fields(round, { 'facts', unpack(fields) })
 -- would end the later ring.
 local later = kind == 'notification' and {} or rung_later()
 
-local answer, claimed = { string.format('%.0f', left) }, {}
+local answer, claimed = { string.format('%.0f', left), read_ahead and string.format('%.0f', read_ahead) or '' }, {}
 for i = 1, #users do
   local field, reason = fields[i], reasons[i]
   -- A missed-call notice goes out because the call is over: it is untrue if
