@@ -34,6 +34,8 @@ from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.sent_pushes import SentPushes
 from worker.delivery.token_pruning import TokenPruner
 from worker.email.digest import EmailDigest
+from worker.email.email_limits import EmailLimits
+from worker.email.email_policy import EmailRules
 from worker.email.email_store import EmailStore
 from worker.email.message import MessageBuilder
 from worker.jobs import Jobs
@@ -197,7 +199,9 @@ def email_digest(
         call_url=settings.mail_call_url,
     )
     emails = EmailStore(store, worker, settings.mail_window_s, clock)
-    return EmailDigest(store, emails, smtp_sender(settings), builder, settings.mail_policy)
+    limits = EmailLimits(store, builder.links.mailboxes, settings.mail_per_address_hour, settings.mail_per_caller_hour)
+    rules = EmailRules(settings.mail_policy, settings.mail_stream_addresses)
+    return EmailDigest(store, emails, smtp_sender(settings), builder, limits, rules)
 
 
 def _note(outage: RedisOutage, error: RedisError | None) -> None:

@@ -77,6 +77,10 @@ class Outcome(StrEnum):
     MAIL_GAVE_UP = "mail_gave_up"
     MAIL_OFF = "mail_off"
     NO_ADDRESS = "no_address"
+    STREAM_ADDRESS = "stream_address"
+    UNSUBSCRIBED = "unsubscribed"
+    ADDRESS_LIMIT = "address_limit"
+    CALLER_LIMIT = "caller_limit"
     PUSH_ACCEPTED = "push_accepted"
 
 
@@ -462,6 +466,35 @@ MEANING: dict[Outcome, Meaning] = {
         Action.SKIP,
         Tone.QUIET,
         "no usable e-mail address is known",
+    ),
+    Outcome.STREAM_ADDRESS: Meaning(
+        OutcomeKind.EMAIL,
+        Action.SKIP,
+        Tone.QUIET,
+        "the only known address is in Stream's custom data, and the settings do not allow using it",
+        "Register {whose} address by `PUT /v1/users/<id>/contact`, or set BELLHOP_MAIL_STREAM_ADDRESSES=true if only "
+        "your backend can change users' custom data.",
+    ),
+    Outcome.UNSUBSCRIBED: Meaning(
+        OutcomeKind.EMAIL,
+        Action.SKIP,
+        Tone.QUIET,
+        "the address was unsubscribed by the link in an e-mail",
+    ),
+    Outcome.ADDRESS_LIMIT: Meaning(
+        OutcomeKind.EMAIL,
+        Action.SKIP,
+        Tone.BAD,
+        "the address had already got the most e-mails that are allowed in an hour",
+        "If many users share this address on purpose, raise BELLHOP_MAIL_PER_ADDRESS_HOUR. If not, find out who gave "
+        "them this address.",
+    ),
+    Outcome.CALLER_LIMIT: Meaning(
+        OutcomeKind.EMAIL,
+        Action.SKIP,
+        Tone.BAD,
+        "calls of this caller had already led to the most e-mails that are allowed in an hour",
+        "If this caller may call so many people, raise BELLHOP_MAIL_PER_CALLER_HOUR. If not, ban the caller at Stream.",
     ),
     Outcome.PUSH_ACCEPTED: Meaning(
         OutcomeKind.EMAIL,

@@ -11,7 +11,11 @@ from typing import NamedTuple
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import SecretStr
 
+from bellhop.domain.mailbox import MailboxHashes
+
 SALT = "bellhop.unsubscribe"
+ADDRESS = "to"
+"""The parameter with the hash of the address. Links of older versions have none."""
 
 
 class Subscriber(NamedTuple):
@@ -28,11 +32,16 @@ class UnsubscribeLinks:
     def __init__(self, url: str, secrets: Sequence[SecretStr]) -> None:
         keys = [secret.get_secret_value() for secret in reversed(secrets)]  # itsdangerous signs with the last
         self._url = url.rstrip("/")
+        self.mailboxes = MailboxHashes(secrets)
         self._signer = URLSafeSerializer(keys, SALT, signer_kwargs={"digest_method": sha256})
 
-    def link(self, subscriber: Subscriber) -> str:
-        """Make the link for one user. It holds no e-mail address and does not expire."""
-        return f"{self._url}/unsubscribe/{self._signer.dumps(subscriber)}"
+    def link(self, subscriber: Subscriber, address: str) -> str:
+        """Make the link for one user and the address that the e-mail goes to. It does not expire.
+
+        It holds the keyed hash of the address, which nobody can make for another address.
+        """
+        hashed = self.mailboxes.of(subscriber.tenant, address)[0]
+        return f"{self._url}/unsubscribe/{self._signer.dumps(subscriber)}?{ADDRESS}={hashed}"
 
     def read(self, token: str) -> Subscriber | None:
         """Read the last part of a link; None if it was not signed with one of the secrets."""

@@ -26,6 +26,8 @@ def allowed(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         *others, last = (f"`{choice}`" for choice in get_args(field.annotation))
         return f"{', '.join(others)} or {last}"
+    if field.annotation is bool:
+        return "`true` or `false`"
     least = next((part.ge for part in field.metadata if isinstance(part, Ge)), None)
     most = next((part.le for part in field.metadata if isinstance(part, Le)), None)
     if least is not None:
@@ -51,4 +53,6 @@ def _row(variable: str, default: str, values: str, text: str) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = ",".join(field.default) if isinstance(field.default, list) else field.default
+    if isinstance(value, bool):
+        value = str(value).lower()
     return f"`{value}`" if value is not None and str(value) not in ("", "{}") else ""

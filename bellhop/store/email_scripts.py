@@ -28,6 +28,7 @@ from bellhop.store.keys import (
 )
 from bellhop.store.scripts import Argument, Command
 
+HOUR_S = 3600
 EMAIL_TTL_S = 3 * 24 * 3600
 """Longer than the longest window and all attempts together."""
 
@@ -131,3 +132,8 @@ def record_email_attempt(
     for round_, line in lines:
         args += [trail_key(round_.tenant, round_.cid), line]
     return Command("email/record_email_attempt", [email_key(email_id)], args)
+
+
+def count_email(key: str, email_id: str, most: int) -> Command:
+    """Count an e-mail in the set of one hour at `key`. The script returns 1, or 0 if the set has `most` others."""
+    return Command("email/count_email", [key], [email_id, most, 2 * HOUR_S])

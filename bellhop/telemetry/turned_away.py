@@ -54,6 +54,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "of app {app} dropped",
         "they were too old: somebody sends old webhooks again, or a queue was held up",
     ),
+    "address_limit": ("not sent", "their address had got the most that BELLHOP_MAIL_PER_ADDRESS_HOUR allows"),
+    "caller_limit": ("not sent", "their caller had caused the most that BELLHOP_MAIL_PER_CALLER_HOUR allows"),
     "unreadable": ("of app {app} kept", "Bellhop cannot read them: please report it (docs/troubleshooting.md)"),
     "caller_limit": (RANG_NOBODY, "a caller called more people in a minute than BELLHOP_RINGS_PER_CALLER allows"),
     "call_limit": (RANG_NOBODY, "a call rang more people in a minute than BELLHOP_RINGS_PER_CALL allows"),
@@ -68,6 +70,9 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
 }
 """For each reason: what happened to a number of webhooks, and why or what to do."""
+
+OF_EMAILS = frozenset({"address_limit", "caller_limit"})
+"""The reasons that are about missed-call e-mails."""
 
 
 class TurnedAwayCounter:
@@ -128,7 +133,8 @@ def _sentence(what: TurnedAway, addresses: Counter[str]) -> str:
     number = addresses.total()
     done, why = SENTENCES.get(what.reason, ("turned away", what.reason))
     text = f"{done} in the last hour: {why}".format(app=what.app or "(unknown)")
-    return f"{number} webhook{'' if number == 1 else 's'} {text}{_origin(addresses)}"
+    noun = "e-mail" if what.reason in OF_EMAILS else "webhook"
+    return f"{number} {noun}{'' if number == 1 else 's'} {text}{_origin(addresses)}"
 
 
 def _origin(addresses: Mapping[str, int]) -> str:

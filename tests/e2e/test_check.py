@@ -253,6 +253,19 @@ async def test_send_test_advises_when_nothing_can_be_reached(installation):
     assert json.dumps(UNKNOWN_TOKEN) not in output
 
 
+async def test_addresses_that_are_not_used_any_more_are_named(installation):
+    sample = json.dumps(["bellhop_mail_total", "stream_address"])
+    await installation.store.call("HINCRBY", METRICS_KEY, sample, 3)
+    try:
+        _, output = await bellhop(installation, "check")
+        assert "3 missed calls led to no e-mail" in output
+        assert "BELLHOP_MAIL_STREAM_ADDRESSES=true" in output
+        _, output = await bellhop(installation, "check", MAIL_STREAM_ADDRESSES="false")
+        assert "led to no e-mail" not in output
+    finally:
+        await installation.store.call("HDEL", METRICS_KEY, sample)
+
+
 async def test_the_mail_server_is_tested_and_mistakes_are_reported(installation):
     context = installation.apple.authority.server_context()
     login = {"SMTP_HOST": "localhost", "SMTP_SECURITY": "starttls", "SMTP_USER": "bellhop", "SMTP_PASSWORD": "right"}

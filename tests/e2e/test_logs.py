@@ -44,6 +44,7 @@ async def logged(tmp_path_factory):
         "MISSED_GRACE_S": "0",
         "MAIL_WINDOW_S": "0",
         "MAIL_POLICY": "always",
+        "MAIL_STREAM_ADDRESSES": "true",
         "STREAM_API_SECRET": f"{SECRET},{NEW_SECRET}",
         "RECEIPT_SECRET": RECEIPT_SECRET,
         "METRICS_TOKEN": METRICS_TOKEN,

@@ -23,6 +23,7 @@ SETTINGS = {
     "MAIL_WINDOW_S": "1",
     "MAIL_CALL_URL": "https://app.example.com/join/{call_id}",
     "MAIL_CUSTOM_FIELDS": "chat_id",
+    "MAIL_STREAM_ADDRESSES": "true",
     "SMTP_TIMEOUT_S": "2",
 }
 

@@ -24,7 +24,7 @@ BEN, JANE, DEAD = "a1" * 32, "jane:pixel", "de" * 32
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def installation(tmp_path_factory):
     settings = {"METRICS_TOKEN": TOKEN, "WEB_PROCESSES": "2", "MISSED_GRACE_S": "0"}
-    settings |= {"MAIL_POLICY": "always", "MAIL_WINDOW_S": "0"}
+    settings |= {"MAIL_POLICY": "always", "MAIL_WINDOW_S": "0", "MAIL_STREAM_ADDRESSES": "true"}
     async with Installation(tmp_path_factory.mktemp("installation"), settings, workers=2) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN)
         await installation.register("jane-morel", Provider.FCM, Kind.ALERT, JANE)

@@ -88,6 +88,17 @@ NEW_SINCE: dict[str, str] = {
     "command_line/settings/`BELLHOP_CONSOLE_PROXY_SECRET`": "without it, the header counts as before in this version",
     "command_line/settings/`BELLHOP_WEB_EXPLAIN_LINES`": "what one page may cost",
     "http/problem/properties/type/enum/urn:bellhop:problem:busy": "a long trail is explained by one process at a time",
+    **{
+        f"command_line/settings/`BELLHOP_MAIL_{name}`": "who gets e-mails, and how many"
+        for name in ("STREAM_ADDRESSES", "PER_ADDRESS_HOUR", "PER_CALLER_HOUR")
+    },
+    **{
+        f"command_line/words/{word}": "a new outcome"
+        for word in ("stream_address", "unsubscribed", "address_limit", "caller_limit")
+    },
+    "redis/bellhop:mails-by:default:<user>:<s>": "it expires after two hours",
+    "redis/bellhop:mails-to:<uuid>:<s>": "the same",
+    "redis/bellhop:unsubscribed:<uuid>": "an older version asks the user's preference, which is set too",
     "logs/web request_refused": "refusals left no line",
     "logs/web setting_soon_refused": "warns of what the next version refuses",
     "metrics/types/# TYPE bellhop_console_logins_total counter": "logins and logouts were not counted",

@@ -4,6 +4,7 @@ Only POST changes anything, because mail scanners follow links with GET. Mail pr
 press the button on the page.
 """
 
+import re
 import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,13 +13,14 @@ from typing import Any, Self, cast
 import structlog
 from flask import Blueprint, Response, current_app, make_response, request
 
-from bellhop.domain.unsubscribe_link import UnsubscribeLinks
+from bellhop.domain.mailbox import HASH_DIGITS
+from bellhop.domain.unsubscribe_link import ADDRESS, UnsubscribeLinks
 from bellhop.domain.user import Preferences
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.settings import Settings
 from bellhop.store import registry
-from bellhop.store.keys import user_key
+from bellhop.store.keys import unsubscribed_key, user_key
 from webhook.context import web_context
 
 blueprint = Blueprint("unsubscribe", __name__)
@@ -49,8 +51,11 @@ def ask(token: str) -> Response:
     subscriber = _pages().links.read(token)
     if subscriber is None:
         return _invalid()
-    stored: Any = web_context().redis.hget(user_key(subscriber.tenant, subscriber.user_id), "preferences")
+    redis, address = web_context().redis, _address()
+    stored: Any = redis.hget(user_key(subscriber.tenant, subscriber.user_id), "preferences")
     wanted = registry.read_stored(Preferences, stored).email
+    if address and redis.exists(unsubscribed_key(address)):
+        wanted = False
     return _page("ask" if wanted else "off", subscriber.language)
 
 
@@ -62,9 +67,26 @@ def switch(token: str) -> Response:
     if subscriber is None:
         return _invalid()
     on = request.form.get("emails") == "on"
+    if address := _address():
+        _switch_address(address, on=on)
     web_context().run(registry.switch_mail(subscriber.tenant, subscriber.user_id, on=on))
     log.info("emails_switched", on=on, tenant=subscriber.tenant, one_click="List-Unsubscribe" in request.form)
     return _page("on" if on else "off", subscriber.language)
+
+
+def _address() -> str:
+    """Return the hash of the address that the e-mail went to; empty for a link of an older version."""
+    given = request.args.get(ADDRESS, "")
+    return given if re.fullmatch(rf"[0-9a-f]{{{HASH_DIGITS}}}", given) else ""
+
+
+def _switch_address(address: str, *, on: bool) -> None:
+    """Unsubscribe an address for all users, until its owner takes that back on the same page. No event changes it."""
+    key = unsubscribed_key(address)
+    if on:
+        web_context().redis.delete(key)
+    else:
+        web_context().redis.set(key, 1)
 
 
 def _invalid() -> Response:

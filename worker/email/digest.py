@@ -23,7 +23,8 @@ from bellhop.store.email_scripts import ClaimedEmail
 from bellhop.store.retry import until_redis_answers
 from bellhop.telemetry import metrics
 from worker.delivery.fence import REFUSALS
-from worker.email.email_policy import Policy, contact_of, next_wait_s, reason_for_no_email
+from worker.email.email_limits import EmailLimits
+from worker.email.email_policy import EmailRules, next_wait_s
 from worker.email.email_store import EmailResult, EmailStore
 from worker.email.message import MessageBuilder, MissedCalls
 from worker.providers.smtp import EmailSender
@@ -35,15 +36,22 @@ class EmailDigest:
     """Collects missed calls in e-mails, and sends them."""
 
     def __init__(
-        self, store: Store, emails: EmailStore, sender: EmailSender, builder: MessageBuilder, policy: Policy
+        self,
+        store: Store,
+        emails: EmailStore,
+        sender: EmailSender,
+        builder: MessageBuilder,
+        limits: EmailLimits,
+        rules: EmailRules,
     ) -> None:
         self._store, self._emails, self._sender, self._builder = store, emails, sender, builder
-        self._policy = policy
+        self._limits, self._rules = limits, rules
+        self._warned = False
 
     @property
     def depends_on_pushes(self) -> bool:
         """Whether a user gets an e-mail only if no push about the call was accepted."""
-        return self._policy == "unpushed"
+        return self._rules.policy == "unpushed"
 
     async def add_missed_call(self, round_: QueuedRound, *, pushed: bool) -> None:
         """Add a call that its one recipient missed to an e-mail, if one is due. Waits while Redis is away.
@@ -52,8 +60,9 @@ class EmailDigest:
         """
         (recipient,) = round_.recipients
         user = await self._user(round_)
-        contact = contact_of(user, recipient)
-        reason = reason_for_no_email(self._policy, user, contact, round_.started_at, pushed)
+        reason = self._rules.reason_for_no_email(user, recipient, round_.started_at, pushed)
+        if reason is Outcome.STREAM_ADDRESS:
+            self._warn_of_unused_address()
         if reason is None:
             reason = await self._emails.add_call(round_, recipient)
         if reason is not None:
@@ -72,7 +81,7 @@ class EmailDigest:
             await self._emails.record_attempt(email_id, run, results)
             return
         count = claimed.count - len(claimed.calls) + len(calls)
-        result, ms = await self._timed_attempt(email_id, calls, count)
+        result, ms = await self._timed_attempt(email_id, calls, count, first=claimed.attempts == 0)
         results += [EmailResult(call, result, ms) for call in calls]
         wait_s = next_wait_s(claimed, result.outcome)
         if wait_s is None and MEANING[result.outcome].retry:
@@ -82,11 +91,11 @@ class EmailDigest:
         await self._emails.record_attempt(email_id, run, results, wait_s, unknown=unknown)
 
     async def _timed_attempt(
-        self, email_id: str, calls: Sequence[QueuedRound], count: int
+        self, email_id: str, calls: Sequence[QueuedRound], count: int, *, first: bool
     ) -> tuple[AttemptResult, float]:
         """Make an attempt, log it and count it. Returns its result, and how many milliseconds it took."""
         began_s = time.monotonic()
-        result = await self._attempt(email_id, calls, count)
+        result = await self._attempt(email_id, calls, count, first=first)
         ms = round((time.monotonic() - began_s) * 1000, 1)
         # Several webhooks can lead to one e-mail: the log line names each.
         webhooks = sorted({call.webhook for call in calls if call.webhook})
@@ -94,12 +103,14 @@ class EmailDigest:
         metrics.MAIL.add(result.outcome)
         return result, ms
 
-    async def _attempt(self, email_id: str, calls: Sequence[QueuedRound], count: int) -> AttemptResult:
+    async def _attempt(self, email_id: str, calls: Sequence[QueuedRound], count: int, *, first: bool) -> AttemptResult:
         """Read the user's preferences again, write the e-mail, and send it."""
         latest = calls[-1]
         user = await self._user(latest)
-        contact = contact_of(user, latest.recipients[0])
-        reason = reason_for_no_email("always", user, contact, latest.started_at, pushed=False)
+        contact = self._rules.contact_of(user, latest.recipients[0])
+        reason = self._rules.reason_for_no_email(user, latest.recipients[0], latest.started_at, pushed=False)
+        if reason is None:
+            reason = await self._limits.refusal(email_id, latest, contact.email or "", counts=first)
         if reason is not None:
             return AttemptResult(reason)
         missed = MissedCalls(email_id, contact, calls, count)
@@ -111,6 +122,14 @@ class EmailDigest:
             log.exception("mail_not_written", letter=email_id, error=type(error).__name__)
             return AttemptResult(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
         return await self._sender.send(message, contact.email or "")
+
+    def _warn_of_unused_address(self) -> None:
+        """Log once that an address of Stream's custom data would have been used by earlier versions."""
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "stream_address_not_used", advice=MEANING[Outcome.STREAM_ADDRESS].advice.format(whose="the user's")
+            )
 
     async def _user(self, round_: QueuedRound) -> User:
         user_id = round_.recipients[0].id

@@ -1,6 +1,6 @@
 """Whether a missed call makes an e-mail, where it goes, and whether it is tried again. Pure."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bellhop.backoff import pause_s
 from bellhop.clock import Micros, Seconds
@@ -21,25 +21,31 @@ MAX_UNKNOWN = 3
 """After this many attempts without an answer an e-mail is not repeated: each of them may have delivered it."""
 
 
-def reason_for_no_email(
-    policy: Policy, user: User, contact: Contact, missed_at: Micros, pushed: bool
-) -> Outcome | None:
-    """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push about it was accepted."""
-    if policy == "unpushed" and pushed:
-        return Outcome.PUSH_ACCEPTED
-    if user.deactivated:
-        return Outcome.DEACTIVATED
-    if user.preferences.muted(missed_at):
-        return Outcome.MUTED
-    if not user.preferences.email:
-        return Outcome.MAIL_OFF
-    return None if contact.email else Outcome.NO_ADDRESS
+class EmailRules(NamedTuple):
+    """Which missed calls make an e-mail, and where it goes."""
 
+    policy: Policy = "unpushed"
+    stream_addresses: bool = False
+    """Whether an address in Stream's custom data may be used."""
 
-def contact_of(user: User, recipient: Recipient) -> Contact:
-    """Return where to send the e-mail. What the app has stored takes precedence over the event."""
-    email = deliverable_address(recipient.email) or ""
-    return complete_contact(user.contact, recipient.model_copy(update={"email": email}))
+    def contact_of(self, user: User, recipient: Recipient) -> Contact:
+        """Return where to send the e-mail. What the app has stored takes precedence over the event."""
+        email = (deliverable_address(recipient.email) or "") if self.stream_addresses else ""
+        return complete_contact(user.contact, recipient.model_copy(update={"email": email}))
+
+    def reason_for_no_email(self, user: User, recipient: Recipient, missed_at: Micros, pushed: bool) -> Outcome | None:
+        """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push was accepted."""
+        if self.policy == "unpushed" and pushed:
+            return Outcome.PUSH_ACCEPTED
+        if user.deactivated:
+            return Outcome.DEACTIVATED
+        if user.preferences.muted(missed_at):
+            return Outcome.MUTED
+        if not user.preferences.email:
+            return Outcome.MAIL_OFF
+        if self.contact_of(user, recipient).email:
+            return None
+        return Outcome.STREAM_ADDRESS if deliverable_address(recipient.email) else Outcome.NO_ADDRESS
 
 
 def next_wait_s(claimed: ClaimedEmail, outcome: Outcome) -> Seconds | None:

@@ -15,7 +15,7 @@ from bellhop.domain.unsubscribe_link import Subscriber, UnsubscribeLinks
 from bellhop.domain.user import Contact
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import FIELD, Texts, Wording, fill
-from worker.email.safe_text import isolate, safe_line
+from worker.email.safe_text import isolate, safe_line, safe_name
 
 LISTED = 10
 """An e-mail lists the latest calls, up to this many. It counts the others."""
@@ -69,7 +69,7 @@ class MessageBuilder:
         message["From"] = Address(self.app, addr_spec=self.sender)
         local, _, domain = (missed.contact.email or "").rpartition("@")
         # Not as addr_spec: that allows dots only where RFC 5322 does, and some addresses in use have others.
-        message["To"] = Address(safe_line(missed.calls[-1].recipients[0].name), local, domain)
+        message["To"] = Address(safe_name(missed.calls[-1].recipients[0].name), local, domain)
         message["Subject"] = values["subject"]
         message["Date"] = format_datetime(now)
         message["Message-ID"] = f"<{missed.id}@{self.domain}>"
@@ -87,7 +87,8 @@ class MessageBuilder:
     def _values(self, missed: MissedCalls, wording: Wording) -> dict[str, object]:
         """Return the values that the templates get."""
         latest = missed.calls[-1]
-        caller = safe_line(latest.caller_name) if latest.caller_id else wording["unknown_caller"]
+        caller = safe_name(latest.caller_name) if latest.caller_id else ""
+        caller = caller or wording["unknown_caller"]
         isolated = isolate(caller, wording["direction"])
         calls = [self._call(call, missed.contact, wording) for call in reversed(missed.calls)][:LISTED]
         earlier = missed.count - len(calls)
@@ -102,7 +103,7 @@ class MessageBuilder:
             "earlier_text": fill(wording["earlier"], count=earlier),
             "app": self.app,
             "why": fill(wording["why"], app=self.app),
-            "unsubscribe": self.links.link(subscriber),
+            "unsubscribe": self.links.link(subscriber, missed.contact.email or ""),
             "words": wording,
         }
 
@@ -110,7 +111,7 @@ class MessageBuilder:
         """Return the values for one call in the list."""
         zone = ZoneInfo(contact.time_zone or "UTC")
         return {
-            "name": safe_line(call.call_name),
+            "name": safe_name(call.call_name),
             "when": datetime.fromtimestamp(call.started_at / 1e6, zone).strftime(f"{wording['when']} %Z"),
             "fields": [
                 (wording.get(FIELD + name) or name.replace("_", " "), safe_line(value, LONGEST_VALUE))

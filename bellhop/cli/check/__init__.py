@@ -62,4 +62,5 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     async for finding in push_apps.findings(settings, store):
         yield finding
     if settings.smtp_host:
-        yield await mail_server.finding(settings)
+        async for finding in mail_server.findings(settings):
+            yield finding

@@ -1,8 +1,16 @@
 """`bellhop check`: the mail server."""
 
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis import Redis
+
 from bellhop.cli.check.finding import Finding, Level
+from bellhop.cli.check.reading import read_redis
 from bellhop.domain.outcomes import NOT_TRUSTED, Outcome
 from bellhop.settings import Settings
+from bellhop.store.keys import METRICS_KEY
+from bellhop.telemetry.metrics import MAIL, read_samples
 
 ADVICE = {
     "SSLCertVerificationError": NOT_TRUSTED,
@@ -15,6 +23,25 @@ ADVICE = {
     "Timeout": "no answer in time: check BELLHOP_SMTP_PORT, BELLHOP_SMTP_SECURITY and the firewall",
 }
 """What to do, by a word in the reason of a failure. The first word that is found decides."""
+
+
+NOT_USED = (
+    "{count} missed calls led to no e-mail, because the only address was in Stream's custom data, which is not used "
+    "any more: set BELLHOP_MAIL_STREAM_ADDRESSES=true to use it, or =false to end this warning (docs/mail.md)"
+)
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Check the mail server, and whether addresses are not used that earlier versions used."""
+    yield await finding(settings)
+    sums = await read_redis(settings, _sums)
+    count = read_samples(sums or {}).get((MAIL.name, Outcome.STREAM_ADDRESS), 0)
+    if count and "mail_stream_addresses" not in settings.model_fields_set:
+        yield Finding(Level.WARNING, "e-mails", NOT_USED.format(count=count))
+
+
+def _sums(redis: Redis) -> Any:
+    return redis.hgetall(METRICS_KEY)
 
 
 async def finding(settings: Settings) -> Finding:

@@ -7,9 +7,10 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from bellhop.domain.mailbox import MailboxHashes
 from bellhop.domain.unsubscribe_link import Subscriber, UnsubscribeLinks
 from bellhop.settings import Settings
-from bellhop.store.keys import user_key
+from bellhop.store.keys import unsubscribed_key, user_key
 from tests.factories import web_settings
 from webhook.app import create_app
 
@@ -42,9 +43,14 @@ def client(settings):
 
 @pytest.fixture
 def link(settings):
-    def make(user="ben", language="en", secrets=settings.mail_secret):
+    def make(user="ben", language="en", secrets=settings.mail_secret, address=""):
         links = UnsubscribeLinks(settings.public_url, secrets)
-        return links.link(Subscriber("default", user, language)).removeprefix(settings.public_url)
+        whole = links.link(Subscriber("default", user, language), address)
+        return (
+            whole.removeprefix(settings.public_url)
+            if address
+            else whole.removeprefix(settings.public_url).partition("?")[0]
+        )
 
     return make
 
@@ -111,6 +117,39 @@ def test_it_needs_no_cookie_and_sets_none(client, link):
 def test_any_posted_body_switches_mails_off(client, link, preferences, body):
     assert client.post(link(), **body).status_code == 200
     assert preferences() == {"email": False}
+
+
+BEN = "ben@example.com"
+
+
+def unsubscribed(redis_url, address, secrets):
+    hashes = MailboxHashes([SecretStr(secret) for secret in secrets]).of("default", address)
+    with redis.Redis.from_url(redis_url) as store:
+        return store.exists(unsubscribed_key(hashes[0])) == 1
+
+
+def test_the_address_is_unsubscribed_for_every_user(client, link, preferences, redis_url):
+    assert client.post(link(address=BEN), data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert unsubscribed(redis_url, "Ben+shop@example.com", SECRETS)
+    assert not unsubscribed(redis_url, "jane@example.com", SECRETS)
+    assert "You will get no more e-mails" in client.get(link(user="another", address=BEN)).text
+    assert preferences("another") is None
+
+
+def test_only_the_page_takes_an_unsubscribe_back(client, link, preferences, redis_url):
+    client.post(link(address=BEN))
+    preferences.write(email=True)  # the app sets it, or the user is deleted and comes again
+    assert unsubscribed(redis_url, BEN, SECRETS)
+    assert "You will get no more e-mails" in client.get(link(address=BEN)).text
+    client.post(link(address=BEN), data={"emails": "on"})
+    assert not unsubscribed(redis_url, BEN, SECRETS)
+    assert "You will get no more e-mails" not in client.get(link(address=BEN)).text
+
+
+@pytest.mark.parametrize("forged", ["", "x", "*", "a" * 31, "a" * 33, "A" * 32, "é" * 32, "a" * 31 + "%0a"])
+def test_what_is_no_hash_of_an_address_is_no_key(client, link, redis_client, forged):
+    assert client.post(f"{link()}?to={forged}").status_code == 200
+    assert list(redis_client.scan_iter("bellhop:unsubscribed:*")) == []
 
 
 def test_a_form_that_takes_long_is_not_read(client, link, preferences):

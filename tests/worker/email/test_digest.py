@@ -4,11 +4,14 @@ import asyncio
 import itertools
 import json
 import time
+from collections import Counter
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from bellhop.domain.call import Stamp
+from bellhop.domain.mailbox import MailboxHashes
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.round import Recipient
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
@@ -20,11 +23,13 @@ from bellhop.sandbox.smtp_server import Fault, SmtpStandIn
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.email_scripts import EMAIL_TTL_S
-from bellhop.store.keys import call_key, round_key, trail_key, user_key
+from bellhop.store.keys import call_key, round_key, trail_key, unsubscribed_key, user_key
+from bellhop.telemetry.turned_away import TURNED_AWAY, TurnedAway, describe
 from tests.factories import a_queued_round
 from tests.trails import trail_of
 from worker.email.digest import EmailDigest
-from worker.email.email_policy import GIVE_UP_S, MAX_UNKNOWN, contact_of, reason_for_no_email
+from worker.email.email_limits import EmailLimits
+from worker.email.email_policy import GIVE_UP_S, MAX_UNKNOWN, EmailRules
 from worker.email.email_store import EmailResult, EmailStore
 from worker.email.message import LISTED, MessageBuilder
 from worker.providers.smtp import EmailSender, SmtpServer
@@ -47,12 +52,24 @@ class EmailWorker:
     def __init__(self, store, server, worker="w-1"):
         self.store, self.server, self.worker = store, server, worker
 
-    def mail(self, policy="unpushed", window_s=60, timeout_s=5.0, templates=None):
+    def mail(
+        self,
+        policy="unpushed",
+        window_s=60,
+        timeout_s=5.0,
+        templates=None,
+        stream_addresses=True,
+        per_address=10,
+        per_caller=100,
+    ):
         sender = EmailSender(
             SmtpServer("127.0.0.1", self.server.port, "none", timeout_s=timeout_s), "calls@example.com"
         )
         builder = MessageBuilder("calls@example.com", "Calls", BUILT_IN, templates or Templates(), LINKS)
-        return EmailDigest(self.store, self.emails(window_s), sender, builder, policy)
+        limits = EmailLimits(self.store, LINKS.mailboxes, per_address, per_caller)
+        return EmailDigest(
+            self.store, self.emails(window_s), sender, builder, limits, EmailRules(policy, stream_addresses)
+        )
 
     def emails(self, window_s=60):
         return EmailStore(self.store, self.worker, window_s)
@@ -131,14 +148,16 @@ OFF = User(preferences=Preferences(email=False))
     ],
 )
 def test_policy_and_preferences_decide(policy, person, email, pushed, reason):
-    contact = contact_of(person, Recipient(id="ben", email=email))
-    assert reason_for_no_email(policy, person, contact, 1, pushed) is reason
+    rules = EmailRules(policy, stream_addresses=True)
+    assert rules.reason_for_no_email(person, Recipient(id="ben", email=email), 1, pushed) is reason
 
 
 def test_the_address_of_the_app_goes_before_the_events():
     person = User(Contact(email="work@example.com"))
-    assert contact_of(person, Recipient(id="ben", email=BEN)).email == "work@example.com"
-    assert contact_of(PLAIN, Recipient(id="ben", email=BEN)).email == BEN
+    rules = EmailRules(stream_addresses=True)
+    assert rules.contact_of(person, Recipient(id="ben", email=BEN)).email == "work@example.com"
+    assert rules.contact_of(PLAIN, Recipient(id="ben", email=BEN)).email == BEN
+    assert EmailRules().contact_of(PLAIN, Recipient(id="ben", email=BEN)).email is None
 
 
 async def test_the_reason_for_no_mail_is_on_the_trail(worker):
@@ -497,3 +516,77 @@ async def test_an_address_is_in_no_log_line_and_not_on_the_trail(worker, server,
     lines = await worker.store.call("LRANGE", trail_key("default", round_.cid), 0, -1)
     assert "mail_refused" in output.out + output.err
     assert BEN not in output.out + output.err + repr(lines)
+
+
+async def test_an_address_of_stream_is_used_only_if_allowed(worker, server):
+    digest, call = worker.mail(stream_addresses=False), missed()
+    with capture_logs() as lines:
+        await digest.add_missed_call(call, pushed=False)
+        await digest.add_missed_call(missed("default:2"), pushed=False)
+    assert await worker.outcomes(call) == ["stream_address"]
+    assert [line["event"] for line in lines] == ["stream_address_not_used"]
+    assert "BELLHOP_MAIL_STREAM_ADDRESSES=true" in lines[0]["advice"]
+    await worker.store.call("HSET", user_key("default", "ben"), "contact", json.dumps({"email": BEN}))
+    await digest.add_missed_call(missed("default:3"), pushed=False)
+    await worker.run(digest)
+    assert len(server.mails(BEN)) == 1
+
+
+async def test_many_users_with_one_address_get_few_emails(worker, server):
+    digest, victim = worker.mail(per_address=3), "victim@example.com"
+    spellings = ["victim@example.com", "Victim@EXAMPLE.com", "victim+1@example.com", "victim+x+y@example.com"]
+    calls = [missed(f"default:{n}", f"caller-{n}", f"user-{n}", spellings[n % 4]) for n in range(20)]
+    for call in calls:
+        await digest.add_missed_call(call, pushed=False)
+    assert await worker.run(digest) == 20
+    assert sum(len(server.mails(spelling)) for spelling in spellings) == 3
+    outcomes = [(await worker.outcomes(call))[-1] for call in calls]
+    assert (outcomes.count("mail_accepted"), outcomes.count("address_limit")) == (3, 17)
+    assert victim not in str([key async for key in worker.store.client.scan_iter("bellhop:mails-to:*")])
+
+
+async def test_one_caller_leads_to_few_emails(worker, server):
+    digest = worker.mail(per_caller=3)
+    for number in range(5):
+        await digest.add_missed_call(
+            missed(f"default:{number}", "sara", f"u-{number}", f"u-{number}@example.com"), pushed=False
+        )
+    other = missed("default:9", "tom", "u-9", "u-9@example.com")
+    await digest.add_missed_call(other, pushed=False)
+    await worker.run(digest)
+    assert sum(len(server.mails(f"u-{number}@example.com")) for number in (*range(5), 9)) == 4
+    assert (await worker.outcomes(other))[-1] == "mail_accepted"
+    words = describe(Counter({TurnedAway(*key[0]): count for key, count in TURNED_AWAY._counts.items()}))
+    assert any("BELLHOP_MAIL_PER_CALLER_HOUR" in sentence for sentence in words)
+
+
+async def test_an_email_that_is_tried_again_counts_once(worker, server):
+    digest, call = worker.mail(per_address=1), missed()
+    server.script("451 later")
+    await digest.add_missed_call(call, pushed=False)
+    for _ in range(2):
+        await worker.run(digest)
+        await worker.come_due()
+    assert await worker.outcomes(call) == ["mail_waiting", "mail_deferred", "mail_accepted"]
+
+
+@pytest.mark.parametrize(
+    "secrets", [["a-secret-of-no-real-app"], ["a-newer-secret-of-no-app", "a-secret-of-no-real-app"]]
+)
+async def test_an_unsubscribed_address_gets_no_email_for_any_user(worker, server, secrets):
+    old = LINKS.mailboxes.of("default", BEN)[0]
+    await worker.store.call("SET", unsubscribed_key(old), 1)
+    mailboxes = MailboxHashes([SecretStr(secret) for secret in secrets])
+    digest = worker.mail()
+    digest._limits = EmailLimits(worker.store, mailboxes, 10, 100)
+    call, other = (
+        missed(user="ben", email="Ben+calls@example.com"),
+        missed("default:2", user="nobody", email="jane@example.com"),
+    )
+    for each in (call, other):
+        await digest.add_missed_call(each, pushed=False)
+    await worker.run(digest)
+    assert await worker.outcomes(call) == ["mail_waiting", "unsubscribed"]
+    assert await worker.outcomes(other) == ["mail_waiting", "mail_accepted"]
+    newest = mailboxes.of("default", BEN)[0]
+    assert await worker.store.call("EXISTS", unsubscribed_key(newest)) == 1

@@ -20,7 +20,7 @@ from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import BUILT_IN, Texts
 from tests.factories import a_round
 from worker.email.message import MessageBuilder, MissedCalls
-from worker.email.safe_text import safe_line
+from worker.email.safe_text import safe_name
 
 LINKS = UnsubscribeLinks("https://calls.example.com/", [SecretStr("a-secret-of-no-real-app")])
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -110,14 +110,17 @@ def test_its_headers_say_what_it_is_and_how_to_stop_it():
     link = message["List-Unsubscribe"].strip("<>")
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert link in text and html.escape(link) in page
-    token = link.removeprefix("https://calls.example.com/unsubscribe/")
+    token, _, hashed = link.removeprefix("https://calls.example.com/unsubscribe/").partition("?to=")
+    assert LINKS.mailboxes.of("default", "ben@example.com") == [hashed]
     assert LINKS.read(token) == Subscriber("default", "ben", "en")
     assert "ben@example.com" not in link
 
 
 def test_a_long_link_stays_whole_in_its_header():
     raw = wire(call(user="a-user-with-a-very-long-id-" * 8))
-    assert re.search(rb"^List-Unsubscribe: <https://calls\.example\.com/unsubscribe/[\w.-]+>\r$", raw, re.MULTILINE)
+    assert re.search(
+        rb"^List-Unsubscribe: <https://calls\.example\.com/unsubscribe/[\w.-]+\?to=\w{32}>\r$", raw, re.MULTILINE
+    )
 
 
 def test_nothing_is_loaded_from_anywhere():
@@ -141,10 +144,40 @@ def test_a_name_cannot_add_a_header_a_recipient_or_a_part(nasty):
 @pytest.mark.parametrize("nasty", NASTY)
 def test_a_name_is_shown_without_what_is_harmful(nasty):
     message, text, page = read(wire(call(nasty)))
-    shown = safe_line(nasty)
+    shown = safe_name(nasty)
     assert shown in message["Subject"]
     assert shown in text
     assert shown in html.unescape(re.sub(r"<[^>]+>", "", page))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Sara https://evil.example/pay now", "Sara now"),
+        ("You won! www.evil.example", "You won!"),
+        ("evil.example", "evil example"),
+        ("EVIL.COM/win", "EVIL COM/win"),
+        ("evil。com", "evil com"),
+        ("sara@evil.example calls", "calls"),
+        ("mailto:x tel:+123 Sara", "Sara"),
+        ("Dr. J.R. Smith", "Dr. J.R. Smith"),
+        ("anna.lee", "anna lee"),
+        ("AC/DC", "AC/DC"),
+        ("x" * 300, "x" * 49 + "…"),
+    ],
+)
+def test_a_name_is_short_and_no_link(name, shown):
+    assert safe_name(name) == shown
+    message, text, _ = read(wire(call(name, name, recipient=name)))
+    assert shown in message["Subject"]
+    assert shown in text
+    assert message["To"].addresses[0].display_name == shown
+    for part in (message["Subject"], text.partition("-- ")[0]):
+        assert not re.search(r"evil[.。]|://evil|www\.", part)
+
+
+def test_a_caller_whose_name_is_a_link_has_no_name():
+    assert read(wire(call("https://evil.example")))[0]["Subject"] == read(wire(call("")))[0]["Subject"]
 
 
 def test_a_name_cannot_change_the_direction_of_the_text():

@@ -1,0 +1,58 @@
+"""Addresses that get no e-mail although a call was missed: unsubscribed ones, and those that got too many lately.
+
+Both belong to the address, whoever the user is: one person can give many users the same address.
+"""
+
+import time
+from dataclasses import dataclass
+
+from bellhop.domain.mailbox import MailboxHashes
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.round import Round
+from bellhop.store.async_client import Store
+from bellhop.store.email_scripts import HOUR_S, count_email
+from bellhop.store.keys import emails_by_key, emails_to_key, unsubscribed_key
+from bellhop.store.retry import until_redis_answers
+from bellhop.telemetry.turned_away import TURNED_AWAY
+
+
+@dataclass(frozen=True, slots=True)
+class EmailLimits:
+    """The limits of an installation."""
+
+    store: Store
+    mailboxes: MailboxHashes
+    per_address: int
+    """E-mails to one address in an hour."""
+    per_caller: int
+    """E-mails in an hour about calls of one caller."""
+
+    async def refusal(self, email_id: str, latest: Round, address: str, *, counts: bool) -> Outcome | None:
+        """Return why an e-mail about the call `latest` may not go to this address; None if it may.
+
+        `counts`: count it. The attempts after the first one do not count again.
+        """
+        hashes = self.mailboxes.of(latest.tenant, address)
+        if await self._is_unsubscribed(hashes):
+            return Outcome.UNSUBSCRIBED
+        if not counts:
+            return None
+        hour = int(time.time() // HOUR_S)
+        if not await self._count(emails_to_key(hashes[0], hour), email_id, self.per_address):
+            TURNED_AWAY.add(Outcome.ADDRESS_LIMIT)
+            return Outcome.ADDRESS_LIMIT
+        by_caller = emails_by_key(latest.tenant, latest.caller_id, hour)
+        if latest.caller_id and not await self._count(by_caller, email_id, self.per_caller):
+            TURNED_AWAY.add(Outcome.CALLER_LIMIT)
+            return Outcome.CALLER_LIMIT
+        return None
+
+    async def _is_unsubscribed(self, hashes: list[str]) -> bool:
+        keys = [unsubscribed_key(digest) for digest in hashes]
+        found = await until_redis_answers(lambda: self.store.together(*(("EXISTS", key) for key in keys)))
+        if any(found) and not found[0]:  # under an older secret: keep it when that secret is removed
+            await until_redis_answers(lambda: self.store.call("SET", keys[0], 1))
+        return any(found)
+
+    async def _count(self, key: str, email_id: str, most: int) -> bool:
+        return bool(await until_redis_answers(lambda: self.store.script(*count_email(key, email_id, most))))
