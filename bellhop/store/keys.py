@@ -127,17 +127,17 @@ def open_email_key(pair: str) -> str:
     return f"bellhop:letter-open:{hashlib.sha256(pair.encode()).hexdigest()[:32]}"
 
 
-def emails_by_key(tenant: str, caller_id: str, hour: int) -> str:
+def emails_by_key(tenant: str, caller_id: str, hour_s: int) -> str:
     """A set: the e-mails of this hour about calls of this caller."""
-    return f"bellhop:mails-by:{tenant}:{caller_id}:{hour}"
+    return f"bellhop:mails-by:{tenant}:{caller_id}:{hour_s}"
 
 
 # Of an e-mail address, which is hashed with a secret (`bellhop.domain.mailbox`)
 
 
-def emails_to_key(mailbox_hash: str, hour: int) -> str:
+def emails_to_key(mailbox_hash: str, hour_s: int) -> str:
     """A set: the e-mails of this hour to this address."""
-    return f"bellhop:mails-to:{mailbox_hash}:{hour}"
+    return f"bellhop:mails-to:{mailbox_hash}:{hour_s}"
 
 
 def unsubscribed_key(mailbox_hash: str) -> str:

@@ -17,6 +17,7 @@ from bellhop.sandbox.installation import SECRET, Installation
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.smtp_server import SmtpStandIn
 from bellhop.sandbox.stream_rest import call_type, hook
+from bellhop.store.keys import METRICS_KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

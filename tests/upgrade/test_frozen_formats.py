@@ -97,8 +97,8 @@ NEW_SINCE: dict[str, str] = {
         for word in ("stream_address", "unsubscribed", "address_limit", "caller_limit")
     },
     "redis/bellhop:mails-by:default:<user>:<s>": "it expires after two hours",
-    "redis/bellhop:mails-to:<uuid>:<s>": "the same",
-    "redis/bellhop:unsubscribed:<uuid>": "an older version asks the user's preference, which is set too",
+    "redis/bellhop:mails-to:<hex>:<s>": "the same",
+    "redis/bellhop:unsubscribed:<hex>": "an older version asks the user's preference, which is set too",
     "logs/web request_refused": "refusals left no line",
     "logs/web setting_soon_refused": "warns of what the next version refuses",
     "metrics/types/# TYPE bellhop_console_logins_total counter": "logins and logouts were not counted",

@@ -37,11 +37,11 @@ class EmailLimits:
             return Outcome.UNSUBSCRIBED
         if not counts:
             return None
-        hour = int(time.time() // HOUR_S)
-        if not await self._count(emails_to_key(hashes[0], hour), email_id, self.per_address):
+        hour_s = int(time.time() // HOUR_S) * HOUR_S
+        if not await self._count(emails_to_key(hashes[0], hour_s), email_id, self.per_address):
             TURNED_AWAY.add(Outcome.ADDRESS_LIMIT)
             return Outcome.ADDRESS_LIMIT
-        by_caller = emails_by_key(latest.tenant, latest.caller_id, hour)
+        by_caller = emails_by_key(latest.tenant, latest.caller_id, hour_s)
         if latest.caller_id and not await self._count(by_caller, email_id, self.per_caller):
             TURNED_AWAY.add(Outcome.CALLER_LIMIT)
             return Outcome.CALLER_LIMIT

@@ -17,7 +17,18 @@ from tests.factories import a_device, a_queued_round, a_round
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
 HOMES = {
     "call": ("webhook:", "call:", "round:", "rung:", "trail:", "question:", "rings-of:", "rings-open:"),
-    "user": ("devices:", "person:", "held-back:", "calls-of:", "fetched:", "writes:", "rings-by:", "rings-to:"),
+    "user": (
+        "devices:",
+        "person:",
+        "held-back:",
+        "calls-of:",
+        "fetched:",
+        "writes:",
+        "rings-by:",
+        "rings-to:",
+        "mails-by:",
+    ),
+    "address": ("mails-to:", "unsubscribed:"),
     "token": ("token:",),
     "e-mail": ("letter:", "letter-open:"),
     "queue": ("inflight:",),
@@ -71,6 +82,7 @@ COMMANDS = (
         QUEUED, QUEUED.recipients[0], NewEmail("1", 60, MAIL), whole_calls=1, now=1, line="a line"
     ),
     email_scripts.claim_email("1", MAIL, worker="w-1", run="r", claim_s=1, now=1),
+    email_scripts.count_email(keys.emails_to_key("hash", 1), "1", 1),
     email_scripts.record_email_attempt(
         "1", [(ROUND, "a line")], worker="w-1", run="r", next_try=None, unknown=False, now=1
     ),

@@ -84,7 +84,7 @@ def test_the_sentence_names_number_cause_and_address():
 def test_every_refusal_has_a_sentence():
     assert {refusal.label for refusal in Refusal} <= SENTENCES.keys()
     for reason in SENTENCES:
-        assert describe({TurnedAway(reason, "k"): 2})[0].startswith("2 webhooks ")
+        assert describe({TurnedAway(reason, "k"): 2})[0].startswith(("2 webhooks ", "2 e-mails "))
 
 
 async def test_a_key_names_ten_minutes():
