@@ -79,8 +79,8 @@ class Outcome(StrEnum):
     NO_ADDRESS = "no_address"
     STREAM_ADDRESS = "stream_address"
     UNSUBSCRIBED = "unsubscribed"
-    ADDRESS_LIMIT = "address_limit"
-    CALLER_LIMIT = "caller_limit"
+    MAIL_ADDRESS_LIMIT = "mail_address_limit"
+    MAIL_CALLER_LIMIT = "mail_caller_limit"
     PUSH_ACCEPTED = "push_accepted"
 
 
@@ -481,7 +481,7 @@ MEANING: dict[Outcome, Meaning] = {
         Tone.QUIET,
         "the address was unsubscribed by the link in an e-mail",
     ),
-    Outcome.ADDRESS_LIMIT: Meaning(
+    Outcome.MAIL_ADDRESS_LIMIT: Meaning(
         OutcomeKind.EMAIL,
         Action.SKIP,
         Tone.BAD,
@@ -489,7 +489,7 @@ MEANING: dict[Outcome, Meaning] = {
         "If many users share this address on purpose, raise BELLHOP_MAIL_PER_ADDRESS_HOUR. If not, find out who gave "
         "them this address.",
     ),
-    Outcome.CALLER_LIMIT: Meaning(
+    Outcome.MAIL_CALLER_LIMIT: Meaning(
         OutcomeKind.EMAIL,
         Action.SKIP,
         Tone.BAD,

@@ -54,8 +54,8 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "of app {app} dropped",
         "they were too old: somebody sends old webhooks again, or a queue was held up",
     ),
-    "address_limit": ("not sent", "their address had got the most that BELLHOP_MAIL_PER_ADDRESS_HOUR allows"),
-    "caller_limit": ("not sent", "their caller had caused the most that BELLHOP_MAIL_PER_CALLER_HOUR allows"),
+    "mail_address_limit": ("not sent", "their address had got the most that BELLHOP_MAIL_PER_ADDRESS_HOUR allows"),
+    "mail_caller_limit": ("not sent", "their caller had caused the most that BELLHOP_MAIL_PER_CALLER_HOUR allows"),
     "unreadable": ("of app {app} kept", "Bellhop cannot read them: please report it (docs/troubleshooting.md)"),
     "caller_limit": (RANG_NOBODY, "a caller called more people in a minute than BELLHOP_RINGS_PER_CALLER allows"),
     "call_limit": (RANG_NOBODY, "a call rang more people in a minute than BELLHOP_RINGS_PER_CALL allows"),
@@ -71,7 +71,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
 }
 """For each reason: what happened to a number of webhooks, and why or what to do."""
 
-OF_EMAILS = frozenset({"address_limit", "caller_limit"})
+OF_EMAILS = frozenset({"mail_address_limit", "mail_caller_limit"})
 """The reasons that are about missed-call e-mails."""
 
 

@@ -94,7 +94,7 @@ NEW_SINCE: dict[str, str] = {
     },
     **{
         f"command_line/words/{word}": "a new outcome"
-        for word in ("stream_address", "unsubscribed", "address_limit", "caller_limit")
+        for word in ("stream_address", "unsubscribed", "mail_address_limit", "mail_caller_limit")
     },
     "redis/bellhop:mails-by:default:<user>:<s>": "it expires after two hours",
     "redis/bellhop:mails-to:<hex>:<s>": "the same",

@@ -39,12 +39,12 @@ class EmailLimits:
             return None
         hour_s = int(time.time() // HOUR_S) * HOUR_S
         if not await self._count(emails_to_key(hashes[0], hour_s), email_id, self.per_address):
-            TURNED_AWAY.add(Outcome.ADDRESS_LIMIT)
-            return Outcome.ADDRESS_LIMIT
+            TURNED_AWAY.add(Outcome.MAIL_ADDRESS_LIMIT)
+            return Outcome.MAIL_ADDRESS_LIMIT
         by_caller = emails_by_key(latest.tenant, latest.caller_id, hour_s)
         if latest.caller_id and not await self._count(by_caller, email_id, self.per_caller):
-            TURNED_AWAY.add(Outcome.CALLER_LIMIT)
-            return Outcome.CALLER_LIMIT
+            TURNED_AWAY.add(Outcome.MAIL_CALLER_LIMIT)
+            return Outcome.MAIL_CALLER_LIMIT
         return None
 
     async def _is_unsubscribed(self, hashes: list[str]) -> bool:

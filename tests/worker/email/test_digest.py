@@ -541,7 +541,7 @@ async def test_many_users_with_one_address_get_few_emails(worker, server):
     assert await worker.run(digest) == 20
     assert sum(len(server.mails(spelling)) for spelling in spellings) == 3
     outcomes = [(await worker.outcomes(call))[-1] for call in calls]
-    assert (outcomes.count("mail_accepted"), outcomes.count("address_limit")) == (3, 17)
+    assert (outcomes.count("mail_accepted"), outcomes.count("mail_address_limit")) == (3, 17)
     assert victim not in str([key async for key in worker.store.client.scan_iter("bellhop:mails-to:*")])
 
 
