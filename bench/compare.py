@@ -13,6 +13,7 @@ number behind ± is its standard error.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import math
 import os
 import re
@@ -28,9 +29,9 @@ from bellhop.domain.device import Kind
 from bellhop.sandbox.installation import Arrival, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bench.machine import calibrate, noise, told
-from bench.whole import ROOT, person, tree
+from bench.whole import PEOPLE, ROOT, person, tree
 
-PEOPLE, RATE, PATIENCE_S = 400, 200, 30
+RATE, PATIENCE_S = 200, 30
 POSTS_AT_ONCE = 32
 SUSPENDED_S = 1.6
 """Until every pop that was under way has ended."""
@@ -42,6 +43,7 @@ class Version(Installation):
 
     def __init__(self, checkout: Path, folder: Path) -> None:
         self.arrived: dict[str, float] = {}
+        self.people = itertools.count()
         super().__init__(folder, {"MISSED_GRACE_S": "300"}, on_arrival=self._note)
         self.checkout = checkout
         self.apple.keep = False
@@ -61,7 +63,7 @@ class Version(Installation):
             for number, name in enumerate(names):
                 due[name] = start + number / RATE
                 await asyncio.sleep(due[name] - time.time())
-                posts.append(asyncio.create_task(self._post(name, number)))
+                posts.append(asyncio.create_task(self._post(name)))
             await asyncio.gather(*posts)
             await self._all_arrived(names)
         latencies = sorted(self.arrived[name] - due[name] for name in names)
@@ -75,18 +77,20 @@ class Version(Installation):
         await asyncio.sleep(SUSPENDED_S)
         room = asyncio.Semaphore(POSTS_AT_ONCE)
 
-        async def post(name: str, number: int) -> None:
+        async def post(name: str) -> None:
             async with room:
-                await self._post(name, number)
+                await self._post(name)
 
         async with self._measured(rings) as figures:
-            await asyncio.gather(*(post(name, number) for number, name in enumerate(names)))
+            await asyncio.gather(*map(post, names))
             await self.store.call("DEL", "rq:suspended")
             await self._all_arrived(names)
         return figures
 
-    async def _post(self, name: str, number: int) -> None:
-        reply = await self.stream.post(SampleCall(members=(person(number % PEOPLE)[0],), id=name).ring())
+    async def _post(self, name: str) -> None:
+        number = next(self.people) % PEOPLE  # nobody calls or is called so often that it is counted in Redis
+        call = SampleCall(caller=f"caller-{number}", members=(person(number)[0],), id=name)
+        reply = await self.stream.post(call.ring())
         if reply.status != 200:
             raise RuntimeError(f"{self.checkout}: a webhook was answered {reply.status}")
 

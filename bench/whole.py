@@ -32,7 +32,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_header
 from bench.machine import calibrate, noise
 
 ROOT = Path(__file__).resolve().parents[1]
-PEOPLE = 1000
+PEOPLE = 5000
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 LEAD_S = 1.0
@@ -56,7 +56,7 @@ async def generate(url: str, label: str, rate: float, count: int) -> None:
     start = time.time() + LEAD_S + count / 2000
     posts = []
     for n in range(count):
-        call = SampleCall(members=(person(n)[0],), id=f"{label}-{n}")
+        call = SampleCall(caller=f"caller-{n % PEOPLE}", members=(person(n)[0],), id=f"{label}-{n}")
         body = as_posted(call.ring(at=Seconds(start + n / rate)))
         posts.append((body, signed_headers(body, API_KEY, SECRET, call.id)))
     print(start, flush=True)

@@ -104,7 +104,12 @@ class Poster:
     async def _call(self, number: int, due: float) -> None:
         order, chance = self.order, random.Random(f"{self.order.label}-{number}")
         callee = number % order.people
-        call = SampleCall(members=(person(callee).user,), ring_ms=order.ring_ms, id=f"{order.label}-{number}")
+        call = SampleCall(
+            caller=f"caller-{callee}",
+            members=(person(callee).user,),
+            ring_ms=order.ring_ms,
+            id=f"{order.label}-{number}",
+        )
         record = CallRecord(call.cid, callee, due, 0.0, posted=time.time())
         record.deadline = record.posted + order.ring_ms / 1e3
         self.records.append(record)
