@@ -113,7 +113,7 @@ def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str
         fields["deadline"] = str(payload.deadline)
     if payload is not None:
         # The call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments.
-        fields["data"] = f'["{name}",null,[{payload.model_dump_json()}],{{}}]'
+        fields["data"] = f'["{name}",null,[{payload.as_json()}],{{}}]'
     if name in RETRIED_AFTER_S:
         fields["retries_left"] = str(len(RETRIED_AFTER_S[name]))
         fields["retry_intervals"] = json.dumps(RETRIED_AFTER_S[name])

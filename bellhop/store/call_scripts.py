@@ -118,8 +118,8 @@ def _opened(round_: Round, settle_at: Micros) -> dict[str, Any]:
         "started_at": str(round_.started_at),
         "session_id": round_.session_id,
         "ringless": round_.ringless,
-        "facts": round_.model_copy(update={"recipients": ()}).model_dump_json(),
-        "recipients": [(recipient.id, recipient.model_dump_json()) for recipient in round_.recipients],
+        "facts": round_.as_json(recipients=()),
+        "recipients": [(recipient.id, recipient.as_json()) for recipient in round_.recipients],
         "settle_at_ms": str(settle_at // 1000),
     }
 

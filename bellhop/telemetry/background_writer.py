@@ -10,8 +10,8 @@ import structlog
 
 log = structlog.get_logger()
 
-GATHER_S = 0.02
-"""How long lines are gathered before they are written together."""
+GATHER_S = 0.1
+"""How long lines are gathered before they are written together. Each write wakes the thread, which delays webhooks."""
 MOST_CHARACTERS = 8_000_000
 """If more characters than this wait because nobody reads the log, further lines are dropped. A line says how many."""
 LAST_WRITE_S = 1.0

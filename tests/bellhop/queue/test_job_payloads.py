@@ -10,7 +10,7 @@ from rq.utils import str_to_date
 from bellhop import clock
 from bellhop.domain.round import Recipient
 from bellhop.queue import job_payloads, names
-from bellhop.queue.job_payloads import CallRef, job, read_payload
+from bellhop.queue.job_payloads import CallRef, EmailRef, job, read_payload
 from tests.factories import a_queued_round
 
 ROUND = a_queued_round(
@@ -25,6 +25,21 @@ def test_a_payload_comes_out_as_it_went_in():
     name, instance, (payload,), kwargs = JSONSerializer.loads(fields["data"].encode())
     assert (name, instance, kwargs) == (names.RING_JOB, None, {})
     assert read_payload(name, payload) == ROUND
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"still_rings": True, "missed_due": 7}, {"recipients": ()}, {"custom": {"a": "é"}}]
+)
+def test_both_ways_to_write_a_payload_agree(changed):
+    other = ROUND.model_copy(update=changed)
+    assert ROUND.as_json(**changed) == other.as_json() == other.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "payload", [CallRef(tenant="t", cid="c", queued_at=5), EmailRef(letter="l"), Recipient(id="ben")]
+)
+def test_every_payload_is_written_as_pydantic_does(payload):
+    assert payload.as_json() == payload.model_dump_json()
 
 
 def test_a_job_has_user_names_only_in_its_data():
