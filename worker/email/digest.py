@@ -6,7 +6,8 @@ dies after the mail server has answered and before that is recorded, the e-mail 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -30,6 +31,9 @@ from worker.email.message import MessageBuilder, MissedCalls
 from worker.providers.smtp import EmailSender
 
 log = structlog.get_logger()
+
+FRESH_S = 1.0
+"""If an e-mail was claimed longer ago, it is claimed again before it is sent: the worker may have lost its lease."""
 
 
 class EmailDigest:
@@ -72,7 +76,7 @@ class EmailDigest:
     async def send(self, payload: dict[str, Any]) -> None:
         """Make one attempt to send the e-mail that a job is for, and record the result."""
         ref = read_payload(MAIL_JOB, payload)
-        email_id, run = ref.letter, uuid4().hex
+        email_id, run, fresh_until_s = ref.letter, uuid4().hex, time.monotonic() + FRESH_S
         claimed = await self._emails.claim(email_id, run)
         if claimed is None:
             return
@@ -81,7 +85,15 @@ class EmailDigest:
             await self._emails.record_attempt(email_id, run, results)
             return
         count = claimed.count - len(claimed.calls) + len(calls)
-        result, ms = await self._timed_attempt(email_id, calls, count, first=claimed.attempts == 0)
+
+        async def still_claimed() -> bool:
+            return time.monotonic() < fresh_until_s or await self._emails.claim(email_id, run) is not None
+
+        attempt = _Attempt(email_id, calls, count, claimed.attempts == 0, still_claimed)
+        attempted = await self._timed_attempt(attempt)
+        if attempted is None:
+            return  # another worker has it, or a job tries again
+        result, ms = attempted
         results += [EmailResult(call, result, ms) for call in calls]
         wait_s = next_wait_s(claimed, result.outcome)
         if wait_s is None and MEANING[result.outcome].retry:
@@ -90,30 +102,36 @@ class EmailDigest:
         unknown = result.outcome is Outcome.MAIL_UNKNOWN
         await self._emails.record_attempt(email_id, run, results, wait_s, unknown=unknown)
 
-    async def _timed_attempt(
-        self, email_id: str, calls: Sequence[QueuedRound], count: int, *, first: bool
-    ) -> tuple[AttemptResult, float]:
-        """Make an attempt, log it and count it. Returns its result, and how many milliseconds it took."""
+    async def _timed_attempt(self, attempt: "_Attempt") -> tuple[AttemptResult, float] | None:
+        """Make an attempt, log it and count it. Returns its result, and how many milliseconds it took.
+
+        None if the e-mail was not sent because the claim is lost.
+        """
         began_s = time.monotonic()
-        result = await self._attempt(email_id, calls, count, first=first)
+        result = await self._attempt(attempt)
+        if result is None:
+            return None
         ms = round((time.monotonic() - began_s) * 1000, 1)
         # Several webhooks can lead to one e-mail: the log line names each.
-        webhooks = sorted({call.webhook for call in calls if call.webhook})
-        log.info("mail", letter=email_id, webhooks=webhooks, outcome=result.outcome, status=result.status, ms=ms)
+        webhooks = sorted({call.webhook for call in attempt.calls if call.webhook})
+        log.info(
+            "mail", letter=attempt.email_id, webhooks=webhooks, outcome=result.outcome, status=result.status, ms=ms
+        )
         metrics.MAIL.add(result.outcome)
         return result, ms
 
-    async def _attempt(self, email_id: str, calls: Sequence[QueuedRound], count: int, *, first: bool) -> AttemptResult:
-        """Read the user's preferences again, write the e-mail, and send it."""
+    async def _attempt(self, attempt: "_Attempt") -> AttemptResult | None:
+        """Read the user's preferences again, write the e-mail, and send it; None if the claim is lost by then."""
+        email_id, calls = attempt.email_id, attempt.calls
         latest = calls[-1]
         user = await self._user(latest)
         contact = self._rules.contact_of(user, latest.recipients[0])
         reason = self._rules.reason_for_no_email(user, latest.recipients[0], latest.started_at, pushed=False)
         if reason is None:
-            reason = await self._limits.refusal(email_id, latest, contact.email or "", counts=first)
+            reason = await self._limits.refusal(email_id, latest, contact.email or "", counts=attempt.first)
         if reason is not None:
             return AttemptResult(reason)
-        missed = MissedCalls(email_id, contact, calls, count)
+        missed = MissedCalls(email_id, contact, calls, attempt.count)
         # Every exception is caught: a team's own template can raise any, and Python's email package raises more than
         # its documentation says.
         try:
@@ -121,7 +139,7 @@ class EmailDigest:
         except Exception as error:
             log.exception("mail_not_written", letter=email_id, error=type(error).__name__)
             return AttemptResult(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
-        return await self._sender.send(message, contact.email or "")
+        return await self._sender.send(message, contact.email or "") if await attempt.still_claimed() else None
 
     def _warn_of_unused_address(self) -> None:
         """Log once that an address of Stream's custom data would have been used by earlier versions."""
@@ -137,6 +155,19 @@ class EmailDigest:
             lambda: registry.read_users(self._store, round_.tenant, [user_id], round_.caller_id)
         )
         return users.users.get(user_id, User())
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One attempt to send an e-mail."""
+
+    email_id: str
+    calls: Sequence[QueuedRound]
+    count: int
+    first: bool
+    """Whether no other attempt was made."""
+    still_claimed: Callable[[], Awaitable[bool]]
+    """Whether the e-mail may still be sent."""
 
 
 def _still_missed(claimed: ClaimedEmail) -> tuple[list[QueuedRound], list[EmailResult]]:

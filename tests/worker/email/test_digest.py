@@ -7,6 +7,7 @@ import time
 from collections import Counter
 
 import pytest
+import redis
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -27,6 +28,7 @@ from bellhop.store.keys import call_key, round_key, trail_key, unsubscribed_key,
 from bellhop.telemetry.turned_away import TURNED_AWAY, TurnedAway, describe
 from tests.factories import a_queued_round
 from tests.trails import trail_of
+from worker.email import digest
 from worker.email.digest import EmailDigest
 from worker.email.email_limits import EmailLimits
 from worker.email.email_policy import GIVE_UP_S, MAX_UNKNOWN, EmailRules
@@ -476,6 +478,28 @@ async def test_a_worker_without_a_lease_sends_no_email(worker, server):
     ((_, wait_s),) = (await worker.scheduled()).items()
     assert 0 < wait_s <= 3, "it is tried again, in case that nobody else has the job"
     await worker.run(other)
+    assert len(server.received) == 1
+    assert await worker.outcomes(round_) == ["mail_waiting", "mail_accepted"]
+
+
+async def test_a_worker_that_stood_still_with_a_claim_sends_nothing(worker, server, redis_url, monkeypatch):
+    """It wrote the e-mail when it was paused. Its lease ended, and another worker sent the e-mail."""
+    mail, other, round_ = worker.mail(), EmailWorker(worker.store, server, "w-2").mail(), missed()
+    await mail.add_missed_call(round_, pushed=False)
+    (payload,) = await worker.jobs()
+    monkeypatch.setattr(digest, "FRESH_S", 0.0)
+    build, others = mail._builder.build, []
+
+    class Pauses:
+        def build(self, *args):
+            with redis.Redis.from_url(redis_url) as client:
+                client.delete("bellhop:worker:w-1")
+            others.append(asyncio.create_task(other.send(payload)))
+            return build(*args)
+
+    monkeypatch.setattr(mail, "_builder", Pauses())
+    await mail.send(payload)
+    await asyncio.gather(*others)
     assert len(server.received) == 1
     assert await worker.outcomes(round_) == ["mail_waiting", "mail_accepted"]
 
