@@ -46,38 +46,46 @@ class StreamState:
         self._questions, self._subscriptions, self._clock = questions, subscriptions, clock or RedisClock()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._waits: dict[int, tuple[float, QueuedRound]] = {}
-        """By number: when an attempt that waits becomes late (loop time), and its round."""
+        """By number: when an attempt that waits becomes late (monotonic), and its round."""
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         """Ends when the first wait becomes late, or earlier. One for all waits: almost every wait ends before."""
+        self._look_at_s = 0.0
+        """When it ends (monotonic)."""
 
-    def before_attempt(self, round_: QueuedRound, shortest_s: Seconds, job_began_s: Seconds) -> Callable[[], object]:
+    def late_at_s(self, round_: QueuedRound, job_began_s: Seconds) -> Seconds:
+        """Return from when on (monotonic) an attempt of this ring is late.
+
+        `job_began_s`: when its job began (monotonic). The ring began before that, whatever the clocks say.
+        """
+        by_clock_s = time.monotonic() + seconds(Micros(_began(round_) + LATE_US - self._clock.now()))
+        return Seconds(min(by_clock_s, job_began_s + seconds(LATE_US)))
+
+    def before_attempt(self, round_: QueuedRound, shortest_s: Seconds, late_at_s: Seconds) -> Callable[[], object]:
         """Ask in the background while an attempt waits, as soon as it is clear that it starts late.
 
         The attempt does not wait for the answer. If the answer comes in time and ends the ring, the fence refuses the
-        attempt. `shortest_s`: how long it waits at least. `job_began_s`: when its job began (monotonic). The ring began
-        before that, whatever the clocks say. Returns a function to call when the attempt waits no longer.
+        attempt. `shortest_s`: how long it waits at least. Returns a function to call when the attempt waits no longer.
         """
-        by_clock_s = seconds(Micros(_began(round_) + LATE_US - self._clock.now()))
-        late_in_s = min(by_clock_s, Seconds(job_began_s + seconds(LATE_US) - time.monotonic()))
-        if shortest_s >= late_in_s:
+        if time.monotonic() + shortest_s >= late_at_s:
             self._ask_soon(round_)
             return lambda: None
-        number, late_at_s = next(self._numbers), asyncio.get_running_loop().time() + late_in_s
+        number = next(self._numbers)
         self._waits[number] = late_at_s, round_
-        self._look_at(late_at_s)
+        if self._timer is None or late_at_s < self._look_at_s:
+            self._look_at(late_at_s)
         return partial(self._waits.pop, number, None)
 
     def _look_at(self, when_s: float) -> None:
-        """Look at the waits at this time (loop time), unless that is done before."""
-        if self._timer is None or when_s < self._timer.when():
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = asyncio.get_running_loop().call_at(when_s, self._look)
+        """Look at the waits at this time (monotonic), and not before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._look_at_s = when_s
+        self._timer = asyncio.get_running_loop().call_later(when_s - time.monotonic(), self._look)
 
     def _look(self) -> None:
         """Ask about the rings whose attempts have become late while they wait."""
-        self._timer, now_s = None, asyncio.get_running_loop().time()
+        self._timer, now_s = None, time.monotonic()
         for number in [number for number, (late_at_s, _) in self._waits.items() if late_at_s <= now_s]:
             _, round_ = self._waits.pop(number)
             self._ask_soon(round_)

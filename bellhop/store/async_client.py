@@ -109,8 +109,9 @@ class Store:
             for command in commands
         ]
         answers = [await future for future in futures]
-        for number, answer in enumerate(answers):
-            if isinstance(answer, NoScriptError) and isinstance(command := commands[number], Command):
+        failed = [number for number, answer in enumerate(answers) if isinstance(answer, RedisError)]
+        for number in failed:
+            if isinstance(answers[number], NoScriptError) and isinstance(command := commands[number], Command):
                 # A new or restarted server. It has done nothing of this script.
                 answers[number] = await connection.ask(scripts.by_source(command))
         if self._sentinels is not None:
@@ -118,8 +119,8 @@ class Store:
             if not empty_wait and self._doubt.note_answer(sent_at, Seconds(time.monotonic())):
                 connection.in_doubt = True
             await self._confirm(connection, self._sentinels)
-        for answer in answers:
-            if isinstance(answer, RedisError):
+        for number in failed:
+            if isinstance(answer := answers[number], RedisError):
                 raise answer
         return answers
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -73,7 +72,9 @@ class FanOut:
 
     def __init__(self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound) -> None:
         self._tools, self._kind, self._round = tools, kind, round_
-        self._began_s = Seconds(time.monotonic())
+        self._stream_state = tools.stream_state if kind is PushKind.RING else None
+        if self._stream_state is not None:
+            self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
         first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
         self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent, tools.clock)
         self._records = RecordBuffer(self._fence)
@@ -86,11 +87,14 @@ class FanOut:
         """Push to every recipient; returns the result of each push. Waits while Redis is away."""
         tools, round_ = self._tools, self._round
         user_ids = [recipient.id for recipient in round_.recipients]
-        with self._waiting():
+        end_wait = self._before_attempt()
+        try:
             users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
             if self._kind is PushKind.RING and tools.callee_limit is not None:
                 for user_id in await tools.callee_limit.called_too_often(round_):
                     users.users[user_id] = users.users.get(user_id, User())._replace(called_too_often=True)
+        finally:
+            end_wait()
         if round_.left_over and not any(ends_the_ring(self._kind, device) for device in chain(*users.devices.values())):
             return []
         self.ran = True
@@ -115,18 +119,9 @@ class FanOut:
 
     def _before_attempt(self, shortest_s: Seconds = Seconds(0.0)) -> Callable[[], object]:
         """Ask Stream about the ring if the attempt after this wait starts late; returns what to call after the wait."""
-        if self._kind is PushKind.RING and self._tools.stream_state is not None:
-            return self._tools.stream_state.before_attempt(self._round, shortest_s, self._began_s)
-        return lambda: None
-
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Call `_before_attempt` for the wait in this block."""
-        end_wait = self._before_attempt()
-        try:
-            yield
-        finally:
-            end_wait()
+        if self._stream_state is None:
+            return lambda: None
+        return self._stream_state.before_attempt(self._round, shortest_s, self._late_at_s)
 
     async def _ring_with_lookup(self, users: RegisteredUsers, lookup: StreamDeviceLookup) -> list[Delivered]:
         """Ring users with devices now, and each other user when the look-up at Stream has found their devices."""
@@ -135,8 +130,11 @@ class FanOut:
             # This clock may differ from Redis's, so the whole length of the ring is allowed here. The fence, which uses
             # Redis's clock, refuses a push after the deadline.
             within_s = elapsed(self._round.started_at, self._round.deadline)
-            with self._waiting():
+            end_wait = self._before_attempt()
+            try:
                 users.devices[recipient.id] = await lookup.devices_of(self._round.tenant, recipient.id, within_s)
+            finally:
+                end_wait()
             return await self._send([recipient], users)
 
         recipients = self._round.recipients

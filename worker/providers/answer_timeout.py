@@ -39,7 +39,7 @@ class AnswerTimeout:
     """Like asyncio.timeout. But if the process stood still until after the limit, what has arrived is read first."""
 
     def __init__(self, limit_s: Seconds) -> None:
-        loop, timeout = asyncio.get_running_loop(), asyncio.timeout(None)
+        loop, timeout = asyncio.get_running_loop(), asyncio.Timeout(None)
         # Not a method: the timer would refer to this object, and both would stay until the garbage is collected.
         self._timeout, self._timer = timeout, AnswerTimer(limit_s, lambda: timeout.reschedule(loop.time()))
 

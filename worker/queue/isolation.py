@@ -32,7 +32,8 @@ class Isolation:
 
     async def over(self) -> None:
         """Wait until other jobs may begin."""
-        await self._nobody_alone.wait()
+        if self._suspects:
+            await self._nobody_alone.wait()
 
     def announce(self, job_id: bytes) -> None:
         """From now on, no other job begins."""

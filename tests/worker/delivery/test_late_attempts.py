@@ -114,6 +114,10 @@ class Late:
         return result.outcome
 
 
+def begin_wait(state, round_, job_began_s):
+    return state.before_attempt(round_, 0.0, state.late_at_s(round_, job_began_s))
+
+
 @pytest.mark.parametrize("wait", ["look-up", "claim", "place"])
 async def test_a_lost_cancel_stops_a_late_attempt(late, wait):
     await late.prepare(wait)
@@ -125,7 +129,7 @@ async def test_a_lost_cancel_stops_a_late_attempt(late, wait):
 async def test_clocks_that_differ_make_no_attempt_seem_early(late):
     """Stream's clock is a minute ahead of ours."""
     ahead = {"started_at": late.round.started_at + 60_000_000, "queued_at": late.round.started_at - 2_000_000}
-    late.tools.stream_state.before_attempt(late.round.model_copy(update=ahead), 0.0, time.monotonic())
+    begin_wait(late.tools.stream_state, late.round.model_copy(update=ahead), time.monotonic())
     async with asyncio.timeout(20):
         while not late.stream.questions:
             await asyncio.sleep(0.01)
@@ -144,7 +148,7 @@ async def test_clocks_that_differ_make_no_attempt_seem_late(late, monkeypatch, r
         monkeypatch.setattr(time, "time_ns", lambda: now_ns() + 600 * 10**9)
     state = StreamState(late.tools.stream_state._questions, clock=clock)
     changes = {"started_at": started_at, "queued_at": began}
-    end_wait = state.before_attempt(late.round.model_copy(update=changes), 0.0, time.monotonic())
+    end_wait = begin_wait(state, late.round.model_copy(update=changes), time.monotonic())
     await asyncio.sleep(0.5)
     end_wait()
     assert late.stream.questions == []
@@ -154,7 +158,7 @@ async def test_a_slow_clock_of_the_worker_makes_none_seem_early(late, monkeypatc
     """A job that has run for longer than that is about a ring that began earlier still."""
     now_ns = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 60 * 10**9)
-    late.tools.stream_state.before_attempt(late.round, 0.0, time.monotonic() - 6)
+    begin_wait(late.tools.stream_state, late.round, time.monotonic() - 6)
     async with asyncio.timeout(20):
         while not late.stream.questions:
             await asyncio.sleep(0.01)
@@ -163,10 +167,10 @@ async def test_a_slow_clock_of_the_worker_makes_none_seem_early(late, monkeypatc
 async def test_the_wait_that_is_late_first_is_asked_about(late):
     state, now_s = late.tools.stream_state, time.monotonic()
     ahead = {"started_at": late.round.started_at + 60_000_000}
-    state.before_attempt(late.round.model_copy(update=ahead), 0.0, now_s)
-    state.before_attempt(late.round, 0.0, now_s)
-    over = state.before_attempt(late.round.model_copy(update={"cid": "default:over"}), 0.0, now_s)
-    over()
+    begin_wait(state, late.round.model_copy(update=ahead), now_s)
+    begin_wait(state, late.round, now_s)
+    end_wait = begin_wait(state, late.round.model_copy(update={"cid": "default:over"}), now_s)
+    end_wait()
     async with asyncio.timeout(20):
         while not late.stream.questions:
             await asyncio.sleep(0.01)
