@@ -8,6 +8,7 @@ import pytest
 from bellhop.domain.device import Kind, Provider
 from bellhop.explain.explanation import explain
 from bellhop.explain.verdict import UserVerdict
+from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.store import registry
@@ -81,6 +82,19 @@ async def test_a_doubled_ring_has_both_attempts(flow):
     (ring,) = [push for push in jane.deliveries if push.kind == "ring"]
     assert [attempt.outcome for attempt in ring.attempts] == ["worker_died", "accepted"]
     assert ring.sentence.endswith(" after the call began, after 1 attempt with an unknown result.")
+
+
+async def test_each_lost_answer_is_one_attempt(flow):
+    """The worker died, and then Apple did not answer its successor in time: the phone was rung three times."""
+    flow.installation.apple.script(flow.phone.token, AppleReply(delay_s=ANSWER_S), AppleReply())
+    flow.installation.start("worker", "worker-2")
+    await flow.rings(3)
+    await flow.post(flow.call.accepted("jane"))
+    jane = await flow.verdict(attempts=3)
+    (ring,) = [push for push in jane.deliveries if push.kind == "ring"]
+    assert [attempt.outcome for attempt in ring.attempts] == ["worker_died", "unknown", "accepted"]
+    assert ring.sentence.endswith(" after the call began, after 2 attempts with an unknown result.")
+    assert len(flow.rung) == 3
 
 
 async def test_a_phone_that_was_signed_out_is_not_known_either(flow):
