@@ -28,7 +28,7 @@ class WebApp(Flask):
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Bind the routes to the path and the method of a request. Raises NotFound."""
         if request is None:
-            return super().create_url_adapter(request)
+            return None  # no URL is built outside a request
         environ = request.environ
         if environ["PATH_INFO"].startswith("//"):  # MapAdapter would drop the slashes
             raise NotFound

@@ -1,4 +1,7 @@
-"""The webhook's view gives the same answers on the event loop and in a thread. On the loop it never blocks."""
+"""The webhook's view gives the same answers on the event loop, in a thread, and under another server.
+
+On the loop it never blocks.
+"""
 
 import asyncio
 import base64
@@ -11,6 +14,7 @@ import io
 import json
 import socket
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +24,7 @@ import jwt
 import pytest
 import redis
 from structlog.contextvars import get_contextvars
+from werkzeug.serving import make_server
 
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
@@ -55,7 +60,32 @@ async def serving(redis_url, *, on_loop=True, **settings):
     limits = limits_for_webhooks(LIMITS, context.body_limits.max_bytes)
     server = RequestServer(app, limits, 2, partial(runs_on_loop, intake_redis), WebhookBodies(context))
     listening = await asyncio.get_running_loop().create_server(server.connection, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/webhooks/stream"
+    try:
+        async with posting(listening.sockets[0].getsockname()[1]) as post:
+            yield post
+    finally:
+        listening.close()
+        await server.stop()
+        await connections.close()
+
+
+@asynccontextmanager
+async def serving_elsewhere(redis_url):
+    """The application under a server that is not ours."""
+    with make_server("127.0.0.1", 0, create_app(web_settings(redis_url)), threaded=True) as server:
+        running = threading.Thread(target=server.serve_forever, args=(0.01,))
+        running.start()
+        try:
+            async with posting(server.port) as post:
+                yield post
+        finally:
+            server.shutdown()
+            running.join()
+
+
+@asynccontextmanager
+async def posting(port):
+    url = f"http://127.0.0.1:{port}/webhooks/stream"
     async with aiohttp.ClientSession() as session:
 
         async def post(event, webhook_id="w1", **headers):
@@ -65,18 +95,19 @@ async def serving(redis_url, *, on_loop=True, **settings):
                 return reply.status, await reply.json()
 
         post.url = url
-        try:
-            yield post
-        finally:
-            listening.close()
-            await session.close()
-            await server.stop()
-            await connections.close()
+        yield post
 
 
-@pytest.fixture(params=[True, False], ids=["on the loop", "in a thread"])
+SERVERS = {
+    "on the loop": serving,
+    "in a thread": partial(serving, on_loop=False),
+    "under another server": serving_elsewhere,
+}
+
+
+@pytest.fixture(params=SERVERS)
 async def post(redis_url, request):
-    async with serving(redis_url, on_loop=request.param) as post:
+    async with SERVERS[request.param](redis_url) as post:
         yield post
 
 

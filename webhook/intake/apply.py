@@ -8,6 +8,7 @@ those, and the call would be lost.
 
 import hashlib
 from enum import StrEnum
+from functools import lru_cache
 
 from bellhop import call_index, trail
 from bellhop.clock import Micros
@@ -86,6 +87,7 @@ def apply(
     return Verdict.TURNED_AWAY if verdict is Verdict.TAKEN and not calls else verdict
 
 
+@lru_cache(maxsize=64)
 def webhook_digest(tenant: str, webhook_id: str) -> str:
     """Name a webhook in keys and logs. Its id is hashed, since the sender may choose any bytes and any length."""
     return hashlib.sha256(f"{tenant}:{webhook_id}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
