@@ -48,7 +48,7 @@ def _http_error(error: HTTPException) -> ErrorResponse:
     if isinstance(error, NotFound) and is_other_form(sent_path(request.environ)):
         note_refusal("console", "other_path")
     if isinstance(error, RequestEntityTooLarge):
-        return jsonify(error=Refusal.TOO_LARGE.sentence), Refusal.TOO_LARGE.status
+        return jsonify(error="The body is larger than 1 MiB."), 413
     return jsonify(error=error.name), error.code or 500
 
 

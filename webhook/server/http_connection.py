@@ -97,8 +97,9 @@ class HttpConnection(asyncio.Protocol):
 
     def drop(self) -> None:
         """Refuse the request that is arriving, because its body takes too long."""
-        count_refused("too_slow", self.client[0])
-        log.warning("request_too_slow", address=self.client[0])
+        client = self.client_of(self._request) if self._request else self.client[0]
+        count_refused("too_slow", client)
+        log.warning("request_too_slow", address=client)
         self._refuse(TOO_SLOW)
         self._advance()
 

@@ -129,7 +129,7 @@ class RequestServer:
 
         client, body = self.client_of(request, connection.client[0]), environ[WHOLE_BODY]
         request.body.clear()
-        work = Work(request.size, partial(bodies.verify, environ, body), done)
+        work = Work(request.size, partial(bodies.verify, environ, body, client), done)
         if not self._inflating.add(client, work, last=bodies.failed_often(client, environ)):
             bodies.refuse_busy(environ)
             self._answer(connection, request, environ, on_loop=self._on_loop(request))

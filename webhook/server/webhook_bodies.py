@@ -10,6 +10,7 @@ from typing import Any
 
 from webhook.client_address import client_name, forwarded_client
 from webhook.context import WebContext
+from webhook.intake.failure_limit import Client
 from webhook.intake.signature import GZIP_MAGIC, Refusal, RefusedWebhook, RunningSignature, Verified
 from webhook.server.http_request import HttpRequest
 from webhook.verified_request import VERIFIED, failing_client, verify_request
@@ -50,10 +51,14 @@ class WebhookBodies:
             return False
         return self._context.accepts_webhooks_from(self._address_of(request, peer))
 
-    def verify(self, environ: MutableMapping[str, Any], body: bytes) -> None:
-        """Inflate and verify a body. The view gets the result, or the reason why it is refused."""
+    def verify(self, environ: MutableMapping[str, Any], body: bytes, client: str) -> None:
+        """Inflate and verify a client's body. The view gets the result, or the reason why it is refused.
+
+        A client with a right signature has its turn with the others again: it may share its address with an attacker.
+        """
         try:
             environ[VERIFIED] = verify_request(self._context, environ, body)
+            self._context.failures.forget(self._failing(client, environ))
         except RefusedWebhook as refused:
             environ[VERIFIED] = refused
 
@@ -63,8 +68,10 @@ class WebhookBodies:
 
     def failed_often(self, client: str, environ: Mapping[str, Any]) -> bool:
         """Return whether the client lately sent many webhooks that were refused."""
-        failing = failing_client(self._context, client, environ.get("HTTP_X_API_KEY"))
-        return self._context.failures.exceeded(failing, time.monotonic())
+        return self._context.failures.exceeded(self._failing(client, environ), time.monotonic())
+
+    def _failing(self, client: str, environ: Mapping[str, Any]) -> Client:
+        return failing_client(self._context, client, environ.get("HTTP_X_API_KEY"))
 
 
 def verified_bytes(environ: Mapping[str, Any]) -> int:

@@ -128,6 +128,17 @@ async def test_a_client_who_fails_often_is_answered_slowly(redis_url):
         assert status == 200 and time_s < 1, "a right signature"
 
 
+async def test_a_right_gzip_body_ends_its_clients_failures(redis_url):
+    async with serving(redis_url, webhook_failures_per_minute=5) as post:
+        for _ in range(5):
+            await post(b"{}", **WRONG)
+        event = as_posted(SampleCall().ring("ben"))
+        assert (await post(gzip.compress(event), **sign(event)))[0] == 200
+        began = time.monotonic()
+        assert (await post(b"{}", **WRONG))[0] == 401
+        assert time.monotonic() - began < 1
+
+
 async def test_an_untrusted_header_names_no_client(redis_url):
     async with serving(redis_url, webhook_failures_per_minute=5) as post:
         for number in range(6):
