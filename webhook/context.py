@@ -17,6 +17,7 @@ from bellhop.trail import DAY_S
 from webhook.client_address import networks, within
 from webhook.intake.effects import EffectRules
 from webhook.intake.failure_limit import FailureLimit
+from webhook.intake.frequent_repeats import FrequentRepeats
 from webhook.intake.receive import Intake
 from webhook.intake.ring_limits import RingBounds, RingLimits
 from webhook.intake.signature import BodyLimits, KeyRing, SigningApp
@@ -68,6 +69,7 @@ class WebContext:
             ),
             micros(settings.webhook_max_age_s),
             settings.webhook_unreadable_kept,
+            FrequentRepeats(settings.webhook_repeats_per_minute),
         )
         self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)
         self.failures = FailureLimit(settings.webhook_failures_per_minute)

@@ -58,6 +58,9 @@ class WebSettings(SettingsSection):
     webhook_failures_per_minute: Annotated[int, Field(ge=1)] = 20
     """How many webhooks with a wrong signature one address may send for one API key in a minute. Beyond that, Bellhop
     answers each of them after a second, and inflates the address's bodies after those of others."""
+    webhook_repeats_per_minute: Annotated[int, Field(ge=3)] = 10
+    """How often a web process looks at the same webhook again in a minute. Stream posts a webhook at most three times.
+    Further repeats get the same answer, and are only counted."""
     webhook_max_age_s: Annotated[Seconds, Field(ge=7_200, le=30 * 86_400)] = Seconds(86_400)
     """A call's event that is older when its webhook arrives is dropped and counted. An Amazon SQS queue may have held
     it up."""

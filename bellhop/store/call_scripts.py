@@ -49,7 +49,7 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     tenant: str
     cid: str
     webhook: str
-    """The digest that is claimed: of the webhook's body, or of its id."""
+    """The digest of the webhook's id."""
     now: Micros
     line: str
     """The trail's line when the event is taken."""
@@ -68,6 +68,8 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     missed: Round | None = None
     """The round that a call.missed opens for those of its recipients who are in no known round."""
     jobs: Sequence[JobFields] = ()
+    claim: str = ""
+    """The digest that is claimed: of the webhook's body, or by default of its id."""
     redis_ahead_us: int = 0
     """How far Redis's clock is ahead of Stream's."""
     listed: Mapping[str, object] | None = None
@@ -100,7 +102,8 @@ def take_event(event: EventToTake) -> Command:
     if event.listed:
         document["listed"] = event.listed
     tenant, cid = event.tenant, event.cid
-    keys = [webhook_key(event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA, rung_key(tenant, cid)]
+    keys = [webhook_key(event.claim or event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
+    keys += [rung_key(tenant, cid), webhook_key(event.webhook)]
     args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
     return Command("calls/take_event", keys, [*args, _json(document)])
 

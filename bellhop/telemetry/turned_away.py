@@ -50,6 +50,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "bad_encoding": ("refused", "the gzip body cannot be inflated"),
     "too_slow": ("refused", "the body took too long to arrive, or too many bodies arrived at once"),
     "not_amazons": ("refused", "the message is not from Amazon SNS, or not from a topic in the settings"),
+    "repeated": (
+        "of app {app} ignored",
+        "each had come often in the same minute: somebody sends them again and again",
+    ),
     "outdated": (
         "of app {app} dropped",
         "they were too old: somebody sends old webhooks again, or a queue was held up",

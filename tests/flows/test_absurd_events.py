@@ -53,7 +53,7 @@ async def test_a_ring_from_the_future_rings_now(flow):
     assert await flow.outcomes(call) == {"ben": ["answered"]}
 
 
-@pytest.mark.parametrize("age_s", [2 * DAY_S, 10 * 365 * DAY_S], ids=["days", "years"])
+@pytest.mark.parametrize("age_s", [3 * 3600, DAY_S - 60], ids=["hours", "a day"])
 async def test_a_ring_that_is_very_old_rings_nobody_and_tells_nobody(flow, age_s):
     ben = await flow.android("ben")
     call = flow.call(ben)
@@ -61,6 +61,19 @@ async def test_a_ring_that_is_very_old_rings_nobody_and_tells_nobody(flow, age_s
     assert await flow.outcomes(call) == {"ben": ["stale"]}
     assert await flow.drops(call, ben) == ["too_late"]
     assert flow.seen(ben) == []
+
+
+@pytest.mark.parametrize("age_s", [2 * DAY_S, 10 * 365 * DAY_S], ids=["days", "years"])
+async def test_a_ring_of_an_earlier_day_is_dropped(flow, age_s):
+    ben = await flow.android("ben")
+    call = flow.call(ben)
+    await flow.post(call.ring(at=time.time() - age_s))
+    assert await flow.outcomes(call) == {}
+    assert flow.seen(ben) == []
+    await flow.post(call.ring())
+    await flow.rings(ben)
+    await flow.post(call.rejected(ben.user, at=time.time() - age_s), call.accepted(ben.user), call.ended())
+    assert await flow.outcomes(call) == {"ben": ["answered"]}
 
 
 @pytest.mark.parametrize("ring_ms", [0, -1, None, "soon", DAY_S * 1000])

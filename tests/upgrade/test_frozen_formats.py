@@ -39,6 +39,7 @@ NEW_SINCE: dict[str, str] = {
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_BYTES`": "an older version takes 1 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_GZIP_RATIO`": "an older version inflates to 4 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_FAILURES_PER_MINUTE`": "an older version slows nobody",
+    "command_line/settings/`BELLHOP_WEBHOOK_REPEATS_PER_MINUTE`": "an older version looks at each repeat",
     "command_line/settings/`BELLHOP_WEBHOOK_UNREADABLE_KEPT`": "each reason has a list of its own",
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_AGE_S`": "older events are dropped",
     "redis/bellhop:turned-away:<s>": "what was turned away; an older version neither writes nor reads it",

@@ -128,23 +128,24 @@ async def test_an_old_body_under_new_ids_costs_no_further_job(post, redis_client
     assert redis_client.llen(f"rq:queue:{RINGS}") == 1
     assert redis_client.dbsize() == before
     received, repeated = read_trail(redis_client.lrange(trail_key("default", call.cid), 0, -1))
-    assert (received.what, repeated.times) == ("received", 50)
+    assert received.what == "received"
+    assert 10 <= repeated.times <= 20, "ten in each minute"
 
 
 async def test_an_event_of_yesterday_is_counted_and_dropped(post, redis_client):
     call = SampleCall()
     assert (await post(call.ring("ben")))[1] == {"status": "taken"}
     old = call.accepted("ben", at=time.time() - 86_400 - 60)
-    for number in range(3):
+    for number in range(30):
         assert await post(old, f"w{number + 2}") == (200, {"status": "outdated"})
     received, dropped = read_trail(redis_client.lrange(trail_key("default", call.cid), 0, -1))
     assert (received.type, dropped.what, dropped.type) == ("call.ring", "outdated", "call.accepted")
     unknown = SampleCall()
-    await post(unknown.ring(at=time.time() - 86_400 - 60), "w9")
+    await post(unknown.ring(at=time.time() - 86_400 - 60), "w-unknown")
     assert not redis_client.exists(trail_key("default", unknown.cid)), "a call that nobody knows gets no trail"
     assert redis_client.llen(f"rq:queue:{RINGS}") == 1
     recent = SampleCall()
-    assert (await post(recent.ring(at=time.time() - 86_400 + 60), "w10"))[1] == {"status": "taken"}
+    assert (await post(recent.ring(at=time.time() - 86_400 + 60), "w-recent"))[1] == {"status": "taken"}
 
 
 async def test_an_unreadable_event_is_kept(post, redis_client):

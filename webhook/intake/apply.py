@@ -68,7 +68,7 @@ def apply(
     taken = EventToTake(
         tenant,
         event.cid,
-        claim or digest,
+        digest,
         now,
         line=_received(event, effects, redis_now, redis_ahead_us, attempt),
         repeated_line=_repeated(event, redis_now, redis_ahead_us, attempt),
@@ -80,6 +80,7 @@ def apply(
         round=opened,
         missed=queued_round(effects.missed, cause) if effects.missed else None,
         jobs=[_job(effects, effects.work, digest, cause, opened)] if effects.work and calls else [],
+        claim=claim,
         redis_ahead_us=redis_ahead_us,
         listed=_entry(effects) if listed else None,
     )

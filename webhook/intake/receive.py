@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from bellhop.trail import WebhookOutdated, encode
 from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
+from webhook.intake.frequent_repeats import FrequentRepeats
 from webhook.intake.parsing import parse
 from webhook.intake.ring_limits import RingLimits
 from webhook.intake.stream_clock import StreamClock, StreamTime
@@ -26,6 +27,8 @@ from webhook.intake.unreadable import keep_unreadable
 from webhook.intake.user_events import apply_user_event, learn_revocations
 from webhook.intake_redis import IntakeRedis
 
+REPEATED = ("already", "outdated")
+"""Answers that stay the same when a webhook is posted again."""
 log = structlog.get_logger()
 
 
@@ -47,6 +50,7 @@ class Intake:
     """An event that is older is dropped."""
     unreadable_kept: int = 20
     """How many unreadable bodies of one app are kept for each reason."""
+    repeats: FrequentRepeats = field(default_factory=lambda: FrequentRepeats(10))
 
 
 def receive(
@@ -67,11 +71,19 @@ def receive(
     event that cannot be parsed is kept and not asked for again, since Stream would repeat the same bytes. Raises
     redis.exceptions.RedisError if the event was not taken.
     """
+    claim = body_digest(tenant, body, same)
+    if answer := intake.repeats.answer_of(claim, now):
+        metrics.WEBHOOKS.add("unknown", answer["status"])
+        TURNED_AWAY.add("repeated", tenant, known_app=True)
+        return dict(answer)
     bound = bind_contextvars(webhook=webhook_digest(tenant, webhook_id))  # bound_contextvars takes three times as long
     try:
-        return _receive(intake, tenant, body, webhook_id, now, attempt, same, may_be_late=may_be_late)
+        answer = _receive(intake, tenant, body, webhook_id, claim, now, attempt, may_be_late=may_be_late)
     finally:
         reset_contextvars(**bound)
+    if answer["status"] in REPEATED:
+        intake.repeats.note(claim, answer, now)
+    return answer
 
 
 def _receive(
@@ -79,9 +91,9 @@ def _receive(
     tenant: str,
     body: bytes,
     webhook_id: str,
+    claim: str,
     now: Micros,
     attempt: int | None,
-    same: str,
     *,
     may_be_late: bool,
 ) -> dict[str, str]:
@@ -90,12 +102,11 @@ def _receive(
     except UnreadableEvent as error:
         return receive_unreadable(intake, tenant, body, str(error), now)
     if not isinstance(event, UserChanged) and event.at is not None and now - event.at > intake.max_age_us:
-        return _drop_outdated(intake, tenant, event, body_digest(tenant, body, same), now)
+        return _drop_outdated(intake, tenant, event, claim, now)
     arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)
     if isinstance(event, UserChanged):
         verdict = apply_user_event(intake.redis, tenant, event, arrival.now)
     else:
-        claim = body_digest(tenant, body, same)
         verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
         learn_revocations(intake.redis, tenant, event, arrival.now)
     intake.outage.note_answer()

@@ -4,6 +4,7 @@
 -- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
 -- KEYS
 --   1 the claim of the webhook   2 the call   3 the trail   4 the agenda   5 traces of forgotten rounds
+--   6 the claim of an older version, by the webhook's id
 -- ARGV
 --   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
 --   6 what to do as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
@@ -13,12 +14,13 @@
 -- include: lib/rounds
 -- include: lib/repeats
 -- include: lib/trail
-local claim, call, trail, agenda, traces = unpack(KEYS)
+local claim, call, trail, agenda, traces, claim_by_id = unpack(KEYS)
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local doc = cjson.decode(ARGV[6])
 
-if redis.call('EXISTS', claim) == 1 then
-  count_repeat(claim, trail, doc.repeated, trail_length)
+local claimed = redis.call('MGET', claim, claim_by_id)
+if claimed[1] or claimed[2] then
+  count_repeat(claimed[1] and claim or claim_by_id, claimed[1] or claimed[2], trail, doc.repeated, trail_length)
   redis.call('EXPIRE', trail, trail_ttl)
   return 'already'
 end

@@ -5,9 +5,9 @@ local function line_of_repeat(first, times)
   return times == 1 and first or string.sub(first, 1, -3) .. ',"N":' .. times .. '}]'
 end
 
--- Count a repeat. `line` is what the trail gets if this is the first one.
-local function count_repeat(claim, trail, line, length)
-  local times, first = string.match(redis.call('GET', claim) or '', '^(%d+) (.*)$')
+-- Count a repeat. `value` is what the claim holds, `line` what the trail gets if this is the first one.
+local function count_repeat(claim, value, trail, line, length)
+  local times, first = string.match(value, '^(%d+) (.*)$')
   times, first = tonumber(times or 0), first or line
   local place = times > 0 and redis.call('LPOS', trail, line_of_repeat(first, times), 'RANK', -1)
   local counted = line_of_repeat(first, times + 1)

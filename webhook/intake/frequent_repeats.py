@@ -1,0 +1,45 @@
+"""Webhooks that come again and again within a minute: their answer is remembered, so that they cost no more than that.
+
+Stream posts a webhook at most three times. In memory, for each process.
+"""
+
+from collections.abc import Mapping
+
+from bellhop.clock import MICROS_PER_SECOND, Micros
+
+MINUTE_US = 60 * MICROS_PER_SECOND
+MAX_WEBHOOKS = 1_000
+"""How many webhooks are remembered in a minute."""
+
+Answer = Mapping[str, str]
+
+
+class FrequentRepeats:
+    """Counts the repeats of each webhook in this minute. Views in several threads may lose a count."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._minute = 0
+        self._repeats: dict[str, int] = {}
+        self._answers: dict[str, Answer] = {}
+
+    def note(self, claim: str, answer: Answer, now: Micros) -> None:
+        """Count a repeat of the webhook that is claimed so, and remember its answer if it came too often."""
+        self._turn(now)
+        if claim not in self._repeats and len(self._repeats) >= MAX_WEBHOOKS:
+            return
+        self._repeats[claim] = self._repeats.get(claim, 0) + 1
+        if self._repeats[claim] >= self._per_minute:
+            self._answers[claim] = answer
+
+    def answer_of(self, claim: str, now: Micros) -> Answer | None:
+        """Return the answer to a webhook that came too often in this minute."""
+        if not self._answers:
+            return None
+        self._turn(now)
+        return self._answers.get(claim)
+
+    def _turn(self, now: Micros) -> None:
+        minute = now // MINUTE_US
+        if minute != self._minute:
+            self._minute, self._repeats, self._answers = minute, {}, {}
