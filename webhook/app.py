@@ -1,7 +1,8 @@
 """The Flask application of the web process."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
 from werkzeug.exceptions import NotFound
@@ -13,13 +14,33 @@ from webhook import error_handlers
 from webhook.api import calls, health, metrics_page, openapi_route, receipts, unsubscribe, users
 from webhook.console import pages as console
 from webhook.context import MAX_REQUEST, WebContext
+from webhook.loop_greenlet import on_the_loop
 from webhook.security_headers import with_security_headers
 from webhook.sources import stream
 from webhook.sources.amazon import sns
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
 
 class WebApp(Flask):
     """A Flask application that serves every host. So it need not bind its routes to the host of each request."""
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer a request. On the event loop, where all requests are webhooks, only their errors pass through Flask.
+
+        Matching the route, contexts, signals and hooks would be a third of the work, and no webhook needs them.
+        """
+        if not on_the_loop():
+            return super().wsgi_app(environ, start_response)
+        try:
+            status, body = stream.answer(self.extensions["context"], environ)
+        except Exception as error:
+            with self.request_context(environ):
+                return self.make_response(self.handle_user_exception(error))(environ, start_response)
+        headers = [("Content-Type", stream.CONTENT_TYPE), ("Content-Length", str(len(body)))]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return (body,)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none of ours is asynchronous. Flask would check that several times for each request."""

@@ -24,6 +24,7 @@ import jwt
 import pytest
 import redis
 from structlog.contextvars import get_contextvars
+from structlog.testing import capture_logs
 from werkzeug.serving import make_server
 
 from bellhop.queue.names import RINGS
@@ -197,6 +198,29 @@ async def test_what_is_not_from_stream_is_refused(post, changes, status):
 async def test_a_body_that_must_be_inflated_is_taken(post):
     body = json.dumps(SampleCall().ring("ben")).encode()
     assert await post(gzip.compress(body), **sign(body)) == (200, {"status": "taken"})
+
+
+async def test_a_mistake_of_ours_is_answered_so_that_stream_repeats(post, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sys.modules["webhook.sources.stream"], "receive", fail)
+    with capture_logs() as logs:
+        assert await post(SampleCall().ring("ben")) == (503, {"error": "Internal server error. Try again."})
+    (line,) = [line for line in logs if line["event"] == "unexpected_error"]
+    assert line["error"] == "ZeroDivisionError"
+
+
+async def test_every_server_sends_the_same_headers(redis_url):
+    async def headers_of(server):
+        async with server(redis_url) as post, aiohttp.ClientSession() as session:
+            body = json.dumps(SampleCall().ended()).encode()
+            answers = [await session.post(post.url, data=body, headers=head) for head in (sign(body), {})]
+            own = ("Date", "Server", "Connection", "Keep-Alive")
+            return [sorted(pair for pair in answer.headers.items() if pair[0] not in own) for answer in answers]
+
+    assert await headers_of(serving) == await headers_of(partial(serving, on_loop=False))
+    assert await headers_of(serving) == await headers_of(serving_elsewhere)
 
 
 @pytest.mark.parametrize("on_loop", [True, False])

@@ -107,7 +107,7 @@ def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
     """
     if not redis.works_on_the_loop or request.target != LOOP_TARGET or request.method != "POST":
         return False
-    return request.size <= MAX_LOOP_BODY
+    return request.size <= MAX_LOOP_BODY and not request.cut
 
 
 def _waiting_clients(listener: socket.socket) -> list[socket.socket]:
