@@ -191,11 +191,12 @@ class HttpConnection(asyncio.Protocol):
         encoding, length = headers.get(b"transfer-encoding"), int(headers.get(b"content-length", 0))
         if not request.target.startswith(b"/") and not _is_about_server(request):
             request.target = _path_of(request.target)
+        request.max_body = self._max_body(request)
         if refused := _refusal(request, encoding):
             self._refuse(refused)
         elif _is_about_server(request):
             self._refuse(OPTIONS_OF_SERVER)
-        elif length > self._max_body(request):
+        elif length > request.max_body:
             self._cut(request)
         elif length or encoding:
             self._expect_within(self._limits.body_s)
@@ -210,7 +211,7 @@ class HttpConnection(asyncio.Protocol):
         self._bytes_held = 0
         if self._request and not self._deaf:
             self._arrivals.add(self._request, chunk)
-            if self._request and self._request.size > self._max_body(self._request):
+            if self._request and self._request.size > self._request.max_body:
                 self._cut(self._request)
 
     def on_message_complete(self) -> None:

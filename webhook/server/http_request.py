@@ -51,6 +51,8 @@ class HttpRequest:
     keep_alive: bool = False
     cut: bool = False
     """Whether the body is too large, and the rest of it is missing."""
+    max_body: int = 0
+    """How large the body may be; the rest of a larger one is not read."""
     client: str = ""
     """The client's name, once it is needed."""
     signature: "RunningSignature | None" = None

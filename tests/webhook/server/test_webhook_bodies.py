@@ -109,6 +109,28 @@ async def test_bombs_of_one_client_do_not_delay_others(redis_url):
         assert {reply[0] for reply in await asyncio.gather(*flood)} <= {401, 503}
 
 
+async def test_large_bodies_of_one_client_push_out_only_their_own(redis_url):
+    """A right body that arrives slowly is the oldest one when another client's bodies fill the memory."""
+    body, flooded = large_ring(), asyncio.Event()
+
+    async def slowly():
+        yield body[:100_000]
+        await flooded.wait()
+        yield body[100_000:]
+
+    settings = {"web_trusted_hops": 1, "webhook_failures_per_minute": 1_000}
+    async with serving(redis_url, **settings) as post, aiohttp.ClientSession() as session:
+        honest, attacker = ({"X-Forwarded-For": f"192.0.2.{number}"} for number in (1, 66))
+        slow = asyncio.create_task(session.post(post.url, data=slowly(), headers=sign(body) | honest))
+        await asyncio.sleep(0.05)
+        flood = [post(b"[" + b" " * (15 << 20), **WRONG, **attacker) for _ in range(8)]
+        replies = await asyncio.gather(*flood, return_exceptions=True)
+        flooded.set()
+        assert (await slow).status == 200
+    refused = {reply[0] for reply in replies if isinstance(reply, tuple)}
+    assert refused <= {401, 408}
+
+
 async def test_a_client_who_fails_often_is_answered_slowly(redis_url):
     async with serving(redis_url, web_trusted_hops=1, webhook_failures_per_minute=5) as post:
 
