@@ -1,7 +1,12 @@
-"""The kind of event loop that both processes run."""
+"""The kind of event loop that both processes run, and how it is not held up by Python's garbage collector."""
 
 import asyncio
+import gc
 from collections.abc import Callable
+
+YOUNG_OBJECTS = 10_000
+"""For how many new objects the garbage collector waits. With Python's default of 700 it runs at every third webhook or
+ring and finds nothing: what they need is freed without it."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -11,3 +16,13 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return new_event_loop
+
+
+def collect_garbage_rarely() -> None:
+    """Call this when everything is made that stays until the process ends.
+
+    The garbage collector does not look at these objects again. Otherwise each full collection would delay every webhook
+    and ring by about 70 ms.
+    """
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -12,7 +11,7 @@ from redis.exceptions import RedisError
 
 from bellhop import stop_signals
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
-from bellhop.event_loop import loop_factory
+from bellhop.event_loop import collect_garbage_rarely, loop_factory
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
 from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS
@@ -81,7 +80,7 @@ async def _run(settings: Settings) -> int:
         return await _cannot_start(store, reason)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
     worker = _queue_worker(settings, store, senders, session)
-    gc.freeze()  # these objects stay: scanning them for garbage would delay every ring by some 70 ms
+    collect_garbage_rarely()
     try:
         await worker.run()
     finally:

@@ -6,7 +6,6 @@ code.
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -19,7 +18,7 @@ from redis.exceptions import RedisError
 
 from bellhop import stop_signals
 from bellhop.clock import Seconds
-from bellhop.event_loop import loop_factory
+from bellhop.event_loop import collect_garbage_rarely, loop_factory
 from bellhop.store.async_client import Store
 from bellhop.telemetry.background_writer import BackgroundWriter
 from webhook.context import MAX_REQUEST, REDIS_TIMEOUT_S, WebContext
@@ -39,9 +38,6 @@ LIMITS = RequestLimits(
     total_bytes=64 * 1024 * 1024,
     connections=4096,  # high, because idle clients hold connections too
 )
-YOUNG_OBJECTS = 10_000
-"""For how many new objects the garbage collector waits. With Python's default of 700 it runs at every third webhook
-and find nothing: what a webhook needs is freed without it."""
 CHECK_PARENT_S = 0.5
 """How often a process checks whether its parent still runs."""
 LOOP_TARGET = b"/webhooks/stream"
@@ -56,10 +52,7 @@ def run(listener: socket.socket, connections: int, parent_pid: int) -> None:
     sys.stderr = BackgroundWriter(sys.stderr)  # before the loggers are made
     from webhook.wsgi import app  # noqa: PLC0415 - it is made when imported
 
-    # The objects that exist now are never freed, so the garbage collector need not look at them. Without this, each
-    # full collection would delay every webhook by about 70 ms.
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
+    collect_garbage_rarely()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         limits = replace(LIMITS, connections=connections)
         runner.run(_serve(app, app.extensions["context"], limits, listener, parent_pid))
