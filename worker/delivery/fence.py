@@ -110,8 +110,8 @@ class Fence:
 
     async def admit(self, push: Push, attempt_s: Seconds) -> Admission:
         """Claim the device for an attempt of at most `attempt_s`."""
-        device = push.device
-        if self._claimed_for.get(device.key, device.user_id) != device.user_id:
+        key, user_id = push.device.key, push.device.user_id
+        if self._claimed_for.get(key, user_id) != user_id:
             # A token moves from one user to another while this round rings both. A claim names the run, not the user:
             # Redis would let this run claim the device a second time, and the phone would ring twice. So the second
             # push waits here until the first has ended.
@@ -120,10 +120,10 @@ class Fence:
             admission = await self._admissions((push, attempt_s))
         except asyncio.CancelledError:
             # The claim may be in Redis. The next run would wait for its end, and take it for an attempt.
-            await asyncio.shield(self.write(Record("", device.key)))
+            await asyncio.shield(self.write(Record("", key)))
             raise
         if admission.refusal is None:
-            self._claimed_for[device.key] = device.user_id
+            self._claimed_for[key] = user_id
         return admission
 
     async def write(self, record: Record) -> None:

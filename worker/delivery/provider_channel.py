@@ -77,9 +77,9 @@ class ProviderChannel:
 
     async def attempt(self, push: Push, timeout_s: Seconds, start_s: Seconds) -> AttemptResult:
         """Make one attempt (see `Sender.send`). The caller holds one of `capacity`."""
-        environment = push.device.environment
+        environment, device = push.device.environment, push.device.key
         circuit, closing = self._circuits[environment], self._closings[environment]
-        if wait_s := circuit.wait_s(Seconds(time.monotonic()), push.device.key):
+        if wait_s := circuit.wait_s(Seconds(time.monotonic()), device):
             closing.clear()
             return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
         self.in_flight += 1
@@ -89,7 +89,7 @@ class ProviderChannel:
             self.in_flight -= 1
         if result.outcome is Outcome.ACCEPTED:
             self.quick_repeats.note_accepted()
-        if circuit.record(result, push.device.key, Seconds(time.monotonic())):
+        if circuit.record(result, device, Seconds(time.monotonic())):
             log.error(
                 "circuit_opened",
                 lane=self.name,
