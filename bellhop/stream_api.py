@@ -100,6 +100,11 @@ class StreamApi:
         """Return the time by Stream's clock, to the second; None if no answer has given it."""
         return None if self._ahead_s is None else micros(Seconds(time.monotonic() + self._ahead_s))
 
+    @property
+    def secret(self) -> str:
+        """The API secret that Stream accepted last, or the first one."""
+        return self._secrets[self._current]
+
     async def devices(self, user_id: str) -> Listing:
         """List a user's devices. Raises StreamRefused."""
         listing, wait_s = await self._with_a_secret(

@@ -25,6 +25,11 @@ class Hook(BaseModel):
     event_types: list[str] | None = None
     """None or empty: all events."""
 
+    @property
+    def place(self) -> tuple[str | None, ...]:
+        """Where the events are sent."""
+        return (self.webhook_url or None, self.sqs_queue_url or None, self.sns_topic_arn or None)
+
     def is_for(self, app: StreamApp) -> bool:
         """Tell whether Bellhop gets these events."""
         if self.sns_topic_arn:
@@ -48,10 +53,16 @@ class _App(BaseModel):
     """The last four fields are older than `event_hooks`: they describe a single hook."""
 
     def hooks(self) -> Iterator[Hook]:
-        yield from (hook for hook in self.event_hooks or [] if hook.enabled)
-        yield Hook(webhook_url=self.webhook_url, event_types=self.webhook_events)
-        yield Hook(sqs_queue_url=self.sqs_url, event_types=self.webhook_events)
-        yield Hook(sns_topic_arn=self.sns_topic_arn, event_types=self.webhook_events)
+        listed = [hook for hook in self.event_hooks or [] if hook.enabled]
+        yield from listed
+        for old in (
+            Hook(webhook_url=self.webhook_url, event_types=self.webhook_events),
+            Hook(sqs_queue_url=self.sqs_url, event_types=self.webhook_events),
+            Hook(sns_topic_arn=self.sns_topic_arn, event_types=self.webhook_events),
+        ):
+            # Stream may describe a hook of the list once more in the older fields.
+            if old.place not in [hook.place for hook in listed]:
+                yield old
 
 
 class _Answer(BaseModel):

@@ -8,6 +8,7 @@ import time
 
 from redis.exceptions import RedisError
 
+from bellhop.telemetry.last_webhook import LAST_WEBHOOKS
 from bellhop.telemetry.metrics import FLUSH_S, TALLY
 from bellhop.telemetry.turned_away import TURNED_AWAY
 from webhook.context import WebContext
@@ -37,3 +38,4 @@ def flush(context: WebContext) -> None:
             TALLY.flushed()
         if command := TURNED_AWAY.flush():
             context.run(command)
+        LAST_WEBHOOKS.flush(context.redis)

@@ -13,6 +13,7 @@ from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.domain.device import Environment, Kind, Provider
 from bellhop.store import registry
+from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals
 
 COLUMNS = "{:20}  {:8}  {:5}  {:16}  {}"
 
@@ -73,9 +74,11 @@ def list_devices(user_id: str, tenant: str) -> None:
     """List the devices of USER_ID, without their tokens."""
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
-    devices = devices_of(connect(settings), tenant, user_id)
+    redis = connect(settings)
+    devices = devices_of(redis, tenant, user_id)
     if not devices:
-        click.echo(f"{user_id} has no devices", err=True)
+        others = in_other_capitals(redis, tenant, user_id)
+        click.echo(plain(differ_in_capitals(user_id, others) or f"{user_id} has no devices"), err=True)
         return
     click.echo(COLUMNS.format("KEY", "PROVIDER", "KIND", "REGISTERED (UTC)", "APP  NAME"))
     for device in devices:

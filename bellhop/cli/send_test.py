@@ -7,6 +7,7 @@ import uuid
 
 import click
 
+from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.clock import Micros, Seconds, from_nanoseconds
@@ -19,6 +20,7 @@ from bellhop.explain.sentences import PROVIDERS
 from bellhop.settings import Settings
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals, only_for_notices
 from bellhop.telemetry import logs
 
 TIMEOUT_S = Seconds(10.0)
@@ -56,7 +58,9 @@ async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | N
         chosen = [device for device in devices if key in (None, device.key)]
         pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, from_nanoseconds(time.time_ns())).pushes
         if not pushes:
-            click.echo(_why_no_push(user_id, devices, chosen, key, kind), err=True)
+            others = {} if devices else in_other_capitals(connect(settings), tenant, user_id)
+            why = differ_in_capitals(user_id, others) or _why_no_push(user_id, devices, chosen, key, kind)
+            click.echo(plain(why), err=True)
             return 1
         status = 0
         for push in pushes:
@@ -78,7 +82,7 @@ def _why_no_push(user_id: str, devices: list[Device], chosen: list[Device], key:
     if not chosen:
         return f"{user_id} has no devices: run `bellhop devices import-stream {user_id}` or `bellhop devices add`"
     if kind is PushKind.RING:
-        return f"{user_id} has no device for calls: register the iPhone's token of kind voip"
+        return f"{only_for_notices({user_id: len(chosen)})}. Register it too, with kind voip"
     return f"{user_id} has only devices for calls: use --kind ring, or register a token of kind alert"
 
 

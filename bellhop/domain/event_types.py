@@ -22,3 +22,6 @@ HANDLED_EVENT_TYPES = frozenset(
     }
 )
 """Events of all other types are answered 200, counted, and not queued."""
+
+TEST_EVENT_TYPE = "bellhop.check"
+"""The type of the webhook that `bellhop check` signs and posts itself."""

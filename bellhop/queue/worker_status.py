@@ -97,6 +97,10 @@ class InstallationState(NamedTuple):
     statuses: Mapping[str, WorkerStatus]
     """The status of each live worker. A worker that has just started has none yet."""
 
+    def live(self) -> frozenset[str]:
+        """Return the names of all live workers."""
+        return frozenset(name for names in self.workers.values() for name in names)
+
     def channels_by_app(self) -> dict[tuple[str, str], list[ChannelStatus]]:
         """Return the channels of all workers, by provider and app."""
         by_app: dict[tuple[str, str], list[ChannelStatus]] = {}

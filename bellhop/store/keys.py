@@ -258,6 +258,8 @@ METRICS_KEY = "bellhop:metrics"
 PROBE_FROM = "bellhop:probe:never"
 PROBE_TO = "bellhop:probe:absent"
 """Two keys that never exist. A copy from the one to the other tests whether Redis takes writes."""
+LAST_WEBHOOK = "bellhop:last-webhook"
+"""A hash: by tenant, when its last verified webhook came (unix µs) and its type, as JSON."""
 LOOKUP_BUDGET = "bellhop:fetches"
 """A hash: how many device lookups at Stream are left in this second."""
 

@@ -82,6 +82,16 @@ def shown(url: str) -> str:
     return server.get("path") or f"{server.get('host', 'localhost')}:{server.get('port', 6379)}"
 
 
+def shown_database(url: str) -> str:
+    """Name the server and the number of the database, without a password."""
+    return f"{shown(url)}, database {number_of_database(url)}"
+
+
+def number_of_database(url: str) -> int:
+    """Return the number of the database that a URL names."""
+    return int(parse(url).server.get("db") or 0)
+
+
 def with_ca(url: str, ca_file: str) -> str:
     """Add the file of the CA to trust to a URL with TLS."""
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'ssl_ca_certs': ca_file})}"

@@ -125,12 +125,17 @@ def read_last_hour(redis: Redis) -> Counter[TurnedAway]:
 
 def describe(counts: Mapping[TurnedAway, int]) -> list[str]:
     """Say what was turned away: one sentence for each reason and app, the most frequent first."""
+    return [*described(counts).values()]
+
+
+def described(counts: Mapping[TurnedAway, int]) -> dict[TurnedAway, str]:
+    """Return the same sentences by reason and app; the app is empty if the sentence does not name it."""
     by_reason: dict[TurnedAway, Counter[str]] = {}
     for (reason, app, address), amount in counts.items():
         group = TurnedAway(reason, app if "{app}" in "".join(SENTENCES.get(reason, ())) else "")
         by_reason.setdefault(group, Counter())[address] += amount
     groups = sorted(by_reason.items(), key=lambda group: (-group[1].total(), group[0]))
-    return [_sentence(what, addresses) for what, addresses in groups]
+    return {what: _sentence(what, addresses) for what, addresses in groups}
 
 
 def _sentence(what: TurnedAway, addresses: Counter[str]) -> str:

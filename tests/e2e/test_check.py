@@ -44,7 +44,16 @@ async def test_all_is_well(installation):
     installation.apple.script(UNKNOWN_TOKEN, *[AppleReply(400, "BadDeviceToken")] * 2)
     status, output = await bellhop(installation, "check")
     assert status == 0, output
-    for subject in ("Redis: answers in", "workers: 1 alive", "Stream default: API key demo-api-key, 1 secret"):
+    for subject in (
+        "Redis: answers in",
+        f"ms: 127.0.0.1:{installation.redis.port}, database 0",
+        "workers: 1 alive",
+        "clock: the clock of worker",
+        "clock: Google's clock is",
+        "Stream default: Redis's clock is",
+        "Stream default: API key demo-api-key, 1 secret",
+        f"Stream default: a test webhook is taken at {installation.url}/webhooks/stream",
+    ):
         assert subject in output
     for subject in ("Apple com.example.calls (production)", "(sandbox)", "Firebase example-calls"):
         assert f"{subject}: accepts the credentials" in output
@@ -67,12 +76,12 @@ async def test_streams_own_pushes_are_listed_by_call_type(installation, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("app", "said"),
+    ("app", "exit_status", "said"),
     [
-        ({}, "has no webhook for Bellhop"),
-        ({"event_hooks": [hook("https://bellhop.example.com/")]}, "has no webhook for Bellhop"),
-        ({"event_hooks": [hook("https://a.example/webhooks/stream", enabled=False)]}, "has no webhook for Bellhop"),
-        ({"event_hooks": None, "webhook_url": "https://old.example/webhooks/stream"}, "its events to old.example"),
+        ({}, 1, "has no webhook for Bellhop"),
+        ({"event_hooks": [hook("https://bellhop.example.com/")]}, 1, "has no webhook for Bellhop"),
+        ({"event_hooks": [hook("https://a.example/webhooks/stream", enabled=False)]}, 1, "has no webhook for Bellhop"),
+        ({"event_hooks": None, "webhook_url": "https://old.example/webhooks/stream"}, 1, "its events to old.example"),
         (
             {
                 "event_hooks": [
@@ -82,25 +91,28 @@ async def test_streams_own_pushes_are_listed_by_call_type(installation, monkeypa
                     )
                 ]
             },
+            1,
             "add call.ended, call.missed to the webhook",
         ),
         (
             {"event_hooks": [{"enabled": True, "hook_type": "sqs", "sqs_queue_url": "https://sqs.example/queue"}]},
+            0,
             "an Amazon queue or topic",
         ),
-        ({"event_hooks": [], "sqs_url": "https://sqs.example/queue"}, "an Amazon queue or topic"),
-        ({"event_hooks": [{"enabled": True, "sns_topic_arn": "arn:of:a:topic"}]}, "an Amazon queue or topic"),
-        ({"event_hooks": [{"enabled": True, "sqs_queue_url": "https://sqs.example/another"}]}, "has no webhook"),
+        ({"event_hooks": [], "sqs_url": "https://sqs.example/queue"}, 0, "an Amazon queue or topic"),
+        ({"event_hooks": [{"enabled": True, "sns_topic_arn": "arn:of:a:topic"}]}, 0, "an Amazon queue or topic"),
+        ({"event_hooks": [{"enabled": True, "sqs_queue_url": "https://sqs.example/another"}]}, 1, "has no webhook"),
         (
             {"event_hooks": [hook("https://user:secret@b.example/webhooks/stream?key=secret")]},
+            1,
             "sends its events to b.example\n",
         ),
     ],
 )
-async def test_a_missing_or_incomplete_webhook_is_reported(installation, monkeypatch, app, said):
+async def test_a_missing_or_incomplete_webhook_is_reported(installation, monkeypatch, app, exit_status, said):
     monkeypatch.setattr(installation.stream_api, "app", app)
     status, output = await bellhop(installation, "check", SQS_QUEUE_URL="https://sqs.example/queue")
-    assert status == 0
+    assert status == exit_status, output
     assert said in output
 
 

@@ -13,6 +13,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
 from bellhop.store.keys import trail_key, webhook_key
 from bellhop.telemetry import metrics
+from bellhop.telemetry.last_webhook import LAST_WEBHOOKS
 from bellhop.telemetry.outage import Outage
 from bellhop.telemetry.turned_away import TURNED_AWAY
 from bellhop.trail import WebhookOutdated, encode
@@ -110,6 +111,7 @@ def _receive(
         verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
         learn_revocations(intake.redis, tenant, event, arrival.now)
     intake.outage.note_answer()
+    LAST_WEBHOOKS.note(tenant, event.type, now)
     _count(event, verdict, arrival.now)
     return {"status": verdict}
 
@@ -119,6 +121,7 @@ def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, no
     keep_unreadable(intake.redis, tenant, body, reason, now, kept=intake.unreadable_kept, ttl_s=intake.trail_ttl_s)
     metrics.WEBHOOKS.add("unreadable", "kept")
     TURNED_AWAY.add("unreadable", tenant, known_app=True)
+    LAST_WEBHOOKS.note(tenant, "unreadable", now)
     log.error("webhook_unreadable", tenant=tenant, reason=reason)
     return {"status": "kept", "reason": reason}
 

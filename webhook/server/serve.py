@@ -14,7 +14,7 @@ from bellhop import stop_signals
 from bellhop.clock import Seconds
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking
-from bellhop.store.redis_url import shown
+from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.refusals import is_cluster, try_to_write
 from bellhop.telemetry.outage import redis_outage
 from webhook.server import serving_process
@@ -88,6 +88,7 @@ def _report_start(settings: Settings, redis_error: RedisError | None) -> None:
         processes=settings.web_processes,
         tenants=[app.tenant for app in settings.stream_apps],
         console="/console" if settings.console else "off",
+        redis=shown_database(settings.redis_url),
     )
     if redis_error is not None:
         redis_outage(shown(settings.redis_url)).note_redis_error(redis_error)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from bellhop.clock import Seconds
 from bellhop.store.async_client import Store
 from bellhop.store.redis_clock import RedisClock
+from bellhop.store.redis_url import shown_database
 from bellhop.store.retry import is_away
 from worker.queue.background import keep_running
 from worker.queue.dead_workers import reap_workers
@@ -131,7 +132,8 @@ class QueueWorker:
             *self._background,
         ]
         background = [asyncio.create_task(keep_running(run)) for run in tasks]
-        log.info("worker_started", worker=self.name, queues=self._limits)
+        redis = shown_database(self._redis_url)
+        log.info("worker_started", worker=self.name, queues=self._limits, redis=redis)
         try:
             await asyncio.gather(*(self._take_from(queue) for queue in self._limits))
             await drain(

@@ -1,12 +1,13 @@
 """`bellhop check`: test everything that is configured, and say for each problem what to do."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 
 import click
 
-from bellhop.cli.check import foreign_work, mail_server, push_apps, stream, turned_away, workers
+from bellhop.cli.check import clocks, devices, foreign_work, mail_server, push_apps, stream, webhooks, workers
 from bellhop.cli.check import redis as redis_server
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.options import load_settings
@@ -19,47 +20,62 @@ COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
 
 @click.command("check")
-def command() -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 if there is a warning, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(strict: bool, as_json: bool) -> None:
     """Test what is configured and explain each problem.
 
     Connects to Redis, Stream, Apple, Google and the mail server with the configured credentials. No phone rings. Also
-    checks with Stream whether its events are sent to Bellhop, and which pushes it still sends itself. Exits with 1 if
-    there is a problem.
+    checks with Stream whether its events are sent to Bellhop, posts a webhook of its own there, and says which pushes
+    Stream still sends itself. Exits with 1 if there is a problem: phones may not ring.
     """
     settings = load_settings()
     logs.configure(settings.log_format, "error")
-    sys.exit(asyncio.run(_check(settings)))
+    sys.exit(asyncio.run(_check(settings, strict=strict, as_json=as_json)))
 
 
-async def _check(settings: Settings) -> int:
-    """Print each finding; returns 1 if there is a problem, otherwise 0."""
-    status = 0
-    store = Store.from_url(settings.redis_url)
+async def _check(settings: Settings, *, strict: bool, as_json: bool) -> int:
+    """Print each finding; returns 1 if there is a problem, or a warning if `strict` is set; otherwise 0."""
+    store, found = Store.from_url(settings.redis_url), []
     try:
         async for finding in _findings(settings, store):
-            level = click.style(f"{finding.level:8}", fg=COLORS[finding.level])
-            click.echo(f"{level} {plain(f'{finding.subject}: {finding.sentence}')}")
-            if finding.level is Level.PROBLEM:
-                status = 1
+            found.append(finding)
+            if not as_json:
+                _print(finding)
     finally:
         await store.close()
-    return status
+    bad = {Level.PROBLEM, Level.WARNING} if strict else {Level.PROBLEM}
+    failed = any(finding.level in bad for finding in found)
+    if as_json:
+        click.echo(json.dumps({"ok": not failed, "findings": [finding._asdict() for finding in found]}, indent=2))
+    return int(failed)
+
+
+def _print(finding: Finding) -> None:
+    level = click.style(f"{finding.level:8}", fg=COLORS[finding.level])
+    click.echo(f"{level} {plain(f'{finding.subject}: {finding.sentence}')}")
 
 
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     for sentence in (*removed_settings(), *soon_refused(settings)):
         yield Finding(Level.WARNING, "Settings", sentence)
-    async for finding in redis_server.findings(store, settings.redis_wait_replicas):
+    async for finding in redis_server.findings(store, settings):
         yield finding
     async for finding in workers.findings(settings):
         yield finding
     async for finding in foreign_work.findings(settings):
         yield finding
-    async for finding in turned_away.findings(settings):
-        yield finding
-    async for finding in stream.findings(settings, store):
+    arrivals = await webhooks.read_arrivals(settings)
+    if arrivals is not None:
+        for finding in webhooks.findings(settings, arrivals):
+            yield finding
+    async for finding in stream.findings(settings, store, arrivals):
         yield finding
     async for finding in push_apps.findings(settings, store):
+        yield finding
+    async for finding in devices.findings(settings):
+        yield finding
+    async for finding in clocks.of_providers(settings, store):
         yield finding
     if settings.smtp_host:
         async for finding in mail_server.findings(settings):

@@ -7,8 +7,10 @@ from typing import Any
 from redis.exceptions import NoPermissionError, RedisError
 
 from bellhop.cli.check.finding import Finding, Level
+from bellhop.settings import Settings
 from bellhop.store import redis_clock, refusals
 from bellhop.store.async_client import Store
+from bellhop.store.redis_url import shown_database
 
 OLDEST_REDIS = (6, 2)
 ADVICE = {
@@ -24,16 +26,17 @@ ADVICE = {
 """What to do, by a word in the error or in its cause. The first word that is found decides."""
 
 
-async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
-    """Check the server; `wait_replicas` is BELLHOP_REDIS_WAIT_REPLICAS."""
+async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
+    """Check the server."""
+    place = shown_database(settings.redis_url)
     try:
         began = time.monotonic()
         ahead_s = await redis_clock.ahead_s(store)
         ms = (time.monotonic() - began) * 1000
     except RedisError as error:
-        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(error) or _no_answer(error))
+        yield Finding(Level.PROBLEM, "Redis", f"{refusals.refusal_of(error) or _no_answer(error)}; it is {place}")
         return
-    yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms")
+    yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms: {place}")
     try:
         await store.call(*refusals.PROBE)
     except RedisError as error:
@@ -46,7 +49,7 @@ async def findings(store: Store, wait_replicas: int) -> AsyncIterator[Finding]:
         sentence = "its user may not run INFO, so version, persistence, maxmemory-policy and replicas are not checked"
         yield Finding(Level.WARNING, "Redis", f"{sentence}: run `bellhop check` as the worker's user")
         return
-    for finding in _of_the_server(info, wait_replicas):
+    for finding in _of_the_server(info, settings.redis_wait_replicas):
         yield finding
 
 

@@ -1,23 +1,25 @@
-"""`bellhop check`: Stream's apps. Are key and secret right, is there a webhook for Bellhop, are Stream's pushes off?
+"""`bellhop check`: Stream's apps. Are key and secret right, does a webhook lead to Bellhop, are Stream's pushes off?
 
 Call types as Stream's server SDK reads them (getstream 7.0.0: ListCallTypeResponse).
 """
 
 from collections.abc import AsyncIterator, Sized
-from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
+from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
+from bellhop.cli.check.hooks import HookCheck
+from bellhop.cli.check.hooks import findings as findings_of_hooks
+from bellhop.cli.check.webhooks import Arrivals
 from bellhop.clock import seconds
-from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.settings import Settings, StreamApp
-from bellhop.store import clock_differences, redis_clock
+from bellhop.store import clock_differences
 from bellhop.store.async_client import Store
 from bellhop.stream_api import StreamApi, StreamRefused, stream_api
-from bellhop.stream_hooks import WEBHOOK_PATH, Hook, hooks_for_bellhop
+from bellhop.stream_hooks import hooks_for_bellhop
 
 TIMEOUT_S = 10.0
 CLOCKS = "Until then Bellhop allows for the difference that it learns from the events"
@@ -54,7 +56,7 @@ class _CallTypes(BaseModel):
     call_types: dict[str, _CallType]
 
 
-async def findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, store: Store, arrivals: Arrivals | None = None) -> AsyncIterator[Finding]:
     """Check each Stream app with its key and secret."""
     if not settings.stream_apps:
         sentence = (
@@ -67,7 +69,9 @@ async def findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
             yield configured
             if configured.level is Level.OK:
                 api = stream_api(settings.stream_api_url, session, app)
-                async for finding in _answers(api, app):
+                came_lately = arrivals is not None and arrivals.came_lately(app.tenant)
+                check = HookCheck(settings, app, came_lately)
+                async for finding in _answers(api, check, session):
                     yield finding
                 async for finding in _clock(store, api, app.tenant):
                     yield finding
@@ -81,21 +85,22 @@ def _configured(app: StreamApp) -> Finding:
     return Finding(Level.OK, subject, f"API key {', '.join(app.api_keys)}, {_count(app.api_secrets, 'secret')}")
 
 
-async def _answers(api: StreamApi, app: StreamApp) -> AsyncIterator[Finding]:
-    subject = f"Stream {app.tenant}"
+async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSession) -> AsyncIterator[Finding]:
+    subject, hooks = f"Stream {check.app.tenant}", None
     try:
         types = await api.get("/api/v2/video/calltypes", _CallTypes)
-        hooks = await hooks_for_bellhop(api, app)
+        hooks = await hooks_for_bellhop(api, check.app)
     except StreamRefused as refused:
         if refused.permanent:
             sentence = f"does not accept this API key and secret ({refused}): copy both from Stream's dashboard"
             yield Finding(Level.PROBLEM, subject, sentence)
-        else:
-            sentence = f"could not be checked ({refused}). Check on its dashboard that its own pushes are off ({GUIDE})"
-            yield Finding(Level.WARNING, subject, sentence)
-        return
-    yield _own_pushes(subject, types)
-    yield _webhook(subject, hooks)
+            return
+        sentence = f"could not be checked ({refused}). Check on its dashboard that its own pushes are off ({GUIDE})"
+        yield Finding(Level.WARNING, subject, sentence)
+    else:
+        yield _own_pushes(subject, types)
+    async for finding in findings_of_hooks(check, session, api.secret, hooks):
+        yield finding
 
 
 async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Finding]:
@@ -106,8 +111,8 @@ async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Fin
         return
     stream_now = api.now()
     ahead_us = known.applied_us if stream_now is None else redis_now - stream_now
-    if complaint := redis_clock.complaint("Redis's clock", seconds(ahead_us), "Stream's"):
-        yield Finding(Level.WARNING, f"Stream {tenant}", f"{complaint}. {CLOCKS}")
+    level, subject, sentence = clock_finding(f"Stream {tenant}", "Redis's clock", seconds(ahead_us), "Stream's")
+    yield Finding(level, subject, f"{sentence}. {CLOCKS}" if level is Level.WARNING else sentence)
 
 
 def _own_pushes(subject: str, types: _CallTypes) -> Finding:
@@ -124,19 +129,6 @@ def _own_pushes(subject: str, types: _CallTypes) -> Finding:
     listed = "; ".join(f"{', '.join(pushes)} of call type {name}" for name, pushes in switched_on.items())
     advice = f"When all devices are registered in Bellhop, switch these off: otherwise phones ring twice ({GUIDE})"
     return Finding(Level.WARNING, subject, f"also sends its own pushes: {listed}. {advice}")
-
-
-def _webhook(subject: str, hooks: list[Hook]) -> Finding:
-    """Report whether the hooks that are for Bellhop send all the events it needs."""
-    if not hooks:
-        sentence = f"has no webhook for Bellhop: add https://<your host>{WEBHOOK_PATH} on Stream's dashboard"
-        return Finding(Level.WARNING, subject, sentence)
-    missing = {kind for kind in HANDLED_EVENT_TYPES if not any(hook.sends(kind) for hook in hooks)}
-    if missing:
-        sentence = f"does not send all events that Bellhop needs: add {', '.join(sorted(missing))} to the webhook"
-        return Finding(Level.WARNING, subject, sentence)
-    hosts = {urlsplit(hook.webhook_url).hostname or "" for hook in hooks if hook.webhook_url}
-    return Finding(Level.OK, subject, f"sends its events to {', '.join(sorted(hosts)) or 'an Amazon queue or topic'}")
 
 
 def _count(things: Sized, name: str) -> str:

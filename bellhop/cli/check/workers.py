@@ -1,10 +1,13 @@
 """`bellhop check`: the live workers: which queues they serve, and what they report about their providers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
 from bellhop.queue.names import MAIL
+from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.settings import Settings
 
@@ -14,13 +17,19 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     state = await read_redis(settings, read_installation_state)
     if state is None:
         return
-    alive = len(state.statuses.keys() | {name for names in state.workers.values() for name in names})
-    if not alive:
-        yield Finding(Level.PROBLEM, "workers", "no worker is alive: start `bellhop worker`")
+    if not state.live():
+        elsewhere = await asyncio.to_thread(workers_elsewhere, settings.redis_url)
+        yield Finding(Level.PROBLEM, "workers", no_worker(settings.redis_url, elsewhere))
         return
-    yield Finding(Level.OK, "workers", f"{alive} alive")
-    for finding in (*_unserved(settings, state), *_refused(state)):
+    yield Finding(Level.OK, "workers", f"{len(state.live())} alive")
+    for finding in (*_clocks(state), *_unserved(settings, state), *_refused(state)):
         yield finding
+
+
+def _clocks(state: InstallationState) -> Iterator[Finding]:
+    """Compare each worker's clock with Redis's."""
+    for worker, status in sorted(state.statuses.items()):
+        yield clock_finding("clock", f"the clock of worker {worker}", status.clock_ahead_s)
 
 
 def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]:

@@ -1,0 +1,97 @@
+"""`bellhop check`: the registered devices. Is each of them of an app with credentials, and can it ring?"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+from redis import Redis
+
+from bellhop.cli.check.finding import Finding, Level
+from bellhop.cli.check.reading import read_redis
+from bellhop.clock import Seconds
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.outcomes import Outcome
+from bellhop.queue.worker_status import apps_of_workers
+from bellhop.settings import FcmApp, Settings
+from bellhop.store.registered_devices import called_users, devices_by_user, differ_in_capitals, only_for_notices
+
+SEARCH_S = Seconds(5.0)
+"""How long devices are looked for. With millions of keys, only some of the users are checked."""
+TRIED_TOKENS = 3
+"""How many of the phones' tokens Google is asked about, for each Firebase project."""
+APPS = {Provider.APNS: "iOS app", Provider.FCM: "Firebase project"}
+
+Users = Mapping[str, Sequence[Device]]
+
+
+async def findings(settings: Settings) -> AsyncIterator[Finding]:
+    """Check the devices of each Stream app's users."""
+    for tenant in [app.tenant for app in settings.stream_apps] or ["default"]:
+        read = await read_redis(settings, lambda redis, tenant=tenant: _read(redis, settings, tenant))  # type: ignore[misc]
+        if read is None:
+            return
+        users, called, known = read
+        for finding in _findings(users, called, known):
+            yield finding
+        for project in settings.fcm_apps:
+            if finding_ := await _of_another_project(settings, project, users):
+                yield finding_
+
+
+def _read(redis: Redis, settings: Settings, tenant: str) -> tuple[Users, frozenset[str], frozenset[tuple[str, str]]]:
+    users = devices_by_user(redis, tenant, SEARCH_S)
+    return users, called_users(redis, tenant), settings.push_apps | apps_of_workers(redis)
+
+
+def _findings(users: Users, called: frozenset[str], known: frozenset[tuple[str, str]]) -> Iterator[Finding]:
+    if known:
+        yield from _without_credentials(users, known)
+    if silent := {user_id: len(devices) for user_id, devices in sorted(users.items()) if _only_notices(devices)}:
+        yield Finding(Level.WARNING, "devices", only_for_notices(silent))
+    by_folded: dict[str, dict[str, int]] = {}
+    for user_id, devices in sorted(users.items()):
+        by_folded.setdefault(user_id.casefold(), {})[user_id] = len(devices)
+    for user_id in sorted(called - users.keys()):
+        if sentence := differ_in_capitals(user_id, by_folded.get(user_id.casefold(), {})):
+            yield Finding(Level.WARNING, "devices", f"{sentence}. Register devices under the id that Stream uses")
+
+
+def _without_credentials(users: Users, known: frozenset[tuple[str, str]]) -> Iterator[Finding]:
+    devices = Counter((device.provider, device.app) for of_user in users.values() for device in of_user)
+    for (provider, app), count in sorted(devices.items()):
+        if (provider, app) in known:
+            continue
+        ours = ", ".join(sorted(name for other, name in known if other == provider))
+        there_are = f"the credentials are of {ours}" if ours else "there are no credentials of this provider"
+        sentence = f"{_devices(count)} of the {APPS[provider]} {app}, but {there_are}: none of these phones rings"
+        yield Finding(Level.PROBLEM, f"{provider} {app}", f"{sentence}. Add the credentials, or register the right app")
+
+
+def _only_notices(devices: Sequence[Device]) -> bool:
+    """Return whether all devices are iPhones' tokens for notices. A token of Google serves for calls too."""
+    return bool(devices) and all(device.provider is Provider.APNS and device.kind is Kind.ALERT for device in devices)
+
+
+async def _of_another_project(settings: Settings, project: FcmApp, users: Users) -> Finding | None:
+    """Ask Google about some tokens, without sending anything: is the service account of the phones' project?"""
+    from worker.providers.configured import fcm_sender  # noqa: PLC0415 - see tests/test_architecture.py
+
+    devices = [device for of_user in users.values() for device in of_user if device.provider is Provider.FCM]
+    ours = [device for device in devices if device.app == project.project_id]
+    tried = sorted(ours, key=lambda device: -device.registered_at)[:TRIED_TOKENS]
+    sender = fcm_sender(project, settings)
+    try:
+        answers = [await sender.validate(device.token) for device in tried]
+    finally:
+        await sender.close()
+    if not answers or any(answer.outcome is not Outcome.WRONG_APP for answer in answers):
+        return None
+    sentence = (
+        f"the service account is of the project {project.project_id}, and Google says that the phones' tokens are of "
+        f"another project ({answers[0].status} {answers[0].reason}): every Android phone gets this answer. Use a "
+        "service account of the project in the app's google-services.json"
+    )
+    return Finding(Level.PROBLEM, f"Firebase {project.project_id}", sentence)
+
+
+def _devices(count: int) -> str:
+    return f"{count} device is" if count == 1 else f"{count} devices are"

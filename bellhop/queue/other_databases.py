@@ -1,0 +1,49 @@
+"""Live workers in the other databases of our Redis: their BELLHOP_REDIS_URL ends with another number than ours."""
+
+from collections.abc import Mapping
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from bellhop.clock import Seconds
+from bellhop.queue.worker_status import read_installation_state
+from bellhop.store.blocking_client import blocking
+from bellhop.store.redis_url import number_of_database, shown_database
+
+DATABASES = 16
+"""How many databases are looked into: as many as Redis has by default."""
+TIMEOUT_S = Seconds(1.0)
+
+
+def workers_elsewhere(url: str) -> dict[int, int]:
+    """Return the number of live workers by database, for all databases of the server but our own.
+
+    A database that cannot be read counts as empty: Redis has fewer, or does not answer.
+    """
+    ours, found = number_of_database(url), {}
+    with blocking(url, timeout_s=TIMEOUT_S, connections=1) as redis:
+        for number in range(DATABASES):
+            if number != ours and (live := _live_workers(redis, number)):
+                found[number] = live
+    return found
+
+
+def no_worker(url: str, elsewhere: Mapping[int, int]) -> str:
+    """Say that no worker is alive in our database, and in which others workers are."""
+    sentence = f"no worker is alive in Redis {shown_database(url)}"
+    if not elsewhere:
+        return f"{sentence}: start `bellhop worker`. If one runs, its first log line names the Redis that it uses"
+    places = " and ".join(f"{_count(live)} in database {number}" for number, live in elsewhere.items())
+    return f"{sentence}, but {places} of the same server: set the same BELLHOP_REDIS_URL for all processes"
+
+
+def _live_workers(redis: Redis, number: int) -> int:
+    try:
+        redis.execute_command("SELECT", number)  # type: ignore[no-untyped-call]
+        return len(read_installation_state(redis).live())
+    except RedisError:
+        return 0
+
+
+def _count(workers: int) -> str:
+    return f"{workers} worker{' is' if workers == 1 else 's are'} alive"

@@ -1,0 +1,95 @@
+"""All users with devices, and users whose ids differ in capitals only: for commands. It walks over all keys by SCAN.
+
+A walk over millions of keys takes seconds, but it never holds up other commands.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redis import Redis
+
+from bellhop.clock import Seconds
+from bellhop.domain.device import Device
+from bellhop.store.keys import calls_of_user_key, devices_key
+from bellhop.store.registry import decode
+
+SCANNED_AT_ONCE = 1_000
+NAMED_USERS = 3
+
+
+def devices_by_user(redis: Redis, tenant: str, time_s: Seconds) -> dict[str, list[Device]]:
+    """Read the devices of all users, or of those that are found within `time_s`.
+
+    Raises redis.exceptions.RedisError.
+    """
+    give_up_s, found = time.monotonic() + time_s, {}
+    for user_ids in _in_groups(_ids(redis, devices_key(tenant, ""), "*")):
+        pipeline = redis.pipeline(transaction=False)
+        for user_id in user_ids:
+            pipeline.hvals(devices_key(tenant, user_id))
+        answers: list[Any] = pipeline.execute()
+        found.update({user_id: decode(values) for user_id, values in zip(user_ids, answers, strict=True)})
+        if time.monotonic() >= give_up_s:
+            break
+    return found
+
+
+def called_users(redis: Redis, tenant: str) -> frozenset[str]:
+    """Return the users who made a call or were called lately, if calls are listed for the console.
+
+    Raises redis.exceptions.RedisError.
+    """
+    return frozenset(_ids(redis, calls_of_user_key(tenant, ""), "*"))
+
+
+def in_other_capitals(redis: Redis, tenant: str, user_id: str) -> dict[str, int]:
+    """Return the users whose ids differ from `user_id` in capitals only, and how many devices each has.
+
+    Raises redis.exceptions.RedisError.
+    """
+    pattern = "".join(_in_both_cases(character) for character in user_id)
+    others = sorted(set(_ids(redis, devices_key(tenant, ""), pattern)) - {user_id})
+    return {other: int(redis.hlen(devices_key(tenant, other))) for other in others}
+
+
+def differ_in_capitals(user_id: str, others: Mapping[str, int]) -> str:
+    """Say that `others` have the devices; empty if there are none."""
+    if not others:
+        return ""
+    having = " and ".join(f"{other} has {count} device{'' if count == 1 else 's'}" for other, count in others.items())
+    return f"{user_id} has no devices, but {having}: the ids differ in capitals only"
+
+
+def only_for_notices(users: Mapping[str, int]) -> str:
+    """Say that these users, with their numbers of devices, cannot be rung."""
+    why = "an iPhone rings by its VoIP token"
+    if len(users) == 1:
+        ((user_id, count),) = users.items()
+        return f"{user_id} has {count} device{'' if count == 1 else 's'} for notices and none for calls: {why}"
+    named = ", ".join([*users][:NAMED_USERS]) + (", …" if len(users) > NAMED_USERS else "")
+    return f"{len(users)} users ({named}) have devices for notices and none for calls: {why}"
+
+
+def _ids(redis: Redis, prefix: str, pattern: str) -> Iterator[str]:
+    """Yield the ends of the keys that begin with `prefix`. A key may come twice."""
+    for key in redis.scan_iter(match=prefix + pattern, count=SCANNED_AT_ONCE):
+        yield key.decode(errors="replace").removeprefix(prefix)
+
+
+def _in_groups(user_ids: Iterator[str]) -> Iterator[list[str]]:
+    group: dict[str, None] = {}
+    for user_id in user_ids:
+        group[user_id] = None
+        if len(group) >= SCANNED_AT_ONCE:
+            yield list(group)
+            group = {}
+    yield list(group)
+
+
+def _in_both_cases(character: str) -> str:
+    """Return the pattern of SCAN that matches a character in lower and in upper case."""
+    lower, upper = character.lower(), character.upper()
+    if lower != upper and character.isascii():
+        return f"[{lower}{upper}]"
+    return f"\\{character}" if character in "*?[]^\\-" else character

@@ -1,0 +1,230 @@
+"""An operator's mistakes, planted in a whole installation: `bellhop check` alone must name each of them."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import redis
+
+from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.google_script import fcm_error
+from bellhop.sandbox.installation import API_KEY, Installation
+from bellhop.sandbox.stream_rest import hook
+from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
+from bellhop.store.keys import LAST_WEBHOOK, devices_key
+from tests.waiting import come_true
+from tests.webhook.console.played_calls import PASSWORD
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+LATE_CLOCK = """
+import time
+real, real_ns = time.time, time.time_ns
+time.time, time.time_ns = lambda: real() - 600, lambda: real_ns() - 600 * 10**9
+"""
+"""For sitecustomize.py: the clock of the process is ten minutes late."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def installation(tmp_path_factory):
+    settings = {"CONSOLE_PASSWORD": PASSWORD}
+    async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
+        yield installation
+
+
+@pytest.fixture
+def redis_client(installation):
+    """Redis, which forgets after the test what the test registered."""
+    with redis.Redis.from_url(installation.redis.url, decode_responses=True) as client:
+        before = set(client.scan_iter("bellhop:devices:*"))
+        yield client
+        for key in set(client.scan_iter("bellhop:devices:*")) - before:
+            client.delete(key)
+
+
+async def bellhop(installation, *args):
+    """Run a command; returns its exit status and what it printed."""
+    command = [sys.executable, "-m", "bellhop", *args]
+    environment = installation.environment()
+    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+async def checked(installation, level):
+    """Run the check; returns its exit status and the sentences of a level."""
+    status, output = await bellhop(installation, "check", "--json")
+    findings = json.loads(output)["findings"]
+    return status, [f"{found['subject']}: {found['sentence']}" for found in findings if found["level"] == level]
+
+
+async def test_strict_fails_for_a_warning(installation, monkeypatch):
+    first = hook(f"{installation.url}/webhooks/stream")
+    second = hook(f"{installation.url}/webhooks/stream?again")
+    monkeypatch.setitem(installation.stream_api.app, "event_hooks", [first, second])
+    assert (await bellhop(installation, "check"))[0] == 0
+    assert (await bellhop(installation, "check", "--strict"))[0] == 1
+
+
+async def test_two_hooks_that_lead_here(installation, monkeypatch):
+    hooks = [hook(f"{installation.url}/webhooks/stream", "call.ring"), hook(f"{installation.url}/webhooks/stream?b")]
+    monkeypatch.setitem(installation.stream_api.app, "event_hooks", hooks)
+    _, warnings = await checked(installation, "warning")
+    place = f"{installation.url}/webhooks/stream"
+    (warning,) = [found for found in warnings if "twice" in found]
+    assert warning.startswith(f"Stream default: phones may ring twice: two hooks lead here, {place} and {place}.")
+    monkeypatch.setitem(installation.stream_api.app, "event_hooks", hooks[1:])
+    monkeypatch.setitem(installation.stream_api.app, "webhook_url", hooks[1]["webhook_url"])
+    assert "twice" not in str(await checked(installation, "warning")), "the older fields show the same hook again"
+
+
+async def test_a_hook_that_sends_rings_only(installation, monkeypatch):
+    hooks = [hook(f"{installation.url}/webhooks/stream", "call.ring")]
+    monkeypatch.setitem(installation.stream_api.app, "event_hooks", hooks)
+    status, problems = await checked(installation, "problem")
+    (problem,) = problems
+    assert status == 1
+    assert "without call.accepted and call.session_participant_joined, Bellhop does not learn who answered" in problem
+    assert "without call.missed, missed-call notices come some seconds later" in problem
+
+
+async def test_the_last_webhook_is_named(installation, redis_client):
+    redis_client.delete(LAST_WEBHOOK)
+    assert "Stream default: no webhook has come yet" in (await checked(installation, "warning"))[1]
+    assert not redis_client.exists(LAST_WEBHOOK), "the check's own webhook does not count"
+    assert (await installation.stream.post(SampleCall().updated())).status == 200
+    await come_true(lambda: redis_client.exists(LAST_WEBHOOK))
+    _, right = await checked(installation, "ok")
+    assert [found for found in right if "the last webhook (call.updated) came at 20" in found], right
+
+
+async def test_a_secret_with_which_no_webhook_is_accepted(installation, redis_client):
+    """Stream signs with another secret than the web process knows."""
+    redis_client.delete(LAST_WEBHOOK)
+    stranger = StreamStandIn(installation.url, API_KEY, "the-secret-of-another-app", installation.http)
+    assert (await stranger.post(SampleCall().ring())).status == 401
+    await come_true(lambda: any("bad_signature" in str(redis_client.hgetall(key)) for key in turned_away(redis_client)))
+    status, problems = await checked(installation, "problem")
+    assert status == 1
+    assert problems == [
+        "webhooks: 1 webhook refused in the last hour: signature does not match: is the secret of key "
+        f"{API_KEY} right? (from 127.0.0.1)"
+    ]
+    redis_client.delete(*turned_away(redis_client))
+
+
+def turned_away(client):
+    return list(client.scan_iter("bellhop:turned-away:*"))
+
+
+async def test_a_web_process_with_another_secret(installation):
+    """Stream accepts the secret of the check, but the web process at the hook has another one."""
+    installation.stream_api.secrets[API_KEY] = "the-new-secret-of-this-app-of-stream"
+    installation.settings["STREAM_API_SECRET"] = "the-new-secret-of-this-app-of-stream"
+    try:
+        status, problems = await checked(installation, "problem")
+    finally:
+        installation.settings.pop("STREAM_API_SECRET")
+        installation.stream_api.secrets[API_KEY] = installation.environment()["BELLHOP_STREAM_API_SECRET"]
+    assert status == 1
+    assert any("answers 401 to a test webhook: the web process there has another API secret" in one for one in problems)
+
+
+async def test_no_web_process_where_the_hook_leads(installation, monkeypatch, redis_client):
+    redis_client.delete(LAST_WEBHOOK)
+    monkeypatch.setitem(installation.stream_api.app, "event_hooks", [hook("http://127.0.0.1:1/webhooks/stream")])
+    status, problems = await checked(installation, "problem")
+    assert status == 1
+    (problem,) = problems
+    assert problem.startswith("Stream default: no answer from http://127.0.0.1:1/webhooks/stream to a test webhook")
+
+
+async def test_devices_of_an_app_without_credentials(installation, redis_client):
+    device = await installation.register("jane", Provider.FCM, Kind.ALERT, "jane:pixel")
+    other = device.model_copy(update={"app": "another-project"})
+    redis_client.hset(devices_key("default", "jane"), device.key, other.model_dump_json())
+    status, problems = await checked(installation, "problem")
+    assert status == 1
+    (problem,) = problems
+    assert problem.startswith(
+        "fcm another-project: 1 device is of the Firebase project another-project, but the credentials are of "
+        "example-calls: none of these phones rings"
+    )
+
+
+async def test_a_service_account_of_another_project(installation, redis_client):
+    refusal = fcm_error(403, "PERMISSION_DENIED", code="SENDER_ID_MISMATCH")
+    for number in range(2):
+        await installation.register(f"ben-{number}", Provider.FCM, Kind.ALERT, f"ben:{number}")
+        installation.google.script(f"ben:{number}", refusal)
+    status, problems = await checked(installation, "problem")
+    assert status == 1
+    (problem,) = problems
+    assert problem.startswith(
+        "Firebase example-calls: the service account is of the project example-calls, and Google says that the "
+        "phones' tokens are of another project (403 SENDER_ID_MISMATCH): every Android phone gets this answer."
+    )
+    assert installation.arrivals == [], "Google was asked only, and sent nothing"
+
+
+async def test_only_a_token_for_notices(installation, redis_client):
+    await installation.register("ida", Provider.APNS, Kind.ALERT, "1d" * 32)
+    words = "ida has 1 device for notices and none for calls: an iPhone rings by its VoIP token"
+    assert f"devices: {words}" in (await checked(installation, "warning"))[1]
+    status, output = await bellhop(installation, "send-test", "ida", "--kind", "ring")
+    assert (status, output) == (1, f"{words}. Register it too, with kind voip\n")
+
+
+async def test_ids_that_differ_in_capitals_only(installation, redis_client):
+    await installation.register("ann[1]", Provider.APNS, Kind.VOIP, "aa" * 32)
+    await installation.register("ann[1]", Provider.FCM, Kind.ALERT, "ann:pixel")
+    words = "Ann[1] has no devices, but ann[1] has 2 devices: the ids differ in capitals only"
+    assert (await installation.stream.post(SampleCall(members=("Ann[1]",)).ring())).status == 200
+    assert any(warning.startswith(f"devices: {words}.") for warning in (await checked(installation, "warning"))[1])
+    for command in (["send-test", "Ann[1]"], ["devices", "list", "Ann[1]"]):
+        assert words in (await bellhop(installation, *command))[1]
+
+
+async def test_a_worker_whose_clock_is_late(installation, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(LATE_CLOCK)
+    with monkeypatch.context() as patched:
+        patched.setenv("PYTHONPATH", f"{tmp_path}:{Path.cwd()}")
+        installation.start("worker", "late-worker")
+    try:
+        await come_true(lambda: '"worker_started"' in installation.log("late-worker"), within_s=60)
+        give_up = time.monotonic() + 60
+        while not (late := [word for word in (await checked(installation, "warning"))[1] if "of worker" in word]):
+            assert time.monotonic() < give_up
+        assert "is 600 s behind Redis's: set both right" in late[0]
+        _, right = await checked(installation, "ok")
+        assert len([word for word in right if "clock: the clock of worker" in word]) == 1, "and the other one is right"
+    finally:
+        installation.stop("late-worker")
+
+
+async def test_a_worker_in_another_database(installation):
+    """It is the last test: it stops the worker."""
+    ours = f"127.0.0.1:{installation.redis.port}, database 0"
+    theirs = f"127.0.0.1:{installation.redis.port}, database 3"
+    installation.stop("worker-1")
+    status, problems = await checked(installation, "problem")
+    (problem,) = problems
+    assert problem.startswith(f"workers: no worker is alive in Redis {ours}: start `bellhop worker`")
+    installation.settings["REDIS_URL"] = installation.redis.url.rstrip("/").removesuffix("/0") + "/3"
+    try:
+        installation.start("worker", "far-worker")
+    finally:
+        installation.settings.pop("REDIS_URL")
+    await come_true(lambda: '"worker_started"' in installation.log("far-worker"), within_s=60)
+    sentence = f"no worker is alive in Redis {ours}, but 1 worker is alive in database 3 of the same server"
+    give_up = time.monotonic() + 30
+    while sentence not in str(problem):
+        assert time.monotonic() < give_up, problem
+        status, (problem,) = await checked(installation, "problem")
+    assert status == 1
+    assert f'"redis": "{theirs}"' in installation.log("far-worker")
+    assert f'"redis": "{ours}"' in installation.log("web")
