@@ -74,7 +74,8 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST + 1
     app.extensions["context"] = context = WebContext(settings)
     if settings.web_trusted_hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.web_trusted_hops)  # type: ignore[method-assign]
+        hops = settings.web_trusted_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_prefix=hops)  # type: ignore[method-assign]
     for routes in (stream, health, users, metrics_page, receipts, calls, openapi_route):
         app.register_blueprint(routes.blueprint)
     if any(stream_app.sns_topics for stream_app in settings.stream_apps):

@@ -3,12 +3,13 @@
 import json
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, got_request_exception, jsonify, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from bellhop.telemetry import tracing
 from webhook.api_errors import MEDIA_TYPE, ApiError, ApiErrorKind
-from webhook.console.canonical_path import is_other_form, sent_path
+from webhook.console.canonical_path import is_sent_in_other_form
 from webhook.context import web_context
 from webhook.intake.signature import Refusal
 from webhook.refused import count_refused
@@ -45,7 +46,7 @@ def _http_error(error: HTTPException) -> ErrorResponse:
         return _api_error(_as_api_error(error))
     if isinstance(error, NotFound) and request.method == "POST" and "X-Signature" in request.headers:
         return _wrong_path()
-    if isinstance(error, NotFound) and is_other_form(sent_path(request.environ)):
+    if isinstance(error, NotFound) and is_sent_in_other_form(request.environ):
         note_refusal("console", "other_path")
     if isinstance(error, RequestEntityTooLarge):
         return jsonify(error="The body is larger than 1 MiB."), 413
@@ -78,6 +79,9 @@ def _redis_error(error: RedisError) -> ErrorResponse:
 
 def _unexpected_error(error: Exception) -> ErrorResponse:
     log.exception("unexpected_error", error=type(error).__name__)
+    # Flask itself tells of an error that nothing handles. Tools such as Sentry wait for that.
+    got_request_exception.send(current_app._get_current_object(), _async_wrapper=None, exception=error)  # type: ignore[attr-defined]
+    tracing.record_error(error)
     if _below_v1():
         return _api_error(ApiError(ApiErrorKind.INTERNAL_ERROR))
     # Not 500: Stream repeats an event after a 503, so the call is not lost, and the line above tells the operator.

@@ -17,6 +17,7 @@ from bellhop.store.keys import devices_key
 from bellhop.store.redis_url import shown
 from bellhop.store.refusals import refusal_of
 from bellhop.store.scripts import Command, by_source
+from bellhop.store.without_tls import NO_TLS, answers_without_tls
 
 TIMEOUT_S = Seconds(10.0)
 
@@ -36,6 +37,8 @@ def in_a_sentence(error: Exception) -> click.ClickException | None:
     if refusal := refusal_of(error):
         return click.ClickException(f"Redis at {address} {refusal}")
     where = f"{address} ({type(error).__name__})"
+    if answers_without_tls(load().redis_url):
+        return click.ClickException(f"Redis does not answer at {where}: {NO_TLS}")
     return click.ClickException(f"Redis does not answer at {where}: start it, or check BELLHOP_REDIS_URL")
 
 

@@ -2,6 +2,7 @@
 
 from bellhop.settings.apple import ApnsApp
 from bellhop.settings.combined import Settings
+from bellhop.settings.given import settings_by_source
 from bellhop.settings.google import FcmApp
 from bellhop.settings.loading import ConfigurationError, Role, load
 from bellhop.settings.reference import reference
@@ -23,6 +24,7 @@ __all__ = [
     "load",
     "reference",
     "removed_settings",
+    "settings_by_source",
     "soon_refused",
     "warn_of_removed_settings",
     "warn_of_soon_refused",

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -21,6 +22,7 @@ from bellhop.settings.mail import MailSettings
 from bellhop.settings.operations import OperationsSettings
 from bellhop.settings.redis import RedisSettings
 from bellhop.settings.removed import without_removed
+from bellhop.settings.sources import platform_values
 from bellhop.settings.stream import STREAM_SHORTHANDS, StreamSettings
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
 from bellhop.settings.web import WebSettings
@@ -75,10 +77,14 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment first, then the folder BELLHOP_SECRETS_DIR, then the TOML file BELLHOP_CONFIG."""
+        """Read the environment first, then the folder BELLHOP_SECRETS_DIR, then the TOML file BELLHOP_CONFIG.
+
+        Last come the variables that a platform sets.
+        """
         sources = [init_settings, env_settings]
         if (folder := os.environ.get(SECRETS_DIR)) and Path(folder).is_dir():
             sources.append(SecretsSettingsSource(settings_cls, folder, env_prefix=""))
         if config := os.environ.get(CONFIG):
             sources.append(TomlConfigSettingsSource(settings_cls, Path(config)))
+        sources.append(InitSettingsSource(settings_cls, platform_values()))
         return tuple(sources)

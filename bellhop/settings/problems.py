@@ -15,6 +15,7 @@ from bellhop.settings.apple import ApnsApp
 from bellhop.settings.combined import SHORTHANDS, Settings
 from bellhop.settings.google import FcmApp
 from bellhop.settings.removed import REMOVED
+from bellhop.settings.sources import file_with, source_of
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
 from bellhop.validation_messages import describe_error
@@ -89,7 +90,7 @@ def invalid_value(detail: Mapping[str, Any]) -> str:
         return describe_error(detail)
     message = _message(detail)
     fields = {field: name for name, field in SHORTHANDS.get(setting, {}).items()}
-    if fields and path[:1] == [0] and not _file_with(setting) and not os.environ.get(variable(setting)):
+    if fields and path[:1] == [0] and not file_with(setting) and not os.environ.get(variable(setting)):
         # The app was made from the settings for a single app: name those.
         if path == [0]:
             return re.sub(r"\w+", lambda word: variable(fields[word[0]]) if word[0] in fields else word[0], message)
@@ -115,9 +116,9 @@ def _message(detail: Mapping[str, Any]) -> str:
 
 def _place(setting: str, path: list[int | str]) -> str:
     """Say where a value stands: `BELLHOP_WEB_PORT`, or `/etc/bellhop.toml, [[apns_apps]] number 1, topic`."""
-    file = _file_with(setting)
+    file = file_with(setting)
     if not file:
-        return variable(setting) + _path(path)
+        return (source_of(setting) or variable(setting)) + _path(path)
     if setting in APPS and path and file == os.environ.get(CONFIG):
         table, *path = path
         return f"{file}, [[{setting}]] number {int(table) + 1}{', ' if path else ''}{_path(path).lstrip('.')}"
@@ -126,16 +127,6 @@ def _place(setting: str, path: list[int | str]) -> str:
 
 def _path(path: Iterable[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-
-
-def _file_with(setting: str) -> str:
-    """Return the file that gives a setting its value; "" if a variable does, or nothing."""
-    folder, config = os.environ.get(SECRETS_DIR), os.environ.get(CONFIG)
-    if os.environ.get(variable(setting)):
-        return ""
-    if folder and (Path(folder) / setting).is_file():
-        return str(Path(folder) / setting)
-    return config if config and setting in tomllib.loads(Path(config).read_text("utf-8")) else ""
 
 
 def _is_set_by_kubernetes(name: str) -> bool:

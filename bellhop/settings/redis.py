@@ -19,7 +19,8 @@ class RedisSettings(SettingsSection):
 
     redis_url: Annotated[str, AfterValidator(_redis_url), Field(repr=False)] = "redis://127.0.0.1:6379/0"
     """URL of Redis or Valkey, version 6.2 or newer: redis://, rediss:// (TLS), unix://, or, with Sentinel,
-    redis+sentinel://host:port,host:port/service/0 (docs/redis.md)."""
+    redis+sentinel://host:port,host:port/service/0 (docs/redis.md). If it is not set, REDIS_TLS_URL counts, then
+    REDIS_URL, which many platforms set."""
     redis_ca_file: ReadableFile | None = None
     """CA certificate to trust for rediss://, instead of the system's CAs."""
     redis_wait_replicas: Annotated[int, Field(ge=0, le=9)] = 0

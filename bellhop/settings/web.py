@@ -39,9 +39,9 @@ class WebSettings(SettingsSection):
     web_host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
     """IP address on which the web process listens; 0.0.0.0 for every interface."""
     web_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    """Port on which the web process listens."""
+    """Port on which the web process listens. If it is not set, PORT counts, which many platforms set."""
     web_processes: Annotated[int, Field(ge=1, le=64)] = 1
-    """Number of operating system processes that serve requests."""
+    """Number of operating system processes that serve requests. If it is not set, WEB_CONCURRENCY counts."""
     web_threads: Annotated[int, Field(ge=1, le=128)] = 8
     """Threads in each of these processes."""
     web_trusted_hops: Annotated[int, Field(ge=0, le=9)] = 0

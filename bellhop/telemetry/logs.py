@@ -17,6 +17,12 @@ DEPTH = 12
 """Frames of a traceback that a log line shows, the innermost last."""
 
 
+ERRORS = logging.getLogger("bellhop")
+"""Gets our lines of level error. Nothing prints them there: they are printed as all other lines are."""
+ERRORS.propagate = False
+ERRORS.addHandler(logging.NullHandler())
+
+
 class _Stderr:
     """Writes to the present sys.stderr: a serving process replaces it, but has loggers that its parent made before."""
 
@@ -42,7 +48,7 @@ def configure(log_format: str, log_level: str) -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[_to_logging, *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
@@ -56,6 +62,14 @@ def configure(log_format: str, log_level: str) -> None:
     )
     # At info and debug, libraries log what they send: paths with tokens, headers, bodies.
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _to_logging(_logger: Any, method: str, event: EventDict) -> EventDict:
+    """Give lines of level error to Python's logging too, where tools such as Sentry look for errors."""
+    if method in ("error", "critical"):
+        fields = {name: value for name, value in event.items() if name not in ("event", "exc_info")}
+        ERRORS.error(event["event"], exc_info=event.get("exc_info"), extra={"bellhop": fields})
+    return event
 
 
 def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:

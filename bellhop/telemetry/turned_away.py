@@ -48,6 +48,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "busy": ("asked for again later", "too many gzip bodies waited to be inflated"),
     "unsupported_encoding": ("refused", "the body must be uncompressed or gzip"),
     "bad_encoding": ("refused", "the gzip body cannot be inflated"),
+    "no_body": ("refused", "the server in front gave Bellhop no body of a chunked request (docs/proxies.md)"),
     "too_slow": ("refused", "the body took too long to arrive, or too many bodies arrived at once"),
     "not_amazons": ("refused", "the message is not from Amazon SNS, or not from a topic in the settings"),
     "repeated": (
@@ -125,17 +126,12 @@ def read_last_hour(redis: Redis) -> Counter[TurnedAway]:
 
 def describe(counts: Mapping[TurnedAway, int]) -> list[str]:
     """Say what was turned away: one sentence for each reason and app, the most frequent first."""
-    return [*described(counts).values()]
-
-
-def described(counts: Mapping[TurnedAway, int]) -> dict[TurnedAway, str]:
-    """Return the same sentences by reason and app; the app is empty if the sentence does not name it."""
     by_reason: dict[TurnedAway, Counter[str]] = {}
     for (reason, app, address), amount in counts.items():
         group = TurnedAway(reason, app if "{app}" in "".join(SENTENCES.get(reason, ())) else "")
         by_reason.setdefault(group, Counter())[address] += amount
     groups = sorted(by_reason.items(), key=lambda group: (-group[1].total(), group[0]))
-    return {what: _sentence(what, addresses) for what, addresses in groups}
+    return [_sentence(what, addresses) for what, addresses in groups]
 
 
 def _sentence(what: TurnedAway, addresses: Counter[str]) -> str:

@@ -182,6 +182,27 @@ async def test_redis_that_is_away_or_unsafe_is_named(installation):
     assert "0 replicas" in output
 
 
+async def test_tls_to_a_port_without_tls_is_named(installation):
+    without_tls = installation.redis.url.replace("redis://", "rediss://:hunter2@")
+    status, output = await bellhop(installation, "check", REDIS_URL=without_tls)
+    assert status == 1
+    assert "Redis: does not answer: the server speaks no TLS on this port: use redis:// in BELLHOP_REDIS_URL" in output
+    status, output = await bellhop(installation, "devices", "list", "ben", REDIS_URL=without_tls)
+    assert (status, output.count("\n")) == (1, 1)
+    assert "the server speaks no TLS on this port" in output
+    assert "hunter2" not in output
+
+
+async def test_it_says_where_each_setting_comes_from(installation, tmp_path, monkeypatch):
+    (tmp_path / "bellhop.toml").write_text("missed_grace_s = 6")
+    monkeypatch.setenv("REDIS_URL", installation.redis.url)
+    _, output = await bellhop(installation, "check", CONFIG=tmp_path / "bellhop.toml", REDIS_URL="")
+    assert "Redis: answers in" in output
+    assert "Settings: from REDIS_URL: redis_url\n" in output
+    assert f"Settings: from {tmp_path}/bellhop.toml: missed_grace_s\n" in output
+    assert "Settings: from variables: BELLHOP_STREAM_API_KEY, BELLHOP_STREAM_API_SECRET, " in output
+
+
 async def test_what_it_says_of_persistence_keeps_the_data(installation, tmp_path):
     with RedisServer(tmp_path, "--appendonly", "no", "--save", "60 1") as server:
         _, output = await bellhop(installation, "check", REDIS_URL=server.url)

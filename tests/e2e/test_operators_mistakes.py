@@ -102,19 +102,23 @@ async def test_the_last_webhook_is_named(installation, redis_client):
     assert [found for found in right if "the last webhook (call.updated) came at 20" in found], right
 
 
-async def test_a_secret_with_which_no_webhook_is_accepted(installation, redis_client):
-    """Stream signs with another secret than the web process knows."""
-    redis_client.delete(LAST_WEBHOOK)
-    stranger = StreamStandIn(installation.url, API_KEY, "the-secret-of-another-app", installation.http)
-    assert (await stranger.post(SampleCall().ring())).status == 401
-    await come_true(lambda: any("bad_signature" in str(redis_client.hgetall(key)) for key in turned_away(redis_client)))
-    status, problems = await checked(installation, "problem")
+async def test_a_wrong_secret_here(installation, redis_client):
+    """Stream signs with another secret than all processes here have."""
+    installation.stream_api.secrets[API_KEY] = "the-secret-that-stream-has-for-the-app"
+    stream = StreamStandIn(installation.url, API_KEY, installation.stream_api.secrets[API_KEY], installation.http)
+    try:
+        assert (await stream.post(SampleCall().ring())).status == 401
+        await come_true(lambda: "bad_signature" in str([*map(redis_client.hgetall, turned_away(redis_client))]))
+        status, problems = await checked(installation, "problem")
+        _, warnings = await checked(installation, "warning")
+    finally:
+        installation.stream_api.secrets[API_KEY] = installation.environment()["BELLHOP_STREAM_API_SECRET"]
     assert status == 1
     assert problems == [
-        "webhooks: 1 webhook refused in the last hour: signature does not match: is the secret of key "
-        f"{API_KEY} right? (from 127.0.0.1)"
+        "Stream default: does not accept this API key and secret (status 401): copy both from Stream's dashboard"
     ]
-    redis_client.delete(*turned_away(redis_client))
+    why = f"signature does not match: is the secret of key {API_KEY} right? (from 127.0.0.1)"
+    assert f"webhooks: 1 webhook refused in the last hour: {why}" in warnings
 
 
 def turned_away(client):
@@ -226,5 +230,5 @@ async def test_a_worker_in_another_database(installation):
         assert time.monotonic() < give_up, problem
         status, (problem,) = await checked(installation, "problem")
     assert status == 1
-    assert f'"redis": "{theirs}"' in installation.log("far-worker")
-    assert f'"redis": "{ours}"' in installation.log("web")
+    assert f'"redis":"{theirs}"' in installation.log("far-worker")
+    assert f'"redis":"{ours}"' in installation.log("web")

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app, g, redirect, render_template
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, abort
 
-from webhook.console.canonical_path import is_other_form, sent_path
+from webhook.console.canonical_path import is_sent_in_other_form
 from webhook.console.login import Guard, is_valid_form
 from webhook.console.summary_cache import SummaryCache
 from webhook.context import web_context
@@ -57,7 +57,7 @@ def tenant() -> str:
 @blueprint.before_request
 def check_access() -> Response | None:
     """Send everybody who is not logged in to the login page, and refuse forms that did not come from the console."""
-    if is_other_form(sent_path(request.environ)):
+    if is_sent_in_other_form(request.environ):
         _refuse(404, "other_path", "The console has no such page.")
     if request.endpoint in ("console.static", "console.root"):
         return None
@@ -71,7 +71,7 @@ def check_access() -> Response | None:
         return None
     if not guard().has_password:
         _refuse(403, "no_proxy_user", "Bellhop's console accepts only requests through the proxy that logs people in.")
-    return cast(Response, redirect(url_for("console.login", next=request.full_path.rstrip("?"))))
+    return cast(Response, redirect(url_for("console.login", next=request.script_root + request.full_path.rstrip("?"))))
 
 
 def _refuse(status: int, reason: str, sentence: str) -> NoReturn:

@@ -16,13 +16,28 @@ DECODED_TWICE = 2
 """A proxy may decode a path once before Bellhop does."""
 
 
+def is_sent_in_other_form(environ: Mapping[str, Any]) -> bool:
+    """Return whether the path of a request, as it was sent, leads to the console in another form than the canonical.
+
+    Bellhop may be mounted below a prefix of another application, which is left out, and must be sent as it is.
+    """
+    path, prefix = sent_path(environ), _mounted_at(environ)
+    return not path.startswith(prefix) or is_other_form(path.removeprefix(prefix))
+
+
 def sent_path(environ: Mapping[str, Any]) -> str:
     """Return the path as the client or the proxy sent it. gunicorn calls it RAW_URI.
 
     A server that tells neither has decoded the path: of such a path, only the decoded form can be checked.
     """
-    target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or environ["PATH_INFO"]
+    target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or _mounted_at(environ) + environ["PATH_INFO"]
     return target.partition("?")[0]
+
+
+def _mounted_at(environ: Mapping[str, Any]) -> str:
+    """Return the prefix without what the header X-Forwarded-Prefix adds: the proxy has removed that from the path."""
+    before_proxy_fix = environ.get("werkzeug.proxy_fix.orig") or environ
+    return before_proxy_fix.get("SCRIPT_NAME") or ""
 
 
 def is_other_form(path: str) -> bool:

@@ -40,8 +40,8 @@ class ConsoleSessions(SecureCookieSessionInterface):
         return COOKIE
 
     def get_cookie_path(self, app: Flask) -> str:
-        """Limit the cookie to the console's pages."""
-        return "/console"
+        """Limit the cookie to the console's pages, also below the prefix at which Bellhop is mounted."""
+        return f"{request.script_root}/console"
 
     def get_cookie_httponly(self, app: Flask) -> bool:
         """Hide the cookie from scripts."""

@@ -38,7 +38,7 @@ def _target() -> str:
     """Return the page to open after the login, if it is one of the console; else the list of calls."""
     target = request.values.get("next", "")
     # It becomes a header, so line breaks are refused; backslashes too, since browsers read "\\" as "/".
-    is_ours = re.fullmatch(r"/console/(?!login)[^\\\x00-\x1f]*", target)
+    is_ours = re.fullmatch(re.escape(request.script_root) + r"/console/(?!login)[^\\\x00-\x1f]*", target)
     return target if is_ours else url_for("console.calls")
 
 

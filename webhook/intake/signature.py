@@ -65,6 +65,12 @@ class Refusal(Enum):
     )
     BUSY = "busy", 503, "Too many gzip bodies wait to be inflated. Try again."
     UNSUPPORTED_ENCODING = "unsupported_encoding", 415, "Send the body uncompressed, or with Content-Encoding: gzip."
+    NO_BODY = (
+        "no_body",
+        503,
+        "The server that runs Bellhop gave it no body of this chunked request: use bellhop web, gunicorn or waitress, "
+        "or let the proxy buffer requests.",
+    )
     BAD_ENCODING = "bad_encoding", 400, "The gzip body cannot be inflated."
 
 

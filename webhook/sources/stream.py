@@ -94,8 +94,15 @@ def _body(max_bytes: int) -> bytes:
     """Read the body, up to one byte more than is allowed. Raises RefusedWebhook if its length says that it is more."""
     if (request.content_length or 0) > max_bytes:
         raise RefusedWebhook(Refusal.TOO_LARGE)
+    if lacks_body(request.environ):
+        raise RefusedWebhook(Refusal.NO_BODY)
     request.max_content_length = max_bytes + 1
     return request.get_data(cache=False)
+
+
+def lacks_body(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request has a chunked body that the server does not pass on, as uWSGI."""
+    return "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower() and not environ.get("wsgi.input_terminated")
 
 
 def _attempt(header: str | None) -> int | None:

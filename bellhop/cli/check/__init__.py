@@ -12,7 +12,7 @@ from bellhop.cli.check import redis as redis_server
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.options import load_settings
 from bellhop.cli.output import plain
-from bellhop.settings import Settings, removed_settings, soon_refused
+from bellhop.settings import Settings, removed_settings, settings_by_source, soon_refused
 from bellhop.store.async_client import Store
 from bellhop.telemetry import logs
 
@@ -57,6 +57,8 @@ def _print(finding: Finding) -> None:
 
 
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
+    for source, names in settings_by_source().items():
+        yield Finding(Level.OK, "Settings", f"from {source}: {', '.join(names)}")
     for sentence in (*removed_settings(), *soon_refused(settings)):
         yield Finding(Level.WARNING, "Settings", sentence)
     async for finding in redis_server.findings(store, settings):

@@ -51,7 +51,7 @@ def local_url(settings: Settings) -> str:
 
 async def _post(session: aiohttp.ClientSession, api_key: str, secret: str, url: str) -> tuple[int, bool]:
     """Return the status of the answer, and whether Bellhop has taken the webhook."""
-    body = json.dumps({"type": TEST_EVENT_TYPE}).encode()
+    body = json.dumps({"type": TEST_EVENT_TYPE, "id": str(uuid.uuid4())}).encode()
     headers = {
         "Content-Type": "application/json",
         "X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),

@@ -1,5 +1,6 @@
 """`bellhop check`: Redis and its clock."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from bellhop.settings import Settings
 from bellhop.store import redis_clock, refusals
 from bellhop.store.async_client import Store
 from bellhop.store.redis_url import shown_database
+from bellhop.store.without_tls import NO_TLS, answers_without_tls
 
 OLDEST_REDIS = (6, 2)
 ADVICE = {
@@ -34,7 +36,10 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         ahead_s = await redis_clock.ahead_s(store)
         ms = (time.monotonic() - began) * 1000
     except RedisError as error:
-        yield Finding(Level.PROBLEM, "Redis", f"{refusals.refusal_of(error) or _no_answer(error)}; it is {place}")
+        advice = refusals.refusal_of(error) or _no_answer(error)
+        if await asyncio.to_thread(answers_without_tls, settings.redis_url):
+            advice = f"does not answer: {NO_TLS}"
+        yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {place}")
         return
     yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms: {place}")
     try:

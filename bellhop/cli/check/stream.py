@@ -13,7 +13,7 @@ from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.hooks import HookCheck
 from bellhop.cli.check.hooks import findings as findings_of_hooks
-from bellhop.cli.check.webhooks import Arrivals
+from bellhop.cli.check.webhooks import WebhooksOfLate
 from bellhop.clock import seconds
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import clock_differences
@@ -56,7 +56,7 @@ class _CallTypes(BaseModel):
     call_types: dict[str, _CallType]
 
 
-async def findings(settings: Settings, store: Store, arrivals: Arrivals | None = None) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, store: Store, arrivals: WebhooksOfLate | None = None) -> AsyncIterator[Finding]:
     """Check each Stream app with its key and secret."""
     if not settings.stream_apps:
         sentence = (

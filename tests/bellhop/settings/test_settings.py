@@ -21,12 +21,15 @@ from bellhop.settings import (
     removed_settings,
     warn_of_removed_settings,
 )
+from bellhop.settings.given import settings_by_source
 from bellhop.settings.removed import REMOVED
+from bellhop.settings.sources import PLATFORM_NAMES
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+    platform = [name for names in PLATFORM_NAMES.values() for name in names]
+    for name in [name for name in os.environ if name.startswith(PREFIX) or name in platform]:
         monkeypatch.delenv(name)
 
 
@@ -417,3 +420,40 @@ def test_variables_that_kubernetes_sets_are_ignored(setenv):
     setenv(WEB_PORT="tcp://10.0.0.1:80")
     (problem,) = problems(None)
     assert "set by Kubernetes for the Service bellhop-web: set enableServiceLinks: false" in problem
+
+
+PLATFORM = {
+    "PORT": "5005",
+    "REDIS_URL": "redis://plain:6379",
+    "REDIS_TLS_URL": "rediss://tls:6380",
+    "WEB_CONCURRENCY": "3",
+}
+
+
+def test_the_variables_of_a_platform_are_read(monkeypatch):
+    for name, value in PLATFORM.items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert (settings.web_port, settings.redis_url, settings.web_processes) == (5005, "rediss://tls:6380", 3)
+    monkeypatch.setenv("REDIS_TLS_URL", "")
+    assert load().redis_url == "redis://plain:6379"
+
+
+def test_what_bellhop_is_told_wins_over_the_platform(setenv, monkeypatch, tmp_path):
+    for name, value in PLATFORM.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "bellhop.toml").write_text('redis_url = "redis://ours:6379"')
+    setenv(WEB_PORT=8081, CONFIG=tmp_path / "bellhop.toml")
+    settings = load()
+    assert (settings.web_port, settings.redis_url, settings.web_processes) == (8081, "redis://ours:6379", 3)
+    assert settings_by_source() == {
+        str(tmp_path / "bellhop.toml"): ["redis_url"],
+        "variables": ["BELLHOP_WEB_PORT"],
+        "WEB_CONCURRENCY": ["web_processes"],
+    }
+
+
+def test_a_wrong_value_of_the_platform_is_named_by_its_variable(monkeypatch):
+    monkeypatch.setenv("PORT", "many")
+    (problem,) = problems(None)
+    assert problem.startswith("PORT: ")

@@ -1,0 +1,24 @@
+"""Does a server answer without TLS? Then a URL that begins with rediss:// waits in vain for its TLS."""
+
+import contextlib
+import socket
+
+from bellhop.store.redis_url import parse
+
+TIMEOUT_S = 1.0
+
+
+def answers_without_tls(url: str) -> bool:
+    """Return whether the URL wants TLS, and the server at its port answers without. Sends no password."""
+    address = parse(url)
+    if not address.tls or address.sentinels:
+        return False
+    place = (address.server.get("host", "localhost"), int(address.server.get("port", 6379)))
+    with contextlib.suppress(OSError), socket.create_connection(place, TIMEOUT_S) as connection:
+        connection.settimeout(TIMEOUT_S)
+        connection.sendall(b"PING\r\n")
+        return connection.recv(1) in (b"+", b"-")
+    return False
+
+
+NO_TLS = "the server speaks no TLS on this port: use redis:// in BELLHOP_REDIS_URL, or its port for TLS"

@@ -1,0 +1,55 @@
+"""Errors of a view are seen by tools such as Sentry and OpenTelemetry, as those of any Flask application."""
+
+import logging
+
+import pytest
+from flask import got_request_exception
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from bellhop.telemetry import logs
+from tests.factories import web_settings
+from webhook.app import create_app
+
+
+@pytest.fixture
+def client(redis_url):
+    app = create_app(web_settings(redis_url))
+
+    @app.get("/broken")
+    def broken():
+        raise ZeroDivisionError("with a secret")
+
+    return app.test_client()
+
+
+def test_flask_tells_of_an_unexpected_error(client):
+    told = []
+    with got_request_exception.connected_to(lambda _, exception: told.append(exception), client.application):
+        assert client.get("/broken").status_code == 503
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
+def test_it_is_on_the_span_without_its_text(client):
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("of another program").start_as_current_span("GET /broken"):
+        client.get("/broken")
+    (span,) = exporter.get_finished_spans()
+    (event,) = span.events
+    assert event.attributes["exception.type"] == "ZeroDivisionError"
+    assert "test_errors_for_tools.py" in event.attributes["exception.stacktrace"]
+    assert "with a secret" not in str(dict(event.attributes))
+    assert not span.status.is_ok
+
+
+def test_lines_of_level_error_reach_pythons_logging(client, caplog, monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger("bellhop"), "handlers", [caplog.handler])
+    logs.configure("json", "info")
+    client.get("/broken")
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info[0]) == ("unexpected_error", ZeroDivisionError)
+    assert record.bellhop == {"error": "ZeroDivisionError"}
+    assert capsys.readouterr().err.count("unexpected_error") == 1, "and are printed once"
