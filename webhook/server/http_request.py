@@ -110,7 +110,6 @@ def wsgi_environ(request: HttpRequest, client: tuple[str, int], server: tuple[st
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
-        "REQUEST_URI": request.target.decode("latin-1"),
         "QUERY_STRING": query.decode("latin-1"),
         "REQUEST_URI": request.target.decode("latin-1"),  # the path before it is decoded, as other servers call it
         "SERVER_NAME": server[0],

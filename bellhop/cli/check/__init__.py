@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import click
 
@@ -56,11 +56,16 @@ def _print(finding: Finding) -> None:
     click.echo(f"{level} {plain(f'{finding.subject}: {finding.sentence}')}")
 
 
-async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
+def _of_the_settings(settings: Settings) -> Iterator[Finding]:
     for source, names in settings_by_source().items():
         yield Finding(Level.OK, "Settings", f"from {source}: {', '.join(names)}")
     for sentence in (*removed_settings(), *soon_refused(settings)):
         yield Finding(Level.WARNING, "Settings", sentence)
+
+
+async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
+    for finding in _of_the_settings(settings):
+        yield finding
     async for finding in redis_server.findings(store, settings):
         yield finding
     async for finding in workers.findings(settings):
