@@ -70,6 +70,8 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     jobs: Sequence[JobFields] = ()
     claim: str = ""
     """The digest that is claimed: of the webhook's body, or by default of its id."""
+    jobs_need_open: bool = False
+    """Whether the jobs are queued only if the call has an open round."""
     redis_ahead_us: int = 0
     """How far Redis's clock is ahead of Stream's."""
     listed: Mapping[str, object] | None = None
@@ -95,6 +97,8 @@ def take_event(event: EventToTake) -> Command:
     # Lua's JSON reads null as a value, so what is absent is left out.
     if event.settle_open:
         document["settle_open"] = "1"
+    if event.jobs_need_open:
+        document["jobs_need_open"] = "1"
     if event.round:
         document["round"] = _opened(event.round, settle_at)
     if event.missed:

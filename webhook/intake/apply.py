@@ -81,6 +81,8 @@ def apply(
         missed=queued_round(effects.missed, cause) if effects.missed else None,
         jobs=[_job(effects, effects.work, digest, cause, opened)] if effects.work and calls else [],
         claim=claim,
+        # The job about a call.missed also notes that the app sends this event.
+        jobs_need_open=isinstance(effects.work, CallWork) and effects.missed is None,
         redis_ahead_us=redis_ahead_us,
         listed=_entry(effects) if listed else None,
     )

@@ -150,6 +150,9 @@ local is_open = opened or redis.call('ZSCORE', agenda, doc.member)
 redis.call('EXPIRE', call, is_open and open_ttl or call_ttl)
 if doc.settle_open and is_open then redis.call('ZADD', agenda, 'XX', 'LT', math.floor(doc.now_us / 1000), doc.member) end
 
+-- A job that settles the call has nothing to do if every round is closed, as at most ends of a call.
+if doc.jobs_need_open and not is_open then doc.jobs = {} end
+
 -- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
 if doc.listed then
   for _, list in ipairs(doc.listed.limits) do
