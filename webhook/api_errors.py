@@ -36,6 +36,11 @@ class ApiErrorKind(Enum):
         401,
         "The token is not valid yet: check the clock of the machine that issued it.",
     )
+    WRONG_AUDIENCE = (
+        "wrong-audience",
+        401,
+        "The token is for another service: BELLHOP_API_TOKEN_AUDIENCES does not list its audience (aud).",
+    )
     UNKNOWN_APP = (
         "unknown-app",
         401,

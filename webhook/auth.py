@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jwt
@@ -40,17 +41,25 @@ class Requester(NamedTuple):
     """When the token was issued, if it says so."""
 
 
-def authenticate(ring: KeyRing, *, authorization: str | None, api_key: str | None, now_s: Seconds) -> Requester:
+def authenticate(
+    ring: KeyRing,
+    *,
+    authorization: str | None,
+    api_key: str | None,
+    now_s: Seconds,
+    audiences: Collection[str] = (),
+) -> Requester:
     """Check the token of the Authorization header, with or without "Bearer " (Stream's clients send it without).
 
-    `api_key` only chooses the app; it proves nothing. `now_s` is unix time. Raises ApiError, and nothing else, for any
-    texts.
+    `api_key` only chooses the app; it proves nothing. `now_s` is unix time. A token with an audience must name one of
+    `audiences`. Raises ApiError, and nothing else, for any texts.
     """
     token = _without_scheme((authorization or "").strip())
     if not token:
         raise ApiError(ApiErrorKind.MISSING_TOKEN)
     app, claims = _verify(ring.find(api_key), token)
     _check_times(claims, now_s)
+    _check_audience(claims, audiences)
     if not LIMITING_CLAIMS.isdisjoint(claims):
         raise ApiError(ApiErrorKind.LIMITED_TOKEN)
     if _is_server_token(claims):
@@ -110,6 +119,15 @@ def _check_times(claims: dict[str, Any], now_s: Seconds) -> None:
         raise ApiError(ApiErrorKind.EXPIRED_TOKEN)
     if any(start_s is not None and now_s < start_s - LEEWAY_S for start_s in starts_s):
         raise ApiError(ApiErrorKind.TOKEN_NOT_YET_VALID)
+
+
+def _check_audience(claims: dict[str, Any], audiences: Collection[str]) -> None:
+    """Check aud (RFC 7519, 4.1.3). Stream's tokens have none; a backend may add it."""
+    if "aud" not in claims:
+        return
+    named = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+    if not any(isinstance(name, str) and name in audiences for name in named):
+        raise ApiError(ApiErrorKind.WRONG_AUDIENCE)
 
 
 def _time_claim(claims: dict[str, Any], name: str) -> Seconds | None:

@@ -1,6 +1,6 @@
 """Security headers of every response: not cached, not framed, not sniffed, no scripts, no Referer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +16,16 @@ HEADERS = {
 _BY_LOWER_NAME = {name.lower(): (name, value) for name, value in HEADERS.items()}
 
 
+STRICT_TRANSPORT_SECURITY = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+"""With https: for a year, browsers use only https for this host."""
+
+
+def is_https(environ: Mapping[str, Any]) -> bool:
+    """Return whether the client uses https. A client that forges the header changes only its own response."""
+    forwarded: str = environ.get("HTTP_X_FORWARDED_PROTO", "")
+    return environ.get("wsgi.url_scheme") == "https" or forwarded.partition(",")[0].strip().lower() == "https"
+
+
 def with_security_headers(app: "WSGIApplication") -> "WSGIApplication":
     """Add the headers to every response of `app`. A response that sets one of them keeps its own.
 
@@ -26,6 +36,8 @@ def with_security_headers(app: "WSGIApplication") -> "WSGIApplication":
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             given = {name.lower() for name, _ in headers}
             missing = [header for name, header in _BY_LOWER_NAME.items() if name not in given]
+            if is_https(environ):
+                missing.append(STRICT_TRANSPORT_SECURITY)
             return start_response(status, headers + missing, *error)
 
         return app(environ, start)

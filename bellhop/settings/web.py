@@ -68,6 +68,9 @@ class WebSettings(SettingsSection):
     """How many webhooks that Bellhop cannot read are kept for each app and reason; of each, the first 64 KiB."""
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """How often in a minute one user may change devices, contact and preferences with a user token."""
+    api_token_audiences: ListOf[str] = []
+    """Audiences (`aud`) of your Stream tokens, if they have any; several separated by commas. A token for another
+    audience is refused, since it was made for another service."""
     web_explain_lines: Annotated[int, Field(ge=50, le=10_000)] = 350
     """How many lines of trails one request may explain in the process that answers webhooks, at about 35 µs a line. The
     console's list shows the other calls when it is refreshed; GET /v1/calls explains a longer trail in a process of its
@@ -79,6 +82,8 @@ class WebSettings(SettingsSection):
     console_password: SecretStr = SecretStr("")
     """Password for the console at /console, at least 12 characters. The console is off if this and
     BELLHOP_CONSOLE_PROXY_HEADER are both empty."""
+    console_idle_s: Annotated[int, Field(ge=60, le=43_200)] = 3_600
+    """After how many seconds without a use a login to the console ends. Every login ends after 12 hours."""
     console_proxy_header: str = ""
     """Header in which your reverse proxy names the user it has logged in, such as X-Forwarded-User. That user may use
     the console. The proxy must remove the header from incoming requests."""

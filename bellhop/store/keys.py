@@ -313,6 +313,10 @@ def provider_token_key(team_id: str, key_id: str) -> str:
     return f"bellhop:apns-token:{team_id}:{key_id}"
 
 
+CONSOLE_LOGINS = "bellhop:console:logins"
+"""A sorted set: the digests of the console's logins, by when (unix s) they end."""
+
+
 def console_attempts_key(address: str) -> str:
     """A counter: the failed logins to the console from this address."""
     return f"bellhop:console:attempts:{address}"

@@ -105,6 +105,11 @@ NEW_SINCE: dict[str, str] = {
     "redis/bellhop:mails-by:default:<user>:<s>": "it expires after two hours",
     "redis/bellhop:mails-to:<hex>:<s>": "the same",
     "redis/bellhop:unsubscribed:<hex>": "an older version asks the user's preference, which is set too",
+    **{
+        f"command_line/settings/`BELLHOP_{name}`": "the console's and the API's rules"
+        for name in ("CONSOLE_IDLE_S", "API_TOKEN_AUDIENCES")
+    },
+    "http/problem/properties/type/enum/urn:bellhop:problem:wrong-audience": "a token for another service is refused",
     "logs/web request_refused": "refusals left no line",
     "logs/web setting_soon_refused": "warns of what the next version refuses",
     "metrics/types/# TYPE bellhop_console_logins_total counter": "logins and logouts were not counted",

@@ -11,6 +11,7 @@ def test_the_types_and_their_statuses_stay():
         "expired-token": 401,
         "revoked-token": 401,
         "early-token": 401,
+        "wrong-audience": 401,
         "unknown-app": 401,
         "bad-receipt": 403,
         "limited-token": 403,

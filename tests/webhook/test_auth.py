@@ -175,6 +175,32 @@ def test_a_token_counts_only_in_its_time(claims, problem):
 
 
 @pytest.mark.parametrize(
+    ("audience", "accepted"),
+    [
+        *(("bellhop", True), (["other", "bellhop"], True)),
+        *(
+            ("other", False),
+            ("Bellhop", False),
+            ([], False),
+            ("", False),
+            (None, False),
+            (7, False),
+            ([["bellhop"]], False),
+        ),
+        *(({"bellhop": 1}, False), (["other"], False)),
+    ],
+)
+def test_a_token_for_another_service_is_refused(audience, accepted):
+    text = by_hand(HS256, json.dumps({"user_id": "jane", "aud": audience}).encode())
+    options = {"authorization": text, "api_key": "live-key", "now_s": NOW}
+    if accepted:
+        assert authenticate(RING, **options, audiences=["bellhop"]) == Requester("live", "jane")
+    with pytest.raises(ApiError) as caught:
+        authenticate(RING, **options, audiences=() if accepted else ["bellhop"])
+    assert caught.value.kind is ApiErrorKind.WRONG_AUDIENCE
+
+
+@pytest.mark.parametrize(
     "claims",
     [
         {"exp": NOW - LEEWAY_S + 1},

@@ -50,3 +50,14 @@ def test_what_is_about_somebody_is_never_kept_by_anybody(app):
     client = app.test_client()
     for address in ("/v1/calls/default:a", "/v1/users/me", "/unsubscribe/t", "/console", "/metrics", "/readyz"):
         assert client.get(address).headers["Cache-Control"] == "no-store", address
+
+
+@pytest.mark.parametrize(
+    ("headers", "strict"),
+    [({}, False), ({"X-Forwarded-Proto": "http"}, False)]
+    + [({"X-Forwarded-Proto": said}, True) for said in ("https", "HTTPS", "https, http")],
+)
+def test_with_https_browsers_use_nothing_else(app, headers, strict):
+    for address in ("/healthz", "/nowhere", "/v1/nowhere", "/console/login"):
+        said = app.test_client().get(address, headers=headers).headers.get("Strict-Transport-Security", "")
+        assert said == ("max-age=31536000; includeSubDomains" if strict else "")

@@ -28,6 +28,7 @@ TOKEN_ERRORS = (
     ApiErrorKind.EXPIRED_TOKEN,
     ApiErrorKind.REVOKED_TOKEN,
     ApiErrorKind.TOKEN_NOT_YET_VALID,
+    ApiErrorKind.WRONG_AUDIENCE,
     ApiErrorKind.LIMITED_TOKEN,
     ApiErrorKind.UNKNOWN_APP,
 )
@@ -102,6 +103,7 @@ def authenticated(context: WebContext) -> Requester:
         authorization=request.headers.get("Authorization"),
         api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
         now_s=Seconds(time.time()),
+        audiences=context.settings.api_token_audiences,
     )
 
 

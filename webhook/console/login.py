@@ -17,15 +17,18 @@ from flask.sessions import SecureCookieSessionInterface
 from redis import Redis
 
 from bellhop.settings import Settings
-from bellhop.store.keys import console_attempts_key, console_login_key
+from bellhop.store.keys import console_attempts_key
 from bellhop.telemetry import metrics
 from webhook.client_address import Networks, client_name, networks, peer, within
+from webhook.console.logins import Logins
+from webhook.security_headers import is_https
 
 log = structlog.get_logger()
 
 COOKIE = "bellhop_console"
-LOGIN_S = 12 * 3600
-"""How long a login is valid."""
+SECURE_COOKIE = f"__Secure-{COOKIE}"
+"""With this name, browsers take the cookie only from https. Not "__Host-": that needs the path "/", and the cookie is
+for /console alone."""
 MAX_ATTEMPTS, ATTEMPTS_WINDOW_S = 10, 900
 """Wrong passwords that one address may send in the window; then it has to wait for the window's end."""
 MAX_NAME = 100
@@ -37,7 +40,7 @@ class ConsoleSessions(SecureCookieSessionInterface):
 
     def get_cookie_name(self, app: Flask) -> str:
         """Return the cookie's name."""
-        return COOKIE
+        return SECURE_COOKIE if is_https(request.environ) else COOKIE
 
     def get_cookie_path(self, app: Flask) -> str:
         """Limit the cookie to the console's pages, also below the prefix at which Bellhop is mounted."""
@@ -53,7 +56,7 @@ class ConsoleSessions(SecureCookieSessionInterface):
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Use Secure with https. The header can be trusted: a client that forges it only breaks its own login."""
-        return request.is_secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        return is_https(request.environ)
 
 
 class Guard:
@@ -63,6 +66,7 @@ class Guard:
         self._redis = redis
         self._password = settings.console_password.get_secret_value().encode()
         self._header = settings.console_proxy_header
+        self.logins = Logins(redis, settings.console_idle_s)
         self._proxy_secret = settings.console_proxy_secret.get_secret_value().encode()
         self._proxies = _trusted_proxies(settings)
         self.signing_key = _signing_key(settings)
@@ -89,7 +93,9 @@ class Guard:
     def logged_in(self) -> bool:
         """Return whether the cookie holds a valid login."""
         login = session.get("login")
-        return self.has_password and isinstance(login, str) and bool(self._redis.exists(_login_key(login)))
+        # The list refreshes itself by a script. That does not show that somebody is there.
+        active = request.headers.get("Sec-Fetch-Dest") != "empty"
+        return self.has_password and isinstance(login, str) and self.logins.is_valid(login, active=active)
 
     def log_in(self, password: str, request: Request) -> int | None:
         """Log in; returns None on success, else the seconds to wait before another attempt (0: none)."""
@@ -126,8 +132,7 @@ class Guard:
         return bool(self._password) and hmac.compare_digest(given, expected)
 
     def _start_login(self) -> None:
-        login = secrets.token_urlsafe(32)
-        self._redis.set(_login_key(login), 1, ex=LOGIN_S)
+        login = self.logins.start()
         # Start a new session with a new form token: a cookie from before the login must not be valid after it.
         session.clear()
         session["login"] = login
@@ -135,10 +140,16 @@ class Guard:
     def log_out(self) -> None:
         """End the login in Redis too, so that a copy of the cookie is worthless."""
         if login := session.get("login"):
-            self._redis.delete(_login_key(login))
+            self.logins.end(login)
             metrics.CONSOLE_LOGINS.add("logout")
             log.info("console_logout", address=client_name(request.remote_addr))
         session.clear()
+
+    def log_all_out(self) -> None:
+        """End every login with the password."""
+        self.logins.end_all()
+        metrics.CONSOLE_LOGINS.add("logout_all")
+        log.warning("console_logout_all", address=client_name(request.remote_addr))
 
 
 def form_token() -> str:
@@ -160,11 +171,6 @@ def _trusted_proxies(settings: Settings) -> Networks | None:
     if by_secret and "console_trusted_proxies" not in settings.model_fields_set:
         return None
     return networks(settings.console_trusted_proxies)
-
-
-def _login_key(login: str) -> str:
-    # Redis holds a digest: reading Redis must not be enough to log in.
-    return console_login_key(hashlib.sha256(login.encode("utf-8", "replace")).hexdigest())
 
 
 def _signing_key(settings: Settings) -> bytes:

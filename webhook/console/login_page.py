@@ -31,7 +31,21 @@ def login() -> Response:
 def logout() -> Response:
     """Log out."""
     guard().log_out()
-    return _redirect(url_for("console.login"))
+    return _logged_out()
+
+
+@blueprint.post("/logout-all")
+def logout_all() -> Response:
+    """End every login."""
+    guard().log_all_out()
+    return _logged_out()
+
+
+def _logged_out() -> Response:
+    response = _redirect(url_for("console.login"))
+    # Not "cookies" or "storage": they may belong to other applications of the same site.
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
 
 
 def _target() -> str:

@@ -9,7 +9,7 @@ from bellhop.store import refusals
 from bellhop.store.redis_url import shown_database
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import missing_parts, redis_failure, start_failure
-from webhook.console.blueprint import blueprint
+from webhook.console.blueprint import blueprint, guard
 from webhook.context import web_context
 
 
@@ -33,5 +33,6 @@ def service() -> str:
         channels=sorted(channels.items()),
         expiry=expiry,
         problems=problems,
+        logins=guard().logins.count() if guard().has_password else None,
         turned_away=describe(read_last_hour(redis)),
     )

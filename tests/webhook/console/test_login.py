@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 from flask.sessions import SecureCookieSessionInterface
@@ -149,6 +150,113 @@ def test_all_spellings_of_an_ipv4_address_are_one_client(make, form):
     assert [log_in(client, "wrong", **guesser).status_code for _ in range(11)][-1] == 429
     assert log_in(client, environ_base={"REMOTE_ADDR": "192.0.2.66"}).status_code == 429
     assert log_in(client, environ_base={"REMOTE_ADDR": form.format("192.0.2.77")}).status_code == 303
+
+
+HTTPS = {"X-Forwarded-Proto": "https"}
+
+
+def test_with_https_the_cookies_name_says_so(make):
+    client = make(console_password=PASSWORD).test_client()
+    assert client.get("/console/login", headers=HTTPS).headers["Set-Cookie"].startswith("__Secure-bellhop_console=")
+    assert client.get("/console/login").headers["Set-Cookie"].startswith("bellhop_console=")
+
+
+def test_with_https_a_login_is_one_too(make):
+    client = make(console_password=PASSWORD).test_client()
+    page = client.get("/console/login", headers=HTTPS, base_url="https://localhost").text
+    form = {"token": re.search(r'name="token" value="([^"]+)"', page)[1], "password": PASSWORD}
+    assert client.post("/console/login", data=form, base_url="https://localhost").status_code == 303
+    assert client.get("/console/", base_url="https://localhost").status_code == 200
+    assert client.get("/console/").status_code == 302, "without https the browser sends no such cookie"
+
+
+def test_a_login_that_nobody_uses_ends(make, redis_client):
+    client = make(console_password=PASSWORD, console_idle_s=600).test_client()
+    log_in(client)
+    (login,) = redis_client.scan_iter("bellhop:console:login:*")
+    redis_client.expire(login, 100)
+    client.get("/console/", headers={"Sec-Fetch-Dest": "empty"})  # the list refreshes itself
+    assert redis_client.ttl(login) <= 100
+    client.get("/console/service")
+    assert 590 < redis_client.ttl(login) <= 600
+    redis_client.delete(login)
+    assert client.get("/console/").status_code == 302
+
+
+def test_a_login_ends_after_half_a_day_however_it_is_used(make, redis_client):
+    client = make(console_password=PASSWORD).test_client()
+    log_in(client)
+    (login,) = redis_client.scan_iter("bellhop:console:login:*")
+    redis_client.set(login, int(time.time()) + 50)
+    assert client.get("/console/").status_code == 200
+    assert redis_client.ttl(login) <= 50
+    redis_client.set(login, int(time.time()) - 1)
+    assert client.get("/console/").status_code == 302
+
+
+def test_a_login_of_the_older_version_is_valid_for_its_time(make, redis_client):
+    client = make(console_password=PASSWORD).test_client()
+    log_in(client)
+    (login,) = redis_client.scan_iter("bellhop:console:login:*")
+    redis_client.set(login, 1, ex=9_000)
+    assert client.get("/console/").status_code == 200
+    assert redis_client.ttl(login) > 8_900
+
+
+def test_everybody_can_be_logged_out_at_once(make, redis_client):
+    first, second, third = (make(console_password=PASSWORD).test_client() for _ in range(3))
+    for client in (first, second, third):
+        log_in(client)
+    third.post("/console/logout", data={"token": token(third, "/console/")})
+    page = first.get("/console/service").text
+    assert "2 logins with the password are valid." in page
+    assert first.post("/console/logout-all").status_code == 403, "the form needs its token"
+    with capture_logs() as lines:
+        answer = first.post("/console/logout-all", data={"token": token(first, "/console/service")})
+    assert (answer.status_code, answer.location) == (303, "/console/login")
+    assert [client.get("/console/").status_code for client in (first, second)] == [302, 302]
+    assert lines[0]["event"] == "console_logout_all"
+    assert list(redis_client.scan_iter("bellhop:console:login*")) == []
+
+
+@pytest.mark.parametrize("path", ["/console/logout", "/console/logout-all"])
+def test_after_a_logout_the_browser_forgets_the_pages(browser, path):
+    log_in(browser)
+    answer = browser.post(path, data={"token": token(browser, "/console/")})
+    assert answer.headers["Clear-Site-Data"] == '"cache"'
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("passwordpassword", "Password123456", "P@ssw0rd!2024", "bellhop-console-2026", "admin administrator"),
+        *("aaaaaaaaaaaa", "abababababab", "123456789012", "abcdefghijkl", "qwertyuiop123", "1q2w3e4r5t6y"),
+        *("changeme2025!", "letmein letmein", "my-company-secret", "Passwort12345", "987654321098"),
+    ],
+)
+def test_a_password_that_is_easily_guessed_is_warned_of(monkeypatch, password):
+    monkeypatch.setenv("BELLHOP_CONSOLE_PASSWORD", password)
+    (sentence,) = soon_refused(load())
+    assert "BELLHOP_CONSOLE_PASSWORD is easily guessed" in sentence
+    assert password not in sentence
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *(
+            "open sesame, console",
+            "kX3v9-Qm2tLw7z",
+            "correct horse battery staple",
+            "839201748392",
+            "Zürich im Regen 7",
+        ),
+        *("dGhpcyBpcyBub3QgcmFuZG9t", "a-password-of-no-real-console", "🦊🐢🦉🐙🦀🐝🐞🦋🐌🐚🐡🐬"),
+    ],
+)
+def test_another_password_is_not_warned_of(monkeypatch, password):
+    monkeypatch.setenv("BELLHOP_CONSOLE_PASSWORD", password)
+    assert list(soon_refused(load())) == []
 
 
 def test_a_cookie_is_worth_nothing_after_logging_out(browser):
