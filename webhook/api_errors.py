@@ -39,7 +39,7 @@ class ApiErrorKind(Enum):
     WRONG_AUDIENCE = (
         "wrong-audience",
         401,
-        "The token is for another service: BELLHOP_API_TOKEN_AUDIENCES does not list its audience (aud).",
+        "The token is for another service: BELLHOP_API_AUDIENCES does not list its audience (aud).",
     )
     UNKNOWN_APP = (
         "unknown-app",

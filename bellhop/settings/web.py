@@ -68,7 +68,7 @@ class WebSettings(SettingsSection):
     """How many webhooks that Bellhop cannot read are kept for each app and reason; of each, the first 64 KiB."""
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60
     """How often in a minute one user may change devices, contact and preferences with a user token."""
-    api_token_audiences: ListOf[str] = []
+    api_audiences: ListOf[str] = []
     """Audiences (`aud`) of your Stream tokens, if they have any; several separated by commas. A token for another
     audience is refused, since it was made for another service."""
     web_explain_lines: Annotated[int, Field(ge=50, le=10_000)] = 350

@@ -107,7 +107,7 @@ NEW_SINCE: dict[str, str] = {
     "redis/bellhop:unsubscribed:<hex>": "an older version asks the user's preference, which is set too",
     **{
         f"command_line/settings/`BELLHOP_{name}`": "the console's and the API's rules"
-        for name in ("CONSOLE_IDLE_S", "API_TOKEN_AUDIENCES")
+        for name in ("CONSOLE_IDLE_S", "API_AUDIENCES")
     },
     "http/problem/properties/type/enum/urn:bellhop:problem:wrong-audience": "a token for another service is refused",
     "logs/web request_refused": "refusals left no line",

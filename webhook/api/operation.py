@@ -103,7 +103,7 @@ def authenticated(context: WebContext) -> Requester:
         authorization=request.headers.get("Authorization"),
         api_key=request.headers.get("X-Api-Key", request.args.get("api_key")),
         now_s=Seconds(time.time()),
-        audiences=context.settings.api_token_audiences,
+        audiences=context.settings.api_audiences,
     )
 
 
