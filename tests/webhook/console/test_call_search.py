@@ -161,3 +161,14 @@ def test_calls_without_a_trail_end_a_page_early(redis_client):
     redis_client.zadd(calls_key("default"), {f"gone-{number}": T + number for number in range(1000)})
     page = call_search.search_calls(redis_client, "default", summaries=SummaryCache(400))
     assert (page.calls, page.complete, page.older) == ([], False, T + 1000 - call_search.MAX_CANDIDATES)
+
+
+def test_a_search_compares_a_limited_number_of_calls(redis_client, begin, monkeypatch):
+    monkeypatch.setattr(call_search, "MAX_COMPARED", 10)
+    begin("the-one", *(f"call-{number}" for number in range(25)), user="jane")
+    found = pages(redis_client, text="the-one")
+    assert found == [[], [], ["the-one"]]
+    assert [cid for page in pages(redis_client, text="jane") for cid in page] == [
+        *(f"call-{number}" for number in reversed(range(25))),
+        "the-one",
+    ]
