@@ -6,13 +6,14 @@ from dataclasses import replace
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState
 from bellhop.domain.forgetting import FORGOTTEN, ring_trace, session_trace
-from bellhop.domain.settlement import settle
+from bellhop.domain.settlement import settlement_of, unsettled
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import read_traces
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.stored_call import StoredCall
 from worker.derived_notices import ReadCall
+from worker.turns import in_turns
 
 
 async def final_in(store: Store, tenant: str, cid: str, stored: StoredCall, grace_us: Micros) -> ReadCall:
@@ -26,7 +27,12 @@ async def final_in(store: Store, tenant: str, cid: str, stored: StoredCall, grac
     )
     if FORGOTTEN in stored.fields:
         state = await _with_forgotten_rounds(store, tenant, cid, state)
-    return ReadCall(tenant, state, rounds, list(settle(state, stored.now, grace_us)), stored.now, grace_us)
+    settlements = []
+    async for round_, user in in_turns(unsettled(state)):
+        settlement = settlement_of(state, round_, user, stored.now, grace_us)
+        if settlement is not None:
+            settlements.append(settlement)
+    return ReadCall(tenant, state, rounds, settlements, stored.now, grace_us)
 
 
 async def _with_forgotten_rounds(store: Store, tenant: str, cid: str, state: CallState) -> CallState:

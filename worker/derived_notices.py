@@ -16,6 +16,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.keys import missed_seen_key
 from bellhop.store.retry import until_redis_answers
 from worker.stream_state import DerivedNotice, StreamState
+from worker.turns import in_turns
 
 SEEN_S = 24 * 3600
 """If an app sent no call.missed for so long, none is waited for: its webhook may not include the event."""
@@ -34,9 +35,9 @@ class ReadCall(NamedTuple):
     now: Micros
     grace_us: Micros
 
-    def state_of(self, settlement: Settlement) -> RoundState:
-        """Return the round of a settlement."""
-        return next(round_ for round_ in self.state.rounds if round_.started_at == settlement.started_at)
+    def states(self) -> Mapping[Micros, RoundState]:
+        """Return the rounds by their start."""
+        return {round_.started_at: round_ for round_ in self.state.rounds}
 
 
 class HeldUp(NamedTuple):
@@ -60,16 +61,24 @@ class DerivedNotices:
     async def held_up(self, call: ReadCall, *, asked: bool) -> HeldUp:
         """Find the settlements that must wait, and what they wait for. `asked`: Stream was asked just now."""
         await self._note_missed(call)
-        states = {found: call.state_of(found) for found in call.settlements}
-        derived = [found for found, state in states.items() if is_derived(call.state, state, found)]
+        state, states = call.state, call.states()
+        derived = [
+            (found, states[found.started_at])
+            async for found in in_turns(call.settlements)
+            if is_derived(state, states[found.started_at], found)
+        ]
         if self._stream is not None and not asked:
             unasked = [
-                found for found in derived if not was_asked(call.state, states[found], found.user, call.grace_us)
+                (found, round_)
+                async for found, round_ in in_turns(derived)
+                if not was_asked(state, round_, found.user, call.grace_us)
             ]
             if unasked:
-                return HeldUp(frozenset(unasked), _questions(call, unasked))
-        waiting = {found: waits_until(call.state, states[found], found, call.now) for found in derived}
-        waiting = {found: until for found, until in waiting.items() if until}
+                return HeldUp(frozenset(found for found, _ in unasked), await _questions(call, unasked))
+        waiting: dict[Settlement, Micros] = {}
+        async for found, round_ in in_turns(derived):
+            if until := waits_until(state, round_, found, call.now):
+                waiting[found] = until
         if not waiting or not await self._missed_may_come(call.tenant):
             return HeldUp()
         return HeldUp(frozenset(waiting), until=min(waiting.values()))
@@ -93,12 +102,12 @@ class DerivedNotices:
         return bool(await until_redis_answers(lambda: self._store.call("EXISTS", missed_seen_key(tenant))))
 
 
-def _questions(call: ReadCall, unasked: Iterable[Settlement]) -> tuple[DerivedNotice, ...]:
+async def _questions(call: ReadCall, unasked: Iterable[tuple[Settlement, RoundState]]) -> tuple[DerivedNotice, ...]:
     """Make one question for each session, about its latest round."""
     questions: dict[str, DerivedNotice] = {}
-    for settlement in unasked:
+    async for settlement, state in in_turns(unasked):
         round_ = call.rounds[settlement.started_at]
-        ended = ended_at(call.state, call.state_of(settlement), settlement.user, call.grace_us)
+        ended = ended_at(call.state, state, settlement.user, call.grace_us)
         before = questions.get(round_.session_id)
         if before is not None:
             round_ = max(round_, before.round, key=lambda other: other.started_at)

@@ -28,16 +28,28 @@ def over_at(round_: RoundState, grace_us: Micros) -> Micros:
 
 
 def settle(call: CallState, now: Micros, grace_us: Micros) -> Iterator[Settlement]:
-    """Find the recipients whose standing is final and not recorded yet, the oldest round first.
+    """Find the recipients whose standing is final and not recorded yet, in the order of `unsettled`."""
+    for round_, user in unsettled(call):
+        settlement = settlement_of(call, round_, user, now, grace_us)
+        if settlement is not None:
+            yield settlement
+
+
+def unsettled(call: CallState) -> Iterator[tuple[RoundState, str]]:
+    """Yield the recipients of each round whose standing is not recorded yet, the oldest round first.
 
     Ringless rounds come before all others: if the ring of such a round arrives late, its notice has been given already.
     """
     for round_ in sorted(call.rounds, key=lambda round_: (not round_.ringless, round_.started_at)):
-        over = over_at(round_, grace_us)
         for user in sorted(round_.recipients - round_.settled):
-            decision = decide(call, round_, user, now, over)
-            if now >= over or decision.final:
-                yield _settlement(round_, user, decision, now)
+            yield round_, user
+
+
+def settlement_of(call: CallState, round_: RoundState, user: str, now: Micros, grace_us: Micros) -> Settlement | None:
+    """Settle one recipient; None if the standing is not final."""
+    over = over_at(round_, grace_us)
+    decision = decide(call, round_, user, now, over)
+    return _settlement(round_, user, decision, now) if now >= over or decision.final else None
 
 
 def _settlement(round_: RoundState, user: str, decision: Decision, now: Micros) -> Settlement:
