@@ -4,7 +4,10 @@ Real processes; stand-ins for Apple and Google. Honest people ring each other at
 the moment at which it was due until its push arrives. The attacker posts from a process and an address of its own, at a
 fixed rate too, however slow the answers are.
 
-    python -m bench.attacks [gzip large jwt replay …] [--seconds 20] [--rate 25]
+    python -m bench.attacks [gzip large jwt replay rings …] [--seconds 20] [--rate 25] [--watch]
+
+It names the longest script of each phase, by Redis's slow log. With --watch the worker tells the longest callbacks of
+its event loop, in processor time, and is a little slower.
 
 To add an attack, add an entry to ATTACKS: what it sends, how often, and the settings that it is about.
 """
@@ -31,11 +34,14 @@ from bellhop.clock import Seconds
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_headers
+from bellhop.store import scripts
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from bench.machine import calibrate, noise, told
+from bench.watched_worker import WatchedWorker
 
 ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 100
+VICTIMS = tuple(f"victim-{number}" for number in range(100))
 ATTACKERS = 256
 """Connections of the attacker."""
 PAUSE_S = 3.0
@@ -81,6 +87,11 @@ def replays() -> Callable[[int], Post]:
     return lambda n: signed(bodies[n // 2 % 2], "the same" if n % 2 else f"another-{n}")
 
 
+def rings_of_one_call() -> Callable[[int], Post]:
+    call = SampleCall("mallory", VICTIMS)
+    return lambda _: signed(as_posted(call.ring()))
+
+
 class Attack(NamedTuple):
     """What one attacker sends."""
 
@@ -96,6 +107,7 @@ ATTACKS: dict[str, Attack] = {
     "large": Attack("bodies of 15 MiB, without the secret", large_bodies, 5),
     "jwt": Attack("a user's own token, whose signature is right", users_tokens, 500),
     "replay": Attack("captured webhooks, under the same id and new ones, of now and of two days ago", replays, 500),
+    "rings": Attack("a user rings one call of 100 members again and again", rings_of_one_call, 5),
 }
 
 
@@ -176,7 +188,9 @@ class Honest:
         rings = [self.arrived[cid] - due for cid, due in self.due.items() if cid in self.arrived]
         lost = len(self.due) - len(rings)
         refused = f", webhooks refused {dict(self.refused)}" if self.refused else ""
+        longest = await longest_script(self._here)
         print(f"  {phase:7} webhooks {percentiles(self.answered_s)}; rings {percentiles(rings)}, {lost} lost{refused}")
+        print(f"          longest script: {longest}", flush=True)
 
 
 def percentiles(times_s: Sequence[float]) -> str:
@@ -191,12 +205,22 @@ async def run(name: str, options: Any) -> None:
     settings = {"WEB_TRUSTED_HOPS": "1", "LOG_LEVEL": "error", "MISSED_GRACE_S": "300"}
     with tempfile.TemporaryDirectory() as folder:
         async with Installation(Path(folder), settings) as here:
+            if options.watch:
+                here.stop("worker-1")
+            worker = WatchedWorker(here)
+            if options.watch:
+                await worker.start()
             honest = Honest(here, options.rate)
             here.on_arrival = honest.arrival
             here.apple.keep = False
             for number in range(PEOPLE):
                 await here.register(f"user-{number}", Provider.APNS, Kind.VOIP, f"{number:064x}")
+            for number, victim in enumerate(VICTIMS):
+                await here.register(victim, Provider.APNS, Kind.VOIP, f"f{number:063x}")
+            await here.store.call("CONFIG", "SET", "slowlog-log-slower-than", "1000", "slowlog-max-len", "10000")
             await honest.ring_for(2)  # warm
+            await longest_script(here)
+            worker.forget()
             await honest.ring_for(options.seconds)
             await honest.report("before")
             memory = await used_memory(here)
@@ -214,6 +238,18 @@ async def run(name: str, options: Any) -> None:
             with redis.Redis.from_url(here.redis.url) as client:
                 for sentence in describe(read_last_hour(client)):
                     print(f"  check: {sentence}")
+            for line in await worker.stop():
+                print(f"  the worker's loop: {line}")
+
+
+async def longest_script(here: Installation) -> str:
+    """Name the longest script since the last call, and forget it."""
+    slow = await here.store.call("SLOWLOG", "GET", "-1")
+    await here.store.call("SLOWLOG", "RESET")
+    names = {scripts.sha1(name).encode(): name for name in scripts.names()}
+    times = [(entry[2], names[entry[3][1]]) for entry in slow if entry[3][0] == b"EVALSHA" and entry[3][1] in names]
+    took_us, name = max(times, default=(0, ""))
+    return f"{took_us / 1000:.1f} ms, {name}" if times else "none over a millisecond"
 
 
 async def used_memory(here: Installation) -> int:
@@ -235,6 +271,7 @@ if __name__ == "__main__":
     parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float, default=25, help="honest rings a second")
+    parser.add_argument("--watch", action="store_true", help="tell the longest callbacks of the worker's loop")
     parser.add_argument("--attack", nargs=3, metavar=("NAME", "URL", "SECONDS"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := set(given.attacks) - ATTACKS.keys():

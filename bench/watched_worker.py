@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.sandbox.installation import Installation
@@ -21,37 +21,37 @@ STARTS_S = 3.0
 
 
 class WatchedWorker:
-    """Runs it beside an installation, if it is switched on."""
+    """Runs it beside an installation."""
 
-    def __init__(self, here: Installation, *, on: bool) -> None:
-        self._here, self._on = here, on
-        self._file = here.folder / "callbacks.txt"
+    def __init__(self, here: Installation) -> None:
+        self._here, self._file = here, here.folder / "callbacks.txt"
         self._process: subprocess.Popen[bytes] | None = None
-        self.longest: list[str] = []
 
-    def __enter__(self) -> Self:
-        if self._on:
-            command = [sys.executable, "-m", "bench.watched_worker", str(self._file)]
-            self._process = subprocess.Popen(
-                command,
-                env=self._here.environment(),
-                preexec_fn=end_with_parent,  # noqa: PLW1509
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            time.sleep(STARTS_S)
-        return self
+    async def start(self) -> None:
+        """Start it, in place of the installation's own."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.watched_worker", str(self._file)],
+            env=self._here.environment(),
+            preexec_fn=end_with_parent,  # noqa: PLW1509
+            stdout=(self._here.folder / "watched.log").open("ab"),
+            stderr=subprocess.STDOUT,
+        )
+        while not self._file.exists():
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(STARTS_S)
 
     def forget(self) -> None:
         """Forget the callbacks so far."""
         if self._process:
             self._process.send_signal(signal.SIGUSR1)
 
-    def __exit__(self, *_: object) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait()
-            self.longest = self._file.read_text().splitlines()
+    async def stop(self) -> list[str]:
+        """Stop it; returns a line for each of its longest callbacks."""
+        if self._process is None:
+            return []
+        self._process.terminate()
+        await asyncio.to_thread(self._process.wait)
+        return self._file.read_text().splitlines()
 
 
 def _name(handle: asyncio.Handle) -> str:
@@ -81,6 +81,7 @@ def watch(file: Path) -> None:
 
     asyncio.events.Handle._run = timed  # type: ignore[assignment,method-assign]
     signal.signal(signal.SIGUSR1, lambda *_: longest.clear())
+    file.touch()
     try:
         from bellhop.cli import main  # noqa: PLC0415
 
