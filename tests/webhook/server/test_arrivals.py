@@ -54,7 +54,7 @@ def test_with_too_many_bytes_the_oldest_bodies_are_dropped():
     assert senders[0].request.body == b""
 
 
-def test_with_too_many_bytes_the_largest_clients_bodies_are_dropped():
+def test_with_too_many_bytes_the_largest_client_loses_bodies():
     here = arrivals(most=100, most_bytes=1_000)
     honest = Sender(here, "192.0.2.1")
     honest.send(b"x" * 80)
