@@ -37,7 +37,7 @@ def test_the_outcomes_page_has_the_tables_of_the_code(table):
 @pytest.mark.parametrize(
     ("setting", "values"),
     [
-        ("log_format", "`json` or `console`"),
+        ("log_format", "`json`, `ecs` or `console`"),
         ("log_level", "`debug`, `info`, `warning` or `error`"),
         ("web_port", "0 to 65535"),
         ("smtp_timeout_s", "0.1 to 60"),

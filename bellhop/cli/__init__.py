@@ -18,6 +18,7 @@ COMMANDS = {
     "send-test": "Send one push to the devices of USER_ID.",
     "explain": "Explain a call: who was rung, and why a phone did not ring.",
     "outcomes": "List every outcome of a push, as docs/outcomes.md does.",
+    "scripts": "List the Redis scripts by the SHA that Redis shows.",
     "replay": "Queue failed jobs again.",
     "demo": "See phones ring, with stand-ins for Apple and Google.",
 }

@@ -1,9 +1,12 @@
 """Helpers of several commands: load the settings, and check the option --tenant."""
 
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
+import bellhop
 from bellhop.settings import ConfigurationError, Role, Settings, load
 
 tenant_option = click.option("--tenant", default="", help="Name of the Stream app. Not needed if there is only one.")
@@ -18,6 +21,20 @@ def load_settings(role: Role | None = None) -> Settings:
         for problem in error.problems:
             click.echo(f"  {problem}", err=True)
         sys.exit(2)
+
+
+def require_own_package(name: str) -> None:
+    """End with a sentence if Python would take another program's `worker` or `webhook` for Bellhop's package."""
+    expected = Path(bellhop.__file__).parents[1] / name / "__init__.py"
+    spec = find_spec(name)
+    found = Path(spec.origin or "") if spec else None
+    if found is None:
+        raise click.ClickException(f"Bellhop's package {name} is not installed: install Bellhop again")
+    if found.resolve() != expected.resolve():
+        raise click.ClickException(
+            f"Python finds {found} in place of Bellhop's package {name}: start Bellhop by the command `bellhop`, from "
+            "another folder, and without this folder in PYTHONPATH"
+        )
 
 
 def select_tenant(settings: Settings, name: str) -> str:

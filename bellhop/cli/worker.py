@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from bellhop.cli.options import load_settings
+from bellhop.cli.options import load_settings, require_own_package
 from bellhop.settings import warn_of_removed_settings
 from bellhop.telemetry import logs
 
@@ -15,6 +15,7 @@ def command() -> None:
 
     Connects to Apple, Google and the mail server. You can run several workers with the same Redis.
     """
+    require_own_package("worker")
     settings = load_settings("worker")
     logs.configure(settings.log_format, settings.log_level)
     warn_of_removed_settings()

@@ -44,5 +44,5 @@ class OperationsSettings(SettingsSection):
     `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level of log lines to print."""
-    log_format: Literal["json", "console"] = "json"
-    """`json` for machines, `console` for people."""
+    log_format: Literal["json", "ecs", "console"] = "json"
+    """`json` for machines, `ecs` for the Elastic Common Schema, `console` for people."""

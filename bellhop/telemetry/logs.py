@@ -17,6 +17,16 @@ DEPTH = 12
 """Frames of a traceback that a log line shows, the innermost last."""
 
 
+ECS_VERSION = "8.11.0"
+ECS_NAMES = {
+    "timestamp": "@timestamp",
+    "level": "log.level",
+    "event": "message",
+    "logger": "log.logger",
+    "exception": "error.type",
+    "at": "error.stack_trace",
+}
+"""Our name of a field, and its name in the Elastic Common Schema."""
 ERRORS = logging.getLogger("bellhop")
 """Gets our lines of level error. Nothing prints them there: they are printed as all other lines are."""
 ERRORS.propagate = False
@@ -34,7 +44,7 @@ class _Stderr:
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Set up structlog ("json" or "console"). Lines from libraries get the same form."""
+    """Set up structlog ("json", "ecs" or "console"). Lines from libraries get the same form."""
     level = getattr(logging, log_level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -42,13 +52,14 @@ def configure(log_format: str, log_level: str) -> None:
         _with_time,
         _without_values,
     ]
+    renaming: list[structlog.typing.Processor] = [_with_names_of_ecs] if log_format == "ecs" else []
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(_json)
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if log_format == "console"
+        else structlog.processors.JSONRenderer(_json)
     )
     structlog.configure(
-        processors=[_to_logging, *shared, renderer],
+        processors=[_to_logging, *shared, *renaming, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
@@ -57,7 +68,7 @@ def configure(log_format: str, log_level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, _first_line, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renaming, renderer],
         )
     )
     # At info and debug, libraries log what they send: paths with tokens, headers, bodies.
@@ -93,6 +104,13 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
         frames = traceback.extract_tb(error.__traceback__)[-DEPTH:]
         event["at"] = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
     return event
+
+
+def _with_names_of_ecs(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Give the fields the names of the Elastic Common Schema; all that it does not name go below `bellhop`."""
+    renamed = {name: event.pop(ours) for ours, name in ECS_NAMES.items() if ours in event}
+    ours = {"bellhop": dict(event)} if event else {}
+    return {"ecs.version": ECS_VERSION, **renamed, **ours}
 
 
 def _first_line(_logger: Any, _method: str, event: EventDict) -> EventDict:

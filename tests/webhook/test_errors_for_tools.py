@@ -1,8 +1,10 @@
 """Errors of a view are seen by tools such as Sentry and OpenTelemetry, as those of any Flask application."""
 
+import json
 import logging
 
 import pytest
+import structlog
 from flask import got_request_exception
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -53,3 +55,15 @@ def test_lines_of_level_error_reach_pythons_logging(client, caplog, monkeypatch,
     assert (record.getMessage(), record.exc_info[0]) == ("unexpected_error", ZeroDivisionError)
     assert record.bellhop == {"error": "ZeroDivisionError"}
     assert capsys.readouterr().err.count("unexpected_error") == 1, "and are printed once"
+
+
+def test_lines_have_the_names_of_the_elastic_common_schema(capsys):
+    logs.configure("ecs", "info")
+    structlog.get_logger().error("unexpected_error", error="ZeroDivisionError", exc_info=ZeroDivisionError("a secret"))
+    logging.getLogger("a.library").warning("odd")
+    ours, theirs = map(json.loads, capsys.readouterr().err.splitlines())
+    names = {"ecs.version", "@timestamp", "log.level", "message", "error.type", "error.stack_trace", "bellhop"}
+    assert ours.keys() == names
+    assert (ours["message"], ours["error.type"]) == ("unexpected_error", "ZeroDivisionError")
+    assert ours["bellhop"] == {"error": "ZeroDivisionError"}
+    assert (theirs["message"], theirs["log.logger"], theirs["log.level"]) == ("odd", "a.library", "warning")

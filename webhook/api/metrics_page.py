@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from bellhop import __version__
 from bellhop.clock import Seconds
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store.keys import METRICS_KEY
@@ -28,6 +29,8 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_credentials_refused": ("Workers whose credentials the provider refuses.", ("provider", "app")),
     "bellhop_token_brake": ("1 while no token of the app is removed, because too many died.", ("provider", "app")),
     "bellhop_certificate_expiry_days": ("Days until an app's push certificate expires.", ("app",)),
+    "bellhop_certificate_expiry_timestamp_seconds": ("When an app's push certificate expires, unix time.", ("app",)),
+    "bellhop_build_info": ("1, with the version of this web process.", ("version",)),
 }
 
 blueprint = Blueprint("metrics", __name__)
@@ -104,6 +107,8 @@ def gauge_metrics(state: InstallationState, now: Seconds) -> Iterator[Metric]:
         },
         "bellhop_token_brake": {app: any(channel.brake for channel in of_app) for app, of_app in channels.items()},
         "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in state.certificates().items()},
+        "bellhop_certificate_expiry_timestamp_seconds": {(app,): at for app, at in state.certificates().items()},
+        "bellhop_build_info": {(__version__,): 1},
     }
     for name, (text, label_names) in GAUGES.items():
         family = GaugeMetricFamily(name, text, labels=label_names)
