@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import sys
+from collections import deque
 from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
@@ -12,12 +13,20 @@ PORTS = range(20_000, 32_768)
 """Below those that systems give to outgoing connections: such a connection could take the port before the server."""
 
 
+reserved: deque[socket.socket] = deque(maxlen=100)
+"""Sockets on the UDP ports of the same numbers: no other process that looks here gets the port before its server is up."""
+
+
 def free_port() -> int:
-    """Find a TCP port on 127.0.0.1 that is not in use. Raises OSError if a hundred in a row are in use."""
+    """Find a TCP port on 127.0.0.1 that is not in use, and reserve it. Raises OSError if a hundred are in use."""
     for port in random.SystemRandom().sample(PORTS, 100):
+        reservation = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe, suppress(OSError):
+            reservation.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
+            reserved.append(reservation)
             return port
+        reservation.close()
     raise OSError(f"no free port on 127.0.0.1 from {PORTS.start} to {PORTS.stop - 1}")
 
 

@@ -95,7 +95,7 @@ async def test_the_notice_of_one_round_never_ends_the_ring_of_the_next(flow):
 
 
 async def test_a_cancel_while_a_thousand_rings_are_queued(tmp_path):
-    async with Installation(tmp_path) as installation:
+    async with Installation(tmp_path, {"RINGS_PER_CALLEE": str(QUEUED)}) as installation:
         installation.stop("worker-1")
         token = secrets.token_hex(16)
         await installation.register("ben", Provider.FCM, Kind.ALERT, token)

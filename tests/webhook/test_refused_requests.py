@@ -36,7 +36,7 @@ def client(redis_url):
         ("GET", "/v1/users/me/devices", {"Authorization": "Bearer x.y.z"}, "v1", "bad-token"),
         ("GET", "/v1/users/me/devices", bearer(OTHER_SECRET, user_id="ann"), "v1", "bad-token"),
         ("GET", "/v1/users/me/devices", bearer(user_id="ann", exp=1), "v1", "expired-token"),
-        ("GET", "/v1/users/me/devices", bearer(user_id="ann", nbf=time.time() + 99), "v1", "early-token"),
+        ("GET", "/v1/users/me/devices", bearer(user_id="ann", nbf=time.time() + 9_999), "v1", "early-token"),
         ("GET", "/v1/users/me/devices", bearer(user_id="ann", call_cids=["a:1"]), "v1", "limited-token"),
         ("GET", "/v1/users/me/devices", ANN | {"X-Api-Key": "?"}, "v1", "unknown-app"),
         ("GET", "/v1/users/ben/devices", ANN, "v1", "another-user"),

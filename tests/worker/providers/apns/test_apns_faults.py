@@ -207,7 +207,7 @@ async def test_a_silent_connection_is_left_at_once_and_aborted_soon(
 
 
 @pytest.mark.parametrize("quiet_s", [0.1, 60.0], ids=["no answer to PING", "no answer in time"])
-async def test_when_the_network_drops_both_connections_one_push_is_lost(
+async def test_with_both_connections_silent_one_push_is_lost(
     apple: AppleStandIn, make_sender: MakeSender, quiet_s: float
 ) -> None:
     """Each answer that is lost may ring the phone once more, so the repeat must not go to the other dead connection."""
