@@ -14,7 +14,7 @@ PORTS = range(20_000, 32_768)
 
 
 reserved: deque[socket.socket] = deque(maxlen=100)
-"""Sockets on the UDP ports of the same numbers: no other process that looks here gets the port before its server is up."""
+"""Sockets on the UDP ports of the same numbers. Another process that looks here gets none of them."""
 
 
 def free_port() -> int:
