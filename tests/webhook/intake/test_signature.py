@@ -267,4 +267,5 @@ def test_the_labels_in_metrics_and_logs_stay():
         "busy",
         "unsupported_encoding",
         "bad_encoding",
+        "no_body",
     }
