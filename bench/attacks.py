@@ -41,6 +41,7 @@ from bench.watched_worker import WatchedWorker
 
 ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 100
+VICTIMS_ADDRESS = "victim@example.com"
 VICTIMS = tuple(f"victim-{number}" for number in range(100))
 ATTACKERS = 256
 """Connections of the attacker."""
@@ -92,6 +93,18 @@ def rings_of_one_call() -> Callable[[int], Post]:
     return lambda _: signed(as_posted(call.ring()))
 
 
+def mails_to_one() -> Callable[[int], Post]:
+    members = tuple(f"mailed-{number}" for number in range(100))
+
+    def missed(_: int) -> Post:
+        event = SampleCall("mallory", members).missed()
+        for member in event["members"]:
+            member["user"]["custom"] = {"email": VICTIMS_ADDRESS}
+        return signed(as_posted(event))
+
+    return missed
+
+
 class Attack(NamedTuple):
     """What one attacker sends."""
 
@@ -108,6 +121,7 @@ ATTACKS: dict[str, Attack] = {
     "jwt": Attack("a user's own token, whose signature is right", users_tokens, 500),
     "replay": Attack("captured webhooks, under the same id and new ones, of now and of two days ago", replays, 500),
     "rings": Attack("a user rings one call of 100 members again and again", rings_of_one_call, 5),
+    "mail": Attack("calls missed by 100 members whose custom.email is one victim", mails_to_one, 1),
 }
 
 
@@ -203,6 +217,7 @@ def percentiles(times_s: Sequence[float]) -> str:
 async def run(name: str, options: Any) -> None:
     print(f"{name}: {ATTACKS[name].says}, {ATTACKS[name].per_s:g} a second", flush=True)
     settings = {"WEB_TRUSTED_HOPS": "1", "LOG_LEVEL": "error", "MISSED_GRACE_S": "300"}
+    settings |= {"MAIL_STREAM_ADDRESSES": "true", "MAIL_WINDOW_S": "0"}
     with tempfile.TemporaryDirectory() as folder:
         async with Installation(Path(folder), settings) as here:
             if options.watch:
@@ -235,6 +250,8 @@ async def run(name: str, options: Any) -> None:
             await honest.ring_for(options.seconds)
             await honest.report("after")
             print(f"  the attacker's answers: {answers.decode().strip()}; Redis grew by {grown / 1e6:.1f} MB in all")
+            if mails := here.mail.mails(VICTIMS_ADDRESS):
+                print(f"  the victim got {len(mails)} e-mails")
             with redis.Redis.from_url(here.redis.url) as client:
                 for sentence in describe(read_last_hour(client)):
                     print(f"  check: {sentence}")
