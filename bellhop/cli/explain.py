@@ -6,7 +6,6 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
@@ -19,7 +18,7 @@ from bellhop.explain.explanation import Explanation, RoundExplanation, explain
 from bellhop.explain.sentences import duration
 from bellhop.explain.verdict import UserVerdict
 from bellhop.settings import Settings
-from bellhop.store.keys import trail_key
+from bellhop.store.stored_trail import read_stored_trail
 from bellhop.trail import read_trail
 
 MARKS = {Tone.GOOD: ("✓", "green"), Tone.QUIET: ("○", "cyan"), Tone.OPEN: ("…", "yellow"), Tone.BAD: ("✗", "red")}
@@ -43,10 +42,10 @@ def command(call_cid: str, user_id: str, tenant: str, ask: bool, as_json: bool) 
     tenant = select_tenant(settings, tenant)
     redis = connect(settings)
     said = _ask_stream(settings, tenant, call_cid) if ask else ""
-    lines: Any = redis.lrange(trail_key(tenant, call_cid), 0, -1)
+    lines, now = read_stored_trail(redis, tenant, call_cid)
     if said:
         click.echo(f"{said}\n", err=True)
-    explanation = explain(call_cid, read_trail(lines), user_id)
+    explanation = explain(call_cid, read_trail(lines), user_id, now)
     if as_json:
         click.echo(json.dumps(explanation.as_json(), indent=2))
     else:

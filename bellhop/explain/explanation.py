@@ -27,6 +27,7 @@ from bellhop.explain.sentences import (
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
 from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
+from bellhop.explain.whole_trail import UNKNOWN_TIME
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1
@@ -96,17 +97,22 @@ class LatestRounds(NamedTuple):
     """How many earlier rounds are not explained."""
 
 
-def explain(cid: str, trail: Iterable[Milestone], user: str = "") -> Explanation:
-    """Explain the call that this trail belongs to; with `user`, only what is about that user."""
-    return explain_latest(cid, trail, sys.maxsize, user).explanation
+def explain(cid: str, trail: Iterable[Milestone], user: str = "", now: Micros = UNKNOWN_TIME) -> Explanation:
+    """Explain the call that this trail belongs to; with `user`, only what is about that user.
+
+    `now` is the time by Redis's clock when the trail was read.
+    """
+    return explain_latest(cid, trail, sys.maxsize, user, now).explanation
 
 
-def explain_latest(cid: str, trail: Iterable[Milestone], most_lines: int, user: str = "") -> LatestRounds:
+def explain_latest(
+    cid: str, trail: Iterable[Milestone], most_lines: int, user: str = "", now: Micros = UNKNOWN_TIME
+) -> LatestRounds:
     """Explain the latest rounds of a call: those within `most_lines` of its trail, and the last round in any case.
 
     Each user of a round counts as one more line.
     """
-    round_logs = sorted_into_rounds(trail)
+    round_logs = sorted_into_rounds(trail, now)
     if not round_logs:
         unknown = f"Bellhop has no record of the call {cid}."
         return LatestRounds(Explanation(VERSION, cid, user, False, unknown, (), NO_TRAIL), 0)
@@ -120,12 +126,12 @@ def explain_latest(cid: str, trail: Iterable[Milestone], most_lines: int, user: 
     return LatestRounds(Explanation(VERSION, cid, user, True, summary, rounds, ()), left_out)
 
 
-def explain_end(cid: str, trail: Iterable[Milestone], most_lines: int) -> Explanation:
+def explain_end(cid: str, trail: Iterable[Milestone], most_lines: int, now: Micros = UNKNOWN_TIME) -> Explanation:
     """Explain the rounds that began in the last lines of a trail: the latest within `most_lines`, and at least one.
 
     A round that began before them is left out, since lines of it are missing.
     """
-    begun = [log for log in sorted_into_rounds(trail) if log.started_at and log.openings]
+    begun = [log for log in sorted_into_rounds(trail, now) if log.started_at and log.openings]
     rounds = tuple(_explain_round(round_log, "") for round_log in _within(begun, most_lines, least=1))
     return Explanation(VERSION, cid, "", True, "", rounds, ())
 

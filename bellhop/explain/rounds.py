@@ -14,7 +14,7 @@ from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
 from bellhop.domain.push import PushKind
 from bellhop.domain.standing import standing
 from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, RoundWebhooks, TypeAndUser, earliest
-from bellhop.explain.whole_trail import ABOUT_USER, WholeTrail, by_round
+from bellhop.explain.whole_trail import ABOUT_USER, UNKNOWN_TIME, WholeTrail, by_round
 from bellhop.trail import (
     JobPickedUp,
     Milestone,
@@ -76,6 +76,16 @@ class RoundLog:
     def until(self) -> Micros:
         """When the phones stop ringing (unix µs); 0 if that is not known."""
         return max((opening.until for opening in self.openings if opening.until), default=Micros(0))
+
+    @cached_property
+    def time_is_over(self) -> bool:
+        """Whether the time to ring is over. Since then, nothing can ring a phone any more."""
+        return self.kind is PushKind.RING and 0 < self.until < self.trail.now - self.redis_ahead_us
+
+    @cached_property
+    def has_started(self) -> bool:
+        """Whether a worker has begun with the round."""
+        return any(isinstance(line, (JobPickedUp, PushMilestone, UserSettled)) for line in self.milestones)
 
     @cached_property
     def redis_ahead_us(self) -> int:
@@ -227,9 +237,12 @@ _EVENTS_OF: dict[str, tuple[tuple[str, ...], By]] = {
 """The types of the webhooks that lead to an outcome or a standing, and the users whom they must be about."""
 
 
-def sorted_into_rounds(milestones: Iterable[Milestone]) -> list[RoundLog]:
-    """Sort milestones into rounds, the earliest first; those that belong to no round come last."""
-    trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at))
+def sorted_into_rounds(milestones: Iterable[Milestone], now: Micros = UNKNOWN_TIME) -> list[RoundLog]:
+    """Sort milestones into rounds, the earliest first; those that belong to no round come last.
+
+    `now` is the time by Redis's clock when the milestones were read.
+    """
+    trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now)
     logs = [_with_refusals(RoundLog(started_at, lines, trail)) for started_at, lines in by_round(trail.milestones)]
     rung = (log for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION and not log.calls_nobody)
     trail.rung.extend(log.state for log in rung)

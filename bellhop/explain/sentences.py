@@ -131,6 +131,9 @@ LEFT_OUT = (
     "The call has more members than Bellhop accepts in one webhook. Bellhop ignored {left_out} of them. Ring them in "
     "smaller groups (members_ids), or raise BELLHOP_RING_MEMBERS."
 )
+NOT_TAKEN_UP = "no worker took it up in time"
+TAKEN_UP_ONLY = "a worker took it up, but sent nothing before the time to ring was over"
+"""Why a phone was not rung, if the time to ring is over and no push of the ring is on the trail."""
 NOT_A_MEMBER = "Check the user id: it must be the id in Stream, with the same capital letters."
 NO_TRAIL = (
     "Check the id: it is the call's type and its id, such as default:1234, exactly as Stream shows them.",

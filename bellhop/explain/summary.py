@@ -12,6 +12,7 @@ from bellhop.explain.explanation import Explanation, RoundExplanation, explain_e
 from bellhop.explain.sentences import listed
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import KNEW_OF_CALL, LATE_US, Delivery, UserVerdict
+from bellhop.explain.whole_trail import UNKNOWN_TIME
 from bellhop.trail import EmailMilestone, Milestone
 
 NAMES_SHOWN = 3
@@ -69,18 +70,20 @@ class CallSummary:
     extent: Extent = Extent.WHOLE
 
 
-def summarize_trail(cid: str, trail: Iterable[Milestone]) -> CallSummary:
+def summarize_trail(cid: str, trail: Iterable[Milestone], now: Micros = UNKNOWN_TIME) -> CallSummary:
     """Summarize a call by its trail. The work is bounded: of many rounds, only the latest are looked at."""
-    latest = explain_latest(cid, trail, MAX_LINES)
+    latest = explain_latest(cid, trail, MAX_LINES, now=now)
     return summarize(latest.explanation, latest.left_out)
 
 
-def summarize_end(cid: str, lines: Sequence[Milestone], most_lines: int) -> CallSummary | None:
+def summarize_end(
+    cid: str, lines: Sequence[Milestone], most_lines: int, now: Micros = UNKNOWN_TIME
+) -> CallSummary | None:
     """Summarize a call by the last lines of a longer trail: by the latest of the rounds that began in these lines.
 
     None if no round did.
     """
-    explanation = explain_end(cid, lines, most_lines)
+    explanation = explain_end(cid, lines, most_lines, now)
     return replace(summarize(explanation), extent=Extent.END) if explanation.rounds else None
 
 

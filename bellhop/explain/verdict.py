@@ -9,7 +9,17 @@ from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog
-from bellhop.explain.sentences import PROVIDERS, SENT, SILENT, STANDINGS, UNKNOWN_STANDING, duration, listed
+from bellhop.explain.sentences import (
+    NOT_TAKEN_UP,
+    PROVIDERS,
+    SENT,
+    SILENT,
+    STANDINGS,
+    TAKEN_UP_ONLY,
+    UNKNOWN_STANDING,
+    duration,
+    listed,
+)
 from bellhop.explain.timeline import TimelineEntry, answer, because, fill, meaning_of, name_of, timeline_entry
 from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
@@ -64,7 +74,7 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
     deliveries = _deliveries(round_log, user, standing)
     of_round = [delivery for delivery in deliveries if delivery.kind == round_log.kind]
     reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in of_round)
-    tone = _tone(of_round, standing, reached)
+    tone = _tone(of_round, standing, reached, over=round_log.time_is_over)
     if reached and standing not in (*KNEW_OF_CALL, ""):
         advice = _advice_for_a_silent_phone(round_log, of_round)
     else:
@@ -128,13 +138,15 @@ def _delivery_sentence(
     done = SENT.get(last.kind, "sent the push")
     if last.outcome == Outcome.ACCEPTED and isinstance(last, PushAttempted):
         return _accepted_sentence(round_log, f"{name} was {done}", last, pushes), Tone.GOOD
-    if isinstance(last, PushWaited):
+    too_late = round_log.time_is_over and last.kind == PushKind.RING
+    over = too_late or (bool(standing) and last.kind == PushKind.RING)
+    if isinstance(last, PushWaited) and not too_late:
         return f"{name} is not {done} yet: {because(round_log, last)}", Tone.OPEN
     attempts = _attempts(pushes)
     unknown = any(attempt.outcome in NOT_KNOWN for attempt in attempts)
     start = f"It is not known whether {name} was {done}" if unknown else f"{name} was not {done}"
     reason = f"{because(round_log, last)}{answer(last)}{_tries(round_log, last, pushes)}"
-    if _will_retry(last, attempts, standing):
+    if not over and _will_retry(last, attempts):
         return f"{start} yet, after {_counted(attempts)}; Bellhop is still trying: {reason}", Tone.OPEN
     return f"{start}: {reason}", _failure_tone(round_log, last, attempts)
 
@@ -147,17 +159,15 @@ def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pus
 
 def _failure_tone(round_log: RoundLog, last: PushMilestone, attempts: Sequence[PushAttempted]) -> Tone:
     if last.outcome not in CALL_WAS_OVER:
-        return meaning_of(last.outcome).tone
+        tone = meaning_of(last.outcome).tone
+        return Tone.BAD if tone is Tone.OPEN and round_log.time_is_over else tone
     late = (round_log.us_until(last.outcome, last.user) or 0) >= LATE_US
     return Tone.BAD if late or attempts else meaning_of(last.outcome).tone
 
 
-def _will_retry(last: PushMilestone, attempts: Sequence[PushAttempted], standing: str) -> bool:
-    """Whether another attempt follows the last one. If none follows, the trail has a PushFinished after it.
-
-    When the round is over for the user, no ring is repeated; a notice is.
-    """
-    if not isinstance(last, PushAttempted) or (standing and last.kind == PushKind.RING):
+def _will_retry(last: PushMilestone, attempts: Sequence[PushAttempted]) -> bool:
+    """Whether another attempt follows the last one. If none follows, the trail has a PushFinished after it."""
+    if not isinstance(last, PushAttempted):
         return False
     if last.outcome == Outcome.BAD_TOKEN and last.provider == Provider.APNS:  # Apple's other environment is next
         return [attempt.outcome for attempt in attempts].count(last.outcome) == 1
@@ -185,13 +195,13 @@ def _counted(attempts: Sequence[PushAttempted]) -> str:
     return " and ".join(counts)
 
 
-def _tone(of_round: Sequence[Delivery], standing: str, reached: bool) -> Tone:
+def _tone(of_round: Sequence[Delivery], standing: str, reached: bool, *, over: bool) -> Tone:
     tones = {delivery.tone for delivery in of_round}
     if reached or standing == Standing.ANSWERED:
         return Tone.GOOD
     if standing in KNEW_OF_CALL:
         return Tone.QUIET
-    if Tone.BAD in tones or (standing and not tones):
+    if Tone.BAD in tones or ((standing or over) and not tones):
         return Tone.BAD
     return Tone.OPEN if Tone.OPEN in tones or not tones else Tone.QUIET
 
@@ -218,6 +228,8 @@ def _to_report(deliveries: Sequence[Delivery]) -> list[Delivery]:
 
 def _no_delivery(round_log: RoundLog, user: str, standing: str) -> str:
     done = SENT[round_log.kind or PushKind.RING]
+    if round_log.time_is_over and not (standing and round_log.has_started):
+        return f"{user} was not {done}: {TAKEN_UP_ONLY if round_log.has_started else NOT_TAKEN_UP}."
     return f"{user} was not {done}: the trail has no attempt." if standing else "Nothing is known yet."
 
 

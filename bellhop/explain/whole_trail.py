@@ -23,6 +23,8 @@ from bellhop.trail import (
 )
 
 NO_ROUND = Micros(0)
+UNKNOWN_TIME = Micros(0)
+"""If the time is not known, no ring counts as over because of it."""
 ABOUT_USER = (PushMilestone, TokenChecked, UserSettled, EmailMilestone)
 """Milestones that name the recipient whom they are about."""
 
@@ -32,6 +34,8 @@ class WholeTrail:
     """The milestones of a call, in the order of their time."""
 
     milestones: Sequence[Milestone]
+    now: Micros = UNKNOWN_TIME
+    """The time by Redis's clock when the trail was read."""
     rung: list[RoundState] = field(default_factory=list)
     """The rounds of the call, without notifications. `bellhop.explain.rounds` adds them when it has built them."""
 

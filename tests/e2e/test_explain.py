@@ -12,13 +12,17 @@ import uuid
 
 import pytest
 import pytest_asyncio
+import redis
 
 from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.explain.summary import Flag
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.installation import API_KEY, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.registry import register
+from tests.webhook.console.played_calls import PASSWORD
+from webhook.console.call_search import search_calls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +41,9 @@ SERVER = signed({"server": True})
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def installation(tmp_path_factory):
-    async with Installation(tmp_path_factory.mktemp("installation"), {"MISSED_GRACE_S": "0.5"}) as installation:
+    async with Installation(
+        tmp_path_factory.mktemp("installation"), {"MISSED_GRACE_S": "0.5", "CONSOLE_PASSWORD": PASSWORD}
+    ) as installation:
         yield installation
 
 
@@ -263,6 +269,11 @@ async def test_a_ring_too_late_without_a_worker_is_explained(installation):
     _, found = await ask(installation, call.cid)
     assert found["rounds"][0]["next"][0].startswith("No worker has started the ring")
     await asyncio.sleep(3.1)  # the ring is over then, and has waited for a worker
+    told = await person(installation, call, jane, rf"{jane} was not rung: no worker took it up in time\.")
+    assert (told["tone"], told["standing"]) == ("bad", "")
+    with redis.Redis.from_url(installation.redis.url) as client:
+        [listed] = search_calls(client, "default", text=call.cid, flag=Flag.NOT_REACHED).calls
+        assert (listed.cid, listed.tone, listed.reached) == (call.cid, "bad", 0)
     installation.start("worker", "worker-1")
     told = await person(
         installation,

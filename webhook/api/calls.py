@@ -1,13 +1,11 @@
 """GET /v1/calls/<cid>: the explanation of a call, for a team's backend. `bellhop explain --json` prints the same."""
 
-from typing import Any
-
 from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from bellhop.explain.explanation import Explanation
-from bellhop.store.keys import trail_key
+from bellhop.store.stored_trail import read_stored_trail
 from webhook.api.explaining_process import explain_apart, explained_json, is_long
 from webhook.api.operation import TOKEN_ERRORS, authenticated
 from webhook.api_errors import ApiError, ApiErrorKind
@@ -45,9 +43,9 @@ def call(cid: str) -> tuple[Response, int]:
     if requester.user_id is not None:
         raise ApiError(ApiErrorKind.SERVER_TOKEN_REQUIRED)
     try:
-        lines: Any = context.redis.lrange(trail_key(requester.tenant, cid), 0, -1)
+        stored = read_stored_trail(context.redis, requester.tenant, cid)
     except RedisError:
         raise ApiError(ApiErrorKind.REDIS_UNAVAILABLE) from None
-    explain = explain_apart if is_long(lines, context.settings.web_explain_lines) else explained_json
-    found, document = explain(cid, request.args.get("user", ""), lines)
+    explain = explain_apart if is_long(stored.lines, context.settings.web_explain_lines) else explained_json
+    found, document = explain(cid, request.args.get("user", ""), stored)
     return Response(document, content_type=JSON), 200 if found else 404

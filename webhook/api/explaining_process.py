@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bellhop.explain.explanation import explain
+from bellhop.store.stored_trail import StoredTrail
 from bellhop.trail import read_trail
 from webhook.api_errors import ApiError, ApiErrorKind
 
@@ -36,19 +37,19 @@ def is_long(lines: Sequence[bytes], most_lines: int) -> bool:
     return len(lines) > most_lines or sum(map(len, lines)) > most_lines * BYTES_OF_LINE
 
 
-def explained_json(cid: str, user: str, lines: Sequence[bytes]) -> ExplainedCall:
+def explained_json(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
     """Explain a call in this process."""
-    explanation = explain(cid, read_trail(lines), user)
+    explanation = explain(cid, read_trail(stored.lines), user, stored.now)
     text = json.dumps(explanation.as_json(), sort_keys=True, separators=(",", ":"))
     return ExplainedCall(explanation.found, text.encode() + b"\n")
 
 
-def explain_apart(cid: str, user: str, lines: Sequence[bytes]) -> ExplainedCall:
+def explain_apart(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
     """Explain a call in another process, one at a time. Raises ApiError."""
     if not _running.acquire(blocking=False):
         raise ApiError(ApiErrorKind.BUSY)
     try:
-        trail = b"\n".join([json.dumps([cid, user]).encode(), *lines])
+        trail = b"\n".join([json.dumps([cid, user, stored.now]).encode(), *stored.lines])
         ran = subprocess.run(COMMAND, input=trail, capture_output=True, timeout=TIMEOUT_S, check=True)
     except subprocess.TimeoutExpired:
         raise ApiError(ApiErrorKind.BUSY) from None
@@ -58,11 +59,11 @@ def explain_apart(cid: str, user: str, lines: Sequence[bytes]) -> ExplainedCall:
 
 
 def main() -> None:
-    """Explain the trail on standard input. Its first line has the call and the user."""
+    """Explain the trail on standard input. Its first line has the call, the user and the time."""
     os.nice(NICENESS)
     first, *lines = sys.stdin.buffer.read().split(b"\n")
-    cid, user = json.loads(first)
-    found, document = explained_json(cid, user, lines)
+    cid, user, now = json.loads(first)
+    found, document = explained_json(cid, user, StoredTrail(lines, now))
     sys.stdout.buffer.write((b"1" if found else b"0") + document)
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, takewhile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis import Redis
 
@@ -13,6 +13,8 @@ from bellhop.explain.explanation import LatestRounds, explain_latest
 from bellhop.explain.summary import MAX_LINES, CallSummary, Flag, summarize_trail
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import trail_key
+from bellhop.store.redis_clock import read_time
+from bellhop.store.stored_trail import StoredTrail, read_stored_trail
 from bellhop.trail import LENGTH, read_trail
 from webhook.console.summary_cache import SummaryCache
 
@@ -39,8 +41,8 @@ class CallPage(NamedTuple):
 
 def explain_call(redis: Redis, tenant: str, cid: str, user_id: str = "") -> LatestRounds:
     """Explain the latest rounds of a call from its trail. Raises redis.exceptions.RedisError."""
-    lines: Any = redis.lrange(trail_key(tenant, cid), 0, -1)
-    return explain_latest(cid, read_trail(lines), MAX_LINES, user_id)
+    lines, now = read_stored_trail(redis, tenant, cid)
+    return explain_latest(cid, read_trail(lines), MAX_LINES, user_id, now)
 
 
 def search_calls(
@@ -104,8 +106,8 @@ def _candidates(
 ) -> Iterator[tuple[IndexedCall, CallSummary | None]]:
     """Yield indexed calls with their summaries; None for a call whose trail has expired."""
     for batch in batches:
-        for candidate, lines in zip(batch, _trails(redis, tenant, batch), strict=True):
-            yield candidate, summarize_trail(candidate.cid, read_trail(lines)) if lines else None
+        for candidate, (lines, now) in zip(batch, _trails(redis, tenant, batch), strict=True):
+            yield candidate, summarize_trail(candidate.cid, read_trail(lines), now) if lines else None
 
 
 class Matches(NamedTuple):
@@ -141,11 +143,12 @@ def _matches(redis: Redis, tenant: str, text: str, before: Micros) -> Matches:
     return Matches(sorted((IndexedCall(*item) for item in began_at.items()), key=lambda call: -call.began_at), rest)
 
 
-def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator[list[bytes]]:
+def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator[StoredTrail]:
     """Read the trails of calls in groups. The trails of a group have together at most LENGTH lines."""
     keys = [trail_key(tenant, call.cid) for call in calls]
-    lengths = together(redis, *(("LLEN", key) for key in keys))
+    *lengths, time = together(redis, *(("LLEN", key) for key in keys), ("TIME",))
     while keys:
         count = max(1, sum(1 for _ in takewhile(lambda total: total <= LENGTH, accumulate(lengths))))
-        yield from together(redis, *(("LRANGE", key, 0, -1) for key in keys[:count]))
+        trails = together(redis, *(("LRANGE", key, 0, -1) for key in keys[:count]))
+        yield from (StoredTrail(lines, read_time(time)) for lines in trails)
         keys, lengths = keys[count:], lengths[count:]

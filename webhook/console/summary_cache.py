@@ -15,14 +15,19 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from bellhop.call_index import IndexedCall
+from bellhop.clock import Micros
+from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain_latest
 from bellhop.explain.summary import CallSummary, Extent, summarize, summarize_end, without_summary
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import trail_key
+from bellhop.store.redis_clock import read_time
 from bellhop.trail import read_trail
 
 MAX_SUMMARIES = 2_000
 """Summaries in memory. Each takes about a kilobyte."""
+OPEN_VALID_S = 5.0
+"""How long the summary of a call that is not over is used again."""
 BYTES_OF_LINE = 160
 """A usual line. A line that names a hundred users counts as several."""
 
@@ -48,7 +53,7 @@ class SummaryCache:
 
     def summaries(self, redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> list[CallSummary | None]:
         """Return the summary of each call; None for a call without a trail. Raises redis.exceptions.RedisError."""
-        states = _states(redis, tenant, calls)
+        states, now = _states(redis, tenant, calls)
         kept = {call.cid: self._kept.get((tenant, call.cid)) for call in calls}
         changed = [call for call in calls if states[call.cid][0] and _is_new(kept[call.cid], states[call.cid])]
         changed.sort(key=lambda call: _made_at_s(kept[call.cid]))  # those that wait longest come first
@@ -57,19 +62,21 @@ class SummaryCache:
             lines = min(states[call.cid][0], self._most_lines)
             if lines > left and left < self._most_lines:
                 continue
-            summary, cost = self._summarize(redis, tenant, call, states[call.cid][0])
+            summary, cost = self._summarize(redis, tenant, call, states[call.cid][0], now)
             kept[call.cid] = self._keep((tenant, call.cid), KeptSummary(states[call.cid], summary, time.monotonic()))
             left -= max(lines, cost)
         return [_shown(call, kept[call.cid], states[call.cid]) for call in calls]
 
-    def _summarize(self, redis: Redis, tenant: str, call: IndexedCall, length: int) -> tuple[CallSummary, int]:
+    def _summarize(
+        self, redis: Redis, tenant: str, call: IndexedCall, length: int, now: Micros
+    ) -> tuple[CallSummary, int]:
         """Return a summary, and how many lines and users were explained for it."""
         stored: Any = redis.lrange(trail_key(tenant, call.cid), -self._most_lines, -1)
         lines = _end(stored, self._most_lines * BYTES_OF_LINE)
         if len(lines) < length:
-            summary = summarize_end(call.cid, read_trail(lines), self._most_lines)
+            summary = summarize_end(call.cid, read_trail(lines), self._most_lines, now)
             return summary or without_summary(call.cid, call.began_at, Extent.TOO_LONG), len(lines)
-        latest = explain_latest(call.cid, read_trail(lines), self._most_lines)
+        latest = explain_latest(call.cid, read_trail(lines), self._most_lines, now=now)
         users = sum(len(round_.people) for round_ in latest.explanation.rounds)
         return summarize(latest.explanation, latest.left_out), len(lines) + users
 
@@ -82,16 +89,20 @@ class SummaryCache:
         return summary
 
 
-def _states(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> dict[str, TrailState]:
+def _states(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> tuple[dict[str, TrailState], Micros]:
     keys = [trail_key(tenant, call.cid) for call in calls]
-    answers = together(redis, *(command for key in keys for command in (("LLEN", key), ("LINDEX", key, -1))))
-    return {
-        call.cid: (length, last or b"") for call, length, last in zip(calls, answers[::2], answers[1::2], strict=True)
-    }
+    commands = [command for key in keys for command in (("LLEN", key), ("LINDEX", key, -1))]
+    *answers, redis_time = together(redis, *commands, ("TIME",))
+    ends = zip(calls, answers[::2], answers[1::2], strict=True)
+    return {call.cid: (length, last or b"") for call, length, last in ends}, read_time(redis_time)
 
 
 def _is_new(kept: KeptSummary | None, state: TrailState) -> bool:
-    return kept is None or kept.state != state
+    """Whether the trail has changed since its summary was made. A call that is not over changes with time too."""
+    if kept is None or kept.state != state:
+        return True
+    is_open = kept.summary.tone is Tone.OPEN and kept.summary.extent is not Extent.TOO_LONG
+    return is_open and time.monotonic() - kept.made_at_s > OPEN_VALID_S
 
 
 def _made_at_s(kept: KeptSummary | None) -> float:

@@ -26,7 +26,7 @@ from bellhop.explain.sentences import (
     duration,
     listed,
 )
-from bellhop.explain.summary import summarize
+from bellhop.explain.summary import Flag, summarize, summarize_trail
 from bellhop.explain.timeline import SENTENCES
 from bellhop.trail import (
     MILESTONES,
@@ -325,6 +325,43 @@ def test_a_ring_that_no_worker_took_up():
     found = explain(CID, [ring("jane")])
     assert found.rounds[0].people[0].tone is Tone.OPEN
     assert found.rounds[0].next[0].startswith("No worker has started the ring")
+
+
+IPHONE_WAITS = {"kind": "ring", "user": "jane", "device": "ab" * 10, "label": "iPhone", "provider": "apns"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict"),
+    [
+        ([], "jane was not rung: no worker took it up in time."),
+        (
+            [told(JobPickedUp, 0.02, round=T, job="ring")],
+            "jane was not rung: a worker took it up, but sent nothing before the time to ring was over.",
+        ),
+        (
+            [told(PushWaited, 0.02, round=T, outcome="delayed", **IPHONE_WAITS)],
+            "iPhone was not rung: the connection to Apple took long, so Bellhop checked the call again.",
+        ),
+        (
+            [told(PushAttempted, 0.02, round=T, outcome="unavailable", **IPHONE_WAITS)],
+            "iPhone was not rung: Apple had an internal problem.",
+        ),
+    ],
+    ids=["no worker", "a worker that stopped", "a push that waited", "a push that failed"],
+)
+def test_a_ring_is_not_open_when_its_time_is_over(lines, verdict):
+    trail, until = [ring("jane", redis_ahead_us=2_000_000), *lines], T + 30_000_000
+    [at_its_end] = explain(CID, trail, now=until + 2_000_000).rounds[0].people
+    [person] = explain(CID, trail, now=until + 2_000_001).rounds[0].people
+    assert (at_its_end.tone, person.tone, person.verdict) == (Tone.OPEN, Tone.BAD, verdict)
+    assert summarize_trail(CID, trail, until + 3_000_000).flags >= {Flag.NOT_REACHED}
+
+
+def test_an_answered_call_that_no_worker_took_up():
+    trail = [ring("jane"), webhook("call.accepted", 3, "jane")]
+    [person] = explain(CID, trail, now=T + 40_000_000).rounds[0].people
+    assert person.verdict.startswith("jane was not rung: no worker took it up in time. jane answered")
+    assert (person.tone, summarize_trail(CID, trail, T + 40_000_000).flags) == (Tone.GOOD, frozenset())
 
 
 def test_each_ring_is_a_round_and_events_find_their_round():
