@@ -42,10 +42,10 @@ def command(call_cid: str, user_id: str, tenant: str, ask: bool, as_json: bool) 
     tenant = select_tenant(settings, tenant)
     redis = connect(settings)
     said = _ask_stream(settings, tenant, call_cid) if ask else ""
-    lines, now = read_stored_trail(redis, tenant, call_cid)
+    lines, now, told = read_stored_trail(redis, tenant, call_cid)
     if said:
         click.echo(f"{said}\n", err=True)
-    explanation = explain(call_cid, read_trail(lines), user_id, now)
+    explanation = explain(call_cid, read_trail(lines), user_id, now, told)
     if as_json:
         click.echo(json.dumps(explanation.as_json(), indent=2))
     else:

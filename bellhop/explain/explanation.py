@@ -18,9 +18,12 @@ from bellhop.explain.sentences import (
     LATE_WEBHOOK,
     LATE_WORKER,
     LEFT_OUT,
+    NEVER_ASKED,
+    NEVER_RUNG,
     NO_TRAIL,
     NOT_A_MEMBER,
     NOT_STARTED,
+    WORD_OF_EVENT,
     duration,
     listed,
 )
@@ -97,33 +100,57 @@ class LatestRounds(NamedTuple):
     """How many earlier rounds are not explained."""
 
 
-def explain(cid: str, trail: Iterable[Milestone], user: str = "", now: Micros = UNKNOWN_TIME) -> Explanation:
+def explain(
+    cid: str, trail: Iterable[Milestone], user: str = "", now: Micros = UNKNOWN_TIME, told: tuple[str, ...] = ()
+) -> Explanation:
     """Explain the call that this trail belongs to; with `user`, only what is about that user.
 
-    `now` is the time by Redis's clock when the trail was read.
+    `now` is the time by Redis's clock when the trail was read. `told` are the types of events that are not on it, since
+    Bellhop did nothing for them.
     """
-    return explain_latest(cid, trail, sys.maxsize, user, now).explanation
+    return explain_latest(cid, trail, sys.maxsize, user, now, told).explanation
 
 
 def explain_latest(
-    cid: str, trail: Iterable[Milestone], most_lines: int, user: str = "", now: Micros = UNKNOWN_TIME
+    cid: str,
+    trail: Iterable[Milestone],
+    most_lines: int,
+    user: str = "",
+    now: Micros = UNKNOWN_TIME,
+    told: tuple[str, ...] = (),
 ) -> LatestRounds:
     """Explain the latest rounds of a call: those within `most_lines` of its trail, and the last round in any case.
 
     Each user of a round counts as one more line.
     """
-    round_logs = sorted_into_rounds(trail, now)
+    round_logs = sorted_into_rounds(trail, now, told)
+    if not round_logs and told:
+        return LatestRounds(Explanation(VERSION, cid, user, False, _never_rung(told), (), NEVER_RUNG), 0)
     if not round_logs:
         unknown = f"Bellhop has no record of the call {cid}."
         return LatestRounds(Explanation(VERSION, cid, user, False, unknown, (), NO_TRAIL), 0)
     latest = _latest(round_logs, most_lines, user)
     left_out = len(round_logs) - len(latest)
     rounds = tuple(_explain_round(round_log, user) for round_log in latest)
+    if types := _types_if_never_rung(round_logs, told):
+        return LatestRounds(Explanation(VERSION, cid, user, not user, _never_rung(types), rounds, NEVER_RUNG), left_out)
     if user and not any(round_.people for round_ in rounds):
         summary, advice = _not_called(round_logs, user)
         return LatestRounds(Explanation(VERSION, cid, user, False, summary, rounds, advice), left_out)
     summary = _summary(rounds, user, _times_called(round_logs, user)) + _not_explained(left_out)
     return LatestRounds(Explanation(VERSION, cid, user, True, summary, rounds, ()), left_out)
+
+
+def _types_if_never_rung(round_logs: Sequence[RoundLog], told: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the types of the events of a call if none of them began a round or is about one; otherwise none."""
+    if any(log.started_at or log.users for log in round_logs):
+        return ()
+    return (*told, *dict.fromkeys(event.type for log in round_logs for event in log.webhooks.received))
+
+
+def _never_rung(types: Iterable[str]) -> str:
+    words = [WORD_OF_EVENT.get(type_, type_) for type_ in types]
+    return NEVER_ASKED.format(events=", ".join(dict.fromkeys(words)))
 
 
 def explain_end(cid: str, trail: Iterable[Milestone], most_lines: int, now: Micros = UNKNOWN_TIME) -> Explanation:

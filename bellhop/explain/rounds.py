@@ -237,12 +237,15 @@ _EVENTS_OF: dict[str, tuple[tuple[str, ...], By]] = {
 """The types of the webhooks that lead to an outcome or a standing, and the users whom they must be about."""
 
 
-def sorted_into_rounds(milestones: Iterable[Milestone], now: Micros = UNKNOWN_TIME) -> list[RoundLog]:
+def sorted_into_rounds(
+    milestones: Iterable[Milestone], now: Micros = UNKNOWN_TIME, told: tuple[str, ...] = ()
+) -> list[RoundLog]:
     """Sort milestones into rounds, the earliest first; those that belong to no round come last.
 
-    `now` is the time by Redis's clock when the milestones were read.
+    `now` is the time by Redis's clock when the milestones were read. `told` are the types of events that are not among
+    them, since Bellhop did nothing for them.
     """
-    trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now)
+    trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now, told)
     logs = [_with_refusals(RoundLog(started_at, lines, trail)) for started_at, lines in by_round(trail.milestones)]
     rung = (log for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION and not log.calls_nobody)
     trail.rung.extend(log.state for log in rung)

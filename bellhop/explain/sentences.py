@@ -135,6 +135,26 @@ NOT_TAKEN_UP = "no worker took it up in time"
 TAKEN_UP_ONLY = "a worker took it up, but sent nothing before the time to ring was over"
 """Why a phone was not rung, if the time to ring is over and no push of the ring is on the trail."""
 NOT_A_MEMBER = "Check the user id: it must be the id in Stream, with the same capital letters."
+NEVER_ASKED = "Stream told Bellhop of this call ({events}) but never asked to ring it: was it created with ring: true?"
+WORD_OF_EVENT = {
+    "call.created": "created",
+    "call.live_started": "went live",
+    "call.member_added": "member added",
+    "call.session_started": "started",
+    "call.accepted": "answered",
+    "call.rejected": "rejected",
+    "call.session_participant_joined": "joined",
+    "call.session_participant_left": "left",
+    "call.session_ended": "ended",
+    "call.ended": "ended",
+    "call.deleted": "deleted",
+}
+"""What happened to a call that never rang, by the type of the event."""
+NEVER_RUNG = (
+    "Let the app or the backend create the call with ring: true, or ring it later: only then Stream sends call.ring, "
+    "and Bellhop rings phones.",
+    "If it was created with ring: true, Stream's webhook may not send call.ring to Bellhop: run `bellhop check`.",
+)
 NO_TRAIL = (
     "Check the id: it is the call's type and its id, such as default:1234, exactly as Stream shows them.",
     "With several Stream apps, look in the right one: use `--tenant`, or the list at the top of the console.",

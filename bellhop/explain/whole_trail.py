@@ -36,6 +36,8 @@ class WholeTrail:
     milestones: Sequence[Milestone]
     now: Micros = UNKNOWN_TIME
     """The time by Redis's clock when the trail was read."""
+    told: tuple[str, ...] = ()
+    """The types of the call's events that Bellhop did nothing for: they are not on the trail."""
     rung: list[RoundState] = field(default_factory=list)
     """The rounds of the call, without notifications. `bellhop.explain.rounds` adds them when it has built them."""
 

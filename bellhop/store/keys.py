@@ -49,6 +49,11 @@ def trail_key(tenant: str, cid: str) -> str:
     return f"bellhop:trail:{tenant}:{cid}"
 
 
+def told_key(tenant: str, cid: str) -> str:
+    """A hash: Stream's time of events of the call that Bellhop did nothing for, by their types."""
+    return f"bellhop:told:{tenant}:{cid}"
+
+
 def webhook_key(webhook: str) -> str:
     """A string that exists while the webhook of this digest is remembered as taken in."""
     return f"bellhop:webhook:{webhook}"

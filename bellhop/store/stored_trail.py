@@ -6,7 +6,7 @@ from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.store.blocking_client import together
-from bellhop.store.keys import trail_key
+from bellhop.store.keys import told_key, trail_key
 from bellhop.store.redis_clock import read_time
 
 
@@ -16,9 +16,12 @@ class StoredTrail(NamedTuple):
     lines: list[bytes]
     now: Micros
     """The time by Redis's clock when the trail was read."""
+    told: tuple[str, ...]
+    """The types of events that Bellhop did nothing for."""
 
 
 def read_stored_trail(redis: Redis, tenant: str, cid: str) -> StoredTrail:
     """Read a call's trail. Raises redis.exceptions.RedisError."""
-    lines, time = together(redis, ("LRANGE", trail_key(tenant, cid), 0, -1), ("TIME",))
-    return StoredTrail(lines, read_time(time))
+    commands = ("LRANGE", trail_key(tenant, cid), 0, -1), ("TIME",), ("HKEYS", told_key(tenant, cid))
+    lines, time, told = together(redis, *commands)
+    return StoredTrail(lines, read_time(time), tuple(sorted(type_.decode("utf-8", "replace") for type_ in told)))

@@ -9,23 +9,27 @@ import subprocess
 import sys
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import redis
 
+import bellhop.sandbox
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.explain.summary import Flag
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import GoogleReply
 from bellhop.sandbox.installation import API_KEY, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store.keys import told_key
 from bellhop.store.registry import register
 from tests.webhook.console.played_calls import PASSWORD
 from webhook.console.call_search import search_calls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SAMPLES = Path(bellhop.sandbox.__file__).parent / "samples"
 TIME = r"\d+(?:\.\d)? m?s"
 
 
@@ -300,6 +304,38 @@ async def test_a_call_that_nobody_knows_and_a_user_who_was_not_called(installati
     await installation.stream.post(call.ring())
     status, found = await ask(installation, call.cid, "Kim")
     assert (status, found["summary"]) == (404, "Kim was not called. This call was for kim.")
+
+
+async def test_a_call_created_without_ring_true(installation):
+    call = SampleCall(members=("kim",))
+    for kind in ("call.created", "call.session_started", "call.created"):
+        event = json.loads((SAMPLES / f"{kind}.json").read_text())
+        event |= {"call_cid": call.cid, "created_at": call.updated()["created_at"]}
+        event["call"] |= {"cid": call.cid, "id": call.id, "session": None}
+        assert (await installation.stream.post(event)).status == 200
+    asks = "but never asked to ring it: was it created with ring: true?"
+    for user in ("", "kim"):
+        status, found = await ask(installation, call.cid, user)
+        assert (status, found["found"]) == (404, False)
+        assert found["summary"] == f"Stream told Bellhop of this call (created, started) {asks}"
+        assert "create the call with ring: true" in found["next"][0]
+    command = [sys.executable, "-m", "bellhop", "explain", call.cid]
+    printed = await asyncio.to_thread(subprocess.run, command, env=installation.environment(), capture_output=True)
+    assert printed.returncode == 1
+    assert f"(created, started) {asks}" in " ".join(printed.stdout.decode().split())
+    with redis.Redis.from_url(installation.redis.url) as client:
+        assert client.hlen(told_key("default", call.cid)) == 2
+        assert 0 < client.ttl(told_key("default", call.cid)) <= 86_400
+    while f'"cid":"{call.cid}"' not in installation.log("web"):  # a thread writes the log
+        await asyncio.sleep(0.05)
+
+    assert (await installation.stream.post(call.joined("kim"))).status == 200
+    status, found = await ask(installation, call.cid)
+    assert (status, found["summary"]) == (200, f"Stream told Bellhop of this call (created, started, joined) {asks}")
+    await installation.stream.post(call.ring())
+    status, found = await ask(installation, call.cid)
+    assert (status, [round_["kind"] for round_ in found["rounds"]][:1]) == (200, ["ring"])
+    assert asks not in found["summary"]
 
 
 async def test_members_beyond_the_first_thousand_are_mentioned(installation):

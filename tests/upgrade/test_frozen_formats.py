@@ -128,6 +128,8 @@ NEW_SINCE: dict[str, str] = {
     },
     "redis/bellhop:call:default:<cid>/holds/asked:<uuid>": "an older worker reads a stamp that it has no use for",
     "redis/bellhop:stream-clock:default": "an older version takes the clocks of Redis and Stream for equal",
+    "redis/bellhop:told:default:<cid>": "events that nothing is done for; an older version neither writes nor reads it",
+    "logs/web webhook/always/cid": "finds the line of a call that was never rung",
     "redis/bellhop:missed-seen:default": "an older worker does not wait for call.missed",
     "redis/bellhop:question:default:<cid>": "it expires after two seconds",
     "redis/bellhop:questions": "the budget of questions; it expires after seconds",

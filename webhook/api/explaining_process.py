@@ -39,7 +39,7 @@ def is_long(lines: Sequence[bytes], most_lines: int) -> bool:
 
 def explained_json(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
     """Explain a call in this process."""
-    explanation = explain(cid, read_trail(stored.lines), user, stored.now)
+    explanation = explain(cid, read_trail(stored.lines), user, stored.now, stored.told)
     text = json.dumps(explanation.as_json(), sort_keys=True, separators=(",", ":"))
     return ExplainedCall(explanation.found, text.encode() + b"\n")
 
@@ -49,7 +49,7 @@ def explain_apart(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
     if not _running.acquire(blocking=False):
         raise ApiError(ApiErrorKind.BUSY)
     try:
-        trail = b"\n".join([json.dumps([cid, user, stored.now]).encode(), *stored.lines])
+        trail = b"\n".join([json.dumps([cid, user, stored.now, stored.told]).encode(), *stored.lines])
         ran = subprocess.run(COMMAND, input=trail, capture_output=True, timeout=TIMEOUT_S, check=True)
     except subprocess.TimeoutExpired:
         raise ApiError(ApiErrorKind.BUSY) from None
@@ -59,11 +59,11 @@ def explain_apart(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
 
 
 def main() -> None:
-    """Explain the trail on standard input. Its first line has the call, the user and the time."""
+    """Explain the trail on standard input. Its first line has the call, the user, the time and what Stream told."""
     os.nice(NICENESS)
     first, *lines = sys.stdin.buffer.read().split(b"\n")
-    cid, user, now = json.loads(first)
-    found, document = explained_json(cid, user, StoredTrail(lines, now))
+    cid, user, now, told = json.loads(first)
+    found, document = explained_json(cid, user, StoredTrail(lines, now, tuple(told)))
     sys.stdout.buffer.write((b"1" if found else b"0") + document)
 
 

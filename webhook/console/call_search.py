@@ -41,8 +41,8 @@ class CallPage(NamedTuple):
 
 def explain_call(redis: Redis, tenant: str, cid: str, user_id: str = "") -> LatestRounds:
     """Explain the latest rounds of a call from its trail. Raises redis.exceptions.RedisError."""
-    lines, now = read_stored_trail(redis, tenant, cid)
-    return explain_latest(cid, read_trail(lines), MAX_LINES, user_id, now)
+    lines, now, told = read_stored_trail(redis, tenant, cid)
+    return explain_latest(cid, read_trail(lines), MAX_LINES, user_id, now, told)
 
 
 def search_calls(
@@ -106,7 +106,7 @@ def _candidates(
 ) -> Iterator[tuple[IndexedCall, CallSummary | None]]:
     """Yield indexed calls with their summaries; None for a call whose trail has expired."""
     for batch in batches:
-        for candidate, (lines, now) in zip(batch, _trails(redis, tenant, batch), strict=True):
+        for candidate, (lines, now, _) in zip(batch, _trails(redis, tenant, batch), strict=True):
             yield candidate, summarize_trail(candidate.cid, read_trail(lines), now) if lines else None
 
 
@@ -150,5 +150,5 @@ def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator
     while keys:
         count = max(1, sum(1 for _ in takewhile(lambda total: total <= LENGTH, accumulate(lengths))))
         trails = together(redis, *(("LRANGE", key, 0, -1) for key in keys[:count]))
-        yield from (StoredTrail(lines, read_time(time)) for lines in trails)
+        yield from (StoredTrail(lines, read_time(time), ()) for lines in trails)
         keys, lengths = keys[count:], lengths[count:]

@@ -7,7 +7,7 @@ from flask import Response, redirect, render_template, request, url_for
 from bellhop.call_index import FROM_LATEST, is_known_user
 from bellhop.clock import Micros
 from bellhop.explain.summary import Flag
-from bellhop.store.keys import trail_key
+from bellhop.store.keys import told_key, trail_key
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.console.blueprint import blueprint, summaries, tenant
 from webhook.console.call_search import search_calls
@@ -27,7 +27,7 @@ def root() -> Response:
 def calls() -> Response | str:
     """Show a page of calls, or the call itself if the search is for its whole id."""
     redis, text = web_context().redis, request.args.get("q", "").strip()
-    if text and redis.exists(trail_key(tenant(), text)):
+    if text and redis.exists(trail_key(tenant(), text), told_key(tenant(), text)):
         return cast(Response, redirect(url_for("console.call", id=text, tenant=request.args.get("tenant"))))
     flag = next((flag for flag in Flag if flag == request.args.get("show")), None)
     before = _time(request.args.get("before", ""))

@@ -21,6 +21,7 @@ from webhook.intake.apply import Verdict, apply, webhook_digest
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
 from webhook.intake.frequent_repeats import FrequentRepeats
+from webhook.intake.noted_events import note_event
 from webhook.intake.parsing import parse
 from webhook.intake.ring_limits import RingLimits
 from webhook.intake.stream_clock import StreamClock, StreamTime
@@ -109,6 +110,8 @@ def _receive(
         verdict = apply_user_event(intake.redis, tenant, event, arrival.now)
     else:
         verdict = _apply(intake, tenant, webhook_id, claim, event, arrival, attempt)
+        if verdict is Verdict.IGNORED:
+            note_event(intake.redis, tenant, event, arrival.now)
         learn_revocations(intake.redis, tenant, event, arrival.now)
     intake.outage.note_answer()
     LAST_WEBHOOKS.note(tenant, event.type, now)
@@ -186,4 +189,4 @@ def _count(event: Event, verdict: Verdict, now: Micros) -> None:
     metrics.WEBHOOKS.add(kind, verdict)
     if event.at is not None:
         metrics.WEBHOOK_AGE.observe(elapsed(event.at, now), kind)
-    log.info("webhook", type=event.type, verdict=verdict)
+    log.info("webhook", type=event.type, verdict=verdict, cid=event.cid)

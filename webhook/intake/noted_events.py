@@ -1,0 +1,26 @@
+"""Note that a call exists, from events that Bellhop does nothing for.
+
+If Stream never asks to ring the call, that is all that `bellhop explain` can find. Each call has one small hash, which
+expires: it holds no more fields than there are types here. A ring costs no command more.
+"""
+
+import contextlib
+
+from redis.exceptions import RedisError
+
+from bellhop.clock import Micros
+from bellhop.store.keys import told_key
+from bellhop.trail import DAY_S
+from webhook.intake.events import Event
+from webhook.intake_redis import IntakeRedis
+
+NOTED_TYPES = frozenset({"call.created", "call.session_started", "call.live_started", "call.member_added"})
+
+
+def note_event(redis: IntakeRedis, tenant: str, event: Event, now: Micros) -> None:
+    """Note an ignored event of a call. If Redis fails, the event is not needed for anything else."""
+    if event.type not in NOTED_TYPES or not event.cid:
+        return
+    key = told_key(tenant, event.cid)
+    with contextlib.suppress(RedisError):
+        redis.together(("HSET", key, event.type, now if event.at is None else event.at), ("EXPIRE", key, DAY_S))
