@@ -149,6 +149,7 @@ NEW_SINCE: dict[str, str] = {
 }
 """Formats that were added since, as "subject/path", with the reason. An older version must work without them."""
 GONE_SINCE: dict[str, str] = {
+    "command_line/commands/commands/check/params": "it had no options",
     "command_line/settings/`BELLHOP_FCM_WITHOUT_VIDEO`": "it has no effect; bellhop/settings/removed.py accepts it",
     **{
         f"redis/rq:job:<{job} job>/holds/people": "a worker reads the users itself when a job does not name them"
