@@ -151,6 +151,20 @@ async def test_an_open_round_keeps_its_time_on_the_agenda(store, post, redis_url
     assert score == pytest.approx((began + 10) * 1000, abs=2)
 
 
+async def test_an_event_of_a_closed_call_queues_no_job(store, post, redis_url):
+    call, began = SampleCall(members=("ben",)), now_s(redis_url) - 5
+    post(call.ring(at=began))
+    post(call.ended(at=began + 1))
+    assert await jobs(store) == ["settle"]
+    await settle_call(store, "default", call.cid, GRACE_US)
+    before = await jobs(store)
+    post(call.session_ended(at=began + 2))
+    post(call.rejected("ben", at=began + 3))
+    assert await jobs(store) == before
+    post(call.missed(at=began + 4))
+    assert await jobs(store) == [*before, "settle"], "the worker notes that this app sends call.missed"
+
+
 async def test_a_call_missed_before_its_ring_gives_one_notice(store, post, redis_url):
     call, began = SampleCall(members=("ben", "jane")), now_s(redis_url) - 20
     post(call.missed(at=began + 10))
