@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 from cryptography import x509
+from prometheus_client import ProcessCollector
 from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds
@@ -28,6 +29,7 @@ EVERY_S = 1.0
 UNCHANGED_S = Seconds(5.0)
 """How often a worker publishes its status again while its channels do not change."""
 FAILURE_TTL_S = 120
+PROCESS = ProcessCollector(registry=None)
 
 Channels = Mapping[tuple[Provider, str], ProviderChannel]
 
@@ -42,7 +44,7 @@ async def keep_publishing(store: Store, worker: str, channels: Channels, apps: I
             with contextlib.suppress(RedisError):
                 ahead_s = await redis_clock.ahead_s(store)
                 complained = _complain(ahead_s, complained)
-                status = WorkerStatus(await _statuses(store, channels), certificates, ahead_s)
+                status = WorkerStatus(await _statuses(store, channels), certificates, ahead_s, _process())
                 await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
                 published, publish_at_s = seen, time.monotonic() + UNCHANGED_S
         await asyncio.sleep(EVERY_S)
@@ -74,6 +76,11 @@ async def _statuses(store: Store, channels: Channels) -> tuple[ChannelStatus, ..
         )
         for (app, channel), brake in zip(channels.items(), brakes, strict=True)
     )
+
+
+def _process() -> dict[str, float]:
+    """Return what Linux tells of this process; empty on other systems."""
+    return {sample.name: sample.value for metric in PROCESS.collect() for sample in metric.samples}
 
 
 def _certificates(apps: Iterable[ApnsApp]) -> dict[str, float]:

@@ -51,6 +51,8 @@ class WorkerStatus:
     """When the certificate of each app that has one expires, unix seconds."""
     clock_ahead_s: Seconds = Seconds(0.0)
     """How far its clock is ahead of Redis's; below 0 if it is behind."""
+    process: Mapping[str, float] = field(default_factory=dict)
+    """What Prometheus's clients tell of their process, by the name of the metric: memory, CPU time, open files."""
 
     def to_json(self) -> str:
         """Write the status. Its keys are public."""
@@ -67,6 +69,7 @@ class WorkerStatus:
         ]
         return json.dumps(
             {"lanes": channels, "certificates": self.certificates, "clock_ahead_s": round(self.clock_ahead_s, 3)}
+            | ({"process": self.process} if self.process else {})
         )
 
     @classmethod
@@ -84,7 +87,12 @@ class WorkerStatus:
             )
             for channel in document["lanes"]
         ]
-        return cls(tuple(channels), document["certificates"], Seconds(document.get("clock_ahead_s", 0.0)))
+        return cls(
+            tuple(channels),
+            document["certificates"],
+            Seconds(document.get("clock_ahead_s", 0.0)),
+            document.get("process", {}),
+        )
 
 
 class InstallationState(NamedTuple):

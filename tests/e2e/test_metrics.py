@@ -3,12 +3,14 @@
 import asyncio
 import re
 import signal
+import sys
 import time
 
 import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from bellhop import __version__
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import BUNDLE, PROJECT, Installation
@@ -159,6 +161,19 @@ async def test_the_state_of_queues_workers_and_lanes_is_shown(installation):
         "scheduled",
         "failed",
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of processes")
+async def test_the_processes_of_workers_are_shown(installation):
+    now = await until(
+        installation,
+        lambda now: len({s.labels["worker"] for s in now.all if s.name == "process_resident_memory_bytes"}) == 2,
+    )
+    memory = [s.value for s in now.all if s.name == "process_resident_memory_bytes"]
+    assert all(10e6 < rss < 1e9 for rss in memory)
+    started = [s.value for s in now.all if s.name == "process_start_time_seconds"]
+    assert all(0 <= time.time() - at < 3600 for at in started)
+    assert [s.labels["version"] for s in now.all if s.name == "bellhop_build_info"] == [__version__]
 
 
 async def test_counts_survive_the_restart_of_every_process(installation):

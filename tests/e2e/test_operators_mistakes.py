@@ -17,6 +17,7 @@ from bellhop.sandbox.installation import API_KEY, Installation
 from bellhop.sandbox.stream_rest import hook
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 from bellhop.store.keys import LAST_WEBHOOK, devices_key
+from tests.e2e.test_turned_away import console
 from tests.waiting import come_true
 from tests.webhook.console.played_calls import PASSWORD
 
@@ -230,5 +231,8 @@ async def test_a_worker_in_another_database(installation):
         assert time.monotonic() < give_up, problem
         status, (problem,) = await checked(installation, "problem")
     assert status == 1
+    page = await console(installation, "/console/service")
+    assert f"{sentence[0].upper()}{sentence[1:]}: set the same" in page
+    assert f"Redis: {ours}" in page
     assert f'"redis":"{theirs}"' in installation.log("far-worker")
     assert f'"redis":"{ours}"' in installation.log("web")

@@ -45,6 +45,18 @@ NEW_SINCE: dict[str, str] = {
     "redis/bellhop:last-webhook": "when the last webhook came; an older version neither writes nor reads it",
     "logs/web web_started/always/redis": "which Redis and database it uses",
     "logs/worker worker_started/always/redis": "the same",
+    **{
+        path: "of the workers' processes"
+        for name, kind in (
+            ("process_cpu_seconds_total", "counter"),
+            ("process_resident_memory_bytes", "gauge"),
+            ("process_virtual_memory_bytes", "gauge"),
+            ("process_start_time_seconds", "gauge"),
+            ("process_open_fds", "gauge"),
+            ("process_max_fds", "gauge"),
+        )
+        for path in (f"metrics/types/# TYPE {name} {kind}", f'metrics/shown/{name}{{worker="<worker>"}}')
+    },
     "command_line/commands/commands/scripts": "a new command",
     "metrics/types/# TYPE bellhop_build_info gauge": "the version of the web process",
     "metrics/types/# TYPE bellhop_certificate_expiry_timestamp_seconds gauge": "beside the days, which stay",
@@ -159,6 +171,7 @@ GONE_SINCE: dict[str, str] = {
 """Formats that need not be written any more, in the same form. An older version must work without them."""
 RENAMED_SINCE = {
     r"\bbellhop-(rings|notices|mail)\b": r"\1",  # the queues: workers of this version serve both names
+    r', "process": \{"process_[^}]*\}': "",  # of a worker's status; an older version does not read it
     r"bellhop:unreadable:[^\"]+": "bellhop:unreadable",  # nothing but people reads it
 }
 """What has another name now, as a regular expression, and its name in the frozen formats. All else must be the same."""

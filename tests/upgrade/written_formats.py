@@ -181,6 +181,7 @@ def metrics(states, page):
     sums = [sample for sample in sums if not OF_SLOW_MACHINES & set(json.loads(sample))]
     samples = {re.sub(r', "\d+"]$', ', "<bucket>"]', sample) for sample in sums}
     shown = {re.sub(r' -?[\d.e+-]+$|le="[^"]*"', "", line) for line in page.splitlines() if not line.startswith("#")}
+    shown = {re.sub(r'worker="[^"]*"', 'worker="<worker>"', line) for line in shown}
     shown = {line for line in shown if not OF_SLOW_MACHINES & set(re.findall(r'"([a-z_]+)"', line))}
     types = {line for line in page.splitlines() if line.startswith("# TYPE")}
     return {"stored": sorted(samples), "shown": sorted(shown), "types": sorted(types)}

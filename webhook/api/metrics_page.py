@@ -33,6 +33,15 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_build_info": ("1, with the version of this web process.", ("version",)),
 }
 
+PROCESS_METRICS = {
+    "process_cpu_seconds_total": "User and system CPU time of a worker, in seconds.",
+    "process_resident_memory_bytes": "Resident memory of a worker.",
+    "process_virtual_memory_bytes": "Virtual memory of a worker.",
+    "process_start_time_seconds": "When a worker started, unix time.",
+    "process_open_fds": "Open files and connections of a worker.",
+    "process_max_fds": "Most files and connections that a worker may open.",
+}
+
 blueprint = Blueprint("metrics", __name__)
 
 
@@ -49,7 +58,9 @@ def metrics() -> tuple[Response, int]:
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
     sums: Any = context.redis.hgetall(METRICS_KEY)
     state = read_installation_state(context.redis)
-    page = MetricsPage([*counter_metrics(read_samples(sums)), *gauge_metrics(state, Seconds(time.time()))])
+    page = MetricsPage(
+        [*counter_metrics(read_samples(sums)), *gauge_metrics(state, Seconds(time.time())), *process_metrics(state)]
+    )
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
 
@@ -90,6 +101,17 @@ def _histogram(metric: Histogram, samples: Mapping[tuple[str, ...], int]) -> Met
         bounds = [*(str(bound) for bound in STEPS_S), "+Inf"]
         family.add_metric(labels, list(zip(bounds, counts, strict=True)), samples.get((*labels, "sum"), 0) / 1e6)
     return family
+
+
+def process_metrics(state: InstallationState) -> Iterator[Metric]:
+    """Make metrics of the workers' processes."""
+    for name, text in PROCESS_METRICS.items():
+        kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+        family = kind(name, text, labels=("worker",))
+        for worker, status in sorted(state.statuses.items()):
+            if name in status.process:
+                family.add_metric((worker,), status.process[name])
+        yield family
 
 
 def gauge_metrics(state: InstallationState, now: Seconds) -> Iterator[Metric]:
