@@ -19,7 +19,8 @@ from webhook.api_errors import ApiError, ApiErrorKind
 
 BYTES_OF_LINE = 160
 """A usual line of a trail. A line that names a hundred users counts as several."""
-TIMEOUT_S = 20
+TIMEOUT_S = 60
+"""On a busy machine a process of low priority waits long for its turn. It holds one thread of the web process."""
 NICENESS = 10
 COMMAND = (sys.executable, "-m", "webhook.api.explaining_process")
 _running = threading.Lock()
