@@ -11,6 +11,7 @@ from itertools import accumulate, takewhile
 from typing import Any, NamedTuple
 
 from bellhop.clock import Micros
+from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog, sorted_into_rounds
@@ -23,6 +24,7 @@ from bellhop.explain.sentences import (
     NO_TRAIL,
     NOT_A_MEMBER,
     NOT_STARTED,
+    RINGS_ONLY,
     WORD_OF_EVENT,
     duration,
     listed,
@@ -259,6 +261,12 @@ def utc(at: Micros) -> str:
 
 
 def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
+    no_answer = any(round_log.latest_standing(user) == Standing.NO_ANSWER for user in round_log.users)
+    untold = (RINGS_ONLY,) if no_answer and round_log.is_untold else ()
+    return _advice_on_delays(round_log) + untold
+
+
+def _advice_on_delays(round_log: RoundLog) -> tuple[str, ...]:
     if not round_log.openings or round_log.kind is not PushKind.RING:
         return ()
     opening = round_log.openings[0]

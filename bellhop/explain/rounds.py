@@ -21,6 +21,7 @@ from bellhop.trail import (
     PhoneRang,
     PushMilestone,
     PushSkipped,
+    QuestionOutcome,
     StreamAsked,
     TokenChecked,
     UserSettled,
@@ -31,6 +32,9 @@ from bellhop.trail import (
 BEFORE_ANY_DEADLINE = Micros(-1)
 OWN_REJECTIONS: frozenset[str] = frozenset({Standing.DECLINED, Standing.BUSY, Standing.TIMED_OUT})
 """The standings of a user who rejected the call. The word of an outcome is the same."""
+
+TOLD = (QuestionOutcome.ANSWERED, QuestionOutcome.UNKNOWN_CALL)
+"""The outcomes of a question to Stream that got an answer."""
 
 M = TypeVar("M", bound=Milestone)
 
@@ -76,6 +80,12 @@ class RoundLog:
     def until(self) -> Micros:
         """When the phones stop ringing (unix µs); 0 if that is not known."""
         return max((opening.until for opening in self.openings if opening.until), default=Micros(0))
+
+    @cached_property
+    def is_untold(self) -> bool:
+        """Whether Stream told nothing of the call since it rang, neither by webhooks nor when Bellhop asked."""
+        answers = (line for line in self.milestones if isinstance(line, StreamAsked) and line.outcome in TOLD)
+        return self.kind is PushKind.RING and self.trail.rings_only and not any(answers)
 
     @cached_property
     def time_is_over(self) -> bool:

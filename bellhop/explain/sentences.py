@@ -29,6 +29,10 @@ STANDINGS: dict[str, str] = {
     Standing.STALE: "{user} did not answer. Bellhop learned this too late to send a notice.",
 }
 """The final standing of a recipient."""
+UNTOLD_STANDING = (
+    "Stream has told Bellhop nothing of this call but the ring, so it is not known whether {user} answered."
+)
+"""The standing NO_ANSWER, if nothing but the ring is known."""
 UNKNOWN_STANDING = "The call is over for {user}."
 
 FATES: dict[str, str] = {
@@ -127,6 +131,11 @@ LATE_WEBHOOK = (
 )
 LATE_WORKER = "The ring waited {time} for a worker: check that workers run and are fast enough (see /readyz)."
 NOT_STARTED = "No worker has started the ring: check that workers run (see /readyz)."
+RINGS_ONLY = (
+    "If people answer such calls, Stream's webhook sends call.ring and no other event: select all events of calls for "
+    "it in Stream's dashboard, and run `bellhop check`. Until then, answered calls look missed, and phones may ring on "
+    "after an answer."
+)
 LEFT_OUT = (
     "The call has more members than Bellhop accepts in one webhook. Bellhop ignored {left_out} of them. Ring them in "
     "smaller groups (members_ids), or raise BELLHOP_RING_MEMBERS."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bellhop.clock import Micros
-from bellhop.domain.call import NOTICE_DUE, Stamp
+from bellhop.domain.call import NOTICE_DUE, Stamp, Standing
 from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome, OutcomeKind, Tone
 from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.explain.rounds import RoundLog
@@ -33,6 +33,7 @@ from bellhop.explain.sentences import (
     UNKNOWN_FATE,
     UNKNOWN_QUESTION,
     UNKNOWN_STANDING,
+    UNTOLD_STANDING,
     clock_time,
     duration,
     listed,
@@ -248,8 +249,15 @@ def _token(round_log: RoundLog, token: TokenChecked) -> str:
     return fill(FATES.get(token.detail, UNKNOWN_FATE), round_log, token)
 
 
+def standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
+    """Say what a user's standing is. "Did not answer" is said only if Stream would have told of an answer."""
+    if settled.outcome == Standing.NO_ANSWER and round_log.is_untold:
+        return fill(UNTOLD_STANDING, round_log, settled)
+    return fill(STANDINGS.get(settled.outcome, UNKNOWN_STANDING), round_log, settled)
+
+
 def _settled(round_log: RoundLog, settled: UserSettled) -> str:
-    sentence = fill(STANDINGS.get(settled.outcome, UNKNOWN_STANDING), round_log, settled)
+    sentence = standing_sentence(round_log, settled)
     return f"{sentence} A missed-call notice for {settled.user} is due." if settled.outcome in NOTICE_DUE else sentence
 
 

@@ -14,13 +14,20 @@ from bellhop.explain.sentences import (
     PROVIDERS,
     SENT,
     SILENT,
-    STANDINGS,
     TAKEN_UP_ONLY,
-    UNKNOWN_STANDING,
     duration,
     listed,
 )
-from bellhop.explain.timeline import TimelineEntry, answer, because, fill, meaning_of, name_of, timeline_entry
+from bellhop.explain.timeline import (
+    TimelineEntry,
+    answer,
+    because,
+    fill,
+    meaning_of,
+    name_of,
+    standing_sentence,
+    timeline_entry,
+)
 from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
 LATE_US = 3_000_000
@@ -212,7 +219,7 @@ def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], s
     sentences = [delivery.sentence for delivery in shown] or [_no_delivery(round_log, user, standing)]
     if standing and not any(delivery.outcome == standing for delivery in shown):
         settled = UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
-        sentences.append(fill(STANDINGS.get(standing, UNKNOWN_STANDING), round_log, settled))
+        sentences.append(standing_sentence(round_log, settled))
     if round_log.kind is not PushKind.MISSED:
         sentences += _notice_sentences(deliveries)
     emails = [timeline_entry(round_log, email) for email in round_log.of(user, EmailMilestone)[-1:]]

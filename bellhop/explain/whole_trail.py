@@ -46,6 +46,12 @@ class WholeTrail:
         """The call's state, from all rounds of the trail."""
         return CallState(_stamps(self.milestones), tuple(self.rung))
 
+    @cached_property
+    def rings_only(self) -> bool:
+        """Whether no webhook told anything of the call but that it rings. Stream may send no other events at all."""
+        webhooks = (line for line in self.milestones if isinstance(line, WebhookReceived))
+        return {*self.told} <= {"call.created"} and all(webhook.type in OPENERS for webhook in webhooks)
+
 
 def by_round(milestones: Iterable[Milestone]) -> list[tuple[Micros, list[Milestone]]]:
     """Group milestones by the start of their round, the earliest first; those that belong to no round come last."""

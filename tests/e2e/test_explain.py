@@ -338,6 +338,22 @@ async def test_a_call_created_without_ring_true(installation):
     assert asks not in found["summary"]
 
 
+async def test_a_hook_that_sends_call_ring_only(tmp_path):
+    settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "0"}
+    async with Installation(tmp_path, settings) as installation:
+        jane, _ = await iphone(installation)
+        call = SampleCall(members=(jane,), ring_ms=5_000)
+        await installation.stream.post(call.ring(at=time.time() - 3))
+        verdict = (
+            rf"Jane's iPhone was rung {TIME} after the call began\. Stream has told Bellhop nothing of this call but "
+            rf"the ring, so it is not known whether {jane} answered\..*"
+        )
+        told = await person(installation, call, jane, verdict, final=True)
+        assert not any("did not answer" in sentence for sentence in told["timeline"])
+        _, found = await ask(installation, call.cid)
+        assert any("sends call.ring and no other event" in advice for advice in found["rounds"][0]["next"])
+
+
 async def test_members_beyond_the_first_thousand_are_mentioned(installation):
     call = SampleCall(members=tuple(f"user-{number}" for number in range(1_100)))
     assert (await installation.stream.post(call.ring(), compress=True)).status == 200

@@ -21,6 +21,7 @@ from bellhop.explain.sentences import (
     PROVIDERS,
     PURPOSES,
     PUSHES,
+    RINGS_ONLY,
     SENT,
     STANDINGS,
     duration,
@@ -38,6 +39,7 @@ from bellhop.trail import (
     PushFinished,
     PushSkipped,
     PushWaited,
+    StreamAsked,
     TokenChecked,
     TokenFate,
     decode,
@@ -355,6 +357,30 @@ def test_a_ring_is_not_open_when_its_time_is_over(lines, verdict):
     [person] = explain(CID, trail, now=until + 2_000_001).rounds[0].people
     assert (at_its_end.tone, person.tone, person.verdict) == (Tone.OPEN, Tone.BAD, verdict)
     assert summarize_trail(CID, trail, until + 3_000_000).flags >= {Flag.NOT_REACHED}
+
+
+UNTOLD = "Stream has told Bellhop nothing of this call but the ring, so it is not known whether jane answered."
+NO_ANSWER = "jane did not answer before the time to ring was over."
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([], UNTOLD),
+        ([told(StreamAsked, 31, round=T, outcome="no_answer")], UNTOLD),
+        ([told(StreamAsked, 31, round=T, outcome="answered")], NO_ANSWER),
+        ([webhook("call.session_participant_joined", 3, "sara")], NO_ANSWER),
+    ],
+    ids=["no other webhook", "no answer of Stream's", "an answer of Stream's", "another webhook"],
+)
+def test_no_answer_is_no_fact_if_stream_told_only_of_the_ring(lines, sentence):
+    trail = [ring("jane"), attempt(0.2, IPHONE, "accepted"), *lines, settled(32, "jane", "no_answer")]
+    round_ = explain(CID, trail).rounds[0]
+    assert round_.people[0].verdict.endswith(sentence)
+    assert round_.timeline[-1].sentence == f"{sentence} A missed-call notice for jane is due."
+    assert [advice for advice in round_.next if "sends call.ring and no other event" in advice] == (
+        [RINGS_ONLY] if sentence == UNTOLD else []
+    )
 
 
 def test_an_answered_call_that_no_worker_took_up():
