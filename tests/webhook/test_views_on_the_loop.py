@@ -30,7 +30,7 @@ from werkzeug.serving import make_server
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.async_client import Store
-from bellhop.store.keys import trail_key, unreadable_key
+from bellhop.store.keys import rings_by_key, rings_of_call_key, trail_key, unreadable_key
 from bellhop.trail import read_trail
 from tests.factories import web_settings
 from tests.proxy import Proxy
@@ -117,6 +117,17 @@ async def test_an_event_is_taken_once(post):
     assert await post(event) == (200, {"status": "taken"})
     assert await post(event) == (200, {"status": "already"})
     assert await post({"type": "call.created", "call_cid": "a:b"}, "w2") == (200, {"status": "ignored"})
+
+
+async def test_a_counter_that_cannot_be_written_stops_no_ring(post, redis_client):
+    call = SampleCall()
+    minute = int(time.time()) // 60
+    for later in range(3):
+        redis_client.set(rings_of_call_key("default", call.cid, minute + later), "not a hash")
+        redis_client.set(rings_by_key("default", call.caller, minute + later), "not a hash")
+    for number in range(6):
+        assert (await post(call.ring(), f"w{number}"))[1] == {"status": "taken"}
+    assert redis_client.llen(f"rq:queue:{RINGS}") == 6
 
 
 async def test_an_old_body_under_new_ids_costs_no_further_job(post, redis_client):
