@@ -87,10 +87,16 @@ async def test_a_hook_that_sends_rings_only(installation, monkeypatch):
     hooks = [hook(f"{installation.url}/webhooks/stream", "call.ring")]
     monkeypatch.setitem(installation.stream_api.app, "event_hooks", hooks)
     status, problems = await checked(installation, "problem")
-    (problem,) = problems
     assert status == 1
-    assert "without call.accepted and call.session_participant_joined, Bellhop does not learn who answered" in problem
-    assert "without call.missed, missed-call notices come some seconds later" in problem
+    assert problems[0].startswith("Stream default: does not send all events that Bellhop needs: add call.accepted, ")
+    assert [problem.partition(": ")[2] for problem in problems[1:]] == [
+        "without call.accepted and call.session_participant_joined, Bellhop does not learn who answered, and takes the "
+        "call for missed",
+        "without call.rejected, call.ended, call.session_ended and call.deleted, Bellhop does not learn who declined "
+        "or hung up: phones may be rung after that",
+    ]
+    lesser = "Stream default: without call.missed, missed-call notices come some seconds later"
+    assert lesser in (await checked(installation, "warning"))[1]
 
 
 async def test_the_last_webhook_is_named(installation, redis_client):

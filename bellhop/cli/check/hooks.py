@@ -89,10 +89,11 @@ def _listed(subject: str, hooks: Sequence[Hook], *, came_lately: bool) -> Iterat
     losses = [(loss, missing) for loss in LOSSES if (missing := _missing(loss, hooks))]
     if losses:
         types = ", ".join(sorted(kind for _, missing in losses for kind in missing))
-        effects = "; ".join(f"without {' and '.join(missing)}, {loss.effect}" for loss, missing in losses)
         level = Level.PROBLEM if any(loss.level is Level.PROBLEM for loss, _ in losses) else Level.WARNING
         sentence = f"does not send all events that Bellhop needs: add {types} to the webhook"
-        yield Finding(level, subject, f"{sentence} ({effects})")
+        yield Finding(level, subject, sentence)
+        for loss, missing in losses:
+            yield Finding(loss.level, subject, f"without {_listed_types(missing)}, {loss.effect}")
     else:
         hosts = {urlsplit(hook.webhook_url).hostname or "" for hook in hooks if hook.webhook_url}
         sentence = f"sends its events to {', '.join(sorted(hosts)) or 'an Amazon queue or topic'}"
@@ -101,6 +102,11 @@ def _listed(subject: str, hooks: Sequence[Hook], *, came_lately: bool) -> Iterat
 
 def _missing(loss: _Loss, hooks: Sequence[Hook]) -> list[str]:
     return [kind for kind in loss.types if not any(hook.sends(kind) for hook in hooks)]
+
+
+def _listed_types(types: Sequence[str]) -> str:
+    *others, last = types
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _place(hook: Hook) -> str:
