@@ -426,6 +426,19 @@ async def test_the_oldest_lines_of_a_long_trail_leave(store):
     assert [skipped.at - NOW for skipped in await trail_of(store, "default:1")] == list(range(10, 30))
 
 
+async def test_rings_turned_away_push_no_other_ring_out(store):
+    key = trail_key("default", "default:1")
+    rang = line(WebhookReceived, NOW, type="call.ring", round=NOW)
+    refused = [
+        line(WebhookReceived, NOW + number, type="call.ring", round=NOW + number, outcome="call_limit")
+        for number in range(1, 30)
+    ]
+    args = ["ring", "w", "1", 20, trail.DAY_S, 0, rang, *refused]
+    await store.script("calls/record_attempt", ["bellhop:round:x", key], args)
+    left = await trail_of(store, "default:1")
+    assert (left[0].at, left[0].outcome, len(left)) == (NOW, "", 20)
+
+
 PHONE = an_iphone("jane", registered_at=NOW)
 
 
