@@ -121,6 +121,9 @@ PURPOSES: dict[str, str] = {
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google"}
 
+REFUSED_BEFORE = "{provider} refuses the credentials for {app}, so the push waited"
+"""Why a push waits, if the circuit is open because the provider refused the credentials."""
+
 SILENT = (
     "If a phone stayed silent although {provider} accepted the push, check the phone: is it switched on and online, is "
     "a Focus or Do Not Disturb on, can the app send notifications, and does the app show the call when a push arrives?"

@@ -27,6 +27,7 @@ from bellhop.explain.sentences import (
     PURPOSES,
     PUSHES,
     QUESTIONS,
+    REFUSED_BEFORE,
     REJECTED_BY_PHONE,
     REJECTIONS,
     STANDINGS,
@@ -166,7 +167,8 @@ def name_of(round_log: RoundLog, milestone: Milestone) -> str:
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
     """Return a clause with the reason why a push or an e-mail was not sent, or with the result of an attempt."""
-    return fill(meaning_of(push.outcome).sentence, round_log, push)
+    refused = push.outcome == Outcome.CIRCUIT_OPEN and push.reason
+    return fill(REFUSED_BEFORE if refused else meaning_of(push.outcome).sentence, round_log, push)
 
 
 def answer(push: PushMilestone | EmailMilestone) -> str:
@@ -229,7 +231,10 @@ def _skipped(round_log: RoundLog, push: PushSkipped) -> str:
 
 
 def _waited(round_log: RoundLog, push: PushWaited) -> str:
-    return fill("Bellhop cannot send the {push} for {device} yet: ", round_log, push) + f"{because(round_log, push)}."
+    return (
+        fill("Bellhop cannot send the {push} for {device} yet: ", round_log, push)
+        + f"{because(round_log, push)}{answer(push)}."
+    )
 
 
 def _attempted(round_log: RoundLog, push: PushAttempted) -> str:

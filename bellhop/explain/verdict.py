@@ -148,7 +148,7 @@ def _delivery_sentence(
     too_late = round_log.time_is_over and last.kind == PushKind.RING
     over = too_late or (bool(standing) and last.kind == PushKind.RING)
     if isinstance(last, PushWaited) and not too_late:
-        return f"{name} is not {done} yet: {because(round_log, last)}", Tone.OPEN
+        return f"{name} is not {done} yet: {because(round_log, last)}{answer(last)}", Tone.OPEN
     attempts = _attempts(pushes)
     unknown = any(attempt.outcome in NOT_KNOWN for attempt in attempts)
     start = f"It is not known whether {name} was {done}" if unknown else f"{name} was not {done}"
@@ -189,7 +189,7 @@ def _tries(round_log: RoundLog, last: PushMilestone, pushes: Sequence[PushMilest
         return f", after {_counted(attempts)}{': ' if len(attempts) == 1 else '; the last time '}{why}"
     before = "" if last.outcome == Outcome.GAVE_UP else ", before the first attempt"
     waited = [push for push in pushes if isinstance(push, PushWaited)]
-    return f"{before}: {because(round_log, waited[-1])}" if waited else before
+    return f"{before}: {because(round_log, waited[-1])}{answer(waited[-1])}" if waited else before
 
 
 def _counted(attempts: Sequence[PushAttempted]) -> str:
@@ -257,5 +257,11 @@ def _advice_for_a_silent_phone(round_log: RoundLog, of_round: Sequence[Delivery]
 def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
     pushes = [push for push in round_log.of(user, PushMilestone) if push.kind == round_log.kind]
     wrong: list[PushMilestone | EmailMilestone] = [*pushes, *round_log.of(user, EmailMilestone)]
-    advice = [fill(meaning_of(milestone.outcome).advice, round_log, milestone) for milestone in wrong]
+    advice = [fill(_advice_on(milestone), round_log, milestone) for milestone in wrong]
     return tuple(sentence for sentence in dict.fromkeys(advice) if sentence)
+
+
+def _advice_on(milestone: PushMilestone | EmailMilestone) -> str:
+    """Return what to do about an outcome. If refused credentials are why a push waits, they are what to correct."""
+    refused = milestone.outcome == Outcome.CIRCUIT_OPEN and milestone.reason
+    return meaning_of(Outcome.CREDENTIALS_REFUSED if refused else milestone.outcome).advice

@@ -147,6 +147,7 @@ NEW_SINCE: dict[str, str] = {
     "redis/bellhop:questions": "the budget of questions; it expires after seconds",
     "pushes/fcm call.missed/data/id": "the tag of the notification; an app that does not know it ignores it",
     "pushes/fcm call.notification/data/id": "the same",
+    "trail/2 waited y": "why credentials are refused; an older version shows it in brackets, or not at all",
     "trail/2 asked": "an older version shows that it has no sentence for the line",
     "trail/2 asked k": "the same",
     "trail/2 asked o": "the same",

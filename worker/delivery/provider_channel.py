@@ -81,7 +81,8 @@ class ProviderChannel:
         circuit, closing = self._circuits[environment], self._closings[environment]
         if wait_s := circuit.wait_s(Seconds(time.monotonic()), device):
             closing.clear()
-            return AttemptResult(Outcome.CIRCUIT_OPEN, retry_after_s=wait_s)
+            reason = circuit.reason if circuit.refused else ""
+            return AttemptResult(Outcome.CIRCUIT_OPEN, reason=reason, retry_after_s=wait_s)
         self.in_flight += 1
         try:
             result = await self.sender.send(push, timeout_s, start_s)

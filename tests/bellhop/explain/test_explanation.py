@@ -359,6 +359,17 @@ def test_a_ring_is_not_open_when_its_time_is_over(lines, verdict):
     assert summarize_trail(CID, trail, until + 3_000_000).flags >= {Flag.NOT_REACHED}
 
 
+def test_a_call_while_the_credentials_are_refused():
+    waits = told(
+        PushWaited, 0.02, round=T, kind="ring", outcome="circuit_open", reason="InvalidProviderToken", **IPHONE
+    )
+    refusal = "Apple refuses the credentials for com.example, so the push waited (InvalidProviderToken)."
+    assert jane(ring("jane"), waits).verdict == f"Jane's iPhone is not rung yet: {refusal}"
+    person = jane(ring("jane"), waits, finished(30, IPHONE, "gave_up"))
+    assert person.verdict == f"Jane's iPhone was not rung: no attempt succeeded in the available time: {refusal}"
+    assert person.next == (MEANING[Outcome.CREDENTIALS_REFUSED].advice.format(provider="Apple", app="com.example"),)
+
+
 UNTOLD = "Stream has told Bellhop nothing of this call but the ring, so it is not known whether jane answered."
 NO_ANSWER = "jane did not answer before the time to ring was over."
 

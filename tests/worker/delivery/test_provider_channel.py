@@ -31,7 +31,7 @@ async def test_an_open_circuit_sends_nothing():
     for _ in range(REFUSALS_TO_OPEN):
         assert (await channel.attempt(ring(), 1, 1)).outcome is Outcome.CREDENTIALS_REFUSED
     result = await channel.attempt(ring(), 1, 1)
-    assert result.outcome is Outcome.CIRCUIT_OPEN
+    assert (result.outcome, result.reason) == (Outcome.CIRCUIT_OPEN, sender.reason)
     assert 0 < result.retry_after_s <= FIRST_PROBE_S
     assert sender.attempts == REFUSALS_TO_OPEN
 
