@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from bellhop.cli.check.stream import OURS
 from bellhop.sandbox.installation import PROJECT, Installation
 from bellhop.sandbox.stream_rest import PUSHES, hook
 from bellhop.settings import SECRETS_DIR, Settings
+from bellhop.store.keys import LAST_WEBHOOK
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "deploy.md").read_text()
@@ -68,6 +70,8 @@ async def test_two_apps_three_bundles_and_staging(tmp_path):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BELLHOP_")}
         environment |= {f"BELLHOP_{name}": theirs[f"BELLHOP_{name}"] for name in STANDS_IN}
         environment |= {"BELLHOP_CONFIG": str(config), "BELLHOP_SECRETS_DIR": str(secrets)}
+        last_webhook = json.dumps([time.time_ns() // 1000, "call.ring"])
+        await installation.store.call("HSET", LAST_WEBHOOK, "live", last_webhook, "staging", last_webhook)
         command = [sys.executable, "-m", "bellhop", "check"]
         check = await asyncio.to_thread(
             subprocess.run, command, env=environment, capture_output=True, text=True, check=False
@@ -76,7 +80,10 @@ async def test_two_apps_three_bundles_and_staging(tmp_path):
     for subject in ("Stream live", "Stream staging", "Firebase", *(f"Apple {bundle}" for bundle in BUNDLES)):
         assert re.search(rf"^ok +{re.escape(subject)}", check.stdout, re.MULTILINE), check.stdout
     assert check.stdout.count("sends its events to bellhop.example.com") == 2, check.stdout
-    assert "warning" not in check.stdout
+    warnings = [line for line in check.stdout.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 2, warnings
+    unreachable = "no answer from https://bellhop.example.com/webhooks/stream to a test webhook"
+    assert all(unreachable in warning for warning in warnings), "the host of the guide does not exist"
 
 
 def commands(page):

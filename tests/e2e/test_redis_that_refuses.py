@@ -100,7 +100,7 @@ def test_readyz_says_what_to_change(server, how):
 
 async def test_check_names_the_setting_to_change(server, how):
     store = Store.from_url(server.url)
-    findings = [finding async for finding in redis_checks.findings(store, 0)]
+    findings = [finding async for finding in redis_checks.findings(store, web_settings(server.url))]
     await store.close()
     (problem,) = [finding for finding in findings if finding.level is Level.PROBLEM]
     assert ADVICE[how] in problem.sentence
