@@ -130,7 +130,8 @@ SILENT = (
 )
 LATE_WEBHOOK = (
     "Stream's webhook took {time} to arrive: check in Stream's dashboard whether earlier attempts failed, and check "
-    "that Bellhop's web process was running."
+    "that Bellhop's web process was running. If neither is the cause, the clock of Redis's machine may be wrong: run "
+    "`bellhop check`, which compares the clocks."
 )
 LATE_WORKER = "The ring waited {time} for a worker: check that workers run and are fast enough (see /readyz)."
 NOT_STARTED = "No worker has started the ring: check that workers run (see /readyz)."

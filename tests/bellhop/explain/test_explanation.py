@@ -321,6 +321,7 @@ def test_a_late_webhook_and_a_late_worker_are_named():
         "The ring waited 4 s",
     ]
     assert round_.timeline[0].sentence.endswith("The webhook took 8 s to arrive, at attempt 3.")
+    assert "the clock of Redis's machine may be wrong" in round_.next[0]
 
 
 def test_a_ring_that_no_worker_took_up():
