@@ -24,6 +24,7 @@ from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.settings import Settings
 from bellhop.store import clock_differences, queue_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import inflight_key, round_key, rq_queue_key, status_key
@@ -123,7 +124,7 @@ async def test_of_clocks_that_are_right_nobody_speaks(client, store):
 )
 async def test_check_compares_the_clocks(store, turn, seconds, said):
     turn(seconds)
-    findings = [finding async for finding in redis_checks.findings(store, 0)]
+    findings = [finding async for finding in redis_checks.findings(store, Settings())]
     assert [one.sentence for one in findings if one.subject == "clock"] == said
     assert all(one.level is redis_checks.Level.PROBLEM for one in findings if one.subject == "clock")
 

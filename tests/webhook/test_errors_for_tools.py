@@ -15,6 +15,17 @@ from tests.factories import web_settings
 from webhook.app import create_app
 
 
+@pytest.fixture(autouse=True)
+def _logging_as_before(monkeypatch):
+    root, config = logging.getLogger(), structlog.get_config()
+    level = root.level
+    monkeypatch.setattr(root, "handlers", root.handlers[:])
+    structlog.contextvars.clear_contextvars()
+    yield
+    root.setLevel(level)
+    structlog.configure(**config)
+
+
 @pytest.fixture
 def client(redis_url):
     app = create_app(web_settings(redis_url))

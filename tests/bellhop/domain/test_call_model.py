@@ -587,13 +587,13 @@ class ForgetfulCallModel(CallModel):
         self.settle()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_random_call_keeps_every_promise(redis_server: RedisServer) -> None:
     run_state_machine_as_test(lambda: CallModel(redis_server), settings=SETTINGS)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_call_that_forgets_rounds_keeps_every_promise(redis_server: RedisServer, monkeypatch: Any) -> None:
     monkeypatch.setattr(forgetting, "MOST_ROUNDS", 2)
     monkeypatch.setattr(forgetting, "KEPT_ROUNDS", 1)
-    run_state_machine_as_test(lambda: ForgetfulCallModel(redis_server), settings=SETTINGS)
+    run_state_machine_as_test(lambda: ForgetfulCallModel(redis_server), settings=settings(SETTINGS, max_examples=50))

@@ -391,7 +391,7 @@ def test_a_mistake_in_a_variable_is_reported_plainly(setenv):
         'BELLHOP_STREAM_APPS: must be a JSON list, such as [{"…": "…"}]',
         "BELLHOP_WEB_HOST: must be an IP address: 127.0.0.1 for this machine, 0.0.0.0 for every interface",
         "BELLHOP_WEB_PORT: must be an integer",
-        "BELLHOP_LOG_FORMAT: must be 'json' or 'console'",
+        "BELLHOP_LOG_FORMAT: must be 'json', 'ecs' or 'console'",
     ]
 
 

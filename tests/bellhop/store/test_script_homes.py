@@ -16,7 +16,7 @@ from tests.factories import a_device, a_queued_round, a_round
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
 HOMES = {
-    "call": ("webhook:", "call:", "round:", "rung:", "trail:", "question:", "rings-of:", "rings-open:"),
+    "call": ("webhook:", "call:", "round:", "rung:", "trail:", "told:", "question:", "rings-of:", "rings-open:"),
     "user": (
         "devices:",
         "person:",
@@ -47,6 +47,7 @@ HOMES = {
             "questions",
             "missed-seen:",
             "stream-clock:",
+            "last-webhook",
             "calls:",
         ),
         *("brake:", "tokens:", "apns-token:", "console:"),
