@@ -12,8 +12,8 @@ from webhook.api_errors import MEDIA_TYPE, ApiError, ApiErrorKind
 from webhook.console.canonical_path import is_sent_in_other_form
 from webhook.context import web_context
 from webhook.intake.signature import Refusal
-from webhook.refused import count_refused
 from webhook.refused_requests import note_refusal
+from webhook.refused_webhooks import count_refused
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from webhook.client_address import client_name
 from webhook.context import WebContext
 from webhook.intake.failure_limit import Client
 from webhook.intake.signature import Refusal, Verified, verify
-from webhook.refused import count_refused
+from webhook.refused_webhooks import count_refused
 
 VERIFIED = "bellhop.verified"
 """The WSGI variable with the result of a body that was verified before the view: Verified or RefusedWebhook."""

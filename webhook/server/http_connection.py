@@ -15,7 +15,7 @@ import structlog
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser, parse_url
 
 from bellhop.clock import Seconds
-from webhook.refused import count_refused
+from webhook.refused_webhooks import count_refused
 from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, encode, refusal
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bellhop.settings import Settings
 from bellhop.telemetry import metrics
 from webhook.context import web_context
 from webhook.intake.receive import receive, receive_unreadable
-from webhook.refused import count_refused
+from webhook.refused_webhooks import count_refused
 from webhook.sources.amazon.certificates import Certificates, Clock, Fetch, NotFetchedError
 from webhook.sources.amazon.envelope import UnreadableMessage, unwrap
 from webhook.sources.amazon.sns_message import (
