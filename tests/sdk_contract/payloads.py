@@ -15,6 +15,7 @@ from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.domain.payloads import payload
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
+from bellhop.domain.stream_json import StreamJson, decode
 from bellhop.sandbox.stream_webhooks import SAMPLES
 from webhook.intake import parsing
 from webhook.intake.events import Ring
@@ -22,23 +23,42 @@ from webhook.intake.events import Ring
 SENT_AT_MS, EXPIRES_AT_MS = 1_795_000_000_000, 1_795_000_030_000
 
 
-class Recorder(dict[str, Any]):
-    """A JSON object of an event that records the path of every key that the parser reads."""
+class Recorder:
+    """An object of an event that records the path of every field that the parser reads."""
+
+    def __init__(self, content: StreamJson, path: str, read: set[str]) -> None:
+        self._content, self._path, self._read = content, path, read
+
+    @property
+    def __class__(self) -> type[Any]:  # the parser asks which kind of object it has
+        return type(self._content)
+
+    def __getattr__(self, name: str) -> Any:
+        path = f"{self._path}{name}"
+        self._read.add(path)
+        return recording(getattr(self._content, name), path, self._read)
+
+
+class CustomFields(dict[str, Any]):
+    """Custom fields that record the path of every one that the parser asks for."""
 
     def __init__(self, content: dict[str, Any], path: str, read: set[str]) -> None:
-        super().__init__({key: recording(value, f"{path}{key}", read) for key, value in content.items()})
+        super().__init__(content)
         self._path, self._read = path, read
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Read a key, present or not."""
+        """Read a field, present or not."""
         self._read.add(self._path + key)
         return super().get(key, default)
 
 
 def recording(value: Any, path: str, read: set[str]) -> Any:
     """Wrap a value and all objects in it. The path of a list's entries ends with []."""
+    below = f"{path}." if path else ""
+    if isinstance(value, StreamJson):
+        return Recorder(value, below, read)
     if isinstance(value, dict):
-        return Recorder(value, f"{path}." if path else "", read)
+        return CustomFields(value, below, read)
     if isinstance(value, list):
         return [recording(entry, f"{path}[]", read) for entry in value]
     return value
@@ -59,7 +79,9 @@ def fields_read() -> dict[str, list[str]]:
     read: dict[str, set[str]] = {event_type: set() for event_type in HANDLED_EVENT_TYPES}
     for event_type, events in samples().items():
         for event in events if event_type in read else []:
-            with mock.patch.object(parsing, "_load", return_value=recording(event, "", read[event_type])):
+            decoded = decode(json.dumps(event).encode())
+            assert decoded is not None
+            with mock.patch.object(parsing, "decode", return_value=recording(decoded, "", read[event_type])):
                 parsing.parse(b"")
     return {event_type: sorted(paths) for event_type, paths in sorted(read.items())}
 
