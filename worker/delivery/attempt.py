@@ -19,7 +19,6 @@ from worker.delivery.retry_policy import RetryPolicy
 
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
 DEFAULT_POLICY = RetryPolicy()
-THIS_MACHINES_CLOCK = RedisClock()
 BeforeAttempt = Callable[[Seconds], Callable[[], object]]
 """It is called when the wait for an attempt begins, with the shortest time that the wait takes. It returns a function
 that is called when the wait ends."""
@@ -49,12 +48,13 @@ async def deliver(
     fence: Fence,
     policy: RetryPolicy = DEFAULT_POLICY,
     before_attempt: BeforeAttempt = _not_noted,
-    clock: RedisClock = THIS_MACHINES_CLOCK,
+    clock: RedisClock | None = None,
 ) -> Delivered:
     """Send `push`, and repeat what may be repeated, until there is a final outcome.
 
     Its record is returned, not written; the records of earlier attempts are written. `clock`: for times on the trail.
     """
+    clock = clock or RedisClock()
     channel = channels.get((push.device.provider, push.device.app))
     if channel is None:
         return _finished(push, Outcome.NO_CREDENTIALS, None, clock.now())
