@@ -6,7 +6,7 @@ dies after the mail server has answered and before that is recorded, the e-mail 
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -85,11 +85,7 @@ class EmailDigest:
             await self._emails.record_attempt(email_id, run, results)
             return
         count = claimed.count - len(claimed.calls) + len(calls)
-
-        async def still_claimed() -> bool:
-            return time.monotonic() < fresh_until_s or await self._emails.claim(email_id, run) is not None
-
-        attempt = _Attempt(email_id, calls, count, claimed.attempts == 0, still_claimed)
+        attempt = _Attempt(email_id, run, calls, count, claimed.attempts == 0, fresh_until_s)
         attempted = await self._timed_attempt(attempt)
         if attempted is None:
             return  # another worker has it, or a job tries again
@@ -139,7 +135,13 @@ class EmailDigest:
         except Exception as error:
             log.exception("mail_not_written", letter=email_id, error=type(error).__name__)
             return AttemptResult(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
-        return await self._sender.send(message, contact.email or "") if await attempt.still_claimed() else None
+        return await self._sender.send(message, contact.email or "") if await self._still_claimed(attempt) else None
+
+    async def _still_claimed(self, attempt: "_Attempt") -> bool:
+        """Tell whether the e-mail may still be sent. If its claim is not fresh any more, it is claimed again."""
+        if time.monotonic() < attempt.fresh_until_s:
+            return True
+        return await self._emails.claim(attempt.email_id, attempt.run) is not None
 
     def _warn_of_unused_address(self) -> None:
         """Log once that an address of Stream's custom data would have been used by earlier versions."""
@@ -162,12 +164,13 @@ class _Attempt:
     """One attempt to send an e-mail."""
 
     email_id: str
+    run: str
     calls: Sequence[QueuedRound]
     count: int
     first: bool
     """Whether no other attempt was made."""
-    still_claimed: Callable[[], Awaitable[bool]]
-    """Whether the e-mail may still be sent."""
+    fresh_until_s: float
+    """Until when (monotonic) the claim is fresh."""
 
 
 def _still_missed(claimed: ClaimedEmail) -> tuple[list[QueuedRound], list[EmailResult]]:
