@@ -124,10 +124,9 @@ async def test_a_decision_about_a_call_that_has_moved_on_is_made_again(store, po
     post(call.ring(at=now_s(redis_url) - 20))
 
     class AnswersMeanwhile:
-        together = store.together
-
         """The webhook of the answer arrives after the call was read, and before it is settled."""
 
+        together = store.together
         answered = False
 
         async def script(self, name, keys, args):

@@ -20,6 +20,7 @@ from bellhop.store import registry
 from bellhop.store.redis_clock import RedisClock
 from bellhop.stream_api import StreamApi
 from tests.factories import a_device
+from tests.waiting import come_true
 from tests.worker import test_settle
 from tests.worker.test_settle import RULES, now_s
 from webhook.intake.effects import effects
@@ -130,9 +131,7 @@ async def test_clocks_that_differ_make_no_attempt_seem_early(late):
     """Stream's clock is a minute ahead of ours."""
     ahead = {"started_at": late.round.started_at + 60_000_000, "queued_at": late.round.started_at - 2_000_000}
     begin_wait(late.tools.stream_state, late.round.model_copy(update=ahead), time.monotonic())
-    async with asyncio.timeout(20):
-        while not late.stream.questions:
-            await asyncio.sleep(0.01)
+    await come_true(lambda: late.stream.questions, 20)
 
 
 @pytest.mark.parametrize("differs", ["the worker's clock", "Stream's clock"])
@@ -159,9 +158,7 @@ async def test_a_slow_clock_of_the_worker_makes_none_seem_early(late, monkeypatc
     now_ns = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 60 * 10**9)
     begin_wait(late.tools.stream_state, late.round, time.monotonic() - 6)
-    async with asyncio.timeout(20):
-        while not late.stream.questions:
-            await asyncio.sleep(0.01)
+    await come_true(lambda: late.stream.questions, 20)
 
 
 async def test_the_wait_that_is_late_first_is_asked_about(late):
@@ -171,9 +168,7 @@ async def test_the_wait_that_is_late_first_is_asked_about(late):
     begin_wait(state, late.round, now_s)
     end_wait = begin_wait(state, late.round.model_copy(update={"cid": "default:over"}), now_s)
     end_wait()
-    async with asyncio.timeout(20):
-        while not late.stream.questions:
-            await asyncio.sleep(0.01)
+    await come_true(lambda: late.stream.questions, 20)
     assert {question.cid for question in late.stream.questions} == {late.round.cid}
 
 
