@@ -1,4 +1,4 @@
-"""Finds what is final in a call that was read."""
+"""Finds which standings are final in a call, as it was read from Redis."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from worker.turns import in_turns
 
 
 async def final_in(store: Store, tenant: str, cid: str, stored: StoredCall, grace_us: Micros) -> ReadCall:
-    """Find what is final in a call."""
+    """Find which standings are final in a call, without blocking other tasks for long."""
     stored_rounds = {started_at: fields for started_at, fields in stored.rounds.items() if "facts" in fields}
     rounds = {at: QueuedRound.model_validate_json(fields["facts"]) for at, fields in stored_rounds.items()}
     state = CallState(
@@ -36,7 +36,7 @@ async def final_in(store: Store, tenant: str, cid: str, stored: StoredCall, grac
 
 
 async def _with_forgotten_rounds(store: Store, tenant: str, cid: str, state: CallState) -> CallState:
-    """Add what forgotten rounds have to do with the rounds that are still open."""
+    """Add the traces of forgotten rounds that matter for the rounds that are still open."""
     rings = {
         ring_trace(round_.session_id, user): (round_.session_id, user)
         for round_ in state.rounds

@@ -79,7 +79,7 @@ async def _statuses(store: Store, channels: Channels) -> tuple[ChannelStatus, ..
 
 
 def _process() -> dict[str, float]:
-    """Return what Linux tells of this process; empty on other systems."""
+    """Return the figures that Linux has about this process; empty on other systems."""
     return {sample.name: sample.value for metric in PROCESS.collect() for sample in metric.samples}
 
 

@@ -31,7 +31,7 @@ class StreamSubscriptions:
         """`apis`: by tenant."""
         self._apis, self._apps, self._times = apis, tuple(apps), times or ReadingTimes()
         self._hooks: dict[str, list[Hook]] = {}
-        """By tenant. Events of an app without a hook for Bellhop may come through a proxy: which ones is not known."""
+        """By tenant. An app without a hook for Bellhop may send its events by a proxy. Their types are not known."""
 
     def may_send(self, tenant: str, event_type: str) -> bool:
         """Tell whether Stream may send events of this type. False only if the app's settings say that it does not."""

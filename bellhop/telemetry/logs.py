@@ -107,7 +107,7 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _with_names_of_ecs(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Give the fields the names of the Elastic Common Schema; all that it does not name go below `bellhop`."""
+    """Rename the fields to the names of the Elastic Common Schema. Fields that it does not name go below `bellhop`."""
     renamed = {name: event.pop(ours) for ours, name in ECS_NAMES.items() if ours in event}
     ours = {"bellhop": dict(event)} if event else {}
     return {"ecs.version": ECS_VERSION, **renamed, **ours}

@@ -78,9 +78,12 @@ def _span(name: str, kind: str, parent: str, facts: Facts) -> Iterator[Facts]:
 
 
 def record_error(error: Exception) -> None:
-    """Record an error on the open span, also on one that another program opened. Without its text, see above."""
+    """Record an error on the open span, also if code outside Bellhop opened that span.
+
+    The text of the error is left out: it may hold a token, a name or an address.
+    """
     trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:  # then nobody has opened one
+    if trace is None:  # then no span is open
         return
     frames = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in extract_tb(error.__traceback__)]
     opened = trace.get_current_span()

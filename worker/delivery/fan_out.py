@@ -118,7 +118,7 @@ class FanOut:
         await self._records.flush()
 
     def _before_attempt(self, shortest_s: Seconds = Seconds(0.0)) -> Callable[[], object]:
-        """Ask Stream about the ring if the attempt after this wait starts late; returns what to call after the wait."""
+        """Ask Stream about the ring if the attempt after this wait starts late; returns a function to call after it."""
         if self._stream_state is None:
             return lambda: None
         return self._stream_state.before_attempt(self._round, shortest_s, self._late_at_s)

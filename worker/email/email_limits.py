@@ -1,6 +1,7 @@
-"""Addresses that get no e-mail although a call was missed: unsubscribed ones, and those that got too many lately.
+"""Decides whether an address gets an e-mail about a missed call.
 
-Both belong to the address, whoever the user is: one person can give many users the same address.
+It gets none if it was unsubscribed, or if the address or the caller has reached its limit for this hour. The
+first two hold for all users with this address, since one person can give many users the same address.
 """
 
 import time
@@ -50,7 +51,7 @@ class EmailLimits:
     async def _is_unsubscribed(self, hashes: list[str]) -> bool:
         keys = [unsubscribed_key(digest) for digest in hashes]
         found = await until_redis_answers(lambda: self.store.together(*(("EXISTS", key) for key in keys)))
-        if any(found) and not found[0]:  # under an older secret: keep it when that secret is removed
+        if any(found) and not found[0]:  # known by an older secret only: keep it when that secret is removed
             await until_redis_answers(lambda: self.store.call("SET", keys[0], 1))
         return any(found)
 

@@ -6,7 +6,7 @@ import unicodedata
 LONGEST_LINE, LONGEST_NAME, LONGEST_READ = 100, 50, 300
 LINK = re.compile(r"\S*://\S*|\S*\bwww\.\S*|\b(?:mailto|tel|javascript|data):\S*|\S*@\S*", re.IGNORECASE)
 DOTS_OF_DOMAINS = re.compile(r"[.\u3002\uff0e\uff61](?=\w\w)")
-"""Mail programs make a link of "example.com"; of "J. R." or "e.g" they do not."""
+"""Mail programs make a link of "example.com", but not of "J. R." or "e.g"."""
 BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 DIRECTION_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
