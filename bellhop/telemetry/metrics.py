@@ -196,7 +196,10 @@ async def keep_flushing(store: Store) -> None:
 
 
 async def flush(store: Store) -> None:
-    """Write the counts to Redis. If Redis cannot be reached, they are kept for the next flush."""
+    """Write the counts to Redis. If Redis cannot be reached, the metrics are kept for the next flush.
+
+    The counts of what was turned away are kept only until a flush tries to write them.
+    """
     with contextlib.suppress(RedisError):
         if command := TALLY.flush():
             await store.script(*command)
