@@ -114,9 +114,8 @@ class RequestServer:
         if self._bodies and self._bodies.must_inflate(request, connection.client[0]):
             self._inflate(self._bodies, connection, request, environ)
         else:
-            on_loop = self._on_loop(request)
             request.body.clear()  # the application has a copy
-            self._answer(connection, request, environ, on_loop=on_loop)
+            self._answer(connection, request, environ)
 
     def _inflate(
         self, bodies: WebhookBodies, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any]
@@ -125,22 +124,20 @@ class RequestServer:
 
         def done() -> None:
             self.arrivals.grow(request, verified_bytes(environ))
-            self._answer(connection, request, environ, on_loop=self._on_loop(request))
+            self._answer(connection, request, environ)
 
         client, body = self.client_of(request, connection.client[0]), environ[WHOLE_BODY]
         request.body.clear()
         work = Work(request.size, partial(bodies.verify, environ, body, client), done)
         if not self._inflating.add(client, work, last=bodies.failed_often(client, environ)):
             bodies.refuse_busy(environ)
-            self._answer(connection, request, environ, on_loop=self._on_loop(request))
+            self._answer(connection, request, environ)
 
-    def _answer(
-        self, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any], *, on_loop: bool
-    ) -> None:
+    def _answer(self, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any]) -> None:
         def answer(response: HttpResponse) -> None:
             self._answer_after(environ.get(ANSWER_AFTER_S, 0.0), connection, request, response)
 
-        if on_loop:
+        if self._on_loop(request):
             LoopGreenlet(lambda: answer(self._run(environ))).switch()
         else:
             answered = self._loop.run_in_executor(self._pool, self._run, environ)
