@@ -26,7 +26,7 @@ from webhook.intake_redis import IntakeRedis, LoopConnections
 from webhook.server.arrivals import RequestLimits
 from webhook.server.http_request import HttpRequest
 from webhook.server.request_server import RequestServer
-from webhook.server.webhook_bodies import WebhookBodies
+from webhook.server.webhook_bodies import TARGET, WebhookBodies
 
 BACKLOG = 1024
 LIMITS = RequestLimits(
@@ -40,7 +40,6 @@ LIMITS = RequestLimits(
 )
 CHECK_PARENT_S = 0.5
 """How often a process checks whether its parent still runs."""
-LOOP_TARGET = b"/webhooks/stream"
 MAX_LOOP_BODY = 65_536
 """A thread reads larger bodies: they take long enough to delay other webhooks."""
 BODIES_AT_ONCE = 4
@@ -98,7 +97,7 @@ def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
 
     A gzip body has been inflated by then, and counts with its inflated size.
     """
-    if not redis.works_on_the_loop or request.target != LOOP_TARGET or request.method != "POST":
+    if not redis.works_on_the_loop or request.target != TARGET or request.method != "POST":
         return False
     return request.size <= MAX_LOOP_BODY and not request.cut
 

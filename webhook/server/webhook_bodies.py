@@ -23,10 +23,9 @@ class WebhookBodies:
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
-        self.max_bytes = context.body_limits.max_bytes
 
     def is_webhook(self, request: HttpRequest) -> bool:
-        """Return whether the body is a webhook's, so that it may have up to `max_bytes`."""
+        """Return whether the body is a webhook's, so that it may have the size of a webhook."""
         return request.method == "POST" and request.target.partition(b"?")[0] == TARGET
 
     def client_of(self, request: HttpRequest, peer: str) -> str:
