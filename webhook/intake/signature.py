@@ -193,25 +193,25 @@ def verify(
         raise RefusedWebhook(Refusal.BAD_SIGNATURE)
     app = ring.find(api_key)
     # The first bytes decide, as in Stream's own libraries, not the header: a proxy may inflate a body and keep it.
+    pieces = [body]
     if body.startswith(GZIP_MAGIC):
         pieces, running = [], RunningSignature(app)
         for piece in inflate(body, limits):
             running.update(piece)
             pieces.append(piece)
-        _compare(app, running.digests(), given[0])
-        body = b"".join(pieces)
-    elif running:
-        _compare(app, running.digests(), given[0])
+    if running:
+        digests = running.digests()
     else:
-        _compare(app, [hmac.digest(secret, body, "sha256") for secret in (app or DUMMY_APP).secrets], given[0])
-    assert app is not None  # noqa: S101 - compared above
+        digests = [hmac.digest(secret, body, "sha256") for secret in (app or DUMMY_APP).secrets]
+    app = _signer(app, digests, given[0])
+    body = b"".join(pieces)
     if is_token(body):
         raise RefusedWebhook(Refusal.USER_TOKEN)
     return Verified(app.tenant, body, bytes.fromhex(given[0]))
 
 
-def _compare(app: SigningApp | None, digests: list[bytes], given: str) -> None:
-    """Raise RefusedWebhook unless the given signature is one of the digests.
+def _signer(app: SigningApp | None, digests: list[bytes], given: str) -> SigningApp:
+    """Return the app if the given signature is one of the digests. Raises RefusedWebhook.
 
     It is compared with each of them, so that the time taken does not reveal which secret matched.
     """
@@ -220,6 +220,7 @@ def _compare(app: SigningApp | None, digests: list[bytes], given: str) -> None:
         raise RefusedWebhook(Refusal.UNKNOWN_APP)
     if not any(matches):
         raise RefusedWebhook(Refusal.BAD_SIGNATURE)
+    return app
 
 
 def is_token(body: bytes) -> bool:
