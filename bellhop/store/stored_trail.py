@@ -9,6 +9,9 @@ from bellhop.store.blocking_client import together
 from bellhop.store.keys import told_key, trail_key
 from bellhop.store.redis_clock import read_time
 
+BYTES_OF_LINE = 160
+"""The size of a usual line of a trail. A line that names a hundred users counts as several."""
+
 
 class StoredTrail(NamedTuple):
     """A call's trail as Redis keeps it."""

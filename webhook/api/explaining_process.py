@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bellhop.explain.explanation import explain
-from bellhop.store.stored_trail import StoredTrail
+from bellhop.store.stored_trail import BYTES_OF_LINE, StoredTrail
 from bellhop.trail import read_trail
 from webhook.api_errors import ApiError, ApiErrorKind
 
-BYTES_OF_LINE = 160
-"""A usual line of a trail. A line that names a hundred users counts as several."""
 TIMEOUT_S = 60
 """On a busy machine a process of low priority waits long for its turn. It holds one thread of the web process."""
 NICENESS = 10

@@ -22,14 +22,13 @@ from bellhop.explain.summary import CallSummary, Extent, summarize, summarize_en
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import trail_key
 from bellhop.store.redis_clock import read_time
+from bellhop.store.stored_trail import BYTES_OF_LINE
 from bellhop.trail import read_trail
 
 MAX_SUMMARIES = 2_000
 """Summaries in memory. Each takes about a kilobyte."""
 OPEN_VALID_S = 5.0
 """How long the summary of a call that is not over is used again."""
-BYTES_OF_LINE = 160
-"""A usual line. A line that names a hundred users counts as several."""
 
 TrailState = tuple[int, bytes]
 """The number of lines and the last line: they are the same only if the trail is."""
