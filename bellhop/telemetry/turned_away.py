@@ -8,11 +8,12 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from redis import Redis
 
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import turned_away_key
 from bellhop.store.scripts import Command
 
@@ -113,12 +114,10 @@ TURNED_AWAY = TurnedAwayCounter()
 
 def read_last_hour(redis: Redis) -> Counter[TurnedAway]:
     """Read the counts of the last hour, and of up to ten minutes before. Raises redis.exceptions.RedisError."""
-    pipeline, now_s = redis.pipeline(transaction=False), time.time()
-    for ago_s in range(0, HOUR_S + SLOT_S, SLOT_S):
-        pipeline.hgetall(turned_away_key(_slot(now_s - ago_s)))
-    answers: list[dict[bytes, bytes]] = pipeline.execute()
+    now_s = time.time()
+    keys = [turned_away_key(_slot(now_s - ago_s)) for ago_s in range(0, HOUR_S + SLOT_S, SLOT_S)]
     total: Counter[TurnedAway] = Counter()
-    for counts in answers:
+    for counts in together(redis, *(("HGETALL", key) for key in keys)):
         for text, amount in counts.items():
             total[TurnedAway(*json.loads(text))] += int(amount)
     return total
@@ -143,12 +142,12 @@ def _sentence(what: TurnedAway, addresses: Counter[str]) -> str:
 
 
 def _origin(addresses: Mapping[str, int]) -> str:
-    named: Iterable[Any] = sorted((amount, address) for address, amount in addresses.items() if address)
-    listed = [address for _, address in named][::-1]
-    if not listed:
+    named = [(amount, address) for address, amount in addresses.items() if address]
+    if not named:
         return ""
-    others = f" and {len(listed) - 1} more" if len(listed) > 1 else ""
-    return f" (from {listed[0]}{others})"
+    _, most_frequent = max(named)
+    others = f" and {len(named) - 1} more" if len(named) > 1 else ""
+    return f" (from {most_frequent}{others})"
 
 
 def _slot(time_s: float) -> int:
