@@ -13,7 +13,7 @@ from webhook.console.canonical_path import is_sent_in_other_form
 from webhook.context import web_context
 from webhook.intake.signature import Refusal
 from webhook.refused_requests import note_refusal
-from webhook.refused_webhooks import count_refused
+from webhook.refused_webhooks import note_refused
 
 log = structlog.get_logger()
 
@@ -56,8 +56,7 @@ def _http_error(error: HTTPException) -> ErrorResponse:
 def _wrong_path() -> ErrorResponse:
     """Refuse a webhook that Stream posts to a wrong path, and log it: otherwise events would be lost silently."""
     refusal = Refusal.WRONG_PATH
-    count_refused(refusal.label, request.remote_addr, request.headers.get("X-Api-Key"))
-    log.warning("webhook_refused", reason=refusal.label, address=request.remote_addr, advice=refusal.sentence)
+    note_refused(refusal, request.remote_addr, request.headers.get("X-Api-Key"), advice=refusal.sentence)
     return jsonify(error=refusal.sentence), refusal.status
 
 

@@ -4,13 +4,11 @@ import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-import structlog
-
 from webhook.client_address import client_name
 from webhook.context import WebContext
 from webhook.intake.failure_limit import Client
 from webhook.intake.signature import Refusal, Verified, verify
-from webhook.refused_webhooks import count_refused
+from webhook.refused_webhooks import note_refused
 
 VERIFIED = "bellhop.verified"
 """The WSGI variable with the result of a body that was verified before the view: Verified or RefusedWebhook."""
@@ -21,7 +19,6 @@ ANSWER_AFTER_S = "bellhop.answer_after_s"
 SLOW_S = 1.0
 """How long a refusal waits if its client was refused too often."""
 NOT_THE_CLIENTS_FAULT = (Refusal.BUSY, Refusal.ADDRESS_NOT_ALLOWED)
-log = structlog.get_logger()
 
 
 def verify_request(context: WebContext, environ: Mapping[str, Any], body: bytes) -> Verified:
@@ -45,8 +42,7 @@ def failing_client(context: WebContext, client: str, api_key: str | None) -> Cli
 def note_refusal_of(context: WebContext, environ: MutableMapping[str, Any], refusal: Refusal) -> None:
     """Count and log a refusal. If the client fails often, its response has to wait."""
     address, api_key = environ.get("REMOTE_ADDR"), context.key_ring.key_of(environ.get("HTTP_X_API_KEY"))
-    count_refused(refusal.label, address, api_key, known_key=context.key_ring.find(api_key) is not None)
-    log.warning("webhook_refused", reason=refusal.label, address=address)
+    note_refused(refusal, address, api_key, known_key=context.key_ring.find(api_key) is not None)
     if refusal in NOT_THE_CLIENTS_FAULT:
         return
     client, now_s = failing_client(context, client_name(address), environ.get("HTTP_X_API_KEY")), time.monotonic()
