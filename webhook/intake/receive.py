@@ -140,8 +140,7 @@ def _drop_outdated(intake: Intake, tenant: str, event: Event, claim: str, now: M
     is_first = intake.redis.call("SET", webhook_key(claim), "1", "NX", "EX", WEBHOOK_TTL_S)
     if is_first and event.cid:
         intake.redis.call("RPUSHX", trail_key(tenant, event.cid), line)
-    kind = "other" if isinstance(event, Ignored) else event.type
-    metrics.WEBHOOKS.add(kind, "outdated")
+    metrics.WEBHOOKS.add(_kind(event), "outdated")
     TURNED_AWAY.add("outdated", tenant, known_app=True)
     log.warning("webhook_outdated", type=event.type, tenant=tenant)
     return {"status": "outdated"}
@@ -185,9 +184,14 @@ def _count_turned_away(tenant: str, event: Event, refused: Outcome | None) -> No
 
 
 def _count(event: Event, verdict: Verdict, now: Micros) -> None:
-    kind = "other" if isinstance(event, Ignored) else event.type
+    kind = _kind(event)
     metrics.WEBHOOKS.add(kind, verdict)
     if event.at is not None:
         metrics.WEBHOOK_AGE.observe(elapsed(event.at, now), kind)
     cid = event.cid if ":" in event.cid else ""  # what is not a call's id may be anything
     log.info("webhook", type=event.type, verdict=verdict, cid=cid)
+
+
+def _kind(event: Event) -> str:
+    """Return the event's label in metrics. Other types may be anything, so they share a label."""
+    return "other" if isinstance(event, Ignored) else event.type
