@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from bellhop.clock import Micros, Seconds, elapsed, micros
+from bellhop.clock import Micros, elapsed
 from bellhop.domain.outcomes import Outcome
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
 from bellhop.store.keys import trail_key, webhook_key
@@ -48,11 +48,11 @@ class Intake:
     listed: bool
     """Whether calls are added to the lists of calls, which the console shows."""
     limits: RingLimits
-    max_age_us: Micros = micros(Seconds(86_400))
+    max_age_us: Micros
     """An event that is older is dropped."""
-    unreadable_kept: int = 20
+    unreadable_kept: int
     """How many unreadable bodies of one app are kept for each reason."""
-    repeats: FrequentRepeats = field(default_factory=lambda: FrequentRepeats(10))
+    repeats: FrequentRepeats
 
 
 def receive(
