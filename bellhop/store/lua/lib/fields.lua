@@ -15,20 +15,20 @@ local function read_fields(key, names)
   return values
 end
 
--- `pairs` is a list: name, value, …
-local function write_fields(key, pairs)
-  in_parts(pairs, function(...) redis.call('HSET', key, ...) end)
+-- `fields` is a list: name, value, …
+local function write_fields(key, fields)
+  in_parts(fields, function(...) redis.call('HSET', key, ...) end)
 end
 
 -- The same, but fields that the hash has stay as they are.
-local function write_missing_fields(key, pairs)
+local function write_missing_fields(key, fields)
   local names, missing = {}, {}
-  for i = 1, #pairs, 2 do names[#names + 1] = pairs[i] end
+  for i = 1, #fields, 2 do names[#names + 1] = fields[i] end
   local known = read_fields(key, names)
-  for i = 1, #pairs, 2 do
-    if not known[pairs[i]] then
-      missing[#missing + 1] = pairs[i]
-      missing[#missing + 1] = pairs[i + 1]
+  for i = 1, #fields, 2 do
+    if not known[fields[i]] then
+      missing[#missing + 1] = fields[i]
+      missing[#missing + 1] = fields[i + 1]
     end
   end
   write_fields(key, missing)
