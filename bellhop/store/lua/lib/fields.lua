@@ -5,14 +5,19 @@ local function in_parts(list, run)
   for first = 1, #list, IN_ONE_COMMAND do run(unpack(list, first, math.min(first + IN_ONE_COMMAND - 1, #list))) end
 end
 
--- Returns the values by name. Fields that the hash does not have are left out.
-local function read_fields(key, names)
+-- Returns what a command that reads by names answers, by name: HMGET or ZMSCORE. Names that the key does not have are left out.
+local function read_by_name(command, key, names)
   local values, at = {}, 0
   in_parts(names, function(...)
-    for i, value in ipairs(redis.call('HMGET', key, ...)) do values[names[at + i]] = value or nil end
+    for i, value in ipairs(redis.call(command, key, ...)) do values[names[at + i]] = value or nil end
     at = at + select('#', ...)
   end)
   return values
+end
+
+-- Returns the values by name. Fields that the hash does not have are left out.
+local function read_fields(key, names)
+  return read_by_name('HMGET', key, names)
 end
 
 -- `fields` is a list: name, value, …

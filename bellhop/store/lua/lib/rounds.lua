@@ -51,10 +51,7 @@ local function any_missed_trace(user) return 'b:' .. user end
 
 -- Returns the scores by name.
 local function read_traces(key, names)
-  local scores, at = {}, 0
-  in_parts(names, function(...)
-    for i, score in ipairs(redis.call('ZMSCORE', key, ...)) do scores[names[at + i]] = tonumber(score or nil) end
-    at = at + select('#', ...)
-  end)
+  local scores = read_by_name('ZMSCORE', key, names)
+  for name, score in pairs(scores) do scores[name] = tonumber(score) end
   return scores
 end
