@@ -20,11 +20,11 @@ LATEST_US = 2**53
 """In 2255. Lua's numbers are doubles, which are exact up to here."""
 
 
-def text(value: Any, limit: int = MAX_TEXT) -> str:
-    """Read a text for people: stripped, cut to `limit` characters; empty if there is none."""
-    if not value or not isinstance(value, str):
+def text(value: Any) -> str:
+    """Read a text for people: stripped, cut to MAX_TEXT characters; empty if there is none."""
+    if not isinstance(value, str):
         return ""
-    kept = value.strip()[:limit]
+    kept = value.strip()[:MAX_TEXT]
     return kept if kept.isascii() else _valid_utf8(kept)
 
 
