@@ -82,24 +82,32 @@ class Milestone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookReceived(Milestone):
-    """A webhook was verified, applied and, if there is something to do, queued."""
+class WebhookMilestone(Milestone):
+    """What the milestones of a webhook have in common."""
 
-    what: ClassVar = "received"
-    letters: ClassVar = "tcanhzrfgyxAo"
     type: str
     stamp: Micros | None = None
     """Stream's time of the event (unix µs)."""
     attempt: int | None = None
-    """Stream's number of this delivery of the webhook."""
+    """Stream's number of this delivery of the webhook; of several repeats, the number of the first."""
+    session: str = ""
+    """The first characters of the session's id."""
+    redis_ahead_us: int | None = None
+    """How far Redis's clock was ahead of Stream's (µs), as far as it was known; None for 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookReceived(WebhookMilestone):
+    """A webhook was verified, applied and, if there is something to do, queued."""
+
+    what: ClassVar = "received"
+    letters: ClassVar = "tcanhzrfgyxAo"
     users: tuple[str, ...] = ()
     """The users that the event is about."""
     more: int | None = None
     """The number of users who did not fit on the line."""
     left_out: int | None = None
     """How many members Bellhop ignored."""
-    session: str = ""
-    """The first characters of the session's id."""
     round: Micros | None = None
     """The stamp of the round that the event begins (unix µs)."""
     callers: tuple[str, ...] = ()
@@ -108,8 +116,6 @@ class WebhookReceived(Milestone):
     """When the phones stop ringing (unix µs)."""
     reason: str = ""
     """The reason of a rejection: one of Stream's, or "other" (`bellhop.domain.rejections`); empty for decline."""
-    redis_ahead_us: int | None = None
-    """How far Redis's clock was ahead of Stream's (µs), as far as it was known; None for 0."""
     outcome: str = ""
     """Why nobody was called, or not all members; empty if no bound was reached."""
 
@@ -120,30 +126,21 @@ class WebhookReceived(Milestone):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookRepeated(Milestone):
+class WebhookRepeated(WebhookMilestone):
     """The same webhook came again. Later repeats change only the number on this line (lua/lib/repeats.lua)."""
 
     what: ClassVar = "repeated"
     letters: ClassVar = "tczaAN"
-    type: str
-    stamp: Micros | None = None
-    session: str = ""
-    attempt: int | None = None
-    """Stream's number of the first repeat."""
-    redis_ahead_us: int | None = None
-    """As of WebhookReceived."""
     times: int | None = None
     """How often the webhook came again, if more than once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookOutdated(Milestone):
+class WebhookOutdated(WebhookMilestone):
     """A webhook was dropped because its event is too old."""
 
     what: ClassVar = "outdated"
     letters: ClassVar = "tc"
-    type: str
-    stamp: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

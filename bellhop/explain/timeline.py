@@ -54,6 +54,7 @@ from bellhop.trail import (
     TokenChecked,
     UnknownMilestone,
     UserSettled,
+    WebhookMilestone,
     WebhookOutdated,
     WebhookReceived,
     WebhookRepeated,
@@ -203,7 +204,7 @@ def _event_text(round_log: RoundLog, event: WebhookReceived) -> str:
     return REJECTIONS.get(event.reason, text)
 
 
-def _at_attempt(event: WebhookReceived | WebhookRepeated) -> str:
+def _at_attempt(event: WebhookMilestone) -> str:
     return f", at attempt {event.attempt}" if event.attempt and event.attempt > 1 else ""
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bellhop.clock import Micros
 from bellhop.domain.push import PushKind
-from bellhop.trail import Milestone, WebhookReceived, WebhookRepeated
+from bellhop.trail import Milestone, WebhookMilestone, WebhookReceived, WebhookRepeated
 
 OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATION}
 """The events that begin a round."""
@@ -30,7 +30,7 @@ def stamp_of(milestone: Milestone) -> Micros:
     return milestone.at
 
 
-def arrival_of(webhook: WebhookReceived | WebhookRepeated) -> Micros:
+def arrival_of(webhook: WebhookMilestone) -> Micros:
     """Return when a webhook arrived, by Stream's clock (unix µs)."""
     return Micros(webhook.at - (webhook.redis_ahead_us or 0))
 

@@ -17,8 +17,8 @@ from bellhop.trail import (
     StreamAsked,
     TokenChecked,
     UserSettled,
+    WebhookMilestone,
     WebhookReceived,
-    WebhookRepeated,
     read_learned,
 )
 
@@ -89,7 +89,7 @@ def _starts_by_session(sessions: Mapping[Micros, str]) -> Mapping[str | None, Se
 
 def _round_before(milestone: Milestone, starts: Mapping[str | None, Sequence[Micros]]) -> Micros:
     """Return the latest round that began before the milestone. If both sessions are known, they must be the same."""
-    session = milestone.session if isinstance(milestone, (WebhookReceived, WebhookRepeated)) else ""
+    session = milestone.session if isinstance(milestone, WebhookMilestone) else ""
     groups = [starts.get(key, ()) for key in ((session, "") if session else (None,))]
     begun = ((group, bisect_right(group, stamp_of(milestone))) for group in groups)
     return max((group[end - 1] for group, end in begun if end), default=NO_ROUND)
