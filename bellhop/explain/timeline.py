@@ -168,8 +168,12 @@ def name_of(round_log: RoundLog, milestone: Milestone) -> str:
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
     """Return a clause with the reason why a push or an e-mail was not sent, or with the result of an attempt."""
-    refused = push.outcome == Outcome.CIRCUIT_OPEN and push.reason
-    return fill(REFUSED_BEFORE if refused else meaning_of(push.outcome).sentence, round_log, push)
+    return fill(REFUSED_BEFORE if waits_for_credentials(push) else meaning_of(push.outcome).sentence, round_log, push)
+
+
+def waits_for_credentials(push: PushMilestone | EmailMilestone) -> bool:
+    """Whether a push waits because the provider refused the credentials: only then an open circuit has a reason."""
+    return push.outcome == Outcome.CIRCUIT_OPEN and bool(push.reason)
 
 
 def answer(push: PushMilestone | EmailMilestone) -> str:

@@ -27,6 +27,7 @@ from bellhop.explain.timeline import (
     name_of,
     standing_sentence,
     timeline_entry,
+    waits_for_credentials,
 )
 from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
@@ -263,5 +264,5 @@ def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
 
 def _advice_on(milestone: PushMilestone | EmailMilestone) -> str:
     """Return what to do about an outcome. If refused credentials are why a push waits, they are what to correct."""
-    refused = milestone.outcome == Outcome.CIRCUIT_OPEN and milestone.reason
-    return meaning_of(Outcome.CREDENTIALS_REFUSED if refused else milestone.outcome).advice
+    outcome = Outcome.CREDENTIALS_REFUSED if waits_for_credentials(milestone) else milestone.outcome
+    return meaning_of(outcome).advice
