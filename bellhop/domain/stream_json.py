@@ -111,14 +111,19 @@ class JsonParticipant(StreamJson, frozen=True, gc=False):
     user: User = None
 
 
-class JsonSession(StreamJson, frozen=True, gc=False):
+class JsonAnswers(StreamJson, frozen=True, gc=False):
+    """When users accepted, rejected or missed a ring, by their ids."""
+
+    accepted_by: Times = None
+    rejected_by: Times = None
+    missed_by: Times = None
+
+
+class JsonSession(JsonAnswers, frozen=True, gc=False):
     """The session of a call."""
 
     id: Id = None
     ended_at: Time = None
-    accepted_by: Times = None
-    rejected_by: Times = None
-    missed_by: Times = None
     participants: Annotated[list[JsonParticipant] | None, _objects_of(JsonParticipant, lambda _: JsonParticipant())] = (
         None
     )
@@ -173,13 +178,10 @@ class JsonEvent(StreamJson, frozen=True, gc=False):
     reason: Text = None
 
 
-class JsonRingState(StreamJson, frozen=True, gc=False):
+class JsonRingState(JsonAnswers, frozen=True, gc=False):
     """Stream's answer about the state of a ring."""
 
     session_id: Id = None
-    accepted_by: Times = None
-    rejected_by: Times = None
-    missed_by: Times = None
     call_ended_at: Time = None
     session_ended_at: Time = None
 
