@@ -14,6 +14,7 @@ Seconds = NewType("Seconds", float)
 """A length of time in seconds; also a moment of a clock that counts seconds, such as the event loop's."""
 
 MICROS_PER_SECOND = 1_000_000
+MINUTE_US = 60 * MICROS_PER_SECOND
 
 
 def micros(length_s: Seconds) -> Micros:

@@ -2,13 +2,12 @@
 
 from array import array
 
-from bellhop.clock import Micros
+from bellhop.clock import MINUTE_US, Micros
 
 SLOTS = 131_072
 """So many that a thousand different keys a second make few others busy. They take 1.1 MB."""
 NOT_BUSY = 3
 """Up to this many times in a minute, a key is not busy."""
-MINUTE_US = 60_000_000
 
 
 class BusyTable:

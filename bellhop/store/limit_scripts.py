@@ -3,14 +3,13 @@
 A key counts one minute, by the ring's own stamp: so a repeat is counted where the ring was.
 """
 
-from bellhop.clock import Micros
+from bellhop.clock import MINUTE_US, Micros
 from bellhop.domain.round import Round
 from bellhop.store.keys import open_rings_key, rings_by_key, rings_of_call_key, rings_to_key
 from bellhop.store.scripts import Argument, Command
 
-MINUTE_US = 60_000_000
 MINUTE_TTL_S = 120
-OPEN_TTL_S = 600
+OPEN_RINGS_TTL_S = 600
 """Longer than the longest ring."""
 
 
@@ -32,7 +31,7 @@ def count_for_call(round_: Round, most: int, most_open: int, now: Micros) -> Com
     The script returns "ok", "rings" or "open".
     """
     minute = rings_of_call_key(round_.tenant, round_.cid, _minute(round_))
-    args = [*_ring(round_, len(round_.recipients), most), now, round_.deadline, most_open, OPEN_TTL_S]
+    args = [*_ring(round_, len(round_.recipients), most), now, round_.deadline, most_open, OPEN_RINGS_TTL_S]
     return Command("limits/count_ring_of_call", [minute, open_rings_key(round_.tenant, round_.cid)], args)
 
 

@@ -5,9 +5,8 @@ Stream posts a webhook at most three times. In memory, for each process.
 
 from collections.abc import Mapping
 
-from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.clock import MINUTE_US, Micros
 
-MINUTE_US = 60 * MICROS_PER_SECOND
 MAX_WEBHOOKS = 1_000
 """How many webhooks are remembered in a minute."""
 

@@ -1,7 +1,7 @@
 """A table that says which keys come often: never too late, and with the memory of a small table."""
 
-from bellhop.clock import Micros
-from bellhop.domain.busy_table import MINUTE_US, NOT_BUSY, SLOTS, BusyTable
+from bellhop.clock import MINUTE_US, Micros
+from bellhop.domain.busy_table import NOT_BUSY, SLOTS, BusyTable
 
 NOW = Micros(29_000_000 * MINUTE_US)
 

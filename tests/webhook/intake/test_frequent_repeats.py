@@ -2,8 +2,9 @@
 
 import pytest
 
+from bellhop.clock import MINUTE_US
 from webhook.intake import frequent_repeats
-from webhook.intake.frequent_repeats import MINUTE_US, FrequentRepeats
+from webhook.intake.frequent_repeats import FrequentRepeats
 
 ALREADY = {"status": "already"}
 
