@@ -12,7 +12,7 @@ import msgspec
 from pydantic_core import to_json
 
 from bellhop import trail
-from bellhop.clock import Micros, iso
+from bellhop.clock import MICROS_PER_SECOND, Micros, iso
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
 from bellhop.domain.forgetting import Forgotten
 from bellhop.domain.json_text import encoded
@@ -85,7 +85,7 @@ def take_event(event: EventToTake) -> Command:
     document: dict[str, Any] = {
         "now": iso(redis_now),
         "now_us": str(redis_now),
-        "stale": str(event.now - OPEN_TTL_S * 1_000_000),
+        "stale": _stale(event.now),
         "member": f"{event.tenant}:{event.cid}",
         "stamps": [(name, str(at)) for name, at in event.stamps],
         "history": [(field, str(at)) for field, at in event.history],
@@ -110,6 +110,11 @@ def take_event(event: EventToTake) -> Command:
     keys += [rung_key(tenant, cid), webhook_key(event.webhook)]
     args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
     return Command("calls/take_event", keys, [*args, _json(document)])
+
+
+def _stale(now: Micros) -> str:
+    """Return the time before which a call's fields and traces are outdated (unix µs)."""
+    return str(now - OPEN_TTL_S * MICROS_PER_SECOND)
 
 
 def _in_redis_time(job: JobFields, redis_ahead_us: int) -> JobFields:
@@ -200,7 +205,7 @@ def settle_call(call: CallToSettle) -> Command:
 def _forgotten(call: CallToSettle, forgotten: Forgotten) -> dict[str, Any]:
     return {
         "until": str(forgotten.until),
-        "stale": str(call.now - OPEN_TTL_S * 1_000_000),
+        "stale": _stale(call.now),
         "traces": [part for name, at in forgotten.traces.items() for part in (str(at), name)],
         "fields": [*(f"r:{started_at}" for started_at in forgotten.rounds), *forgotten.fields],
         "rounds": [round_key(call.tenant, call.cid, started_at) for started_at in forgotten.rounds],
