@@ -5,12 +5,13 @@ A walk over millions of keys takes seconds, but it never holds up other commands
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from itertools import islice
 
 from redis import Redis
 
 from bellhop.clock import Seconds
 from bellhop.domain.device import Device
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_of_user_key, devices_key
 from bellhop.store.registry import decode
 
@@ -25,10 +26,7 @@ def devices_by_user(redis: Redis, tenant: str, time_s: Seconds) -> dict[str, lis
     """
     give_up_s, found = time.monotonic() + time_s, {}
     for user_ids in _in_groups(_ids(redis, devices_key(tenant, ""), "*")):
-        pipeline = redis.pipeline(transaction=False)
-        for user_id in user_ids:
-            pipeline.hvals(devices_key(tenant, user_id))
-        answers: list[Any] = pipeline.execute()
+        answers = together(redis, *(("HVALS", devices_key(tenant, user_id)) for user_id in user_ids))
         found.update({user_id: decode(values) for user_id, values in zip(user_ids, answers, strict=True)})
         if time.monotonic() >= give_up_s:
             break
@@ -78,13 +76,8 @@ def _ids(redis: Redis, prefix: str, pattern: str) -> Iterator[str]:
 
 
 def _in_groups(user_ids: Iterator[str]) -> Iterator[list[str]]:
-    group: dict[str, None] = {}
-    for user_id in user_ids:
-        group[user_id] = None
-        if len(group) >= SCANNED_AT_ONCE:
-            yield list(group)
-            group = {}
-    yield list(group)
+    while group := list(islice(user_ids, SCANNED_AT_ONCE)):
+        yield group
 
 
 def _in_both_cases(character: str) -> str:
