@@ -1,8 +1,10 @@
-"""Which events of a Stream app are sent to Bellhop: the app's hooks, as its settings at Stream list them.
+"""How Stream sends an app's events to Bellhop: the headers of a webhook, and the hooks in the app's settings at Stream.
 
-The fields are those that Stream's server SDK reads (getstream 7.0.0: GetApplicationResponse).
+The fields of the settings are those that Stream's server SDK reads (getstream 7.0.0: GetApplicationResponse).
 """
 
+import hashlib
+import hmac
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -12,6 +14,17 @@ from bellhop.settings import StreamApp
 from bellhop.stream_api import StreamApi
 
 WEBHOOK_PATH = "/webhooks/stream"
+
+
+def signed_headers(body: bytes, api_key: str, secret: str, webhook_id: str, attempt: int = 1) -> dict[str, str]:
+    """Make the headers of a webhook with this body."""
+    return {
+        "Content-Type": "application/json",
+        "X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+        "X-Api-Key": api_key,
+        "X-Webhook-Id": webhook_id,
+        "X-Webhook-Attempt": str(attempt),
+    }
 
 
 class Hook(BaseModel):

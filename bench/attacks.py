@@ -33,8 +33,9 @@ import redis
 from bellhop.clock import Seconds
 from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
-from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_headers
+from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
 from bellhop.store import scripts
+from bellhop.stream_hooks import signed_headers
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from bench.machine import calibrate, noise, told
 from bench.watched_worker import WatchedWorker

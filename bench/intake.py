@@ -24,7 +24,8 @@ import redis
 from bellhop.event_loop import loop_factory
 from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.redis_server import RedisServer
-from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_headers
+from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
+from bellhop.stream_hooks import signed_headers
 from bench.compare import cpu_ms
 from bench.machine import calibrate, noise, told
 from bench.whole import ROOT

@@ -28,7 +28,8 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import RedisServer
-from bellhop.sandbox.stream_webhooks import SampleCall, as_posted, signed_headers
+from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
+from bellhop.stream_hooks import signed_headers
 from bench.machine import calibrate, noise
 
 ROOT = Path(__file__).resolve().parents[1]

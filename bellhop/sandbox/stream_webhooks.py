@@ -1,8 +1,6 @@
 """A stand-in for Stream: the events of a call in Stream's format, signed and posted as Stream does."""
 
 import gzip
-import hashlib
-import hmac
 import json
 import time
 import uuid
@@ -16,6 +14,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from bellhop.clock import Seconds
+from bellhop.stream_hooks import signed_headers
 
 SAMPLES = Path(__file__).parent / "samples"
 """Stream's format on disk: events as they are posted, pushes as its SDKs parse them, and answers of its REST API."""
@@ -173,17 +172,6 @@ class SampleCall:
 def as_posted(event: Event) -> bytes:
     """Write an event as the body of its webhook."""
     return json.dumps(event, separators=(",", ":")).encode()
-
-
-def signed_headers(body: bytes, api_key: str, secret: str, webhook_id: str, attempt: int = 1) -> dict[str, str]:
-    """Make the headers of a webhook with this body."""
-    return {
-        "Content-Type": "application/json",
-        "X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
-        "X-Api-Key": api_key,
-        "X-Webhook-Id": webhook_id,
-        "X-Webhook-Attempt": str(attempt),
-    }
 
 
 class WebhookReply(NamedTuple):

@@ -1,7 +1,5 @@
 """`bellhop check`: a webhook that the check signs itself. Would Bellhop take it where Stream posts its events?"""
 
-import hashlib
-import hmac
 import json
 import uuid
 from urllib.parse import urlsplit, urlunsplit
@@ -11,7 +9,7 @@ import aiohttp
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.domain.event_types import TEST_EVENT_TYPE
 from bellhop.settings import Settings, StreamApp
-from bellhop.stream_hooks import WEBHOOK_PATH
+from bellhop.stream_hooks import WEBHOOK_PATH, signed_headers
 
 NOT_BELLHOP = "another program answers there: correct the URL on Stream's dashboard, or the proxy"
 ANSWERS = {
@@ -52,12 +50,7 @@ def local_url(settings: Settings) -> str:
 async def _post(session: aiohttp.ClientSession, api_key: str, secret: str, url: str) -> tuple[int, bool]:
     """Return the status of the answer, and whether Bellhop has taken the webhook."""
     body = json.dumps({"type": TEST_EVENT_TYPE, "id": str(uuid.uuid4())}).encode()
-    headers = {
-        "Content-Type": "application/json",
-        "X-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
-        "X-Api-Key": api_key,
-        "X-Webhook-Id": str(uuid.uuid4()),
-    }
+    headers = signed_headers(body, api_key, secret, str(uuid.uuid4()))
     async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
         text = await answer.content.read(1_000)
     return answer.status, answer.status == 200 and b'"status"' in text
