@@ -112,6 +112,11 @@ class StreamSettings(SettingsSection):
     missed-call notice that Stream did not ask for, and before a late attempt to ring. So a lost webhook does no harm. 0
     switches it off."""
 
+    @property
+    def tenants(self) -> list[str]:
+        """The names of the Stream apps. Without Stream apps, as on a machine with workers only, it is "default"."""
+        return [app.tenant for app in self.stream_apps] or ["default"]
+
     @field_validator("stream_apps")
     @classmethod
     def _no_shared_api_key(cls, apps: list[StreamApp]) -> list[StreamApp]:

@@ -43,7 +43,7 @@ def summaries() -> SummaryCache:
 
 def tenants() -> list[str]:
     """Return the names of the configured Stream apps."""
-    return [app.tenant for app in web_context().settings.stream_apps] or ["default"]
+    return web_context().settings.tenants
 
 
 def tenant() -> str:

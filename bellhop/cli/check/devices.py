@@ -25,7 +25,7 @@ Users = Mapping[str, Sequence[Device]]
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Check the devices of each Stream app's users."""
-    for tenant in [app.tenant for app in settings.stream_apps] or ["default"]:
+    for tenant in settings.tenants:
         read = await read_redis(settings, lambda redis, tenant=tenant: _read(redis, settings, tenant))  # type: ignore[misc]
         if read is None:
             return
