@@ -90,7 +90,7 @@ def invalid_value(detail: Mapping[str, Any]) -> str:
         return describe_error(detail)
     message = _message(detail)
     fields = {field: name for name, field in SHORTHANDS.get(setting, {}).items()}
-    if fields and path[:1] == [0] and not file_with(setting) and not os.environ.get(variable(setting)):
+    if fields and path[:1] == [0] and not source_of(setting):
         # The app was made from the settings for a single app: name those.
         if path == [0]:
             return re.sub(r"\w+", lambda word: variable(fields[word[0]]) if word[0] in fields else word[0], message)
