@@ -33,13 +33,13 @@ async def of_providers(settings: Settings, store: Store) -> AsyncIterator[Findin
         ahead_s = await redis_clock.ahead_s(store)
     except RedisError:
         return
-    servers = {
-        "Apple": (bool(settings.apns_apps), settings.apns_url, settings.apns_ca_file, settings.apns_proxy),
-        "Google": (bool(settings.fcm_apps), settings.fcm_url, settings.fcm_ca_file, settings.fcm_proxy),
-    }
-    used = {name: server for name, (is_used, *server) in servers.items() if is_used}
-    clocks = await asyncio.gather(*(_ahead_of_here_s(*server) for server in used.values()))  # type: ignore[arg-type]
-    for name, clock_s in zip(used, clocks, strict=True):
+    readings = {}
+    if settings.apns_apps:
+        readings["Apple"] = _ahead_of_here_s(settings.apns_url, settings.apns_ca_file, settings.apns_proxy)
+    if settings.fcm_apps:
+        readings["Google"] = _ahead_of_here_s(settings.fcm_url, settings.fcm_ca_file, settings.fcm_proxy)
+    clocks = await asyncio.gather(*readings.values())
+    for name, clock_s in zip(readings, clocks, strict=True):
         if clock_s is not None:
             yield clock_finding("clock", f"{name}'s clock", Seconds(clock_s + ahead_s))
 
