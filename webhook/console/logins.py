@@ -16,7 +16,7 @@ OF_OLDER_VERSION = 1
 
 
 class Logins:
-    """All logins of an installation. One that nobody uses for `idle_s` ends."""
+    """All logins of an installation. A login ends if nobody uses it for `idle_s`."""
 
     def __init__(self, redis: Redis, idle_s: int) -> None:
         self._redis, self._idle_s = redis, min(idle_s, LOGIN_S)
@@ -35,10 +35,12 @@ class Logins:
         stored: Any = self._redis.get(_key(login))
         if stored is None:
             return False
+        if int(stored) == OF_OLDER_VERSION:
+            return True
         left_s = int(stored) - int(time.time())
-        if int(stored) != OF_OLDER_VERSION and active:
+        if active:
             self._redis.expire(_key(login), max(1, min(self._idle_s, left_s)))
-        return int(stored) == OF_OLDER_VERSION or left_s > 0
+        return left_s > 0
 
     def end(self, login: str) -> None:
         """End a login, so that a copy of its cookie is worthless."""
