@@ -1,7 +1,7 @@
 """Find calls for the console's lists: candidates from the call index, each with the summary of its trail."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, takewhile
 from typing import NamedTuple
 
@@ -72,8 +72,8 @@ def search_calls(
     for candidate, call in _candidates(redis, tenant, batches):
         if call is not None and flag in call.flags:
             found.append((candidate, call))
-        if len(found) > PAGE_SIZE:  # one more than fits, so there is another page
-            return _page(found[:PAGE_SIZE], older=found[PAGE_SIZE - 1][0].began_at)
+        if len(found) > PAGE_SIZE:
+            return _page(found)
         if time.monotonic() > give_up_s:
             return _page(found, older=candidate.began_at, complete=False)
     return _page(found, older=rest, complete=not rest)
@@ -88,16 +88,20 @@ def _first_page(
         shown = zip(batch, summaries.summaries(redis, tenant, batch), strict=True)
         found += [(candidate, call) for candidate, call in shown if call is not None]
         looked_at += len(batch)
-        if len(found) > PAGE_SIZE:  # one more than fits, so there is another page
-            return _page(found[:PAGE_SIZE], older=found[PAGE_SIZE - 1][0].began_at)
+        if len(found) > PAGE_SIZE:
+            return _page(found)
         if looked_at >= MAX_CANDIDATES:
             return _page(found, older=batch[-1].began_at, complete=False)
     return _page(found, older=rest, complete=not rest)
 
 
 def _page(
-    found: Iterable[tuple[IndexedCall, CallSummary]], *, older: Micros = FROM_LATEST, complete: bool = True
+    found: Sequence[tuple[IndexedCall, CallSummary]], *, older: Micros = FROM_LATEST, complete: bool = True
 ) -> CallPage:
+    """Make a page. If more is found than fits, it is full, and there is another page."""
+    if len(found) > PAGE_SIZE:
+        found = found[:PAGE_SIZE]
+        older = found[-1][0].began_at
     return CallPage([call for _, call in found], older, complete)
 
 
