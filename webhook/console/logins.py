@@ -24,9 +24,11 @@ class Logins:
     def start(self) -> str:
         """Start a login; returns its id."""
         login = secrets.token_urlsafe(32)
-        ends_at_s = int(time.time()) + LOGIN_S
+        now_s = int(time.time())
+        ends_at_s = now_s + LOGIN_S
         self._redis.set(_key(login), ends_at_s, ex=self._idle_s)
         self._redis.zadd(CONSOLE_LOGINS, {_digest(login): ends_at_s})
+        self._redis.zremrangebyscore(CONSOLE_LOGINS, "-inf", now_s)
         self._redis.expire(CONSOLE_LOGINS, LOGIN_S)
         return login
 

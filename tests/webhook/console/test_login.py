@@ -9,6 +9,7 @@ from flask.sessions import SecureCookieSessionInterface
 from structlog.testing import capture_logs
 
 from bellhop.settings import ConfigurationError, load, soon_refused, warn_of_soon_refused
+from bellhop.store.keys import CONSOLE_LOGINS
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
 from tests.factories import web_settings
@@ -217,6 +218,14 @@ def test_everybody_can_be_logged_out_at_once(make, redis_client):
     assert [client.get("/console/").status_code for client in (first, second)] == [302, 302]
     assert lines[0]["event"] == "console_logout_all"
     assert list(redis_client.scan_iter("bellhop:console:login*")) == []
+
+
+def test_logins_that_have_ended_leave_the_list(make, redis_client):
+    client = make(console_password=PASSWORD).test_client()
+    redis_client.zadd(CONSOLE_LOGINS, {"ended": int(time.time()) - 1, "valid": int(time.time()) + 60})
+    log_in(client)
+    listed = redis_client.zrange(CONSOLE_LOGINS, 0, -1)
+    assert (len(listed), b"ended" in listed, b"valid" in listed) == (2, False, True)
 
 
 @pytest.mark.parametrize("path", ["/console/logout", "/console/logout-all"])
