@@ -33,6 +33,7 @@ async def installation(tmp_path_factory):
 
 
 async def bellhop(installation, *args, **settings):
+    """Run a command, with these settings besides; returns its exit status and what it printed."""
     environment = installation.environment() | {f"BELLHOP_{name}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "bellhop", *args]
     done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)

@@ -1,9 +1,6 @@
 """An operator's mistakes, planted in a whole installation: `bellhop check` alone must name each of them."""
 
-import asyncio
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from bellhop.sandbox.installation import API_KEY, Installation
 from bellhop.sandbox.stream_rest import hook
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 from bellhop.store.keys import LAST_WEBHOOK, devices_key
+from tests.e2e.test_check import bellhop
 from tests.e2e.test_turned_away import console
 from tests.waiting import come_true
 from tests.webhook.console.played_calls import PASSWORD
@@ -47,20 +45,18 @@ def redis_client(installation):
             client.delete(key)
 
 
-async def bellhop(installation, *args):
-    """Run a command; returns its exit status and what it printed."""
-    command = [sys.executable, "-m", "bellhop", *args]
-    environment = installation.environment()
-    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
-
-
 async def checked(installation, level):
     """Run the check; returns its exit status and the sentences of a level."""
     status, output = await bellhop(installation, "check", "--json")
     findings = json.loads(output)["findings"]
     return status, [f"{found['subject']}: {found['sentence']}" for found in findings if found["level"] == level]
+
+
+async def only_problem(installation):
+    """Run the check, which must fail; returns the one problem that it names."""
+    status, (problem,) = await checked(installation, "problem")
+    assert status == 1
+    return problem
 
 
 async def test_strict_fails_for_a_warning(installation, monkeypatch):
@@ -148,9 +144,7 @@ async def test_a_web_process_with_another_secret(installation):
 async def test_no_web_process_where_the_hook_leads(installation, monkeypatch, redis_client):
     redis_client.delete(LAST_WEBHOOK)
     monkeypatch.setitem(installation.stream_api.app, "event_hooks", [hook("http://127.0.0.1:1/webhooks/stream")])
-    status, problems = await checked(installation, "problem")
-    assert status == 1
-    (problem,) = problems
+    problem = await only_problem(installation)
     assert problem.startswith("Stream default: no answer from http://127.0.0.1:1/webhooks/stream to a test webhook")
 
 
@@ -158,9 +152,7 @@ async def test_devices_of_an_app_without_credentials(installation, redis_client)
     device = await installation.register("jane", Provider.FCM, Kind.ALERT, "jane:pixel")
     other = device.model_copy(update={"app": "another-project"})
     redis_client.hset(devices_key("default", "jane"), device.key, other.model_dump_json())
-    status, problems = await checked(installation, "problem")
-    assert status == 1
-    (problem,) = problems
+    problem = await only_problem(installation)
     assert problem.startswith(
         "fcm another-project: 1 device is of the Firebase project another-project, but the credentials are of "
         "example-calls: none of these phones rings"
@@ -172,9 +164,7 @@ async def test_a_service_account_of_another_project(installation, redis_client):
     for number in range(2):
         await installation.register(f"ben-{number}", Provider.FCM, Kind.ALERT, f"ben:{number}")
         installation.google.script(f"ben:{number}", refusal)
-    status, problems = await checked(installation, "problem")
-    assert status == 1
-    (problem,) = problems
+    problem = await only_problem(installation)
     assert problem.startswith(
         "Firebase example-calls: the service account is of the project example-calls, and Google says that the "
         "phones' tokens are of another project (403 SENDER_ID_MISMATCH): every Android phone gets this answer."
@@ -222,8 +212,7 @@ async def test_a_worker_in_another_database(installation):
     ours = f"127.0.0.1:{installation.redis.port}, database 0"
     theirs = f"127.0.0.1:{installation.redis.port}, database 3"
     installation.stop("worker-1")
-    status, problems = await checked(installation, "problem")
-    (problem,) = problems
+    problem = await only_problem(installation)
     assert problem.startswith(f"workers: no worker is alive in Redis {ours}: start `bellhop worker`")
     installation.settings["REDIS_URL"] = installation.redis.url.rstrip("/").removesuffix("/0") + "/3"
     try:
@@ -235,8 +224,7 @@ async def test_a_worker_in_another_database(installation):
     give_up = time.monotonic() + 30
     while sentence not in str(problem):
         assert time.monotonic() < give_up, problem
-        status, (problem,) = await checked(installation, "problem")
-    assert status == 1
+        problem = await only_problem(installation)
     page = await console(installation, "/console/service")
     assert f"{sentence[0].upper()}{sentence[1:]}: set the same" in page
     assert f"Redis: {ours}" in page
