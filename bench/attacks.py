@@ -1,13 +1,13 @@
-"""What other people's rings take while one sender attacks: before, under and after each attack.
+"""How long other people's rings take while one sender attacks: before, under and after each attack.
 
-Real processes; stand-ins for Apple and Google. Honest people ring each other at a fixed rate, and each ring counts from
-the moment at which it was due until its push arrives. The attacker posts from a process and an address of its own, at a
-fixed rate too, however slow the answers are.
+Real processes; stand-ins for Apple and Google. Honest people ring each other at a fixed rate, and the time of a
+ring is from the moment at which it was due to the arrival of its push. The attacker is another process with another
+address, and posts at a fixed rate too, however slow the answers are.
 
     python -m bench.attacks [gzip large jwt replay rings …] [--seconds 20] [--rate 25] [--watch]
 
-It names the longest script of each phase, by Redis's slow log. With --watch the worker tells the longest callbacks of
-its event loop, in processor time, and is a little slower.
+It names the longest script of each phase, by Redis's slow log. With --watch the worker reports the longest callbacks
+of its event loop, in processor time, and is a little slower.
 
 To add an attack, add an entry to ATTACKS: what it sends, how often, and the settings that it is about.
 """
@@ -289,7 +289,7 @@ if __name__ == "__main__":
     parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float, default=25, help="honest rings a second")
-    parser.add_argument("--watch", action="store_true", help="tell the longest callbacks of the worker's loop")
+    parser.add_argument("--watch", action="store_true", help="report the longest callbacks of the worker's loop")
     parser.add_argument("--attack", nargs=3, metavar=("NAME", "URL", "SECONDS"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := set(given.attacks) - ATTACKS.keys():

@@ -24,7 +24,7 @@ WEBHOOKS, RINGS = 6, 2
 async def main(calls: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with Installation(Path(folder), {"MISSED_GRACE_S": "0"}) as house:
-            for number in range(calls + AT_ONCE):  # people of its own for each call: nobody is rung all the time
+            for number in range(calls + AT_ONCE):  # each call has its own people, so nobody is rung too often
                 await house.register(f"ben-{number}", Provider.APNS, Kind.VOIP, f"{number:064x}", "Ben's iPhone")
                 await house.register(f"jane-{number}", Provider.FCM, Kind.ALERT, f"jane-{number}", "Jane's Pixel")
             numbers = iter(range(calls + AT_ONCE))

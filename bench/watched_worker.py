@@ -1,4 +1,4 @@
-"""A worker that tells which callbacks of its event loop took longest: python -m bench.watched_worker FILE
+"""A worker that reports which callbacks of its event loop took longest: python -m bench.watched_worker FILE
 
 The loop is asyncio's own, since uvloop's callbacks cannot be watched. A callback's time is the processor time of its
 thread, so that a busy machine does not count. SIGUSR1 forgets what was seen; the file is written at the end.
@@ -21,7 +21,7 @@ STARTS_S = 3.0
 
 
 class WatchedWorker:
-    """Runs it beside an installation."""
+    """Runs such a worker beside an installation."""
 
     def __init__(self, here: Installation) -> None:
         self._here, self._file = here, here.folder / "callbacks.txt"

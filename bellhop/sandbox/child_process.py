@@ -10,11 +10,11 @@ from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
 PORTS = range(20_000, 32_768)
-"""Below those that systems give to outgoing connections: such a connection could take the port before the server."""
+"""Systems give higher ports to outgoing connections, and such a connection could take the port before the server."""
 
 
 reserved: deque[socket.socket] = deque(maxlen=100)
-"""Sockets on the UDP ports of the same numbers. Another process that looks here gets none of them."""
+"""Sockets on the UDP ports with the same numbers. While they are open, free_port skips them in other processes too."""
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ MOST_MEMBERS = 1_000
 
 
 class LimitSettings(SettingsSection):
-    """What is turned away, so that nobody pays for somebody else's call."""
+    """Limits of rings. What exceeds them is turned away, so that it does not delay other people's calls."""
 
     ring_members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = MOST_MEMBERS
     """How many members of one call.ring or call.notification are called: the first ones."""

@@ -68,7 +68,7 @@ class MailSettings(SettingsSection):
     """If true, a user without a registered address gets e-mails at `user.custom.email` of Stream's event. Set it only
     if users cannot change their custom data themselves: otherwise anybody can enter other people's addresses."""
     mail_per_address_hour: Annotated[int, Field(ge=1, le=1_000)] = 10
-    """How many e-mails one address gets in an hour, for whatever users."""
+    """How many e-mails one address gets in an hour, for all users together."""
     mail_per_caller_hour: Annotated[int, Field(ge=1, le=10_000)] = 100
     """How many e-mails one caller's calls lead to in an hour. A ring at Stream has at most 100 members."""
     mail_window_s: Annotated[int, Field(ge=0, le=86_400)] = 300

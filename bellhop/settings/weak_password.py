@@ -1,7 +1,7 @@
 """Which passwords are easily guessed. Pure.
 
-Lists of common passwords have few with twelve characters or more. Those are common words with digits behind them, words
-that are repeated, and rows of the keyboard.
+Lists of common passwords contain few with twelve characters or more. Most of these few are common words followed by
+digits, repeated words, or rows of the keyboard.
 """
 
 import re
@@ -26,9 +26,10 @@ COMMON = (
     *("qazwsx", "abc123", "abcd", "company", "the", "my"),
 )
 LETTERS_LEFT = 5
-"""So many letters must be left without the common words."""
+"""A password that contains common words must have at least this many other letters."""
 DIFFERENT = 5
 READ_AS = str.maketrans("013457@$!", "oieastasi")
+"""Digits and signs that people write in place of letters."""
 
 
 def weakness(password: str) -> str:

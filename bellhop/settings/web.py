@@ -62,8 +62,8 @@ class WebSettings(SettingsSection):
     """How often a web process looks at the same webhook again in a minute. Stream posts a webhook at most three times.
     Further repeats get the same answer, and are only counted."""
     webhook_max_age_s: Annotated[Seconds, Field(ge=7_200, le=30 * 86_400)] = Seconds(86_400)
-    """A call's event that is older when its webhook arrives is dropped and counted. An Amazon SQS queue may have held
-    it up."""
+    """An event of a call that is older than this when its webhook arrives is dropped and counted. An Amazon SQS
+    queue may have held it up."""
     webhook_unreadable_kept: Annotated[int, Field(ge=1, le=1_000)] = 20
     """How many webhooks that Bellhop cannot read are kept for each app and reason; of each, the first 64 KiB."""
     api_writes_per_minute: Annotated[int, Field(ge=1)] = 60

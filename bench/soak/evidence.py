@@ -1,4 +1,4 @@
-"""Compares one call's ring with what its phone got and what Bellhop tells of it. Pure."""
+"""Compares one call's ring with what its phone got and what Bellhop says about it. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

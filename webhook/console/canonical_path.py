@@ -28,7 +28,7 @@ def is_sent_in_other_form(environ: Mapping[str, Any]) -> bool:
 def sent_path(environ: Mapping[str, Any]) -> str:
     """Return the path as the client or the proxy sent it. gunicorn calls it RAW_URI.
 
-    A server that tells neither has decoded the path: of such a path, only the decoded form can be checked.
+    A server that passes neither has decoded the path. Then only the decoded form can be checked.
     """
     target: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or _mounted_at(environ) + environ["PATH_INFO"]
     return target.partition("?")[0]

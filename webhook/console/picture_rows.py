@@ -28,7 +28,7 @@ PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.wh
 STARTS = ("call.ring", "call.notification")
 
 EntriesByDevice = Mapping[str, Sequence[TimelineEntry]]
-"""By device. The device is empty for an entry that is about none."""
+"""By device. The key is empty for entries that are about no device."""
 
 
 @dataclass(frozen=True, slots=True)

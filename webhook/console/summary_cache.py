@@ -31,11 +31,11 @@ OPEN_VALID_S = 5.0
 """How long the summary of a call that is not over is used again."""
 
 TrailState = tuple[int, bytes]
-"""The number of lines and the last line: they are the same only if the trail is."""
+"""The number of lines and the last line. If both are the same, the trail is the same."""
 
 
 class KeptSummary(NamedTuple):
-    """A summary, of which state of the trail it is, and when it was made (monotonic)."""
+    """A summary, the state of the trail from which it was made, and when (by the monotonic clock)."""
 
     state: TrailState
     summary: CallSummary

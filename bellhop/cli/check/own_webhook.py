@@ -1,4 +1,4 @@
-"""`bellhop check`: a webhook that the check signs itself. Would Bellhop take it where Stream posts its events?"""
+"""`bellhop check`: a webhook that the check signs itself and posts to where Stream posts its events."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ ANSWERS = {
 async def finding(
     session: aiohttp.ClientSession, app: StreamApp, secret: str, url: str, *, came_lately: bool
 ) -> Finding:
-    """Post the webhook. `came_lately`: Stream's own webhooks arrive, so the way from here need not work too."""
+    """Post the webhook. If Stream's own webhooks `came_lately`, a failure to connect from here is only a warning."""
     subject, shown = f"Stream {app.tenant}", without_secrets(url)
     try:
         status, is_taken = await _post(session, app.api_keys[0], secret, url)

@@ -104,7 +104,7 @@ async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSess
 
 
 async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Finding]:
-    """Compare Redis's clock with Stream's, by the answers of now, or else by the events of late."""
+    """Compare Redis's clock with Stream's, by Stream's answers to this check, or else by recent events."""
     try:
         redis_now, known = await clock_differences.read_with_time(store, tenant)
     except RedisError:

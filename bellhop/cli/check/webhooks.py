@@ -32,7 +32,7 @@ class WebhooksOfLate(NamedTuple):
 
 
 async def read_arrivals(settings: Settings) -> WebhooksOfLate | None:
-    """Read it; None if Redis does not answer."""
+    """Read what Redis knows of webhooks; None if Redis does not answer."""
     return await read_redis(settings, _read)
 
 
