@@ -1,12 +1,12 @@
-"""The kind of event loop that both processes run, and how it is not held up by Python's garbage collector."""
+"""The kind of event loop that both processes run, and how Python's garbage collector delays it less."""
 
 import asyncio
 import gc
 from collections.abc import Callable
 
 YOUNG_OBJECTS = 10_000
-"""For how many new objects the garbage collector waits. With Python's default of 700 it runs at every third webhook or
-ring and finds nothing: what they need is freed without it."""
+"""After how many new objects the garbage collector runs. With Python's default of 700 it runs at every third webhook or
+ring and finds nothing: their objects are freed without it."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -19,7 +19,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def collect_garbage_rarely() -> None:
-    """Call this when everything is made that stays until the process ends.
+    """Call this after all objects exist that stay until the process ends.
 
     The garbage collector does not look at these objects again. Otherwise each full collection would delay every webhook
     and ring by about 70 ms.

@@ -5,13 +5,13 @@ from array import array
 from bellhop.clock import MINUTE_US, Micros
 
 SLOTS = 131_072
-"""So many that a thousand different keys a second make few others busy. They take 1.1 MB."""
+"""With this number, a thousand different keys a second make only few other keys busy. The table takes 1.1 MB."""
 NOT_BUSY = 3
 """Up to this many times in a minute, a key is not busy."""
 
 
 class BusyTable:
-    """Counts keys by their hash. So another key may make a key busy, but a key that comes often is never missed."""
+    """Counts keys by their hash. So a key may count as busy because of another key, but a busy key is never missed."""
 
     def __init__(self) -> None:
         self._minute, self._counts = 0, bytearray(SLOTS)

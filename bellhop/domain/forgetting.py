@@ -15,12 +15,12 @@ from bellhop.domain.stamp_history import PastStamp, history_field
 MOST_ROUNDS = 20
 """A call with more rounds forgets some, if they are closed and old enough."""
 KEPT_ROUNDS = 10
-"""So many rounds are kept, the latest."""
+"""How many rounds are kept. The latest are kept."""
 AGE_US = 300 * MICROS_PER_SECOND
 """Older rounds may be forgotten: no phone can ring for them any more, even if their webhook arrives late."""
 MOST_TRACES = 1_000
 MOST_FIELDS = 2_000
-"""One script writes and removes not many more than these."""
+"""About how many traces one script writes at most, and how many fields it removes."""
 
 FORGOTTEN = "forgotten"
 """The field of the call's hash that holds the start of the last forgotten round."""
@@ -30,13 +30,13 @@ _PRESENCE = (Stamp.JOINED, Stamp.LEFT)
 
 
 class Forgotten(NamedTuple):
-    """What a call forgets at once."""
+    """What a call forgets in one step."""
 
     rounds: tuple[Micros, ...]
     """Their starts, the oldest first."""
     traces: dict[str, Micros]
     fields: tuple[str, ...]
-    """The fields of the call's hash that go, besides those of the rounds."""
+    """The fields that are removed from the call's hash, besides those of the rounds."""
     until: Micros
     """The start of the last round that the call has forgotten."""
 
@@ -60,7 +60,7 @@ def forgettable(call: CallState, open_rounds: Container[Micros], now: Micros) ->
 
 
 def _oldest_closed(rounds: Iterable[RoundState], open_rounds: Container[Micros], now: Micros) -> Iterator[RoundState]:
-    """Yield rounds, the oldest first, up to one that is not closed: all forgotten rounds are older than the others."""
+    """Yield the oldest rounds until a round must stay. So all forgotten rounds are older than the rounds that stay."""
     traces = 0
     for round_ in rounds:
         traces += len(round_.recipients)
@@ -83,7 +83,7 @@ def session_trace(session_id: str) -> str:
 
 
 def _traces(round_: RoundState) -> Iterator[str]:
-    """Name what a round leaves behind. bellhop/store/lua/lib/rounds.lua reads the same forms."""
+    """Yield the names of a round's traces. bellhop/store/lua/lib/rounds.lua reads the same forms."""
     yield session_trace(round_.session_id)
     for user in round_.recipients:
         ring, in_any_session = ring_trace(round_.session_id, user), "b" if round_.ringless else "a"
@@ -92,7 +92,7 @@ def _traces(round_: RoundState) -> Iterator[str]:
 
 
 def _outdated(call: CallState, before: Micros, gone_sessions: Container[str]) -> Iterator[str]:
-    """Yield fields with stamps from before all rounds that stay, where these rounds do not need them."""
+    """Yield the fields with stamps that are older than all rounds that stay, if these rounds do not need them."""
     for name, at in call.stamps.items():
         if at < before and name.startswith(_OF_A_SESSION):
             yield name
@@ -105,7 +105,7 @@ def _outdated(call: CallState, before: Micros, gone_sessions: Container[str]) ->
 
 
 def _last_rejections(name: str, past: list[PastStamp], gone_sessions: Container[str]) -> set[PastStamp]:
-    """Return the user's last rejection in each session that may be that of a later round, which compares with it."""
+    """Return the user's last rejection in each session that a later round may have: that round compares with it."""
     if not name.startswith(Stamp.REJECTED):
         return set()
     last: dict[str, PastStamp] = {}
@@ -116,8 +116,10 @@ def _last_rejections(name: str, past: list[PastStamp], gone_sessions: Container[
 
 
 def _past_presence(call: CallState, user: str, before: Micros) -> Iterator[str]:
-    """Yield when participants joined and left who are gone, but not when the user last left. What says that they left
-    comes last: without it, they would seem to be in the call."""
+    """Yield the fields of participants who have left, except the time when the user last left.
+
+    The times of leaving come last, since the list may be cut: without them, participants would seem to be in the call.
+    """
     joined, left = Stamp.JOINED + user, Stamp.LEFT + user
     stamps = {name: call.history.get(name, []) for name in (joined, left)}
     recent = {stamp.session_id for of_name in stamps.values() for stamp in of_name if stamp.at >= before}

@@ -31,7 +31,7 @@ def _time(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int | None:
-    """Read a number, without its fraction; None between 0 and 1, since 0 has a meaning of its own."""
+    """Read a number, without its fraction; None between 0 and 1, since 0 has a special meaning."""
     return int(value) if _is_number(value) and not 0 < value < 1 else None
 
 

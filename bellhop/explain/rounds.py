@@ -83,7 +83,7 @@ class RoundLog:
 
     @cached_property
     def is_untold(self) -> bool:
-        """Whether Stream told nothing of the call since it rang, neither by webhooks nor when Bellhop asked."""
+        """Whether Stream reported nothing about the call since it rang: neither by webhooks, nor when Bellhop asked."""
         answers = (line for line in self.milestones if isinstance(line, StreamAsked) and line.outcome in TOLD)
         return self.kind is PushKind.RING and self.trail.rings_only and not any(answers)
 

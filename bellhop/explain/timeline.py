@@ -260,7 +260,7 @@ def _token(round_log: RoundLog, token: TokenChecked) -> str:
 
 
 def standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
-    """Say what a user's standing is. "Did not answer" is said only if Stream would have told of an answer."""
+    """Describe a user's standing: as "did not answer" only if Stream would have reported an answer."""
     if settled.outcome == Standing.NO_ANSWER and round_log.is_untold:
         return fill(UNTOLD_STANDING, round_log, settled)
     return fill(STANDINGS.get(settled.outcome, UNKNOWN_STANDING), round_log, settled)

@@ -263,6 +263,6 @@ def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
 
 
 def _advice_on(milestone: PushMilestone | EmailMilestone) -> str:
-    """Return what to do about an outcome. If refused credentials are why a push waits, they are what to correct."""
+    """Return what to do about an outcome. If a push waits because of refused credentials, these must be corrected."""
     outcome = Outcome.CREDENTIALS_REFUSED if waits_for_credentials(milestone) else milestone.outcome
     return meaning_of(outcome).advice

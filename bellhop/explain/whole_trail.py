@@ -24,7 +24,7 @@ from bellhop.trail import (
 
 NO_ROUND = Micros(0)
 UNKNOWN_TIME = Micros(0)
-"""If the time is not known, no ring counts as over because of it."""
+"""The time is not known: then no ring counts as over because of the time."""
 ABOUT_USER = (PushMilestone, TokenChecked, UserSettled, EmailMilestone)
 """Milestones that name the recipient whom they are about."""
 
@@ -48,7 +48,7 @@ class WholeTrail:
 
     @cached_property
     def rings_only(self) -> bool:
-        """Whether no webhook told anything of the call but that it rings. Stream may send no other events at all."""
+        """Whether all webhooks of the call report only that it rings. Perhaps Stream sends Bellhop no other events."""
         webhooks = (line for line in self.milestones if isinstance(line, WebhookReceived))
         return {*self.told} <= {"call.created"} and all(webhook.type in OPENERS for webhook in webhooks)
 

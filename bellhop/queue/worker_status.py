@@ -52,7 +52,7 @@ class WorkerStatus:
     clock_ahead_s: Seconds = Seconds(0.0)
     """How far its clock is ahead of Redis's; below 0 if it is behind."""
     process: Mapping[str, float] = field(default_factory=dict)
-    """What Prometheus's clients tell of their process, by the name of the metric: memory, CPU time, open files."""
+    """Memory, CPU time and open files of the process, by the names of metrics that Prometheus's clients use."""
 
     def to_json(self) -> str:
         """Write the status. Its keys are public."""

@@ -21,7 +21,7 @@ ROUND_PREFIX = "bellhop:round:"
 """The start of the keys of all rounds of all calls."""
 
 RUNG_PREFIX = "bellhop:rung:"
-"""The start of the keys of all that calls have left of forgotten rounds."""
+"""The start of the keys with traces of forgotten rounds, of all calls."""
 
 
 def call_key(tenant: str, cid: str) -> str:
@@ -40,7 +40,7 @@ def round_prefix(tenant: str, cid: str) -> str:
 
 
 def rung_key(tenant: str, cid: str) -> str:
-    """A sorted set: what forgotten rounds of the call leave behind (`bellhop.domain.forgetting`)."""
+    """A sorted set: the traces of the call's forgotten rounds (`bellhop.domain.forgetting`)."""
     return f"{RUNG_PREFIX}{tenant}:{cid}"
 
 

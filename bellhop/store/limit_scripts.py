@@ -1,6 +1,6 @@
 """The scripts that count rings (lua/limits/), each on the key of one caller, one callee or one call.
 
-A key counts one minute, by the ring's own stamp: so a repeat is counted where the ring was.
+A key counts one minute, by the ring's own stamp: so a repeat of the ring is counted in the same minute.
 """
 
 from bellhop.clock import MINUTE_US, Micros

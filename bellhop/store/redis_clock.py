@@ -9,7 +9,7 @@ APART_S = 5.0
 """A clock that differs from Redis's by this much is reported. Rings still end in time, since Redis's clock decides, but
 the times in pushes, tokens and log lines are wrong."""
 LEAD_VALID_S = 1.0
-"""How long a process uses what it read of the difference to Stream's clock."""
+"""How long a process uses the difference to Stream's clock that it has read."""
 
 
 class RunsCommands(Protocol):
@@ -52,12 +52,12 @@ class RedisClock:
         return Micros(from_nanoseconds(time.monotonic_ns()) - self._ahead_us)
 
     def ahead_of_stream_us(self, tenant: str) -> int | None:
-        """Return how far Redis's clock is ahead of this Stream app's; None if that was not read a moment ago."""
+        """Return how far Redis's clock is ahead of Stream's, for this app; None if that was not read a moment ago."""
         ahead_us, read_s = self._ahead_of_stream.get(tenant, (None, 0.0))
         return ahead_us if time.monotonic() - read_s < LEAD_VALID_S else None
 
     def note_ahead_of_stream(self, tenant: str, ahead_us: int) -> None:
-        """Note what was just read of it."""
+        """Note this difference, which was read just now."""
         self._ahead_of_stream[tenant] = ahead_us, time.monotonic()
 
     def note(self, sent_s: float, answered_s: float, redis_time: Micros) -> None:

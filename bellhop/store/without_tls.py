@@ -1,4 +1,4 @@
-"""Does a server answer without TLS? Then a URL that begins with rediss:// waits in vain for its TLS."""
+"""A check for a server without TLS whose URL asks for TLS (rediss://): such a connection waits until its timeout."""
 
 import contextlib
 import socket
@@ -9,7 +9,7 @@ TIMEOUT_S = 1.0
 
 
 def answers_without_tls(url: str) -> bool:
-    """Return whether the URL wants TLS, and the server at its port answers without. Sends no password."""
+    """Return whether the URL asks for TLS and the server answers without it. No password is sent."""
     address = parse(url)
     if not address.tls or address.sentinels:
         return False

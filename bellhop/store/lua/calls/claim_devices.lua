@@ -35,7 +35,7 @@ local reasons, rung_later = standings(call, the_round, users, rounds)
 local now = now_us()
 local known_ahead, read_ahead = tonumber(ARGV[13]), nil
 local left = known_ahead and deadline - (now - known_ahead) or 0
--- No push is too late by a difference that may have changed since it was read.
+-- The known difference may have changed since it was read: before a push is refused as too late, it is read again.
 if left <= 0 then
   read_ahead = redis_ahead_us(KEYS[4])
   left = deadline - (now - read_ahead)

@@ -1,7 +1,7 @@
 -- Record attempts: mark each device that was sent its push ("sent", which stays), free the others for the next attempt, and
 -- append lines to the trail. "sent" is written even if another run has claimed the device since. A device becomes free only
--- if this run has the claim. If another run has put this attempt on the trail as lost, that line goes: the attempt is one.
--- If this runs again because the answer was lost, nothing changes.
+-- if this run has the claim. If another run has put this attempt on the trail as lost, that line is removed: both are the same
+-- attempt. If this runs again because the answer was lost, nothing changes.
 -- KEYS
 --   1 the round   2 the trail
 -- ARGV

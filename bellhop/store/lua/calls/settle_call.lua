@@ -33,7 +33,7 @@ for number, item in ipairs(doc.settlements) do
   end
 end
 
--- Old rounds leave the call. Their traces are written first: whatever comes now finds the one or the other.
+-- Old rounds leave the call. Their traces are written first: if this script fails halfway, each round is there or its traces are.
 local forgotten = doc.forgotten
 if forgotten then
   redis.call('HSET', call, 'forgotten', forgotten['until'])

@@ -25,8 +25,8 @@ if claimed[1] or claimed[2] then
   return 'already'
 end
 
--- One command reads all that this event may change. An event may name all members of a call: what it costs must not grow with
--- the members whose stamps are known already.
+-- One command reads all that this event may change. An event may name all members of a call: its cost must not grow with
+-- the number of members whose stamps are known already.
 local names = { 'version', 'pruned', doc.missed and 'forgotten' }
 for _, stamp in ipairs(doc.stamps) do names[#names + 1] = stamp[1] end
 for _, stamp in ipairs(doc.history) do names[#names + 1] = stamp[1] end
@@ -150,7 +150,7 @@ local is_open = opened or redis.call('ZSCORE', agenda, doc.member)
 redis.call('EXPIRE', call, is_open and open_ttl or call_ttl)
 if doc.settle_open and is_open then redis.call('ZADD', agenda, 'XX', 'LT', math.floor(doc.now_us / 1000), doc.member) end
 
--- A job that settles the call has nothing to do if every round is closed, as at most ends of a call.
+-- A job that settles the call has nothing to do if every round is closed. That is usual when a call ends.
 if doc.jobs_need_open and not is_open then doc.jobs = {} end
 
 -- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
@@ -165,8 +165,8 @@ if doc.listed then
   redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
 end
 
--- Of the keys that are written from here on, each may be broken: the trail must have no line of an event that was not taken,
--- and a job must not be on its queue twice.
+-- Each key that is written from here on may have the wrong type. Even then, the trail must not have a line of an event that was
+-- not taken, and a job must not be on its queue twice.
 for _, job in ipairs(doc.jobs) do store_job(job, doc.now, 'queued') end
 push_to_trail(trail, { doc.trail }, trail_length)
 redis.call('EXPIRE', trail, trail_ttl)

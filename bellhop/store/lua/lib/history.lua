@@ -37,7 +37,7 @@ end
 -- a function that returns all stamps of a name: a list of { at, session };
 -- a function that returns the plain field of a name as a number, or nil;
 -- a function that returns the set of all names.
--- A call may have thousands of stamps, and only a few names are asked for: so a stamp is read when its name is.
+-- A call may have thousands of stamps, and only a few names are needed: so stamps are read when their name is asked for.
 local function stamps_by_name(fields)
   local plain, past = {}, {}
   for i = 1, #fields, 2 do

@@ -1,5 +1,5 @@
 -- include: lib/trail
--- Repeats of a webhook are one line of the trail with a counter, so that they push nothing else out. The claim keeps the
+-- Repeats of a webhook are one line of the trail with a counter, so that they do not push other lines out. The claim keeps the
 -- counter and the line of the first repeat: "1" before it, then "<counter> <line>".
 local function line_of_repeat(first, times)
   return times == 1 and first or string.sub(first, 1, -3) .. ',"N":' .. times .. '}]'

@@ -20,7 +20,7 @@ local function rounds_where(rounds, wanted)
   return found
 end
 
--- Reads rounds, one after the other, until each of these users is found among the recipients of one.
+-- Reads rounds one after the other, until each of these users is found in a round.
 -- Returns, by user, the start (µs) of the first round that has the user. A round without a ring does not count, unless
 -- `counts(started_at, ringless)` is given and true.
 local function first_rounds_with(users, rounds, prefix, counts)

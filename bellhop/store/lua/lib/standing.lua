@@ -37,7 +37,7 @@ local function forgotten_sessions(fields, known, traces)
 end
 
 -- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), `over`, which is true if the round
--- is known to be over, and `traces`, the key of what is left of forgotten rounds. `prefix` is the start of the rounds' keys.
+-- is known to be over, and `traces`, the key with the traces of forgotten rounds. `prefix` is the start of the rounds' keys.
 -- Returns one standing for each user, or false while the phone should ring. It also returns a function that returns the users,
 -- as a set, whom a later ring of the call rings too: they get the missed-call notice of that ring.
 local function standings(call, round, users, prefix)

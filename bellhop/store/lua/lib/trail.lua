@@ -1,6 +1,7 @@
 -- include: lib/fields
--- What a line explains must not outlast it: results leave a trail first, then webhooks, and last those that begin a round.
--- A ring that a bound turned away begins none, and may come many times a minute: its line leaves with the results.
+-- A result must not stay longer than the webhook that explains it: results leave a trail first, then webhooks, and last the
+-- webhooks that begin a round. A ring that a bound turned away begins no round, and may come many times a minute: its line
+-- leaves with the results.
 local function order_of_leaving(line)
   if string.sub(line, 1, 13) ~= '[2,"received"' or string.find(line, '"o":"%a+_limit"') then return 1 end
   return string.find(line, '"r":', 1, true) and 3 or 2
@@ -40,7 +41,7 @@ local function append_to_trail(trail, lines, length, ttl_s)
   if #lines > 0 and push_to_trail(trail, lines, length) then redis.call('EXPIRE', trail, ttl_s) end
 end
 
--- Removes the lines of attempts that were lost for a while, of one run and these devices (device key -> true). Each names the
+-- Removes the lines of attempts that counted as lost, of one run and these devices (device key -> true). Each line names the
 -- run of its claim (worker/lost_attempts.py).
 local function remove_lost_attempts(trail, run, devices, length)
   for _, line in ipairs(redis.call('LRANGE', trail, -tonumber(length), -1)) do
