@@ -100,6 +100,8 @@ class Store:
 
         Raises the error of the first that failed; the others have run all the same.
         """
+        if not commands:
+            return []
         if self._sentinels is not None:
             await self._sentinels.look_up_primary()
         connection = self._usable() or await self._open()
