@@ -78,12 +78,14 @@ async def _of_another_project(settings: Settings, project: FcmApp, users: Users)
     devices = [device for of_user in users.values() for device in of_user if device.provider is Provider.FCM]
     ours = [device for device in devices if device.app == project.project_id]
     tried = sorted(ours, key=lambda device: -device.registered_at)[:TRIED_TOKENS]
+    if not tried:
+        return None
     sender = fcm_sender(project, settings)
     try:
         answers = [await sender.validate(device.token) for device in tried]
     finally:
         await sender.close()
-    if not answers or any(answer.outcome is not Outcome.WRONG_APP for answer in answers):
+    if any(answer.outcome is not Outcome.WRONG_APP for answer in answers):
         return None
     sentence = (
         f"the service account is of the project {project.project_id}, and Google says that the phones' tokens are of "
