@@ -21,7 +21,8 @@ def service() -> str:
     channels, expiry = state.channels_by_app(), state.certificates()
     problems = list(missing_parts(state, start_failure(redis)))
     if not state.live():
-        problems.insert(0, f"N{no_worker(url, workers_elsewhere(url))[1:]}.")
+        sentence = no_worker(url, workers_elsewhere(url))
+        problems.insert(0, f"{sentence[0].upper()}{sentence[1:]}.")
     try:
         refusals.try_to_write(redis)
     except RedisError as error:
