@@ -30,7 +30,8 @@ end
 local names = { 'version', 'pruned', doc.missed and 'forgotten' }
 for _, stamp in ipairs(doc.stamps) do names[#names + 1] = stamp[1] end
 for _, stamp in ipairs(doc.history) do names[#names + 1] = stamp[1] end
-for _, round in ipairs({ doc.round or doc.missed }) do names[#names + 1] = 'r:' .. round.started_at end
+local begun = doc.round or doc.missed
+if begun then names[#names + 1] = 'r:' .. begun.started_at end
 local stored = read_fields(call, names)
 local version = tonumber(stored.version or 0)
 
