@@ -1,13 +1,11 @@
 """A Bellhop whose processes log in to Redis as the users that docs/redis.md gives."""
 
-import asyncio
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.redis_server import RedisServer
+from tests.e2e.bellhop_command import run_bellhop
 
 PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
 
@@ -36,8 +34,4 @@ class Guarded(Installation):
 
     async def bellhop(self, *arguments, **settings):
         """Run a command to its end."""
-        environment = self.environment() | {f"BELLHOP_{name}": str(value) for name, value in settings.items()}
-        command = [sys.executable, "-m", "bellhop", *arguments]
-        return await asyncio.to_thread(
-            subprocess.run, command, env=environment, capture_output=True, text=True, check=False
-        )
+        return await run_bellhop(self, *arguments, **settings)

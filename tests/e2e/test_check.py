@@ -3,8 +3,6 @@
 import asyncio
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 import pytest_asyncio
@@ -18,6 +16,7 @@ from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.smtp_server import SmtpStandIn
 from bellhop.sandbox.stream_rest import call_type, hook
 from bellhop.store.keys import METRICS_KEY
+from tests.e2e.bellhop_command import bellhop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,15 +29,6 @@ async def installation(tmp_path_factory):
         await installation.register("ben", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone")
         await installation.register("ben", Provider.FCM, Kind.ALERT, "ben:pixel", "Ben's Pixel")
         yield installation
-
-
-async def bellhop(installation, *args, **settings):
-    """Run a command, with these settings besides; returns its exit status and what it printed."""
-    environment = installation.environment() | {f"BELLHOP_{name}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "bellhop", *args]
-    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
 
 
 async def test_all_is_well(installation):

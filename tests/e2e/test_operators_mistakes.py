@@ -14,7 +14,7 @@ from bellhop.sandbox.installation import API_KEY, Installation
 from bellhop.sandbox.stream_rest import hook
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 from bellhop.store.keys import LAST_WEBHOOK, devices_key
-from tests.e2e.test_check import bellhop
+from tests.e2e.bellhop_command import bellhop
 from tests.e2e.test_turned_away import console
 from tests.waiting import come_true
 from tests.webhook.console.played_calls import PASSWORD

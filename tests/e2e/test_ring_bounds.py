@@ -1,8 +1,6 @@
 """One user's rings cost others nothing: what a bound turns away shows on the trail, in `check` and in a metric."""
 
 import asyncio
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,6 +12,7 @@ from bellhop.explain.explanation import explain
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.telemetry.turned_away import read_last_hour
+from tests.e2e.bellhop_command import run_bellhop
 from tests.trails import trail_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -133,13 +132,7 @@ async def test_what_was_turned_away_shows_in_check(installation, one_minute):
             return expected <= {what.reason for what in read_last_hour(client)}
 
     await until(counted, "the processes have written what they counted")
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "bellhop", "check"],
-        env=installation.environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = await run_bellhop(installation, "check")
     for setting in ("RINGS_PER_CALLER", "RINGS_PER_CALL", "RINGS_PER_CALLEE", "RING_MEMBERS"):
         assert f"than BELLHOP_{setting} " in done.stdout, done.stdout
     page = await installation.http.get(f"{installation.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})

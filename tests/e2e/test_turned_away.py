@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import subprocess
-import sys
 import time
 
 import aiohttp
@@ -14,6 +12,7 @@ import redis
 from bellhop.sandbox.installation import API_KEY, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
 from bellhop.telemetry.turned_away import read_last_hour
+from tests.e2e.bellhop_command import run_bellhop
 from tests.webhook.console.played_calls import PASSWORD
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,13 +62,7 @@ async def test_a_wrong_secret_shows_everywhere(installation):
         "1 webhook refused in the last hour: API key nobody is not configured: add the app",
         "1 webhook of app default kept in the last hour: Bellhop cannot read them: please",
     ]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "bellhop", "check"],
-        env=installation.environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = await run_bellhop(installation, "check")
     assert done.returncode == 0, "strangers do not make the check fail"
     for page in (
         done.stdout,
