@@ -78,7 +78,7 @@ def _redis_error(error: RedisError) -> ErrorResponse:
 
 def _unexpected_error(error: Exception) -> ErrorResponse:
     log.exception("unexpected_error", error=type(error).__name__)
-    # Flask itself tells of an error that nothing handles. Tools such as Sentry wait for that.
+    # Flask sends this signal only for errors without a handler, and we handle all. Tools such as Sentry need it.
     got_request_exception.send(current_app._get_current_object(), _async_wrapper=None, exception=error)  # type: ignore[attr-defined]
     tracing.record_error(error)
     if _below_v1():

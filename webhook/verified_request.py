@@ -35,7 +35,7 @@ def verify_request(context: WebContext, environ: Mapping[str, Any], body: bytes)
 
 
 def failing_client(context: WebContext, client: str, api_key: str | None) -> Client:
-    """Return by what a client's failures are counted. All API keys that are not in the settings count as one."""
+    """Return the client under which failures are counted. All API keys that are not in the settings count as one."""
     return client, (api_key or "") if context.key_ring.find(api_key) else "unknown"
 
 

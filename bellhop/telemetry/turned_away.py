@@ -21,7 +21,7 @@ HOUR_S = 3600
 SLOT_S = 600
 """The time that one key counts."""
 MAX_ENTRIES = 500
-"""Entries of one key. Further counts are added to an entry without an address, and without an app that is unknown."""
+"""Entries of one key. Further counts go to an entry without an address. It names the app only if that is known."""
 MAX_TEXT = 64
 
 
@@ -89,7 +89,7 @@ class TurnedAwayCounter:
         self._counts: Counter[tuple[TurnedAway, TurnedAway]] = Counter()
 
     def add(self, reason: str, app: str | None = None, address: str | None = None, *, known_app: bool = False) -> None:
-        """Count one. A stranger may choose `app` unless `known_app` is set."""
+        """Count a webhook or an e-mail. A stranger may choose `app` unless `known_app` is set."""
         shown = (app or "").strip()[:MAX_TEXT]
         entry = TurnedAway(reason, shown if shown.isprintable() else "", address or "")
         rest = TurnedAway(reason, entry.app if known_app else "")

@@ -30,7 +30,7 @@ class Recorder:
         self._content, self._path, self._read = content, path, read
 
     @property
-    def __class__(self) -> type[Any]:  # the parser asks which kind of object it has
+    def __class__(self) -> type[Any]:  # the parser checks the type of an object
         return type(self._content)
 
     def __getattr__(self, name: str) -> Any:
@@ -40,7 +40,7 @@ class Recorder:
 
 
 class CustomFields(dict[str, Any]):
-    """Custom fields that record the path of every one that the parser asks for."""
+    """The custom fields of an object. They record the path of each field that the parser reads."""
 
     def __init__(self, content: dict[str, Any], path: str, read: set[str]) -> None:
         super().__init__(content)

@@ -1,6 +1,6 @@
-"""Explain a call as JSON: a short trail here, a long one in a process of its own, so that it delays no webhook.
+"""Explain a call as JSON: a short trail here, and a long trail in another process, so that it delays no webhook.
 
-A trail of 10,000 lines takes half a second. The other process has a low priority and lives for one explanation: it
+A trail of 10,000 lines takes half a second. The other process has a low priority and makes one explanation: it
 reads a trail from its standard input and writes the explanation.
 """
 

@@ -118,7 +118,11 @@ def _authorize(user_id: str, *, writes: bool) -> ApiRequest:
 
 
 def _refuse_revoked_token(context: WebContext, requester: Requester) -> None:
-    """Refuse a user token that Stream has revoked: one that was issued earlier than it allows, or that has no time."""
+    """Refuse a user token that Stream has revoked.
+
+    Stream revokes all tokens of a user that were issued before a certain time. Then a token without a time of issue is
+    refused too.
+    """
     if requester.user_id is None:
         return
     stored: Any = context.redis.hget(user_key(requester.tenant, requester.user_id), "revoked")

@@ -5,7 +5,7 @@ from collections import Counter
 
 MINUTE_S = 60
 MAX_CLIENTS = 10_000
-"""How many clients are counted in a minute; further ones are not."""
+"""How many clients are counted in a minute. The failures of further clients are not counted."""
 
 Client = tuple[str, str]
 """An address (`webhook.client_address.client_name`), and the API key that the client named."""

@@ -1,4 +1,4 @@
-"""Webhooks that come again and again within a minute: their answer is remembered, so that they cost no more than that.
+"""Remember the answer to a webhook that comes often within a minute. Further repeats are not even parsed.
 
 Stream posts a webhook at most three times. In memory, for each process.
 """
@@ -23,7 +23,7 @@ class FrequentRepeats:
         self._answers: dict[str, Answer] = {}
 
     def note(self, claim: str, answer: Answer, now: Micros) -> None:
-        """Count a repeat of the webhook that is claimed so, and remember its answer if it came too often."""
+        """Count a repeat of the webhook with this claim. Remember its answer if it has come too often."""
         self._turn(now)
         if claim not in self._repeats and len(self._repeats) >= MAX_WEBHOOKS:
             return

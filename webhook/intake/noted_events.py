@@ -1,7 +1,7 @@
 """Note that a call exists, from events that Bellhop does nothing for.
 
-If Stream never asks to ring the call, that is all that `bellhop explain` can find. Each call has one small hash, which
-expires: it holds no more fields than there are types here. A ring costs no command more.
+If Stream never asks to ring the call, `bellhop explain` finds only this note. Each call has one small hash that
+expires, with at most one field for each of these types. A ring costs no extra command.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ NOTED_TYPES = frozenset({"call.created", "call.session_started", "call.live_star
 
 
 def note_event(redis: IntakeRedis, tenant: str, event: Event, now: Micros) -> None:
-    """Note an ignored event of a call. If Redis fails, the event is not needed for anything else."""
+    """Note an ignored event of a call. An error of Redis is ignored, since nothing else needs the event."""
     if event.type not in NOTED_TYPES or not event.cid:
         return
     key = told_key(tenant, event.cid)

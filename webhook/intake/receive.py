@@ -69,7 +69,7 @@ def receive(
     """Receive the event in `body`, which must be verified; returns the document to answer.
 
     `now` is the time by Redis's clock. `may_be_late`: the event came through a queue. `attempt` is the number of
-    Stream's delivery, if known. `same` is the same text for the same body; by default it is made from the body. An
+    Stream's delivery, if known. `same` is equal for equal bodies; by default it is made from the body. An
     event that cannot be parsed is kept and not asked for again, since Stream would repeat the same bytes. Raises
     redis.exceptions.RedisError if the event was not taken.
     """

@@ -1,7 +1,7 @@
-"""Does a ring, or a notification, exceed what its caller or its call may cost in a minute?
+"""Check whether a ring or a notification exceeds the limit of its caller or its call for one minute.
 
-Only rings and notifications are counted: what ends a ring always counts. The first few of a minute are counted by each
-process for itself, so that an ordinary ring costs no command. From then on, one round trip before the event is taken
+Only rings and notifications have limits. An event that ends a ring always counts. Each process counts the first few of
+a minute for itself, so that an ordinary ring costs no command. From then on, one round trip before the event is taken
 counts it in Redis, on a key of the caller and on a key of the call.
 """
 
@@ -34,7 +34,7 @@ class RingBounds:
 
 
 class RingLimits:
-    """Counts the rings of one process, and of all processes together where they are many."""
+    """Counts the rings of this process, and if they are many, the rings of all processes together."""
 
     def __init__(self, redis: IntakeRedis, bounds: RingBounds) -> None:
         self._redis, self._bounds, self._busy = redis, bounds, BusyTable()

@@ -14,7 +14,7 @@ def keep_unreadable(
 ) -> None:
     """Keep the body among the latest `kept` of this app and reason. Raises redis.exceptions.RedisError.
 
-    Every reason has a list of its own, so that many bodies of one kind push no others out.
+    Each app and reason has a separate list, so that many bodies of one kind do not push out others.
     """
     text = body[:MAX_BODY_BYTES].decode("utf-8", "backslashreplace")
     entry = json.dumps({"at": now, "tenant": tenant, "reason": reason, "body": text})

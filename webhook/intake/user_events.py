@@ -35,7 +35,7 @@ def apply_user_event(redis: IntakeRedis, tenant: str, event: UserChanged, now: M
 def learn_revocations(redis: IntakeRedis, tenant: str, event: Event, now: Micros) -> None:
     """Keep which tokens of an event's users are revoked. Raises redis.exceptions.RedisError.
 
-    Most events revoke nothing. If one does, Redis mostly knows it already. So that is read first, once for all users.
+    Most events revoke nothing. If an event does, Redis usually has it already. So first, one read covers all its users.
     """
     if not event.tokens_revoked:
         return

@@ -1,7 +1,7 @@
-"""One thread for work that takes long, which every client may cause: clients get it in turn.
+"""One thread for work that takes long, which every client may cause. The clients take turns.
 
-So a client that sends a thousand bodies to inflate makes others wait for one of them. Clients with many failures come
-after all others. Everything but the work itself runs on the event loop.
+So if one client sends a thousand bodies to inflate, another client waits for only one of them. Clients with many
+failures come after all others. Everything but the work itself runs on the event loop.
 """
 
 import asyncio
@@ -24,7 +24,10 @@ class Work(NamedTuple):
 
 
 class FairThread:
-    """Runs the work of all clients, one at a time. At most `max_bytes` wait, and a quarter of one client."""
+    """Runs the work of all clients, one piece at a time.
+
+    The work that waits holds at most `max_bytes`, and that of one client at most `max_bytes_of_client`.
+    """
 
     def __init__(self, max_bytes: int, max_bytes_of_client: int) -> None:
         self._loop = asyncio.get_running_loop()

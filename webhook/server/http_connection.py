@@ -129,7 +129,7 @@ class HttpConnection(asyncio.Protocol):
         self._server.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget all requests. The response to the one that is being answered will be dropped."""
+        """Forget all requests. If a view still answers a request, its response is dropped."""
         self._deaf = True
         for request in (self._request, self._busy, *self._ready):
             if isinstance(request, HttpRequest):

@@ -35,7 +35,7 @@ LAST_REQUESTS_S = 0.2
 """How long a stopping process reads requests from its connections. If it closed them at once, requests that are on
 their way would be lost."""
 MAX_DELAYED = 64
-"""How many answers may wait on purpose. Their connections are not closed when there are too many."""
+"""How many answers may wait on purpose. While an answer waits, its connection is not closed to make room for others."""
 STOP_TIMEOUT_S = Seconds(10)
 """How long a stopping process may take for its open requests; every request is shorter."""
 
@@ -146,7 +146,7 @@ class RequestServer:
     def _answer_after(
         self, wait_s: float, connection: HttpConnection, request: HttpRequest, response: HttpResponse
     ) -> None:
-        """Answer, after a pause if the view wants one. If too many answers wait, close the connection instead."""
+        """Answer, after a pause if the view wants one. If too many answers wait, answer now and close."""
         if not wait_s:
             connection.answer(request, response)
         elif self._delayed < MAX_DELAYED:

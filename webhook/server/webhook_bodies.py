@@ -1,7 +1,7 @@
 """The bodies of webhooks before a view reads them: how large they may be, and when they are verified.
 
-The signature of a large body is made while the body arrives. A gzip body is inflated and verified in a thread of its
-own, where clients have their turns.
+The signature of a large body is made while the body arrives. A gzip body is inflated and verified in a separate thread,
+in which the clients take turns.
 """
 
 import time
@@ -53,7 +53,7 @@ class WebhookBodies:
     def verify(self, environ: MutableMapping[str, Any], body: bytes, client: str) -> None:
         """Inflate and verify a client's body. The view gets the result, or the reason why it is refused.
 
-        A client with a right signature has its turn with the others again: it may share its address with an attacker.
+        A right signature ends the failures of its client, which may share its address with an attacker.
         """
         try:
             environ[VERIFIED] = verify_request(self._context, environ, body)

@@ -91,7 +91,10 @@ def _verify(context: WebContext, environ: Mapping[str, Any]) -> Verified:
 
 
 def _body(max_bytes: int) -> bytes:
-    """Read the body, up to one byte more than is allowed. Raises RefusedWebhook if its length says that it is more."""
+    """Read the body, up to one byte more than is allowed.
+
+    Raises RefusedWebhook if Content-Length is larger, or if the server passed no body on.
+    """
     if (request.content_length or 0) > max_bytes:
         raise RefusedWebhook(Refusal.TOO_LARGE)
     if lacks_body(request.environ):
@@ -101,7 +104,7 @@ def _body(max_bytes: int) -> bytes:
 
 
 def lacks_body(environ: Mapping[str, Any]) -> bool:
-    """Return whether the request has a chunked body that the server does not pass on, as uWSGI."""
+    """Return whether the request has a chunked body that the server does not pass on (uWSGI does not)."""
     return "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower() and not environ.get("wsgi.input_terminated")
 
 

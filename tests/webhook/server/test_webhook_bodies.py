@@ -95,7 +95,7 @@ async def test_nothing_is_inflated_for_an_address_that_may_not_post(redis_url, m
 
 
 async def test_bombs_of_one_client_do_not_delay_others(redis_url):
-    """The bombs inflate in a thread of their own. A right gzip body of another client comes after one bomb at most."""
+    """The bombs inflate in a separate thread. A right gzip body of another client comes after one bomb at most."""
     async with serving(redis_url, web_trusted_hops=1, webhook_failures_per_minute=1_000) as post:
         bomb = gzip.compress(os.urandom(1_000) * 3_000, 1)
         flood = [asyncio.create_task(post(bomb, **WRONG, **{"X-Forwarded-For": "192.0.2.66"})) for _ in range(60)]
