@@ -1,4 +1,4 @@
-"""Everything that docs/performance.md and docs/scaling.md count with, in one run of about ten minutes: python -m bench
+"""Everything that docs/performance.md and docs/scaling.md count with, in one run of 15 minutes: python -m bench
 
 Each part runs by itself too, such as `python -m bench.whole --rate 200`. Between the parts a fixed loop is timed: where
 it swings, the figures beside it do.
@@ -13,6 +13,7 @@ from bench.machine import calibrate, noise, told
 PARTS = {
     "whole": "From the webhook to the push's arrival, and what it costs, beside the obvious alternative",
     "intake": "The web process alone, beside a Node peer",
+    "beside_node": "Whole rings beside a Node peer: processor time, latency and rate",
     "ring": "A ring inside the worker, without Redis and provider",
     "runtime": "RQ's bookkeeping: Bellhop's worker beside RQ's own, and its memory",
     "apns": "Pushes to Apple, beside plain aioapns",

@@ -67,14 +67,14 @@ class Version(Installation):
             await asyncio.gather(*posts)
             await self._all_arrived(names)
         latencies = sorted(self.arrived[name] - due[name] for name in names)
-        figures["latency p50, ms"] = statistics.median(latencies) * 1e3
+        for share in (50, 99):
+            figures[f"latency p{share}, ms"] = latencies[len(latencies) * share // 100] * 1e3
         return figures
 
     async def backlog(self, label: str, rings: int) -> Figures:
         """Queue all rings while no worker takes them, then let it run at full load. The web process counts too."""
         names = [f"{label}-{number}" for number in range(rings)]
-        await self.store.call("SET", "rq:suspended", 1)
-        await asyncio.sleep(SUSPENDED_S)
+        await self.suspend()
         room = asyncio.Semaphore(POSTS_AT_ONCE)
 
         async def post(name: str) -> None:
@@ -83,9 +83,19 @@ class Version(Installation):
 
         async with self._measured(rings) as figures:
             await asyncio.gather(*map(post, names))
-            await self.store.call("DEL", "rq:suspended")
+            resumed = time.time()
+            await self.resume()
             await self._all_arrived(names)
+        figures["rings taken off the queue a second"] = rings / (max(self.arrived[name] for name in names) - resumed)
         return figures
+
+    async def suspend(self) -> None:
+        """Let the worker take no more jobs."""
+        await self.store.call("SET", "rq:suspended", 1)
+        await asyncio.sleep(SUSPENDED_S)
+
+    async def resume(self) -> None:
+        await self.store.call("DEL", "rq:suspended")
 
     async def _post(self, name: str) -> None:
         number = next(self.people) % PEOPLE  # nobody calls or is called so often that it is counted in Redis
@@ -111,6 +121,7 @@ class Version(Installation):
         yield figures
         for name, pid in pids.items():
             figures[f"CPU of {name.partition('-')[0]}, ms"] = (cpu_ms(pid) - cpu_before[name]) / rings
+        figures["CPU of all three, ms"] = sum(figures.values())
         for name, count in (await self._counters()).items():
             figures[name] = (count - before[name]) / rings
 
