@@ -1,21 +1,28 @@
 """The lists of latest calls: one of each tenant, and one of each user. They exist if the console is switched on.
 
 take_event.lua writes both, in the step that applies a ring, a notification or a call.missed. Callers read a call's
-trail to show it: a call may be in a list although its trail has expired.
+trail to show it: a call may be in a list although its trail has expired. A third list has a line for each ring, with
+the ids and names of its people, so that one command reads all that a search compares.
 """
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from redis import Redis
 
 from bellhop.clock import Micros
-from bellhop.store.keys import calls_key, calls_of_user_key, devices_key
+from bellhop.store.blocking_client import together
+from bellhop.store.keys import calls_key, calls_of_user_key, devices_key, people_of_calls_key
 
 MAX_CALLS = 10_000
 """Longest list of a tenant. Older calls can still be opened by their id, as long as they have a trail."""
 MAX_CALLS_OF_USER = 50
 """Longest list of a user."""
+MAX_LINES = 15_000
+"""Longest list of lines with people: a call that rings again has another line."""
+MAX_LINE = 300
+"""Characters of ids and names in a line: those of the caller and, usually, of the first ten people."""
 FROM_LATEST = Micros(0)
 
 
@@ -27,14 +34,36 @@ class IndexedCall(NamedTuple):
     """When the call last began to ring or to notify."""
 
 
-def entry(tenant: str, cid: str, user_ids: Iterable[str], *, begins: bool) -> dict[str, object]:
-    """Write the entries of one call for take_event.lua. A call that only goes on (not `begins`) keeps its place."""
-    keys = [calls_of_user_key(tenant, user_id) for user_id in dict.fromkeys(user_ids) if user_id]
+def entry(tenant: str, cid: str, people: Mapping[str, str], *, begins: bool) -> dict[str, object]:
+    """Write the entries of one call for take_event.lua. A call that only goes on (not `begins`) keeps its place.
+
+    `people` are the names of the call's users, by id.
+    """
+    keys = [calls_of_user_key(tenant, user_id) for user_id in people if user_id]
     return {
         "cid": cid,
         "how": "GT" if begins else "NX",
         "limits": [[calls_key(tenant), str(MAX_CALLS)], *([key, str(MAX_CALLS_OF_USER)] for key in keys)],
+        "people": [people_of_calls_key(tenant), _line(cid, people), str(MAX_LINES)],
     }
+
+
+def folded(text: str) -> str:
+    """Return a text as a search compares it: without capital letters and accents, on one line."""
+    if not text.isascii():
+        text = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return " ".join(text.casefold().split())
+
+
+def _line(cid: str, people: Mapping[str, str]) -> str:
+    """Write the call's id, then all that a search compares with its words."""
+    parts, left = [cid] if cid == folded(cid) else [cid, folded(cid)], MAX_LINE
+    for user_id, name in people.items():
+        parts.append(folded(user_id if name in ("", user_id) else f"{user_id} {name}")[:left])
+        left -= len(parts[-1])
+        if left <= 0:
+            break
+    return "\t".join(parts)
 
 
 def calls_of_tenant(redis: Redis, tenant: str, before: Micros, limit: int) -> list[IndexedCall]:
@@ -45,6 +74,33 @@ def calls_of_tenant(redis: Redis, tenant: str, before: Micros, limit: int) -> li
 def calls_of_user(redis: Redis, tenant: str, user_id: str, before: Micros, limit: int) -> list[IndexedCall]:
     """Read the calls of a user that began before `before`, the latest first. Raises redis.exceptions.RedisError."""
     return _read(redis, calls_of_user_key(tenant, user_id), before, limit)
+
+
+def calls_with(redis: Redis, tenant: str, text: str, before: Micros, limit: int) -> Iterator[list[IndexedCall]]:
+    """Yield calls that have each word of the text in their id, or in the ids and names of their people.
+
+    The latest calls come first, in lists of up to `limit`. Users are also found by their whole id. Raises
+    redis.exceptions.RedisError.
+    """
+    words = [word.encode("utf-8", "surrogatepass") for word in folded(text).split()]
+    calls, lines, own = together(
+        redis,
+        ("ZREVRANGEBYSCORE", calls_key(tenant), f"({before}" if before else "+inf", "-inf"),
+        ("LRANGE", people_of_calls_key(tenant), 0, -1),
+        ("ZRANGE", calls_of_user_key(tenant, text), 0, -1),
+    )
+    by_id = {cid.lower(): cid for cid in calls}
+    ids = list(by_id)
+    for word in words:
+        lines = [line for line in lines if word in line]
+        ids = [cid for cid in ids if word in cid]
+    found = {*own, *(line.partition(b"\t")[0] for line in lines), *(by_id[cid] for cid in ids)}
+    ordered = [cid for cid in calls if cid in found]
+    for start in range(0, len(ordered), limit):
+        part = ordered[start : start + limit]
+        scores: Any = redis.zmscore(calls_key(tenant), part)
+        listed = [(cid, score) for cid, score in zip(part, scores, strict=True) if score is not None]
+        yield [IndexedCall(cid.decode("utf-8", "replace"), Micros(int(score))) for cid, score in listed]
 
 
 def is_known_user(redis: Redis, tenant: str, user_id: str) -> bool:

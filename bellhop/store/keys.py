@@ -302,6 +302,11 @@ def calls_key(tenant: str) -> str:
     return f"bellhop:calls:{tenant}"
 
 
+def people_of_calls_key(tenant: str) -> str:
+    """A list: of each of the tenant's latest rings, the call and the ids and names of its people, the latest first."""
+    return f"bellhop:calls-people:{tenant}"
+
+
 def brake_key(provider: str, app: str) -> str:
     """A string that exists while no token of the app is removed; its value is how many died."""
     return f"bellhop:brake:{provider}:{app}"

@@ -5,13 +5,13 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
-from bellhop.call_index import MAX_CALLS, MAX_CALLS_OF_USER
+from bellhop.call_index import MAX_CALLS, MAX_CALLS_OF_USER, MAX_LINE, MAX_LINES
 from bellhop.store.blocking_client import run_script
-from bellhop.store.keys import calls_key, calls_of_user_key
+from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key
 from tests.factories import a_ring_event, an_event_user, event_fields
 from webhook.intake.apply import apply
 from webhook.intake.effects import EffectRules, effects
-from webhook.intake.events import Accepted, Missed, Notification
+from webhook.intake.events import Accepted, EventUser, Missed, Notification
 
 NOW, S = 1_800_000_000_000_000, 1_000_000
 DAY_S = 24 * 3600
@@ -82,6 +82,42 @@ def test_lists_hold_no_more_than_the_latest(redis_client, take):
     newest = [f"default:{number}" for number in range(69, -1, -1)]
     assert calls(redis_client) == newest + [f"default:old-{number}" for number in range(MAX_CALLS - 70)]
     assert calls(redis_client, calls_of_user_key("default", "ben"))[-1] == f"default:{70 - MAX_CALLS_OF_USER}"
+
+
+def lines(redis_client):
+    return [line.decode() for line in redis_client.lrange(people_of_calls_key("default"), 0, -1)]
+
+
+def test_each_ring_has_a_line_with_its_people(redis_client, take):
+    zoe = EventUser("zoë-1", "Zoë  Lind")
+    for number in range(2):
+        at = NOW + number * S
+        take(
+            a_ring_event(
+                at, cid="default:1", caller=EventUser("sara", "sara"), members=(zoe, EventUser("ben", "Osei"))
+            ),
+            at,
+        )
+    take(
+        Missed(
+            **event_fields("missed", NOW + 2 * S, cid="default:1"),
+            caller=SARA,
+            call_name="",
+            members=(BEN,),
+            notify=True,
+        )
+    )
+    assert lines(redis_client) == ["default:1\tsara\tzoe-1 zoe lind\tben osei"] * 2
+    assert 0 < redis_client.ttl(people_of_calls_key("default")) <= DAY_S
+
+
+def test_the_lines_with_people_are_few_and_short(redis_client, take):
+    redis_client.lpush(people_of_calls_key("default"), *(["old"] * MAX_LINES))
+    members = tuple(an_event_user(f"user-{number}-{'x' * 50}") for number in range(500))
+    take(a_ring_event(NOW, cid="default:1", members=members))
+    newest, *others = lines(redis_client)
+    assert len(others) == MAX_LINES - 1
+    assert 250 < len(newest) < MAX_LINE + 50
 
 
 def test_a_call_leaves_the_list_with_its_trail(redis_client, take):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from bellhop.call_index import FROM_LATEST, MAX_CALLS, IndexedCall, calls_of_tenant, calls_of_user
+from bellhop.call_index import FROM_LATEST, IndexedCall, calls_of_tenant, calls_of_user, calls_with
 from bellhop.clock import Micros
 from bellhop.explain.explanation import LatestRounds, explain_latest
 from bellhop.explain.summary import MAX_LINES, CallSummary, Flag, summarize_trail
@@ -23,8 +23,6 @@ BATCH = 26
 """Trails read from Redis at a time."""
 SEARCH_TIMEOUT_S = 0.5
 """How long a search by a flag may take before it returns what it has: the process also has to answer webhooks."""
-MAX_COMPARED = 2_500
-"""Ids that one search compares with its text: it takes about 10 ms, and the list of a search refreshes itself too."""
 MAX_CANDIDATES = 10 * BATCH
 """Calls that one page looks at. Some of them may have no trail any more."""
 
@@ -58,15 +56,13 @@ def search_calls(
 ) -> CallPage:
     """Find a page of calls that began before `before`, the latest first. Raises redis.exceptions.RedisError.
 
-    `user_id` selects the calls of that user. `text` selects those of a user with that id, and calls with the text in
-    their ids. `flag` selects calls with that flag: then each trail is read, until the time is over. Without a flag,
+    `user_id` selects the calls of that user. `text` selects calls by their ids, and by the ids and names of their
+    people. `flag` selects calls with that flag: then each trail is read, until the time is over. Without a flag,
     `summaries` limits how many lines are read.
     """
-    matches = _matches(redis, tenant, text, before) if text else None
-    batches = matches.batches() if matches else _batches(redis, tenant, user_id, before)
-    rest = matches.rest if matches else FROM_LATEST
+    batches = calls_with(redis, tenant, text, before, BATCH) if text else _batches(redis, tenant, user_id, before)
     if flag is None:
-        return _first_page(redis, tenant, batches, rest, summaries or SummaryCache(LENGTH))
+        return _first_page(redis, tenant, batches, summaries or SummaryCache(LENGTH))
     found: list[tuple[IndexedCall, CallSummary]] = []
     give_up_s = time.monotonic() + timeout_s
     for candidate, call in _candidates(redis, tenant, batches):
@@ -76,12 +72,10 @@ def search_calls(
             return _page(found)
         if time.monotonic() > give_up_s:
             return _page(found, older=candidate.began_at, complete=False)
-    return _page(found, older=rest, complete=not rest)
+    return _page(found)
 
 
-def _first_page(
-    redis: Redis, tenant: str, batches: Iterator[list[IndexedCall]], rest: Micros, summaries: SummaryCache
-) -> CallPage:
+def _first_page(redis: Redis, tenant: str, batches: Iterator[list[IndexedCall]], summaries: SummaryCache) -> CallPage:
     found: list[tuple[IndexedCall, CallSummary]] = []
     looked_at = 0
     for batch in batches:
@@ -92,7 +86,7 @@ def _first_page(
             return _page(found)
         if looked_at >= MAX_CANDIDATES:
             return _page(found, older=batch[-1].began_at, complete=False)
-    return _page(found, older=rest, complete=not rest)
+    return _page(found)
 
 
 def _page(
@@ -114,18 +108,6 @@ def _candidates(
             yield candidate, summarize_trail(candidate.cid, read_trail(lines), now) if lines else None
 
 
-class Matches(NamedTuple):
-    """The calls that match a text, among the latest ones of the list."""
-
-    calls: list[IndexedCall]
-    rest: Micros
-    """Calls before this time were not compared; 0 if there are none."""
-
-    def batches(self) -> Iterator[list[IndexedCall]]:
-        """Yield the calls in batches."""
-        return (self.calls[start : start + BATCH] for start in range(0, len(self.calls), BATCH))
-
-
 def _batches(redis: Redis, tenant: str, user_id: str, before: Micros) -> Iterator[list[IndexedCall]]:
     while batch := _next_batch(redis, tenant, user_id, before):
         yield batch
@@ -136,15 +118,6 @@ def _next_batch(redis: Redis, tenant: str, user_id: str, before: Micros) -> list
     if user_id:
         return calls_of_user(redis, tenant, user_id, before, BATCH)
     return calls_of_tenant(redis, tenant, before, BATCH)
-
-
-def _matches(redis: Redis, tenant: str, text: str, before: Micros) -> Matches:
-    compared = calls_of_tenant(redis, tenant, before, MAX_COMPARED)
-    rest = compared[-1].began_at if len(compared) == MAX_COMPARED else FROM_LATEST
-    by_user = [call for call in calls_of_user(redis, tenant, text, before, MAX_CALLS) if call.began_at >= rest]
-    by_id = [call for call in compared if text in call.cid]
-    began_at = {call.cid: call.began_at for call in (*by_id, *by_user)}
-    return Matches(sorted((IndexedCall(*item) for item in began_at.items()), key=lambda call: -call.began_at), rest)
 
 
 def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator[StoredTrail]:

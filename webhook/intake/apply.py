@@ -139,8 +139,10 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     if not isinstance(about, Round):
         return None
     recipients = about.recipients[: NAMED_IF_REFUSED if effects.refused else None]
-    user_ids = (about.caller_id, *about.callers, *(recipient.id for recipient in recipients))
-    return call_index.entry(about.tenant, about.cid, user_ids, begins=effects.missed is None)
+    callers = {about.caller_id: about.caller_name}
+    people = callers | dict.fromkeys(about.callers, "") | callers
+    people |= {recipient.id: recipient.name for recipient in recipients}
+    return call_index.entry(about.tenant, about.cid, people, begins=effects.missed is None)
 
 
 def _job(

@@ -49,6 +49,7 @@ HOMES = {
             "stream-clock:",
             "last-webhook",
             "calls:",
+            "calls-people:",
         ),
         *("brake:", "tokens:", "apns-token:", "console:"),
     ),
@@ -67,7 +68,7 @@ COMMANDS = (
             round=ROUND,
             missed=ROUND,
             jobs=[RING],
-            listed=call_index.entry("default", "default:1", ["ben"], begins=True),
+            listed=call_index.entry("default", "default:1", {"ben": "Ben"}, begins=True),
         )
     ),
     call_scripts.settle_call(CallToSettle("default", "default:1", 1, 1, [FINAL], None, [1])),

@@ -128,20 +128,20 @@ async def test_a_filter_leaves_the_calls_it_names(page, name, some, others):
 
 
 async def test_searching_for_a_call_opens_it(page):
-    await page.get_by_label("Call or user").fill("default:call-late")
+    await page.get_by_label("Call, user or name").fill("default:call-late")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/console/call?id=default:call-late")
 
 
 async def test_searching_for_a_part_of_an_id_finds_the_call(page):
-    await page.get_by_label("Call or user").fill("dead-tok")
+    await page.get_by_label("Call, user or name").fill("dead-tok")
     await page.get_by_role("button", name="Search").click()
     await page.wait_for_url("**q=dead-tok*")
     assert await listed(page) == ["dead-token"]
 
 
 async def test_searching_for_a_user_finds_calls_and_phones(page):
-    await page.get_by_label("Call or user").fill("gus-gone")
+    await page.get_by_label("Call, user or name").fill("gus-gone")
     await page.get_by_role("button", name="Search").click()
     await page.wait_for_url("**q=gus-gone*")
     assert await listed(page) == ["dead-token"]

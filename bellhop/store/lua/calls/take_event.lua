@@ -156,14 +156,23 @@ if doc.jobs_need_open and not is_open then doc.jobs = {} end
 
 -- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
 if doc.listed then
-  for _, list in ipairs(doc.listed.limits) do
-    if redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid) == 1 then
+  local is_listed
+  for number, list in ipairs(doc.listed.limits) do
+    local added = redis.call('ZADD', list[1], doc.listed.how, doc.now_us, doc.listed.cid) == 1
+    if number == 1 then is_listed = not added end
+    if added then
       redis.call('ZREMRANGEBYRANK', list[1], 0, -1 - tonumber(list[2]))
     end
     redis.call('EXPIRE', list[1], trail_ttl)
   end
   local oldest = tonumber(doc.now_us) - tonumber(trail_ttl) * 1e6
   redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
+  -- A search compares the ids and names. A call that only goes on has a line already.
+  local lines, line, most = unpack(doc.listed.people)
+  if doc.listed.how == 'GT' or not is_listed then
+    if redis.call('LPUSH', lines, line) > tonumber(most) then redis.call('LTRIM', lines, 0, tonumber(most) - 1) end
+    redis.call('EXPIRE', lines, trail_ttl)
+  end
 end
 
 -- Each key that is written from here on may have the wrong type. Even then, the trail must not have a line of an event that was
