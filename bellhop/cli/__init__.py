@@ -1,10 +1,13 @@
 """`bellhop`: the command line. Each command is a file of this package."""
 
+import errno
+import os
+import sys
 from importlib import import_module
 from typing import Any
 
 import click
-from click.exceptions import Exit
+from click.exceptions import Exit, NoSuchCommand
 
 from bellhop import __version__
 
@@ -26,6 +29,14 @@ COMMANDS = {
 is `command` in send_test.py, and so on."""
 
 
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells use it: 128 and the number of SIGINT."""
+
+
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""The errors of an output that cannot take more, such as a full disk."""
+
+
 class _Commands(click.Group):
     """Imports a command's file only when it is needed: no command loads what another one uses."""
 
@@ -38,16 +49,43 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"bellhop.cli.{cmd_name.replace('-', '_')}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command. If there is none, suggest a similar one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([*COMMANDS.items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line. If a file or the output cannot be used, end with a sentence about it."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if error.filename is None and error.errno not in NOT_WRITTEN:
+                raise
+            if error.filename is None:  # when Python ends, it would try to write again
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            click.echo(f"Error: {error.filename or 'the output cannot be written'}: {error.strerror}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. If Redis does not answer or refuses a command, end with a sentence about it."""
+        """Run a command. If Redis does not answer or refuses a command, end with a sentence about it.
+
+        After Ctrl-C, end with the status that shells use.
+        """
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, Exit):
             raise
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            ctx.exit(STOPPED)
         except Exception as error:
             from bellhop.cli.connection import in_a_sentence  # noqa: PLC0415 - it imports redis
 
@@ -58,10 +96,13 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bellhop")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Ring phones for an app built on Stream Video.
 
     To try it, run `make demo` in a checkout: it needs no configuration. For real use, set the BELLHOP_* variables that
     the README lists, then run `bellhop check`, `bellhop web` and `bellhop worker`. docs/settings.md describes every
     setting.
     """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

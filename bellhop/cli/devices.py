@@ -9,9 +9,10 @@ import click
 from bellhop.cli import import_devices, import_stream
 from bellhop.cli.connection import connect, devices_of, run, warn_about_apps
 from bellhop.cli.import_devices import read_device
-from bellhop.cli.options import load_settings, select_tenant, tenant_option
-from bellhop.cli.output import plain
-from bellhop.domain.device import Environment, Kind, Provider
+from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
+from bellhop.cli.output import json_option, plain, print_json
+from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.explain.sentences import phone_name
 from bellhop.store import registry
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals
 
@@ -44,13 +45,7 @@ command.add_command(import_stream.command)
 )
 @click.option("--token", required=True, help="Push token, as the phone received it.")
 @click.option("--app", required=True, help="Bundle id (APNs) or Firebase project id (FCM).")
-@click.option(
-    "--environment",
-    type=click.Choice([str(choice) for choice in Environment]),
-    default=str(Environment.PRODUCTION),
-    show_default=True,
-    help="Apple's environment of the token: sandbox if the app was started from Xcode.",
-)
+@environment_option
 @click.option("--name", default="", help="Name of the device, for lists and explanations.")
 @click.option("--hardware-id", default="", help="Id of the phone. The same for its VoIP and its alert token.")
 @tenant_option
@@ -69,8 +64,9 @@ def add(tenant: str, **fields: Any) -> None:
 
 @command.command("list")
 @click.argument("user_id")
+@json_option
 @tenant_option
-def list_devices(user_id: str, tenant: str) -> None:
+def list_devices(user_id: str, tenant: str, as_json: bool) -> None:
     """List the devices of USER_ID, without their tokens."""
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
@@ -79,14 +75,29 @@ def list_devices(user_id: str, tenant: str) -> None:
     if not devices:
         others = in_other_capitals(redis, tenant, user_id)
         click.echo(plain(differ_in_capitals(user_id, others) or f"{user_id} has no devices"), err=True)
-        return
-    click.echo(COLUMNS.format("KEY", "PROVIDER", "KIND", "REGISTERED (UTC)", "APP  NAME"))
-    for device in devices:
-        registered_at = datetime.fromtimestamp(device.registered_at / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
-        environment = "" if device.environment is Environment.PRODUCTION else f" ({device.environment})"
-        kind = device.kind if device.provider is Provider.APNS else "-"
-        app = f"{device.app}{environment}  {device.name}"
-        click.echo(plain(COLUMNS.format(device.key, device.provider, kind, registered_at, app)).rstrip())
+    if as_json:
+        print_json([_as_json(device) for device in devices])
+    elif devices:
+        click.echo(COLUMNS.format("KEY", "PROVIDER", "KIND", "REGISTERED (UTC)", "APP  PHONE"))
+        for device in devices:
+            click.echo(plain(_row(device)))
+
+
+def _row(device: Device) -> str:
+    environment = "" if device.environment is Environment.PRODUCTION else f" ({device.environment})"
+    kind = device.kind if device.provider is Provider.APNS else "-"
+    app = f"{device.app}{environment}  {phone_name(device.label)}"
+    return COLUMNS.format(device.key, device.provider, kind, f"{_registered_at(device):%Y-%m-%d %H:%M}", app)
+
+
+def _as_json(device: Device) -> dict[str, str]:
+    shown = device.model_dump(mode="json", include={"provider", "kind", "app", "environment", "hardware_id"})
+    registered_at = _registered_at(device).isoformat().replace("+00:00", "Z")
+    return {"key": device.key, "phone": phone_name(device.label), **shown, "registered_at": registered_at}
+
+
+def _registered_at(device: Device) -> datetime:
+    return datetime.fromtimestamp(device.registered_at / 1e6, UTC)
 
 
 @command.command()

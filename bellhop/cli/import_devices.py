@@ -2,19 +2,21 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO
 
 import click
 from pydantic import ValidationError
+from redis import Redis
 
 from bellhop.cli.connection import connect, run, warn_about_apps
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
-from bellhop.cli.output import plain
+from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.store import registry
-from bellhop.store.scripts import Command
 from bellhop.validation_messages import describe_error
 
 BATCH = 500
@@ -39,28 +41,69 @@ def command(file: IO[bytes], tenant: str) -> None:
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
-    registered = left_out = 0
-    batch: list[Command] = []
-    apps: set[tuple[Provider, str]] = set()
-    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+    done = _Imported()
+    with progress(_lines(file), "lines", _count(file), done.stopped) as lines:
+        for batch in _batches(lines):
+            _register(redis, tenant, batch, done)
+    warn_about_apps(redis, settings, done.apps)
+    click.echo(f"{done.registered} registered, {done.left_out} left out")
+    sys.exit(1 if done.left_out else 0)
+
+
+@dataclass
+class _Imported:
+    """What is done so far."""
+
+    lines: int = 0
+    registered: int = 0
+    left_out: int = 0
+    apps: set[tuple[Provider, str]] = field(default_factory=set)
+
+    def stopped(self) -> str:
+        """Say what is done, and how to go on."""
+        return (
+            f"Stopped after line {self.lines}: {self.registered} registered, {self.left_out} left out. To go on, run "
+            "the command again: a device that is registered twice is one device."
+        )
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: file.readline(LONGEST_LINE), b"")
+
+
+def _count(file: IO[bytes]) -> int | None:
+    """Count the lines of a file; None if it can be read only once."""
+    if not file.seekable():
+        return None
+    begin = file.tell()
+    count = sum(1 for _ in _lines(file))
+    file.seek(begin)
+    return count
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield up to BATCH lines at a time. (The itertools.batched of Python 3.12.)"""
+    iterator = iter(lines)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+def _register(redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported) -> None:
+    """Register the devices of some lines, and report the lines that are invalid."""
+    devices, left_out = [], 0
+    for number, line in enumerate(lines, done.lines + 1):
         if not line.strip():
             continue
         try:
-            device = read_device(line)
+            devices.append(read_device(line))
         except ValueError as error:
             left_out += 1
-            click.echo(f"line {number}: {plain(error)}", err=True)
-            continue
-        registered += 1
-        batch.append(registry.register(tenant, device))
-        apps.add((device.provider, device.app))
-        if len(batch) == BATCH:
-            run(redis, batch)
-            batch = []
-    run(redis, batch)
-    warn_about_apps(redis, settings, apps)
-    click.echo(f"{registered} registered, {left_out} left out")
-    sys.exit(1 if left_out else 0)
+            say_aside(f"line {number}: {error}")
+    run(redis, [registry.register(tenant, device) for device in devices])
+    done.lines += len(lines)
+    done.registered += len(devices)
+    done.left_out += left_out
+    done.apps |= {(device.provider, device.app) for device in devices}
 
 
 def read_device(line: bytes) -> Device:
@@ -76,6 +119,6 @@ def read_device(line: bytes) -> Device:
 
 def _reasons(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_input=False):
-        field = ".".join(str(part) for part in detail["loc"])
+        place = ".".join(str(part) for part in detail["loc"])
         message = "is not a field of a device" if detail["type"] == "extra_forbidden" else describe_error(detail)
-        yield f"{field}: {message}" if field else message
+        yield f"{place}: {message}" if place else message

@@ -11,10 +11,12 @@ import click
 
 from bellhop.backoff import pause_s
 from bellhop.cli.connection import connect, run, warn_about_apps
-from bellhop.cli.options import load_settings, select_tenant, tenant_option
-from bellhop.cli.output import plain
+from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
+from bellhop.cli.output import json_option, plain, print_json
+from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import Seconds
-from bellhop.domain.device import Provider
+from bellhop.domain.device import Environment, Provider
+from bellhop.explain.sentences import MAX_NAMED
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
 from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, read_device, stream_api
@@ -45,15 +47,25 @@ COUNTED = ("registered", "already known", "disabled at Stream", "left out")
     show_default=True,
     help="Maximum number of users per minute. Stream's limit applies to all of your servers together.",
 )
+@environment_option
+@json_option
 @tenant_option
-def command(user_ids: Sequence[str], file: IO[str] | None, apps: Sequence[str], per_minute: int, tenant: str) -> None:
+def command(
+    user_ids: Sequence[str],
+    file: IO[str] | None,
+    apps: Sequence[str],
+    per_minute: int,
+    environment: str,
+    as_json: bool,
+    tenant: str,
+) -> None:
     """Copy the devices of each USER from Stream.
 
     A token that is already registered is not changed, and a device that is disabled at Stream is left out. So you can
-    run the command again. A user whose devices cannot be read is reported; the other users are copied. Exits with 1 if
-    anything was left out.
+    run the command again. A user whose devices cannot be read is reported; the other users are copied. Names the users
+    who have no device at Stream. Exits with 1 if anything was left out.
     """
-    users = [*user_ids, *(line.strip() for line in file or () if line.strip())]
+    users = [*user_ids, *_listed_users(file)]
     if not users:
         raise click.UsageError("name users, or use --file with a list of their ids")
     settings = load_settings()
@@ -61,7 +73,17 @@ def command(user_ids: Sequence[str], file: IO[str] | None, apps: Sequence[str], 
     app = next((app for app in settings.stream_apps if app.tenant == tenant), None)
     if app is None:
         raise click.ClickException("set BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET: no Stream app is set")
-    sys.exit(asyncio.run(_Import(settings, app, _device_apps(settings, apps)).run(users, per_minute)))
+    copying = _Import(settings, app, _device_apps(settings, apps), Environment(environment))
+    asyncio.run(copying.run(users, per_minute))
+    copying.report(as_json=as_json)
+    sys.exit(1 if copying.count["left out"] else 0)
+
+
+def _listed_users(file: IO[str] | None) -> list[str]:
+    try:
+        return [line.strip() for line in file or () if line.strip()]
+    except UnicodeDecodeError:
+        raise click.UsageError("the file must be UTF-8 text with one user id per line") from None
 
 
 def _device_apps(settings: Settings, names: Iterable[str]) -> DeviceApps:
@@ -74,23 +96,46 @@ def _device_apps(settings: Settings, names: Iterable[str]) -> DeviceApps:
 class _Import:
     """One run of the command."""
 
-    def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps) -> None:
-        self._settings, self._app, self._apps = settings, app, apps
+    def __init__(self, settings: Settings, app: StreamApp, apps: DeviceApps, environment: Environment) -> None:
+        self._settings, self._app, self._apps, self._environment = settings, app, apps, environment
         self._redis = connect(settings)
         self._imported_apps: set[tuple[Provider, str]] = set()
         self._reached = False
         """Whether Stream has answered any request."""
+        self._done: list[str] = []
+        """The users who are copied."""
+        self._without_devices: list[str] = []
+        """The users who have no device at Stream, or only disabled ones."""
         self.count: Counter[str] = Counter()
 
-    async def run(self, users: Sequence[str], per_minute: int) -> int:
-        """Copy the devices of all `users`; returns the exit status."""
+    async def run(self, users: Sequence[str], per_minute: int) -> None:
+        """Copy the devices of all `users`."""
+
+        def stopped() -> str:
+            if not self._done:
+                return "Stopped: no user is copied."
+            last = plain(self._done[-1])
+            done = f"Stopped: {len(self._done)} of {len(users)} users are copied, {last} as the last one"
+            return f"{done}. To go on, run the command with the users after {last}."
+
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
             api = stream_api(self._settings.stream_api_url, session, self._app)
-            with click.progressbar(users, label="Users", file=sys.stderr, show_pos=True) as progress:
-                await self._copy_all(api, progress, Seconds(60 / per_minute))
+            with progress(users, "users", len(users), stopped) as remaining:
+                await self._copy_all(api, remaining, Seconds(60 / per_minute))
+
+    def report(self, *, as_json: bool) -> None:
+        """Print what was done."""
         warn_about_apps(self._redis, self._settings, self._imported_apps)
+        if as_json:
+            counts = {word.replace(" ", "_").lower(): self.count[word] for word in COUNTED}
+            print_json({**counts, "users_without_devices": self._without_devices})
+            return
         click.echo(", ".join(f"{self.count[word]} {word}" for word in COUNTED))
-        return 1 if self.count["left out"] else 0
+        if without := self._without_devices:
+            names = ", ".join(without[:MAX_NAMED])
+            more = f" and {len(without) - MAX_NAMED} more (--json lists all)" if len(without) > MAX_NAMED else ""
+            have = "user has" if len(without) == 1 else "users have"
+            click.echo(plain(f"{len(without)} {have} no device at Stream: {names}{more}"))
 
     async def _copy_all(self, api: StreamApi, users: Iterable[str], interval_s: Seconds) -> None:
         """Copy one user after the other.
@@ -107,8 +152,10 @@ class _Import:
             except StreamRefused as refused:
                 self._raise_if_hopeless(refused)
                 self._leave_out(user_id, str(refused))
+                self._done.append(user_id)
                 continue
             self._register(user_id, listing)
+            self._done.append(user_id)
             ready_at = max(ready_at, loop.time() + listing.wait_s)
 
     async def _listing(self, api: StreamApi, user_id: str) -> Listing:
@@ -144,11 +191,15 @@ class _Import:
                 self.count["disabled at Stream"] += 1
             else:
                 self._imported_apps.add((device.provider, device.app))
+                if device.provider is Provider.APNS:
+                    device = device.model_copy(update={"environment": self._environment})
                 commands.append(registry.adopt(self._app.tenant, device))
+        if not commands:
+            self._without_devices.append(user_id)
         results: list[Any] = run(self._redis, commands)
         for owner, _ in results:
             self.count["already known" if owner else "registered"] += 1
 
     def _leave_out(self, user_id: str, reason: str) -> None:
         self.count["left out"] += 1
-        click.echo(plain(f"{user_id}: {reason}"), err=True)
+        say_aside(f"{user_id}: {reason}")

@@ -7,9 +7,19 @@ from pathlib import Path
 import click
 
 import bellhop
+from bellhop.domain.device import Environment
 from bellhop.settings import ConfigurationError, Role, Settings, load
 
 tenant_option = click.option("--tenant", default="", help="Name of the Stream app. Not needed if there is only one.")
+
+
+environment_option = click.option(
+    "--environment",
+    type=click.Choice([str(choice) for choice in Environment]),
+    default=str(Environment.PRODUCTION),
+    show_default=True,
+    help="Apple's environment of the tokens: sandbox if the app was started from Xcode.",
+)
 
 
 def load_settings(role: Role | None = None) -> Settings:

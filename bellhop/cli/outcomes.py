@@ -2,13 +2,23 @@
 
 import click
 
+from bellhop.cli.output import json_option, print_json
 from bellhop.explain import outcome_reference
 
 
 @click.command("outcomes")
-def command() -> None:
+@json_option
+def command(as_json: bool) -> None:
     """List every outcome of a push, as docs/outcomes.md does.
 
     For each outcome of a push or an e-mail, and each standing of a user in a call: what it means, and what to do.
     """
+    if as_json:
+        print_json(
+            {
+                "outcomes": [row._asdict() for row in outcome_reference.outcome_rows()],
+                "standings": [row._asdict() for row in outcome_reference.standing_rows()],
+            }
+        )
+        return
     click.echo("\n".join([*outcome_reference.outcomes(), "", *outcome_reference.standings()]))

@@ -16,7 +16,7 @@ from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome, advice_on
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
-from bellhop.explain.sentences import PROVIDERS
+from bellhop.explain.sentences import PROVIDERS, phone_name
 from bellhop.settings import Settings
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -104,7 +104,7 @@ def _print(device: Device, result: AttemptResult) -> None:
     color = "green" if result.outcome is Outcome.ACCEPTED else "red"
     answer = " ".join(str(part) for part in (result.status or "", result.reason, result.provider_id) if part)
     environment = f", {device.environment}" if device.provider is Provider.APNS else ""
-    click.echo(plain(f"{device.key}  {device.label} ({device.app}{environment})"))
+    click.echo(plain(f"{device.key}  {phone_name(device.label)} ({device.app}{environment})"))
     meaning = MEANING[result.outcome]
     sentence = plain(_fill_in(meaning.sentence, device) + (f" [{answer}]" if answer else ""))
     click.echo(f"    {click.style(result.outcome, fg=color)}: {sentence}")

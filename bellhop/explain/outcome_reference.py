@@ -1,6 +1,7 @@
 """Every outcome and standing with its meaning and advice, as docs/outcomes.md shows them. Pure."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from bellhop.domain.call import NOTICE_DUE, Standing
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
@@ -21,21 +22,53 @@ EXAMPLE = {
 MARKS = {Tone.GOOD: "✓", Tone.QUIET: "○", Tone.OPEN: "…", Tone.BAD: "✗"}
 
 
-def outcomes() -> Iterator[str]:
-    """Write every outcome as a row of a Markdown table."""
-    yield "| word | of | | what `bellhop explain` says | what Bellhop does | what to do |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+class OutcomeRow(NamedTuple):
+    """What an outcome means."""
+
+    word: str
+    of: str
+    mark: str
+    sentence: str
+    then: str
+    """What Bellhop does."""
+    advice: str
+
+
+class StandingRow(NamedTuple):
+    """What a standing means."""
+
+    word: str
+    sentence: str
+    notice: str
+
+
+def outcome_rows() -> Iterator[OutcomeRow]:
+    """Describe every outcome."""
     for outcome in Outcome:
         meaning = MEANING[outcome]
         sentence, advice = meaning.sentence.format(**EXAMPLE), meaning.advice.format(**EXAMPLE)
         mark, kind, then = MARKS[meaning.tone], meaning.kind.value, meaning.action.value
-        yield f"| `{outcome}` | {kind} | {mark} | {sentence} | {then} | {advice} |"
+        yield OutcomeRow(outcome, kind, mark, sentence, then, advice)
+
+
+def standing_rows() -> Iterator[StandingRow]:
+    """Describe every standing."""
+    for standing in Standing:
+        due = "yes" if standing in NOTICE_DUE else "not yet" if standing is Standing.RINGING else "no"
+        yield StandingRow(standing, STANDINGS[standing].format(**EXAMPLE), due)
+
+
+def outcomes() -> Iterator[str]:
+    """Write every outcome as a row of a Markdown table."""
+    yield "| word | of | | what `bellhop explain` says | what Bellhop does | what to do |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for row in outcome_rows():
+        yield f"| `{row.word}` | {row.of} | {row.mark} | {row.sentence} | {row.then} | {row.advice} |"
 
 
 def standings() -> Iterator[str]:
     """Write every standing as a row of a Markdown table."""
     yield "| word | what `bellhop explain` says | notice |"
     yield "| --- | --- | --- |"
-    for standing in Standing:
-        due = "yes" if standing in NOTICE_DUE else "not yet" if standing is Standing.RINGING else "no"
-        yield f"| `{standing}` | {STANDINGS[standing].format(**EXAMPLE)} | {due} |"
+    for row in standing_rows():
+        yield f"| `{row.word}` | {row.sentence} | {row.notice} |"

@@ -3,6 +3,7 @@
 They are for support people: short, concrete, without blame. `bellhop.explain.timeline` fills in the {braces}.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from bellhop.clock import Micros
@@ -13,6 +14,11 @@ from bellhop.trail import QuestionOutcome, TokenFate
 
 MAX_NAMED = 12
 """The number of users that one sentence names."""
+
+UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
+"""The label of a device without a name (`Device.label`): provider, kind, and the first digits of the device's key."""
+PHONES = {"apns": "iPhone", "fcm": "Android phone"}
+"""The name of a phone, by provider, if the device has no name."""
 
 STANDINGS: dict[str, str] = {
     Standing.RINGING: "The phone may still ring.",
@@ -206,3 +212,9 @@ def listed(names: list[str] | tuple[str, ...], more: int = 0) -> str:
     if more:
         shown.append(f"{more} more")
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+def phone_name(label: str) -> str:
+    """Name a phone by its device's label, in the same way wherever Bellhop names it."""
+    unnamed = UNNAMED.fullmatch(label)
+    return f"{PHONES[unnamed[1]]} {unnamed[2]}" if unnamed else label

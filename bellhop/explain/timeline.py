@@ -3,7 +3,6 @@
 `explanation.py` builds the timeline. `verdict.py` uses the parts of the sentences too.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +37,7 @@ from bellhop.explain.sentences import (
     clock_time,
     duration,
     listed,
+    phone_name,
 )
 from bellhop.explain.webhooks import ANSWERS, ENDS, arrival_of, stamp_of
 from bellhop.trail import (
@@ -61,10 +61,6 @@ from bellhop.trail import (
     read_learned,
 )
 
-UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
-"""The label of a device without a name (`Device.label`): provider, kind, and the first digits of the device's key."""
-PHONES = {"apns": "iPhone", "fcm": "Android phone"}
-"""The name of a phone, by provider, if the device has no name."""
 UNKNOWN_OUTCOME = Meaning(
     OutcomeKind.ATTEMPT,
     Action.DONE,
@@ -161,9 +157,7 @@ def name_of(round_log: RoundLog, milestone: Milestone) -> str:
     """Name the device that a milestone is about, or the user."""
     device: str = getattr(milestone, "device", "")
     label = getattr(milestone, "label", "") or round_log.labels.get(device, "") or (device and f"device {device[:6]}")
-    if unnamed := UNNAMED.fullmatch(label):
-        return f"{PHONES[unnamed[1]]} {unnamed[2]}"
-    return label or round_log.user_of(milestone) or "somebody"
+    return phone_name(label) or round_log.user_of(milestone) or "somebody"
 
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:

@@ -5,7 +5,7 @@ from bellhop.settings.combined import Settings
 from bellhop.settings.given import settings_by_source
 from bellhop.settings.google import FcmApp
 from bellhop.settings.loading import ConfigurationError, Role, load
-from bellhop.settings.reference import reference
+from bellhop.settings.reference import reference, setting_rows
 from bellhop.settings.removed import removed_settings, warn_of_removed_settings
 from bellhop.settings.soon_refused import soon_refused, warn_of_soon_refused
 from bellhop.settings.stream import StreamApp
@@ -24,6 +24,7 @@ __all__ = [
     "load",
     "reference",
     "removed_settings",
+    "setting_rows",
     "settings_by_source",
     "soon_refused",
     "warn_of_removed_settings",

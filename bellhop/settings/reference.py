@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
@@ -11,14 +11,28 @@ from bellhop.settings.combined import Settings
 from bellhop.settings.variables import CONFIG, SECRETS_DIR, variable
 
 
+class SettingRow(NamedTuple):
+    """What there is to know about a setting. `default` and `values` are Markdown."""
+
+    variable: str
+    default: str
+    values: str
+    meaning: str
+
+
+def setting_rows() -> Iterator[SettingRow]:
+    """Describe every setting."""
+    for name, field in Settings.model_fields.items():
+        meaning = " ".join((field.description or "").split())
+        yield SettingRow(variable(name), _default(field), allowed(field), meaning)
+    yield SettingRow(CONFIG, "", "a file", "TOML file with settings; names in lower case, without the prefix.")
+    yield SettingRow(SECRETS_DIR, "", "a folder", "Folder with one file for each secret; names as in the TOML file.")
+
+
 def reference() -> str:
     """Return a Markdown table with one row for each setting."""
-    rows = ["| variable | default | allowed values | meaning |", "| --- | --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        rows.append(_row(variable(name), _default(field), allowed(field), field.description or ""))
-    rows.append(_row(CONFIG, "", "a file", "TOML file with settings; names in lower case, without the prefix."))
-    rows.append(_row(SECRETS_DIR, "", "a folder", "Folder with one file for each secret; names as in the TOML file."))
-    return "\n".join(rows)
+    rows = [f"| `{row.variable}` | {row.default} | {row.values} | {row.meaning} |" for row in setting_rows()]
+    return "\n".join(["| variable | default | allowed values | meaning |", "| --- | --- | --- | --- |", *rows])
 
 
 def allowed(field: FieldInfo) -> str:
@@ -45,10 +59,6 @@ def _parts(annotation: Any) -> Iterator[Any]:
     yield annotation
     for part in get_args(annotation):
         yield from _parts(part)
-
-
-def _row(variable: str, default: str, values: str, text: str) -> str:
-    return f"| `{variable}` | {default} | {values} | {' '.join(text.split())} |"
 
 
 def _default(field: FieldInfo) -> str:

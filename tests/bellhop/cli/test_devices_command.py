@@ -164,3 +164,21 @@ def test_a_google_token_has_one_kind(bellhop):
     bellhop("import", "-", stdin=lines(FCM | {"kind": "voip"}, FCM | {"token": "two"}))
     _, *listed = bellhop("list", "jane").splitlines()
     assert [line.split()[1:3] for line in listed] == [["fcm", "-"]] * 3
+
+
+def test_a_list_as_json_names_each_phone_and_no_token(bellhop):
+    bellhop("import", "-", stdin=lines(VOIP | {"environment": "sandbox", "registered_at": 1_700_000_000_000_000}, FCM))
+    unnamed, named = json.loads(bellhop("list", "jane", "--json"))
+    assert named["phone"] == "Jane's Pixel"
+    assert unnamed == {
+        "key": unnamed["key"],
+        "phone": f"iPhone {unnamed['key'][:6]}",
+        "provider": "apns",
+        "kind": "voip",
+        "app": "com.example",
+        "environment": "sandbox",
+        "hardware_id": "",
+        "registered_at": "2023-11-14T22:13:20Z",
+    }
+    assert unnamed["phone"] in bellhop("list", "jane"), "the table has the same name"
+    assert VOIP["token"] not in bellhop("list", "jane", "--json")

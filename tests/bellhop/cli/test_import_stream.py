@@ -224,6 +224,36 @@ async def test_a_short_secret_causes_no_warning(bellhop, recwarn):
     ]
 
 
+async def test_users_without_devices_are_named_with_their_number(bellhop, listed):
+    users = ["ben-osei", *(f"user-{number:02}" for number in range(14))]
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["ben-osei"] = listed
+        stream.devices["user-00"] = [fcm("t", disabled=True)]
+        status, out, _ = await bellhop(stream, *users, "--per-minute", "10000", *APPS)
+        _, document, _ = await bellhop(stream, *users, "--per-minute", "10000", *APPS, "--json")
+    assert status == 0
+    named = ", ".join(f"user-{number:02}" for number in range(12))
+    assert out.splitlines()[-1] == f"14 users have no device at Stream: {named} and 2 more (--json lists all)"
+    assert json.loads(document)["users_without_devices"] == users[1:]
+
+
+async def test_the_environment_of_apples_tokens_can_be_given(bellhop, redis_url, listed):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["ben-osei"] = listed
+        await bellhop(stream, "ben-osei", *APPS, "--environment", "sandbox")
+    devices = stored(redis_url, "ben-osei")
+    assert {(device.provider, device.environment) for device in devices} == {("apns", "sandbox"), ("fcm", "production")}
+
+
+async def test_stopped_by_stream_it_names_the_last_user(bellhop):
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.broken = [200, 200, 401]
+        status, _, err = await bellhop(stream, "ann", "ben", "cid", "dan", "--per-minute", "10000", *APPS)
+    assert status == 1
+    last = "Stopped: 2 of 4 users are copied, ben as the last one. To go on, run the command with the users after ben."
+    assert last in err
+
+
 ONLY = DeviceApps({}, {Provider.APNS: "com.only", Provider.FCM: "only"})
 
 
