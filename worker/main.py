@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -51,6 +52,9 @@ log = structlog.get_logger()
 JOBS_PER_CONCURRENCY = 10
 """Jobs in memory for each of BELLHOP_WORKER_CONCURRENCY. Nearly all of them wait for a provider, and a provider that
 hangs must not keep other rings in the queue."""
+WARM_APPS = 50
+"""So many apps, in the order of the settings, are connected ahead of their first push. With more apps than this, most
+ring rarely."""
 EMAIL_JOBS = 16
 """E-mail jobs in memory. Each has its own connection to the mail server."""
 
@@ -133,7 +137,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts, clock))
     background: list[Callable[[], Awaitable[None]]] = [
-        partial(_warm_up, store, senders),
+        partial(warm_up, store, senders),
         pruner.keep_counting,
         partial(sent.keep_restoring, store),
         partial(metrics.keep_flushing, store),
@@ -211,13 +215,14 @@ def _note(outage: RedisOutage, error: RedisError | None) -> None:
         outage.note_redis_error(error)
 
 
-async def _warm_up(store: Store, senders: Senders) -> None:
-    """Connect to the providers and load the scripts now, so that the first ring is fast.
+async def warm_up(store: Store, senders: Senders) -> None:
+    """Connect the first `WARM_APPS` to their providers, and load the scripts now, so that the first ring is fast.
 
     Failures do not matter here: a sender logs why it could not connect, and connects again for the first push. A script
     that Redis does not know is sent when it runs.
     """
-    connecting = asyncio.gather(*(sender.warm() for sender in senders.values()), return_exceptions=True)
+    first = itertools.islice(senders.values(), WARM_APPS)
+    connecting = asyncio.gather(*(sender.warm() for sender in first), return_exceptions=True)
     with contextlib.suppress(RedisError):
         await store.load_scripts()
     await connecting

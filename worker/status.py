@@ -24,9 +24,9 @@ from worker.delivery.provider_channel import ProviderChannel
 
 log = structlog.get_logger()
 
-STATUS_TTL_S = 10
+STATUS_TTL_S = 30
 EVERY_S = 1.0
-UNCHANGED_S = Seconds(5.0)
+UNCHANGED_S = Seconds(10.0)
 """How often a worker publishes its status again while its channels do not change."""
 FAILURE_TTL_S = 120
 PROCESS = ProcessCollector(registry=None)

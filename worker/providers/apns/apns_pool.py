@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ class ApnsPool:
     def __init__(
         self,
         url: str,
-        tls: ssl.SSLContext,
+        tls: Callable[[], ssl.SSLContext],
         proxy: str = "",
         max_connections: int = 2,
         policy: ConnectionPolicy = DEFAULT_POLICY,
@@ -170,7 +171,7 @@ class ApnsPool:
             lambda: ApnsConnection(self._changed, self._policy),
             sock=await self._open_socket(),
             server_hostname=self.host,
-            ssl=self._tls,
+            ssl=self._tls(),
             ssl_handshake_timeout=self._policy.connect_timeout_s,
             ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
         )

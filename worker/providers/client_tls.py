@@ -1,0 +1,24 @@
+"""The TLS contexts for connections to providers. Apps share them: one more store of CAs costs 50 ms and 1 MB."""
+
+import ssl
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def client_tls(ca_file: Path | None, certificate_file: Path | None = None, alpn: str = "") -> ssl.SSLContext:
+    """Return the context that trusts the CAs of `ca_file`, or the system's. It is made when it is first needed.
+
+    `certificate_file` has the client's certificate and its private key, as PEM. Raises OSError for unreadable files.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    if alpn:
+        context.set_alpn_protocols([alpn])
+    if certificate_file is not None:
+        context.load_cert_chain(certificate_file)
+    return context
+
+
+def check_certificate(certificate_file: Path) -> None:
+    """Raise OSError unless the file has a certificate and its private key."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file)
