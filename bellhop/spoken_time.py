@@ -1,0 +1,54 @@
+"""Read a time as people write it: "2h", "yesterday 15:10", "2026-07-24T10:00:00Z". Pure."""
+
+import re
+from datetime import UTC, datetime, time, timedelta
+
+from bellhop.clock import MICROS_PER_SECOND, Micros
+
+FORMS = 'an RFC 3339 time, "2h", "15:10", "yesterday 15:10" or "2026-07-24 15:10"'
+"""The forms of a time, for messages and help texts."""
+_LENGTH = re.compile(r"(\d{1,6}) ?(s|m|min|h|d)(?: ago)?")
+_UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_DAY = re.compile(r"(?:(today|yesterday) ?)?(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_time_words(text: str, now: datetime) -> Micros | None:
+    """Return the time (unix µs) that `text` names; None if it names none.
+
+    A time without a zone is in the zone of `now`. A time of day without a day is the last such time before `now`.
+    """
+    words = " ".join(text.lower().split())
+    try:
+        moment = _before(words, now) or _on_a_day(words, now) or _of_a_date(words, now)
+        return None if moment is None else Micros((moment - _EPOCH) // timedelta(microseconds=1))
+    except (ValueError, OverflowError):
+        return None
+
+
+def as_datetime(moment: Micros) -> datetime:
+    """Return a time as a datetime in UTC."""
+    return datetime.fromtimestamp(moment // MICROS_PER_SECOND, UTC)
+
+
+def _before(words: str, now: datetime) -> datetime | None:
+    length = _LENGTH.fullmatch(words)
+    return now - timedelta(seconds=int(length[1]) * _UNIT_S[length[2]]) if length else None
+
+
+def _on_a_day(words: str, now: datetime) -> datetime | None:
+    named = _DAY.fullmatch(words)
+    if not words or not named:
+        return None
+    day, *parts = named.groups()
+    time_of_day = time(*(int(part or 0) for part in parts), tzinfo=now.tzinfo)
+    moment = datetime.combine(now.date(), time_of_day)
+    is_earlier = day == "yesterday" or (day is None and moment > now)
+    return datetime.combine(now.date() - timedelta(days=1), time_of_day) if is_earlier else moment
+
+
+def _of_a_date(words: str, now: datetime) -> datetime | None:
+    if not re.match(r"\d{4}-\d\d-\d\d", words):
+        return None
+    moment = datetime.fromisoformat(words.upper())
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
