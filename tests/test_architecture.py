@@ -14,7 +14,14 @@ MODULES = {
     for path in (ROOT / package).rglob("*.py")
 }
 LAYERS = (
-    {"bellhop.backoff", "bellhop.clock", "bellhop.event_loop", "bellhop.i18n", "bellhop.stop_signals"}
+    {
+        "bellhop.backoff",
+        "bellhop.clock",
+        "bellhop.event_loop",
+        "bellhop.i18n",
+        "bellhop.spoken_time",
+        "bellhop.stop_signals",
+    }
     | {"bellhop.validation_messages"},
     {"bellhop.domain"},
     {"bellhop.store.keys"},
@@ -37,6 +44,7 @@ PURE = {
     "bellhop.i18n.texts",
     "bellhop.queue.names",
     "bellhop.queue.job_payloads",
+    "bellhop.spoken_time",
     "bellhop.store.keys",
     "bellhop.store.sentinel",
     "bellhop.trail",
