@@ -40,10 +40,10 @@ def _on_a_day(words: str, now: datetime) -> datetime | None:
     named = _DAY.fullmatch(words)
     if not words or not named:
         return None
-    day, *parts = named.groups()
-    time_of_day = time(*(int(part or 0) for part in parts), tzinfo=now.tzinfo)
+    day, hour, minute, second = named.groups(default="0")  # "0" for a part that is not there
+    time_of_day = time(int(hour), int(minute), int(second), tzinfo=now.tzinfo)
     moment = datetime.combine(now.date(), time_of_day)
-    is_earlier = day == "yesterday" or (day is None and moment > now)
+    is_earlier = day == "yesterday" or (day == "0" and moment > now)
     return datetime.combine(now.date() - timedelta(days=1), time_of_day) if is_earlier else moment
 
 
