@@ -33,6 +33,9 @@ LINE_BYTES = 8_192
 TEXT = 100
 """Characters kept of a text, except a user's id."""
 
+NAMES, NAME = 13, 40
+"""How many names a line has at most, and how many characters of each."""
+
 VERSION = 2
 
 GREATEST = 2**53
@@ -101,7 +104,7 @@ class WebhookReceived(WebhookMilestone):
     """A webhook was verified, applied and, if there is something to do, queued."""
 
     what: ClassVar = "received"
-    letters: ClassVar = "tcanhzrfgyxAo"
+    letters: ClassVar = "tcanhzrfgyxAoB"
     users: tuple[str, ...] = ()
     """The users that the event is about."""
     more: int | None = None
@@ -118,6 +121,9 @@ class WebhookReceived(WebhookMilestone):
     """The reason of a rejection: one of Stream's, or "other" (`bellhop.domain.rejections`); empty for decline."""
     outcome: str = ""
     """Why nobody was called, or not all members; empty if no bound was reached."""
+    names: tuple[str, ...] = ()
+    """The names of the caller and of the first users, in the order of `users`; "" for a name that Stream did not give.
+    Only of an event that begins a round."""
 
     @property
     def calls_nobody(self) -> bool:
@@ -182,10 +188,10 @@ class PushMilestone(Milestone):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushSkipped(PushMilestone):
-    """A user or a device gets no push."""
+    """A user or a device gets no push. `reason` has the facts: the number of the user's devices, or their hours."""
 
     what: ClassVar = "skipped"
-    letters: ClassVar = "rkuodl"
+    letters: ClassVar = "rkuodly"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +346,7 @@ SHORT = {
     "learned": "q",
     "redis_ahead_us": "A",
     "times": "N",
+    "names": "B",
 }
 """Fields and the letters that stand for them in Redis, where seven days of lines are kept."""
 
@@ -391,6 +398,8 @@ def encode(milestone: Milestone) -> str:
     facts: dict[str, Any] = {
         letter: value[:TEXT] if letter in _CUT else value for letter, value in values if value or value == 0
     }
+    if names := facts.get(SHORT["names"]):
+        facts[SHORT["names"]] = [name[:NAME] for name in names[:NAMES]]
     text = encoded([VERSION, milestone.what, milestone.at, facts])
     if len(text) > LINE_BYTES:
         cut = next((letter for letter in LISTS if facts.get(letter)), "")

@@ -15,7 +15,7 @@ from bellhop.cli.output import plain
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain
-from bellhop.explain.sentences import duration
+from bellhop.explain.sentences import duration, named
 from bellhop.explain.verdict import UserVerdict
 from bellhop.settings import Settings
 from bellhop.store.stored_trail import read_stored_trail
@@ -91,7 +91,8 @@ def _round(round_: RoundExplanation, width: int, *, verbose: bool) -> Iterator[s
 
 def _person(person: UserVerdict, width: int, *, verbose: bool) -> Iterator[str]:
     mark, color = MARKS[person.tone]
-    verdict = person.verdict if person.verdict.startswith(person.user) else f"{person.user}: {person.verdict}"
+    who, starts = named(person.user, person.name), person.verdict.startswith(person.user)
+    verdict = who + person.verdict.removeprefix(person.user) if starts else f"{who}: {person.verdict}"
     for number, line in enumerate(_wrapped(verdict, width, f"  {mark} ")):
         yield click.style(line, fg=color) if number == 0 else line
     if verbose or person.tone is Tone.BAD:

@@ -260,13 +260,13 @@ MEANING: dict[Outcome, Meaning] = {
         OutcomeKind.NO_ATTEMPT,
         Action.SKIP,
         Tone.QUIET,
-        "{who} had muted all calls",
+        "{who} had muted all calls{until}",
     ),
     Outcome.QUIET_HOURS: Meaning(
         OutcomeKind.NO_ATTEMPT,
         Action.SKIP,
         Tone.QUIET,
-        "the call began in {whose} quiet hours",
+        "the call began in {whose} quiet hours{hours}",
     ),
     Outcome.DEACTIVATED: Meaning(
         OutcomeKind.NO_ATTEMPT,

@@ -12,7 +12,7 @@ from bellhop.domain.payloads import payload
 from bellhop.domain.push import Push, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
-from bellhop.domain.user import NO_USERS, User, push_refusal
+from bellhop.domain.user import NO_USERS, User, push_refusal, refusal_facts
 from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 
 MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
@@ -29,6 +29,8 @@ class Skip(NamedTuple):
     user_id: str
     reason: Outcome
     device: Device | None = None
+    facts: str = ""
+    """What the trail says beside the reason, such as the user's quiet hours."""
 
 
 class Plan(NamedTuple):
@@ -61,12 +63,14 @@ def plan(
     for recipient in round_.recipients if recipients is None else recipients:
         user = users.get(recipient.id)
         refusal = push_refusal(user, round_.started_at) if user is not None else None
-        if refusal is not None:
-            planned.skips.append(Skip(recipient.id, refusal))
+        if user is not None and refusal is not None:
+            planned.skips.append(Skip(recipient.id, refusal, facts=refusal_facts(user, refusal)))
             continue
-        suitable = [device for device in devices.get(recipient.id, ()) if _suits(kind, device)]
+        registered = devices.get(recipient.id, ())
+        suitable = [device for device in registered if _suits(kind, device)]
         if not suitable:
-            planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES))
+            count = f"{len(registered)} device{'' if len(registered) == 1 else 's'}"
+            planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES, facts=count))
         if still_rings:
             planned.skips.extend(
                 Skip(recipient.id, Outcome.STILL_RINGS, device) for device in suitable if ends_the_ring(kind, device)

@@ -128,6 +128,16 @@ def push_refusal(user: User, started_at: Micros) -> Outcome | None:
     return None if second_call else Outcome.QUIET_HOURS
 
 
+def refusal_facts(user: User, refusal: Outcome) -> str:
+    """Return the facts behind a refusal, for the trail: the end of a mute, or the quiet hours and their zone."""
+    until, hours = user.preferences.mute_until, user.preferences.quiet_hours
+    if refusal is Outcome.MUTED and until is not None:
+        return until.isoformat()
+    if refusal is Outcome.QUIET_HOURS and hours is not None:
+        return f"{hours.start}-{hours.end} {user.contact.time_zone or ''}".rstrip()
+    return ""
+
+
 def _local_time(contact: Contact, moment: Micros) -> datetime:
     zone = ZoneInfo(contact.time_zone or "UTC")
     return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC).astimezone(zone)

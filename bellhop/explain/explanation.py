@@ -19,6 +19,7 @@ from bellhop.explain.sentences import (
     LATE_WEBHOOK,
     LATE_WORKER,
     LEFT_OUT,
+    MAX_NAMED,
     NEVER_ASKED,
     NEVER_RUNG,
     NO_TRAIL,
@@ -28,6 +29,7 @@ from bellhop.explain.sentences import (
     WORD_OF_EVENT,
     duration,
     listed,
+    named,
 )
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
 from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict, user_verdict
@@ -51,6 +53,8 @@ class RoundExplanation:
     kind: str
     """ring, notification, missed (known from its call.missed alone), or empty."""
     caller: str
+    caller_name: str
+    """Empty if Stream's event gave no name, as for all names of users."""
     until: Micros
     """When (unix µs) the phones stop ringing; 0 if not known."""
     headline: str
@@ -231,7 +235,8 @@ def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:
     return RoundExplanation(
         started_at=round_log.started_at,
         kind=round_log.kind or "",
-        caller=next(iter(round_log.callers), ""),
+        caller=(caller := next(iter(round_log.callers), "")),
+        caller_name=round_log.trail.names.get(caller, ""),
         until=round_log.until,
         headline=_headline(round_log),
         people=tuple(user_verdict(round_log, name) for name in round_log.users if user in ("", name)),
@@ -243,8 +248,10 @@ def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:
 def _headline(round_log: RoundLog) -> str:
     if not round_log.started_at:
         return "Events outside any ring"
-    who = listed(round_log.users, round_log.unnamed) or "nobody"
-    caller = next(iter(round_log.callers), "Somebody")
+    names = round_log.trail.names
+    users = [named(user, names.get(user, "")) for user in round_log.users[: MAX_NAMED + 1]]
+    who = listed(users, round_log.unnamed + len(round_log.users) - len(users)) or "nobody"
+    caller = next((named(user, names.get(user, "")) for user in round_log.callers), "Somebody")
     what = {
         PushKind.RING: f"{caller} called {who}",
         PushKind.NOTIFICATION: f"{caller} notified {who} of the call",

@@ -17,6 +17,8 @@ EXAMPLE = {
     "purpose": "calls",
     "since": "",
     "when": "",
+    "until": "",
+    "hours": "",
 }
 """What the tables show for the {braces} of a sentence."""
 MARKS = {Tone.GOOD: "✓", Tone.QUIET: "○", Tone.OPEN: "…", Tone.BAD: "✗"}

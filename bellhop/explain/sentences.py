@@ -127,6 +127,19 @@ PURPOSES: dict[str, str] = {
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google"}
 
+NO_DEVICE = "no device of {user} was registered"
+ONLY_FOR_NOTICES = "{user} had {devices} for notices and none for calls: an iPhone rings by its VoIP token"
+ONLY_FOR_CALLS = "{user} had {devices} for calls and none for notices: an iPhone gets notices by its alert token"
+"""Why a user got no push: NO_DEVICES, if the trail has the number of the user's devices."""
+REGISTER_FOR_CALLS = (
+    "Let the app register the iPhone's VoIP token (PushKit) too, with kind voip: see docs/client-contract.md. "
+    "`bellhop devices list {user}` shows the tokens that are registered now."
+)
+REGISTER_FOR_NOTICES = (
+    "Let the app register the iPhone's APNs token too, with kind alert: see docs/client-contract.md. "
+    "`bellhop devices list {user}` shows the tokens that are registered now."
+)
+
 REFUSED_BEFORE = "{provider} refuses the credentials for {app}, so the push waited"
 """Why a push waits, if the circuit is open because the provider refused the credentials."""
 
@@ -203,6 +216,11 @@ def duration(length_us: Micros) -> str:
 def clock_time(at: Micros) -> str:
     """Write the time of day of a moment, in UTC."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).strftime("%H:%M:%S")
+
+
+def named(user_id: str, name: str) -> str:
+    """Write a user's id, and the name beside it if it is known: "u-17 (Jane Roe)"."""
+    return f"{user_id} ({name})" if name else user_id
 
 
 def listed(names: list[str] | tuple[str, ...], more: int = 0) -> str:

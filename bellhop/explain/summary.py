@@ -9,7 +9,7 @@ from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_latest
-from bellhop.explain.sentences import listed
+from bellhop.explain.sentences import listed, named
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import KNEW_OF_CALL, LATE_US, Delivery, UserVerdict
 from bellhop.explain.whole_trail import UNKNOWN_TIME
@@ -55,7 +55,7 @@ class CallSummary:
     """ring, notification or missed."""
     caller: str
     called: str
-    """The users of the last round as a text: "ben, jane and 4 more"."""
+    """The users of the last round as a text: "ben (Ben Stone), jane and 4 more"."""
     rounds: int
     unchecked: int
     """How many of the earliest rounds were not looked at: `flags` does not include them."""
@@ -68,6 +68,7 @@ class CallSummary:
     flags: frozenset[Flag]
     """The flags of all rounds that were looked at."""
     extent: Extent = Extent.WHOLE
+    caller_name: str = ""
 
 
 def summarize_trail(cid: str, trail: Iterable[Milestone], now: Micros = UNKNOWN_TIME) -> CallSummary:
@@ -98,20 +99,21 @@ def summarize(explanation: Explanation, left_out: int = 0) -> CallSummary:
     if not rounds:
         return CallSummary(explanation.cid, Micros(0), "", "", "", 0, 0, 0, 0, Tone.OPEN, frozenset())
     last = rounds[-1]
-    names = [verdict.user for verdict in last.people]
+    shown = [named(verdict.user, verdict.name) for verdict in last.people[:NAMES_SHOWN]]
     tones = {verdict.tone for verdict in last.people}
     return CallSummary(
         cid=explanation.cid,
         started_at=last.started_at,
         kind=last.kind,
         caller=last.caller,
-        called=listed(names[:NAMES_SHOWN], len(names[NAMES_SHOWN:])),
+        called=listed(shown, len(last.people) - len(shown)),
         rounds=len(rounds) + left_out,
         unchecked=left_out,
-        people=len(names),
+        people=len(last.people),
         reached=len([verdict for verdict in last.people if verdict.reached]),
         tone=next((tone for tone in WORST_FIRST if tone in tones), Tone.OPEN),
         flags=frozenset(flag for round_ in rounds for flag in flags(round_)),
+        caller_name=last.caller_name,
     )
 
 

@@ -39,6 +39,7 @@ from bellhop.explain.sentences import (
     listed,
     phone_name,
 )
+from bellhop.explain.skip_facts import devices_in_words, muted_until, quiet_hours, sentence_without_devices
 from bellhop.explain.webhooks import ANSWERS, ENDS, arrival_of, stamp_of
 from bellhop.trail import (
     EmailMilestone,
@@ -150,6 +151,9 @@ def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
         since=f"{after} the call began" if after else "",
         push=PUSHES.get(kind, "push"),
         purpose=PURPOSES.get(kind, "this"),
+        devices=devices_in_words(milestone),
+        until=muted_until(milestone),
+        hours=quiet_hours(milestone),
     )
 
 
@@ -162,7 +166,9 @@ def name_of(round_log: RoundLog, milestone: Milestone) -> str:
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:
     """Return a clause with the reason why a push or an e-mail was not sent, or with the result of an attempt."""
-    return fill(REFUSED_BEFORE if waits_for_credentials(push) else meaning_of(push.outcome).sentence, round_log, push)
+    if waits_for_credentials(push):
+        return fill(REFUSED_BEFORE, round_log, push)
+    return fill(sentence_without_devices(push) or meaning_of(push.outcome).sentence, round_log, push)
 
 
 def waits_for_credentials(push: PushMilestone | EmailMilestone) -> bool:
@@ -172,6 +178,8 @@ def waits_for_credentials(push: PushMilestone | EmailMilestone) -> bool:
 
 def answer(push: PushMilestone | EmailMilestone) -> str:
     """Quote the status and the reason that the provider gave, in brackets; empty if it gave none."""
+    if isinstance(push, PushSkipped):  # its reason has facts that the sentence tells
+        return ""
     parts = [str(push.status) if push.status else "", push.reason]
     quoted = " ".join(part for part in parts if part)
     return f" ({quoted})" if quoted else ""

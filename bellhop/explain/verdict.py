@@ -18,6 +18,7 @@ from bellhop.explain.sentences import (
     duration,
     listed,
 )
+from bellhop.explain.skip_facts import advice_without_devices
 from bellhop.explain.timeline import (
     TimelineEntry,
     answer,
@@ -63,6 +64,7 @@ class UserVerdict:
     """The result of a round for one user."""
 
     user: str
+    name: str
     verdict: str
     tone: Tone
     standing: str
@@ -89,6 +91,7 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
         advice = _advice(round_log, user) if tone is Tone.BAD else ()
     return UserVerdict(
         user=user,
+        name=round_log.trail.names.get(user, ""),
         verdict=" ".join(_sentences(round_log, user, deliveries, standing)),
         tone=tone,
         standing=standing,
@@ -264,5 +267,7 @@ def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
 
 def _advice_on(milestone: PushMilestone | EmailMilestone) -> str:
     """Return what to do about an outcome. If a push waits because of refused credentials, these must be corrected."""
+    if advice := advice_without_devices(milestone):
+        return advice
     outcome = Outcome.CREDENTIALS_REFUSED if waits_for_credentials(milestone) else milestone.outcome
     return meaning_of(outcome).advice

@@ -47,6 +47,13 @@ class WholeTrail:
         return CallState(_stamps(self.milestones), tuple(self.rung))
 
     @cached_property
+    def names(self) -> Mapping[str, str]:
+        """The names of users, by their ids, as far as Stream's events gave them. The latest name counts."""
+        begun = (line for line in self.milestones if isinstance(line, WebhookReceived) and line.names)
+        named = (zip((*(line.callers[:1] or ("",)), *line.users), line.names, strict=False) for line in begun)
+        return {user_id: name for pairs in named for user_id, name in pairs if name and name != user_id}
+
+    @cached_property
     def rings_only(self) -> bool:
         """Whether all webhooks of the call report only that it rings. Perhaps Stream sends Bellhop no other events."""
         webhooks = (line for line in self.milestones if isinstance(line, WebhookReceived))

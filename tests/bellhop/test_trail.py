@@ -52,6 +52,7 @@ from worker.delivery.token_pruning import TokenPruner
 
 NOW = 1_800_000_000_000_000
 DAYS_S = 7 * trail.DAY_S
+LISTS_OF_TEXTS = {"callers", "users", "learned", "names"}
 NUMBERS = {"round", "status", "ms", "times", "stamp", "more", "left_out", "attempt", "until", "redis_ahead_us"}
 
 
@@ -74,6 +75,13 @@ WRITTEN = [
         ),
         '[2,"received",1784887200132000,{"t":"call.ring","c":1784887200123000,"a":1,"n":["jane",'
         '"ben"],"h":7,"z":"8f3a91c0","r":1784887200123000,"f":["sara"],"g":1784887230123000}]',
+    ),
+    (
+        WebhookReceived(
+            at=T + 9_000, type="call.ring", stamp=T, users=("jane",), callers=("sara",), names=("", "Jane Roe")
+        ),
+        '[2,"received",1784887200132000,{"t":"call.ring","c":1784887200123000,"n":["jane"],"f":["sara"],'
+        '"B":["","Jane Roe"]}]',
     ),
     (
         WebhookReceived(at=T + 9_000, type="call.rejected", stamp=T, users=("ben",), session="8f3a91c0", reason="busy"),
@@ -104,6 +112,10 @@ WRITTEN = [
         PushSkipped(at=T, round=T, kind="ring", user="jane", outcome="same_phone", device=KEY, label="Jane's iPhone"),
         '[2,"skipped",1784887200123000,{"r":1784887200123000,"k":"ring","u":"jane","o":"same_phone",'
         '"d":"abababababababababab","l":"Jane\'s iPhone"}]',
+    ),
+    (
+        PushSkipped(at=T, round=T, kind="ring", user="jane", outcome="no_devices", reason="1 device"),
+        '[2,"skipped",1784887200123000,{"r":1784887200123000,"k":"ring","u":"jane","o":"no_devices","y":"1 device"}]',
     ),
     (
         PushWaited(at=T, **PUSH, outcome="circuit_open", provider="apns", environment="production", app="com.example"),
@@ -272,10 +284,18 @@ def test_a_hundred_users_with_uuids_fit():
     assert decode(encode(WebhookReceived(at=NOW, type="call.ring", users=users))).users == users
 
 
+def test_names_are_few_and_short():
+    read = decode(encode(WebhookReceived(at=NOW, type="call.ring", names=("\x01" * 300,) * 1_000)))
+    assert read.names == ("\x01" * trail.NAME,) * trail.NAMES
+
+
 LONG_TEXTS = st.text(max_size=255)
 
 
-@given(milestones(**dict.fromkeys(SHORT.keys() - {"callers", "users", "learned"} - NUMBERS, LONG_TEXTS)), st.text())
+@given(
+    milestones(**dict.fromkeys(SHORT.keys() - LISTS_OF_TEXTS - NUMBERS, LONG_TEXTS)),
+    st.text(),
+)
 def test_a_line_is_bounded_with_any_facts(kept, reason):
     if hasattr(kept, "reason"):
         kept = replace(kept, reason=reason * 100)
@@ -315,6 +335,7 @@ async def test_a_ring_is_one_line_that_names_its_round_people_and_end(store, int
         round=start,
         callers=("sara",),
         until=start + 20_000_000,
+        names=("Sara", "Ben", "Jane"),
     )
     assert DAYS_S - 60 < await store.call("TTL", trail_key("default", call.cid)) <= DAYS_S
 

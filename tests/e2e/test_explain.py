@@ -144,7 +144,7 @@ async def test_cancelled_between_two_attempts(installation):
 async def test_no_devices(installation):
     call = SampleCall(members=("kim",))
     await installation.stream.post(call.ring())
-    told = await person(installation, call, "kim", r"kim was not rung: no phone is registered for calls\.")
+    told = await person(installation, call, "kim", r"kim was not rung: no device of kim was registered\.")
     assert "`bellhop devices list kim`" in told["next"][0]
 
 

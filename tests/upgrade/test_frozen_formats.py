@@ -149,6 +149,8 @@ NEW_SINCE: dict[str, str] = {
     "pushes/fcm call.missed/data/id": "the tag of the notification; an app that does not know it ignores it",
     "pushes/fcm call.notification/data/id": "the same",
     "trail/2 waited y": "why credentials are refused; an older version shows it in brackets, or not at all",
+    "trail/2 skipped y": "the facts behind it; an older version shows them in brackets, or not at all",
+    "trail/2 received B": "the names of users; an older version does not read them",
     "trail/2 asked": "an older version shows that it has no sentence for the line",
     "trail/2 asked k": "the same",
     "trail/2 asked o": "the same",

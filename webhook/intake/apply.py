@@ -20,7 +20,7 @@ from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import SESSION_DIGITS, WebhookReceived, WebhookRepeated, encode
-from webhook.intake.effects import CallWork, Effects, RoundWork
+from webhook.intake.effects import UNKNOWN_CALLER, CallWork, Effects, RoundWork
 from webhook.intake.events import Event, Rejected
 
 NAMED_IF_REFUSED = 10
@@ -117,8 +117,16 @@ def _received(event: Event, effects: Effects, redis_now: Micros, redis_ahead_us:
             reason=word_of(event.reason) if isinstance(event, Rejected) else "",
             redis_ahead_us=redis_ahead_us or None,
             outcome=effects.refused or too_many,
+            names=_names(round_) if round_ and not effects.refused else (),
         )
     )
+
+
+def _names(round_: Round) -> tuple[str, ...]:
+    """Return the names of the caller and of the first recipients, as many as the trail keeps; () if none is known."""
+    caller = "" if round_.caller_name == UNKNOWN_CALLER else round_.caller_name
+    names = [caller, *(recipient.name for recipient in round_.recipients[: trail.NAMES - 1])]
+    return tuple(names) if any(names) else ()
 
 
 def _repeated(event: Event, redis_now: Micros, redis_ahead_us: int, attempt: int | None) -> str:

@@ -42,6 +42,8 @@ from webhook.intake.events import (
 NOTIFICATION_LIFE_US = 3_600_000_000
 """An invitation to a call that reaches Bellhop later than this is not pushed."""
 NEVER = Micros(0)
+UNKNOWN_CALLER = "Unknown caller"
+"""What phones show if Stream gives no name of the caller."""
 SAME_REJECTION_US = 1_000_000
 """A call.rejected contains the call, which may give the rejection another time. Two times that are not further apart
 mean the same rejection."""
@@ -242,7 +244,7 @@ def _round(
         deadline=deadline,
         missed_due=missed_due,
         caller_id=caller.id,
-        caller_name=caller.name or "Unknown caller",
+        caller_name=caller.name or UNKNOWN_CALLER,
         callers=callers,
         call_name=event.call_name,
         custom={name: custom[name] for name in rules.custom_fields if name in custom},

@@ -246,5 +246,6 @@ def _skip_line(kind: PushKind, round_: QueuedRound, skip: Skip, now: Micros) -> 
             outcome=skip.reason,
             device=device.key if device else "",
             label=device.label if device else "",
+            reason=skip.facts,
         )
     )

@@ -37,13 +37,16 @@ def test_a_voip_token_gets_only_rings_android_gets_all(kind, expected):
     planned = plan(kind, ROUND, {"ben": [VOIP, ALERT, FCM, FLUTTER]}, NOW)
     assert {push.device for push in planned.pushes} == expected
     assert {push.kind for push in planned.pushes} == {kind}
-    assert planned.skips == [Skip("jane", Outcome.NO_DEVICES)]
+    assert planned.skips == [Skip("jane", Outcome.NO_DEVICES, facts="0 devices")]
 
 
 def test_a_user_with_only_devices_of_the_wrong_kind_is_skipped():
     planned = plan(PushKind.MISSED, ROUND, {"ben": [VOIP]}, NOW)
     assert planned.pushes == []
-    assert planned.skips == [Skip("ben", Outcome.NO_DEVICES), Skip("jane", Outcome.NO_DEVICES)]
+    assert planned.skips == [
+        Skip("ben", Outcome.NO_DEVICES, facts="1 device"),
+        Skip("jane", Outcome.NO_DEVICES, facts="0 devices"),
+    ]
 
 
 def test_a_phone_gets_one_push_to_its_newest_token_apns_first():
@@ -105,7 +108,7 @@ def test_a_user_who_muted_calls_gets_no_push_but_others_do(kind):
     }
     planned = plan(kind, ROUND, devices, NOW, {"ben": User(preferences=Preferences(mute_until=until))})
     assert [push.device.user_id for push in planned.pushes] == ["jane"]
-    assert planned.skips == [Skip("ben", Outcome.MUTED)]
+    assert planned.skips == [Skip("ben", Outcome.MUTED, facts=until.isoformat())]
 
 
 @pytest.mark.parametrize(("secret", "kinds"), [(b"", set()), (b"secret", {PushKind.RING})])

@@ -159,7 +159,7 @@ PHONES = {user: [a_device(user, registered_at=1)] for user in ("jane", "ben")}
 @pytest.mark.parametrize("kind", list(PushKind))
 def test_a_plan_skips_only_the_muted_user(kind):
     planned = plan(kind, a_round("jane", "ben", started_at=NIGHT), PHONES, NIGHT, {"jane": quiet("22:00", "07:00")})
-    assert planned.skips == [Skip("jane", Outcome.QUIET_HOURS)]
+    assert planned.skips == [Skip("jane", Outcome.QUIET_HOURS, facts="22:00-07:00 Europe/Amsterdam")]
     assert [push.device.user_id for push in planned.pushes] == ["ben"]
 
 

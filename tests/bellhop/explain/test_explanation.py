@@ -304,6 +304,58 @@ def test_muting_and_quiet_hours_do_not_count_as_failures():
         assert (person.verdict, person.tone, person.next) == (f"jane was not rung: {clause}.", Tone.QUIET, ())
 
 
+@pytest.mark.parametrize(
+    ("outcome", "facts", "clause"),
+    [
+        ("muted", "2026-07-25T08:00:00+02:00", "they had muted all calls until 2026-07-25 06:00 UTC"),
+        ("muted", "9999-12-31T23:59:59-14:00", "they had muted all calls"),
+        ("muted", "soon", "they had muted all calls"),
+        (
+            "quiet_hours",
+            "22:00-07:00 Europe/Berlin",
+            "the call began in their quiet hours (22:00 to 07:00, in the user's time zone Europe/Berlin)",
+        ),
+        (
+            "quiet_hours",
+            "22:00-07:00",
+            "the call began in their quiet hours (22:00 to 07:00 UTC, since no time zone is known)",
+        ),
+        ("quiet_hours", "at night", "the call began in their quiet hours"),
+        ("no_devices", "0 devices", "no device of jane was registered"),
+        (
+            "no_devices",
+            "1 device",
+            "jane had 1 device for notices and none for calls: an iPhone rings by its VoIP token",
+        ),
+        ("no_devices", "", "no phone is registered for calls"),
+    ],
+)
+def test_why_no_push_was_wanted_or_possible(outcome, facts, clause):
+    skipped = told(PushSkipped, 0.1, round=T, kind="ring", user="jane", outcome=outcome, reason=facts)
+    round_ = explain(CID, [ring("jane"), skipped]).rounds[0]
+    assert round_.people[0].verdict == f"jane was not rung: {clause}."
+    assert round_.timeline[-1].sentence == f"jane gets no ring: {clause}."
+
+
+def test_a_token_of_the_other_kind_is_what_is_missing():
+    skips = [
+        told(PushSkipped, 0.1, round=T, kind=kind, user="jane", outcome="no_devices", reason="2 devices")
+        for kind in ("ring", "missed")
+    ]
+    round_ = explain(CID, [ring("jane"), *skips]).rounds[0]
+    assert "VoIP token (PushKit) too, with kind voip" in round_.people[0].next[0]
+    assert "2 devices for calls and none for notices" in round_.timeline[-1].sentence
+
+
+def test_names_stand_beside_ids_where_stream_gave_them():
+    lines = [ring("u-1", "u-2", names=["Sara Lind", "Jane Roe"]), attempt(0.2, IPHONE | {"user": "u-1"}, "accepted")]
+    found = explain(CID, lines)
+    assert found.rounds[0].headline.startswith("sara (Sara Lind) called u-1 (Jane Roe) and u-2, at 20")
+    assert [(person.user, person.name) for person in found.rounds[0].people] == [("u-1", "Jane Roe"), ("u-2", "")]
+    line = summarize(found)
+    assert (line.caller, line.caller_name, line.called) == ("sara", "Sara Lind", "u-1 (Jane Roe) and u-2")
+
+
 def test_a_phone_that_says_it_rang_ends_the_search():
     rang = told(PhoneRang, 0.9, round=T, device=IPHONE["device"], provider="apns")
     lines = [ring("jane"), attempt(0.2, IPHONE, "accepted"), settled(31, "jane", "no_answer")]

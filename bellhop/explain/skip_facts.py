@@ -1,0 +1,76 @@
+"""Why a user got no push, with the facts that the trail keeps: devices, mute, quiet hours. Pure.
+
+`bellhop.domain.plan` writes these facts. Lines of older versions have none, and get the sentence of the outcome.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import PushKind
+from bellhop.explain.sentences import (
+    NO_DEVICE,
+    ONLY_FOR_CALLS,
+    ONLY_FOR_NOTICES,
+    REGISTER_FOR_CALLS,
+    REGISTER_FOR_NOTICES,
+)
+from bellhop.trail import Milestone, PushSkipped
+
+_DEVICES = re.compile(r"(\d{1,4}) devices?")
+_HOURS = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)(?: ([\w/+-]{1,40}))?")
+
+
+def sentence_without_devices(milestone: Milestone) -> str:
+    """Return the clause about a user without a suitable device; empty if it is not known what devices there were."""
+    count = _devices(milestone)
+    if count is None:
+        return ""
+    if count == 0:
+        return NO_DEVICE
+    return ONLY_FOR_NOTICES if _is_ring(milestone) else ONLY_FOR_CALLS
+
+
+def advice_without_devices(milestone: Milestone) -> str:
+    """Return what to do about it; empty if the advice on the outcome says it."""
+    if not _devices(milestone):
+        return ""
+    return REGISTER_FOR_CALLS if _is_ring(milestone) else REGISTER_FOR_NOTICES
+
+
+def devices_in_words(milestone: Milestone) -> str:
+    """Say how many devices the user had: "1 device"."""
+    return _facts(milestone) if _devices(milestone) is not None else "devices"
+
+
+def muted_until(milestone: Milestone) -> str:
+    """Return " until 2026-07-24 18:00 UTC"; empty if it is not known."""
+    try:
+        until = datetime.fromisoformat(_facts(milestone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return f" until {until:%Y-%m-%d %H:%M} UTC"
+
+
+def quiet_hours(milestone: Milestone) -> str:
+    """Return " (22:00 to 07:00, in their time zone Europe/Berlin)"; empty if they are not known."""
+    hours = _HOURS.fullmatch(_facts(milestone))
+    if not hours:
+        return ""
+    start, end, zone = hours.groups()
+    where = f", in the user's time zone {zone}" if zone else " UTC, since no time zone is known"
+    return f" ({start} to {end}{where})"
+
+
+def _facts(milestone: Milestone) -> str:
+    return milestone.reason if isinstance(milestone, PushSkipped) else ""
+
+
+def _devices(milestone: Milestone) -> int | None:
+    is_without = isinstance(milestone, PushSkipped) and milestone.outcome == Outcome.NO_DEVICES
+    count = _DEVICES.fullmatch(_facts(milestone)) if is_without else None
+    return int(count[1]) if count else None
+
+
+def _is_ring(milestone: Milestone) -> bool:
+    return getattr(milestone, "kind", "") == PushKind.RING
