@@ -97,7 +97,7 @@ async def test_the_list_shows_the_latest_calls_with_what_they_came_to(page):
     assert (await listed(page))[:1] == ["unfinished"]
     assert {"answered", "missed", "cancelled", "declined", "dead-token", "no-phone", "late"} <= set(await listed(page))
     assert "sara-lind called ben-osei (Ben Osei) and jane-morel (Jane Morel)" in await headings(page)
-    assert "sara-lind notified ben-osei and jane-morel" in await headings(page)
+    assert "sara-lind notified ben-osei (Ben Osei) and jane-morel (Jane Morel)" in await headings(page)
     says = {
         "answered": ["Reached"],
         "dead-token": ["Not reached", "Failed"],
