@@ -231,6 +231,21 @@ class TokenChecked(Milestone):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushReduced(Milestone):
+    """A push went without a part of what the team wants in it; `detail` names the fields and keys."""
+
+    what: ClassVar = "reduced"
+    letters: ClassVar = "rkudlpv"
+    round: Micros
+    kind: str
+    user: str
+    device: str
+    label: str = ""
+    provider: str = ""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserSettled(Milestone):
     """A recipient's final standing in a round was recorded, as `outcome`."""
 
@@ -310,6 +325,7 @@ MILESTONES: tuple[type[Milestone], ...] = (
     PushAttempted,
     PushFinished,
     TokenChecked,
+    PushReduced,
     UserSettled,
     PhoneRang,
     EmailMilestone,

@@ -41,6 +41,7 @@ SENTENCES = {
 }
 """By pydantic's name of the error. pydantic's context fills the braces."""
 PATTERNS = {
+    "analytics_label": "must have at most 50 letters, digits and -_.~%",
     "app": "must be a bundle id or a Firebase project id",
     "email": "must be an e-mail address",
     "from": "must be a time of day, HH:MM",

@@ -105,5 +105,11 @@ def web_context() -> WebContext:
 
 
 def _rules(tenant: str, settings: Settings) -> EffectRules:
-    custom_fields = tuple(settings.mail_custom_fields)
-    return EffectRules(tenant, settings.ring_default_s, settings.missed_grace_s, custom_fields)
+    return EffectRules(
+        tenant,
+        settings.ring_default_s,
+        settings.missed_grace_s,
+        custom_fields=tuple(settings.mail_custom_fields),
+        call_fields=tuple(settings.push_call_fields),
+        caller_fields=tuple(settings.push_caller_fields),
+    )

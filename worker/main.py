@@ -18,6 +18,7 @@ from bellhop.i18n.texts import Texts
 from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
+from bellhop.settings.pushes_file import read_pushes
 from bellhop.store.async_client import Store
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.redis_url import shown
@@ -129,6 +130,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         token_pruner=pruner,
         device_lookup=_device_lookup(settings, store, apis),
         texts=texts,
+        templates=read_pushes(settings).templates,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
         stream_state=StreamState(questions, subscriptions, clock) if questions else None,
         sent=sent,

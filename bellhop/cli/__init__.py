@@ -19,6 +19,7 @@ COMMANDS = {
     "settings": "List every setting, as docs/settings.md does.",
     "devices": "Add, import, list and remove users' devices.",
     "send-test": "Send one push to the devices of USER_ID.",
+    "payload": "Print what a push would carry, as JSON.",
     "explain": "Explain a call: who was rung, and why a phone did not ring.",
     "outcomes": "List every outcome of a push, as docs/outcomes.md does.",
     "scripts": "List the Redis scripts by the SHA that Redis shows.",

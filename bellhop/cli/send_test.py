@@ -17,7 +17,9 @@ from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
 from bellhop.explain.sentences import PROVIDERS, phone_name
+from bellhop.i18n.texts import Texts
 from bellhop.settings import Settings
+from bellhop.settings.pushes_file import read_pushes
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals, only_for_notices
@@ -56,7 +58,14 @@ async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | N
     try:
         devices = (await registry.read_users(store, tenant, [user_id], "")).devices[user_id]
         chosen = [device for device in devices if key in (None, device.key)]
-        pushes = plan(kind, _test_round(tenant, user_id), {user_id: chosen}, from_nanoseconds(time.time_ns())).pushes
+        pushes = plan(
+            kind,
+            _test_round(tenant, user_id),
+            {user_id: chosen},
+            from_nanoseconds(time.time_ns()),
+            texts=Texts(settings.templates_folder, settings.default_language),
+            templates=read_pushes(settings).templates,
+        ).pushes
         if not pushes:
             others = {} if devices else in_other_capitals(connect(settings), tenant, user_id)
             why = differ_in_capitals(user_id, others) or _why_no_push(user_id, devices, chosen, key, kind)

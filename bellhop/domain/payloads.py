@@ -8,7 +8,6 @@ time at which it expires (unix ms).
 
 import uuid
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -23,6 +22,19 @@ CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
 EVENT = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
 LONGEST_TEXT, SHORTEST_TEXT = 255, 40
 """Characters: the longest text that comes in, and the length below which no text is cut. Ids are never cut."""
+LONGEST_OWN_TEXT = 1_000
+"""Characters of a text that a team writes."""
+
+
+RESERVED_KEYS = frozenset(
+    {
+        *("aps", "stream", "bellhop"),
+        *("sender", "type", "version", "call_cid", "call_display_name", "created_by_id", "created_by_display_name"),
+        *("receiver_id", "video", "title", "body", "sound", "ringtone"),
+        *("call_uuid", "sent_at", "expires_at", "id", "receipt"),
+    }
+)
+"""The keys of payloads that a team's own data may not have."""
 
 
 class PushTexts(NamedTuple):
@@ -53,6 +65,45 @@ def notice_id(kind: PushKind, round_: Round, user_id: str) -> str:
     return named_uuid(CALL_NAMESPACE, f"{round_.tenant}|{round_.cid}|{round_.started_at}|{kind}|{user_id}")
 
 
+class OwnFields(NamedTuple):
+    """What a team wants in one push (`bellhop.domain.own_pushes`). None stands for what Bellhop sends without it."""
+
+    title: str | None = None
+    body: str | None = None
+    sound: str | None = None
+    ringtone: str | None = None
+    category: str | None = None
+    thread: str | None = None
+    badge: int | None = None
+    interruption_level: str = ""
+    data: Mapping[str, str] = {}
+    """Further data, by key. What does not fit is left out, from the end."""
+    left_out: tuple[str, ...] = ()
+    """Fields and keys that could not be filled in."""
+
+
+class PushFacts(NamedTuple):
+    """Everything that a payload depends on."""
+
+    kind: PushKind
+    round: Round
+    recipient: Recipient
+    now_ms: int
+    expires_ms: int
+    wording: Wording = ENGLISH
+    receipt: str = ""
+    """The ticket that the phone sends back when it rings (`bellhop.domain.ticket`)."""
+    own: OwnFields | None = None
+    """None: the team wants nothing of its own."""
+
+
+class BuiltPayload(NamedTuple):
+    """A payload within its provider's limit, and what of the team's is not in it."""
+
+    payload: Mapping[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
 def payload(
     provider: Provider,
     kind: PushKind,
@@ -63,21 +114,30 @@ def payload(
     wording: Wording = ENGLISH,
     receipt: str = "",
 ) -> Mapping[str, Any]:
-    """Build the body for APNs, or the data map for FCM. Long texts are shortened to keep the provider's limit.
+    """Build a payload in which the team wants nothing of its own."""
+    return build_payload(provider, PushFacts(kind, round_, recipient, now_ms, expires_ms, wording, receipt)).payload
 
-    `receipt` is the ticket that the phone sends back when it rings (`bellhop.domain.ticket`).
+
+def build_payload(provider: Provider, facts: PushFacts) -> BuiltPayload:
+    """Build the body for APNs, or the data map for FCM.
+
+    To keep the provider's limit, texts are shortened first, and then the team's data is left out. Ids are never cut.
     """
-    limit = most_bytes(provider, kind)
-    build = partial(_apns, wording=wording) if provider is Provider.APNS else _fcm
-    longest, shortened = LONGEST_TEXT, round_
-    while True:
-        result: dict[str, Any] = build(kind, shortened, recipient, now_ms, expires_ms)
-        if receipt:
-            (result["bellhop"] if provider is Provider.APNS else result)["receipt"] = receipt
-        if longest <= SHORTEST_TEXT or size_of(provider, result) <= limit:
-            return result
+    build, limit = _apns if provider is Provider.APNS else _fcm, most_bytes(provider, facts.kind)
+    longest = LONGEST_OWN_TEXT if facts.own else LONGEST_TEXT
+    result = build(facts, longest)
+    while longest > SHORTEST_TEXT and size_of(provider, result) > limit:
         longest = max(SHORTEST_TEXT, longest // 2)
-        shortened = _with_shorter_names(round_, longest)
+        result = build(facts._replace(round=_with_shorter_names(facts.round, longest)), longest)
+    if facts.own is None:
+        return BuiltPayload(result)
+    left_out = [*facts.own.left_out]
+    for key in reversed([*facts.own.data]):
+        if size_of(provider, result) <= limit:
+            break
+        del result[key]
+        left_out.append(key)
+    return BuiltPayload(result, tuple(left_out))
 
 
 def _with_shorter_names(round_: Round, longest: int) -> Round:
@@ -120,12 +180,11 @@ def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, st
     return stream
 
 
-def _apns(
-    kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int, wording: Wording
-) -> dict[str, Any]:
-    texts = words(kind, round_, wording)._asdict()
+def _apns(facts: PushFacts, longest: int) -> dict[str, Any]:
+    kind, round_, own = facts.kind, facts.round, facts.own
+    texts = _texts(facts, longest)
     aps: dict[str, Any] = {"alert": texts}
-    stream = _stream(kind, round_, recipient)
+    stream = _stream(kind, round_, facts.recipient)
     if kind is PushKind.RING:
         aps |= {"badge": 0, "category": "stream.video", "mutable-content": 1}
     else:
@@ -136,12 +195,46 @@ def _apns(
             "thread-id": f"video-{round_.cid}",
         }
         stream |= texts
-    extra = {"call_uuid": call_uuid(round_), "sent_at": now_ms, "expires_at": expires_ms}
-    return {"aps": aps, "stream": stream, "bellhop": extra}
+    extra = {"call_uuid": call_uuid(round_), "sent_at": facts.now_ms, "expires_at": facts.expires_ms}
+    if facts.receipt:
+        extra["receipt"] = facts.receipt
+    if own is None:
+        return {"aps": aps, "stream": stream, "bellhop": extra}
+    if own.ringtone:
+        extra["ringtone"] = own.ringtone
+    return {"aps": _with_own(aps, own), "stream": stream, "bellhop": extra, **own.data}
 
 
-def _fcm(kind: PushKind, round_: Round, recipient: Recipient, now_ms: int, expires_ms: int) -> dict[str, str]:
-    extra = {"call_uuid": call_uuid(round_), "sent_at": str(now_ms), "expires_at": str(expires_ms)}
+def _fcm(facts: PushFacts, longest: int) -> dict[str, str]:
+    kind, round_, own = facts.kind, facts.round, facts.own
+    extra = {"call_uuid": call_uuid(round_), "sent_at": str(facts.now_ms), "expires_at": str(facts.expires_ms)}
     if kind is not PushKind.RING:  # a ring has its call_uuid
-        extra["id"] = notice_id(kind, round_, recipient.id)
-    return _stream(kind, round_, recipient) | extra
+        extra["id"] = notice_id(kind, round_, facts.recipient.id)
+    if facts.receipt:
+        extra["receipt"] = facts.receipt
+    data = _stream(kind, round_, facts.recipient) | extra
+    if own is None:
+        return data
+    named = {"title": own.title, "body": own.body, "sound": own.sound, "ringtone": own.ringtone}
+    return data | {name: _cut(text, longest) for name, text in named.items() if text} | {**own.data}
+
+
+def _texts(facts: PushFacts, longest: int) -> dict[str, str]:
+    title, body = words(facts.kind, facts.round, facts.wording)
+    if facts.own is not None:
+        title = _cut(facts.own.title or title, longest)
+        body = _cut(body if facts.own.body is None else facts.own.body, longest)
+    return {"title": title, "body": body}
+
+
+def _with_own(aps: dict[str, Any], own: OwnFields) -> dict[str, Any]:
+    """Put the team's fields into the part that iOS reads. An empty text takes a field out."""
+    fields = {
+        "badge": own.badge,
+        "category": own.category,
+        "sound": own.sound,
+        "thread-id": own.thread,
+        "interruption-level": own.interruption_level or None,
+    }
+    aps |= {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in aps.items() if value != ""}

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.payloads import payload
-from bellhop.domain.push import Push, PushKind, named_uuid
+from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
+from bellhop.domain.payloads import PushFacts, build_payload
+from bellhop.domain.push import URGENT, Push, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USERS, User, push_refusal, refusal_facts
@@ -51,14 +52,15 @@ def plan(
     recipients: Sequence[Recipient] | None = None,
     queued_at: Micros = Micros(0),
     still_rings: bool = False,
+    templates: PushTemplates = NO_TEMPLATES,
 ) -> Plan:
     """Make one push for each phone that this kind of push is for, unless its user wants none.
 
     `devices` and `users` are by user id. With a `ticket_secret`, a ring carries a ticket. `recipients` limits the plan
     to some recipients of the round. `queued_at` is when the round's job was queued, 0 if that is not known.
-    `still_rings` skips devices that may still ring, and that this push would stop.
+    `still_rings` skips devices that may still ring, and that this push would stop. `templates` are the team's own.
     """
-    maker = _PushMaker(kind, round_, now, ticket_secret, queued_at)
+    maker = _PushMaker(kind, round_, now, ticket_secret, queued_at, templates)
     planned = Plan([], [])
     for recipient in round_.recipients if recipients is None else recipients:
         user = users.get(recipient.id)
@@ -76,9 +78,10 @@ def plan(
                 Skip(recipient.id, Outcome.STILL_RINGS, device) for device in suitable if ends_the_ring(kind, device)
             )
             suitable = [device for device in suitable if not ends_the_ring(kind, device)]
-        wording = texts.wording((user and user.contact.language) or recipient.language)
+        language = (user and user.contact.language) or recipient.language
+        receiver = _Receiver(recipient, language, texts.wording(language))
         for phone in _phones(suitable):
-            planned.pushes.append(maker.push_to_phone(recipient, phone, wording))
+            planned.pushes.append(maker.push_to_phone(receiver, phone))
             planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in phone[:-1])
     return planned
 
@@ -117,6 +120,15 @@ def _preference(device: Device) -> tuple[bool, Micros, str]:
     return (device.provider is Provider.APNS, device.registered_at, device.key)
 
 
+class _Receiver(NamedTuple):
+    """A recipient, with the texts in their language."""
+
+    recipient: Recipient
+    language: str
+    """Empty if it is not known."""
+    wording: Wording
+
+
 @dataclass(frozen=True, slots=True)
 class _PushMaker:
     """Makes the pushes of one kind about one round."""
@@ -126,31 +138,45 @@ class _PushMaker:
     now: Micros
     ticket_secret: bytes
     queued_at: Micros
+    templates: PushTemplates
 
-    def push_to_phone(self, recipient: Recipient, phone: Sequence[Device], wording: Wording) -> Push:
+    def push_to_phone(self, receiver: _Receiver, phone: Sequence[Device]) -> Push:
         """Make the push to the phone's last token. Its `instead` is the push to the token before, and so on."""
         push: Push | None = None
         for device in phone[-TOKENS_TRIED:]:
-            push = self._push(recipient, device, wording, push)
+            push = self._push(receiver, device, push)
         assert push is not None  # noqa: S101 - a phone has at least one token
         return push
 
-    def _push(self, recipient: Recipient, device: Device, wording: Wording, instead: Push | None) -> Push:
+    def _push(self, receiver: _Receiver, device: Device, instead: Push | None) -> Push:
         round_, deadline = self.round, self._deadline()
         # The id depends only on these facts, so the push gets the same apns-id when its job runs again after a crash.
         name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{self.kind}|{device.key}"
-        sent_at_ms, expires_ms = self.now // 1000, deadline // 1000
-        ticket = self._ticket(device)
+        template = self.templates.of(self.kind, device.provider, device.app, round_.cid)
+        own = template.fill(self.kind, round_, *receiver) if template else None
+        facts = PushFacts(
+            self.kind,
+            round_,
+            receiver.recipient,
+            self.now // 1000,
+            deadline // 1000,
+            receiver.wording,
+            self._ticket(device),
+            own,
+        )
+        built = build_payload(device.provider, facts)
         return Push(
             id=named_uuid(uuid.NAMESPACE_OID, name),
             kind=self.kind,
             device=device,
-            payload=payload(device.provider, self.kind, round_, recipient, sent_at_ms, expires_ms, wording, ticket),
+            payload=built.payload,
             deadline=deadline,
             round=round_.started_at,
             queued_at=self.queued_at,
             collapse_id=None if self.kind is PushKind.RING else _collapse_id(self.kind, round_),
             instead=instead,
+            options=template.options(URGENT) if template else URGENT,
+            left_out=built.left_out,
         )
 
     def _deadline(self) -> Micros:

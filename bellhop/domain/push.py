@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from bellhop.clock import Micros, Seconds
@@ -17,6 +17,18 @@ class PushKind(StrEnum):
     RING = "ring"
     NOTIFICATION = "notification"
     MISSED = "missed"
+
+
+class PushOptions(NamedTuple):
+    """How a provider treats a push, apart from its payload."""
+
+    urgent: bool = True
+    """FCM: priority HIGH, else NORMAL. APNs: 10, else 5."""
+    analytics_label: str = ""
+    """FCM only: the name under which Google's reports count the push; empty for none."""
+
+
+URGENT = PushOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +51,16 @@ class Push:
     """APNs only, at most 64 bytes. A later alert with the same id replaces this one on the phone."""
     instead: "Push | None" = None
     """The same push to another token of the same phone, to send if this token is dead."""
+    options: PushOptions = URGENT
+    left_out: tuple[str, ...] = ()
+    """What the team wanted in the payload, and what is not in it: it did not fit, or could not be filled in."""
     ends_s: Seconds | None = field(default=None, compare=False)
     """The deadline by the monotonic clock of the process that sends it; None until the fence has answered."""
 
     def ending(self, ends_s: Seconds) -> "Push":
         """Return this push with its deadline by the monotonic clock. It does what dataclasses.replace does, faster."""
         ids = (self.id, self.kind, self.device, self.payload, self.deadline, self.round, self.queued_at)
-        return Push(*ids, self.collapse_id, self.instead, ends_s)
+        return Push(*ids, self.collapse_id, self.instead, self.options, self.left_out, ends_s)
 
 
 def named_uuid(namespace: UUID, name: str) -> str:

@@ -75,6 +75,10 @@ class Round(FrozenModel):
     call_name: str = ""
     custom: dict[str, str] = {}
     """The call's custom fields that an e-mail may show (BELLHOP_MAIL_CUSTOM_FIELDS)."""
+    call_fields: Annotated[dict[str, str], Rare] = {}
+    """The call's custom fields that a team's own pushes may use (BELLHOP_PUSH_CALL_FIELDS)."""
+    caller_fields: Annotated[dict[str, str], Rare] = {}
+    """The caller's picture and custom fields that they may use (BELLHOP_PUSH_CALLER_FIELDS)."""
     video: bool = False
     recipients: tuple[Recipient, ...] = ()
     ringless: bool = False

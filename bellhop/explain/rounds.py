@@ -20,6 +20,7 @@ from bellhop.trail import (
     Milestone,
     PhoneRang,
     PushMilestone,
+    PushReduced,
     PushSkipped,
     QuestionOutcome,
     StreamAsked,
@@ -38,7 +39,7 @@ TOLD = (QuestionOutcome.ANSWERED, QuestionOutcome.UNKNOWN_CALL)
 
 M = TypeVar("M", bound=Milestone)
 
-ABOUT_DEVICE = (PushMilestone, TokenChecked)
+ABOUT_DEVICE = (PushMilestone, PushReduced, TokenChecked)
 """Milestones that name a device, its label and its user."""
 
 

@@ -49,6 +49,7 @@ from bellhop.trail import (
     PushAttempted,
     PushFinished,
     PushMilestone,
+    PushReduced,
     PushSkipped,
     PushWaited,
     StreamAsked,
@@ -261,6 +262,11 @@ def _token(round_log: RoundLog, token: TokenChecked) -> str:
     return fill(FATES.get(token.detail, UNKNOWN_FATE), round_log, token)
 
 
+def _reduced(round_log: RoundLog, push: PushReduced) -> str:
+    start = fill("The {push} for {device} went without a part of your own: ", round_log, push)
+    return f"{start}{push.detail}. It did not fit into the push, or could not be filled in."
+
+
 def standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
     """Describe a user's standing: as "did not answer" only if Stream would have reported an answer."""
     if settled.outcome == Standing.NO_ANSWER and round_log.is_untold:
@@ -327,6 +333,7 @@ SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     PushAttempted: _attempted,
     PushFinished: _finished,
     TokenChecked: _token,
+    PushReduced: _reduced,
     UserSettled: _settled,
     PhoneRang: _rang,
     EmailMilestone: _mailed,

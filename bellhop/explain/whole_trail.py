@@ -14,6 +14,7 @@ from bellhop.trail import (
     EmailMilestone,
     Milestone,
     PushMilestone,
+    PushReduced,
     StreamAsked,
     TokenChecked,
     UserSettled,
@@ -25,7 +26,7 @@ from bellhop.trail import (
 NO_ROUND = Micros(0)
 UNKNOWN_TIME = Micros(0)
 """The time is not known: then no ring counts as over because of the time."""
-ABOUT_USER = (PushMilestone, TokenChecked, UserSettled, EmailMilestone)
+ABOUT_USER = (PushMilestone, PushReduced, TokenChecked, UserSettled, EmailMilestone)
 """Milestones that name the recipient whom they are about."""
 
 

@@ -47,7 +47,7 @@ class Texts:
 
     def _wording(self, language: str) -> Wording:
         wording: dict[str, str] = {}
-        for tag in (*_and_broader(language), *_and_broader(self._default), ENGLISH):
+        for tag in (*broader_tags(language), *broader_tags(self._default), ENGLISH):
             wording = self._catalogues.get(tag, {}) | wording
         return wording
 
@@ -57,7 +57,7 @@ def fill(text: str, **values: object) -> str:
     return PLACEHOLDER.sub(lambda match: str(values.get(match[1], match[0])), text)
 
 
-def _and_broader(language: str) -> list[str]:
+def broader_tags(language: str) -> list[str]:
     """Return the tag, and then each shorter one: "pt-BR" gives pt-br and pt."""
     parts = language[:LONGEST_TAG].lower().replace("_", "-").split("-")
     return ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]

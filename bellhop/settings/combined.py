@@ -20,6 +20,7 @@ from bellhop.settings.google import FCM_SHORTHANDS, GoogleSettings
 from bellhop.settings.limits import LimitSettings
 from bellhop.settings.mail import MailSettings
 from bellhop.settings.operations import OperationsSettings
+from bellhop.settings.pushes import PushSettings
 from bellhop.settings.redis import RedisSettings
 from bellhop.settings.removed import without_removed
 from bellhop.settings.sources import platform_values
@@ -37,6 +38,7 @@ class Settings(
     OperationsSettings,
     WebSettings,
     MailSettings,
+    PushSettings,
     GoogleSettings,
     AppleSettings,
     StreamSettings,

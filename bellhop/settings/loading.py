@@ -44,6 +44,10 @@ def load(role: Role | None = None) -> Settings:
     except (OSError, ValueError) as error:
         raise ConfigurationError([*problems, str(error)]) from None
     problems += _missing_for(role, settings)
+    if role == "worker":
+        from bellhop.settings.pushes_file import read_pushes  # noqa: PLC0415 - only workers need Jinja's compiler
+
+        problems += read_pushes(settings).problems
     if problems:
         raise ConfigurationError(problems)
     return settings

@@ -28,6 +28,7 @@ from bellhop.trail import (
     PhoneRang,
     PushAttempted,
     PushFinished,
+    PushReduced,
     PushSkipped,
     PushWaited,
     TokenChecked,
@@ -147,6 +148,11 @@ WRITTEN = [
         TokenChecked(at=T, **PUSH, provider="apns", detail="removed"),
         '[2,"token",1784887200123000,{"r":1784887200123000,"k":"ring","u":"jane",'
         '"d":"abababababababababab","l":"Jane\'s iPhone","p":"apns","v":"removed"}]',
+    ),
+    (
+        PushReduced(at=T, **PUSH, provider="apns", detail="title, picture"),
+        '[2,"reduced",1784887200123000,{"r":1784887200123000,"k":"ring","u":"jane",'
+        '"d":"abababababababababab","l":"Jane\'s iPhone","p":"apns","v":"title, picture"}]',
     ),
     (
         UserSettled(at=T, round=T, user="jane", outcome="no_answer"),

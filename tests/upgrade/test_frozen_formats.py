@@ -160,6 +160,11 @@ NEW_SINCE: dict[str, str] = {
     "metrics/types/# TYPE bellhop_credentials_refused gauge": "an alert of its own for revoked credentials",
     'metrics/shown/bellhop_credentials_refused{app="com.example.calls",provider="apns"}': "the same",
     'metrics/shown/bellhop_credentials_refused{app="example-calls",provider="fcm"}': "the same",
+    **{
+        f"command_line/settings/`BELLHOP_{name}`": "a team's own pushes; an older worker sends Bellhop's"
+        for name in ("PUSHES_FILE", "PUSH_CALL_FIELDS", "PUSH_CALLER_FIELDS")
+    },
+    "command_line/commands/commands/payload": "prints what a push would carry",
     "redis/rq:job:<ring job>/holds/deadline": "an older worker runs the job as before",
     "redis/rq:worker:<worker>/holds/renewed_ms": "without it, every job of a dead worker had newly begun",
 }

@@ -9,6 +9,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.own_pushes import PushPlace, PushTemplate, PushTemplates
+from bellhop.domain.push import PushKind
+from bellhop.domain.text_template import TextTemplate
+from bellhop.explain.explanation import explain
 from bellhop.queue.job_payloads import CallRef, job
 from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.queue.rq_job import JobError
@@ -17,6 +21,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
+from bellhop.trail import PushReduced
 from tests.factories import a_device, a_queued_round
 from tests.trails import trail_of
 from worker.delivery.fan_out import DeliveryTools
@@ -141,6 +146,24 @@ async def test_an_older_token_of_the_phone_is_used_if_the_newest_fails(store, fi
     await phone(store, token="new", hardware_id="the phone", registered_at=2, app="beta")
     await jobs(store, calls=good, **({"beta": beta} if first else {})).ring(a_queued_round().model_dump())
     assert good.sent == ["old"]
+
+
+async def test_the_trail_says_what_of_the_teams_a_push_lacks(store):
+    await phone(store)
+    data = {key: TextTemplate("{{ call.name }}" * 4, ["call.name"]) for key in "abcdef"}
+    failing = {"title": {"": TextTemplate("{{ 'x' in 7 }}", [])}}
+    templates = PushTemplates({PushPlace(PushKind.RING, Provider.FCM): PushTemplate(failing, data)})
+    channels = {(Provider.FCM, "calls"): ProviderChannel(Fixed(Outcome.ACCEPTED), "fcm calls")}
+    tools = DeliveryTools(store, "w-1", channels, TokenPruner(store), templates=templates)
+    round_ = a_queued_round(call_name="n" * 255)
+    for command in await Jobs(tools, 1.0).ring(round_.model_dump()):
+        await store.script(*command)
+    trail = await trail_of(store, "default:1")
+    [reduced] = [line for line in trail if isinstance(line, PushReduced)]
+    assert (reduced.user, reduced.kind, reduced.detail) == ("ben", "ring", "title, f, e, d")
+    assert (
+        "went without a part of your own: title, f, e, d" in explain("default:1", trail).rounds[0].timeline[-1].sentence
+    )
 
 
 async def test_a_phone_whose_newest_token_takes_the_push_rings_once(store):

@@ -1,5 +1,8 @@
 """Read the parts that several events have in common: users, members, and the call's own fields. Pure."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from bellhop.clock import Micros
 from bellhop.domain.json_fields import identifier, text, timestamp_us, whole_text
 from bellhop.domain.stamp_history import latest
@@ -83,8 +86,13 @@ def _user(user: JsonUser, default_id: str | None = None) -> EventUser:
 
 def custom_fields(call: JsonCall) -> dict[str, str]:
     """Read the call's custom fields that fit on one line: texts and numbers."""
+    return short_fields(call.custom or {})
+
+
+def short_fields(custom: Mapping[str, Any]) -> dict[str, str]:
+    """Read those custom fields that fit on one line: texts and numbers."""
     shown: dict[str, str] = {}
-    for name, value in (call.custom or {}).items():
+    for name, value in custom.items():
         line = text(str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value)
         if line and len(name) <= MAX_CUSTOM_NAME and len(shown) < MAX_CUSTOM_FIELDS:
             shown[text(name)] = line

@@ -3,7 +3,7 @@
 The event and the time alone decide. The Redis script that applies the effects only compares stamps.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -44,6 +44,7 @@ NOTIFICATION_LIFE_US = 3_600_000_000
 NEVER = Micros(0)
 UNKNOWN_CALLER = "Unknown caller"
 """What phones show if Stream gives no name of the caller."""
+NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 SAME_REJECTION_US = 1_000_000
 """A call.rejected contains the call, which may give the rejection another time. Two times that are not further apart
 mean the same rejection."""
@@ -57,6 +58,10 @@ class EffectRules(msgspec.Struct, frozen=True, gc=False):
     missed_grace_s: Seconds
     custom_fields: tuple[str, ...] = ()
     """The call's custom fields that an e-mail may show, in this order."""
+    call_fields: tuple[str, ...] = ()
+    """The call's custom fields that the team's own pushes may use."""
+    caller_fields: tuple[str, ...] = ()
+    """The caller's picture and custom fields that they may use."""
 
 
 class RoundWork(NamedTuple):
@@ -127,7 +132,7 @@ def _ring(event: Ring, at: Micros, rules: EffectRules) -> Effects:
         missed_due=missed_due if missed_due > deadline else NEVER,
         callers=_callers(event),
         video=event.video,
-        custom=event.custom,
+        for_mail=event.custom,
     )
     return Effects(
         round=new_round,
@@ -161,7 +166,7 @@ def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
     rings_until = Micros(at + 1000 * min(rest_ms, RING_MS[1]))
     return Effects(
         stamps=tuple((missed_stamp(stamp, event.session_id, member.id), at) for member in event.members),
-        missed=_round(event, event.caller, at, rules, deadline=rings_until, ringless=True, custom=event.custom),
+        missed=_round(event, event.caller, at, rules, deadline=rings_until, ringless=True, for_mail=event.custom),
         settle_at=at,
         work=_settle_job(event, rules),
         members=_ids(event.members),
@@ -234,7 +239,7 @@ def _round(
     callers: tuple[str, ...] = (),
     video: bool = False,
     ringless: bool = False,
-    custom: Mapping[str, str] = MappingProxyType({}),
+    for_mail: Mapping[str, str] = NO_FIELDS,
 ) -> Round:
     return Round(
         tenant=rules.tenant,
@@ -247,11 +252,17 @@ def _round(
         caller_name=caller.name or UNKNOWN_CALLER,
         callers=callers,
         call_name=event.call_name,
-        custom={name: custom[name] for name in rules.custom_fields if name in custom},
+        custom=_allowed(for_mail, rules.custom_fields),
+        call_fields=_allowed(event.custom, rules.call_fields),
+        caller_fields=dict(event.caller_fields),
         video=video,
         ringless=ringless,
         recipients=tuple(_recipient(member) for member in event.members),
     )
+
+
+def _allowed(fields: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: fields[name] for name in names if name in fields}
 
 
 def _recipient(member: EventUser) -> Recipient:

@@ -71,6 +71,8 @@ class Ring(TimedEvent, frozen=True, kw_only=True, gc=False):
     call_name: str
     custom: Mapping[str, str] = msgspec.field(default_factory=dict)
     """The call's custom fields that are short texts or numbers."""
+    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """The caller's picture and custom fields that the team's own pushes use."""
     created_by_id: str
     """The user who created the call, usually the caller. Empty if not given."""
 
@@ -81,6 +83,10 @@ class Notification(Envelope, frozen=True, kw_only=True, gc=False):
     sender: EventUser
     members: tuple[EventUser, ...]
     call_name: str
+    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """As in Ring."""
+    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """As in Ring, of the sender."""
 
 
 class Missed(TimedEvent, frozen=True, kw_only=True, gc=False):
@@ -92,7 +98,9 @@ class Missed(TimedEvent, frozen=True, kw_only=True, gc=False):
     """Whether Stream wants the members to get a notice (`notify_user`)."""
     call_name: str
     custom: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """The call's custom fields that are short texts or numbers."""
+    """As in Ring."""
+    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """As in Ring."""
 
 
 class Rejected(Envelope, frozen=True, kw_only=True, gc=False):

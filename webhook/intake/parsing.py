@@ -6,8 +6,10 @@ types appear. So every field is optional here, except the type, the call, and th
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypedDict
+
+import msgspec
 
 from bellhop.clock import Micros
 from bellhop.domain.call_snapshot import CallSnapshot, participant_id, read_snapshot
@@ -34,6 +36,7 @@ from webhook.intake.call_parts import (
     session_id,
     user_id_of,
 )
+from webhook.intake.caller_fields import caller_fields
 from webhook.intake.events import (
     Accepted,
     Ended,
@@ -63,8 +66,11 @@ class _Common(TypedDict):
     tokens_revoked: dict[str, Micros]
 
 
-def parse(body: bytes) -> Event:
-    """Parse the JSON of one webhook. Raises UnreadableEvent, and nothing else, for any bytes."""
+def parse(body: bytes, fields_of_caller: Sequence[str] = ()) -> Event:
+    """Parse the JSON of one webhook. Raises UnreadableEvent, and nothing else, for any bytes.
+
+    `fields_of_caller` are the caller's picture and custom fields to read.
+    """
     event = decode(body) or load_leniently(body)
     event_type = text(event.type)
     if not event_type:
@@ -76,7 +82,10 @@ def parse(body: bytes) -> Event:
         return Ignored(**common)
     if not common["cid"] and parser is not _user_changed:
         raise UnreadableEvent(f"{event_type} has no call id")
-    return parser(event, call, common)
+    parsed = parser(event, call, common)
+    if fields_of_caller and isinstance(parsed, Ring | Notification | Missed):
+        return msgspec.structs.replace(parsed, caller_fields=caller_fields(body, fields_of_caller))
+    return parsed
 
 
 def load_leniently(body: bytes) -> JsonEvent:
@@ -145,7 +154,14 @@ def _timeouts(call: JsonCall) -> _Timeouts:
 def _notification(event: JsonEvent, call: JsonCall, common: _Common) -> Notification:
     sender = read_caller(event, call)
     members, left_out = read_members(event, sender)
-    return Notification(**common, sender=sender, members=members, left_out=left_out, call_name=call_name(call))
+    return Notification(
+        **common,
+        sender=sender,
+        members=members,
+        left_out=left_out,
+        call_name=call_name(call),
+        custom=custom_fields(call),
+    )
 
 
 def _missed(event: JsonEvent, call: JsonCall, common: _Common) -> Missed:

@@ -100,7 +100,7 @@ def _receive(
     may_be_late: bool,
 ) -> dict[str, str]:
     try:
-        event = parse(body)
+        event = parse(body, intake.rules[tenant].caller_fields)
     except UnreadableEvent as error:
         return receive_unreadable(intake, tenant, body, str(error), now)
     if not isinstance(event, UserChanged) and event.at is not None and now - event.at > intake.max_age_us:

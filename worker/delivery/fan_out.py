@@ -11,6 +11,7 @@ import structlog
 
 from bellhop.clock import Micros, Seconds, elapsed
 from bellhop.domain.outcomes import Outcome
+from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Recipient
@@ -24,11 +25,11 @@ from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
-from bellhop.trail import JobPickedUp, PushSkipped, TokenChecked, TokenFate, encode
+from bellhop.trail import JobPickedUp, PushReduced, PushSkipped, TokenChecked, TokenFate, encode
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
-from worker.delivery.fence import Fence
+from worker.delivery.fence import Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
 from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.sent_pushes import SentPushes
@@ -57,6 +58,8 @@ class DeliveryTools:
     stream_state: StreamState | None = None
     """None: Stream is not asked for the state of a ring."""
     texts: Texts = BUILT_IN
+    templates: PushTemplates = NO_TEMPLATES
+    """What the team wants in its pushes."""
     ticket_secret: bytes = b""
     """Empty: rings carry no ticket."""
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -170,6 +173,7 @@ class FanOut:
                 recipients=recipients[first : first + PLANNED_AT_ONCE],
                 queued_at=self._round.queued_at,
                 still_rings=self._round.still_rings,
+                templates=self._tools.templates,
             )
             pushes += part.pushes
             skips += part.skips
@@ -183,6 +187,8 @@ class FanOut:
         tools = self._tools
         result = await deliver(push, tools.channels, self._fence, tools.policy, self._before_attempt, tools.clock)
         self._records.add(result.record)
+        if push.left_out:
+            self._records.add(Record(_reduced_line(push, tools.clock.now())))
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
         if fate is not None:
             await self._fence.note([_token_line(push, fate, tools.clock.now())])
@@ -231,6 +237,22 @@ def _token_line(push: Push, fate: TokenFate, now: Micros) -> str:
             label=device.label,
             provider=device.provider,
             detail=fate,
+        )
+    )
+
+
+def _reduced_line(push: Push, now: Micros) -> str:
+    device = push.device
+    return encode(
+        PushReduced(
+            at=now,
+            round=Micros(push.round),
+            kind=push.kind,
+            user=device.user_id,
+            device=device.key,
+            label=device.label,
+            provider=device.provider,
+            detail=", ".join(push.left_out),
         )
     )
 

@@ -13,6 +13,7 @@ from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.options import load_settings
 from bellhop.cli.output import plain
 from bellhop.settings import Settings, removed_settings, settings_by_source, soon_refused
+from bellhop.settings.pushes_file import read_pushes
 from bellhop.store.async_client import Store
 from bellhop.telemetry import logs
 
@@ -61,6 +62,11 @@ def _of_the_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.OK, "Settings", f"from {source}: {', '.join(names)}")
     for sentence in (*removed_settings(), *soon_refused(settings)):
         yield Finding(Level.WARNING, "Settings", sentence)
+    if settings.pushes_file is not None:
+        for problem in (problems := read_pushes(settings).problems):
+            yield Finding(Level.PROBLEM, "Own pushes", problem)
+        if not problems:
+            yield Finding(Level.OK, "Own pushes", f"{settings.pushes_file} can be used")
 
 
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:

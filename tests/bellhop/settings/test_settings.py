@@ -457,3 +457,13 @@ def test_a_wrong_value_of_the_platform_is_named_by_its_variable(monkeypatch):
     monkeypatch.setenv("PORT", "many")
     (problem,) = problems(None)
     assert problem.startswith("PORT: ")
+
+
+def test_only_workers_need_the_file_of_own_pushes(setenv, apple, tmp_path):
+    setenv(**apple, STREAM_API_KEY="key", STREAM_API_SECRET="secret", PUSHES_FILE=tmp_path / "pushes.toml")
+    load("web")
+    assert [problem for problem in problems("worker") if "BELLHOP_PUSHES_FILE" in problem]
+    (tmp_path / "pushes.toml").write_text('[[pushes]]\nkind = "ring"\nprovider = "apns"\napp = "com.exampel"\n')
+    assert problems("worker") == [
+        f"{tmp_path}/pushes.toml, line 4, app: there is no apns app com.exampel; available are com.example"
+    ]

@@ -1,5 +1,6 @@
 """What each event does. The order of events and repeated events must not change the result."""
 
+import json
 from functools import partial
 
 import pytest
@@ -33,6 +34,7 @@ from webhook.intake.events import (
 NOW = 1_800_000_000_000_000
 S = 1_000_000
 RULES = EffectRules("default", ring_default_s=30, missed_grace_s=5)
+RULES_WITH_FIELDS = EffectRules("default", ring_default_s=30, missed_grace_s=5, call_fields=("topic", "room"))
 SARA, BEN, JANE = (
     EventUser(user, user.title(), custom_email=f"{user}@example.com") for user in ("sara", "ben", "jane")
 )
@@ -48,6 +50,29 @@ def ring(members=(BEN, JANE), at: int | None = NOW, **changes) -> Ring:
 
 def found(event: Event, now: int = NOW) -> Effects:
     return effects(event, now, RULES)
+
+
+def test_a_round_keeps_only_the_custom_fields_that_are_allowed():
+    events = {
+        "work": ring(custom={"topic": "Loan", "secret": "x"}, caller_fields={"tier": "pro"}),
+        "missed": Missed(
+            **FIELDS,
+            caller=SARA,
+            members=(BEN,),
+            notify=True,
+            call_name="",
+            custom={"topic": "Loan", "secret": "x"},
+            caller_fields={"tier": "pro"},
+        ),
+    }
+    for event in events.values():
+        for rules, kept in ((RULES, {}), (RULES_WITH_FIELDS, {"topic": "Loan"})):
+            derived = effects(event, NOW, rules)
+            round_ = derived.missed or derived.work.payload
+            assert (round_.call_fields, round_.custom) == (kept, {})
+        assert round_.caller_fields == {"tier": "pro"}
+    bare = effects(ring(custom={"topic": "Loan"}), NOW, RULES).work.payload
+    assert not {"call_fields", "caller_fields"} & json.loads(bare.as_json()).keys()
 
 
 def test_a_ring_opens_a_round_and_queues_it():

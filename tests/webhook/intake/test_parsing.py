@@ -81,6 +81,7 @@ EXPECTED = {
         sender=SARA,
         members=(BEN, JANE),
         call_name="Design review",
+        custom={"display_name": "Design review", "chat_id": "room-42"},
     ),
     "call.missed": Missed(
         **common("call.missed", at("09:30:31", 361905), JANE_MISSED_IT),
@@ -200,6 +201,31 @@ def test_without_a_user_in_the_event_the_creator_is_the_caller():
 def test_a_person_without_a_name_is_called_by_their_id():
     for name in (None, "  ", 7):
         assert event("call.ring", user={"id": "ana", "name": name}).caller == EventUser("ana", "ana")
+
+
+@pytest.mark.parametrize("name", ["call.ring", "call.notification", "call.missed"])
+def test_the_callers_allowed_fields_are_read(samples, name):
+    body = (samples / f"{name}.json").read_bytes()
+    read = parse(body, ("image", "tier", "email")).caller_fields
+    assert read == {"image": "https://cdn.example.com/avatars/sara-lind.png", "tier": "pro"}
+    assert parse(body, ("tier",)).caller_fields == {"tier": "pro"}
+    assert parse(body).caller_fields == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "read"),
+    [
+        ({"user": {"id": "", "image": "x"}, "call": {"created_by": {"id": "s", "image": "y"}}}, {"image": "y"}),
+        ({"user": None, "call": {"created_by": {"id": "s", "custom": {"n": 7}}}}, {"n": "7"}),
+        ({"user": {"id": 7, "image": "x" * 1_001, "custom": {"n": " a ", "image": "no"}}}, {"n": "a"}),
+        ({"user": {"id": "s", "image": ["x"], "custom": [1]}}, {}),
+        ({"user": {"id": "s"}, "call": 7}, {}),
+        ({}, {}),
+    ],
+)
+def test_callers_of_any_form_are_read(fields, read):
+    body = {"type": "call.ring", "call_cid": "default:1", "members": []} | fields
+    assert parse(json.dumps(body).encode(), ("image", "n")).caller_fields == read
 
 
 def test_an_email_comes_from_custom_data_and_is_never_printed():

@@ -16,7 +16,7 @@ def request_for(push: Push, topic: str) -> NotificationRequest:
         message=dict(push.payload),
         notification_id=push.id,
         collapse_key=push.collapse_id,
-        priority=10,
+        priority=10 if push.options.urgent else 5,
         push_type=PushType.VOIP if ring else PushType.ALERT,
         apns_topic=f"{topic}.voip" if ring else topic,
     )

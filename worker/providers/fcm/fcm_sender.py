@@ -20,7 +20,7 @@ from worker.providers.fcm import fcm_answers
 from worker.providers.fcm.fcm_access import AccessToken, AccessTokens
 from worker.providers.fcm.fcm_request import FcmPayload, result_without_answer
 from worker.providers.fcm.fcm_session import SessionPolicy, open_session
-from worker.providers.fcm.pyfcm_adapter import FcmProject
+from worker.providers.fcm.pyfcm_adapter import FcmMessage, FcmProject
 
 DEFAULT_POLICY = SessionPolicy()
 
@@ -61,15 +61,19 @@ class FcmSender:
             left_s = int(seconds(push.deadline) - time.time())
         else:
             left_s = int(push.ends_s - time.monotonic())
-        android: dict[str, Any] = {"priority": "HIGH", "ttl": f"{max(1, left_s)}s"}
+        priority = "HIGH" if push.options.urgent else "NORMAL"
+        android: dict[str, Any] = {"priority": priority, "ttl": f"{max(1, left_s)}s"}
         if push.kind is PushKind.RING:
             android["direct_boot_ok"] = True
         not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)
-        return await self._deliver(push.device.token, dict(push.payload), android, timeout_s, not_after_s)
+        label = push.options.analytics_label
+        options = {"analytics_label": label} if label else None
+        message = FcmMessage(push.device.token, dict(push.payload), android, options)
+        return await self._deliver(message, timeout_s, not_after_s)
 
     async def validate(self, token: str, timeout_s: Seconds = Seconds(10)) -> AttemptResult:
         """Ask FCM whether it would accept a message for this token. Nothing is delivered."""
-        return await self._deliver(token, {"type": "check"}, {}, timeout_s, dry_run=True)
+        return await self._deliver(FcmMessage(token, {"type": "check"}, {}), timeout_s, dry_run=True)
 
     async def prepare(self, environment: Environment, within_s: Seconds) -> None:
         """Wait for the access token. A connection is opened by the push that needs it, and kept for the next one.
@@ -98,14 +102,12 @@ class FcmSender:
 
     async def _deliver(
         self,
-        token: str,
-        data: dict[str, str],
-        android: dict[str, Any],
+        message: FcmMessage,
         timeout_s: Seconds,
         not_after_s: Seconds = Seconds(math.inf),
         dry_run: bool = False,
     ) -> AttemptResult:
-        body = self._body(token, data, android, dry_run=dry_run)
+        body = self._body(message, dry_run=dry_run)
         if isinstance(body, AttemptResult):
             return body
         if self._closed:
@@ -119,15 +121,13 @@ class FcmSender:
             if not self._in_flight:
                 self._idle.set()
 
-    def _body(
-        self, token: str, data: dict[str, str], android: dict[str, Any], *, dry_run: bool
-    ) -> bytes | AttemptResult:
-        if not data:  # pyfcm would send an empty notification
+    def _body(self, message: FcmMessage, *, dry_run: bool) -> bytes | AttemptResult:
+        if not message.data:  # pyfcm would send an empty notification
             return AttemptResult(Outcome.BAD_REQUEST, reason="EMPTY_PAYLOAD")
         try:
-            if size_of(Provider.FCM, data) > most_bytes(Provider.FCM, PushKind.RING):
+            if size_of(Provider.FCM, message.data) > most_bytes(Provider.FCM, PushKind.RING):
                 return AttemptResult(Outcome.TOO_LARGE, reason="PAYLOAD_TOO_LARGE")
-            return self._project.body(token, data, android, dry_run=dry_run)
+            return self._project.body(message, dry_run=dry_run)
         except (AttributeError, TypeError, ValueError):  # not text, or text that UTF-8 cannot encode
             return AttemptResult(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
 

@@ -17,7 +17,7 @@ Replaced, because a ring must get exactly one answer, and in time:
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -27,6 +27,15 @@ from pydantic_core import to_json
 from pyfcm import FCMNotification
 
 from worker.providers.fcm.fcm_access import SCOPE
+
+
+class FcmMessage(NamedTuple):
+    """One message, in the parts of Google's own form (projects.messages)."""
+
+    token: str
+    data: dict[str, str]
+    android: dict[str, Any]
+    fcm_options: dict[str, str] | None = None
 
 
 class FcmProject:
@@ -46,10 +55,14 @@ class FcmProject:
         """The URL to post messages to."""
         return str(self._pyfcm.fcm_end_point)
 
-    def body(self, token: str, data: dict[str, str], android: dict[str, Any], *, dry_run: bool = False) -> bytes:
+    def body(self, message: FcmMessage, *, dry_run: bool = False) -> bytes:
         """Build the body of one request. Raises AttributeError, TypeError or ValueError for data that is not text."""
         body: bytes = self._pyfcm.parse_payload(
-            fcm_token=token, data_payload=data, android_config=android, dry_run=dry_run
+            fcm_token=message.token,
+            data_payload=message.data,
+            android_config=message.android,
+            fcm_options=message.fcm_options,
+            dry_run=dry_run,
         )
         return body
 

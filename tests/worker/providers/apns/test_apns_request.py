@@ -9,7 +9,7 @@ from bellhop.clock import micros, seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.payloads import most_bytes
-from bellhop.domain.push import Push, PushKind
+from bellhop.domain.push import Push, PushKind, PushOptions
 from bellhop.sandbox.apple_server import AppleStandIn
 from tests.worker.providers.apns.apns_pushes import TOKEN, push, ring
 from worker.providers.apns.apns_request import body_of, encode_field, header_block_of, request_for
@@ -44,6 +44,9 @@ def test_anything_but_a_ring_is_an_alert_for_the_bare_topic(kind: PushKind) -> N
     assert headers["apns-topic"] == "com.example.app"
     assert headers["apns-push-type"] == "alert"
     assert headers["apns-collapse-id"] == "default:call"
+    assert headers["apns-priority"] == "10"
+    quiet = push(kind, options=PushOptions(urgent=False))
+    assert headers_of(quiet)["apns-priority"] == "5"
 
 
 def test_with_a_certificate_there_is_no_authorization() -> None:

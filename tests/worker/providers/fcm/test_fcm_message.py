@@ -1,10 +1,11 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import PushKind, PushOptions
 
 
 async def sent(google, fcm, push):
@@ -30,6 +31,13 @@ async def test_only_a_ring_reaches_a_phone_not_unlocked_since_start(google, fcm,
     received = await sent(google, fcm, android("phone", kind=kind))
     assert received.message["android"]["priority"] == "HIGH"
     assert "direct_boot_ok" not in received.message["android"]
+
+
+async def test_a_message_has_the_priority_and_label_that_are_asked_for(google, fcm, android):
+    push = replace(android("phone", kind=PushKind.NOTIFICATION), options=PushOptions(urgent=False, analytics_label="n"))
+    received = await sent(google, fcm, push)
+    assert received.message["android"]["priority"] == "NORMAL"
+    assert received.message["fcm_options"] == {"analytics_label": "n"}
 
 
 async def test_google_is_told_to_drop_the_push_when_the_ring_ends(google, fcm, android):

@@ -1,0 +1,114 @@
+"""`bellhop payload`: print what a push would carry, with the team's own texts and data. Nothing is sent."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bellhop.cli.options import load_settings
+from bellhop.clock import Micros, from_nanoseconds
+from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.payloads import most_bytes, size_of
+from bellhop.domain.plan import plan
+from bellhop.domain.push import Push, PushKind
+from bellhop.domain.round import Recipient, Round
+from bellhop.i18n.texts import Texts
+from bellhop.sandbox.stream_webhooks import SAMPLES
+from bellhop.settings import Settings
+from bellhop.settings.pushes_file import read_pushes
+
+EVENTS = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
+TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
+
+
+@click.command("payload")
+@click.option("--kind", type=click.Choice([str(kind) for kind in PushKind]), required=True, help="Kind of push.")
+@click.option("--provider", type=click.Choice([str(one) for one in Provider]), required=True, help="apns or fcm.")
+@click.option("--app", default="", help="Bundle id or Firebase project. By default the first of the settings.")
+@click.option(
+    "--call",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the JSON of a webhook of Stream. By default a sample.",
+)
+@click.option("--language", default="", help='Language of the receiver, such as "de". By default the event\'s.')
+def command(kind: str, provider: str, app: str, file: Path | None, language: str) -> None:
+    """Print what a push would carry, as JSON.
+
+    The call is a sample of Stream's, or the webhook in a file: call.ring, call.notification or call.missed. The push is
+    for its first member. Prints to standard error how large the push is, and what of your own does not fit. Exits with
+    1 if the file of your own pushes has mistakes.
+    """
+    settings = load_settings()
+    own = read_pushes(settings)
+    for problem in own.problems:
+        click.echo(problem, err=True)
+    if own.problems:
+        sys.exit(1)
+    path = file or SAMPLES / f"{EVENTS[PushKind(kind)]}.json"
+    round_ = _round(settings, path, language)
+    app = app or next((name for known, name in sorted(settings.push_apps) if known == provider), "com.example.app")
+    push = _push(settings, PushKind(kind), Provider(provider), app, round_)
+    click.echo(json.dumps(_shown(push), indent=2, ensure_ascii=False))
+    size, limit = size_of(push.device.provider, push.payload), most_bytes(push.device.provider, push.kind)
+    click.echo(f"{size:,} of {limit:,} bytes", err=True)
+    if push.left_out:
+        click.echo(f"left out: {', '.join(push.left_out)}", err=True)
+
+
+def _round(settings: Settings, path: Path, language: str) -> Round:
+    """Read the round that the webhook in the file begins, as the web process does."""
+    from webhook.intake.effects import EffectRules, effects  # noqa: PLC0415 - see tests/test_architecture.py
+    from webhook.intake.events import UnreadableEvent  # noqa: PLC0415
+    from webhook.intake.parsing import parse  # noqa: PLC0415
+
+    rules = EffectRules(
+        settings.tenants[0],
+        settings.ring_default_s,
+        settings.missed_grace_s,
+        call_fields=tuple(settings.push_call_fields),
+        caller_fields=tuple(settings.push_caller_fields),
+    )
+    now = from_nanoseconds(time.time_ns())
+    try:
+        event = parse(path.read_bytes(), rules.caller_fields)
+    except UnreadableEvent as error:
+        raise click.ClickException(f"{path} is not a webhook: {error}") from None
+    derived = effects(event, event.at or now, rules)
+    round_ = derived.missed or getattr(derived.work, "payload", None)
+    if not isinstance(round_, Round) or not round_.recipients:
+        raise click.ClickException(f"{path} is {event.type}: a call.ring, call.notification or call.missed is needed")
+    receiver = round_.recipients[0]
+    receiver = receiver.model_copy(update={"language": language or receiver.language})
+    return round_.model_copy(update={"recipients": (receiver,)})
+
+
+def _push(settings: Settings, kind: PushKind, provider: Provider, app: str, round_: Round) -> Push:
+    receiver: Recipient = round_.recipients[0]
+    voip = Kind.VOIP if kind is PushKind.RING else Kind.ALERT
+    device = Device(user_id=receiver.id, provider=provider, kind=voip, token=TOKENS[provider], app=app)
+    [push] = plan(
+        kind,
+        round_,
+        {receiver.id: [device]},
+        Micros(round_.started_at),
+        texts=Texts(settings.templates_folder, settings.default_language),
+        ticket_secret=settings.receipt_secret.get_secret_value().encode(),
+        templates=read_pushes(settings).templates,
+    ).pushes
+    return push
+
+
+def _shown(push: Push) -> Mapping[str, Any]:
+    """Return what the provider gets: for Google a message in the form of its interface, without the token."""
+    if push.device.provider is Provider.APNS:
+        return push.payload
+    options = push.options
+    message: dict[str, Any] = {"data": push.payload, "android": {"priority": "HIGH" if options.urgent else "NORMAL"}}
+    if options.analytics_label:
+        message["fcm_options"] = {"analytics_label": options.analytics_label}
+    return message
