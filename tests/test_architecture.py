@@ -31,7 +31,13 @@ LAYERS = (
     {"bellhop.settings"},
     {"bellhop.telemetry"},
     {"bellhop.explain", "bellhop.stream_api"},
-    {"bellhop.call_index", "bellhop.question_on_demand", "bellhop.ring_question", "bellhop.stream_hooks"},
+    {
+        "bellhop.call_index",
+        "bellhop.latest_calls",
+        "bellhop.question_on_demand",
+        "bellhop.ring_question",
+        "bellhop.stream_hooks",
+    },
     {"bellhop.sandbox"},
     {"bellhop.cli"},
 )

@@ -1,27 +1,37 @@
 """`bellhop explain`: what happened to a call, in a terminal."""
 
 import asyncio
-import json
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import islice
 
 import click
+from redis import Redis
 
+from bellhop.call_index import is_known_user
 from bellhop.cli.connection import connect
-from bellhop.cli.options import load_settings, select_tenant, tenant_option
-from bellhop.cli.output import plain
+from bellhop.cli.options import load_settings, select_tenant, since_option, tenant_option
+from bellhop.cli.output import plain, print_json
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain
 from bellhop.explain.sentences import duration, named
 from bellhop.explain.verdict import UserVerdict
+from bellhop.latest_calls import calls_with_id, has_list, latest_calls
 from bellhop.settings import Settings
+from bellhop.spoken_time import as_datetime
 from bellhop.store.stored_trail import read_stored_trail
 from bellhop.trail import read_trail
 
 MARKS = {Tone.GOOD: ("✓", "green"), Tone.QUIET: ("○", "cyan"), Tone.OPEN: ("…", "yellow"), Tone.BAD: ("✗", "red")}
+NOT_LISTED = (
+    "Calls are listed only while the console is switched on: set BELLHOP_CONSOLE_PASSWORD for the web process. "
+    "`bellhop explain <type>:<id>` finds a call by its id all the same."
+)
+MOST_EXPLAINED = 10
+"""Calls of a user that one command explains."""
 NARROWEST, WIDEST = 40, 120
 TIME_WIDTH = 10
 
@@ -29,32 +39,75 @@ TIME_WIDTH = 10
 @click.command("explain")
 @click.argument("call_cid")
 @click.argument("user_id", default="")
+@since_option
 @click.option("--ask", is_flag=True, help="First ask Stream for the state of the ring; webhooks may be lost.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as GET /v1/calls/<cid> returns it.")
 @tenant_option
-def command(call_cid: str, user_id: str, tenant: str, ask: bool, as_json: bool) -> None:
+def command(call_cid: str, user_id: str, since: Micros | None, tenant: str, *, ask: bool, as_json: bool) -> None:
     """Explain a call: who was rung, and why a phone did not ring.
 
-    CALL_CID is the call's type and id, such as default:1234. With USER_ID, only that user is explained. Exits with 1 if
-    the call is unknown, or if the user does not belong to it.
+    CALL_CID is the call's type and id, such as default:1234; the id alone is enough if no other call has it. With
+    USER_ID, only that user is explained. With --since, name a user instead of a call, to explain the user's calls.
+    Exits with 1 if the call is unknown, or if the user does not belong to it.
     """
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
     redis = connect(settings)
+    if since is not None:
+        _explain_user(redis, tenant, call_cid, since, as_json=as_json)
+        return
+    call_cid = _whole_cid(redis, tenant, call_cid)
     said = _ask_stream(settings, tenant, call_cid) if ask else ""
     lines, now, told = read_stored_trail(redis, tenant, call_cid)
     if said:
         click.echo(f"{said}\n", err=True)
     explanation = explain(call_cid, read_trail(lines), user_id, now, told)
     if as_json:
-        click.echo(json.dumps(explanation.as_json(), indent=2))
+        print_json(explanation.as_json())
     else:
-        width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
-        click.echo("\n".join(_lines(explanation, width)))
+        click.echo("\n".join(_lines(explanation, _width())))
     others = [app.tenant for app in settings.stream_apps if app.tenant != tenant]
     if not explanation.rounds and others and not as_json:
         click.echo(f"→ Bellhop looked in the Stream app {tenant}. Try --tenant {' or --tenant '.join(others)}.")
     sys.exit(0 if explanation.found else 1)
+
+
+def _whole_cid(redis: Redis, tenant: str, text: str) -> str:
+    """Find the call if only its id is given, without its type. Exits with 1 if several calls have this id."""
+    found = [] if ":" in text else calls_with_id(redis, tenant, text)
+    if len(found) > 1:
+        click.echo(f"{len(found)} calls have the id {plain(text)}. Name one of them:", err=True)
+        for cid in found:
+            click.echo(f"  bellhop explain {plain(cid)}", err=True)
+        sys.exit(1)
+    if not found and ":" not in text and is_known_user(redis, tenant, text):
+        click.echo(f"→ {plain(text)} is the id of a user: try `bellhop explain {plain(text)} --since 24h`.", err=True)
+    return found[0] if found else text
+
+
+def _explain_user(redis: Redis, tenant: str, user_id: str, since: Micros, *, as_json: bool) -> None:
+    """Explain the latest calls of a user, the latest first. Exits with 1 if there are none."""
+    calls = islice(latest_calls(redis, tenant, user_id, since), MOST_EXPLAINED)
+    explained = [call.explained(user_id).explanation for call in calls]
+    if as_json:
+        print_json({"user": user_id, "calls": [call.as_json() for call in explained]})
+    else:
+        click.echo("\n\n\n".join("\n".join(_lines(call, _width())) for call in explained))
+    if explained:
+        return
+    click.echo(f"{plain(user_id)} has no call since {as_datetime(since):%Y-%m-%d %H:%M} UTC.", err=True)
+    if not has_list(redis, tenant):
+        print_not_listed()
+    sys.exit(1)
+
+
+def print_not_listed() -> None:
+    """Say why there is no list of calls."""
+    click.echo(f"→ {NOT_LISTED}", err=True)
+
+
+def _width() -> int:
+    return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
 
 
 def _ask_stream(settings: Settings, tenant: str, cid: str) -> str:

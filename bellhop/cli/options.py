@@ -1,15 +1,35 @@
 """Helpers of several commands: load the settings, and check the option --tenant."""
 
 import sys
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
 import bellhop
+from bellhop.clock import Micros
 from bellhop.domain.device import Environment
 from bellhop.settings import ConfigurationError, Role, Settings, load
+from bellhop.spoken_time import FORMS, read_time_words
 
+
+class _TimeInWords(click.ParamType):  # type: ignore[type-arg]
+    """A time, as `bellhop.spoken_time` reads it. A time without a zone is in UTC, as all times that commands print."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
+        moment = read_time_words(str(value), datetime.now(UTC))
+        if moment is None:
+            self.fail(f"{value!r} is not a time: write {FORMS}", param, ctx)
+        return moment
+
+
+since_option = click.option(
+    "--since", type=_TimeInWords(), help='Only calls since this time: "2h", "yesterday 15:10" (UTC) or RFC 3339.'
+)
 tenant_option = click.option("--tenant", default="", help="Name of the Stream app. Not needed if there is only one.")
 
 

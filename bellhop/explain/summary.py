@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bellhop.clock import Micros
-from bellhop.domain.call import Standing
+from bellhop.domain.call import NOTICE_DUE, Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_latest
@@ -134,6 +134,12 @@ def not_reached(round_: RoundExplanation, verdict: UserVerdict) -> bool:
         return False
     over = bool(verdict.standing) and verdict.standing != Standing.RINGING
     return verdict.tone in (Tone.BAD, Tone.QUIET) or (verdict.tone is Tone.OPEN and over)
+
+
+def missed(round_: RoundExplanation, verdict: UserVerdict) -> bool:
+    """Whether a user got a ring, or should have got one, and did not answer or decline."""
+    is_over = verdict.standing in {*NOTICE_DUE, Standing.MISSED_QUIETLY, Standing.STALE}
+    return not_reached(round_, verdict) or (is_over and round_.kind != PushKind.NOTIFICATION)
 
 
 def late(round_: RoundExplanation, verdict: UserVerdict) -> bool:

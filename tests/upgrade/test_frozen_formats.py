@@ -94,6 +94,8 @@ NEW_SINCE: dict[str, str] = {
         )
     },
     "command_line/commands/commands/explain/params/--ask": "asks Stream",
+    "command_line/commands/commands/explain/params/--since": "explains the calls of a user",
+    "command_line/commands/commands/calls": "a new command",
     "logs/worker foreign_job": "tells once of jobs of other applications, beside job_failed",
     "command_line/settings/`BELLHOP_STREAM_QUESTIONS_PER_S`": "0 switches the questions to Stream off",
     "logs/worker stream_asked": "a question to Stream",
