@@ -21,7 +21,7 @@ COMMANDS = {
     "send-test": "Send one push to the devices of USER_ID.",
     "payload": "Print what a push would carry, as JSON.",
     "explain": "Explain a call: who was rung, and why a phone did not ring.",
-    "calls": "List the latest calls: who called whom, and who was reached.",
+    "calls": "List the latest calls, the newest first.",
     "outcomes": "List every outcome of a push, as docs/outcomes.md does.",
     "scripts": "List the Redis scripts by the SHA that Redis shows.",
     "replay": "Queue failed jobs again.",

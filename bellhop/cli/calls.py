@@ -24,7 +24,7 @@ from bellhop.spoken_time import as_datetime
 SHOWN_PEOPLE = 3
 
 
-class ExplainedCall(NamedTuple):
+class ShownCall(NamedTuple):
     """A call of the list, with its explanation."""
 
     listed: ListedCall
@@ -65,9 +65,7 @@ def command(user: str, since: Micros | None, tenant: str, limit: int, *, only_mi
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
     redis = connect(settings)
-    listed = (
-        ExplainedCall(found, found.explained()) for found in latest_calls(redis, tenant, user, since or Micros(0))
-    )
+    listed = (ShownCall(found, found.explained()) for found in latest_calls(redis, tenant, user, since or Micros(0)))
     calls = list(islice((call for call in listed if not only_missed or call.missed_by(user)), limit))
     if as_json:
         print_json({"calls": [_as_json(call) for call in calls]})
@@ -80,7 +78,7 @@ def command(user: str, since: Micros | None, tenant: str, limit: int, *, only_mi
             print_not_listed()
 
 
-def _lines(call: ExplainedCall, user: str) -> Iterator[str]:
+def _lines(call: ShownCall, user: str) -> Iterator[str]:
     summary = summarize(*call.latest)
     mark, color = MARKS[summary.tone]
     when = as_datetime(call.listed.call.began_at).strftime("%Y-%m-%d %H:%M:%S")
@@ -100,7 +98,7 @@ def _verdict(person: UserVerdict) -> str:
     return person.verdict if person.verdict.startswith(person.user) else f"{person.user}: {person.verdict}"
 
 
-def _as_json(call: ExplainedCall) -> dict[str, Any]:
+def _as_json(call: ShownCall) -> dict[str, Any]:
     summary, round_ = summarize(*call.latest), call.last_round
     return {
         "cid": summary.cid,

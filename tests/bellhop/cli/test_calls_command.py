@@ -1,4 +1,4 @@
-"""`bellhop calls`, and how `bellhop explain` finds a call by what support knows: an id without its type, a user, a time."""
+"""`bellhop calls`, and how `bellhop explain` finds a call by its id without its type, by a user and by a time."""
 
 import json
 import time

@@ -44,7 +44,7 @@ def test_the_list_of_commands_says_what_each_says_of_itself():
 
 
 def test_an_error_of_ours_keeps_its_cause(monkeypatch):
-    def broken():
+    def broken(**_):
         try:
             raise KeyError("the cause")
         except KeyError as error:
