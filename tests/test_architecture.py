@@ -18,6 +18,7 @@ LAYERS = (
         "bellhop.backoff",
         "bellhop.clock",
         "bellhop.event_loop",
+        "bellhop.field_docs",
         "bellhop.i18n",
         "bellhop.spoken_time",
         "bellhop.stop_signals",

@@ -10,11 +10,12 @@ from functools import cache
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StringConstraints
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.round import Recipient
+from bellhop.field_docs import DocumentedModel
 
 SECOND_CALL_US = 180 * MICROS_PER_SECOND
 """A second ring by the same caller within this time gets through quiet hours, if the user allows it."""
@@ -41,8 +42,8 @@ def _is_time_zone(name: str) -> str:
     return name
 
 
-class _UserModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+class _UserModel(DocumentedModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Contact(_UserModel):

@@ -47,9 +47,7 @@ class Settings(
 ):
     """Everything an operator can set. An environment variable wins over the TOML file that BELLHOP_CONFIG names."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", env_ignore_empty=True)
 
     @model_validator(mode="before")
     @classmethod

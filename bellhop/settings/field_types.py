@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 SHORTEST_SECRET = 16
@@ -13,9 +13,7 @@ T = TypeVar("T")
 
 
 class SettingsSection(BaseModel):
-    """The base of every section. The docstring of a field becomes its description in docs/settings.md."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    """The base of every section. The docstring of a field is its description in docs/settings.md (reference.py)."""
 
 
 def _split(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
+from bellhop.field_docs import field_docs
 from bellhop.settings.combined import Settings
 from bellhop.settings.variables import CONFIG, SECRETS_DIR, variable
 
@@ -22,8 +23,9 @@ class SettingRow(NamedTuple):
 
 def setting_rows() -> Iterator[SettingRow]:
     """Describe every setting."""
+    docs = field_docs(Settings)
     for name, field in Settings.model_fields.items():
-        meaning = " ".join((field.description or "").split())
+        meaning = " ".join(docs.get(name, "").split())
         yield SettingRow(variable(name), _default(field), allowed(field), meaning)
     yield SettingRow(CONFIG, "", "a file", "TOML file with settings; names in lower case, without the prefix.")
     yield SettingRow(SECRETS_DIR, "", "a folder", "Folder with one file for each secret; names as in the TOML file.")

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 import structlog
 from flask import Blueprint
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from bellhop.domain.device import Device, Environment, Kind, Provider
 from bellhop.domain.user import Contact, Preferences
+from bellhop.field_docs import DocumentedModel
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, user_key
@@ -23,8 +24,8 @@ log = structlog.get_logger()
 NO_CREDENTIALS = "no credentials are configured for this app, so Bellhop could not push to it"
 
 
-class _ApiModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class _ApiModel(DocumentedModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class _Registration(_ApiModel):
