@@ -1,6 +1,8 @@
 # Every chore is one line here; each target makes the virtual environment first when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests start Bellhop hundreds of times. Without compiled files on disk, each start compiles it again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-redis test-long soak sdk-contract upgrade-check check format lint types docs lock audit fuzz bench clean
 

@@ -48,6 +48,7 @@ PURE = {
     "bellhop.clock",
     "bellhop.domain",
     "bellhop.explain",
+    "bellhop.field_docs",  # reads the source of modules, as importing them does
     "bellhop.i18n.texts",
     "bellhop.queue.names",
     "bellhop.queue.job_payloads",
