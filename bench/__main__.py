@@ -14,6 +14,7 @@ PARTS = {
     "whole": "From the webhook to the push's arrival, and what it costs, beside the obvious alternative",
     "intake": "The web process alone, beside a Node peer",
     "beside_node": "Whole rings beside a Node peer: processor time, latency and rate",
+    "cold": "The first ring after a start",
     "ring": "A ring inside the worker, without Redis and provider",
     "runtime": "RQ's bookkeeping: Bellhop's worker beside RQ's own, and its memory",
     "apns": "Pushes to Apple, beside plain aioapns",

@@ -139,7 +139,6 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     )
     jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts, clock))
     background: list[Callable[[], Awaitable[None]]] = [
-        partial(warm_up, store, senders),
         pruner.keep_counting,
         partial(sent.keep_restoring, store),
         partial(metrics.keep_flushing, store),
@@ -156,6 +155,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         all_queues=QUEUES,
         old_names=OLD_NAMES,
         job_names=tuple(QUEUE_OF),
+        prepare=partial(warm_up, store, senders),
         background=background,
         in_turn=[partial(queue_due_calls, store)],
         note_redis=partial(_note, redis_outage(shown(settings.redis_url))),

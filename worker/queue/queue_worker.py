@@ -43,6 +43,8 @@ ANSWER_S = Seconds(2.0)
 """How long Redis may take to answer."""
 TAKE_ANSWER_S = Seconds(3.0)
 """How long Redis may take to answer a take, its wait included."""
+PREPARE_S = Seconds(1.0)
+"""How long the first jobs may wait for what makes them fast. Until then the worker does not count as ready."""
 EVERY_S, OFTEN_S = Seconds(0.5), Seconds(0.25)
 """How often the worker whose turn it is does what one worker does for all."""
 
@@ -60,6 +62,7 @@ class QueueWorker:
     `all_queues`: the queues of all workers of the installation, if other workers serve others.
     `old_names`: what older versions call queues, and their names now. This worker moves jobs of `job_names` from there,
     and takes them back from workers of other applications.
+    `prepare`: this coroutine function runs before the first job is taken. After `PREPARE_S` it goes on beside the jobs.
     `background`: coroutine functions that run beside the jobs; one that raises is logged and started again.
     `in_turn`: the same, for coroutine functions that are repeated by one worker at a time of the installation.
     `note_redis`: gets, twice a second, the error of Redis or None.
@@ -78,6 +81,7 @@ class QueueWorker:
         all_queues: Sequence[str] = (),
         old_names: Mapping[str, str] = MappingProxyType({}),
         job_names: Sequence[str] = (),
+        prepare: Callable[[], Awaitable[None]] | None = None,
         background: Sequence[Callable[[], Awaitable[None]]] = (),
         in_turn: Sequence[Callable[[], Awaitable[None]]] = (),
         note_redis: Callable[[RedisError | None], None] = lambda _: None,
@@ -85,7 +89,8 @@ class QueueWorker:
     ) -> None:
         self.name, clock = name or unique_worker_name(), clock or RedisClock()
         self._redis_url, self._limits = redis_url, dict(limits)
-        self._grace_s, self._wind_up_s, self._background = grace_s, wind_up_s, background
+        self._grace_s, self._wind_up_s = grace_s, wind_up_s
+        self._prepare, self._background = prepare, background
         self._stopping, self._second_signal = asyncio.Event(), asyncio.Event()
         self._store = Store.from_url(redis_url, timeout_s=ANSWER_S)
         self._job_store = JobStore(self._store, self.name, clock)
@@ -131,7 +136,9 @@ class QueueWorker:
             self._listen,
             *self._background,
         ]
-        background = [asyncio.create_task(keep_running(run)) for run in tasks]
+        background = await self._prepared()
+        await keep_running(self._maintenance.once)  # without a lease, the first take would pause
+        background += [asyncio.create_task(keep_running(run)) for run in tasks]
         redis = shown_database(self._redis_url)
         log.info("worker_started", worker=self.name, queues=self._limits, redis=redis)
         try:
@@ -148,6 +155,14 @@ class QueueWorker:
             log.info("worker_stopped", worker=self.name)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    async def _prepared(self) -> list[asyncio.Task[None]]:
+        """Wait for what prepares the first job, up to `PREPARE_S`; returns its task."""
+        if self._prepare is None:
+            return []
+        preparing = asyncio.create_task(keep_running(self._prepare))
+        await asyncio.wait([preparing], timeout=PREPARE_S)
+        return [preparing]
 
     def stop(self) -> None:
         """Take no more jobs, and end when the running ones have ended, or after the grace; the second call ends it."""

@@ -121,7 +121,9 @@ class ApnsSender:
                 await pool.until_usable()
 
     async def warm(self, environment: Environment = Environment.PRODUCTION) -> None:
-        """Open a connection ahead of the first push. Raises UnsentError if that fails."""
+        """Get the provider token and open a connection ahead of the first push. Raises UnsentError if that fails."""
+        if self._token is not None:
+            await self._token.get()
         await self._pools[environment].warm()
 
     async def close(self) -> None:
