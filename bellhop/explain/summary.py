@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE, Standing
@@ -10,8 +11,9 @@ from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_latest
 from bellhop.explain.sentences import listed, named
+from bellhop.explain.short_reason import LATE_US, first_accepted_us
 from bellhop.explain.timeline import TimelineEntry
-from bellhop.explain.verdict import KNEW_OF_CALL, LATE_US, Delivery, UserVerdict
+from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict
 from bellhop.explain.whole_trail import UNKNOWN_TIME
 from bellhop.trail import EmailMilestone, Milestone
 
@@ -64,11 +66,13 @@ class CallSummary:
     reached: int
     """The number of users of the last round for whom a provider accepted the push."""
     tone: Tone
-    """The worst tone of a user of the last round."""
+    """The worst `PersonResult` of the last round; bad if there is a bad one in any round that was looked at."""
     flags: frozenset[Flag]
     """The flags of all rounds that were looked at."""
     extent: Extent = Extent.WHOLE
     caller_name: str = ""
+    reason: str = ""
+    """Why, in a few words: that of the users with the worst result."""
 
 
 def summarize_trail(cid: str, trail: Iterable[Milestone], now: Micros = UNKNOWN_TIME) -> CallSummary:
@@ -100,7 +104,9 @@ def summarize(explanation: Explanation, left_out: int = 0) -> CallSummary:
         return CallSummary(explanation.cid, Micros(0), "", "", "", 0, 0, 0, 0, Tone.OPEN, frozenset())
     last = rounds[-1]
     shown = [named(verdict.user, verdict.name) for verdict in last.people[:NAMES_SHOWN]]
-    tones = {verdict.tone for verdict in last.people}
+    results = [person_results(round_) for round_ in rounds]
+    tone = Tone.BAD if any(_worst(of_round) is Tone.BAD for of_round in results) else _worst(results[-1])
+    decisive = next(of_round for of_round in reversed(results) if of_round is results[-1] or _worst(of_round) is tone)
     return CallSummary(
         cid=explanation.cid,
         started_at=last.started_at,
@@ -111,21 +117,53 @@ def summarize(explanation: Explanation, left_out: int = 0) -> CallSummary:
         unchecked=left_out,
         people=len(last.people),
         reached=len([verdict for verdict in last.people if verdict.reached]),
-        tone=next((tone for tone in WORST_FIRST if tone in tones), Tone.OPEN),
-        flags=frozenset(flag for round_ in rounds for flag in flags(round_)),
+        tone=tone,
+        flags=frozenset(flag for of_round in results for result in of_round for flag in result.flags),
+        reason=_reason(decisive),
         caller_name=last.caller_name,
     )
 
 
-def flags(round_: RoundExplanation) -> frozenset[Flag]:
-    """Find the flags of a round."""
+class PersonResult(NamedTuple):
+    """The result of a round for one user, as each list and page shows it."""
+
+    verdict: UserVerdict
+    flags: frozenset[Flag]
+    tone: Tone
+    """The verdict's tone, but bad if a flag is bad. NOT_REACHED is not bad for a user who wants no calls now."""
+
+
+def person_results(round_: RoundExplanation) -> list[PersonResult]:
+    """Return the result for each user of a round, the worst first."""
     emails = {entry.user: entry for entry in round_.timeline if entry.what == EmailMilestone.what}
+    results = [_person_result(round_, verdict, emails.get(verdict.user)) for verdict in round_.people]
+    return sorted(results, key=lambda result: WORST_FIRST.index(result.tone))
+
+
+def _person_result(round_: RoundExplanation, verdict: UserVerdict, last_email: TimelineEntry | None) -> PersonResult:
     found = {
-        Flag.NOT_REACHED: any(not_reached(round_, verdict) for verdict in round_.people),
-        Flag.LATE: any(late(round_, verdict) for verdict in round_.people),
-        Flag.FAILED: any(_failed(verdict, emails.get(verdict.user)) for verdict in round_.people),
+        Flag.NOT_REACHED: not_reached(round_, verdict),
+        Flag.LATE: late(round_, verdict),
+        Flag.FAILED: _failed(verdict, last_email),
     }
-    return frozenset(flag for flag in Flag if found[flag])
+    is_bad = found[Flag.LATE] or found[Flag.FAILED] or (found[Flag.NOT_REACHED] and verdict.tone is not Tone.QUIET)
+    return PersonResult(verdict, frozenset(flag for flag in Flag if found[flag]), Tone.BAD if is_bad else verdict.tone)
+
+
+def _worst(results: Iterable[PersonResult]) -> Tone:
+    return min((result.tone for result in results), key=WORST_FIRST.index, default=Tone.OPEN)
+
+
+def _reason(results: Sequence[PersonResult]) -> str:
+    """Name the most frequent reason of the worst results; if it is not that of all users, with the users."""
+    worst = [result.verdict for result in results if result.tone is _worst(results)]
+    by_reason: dict[str, list[str]] = {}
+    for verdict in worst:
+        by_reason.setdefault(verdict.reason, []).append(verdict.user)
+    reason, users = max(by_reason.items(), key=lambda item: (bool(item[0]), len(item[1])), default=("", []))
+    if not reason or len(users) == len(results):
+        return reason
+    return f"{reason}: {listed(users[:NAMES_SHOWN], len(users[NAMES_SHOWN:]))}"
 
 
 def not_reached(round_: RoundExplanation, verdict: UserVerdict) -> bool:
@@ -147,15 +185,9 @@ def late(round_: RoundExplanation, verdict: UserVerdict) -> bool:
     if round_.kind != PushKind.RING:
         return False
     rings = [delivery for delivery in verdict.deliveries if delivery.kind == PushKind.RING]
-    if (first := first_ring_us(rings)) is not None:
+    if (first := first_accepted_us(rings)) is not None:
         return first > LATE_US
     return any(ring.outcome == Outcome.TOO_LATE for ring in rings)
-
-
-def first_ring_us(rings: Iterable[Delivery]) -> int | None:
-    """How long (µs) after the call began the first push was accepted; None if no push was accepted."""
-    accepted = [attempt for ring in rings for attempt in ring.attempts if attempt.outcome == Outcome.ACCEPTED]
-    return min((attempt.after_us for attempt in accepted if attempt.after_us is not None), default=None)
 
 
 def _failed(verdict: UserVerdict, last_email: TimelineEntry | None) -> bool:

@@ -18,6 +18,7 @@ from bellhop.explain.sentences import (
     duration,
     listed,
 )
+from bellhop.explain.short_reason import LATE_US, short_reason
 from bellhop.explain.skip_facts import advice_without_devices
 from bellhop.explain.timeline import (
     TimelineEntry,
@@ -32,8 +33,6 @@ from bellhop.explain.timeline import (
 )
 from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
 
-LATE_US = 3_000_000
-"""A phone must be rung within this time. If the call was cancelled later, a push that was not sent is a failure."""
 CALL_WAS_OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED, Outcome.NO_ANSWER})
 """Outcomes of a ring that was not sent because the call was over before."""
 KNEW_OF_CALL = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY, Standing.REMOVED})
@@ -76,6 +75,8 @@ class UserVerdict:
     deliveries: tuple[Delivery, ...]
     next: tuple[str, ...]
     """What to do next, if something is wrong."""
+    reason: str
+    """The verdict in a few words, such as "no devices"; empty if there is nothing to say yet."""
 
 
 def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
@@ -99,6 +100,7 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
         reached=reached,
         deliveries=tuple(delivery for delivery in deliveries if delivery.device),
         next=advice,
+        reason=short_reason(round_log, user, standing, deliveries, knew=standing in KNEW_OF_CALL),
     )
 
 

@@ -6,8 +6,7 @@ from http import HTTPStatus
 import structlog
 from flask import render_template, request
 
-from bellhop.explain.explanation import RoundExplanation
-from bellhop.explain.summary import late
+from bellhop.explain.summary import person_results, summarize
 from bellhop.question_on_demand import ask_on_demand, in_a_sentence, may_ask
 from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, tenant
 from webhook.console.call_search import explain_call
@@ -46,7 +45,8 @@ def _page(said: str = "") -> tuple[str, int]:
     page = render_template(
         "console/call.html",
         explanation=explanation,
-        rounds=[(round_, picture(round_), _late_users(round_)) for round_ in explanation.rounds],
+        call=summarize(explanation, left_out) if explanation.rounds and not user_id else None,
+        rounds=[(round_, picture(round_), person_results(round_)) for round_ in explanation.rounds],
         left_out=left_out,
         user=user_id,
         said=said,
@@ -55,7 +55,3 @@ def _page(said: str = "") -> tuple[str, int]:
         most_steps=MAX_STEPS,
     )
     return page, HTTPStatus.OK if explanation.found else HTTPStatus.NOT_FOUND
-
-
-def _late_users(round_: RoundExplanation) -> set[str]:
-    return {user.user for user in round_.people if late(round_, user)}
