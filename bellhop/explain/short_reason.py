@@ -120,10 +120,8 @@ def _words(round_log: RoundLog, user: str, deliveries: Sequence[OnePush]) -> str
 
 def _outcome(round_log: RoundLog, user: str, delivery: OnePush) -> str:
     """Return what decided about a push: if it had no success, that of its last attempt, or the reason to wait."""
-    if delivery.tone is Tone.QUIET:
-        return delivery.outcome
     if delivery.attempts:
-        return delivery.attempts[-1].outcome
+        return delivery.outcome if delivery.tone is Tone.QUIET else delivery.attempts[-1].outcome
     pushes = [push for push in round_log.of(user, PushMilestone) if push.device == delivery.device]
     if any(waits_for_credentials(push) for push in pushes if not isinstance(push, PushAttempted)):
         return Outcome.CREDENTIALS_REFUSED

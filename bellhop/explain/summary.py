@@ -106,7 +106,7 @@ def summarize(explanation: Explanation, left_out: int = 0) -> CallSummary:
     shown = [named(verdict.user, verdict.name) for verdict in last.people[:NAMES_SHOWN]]
     results = [person_results(round_) for round_ in rounds]
     tone = Tone.BAD if any(_worst(of_round) is Tone.BAD for of_round in results) else _worst(results[-1])
-    decisive = next(of_round for of_round in reversed(results) if of_round is results[-1] or _worst(of_round) is tone)
+    decisive = next(of_round for of_round in reversed(results) if _worst(of_round) is tone)
     return CallSummary(
         cid=explanation.cid,
         started_at=last.started_at,

@@ -1,16 +1,19 @@
 """/console/call: the explanation of one call."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 import structlog
 from flask import render_template, request
 
-from bellhop.explain.summary import person_results, summarize
+from bellhop.explain.explanation import RoundExplanation
+from bellhop.explain.summary import PersonResult, person_results, summarize
 from bellhop.question_on_demand import ask_on_demand, in_a_sentence, may_ask
 from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, tenant
 from webhook.console.call_search import explain_call
-from webhook.console.picture import picture
+from webhook.console.picture import Picture, picture
 from webhook.context import web_context
 
 log = structlog.get_logger()
@@ -46,7 +49,7 @@ def _page(said: str = "") -> tuple[str, int]:
         "console/call.html",
         explanation=explanation,
         call=summarize(explanation, left_out) if explanation.rounds and not user_id else None,
-        rounds=[(round_, picture(round_), person_results(round_)) for round_ in explanation.rounds],
+        rounds=[_with_picture(round_) for round_ in explanation.rounds],
         left_out=left_out,
         user=user_id,
         said=said,
@@ -55,3 +58,9 @@ def _page(said: str = "") -> tuple[str, int]:
         most_steps=MAX_STEPS,
     )
     return page, HTTPStatus.OK if explanation.found else HTTPStatus.NOT_FOUND
+
+
+def _with_picture(round_: RoundExplanation) -> tuple[RoundExplanation, Picture | None, Sequence[PersonResult]]:
+    """Return a round, its picture, and what became of each person: trouble comes first, in the picture too."""
+    results = person_results(round_)
+    return round_, picture(replace(round_, people=tuple(result.verdict for result in results))), results

@@ -1,4 +1,4 @@
-"""A round as a picture: a row for Stream's webhooks, one for the queue, and one for each phone. Pure.
+"""A round as a picture: rows for Stream's webhooks, the queue, each phone and each missed-call notice. Pure.
 
 Most of a ring happens in its first second, and a ring lasts half a minute. So the time axis is logarithmic: each power
 of ten gets about the same width. Positions are percentages of the width, so one picture fits every screen.

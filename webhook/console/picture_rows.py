@@ -1,4 +1,4 @@
-"""The rows of the picture: Stream's webhooks, the queue, and each phone. Pure."""
+"""The rows of the picture: Stream's webhooks, the queue, each phone, and each missed-call notice. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bellhop.domain.outcomes import Outcome, Tone
+from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import Delivery, UserVerdict
 from bellhop.trail import (
+    EmailMilestone,
     JobPickedUp,
     PhoneRang,
     PushAttempted,
@@ -27,8 +29,9 @@ WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what)
 PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what, PhoneRang.what)
 STARTS = ("call.ring", "call.notification")
 
-EntriesByDevice = Mapping[str, Sequence[TimelineEntry]]
-"""By device. The key is empty for entries that are about no device."""
+PushTo = tuple[str, str]
+"""A kind of push, and a device. The device is empty for entries that are about no device."""
+EntriesByPush = Mapping[PushTo, Sequence[TimelineEntry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +81,26 @@ def _queue(entries: Sequence[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
 
 
 def _phones(round_: RoundExplanation, entries: Iterable[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
-    """Make a row for each phone, and one for a user without a phone that says why nothing was sent."""
-    by_user: dict[str, dict[str, list[TimelineEntry]]] = defaultdict(lambda: defaultdict(list))
+    """Make a row for each phone, one for each notice, and one for a user without a phone that says why."""
+    by_user: dict[str, dict[PushTo, list[TimelineEntry]]] = defaultdict(lambda: defaultdict(list))
+    emails: dict[str, list[TimelineEntry]] = defaultdict(list)
     for entry in entries:
         if entry.what in PUSHES:
-            by_user[entry.user][entry.device].append(entry)
+            by_user[entry.user][entry.kind or PushKind.RING, entry.device].append(entry)
+        elif entry.what == EmailMilestone.what:
+            emails[entry.user].append(entry)
     for user in round_.people:
         yield from _phones_of(user, round_.kind, by_user.get(user.user, {}), axis)
+        if of_user := emails.get(user.user):
+            marks = tuple(_attempt_mark(entry, axis) for entry in of_user)
+            yield Row(f"{user.user}, e-mail", _words(of_user[-1].outcome), of_user[-1].tone, marks)
 
 
-def _phones_of(user: UserVerdict, round_kind: str, by_device: EntriesByDevice, axis: TimeAxis) -> Iterator[Row]:
-    # Reversed: of a phone's ring and its notice, the ring comes first and must win.
-    deliveries = {delivery.device: delivery for delivery in reversed(user.deliveries)}
-    for device, entries in by_device.items():
+def _phones_of(user: UserVerdict, round_kind: str, by_push: EntriesByPush, axis: TimeAxis) -> Iterator[Row]:
+    deliveries = {(delivery.kind, delivery.device): delivery for delivery in user.deliveries}
+    for push, entries in sorted(by_push.items(), key=lambda item: item[0][0] != round_kind):
         marks = tuple(_attempt_mark(entry, axis) for entry in entries)
-        delivery = deliveries.get(device)
+        delivery = deliveries.get(push)
         if delivery is None:
             first = entries[0]
             yield Row(_name(user.user, first.kind, round_kind), _words(first.outcome), first.tone, marks)
@@ -109,7 +117,7 @@ def _phone(delivery: Delivery, round_kind: str, marks: tuple[PictureMark, ...]) 
 
 
 def _name(label: str, kind: str, round_kind: str) -> str:
-    """Name a row. A notice says so, since an iPhone's two tokens, for rings and for notices, have the same label."""
+    """Name a row. A notice says so: the same phone has a row for its ring."""
     return label if kind == round_kind else f"{label}, notice"
 
 

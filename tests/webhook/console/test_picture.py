@@ -6,7 +6,7 @@ import pytest
 
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
-from bellhop.trail import JobPickedUp, PhoneRang, PushSkipped
+from bellhop.trail import EmailMilestone, JobPickedUp, PhoneRang, PushSkipped
 from tests import trails
 from tests.trails import START as T
 from tests.trails import ring, told, webhook
@@ -88,6 +88,15 @@ def test_the_two_tokens_of_an_iphone_have_rows_of_two_names():
     other = IPHONE | {"device": "cd" * 10}
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "accepted", kind="missed", **other))
     assert {"Jane's iPhone", "Jane's iPhone, notice"} <= set(rows(found))
+
+
+def test_a_notice_to_the_phone_that_rang_has_a_row_of_its_own():
+    mail = told(EmailMilestone, 40, round=T, user="jane", outcome="mail_accepted")
+    found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "throttled", kind="missed"), mail)
+    says = {name: (row.result, len(row.marks)) for name, row in rows(found).items()}
+    assert says["Jane's iPhone"] == ("accepted +100 ms", 1)
+    assert says["Jane's iPhone, notice"] == ("throttled", 1)
+    assert says["jane, e-mail"] == ("mail accepted", 1)
 
 
 @pytest.mark.parametrize(
