@@ -159,14 +159,17 @@ def _never_rung(types: Iterable[str]) -> str:
     return NEVER_ASKED.format(events=", ".join(dict.fromkeys(words)))
 
 
-def explain_end(cid: str, trail: Iterable[Milestone], most_lines: int, now: Micros = UNKNOWN_TIME) -> Explanation:
+def explain_end(
+    cid: str, trail: Iterable[Milestone], most_lines: int, now: Micros = UNKNOWN_TIME, user: str = ""
+) -> Explanation:
     """Explain the rounds that began in the last lines of a trail: the latest within `most_lines`, and at least one.
 
-    A round that began before them is left out, since lines of it are missing.
+    A round that began before them is left out, since lines of it are missing. With `user`, explain only what is about
+    that user.
     """
     begun = [log for log in sorted_into_rounds(trail, now) if log.started_at and log.openings]
-    rounds = tuple(_explain_round(round_log, "") for round_log in _within(begun, most_lines, least=1))
-    return Explanation(VERSION, cid, "", True, "", rounds, ())
+    rounds = tuple(_explain_round(round_log, user) for round_log in _within(begun, most_lines, least=1))
+    return Explanation(VERSION, cid, user, not user or any(round_.people for round_ in rounds), "", rounds, ())
 
 
 def _latest(round_logs: Sequence[RoundLog], most_lines: int, user: str) -> Sequence[RoundLog]:

@@ -81,14 +81,30 @@ def summarize_trail(cid: str, trail: Iterable[Milestone], now: Micros = UNKNOWN_
     return summarize(latest.explanation, latest.left_out)
 
 
+def summarize_for(
+    cid: str, lines: Sequence[Milestone], most_lines: int, now: Micros, user: str
+) -> tuple[CallSummary, int]:
+    """Summarize a call for this user, or for all users if `user` is empty or was not called, as the caller.
+
+    Returns how many users were explained, too.
+    """
+    latest = explain_latest(cid, lines, most_lines, user, now)
+    if user and not latest.explanation.found:
+        return summarize_for(cid, lines, most_lines, now, "")
+    users = sum(len(round_.people) for round_ in latest.explanation.rounds)
+    return summarize(latest.explanation, latest.left_out), users
+
+
 def summarize_end(
-    cid: str, lines: Sequence[Milestone], most_lines: int, now: Micros = UNKNOWN_TIME
+    cid: str, lines: Sequence[Milestone], most_lines: int, now: Micros = UNKNOWN_TIME, user: str = ""
 ) -> CallSummary | None:
     """Summarize a call by the last lines of a longer trail: by the latest of the rounds that began in these lines.
 
-    None if no round did.
+    None if no round did. `user` as in `summarize_for`.
     """
-    explanation = explain_end(cid, lines, most_lines, now)
+    explanation = explain_end(cid, lines, most_lines, now, user)
+    if user and not explanation.found:
+        return summarize_end(cid, lines, most_lines, now)
     return replace(summarize(explanation), extent=Extent.END) if explanation.rounds else None
 
 
@@ -100,6 +116,8 @@ def without_summary(cid: str, began_at: Micros, extent: Extent) -> CallSummary:
 def summarize(explanation: Explanation, left_out: int = 0) -> CallSummary:
     """Summarize an explained call by its last round; `left_out` is the number of earlier rounds not explained."""
     rounds = [round_ for round_ in explanation.rounds if round_.started_at] or list(explanation.rounds)
+    if explanation.user:
+        rounds = [round_ for round_ in rounds if round_.people]
     if not rounds:
         return CallSummary(explanation.cid, Micros(0), "", "", "", 0, 0, 0, 0, Tone.OPEN, frozenset())
     last = rounds[-1]

@@ -51,18 +51,21 @@ def search_calls(
     user_id: str = "",
     flag: Flag | None = None,
     before: Micros = FROM_LATEST,
+    since: Micros = FROM_LATEST,
     timeout_s: float = SEARCH_TIMEOUT_S,
     summaries: SummaryCache | None = None,
 ) -> CallPage:
-    """Find a page of calls that began before `before`, the latest first. Raises redis.exceptions.RedisError.
+    """Find a page of calls that began before `before`, and not before `since`. The latest come first.
 
-    `user_id` selects the calls of that user. `text` selects calls by their ids, and by the ids and names of their
-    people. `flag` selects calls with that flag: then each trail is read, until the time is over. Without a flag,
-    `summaries` limits how many lines are read.
+    `user_id` selects the calls of that user, with what became of them for that user. `text` selects calls by their
+    ids, and by the ids and names of their people. `flag` selects calls with that flag: then each trail is read, until
+    the time is over. Without a flag, `summaries` limits how many lines are read. Raises redis.exceptions.RedisError.
     """
     batches = calls_with(redis, tenant, text, before, BATCH) if text else _batches(redis, tenant, user_id, before)
+    if since:
+        batches = _not_before(since, batches)
     if flag is None:
-        return _first_page(redis, tenant, batches, summaries or SummaryCache(LENGTH))
+        return _first_page(redis, tenant, batches, summaries or SummaryCache(LENGTH), user_id)
     found: list[tuple[IndexedCall, CallSummary]] = []
     give_up_s = time.monotonic() + timeout_s
     for candidate, call in _candidates(redis, tenant, batches):
@@ -75,11 +78,13 @@ def search_calls(
     return _page(found)
 
 
-def _first_page(redis: Redis, tenant: str, batches: Iterator[list[IndexedCall]], summaries: SummaryCache) -> CallPage:
+def _first_page(
+    redis: Redis, tenant: str, batches: Iterator[list[IndexedCall]], summaries: SummaryCache, user_id: str
+) -> CallPage:
     found: list[tuple[IndexedCall, CallSummary]] = []
     looked_at = 0
     for batch in batches:
-        shown = zip(batch, summaries.summaries(redis, tenant, batch), strict=True)
+        shown = zip(batch, summaries.summaries(redis, tenant, batch, user_id), strict=True)
         found += [(candidate, call) for candidate, call in shown if call is not None]
         looked_at += len(batch)
         if len(found) > PAGE_SIZE:
@@ -106,6 +111,15 @@ def _candidates(
     for batch in batches:
         for candidate, (lines, now, _) in zip(batch, _trails(redis, tenant, batch), strict=True):
             yield candidate, summarize_trail(candidate.cid, read_trail(lines), now) if lines else None
+
+
+def _not_before(since: Micros, batches: Iterator[list[IndexedCall]]) -> Iterator[list[IndexedCall]]:
+    for batch in batches:
+        later = list(takewhile(lambda call: call.began_at >= since, batch))
+        if later:
+            yield later
+        if len(later) < len(batch):
+            return
 
 
 def _batches(redis: Redis, tenant: str, user_id: str, before: Micros) -> Iterator[list[IndexedCall]]:

@@ -1,6 +1,8 @@
 """/console/: the latest calls, with search and filters."""
 
+from datetime import UTC, datetime, tzinfo
 from typing import cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import Response, redirect, render_template, request, url_for
 
@@ -11,6 +13,7 @@ from bellhop.store.keys import told_key, trail_key
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.console.blueprint import blueprint, summaries, tenant
 from webhook.console.call_search import search_calls
+from webhook.console.search_words import read_search
 from webhook.context import web_context
 
 MAX_TIME_DIGITS = 17
@@ -30,19 +33,38 @@ def calls() -> Response | str:
     if text and redis.exists(trail_key(tenant(), text), told_key(tenant(), text)):
         return cast(Response, redirect(url_for("console.call", id=text, tenant=request.args.get("tenant"))))
     flag = next((flag for flag in Flag if flag == request.args.get("show")), None)
-    before = _time(request.args.get("before", ""))
-    page = search_calls(redis, tenant(), text=text, flag=flag, before=before, summaries=summaries())
+    before, zone = _time(request.args.get("before", "")), request.args.get("zone", "")
+    search = read_search(text, datetime.now(_zone(zone)))
+    page = search_calls(
+        redis,
+        tenant(),
+        text=search.text,
+        flag=flag,
+        before=min(filter(None, (before, search.until)), default=FROM_LATEST),
+        since=search.since,
+        summaries=summaries(),
+    )
     return render_template(
         "console/calls.html",
         page=page,
         turned_away=[] if page.calls else describe(read_last_hour(redis)),
         q=text,
+        zone=zone,
+        search=search,
         flag=flag,
         flags=list(Flag),
         before=before,
         trail_days=web_context().settings.trail_days,
-        is_user=bool(text) and is_known_user(redis, tenant(), text),
+        is_user=bool(search.text) and is_known_user(redis, tenant(), search.text),
     )
+
+
+def _zone(name: str) -> tzinfo:
+    """Return the reader's time zone, which the page's script adds to the form; UTC if it is unknown."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return UTC
 
 
 def _time(text: str) -> Micros:

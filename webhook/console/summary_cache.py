@@ -17,8 +17,7 @@ from redis import Redis
 from bellhop.call_index import IndexedCall
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
-from bellhop.explain.explanation import explain_latest
-from bellhop.explain.summary import CallSummary, Extent, summarize, summarize_end, without_summary
+from bellhop.explain.summary import CallSummary, Extent, summarize_end, summarize_for, without_summary
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import trail_key
 from bellhop.store.redis_clock import read_time
@@ -48,12 +47,17 @@ class SummaryCache:
     def __init__(self, most_lines: int) -> None:
         self._most_lines = most_lines
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], KeptSummary] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], KeptSummary] = OrderedDict()
 
-    def summaries(self, redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> list[CallSummary | None]:
-        """Return the summary of each call; None for a call without a trail. Raises redis.exceptions.RedisError."""
+    def summaries(
+        self, redis: Redis, tenant: str, calls: Sequence[IndexedCall], user: str = ""
+    ) -> list[CallSummary | None]:
+        """Return the summary of each call; None for a call without a trail. Raises redis.exceptions.RedisError.
+
+        With `user`, it is what became of the call for that user.
+        """
         states, now = _states(redis, tenant, calls)
-        kept = {call.cid: self._kept.get((tenant, call.cid)) for call in calls}
+        kept = {call.cid: self._kept.get((tenant, call.cid, user)) for call in calls}
         changed = [call for call in calls if states[call.cid][0] and _is_new(kept[call.cid], states[call.cid])]
         changed.sort(key=lambda call: _made_at_s(kept[call.cid]))  # those that wait longest come first
         left = self._most_lines
@@ -61,25 +65,26 @@ class SummaryCache:
             lines = min(states[call.cid][0], self._most_lines)
             if lines > left and left < self._most_lines:
                 continue
-            summary, cost = self._summarize(redis, tenant, call, states[call.cid][0], now)
-            kept[call.cid] = self._keep((tenant, call.cid), KeptSummary(states[call.cid], summary, time.monotonic()))
+            summary, cost = self._summarize(redis, tenant, call, states[call.cid][0], now, user)
+            kept[call.cid] = self._keep(
+                (tenant, call.cid, user), KeptSummary(states[call.cid], summary, time.monotonic())
+            )
             left -= max(lines, cost)
         return [_shown(call, kept[call.cid], states[call.cid]) for call in calls]
 
     def _summarize(
-        self, redis: Redis, tenant: str, call: IndexedCall, length: int, now: Micros
+        self, redis: Redis, tenant: str, call: IndexedCall, length: int, now: Micros, user: str
     ) -> tuple[CallSummary, int]:
         """Return a summary, and how many lines and users were explained for it."""
         stored: Any = redis.lrange(trail_key(tenant, call.cid), -self._most_lines, -1)
         lines = _end(stored, self._most_lines * BYTES_OF_LINE)
         if len(lines) < length:
-            summary = summarize_end(call.cid, read_trail(lines), self._most_lines, now)
+            summary = summarize_end(call.cid, read_trail(lines), self._most_lines, now, user)
             return summary or without_summary(call.cid, call.began_at, Extent.TOO_LONG), len(lines)
-        latest = explain_latest(call.cid, read_trail(lines), self._most_lines, now=now)
-        users = sum(len(round_.people) for round_ in latest.explanation.rounds)
-        return summarize(latest.explanation, latest.left_out), len(lines) + users
+        summary, users = summarize_for(call.cid, read_trail(lines), self._most_lines, now, user)
+        return summary, len(lines) + users
 
-    def _keep(self, key: tuple[str, str], summary: KeptSummary) -> KeptSummary:
+    def _keep(self, key: tuple[str, str, str], summary: KeptSummary) -> KeptSummary:
         with self._lock:
             self._kept[key] = summary
             self._kept.move_to_end(key)

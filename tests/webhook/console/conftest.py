@@ -7,7 +7,17 @@ import pytest_asyncio
 from playwright.async_api import async_playwright
 
 from bellhop.sandbox.installation import Installation
-from tests.webhook.console.played_calls import FLAGS, PASSWORD, log_in, play, window
+from tests.factories import web_settings
+from tests.webhook.console.played_calls import FLAGS, PASSWORD, log_in, play, token, window
+from webhook.app import create_app
+
+
+@pytest.fixture
+def browser(redis_url):
+    """Flask's client, logged in: for what is in a page, without a real browser."""
+    client = create_app(web_settings(redis_url, console_password=PASSWORD)).test_client()
+    client.post("/console/login", data={"token": token(client.get("/console/login")), "password": PASSWORD})
+    return client
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

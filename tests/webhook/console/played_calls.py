@@ -1,6 +1,7 @@
 """What the console is looked at with: a dozen varied calls, and windows of a real browser."""
 
 import asyncio
+import re
 import time
 from contextlib import asynccontextmanager
 
@@ -30,6 +31,11 @@ TOKENS = {
     "slow": "5a" * 32,
     "nasty": "bad:token",
 }
+
+
+def token(answer):
+    """The token of a page's form."""
+    return re.search(r'name="token" value="([^"]+)"', answer.text)[1]
 
 
 async def told(installation, call, users, milestones, known=0):

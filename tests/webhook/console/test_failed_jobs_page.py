@@ -1,6 +1,5 @@
 """Failed jobs in the console: listed with their reasons, run again by a button, and only by it."""
 
-import re
 import time
 from datetime import UTC, datetime
 
@@ -12,18 +11,7 @@ from rq.serializers import JSONSerializer
 
 from bellhop.queue.names import NOTICE_JOB, NOTICES, RING_JOB, RINGS
 from bellhop.store.keys import round_key
-from tests.factories import web_settings
-from webhook.app import create_app
-
-PASSWORD = "open sesame, console"
-
-
-@pytest.fixture
-def browser(redis_url):
-    settings = web_settings(redis_url, console_password=PASSWORD)
-    client = create_app(settings).test_client()
-    client.post("/console/login", data={"token": token(client.get("/console/login")), "password": PASSWORD})
-    return client
+from tests.webhook.console.played_calls import token
 
 
 @pytest.fixture
@@ -42,10 +30,6 @@ def fail(redis_client):
         Result.create_failure(job, ttl=60, exc_string=reason)
 
     return fail
-
-
-def token(answer):
-    return re.search(r'name="token" value="([^"]+)"', answer.text)[1]
 
 
 def run_again(browser, job_id):
