@@ -4,6 +4,8 @@ import asyncio
 import sys
 import time
 import uuid
+from datetime import UTC
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +14,11 @@ from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.clock import Micros, Seconds, from_nanoseconds
 from bellhop.domain.device import Device, Provider
-from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome, advice_on
+from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome, advice_on
 from bellhop.domain.plan import plan
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import Push, PushKind, in_other_environment
 from bellhop.domain.round import Recipient, Round
+from bellhop.domain.user import User, push_refusal
 from bellhop.explain.sentences import PROVIDERS, phone_name
 from bellhop.i18n.texts import Texts
 from bellhop.settings import Settings
@@ -24,6 +27,9 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals, only_for_notices
 from bellhop.telemetry import logs
+
+if TYPE_CHECKING:
+    from worker.providers.sender import Sender
 
 TIMEOUT_S = Seconds(10.0)
 
@@ -42,7 +48,9 @@ TIMEOUT_S = Seconds(10.0)
 def command(user_id: str, key: str | None, kind: str, tenant: str) -> None:
     """Send one push to the devices of USER_ID.
 
-    Prints the answer of Apple or Google for each device. Exits with 1 if a push was not accepted.
+    Prints the answer of Apple or Google for each device. As a real ring does, it tries Apple's other environment if a
+    token is not of the registered one. It sends to a muted user too, and says so. Exits with 1 if a push was not
+    accepted.
     """
     settings = load_settings("worker")
     logs.configure(settings.log_format, "error")
@@ -56,13 +64,15 @@ async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | N
     store = Store.from_url(settings.redis_url)
     senders = configured_senders(settings, store)
     try:
-        devices = (await registry.read_users(store, tenant, [user_id], "")).devices[user_id]
+        read = await registry.read_users(store, tenant, [user_id], "")
+        devices, user = read.devices[user_id], read.users.get(user_id, User())
         chosen = [device for device in devices if key in (None, device.key)]
+        now = from_nanoseconds(time.time_ns())
         pushes = plan(
             kind,
-            _test_round(tenant, user_id),
+            _test_round(tenant, user_id, now),
             {user_id: chosen},
-            from_nanoseconds(time.time_ns()),
+            now,
             texts=Texts(settings.templates_folder, settings.default_language),
             templates=read_pushes(settings).templates,
         ).pushes
@@ -71,11 +81,19 @@ async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | N
             why = differ_in_capitals(user_id, others) or _why_no_push(user_id, devices, chosen, key, kind)
             click.echo(plain(why), err=True)
             return 1
+        if silent := _why_silent(user, now):
+            click.echo(plain(f"{user_id} {silent}: a call sends no push now. The test is sent all the same."))
         status = 0
         for push in pushes:
             sender = senders.get((push.device.provider, push.device.app))
-            result = await sender.send(push, TIMEOUT_S) if sender else AttemptResult(Outcome.NO_CREDENTIALS)
+            sent, result = await _send(sender, push) if sender else (push, AttemptResult(Outcome.NO_CREDENTIALS))
             _print(push.device, result)
+            if sent is not push:
+                await store.script(*registry.replace(tenant, push.device, sent.device))
+                was, is_now = push.device.environment, sent.device.environment
+                click.echo(
+                    f"    → It was registered as {was}, and its token is of {is_now}: corrected in the registry."
+                )
             if result.outcome is not Outcome.ACCEPTED:
                 status = 1
         return status
@@ -95,8 +113,32 @@ def _why_no_push(user_id: str, devices: list[Device], chosen: list[Device], key:
     return f"{user_id} has only devices for calls: use --kind ring, or register a token of kind alert"
 
 
-def _test_round(tenant: str, user_id: str) -> Round:
-    now = from_nanoseconds(time.time_ns())
+async def _send(sender: "Sender", push: Push) -> tuple[Push, AttemptResult]:
+    """Send a push; returns it, or the same push to Apple's other environment if the token is of that one."""
+    result = await sender.send(push, TIMEOUT_S)
+    if push.device.provider is Provider.APNS and MEANING[result.outcome].action is Action.SWITCH_ENVIRONMENT:
+        other = in_other_environment(push)
+        other_result = await sender.send(other, TIMEOUT_S)
+        if other_result.outcome is Outcome.ACCEPTED:
+            return other, other_result
+    return push, result
+
+
+def _why_silent(user: User, now: Micros) -> str:
+    """Return why a call that begins now would send no push to the user; empty if it would."""
+    refusal, preferences = push_refusal(user, now), user.preferences
+    if refusal is Outcome.DEACTIVATED:
+        return "is deactivated at Stream"
+    if refusal is Outcome.MUTED and preferences.mute_until:
+        return f"has muted calls until {preferences.mute_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if refusal is Outcome.QUIET_HOURS and (hours := preferences.quiet_hours):
+        zone = user.contact.time_zone
+        where = f"in the user's time zone {zone}" if zone else "UTC, since no time zone is known"
+        return f"has quiet hours ({hours.start} to {hours.end}, {where})"
+    return ""
+
+
+def _test_round(tenant: str, user_id: str, now: Micros) -> Round:
     return Round(
         tenant=tenant,
         cid=f"default:bellhop-test-{uuid.uuid4()}",

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.device import Device
+from bellhop.domain.device import Device, Environment
 
 
 class PushKind(StrEnum):
@@ -61,6 +61,13 @@ class Push:
         """Return this push with its deadline by the monotonic clock. It does what dataclasses.replace does, faster."""
         ids = (self.id, self.kind, self.device, self.payload, self.deadline, self.round, self.queued_at)
         return Push(*ids, self.collapse_id, self.instead, self.options, self.left_out, ends_s)
+
+
+def in_other_environment(push: Push) -> Push:
+    """Return the push for Apple's other environment: the token may be registered with the wrong one."""
+    other = Environment.SANDBOX if push.device.environment is Environment.PRODUCTION else Environment.PRODUCTION
+    device: Device = push.device.model_copy(update={"environment": other})
+    return replace(push, device=device)
 
 
 def named_uuid(namespace: UUID, name: str) -> str:

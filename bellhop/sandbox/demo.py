@@ -3,17 +3,23 @@
 import asyncio
 import contextlib
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
 import click
+from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds, seconds
 from bellhop.domain.device import Provider
-from bellhop.sandbox.demo_script import PHONES, Step, script
+from bellhop.domain.outcomes import Tone
+from bellhop.explain.explanation import explain
+from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.demo_script import OLD_PHONE, PHONES, Step, script
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
 from bellhop.store.keys import trail_key
@@ -24,7 +30,12 @@ ARRIVAL_TIMEOUT_S = 10.0
 QUIET_S = 1.0
 """How long the demo waits at the end for pushes that should not arrive."""
 
-CONSOLE_PASSWORD = "see why it rang"  # noqa: S105 - for a demo on this machine
+CONSOLE_PASSWORD = "see-why-it-rang"  # noqa: S105 - for a demo on this machine
+STOPPED = 130
+"""The exit status after Ctrl-C before the end of the script, as shells use it."""
+
+BELLHOP = Path(sys.executable).with_name("bellhop")
+"""The command, as it is called in another terminal."""
 
 NAME_OF = {phone.token: name for name, phone in PHONES.items()}
 SHOWN_AS = {"call.ring": "rings", "call.notification": "shows an invitation", "call.missed": "shows a missed call"}
@@ -37,7 +48,7 @@ def play(*, once: bool, steps: Sequence[Step] | None = None, arrival_timeout_s: 
     """Run the demo with these steps (default: the script's); returns the exit status."""
     try:
         return asyncio.run(Demo(once, script() if steps is None else steps, arrival_timeout_s).run())
-    except NoRedisError as error:
+    except (NoRedisError, RuntimeError) as error:
         click.echo(str(error), err=True)
         return 1
 
@@ -53,30 +64,49 @@ class Demo:
         """When the last webhook of a call was posted (unix s)."""
         self.expected: Counter[Expected] = Counter()
         self.shown: Counter[Expected] = Counter()
-        self.problems = 0
+        self.played = self.problems = 0
 
     async def run(self) -> int:
         """Start everything, play the script, compare, and keep running; returns the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, self._stop)
+        try:
+            await self._run()
+        except (RuntimeError, aiohttp.ClientError, RedisError):
+            # Ctrl-C in a terminal also ends the web process, the worker and Redis, possibly before they are needed.
+            if not self.stop.is_set():
+                raise
+        if self.played < len(self.steps):
+            done = f"{self.shown.total()} pushes of {self.played} of {len(self.steps)} webhooks arrived"
+            click.echo(f"Stopped before all calls were played: {done}. Run it again to see them all.", err=True)
+            return STOPPED
+        return 1 if self.problems else 0
+
+    def _stop(self) -> None:
+        self.stop.set()
+        self.news.set()
+
+    async def _run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
             click.echo("Starting Redis, the web process, a worker, and stand-ins for Apple, Google and a mail server …")
             # Bellhop must not report a missed call itself before Stream's call.missed is posted.
             settings = {"MISSED_GRACE_S": "60", "CONSOLE_PASSWORD": CONSOLE_PASSWORD}
             async with Installation(Path(folder), settings, on_arrival=self.arrivals.put_nowait) as here:
                 showing = asyncio.create_task(self._show(here))
-                for phone in PHONES.values():
+                for phone in (*PHONES.values(), OLD_PHONE):
                     await here.register(*phone)
+                here.apple.script(OLD_PHONE.token, AppleReply(410, "Unregistered"))
                 for step in self.steps:
                     await self._play(here, step)
-                await asyncio.sleep(QUIET_S)
-                self._compare()
+                if self.played == len(self.steps):
+                    await asyncio.sleep(QUIET_S)
+                    self._compare()
+                    await self._explain(here)
                 if not self.once and not self.stop.is_set():
                     self._invite(here)
                     await self.stop.wait()
                 showing.cancel()
                 click.echo("\nStopping everything.")
-        return 1 if self.problems else 0
 
     async def _play(self, here: Installation, step: Step) -> None:
         """Post a step's webhook and wait for its pushes."""
@@ -92,10 +122,12 @@ class Demo:
             self._problem(f"The web process answered {reply.status}: {reply.body}")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.arrival_timeout_s):
-                while self.expected - self.shown:
+                while self.expected - self.shown and not self.stop.is_set():
                     self.news.clear()
                     await self.news.wait()
-        await asyncio.sleep(QUIET_S / 2)
+        if not self.stop.is_set():
+            await asyncio.sleep(QUIET_S / 2)
+            self.played += 1
 
     async def _show(self, here: Installation) -> None:
         """Print each push when it arrives."""
@@ -125,6 +157,18 @@ class Demo:
             done = f"All {self.expected.total()} expected pushes arrived, and no other."
             click.secho(f"\n{done}", fg="green", bold=True)
 
+    async def _explain(self, here: Installation) -> None:
+        """Show the phones that could not be reached, each with its sentence, and how to ask for it."""
+        for cid in self.posted:
+            lines = await here.store.call("LRANGE", trail_key("default", cid), 0, -1)
+            explanation = explain(cid, read_trail(lines), OLD_PHONE.user_id)
+            deliveries = [delivery for round_ in explanation.rounds for delivery in round_.people[0].deliveries]
+            for sentence in {delivery.sentence for delivery in deliveries if delivery.tone is Tone.BAD}:
+                click.echo(f"\n{click.style('A phone that did not ring', bold=True)}: {sentence}")
+                command = f"BELLHOP_REDIS_URL={here.redis.url} {BELLHOP} explain {cid} {OLD_PHONE.user_id}"
+                if not self.once:
+                    click.echo(f"To read what happened, run this in another terminal:\n\n  {command}")
+
     def _problem(self, text: str) -> None:
         self.problems += 1
         click.secho(text, fg="red", err=True)
@@ -140,10 +184,13 @@ Everything keeps running until you press Ctrl-C. To ring Ben's iPhone yourself, 
 
 Nobody answers this call, so 90 seconds later the phone shows a missed call.
 
-  web      {here.url}
-  console  {here.url}/console (password: {CONSOLE_PASSWORD})
-  Redis    {here.redis.url}
-  logs     {here.folder}""")
+  console   {here.url}/console
+  password  {CONSOLE_PASSWORD}
+  health    {here.url}/readyz
+  Redis     {here.redis.url}
+  logs      {here.folder}
+
+The command of this demo is {BELLHOP}; after `. {BELLHOP.parent}/activate` it is `bellhop`.""")
 
 
 async def _received(here: Installation, cid: str) -> Seconds:

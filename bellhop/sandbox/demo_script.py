@@ -25,6 +25,8 @@ PHONES = {
     "Jane's iPad, VoIP": Phone("jane-morel", Provider.APNS, Kind.VOIP, "c3" * 32, "Jane's iPad"),
     "Jane's iPad": Phone("jane-morel", Provider.APNS, Kind.ALERT, "d4" * 32, "Jane's iPad"),
 }
+OLD_PHONE = Phone("ben-osei", Provider.APNS, Kind.VOIP, "e5" * 32, "Ben's old iPhone")
+"""Its app was deleted: Apple answers that its token is dead."""
 RINGING = ("Ben's iPhone, VoIP", "Jane's Pixel", "Jane's iPad, VoIP")
 """The tokens that a ring goes to: an iPhone has one token for calls and another one for notices."""
 NOTIFIED = ("Ben's iPhone", "Jane's Pixel", "Jane's iPad")
@@ -45,7 +47,7 @@ class Step:
 
 def script() -> list[Step]:
     """Return the steps of two calls: nobody answers the first; in the second Jane declines and Sara hangs up."""
-    first, second = SampleCall(name="Design review"), SampleCall(name="")
+    first, second = SampleCall(name="Design review", ring_ms=5_000), SampleCall(name="")
     return [
         Step("Sara calls Ben and Jane", first.ring, RINGING, "call.ring"),
         Step("neither of them answered", first.missed, NOTIFIED, "call.missed"),

@@ -15,7 +15,7 @@ from bellhop.sandbox.installation import SECRET, Installation
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.smtp_server import SmtpStandIn
 from bellhop.sandbox.stream_rest import call_type, hook
-from bellhop.store.keys import METRICS_KEY
+from bellhop.store.keys import METRICS_KEY, user_key
 from tests.e2e.bellhop_command import bellhop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -263,6 +263,45 @@ async def test_send_test_says_what_was_wrong(installation):
     await installation.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
     status, output = await bellhop(installation, "send-test", "vera")
     assert (status, output.partition(":")[0]) == (1, "vera has only devices for calls")
+
+
+async def test_send_test_finds_apples_other_environment(installation):
+    await installation.register("xena", Provider.APNS, Kind.VOIP, "a3" * 32)
+    installation.apple.script("a3" * 32, AppleReply(400, "BadDeviceToken"))
+    status, output = await bellhop(installation, "send-test", "xena", "--kind", "ring")
+    assert (status, output.count("accepted")) == (0, 2), output
+    assert "was registered as production, and its token is of sandbox: corrected in the registry." in output
+    assert "com.example.calls (sandbox)" in (await bellhop(installation, "devices", "list", "xena"))[1]
+    installation.apple.script("a3" * 32, *[AppleReply(400, "BadDeviceToken")] * 2)
+    status, output = await bellhop(installation, "send-test", "xena", "--kind", "ring")
+    assert (status, "registered as" in output) == (1, False), "no environment knows the token"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"preferences": {"mute_until": "2099-01-01T09:00:00+01:00"}}, "has muted calls until 2099-01-01 08:00 UTC"),
+        (
+            {"preferences": {"quiet_hours": {"from": "00:00", "to": "00:00"}}},
+            "has quiet hours (00:00 to 00:00, UTC, since no time zone is known)",
+        ),
+        (
+            {
+                "preferences": {"quiet_hours": {"from": "00:00", "to": "00:00"}},
+                "contact": {"time_zone": "Europe/Berlin"},
+            },
+            "has quiet hours (00:00 to 00:00, in the user's time zone Europe/Berlin)",
+        ),
+    ],
+)
+async def test_send_test_to_a_muted_user_says_so(installation, fields, words):
+    await installation.register("mute", Provider.FCM, Kind.ALERT, "mute:phone")
+    stored = [part for name, value in fields.items() for part in (name, json.dumps(value))]
+    await installation.store.call("DEL", user_key("default", "mute"))
+    await installation.store.call("HSET", user_key("default", "mute"), *stored)
+    status, output = await bellhop(installation, "send-test", "mute")
+    assert status == 0, output
+    assert output.startswith(f"mute {words}: a call sends no push now. The test is sent all the same.\n")
 
 
 async def test_send_test_advises_when_nothing_can_be_reached(installation):

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +42,42 @@ def test_two_demos_side_by_side_both_succeed():
         expected = sum(len(step.phones) for step in demo_script.script())
         assert f"All {expected} expected pushes arrived, and no other." in output
         assert len(re.findall(r"by (?:Apple|Google) +\d+\.\d ms after the webhook", output)) == expected
+        assert "A phone that did not ring: Ben's old iPhone was not rung: Apple " in output
         assert nothing_runs_on(process)
+
+
+def test_ctrl_c_before_the_first_ring_is_no_success():
+    process = start("--once")
+    assert "Starting Redis" in process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output, _ = process.communicate(timeout=60)
+    assert "expected pushes arrived" not in output
+    assert "Traceback" not in output
+    assert "Stopped before all calls were played: 0 pushes of 0 of 6 webhooks arrived. Run it again" in output
+    assert process.returncode == 130
+    assert nothing_runs_on(process)
+
+
+def what_it_invites_to(output):
+    """Do what the demo says: explain the phone that did not ring, and open each page."""
+    ((setting, program, arguments),) = re.findall(
+        r"^  (BELLHOP_REDIS_URL=\S+) (\S+/bellhop) (explain \S+ ben-osei)$", output, re.MULTILINE
+    )
+    assert Path(program).exists()
+    environment = os.environ | dict([setting.split("=", 1)])
+    explained = subprocess.run(
+        [sys.executable, "-m", "bellhop", *arguments.split()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert explained.returncode == 0, explained
+    assert "Ben's old iPhone" in explained.stdout
+    for url in re.findall(r"^  (?:console|health) +(http://\S+)$", output, re.MULTILINE):
+        with urllib.request.urlopen(url, timeout=30) as page:
+            assert page.status == 200
+    assert f"\n  password  {demo.CONSOLE_PASSWORD}\n" in output
 
 
 def test_ctrl_c_ends_a_running_demo_and_all_its_processes():
@@ -48,9 +85,10 @@ def test_ctrl_c_ends_a_running_demo_and_all_its_processes():
     output = ""
     for line in process.stdout:
         output += line
-        if "logs " in line:
+        if "The command of this demo is" in line:
             break
     assert "curl http://127.0.0.1:" in output
+    what_it_invites_to(output)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)
     assert "Stopping everything." in rest

@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.device import Device, Environment, Provider
+from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import MEANING, NOTHING_LEFT, Action, AttemptResult, Outcome
-from bellhop.domain.push import Push, PushKind
+from bellhop.domain.push import Push, PushKind, in_other_environment
 from bellhop.store.redis_clock import RedisClock
 from bellhop.telemetry import metrics, tracing
 from bellhop.trail import PushAttempted, PushFinished, PushMilestone, PushWaited, encode
@@ -154,7 +153,7 @@ class _Attempts:
             return Delivered(self._push, result.outcome, result, record, self._unknown)
         await self._fence.write(record)
         if switches:
-            self._push, self._switched = _in_other_environment(self._push), True
+            self._push, self._switched = in_other_environment(self._push), True
             self.end_wait = self._before_attempt(Seconds(0.0))
             return None
         circuit_s = result.retry_after_s if result.outcome is Outcome.CIRCUIT_OPEN else None
@@ -257,9 +256,3 @@ def _line(
             app=device.app if result.outcome is not Outcome.ACCEPTED else "",
         )
     )
-
-
-def _in_other_environment(push: Push) -> Push:
-    other = Environment.SANDBOX if push.device.environment is Environment.PRODUCTION else Environment.PRODUCTION
-    device: Device = push.device.model_copy(update={"environment": other})
-    return replace(push, device=device)

@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -243,6 +247,28 @@ async def test_the_environment_of_apples_tokens_can_be_given(bellhop, redis_url,
         await bellhop(stream, "ben-osei", *APPS, "--environment", "sandbox")
     devices = stored(redis_url, "ben-osei")
     assert {(device.provider, device.environment) for device in devices} == {("apns", "sandbox"), ("fcm", "production")}
+
+
+async def test_the_guides_line_for_cron_works(redis_url, tmp_path):
+    """Cron has neither the virtual environment nor the variables."""
+    (line,) = re.findall(r"^    15 3 \* \* \* (.*)$", Path("docs/moving.md").read_text(), re.MULTILINE)
+    (tmp_path / "users.txt").write_text("jane\n")
+    program = tmp_path / "bellhop"
+    program.write_text(f'#!/bin/sh\nexec env PYTHONPATH={Path.cwd()} {sys.executable} -m bellhop "$@"\n')
+    program.chmod(0o755)
+    paths = {"/etc/bellhop/": f"{tmp_path}/", "/opt/bellhop/bin/": f"{tmp_path}/", "/var/lib/bellhop/": f"{tmp_path}/"}
+    for path, ours in paths.items():
+        assert path in line
+        line = line.replace(path, ours)
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices["jane"] = [fcm("t")]
+        variables = {"REDIS_URL": redis_url, "STREAM_API_URL": stream.url, "STREAM_API_KEY": KEY}
+        variables |= {"STREAM_API_SECRET": SECRET, "STREAM_DEVICE_APPS": "firebase=project"}
+        (tmp_path / "bellhop.env").write_text("".join(f"BELLHOP_{name}={value}\n" for name, value in variables.items()))
+        clean = ["env", "-i", "PATH=/usr/bin:/bin", "/bin/sh", "-c", line]
+        done = await asyncio.to_thread(subprocess.run, clean, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 registered")
 
 
 async def test_stopped_by_stream_it_names_the_last_user(bellhop):
