@@ -17,6 +17,7 @@ from bellhop.cli.output import plain, print_json
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain
+from bellhop.explain.repeats import joined
 from bellhop.explain.sentences import duration, named
 from bellhop.explain.verdict import UserVerdict
 from bellhop.latest_calls import calls_with_id, has_list, latest_calls
@@ -138,7 +139,7 @@ def _round(round_: RoundExplanation, width: int, *, verbose: bool) -> Iterator[s
     for person in round_.people:
         yield from _person(person, width, verbose=verbose)
     yield ""
-    for entry in round_.timeline:
+    for entry in joined(round_.timeline):
         yield from _wrapped(entry.sentence, width, f"{_after(entry.after_us):>{TIME_WIDTH}}  ")
 
 

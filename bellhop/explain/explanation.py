@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate, takewhile
 from typing import Any, NamedTuple
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, iso
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Tone
 from bellhop.domain.push import PushKind
@@ -62,6 +62,10 @@ class RoundExplanation:
     timeline: tuple[TimelineEntry, ...]
     next: tuple[str, ...]
     """Advice that is not about a single user."""
+    started_time: str
+    """`started_at` as an RFC 3339 time, in UTC; empty if it is not known."""
+    until_time: str
+    """`until` in the same form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +249,8 @@ def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:
         people=tuple(user_verdict(round_log, name) for name in round_log.users if user in ("", name)),
         timeline=tuple(timeline_entry(round_log, milestone) for milestone in shown),
         next=_advice_for_all(round_log),
+        started_time=iso(round_log.started_at) if round_log.started_at else "",
+        until_time=iso(round_log.until) if round_log.until else "",
     )
 
 

@@ -11,14 +11,17 @@ from typing import TypeVar
 
 from bellhop.clock import Micros
 from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
+from bellhop.domain.outcomes import NOT_KNOWN, Outcome
 from bellhop.domain.push import PushKind
 from bellhop.domain.standing import standing
 from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, RoundWebhooks, TypeAndUser, earliest
 from bellhop.explain.whole_trail import ABOUT_USER, UNKNOWN_TIME, WholeTrail, by_round
 from bellhop.trail import (
+    LENGTH,
     JobPickedUp,
     Milestone,
     PhoneRang,
+    PushAttempted,
     PushMilestone,
     PushReduced,
     PushSkipped,
@@ -185,6 +188,19 @@ class RoundLog:
     def rang(self) -> frozenset[str]:
         """The devices that reported that they rang."""
         return frozenset(line.device for line in self.milestones if isinstance(line, PhoneRang))
+
+    @cached_property
+    def attempted(self) -> frozenset[tuple[str, str]]:
+        """The devices that a push was attempted to, each with the kind of the push."""
+        return frozenset((line.device, line.kind) for line in self.milestones if isinstance(line, PushAttempted))
+
+    def rang_nowhere(self, user: str) -> bool:
+        """Whether Bellhop surely rang no phone of a user: no push of the ring was accepted, or may have arrived."""
+        rings = [push for push in self.of(user, PushMilestone) if push.kind == PushKind.RING]
+        if self.kind is not PushKind.RING or (not rings and len(self.trail.milestones) >= LENGTH):
+            return False  # the lines of a long trail are removed, those of pushes first
+        outcomes = {push.outcome for push in rings if isinstance(push, PushAttempted)}
+        return not outcomes & {Outcome.ACCEPTED, *NOT_KNOWN} and not any(push.device in self.rang for push in rings)
 
     @cached_property
     def _by_user(self) -> Mapping[str, list[Milestone]]:

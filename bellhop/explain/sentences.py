@@ -39,6 +39,11 @@ UNTOLD_STANDING = (
     "Stream has told Bellhop nothing of this call but the ring, so it is not known whether {user} answered."
 )
 """The standing NO_ANSWER, if nothing but the ring is known."""
+NOT_RUNG_STANDINGS: dict[str, str] = {
+    Standing.NO_ANSWER: "The time to ring was over, and Bellhop had rung no phone of {user}.",
+    Standing.STALE: "Bellhop rang no phone of {user}, and learned too late that the ring was over to send a notice.",
+}
+"""The standings of a user who did not answer, if no push of the ring was accepted."""
 UNKNOWN_STANDING = "The call is over for {user}."
 
 FATES: dict[str, str] = {
@@ -127,6 +132,10 @@ PURPOSES: dict[str, str] = {
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google"}
 
+AGAIN = "{counted}, until {time} after the call began, ended in the same way."
+NO_MORE_ATTEMPTS = "No more attempts to send the {push} for {device}: "
+NOT_ATTEMPTED = "The {push} for {device} was not sent: "
+"""The end of a push, if there was no attempt."""
 NO_DEVICE = "no device of {user} was registered"
 ONLY_FOR_NOTICES = "{user} had {devices} for notices and none for calls: an iPhone rings by its VoIP token"
 ONLY_FOR_CALLS = "{user} had {devices} for calls and none for notices: an iPhone gets notices by its alert token"

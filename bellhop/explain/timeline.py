@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, iso
 from bellhop.domain.call import NOTICE_DUE, Stamp, Standing
 from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome, OutcomeKind, Tone
 from bellhop.domain.rejections import BY_PHONE, REASONS
@@ -21,6 +21,9 @@ from bellhop.explain.sentences import (
     LEARNED,
     LEARNED_CANCEL,
     NEVER_CAME,
+    NO_MORE_ATTEMPTS,
+    NOT_ATTEMPTED,
+    NOT_RUNG_STANDINGS,
     OTHER_EVENT,
     PROVIDERS,
     PURPOSES,
@@ -99,6 +102,8 @@ class TimelineEntry:
     """The type of a webhook; empty for all other milestones."""
     users: tuple[str, ...]
     """The users whom a webhook is about."""
+    time: str
+    """`at` as an RFC 3339 time, in UTC."""
 
 
 def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
@@ -116,6 +121,7 @@ def timeline_entry(round_log: RoundLog, milestone: Milestone) -> TimelineEntry:
         ms=getattr(milestone, "ms", None) or 0,
         event=getattr(milestone, "type", ""),
         users=getattr(milestone, "users", ()),
+        time=iso(milestone.at),
     )
 
 
@@ -255,7 +261,8 @@ def _attempted(round_log: RoundLog, push: PushAttempted) -> str:
 
 
 def _finished(round_log: RoundLog, push: PushFinished) -> str:
-    return fill("No more attempts to send the {push} for {device}: ", round_log, push) + f"{because(round_log, push)}."
+    start = NO_MORE_ATTEMPTS if (push.device, push.kind) in round_log.attempted else NOT_ATTEMPTED
+    return fill(start, round_log, push) + f"{because(round_log, push)}{answer(push)}."
 
 
 def _token(round_log: RoundLog, token: TokenChecked) -> str:
@@ -268,7 +275,9 @@ def _reduced(round_log: RoundLog, push: PushReduced) -> str:
 
 
 def standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
-    """Describe a user's standing: as "did not answer" only if Stream would have reported an answer."""
+    """Describe a user's standing: as "did not answer" only if a phone rang and Stream would have told an answer."""
+    if settled.outcome in NOT_RUNG_STANDINGS and round_log.rang_nowhere(settled.user):
+        return fill(NOT_RUNG_STANDINGS[settled.outcome], round_log, settled)
     if settled.outcome == Standing.NO_ANSWER and round_log.is_untold:
         return fill(UNTOLD_STANDING, round_log, settled)
     return fill(STANDINGS.get(settled.outcome, UNKNOWN_STANDING), round_log, settled)

@@ -151,7 +151,22 @@ NEW_SINCE: dict[str, str] = {
     "pushes/fcm call.missed/data/id": "the tag of the notification; an app that does not know it ignores it",
     "pushes/fcm call.notification/data/id": "the same",
     "trail/2 waited y": "why credentials are refused; an older version shows it in brackets, or not at all",
+    **{
+        f"http/paths//v1/calls/{{cid}}/get/responses/{status}/content/application/json/schema/properties/rounds/items/{path}": (
+            "times in RFC 3339, and names, beside what was there"
+        )
+        for status in (200, 404)
+        for where, names in (
+            ("", ("caller_name", "started_time", "until_time")),
+            ("properties/people/items/", ("name",)),
+            ("properties/people/items/properties/deliveries/items/properties/attempts/items/", ("time",)),
+            ("properties/timeline/items/", ("time",)),
+        )
+        for name in names
+        for path in (f"{where}properties/{name}", f"{where}required/{name}")
+    },
     "trail/2 skipped y": "the facts behind it; an older version shows them in brackets, or not at all",
+    "trail/2 finished y": "why a ring is given up; an older version shows it in brackets, or not at all",
     "trail/2 received B": "the names of users; an older version does not read them",
     "trail/2 asked": "an older version shows that it has no sentence for the line",
     "trail/2 asked k": "the same",
@@ -184,6 +199,9 @@ RENAMED_SINCE = {
     r"\bbellhop-(rings|notices|mail)\b": r"\1",  # the queues: workers of this version serve both names
     r', "process": \{"process_[^}]*\}': "",  # of a worker's status; an older version does not read it
     r"bellhop:unreadable:[^\"]+": "bellhop:unreadable",  # nothing but people reads it
+    # In the answer of GET /v1/calls/<cid>: times in RFC 3339, and names, beside what was there.
+    r'"(?:caller_name|started_time)": "[^"]*", |, "until_time": "[^"]*"': "",
+    r'"name": "text", (?="next": )|"time": "[^"]*", (?="tone": )': "",
 }
 """What has another name now, as a regular expression, and its name in the frozen formats. All else must be the same."""
 

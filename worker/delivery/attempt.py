@@ -1,6 +1,7 @@
 """Sends one push: claims the device, attempts, pauses and repeats, until there is a final outcome."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -81,7 +82,7 @@ class _Attempts:
         self._before_attempt, self.end_wait = before_attempt, before_attempt(Seconds(0.0))
         self._began = time.monotonic()
         self._last: AttemptResult | None = None
-        self._attempts = self._unknown = self._confirmed = 0
+        self._attempts = self._unknown = self._confirmed = self._throttled = 0
         self._switched = self._waiting_recorded = False
 
     async def run(self) -> Delivered:
@@ -158,8 +159,10 @@ class _Attempts:
             return None
         circuit_s = result.retry_after_s if result.outcome is Outcome.CIRCUIT_OPEN else None
         wait_s = circuit_s or self._pause_s(action, result)
-        if self._unknown >= self._policy.most_unknown or time.monotonic() + wait_s >= self._ends_s(admission):
+        if self._was_tried_enough():
             return self._finished(Outcome.GAVE_UP)
+        if time.monotonic() + wait_s >= self._ends_s(admission):
+            return self._finished(Outcome.GAVE_UP, self._too_long_a_pause(wait_s))
         self.end_wait = self._before_attempt(wait_s)
         if circuit_s:
             await self._channel.until_closed(self._push, circuit_s)
@@ -185,6 +188,17 @@ class _Attempts:
             self._attempts += 1
         if result.outcome is Outcome.UNKNOWN:
             self._unknown += 1
+        if result.outcome is Outcome.THROTTLED:
+            self._throttled += 1
+
+    def _was_tried_enough(self) -> bool:
+        most_throttled = self._policy.most_throttled.get(self._push.kind, sys.maxsize)
+        return self._unknown >= self._policy.most_unknown or self._throttled >= most_throttled
+
+    def _too_long_a_pause(self, wait_s: Seconds) -> str:
+        """Say why a ring is given up, for the trail."""
+        is_ring = self._push.kind is PushKind.RING
+        return f"next attempt {wait_s:.3g} s later, the ring ends sooner" if is_ring else ""
 
     def _is_final(self, result: AttemptResult, action: Action) -> bool:
         """Whether nothing follows the last attempt."""
@@ -209,8 +223,8 @@ class _Attempts:
         ran_out = refusal is Outcome.TOO_LATE and self._last is not None
         return self._finished(Outcome.GAVE_UP if ran_out else refusal)
 
-    def _finished(self, outcome: Outcome) -> Delivered:
-        return _finished(self._push, outcome, self._last, self._clock.now(), self._unknown)
+    def _finished(self, outcome: Outcome, reason: str = "") -> Delivered:
+        return _finished(self._push, outcome, self._last, self._clock.now(), self._unknown, reason)
 
     def _record(self, result: AttemptResult, began_s: float) -> Record:
         took_s = Seconds(time.monotonic() - began_s)
@@ -229,8 +243,10 @@ def _record(push: Push, result: AttemptResult, took_s: Seconds, now: Micros, *, 
     return Record(line, push.device.key, sent)
 
 
-def _finished(push: Push, outcome: Outcome, last: AttemptResult | None, now: Micros, unknown: int = 0) -> Delivered:
-    record = Record(_line(PushFinished, push, AttemptResult(outcome), now))
+def _finished(
+    push: Push, outcome: Outcome, last: AttemptResult | None, now: Micros, unknown: int = 0, reason: str = ""
+) -> Delivered:
+    record = Record(_line(PushFinished, push, AttemptResult(outcome, reason=reason), now))
     return Delivered(push, outcome, last, record, unknown)
 
 

@@ -7,6 +7,7 @@ from bellhop.backoff import pause_s
 from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import Action, AttemptResult
+from bellhop.domain.push import PushKind
 
 
 def _attempt_s() -> Mapping[Provider, Seconds]:
@@ -21,6 +22,12 @@ def _pauses_s() -> Mapping[Action, tuple[float, float]]:
         Action.OPEN_CIRCUIT: later,
         Action.CONFIRM: later,
     }
+
+
+def _most_throttled() -> Mapping[PushKind, int]:
+    # The job of a missed-call notice runs up to four times (RETRIED_AFTER_S), so both kinds get eight attempts. A ring
+    # ends soon.
+    return {PushKind.MISSED: 2, PushKind.NOTIFICATION: 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class RetryPolicy:
     The first repeat goes over a connection on which Apple has answered since, or over a new one. The second repeat is
     for a network that fails again.
     """
+    most_throttled: Mapping[PushKind, int] = field(default_factory=_most_throttled)
+    """Attempts in one run of a job after which a push that the provider throttles is given up, by the kind of push."""
     most_confirmed: int = 3
     """After this many refusals of one push, the provider is believed. A single one may be the provider's mistake."""
     max_quick_repeats: int = 2

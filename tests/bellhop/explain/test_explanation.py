@@ -15,6 +15,7 @@ from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import MEANING, Action, Outcome, OutcomeKind, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.explanation import explain
+from bellhop.explain.repeats import joined
 from bellhop.explain.sentences import (
     FATES,
     NO_TRAIL,
@@ -55,6 +56,10 @@ PIXEL = {"user": "jane", "device": "cd" * 10, "label": "Jane's Pixel", "provider
 
 
 ring = partial(trails.ring, session="first")
+
+
+NO_ANSWER = "jane did not answer before the time to ring was over."
+NOT_RUNG = "The time to ring was over, and Bellhop had rung no phone of jane."
 
 
 def finished(after_s, device, outcome):
@@ -347,6 +352,75 @@ def test_a_token_of_the_other_kind_is_what_is_missing():
     assert "2 devices for calls and none for notices" in round_.timeline[-1].sentence
 
 
+@pytest.mark.parametrize(
+    ("pushes", "sentence"),
+    [
+        ([], NOT_RUNG),
+        ([attempt(0.2, IPHONE, "unavailable"), finished(30, IPHONE, "gave_up")], NOT_RUNG),
+        ([attempt(0.2, IPHONE, "unknown")], NO_ANSWER),
+        ([attempt(0.2, IPHONE, "accepted")], NO_ANSWER),
+    ],
+    ids=["no push", "failed pushes", "a push that may have arrived", "a push that was accepted"],
+)
+def test_nobody_fails_to_answer_a_phone_that_never_rang(pushes, sentence):
+    gave_up = webhook("call.rejected", 30, "sara", reason="timeout")
+    assert jane(ring("jane"), *pushes, gave_up).verdict.endswith(sentence)
+    assert jane(ring("jane"), *pushes, gave_up, settled(31, "jane", "no_answer")).verdict.endswith(sentence)
+
+
+def test_the_end_of_a_push_is_called_by_what_came_before():
+    ends = finished(30, IPHONE, "cancelled")
+    tried = [ring("jane"), attempt(0.2, IPHONE, "unavailable"), ends]
+    assert (
+        explain(CID, tried).rounds[0].timeline[-1].sentence.startswith("No more attempts to send the ring for Jane's")
+    )
+    untried = explain(CID, [ring("jane"), ends]).rounds[0].timeline[-1].sentence
+    assert untried == "The ring for Jane's iPhone was not sent: the call was cancelled."
+
+
+def test_a_pause_that_is_too_long_is_told():
+    gave_up = told(
+        PushFinished,
+        0.3,
+        round=T,
+        kind="ring",
+        outcome="gave_up",
+        reason="next attempt 10 s later, the ring ends sooner",
+        **IPHONE,
+    )
+    round_ = explain(CID, [ring("jane"), attempt(0.2, IPHONE, "throttled"), gave_up]).rounds[0]
+    assert (
+        "the available time (next attempt 10 s later, the ring ends sooner), after 1 failed" in round_.people[0].verdict
+    )
+    assert round_.timeline[-1].sentence.endswith("time (next attempt 10 s later, the ring ends sooner).")
+
+
+def test_repeated_attempts_are_one_line_with_a_count():
+    attempts = [attempt(after_s, IPHONE, "unavailable", status=503, ms=12.0) for after_s in (0.2, 0.5, 1.1)]
+    other = attempt(0.4, PIXEL, "unavailable", status=503)
+    lines = [*attempts[:2], other, attempts[2], attempt(2.4, IPHONE, "throttled", status=429)]
+    timeline = explain(CID, [ring("jane"), *lines, attempt(3, IPHONE, "accepted")]).rounds[0].timeline
+    assert [(entry.at - T, entry.outcome) for entry in joined(timeline)[1:]] == [
+        (200_000, "unavailable"),
+        (400_000, "unavailable"),
+        (2_400_000, "throttled"),
+        (3_000_000, "accepted"),
+    ]
+    assert joined(timeline)[1].sentence == (
+        "An attempt to send the ring for Jane's iPhone failed after 12 ms: Apple had an internal problem (503). "
+        "2 more attempts, until 1.1 s after the call began, ended in the same way."
+    )
+
+
+def test_times_are_also_given_as_people_write_them():
+    [round_] = explain(CID, [ring("jane")]).as_json()["rounds"]
+    assert (round_["started_at"], round_["started_time"]) == (T, "2026-07-24T10:00:00.123000Z")
+    assert round_["until_time"] == "2026-07-24T10:00:30.123000Z"
+    assert round_["timeline"][0]["time"] == "2026-07-24T10:00:00.133000Z"
+    [outside] = explain(CID, [webhook("call.ended", 1)]).rounds
+    assert (outside.started_time, outside.until_time) == ("", "")
+
+
 def test_names_stand_beside_ids_where_stream_gave_them():
     lines = [ring("u-1", "u-2", names=["Sara Lind", "Jane Roe"]), attempt(0.2, IPHONE | {"user": "u-1"}, "accepted")]
     found = explain(CID, lines)
@@ -424,7 +498,6 @@ def test_a_call_while_the_credentials_are_refused():
 
 
 UNTOLD = "Stream has told Bellhop nothing of this call but the ring, so it is not known whether jane answered."
-NO_ANSWER = "jane did not answer before the time to ring was over."
 
 
 @pytest.mark.parametrize(

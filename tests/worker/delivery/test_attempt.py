@@ -12,6 +12,7 @@ from bellhop.clock import seconds
 from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push, PushKind
+from bellhop.queue.names import NOTICE_JOB, RETRIED_AFTER_S
 from tests.factories import a_push, an_iphone
 from worker.delivery.attempt import Delivered, deliver
 from worker.delivery.fence import Admission, Record
@@ -128,6 +129,22 @@ async def test_a_push_is_given_up_if_its_next_attempt_is_too_late():
     result = await run(script)
     assert (result.outcome, result.last.outcome) == (Outcome.GAVE_UP, Outcome.THROTTLED)
     assert script.trail() == [("attempted", "throttled"), ("finished", "gave_up")]
+
+
+async def test_the_trail_says_which_pause_is_too_long():
+    script = Script(AttemptResult(Outcome.THROTTLED, retry_after_s=60))
+    await run(script)
+    assert trail.read_trail(script.lines)[-1].reason == "next attempt 60 s later, the ring ends sooner"
+
+
+@pytest.mark.parametrize("kind", [PushKind.MISSED, PushKind.NOTIFICATION])
+async def test_a_throttled_notice_is_tried_at_most_eight_times(kind):
+    """The job of a missed-call notice runs again after it failed; the job of a notification does not."""
+    runs = 1 + len(RETRIED_AFTER_S[NOTICE_JOB]) if kind is PushKind.MISSED else 1
+    scripts = [Script(AttemptResult(Outcome.THROTTLED, 429)) for _ in range(runs)]
+    for script in scripts:
+        assert (await run(script, a_push(PRODUCTION, kind, left_s=3600))).outcome is Outcome.GAVE_UP
+    assert sum(script.asked for script in scripts) == 8
 
 
 async def test_time_that_runs_out_between_two_attempts_is_given_up_too():
