@@ -16,6 +16,7 @@ from written_formats import formats_of
 
 pytestmark = pytest.mark.timeout(300)
 
+EXPLAINED = "http/paths//v1/calls/{cid}/get/responses"
 NEW_SINCE: dict[str, str] = {
     "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
     **{
@@ -152,9 +153,7 @@ NEW_SINCE: dict[str, str] = {
     "pushes/fcm call.notification/data/id": "the same",
     "trail/2 waited y": "why credentials are refused; an older version shows it in brackets, or not at all",
     **{
-        f"http/paths//v1/calls/{{cid}}/get/responses/{status}/content/application/json/schema/properties/rounds/items/{path}": (
-            "times in RFC 3339, and names, beside what was there"
-        )
+        f"{EXPLAINED}/{status}/content/application/json/schema/properties/rounds/items/{path}": "names, times in RFC 3339"
         for status in (200, 404)
         for where, names in (
             ("", ("caller_name", "started_time", "until_time")),
@@ -165,9 +164,15 @@ NEW_SINCE: dict[str, str] = {
         for name in names
         for path in (f"{where}properties/{name}", f"{where}required/{name}")
     },
-    "trail/2 skipped y": "the facts behind it; an older version shows them in brackets, or not at all",
-    "trail/2 finished y": "why a ring is given up; an older version shows it in brackets, or not at all",
-    "trail/2 received B": "the names of users; an older version does not read them",
+    **{
+        f"trail/2 {milestone}/{often}{letter}": reason
+        for often in ("", "(not always)/")
+        for milestone, letter, reason in (
+            ("skipped", "y", "the facts behind it; an older version shows them in brackets, or not at all"),
+            ("finished", "y", "why a ring is given up; an older version shows it in brackets, or not at all"),
+            ("received", "B", "the names of users; an older version does not read them"),
+        )
+    },
     "trail/2 asked": "an older version shows that it has no sentence for the line",
     "trail/2 asked k": "the same",
     "trail/2 asked o": "the same",
@@ -200,7 +205,7 @@ RENAMED_SINCE = {
     r', "process": \{"process_[^}]*\}': "",  # of a worker's status; an older version does not read it
     r"bellhop:unreadable:[^\"]+": "bellhop:unreadable",  # nothing but people reads it
     # In the answer of GET /v1/calls/<cid>: times in RFC 3339, and names, beside what was there.
-    r'"(?:caller_name|started_time)": "[^"]*", |, "until_time": "[^"]*"': "",
+    r'"caller_name": "text", (?="headline": )|"started_time": "[^"]*", |, "until_time": "[^"]*"': "",
     r'"name": "text", (?="next": )|"time": "[^"]*", (?="tone": )': "",
 }
 """What has another name now, as a regular expression, and its name in the frozen formats. All else must be the same."""
