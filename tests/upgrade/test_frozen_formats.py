@@ -153,11 +153,11 @@ NEW_SINCE: dict[str, str] = {
     "pushes/fcm call.notification/data/id": "the same",
     "trail/2 waited y": "why credentials are refused; an older version shows it in brackets, or not at all",
     **{
-        f"{EXPLAINED}/{status}/content/application/json/schema/properties/rounds/items/{path}": "names, times in RFC 3339"
+        f"{EXPLAINED}/{status}/content/application/json/schema/properties/rounds/items/{path}": "names, times, reasons"
         for status in (200, 404)
         for where, names in (
             ("", ("caller_name", "started_time", "until_time")),
-            ("properties/people/items/", ("name",)),
+            ("properties/people/items/", ("name", "reason")),
             ("properties/people/items/properties/deliveries/items/properties/attempts/items/", ("time",)),
             ("properties/timeline/items/", ("time",)),
         )
@@ -204,9 +204,9 @@ RENAMED_SINCE = {
     r"\bbellhop-(rings|notices|mail)\b": r"\1",  # the queues: workers of this version serve both names
     r', "process": \{"process_[^}]*\}': "",  # of a worker's status; an older version does not read it
     r"bellhop:unreadable:[^\"]+": "bellhop:unreadable",  # nothing but people reads it
-    # In the answer of GET /v1/calls/<cid>: times in RFC 3339, and names, beside what was there.
+    # In the answer of GET /v1/calls/<cid>: names, times in RFC 3339 and short reasons, beside what was there.
     r'"caller_name": "text", (?="headline": )|"started_time": "[^"]*", |, "until_time": "[^"]*"': "",
-    r'"name": "text", (?="next": )|"time": "[^"]*", (?="tone": )': "",
+    r'"name": "text", (?="next": )|"reason": "[^"]*", (?="standing": )|"time": "[^"]*", (?="tone": )': "",
 }
 """What has another name now, as a regular expression, and its name in the frozen formats. All else must be the same."""
 
