@@ -97,6 +97,11 @@ NEW_SINCE: dict[str, str] = {
     "command_line/commands/commands/explain/params/--ask": "asks Stream",
     "command_line/commands/commands/explain/params/--since": "explains the calls of a user",
     "command_line/commands/commands/calls": "a new command",
+    **{
+        f"command_line/commands/commands/{command}/params/--json": "prints one document"
+        for command in ("devices/commands/import-stream", "devices/commands/list", "outcomes", "replay", "settings")
+    },
+    "command_line/commands/commands/devices/commands/import-stream/params/--environment": "Apple's environment",
     "logs/worker foreign_job": "tells once of jobs of other applications, beside job_failed",
     "command_line/settings/`BELLHOP_STREAM_QUESTIONS_PER_S`": "0 switches the questions to Stream off",
     "logs/worker stream_asked": "a question to Stream",
@@ -192,7 +197,10 @@ NEW_SINCE: dict[str, str] = {
 }
 """Formats that were added since, as "subject/path", with the reason. An older version must work without them."""
 GONE_SINCE: dict[str, str] = {
-    "command_line/commands/commands/check/params": "it had no options",
+    **{
+        f"command_line/commands/commands/{command}/params": "it had no options"
+        for command in ("check", "outcomes", "settings")
+    },
     "command_line/settings/`BELLHOP_FCM_WITHOUT_VIDEO`": "it has no effect; bellhop/settings/removed.py accepts it",
     **{
         f"redis/rq:job:<{job} job>/holds/people": "a worker reads the users itself when a job does not name them"
