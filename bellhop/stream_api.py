@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, RootModel, ValidationErr
 
 from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
 from bellhop.domain.call_snapshot import CallSnapshot, read_call, read_ring_state
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.settings import Settings, StreamApp
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -283,6 +283,8 @@ class DeviceApps(NamedTuple):
     by_name: Mapping[str, str]
     only: Mapping[Provider, str]
     """Used for every other name: the bundle id or Firebase project, if exactly one is configured."""
+    ios: Collection[str] = ()
+    """The names with which iPhones register their Firebase tokens."""
 
     @classmethod
     def of(cls, settings: Settings, more: Mapping[str, str] | None = None) -> "DeviceApps":
@@ -292,7 +294,7 @@ class DeviceApps(NamedTuple):
             only[Provider.APNS] = settings.apns_apps[0].topic
         if len(settings.fcm_apps) == 1:
             only[Provider.FCM] = settings.fcm_apps[0].project_id
-        return cls({**settings.stream_device_apps, **(more or {})}, only)
+        return cls({**settings.stream_device_apps, **(more or {})}, only, settings.stream_ios_providers)
 
     def app_of(self, device: _Listed) -> str:
         """Return the app of a device as Stream returns it. Raises ValueError with a sentence."""
@@ -314,6 +316,7 @@ def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
         raise ValueError(f"invalid {_places(error, 'entry')}") from None
     if device.disabled:
         return None
+    is_ios = device.push_provider == "firebase" and device.push_provider_name in apps.ios
     try:
         return Device(
             user_id=user_id,
@@ -323,6 +326,7 @@ def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
             app=apps.app_of(device),
             registered_at=from_nanoseconds(device.created_at),
             hardware_id=device.hardware_id,
+            platform=Platform.IOS if is_ios else None,
         )
     except ValidationError as error:
         raise ValueError(f"invalid {_places(error, 'token')}") from None

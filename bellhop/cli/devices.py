@@ -11,7 +11,7 @@ from bellhop.cli.connection import connect, devices_of, run, warn_about_apps
 from bellhop.cli.import_devices import read_device
 from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
-from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.explain.sentences import phone_name
 from bellhop.store import registry
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals
@@ -47,6 +47,11 @@ command.add_command(import_stream.command)
 @click.option("--app", required=True, help="Bundle id (APNs) or Firebase project id (FCM).")
 @environment_option
 @click.option("--name", default="", help="Name of the device, for lists and explanations.")
+@click.option(
+    "--platform",
+    type=click.Choice([str(choice) for choice in Platform]),
+    help="Which phone has the FCM token: an iPhone shows notices only with ios.",
+)
 @click.option("--hardware-id", default="", help="Id of the phone. The same for its VoIP and its alert token.")
 @tenant_option
 def add(tenant: str, **fields: Any) -> None:
@@ -91,7 +96,9 @@ def _row(device: Device) -> str:
 
 
 def _as_json(device: Device) -> dict[str, str]:
-    shown = device.model_dump(mode="json", include={"provider", "kind", "app", "environment", "hardware_id"})
+    shown = device.model_dump(
+        mode="json", include={"provider", "kind", "app", "environment", "hardware_id", "platform"}
+    )
     registered_at = _registered_at(device).isoformat().replace("+00:00", "Z")
     return {"key": device.key, "phone": phone_name(device.label), **shown, "registered_at": registered_at}
 

@@ -36,8 +36,9 @@ def command(file: IO[bytes], tenant: str) -> None:
     {"user_id": "jane", "provider": "apns", "kind": "voip", "token": "a1b2…", "app": "com.example.app"}
     {"user_id": "jane", "provider": "fcm", "token": "dGhpcyBp…", "app": "my-firebase-project"}
 
-    Optional fields: environment (production or sandbox), hardware_id, name, registered_at (unix µs). A line that is
-    invalid is reported and left out; the other lines are registered. Exits with 1 if a line was left out.
+    Optional fields: environment (production or sandbox), hardware_id, name, platform (android or ios, for fcm),
+    registered_at (unix µs). A line that is invalid is reported and left out; the other lines are registered. Exits with
+    1 if a line was left out.
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)

@@ -4,6 +4,7 @@ import hashlib
 import re
 from enum import StrEnum
 from functools import lru_cache
+from operator import not_
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
@@ -45,6 +46,13 @@ class Environment(StrEnum):
     SANDBOX = "sandbox"
 
 
+class Platform(StrEnum):
+    """The system of a phone with an FCM token."""
+
+    ANDROID = "android"
+    IOS = "ios"
+
+
 class Device(BaseModel):
     """One push token of one user."""
 
@@ -64,6 +72,8 @@ class Device(BaseModel):
     """The physical phone, if the app knows it. It ties the tokens of one phone together."""
     name: Text = ""
     """What users call the device ("Jane's iPhone"); the trail shows it."""
+    platform: Annotated[Platform | None, Field(exclude_if=not_)] = None
+    """Of an FCM token: which phone it is, if the app says it. It is stored only then, as by older versions."""
 
     @field_validator("kind")
     @classmethod
@@ -92,8 +102,15 @@ class Device(BaseModel):
         return device_key(self.provider, self.token)
 
     @property
+    def is_iphone_at_google(self) -> bool:
+        """Whether it is an iPhone to which Google delivers."""
+        return self.provider is Provider.FCM and self.platform is Platform.IOS
+
+    @property
     def label(self) -> str:
         """What the trail calls the device: its name, or the kind of its token and a few digits of its key."""
+        if self.is_iphone_at_google and not self.name:
+            return f"iPhone {self.key[:6]}"
         return self.name or f"{self.provider} {self.kind} {self.key[:6]}"
 
 

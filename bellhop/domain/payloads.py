@@ -95,12 +95,16 @@ class PushFacts(NamedTuple):
     """The ticket that the phone sends back when it rings (`bellhop.domain.ticket`)."""
     own: OwnFields | None = None
     """None: the team wants nothing of its own."""
+    iphone_at_google: bool = False
+    """Whether Google delivers the message to an iPhone."""
 
 
 class BuiltPayload(NamedTuple):
     """A payload within its provider's limit, and what of the team's is not in it."""
 
     payload: Mapping[str, Any]
+    aps: Mapping[str, Any] | None = None
+    """What iOS shows of a message that Google delivers to an iPhone."""
     left_out: tuple[str, ...] = ()
 
 
@@ -122,22 +126,29 @@ def build_payload(provider: Provider, facts: PushFacts) -> BuiltPayload:
     """Build the body for APNs, or the data map for FCM.
 
     To keep the provider's limit, texts are shortened first, and then the team's data is left out. Ids are never cut.
+    A ring to an iPhone has no `aps` at Google: it rings by its VoIP token, and would show the call twice.
     """
     build, limit = _apns if provider is Provider.APNS else _fcm, most_bytes(provider, facts.kind)
+    shows = facts.iphone_at_google and facts.kind is not PushKind.RING
     longest = LONGEST_OWN_TEXT if facts.own else LONGEST_TEXT
-    result = build(facts, longest)
-    while longest > SHORTEST_TEXT and size_of(provider, result) > limit:
+    result, aps = build(facts, longest), _aps(facts, longest) if shows else None
+    while longest > SHORTEST_TEXT and _size(provider, result, aps) > limit:
         longest = max(SHORTEST_TEXT, longest // 2)
-        result = build(facts._replace(round=_with_shorter_names(facts.round, longest)), longest)
+        shorter = facts._replace(round=_with_shorter_names(facts.round, longest))
+        result, aps = build(shorter, longest), _aps(shorter, longest) if shows else None
     if facts.own is None:
-        return BuiltPayload(result)
+        return BuiltPayload(result, aps)
     left_out = [*facts.own.left_out]
     for key in reversed([*facts.own.data]):
-        if size_of(provider, result) <= limit:
+        if _size(provider, result, aps) <= limit:
             break
         del result[key]
         left_out.append(key)
-    return BuiltPayload(result, tuple(left_out))
+    return BuiltPayload(result, aps, tuple(left_out))
+
+
+def _size(provider: Provider, result: Mapping[str, Any], aps: Mapping[str, Any] | None) -> int:
+    return size_of(provider, result) + (len(to_json(aps)) if aps else 0)
 
 
 def _with_shorter_names(round_: Round, longest: int) -> Round:
@@ -182,19 +193,10 @@ def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, st
 
 def _apns(facts: PushFacts, longest: int) -> dict[str, Any]:
     kind, round_, own = facts.kind, facts.round, facts.own
-    texts = _texts(facts, longest)
-    aps: dict[str, Any] = {"alert": texts}
     stream = _stream(kind, round_, facts.recipient)
-    if kind is PushKind.RING:
-        aps |= {"badge": 0, "category": "stream.video", "mutable-content": 1}
-    else:
-        aps |= {
-            "category": "stream.video",
-            "mutable-content": 1,
-            "sound": "default",
-            "thread-id": f"video-{round_.cid}",
-        }
-        stream |= texts
+    aps = _aps(facts, longest)
+    if kind is not PushKind.RING:
+        stream |= aps["alert"]
     extra = {"call_uuid": call_uuid(round_), "sent_at": facts.now_ms, "expires_at": facts.expires_ms}
     if facts.receipt:
         extra["receipt"] = facts.receipt
@@ -202,20 +204,39 @@ def _apns(facts: PushFacts, longest: int) -> dict[str, Any]:
         return {"aps": aps, "stream": stream, "bellhop": extra}
     if own.ringtone:
         extra["ringtone"] = own.ringtone
-    return {"aps": _with_own(aps, own), "stream": stream, "bellhop": extra, **own.data}
+    return {"aps": aps, "stream": stream, "bellhop": extra, **own.data}
+
+
+def _aps(facts: PushFacts, longest: int) -> dict[str, Any]:
+    """Build the part that iOS reads."""
+    aps: dict[str, Any] = {"alert": _texts(facts, longest)}
+    if facts.kind is PushKind.RING:
+        aps |= {"badge": 0, "category": "stream.video", "mutable-content": 1}
+    else:
+        aps |= {
+            "category": "stream.video",
+            "mutable-content": 1,
+            "sound": "default",
+            "thread-id": f"video-{facts.round.cid}",
+        }
+    return aps if facts.own is None else _with_own(aps, facts.own)
 
 
 def _fcm(facts: PushFacts, longest: int) -> dict[str, str]:
     kind, round_, own = facts.kind, facts.round, facts.own
-    extra = {"call_uuid": call_uuid(round_), "sent_at": str(facts.now_ms), "expires_at": str(facts.expires_ms)}
+    data = _stream(kind, round_, facts.recipient)
+    if kind is not PushKind.RING:  # Stream's SDKs write the texts of a ring by themselves
+        data |= _texts(facts, longest)
+    data |= {"call_uuid": call_uuid(round_), "sent_at": str(facts.now_ms), "expires_at": str(facts.expires_ms)}
     if kind is not PushKind.RING:  # a ring has its call_uuid
-        extra["id"] = notice_id(kind, round_, facts.recipient.id)
+        data["id"] = notice_id(kind, round_, facts.recipient.id)
     if facts.receipt:
-        extra["receipt"] = facts.receipt
-    data = _stream(kind, round_, facts.recipient) | extra
+        data["receipt"] = facts.receipt
     if own is None:
         return data
-    named = {"title": own.title, "body": own.body, "sound": own.sound, "ringtone": own.ringtone}
+    named = {"sound": own.sound, "ringtone": own.ringtone}
+    if kind is PushKind.RING:
+        named |= {"title": own.title, "body": own.body}
     return data | {name: _cut(text, longest) for name, text in named.items() if text} | {**own.data}
 
 

@@ -10,7 +10,7 @@ from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.payloads import PushFacts, build_payload
-from bellhop.domain.push import URGENT, Push, PushKind, named_uuid
+from bellhop.domain.push import Push, PushKind, named_uuid, usual_options
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USERS, User, push_refusal, refusal_facts
@@ -100,7 +100,7 @@ def _suits(kind: PushKind, device: Device) -> bool:
 
 def ends_the_ring(kind: PushKind, device: Device) -> bool:
     """Tell whether the phone stops ringing at this push: Stream's Android SDKs leave a call that was missed."""
-    return kind is PushKind.MISSED and device.provider is Provider.FCM
+    return kind is PushKind.MISSED and device.provider is Provider.FCM and not device.is_iphone_at_google
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
@@ -163,8 +163,9 @@ class _PushMaker:
             receiver.wording,
             self._ticket(device),
             own,
+            device.is_iphone_at_google,
         )
-        built = build_payload(device.provider, facts)
+        built, usual = build_payload(device.provider, facts), usual_options(self.kind, device.provider)
         return Push(
             id=named_uuid(uuid.NAMESPACE_OID, name),
             kind=self.kind,
@@ -175,7 +176,8 @@ class _PushMaker:
             queued_at=self.queued_at,
             collapse_id=None if self.kind is PushKind.RING else _collapse_id(self.kind, round_),
             instead=instead,
-            options=template.options(URGENT) if template else URGENT,
+            options=template.options(usual) if template else usual,
+            aps=built.aps,
             left_out=built.left_out,
         )
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.device import Device, Environment
+from bellhop.domain.device import Device, Environment, Provider
 
 
 class PushKind(StrEnum):
@@ -28,7 +28,17 @@ class PushOptions(NamedTuple):
     """FCM only: the name under which Google's reports count the push; empty for none."""
 
 
-URGENT = PushOptions()
+URGENT, NOT_URGENT = PushOptions(), PushOptions(urgent=False)
+
+
+def usual_options(kind: PushKind, provider: Provider) -> PushOptions:
+    """Return how a provider treats a push if the team says nothing.
+
+    Google lowers the priority of all messages to an app if those of high priority show nothing to its user. A missed
+    call must be urgent, since it ends a ring on Android.
+    https://firebase.google.com/docs/cloud-messaging/android/message-priority
+    """
+    return NOT_URGENT if kind is PushKind.NOTIFICATION and provider is Provider.FCM else URGENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,8 @@ class Push:
     instead: "Push | None" = None
     """The same push to another token of the same phone, to send if this token is dead."""
     options: PushOptions = URGENT
+    aps: Mapping[str, Any] | None = None
+    """FCM only, for an iPhone: what iOS shows of the message."""
     left_out: tuple[str, ...] = ()
     """What the team wanted in the payload, and what is not in it: it did not fit, or could not be filled in."""
     ends_s: Seconds | None = field(default=None, compare=False)
@@ -60,7 +72,7 @@ class Push:
     def ending(self, ends_s: Seconds) -> "Push":
         """Return this push with its deadline by the monotonic clock. It does what dataclasses.replace does, faster."""
         ids = (self.id, self.kind, self.device, self.payload, self.deadline, self.round, self.queued_at)
-        return Push(*ids, self.collapse_id, self.instead, self.options, self.left_out, ends_s)
+        return Push(*ids, self.collapse_id, self.instead, self.options, self.aps, self.left_out, ends_s)
 
 
 def in_other_environment(push: Push) -> Push:

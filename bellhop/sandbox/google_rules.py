@@ -1,5 +1,6 @@
 """The checks that Google makes on a message, and the form of its errors. Pure."""
 
+import json
 import re
 from typing import Any
 
@@ -41,7 +42,13 @@ def refusal(request: Any) -> dict[str, Any] | None:
     if sum(key in message for key in ("token", "topic", "condition")) != 1:
         return _invalid("Recipient of the message is not set.", "", "INVALID_ARGUMENT")
     data = message.get("data", {})
-    return _refused_data(data) or _refused_android(message.get("android", {})) or _refused_size(data)
+    apns = message.get("apns", {})
+    return (
+        _refused_data(data)
+        or _refused_android(message.get("android", {}))
+        or _refused_apns(apns)
+        or _refused_size(data, apns)
+    )
 
 
 def _refused_data(data: Any) -> dict[str, Any] | None:
@@ -71,8 +78,18 @@ def _refused_android(android: Any) -> dict[str, Any] | None:
     return None
 
 
-def _refused_size(data: dict[str, str]) -> dict[str, Any] | None:
+def _refused_apns(apns: Any) -> dict[str, Any] | None:
+    # https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#ApnsConfig
+    if not isinstance(apns, dict) or not set(apns) <= {"headers", "payload", "fcm_options", "live_activity_token"}:
+        return _invalid("Invalid JSON payload received. Unknown name at 'message.apns'.", "message.apns")
+    if any(not isinstance(value, str) for value in apns.get("headers", {}).values()):
+        return _invalid("Invalid value at 'message.apns.headers' (TYPE_STRING)", "message.apns.headers")
+    return None
+
+
+def _refused_size(data: dict[str, str], apns: dict[str, Any]) -> dict[str, Any] | None:
     size = sum(len(key.encode()) + len(value.encode()) for key, value in data.items())
+    size += len(json.dumps(apns["payload"], separators=(",", ":"), ensure_ascii=False).encode()) if apns else 0
     return _invalid("Android message is too big", "", "INVALID_ARGUMENT") if size > MAX_PAYLOAD_BYTES else None
 
 

@@ -19,7 +19,7 @@ function app(sdk, { canPostNotifications = true } = {}) {
   const phone = new Phone(sdk, 'android');
   const seen = { phone, shown: [], ids: [], sent: [], handlers: {} };
   const modules = {
-    '@notifee/react-native': { default: { displayNotification: async ({ id, title }) => seen.shown.push(title) && seen.ids.push(id) } },
+    '@notifee/react-native': { default: { displayNotification: async ({ id, title, body }) => seen.shown.push([title, body]) && seen.ids.push(id) } },
     '@react-native-firebase/messaging': {
       getMessaging: () => ({}),
       onMessage: (_, handler) => { seen.handlers.foreground = handler; },
@@ -75,7 +75,10 @@ for (const sdk of all) {
     await deliver(seen, fcm.notification);
     await deliver(seen, { ...fcm.missed, sender: 'somebody.else' });
     const caller = fcm.missed.created_by_display_name;
-    assert.deepEqual(seen.shown, [`Missed call from ${caller}`, `${caller} invites you to a call`]);
+    assert.deepEqual(seen.shown, [
+      ['Missed call', `You missed a call from ${caller}`],
+      [caller, 'invites you to a call'],
+    ]);
     assert.deepEqual(seen.ids, [fcm.missed.id, fcm.notification.id]);
     assert.equal(seen.handlers.foreground, seen.handlers.background);
   });

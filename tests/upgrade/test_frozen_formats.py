@@ -191,6 +191,21 @@ NEW_SINCE: dict[str, str] = {
         f"command_line/settings/`BELLHOP_{name}`": "a team's own pushes; an older worker sends Bellhop's"
         for name in ("PUSHES_FILE", "PUSH_CALL_FIELDS", "PUSH_CALLER_FIELDS")
     },
+    **{
+        f"pushes/fcm call.{kind}/data/{key}": "the text; an app that does not know it writes its own"
+        for kind in ("missed", "notification")
+        for key in ("title", "body")
+    },
+    **{
+        f"http/paths//v1/users/{{user_id}}/devices/{part}/properties/platform": "which phone has a Firebase token"
+        for part in (
+            "post/requestBody/content/application/json/schema/oneOf/1",
+            "post/responses/200/content/application/json/schema",
+            "get/responses/200/content/application/json/schema/properties/devices/items",
+        )
+    },
+    "command_line/settings/`BELLHOP_STREAM_IOS_PROVIDERS`": "an older version takes all Firebase tokens for Android's",
+    "command_line/commands/commands/devices/commands/add/params/--platform": "the same",
     "command_line/commands/commands/payload": "prints what a push would carry",
     "redis/rq:job:<ring job>/holds/deadline": "an older worker runs the job as before",
     "redis/rq:worker:<worker>/holds/renewed_ms": "without it, every job of a dead worker had newly begun",
@@ -231,6 +246,9 @@ def paths(value, where=""):
         return {path: leaf for name, inner in value.items() for path, leaf in paths(inner, f"{where}/{name}").items()}
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return {f"{where}/{item}": "" for item in value} or {where: "[]"}
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        inside = [paths(item, f"{where}/{number}") for number, item in enumerate(value)]
+        return {path: leaf for part in inside for path, leaf in part.items()}
     return {where: json.dumps(value, sort_keys=True, ensure_ascii=False)}
 
 

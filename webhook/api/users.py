@@ -7,7 +7,7 @@ import structlog
 from flask import Blueprint
 from pydantic import ConfigDict, Field, StringConstraints
 
-from bellhop.domain.device import Device, Environment, Kind, Provider
+from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.domain.user import Contact, Preferences
 from bellhop.field_docs import DocumentedModel
 from bellhop.queue.worker_status import apps_of_workers
@@ -49,10 +49,12 @@ class ApnsRegistration(_Registration):
 
 
 class FcmRegistration(_Registration):
-    """A token of an Android phone."""
+    """A token of an Android phone, or the Firebase token of an iPhone."""
 
     provider: Literal["fcm"]
     token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,4096}$")]
+    platform: Platform | None = None
+    """Which phone it is. An iPhone shows notices only if this is `ios`; without it, the phone counts as Android."""
 
 
 class RegisteredDevice(_ApiModel):
@@ -66,6 +68,8 @@ class RegisteredDevice(_ApiModel):
     hardware_id: str
     name: str
     registered_at: datetime
+    platform: Platform | None = None
+    """Of an FCM token, if the app said it."""
 
 
 class Devices(_ApiModel):

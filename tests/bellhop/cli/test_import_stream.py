@@ -13,7 +13,7 @@ import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.store import registry, scripts
 from bellhop.store.keys import devices_key
@@ -291,6 +291,14 @@ def test_the_one_configured_app_is_meant_by_every_name(listed):
         "only",
         None,
     ]
+
+
+def test_an_iphone_at_google_is_known_by_its_push_provider():
+    apps = ONLY._replace(ios=["firebase-ios"])
+    named = [read_device("ben", fcm("t", push_provider_name=name), apps) for name in ("firebase-ios", "firebase")]
+    assert [device.platform for device in named] == [Platform.IOS, None]
+    assert "platform" in named[0].model_dump_json()
+    assert "platform" not in named[1].model_dump_json()
 
 
 def test_a_phone_that_stream_names_is_one_phone_here():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
@@ -57,6 +57,21 @@ def test_a_phone_gets_one_push_to_its_newest_token_apns_first():
     planned = plan(PushKind.RING, ROUND, {"ben": [google, new, other, old]}, NOW)
     assert {push.device for push in planned.pushes} == {new, other}
     assert {skip.device for skip in planned.skips if skip.reason is Outcome.SAME_PHONE} == {old, google}
+
+
+def test_an_iphone_at_google_shows_a_missed_call_at_once():
+    iphone = device(Provider.FCM, Kind.ALERT, 7, platform=Platform.IOS)
+    planned = plan(PushKind.MISSED, ROUND, {"ben": [iphone, FCM]}, NOW, still_rings=True)
+    assert [(push.device, bool(push.aps)) for push in planned.pushes] == [(iphone, True)]
+    assert [skip.device for skip in planned.skips if skip.reason is Outcome.STILL_RINGS] == [FCM]
+    assert iphone.label == f"iPhone {iphone.key[:6]}"
+
+
+def test_googles_messages_are_urgent_but_for_a_notification():
+    devices = {"ben": [VOIP, ALERT, FCM]}
+    pushes = [push for kind in PushKind for push in plan(kind, ROUND, devices, NOW).pushes]
+    quiet = {(push.device.provider, push.kind) for push in pushes if not push.options.urgent}
+    assert quiet == {(Provider.FCM, PushKind.NOTIFICATION)}
 
 
 def test_a_push_keeps_everything_when_its_deadline_is_known():

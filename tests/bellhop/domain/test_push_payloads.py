@@ -2,15 +2,18 @@
 
 import json
 import uuid
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from bellhop.domain import payloads
 from bellhop.domain.device import Provider
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
+from bellhop.i18n.texts import BUILT_IN
 from tests.factories import a_round
 
 NOW_MS, EXPIRES_MS = 1_800_000_000_000, 1_800_000_030_000
@@ -42,7 +45,43 @@ def test_a_push_is_what_streams_own_looks_like(samples, name):
     expected, user = (sample["data"], sample["data"]) if provider is Provider.FCM else (sample, sample["stream"])
     built = build(provider, kind, user=user["receiver_id"])
     ours = {"call_uuid", "sent_at", "expires_at", "id", "bellhop"}
+    if provider is Provider.FCM and kind is not PushKind.RING:  # Stream leaves the texts to the app
+        alert = json.loads((samples / "push" / f"apns_alert.call.{kind}.json").read_bytes())["aps"]["alert"]
+        expected |= alert
     assert {key: value for key, value in built.items() if key not in ours} == expected
+
+
+BEFORE = json.loads((Path(__file__).parent / "payloads_of_version_0_1.json").read_text())
+"""Payloads as Bellhop made them before a team could have pushes of its own."""
+
+
+@pytest.mark.parametrize(("provider", "kind"), SAMPLES.values())
+def test_without_a_setting_a_push_is_what_it_was(provider, kind):
+    round_ = SARA_CALLS.model_copy(update={"cid": "default:6f0b", "caller_name": 'Sära "Lind"', "call_name": "x" * 255})
+    round_ = round_.model_copy(update={"started_at": NOW_MS * 1000})
+    receipt = "r" if kind is PushKind.RING else ""
+    built = payloads.payload(provider, kind, round_, Recipient(id="ben-osei"), NOW_MS, EXPIRES_MS, receipt=receipt)
+    if provider is Provider.FCM and kind is not PushKind.RING:
+        built = {key: value for key, value in built.items() if key not in ("title", "body")}
+    assert to_json(built).decode() == BEFORE[f"{provider} {kind}"]
+
+
+@pytest.mark.parametrize("kind", [PushKind.MISSED, PushKind.NOTIFICATION])
+def test_a_notice_for_android_is_in_the_receivers_language(kind):
+    german = payloads.payload(
+        Provider.FCM, kind, SARA_CALLS, Recipient(id="ben"), NOW_MS, EXPIRES_MS, BUILT_IN.wording("de")
+    )
+    english = build(Provider.FCM, kind)
+    assert (german["title"], german["body"]) == payloads.words(kind, SARA_CALLS, BUILT_IN.wording("de"))
+    assert german["body"] != english["body"]
+
+
+@pytest.mark.parametrize("kind", PushKind)
+def test_googles_message_to_an_iphone_has_what_ios_shows(kind):
+    facts = payloads.PushFacts(kind, SARA_CALLS, Recipient(id="ben"), NOW_MS, EXPIRES_MS, iphone_at_google=True)
+    built = payloads.build_payload(Provider.FCM, facts)
+    assert built.payload == build(Provider.FCM, kind, user="ben")
+    assert built.aps == (None if kind is PushKind.RING else build(Provider.APNS, kind, user="ben")["aps"])
 
 
 @pytest.mark.parametrize(("provider", "kind"), SAMPLES.values())
@@ -99,11 +138,16 @@ names = st.text(st.characters(exclude_categories=["Cs"]), max_size=255)
 )
 def test_a_push_fits_the_providers_limit_with_any_names(place, caller, call, ids):
     provider, kind = place
+    iphone = provider is Provider.FCM and len(caller) % 2 == 0
     long = {"caller_name": caller, "call_name": call, "cid": f"default:{'x' * 247}", "caller_id": ids[:64]}
-    built = build(provider, kind, SARA_CALLS.model_copy(update=long), user="u" * 255)
+    round_ = SARA_CALLS.model_copy(update=long)
+    facts = payloads.PushFacts(kind, round_, Recipient(id="u" * 255), NOW_MS, EXPIRES_MS, iphone_at_google=iphone)
+    built, aps, _ = payloads.build_payload(provider, facts)
+    assert iphone or built == build(provider, kind, round_, user="u" * 255)
     limit = 5_120 if (provider, kind) == (Provider.APNS, PushKind.RING) else 4_096
     if provider is Provider.FCM:
         size = sum(len(key.encode()) + len(value.encode()) for key, value in built.items())
+        size += len(json.dumps(aps, separators=(",", ":"), ensure_ascii=False).encode()) if aps else 0
     else:
         size = len(json.dumps(built, separators=(",", ":"), ensure_ascii=False).encode())
     assert size <= limit

@@ -68,7 +68,7 @@ class FcmSender:
         not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)
         label = push.options.analytics_label
         options = {"analytics_label": label} if label else None
-        message = FcmMessage(push.device.token, dict(push.payload), android, options)
+        message = FcmMessage(push.device.token, dict(push.payload), android, options, _for_iphone(push))
         return await self._deliver(message, timeout_s, not_after_s)
 
     async def validate(self, token: str, timeout_s: Seconds = Seconds(10)) -> AttemptResult:
@@ -159,3 +159,16 @@ class FcmSender:
         if self._session is None:
             self._session = open_session(self._policy, client_tls(self._ca_file), self._proxy)
         return self._session
+
+
+def _for_iphone(push: Push) -> dict[str, Any] | None:
+    """Return the part of a message that Google passes on to Apple; None for an Android phone."""
+    if push.aps is None:
+        return None
+    headers = {
+        "apns-priority": "10" if push.options.urgent else "5",
+        "apns-expiration": str(int(seconds(push.deadline))),
+    }
+    if push.collapse_id:
+        headers["apns-collapse-id"] = push.collapse_id
+    return {"headers": headers, "payload": {"aps": push.aps}}

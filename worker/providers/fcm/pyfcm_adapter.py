@@ -36,6 +36,7 @@ class FcmMessage(NamedTuple):
     data: dict[str, str]
     android: dict[str, Any]
     fcm_options: dict[str, str] | None = None
+    apns: dict[str, Any] | None = None
 
 
 class FcmProject:
@@ -62,6 +63,7 @@ class FcmProject:
             data_payload=message.data,
             android_config=message.android,
             fcm_options=message.fcm_options,
+            apns_config=message.apns,
             dry_run=dry_run,
         )
         return body

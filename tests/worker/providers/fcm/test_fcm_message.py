@@ -40,6 +40,21 @@ async def test_a_message_has_the_priority_and_label_that_are_asked_for(google, f
     assert received.message["fcm_options"] == {"analytics_label": "n"}
 
 
+async def test_an_iphones_message_has_a_part_for_apple(google, fcm, android):
+    aps = {"alert": {"title": "T", "body": "B"}, "sound": "default"}
+    push = replace(android("phone", kind=PushKind.MISSED), aps=aps, collapse_id="missed:default:1")
+    received = await sent(google, fcm, push)
+    assert received.message["apns"] == {
+        "headers": {
+            "apns-priority": "10",
+            "apns-expiration": str(push.deadline // 1_000_000),
+            "apns-collapse-id": "missed:default:1",
+        },
+        "payload": {"aps": aps},
+    }
+    assert "apns" not in (await sent(google, fcm, android("pixel"))).message
+
+
 async def test_google_is_told_to_drop_the_push_when_the_ring_ends(google, fcm, android):
     received = await sent(google, fcm, android("phone", left_s=20))
     ttl_s = int(received.message["android"]["ttl"].removesuffix("s"))
