@@ -1,6 +1,7 @@
 """/v1/users: a user's devices, contact and preferences, for the app on the phone and for a team's backend."""
 
 from datetime import UTC, datetime
+from operator import not_
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -68,8 +69,8 @@ class RegisteredDevice(_ApiModel):
     hardware_id: str
     name: str
     registered_at: datetime
-    platform: Platform | None = None
-    """Of an FCM token, if the app said it."""
+    platform: Annotated[Platform | None, Field(exclude_if=not_)] = None
+    """Of an FCM token, if the app said it; otherwise the answer does not have it."""
 
 
 class Devices(_ApiModel):
