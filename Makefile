@@ -14,7 +14,7 @@ test: .venv/ready
 
 # The part of it that leans on Redis, for one of another make: SANDBOX_REDIS=/path/to/redis-server.
 test-redis: .venv/ready
-	$(BIN)/pytest -n 4 --dist loadfile tests/kill tests/flows tests/worker tests/bellhop \
+	$(BIN)/pytest -n 4 --dist loadfile --with-redis tests/kill tests/flows tests/worker tests/bellhop \
 	  tests/webhook/intake/test_replication.py tests/e2e/test_redis_*.py tests/e2e/test_whole_path.py \
 	  tests/e2e/test_check.py tests/upgrade/test_reads_the_old.py
 

@@ -31,6 +31,26 @@ from bellhop.store.async_client import Store
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+WITHOUT_REDIS_TOO = tuple(str(Path(__file__).parent / name) for name in ("bellhop", "worker"))
+"""Folders with tests of both kinds: with a Redis, and without."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--with-redis", action="store_true", help="leave out the tests of single modules without Redis")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--with-redis"):
+        without = [item for item in items if str(item.path).startswith(WITHOUT_REDIS_TOO) and not starts_redis(item)]
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+
+
+def starts_redis(item: pytest.Item) -> bool:
+    """Tell whether a test has a fixture that starts a Redis, or its file can start one itself."""
+    assert isinstance(item, pytest.Function)
+    return not {"redis_server", "own_redis"}.isdisjoint(item.fixturenames) or "RedisServer" in vars(item.module)
+
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
