@@ -31,7 +31,11 @@ from bellhop.store.async_client import Store
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-WITHOUT_REDIS_TOO = tuple(str(Path(__file__).parent / name) for name in ("bellhop", "worker"))
+TESTS = Path(__file__).parent
+LONGEST = tuple(str(TESTS / name) for name in ("kill", "e2e", "upgrade", "worker/queue", "flows", "deploy"))
+"""Folders whose files take longest. They begin first. Otherwise, one process of a parallel run would go on alone with a
+long file at the end."""
+WITHOUT_REDIS_TOO = tuple(str(TESTS / name) for name in ("bellhop", "worker"))
 """Folders with tests of both kinds: with a Redis, and without."""
 
 
@@ -40,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not str(item.path).startswith(LONGEST))
     if config.getoption("--with-redis"):
         without = [item for item in items if str(item.path).startswith(WITHOUT_REDIS_TOO) and not starts_redis(item)]
         config.hook.pytest_deselected(items=without)

@@ -1,55 +1,20 @@
-"""`bellhop check` and `bellhop send-test` against the stand-ins."""
+"""`bellhop check` against the stand-ins. What it says of Redis is in test_redis_check.py."""
 
-import asyncio
 import json
-import re
 
 import pytest
-import pytest_asyncio
-import redis
 
-from bellhop.domain.device import Kind, Provider
 from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.sandbox.apple_script import AppleReply
-from bellhop.sandbox.installation import SECRET, Installation
-from bellhop.sandbox.redis_server import RedisServer
+from bellhop.sandbox.installation import SECRET
 from bellhop.sandbox.smtp_server import SmtpStandIn
 from bellhop.sandbox.stream_rest import call_type, hook
-from bellhop.store.keys import METRICS_KEY, user_key
+from bellhop.store.keys import METRICS_KEY
 from tests.e2e.bellhop_command import bellhop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNKNOWN_TOKEN = "0" * 64
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def installation(tmp_path_factory):
-    async with Installation(tmp_path_factory.mktemp("installation")) as installation:
-        await installation.register("ben", Provider.APNS, Kind.VOIP, "a1" * 32, "Ben's iPhone")
-        await installation.register("ben", Provider.FCM, Kind.ALERT, "ben:pixel", "Ben's Pixel")
-        yield installation
-
-
-async def test_all_is_well(installation):
-    installation.apple.script(UNKNOWN_TOKEN, *[AppleReply(400, "BadDeviceToken")] * 2)
-    status, output = await bellhop(installation, "check")
-    assert status == 0, output
-    for subject in (
-        "Redis: answers in",
-        f"ms: 127.0.0.1:{installation.redis.port}, database 0",
-        "workers: 1 alive",
-        "clock: the clock of worker",
-        "clock: Google's clock is",
-        "Stream default: Redis's clock is",
-        "Stream default: API key demo-api-key, 1 secret",
-        f"Stream default: a test webhook is taken at {installation.url}/webhooks/stream",
-    ):
-        assert subject in output
-    for subject in ("Apple com.example.calls (production)", "(sandbox)", "Firebase example-calls"):
-        assert f"{subject}: accepts the credentials" in output
-    assert "its own pushes for rings, missed calls and notifications are off (1 call type)" in output
-    assert "sends its events to 127.0.0.1" in output
 
 
 async def test_streams_own_pushes_are_listed_by_call_type(installation, monkeypatch):
@@ -159,56 +124,6 @@ async def test_a_ca_that_is_not_trusted_is_named(installation, tmp_path):
     assert "is not trusted: check the CA file" in output
 
 
-async def test_redis_that_is_away_or_unsafe_is_named(installation):
-    status, output = await bellhop(installation, "check", REDIS_URL="redis://127.0.0.1:1/0")
-    assert status == 1
-    assert "Redis: does not answer: connection refused: start Redis" in output
-    await installation.store.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-    status, output = await bellhop(installation, "check")
-    await installation.store.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    assert status == 1
-    assert "maxmemory-policy is allkeys-lru" in output
-    status, output = await bellhop(installation, "check", REDIS_WAIT_REPLICAS=1)
-    assert status == 1
-    assert "0 replicas" in output
-
-
-async def test_tls_to_a_port_without_tls_is_named(installation):
-    without_tls = installation.redis.url.replace("redis://", "rediss://:hunter2@")
-    status, output = await bellhop(installation, "check", REDIS_URL=without_tls)
-    assert status == 1
-    assert "Redis: does not answer: the server speaks no TLS on this port: use redis:// in BELLHOP_REDIS_URL" in output
-    status, output = await bellhop(installation, "devices", "list", "ben", REDIS_URL=without_tls)
-    assert (status, output.count("\n")) == (1, 1)
-    assert "the server speaks no TLS on this port" in output
-    assert "hunter2" not in output
-
-
-async def test_it_says_where_each_setting_comes_from(installation, tmp_path, monkeypatch):
-    (tmp_path / "bellhop.toml").write_text("missed_grace_s = 6")
-    monkeypatch.setenv("REDIS_URL", installation.redis.url)
-    _, output = await bellhop(installation, "check", CONFIG=tmp_path / "bellhop.toml", REDIS_URL="")
-    assert "Redis: answers in" in output
-    assert "Settings: from REDIS_URL: redis_url\n" in output
-    assert f"Settings: from {tmp_path}/bellhop.toml: missed_grace_s\n" in output
-    assert "Settings: from variables: BELLHOP_STREAM_API_KEY, BELLHOP_STREAM_API_SECRET, " in output
-
-
-async def test_what_it_says_of_persistence_keeps_the_data(installation, tmp_path):
-    with RedisServer(tmp_path, "--appendonly", "no", "--save", "60 1") as server:
-        _, output = await bellhop(installation, "check", REDIS_URL=server.url)
-        (command,) = re.findall(r"warning +Redis: append-only persistence is off.* redis-cli (.*?), then", output)
-        with redis.Redis.from_url(server.url) as client:
-            client.set("a device", "registered")
-            client.execute_command(*command.split())
-            while client.info("persistence")["aof_rewrite_in_progress"]:
-                await asyncio.sleep(0.02)
-    with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
-        assert client.get("a device") == b"registered"
-        _, output = await bellhop(installation, "check", REDIS_URL=server.url)
-        assert "append-only" not in output
-
-
 async def test_a_key_as_secret_and_a_foreign_key_file_are_reported(installation, tmp_path):
     key_file = tmp_path / "key.p8"
     key_file.write_text("-----BEGIN CERTIFICATE-----\n")
@@ -229,92 +144,6 @@ async def test_a_certificate_is_read_for_its_expiry(installation):
 async def test_nothing_in_the_output_is_secret(installation):
     _, output = await bellhop(installation, "check")
     assert installation.environment()["BELLHOP_STREAM_API_SECRET"] not in output
-
-
-async def test_send_test_sends_one_push_and_prints_the_answer(installation):
-    before = len(installation.arrivals)
-    status, output = await bellhop(installation, "send-test", "ben", "--kind", "ring")
-    assert status == 0, output
-    assert "Ben's iPhone (com.example.calls, production)" in output
-    assert "Ben's Pixel (example-calls)" in output, "a Pixel has no Apple environment"
-    assert [output.count(f"accepted: {provider} accepted the push") for provider in ("Apple", "Google")] == [1, 1]
-    assert {arrival.type for arrival in installation.arrivals[before:]} == {"call.ring"}
-
-
-async def test_send_test_prints_a_phones_name_as_text(installation):
-    await installation.register("odd", Provider.FCM, Kind.VOIP, "odd:phone", name="x\x1b[2J\x9b31m\nforged")
-    status, output = await bellhop(installation, "send-test", "odd", "--kind", "ring")
-    assert status == 0, output
-    assert "forged" in output
-    assert not [line for line in output.splitlines() if line.startswith("forged") or not line.isprintable()]
-
-
-async def test_send_test_says_what_was_wrong(installation):
-    installation.apple.script("a1" * 32, AppleReply(410, "Unregistered", timestamp_ms=1))
-    status, output = await bellhop(installation, "send-test", "ben", "--kind", "ring")
-    assert status == 1
-    assert "token_dead" in output
-    assert "410 Unregistered" in output
-    status, output = await bellhop(installation, "send-test", "nobody")
-    assert status == 1
-    assert "nobody has no devices: run `bellhop devices import-stream nobody`" in output
-    status, output = await bellhop(installation, "send-test", "ben", "--device", "nope")
-    assert (status, output) == (1, "ben has no device nope: see `bellhop devices list ben`\n")
-    await installation.register("vera", Provider.APNS, Kind.VOIP, "a2" * 32)
-    status, output = await bellhop(installation, "send-test", "vera")
-    assert (status, output.partition(":")[0]) == (1, "vera has only devices for calls")
-
-
-async def test_send_test_finds_apples_other_environment(installation):
-    await installation.register("xena", Provider.APNS, Kind.VOIP, "a3" * 32)
-    installation.apple.script("a3" * 32, AppleReply(400, "BadDeviceToken"))
-    status, output = await bellhop(installation, "send-test", "xena", "--kind", "ring")
-    assert (status, output.count("accepted")) == (0, 2), output
-    assert "was registered as production, and its token is of sandbox: corrected in the registry." in output
-    assert "com.example.calls (sandbox)" in (await bellhop(installation, "devices", "list", "xena"))[1]
-    installation.apple.script("a3" * 32, *[AppleReply(400, "BadDeviceToken")] * 2)
-    status, output = await bellhop(installation, "send-test", "xena", "--kind", "ring")
-    assert (status, "registered as" in output) == (1, False), "no environment knows the token"
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"preferences": {"mute_until": "2099-01-01T09:00:00+01:00"}}, "has muted calls until 2099-01-01 08:00 UTC"),
-        (
-            {"preferences": {"quiet_hours": {"from": "00:00", "to": "00:00"}}},
-            "has quiet hours (00:00 to 00:00, UTC, since no time zone is known)",
-        ),
-        (
-            {
-                "preferences": {"quiet_hours": {"from": "00:00", "to": "00:00"}},
-                "contact": {"time_zone": "Europe/Berlin"},
-            },
-            "has quiet hours (00:00 to 00:00, in the user's time zone Europe/Berlin)",
-        ),
-    ],
-)
-async def test_send_test_to_a_muted_user_says_so(installation, fields, words):
-    await installation.register("mute", Provider.FCM, Kind.ALERT, "mute:phone")
-    stored = [part for name, value in fields.items() for part in (name, json.dumps(value))]
-    await installation.store.call("DEL", user_key("default", "mute"))
-    await installation.store.call("HSET", user_key("default", "mute"), *stored)
-    status, output = await bellhop(installation, "send-test", "mute")
-    assert status == 0, output
-    assert output.startswith(f"mute {words}: a call sends no push now. The test is sent all the same.\n")
-
-
-async def test_send_test_advises_when_nothing_can_be_reached(installation):
-    status, output = await bellhop(
-        installation, "send-test", "ben", "--kind", "ring", APNS_URL="https://nowhere.invalid"
-    )
-    assert status == 1
-    assert "→ unknown host name" in output
-    status, output = await bellhop(installation, "send-test", "ben", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
-    assert (status, output.count("\n")) == (1, 1)
-    assert "Redis does not answer at 127.0.0.1:1" in output
-    assert "hunter2" not in output
-    assert json.dumps(UNKNOWN_TOKEN) not in output
 
 
 async def test_addresses_that_are_not_used_any_more_are_named(installation):
