@@ -29,11 +29,11 @@ class ListedCall(NamedTuple):
 
     def explained(self, user_id: str = "") -> LatestRounds:
         """Explain the latest rounds of the call; with `user_id`, the user's part if the user was called."""
-        cid, (lines, now, told) = self.call.cid, self.stored
+        cid, (lines, now, told, today) = self.call.cid, self.stored
         trail = read_trail(lines)
-        latest = explain_latest(cid, trail, MAX_LINES, user_id, now, told)
+        latest = explain_latest(cid, trail, MAX_LINES, user_id, now, told, today)
         if user_id and not latest.explanation.found:  # the user is the caller
-            return explain_latest(cid, trail, MAX_LINES, "", now, told)
+            return explain_latest(cid, trail, MAX_LINES, "", now, told, today)
         return latest
 
 

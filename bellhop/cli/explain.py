@@ -59,10 +59,10 @@ def command(call_cid: str, user_id: str, since: Micros | None, tenant: str, *, a
         return
     call_cid = _whole_cid(redis, tenant, call_cid)
     said = _ask_stream(settings, tenant, call_cid) if ask else ""
-    lines, now, told = read_stored_trail(redis, tenant, call_cid)
+    lines, now, told, today = read_stored_trail(redis, tenant, call_cid)
     if said:
         click.echo(f"{said}\n", err=True)
-    explanation = explain(call_cid, read_trail(lines), user_id, now, told)
+    explanation = explain(call_cid, read_trail(lines), user_id, now, told, today)
     if as_json:
         print_json(explanation.as_json())
     else:

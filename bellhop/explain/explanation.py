@@ -4,7 +4,7 @@ Milestones may come in any order, and some may be missing, repeated or of a newe
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, takewhile
@@ -34,7 +34,7 @@ from bellhop.explain.sentences import (
 from bellhop.explain.timeline import TimelineEntry, timeline_entry
 from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
-from bellhop.explain.whole_trail import UNKNOWN_TIME
+from bellhop.explain.whole_trail import NOTHING_TODAY, UNKNOWN_TIME
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
 
 VERSION = 1
@@ -111,14 +111,19 @@ class LatestRounds(NamedTuple):
 
 
 def explain(
-    cid: str, trail: Iterable[Milestone], user: str = "", now: Micros = UNKNOWN_TIME, told: tuple[str, ...] = ()
+    cid: str,
+    trail: Iterable[Milestone],
+    user: str = "",
+    now: Micros = UNKNOWN_TIME,
+    told: tuple[str, ...] = (),
+    today: Mapping[str, str] = NOTHING_TODAY,
 ) -> Explanation:
     """Explain the call that this trail belongs to; with `user`, only what is about that user.
 
     `now` is the time by Redis's clock when the trail was read. `told` are the types of events that are not on it, since
-    Bellhop did nothing for them.
+    Bellhop did nothing for them. `today` has a sentence for users who had no device, by their ids.
     """
-    return explain_latest(cid, trail, sys.maxsize, user, now, told).explanation
+    return explain_latest(cid, trail, sys.maxsize, user, now, told, today).explanation
 
 
 def explain_latest(
@@ -128,12 +133,13 @@ def explain_latest(
     user: str = "",
     now: Micros = UNKNOWN_TIME,
     told: tuple[str, ...] = (),
+    today: Mapping[str, str] = NOTHING_TODAY,
 ) -> LatestRounds:
     """Explain the latest rounds of a call: those within `most_lines` of its trail, and the last round in any case.
 
     Each user of a round counts as one more line.
     """
-    round_logs = sorted_into_rounds(trail, now, told)
+    round_logs = sorted_into_rounds(trail, now, told, today)
     if not round_logs and told:
         return LatestRounds(Explanation(VERSION, cid, user, False, _never_rung(told), (), NEVER_RUNG), 0)
     if not round_logs:

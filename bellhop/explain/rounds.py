@@ -15,7 +15,7 @@ from bellhop.domain.outcomes import NOT_KNOWN, Outcome
 from bellhop.domain.push import PushKind
 from bellhop.domain.standing import standing
 from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, RoundWebhooks, TypeAndUser, earliest
-from bellhop.explain.whole_trail import ABOUT_USER, UNKNOWN_TIME, WholeTrail, by_round
+from bellhop.explain.whole_trail import ABOUT_USER, NOTHING_TODAY, UNKNOWN_TIME, WholeTrail, by_round
 from bellhop.trail import (
     LENGTH,
     JobPickedUp,
@@ -265,14 +265,17 @@ _EVENTS_OF: dict[str, tuple[tuple[str, ...], By]] = {
 
 
 def sorted_into_rounds(
-    milestones: Iterable[Milestone], now: Micros = UNKNOWN_TIME, told: tuple[str, ...] = ()
+    milestones: Iterable[Milestone],
+    now: Micros = UNKNOWN_TIME,
+    told: tuple[str, ...] = (),
+    today: Mapping[str, str] = NOTHING_TODAY,
 ) -> list[RoundLog]:
     """Sort milestones into rounds, the earliest first; those that belong to no round come last.
 
     `now` is the time by Redis's clock when the milestones were read. `told` are the types of events that are not among
-    them, since Bellhop did nothing for them.
+    them, since Bellhop did nothing for them. `today` has a sentence for users who had no device, by their ids.
     """
-    trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now, told)
+    trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now, told, today)
     logs = [_with_refusals(RoundLog(started_at, lines, trail)) for started_at, lines in by_round(trail.milestones)]
     rung = (log for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION and not log.calls_nobody)
     trail.rung.extend(log.state for log in rung)

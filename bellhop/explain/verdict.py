@@ -31,7 +31,16 @@ from bellhop.explain.timeline import (
     timeline_entry,
     waits_for_credentials,
 )
-from bellhop.trail import EmailMilestone, PushAttempted, PushFinished, PushMilestone, PushWaited, UserSettled
+from bellhop.trail import (
+    EmailMilestone,
+    Milestone,
+    PushAttempted,
+    PushFinished,
+    PushMilestone,
+    PushSkipped,
+    PushWaited,
+    UserSettled,
+)
 
 CALL_WAS_OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED, Outcome.ENDED, Outcome.NO_ANSWER})
 """Outcomes of a ring that was not sent because the call was over before."""
@@ -263,8 +272,15 @@ def _advice_for_a_silent_phone(round_log: RoundLog, of_round: Sequence[Delivery]
 def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
     pushes = [push for push in round_log.of(user, PushMilestone) if push.kind == round_log.kind]
     wrong: list[PushMilestone | EmailMilestone] = [*pushes, *round_log.of(user, EmailMilestone)]
-    advice = [fill(_advice_on(milestone), round_log, milestone) for milestone in wrong]
+    advice = [_today(round_log, line) or fill(_advice_on(line), round_log, line) for line in wrong]
     return tuple(sentence for sentence in dict.fromkeys(advice) if sentence)
+
+
+def _today(round_log: RoundLog, milestone: Milestone) -> str:
+    """Return what is known today about a user who had no device: it is better advice."""
+    if isinstance(milestone, PushSkipped) and milestone.outcome == Outcome.NO_DEVICES:
+        return round_log.trail.today.get(milestone.user, "")
+    return ""
 
 
 def _advice_on(milestone: PushMilestone | EmailMilestone) -> str:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, history_fields, missed_stamp
@@ -26,6 +27,7 @@ from bellhop.trail import (
 NO_ROUND = Micros(0)
 UNKNOWN_TIME = Micros(0)
 """The time is not known: then no ring counts as over because of the time."""
+NOTHING_TODAY: Mapping[str, str] = MappingProxyType({})
 ABOUT_USER = (PushMilestone, PushReduced, TokenChecked, UserSettled, EmailMilestone)
 """Milestones that name the recipient whom they are about."""
 
@@ -39,6 +41,8 @@ class WholeTrail:
     """The time by Redis's clock when the trail was read."""
     told: tuple[str, ...] = ()
     """The types of the call's events that Bellhop did nothing for: they are not on the trail."""
+    today: Mapping[str, str] = field(default_factory=lambda: NOTHING_TODAY)
+    """A sentence about the devices that users have today, by their ids, if they had none when the call rang."""
     rung: list[RoundState] = field(default_factory=list)
     """The rounds of the call, without notifications. `bellhop.explain.rounds` adds them when it has built them."""
 

@@ -1,5 +1,7 @@
-"""Read what Redis keeps of a call for its explanation, in one round trip."""
+"""Read what Redis keeps of a call for its explanation."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from redis import Redis
@@ -8,6 +10,7 @@ from bellhop.clock import Micros
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import told_key, trail_key
 from bellhop.store.redis_clock import read_time
+from bellhop.store.registered_today import devices_today
 
 BYTES_OF_LINE = 160
 """The size of a usual line of a trail. A line that names a hundred users counts as several."""
@@ -21,10 +24,16 @@ class StoredTrail(NamedTuple):
     """The time by Redis's clock when the trail was read."""
     told: tuple[str, ...]
     """The types of events that Bellhop did nothing for."""
+    today: Mapping[str, str] = MappingProxyType({})
+    """A sentence about the devices that users have today, by their ids, if they had none when the call rang."""
 
 
 def read_stored_trail(redis: Redis, tenant: str, cid: str) -> StoredTrail:
-    """Read a call's trail. Raises redis.exceptions.RedisError."""
+    """Read a call's trail, and what the registry says today of users without devices.
+
+    Raises redis.exceptions.RedisError.
+    """
     commands = ("LRANGE", trail_key(tenant, cid), 0, -1), ("TIME",), ("HKEYS", told_key(tenant, cid))
     lines, time, told = together(redis, *commands)
-    return StoredTrail(lines, read_time(time), tuple(sorted(type_.decode("utf-8", "replace") for type_ in told)))
+    types = tuple(sorted(type_.decode("utf-8", "replace") for type_ in told))
+    return StoredTrail(lines, read_time(time), types, devices_today(redis, tenant, lines))

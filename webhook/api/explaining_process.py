@@ -38,7 +38,7 @@ def is_long(lines: Sequence[bytes], most_lines: int) -> bool:
 
 def explained_json(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
     """Explain a call in this process."""
-    explanation = explain(cid, read_trail(stored.lines), user, stored.now, stored.told)
+    explanation = explain(cid, read_trail(stored.lines), user, stored.now, stored.told, stored.today)
     text = json.dumps(explanation.as_json(), sort_keys=True, separators=(",", ":"))
     return ExplainedCall(explanation.found, text.encode() + b"\n")
 
@@ -48,7 +48,7 @@ def explain_apart(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
     if not _running.acquire(blocking=False):
         raise ApiError(ApiErrorKind.BUSY)
     try:
-        trail = b"\n".join([json.dumps([cid, user, stored.now, stored.told]).encode(), *stored.lines])
+        trail = b"\n".join([json.dumps([cid, user, stored.now, stored.told, {**stored.today}]).encode(), *stored.lines])
         ran = subprocess.run(COMMAND, input=trail, capture_output=True, timeout=TIMEOUT_S, check=True)
     except subprocess.TimeoutExpired:
         raise ApiError(ApiErrorKind.BUSY) from None
@@ -58,11 +58,11 @@ def explain_apart(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
 
 
 def main() -> None:
-    """Explain the trail on standard input. Its first line has the call, the user, the time and what Stream told."""
+    """Explain the trail on standard input. Its first line has the call, the user and what else is known."""
     os.nice(NICENESS)
     first, *lines = sys.stdin.buffer.read().split(b"\n")
-    cid, user, now, told = json.loads(first)
-    found, document = explained_json(cid, user, StoredTrail(lines, now, tuple(told)))
+    cid, user, now, told, today = json.loads(first)
+    found, document = explained_json(cid, user, StoredTrail(lines, now, tuple(told), today))
     sys.stdout.buffer.write((b"1" if found else b"0") + document)
 
 

@@ -39,8 +39,8 @@ class CallPage(NamedTuple):
 
 def explain_call(redis: Redis, tenant: str, cid: str, user_id: str = "") -> LatestRounds:
     """Explain the latest rounds of a call from its trail. Raises redis.exceptions.RedisError."""
-    lines, now, told = read_stored_trail(redis, tenant, cid)
-    return explain_latest(cid, read_trail(lines), MAX_LINES, user_id, now, told)
+    lines, now, told, today = read_stored_trail(redis, tenant, cid)
+    return explain_latest(cid, read_trail(lines), MAX_LINES, user_id, now, told, today)
 
 
 def search_calls(
@@ -109,7 +109,7 @@ def _candidates(
 ) -> Iterator[tuple[IndexedCall, CallSummary | None]]:
     """Yield indexed calls with their summaries; None for a call whose trail has expired."""
     for batch in batches:
-        for candidate, (lines, now, _) in zip(batch, _trails(redis, tenant, batch), strict=True):
+        for candidate, (lines, now, *_) in zip(batch, _trails(redis, tenant, batch), strict=True):
             yield candidate, summarize_trail(candidate.cid, read_trail(lines), now) if lines else None
 
 

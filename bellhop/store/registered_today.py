@@ -1,0 +1,86 @@
+"""What the registry says today about users who had no device when their call rang: for the explanation of the call.
+
+A ring never waits for this. The work is bounded: few users, a few spellings of their ids, the end of a few trails.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from redis import Redis
+
+from bellhop.clock import MICROS_PER_SECOND
+from bellhop.domain.outcomes import Outcome
+from bellhop.store.blocking_client import together
+from bellhop.store.keys import calls_of_user_key, devices_key, trail_key
+from bellhop.store.registered_devices import differ_in_capitals
+from bellhop.store.scripts import Argument
+from bellhop.trail import PushSkipped, TokenChecked, TokenFate, decode
+
+MOST_USERS = 10
+EARLIER_CALLS, EARLIER_LINES = 3, 300
+"""How many calls of a user are searched for a removed token, and how many lines at the end of each trail."""
+_TOKEN = f'"{TokenChecked.what}"'.encode()
+_WORD = f'"{Outcome.NO_DEVICES}"'.encode()
+
+
+def devices_today(redis: Redis, tenant: str, lines: Iterable[bytes]) -> Mapping[str, str]:
+    """Return a sentence for users of this trail who had no device, by their ids, where today's state tells more.
+
+    Raises redis.exceptions.RedisError.
+    """
+    users = _without_devices(lines)
+    spellings = {user: _spellings(user) for user in users}
+    ids = [id_ for user, others in spellings.items() for id_ in (user, *others)]
+    counts = dict(zip(ids, _together(redis, [("HLEN", devices_key(tenant, id_)) for id_ in ids]), strict=True))
+    sentences = {user: _of_counts(user, spellings[user], counts) for user in users}
+    silent = [user for user in users if not sentences[user]]
+    sentences |= dict(zip(silent, _last_removals(redis, tenant, silent), strict=True))
+    return {user: sentence for user, sentence in sentences.items() if sentence}
+
+
+def _without_devices(lines: Iterable[bytes]) -> list[str]:
+    """Return the first users of the trail without any device, as far as it says how many there were."""
+    decoded = map(decode, (line for line in lines if _WORD in line))
+    skips = (line for line in decoded if isinstance(line, PushSkipped) and line.outcome == Outcome.NO_DEVICES)
+    users = dict.fromkeys(skip.user for skip in skips if skip.reason in ("", "0 devices"))
+    return list(islice(users, MOST_USERS))
+
+
+def _of_counts(user: str, others: Iterable[str], counts: Mapping[str, int]) -> str:
+    if count := counts[user]:
+        return f"Today, {user} has {count} device{'' if count == 1 else 's'}: see `bellhop devices list {user}`."
+    having = {other: counts[other] for other in others if counts[other]}
+    found = differ_in_capitals(user, having)
+    return f"Today, {found}. Register devices under the id that Stream uses." if found else ""
+
+
+def _spellings(user: str) -> list[str]:
+    """Return the usual other spellings of an id: they differ in capitals only."""
+    forms = (user.lower(), user.upper(), user.capitalize(), user.title(), user.swapcase())
+    return list(dict.fromkeys(form for form in forms if form != user))
+
+
+def _last_removals(redis: Redis, tenant: str, users: Sequence[str]) -> Iterator[str]:
+    """Say of each user which device Bellhop removed last; empty if the latest calls do not tell of one."""
+    reads = [("ZREVRANGE", calls_of_user_key(tenant, user), 0, EARLIER_CALLS - 1) for user in users]
+    for user, calls in zip(users, _together(redis, reads), strict=True):
+        keys = [trail_key(tenant, cid.decode("utf-8", "replace")) for cid in calls]
+        trails = _together(redis, [("LRANGE", key, -EARLIER_LINES, -1) for key in keys])
+        lines = map(decode, (line for trail in trails for line in trail if _TOKEN in line))
+        about_user = [line for line in lines if isinstance(line, TokenChecked) and line.user == user]
+        removed = [line for line in about_user if line.detail == TokenFate.REMOVED]
+        yield _removal(user, max(removed, key=lambda line: line.at)) if removed else ""
+
+
+def _removal(user: str, line: TokenChecked) -> str:
+    at = datetime.fromtimestamp(line.at // MICROS_PER_SECOND, UTC)
+    return (
+        f"Bellhop removed the push token of {line.label or 'the phone'} at {at:%Y-%m-%d %H:%M} UTC, since its provider "
+        f"said that the token was dead. Ask {user} to open the app once, so that it registers its current token."
+    )
+
+
+def _together(redis: Redis, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+    return together(redis, *commands) if commands else []
