@@ -9,7 +9,7 @@ from bellhop.clock import Micros, Seconds, micros
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking, run_script
 from bellhop.store.redis_clock import RedisClock, read_time
-from bellhop.store.redis_url import shown
+from bellhop.store.redis_url import shown, shown_database
 from bellhop.store.replication import ReplicatedScripts
 from bellhop.store.scripts import Command
 from bellhop.telemetry.outage import redis_outage
@@ -53,6 +53,7 @@ class WebContext:
         self.intake_redis = IntakeRedis(self.redis, ReplicatedScripts(self.redis, replicas) if replicas else self.run)
         self.intake = Intake(
             self.intake_redis,
+            shown_database(settings.redis_url),
             self.outage,
             {app.tenant: _rules(app.tenant, settings) for app in settings.stream_apps},
             {app.tenant: StreamClock(self.intake_redis, app.tenant) for app in settings.stream_apps},

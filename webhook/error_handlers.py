@@ -8,7 +8,9 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from bellhop.telemetry import tracing
+from bellhop.telemetry.turned_away import API, TURNED_AWAY
 from webhook.api_errors import MEDIA_TYPE, ApiError, ApiErrorKind
+from webhook.client_address import client_name
 from webhook.console.canonical_path import is_sent_in_other_form
 from webhook.context import web_context
 from webhook.intake.signature import Refusal
@@ -37,6 +39,7 @@ def _below_v1() -> bool:
 def _api_error(error: ApiError) -> Response:
     if error.kind.status in REFUSALS:
         note_refusal("v1", error.kind.word)
+        TURNED_AWAY.add(f"{API}{error.kind.word}", address=client_name(request.remote_addr))
     text = json.dumps(error.document()) + "\n"
     return Response(text, error.kind.status, dict(error.headers), content_type=MEDIA_TYPE)
 

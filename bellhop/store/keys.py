@@ -272,6 +272,11 @@ QUESTION_BUDGET = "bellhop:questions"
 """A hash: how many requests for the state of a ring may go to Stream in this second."""
 
 
+def check_key(webhook_id: str) -> str:
+    """A string that exists for a minute after `bellhop check` wrote it: is this the web process's Redis, too?"""
+    return f"bellhop:check:{webhook_id}"
+
+
 def stream_clock_key(tenant: str) -> str:
     """A hash: how far Redis's clock is ahead of the clock of this Stream app, and from what that was learned."""
     return f"bellhop:stream-clock:{tenant}"

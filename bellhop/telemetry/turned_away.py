@@ -1,4 +1,4 @@
-"""What Bellhop turned away in the last hour: refused, unreadable and outdated webhooks, by reason, app and address.
+"""What Bellhop turned away in the last hour: webhooks and requests to /v1, by reason, app and address.
 
 A process counts in memory and adds its counts to Redis every second, as it does with its metrics. Metrics have no label
 for an address or an API key, since strangers choose them. Here their number is limited, and they expire.
@@ -29,7 +29,7 @@ class TurnedAway(NamedTuple):
     """What was turned away."""
 
     reason: str
-    """A key of SENTENCES."""
+    """A key of SENTENCES, or API and a key of OF_API."""
     app: str = ""
     """The API key of a refused request, or the tenant of a verified event; empty if unknown."""
     address: str = ""
@@ -76,6 +76,25 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
 }
 """For each reason: what happened to a number of webhooks, and why or what to do."""
+
+API = "v1-"
+"""How the reasons begin for which requests to /v1 are refused: the rest is the word of the problem."""
+OF_API: Mapping[str, str] = {
+    "no-token": "they had no token (docs/people.md)",
+    "bad-token": "the token is not signed with the app's API secret: does the app or the backend have another one?",
+    "expired-token": "the token has expired: does the app ask its backend for a new one?",
+    "revoked-token": "the token was revoked at Stream",
+    "early-token": "the token is not valid yet: is the clock of the machine that made it right?",
+    "wrong-audience": "the token is for another service: BELLHOP_API_AUDIENCES does not list its audience",
+    "unknown-app": "X-API-KEY is missing, or is not the key of an app in the settings",
+    "bad-receipt": "the receipt is not the one of a push, or BELLHOP_RECEIPT_SECRET was changed",
+    "limited-token": "the token is limited to certain calls",
+    "another-user": "a user's token was used for another user",
+    "server-only": "a user's token was used where a server token is needed",
+    "no-one": '"me" was used with a server token',
+    "too-many-writes": "a user changed more in a minute than BELLHOP_API_WRITES_PER_MINUTE allows",
+}
+"""Why a request to /v1 was refused, by the word of the problem."""
 
 OF_EMAILS = frozenset({"mail_address_limit", "mail_caller_limit"})
 """The reasons that are about missed-call e-mails."""
@@ -135,6 +154,10 @@ def describe(counts: Mapping[TurnedAway, int]) -> list[str]:
 
 def _sentence(what: TurnedAway, addresses: Counter[str]) -> str:
     number = addresses.total()
+    if what.reason.startswith(API):
+        why = OF_API.get(what.reason.removeprefix(API), what.reason)
+        requests = "request" if number == 1 else "requests"
+        return f"{number} {requests} to /v1 refused in the last hour: {why}{_origin(addresses)}"
     done, why = SENTENCES.get(what.reason, ("turned away", what.reason))
     text = f"{done} in the last hour: {why}".format(app=what.app or "(unknown)")
     noun = "e-mail" if what.reason in OF_EMAILS else "webhook"

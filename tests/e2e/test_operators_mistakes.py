@@ -203,8 +203,23 @@ async def test_a_worker_whose_clock_is_late(installation, tmp_path, monkeypatch)
         assert "is 600 s behind Redis's: set both right" in late[0]
         _, right = await checked(installation, "ok")
         assert len([word for word in right if "clock: the clock of worker" in word]) == 1, "and the other one is right"
+        for whose in ("this machine's", f"the clock of the web process at {installation.url}", "Google's", "Apple's"):
+            assert any(word.startswith(f"clock: {whose}") for word in right), (whose, right)
     finally:
         installation.stop("late-worker")
+
+
+async def test_a_web_process_on_another_redis(installation):
+    """The check is started with another database than the web process, which Stream posts to."""
+    status, output = await bellhop(installation, "check", "--json", REDIS_URL=installation.redis.url[:-1] + "5")
+    problems = [found["sentence"] for found in json.loads(output)["findings"] if found["level"] == "problem"]
+    place = f"127.0.0.1:{installation.redis.port}, database"
+    assert status == 1
+    assert (
+        f"the web process at {installation.url}/webhooks/stream uses Redis {place} 0, and this check {place} 5: "
+        "set the same BELLHOP_REDIS_URL for all processes"
+    ) in problems
+    assert not [found for found in (await checked(installation, "problem"))[1] if "uses Redis" in found]
 
 
 async def test_a_worker_in_another_database(installation):

@@ -55,11 +55,14 @@ async def test_a_wrong_secret_shows_everywhere(installation):
         assert await post(installation) == 401
     assert await post(installation, api_key="nobody") == 401
     await installation.stream.post(b"[]")
-    await counted(installation, 5)
+    wrong_token = {"Authorization": "Bearer x"}
+    assert (await installation.http.get(f"{installation.url}/v1/users/me/devices", headers=wrong_token)).status == 401
+    await counted(installation, 6)
     sentences = [
         "3 webhooks refused in the last hour: "
         f"signature does not match: is the secret of key {API_KEY} right? (from 127.0.0.1)",
         "1 webhook refused in the last hour: API key nobody is not configured: add the app",
+        "1 request to /v1 refused in the last hour: the token is not signed with the app",
         "1 webhook of app default kept in the last hour: Bellhop cannot read them: please",
     ]
     done = await run_bellhop(installation, "check")

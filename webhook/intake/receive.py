@@ -1,6 +1,7 @@
 """The one way in for events of every source: parse, derive the effects, apply them, count."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,10 +9,11 @@ import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from bellhop.clock import Micros, elapsed
+from bellhop.clock import Micros, elapsed, from_nanoseconds, seconds
+from bellhop.domain.event_types import TEST_EVENT_TYPE
 from bellhop.domain.outcomes import Outcome
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
-from bellhop.store.keys import trail_key, webhook_key
+from bellhop.store.keys import check_key, trail_key, webhook_key
 from bellhop.telemetry import metrics
 from bellhop.telemetry.last_webhook import LAST_WEBHOOKS
 from bellhop.telemetry.outage import Outage
@@ -39,6 +41,8 @@ class Intake:
     """Everything that receiving an event needs from its process."""
 
     redis: IntakeRedis
+    place: str
+    """Where Redis is, for people."""
     outage: Outage
     rules: Mapping[str, EffectRules]
     """By tenant."""
@@ -116,7 +120,18 @@ def _receive(
     intake.outage.note_answer()
     LAST_WEBHOOKS.note(tenant, event.type, now)
     _count(event, verdict, arrival.now)
+    if event.type == TEST_EVENT_TYPE:
+        return {"status": verdict, **_about_this_process(intake, webhook_id, now)}
     return {"status": verdict}
+
+
+def _about_this_process(intake: Intake, webhook_id: str, now: Micros) -> dict[str, str]:
+    """Return what `bellhop check`, which knows the secret, learns of this process."""
+    return {
+        "redis": intake.place,
+        "same_redis": "yes" if intake.redis.call("GET", check_key(webhook_id)) else "no",
+        "clock_ahead_s": f"{seconds(Micros(from_nanoseconds(time.time_ns()) - now)):.1f}",
+    }
 
 
 def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, now: Micros) -> dict[str, str]:

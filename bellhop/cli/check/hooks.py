@@ -72,7 +72,9 @@ async def findings(
     if not hooks:
         urls = {own_webhook.local_url(check.settings): None}
     for url in urls:
-        yield await own_webhook.finding(session, check.app, secret, url, came_lately=check.came_lately)
+        posted = own_webhook.findings(session, check.settings, check.app, secret, url, came_lately=check.came_lately)
+        async for finding in posted:
+            yield finding
 
 
 def _listed(subject: str, hooks: Sequence[Hook], *, came_lately: bool) -> Iterator[Finding]:

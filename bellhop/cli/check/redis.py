@@ -7,6 +7,7 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError, RedisError
 
+from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.settings import Settings
 from bellhop.store import redis_clock, refusals
@@ -46,8 +47,8 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         await store.call(*refusals.PROBE)
     except RedisError as error:
         yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(error) or _no_answer(error))
-    if complaint := redis_clock.complaint("this machine's clock", ahead_s):
-        yield Finding(Level.PROBLEM, "clock", complaint)
+    clock = clock_finding("clock", "this machine's clock", ahead_s)
+    yield clock._replace(level=Level.PROBLEM) if clock.level is Level.WARNING else clock
     try:
         info = await store.client.info()
     except NoPermissionError:

@@ -48,6 +48,7 @@ HOMES = {
             "missed-seen:",
             "stream-clock:",
             "last-webhook",
+            "check:",
             "calls:",
             "calls-people:",
         ),

@@ -6,7 +6,17 @@ import pytest
 
 from bellhop.store.keys import turned_away_key
 from bellhop.telemetry import turned_away
-from bellhop.telemetry.turned_away import SENTENCES, SLOT_S, TurnedAway, TurnedAwayCounter, describe, read_last_hour
+from bellhop.telemetry.turned_away import (
+    OF_API,
+    SENTENCES,
+    SLOT_S,
+    TurnedAway,
+    TurnedAwayCounter,
+    describe,
+    read_last_hour,
+)
+from webhook.api_errors import ApiErrorKind
+from webhook.error_handlers import REFUSALS
 from webhook.intake.signature import Refusal
 
 
@@ -85,6 +95,12 @@ def test_every_refusal_has_a_sentence():
     assert {refusal.label for refusal in Refusal} <= SENTENCES.keys()
     for reason in SENTENCES:
         assert describe({TurnedAway(reason, "k"): 2})[0].startswith(("2 webhooks ", "2 e-mails "))
+
+
+def test_every_refusal_of_the_api_has_a_sentence():
+    assert {kind.word for kind in ApiErrorKind if kind.status in REFUSALS} == OF_API.keys()
+    counts = {TurnedAway("v1-bad-token", "", "192.0.2.7"): 2}
+    assert describe(counts)[0].startswith("2 requests to /v1 refused in the last hour: the token is not signed with")
 
 
 async def test_a_key_names_ten_minutes():
