@@ -29,7 +29,7 @@ ANSWERS = {
 """What an answer to the test webhook means, by its status."""
 
 
-class _Answer(NamedTuple):
+class _TestAnswer(NamedTuple):
     """The answer to the test webhook."""
 
     status: int
@@ -89,13 +89,13 @@ def local_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.web_port}{WEBHOOK_PATH}"
 
 
-async def _post(session: aiohttp.ClientSession, api_key: str, secret: str, url: str, webhook_id: str) -> _Answer:
+async def _post(session: aiohttp.ClientSession, api_key: str, secret: str, url: str, webhook_id: str) -> _TestAnswer:
     body = json.dumps({"type": TEST_EVENT_TYPE, "id": webhook_id}).encode()
     headers = signed_headers(body, api_key, secret, webhook_id)
     async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
         text = await answer.content.read(1_000)
     is_taken = answer.status == 200 and b'"status"' in text
-    return _Answer(answer.status, json.loads(text) if is_taken else None)
+    return _TestAnswer(answer.status, json.loads(text) if is_taken else None)
 
 
 def without_secrets(url: str) -> str:
