@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from bellhop.clock import Micros
 from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
+from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome
 from bellhop.domain.push import PushKind
 from bellhop.domain.standing import standing
@@ -193,6 +194,16 @@ class RoundLog:
     def attempted(self) -> frozenset[tuple[str, str]]:
         """The devices that a push was attempted to, each with the kind of the push."""
         return frozenset((line.device, line.kind) for line in self.milestones if isinstance(line, PushAttempted))
+
+    @cached_property
+    def all_of_other_project(self) -> bool:
+        """Whether Google said of several phones, and of none but them, that their tokens are of another project."""
+        attempts = [
+            line for line in self.milestones if isinstance(line, PushAttempted) and line.provider == Provider.FCM
+        ]
+        return len({line.device for line in attempts}) > 1 and {line.outcome for line in attempts} == {
+            Outcome.WRONG_APP
+        }
 
     def rang_nowhere(self, user: str) -> bool:
         """Whether Bellhop surely rang no phone of a user: no push of the ring was accepted, or may have arrived."""

@@ -149,6 +149,19 @@ REGISTER_FOR_NOTICES = (
     "`bellhop devices list {user}` shows the tokens that are registered now."
 )
 
+OTHER_PROJECT = (
+    "Google says that this phone's push token belongs to another Firebase project than {app}, the project of Bellhop's "
+    "service account"
+)
+EVERY_ANDROID_PHONE = (
+    "Every Android phone of this call got this answer: Bellhop's service account is of the project {app}, and the phones' "
+    "tokens are of another one. Use a service account of the project in the app's google-services.json."
+)
+PERHAPS_EVERY_ANDROID_PHONE = (
+    "If every Android phone gets this answer, Bellhop's service account is of another project than the app: run `bellhop "
+    "check`, which asks Google about several phones. If it is this phone only, its token was not made for {app}."
+)
+
 REFUSED_BEFORE = "{provider} refuses the credentials for {app}, so the push waited"
 """Why a push waits, if the circuit is open because the provider refused the credentials."""
 

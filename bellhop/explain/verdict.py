@@ -8,6 +8,7 @@ from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
 from bellhop.domain.push import PushKind
+from bellhop.explain.other_project import advice_on_project
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
     NOT_TAKEN_UP,
@@ -272,7 +273,7 @@ def _advice_for_a_silent_phone(round_log: RoundLog, of_round: Sequence[Delivery]
 def _advice(round_log: RoundLog, user: str) -> tuple[str, ...]:
     pushes = [push for push in round_log.of(user, PushMilestone) if push.kind == round_log.kind]
     wrong: list[PushMilestone | EmailMilestone] = [*pushes, *round_log.of(user, EmailMilestone)]
-    advice = [_today(round_log, line) or fill(_advice_on(line), round_log, line) for line in wrong]
+    advice = [_today(round_log, line) or fill(_advice_on(round_log, line), round_log, line) for line in wrong]
     return tuple(sentence for sentence in dict.fromkeys(advice) if sentence)
 
 
@@ -283,9 +284,9 @@ def _today(round_log: RoundLog, milestone: Milestone) -> str:
     return ""
 
 
-def _advice_on(milestone: PushMilestone | EmailMilestone) -> str:
+def _advice_on(round_log: RoundLog, milestone: PushMilestone | EmailMilestone) -> str:
     """Return what to do about an outcome. If a push waits because of refused credentials, these must be corrected."""
-    if advice := advice_without_devices(milestone):
+    if advice := advice_without_devices(milestone) or advice_on_project(round_log, milestone):
         return advice
     outcome = Outcome.CREDENTIALS_REFUSED if waits_for_credentials(milestone) else milestone.outcome
     return meaning_of(outcome).advice

@@ -184,8 +184,8 @@ def finished(kind: str, device: Device | None, outcome: Outcome) -> None:
 
 @lru_cache(maxsize=1024)
 def _label(reason: str) -> str:
-    """Shorten a provider's reason for a label. Reasons that differ only in numbers become the same label."""
-    return re.sub(r"[^A-Za-z_. :-]+", "", reason)[:60]
+    """Shorten a provider's reason for a label: without numbers, and without what stands in brackets."""
+    return re.sub(r"[^A-Za-z_. :-]+", "", reason.partition(" (")[0])[:60]
 
 
 async def keep_flushing(store: Store) -> None:

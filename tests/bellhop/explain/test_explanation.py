@@ -421,6 +421,24 @@ def test_times_are_also_given_as_people_write_them():
     assert (outside.started_time, outside.until_time) == ("", "")
 
 
+def test_a_service_account_of_another_project():
+    other = PIXEL | {"user": "ben", "device": "ef" * 10, "label": "Ben's Pixel"}
+    wrong = {"status": 403, "reason": "SENDER_ID_MISMATCH"}
+    lines = [ring("jane", "ben"), attempt(0.2, PIXEL, "wrong_app", **wrong)]
+    [person, _] = explain(CID, lines).rounds[0].people
+    assert person.verdict == (
+        "Jane's Pixel was not rung: Google says that this phone's push token belongs to another Firebase project than "
+        "proj, the project of Bellhop's service account (403 SENDER_ID_MISMATCH)."
+    )
+    assert person.next[0].startswith("If every Android phone gets this answer, Bellhop's service account is of another")
+    both = explain(CID, [*lines, attempt(0.2, other, "wrong_app", **wrong)]).rounds[0].people
+    assert {text.partition(":")[0] for one in both for text in one.next} == {
+        "Every Android phone of this call got this answer"
+    }
+    [person, _] = explain(CID, [*lines, attempt(0.2, other, "accepted")]).rounds[0].people
+    assert person.next[0].startswith("If every Android phone")
+
+
 def test_names_stand_beside_ids_where_stream_gave_them():
     lines = [ring("u-1", "u-2", names=["Sara Lind", "Jane Roe"]), attempt(0.2, IPHONE | {"user": "u-1"}, "accepted")]
     found = explain(CID, lines)

@@ -17,6 +17,7 @@ from worker.providers.apns.apns_connection import ApnsConnection
 from worker.providers.apns.apns_proxy import open_tunnel
 from worker.providers.apns.apns_stream import UnsentError
 from worker.providers.apns.connection_policy import ConnectionPolicy
+from worker.providers.openssl_words import openssl_words
 
 DEFAULT_POLICY = ConnectionPolicy()
 SHUTDOWN_TIMEOUT_S = 1.0
@@ -155,7 +156,7 @@ class ApnsPool:
         except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
             self._failed_connects += 1
             log.warning("apns_connect_failed", host=self.host, error=str(error) or type(error).__name__)
-            raise UnsentError(f"cannot connect: {type(error).__name__}") from error
+            raise UnsentError(f"cannot connect: {type(error).__name__}{openssl_words(error)}") from error
         self._failed_connects = 0
         log.info("apns_connected", host=self.host)
         self._connections = [known for known in self._connections if not known.closed.is_set()] + [connection]

@@ -13,6 +13,7 @@ from google.oauth2 import service_account
 
 from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from worker.providers.openssl_words import openssl_words
 from worker.providers.retry_after import retry_after_s
 
 # https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests
@@ -109,8 +110,8 @@ class AccessTokens:
                 session.post(self._token_uri, data=form, allow_redirects=False) as response,
             ):
                 body = await response.read()
-        except (aiohttp.ClientError, OSError):
-            return AttemptResult(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
+        except (aiohttp.ClientError, OSError) as error:
+            return AttemptResult(Outcome.UNSENT, reason=f"TOKEN_ENDPOINT{openssl_words(error)}")
         return read_token(response.status, body, response.headers.get("Retry-After"), now)
 
     def _assertion(self, now: Seconds) -> str:

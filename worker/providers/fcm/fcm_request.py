@@ -8,6 +8,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from bellhop.clock import Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from worker.providers.openssl_words import openssl_words
 
 
 class FcmPayload(aiohttp.BytesPayload):
@@ -43,4 +44,5 @@ def result_without_answer(error: Exception, payload: FcmPayload | None) -> Attem
     if payload.written:
         reason = "TIMEOUT" if isinstance(error, TimeoutError) else "CONNECTION_LOST"
         return AttemptResult(Outcome.UNKNOWN, reason=reason)
-    return AttemptResult(Outcome.UNSENT, reason="CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT")
+    word = "CERTIFICATE" if isinstance(error, ssl.CertificateError) else "CONNECT"
+    return AttemptResult(Outcome.UNSENT, reason=word + openssl_words(error))
