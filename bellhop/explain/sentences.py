@@ -154,12 +154,12 @@ OTHER_PROJECT = (
     "service account"
 )
 EVERY_ANDROID_PHONE = (
-    "Every Android phone of this call got this answer: Bellhop's service account is of the project {app}, and the phones' "
-    "tokens are of another one. Use a service account of the project in the app's google-services.json."
+    "Every Android phone of this call got this answer: Bellhop's service account is of the project {app}, and the "
+    "phones' tokens are of another one. Use a service account of the project in the app's google-services.json."
 )
 PERHAPS_EVERY_ANDROID_PHONE = (
-    "If every Android phone gets this answer, Bellhop's service account is of another project than the app: run `bellhop "
-    "check`, which asks Google about several phones. If it is this phone only, its token was not made for {app}."
+    "If every Android phone gets this answer, Bellhop's service account is of another project than the app: run "
+    "`bellhop check`, which asks Google about several phones. If it is this phone only, its token was not made for {app}."
 )
 
 REFUSED_BEFORE = "{provider} refuses the credentials for {app}, so the push waited"
