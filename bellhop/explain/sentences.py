@@ -159,7 +159,7 @@ EVERY_ANDROID_PHONE = (
 )
 PERHAPS_EVERY_ANDROID_PHONE = (
     "If every Android phone gets this answer, Bellhop's service account is of another project than the app: run "
-    "`bellhop check`, which asks Google about several phones. If it is this phone only, its token was not made for {app}."
+    "`bellhop check`, which asks Google about several phones. If only this phone gets it, its token is not of {app}."
 )
 
 REFUSED_BEFORE = "{provider} refuses the credentials for {app}, so the push waited"
