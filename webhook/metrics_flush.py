@@ -1,4 +1,4 @@
-"""A thread that adds this web process's counts to the sums in Redis, every second."""
+"""A thread that adds this web process's counts to the sums in Redis, every second, and the process to a list."""
 
 import atexit
 import contextlib
@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from bellhop.telemetry.last_webhook import LAST_WEBHOOKS
 from bellhop.telemetry.metrics import FLUSH_S, TALLY
 from bellhop.telemetry.turned_away import TURNED_AWAY
+from bellhop.telemetry.web_processes import OWN_ENTRY
 from webhook.context import WebContext
 
 
@@ -36,6 +37,9 @@ def flush(context: WebContext) -> None:
         if command := TALLY.flush():
             context.run(command)
             TALLY.flushed()
+        if command := TALLY.flush_last_hour():
+            context.run(command)
         if command := TURNED_AWAY.flush():
             context.run(command)
         LAST_WEBHOOKS.flush(context.redis)
+        OWN_ENTRY.write(context.redis)

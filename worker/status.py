@@ -5,6 +5,8 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Iterable, Mapping
 
@@ -13,8 +15,10 @@ from cryptography import x509
 from prometheus_client import ProcessCollector
 from redis.exceptions import RedisError
 
+from bellhop import __version__
 from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
+from bellhop.domain.outcomes import AttemptResult
 from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
 from bellhop.settings import ApnsApp
 from bellhop.store import redis_clock
@@ -39,12 +43,20 @@ async def keep_publishing(store: Store, worker: str, channels: Channels, apps: I
     certificates = _certificates(apps)
     complained, published, publish_at_s = "", None, 0.0
     while True:
-        seen = [(channel.in_flight, channel.blocked, channel.refused) for channel in channels.values()]
+        seen = [(channel.in_flight, channel.blocked, channel.refused, channel.trouble) for channel in channels.values()]
         if seen != published or time.monotonic() >= publish_at_s:
             with contextlib.suppress(RedisError):
                 ahead_s = await redis_clock.ahead_s(store)
                 complained = _complain(ahead_s, complained)
-                status = WorkerStatus(await _statuses(store, channels), certificates, ahead_s, _process())
+                status = WorkerStatus(
+                    await _statuses(store, channels),
+                    certificates,
+                    ahead_s,
+                    _process(),
+                    socket.gethostname(),
+                    os.getpid(),
+                    __version__,
+                )
                 await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
                 published, publish_at_s = seen, time.monotonic() + UNCHANGED_S
         await asyncio.sleep(EVERY_S)
@@ -73,9 +85,15 @@ async def _statuses(store: Store, channels: Channels) -> tuple[ChannelStatus, ..
             blocked=channel.blocked,
             refused=channel.refused,
             brake=brake is not None,
+            failing=channel.trouble.outcome if channel.trouble else "",
+            answer=_answer(channel.trouble) if channel.trouble else "",
         )
         for (app, channel), brake in zip(channels.items(), brakes, strict=True)
     )
+
+
+def _answer(result: AttemptResult) -> str:
+    return " ".join(part for part in (str(result.status) if result.status else "", result.reason) if part)
 
 
 def _process() -> dict[str, float]:

@@ -18,6 +18,7 @@ from bellhop.explain.whole_trail import UNKNOWN_TIME
 from bellhop.trail import EmailMilestone, Milestone
 
 NAMES_SHOWN = 3
+REASONS_SHOWN = 2
 MAX_LINES = 2_000
 """How many lines of a trail a summary explains, the latest rounds first. All lines of the last round are explained."""
 WORST_FIRST = (Tone.BAD, Tone.OPEN, Tone.QUIET, Tone.GOOD)
@@ -173,15 +174,16 @@ def _worst(results: Iterable[PersonResult]) -> Tone:
 
 
 def _reason(results: Sequence[PersonResult]) -> str:
-    """Name the most frequent reason of the worst results; if it is not that of all users, with the users."""
+    """Name the most frequent reasons of the worst results; if there is not one of all users, with the users."""
     worst = [result.verdict for result in results if result.tone is _worst(results)]
     by_reason: dict[str, list[str]] = {}
     for verdict in worst:
         by_reason.setdefault(verdict.reason, []).append(verdict.user)
-    reason, users = max(by_reason.items(), key=lambda item: (bool(item[0]), len(item[1])), default=("", []))
-    if not reason or len(users) == len(results):
-        return reason
-    return f"{reason}: {listed(users[:NAMES_SHOWN], len(users[NAMES_SHOWN:]))}"
+    if len(by_reason) == 1 and len(worst) == len(results):
+        return worst[0].reason
+    groups = sorted(by_reason.items(), key=lambda group: -len(group[1]))
+    named = [f"{reason}: {listed(of[:NAMES_SHOWN], len(of[NAMES_SHOWN:]))}" for reason, of in groups if reason]
+    return "; ".join(named[:REASONS_SHOWN])
 
 
 def not_reached(round_: RoundExplanation, verdict: UserVerdict) -> bool:

@@ -19,7 +19,7 @@ from bellhop.queue.job_payloads import PAYLOADS
 from bellhop.queue.names import NOTICE_JOB, OLD_NAMES, QUEUES, RING_JOB
 from bellhop.queue.rq_job import JobError, inflated, read_job_data
 from bellhop.store import queue_scripts
-from bellhop.store.blocking_client import run_script
+from bellhop.store.blocking_client import run_script, together
 from bellhop.store.keys import round_key, rq_job_key, rq_registry_key, rq_results_key
 
 LATEST_US = 2**52
@@ -34,6 +34,11 @@ def failed_job_ids(redis: Redis) -> Iterable[str]:
     """Return the ids of all failed jobs, queue by queue; in each queue, the job that expires first comes first."""
     for queue in ALL_QUEUES:
         yield from (job_id for job_id in _ids(redis, queue) if queue in QUEUES or _is_ours(redis, job_id))
+
+
+def count(redis: Redis) -> int:
+    """Count the failed jobs in our queues, in one round trip. Raises redis.exceptions.RedisError."""
+    return sum(together(redis, *(("ZCARD", rq_registry_key("failed", queue)) for queue in QUEUES)))
 
 
 class FailedJob(NamedTuple):

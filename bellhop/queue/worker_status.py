@@ -40,6 +40,10 @@ class ChannelStatus:
     """Why the provider refuses our credentials: the reason code of its answer. Empty if it does not refuse them."""
     brake: bool = False
     """Whether no token of the app is removed at the moment."""
+    failing: str = ""
+    """Why pushes do not arrive: the outcome of the attempt that shows it. Empty if they do."""
+    answer: str = ""
+    """What the provider answered to it, as far as it gave a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class WorkerStatus:
     """How far its clock is ahead of Redis's; below 0 if it is behind."""
     process: Mapping[str, float] = field(default_factory=dict)
     """Memory, CPU time and open files of the process, by the names of metrics that Prometheus's clients use."""
+    machine: str = ""
+    pid: int = 0
+    version: str = ""
+    """Bellhop's version. These three are empty in the status of an older version."""
 
     def to_json(self) -> str:
         """Write the status. Its keys are public."""
@@ -65,11 +73,13 @@ class WorkerStatus:
                 "brake": channel.brake,
             }
             | ({"refused": channel.refused} if channel.refused else {})
+            | ({"failing": channel.failing, "answer": channel.answer} if channel.failing else {})
             for channel in self.channels
         ]
         return json.dumps(
             {"lanes": channels, "certificates": self.certificates, "clock_ahead_s": round(self.clock_ahead_s, 3)}
             | ({"process": self.process} if self.process else {})
+            | ({"machine": self.machine, "pid": self.pid, "version": self.version} if self.machine else {})
         )
 
     @classmethod
@@ -84,6 +94,8 @@ class WorkerStatus:
                 blocked=channel.get("open", False),
                 refused=channel.get("refused", ""),
                 brake=channel.get("brake", False),
+                failing=channel.get("failing", ""),
+                answer=channel.get("answer", ""),
             )
             for channel in document["lanes"]
         ]
@@ -92,6 +104,9 @@ class WorkerStatus:
             document["certificates"],
             Seconds(document.get("clock_ahead_s", 0.0)),
             document.get("process", {}),
+            document.get("machine", ""),
+            document.get("pid", 0),
+            document.get("version", ""),
         )
 
 

@@ -263,6 +263,8 @@ METRICS_KEY = "bellhop:metrics"
 PROBE_FROM = "bellhop:probe:never"
 PROBE_TO = "bellhop:probe:absent"
 """Two keys that never exist. A copy from the one to the other tests whether Redis takes writes."""
+WEB_PROCESSES = "bellhop:web-processes"
+"""A hash: the web processes that run, with their machines and clocks, as JSON."""
 LAST_WEBHOOK = "bellhop:last-webhook"
 """A hash: by tenant, when its last verified webhook came (unix µs) and its type, as JSON."""
 LOOKUP_BUDGET = "bellhop:fetches"
@@ -300,6 +302,11 @@ def unreadable_key(tenant: str, reason: str) -> str:
 def turned_away_key(slot_s: int) -> str:
     """A hash: what was turned away in the ten minutes from `slot_s` (unix s) on, by reason, app and address as JSON."""
     return f"bellhop:turned-away:{slot_s}"
+
+
+def last_hour_key(slot_s: int) -> str:
+    """A hash: rings of the ten minutes from `slot_s` (unix s) on, and the outcomes of the pushes for them."""
+    return f"bellhop:last-hour:{slot_s}"
 
 
 def calls_key(tenant: str) -> str:

@@ -26,6 +26,7 @@ from bellhop.domain.push import Push
 from bellhop.store.async_client import Store
 from bellhop.store.keys import METRICS_KEY, flushes_key
 from bellhop.store.scripts import Command
+from bellhop.telemetry import last_hour
 from bellhop.telemetry.turned_away import TURNED_AWAY
 
 FLUSH_S = 1.0
@@ -55,6 +56,7 @@ class Tally:
         self._times: dict[Sample, list[int]] = {}
         """For each series of a histogram: the count of each bucket, and last the sum in µs."""
         self._batch: list[str] = []
+        self._last_hour: dict[str, int] = {}
 
     def add(self, sample: Sample) -> None:
         """Add one to a sample."""
@@ -77,6 +79,9 @@ class Tally:
             for name, (*buckets, total) in series.items():
                 counts |= {(*name, str(number)): count for number, count in enumerate(buckets) if count}
                 counts[(*name, "sum")] = total
+            for sample, count in counts.items():
+                if entry := last_hour.entry_of(sample):
+                    self._last_hour[entry] = self._last_hour.get(entry, 0) + count
             self._flushes += 1
             self._batch = [part for sample, amount in counts.items() for part in (json.dumps(sample), str(amount))]
         if not self._batch:
@@ -85,6 +90,11 @@ class Tally:
         return Command(
             "metrics/add_metrics", [METRICS_KEY, flushes_key(self._process)], [*map(str, limits), *self._batch]
         )
+
+    def flush_last_hour(self) -> Command | None:
+        """Return the script that adds the counts of the last hour, or None. If it fails, these counts are lost."""
+        entries, self._last_hour = self._last_hour, {}
+        return last_hour.count(entries) if entries else None
 
     def flushed(self) -> None:
         """Note that Redis has the last flush."""
@@ -204,6 +214,8 @@ async def flush(store: Store) -> None:
         if command := TALLY.flush():
             await store.script(*command)
             TALLY.flushed()
+        if command := TALLY.flush_last_hour():
+            await store.script(*command)
         if command := TURNED_AWAY.flush():
             await store.script(*command)
 

@@ -44,6 +44,8 @@ NEW_SINCE: dict[str, str] = {
     "command_line/settings/`BELLHOP_WEBHOOK_UNREADABLE_KEPT`": "each reason has a list of its own",
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_AGE_S`": "older events are dropped",
     "redis/bellhop:calls-people:default": "names for the search; an older version neither writes nor reads it",
+    "redis/bellhop:last-hour:<s>": "rings and outcomes for the console; an older version neither writes nor reads it",
+    "redis/bellhop:web-processes": "web processes and their clocks; an older version neither writes nor reads it",
     "redis/bellhop:last-webhook": "when the last webhook came; an older version neither writes nor reads it",
     "logs/web web_started/always/redis": "which Redis and database it uses",
     "logs/worker worker_started/always/redis": "the same",

@@ -1,5 +1,8 @@
 """/console/failed: failed jobs, with a button to run each again."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import structlog
 from flask import render_template, request
 
@@ -10,6 +13,10 @@ from webhook.context import web_context
 log = structlog.get_logger()
 
 MAX_JOBS = 100
+ALL = "all"
+"""In place of a job's id: the latest failed jobs."""
+MOST_AT_ONCE = 25
+"""Jobs that one click runs again: each takes some round trips to Redis."""
 
 
 @blueprint.get("/failed")
@@ -20,14 +27,18 @@ def failed() -> str:
 
 @blueprint.post("/failed")
 def run_again() -> str:
-    """Run one failed job again, then list the others."""
-    job_id = request.form.get("job", "")
-    reason = failed_jobs.run_again(web_context().redis, job_id)
-    log.info("console_replay", job=job_id[:MAX_LOGGED_ID], refused=reason or "")
-    return _page(job_id, reason)
+    """Run one failed job again, or the latest ones, then list the others."""
+    redis, job_id = web_context().redis, request.form.get("job", "")
+    ids = [job.id for job in failed_jobs.latest_failed_jobs(redis, MOST_AT_ONCE)] if job_id == ALL else [job_id]
+    reasons = {job_id: failed_jobs.run_again(redis, job_id) for job_id in ids}
+    for tried, reason in reasons.items():
+        log.info("console_replay", job=tried[:MAX_LOGGED_ID], refused=reason or "")
+    return _page(reasons)
 
 
-def _page(job_id: str = "", reason: str | None = None) -> str:
-    """Show the page; `reason` says why the job was not run again."""
+def _page(reasons: Mapping[str, str | None] = MappingProxyType({})) -> str:
+    """Show the page. `reasons` say why a job was not run again, by its id; None if it was."""
     jobs = failed_jobs.latest_failed_jobs(web_context().redis, MAX_JOBS)
-    return render_template("console/failed_jobs.html", jobs=jobs, job_id=job_id, reason=reason)
+    queued = [job_id for job_id, reason in reasons.items() if reason is None]
+    refused = {job_id: reason for job_id, reason in reasons.items() if reason is not None}
+    return render_template("console/failed_jobs.html", jobs=jobs, queued=queued, refused=refused, most=MOST_AT_ONCE)

@@ -1,39 +1,103 @@
-"""/console/service: queues, workers and providers."""
+"""/console/service: webhooks, rings, providers, queues, processes and Redis."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from flask import render_template
-from redis.exceptions import RedisError
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 
+from bellhop import __version__
+from bellhop.domain.outcomes import MEANING, Tone
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
-from bellhop.queue.worker_status import read_installation_state
+from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import refusals
+from bellhop.store.redis_clock import APART_S, complaint
 from bellhop.store.redis_url import shown_database
+from bellhop.telemetry import last_hour
+from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import missing_parts, redis_failure, start_failure
-from webhook.console.blueprint import blueprint, guard
+from webhook.console.app_health import app_health
+from webhook.console.blueprint import blueprint, guard, tenants
+from webhook.console.process_list import Process, processes
 from webhook.context import web_context
+
+
+class RedisFacts(NamedTuple):
+    """What Redis says about itself."""
+
+    version: str
+    memory: str
+    most_memory: str
+    """The limit of its memory; empty if it has none."""
 
 
 @blueprint.get("/service")
 def service() -> str:
     """Show the state of the installation."""
-    redis, url = web_context().redis, web_context().settings.redis_url
-    state = read_installation_state(redis)
-    channels, expiry = state.channels_by_app(), state.certificates()
-    problems = list(missing_parts(state, start_failure(redis)))
-    if not state.live():
-        sentence = no_worker(url, workers_elsewhere(url))
-        problems.insert(0, f"{sentence[0].upper()}{sentence[1:]}.")
-    try:
-        refusals.try_to_write(redis)
-    except RedisError as error:
-        problems.insert(0, redis_failure(error))
+    context = web_context()
+    redis, url = context.redis, context.settings.redis_url
+    state, now = read_installation_state(redis), context.now()
+    running = processes(redis, state, now)
+    apps = [app_health(*app, channels) for app, channels in sorted(state.channels_by_app().items())]
+    last = read_last_webhooks(redis)
     return render_template(
         "console/service.html",
         state=state,
-        redis=shown_database(url),
-        channels=sorted(channels.items()),
-        expiry=expiry,
-        problems=problems,
-        logins=guard().logins.count() if guard().has_password else None,
+        problems=list(_problems(redis, url, state)),
+        broken=[app for app in apps if app.tone == "bad"],
+        clocks=list(_clocks(running)),
+        webhooks={tenant: last.get(tenant) for tenant in tenants()},
+        hour=(hour := last_hour.read_last_hour(redis)),
+        phones={tone: _phones(hour, tone) for tone in (Tone.BAD, Tone.QUIET)},
         turned_away=describe(read_last_hour(redis)),
+        apps=apps,
+        expiry=state.certificates(),
+        processes=running,
+        redis=shown_database(url),
+        facts=_redis_facts(redis),
+        bellhop=__version__,
+        logins=guard().logins.count() if guard().has_password else None,
     )
+
+
+def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]:
+    """Yield a sentence for each problem without whose solution no phone rings."""
+    try:
+        refusals.try_to_write(redis)
+    except RedisError as error:
+        yield redis_failure(error)
+    if not state.live():
+        sentence = no_worker(url, workers_elsewhere(url))
+        yield f"{sentence[0].upper()}{sentence[1:]}."
+    yield from missing_parts(state, start_failure(redis))
+
+
+def _phones(hour: last_hour.LastHour, tone: Tone) -> str:
+    """List the outcomes with this tone, with their numbers. An outcome that is not known counts as bad."""
+    tones = {outcome: MEANING[outcome].tone if outcome in MEANING else Tone.BAD for outcome in hour.phones}
+    shown = (tone,) if tone is Tone.QUIET else (Tone.BAD, Tone.OPEN)
+    counts = [f"{outcome.replace('_', ' ')} {hour.phones[outcome]}" for outcome in tones if tones[outcome] in shown]
+    return ", ".join(counts) or "0"
+
+
+def _clocks(running: list[Process]) -> Iterator[str]:
+    """Yield a sentence for each clock that is wrong."""
+    for process in running:
+        if process.is_apart:
+            of = f"the {process.kind} process {process.name} on {process.machine or 'an unknown machine'}"
+            yield f"{complaint(f'The clock of {of}', process.clock_ahead_s or APART_S)}."
+
+
+def _redis_facts(redis: Redis) -> RedisFacts | None:
+    """Read what Redis says about itself; None if its user may not run INFO (docs/redis.md)."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.info("server")
+    pipeline.info("memory")
+    try:
+        server, memory = pipeline.execute()
+    except ResponseError:
+        return None
+    most = memory.get("maxmemory_human", "") if memory.get("maxmemory") else ""
+    return RedisFacts(server["redis_version"], memory["used_memory_human"], most)

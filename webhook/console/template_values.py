@@ -4,16 +4,19 @@ import re
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flask import g, request
 from markupsafe import Markup, escape
+from redis.exceptions import RedisError
 
 from bellhop.clock import from_nanoseconds
 from bellhop.explain.sentences import PROVIDERS
+from bellhop.queue import failed_jobs
 from webhook.console import time_format
 from webhook.console.blueprint import blueprint, tenants
 from webhook.console.login import form_token
+from webhook.context import web_context
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 
@@ -36,7 +39,18 @@ def template_values() -> dict[str, Any]:
         "tenants": tenants(),
         "tenant": request.args.get("tenant", tenants()[0]),
         "providers": PROVIDERS,
+        "failed_count": _failed_count,
     }
+
+
+def _failed_count() -> int:
+    """Return the number of failed jobs, read once for a page; 0 while Redis does not answer."""
+    if "failed_count" not in g:
+        try:
+            g.failed_count = failed_jobs.count(web_context().redis)
+        except RedisError:
+            g.failed_count = 0
+    return cast(int, g.failed_count)
 
 
 def with_code(text: str) -> Markup:

@@ -14,6 +14,7 @@ from bellhop.clock import Seconds
 from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push
+from worker.delivery.channel_trouble import ChannelTrouble
 from worker.delivery.circuit_breaker import CircuitBreaker
 from worker.delivery.priority_slots import PrioritySlots
 from worker.delivery.quick_repeats import QuickRepeats
@@ -50,6 +51,7 @@ class ProviderChannel:
         """An attempt holds one of these while it claims its device."""
         self.in_flight = 0
         self.quick_repeats = QuickRepeats()
+        self._trouble = ChannelTrouble()
 
     @property
     def blocked(self) -> bool:
@@ -62,6 +64,13 @@ class ProviderChannel:
         """Why the provider refuses our credentials, in its own words; empty if it does not."""
         reasons = [circuit.reason for circuit in self._circuits.values() if circuit.refused]
         return next((reason for reason in reasons if reason not in OF_ONE_ENVIRONMENT), "")
+
+    @property
+    def trouble(self) -> AttemptResult | None:
+        """The answer that shows why the app's pushes do not arrive; None if they do, as far as is known."""
+        if reason := self.refused:
+            return AttemptResult(Outcome.CREDENTIALS_REFUSED, reason=reason)
+        return self._trouble.wrong_app or (self._trouble.not_served if self.blocked else None)
 
     async def prepare(self, push: Push, within_s: Seconds) -> None:
         """Wait for what an attempt needs before its device is claimed: a connection, an access token."""
@@ -88,6 +97,7 @@ class ProviderChannel:
             result = await self.sender.send(push, timeout_s, start_s)
         finally:
             self.in_flight -= 1
+        self._trouble.record(result, device)
         if result.outcome is Outcome.ACCEPTED:
             self.quick_repeats.note_accepted()
         if circuit.record(result, device, Seconds(time.monotonic())):

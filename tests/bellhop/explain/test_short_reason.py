@@ -101,6 +101,12 @@ def test_list_and_page_judge_a_call_by_one_rule(lines, tone, reason):
     assert frozenset().union(*(result.flags for result in results)) == call.flags
 
 
+def test_people_with_different_reasons_are_named():
+    lines = [attempt(0.1, IPHONE, "accepted"), attempt(0.1, PIXEL | {"user": "ben"}, "accepted")]
+    lines += [settled(2, "jane", "answered"), settled(9, "ben", "ended")]
+    assert summarize(explain("default:1", [ring("jane", "ben"), *lines])).reason == "answered: jane; call ended: ben"
+
+
 def test_trouble_in_an_earlier_round_is_named():
     """The row is red, and says why, as the page of the call shows it."""
     later = [ring("jane", after_s=60), told(PushFinished, 61, round=T + 60_000_000, kind="ring", outcome="accepted")]

@@ -29,6 +29,15 @@ def test_the_keys_of_a_status_are_public():
     }
 
 
+def test_the_keys_of_trouble_and_of_the_process_are_public_too():
+    channel = ChannelStatus("fcm", "shop", failing="wrong_app", answer="403 SENDER_ID_MISMATCH")
+    status = WorkerStatus((channel,), machine="host-1", pid=7, version="0.1.0")
+    document = json.loads(status.to_json())
+    assert document["lanes"][0] | {"failing": "wrong_app", "answer": "403 SENDER_ID_MISMATCH"} == document["lanes"][0]
+    assert document | {"machine": "host-1", "pid": 7, "version": "0.1.0"} == document
+    assert WorkerStatus.from_json(status.to_json()) == status
+
+
 def test_a_status_is_read_as_it_was_written():
     assert WorkerStatus.from_json(STATUS.to_json()) == STATUS
 

@@ -49,6 +49,8 @@ HOMES = {
             "stream-clock:",
             "last-webhook",
             "check:",
+            "last-hour:",
+            "web-processes",
             "calls:",
             "calls-people:",
         ),

@@ -62,6 +62,24 @@ def test_the_button_runs_it_again(browser, fail, redis_client):
     assert queued(redis_client) == ["job"]
 
 
+def test_the_bar_of_each_page_counts_failed_jobs_and_runs_them(browser, fail, redis_client):
+    assert "Run failed jobs again" not in browser.get("/console/").text
+    for number in range(3):
+        fail(f"job-{number}", payload={"v": 1, "tenant": "default", "cid": "default:a", "started_at": number})
+    for number in (0, 1):
+        redis_client.hset(round_key("default", "default:a", number), "facts", "{}")
+    for path in ("/console/", "/console/service", "/console/call?id=x"):
+        page = browser.get(path).text
+        assert 'Failed jobs <span class="badge bad">3</span>' in page
+        assert "Run failed jobs again" in page
+    assert browser.post("/console/failed", data={"job": "all"}).status_code == 403
+    page = run_again(browser, "all").text
+    assert "Queued again" in page
+    assert page.count("Not run again: too old") == 1
+    assert sorted(queued(redis_client)) == ["job-0", "job-1"]
+    assert 'Failed jobs <span class="badge bad">1</span>' in page
+
+
 def test_a_ring_that_is_over_is_not_run_again(browser, fail, redis_client):
     fail(name=RING_JOB, payload={"v": 1, "deadline": int(time.time() * 1e6) - 1}, queue=RINGS)
     page = run_again(browser, "job")

@@ -253,7 +253,11 @@ async def test_a_persons_page_shows_their_phones_and_no_token(page):
 async def test_the_service_page_shows_queues_workers_and_providers(page):
     await page.goto("/console/service")
     text = await page.locator("main").inner_text()
-    assert "Redis answers, and every queue has a worker." in text
+    assert "Redis answers, every queue has a worker, and the providers accept the credentials." in text
+    assert "call." in await page.locator("dd", has=page.locator("time")).first.inner_text()
+    processes = await page.get_by_role("table").last.inner_text()
+    assert processes.count("worker ") >= 1
+    assert processes.count("web ") >= 1
     assert {"bellhop-rings", "bellhop-notices", "bellhop-mail"} <= set(
         await page.get_by_role("rowheader").all_inner_texts()
     )

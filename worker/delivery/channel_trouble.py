@@ -1,0 +1,39 @@
+"""Why the pushes of an app do not arrive: what the provider answered last, for the status of the worker. Pure."""
+
+from dataclasses import dataclass, field
+
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from worker.delivery.circuit_breaker import NOT_SERVED
+
+SURELY_WRONG = 3
+"""So many devices in a row of another app are no accident, even if a push was accepted before."""
+ABOUT_THE_DEVICE = frozenset({Outcome.ACCEPTED, Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN})
+"""Answers that a provider gives only to credentials of the device's app."""
+
+
+@dataclass
+class ChannelTrouble:
+    """Remembers the answers that say what is wrong with an app, not with one device."""
+
+    not_served: AttemptResult | None = None
+    """The last attempt that the provider did not serve."""
+    _wrong_app: AttemptResult | None = None
+    _wrong_devices: set[str] = field(default_factory=set)
+    _was_right: bool = False
+
+    @property
+    def wrong_app(self) -> AttemptResult | None:
+        """The answer, if the credentials seem to be of another app than the devices. Any user can register one such."""
+        return self._wrong_app if not self._was_right or len(self._wrong_devices) >= SURELY_WRONG else None
+
+    def record(self, result: AttemptResult, device: str) -> None:
+        """Note the result of an attempt for this device."""
+        if result.outcome in NOT_SERVED:
+            self.not_served = result
+        elif result.outcome is Outcome.WRONG_APP:
+            self._wrong_app = result
+            if len(self._wrong_devices) < SURELY_WRONG:
+                self._wrong_devices.add(device)
+        elif result.outcome in ABOUT_THE_DEVICE:
+            self._was_right, self._wrong_app = True, None
+            self._wrong_devices.clear()
