@@ -228,6 +228,7 @@ GONE_SINCE: dict[str, str] = {
 RENAMED_SINCE = {
     r"\bbellhop-(rings|notices|mail)\b": r"\1",  # the queues: workers of this version serve both names
     r', "process": \{"process_[^}]*\}': "",  # of a worker's status; an older version does not read it
+    r', "machine": "text", "pid": "number", "version": "text"': "",  # the same
     r"bellhop:unreadable:[^\"]+": "bellhop:unreadable",  # nothing but people reads it
     # In the answer of GET /v1/calls/<cid>: names, times in RFC 3339 and short reasons, beside what was there.
     r'"caller_name": "text", (?="headline": )|"started_time": "[^"]*", |, "until_time": "[^"]*"': "",

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bellhop import __version__
-from bellhop.domain.outcomes import MEANING, Tone
+from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import refusals
@@ -76,7 +76,7 @@ def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]
 
 def _phones(hour: last_hour.LastHour, tone: Tone) -> str:
     """List the outcomes with this tone, with their numbers. An outcome that is not known counts as bad."""
-    tones = {outcome: MEANING[outcome].tone if outcome in MEANING else Tone.BAD for outcome in hour.phones}
+    tones = {outcome: MEANING[Outcome(outcome)].tone if outcome in MEANING else Tone.BAD for outcome in hour.phones}
     shown = (tone,) if tone is Tone.QUIET else (Tone.BAD, Tone.OPEN)
     counts = [f"{outcome.replace('_', ' ')} {hour.phones[outcome]}" for outcome in tones if tones[outcome] in shown]
     return ", ".join(counts) or "0"

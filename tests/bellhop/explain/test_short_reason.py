@@ -85,7 +85,11 @@ def test_a_reason_has_a_few_words(lines, reason):
             Tone.BAD,
             "1 of 2 phones: token dead: jane",
         ),
-        ([attempt(5, PIXEL, "accepted"), settled(9, "jane", "answered")], Tone.BAD, "rang after 5 s: jane"),
+        (
+            [attempt(5, PIXEL, "accepted"), settled(9, "jane", "answered")],
+            Tone.BAD,
+            "rang after 5 s: jane; no attempt: ben",
+        ),
         (
             [skipped("no_devices"), skipped("no_devices", "ben"), MISSED, settled(2, "ben", "missed")],
             Tone.BAD,

@@ -57,7 +57,9 @@ def test_the_page_says_what_came_in_and_what_rang(browser, worker, redis_client)
     turned_away = TurnedAwayCounter()
     turned_away.add("bad_signature", "key", "192.0.2.7", known_app=True)
     run_script(redis_client, turned_away.flush())
-    run_script(redis_client, last_hour.count({last_hour.RINGS: 3, "accepted": 4, "no_devices": 2, "token_dead": 1, "muted": 1}))
+    run_script(
+        redis_client, last_hour.count({last_hour.RINGS: 3, "accepted": 4, "no_devices": 2, "token_dead": 1, "muted": 1})
+    )
     page = browser.get("/console/service").text
     assert alerts(page) == []
     assert READY in words(page)
