@@ -50,12 +50,17 @@ async def test_redis_that_is_away_or_unsafe_is_named(installation):
     assert "0 replicas" in output
 
 
-async def test_tls_to_a_port_without_tls_is_named(installation):
-    without_tls = installation.redis.url.replace("redis://", "rediss://:hunter2@")
-    status, output = await bellhop(installation, "check", REDIS_URL=without_tls)
-    assert status == 1
-    assert "Redis: does not answer: the server speaks no TLS on this port: use redis:// in BELLHOP_REDIS_URL" in output
-    status, output = await bellhop(installation, "devices", "list", "ben", REDIS_URL=without_tls)
+async def test_tls_to_a_port_without_tls_is_named(installation, tmp_path):
+    with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        without_tls = server.url.replace("redis://", "rediss://:hunter2@")
+        before = client.info("stats")["total_connections_received"]
+        status, output = await bellhop(installation, "check", REDIS_URL=without_tls)
+        opened = client.info("stats")["total_connections_received"] - before
+        assert status == 1
+        expected = "Redis: does not answer: the server speaks no TLS on this port: use redis:// in BELLHOP_REDIS_URL"
+        assert expected in output
+        assert opened < 10, "each further check would wait ten seconds for the server"
+        status, output = await bellhop(installation, "devices", "list", "ben", REDIS_URL=without_tls)
     assert (status, output.count("\n")) == (1, 1)
     assert "the server speaks no TLS on this port" in output
     assert "hunter2" not in output

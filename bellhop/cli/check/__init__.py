@@ -72,22 +72,26 @@ def _of_the_settings(settings: Settings) -> Iterator[Finding]:
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     for finding in _of_the_settings(settings):
         yield finding
-    async for finding in redis_server.findings(store, settings):
+    of_redis = [finding async for finding in redis_server.findings(store, settings)]
+    for finding in of_redis:
         yield finding
-    async for finding in workers.findings(settings):
-        yield finding
-    async for finding in foreign_work.findings(settings):
-        yield finding
-    arrivals = await webhooks.read_arrivals(settings)
-    if arrivals is not None:
-        for finding in webhooks.findings(settings, arrivals):
+    arrivals = None
+    if redis_answers := any(finding.level is Level.OK for finding in of_redis):
+        async for finding in workers.findings(settings):
             yield finding
+        async for finding in foreign_work.findings(settings):
+            yield finding
+        arrivals = await webhooks.read_arrivals(settings)
+        if arrivals is not None:
+            for finding in webhooks.findings(settings, arrivals):
+                yield finding
     async for finding in stream.findings(settings, store, arrivals):
         yield finding
     async for finding in push_apps.findings(settings, store):
         yield finding
-    async for finding in devices.findings(settings):
-        yield finding
+    if redis_answers:  # otherwise each of these checks would wait ten seconds for it, and find nothing
+        async for finding in devices.findings(settings):
+            yield finding
     async for finding in clocks.of_providers(settings, store):
         yield finding
     if settings.smtp_host:
