@@ -10,6 +10,7 @@ import click
 from bellhop.cli.check import clocks, devices, foreign_work, mail_server, push_apps, stream, webhooks, workers
 from bellhop.cli.check import redis as redis_server
 from bellhop.cli.check.finding import Finding, Level
+from bellhop.cli.check.webhooks import WebhooksOfLate
 from bellhop.cli.options import load_settings
 from bellhop.cli.output import plain
 from bellhop.settings import Settings, removed_settings, settings_by_source, soon_refused
@@ -75,16 +76,11 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     of_redis = [finding async for finding in redis_server.findings(store, settings)]
     for finding in of_redis:
         yield finding
-    arrivals = None
-    if redis_answers := any(finding.level is Level.OK for finding in of_redis):
-        async for finding in workers.findings(settings):
+    redis_answers = any(finding.level is Level.OK for finding in of_redis)
+    arrivals = await webhooks.read_arrivals(settings) if redis_answers else None
+    if redis_answers:
+        async for finding in _of_the_queues(settings, arrivals):
             yield finding
-        async for finding in foreign_work.findings(settings):
-            yield finding
-        arrivals = await webhooks.read_arrivals(settings)
-        if arrivals is not None:
-            for finding in webhooks.findings(settings, arrivals):
-                yield finding
     async for finding in stream.findings(settings, store, arrivals):
         yield finding
     async for finding in push_apps.findings(settings, store):
@@ -97,3 +93,12 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
     if settings.smtp_host:
         async for finding in mail_server.findings(settings):
             yield finding
+
+
+async def _of_the_queues(settings: Settings, arrivals: WebhooksOfLate | None) -> AsyncIterator[Finding]:
+    async for finding in workers.findings(settings):
+        yield finding
+    async for finding in foreign_work.findings(settings):
+        yield finding
+    for finding in webhooks.findings(settings, arrivals) if arrivals is not None else ():
+        yield finding
