@@ -45,6 +45,7 @@ class Outcome(StrEnum):
     SAME_PHONE = "same_phone"
     MUTED = "muted"
     QUIET_HOURS = "quiet_hours"
+    CALLER_BLOCKED = "caller_blocked"
     DEACTIVATED = "deactivated"
     ANSWERED = "answered"
     DECLINED = "declined"
@@ -267,6 +268,12 @@ MEANING: dict[Outcome, Meaning] = {
         Action.SKIP,
         Tone.QUIET,
         "the call began in {whose} quiet hours{hours}",
+    ),
+    Outcome.CALLER_BLOCKED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "{who} had blocked the caller",
     ),
     Outcome.DEACTIVATED: Meaning(
         OutcomeKind.NO_ATTEMPT,

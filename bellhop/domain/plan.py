@@ -13,7 +13,7 @@ from bellhop.domain.payloads import PushFacts, build_payload
 from bellhop.domain.push import Push, PushKind, named_uuid, usual_options
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
-from bellhop.domain.user import NO_USERS, User, push_refusal, refusal_facts
+from bellhop.domain.user import NO_USER, NO_USERS, User, push_refusal, refusal_facts
 from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 
 MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
@@ -63,9 +63,9 @@ def plan(
     maker = _PushMaker(kind, round_, now, ticket_secret, queued_at, templates)
     planned = Plan([], [])
     for recipient in round_.recipients if recipients is None else recipients:
-        user = users.get(recipient.id)
-        refusal = push_refusal(user, round_.started_at) if user is not None else None
-        if user is not None and refusal is not None:
+        user = users.get(recipient.id, NO_USER).for_call(recipient, round_.caller_id)
+        refusal = push_refusal(user, round_.started_at)
+        if refusal is not None:
             planned.skips.append(Skip(recipient.id, refusal, facts=refusal_facts(user, refusal)))
             continue
         registered = devices.get(recipient.id, ())
@@ -78,7 +78,7 @@ def plan(
                 Skip(recipient.id, Outcome.STILL_RINGS, device) for device in suitable if ends_the_ring(kind, device)
             )
             suitable = [device for device in suitable if not ends_the_ring(kind, device)]
-        language = (user and user.contact.language) or recipient.language
+        language = user.contact.language or recipient.language
         receiver = _Receiver(recipient, language, texts.wording(language))
         for phone in _phones(suitable):
             planned.pushes.append(maker.push_to_phone(receiver, phone))

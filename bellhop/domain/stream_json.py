@@ -51,6 +51,10 @@ def _times(value: Any) -> dict[str, str | None] | None:
     return {name: _time(at) for name, at in value.items()} if isinstance(value, dict) else None
 
 
+def _texts(value: Any) -> list[str | None] | None:
+    return [_text(entry) for entry in value] if isinstance(value, list) else None
+
+
 def _object_of(kind: type["StreamJson"]) -> Reader:
     return lambda value: read_leniently(kind, value) if isinstance(value, dict) else None
 
@@ -70,6 +74,7 @@ Time = Annotated[str | None, _time]
 Number = Annotated[int | None, _number]
 Flag = Annotated[bool | None, _flag]
 Times = Annotated[dict[str, str | None] | None, _times]
+Texts = Annotated[list[str | None] | None, _texts]
 
 
 class StreamJson(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +87,20 @@ class JsonUserCustom(StreamJson, frozen=True, gc=False):
     email: Text = None
 
 
+class JsonPushSwitch(StreamJson, frozen=True, gc=False):
+    """Whether a user wants pushes, as Stream's user objects say it."""
+
+    disabled: Flag = None
+    disabled_until: Time = None
+
+
+class JsonPushPreferences(StreamJson, frozen=True, gc=False):
+    """The same in the form of Stream's push preferences."""
+
+    call_level: Text = None
+    disabled_until: Time = None
+
+
 class JsonUser(StreamJson, frozen=True, gc=False):
     """A user."""
 
@@ -90,6 +109,9 @@ class JsonUser(StreamJson, frozen=True, gc=False):
     language: Text = None
     custom: Annotated[JsonUserCustom | None, _object_of(JsonUserCustom)] = None
     deactivated_at: Time = None
+    push_notifications: Annotated[JsonPushSwitch | None, _object_of(JsonPushSwitch)] = None
+    push_preferences: Annotated[JsonPushPreferences | None, _object_of(JsonPushPreferences)] = None
+    blocked_user_ids: Texts = None
     revoke_tokens_issued_before: Time = None
 
 

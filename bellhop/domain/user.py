@@ -4,19 +4,21 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StringConstraints
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.round import Recipient
+from bellhop.domain.round import FOREVER, Rare, Recipient
 from bellhop.field_docs import DocumentedModel
 
+AT_STREAM = "at Stream"
+"""The end of a mute's facts that says where the user set it."""
 SECOND_CALL_US = 180 * MICROS_PER_SECOND
 """A second ring by the same caller within this time gets through quiet hours, if the user allows it."""
 
@@ -60,6 +62,15 @@ class Contact(_UserModel):
 TimeOfDay = Annotated[str, StringConstraints(pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: Sequence[Weekday] = get_args(Weekday)
+MAX_LISTED = 200
+Callers = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=255)], ...], Field(max_length=MAX_LISTED)
+]
+"""User ids of callers."""
+
+
 class QuietHours(_UserModel):
     """Hours of each day in which the user wants no push."""
 
@@ -70,13 +81,21 @@ class QuietHours(_UserModel):
     same, quiet hours never end."""
     let_second_call_through: bool = True
     """If true, a second call by the same caller within three minutes gets through."""
+    days: Annotated[tuple[Weekday, ...], Field(max_length=7), Rare] = ()
+    """The days on which the hours begin, such as ["sat", "sun"]. Every day if there are none."""
 
     def cover(self, moment: datetime) -> bool:
         """Tell whether `moment`, in the user's time zone, lies in the quiet hours."""
         clock = moment.strftime("%H:%M")
         if self.start < self.end:
-            return self.start <= clock < self.end
-        return clock >= self.start or clock < self.end
+            return self.start <= clock < self.end and self._begin_on(moment.weekday())
+        # They go over midnight: hours that end today have begun yesterday.
+        return (clock >= self.start and self._begin_on(moment.weekday())) or (
+            clock < self.end and self._begin_on(moment.weekday() - 1)
+        )
+
+    def _begin_on(self, weekday: int) -> bool:
+        return not self.days or WEEKDAYS[weekday] in self.days
 
 
 class Preferences(_UserModel):
@@ -88,6 +107,10 @@ class Preferences(_UserModel):
     """Hours of each day in which calls make no push."""
     email: bool = True
     """If true, missed calls are also sent by e-mail."""
+    always_from: Annotated[Callers, Rare] = ()
+    """Calls by these users get through `mute_until` and quiet hours."""
+    never_from: Annotated[Callers, Rare] = ()
+    """Calls by these users make no push and no e-mail."""
 
     def muted(self, moment: Micros) -> bool:
         """Tell whether the user has muted a call that begins at `moment`."""
@@ -105,8 +128,26 @@ class User(NamedTuple):
     """Whether the user was deactivated at Stream, and not reactivated since."""
     called_too_often: bool = False
     """Whether the user was rung more often in this minute than the settings allow."""
+    muted_at_stream_until: Micros = Micros(0)
+    """Until when Stream's user object wants no push."""
+    blocks_caller: bool = False
+    """Whether the user has blocked the caller, here or at Stream."""
+    always_from_caller: bool = False
+    """Whether the caller gets through the user's own mute and quiet hours."""
+
+    def for_call(self, recipient: Recipient, caller_id: str) -> "User":
+        """Add what the event says of this user, and what the user wants of this caller."""
+        wishes = self.preferences
+        if not (recipient.muted_until or recipient.blocks_caller or wishes.always_from or wishes.never_from):
+            return self
+        return self._replace(
+            muted_at_stream_until=recipient.muted_until,
+            blocks_caller=recipient.blocks_caller or caller_id in wishes.never_from,
+            always_from_caller=caller_id in wishes.always_from,
+        )
 
 
+NO_USER = User()
 NO_USERS: Mapping[str, User] = {}
 
 
@@ -116,10 +157,16 @@ def push_refusal(user: User, started_at: Micros) -> Outcome | None:
     Only stamps decide, not the clock. So a job that runs twice decides the same both times, and a ring and its
     missed-call notice decide the same: on Android the notice is what ends the ringing.
     """
-    if user.deactivated:
-        return Outcome.DEACTIVATED
-    if user.called_too_often:
-        return Outcome.CALLEE_LIMIT
+    reasons = {
+        Outcome.DEACTIVATED: user.deactivated,
+        Outcome.CALLEE_LIMIT: user.called_too_often,
+        Outcome.CALLER_BLOCKED: user.blocks_caller,
+        Outcome.MUTED: started_at < user.muted_at_stream_until,
+    }
+    if reason := next((reason for reason, applies in reasons.items() if applies), None):
+        return reason
+    if user.always_from_caller:
+        return None
     if user.preferences.muted(started_at):
         return Outcome.MUTED
     hours = user.preferences.quiet_hours
@@ -132,6 +179,9 @@ def push_refusal(user: User, started_at: Micros) -> Outcome | None:
 def refusal_facts(user: User, refusal: Outcome) -> str:
     """Return the facts behind a refusal, for the trail: the end of a mute, or the quiet hours and their zone."""
     until, hours = user.preferences.mute_until, user.preferences.quiet_hours
+    at_stream = user.muted_at_stream_until
+    if refusal is Outcome.MUTED and at_stream:
+        return AT_STREAM if at_stream == FOREVER else f"{_utc(at_stream).isoformat()} {AT_STREAM}"
     if refusal is Outcome.MUTED and until is not None:
         return until.isoformat()
     if refusal is Outcome.QUIET_HOURS and hours is not None:
@@ -140,8 +190,11 @@ def refusal_facts(user: User, refusal: Outcome) -> str:
 
 
 def _local_time(contact: Contact, moment: Micros) -> datetime:
-    zone = ZoneInfo(contact.time_zone or "UTC")
-    return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC).astimezone(zone)
+    return _utc(moment).astimezone(ZoneInfo(contact.time_zone or "UTC"))
+
+
+def _utc(moment: Micros) -> datetime:
+    return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC)
 
 
 def _is_second_call(user: User, started_at: Micros) -> bool:

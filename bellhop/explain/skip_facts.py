@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import PushKind
+from bellhop.domain.user import AT_STREAM
 from bellhop.explain.sentences import (
     NO_DEVICE,
     ONLY_FOR_CALLS,
@@ -44,12 +45,14 @@ def devices_in_words(milestone: Milestone) -> str:
 
 
 def muted_until(milestone: Milestone) -> str:
-    """Return " until 2026-07-24 18:00 UTC"; empty if it is not known."""
+    """Return " until 2026-07-24 18:00 UTC", " at Stream" or both; empty if it is not known."""
+    facts = _facts(milestone)
+    where = f" {AT_STREAM}" if facts.endswith(AT_STREAM) else ""
     try:
-        until = datetime.fromisoformat(_facts(milestone)).astimezone(UTC)
+        until = datetime.fromisoformat(facts.removesuffix(AT_STREAM).strip()).astimezone(UTC)
     except (ValueError, OverflowError):
-        return ""
-    return f" until {until:%Y-%m-%d %H:%M} UTC"
+        return where
+    return f" until {until:%Y-%m-%d %H:%M} UTC{where}"
 
 
 def quiet_hours(milestone: Milestone) -> str:

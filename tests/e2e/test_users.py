@@ -245,8 +245,10 @@ async def test_contact_and_preferences_are_read_back_and_replaced(installation, 
     assert await app("PUT", "me/contact", body={"language": "de"}) == nothing | {"language": "de"}
     preferences = {
         "mute_until": "2030-01-01T00:00:00Z",
-        "quiet_hours": {"from": "22:00", "to": "07:00", "let_second_call_through": False},
+        "quiet_hours": {"from": "22:00", "to": "07:00", "let_second_call_through": False, "days": ["sat", "sun"]},
         "email": False,
+        "always_from": ["sara-lind"],
+        "never_from": ["tom-hale"],
     }
     assert await app("PUT", "me/preferences", body=preferences) == preferences
     assert await app("GET", "me/preferences") == preferences
@@ -267,6 +269,8 @@ async def test_contact_and_preferences_are_read_back_and_replaced(installation, 
         ("preferences", {"mute_until": 1}, "#/mute_until"),
         ("preferences", {"mute_until": "2030-01-01T00:00:00"}, "#/mute_until"),
         ("preferences", {"quiet_hours": {"from": "7", "to": "08:00"}}, "#/quiet_hours/from"),
+        ("preferences", {"quiet_hours": {"from": "07:00", "to": "08:00", "days": ["all"]}}, "#/quiet_hours/days/0"),
+        ("preferences", {"never_from": [""]}, "#/never_from/0"),
         ("devices", {"provider": "fcm", "token": "x", "app": "another-project"}, "#/app"),
         ("preferences", [], "#"),
     ],
@@ -352,6 +356,24 @@ async def test_a_muted_user_is_not_rung_and_the_trail_shows_why(installation, na
     await app("PUT", "me/preferences", body={})
     await installation.stream.post(SampleCall(members=(name,)).ring())
     assert await arrived(installation, f"t-{name}") == ["call.ring"]
+
+
+async def test_what_a_user_set_at_stream_keeps_phones_silent(installation, name):
+    app = Client(installation, name)
+    await app("POST", "me/devices", body=android(f"t-{name}"))
+    call = SampleCall(members=(name,))
+    for fields, reason in (
+        ({"push_notifications": {"disabled": True}}, "muted"),
+        ({"push_notifications": {"disabled": False}, "blocked_user_ids": [call.caller]}, "caller_blocked"),
+    ):
+        call = SampleCall(members=(name,))
+        ring = call.ring()
+        ring["members"][0]["user"] |= fields
+        await installation.stream.post(ring)
+        assert await skips(installation, call) == {reason}
+        await installation.stream.post(call.rejected(call.caller, "cancel"))
+        assert await skips(installation, call, kind="missed") == {reason}
+    assert types(installation, f"t-{name}") == []
 
 
 ALL_DAY = {"quiet_hours": {"from": "00:00", "to": "00:00"}}

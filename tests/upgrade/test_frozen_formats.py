@@ -37,6 +37,14 @@ NEW_SINCE: dict[str, str] = {
             *(f"RINGS_PER_{of}" for of in ("CALLER", "CALL", "CALLEE")),
         )
     },
+    **{
+        f"http/paths//v1/users/{{user_id}}/preferences/{place}/content/application/json/schema/properties/{name}": (
+            "a wish that an older version does not know: it is left out unless it is set"
+        )
+        for place in ("get/responses/200", "put/requestBody", "put/responses/200")
+        for name in ("always_from", "never_from", "quiet_hours/anyOf/0/properties/days")
+    },
+    "command_line/words/caller_blocked": "an older version reads no lists of blocked callers",
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_BYTES`": "an older version takes 1 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_GZIP_RATIO`": "an older version inflates to 4 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_FAILURES_PER_MINUTE`": "an older version slows nobody",

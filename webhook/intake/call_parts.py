@@ -5,6 +5,7 @@ from typing import Any
 
 from bellhop.clock import Micros
 from bellhop.domain.json_fields import identifier, text, timestamp_us, whole_text
+from bellhop.domain.round import FOREVER
 from bellhop.domain.stamp_history import latest
 from bellhop.domain.stream_json import (
     NO_SESSION,
@@ -13,6 +14,8 @@ from bellhop.domain.stream_json import (
     JsonEvent,
     JsonMember,
     JsonParticipant,
+    JsonPushPreferences,
+    JsonPushSwitch,
     JsonUser,
 )
 from webhook.intake.events import EventUser
@@ -48,8 +51,10 @@ def read_caller(event: JsonEvent, call: JsonCall) -> EventUser:
 def read_members(event: JsonEvent, caller: EventUser | None = None) -> tuple[tuple[EventUser, ...], int]:
     """Read the members without the caller, each once; returns those that are kept and how many are left out."""
     members: dict[str, EventUser] = {}
-    for member in map(_member, event.members or ()):
-        if member.id and (caller is None or member.id != caller.id):
+    caller_id = caller.id if caller else ""
+    for entry in event.members or ():
+        member = _member(entry, caller_id)
+        if member.id and (caller is None or member.id != caller_id):
             members.setdefault(member.id, member)
     return tuple(members.values())[:MAX_MEMBERS], max(0, len(members) - MAX_MEMBERS)
 
@@ -69,19 +74,35 @@ def read_revocations(event: JsonEvent, call: JsonCall) -> dict[str, Micros]:
     return latest((user_id, at) for user_id, at in revoked if user_id and at is not None) if revoked else {}
 
 
-def _member(entry: JsonMember | str) -> EventUser:
+def _member(entry: JsonMember | str, caller_id: str) -> EventUser:
     """Read a member: an object that holds a user, or a plain user id."""
-    return _user(NO_USER, entry) if isinstance(entry, str) else _user(entry.user or NO_USER, entry.user_id)
+    if isinstance(entry, str):
+        return _user(NO_USER, entry)
+    return _user(entry.user or NO_USER, entry.user_id, caller_id)
 
 
-def _user(user: JsonUser, default_id: str | None = None) -> EventUser:
+def _user(user: JsonUser, default_id: str | None = None, caller_id: str = "") -> EventUser:
     user_id = identifier(user.id) or identifier(default_id)
     return EventUser(
         id=user_id,
         name=text(user.name) or user_id,
         language=whole_text(user.language, MAX_LANGUAGE),
         custom_email=whole_text(user.custom.email, MAX_EMAIL) if user.custom else "",
+        muted_until=_muted_until(user),
+        blocks_caller=bool(caller_id and user.blocked_user_ids and caller_id in user.blocked_user_ids),
     )
+
+
+def _muted_until(user: JsonUser) -> Micros:
+    """Read until when the user has switched off pushes of calls at Stream, in either form that Stream has for it."""
+    switch, preferences = user.push_notifications, user.push_preferences
+    if switch is None and preferences is None:
+        return Micros(0)
+    switch, preferences = switch or JsonPushSwitch(), preferences or JsonPushPreferences()
+    end = timestamp_us(switch.disabled_until)
+    if preferences.call_level == "none" or (switch.disabled and end is None):
+        return FOREVER
+    return min(FOREVER, max(Micros(0), end or Micros(0), timestamp_us(preferences.disabled_until) or Micros(0)))
 
 
 def custom_fields(call: JsonCall) -> dict[str, str]:

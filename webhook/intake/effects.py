@@ -266,4 +266,11 @@ def _allowed(fields: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
 
 
 def _recipient(member: EventUser) -> Recipient:
-    return Recipient(id=member.id, name=member.name, language=member.language, email=member.custom_email)
+    return Recipient(
+        id=member.id,
+        name=member.name,
+        language=member.language,
+        email=member.custom_email,
+        muted_until=member.muted_until,
+        blocks_caller=member.blocks_caller,
+    )

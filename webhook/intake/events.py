@@ -25,6 +25,10 @@ class EventUser(msgspec.Struct, frozen=True, gc=False):
     language: str = ""
     custom_email: str = ""
     """`user.custom.email` as the app set it, unchecked. It is kept out of repr, so that it cannot reach a log."""
+    muted_until: Micros = Micros(0)
+    """Until when the user wants no push; FOREVER without an end."""
+    blocks_caller: bool = False
+    """Whether the user has blocked the caller."""
 
     def __repr__(self) -> str:
         return f"EventUser(id={self.id!r}, name={self.name!r}, language={self.language!r})"

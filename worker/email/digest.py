@@ -15,7 +15,7 @@ from uuid import uuid4
 import structlog
 
 from bellhop.domain.outcomes import MEANING, AttemptResult, Outcome
-from bellhop.domain.user import User
+from bellhop.domain.user import NO_USER, User
 from bellhop.queue.job_payloads import QueuedRound, read_payload
 from bellhop.queue.names import MAIL_JOB
 from bellhop.store import registry
@@ -152,11 +152,11 @@ class EmailDigest:
             )
 
     async def _user(self, round_: QueuedRound) -> User:
-        user_id = round_.recipients[0].id
+        recipient = round_.recipients[0]
         users = await until_redis_answers(
-            lambda: registry.read_users(self._store, round_.tenant, [user_id], round_.caller_id)
+            lambda: registry.read_users(self._store, round_.tenant, [recipient.id], round_.caller_id)
         )
-        return users.users.get(user_id, User())
+        return users.users.get(recipient.id, NO_USER).for_call(recipient, round_.caller_id)
 
 
 @dataclass(frozen=True, slots=True)

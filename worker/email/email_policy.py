@@ -35,14 +35,15 @@ class EmailRules(NamedTuple):
 
     def reason_for_no_email(self, user: User, recipient: Recipient, missed_at: Micros, pushed: bool) -> Outcome | None:
         """Return why a missed call makes no e-mail, or None if it makes one. `pushed`: a push was accepted."""
-        if self.policy == "unpushed" and pushed:
-            return Outcome.PUSH_ACCEPTED
-        if user.deactivated:
-            return Outcome.DEACTIVATED
-        if user.preferences.muted(missed_at):
-            return Outcome.MUTED
-        if not user.preferences.email:
-            return Outcome.MAIL_OFF
+        reasons = {
+            Outcome.PUSH_ACCEPTED: self.policy == "unpushed" and pushed,
+            Outcome.DEACTIVATED: user.deactivated,
+            Outcome.CALLER_BLOCKED: user.blocks_caller,
+            Outcome.MUTED: user.preferences.muted(missed_at) and not user.always_from_caller,
+            Outcome.MAIL_OFF: not user.preferences.email,
+        }
+        if reason := next((reason for reason, applies in reasons.items() if applies), None):
+            return reason
         if self.contact_of(user, recipient).email:
             return None
         return Outcome.STREAM_ADDRESS if deliverable_address(recipient.email) else Outcome.NO_ADDRESS

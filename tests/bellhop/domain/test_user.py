@@ -13,7 +13,18 @@ from pydantic import ValidationError
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Skip, plan
 from bellhop.domain.push import PushKind
-from bellhop.domain.user import SECOND_CALL_US, Contact, Preferences, QuietHours, User, push_refusal
+from bellhop.domain.round import FOREVER, Recipient
+from bellhop.domain.user import (
+    MAX_LISTED,
+    NO_USER,
+    SECOND_CALL_US,
+    Contact,
+    Preferences,
+    QuietHours,
+    User,
+    push_refusal,
+    refusal_facts,
+)
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, held_back_key, user_key
 from tests.factories import a_device, a_round, an_iphone
@@ -248,3 +259,86 @@ async def test_a_device_is_adopted_only_while_nobody_has_its_token(store):
     await store.script(*registry.adopt("default", mine.model_copy(update={"registered_at": 9})))
     people = await registry.read_users(store, "default", ["jane", "ben"], "")
     assert people.devices == {"jane": [mine], "ben": []}
+
+
+SATURDAY, SUNDAY, MONDAY = "2026-06-06T", "2026-06-07T", "2026-06-08T"
+
+
+@pytest.mark.parametrize(
+    ("at", "objects"),
+    [
+        (f"{SATURDAY}06:00:00+02:00", None),
+        (f"{SATURDAY}22:00:00+02:00", Outcome.QUIET_HOURS),
+        (f"{SUNDAY}06:59:00+02:00", Outcome.QUIET_HOURS),
+        (f"{SUNDAY}22:00:00+02:00", None),
+        (f"{MONDAY}06:00:00+02:00", None),
+    ],
+)
+def test_quiet_hours_belong_to_the_day_on_which_they_begin(at, objects):
+    assert push_refusal(quiet("22:00", "07:00", days=("sat",)), us(at)) is objects
+
+
+def test_quiet_hours_need_days_that_exist():
+    for days in (("saturday",), ("mon",) * 8):
+        with pytest.raises(ValidationError):
+            quiet("22:00", "07:00", days=days)
+
+
+def refusal(preferences=NO_USER.preferences, *, caller_id="ann", **of_the_event):
+    user = User(preferences=preferences).for_call(Recipient(id="ben", **of_the_event), caller_id)
+    reason = push_refusal(user, NIGHT)
+    return reason, refusal_facts(user, reason) if reason else ""
+
+
+LATER = datetime.fromtimestamp(NIGHT / 1e6 + 3600, UTC)
+MUTED = Preferences(mute_until=LATER)
+
+
+@pytest.mark.parametrize(
+    ("until", "reason"),
+    [(0, None), (NIGHT, None), (NIGHT + 1, Outcome.MUTED), (FOREVER, Outcome.MUTED)],
+)
+def test_a_mute_at_stream_counts_until_it_ends(until, reason):
+    assert refusal(muted_until=until)[0] is reason
+
+
+def test_the_trail_says_that_the_mute_was_set_at_stream():
+    assert refusal(muted_until=FOREVER)[1] == "at Stream"
+    assert refusal(muted_until=us("2027-01-01T00:00:00+00:00"))[1] == "2027-01-01T00:00:00+00:00 at Stream"
+    assert refusal(MUTED)[1] == LATER.isoformat()
+
+
+def test_calls_by_a_listed_caller_always_get_through():
+    hours = QuietHours.model_validate({"from": "00:00", "to": "00:00"})
+    for preferences in (MUTED, Preferences(quiet_hours=hours)):
+        listed = preferences.model_copy(update={"always_from": ("ann",)})
+        assert refusal(preferences)[0] is not None
+        assert refusal(listed)[0] is None
+        assert refusal(listed, caller_id="eve")[0] is not None
+
+
+def test_a_mute_at_stream_counts_for_every_caller():
+    assert refusal(Preferences(always_from=("ann",)), muted_until=FOREVER)[0] is Outcome.MUTED
+
+
+def test_a_blocked_caller_never_gets_through():
+    blocks = Preferences(never_from=("ann",), always_from=("ann",))
+    assert refusal(blocks)[0] is Outcome.CALLER_BLOCKED
+    assert refusal(blocks, caller_id="eve")[0] is None
+    assert refusal(blocks_caller=True)[0] is Outcome.CALLER_BLOCKED
+
+
+def test_a_list_of_callers_is_bounded():
+    with pytest.raises(ValidationError):
+        Preferences(always_from=tuple(f"user-{number}" for number in range(MAX_LISTED + 1)))
+
+
+def test_who_blocks_or_mutes_at_stream_is_skipped_in_the_plan():
+    people = (Recipient(id="ben", muted_until=FOREVER), Recipient(id="eve", blocks_caller=True), Recipient(id="kim"))
+    round_ = a_round(recipients=people)
+    devices = {person.id: [an_iphone(person.id)] for person in people}
+
+    planned = plan(PushKind.RING, round_, devices, round_.started_at)
+
+    assert [push.device.user_id for push in planned.pushes] == ["kim"]
+    assert [skip[:2] for skip in planned.skips] == [("ben", Outcome.MUTED), ("eve", Outcome.CALLER_BLOCKED)]
