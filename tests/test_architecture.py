@@ -38,6 +38,7 @@ LAYERS = (
         "bellhop.question_on_demand",
         "bellhop.ring_question",
         "bellhop.stream_hooks",
+        "bellhop.stream_templates",
     },
     {"bellhop.sandbox"},
     {"bellhop.cli"},

@@ -8,11 +8,13 @@ import pytest
 
 from bellhop.domain.own_pushes import known_values
 from bellhop.domain.payloads import PushFacts, build_payload
+from bellhop.domain.push import PushKind
 from bellhop.domain.text_template import FILTERS
 from bellhop.i18n.texts import BUILT_IN
 from bellhop.settings import Settings
 from bellhop.settings.push_entry import PushEntry
 from bellhop.settings.pushes_file import read_pushes
+from bellhop.stream_templates import VALUES, StreamApns, StreamFcm, StreamPushes
 from webhook.intake.effects import EffectRules, effects
 from webhook.intake.parsing import parse
 
@@ -72,3 +74,15 @@ def test_the_page_has_every_value_and_filter():
     assert named == known_values(["<name>"], ["image", "<name>"])
     (filters,) = re.findall(r"^Filters: (.*)\.$", PAGE, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", filters)) == FILTERS
+
+
+def test_getting_started_lists_all_that_a_team_had_at_stream():
+    page = (Path(__file__).parent.parent / "docs" / "getting-started.md").read_text()
+    (rows,) = re.findall(r"^\| at Stream \|.*\n\| --- .*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    cells = [row.split(" | ") for row in rows.splitlines()]
+    theirs = {name for cell, _ in cells for name in re.findall(r"`([\w.-]+)`", cell)}
+    fields = {f"apns.{field.alias or name}" for name, field in StreamApns.model_fields.items()}
+    fields |= {f"fcm.{name}" for name in StreamFcm.model_fields} | {"apns.mutable-content"}  # Bellhop always sets it
+    assert theirs == {*StreamPushes.model_fields, *fields, *VALUES, "user.custom", "call.custom"}
+    known = {*PushEntry.model_fields, *PushKind, *known_values([], []), "caller.custom", "call.custom"}
+    assert {name for _, cell in cells for name in re.findall(r"`([a-z.]+)`", cell)} <= known

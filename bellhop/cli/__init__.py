@@ -20,6 +20,7 @@ COMMANDS = {
     "settings": "List every setting, as docs/settings.md does.",
     "devices": "Add, import, list and remove users' devices.",
     "send-test": "Send one push to the devices of USER_ID.",
+    "import-stream-templates": "Write Stream's own templates of pushes to FILE.",
     "payload": "Print what a push would carry, as JSON.",
     "explain": "Explain a call: who was rung, and why a phone did not ring.",
     "calls": "List the latest calls, the newest first.",

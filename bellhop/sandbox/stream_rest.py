@@ -25,9 +25,9 @@ ERROR_CODES = {401: 5, 403: 17, 429: 9}
 PUSHES = ("call_ring", "call_missed", "call_notification", "call_live_started", "session_started")
 
 
-def call_type(*on: str, enabled: bool = True) -> dict[str, Any]:
-    """Make a call type for which Stream sends the pushes `on` itself."""
-    pushes = {name: {"enabled": name in on, "apns": {}, "fcm": {}} for name in PUSHES}
+def call_type(*on: str, enabled: bool = True, **templates: dict[str, Any]) -> dict[str, Any]:
+    """Make a call type for which Stream sends the pushes `on` itself. `templates` are apns and fcm, by push."""
+    pushes = {name: {"enabled": name in on, "apns": {}, "fcm": {}} | templates.get(name, {}) for name in PUSHES}
     return {"notification_settings": {"enabled": enabled, **pushes}, "settings": {}, "grants": {}}
 
 

@@ -216,6 +216,7 @@ NEW_SINCE: dict[str, str] = {
     },
     "command_line/settings/`BELLHOP_STREAM_IOS_PROVIDERS`": "an older version takes all Firebase tokens for Android's",
     "command_line/commands/commands/devices/commands/add/params/--platform": "the same",
+    "command_line/commands/commands/import-stream-templates": "reads Stream's templates",
     "command_line/commands/commands/payload": "prints what a push would carry",
     "redis/rq:job:<ring job>/holds/deadline": "an older worker runs the job as before",
     "redis/rq:worker:<worker>/holds/renewed_ms": "without it, every job of a dead worker had newly begun",

@@ -1,12 +1,11 @@
 """`bellhop check`: Stream's apps. Are key and secret right, does a webhook lead to Bellhop, are Stream's pushes off?
 
-Call types as Stream's server SDK reads them (getstream 7.0.0: ListCallTypeResponse).
+Call types as Stream's server SDK reads them (getstream 7.0.0: ListCallTypeResponse): `bellhop.stream_templates`.
 """
 
-from collections.abc import AsyncIterator, Sized
+from collections.abc import AsyncIterator, Iterator, Mapping, Sized
 
 import aiohttp
-from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 from bellhop.cli.check.clocks import clock_finding
@@ -16,44 +15,18 @@ from bellhop.cli.check.hooks import findings as findings_of_hooks
 from bellhop.cli.check.webhooks import WebhooksOfLate
 from bellhop.clock import seconds
 from bellhop.settings import Settings, StreamApp
+from bellhop.settings.pushes_file import read_pushes
 from bellhop.store import clock_differences
 from bellhop.store.async_client import Store
 from bellhop.stream_api import StreamApi, StreamRefused, stream_api
 from bellhop.stream_hooks import hooks_for_bellhop
+from bellhop.stream_templates import CallType, read_call_types, taken_over, without_ours
 
 TIMEOUT_S = 10.0
 CLOCKS = "Until then Bellhop allows for the difference that it learns from the events"
 GUIDE = "docs/getting-started.md"
 OURS = ("call_ring", "call_missed", "call_notification")
 """The pushes that Bellhop sends instead of Stream."""
-
-
-class _Push(BaseModel):
-    enabled: bool | None = None
-
-
-class _Pushes(BaseModel):
-    """Which pushes Stream sends for a call type. `enabled` is the switch for all of them."""
-
-    enabled: bool | None = None
-    call_ring: _Push | None = None
-    call_missed: _Push | None = None
-    call_notification: _Push | None = None
-
-    def switched_on(self) -> list[str]:
-        """Return the names of the pushes in OURS that Stream sends."""
-        if self.enabled is False:
-            return []
-        pushes = {name: getattr(self, name) for name in OURS}
-        return [name for name, push in pushes.items() if push is not None and push.enabled]
-
-
-class _CallType(BaseModel):
-    notification_settings: _Pushes | None = None
-
-
-class _CallTypes(BaseModel):
-    call_types: dict[str, _CallType]
 
 
 async def findings(settings: Settings, store: Store, arrivals: WebhooksOfLate | None = None) -> AsyncIterator[Finding]:
@@ -88,7 +61,7 @@ def _configured(app: StreamApp) -> Finding:
 async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSession) -> AsyncIterator[Finding]:
     subject, hooks = f"Stream {check.app.tenant}", None
     try:
-        types = await api.get("/api/v2/video/calltypes", _CallTypes)
+        types = await read_call_types(api)
         hooks = await hooks_for_bellhop(api, check.app)
     except StreamRefused as refused:
         if refused.permanent:
@@ -99,6 +72,8 @@ async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSess
         yield Finding(Level.WARNING, subject, sentence)
     else:
         yield _own_pushes(subject, types)
+        for finding in template_findings(subject, types, check.settings):
+            yield finding
     async for finding in findings_of_hooks(check, session, api.secret, hooks):
         yield finding
 
@@ -115,20 +90,35 @@ async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Fin
     yield Finding(level, subject, f"{sentence}. {CLOCKS}" if level is Level.WARNING else sentence)
 
 
-def _own_pushes(subject: str, types: _CallTypes) -> Finding:
+def _own_pushes(subject: str, types: Mapping[str, CallType]) -> Finding:
     """Report which of the pushes in OURS Stream sends, by call type."""
     switched_on = {
         name: pushes
-        for name, type_ in sorted(types.call_types.items())
-        if type_.notification_settings and (pushes := type_.notification_settings.switched_on())
+        for name, type_ in sorted(types.items())
+        if type_.notification_settings and (pushes := type_.notification_settings.switched_on(OURS))
     }
     if not switched_on:
-        checked = _count(types.call_types, "call type")
+        checked = _count(types, "call type")
         sentence = f"accepts the secret; its own pushes for rings, missed calls and notifications are off ({checked})"
         return Finding(Level.OK, subject, sentence)
     listed = "; ".join(f"{', '.join(pushes)} of call type {name}" for name, pushes in switched_on.items())
     advice = f"When all devices are registered in Bellhop, switch these off: otherwise phones ring twice ({GUIDE})"
     return Finding(Level.WARNING, subject, f"also sends its own pushes: {listed}. {advice}")
+
+
+def template_findings(subject: str, types: Mapping[str, CallType], settings: Settings) -> Iterator[Finding]:
+    """Report what Stream's pushes say and Bellhop's do not."""
+    templates = read_pushes(settings).templates
+    for push in taken_over(types):
+        apps = [app for provider, app in settings.push_apps if provider == push.provider]
+        if missing := without_ours(push, templates, apps):
+            place = f"the {push.kind} push of call type {push.call_type} through {push.provider}"
+            advice = "Run `bellhop import-stream-templates` to take it over (docs/pushes.md)"
+            sentence = f"{place} has {', '.join(missing)} at Stream, and not in your own pushes. {advice}"
+            yield Finding(Level.WARNING, subject, sentence)
+        for reason in push.lost:
+            sentence = f"call type {push.call_type}, {push.kind} through {push.provider}: Bellhop cannot send {reason}"
+            yield Finding(Level.WARNING, subject, sentence)
 
 
 def _count(things: Sized, name: str) -> str:

@@ -1,0 +1,238 @@
+"""Stream's own templates of pushes, in the form of a team's own pushes (docs/pushes.md).
+
+They stand in the notification settings of each call type, as Stream's server SDK reads them (getstream 7.0.0:
+NotificationSettingsResponse). Stream documents two values, `user.display_name` and `call.display_name`; ours are
+`caller.name` and `call.name`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, Field, ValidationError
+
+from bellhop.domain.device import Provider
+from bellhop.domain.own_pushes import PushTemplates
+from bellhop.domain.push import PushKind
+from bellhop.domain.text_template import MOST_SOURCE
+from bellhop.settings.push_entry import PushEntry
+from bellhop.stream_api import StreamApi
+
+KINDS = {f"call_{kind}": kind for kind in PushKind}
+"""Stream's name of each push that Bellhop sends."""
+VALUES = {
+    "user.display_name": "caller.name",
+    "user.name": "caller.name",
+    "user.id": "caller.id",
+    "call.display_name": "call.name",
+    "call.id": "call.id",
+    "call.type": "call.type",
+    "call.cid": "call.cid",
+}
+"""Values of Stream's templates and of ours."""
+CUSTOM = re.compile(r"(user|call)\.custom\.([A-Za-z_]\w*)")
+EXPRESSION = re.compile(r"\{\{\{?\s*(.*?)\s*\}?\}\}", re.DOTALL)
+USUAL_SOUND = "default"
+
+
+class StreamApns(BaseModel):
+    """What a push says through Apple."""
+
+    title: str | None = None
+    body: str | None = None
+    sound: str | None = None
+    content_available: int | bool | None = Field(None, alias="content-available")
+    data: dict[str, Any] | None = None
+
+
+class StreamFcm(BaseModel):
+    """What a push carries through Google."""
+
+    data: dict[str, Any] | None = None
+
+
+class StreamPush(BaseModel):
+    """One push of a call type: whether Stream sends it, and what it says."""
+
+    enabled: bool | None = None
+    apns: StreamApns | None = None
+    fcm: StreamFcm | None = None
+
+
+class StreamPushes(BaseModel):
+    """The pushes of a call type. `enabled` is the switch for all of them."""
+
+    enabled: bool | None = None
+    call_ring: StreamPush | None = None
+    call_missed: StreamPush | None = None
+    call_notification: StreamPush | None = None
+    call_live_started: StreamPush | None = None
+    session_started: StreamPush | None = None
+
+    def switched_on(self, names: Sequence[str]) -> list[str]:
+        """Return those of the pushes with these names that Stream sends."""
+        if self.enabled is False:
+            return []
+        pushes = {name: getattr(self, name) for name in names}
+        return [name for name, push in pushes.items() if push is not None and push.enabled]
+
+
+class CallType(BaseModel):
+    """A call type, as far as Bellhop reads it."""
+
+    notification_settings: StreamPushes | None = None
+
+
+class CallTypes(BaseModel):
+    """Stream's answer: all call types, by name."""
+
+    call_types: dict[str, CallType]
+
+
+async def read_call_types(api: StreamApi) -> dict[str, CallType]:
+    """Read the call types of an app. Raises StreamRefused."""
+    return (await api.get("/api/v2/video/calltypes", CallTypes)).call_types
+
+
+class TakenOver(NamedTuple):
+    """One push of one call type at one provider, as a table of our file has it."""
+
+    call_type: str
+    kind: PushKind
+    provider: Provider
+    fields: dict[str, Any]
+    """The fields of the table, besides kind, provider and call_type."""
+    lost: tuple[str, ...]
+    """What cannot be taken over, each with the reason."""
+
+
+def taken_over(call_types: Mapping[str, CallType]) -> Iterator[TakenOver]:
+    """Yield the pushes whose templates say something."""
+    for call_type, settings in sorted(call_types.items()):
+        for name, kind in KINDS.items():
+            push: StreamPush = getattr(settings.notification_settings, name, None) or StreamPush()
+            for provider in Provider:
+                fields, lost = _converted(kind, provider, *_given(push, provider))
+                if provider is Provider.APNS and push.apns and push.apns.content_available:
+                    lost.append("content-available: a push of Bellhop's does not start the app in the background")
+                if fields or lost:
+                    yield TakenOver(call_type, kind, provider, fields, tuple(lost))
+
+
+def _given(push: StreamPush, provider: Provider) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the texts and the data of a push. Stream has no texts for Google; teams put them into the data."""
+    if provider is Provider.APNS:
+        apns = push.apns or StreamApns()
+        sound = apns.sound if apns.sound != USUAL_SOUND else ""
+        texts = {"title": apns.title, "body": apns.body, "sound": sound}
+        return {name: text for name, text in texts.items() if text}, apns.data or {}
+    data = {**(push.fcm.data or {})} if push.fcm else {}
+    texts = {name: data.pop(name) for name in ("title", "body", "sound") if isinstance(data.get(name), str)}
+    return {name: text for name, text in texts.items() if text}, data
+
+
+def _converted(
+    kind: PushKind, provider: Provider, texts: Mapping[str, str], data: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    fields: dict[str, Any] = {}
+    lost: list[str] = []
+    ring = kind is PushKind.RING
+    for name, source in texts.items():
+        _add(fields, "ringtone" if name == "sound" and ring else name, name, source, (kind, provider), lost)
+    for key, value in data.items():
+        source = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        _add(fields.setdefault("data", {}), key, f"data {key}", source, (kind, provider), lost)
+    if not fields.get("data", True):
+        del fields["data"]
+    return fields, lost
+
+
+def _add(
+    fields: dict[str, Any], name: str, shown: str, source: str, push: tuple[PushKind, Provider], lost: list[str]
+) -> None:
+    """Add a converted template, or the reason why that is not possible."""
+    template, unknown = our_template(source)
+    in_data = shown.startswith("data ")
+    wanted = {"kind": push[0], "provider": push[1], **({"data": {name: template}} if in_data else {name: template})}
+    if unknown:
+        lost.append(f"{shown}: Bellhop has no {{{{{unknown}}}}}")
+        return
+    if len(template) > MOST_SOURCE:
+        lost.append(f"{shown}: it has more than {MOST_SOURCE} characters")
+        return
+    try:
+        PushEntry.model_validate(wanted)
+    except ValidationError as error:
+        lost.append(f"{shown}: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
+        return
+    fields[name] = template
+
+
+def our_template(source: str) -> tuple[str, str]:
+    """Translate a template of Stream's (handlebars); returns ours, and the first expression that has no translation."""
+    unknown: list[str] = []
+    parts = []
+    ended = 0
+    for expression in EXPRESSION.finditer(source):
+        value = _value(expression[1])
+        if value is None:
+            unknown.append(expression[1])
+        parts += [_literal(source[ended : expression.start()]), f"{{{{ {value} }}}}"]
+        ended = expression.end()
+    return "".join([*parts, _literal(source[ended:])]), unknown[0] if unknown else ""
+
+
+def _value(name: str) -> str | None:
+    if custom := CUSTOM.fullmatch(name):
+        return f"{'caller' if custom[1] == 'user' else 'call'}.custom.{custom[2]}"
+    return VALUES.get(name)
+
+
+def _literal(text: str) -> str:
+    """Write a text that Jinja would take for a tag or a comment."""
+    return re.sub(r"\{[%#]", lambda begin: f"{{{{ '{begin[0]}' }}}}", text)
+
+
+def custom_fields_of(pushes: Sequence[TakenOver]) -> dict[str, list[str]]:
+    """Return the custom fields that the templates use: of the `call`, and of the `caller`."""
+    sources = " ".join(json.dumps(push.fields) for push in pushes)
+    used = re.findall(r"\{\{ (call|caller)\.custom\.(\w+) \}\}", sources)
+    return {owner: sorted({name for of, name in used if of == owner}) for owner in ("call", "caller")}
+
+
+def without_ours(push: TakenOver, templates: PushTemplates, apps: Sequence[str]) -> list[str]:
+    """Return the fields and keys that Stream's push has and a push of Bellhop's to each of these apps does not have."""
+    wanted = {*(name for name in push.fields if name != "data"), *push.fields.get("data", {})}
+    found = [templates.of(push.kind, push.provider, app, f"{push.call_type}:") for app in apps or [""]]
+    ours = [{*template.texts, *template.data} for template in found if template]
+    return sorted(wanted - set().union(*ours))
+
+
+def as_toml(pushes: Sequence[TakenOver], call_types: Sequence[str]) -> str:
+    """Write the file. A push that is the same for all call types has one table."""
+    tables = []
+    for push in pushes:
+        same = [other for other in pushes if other[1:] == push[1:]]
+        everywhere = len(same) == len(call_types)
+        if push.fields and (not everywhere or push is same[0]):
+            tables.append(_table(push, "" if everywhere else push.call_type))
+    return "\n".join(tables)
+
+
+def _table(push: TakenOver, call_type: str) -> str:
+    head = {"kind": str(push.kind), "provider": str(push.provider)} | ({"call_type": call_type} if call_type else {})
+    texts = {name: value for name, value in push.fields.items() if name != "data"}
+    lines = ["[[pushes]]", *_pairs(head | texts)]
+    if data := push.fields.get("data"):
+        lines += ["", "[pushes.data]", *_pairs(data)]
+    return "\n".join([*lines, ""])
+
+
+def _pairs(values: Mapping[str, str]) -> Iterator[str]:
+    for key, value in values.items():
+        yield f"{key if re.fullmatch(r'[A-Za-z0-9_-]+', key) else json.dumps(key)} = {_toml_text(value)}"
+
+
+def _toml_text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
