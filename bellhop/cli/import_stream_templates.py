@@ -22,9 +22,9 @@ TIMEOUT_S = 30.0
 def command(file: Path, tenant: str) -> None:
     """Write Stream's own templates of pushes to FILE.
 
-    FILE is for BELLHOP_PUSHES_FILE. Reads the notification settings of all call types at Stream: title, body, sound and data for Apple, data for Google.
-    Nothing is changed at Stream. Says what cannot be taken over, and which settings the file needs. FILE must not exist
-    yet; - prints to standard output.
+    FILE is for BELLHOP_PUSHES_FILE; - prints to standard output. It must not exist yet. Reads the notification settings
+    of all call types at Stream: title, body, sound and data for Apple, data for Google. Nothing is changed at Stream.
+    Says what cannot be taken over, and which settings the file needs.
     """
     if str(file) != "-" and file.exists():
         raise click.ClickException(f"{file} exists: name another file, and copy what you need into the first one")
