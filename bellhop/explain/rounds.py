@@ -247,7 +247,7 @@ class RoundLog:
         It ends at the first event that leads to the outcome (`word`), by Stream's clock.
         """
         types, by = _EVENTS_OF.get(word, ((), By.ANYBODY))
-        whose = {By.USER: (user,), By.CALLERS: self.callers, By.ANYBODY: (None,)}[by]
+        whose = (user,) if by is By.USER else self.callers if by is By.CALLERS else (None,)
         events = [self._first_stamps.get((type_, name)) for type_ in types for name in whose]
         asked = [self._learned.get(name) for name in self._stamps_behind(word, user)] if self._learned else []
         return min((Micros(at - self.started_at) for at in (*events, *asked) if at is not None), default=None)

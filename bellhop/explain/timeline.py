@@ -139,30 +139,18 @@ def _tone(milestone: Milestone) -> Tone:
 
 def fill(text: str, round_log: RoundLog, milestone: Milestone) -> str:
     """Replace the {braces} of a sentence by facts of the milestone."""
-    user = round_log.user_of(milestone)
-    device: str = getattr(milestone, "device", "")
-    outcome: str = getattr(milestone, "outcome", "")
-    kind: str = getattr(milestone, "kind", "")
-    tells_when = "{since}" in text or "{when}" in text
-    offset_us = round_log.us_until(outcome, user) if tells_when else None
-    after = "" if offset_us is None else f" {duration(offset_us)} after"
-    return text.format(
-        user=user,
-        outcome=outcome,
-        # A sentence about a device names its user; a sentence about the user has named them already.
-        who=user if device else "they",
-        whose=f"{user}'s" if device else "their",
-        device=name_of(round_log, milestone),
-        provider=PROVIDERS.get(getattr(milestone, "provider", ""), "the provider"),
-        app=getattr(milestone, "app", "") or "this app",
-        when=f"{after} it began" if after else "",
-        since=f"{after} the call began" if after else "",
-        push=PUSHES.get(kind, "push"),
-        purpose=PURPOSES.get(kind, "this"),
-        devices=devices_in_words(milestone),
-        until=muted_until(milestone),
-        hours=quiet_hours(milestone),
-    )
+    return text.format_map(_Facts(round_log, milestone)) if "{" in text else text
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """The facts of a milestone, by the names in {braces}. Each is worked out only if a sentence names it."""
+
+    round_log: RoundLog
+    milestone: Milestone
+
+    def __getitem__(self, name: str) -> str:
+        return _FACTS[name](self.round_log, self.milestone)
 
 
 def name_of(round_log: RoundLog, milestone: Milestone) -> str:
@@ -170,6 +158,32 @@ def name_of(round_log: RoundLog, milestone: Milestone) -> str:
     device: str = getattr(milestone, "device", "")
     label = getattr(milestone, "label", "") or round_log.labels.get(device, "") or (device and f"device {device[:6]}")
     return phone_name(label) or round_log.user_of(milestone) or "somebody"
+
+
+def _after_start(round_log: RoundLog, milestone: Milestone, of: str) -> str:
+    """Return " 2 s after the call began", if it is known when the outcome of the milestone began to hold."""
+    offset_us = round_log.us_until(getattr(milestone, "outcome", ""), round_log.user_of(milestone))
+    return "" if offset_us is None else f" {duration(offset_us)} after {of} began"
+
+
+_FACTS: dict[str, Callable[[RoundLog, Milestone], str]] = {
+    "user": lambda log, line: log.user_of(line),
+    "outcome": lambda _, line: getattr(line, "outcome", ""),
+    # A sentence about a device names its user; a sentence about the user has named them already.
+    "who": lambda log, line: log.user_of(line) if getattr(line, "device", "") else "they",
+    "whose": lambda log, line: f"{log.user_of(line)}'s" if getattr(line, "device", "") else "their",
+    "device": name_of,
+    "provider": lambda _, line: PROVIDERS.get(getattr(line, "provider", ""), "the provider"),
+    "app": lambda _, line: getattr(line, "app", "") or "this app",
+    "when": lambda log, line: _after_start(log, line, "it"),
+    "since": lambda log, line: _after_start(log, line, "the call"),
+    "push": lambda _, line: PUSHES.get(getattr(line, "kind", ""), "push"),
+    "purpose": lambda _, line: PURPOSES.get(getattr(line, "kind", ""), "this"),
+    "devices": lambda _, line: devices_in_words(line),
+    "until": lambda _, line: muted_until(line),
+    "hours": lambda _, line: quiet_hours(line),
+}
+"""How each name in {braces} is filled in."""
 
 
 def because(round_log: RoundLog, push: PushMilestone | EmailMilestone) -> str:

@@ -4,6 +4,7 @@ A trail of 10,000 lines takes half a second. The other process has a low priorit
 reads a trail from its standard input and writes the explanation.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -12,7 +13,9 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bellhop.explain.explanation import explain
+import msgspec
+
+from bellhop.explain.explanation import Explanation, explain
 from bellhop.store.stored_trail import BYTES_OF_LINE, StoredTrail
 from bellhop.trail import read_trail
 from webhook.api_errors import ApiError, ApiErrorKind
@@ -39,8 +42,17 @@ def is_long(lines: Sequence[bytes], most_lines: int) -> bool:
 def explained_json(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
     """Explain a call in this process."""
     explanation = explain(cid, read_trail(stored.lines), user, stored.now, stored.told, stored.today)
-    text = json.dumps(explanation.as_json(), sort_keys=True, separators=(",", ":"))
-    return ExplainedCall(explanation.found, text.encode() + b"\n")
+    return ExplainedCall(explanation.found, _as_json(explanation) + b"\n")
+
+
+def _as_json(explanation: Explanation) -> bytes:
+    try:
+        return _encode(explanation)
+    except UnicodeEncodeError:  # an id has half of a surrogate pair, which UTF-8 cannot write
+        return json.dumps(explanation.as_json(), sort_keys=True, separators=(",", ":")).encode()
+
+
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def explain_apart(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
@@ -60,6 +72,7 @@ def explain_apart(cid: str, user: str, stored: StoredTrail) -> ExplainedCall:
 def main() -> None:
     """Explain the trail on standard input. Its first line has the call, the user and what else is known."""
     os.nice(NICENESS)
+    gc.disable()  # the process ends with this explanation
     first, *lines = sys.stdin.buffer.read().split(b"\n")
     cid, user, now, told, today = json.loads(first)
     found, document = explained_json(cid, user, StoredTrail(lines, now, tuple(told), today))

@@ -1,13 +1,19 @@
 """GET /v1/calls/<cid>: the same explanation for a short and a long trail, but a long one costs another process."""
 
+import json
+
 import jwt
 import pytest
 
+from bellhop.clock import Micros
+from bellhop.explain.explanation import explain
 from bellhop.store.keys import trail_key
-from bellhop.trail import encode
+from bellhop.store.stored_trail import StoredTrail
+from bellhop.trail import encode, read_trail
 from tests.factories import web_settings
 from tests.long_trails import answered_one_by_one, rung_again_and_again
 from webhook.api import explaining_process
+from webhook.api.explaining_process import explained_json
 from webhook.app import create_app
 
 SECRET = "an api secret that is long enough"
@@ -57,3 +63,11 @@ def test_one_long_call_is_explained_at_a_time(client, trail):
         assert busy.json["type"] == "urn:bellhop:problem:busy"
         assert client(50).get("/v1/calls/default:2", headers=SERVER).status_code == 200
     assert client(50).get("/v1/calls/default:1", headers=SERVER).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["jane", "ja\ud800ne", "jané\n"])
+def test_the_document_is_the_json_of_the_explanation(name):
+    lines = [encode(milestone).encode() for milestone in rung_again_and_again(3, name)]
+    read = explain("default:1", read_trail(lines)).as_json()
+    document = explained_json("default:1", "", StoredTrail(lines, Micros(0), ())).document
+    assert json.loads(document) == json.loads(json.dumps(read))
