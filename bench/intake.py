@@ -88,7 +88,7 @@ class Load:
 
 
 def request(label: str, number: int) -> bytes:
-    call = SampleCall(caller=f"caller-{number}", members=(f"user-{number % 1000}",), id=f"{label}-{number}")
+    call = SampleCall(caller=f"caller-{label}-{number}", members=(f"user-{number % 1000}",), id=f"{label}-{number}")
     body = as_posted(call.ring())
     headers = {"Host": "127.0.0.1", "Content-Length": len(body)} | signed_headers(body, API_KEY, SECRET, call.id)
     lines = ["POST /webhooks/stream HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]

@@ -23,6 +23,7 @@ import aiohttp
 import jwt
 import pytest
 import redis
+from greenlet import getcurrent
 from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 from werkzeug.serving import make_server
@@ -37,7 +38,7 @@ from tests.proxy import Proxy
 from webhook.app import create_app
 from webhook.intake.apply import webhook_digest
 from webhook.intake_redis import LATE_S, LoopConnections
-from webhook.loop_greenlet import LoopGreenlet, on_the_loop
+from webhook.loop_greenlet import LoopGreenlet, LoopGreenlets, on_the_loop, wait_for
 from webhook.server.request_server import RequestServer
 from webhook.server.serving_process import LIMITS, limits_for_webhooks, runs_on_loop
 from webhook.server.webhook_bodies import WebhookBodies
@@ -282,7 +283,28 @@ async def test_an_event_is_applied_though_its_sender_has_left(own_redis):
         leaving.cancel()
         await asyncio.to_thread(late.happened.wait, 10)
         assert await post(event, "gone") == (200, {"status": "already"})
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, LoopGreenlet) and not thing.dead]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, LoopGreenlet) and waits(thing)]
+
+
+def waits(view):
+    """Whether a greenlet waits for Redis. One without work waits elsewhere."""
+    return not view.dead and view.gr_frame.f_code is wait_for.__code__
+
+
+async def test_a_greenlet_does_one_piece_of_work_after_another():
+    greenlets, answer, seen = LoopGreenlets(), asyncio.get_running_loop().create_future(), []
+    greenlets.run(lambda: seen.append((getcurrent(), wait_for(answer))))
+    greenlets.run(lambda: seen.append((getcurrent(), "at once")))
+    greenlets.run(lambda: seen.append((getcurrent(), "later")))
+    answer.set_result("answer")
+    await asyncio.sleep(0)
+    (second, _), (third, _), (first, answered) = seen
+    assert answered == "answer"
+    assert second is third is not first
+    with pytest.raises(ZeroDivisionError):
+        greenlets.run(lambda: 1 / 0)
+    greenlets.run(lambda: seen.append((getcurrent(), "after an error")))
+    assert seen[-1][0] is not first, "one that failed gets no more work"
 
 
 async def test_one_slow_answer_of_redis_blocks_no_other_webhook(own_redis):

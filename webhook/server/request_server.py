@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from bellhop.clock import Seconds
-from webhook.loop_greenlet import LoopGreenlet
+from webhook.loop_greenlet import LoopGreenlets
 from webhook.server.arrivals import Arrivals, RequestLimits
 from webhook.server.fair_thread import FairThread, Work
 from webhook.server.http_connection import HttpConnection
@@ -59,6 +59,7 @@ class RequestServer:
         self._bodies = bodies
         self._inflating = FairThread(limits.total_bytes // 2, limits.total_bytes // 4)
         self._delayed = 0
+        self._greenlets = LoopGreenlets()
         self._pool = ThreadPoolExecutor(threads, "answer")
         self._loop = asyncio.get_running_loop()
         self._connections: set[HttpConnection] = set()
@@ -138,7 +139,7 @@ class RequestServer:
             self._answer_after(environ.get(ANSWER_AFTER_S, 0.0), connection, request, response)
 
         if self._on_loop(request):
-            LoopGreenlet(lambda: answer(self._run(environ))).switch()
+            self._greenlets.run(lambda: answer(self._run(environ)))
         else:
             answered = self._loop.run_in_executor(self._pool, self._run, environ)
             answered.add_done_callback(lambda done: answer(done.result()))
