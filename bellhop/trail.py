@@ -1,4 +1,4 @@
-"""The audit trail of a call: one frozen dataclass for each milestone, and its form as a line of text. Pure.
+"""The audit trail of a call: one frozen struct for each milestone, and its form as a line of text. Pure.
 
 The Lua scripts append a line in the same step as the change that it describes, so that no event costs a round trip for
 its trail. A line never holds a token, an address or the text of a payload. Redis keeps lines for days, so their form is
@@ -7,10 +7,11 @@ fixed: a change needs a new VERSION. `bellhop.explain` turns milestones into sen
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, get_type_hints
+
+import msgspec
 
 from bellhop.clock import Micros
 from bellhop.domain.json_text import encoded
@@ -72,8 +73,7 @@ class QuestionOutcome(StrEnum):
     """Another process asked about the same ring in this second."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Milestone:
+class Milestone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one line of a trail says. Its fields are empty (None, "" or ()) where the line does not have them."""
 
     what: ClassVar[str] = ""
@@ -84,8 +84,7 @@ class Milestone:
     """When it happened, by Redis's clock (unix µs). Older versions wrote the time of other clocks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookMilestone(Milestone):
+class WebhookMilestone(Milestone, frozen=True, kw_only=True, gc=False):
     """What the milestones of a webhook have in common."""
 
     type: str
@@ -99,8 +98,7 @@ class WebhookMilestone(Milestone):
     """How far Redis's clock was ahead of Stream's (µs), as far as it was known; None for 0."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookReceived(WebhookMilestone):
+class WebhookReceived(WebhookMilestone, frozen=True, kw_only=True, gc=False):
     """A webhook was verified, applied and, if there is something to do, queued."""
 
     what: ClassVar = "received"
@@ -131,8 +129,7 @@ class WebhookReceived(WebhookMilestone):
         return self.outcome in CALLS_NOBODY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookRepeated(WebhookMilestone):
+class WebhookRepeated(WebhookMilestone, frozen=True, kw_only=True, gc=False):
     """The same webhook came again. Later repeats change only the number on this line (lua/lib/repeats.lua)."""
 
     what: ClassVar = "repeated"
@@ -141,16 +138,14 @@ class WebhookRepeated(WebhookMilestone):
     """How often the webhook came again, if more than once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookOutdated(WebhookMilestone):
+class WebhookOutdated(WebhookMilestone, frozen=True, kw_only=True, gc=False):
     """A webhook was dropped because its event is too old."""
 
     what: ClassVar = "outdated"
     letters: ClassVar = "tc"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPickedUp(Milestone):
+class JobPickedUp(Milestone, frozen=True, kw_only=True, gc=False):
     """A worker began with a job."""
 
     what: ClassVar = "picked_up"
@@ -161,8 +156,7 @@ class JobPickedUp(Milestone):
     worker: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushMilestone(Milestone):
+class PushMilestone(Milestone, frozen=True, kw_only=True, gc=False):
     """What the milestones of a push, or of the decision to send none, have in common."""
 
     letters: ClassVar = "kudlosyimrpeb"
@@ -186,37 +180,32 @@ class PushMilestone(Milestone):
     """How long an attempt took."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushSkipped(PushMilestone):
+class PushSkipped(PushMilestone, frozen=True, kw_only=True, gc=False):
     """A user or a device gets no push. `reason` has the facts: the number of the user's devices, or their hours."""
 
     what: ClassVar = "skipped"
     letters: ClassVar = "rkuodly"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushWaited(PushMilestone):
+class PushWaited(PushMilestone, frozen=True, kw_only=True, gc=False):
     """A push cannot go out yet: the provider fails repeatedly, or the connection takes long. Once for each push."""
 
     what: ClassVar = "waited"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushAttempted(PushMilestone):
+class PushAttempted(PushMilestone, frozen=True, kw_only=True, gc=False):
     """One attempt ended."""
 
     what: ClassVar = "attempted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushFinished(PushMilestone):
+class PushFinished(PushMilestone, frozen=True, kw_only=True, gc=False):
     """A push ended without an answer from the provider, or without a final answer."""
 
     what: ClassVar = "finished"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenChecked(Milestone):
+class TokenChecked(Milestone, frozen=True, kw_only=True, gc=False):
     """A provider's answer was about a device's token; `detail` is the TokenFate."""
 
     what: ClassVar = "token"
@@ -230,8 +219,7 @@ class TokenChecked(Milestone):
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushReduced(Milestone):
+class PushReduced(Milestone, frozen=True, kw_only=True, gc=False):
     """A push went without a part of what the team wants in it; `detail` names the fields and keys."""
 
     what: ClassVar = "reduced"
@@ -245,8 +233,7 @@ class PushReduced(Milestone):
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserSettled(Milestone):
+class UserSettled(Milestone, frozen=True, kw_only=True, gc=False):
     """A recipient's final standing in a round was recorded, as `outcome`."""
 
     what: ClassVar = "settled"
@@ -256,8 +243,7 @@ class UserSettled(Milestone):
     outcome: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneRang(Milestone):
+class PhoneRang(Milestone, frozen=True, kw_only=True, gc=False):
     """A phone sent its receipt; `detail` is the time of its own clock (unix ms)."""
 
     what: ClassVar = "rang"
@@ -268,8 +254,7 @@ class PhoneRang(Milestone):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailMilestone(Milestone):
+class EmailMilestone(Milestone, frozen=True, kw_only=True, gc=False):
     """Something happened to a missed-call e-mail."""
 
     what: ClassVar = "mailed"
@@ -285,8 +270,7 @@ class EmailMilestone(Milestone):
     ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamAsked(Milestone):
+class StreamAsked(Milestone, frozen=True, kw_only=True, gc=False):
     """Bellhop asked Stream for the state of a ring, or could not; `outcome` is a QuestionOutcome."""
 
     what: ClassVar = "asked"
@@ -305,8 +289,7 @@ class StreamAsked(Milestone):
     """How many more stamps there are, for which the line had no space."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownMilestone(Milestone):
+class UnknownMilestone(Milestone, frozen=True, kw_only=True, gc=False):
     """A line that this version cannot read: of a newer version, or malformed. It is never written."""
 
     word: str = ""
@@ -394,7 +377,7 @@ _JSON_TYPES: dict[Any, tuple[tuple[type, ...], Any]] = {
 
 def _fields_of(milestone: type[Milestone]) -> tuple[_Field, ...]:
     hints = get_type_hints(milestone)
-    names = [field.name for field in fields(milestone) if field.name in SHORT]
+    names = [name for name in milestone.__struct_fields__ if name in SHORT]
     return tuple(_Field(name, SHORT[name], *_JSON_TYPES[hints[name]]) for name in names)
 
 

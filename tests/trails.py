@@ -3,10 +3,11 @@
 `told`, `webhook`, `ring`, `attempt` and `settled` write the milestones of a call that begins to ring at START.
 """
 
-from dataclasses import MISSING, fields
 from typing import get_type_hints
 
 from hypothesis import strategies as st
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 
 from bellhop.clock import Micros
 from bellhop.store.keys import trail_key
@@ -45,7 +46,7 @@ async def trail_of(store, cid, tenant="default"):
 def line(kind, at, /, **facts):
     """Write a milestone. It takes those facts that it has a field for; required fields that are not given are empty."""
     known = {field.name: field.default for field in fields(kind) if field.name != "at"}
-    required = {name: 0 if name == "round" else "" for name, default in known.items() if default is MISSING}
+    required = {name: 0 if name == "round" else "" for name, default in known.items() if default is NODEFAULT}
     given = {name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items() if name in known}
     return encode(kind(at=at, **required | given))
 
@@ -93,4 +94,4 @@ def milestones(**given):
 
 def _hints(kind):
     hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind) if field.init}
+    return {field.name: hints[field.name] for field in fields(kind)}

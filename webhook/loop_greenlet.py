@@ -36,6 +36,7 @@ class LoopGreenlets:
 
     def _run_all(self, work: Work | None) -> None:
         here = getcurrent()
+        assert isinstance(here, LoopGreenlet)  # noqa: S101 - `run` made it
         assert here.parent is not None  # noqa: S101 - only the loop's own greenlet has no parent
         while work:
             work()

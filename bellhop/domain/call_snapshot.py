@@ -4,9 +4,10 @@ It replaces events that were lost. It is read leniently: a field that has the wr
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+
+import msgspec
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Stamp, clamp_stamp, missed_stamp
@@ -27,8 +28,7 @@ MAX_USERS = 1_000
 """How many users of one list are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Participant:
+class Participant(msgspec.Struct, frozen=True, gc=False):
     """A user who is in a call on one device."""
 
     id: str
@@ -38,17 +38,16 @@ class Participant:
     """When the participant joined."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallSnapshot:
+class CallSnapshot(msgspec.Struct, frozen=True, gc=False):
     """Who answered, rejected or missed a call, who is in it, and when it ended. Each time is Stream's (unix µs)."""
 
-    accepted: Mapping[str, Micros] = field(default_factory=dict)
+    accepted: Mapping[str, Micros] = msgspec.field(default_factory=dict)
     """User id -> when this user answered."""
-    rejected: Mapping[str, Micros] = field(default_factory=dict)
+    rejected: Mapping[str, Micros] = msgspec.field(default_factory=dict)
     """User id -> when this user declined, or when the caller hung up."""
     ended_at: Micros | None = None
     """When the whole call ended."""
-    missed: Mapping[str, Micros] = field(default_factory=dict)
+    missed: Mapping[str, Micros] = msgspec.field(default_factory=dict)
     """User id -> when this user missed the session."""
     session_ended_at: Micros | None = None
     participants: tuple[Participant, ...] = ()

@@ -4,7 +4,7 @@ Stamps and deadlines are in Stream's time, and so is everything that is compared
 the reasons.
 """
 
-from dataclasses import dataclass, replace
+import msgspec
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
 
@@ -25,8 +25,7 @@ smallest of the events within this time."""
 NEVER = Micros(0)
 
 
-@dataclass(frozen=True, slots=True)
-class ClockOffset:
+class ClockOffset(msgspec.Struct, frozen=True, gc=False):
     """What is known of the difference between the clocks. A difference is an event's arrival minus its stamp."""
 
     ahead_us: int = 0
@@ -72,7 +71,7 @@ def _only_late(known: ClockOffset, difference_us: int, arrived: Micros, *, may_b
 def _doubted(known: ClockOffset, difference_us: int, arrived: Micros) -> ClockOffset:
     """Learn from an event that does not fit: its difference is believed if it agrees with that of the event before."""
     if not known.doubt_at or abs(difference_us - known.doubt_us) > AGREE_US:
-        return replace(known, doubt_us=difference_us, doubt_at=arrived)
+        return msgspec.structs.replace(known, doubt_us=difference_us, doubt_at=arrived)
     may_have_waited = 0 < difference_us - known.ahead_us <= STALLED_US
     if may_have_waited and 0 <= arrived - known.doubt_at < APART_US:
         return known

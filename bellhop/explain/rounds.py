@@ -9,6 +9,8 @@ from enum import Enum
 from functools import cached_property
 from typing import TypeVar
 
+import msgspec
+
 from bellhop.clock import Micros
 from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
 from bellhop.domain.device import Provider
@@ -316,7 +318,7 @@ def _with_one_word(round_log: RoundLog) -> RoundLog:
         if not isinstance(milestone, PushMilestone) or milestone.outcome not in OWN_REJECTIONS:
             return milestone
         standing = round_log.latest_standing(milestone.user)
-        return replace(milestone, outcome=standing) if standing in OWN_REJECTIONS else milestone
+        return msgspec.structs.replace(milestone, outcome=standing) if standing in OWN_REJECTIONS else milestone
 
     milestones = [reworded(milestone) for milestone in round_log.milestones]
     return round_log if milestones == round_log.milestones else replace(round_log, milestones=milestones)

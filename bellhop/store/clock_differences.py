@@ -5,7 +5,8 @@ is lost. The next event teaches it again.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+
+import msgspec
 
 from bellhop.clock import Micros
 from bellhop.domain.clock_offset import ClockOffset
@@ -15,7 +16,7 @@ from bellhop.store.scripts import Argument
 
 KEPT_S = 7 * 24 * 3600
 """How long the difference is remembered without events."""
-FIELDS = tuple(ClockOffset.__dataclass_fields__)
+FIELDS = ClockOffset.__struct_fields__
 
 
 def read(tenant: str) -> tuple[Argument, ...]:
@@ -37,7 +38,7 @@ async def read_with_time(store: RunsCommands, tenant: str) -> tuple[Micros, Cloc
 
 def write(tenant: str, known: ClockOffset) -> list[tuple[Argument, ...]]:
     """Return the commands that write it. The scripts of calls read `applied_us`."""
-    fields = {**asdict(known), "applied_us": known.applied_us}
+    fields = {**msgspec.structs.asdict(known), "applied_us": known.applied_us}
     pairs: list[Argument] = [part for field in fields.items() for part in field]
     key = stream_clock_key(tenant)
     return [("HSET", key, *pairs), ("EXPIRE", key, KEPT_S)]

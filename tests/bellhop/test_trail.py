@@ -2,12 +2,13 @@
 
 import json
 import time
-from dataclasses import MISSING, asdict, fields, replace
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import NODEFAULT
+from msgspec.structs import asdict, fields, replace
 
 from bellhop import trail
 from bellhop.clock import seconds
@@ -216,7 +217,7 @@ def test_a_line_reads_back_as_it_was_written(kept):
 @pytest.mark.parametrize("kind", MILESTONES)
 def test_a_milestone_writes_only_fields_that_it_has(kind):
     assert {LONG[letter] for letter in kind.letters} <= {field.name for field in fields(kind)}
-    required = {field.name for field in fields(kind) if field.default is MISSING} - {"at"}
+    required = {field.name for field in fields(kind) if field.default is NODEFAULT} - {"at"}
     assert required <= {LONG[letter] for letter in kind.letters}
 
 

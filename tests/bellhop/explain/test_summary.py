@@ -1,8 +1,7 @@
 """A call in one line, and which calls a support person filters for."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain

@@ -1,10 +1,10 @@
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bellhop.domain.call_snapshot import CallSnapshot, Participant
 from bellhop.domain.event_types import HANDLED_EVENT_TYPES
