@@ -175,7 +175,8 @@ def _worst(results: Iterable[PersonResult]) -> Tone:
 
 def _reason(results: Sequence[PersonResult]) -> str:
     """Name the most frequent reasons of the worst results; if there is not one of all users, with the users."""
-    worst = [result.verdict for result in results if result.tone is _worst(results)]
+    tone = _worst(results)
+    worst = [result.verdict for result in results if result.tone is tone]
     by_reason: dict[str, list[str]] = {}
     for verdict in worst:
         by_reason.setdefault(verdict.reason, []).append(verdict.user)

@@ -48,7 +48,7 @@ def _page(said: str = "") -> tuple[str, int]:
     page = render_template(
         "console/call.html",
         explanation=explanation,
-        call=summarize(explanation, left_out) if explanation.rounds and not user_id else None,
+        call=summarize(explanation, left_out) if explanation.found and not user_id else None,
         rounds=[_with_picture(round_) for round_ in explanation.rounds],
         left_out=left_out,
         user=user_id,

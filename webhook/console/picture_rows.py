@@ -1,8 +1,9 @@
 """The rows of the picture: Stream's webhooks, the queue, each phone, and each missed-call notice. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from bellhop.domain.outcomes import Outcome, Tone
@@ -50,7 +51,8 @@ class Row(NamedTuple):
     name: str
     result: str
     tone: Tone
-    marks: tuple[PictureMark, ...]
+    marks: Callable[[], Iterable[PictureMark]]
+    """Makes the marks: a big call has many rows that are not shown."""
 
 
 def rows_of(round_: RoundExplanation, entries: Sequence[TimelineEntry], axis: TimeAxis) -> list[Row]:
@@ -61,10 +63,14 @@ def rows_of(round_: RoundExplanation, entries: Sequence[TimelineEntry], axis: Ti
 def _webhooks(entries: Iterable[TimelineEntry], axis: TimeAxis) -> Row:
     webhooks = [entry for entry in entries if entry.what in WEBHOOKS]
     if not webhooks:
-        return Row("Stream", "nothing", Tone.QUIET, ())
+        return Row("Stream", "nothing", Tone.QUIET, tuple)
     first, *others = webhooks
     # The first webhook's bar begins at the start of the call: it shows the delay of a late webhook.
-    marks = (_mark(first, axis, since_us=0), *(_mark(webhook, axis) for webhook in others))
+
+    def marks() -> Iterator[PictureMark]:
+        yield _mark(first, axis, since_us=0)
+        yield from (_mark(webhook, axis) for webhook in others)
+
     plural = "" if len(webhooks) == 1 else "s"
     return Row("Stream", f"{len(webhooks)} webhook{plural}, from {after(first.after_us)}", Tone.QUIET, marks)
 
@@ -75,9 +81,9 @@ def _queue(entries: Sequence[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
     if queued and picked_up:
         wait_us = max((picked_up.after_us or 0) - (queued.after_us or 0), 0)
         wait = f"{wait_us / 1000:.0f} ms" if wait_us < 1_000_000 else f"{wait_us / 1e6:.1f} s"
-        yield Row("Queue", f"waited {wait}", Tone.QUIET, (_mark(picked_up, axis, since_us=queued.after_us),))
+        yield Row("Queue", f"waited {wait}", Tone.QUIET, lambda: (_mark(picked_up, axis, since_us=queued.after_us),))
     elif queued:
-        yield Row("Queue", "waits for a worker", Tone.OPEN, (_mark(queued, axis),))
+        yield Row("Queue", "waits for a worker", Tone.OPEN, lambda: (_mark(queued, axis),))
 
 
 def _phones(round_: RoundExplanation, entries: Iterable[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
@@ -92,14 +98,14 @@ def _phones(round_: RoundExplanation, entries: Iterable[TimelineEntry], axis: Ti
     for user in round_.people:
         yield from _phones_of(user, round_.kind, by_user.get(user.user, {}), axis)
         if of_user := emails.get(user.user):
-            marks = tuple(_attempt_mark(entry, axis) for entry in of_user)
+            marks = partial(_attempt_marks, of_user, axis)
             yield Row(f"{user.user}, e-mail", _words(of_user[-1].outcome), of_user[-1].tone, marks)
 
 
 def _phones_of(user: UserVerdict, round_kind: str, by_push: EntriesByPush, axis: TimeAxis) -> Iterator[Row]:
     deliveries = {(delivery.kind, delivery.device): delivery for delivery in user.deliveries}
     for push, entries in sorted(by_push.items(), key=lambda item: item[0][0] != round_kind):
-        marks = tuple(_attempt_mark(entry, axis) for entry in entries)
+        marks = partial(_attempt_marks, entries, axis)
         delivery = deliveries.get(push)
         if delivery is None:
             first = entries[0]
@@ -108,7 +114,7 @@ def _phones_of(user: UserVerdict, round_kind: str, by_push: EntriesByPush, axis:
             yield _phone(delivery, round_kind, marks)
 
 
-def _phone(delivery: Delivery, round_kind: str, marks: tuple[PictureMark, ...]) -> Row:
+def _phone(delivery: Delivery, round_kind: str, marks: Callable[[], Iterable[PictureMark]]) -> Row:
     result = "rang" if delivery.rang else _words(delivery.outcome)
     accepted = next((attempt for attempt in delivery.attempts if attempt.outcome == Outcome.ACCEPTED), None)
     if accepted:
@@ -121,8 +127,8 @@ def _name(label: str, kind: str, round_kind: str) -> str:
     return label if kind == round_kind else f"{label}, notice"
 
 
-def _attempt_mark(entry: TimelineEntry, axis: TimeAxis) -> PictureMark:
-    return _mark(entry, axis, since_us=(entry.after_us or 0) - entry.ms * 1000)
+def _attempt_marks(entries: Iterable[TimelineEntry], axis: TimeAxis) -> Iterator[PictureMark]:
+    return (_mark(entry, axis, since_us=(entry.after_us or 0) - entry.ms * 1000) for entry in entries)
 
 
 def _mark(entry: TimelineEntry, axis: TimeAxis, since_us: float | None = None) -> PictureMark:

@@ -141,6 +141,14 @@ def test_a_call_of_a_thousand_is_drawn_in_part():
     assert found.left_out == 1002 - MAX_ROWS
 
 
+def test_thousands_of_webhooks_are_drawn_as_far_as_they_show():
+    answers = [webhook("call.accepted", 2 + number / 1000, f"user-{number}") for number in range(3000)]
+    row = rows(drawn(ring("jane"), PICKED_UP, *answers))["Stream"]
+    assert row.result.startswith("3001 webhooks")
+    assert 2 < len(row.marks) < 200
+    assert row.marks[0].x < row.marks[-1].x
+
+
 def test_what_has_no_beginning_is_not_drawn():
     assert drawn(webhook("call.ended", 3)) is None
 
