@@ -182,7 +182,7 @@ def _reason(results: Sequence[PersonResult]) -> str:
         by_reason.setdefault(verdict.reason, []).append(verdict.user)
     if len(by_reason) == 1 and len(worst) == len(results):
         return worst[0].reason
-    groups = sorted(by_reason.items(), key=lambda group: -len(group[1]))
+    groups = sorted(by_reason.items(), key=lambda group: (-len(group[1]), group[0]))
     named = [f"{reason}: {listed(of[:NAMES_SHOWN], len(of[NAMES_SHOWN:]))}" for reason, of in groups if reason]
     return "; ".join(named[:REASONS_SHOWN])
 

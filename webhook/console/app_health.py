@@ -27,6 +27,8 @@ class AppHealth(NamedTuple):
     """What is wrong, with the provider's last answer; empty if nothing is."""
     next: str
     """What to do about it."""
+    answer: str
+    """The provider's last answer, as far as it says why."""
     in_flight: int
     brake: bool
     """Whether no token of the app is removed at the moment."""
@@ -58,6 +60,7 @@ def app_health(provider: str, app: str, channels: Sequence[ChannelStatus]) -> Ap
         word,
         f"{sentence.format(**names)}{quoted}{counted}." if sentence else "",
         advice.format(**names),
+        answer,
         sum(channel.in_flight for channel in channels),
         any(channel.brake for channel in channels),
     )
