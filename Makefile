@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 # The tests start Bellhop hundreds of times. Without compiled files on disk, each start compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-redis test-long soak sdk-contract upgrade-check check format lint types docs lock audit fuzz bench clean
+.PHONY: demo test test-redis test-long soak sdk-contract upgrade-check own-stack check format lint types docs lock audit fuzz bench clean
 
 demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
@@ -42,6 +42,10 @@ sdk-contract: .venv/demo
 # needs the whole git history; UPGRADE_FROM=… selects another version.
 upgrade-check: .venv/ready
 	$(BIN)/python tests/upgrade/check.py $(UPGRADE_FROM)
+
+# Tries RQ's tools, other servers and installers on Bellhop (docs/own-stack.md). It needs a package index.
+own-stack: .venv/ready
+	$(BIN)/python tests/own_stack/check.py
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
