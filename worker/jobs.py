@@ -20,6 +20,7 @@ from worker.delivery.attempt import Delivered
 from worker.delivery.fan_out import DeliveryTools, FanOut
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
+from worker.gentle_start import Begun, GentleStart, not_counted
 from worker.queue.running_jobs import Handler
 from worker.settle import settle_call
 
@@ -33,14 +34,15 @@ class Jobs:
     def __init__(self, tools: DeliveryTools, missed_grace_s: Seconds, digest: EmailDigest | None = None) -> None:
         self._tools, self._grace_us, self._digest = tools, micros(missed_grace_s), digest
         self._derived = DerivedNotices(tools.store, tools.stream_state)
+        gently = GentleStart()
         handlers: dict[str, Handler] = {
             names.RING_JOB: self.ring,
             names.NOTIFY_JOB: self.notify,
-            names.NOTICE_JOB: self.notice,
+            names.NOTICE_JOB: gently(self.notice),
             names.SETTLE_JOB: self.settle,
         }
         if digest is not None:
-            handlers[names.MAIL_JOB] = digest.send
+            handlers[names.MAIL_JOB] = gently(digest.send)
         now = tools.clock.now
         self.handlers = {job_name: _correlated(job_name, handler, now) for job_name, handler in handlers.items()}
 
@@ -56,10 +58,10 @@ class Jobs:
         await fan_out.run()
         return fan_out.last_records()
 
-    async def notice(self, payload: dict[str, Any]) -> Sequence[Command]:
+    async def notice(self, payload: dict[str, Any], begun: Begun = not_counted) -> Sequence[Command]:
         """Tell a user about the call they missed: by push and, if one is due, by e-mail."""
         round_ = read_payload(names.NOTICE_JOB, payload)
-        fan_out = FanOut(self._tools, PushKind.MISSED, round_)
+        fan_out = FanOut(self._tools, PushKind.MISSED, round_, begun)
         results = await fan_out.run()
         pushed = [result for result in results if result.outcome in PUSHED]
         if self._digest is not None and _decides_about_email(round_, fan_out, pushed, self._digest):

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-AT_ONCE = 100
+AT_ONCE = 20
 
 
 async def in_turns(items: Iterable[T], at_once: int = AT_ONCE) -> AsyncIterator[T]:

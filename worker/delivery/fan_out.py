@@ -29,6 +29,7 @@ from bellhop.trail import JobPickedUp, PushReduced, PushSkipped, TokenChecked, T
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
+from worker.delivery.fair_turns import FairTurns
 from worker.delivery.fence import Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
 from worker.delivery.retry_policy import RetryPolicy
@@ -39,8 +40,8 @@ from worker.stream_state import StreamState
 
 log = structlog.get_logger()
 
-PLANNED_AT_ONCE = 20
-"""Recipients to plan before other tasks get a turn: to build the pushes for a thousand recipients takes seconds."""
+PLANNED_AT_ONCE = 8
+"""Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait for all of a turn."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
 
@@ -68,18 +69,22 @@ class DeliveryTools:
     clock: RedisClock = field(default_factory=RedisClock)
     callee_limit: CalleeLimit | None = None
     """None: rings for one user are not counted."""
+    turns: FairTurns = field(default_factory=FairTurns)
 
 
 class FanOut:
     """One run of one job: the pushes of one kind in one round."""
 
-    def __init__(self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound) -> None:
-        self._tools, self._kind, self._round = tools, kind, round_
+    def __init__(
+        self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound, begun: Callable[[], None] = lambda: None
+    ) -> None:
+        """`begun`: called when a push that is not a ring goes to its provider."""
+        self._tools, self._kind, self._round, self._begun = tools, kind, round_, begun
         self._stream_state = tools.stream_state if kind is PushKind.RING else None
         if self._stream_state is not None:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
         first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
-        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent, tools.clock)
+        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent, tools.clock, tools.turns)
         self._records = RecordBuffer(self._fence)
         self.ran = False
         """Whether there was something to do."""
@@ -88,6 +93,15 @@ class FanOut:
 
     async def run(self) -> list[Delivered]:
         """Push to every recipient; returns the result of each push. Waits while Redis is away."""
+        beginning, started_at = self._tools.turns.beginning, self._round.started_at
+        if self._kind is PushKind.RING and len(self._round.recipients) <= PLANNED_AT_ONCE:
+            beginning.add(started_at)
+        try:
+            return await self._run()
+        finally:
+            beginning.discard(started_at)
+
+    async def _run(self) -> list[Delivered]:
         tools, round_ = self._tools, self._round
         user_ids = [recipient.id for recipient in round_.recipients]
         end_wait = self._before_attempt()
@@ -147,45 +161,62 @@ class FanOut:
         return list(chain.from_iterable(await ringing))
 
     async def _send(self, recipients: Sequence[Recipient], users: RegisteredUsers) -> list[Delivered]:
-        planned = await self._plan(recipients, users)
-        if len(planned.pushes) == 1 and not planned.skips:  # as in most rings: this saves the tasks of gather()
-            results = await self._push(planned.pushes[0])
+        if len(recipients) > PLANNED_AT_ONCE:
+            skips, results = await self._send_in_parts(recipients, users)
         else:
-            sending = asyncio.gather(*map(self._push, planned.pushes))
-            sent, _ = await asyncio.gather(sending, self._record_skips(planned.skips))
-            results = list(chain.from_iterable(sent))
-        self._log(planned.skips, results)
+            planned = self._plan(recipients, users)
+            skips = planned.skips
+            if len(planned.pushes) == 1 and not skips:  # as in most rings: this saves the tasks of gather()
+                results = await self._push(planned.pushes[0])
+            else:
+                sending = asyncio.gather(*map(self._push, planned.pushes))
+                sent, _ = await asyncio.gather(sending, self._record_skips(skips))
+                results = list(chain.from_iterable(sent))
+        self._log(skips, results)
         return results
 
-    async def _plan(self, recipients: Sequence[Recipient], users: RegisteredUsers) -> Plan:
-        """Plan PLANNED_AT_ONCE recipients at a time, with a turn for other tasks in between."""
-        pushes: list[Push] = []
+    async def _send_in_parts(
+        self, recipients: Sequence[Recipient], users: RegisteredUsers
+    ) -> tuple[list[Skip], list[Delivered]]:
+        """Plan the pushes to PLANNED_AT_ONCE recipients while those to others are sent; other rings get their turns."""
         skips: list[Skip] = []
-        for first in range(0, len(recipients), PLANNED_AT_ONCE):
-            part = plan(
-                self._kind,
-                self._round,
-                users.devices,
-                self._tools.clock.now(),
-                users.users,
-                self._tools.texts,
-                ticket_secret=self._tools.ticket_secret,
-                recipients=recipients[first : first + PLANNED_AT_ONCE],
-                queued_at=self._round.queued_at,
-                still_rings=self._round.still_rings,
-                templates=self._tools.templates,
-            )
-            pushes += part.pushes
-            skips += part.skips
-            if len(recipients) > PLANNED_AT_ONCE:
-                await asyncio.sleep(0)
-        self.put_off = any(skip.reason is Outcome.STILL_RINGS for skip in skips)
-        return Plan(pushes, skips)
+        sending: list[asyncio.Task[list[Delivered]]] = []
+        try:
+            for first in range(0, len(recipients), PLANNED_AT_ONCE):
+                planned = self._plan(recipients[first : first + PLANNED_AT_ONCE], users)
+                skips += planned.skips
+                sending += [asyncio.create_task(self._push(push)) for push in planned.pushes]
+                await self._tools.turns.let_others_go_first(self._round.started_at)
+        except BaseException:
+            for task in sending:
+                task.cancel()
+            await asyncio.gather(*sending, return_exceptions=True)
+            raise
+        sent, _ = await asyncio.gather(asyncio.gather(*sending), self._record_skips(skips))
+        return skips, list(chain.from_iterable(sent))
+
+    def _plan(self, recipients: Sequence[Recipient], users: RegisteredUsers) -> Plan:
+        planned = plan(
+            self._kind,
+            self._round,
+            users.devices,
+            self._tools.clock.now(),
+            users.users,
+            self._tools.texts,
+            ticket_secret=self._tools.ticket_secret,
+            recipients=recipients,
+            queued_at=self._round.queued_at,
+            still_rings=self._round.still_rings,
+            templates=self._tools.templates,
+        )
+        self.put_off |= any(skip.reason is Outcome.STILL_RINGS for skip in planned.skips)
+        return planned
 
     async def _push(self, push: Push) -> list[Delivered]:
         """Send a push. If its token cannot be used, send it to another token of the same phone."""
         tools = self._tools
-        result = await deliver(push, tools.channels, self._fence, tools.policy, self._before_attempt, tools.clock)
+        before = self._before_attempt if self._kind is PushKind.RING else lambda _: self._begun
+        result = await deliver(push, tools.channels, self._fence, tools.policy, before, tools.clock)
         self._records.add(result.record)
         if push.left_out:
             self._records.add(Record(_reduced_line(push, tools.clock.now())))

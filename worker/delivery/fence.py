@@ -22,6 +22,7 @@ from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command, Scripts
 from bellhop.telemetry import metrics
 from worker.delivery.batch import Batch
+from worker.delivery.fair_turns import FairTurns
 from worker.delivery.sent_pushes import RoundPushes, SentPushes, note_restored
 from worker.lost_attempts import OpenClaim, count_lost, lost_attempt
 
@@ -91,15 +92,16 @@ class Fence:
         first_line: str = "",
         sent: SentPushes | None = None,
         clock: RedisClock | None = None,
+        turns: FairTurns | None = None,
     ) -> None:
         """`first_line` goes on the trail together with the next line: it needs no round trip of its own.
 
         `sent`: what this worker sent lately; by default nothing. `clock`: for the times on the trail, and for
-        how far Redis's clock is ahead of Stream's.
+        how far Redis's clock is ahead of Stream's. `turns`: shared by all fences of the worker.
         """
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._sent = SentPushes(worker) if sent is None else sent
-        self._clock = clock or RedisClock()
+        self._clock, self._turns = clock or RedisClock(), turns or FairTurns()
         self._pushes = RoundPushes.of(round_, kind)
         self._kind, self._round = kind, round_
         self._first_lines = [first_line] if first_line else []
@@ -109,7 +111,7 @@ class Fence:
         self._records = Batch(self._write, MOST_PER_CALL, shielded=True)
 
     async def admit(self, push: Push, attempt_s: Seconds) -> Admission:
-        """Claim the device for an attempt of at most `attempt_s`."""
+        """Claim the device for an attempt of at most `attempt_s`, and wait for a turn to send the push."""
         key, user_id = push.device.key, push.device.user_id
         if self._claimed_for.get(key, user_id) != user_id:
             # A token moves from one user to another while this round rings both. A claim names the run, not the user:
@@ -118,6 +120,8 @@ class Fence:
             return Admission(Outcome.HELD, Seconds(time.monotonic()), Seconds(0.0))
         try:
             admission = await self._admissions((push, attempt_s))
+            if admission.refusal is None:
+                await self._turns.wait(self._kind, self._round.started_at)
         except asyncio.CancelledError:
             # The claim may be in Redis. The next run would wait for its end, and take it for an attempt.
             await asyncio.shield(self.write(Record("", key)))

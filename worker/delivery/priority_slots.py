@@ -1,52 +1,60 @@
-"""A limit for pushes that gives its places to rings first."""
+"""A limit for pushes that gives its places to rings first, and to all rings alike."""
 
 import asyncio
-from collections import deque
+from collections.abc import Hashable
 
 from bellhop.domain.push import PushKind
+from worker.delivery.fair_queue import FairQueue
+
+Waiting = FairQueue[asyncio.Future[None]]
 
 
 class PrioritySlots:
-    """At most `limit` pushes hold a place. A free place goes to a ring before any other push, and else by arrival.
+    """At most `limit` pushes hold a place. A free place goes to a push of a ring before any other push.
 
-    Pushes that are not rings hold at most three quarters of the places, so that rings need not wait for their answers.
+    Rounds take turns: a ring of two phones does not wait until one of thousands has all its places. Pushes that are not
+    rings hold at most three quarters of the places, so that rings need not wait for their answers.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit, self._most_others = limit, max(1, limit * 3 // 4)
         self._held = self._held_by_others = 0
-        self._rings: deque[asyncio.Future[None]] = deque()
-        self._others: deque[asyncio.Future[None]] = deque()
+        self._rings, self._others = Waiting(), Waiting()
 
-    def hold(self, kind: PushKind) -> "Place":
-        """Wait for a place, and hold it: `async with slots.hold(kind)`."""
-        return Place(self, ring=kind is PushKind.RING)
+    def hold(self, kind: PushKind, round_: Hashable = None) -> "Place":
+        """Wait for a place, and hold it: `async with slots.hold(kind, round_)`."""
+        return Place(self, kind, round_)
 
-    async def acquire(self, *, ring: bool) -> None:
+    def waiting(self, round_: Hashable) -> int:
+        """How many pushes of a round wait for a place."""
+        return self._rings.waiting(round_) + self._others.waiting(round_)
+
+    async def acquire(self, kind: PushKind, round_: Hashable = None) -> None:
         """Wait for a place. `release` it in the end."""
+        ring = kind is PushKind.RING
         if self._is_free(ring=ring) and not self._rings and not self._others:
             self._count(1, ring=ring)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._rings if ring else self._others).append(future)
+        (self._rings if ring else self._others).put(round_, future)
         self._give()
         try:
             await future
         except asyncio.CancelledError:
             if not future.cancelled():  # the place was given in the turn of the loop in which this task is cancelled
-                self.release(ring=ring)
+                self.release(kind)
             raise
 
-    def release(self, *, ring: bool) -> None:
+    def release(self, kind: PushKind) -> None:
         """Give a place back."""
-        self._count(-1, ring=ring)
+        self._count(-1, ring=kind is PushKind.RING)
         self._give()
 
     def _give(self) -> None:
         """Give the free places to those who wait."""
         for waiting, ring in ((self._rings, True), (self._others, False)):
             while waiting and self._is_free(ring=ring):
-                future = waiting.popleft()
+                future = waiting.get()
                 if not future.done():  # not cancelled
                     self._count(1, ring=ring)
                     future.set_result(None)
@@ -63,11 +71,11 @@ class PrioritySlots:
 class Place:
     """A place that is held inside `async with`. Leaving it never waits."""
 
-    def __init__(self, slots: PrioritySlots, *, ring: bool) -> None:
-        self._slots, self._ring = slots, ring
+    def __init__(self, slots: PrioritySlots, kind: PushKind, round_: Hashable) -> None:
+        self._slots, self._kind, self._round = slots, kind, round_
 
     async def __aenter__(self) -> None:
-        await self._slots.acquire(ring=self._ring)
+        await self._slots.acquire(self._kind, self._round)
 
     async def __aexit__(self, *_: object) -> None:
-        self._slots.release(ring=self._ring)
+        self._slots.release(self._kind)

@@ -6,7 +6,7 @@ dies after the mail server has answered and before that is recorded, the e-mail 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -73,8 +73,11 @@ class EmailDigest:
             metrics.MAIL.add(reason)
             await self._emails.record_no_email(round_, reason)
 
-    async def send(self, payload: dict[str, Any]) -> None:
-        """Make one attempt to send the e-mail that a job is for, and record the result."""
+    async def send(self, payload: dict[str, Any], begun: Callable[[], None] = lambda: None) -> None:
+        """Make one attempt to send the e-mail that a job is for, and record the result.
+
+        `begun`: called when the e-mail goes to the mail server.
+        """
         ref = read_payload(MAIL_JOB, payload)
         email_id, run, fresh_until_s = ref.letter, uuid4().hex, time.monotonic() + FRESH_S
         claimed = await self._emails.claim(email_id, run)
@@ -85,7 +88,7 @@ class EmailDigest:
             await self._emails.record_attempt(email_id, run, results)
             return
         count = claimed.count - len(claimed.calls) + len(calls)
-        attempt = _Attempt(email_id, run, calls, count, claimed.attempts == 0, fresh_until_s)
+        attempt = _Attempt(email_id, run, calls, count, claimed.attempts == 0, fresh_until_s, begun)
         attempted = await self._timed_attempt(attempt)
         if attempted is None:
             return  # another worker has it, or a job tries again
@@ -135,7 +138,10 @@ class EmailDigest:
         except Exception as error:
             log.exception("mail_not_written", letter=email_id, error=type(error).__name__)
             return AttemptResult(Outcome.MAIL_UNWRITTEN, reason=type(error).__name__)
-        return await self._sender.send(message, contact.email or "") if await self._still_claimed(attempt) else None
+        if not await self._still_claimed(attempt):
+            return None
+        attempt.begun()
+        return await self._sender.send(message, contact.email or "")
 
     async def _still_claimed(self, attempt: "_Attempt") -> bool:
         """Tell whether the e-mail may still be sent. If its claim is not fresh any more, it is claimed again."""
@@ -171,6 +177,7 @@ class _Attempt:
     """Whether no other attempt was made."""
     fresh_until_s: float
     """Until when (monotonic) the claim is fresh."""
+    begun: Callable[[], None]
 
 
 def _still_missed(claimed: ClaimedEmail) -> tuple[list[QueuedRound], list[EmailResult]]:

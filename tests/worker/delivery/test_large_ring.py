@@ -11,6 +11,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.keys import devices_key, owner_key
 from tests.factories import a_device, a_queued_round
 from worker.delivery.attempt import ProviderChannels
+from worker.delivery.fair_turns import SENT_AT_ONCE
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
@@ -33,9 +34,19 @@ class Phones:
 
     def __init__(self):
         self.rung = 0
+        self.users = []
+        self.turns = [0]
+        """How many pushes were sent in each turn of the event loop."""
+
+    async def count_turns(self):
+        while True:
+            await asyncio.sleep(0)
+            self.turns.append(0)
 
     async def send(self, push, timeout_s, start_s):
         self.rung += 1
+        self.turns[-1] += 1
+        self.users.append(push.device.user_id)
         return AttemptResult(Outcome.ACCEPTED)
 
     async def close(self): ...
@@ -43,8 +54,8 @@ class Phones:
     async def prepare(self, environment, within_s): ...
 
 
-async def everybody(store, hardware_id=""):
-    users = [f"user-{number}" for number in range(PEOPLE)]
+async def everybody(store, hardware_id="", people=PEOPLE):
+    users = [f"user-{number}" for number in range(people)]
     for user in users:
         devices = {}
         for number in range(MAX_DEVICES_PER_USER):
@@ -86,3 +97,22 @@ async def test_a_phone_with_many_old_tokens_rings_once(store):
     phones, round_ = Phones(), await everybody(store, hardware_id="the only one")
     await jobs(store, phones).ring(round_.model_dump())
     assert phones.rung == PEOPLE
+
+
+async def test_a_small_ring_does_not_wait_for_a_large_one(store):
+    phones, large = Phones(), await everybody(store, people=20)
+    device = a_device("ben", token="the-token-of-ben")
+    await store.call("HSET", devices_key("default", "ben"), device.key, device.model_dump_json())
+    await store.call("SET", owner_key("default", device.key), "ben")
+    small = a_queued_round("ben", cid="default:2", started_at=large.started_at + 1)
+    worker, counting = jobs(store, phones), asyncio.create_task(phones.count_turns())
+    first = asyncio.create_task(worker.ring(large.model_dump()))
+    while not phones.rung:
+        await asyncio.sleep(0)
+    await worker.ring(small.model_dump())
+    assert not first.done()
+    await first
+    counting.cancel()
+    assert phones.rung == 20 * MAX_DEVICES_PER_USER + 1
+    assert phones.users.index("ben") < phones.rung // 2
+    assert max(phones.turns) <= SENT_AT_ONCE

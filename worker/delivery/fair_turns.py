@@ -1,0 +1,39 @@
+"""How many pushes are sent in one turn of the event loop: until the turn ends, nothing else of the worker goes on."""
+
+import asyncio
+from collections.abc import Hashable
+
+from bellhop.domain.push import PushKind
+from worker.delivery.priority_slots import PrioritySlots
+
+SENT_AT_ONCE = 8
+"""Pushes that are sent in one turn. Each takes about 0.1 ms."""
+FEW = 8
+"""The next part of a large ring begins when at most so many of its pushes wait to be sent: claims must not get old."""
+PATIENCE = 20
+"""For how many turns a part of a large ring lets small rings go first: they need about 12 until they are sent."""
+
+
+class FairTurns:
+    """Lets at most `limit` pushes go on in a turn of the event loop: rings first, and all rings alike."""
+
+    def __init__(self, limit: int = SENT_AT_ONCE) -> None:
+        self._slots = PrioritySlots(limit)
+        self.beginning: set[Hashable] = set()
+        """The small rings that have begun and sent nothing so far: large rings let them go first."""
+
+    async def wait(self, kind: PushKind, round_: Hashable = None) -> None:
+        """Wait for a place in a turn. It is free again in the next turn."""
+        await self._slots.acquire(kind, round_)
+        self.beginning.discard(round_)
+        asyncio.get_running_loop().call_soon(self._slots.release, kind)
+
+    async def let_others_go_first(self, round_: Hashable) -> None:
+        """Wait, between two parts of a large ring, until few of its pushes wait and no small ring begins."""
+        patience, waits = PATIENCE, True
+        while waits:
+            await asyncio.sleep(0)
+            many = self._slots.waiting(round_) > FEW
+            if not many:
+                patience -= 1
+            waits = many or (bool(self.beginning) and patience > 0)
