@@ -16,6 +16,7 @@ PARTS = {
     "beside_node": "Whole rings beside a Node peer: processor time, latency and rate",
     "cold": "The first ring after a start",
     "ring": "A ring inside the worker, without Redis and provider",
+    "pushes": "The payload of a push, without and with a team's own texts",
     "runtime": "RQ's bookkeeping: Bellhop's worker beside RQ's own, and its memory",
     "apns": "Pushes to Apple, beside plain aioapns",
     "fcm": "Pushes to Google, beside pyfcm",

@@ -11,8 +11,8 @@ import click
 
 from bellhop.cli.options import load_settings
 from bellhop.clock import Micros, from_nanoseconds
-from bellhop.domain.device import Device, Kind, Provider
-from bellhop.domain.payloads import most_bytes, size_of
+from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.payloads import EVENT, most_bytes, size_of
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Recipient, Round
@@ -21,7 +21,6 @@ from bellhop.sandbox.stream_webhooks import SAMPLES
 from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
 
-EVENTS = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
 TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
 
 
@@ -35,8 +34,9 @@ TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the JSON of a webhook of Stream. By default a sample.",
 )
+@click.option("--platform", type=click.Choice([str(one) for one in Platform]), help="Which phone Google delivers to.")
 @click.option("--language", default="", help='Language of the receiver, such as "de". By default the event\'s.')
-def command(kind: str, provider: str, app: str, file: Path | None, language: str) -> None:
+def command(kind: str, provider: str, app: str, file: Path | None, platform: str | None, language: str) -> None:
     """Print what a push would carry, as JSON.
 
     The call is a sample of Stream's, or the webhook in a file: call.ring, call.notification or call.missed. The push is
@@ -49,12 +49,12 @@ def command(kind: str, provider: str, app: str, file: Path | None, language: str
         click.echo(problem, err=True)
     if own.problems:
         sys.exit(1)
-    path = file or SAMPLES / f"{EVENTS[PushKind(kind)]}.json"
+    path = file or SAMPLES / f"{EVENT[PushKind(kind)]}.json"
     round_ = _round(settings, path, language)
     app = app or next((name for known, name in sorted(settings.push_apps) if known == provider), "com.example.app")
-    push = _push(settings, PushKind(kind), Provider(provider), app, round_)
+    push = _push(settings, PushKind(kind), Provider(provider), app, round_, Platform(platform) if platform else None)
     click.echo(json.dumps(_shown(push), indent=2, ensure_ascii=False))
-    size, limit = size_of(push.device.provider, push.payload), most_bytes(push.device.provider, push.kind)
+    size, limit = size_of(push.device.provider, push.payload, push.aps), most_bytes(push.device.provider, push.kind)
     click.echo(f"{size:,} of {limit:,} bytes", err=True)
     if push.left_out:
         click.echo(f"left out: {', '.join(push.left_out)}", err=True)
@@ -87,10 +87,14 @@ def _round(settings: Settings, path: Path, language: str) -> Round:
     return round_.model_copy(update={"recipients": (receiver,)})
 
 
-def _push(settings: Settings, kind: PushKind, provider: Provider, app: str, round_: Round) -> Push:
+def _push(
+    settings: Settings, kind: PushKind, provider: Provider, app: str, round_: Round, platform: Platform | None
+) -> Push:
     receiver: Recipient = round_.recipients[0]
     voip = Kind.VOIP if kind is PushKind.RING else Kind.ALERT
-    device = Device(user_id=receiver.id, provider=provider, kind=voip, token=TOKENS[provider], app=app)
+    device = Device(
+        user_id=receiver.id, provider=provider, kind=voip, token=TOKENS[provider], app=app, platform=platform
+    )
     [push] = plan(
         kind,
         round_,
@@ -109,6 +113,8 @@ def _shown(push: Push) -> Mapping[str, Any]:
         return push.payload
     options = push.options
     message: dict[str, Any] = {"data": push.payload, "android": {"priority": "HIGH" if options.urgent else "NORMAL"}}
+    if push.aps is not None:
+        message["apns"] = {"payload": {"aps": push.aps}}
     if options.analytics_label:
         message["fcm_options"] = {"analytics_label": options.analytics_label}
     return message

@@ -73,13 +73,18 @@ class Device(BaseModel):
     name: Text = ""
     """What users call the device ("Jane's iPhone"); the trail shows it."""
     platform: Annotated[Platform | None, Field(exclude_if=not_)] = None
-    """Of an FCM token: which phone it is, if the app says it. It is stored only then, as by older versions."""
+    """Of an FCM token: which phone it is, if the app says it. It is stored only then. An APNs token has none."""
 
     @field_validator("kind")
     @classmethod
     def _fcm_token_counts_as_alert(cls, kind: Kind, info: ValidationInfo) -> Kind:
         # Some SDKs register an FCM token as voip and some do not: it is the same token.
         return kind if info.data.get("provider") is Provider.APNS else Kind.ALERT
+
+    @field_validator("platform")
+    @classmethod
+    def _platform_is_of_an_fcm_token(cls, platform: Platform | None, info: ValidationInfo) -> Platform | None:
+        return platform if info.data.get("provider") is Provider.FCM else None
 
     @field_validator("token")
     @classmethod
@@ -102,14 +107,9 @@ class Device(BaseModel):
         return device_key(self.provider, self.token)
 
     @property
-    def is_iphone_at_google(self) -> bool:
-        """Whether it is an iPhone to which Google delivers."""
-        return self.provider is Provider.FCM and self.platform is Platform.IOS
-
-    @property
     def label(self) -> str:
         """What the trail calls the device: its name, or the kind of its token and a few digits of its key."""
-        if self.is_iphone_at_google and not self.name:
+        if self.platform is Platform.IOS and not self.name:
             return f"iPhone {self.key[:6]}"
         return self.name or f"{self.provider} {self.kind} {self.key[:6]}"
 

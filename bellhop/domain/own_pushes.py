@@ -110,6 +110,8 @@ class PushTemplates:
 
     def of(self, kind: PushKind, provider: Provider, app: str, cid: str) -> PushTemplate | None:
         """Return the template for pushes of this kind to this app about a call of this type; None if there is none."""
+        if not self._templates:
+            return None
         call_type = cid.partition(":")[0]
         place = PushPlace(kind, provider, app, call_type if call_type in self._call_types else "")
         if place not in self._found:

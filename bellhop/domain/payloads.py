@@ -132,7 +132,7 @@ def build_payload(provider: Provider, facts: PushFacts) -> BuiltPayload:
     shows = facts.iphone_at_google and facts.kind is not PushKind.RING
     longest = LONGEST_OWN_TEXT if facts.own else LONGEST_TEXT
     result, aps = build(facts, longest), _aps(facts, longest) if shows else None
-    while longest > SHORTEST_TEXT and _size(provider, result, aps) > limit:
+    while longest > SHORTEST_TEXT and size_of(provider, result, aps) > limit:
         longest = max(SHORTEST_TEXT, longest // 2)
         shorter = facts._replace(round=_with_shorter_names(facts.round, longest))
         result, aps = build(shorter, longest), _aps(shorter, longest) if shows else None
@@ -140,15 +140,11 @@ def build_payload(provider: Provider, facts: PushFacts) -> BuiltPayload:
         return BuiltPayload(result, aps)
     left_out = [*facts.own.left_out]
     for key in reversed([*facts.own.data]):
-        if _size(provider, result, aps) <= limit:
+        if size_of(provider, result, aps) <= limit:
             break
         del result[key]
         left_out.append(key)
     return BuiltPayload(result, aps, tuple(left_out))
-
-
-def _size(provider: Provider, result: Mapping[str, Any], aps: Mapping[str, Any] | None) -> int:
-    return size_of(provider, result) + (len(to_json(aps)) if aps else 0)
 
 
 def _with_shorter_names(round_: Round, longest: int) -> Round:
@@ -167,10 +163,13 @@ def most_bytes(provider: Provider, kind: PushKind) -> int:
     return 5_120 if provider is Provider.APNS and kind is PushKind.RING else 4_096
 
 
-def size_of(provider: Provider, result: Mapping[str, Any]) -> int:
-    """Return the bytes that count against the limit: Apple counts the JSON body, Google the keys and values."""
+def size_of(provider: Provider, result: Mapping[str, Any], aps: Mapping[str, Any] | None = None) -> int:
+    """Return the bytes that count against the limit: Apple counts the JSON body, Google the keys and values.
+
+    `aps` is what Google passes on to Apple.
+    """
     if provider is Provider.FCM:
-        return len("".join([*result, *result.values()]).encode())
+        return len("".join([*result, *result.values()]).encode()) + (len(to_json(aps)) if aps else 0)
     return len(to_json(result))
 
 

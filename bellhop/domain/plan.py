@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
-from bellhop.domain.device import Device, Kind, Provider
+from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.payloads import PushFacts, build_payload
-from bellhop.domain.push import Push, PushKind, named_uuid, usual_options
+from bellhop.domain.push import NOT_URGENT, URGENT, Push, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USER, NO_USERS, User, push_refusal, refusal_facts
@@ -100,7 +100,7 @@ def _suits(kind: PushKind, device: Device) -> bool:
 
 def ends_the_ring(kind: PushKind, device: Device) -> bool:
     """Tell whether the phone stops ringing at this push: Stream's Android SDKs leave a call that was missed."""
-    return kind is PushKind.MISSED and device.provider is Provider.FCM and not device.is_iphone_at_google
+    return kind is PushKind.MISSED and device.provider is Provider.FCM and device.platform is not Platform.IOS
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
@@ -163,9 +163,10 @@ class _PushMaker:
             receiver.wording,
             self._ticket(device),
             own,
-            device.is_iphone_at_google,
+            device.platform is Platform.IOS,
         )
-        built, usual = build_payload(device.provider, facts), usual_options(self.kind, device.provider)
+        built = build_payload(device.provider, facts)
+        usual = NOT_URGENT if self.kind is PushKind.NOTIFICATION and device.provider is Provider.FCM else URGENT
         return Push(
             id=named_uuid(uuid.NAMESPACE_OID, name),
             kind=self.kind,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from bellhop.clock import Micros, Seconds
-from bellhop.domain.device import Device, Environment, Provider
+from bellhop.domain.device import Device, Environment
 
 
 class PushKind(StrEnum):
@@ -29,16 +29,9 @@ class PushOptions(NamedTuple):
 
 
 URGENT, NOT_URGENT = PushOptions(), PushOptions(urgent=False)
-
-
-def usual_options(kind: PushKind, provider: Provider) -> PushOptions:
-    """Return how a provider treats a push if the team says nothing.
-
-    Google lowers the priority of all messages to an app if those of high priority show nothing to its user. A missed
-    call must be urgent, since it ends a ring on Android.
-    https://firebase.google.com/docs/cloud-messaging/android/message-priority
-    """
-    return NOT_URGENT if kind is PushKind.NOTIFICATION and provider is Provider.FCM else URGENT
+"""What Google does with messages of high priority that show nothing to the user: it lowers the priority of all messages
+to the app. So a quiet notification is not urgent there. A missed call must be: it ends a ring on Android.
+https://firebase.google.com/docs/cloud-messaging/android/message-priority"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,9 @@ def iphone(kind="voip", **fields):
 async def test_an_app_registers_its_phone_and_is_rung(installation, name):
     app = Client(installation, name)
     device = await app("POST", "me/devices", body=android(f"t-{name}", name="Jane's Pixel"))
+    assert "platform" not in device
+    device = await app("POST", "me/devices", body=android(f"t-{name}", name="Jane's Pixel", platform="android"))
+    assert device["platform"] == "android"
     assert (device["provider"], device["name"], "token" in device) == ("fcm", "Jane's Pixel", False)
     assert abs(datetime.fromisoformat(device["registered_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
     assert await app.devices() == await app.devices(name) == [device]
