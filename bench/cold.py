@@ -84,6 +84,8 @@ async def main(starts: int, idle_minutes: float) -> None:
     every = first["Apple"] + first["Google"]
     print(f"The first ring after each of {starts} starts, in the median, and of {WARM} later ones at {WARM_RATE}/s")
     for provider, times in first.items():
+        if not times:
+            continue
         print(f"  {provider:10}{statistics.median(times):6.1f} ms, slowest {max(times):.1f} ms")
     ratio = statistics.median(every) / statistics.median(warm)
     print(f"  both      {statistics.median(every):6.1f} ms; warm {statistics.median(warm):.1f} ms: {ratio:.1f} times")
