@@ -597,3 +597,15 @@ def test_a_call_that_forgets_rounds_keeps_every_promise(redis_server: RedisServe
     monkeypatch.setattr(forgetting, "MOST_ROUNDS", 2)
     monkeypatch.setattr(forgetting, "KEPT_ROUNDS", 1)
     run_state_machine_as_test(lambda: ForgetfulCallModel(redis_server), settings=settings(SETTINGS, max_examples=50))
+
+
+def test_a_notice_is_sent_although_its_round_is_forgotten(redis_server: RedisServer, monkeypatch: Any) -> None:
+    """The notice waits for a worker while the call forgets the round, and with it that Stream called it missed."""
+    monkeypatch.setattr(forgetting, "MOST_ROUNDS", 2)
+    monkeypatch.setattr(forgetting, "KEPT_ROUNDS", 1)
+    call = ForgetfulCallModel(redis_server)
+    call.ring("sara", {"ben"}, "s-1", ring_s=5, age_s=0, told=NOTHING, lost=False)
+    rejected_later = Told({}, {"sara": 0, "ana": -20}, None)
+    call.ring("ben", {"sara"}, "s-1", ring_s=5, age_s=-20, told=rejected_later, lost=False)
+    call.ring_out(members={"ana"}, session="s-1", missed=True, pause_s=400)
+    assert [notice.recipients[0].id for notice in call.notices] == ["ben", "ana", "sara"]

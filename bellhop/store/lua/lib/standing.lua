@@ -119,7 +119,11 @@ local function standings(call, round, users, prefix)
   end
   local ended = math.min(first_of(since('ended')), first_of(since('ended:' .. session)))
 
+  -- The call forgets only settled rounds. Their notices may still wait for a worker, and the stamps that made them due are gone.
+  local was_settled = round.over and forgotten and forgotten >= start
+
   local function standing_of(user)
+    if was_settled then return (plain('a:' .. user) or -1) >= start and 'answered' end
     local rung_at = last_rung[user]
     local rung_before = rung_at ~= nil
 
