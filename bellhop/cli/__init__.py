@@ -22,12 +22,12 @@ COMMANDS = {
     "send-test": "Send one push to the devices of USER_ID.",
     "import-stream-templates": "Write Stream's own templates of pushes to FILE.",
     "payload": "Print what a push would carry, as JSON.",
-    "explain": "Explain a call: who was rung, and why a phone did not ring.",
+    "explain": "Explain a call, and why a phone did not ring.",
     "calls": "List the latest calls, the newest first.",
-    "outcomes": "List every outcome of a push, as docs/outcomes.md does.",
+    "outcomes": "List every outcome of a push, and what it means.",
     "scripts": "List the Redis scripts by the SHA that Redis shows.",
     "replay": "Queue failed jobs again.",
-    "demo": "See phones ring, with stand-ins for Apple and Google.",
+    "demo": "See phones ring, without Apple and Google.",
 }
 """What each command does, in the order of `bellhop --help`, which imports no command. The command `send-test`
 is `command` in send_test.py, and so on."""

@@ -8,7 +8,7 @@ import click
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Play the calls, stop everything, and exit with 0 if all went as expected.")
 def command(once: bool) -> None:
-    """See phones ring, with stand-ins for Apple and Google.
+    """See phones ring, without Apple and Google.
 
     Starts a real Redis, the web process, a worker and the stand-ins on free ports of this machine. Then it posts
     Stream's webhooks for two calls, and shows which push reached which phone. Runs until you press Ctrl-C.

@@ -45,7 +45,7 @@ TIME_WIDTH = 10
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as GET /v1/calls/<cid> returns it.")
 @tenant_option
 def command(call_cid: str, user_id: str, since: Micros | None, tenant: str, *, ask: bool, as_json: bool) -> None:
-    """Explain a call: who was rung, and why a phone did not ring.
+    """Explain a call, and why a phone did not ring.
 
     CALL_CID is the call's type and id, such as default:1234; the id alone is enough if no other call has it. With
     USER_ID, only that user is explained. With --since, name a user instead of a call, to explain the user's calls.

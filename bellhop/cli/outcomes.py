@@ -9,9 +9,10 @@ from bellhop.explain import outcome_reference
 @click.command("outcomes")
 @json_option
 def command(as_json: bool) -> None:
-    """List every outcome of a push, as docs/outcomes.md does.
+    """List every outcome of a push, and what it means.
 
-    For each outcome of a push or an e-mail, and each standing of a user in a call: what it means, and what to do.
+    For each outcome of a push or an e-mail, and each standing of a user in a call: what it means, and what to do, as
+    docs/outcomes.md lists them.
     """
     if as_json:
         print_json(
