@@ -88,7 +88,7 @@ def test_a_reason_has_a_few_words(lines, reason):
         (
             [attempt(5, PIXEL, "accepted"), settled(9, "jane", "answered")],
             Tone.BAD,
-            "rang after 5 s: jane; no attempt: ben",
+            "no attempt: ben; rang after 5 s: jane",
         ),
         (
             [skipped("no_devices"), skipped("no_devices", "ben"), MISSED, settled(2, "ben", "missed")],
