@@ -1,7 +1,9 @@
 """An operator's mistakes, planted in a whole installation: `bellhop check` alone must name each of them."""
 
 import json
+import re
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,11 @@ async def only_problem(installation):
     status, (problem,) = await checked(installation, "problem")
     assert status == 1
     return problem
+
+
+async def service(installation):
+    """Read the console's service page."""
+    return unescape(await console(installation, "/console/service"))
 
 
 async def test_strict_fails_for_a_warning(installation, monkeypatch):
@@ -161,7 +168,7 @@ async def test_devices_of_an_app_without_credentials(installation, redis_client)
 
 async def test_a_service_account_of_another_project(installation, redis_client):
     refusal = fcm_error(403, "PERMISSION_DENIED", code="SENDER_ID_MISMATCH")
-    for number in range(2):
+    for number in range(3):
         await installation.register(f"ben-{number}", Provider.FCM, Kind.ALERT, f"ben:{number}")
         installation.google.script(f"ben:{number}", refusal)
     problem = await only_problem(installation)
@@ -170,6 +177,15 @@ async def test_a_service_account_of_another_project(installation, redis_client):
         "phones' tokens are of another project (403 SENDER_ID_MISMATCH): every Android phone gets this answer."
     )
     assert installation.arrivals == [], "Google was asked only, and sent nothing"
+    for number in range(3):
+        installation.google.script(f"ben:{number}", refusal)
+    await installation.stream.post(SampleCall(members=("ben-0", "ben-1", "ben-2")).ring())
+    statuses = lambda: [redis_client.get(key) or "" for key in redis_client.scan_iter("bellhop:status:*")]  # noqa: E731
+    await come_true(lambda: "wrong_app" in str(statuses()), within_s=30)
+    page = await service(installation)
+    assert "tokens are of another Firebase project than example-calls" in page
+    assert "every Android phone gets this answer (403 SENDER_ID_MISMATCH)" in page
+    assert "Use a service account of the project" in page
 
 
 async def test_only_a_token_for_notices(installation, redis_client):
@@ -205,6 +221,10 @@ async def test_a_worker_whose_clock_is_late(installation, tmp_path, monkeypatch)
         assert len([word for word in right if "clock: the clock of worker" in word]) == 1, "and the other one is right"
         for whose in ("this machine's", f"the clock of the web process at {installation.url}", "Google's", "Apple's"):
             assert any(word.startswith(f"clock: {whose}") for word in right), (whose, right)
+        page = await service(installation)
+        assert re.search(r"The clock of the worker process \S+ on \S+ is 600 s behind Redis", page)
+        assert "600.0 s behind" in page
+        assert len(re.findall(r"as Redis's|0\.\d s (?:ahead|behind)", page)) >= 2, "a web process and the other worker"
     finally:
         installation.stop("late-worker")
 
@@ -240,8 +260,8 @@ async def test_a_worker_in_another_database(installation):
     while sentence not in str(problem):
         assert time.monotonic() < give_up, problem
         problem = await only_problem(installation)
-    page = await console(installation, "/console/service")
+    page = await service(installation)
     assert f"{sentence[0].upper()}{sentence[1:]}: set the same" in page
-    assert f"Redis: {ours}" in page
+    assert f"<dd>{ours}</dd>" in page
     assert f'"redis":"{theirs}"' in installation.log("far-worker")
     assert f'"redis":"{ours}"' in installation.log("web")
