@@ -15,7 +15,7 @@ from bellhop.sandbox.google_script import fcm_error
 from bellhop.sandbox.installation import API_KEY, Installation
 from bellhop.sandbox.stream_rest import hook
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
-from bellhop.store.keys import LAST_WEBHOOK, devices_key
+from bellhop.store.keys import LAST_WEBHOOK, devices_key, user_key
 from tests.e2e.bellhop_command import bellhop
 from tests.e2e.test_turned_away import console
 from tests.waiting import come_true
@@ -204,6 +204,60 @@ async def test_ids_that_differ_in_capitals_only(installation, redis_client):
     assert any(warning.startswith(f"devices: {words}.") for warning in (await checked(installation, "warning"))[1])
     for command in (["send-test", "Ann[1]"], ["devices", "list", "Ann[1]"]):
         assert words in (await bellhop(installation, *command))[1]
+
+
+async def test_explain_names_what_is_wrong_with_each_user(installation, redis_client):
+    """One call of seven users, each with a mistake or a wish of their own."""
+    await installation.register("mia", Provider.APNS, Kind.VOIP, "1e" * 32)
+    await installation.register("ivo", Provider.APNS, Kind.ALERT, "2e" * 32)
+    wishes = {
+        "tom": {"mute_until": "2999-01-01T08:00:00+01:00"},
+        "kay": {"quiet_hours": {"from": "00:00", "to": "00:00"}},
+    }
+    for user, wish in wishes.items():
+        await installation.register(user, Provider.APNS, Kind.VOIP, user.encode().hex() * 6)
+        redis_client.hset(user_key("default", user), "preferences", json.dumps(wish))
+    for user in ("eva", "leo"):
+        await installation.register(user, Provider.FCM, Kind.ALERT, f"{user}:pixel", f"{user}'s Pixel")
+        installation.google.script(f"{user}:pixel", fcm_error(403, "PERMISSION_DENIED", code="SENDER_ID_MISMATCH"))
+    call = SampleCall(members=("Mia", "ivo", "tom", "kay", "eva", "leo", "max"))
+    assert (await installation.stream.post(call.ring())).status == 200
+    people = await explained(installation, call.id, 7)
+    for user in wishes:
+        redis_client.delete(user_key("default", user))
+    assert {user: person["verdict"] for user, person in people.items()} == {
+        "Mia": "Mia was not rung: no device of Mia was registered.",
+        "ivo": "ivo was not rung: ivo had 1 device for notices and none for calls: an iPhone rings by its VoIP token.",
+        "tom": "tom was not rung: they had muted all calls until 2999-01-01 07:00 UTC.",
+        "kay": "kay was not rung: the call began in their quiet hours (00:00 to 00:00 UTC, since no time zone is "
+        "known).",
+        "max": "max was not rung: no device of max was registered.",
+        **{
+            user: f"{user}'s Pixel was not rung: Google says that this phone's push token belongs to another Firebase "
+            "project than example-calls, the project of Bellhop's service account (403 SENDER_ID_MISMATCH)."
+            for user in ("eva", "leo")
+        },
+    }
+    assert people["Mia"]["next"] == [
+        "Today, Mia has no devices, but mia has 1 device: the ids differ in capitals only. Register devices under the "
+        "id that Stream uses."
+    ]
+    assert "with kind voip" in people["ivo"]["next"][0]
+    assert people["eva"]["next"][0].startswith("Every Android phone of this call got this answer: ")
+    listed = json.loads((await bellhop(installation, "calls", "--user", "ivo", "--missed", "--json"))[1])["calls"]
+    assert [found["cid"] for found in listed] == [call.cid]
+    assert call.cid in (await bellhop(installation, "explain", "ivo", "--since", "1h"))[1]
+
+
+async def explained(installation, call_id, count):
+    """Explain a call by its id without its type, once something is decided about `count` people; returns them by id."""
+    give_up = time.monotonic() + 30
+    while True:
+        _, output = await bellhop(installation, "explain", call_id, "--json")
+        people = json.loads(output)["rounds"][0]["people"] if output.startswith("{") else []
+        if len([person for person in people if person["tone"] in ("bad", "quiet")]) == count:
+            return {person["user"]: person for person in people}
+        assert time.monotonic() < give_up, output
 
 
 async def test_a_worker_whose_clock_is_late(installation, tmp_path, monkeypatch):
