@@ -90,7 +90,7 @@ def list_devices(user_id: str, tenant: str, as_json: bool) -> None:
 
 def _row(device: Device) -> str:
     environment = "" if device.environment is Environment.PRODUCTION else f" ({device.environment})"
-    kind = device.kind if device.provider is Provider.APNS else "-"
+    kind = device.kind if device.provider is Provider.APNS else device.platform or "-"
     app = f"{device.app}{environment}  {phone_name(device.label)}"
     return COLUMNS.format(device.key, device.provider, kind, f"{_registered_at(device):%Y-%m-%d %H:%M}", app)
 

@@ -106,6 +106,7 @@ class PushTemplates:
     def __init__(self, templates: Mapping[PushPlace, PushTemplate]) -> None:
         self._templates = templates
         self._found: dict[PushPlace, PushTemplate | None] = {}
+        self._apps = {place.app for place in templates}
         self._call_types = {place.call_type for place in templates}
 
     def of(self, kind: PushKind, provider: Provider, app: str, cid: str) -> PushTemplate | None:
@@ -113,7 +114,8 @@ class PushTemplates:
         if not self._templates:
             return None
         call_type = cid.partition(":")[0]
-        place = PushPlace(kind, provider, app, call_type if call_type in self._call_types else "")
+        known_app = app if app in self._apps else ""
+        place = PushPlace(kind, provider, known_app, call_type if call_type in self._call_types else "")
         if place not in self._found:
             self._found[place] = self._merged(place)
         return self._found[place]

@@ -31,11 +31,36 @@ async def installation(tmp_path_factory):
         yield installation
 
 
+OWN_PUSHES = """
+[[pushes]]
+kind = "ring"
+provider = "apns"
+call_type = "own"
+title = "{{ caller.name }} ({{ caller.custom.tier }}): {{ call.custom.chat_id }}"
+data = { picture = "{{ caller.image }}" }
+
+[[pushes]]
+kind = "ring"
+provider = "fcm"
+call_type = "own"
+title = "{{ default.title }}"
+analytics_label = "ring"
+"""
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def kotlin(tmp_path_factory):
-    """An installation with a setting that was removed."""
-    settings = {"FCM_WITHOUT_VIDEO": PROJECT, "MISSED_GRACE_S": "60"}
-    async with Installation(tmp_path_factory.mktemp("kotlin"), settings) as installation:
+    """An installation with a setting that was removed, and with own pushes for one type of call."""
+    folder = tmp_path_factory.mktemp("kotlin")
+    (folder / "pushes.toml").write_text(OWN_PUSHES)
+    settings = {
+        "FCM_WITHOUT_VIDEO": PROJECT,
+        "MISSED_GRACE_S": "60",
+        "PUSHES_FILE": str(folder / "pushes.toml"),
+        "PUSH_CALL_FIELDS": "chat_id",
+        "PUSH_CALLER_FIELDS": "image,tier",
+    }
+    async with Installation(folder, settings) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, BEN_RINGS)
         await installation.register("jane-morel", Provider.FCM, Kind.ALERT, JANE)
         yield installation
@@ -161,6 +186,9 @@ async def test_the_pushes_are_byte_for_byte_what_streams_sdks_parse(installation
             got = {k: v for k, v in push.payload.items() if k not in {"call_uuid", "sent_at", "expires_at", "id"}}
             expected = expected["data"]
             expected["receiver_id"] = "jane-morel"
+            if push.type != "call.ring":  # Stream leaves the texts to the app
+                alert = json.loads((samples / "push" / f"apns_alert.{push.type}.json").read_bytes())["aps"]["alert"]
+                expected |= alert
         else:
             got = {k: v for k, v in push.payload.items() if k != "bellhop"}
             expected["stream"]["receiver_id"] = "ben-osei"
@@ -192,3 +220,19 @@ async def test_a_removed_setting_changes_nothing_and_is_named(kotlin, video):
     assert rings[Provider.APNS]["stream"]["video"] == str(video).lower()
     assert rings[Provider.FCM]["video"] == str(video).lower()
     assert rings[Provider.FCM]["created_by_display_name"] == rings[Provider.APNS]["stream"]["created_by_display_name"]
+
+
+async def test_a_team_says_its_own_words(kotlin):
+    call = SampleCall()
+    event = call.ring()
+    cid = event["call_cid"] = event["call"]["cid"] = f"own:{call.id}"
+    event["call"]["custom"]["chat_id"] = "room-42"
+    event["user"] |= {"image": "https://cdn.example/s.png", "custom": {"tier": "pro"}}
+    await kotlin.stream.post(event)
+    await arrived(kotlin, cid, 2)
+    [iphone] = [push.payload for push in kotlin.apple.received if push.payload["stream"]["call_cid"] == cid]
+    [android] = [push.message for push in kotlin.google.received if push.message["data"]["call_cid"] == cid]
+    assert iphone["aps"]["alert"]["title"] == f"{event['user']['name']} (pro): room-42"
+    assert iphone["picture"] == "https://cdn.example/s.png"
+    assert android["data"]["title"] == f"{event['user']['name']} is calling you"
+    assert android["fcm_options"] == {"analytics_label": "ring"}

@@ -58,7 +58,8 @@ def _print(finding: Finding) -> None:
     click.echo(f"{level} {plain(f'{finding.subject}: {finding.sentence}')}")
 
 
-def _of_the_settings(settings: Settings) -> Iterator[Finding]:
+def of_the_settings(settings: Settings) -> Iterator[Finding]:
+    """Say where the settings come from, and what is wrong with them or with the file of own pushes."""
     for source, names in settings_by_source().items():
         yield Finding(Level.OK, "Settings", f"from {source}: {', '.join(names)}")
     for sentence in (*removed_settings(), *soon_refused(settings)):
@@ -71,7 +72,7 @@ def _of_the_settings(settings: Settings) -> Iterator[Finding]:
 
 
 async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
-    for finding in _of_the_settings(settings):
+    for finding in of_the_settings(settings):
         yield finding
     of_redis = [finding async for finding in redis_server.findings(store, settings)]
     for finding in of_redis:
