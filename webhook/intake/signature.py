@@ -166,6 +166,24 @@ class RunningSignature:
         return [mac.digest() for mac in self._macs]
 
 
+def check_headers(ring: KeyRing, signature: str | None, api_key: str | None) -> str:
+    """Return the signature, in hex. Raises RefusedWebhook if the headers alone show that a webhook is refused."""
+    if signature is None:
+        raise RefusedWebhook(Refusal.MISSING_SIGNATURE)
+    given = SIGNATURE.fullmatch(signature.strip())
+    if given is None:
+        raise RefusedWebhook(Refusal.BAD_SIGNATURE)
+    if ring.find(api_key) is None:
+        raise RefusedWebhook(Refusal.UNKNOWN_APP)
+    return given[0]
+
+
+def check_signature(ring: KeyRing, signature: str | None, api_key: str | None, running: RunningSignature) -> None:
+    """Raise RefusedWebhook if a body is not signed. `running` has read it."""
+    given = check_headers(ring, signature, api_key)
+    _signer(ring.find(api_key), running.digests(), given)
+
+
 def verify(
     ring: KeyRing,
     body: bytes,

@@ -52,7 +52,8 @@ class HttpConnection(asyncio.Protocol):
         self._server, self._arrivals, self._limits = server, server.arrivals, server.arrivals.limits
         self._loop = asyncio.get_running_loop()
         self._parser = HttpRequestParser(self)
-        self._unparsed = b""
+        self._unparsed = memoryview(b"")
+        """A view, because a slice of it copies nothing."""
         self._request: HttpRequest | None = None
         """The request that is arriving."""
         self._in_head = True
@@ -141,7 +142,15 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse what arrived."""
         if not self._deaf:
-            self._unparsed += data
+            self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
+            self._advance()
+            if self._request and self._request.signature:
+                self._transport.pause_reading()
+                self._server.paused(self)
+
+    def go_on(self) -> None:
+        """Read the next part of a large body."""
+        if not self._transport.is_closing():
             self._advance()
 
     def eof_received(self) -> bool:
@@ -204,7 +213,10 @@ class HttpConnection(asyncio.Protocol):
                 self._transport.write(CONTINUE)
             if encoding or length > MAX_AT_ONCE:
                 self._server.begin_large_body(request)
-            self._arrivals.begin(request, self)
+            if length > MAX_AT_ONCE and self._server.refuses(request):
+                self._cut(request)
+            else:
+                self._arrivals.begin(request, self)
 
     def on_body(self, chunk: bytes) -> None:
         """Keep a part of the body."""
@@ -248,11 +260,11 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._transport.resume_reading()
 
-    def _feed(self, piece: bytes) -> None:
+    def _feed(self, piece: memoryview) -> None:
         try:
             self._parser.feed_data(piece)
         except HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(piece[upgrade.args[0] :])
+            self._ignore_upgrade(bytes(piece[upgrade.args[0] :]))
         except HttpParserCallbackError as error:
             # Our mistake, not the client's. Stream repeats an event after a 503, but not after a 400.
             cause = error.__context__
@@ -279,7 +291,7 @@ class HttpConnection(asyncio.Protocol):
             return
         lines = [b"%s %s HTTP/%s" % (request.method.encode(), request.target, request.version.encode())]
         lines += [b"%s: %s" % header for header in request.headers if header[0] != b"upgrade"]
-        self._unparsed = b"\r\n".join(lines) + b"\r\n\r\n" + rest + self._unparsed
+        self._unparsed = memoryview(b"\r\n".join(lines) + b"\r\n\r\n" + rest + bytes(self._unparsed))
         self._parser = HttpRequestParser(self)
 
     def _complete(self, request: HttpRequest, *, keep_alive: bool) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from webhook.intake.signature import RunningSignature
+    from webhook.intake.signature import RefusedWebhook, RunningSignature
 
 Headers = list[tuple[str, str]]
 
@@ -57,6 +57,8 @@ class HttpRequest:
     """The client's name, once it is needed."""
     signature: "RunningSignature | None" = None
     """Of a large webhook: it grows with the body."""
+    refused: "RefusedWebhook | None" = None
+    """Why a webhook is refused, if that is known before the view runs."""
 
 
 def refusal(status: HTTPStatus, sentence: str) -> HttpResponse:

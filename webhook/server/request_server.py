@@ -7,6 +7,7 @@ has arrived whole.
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
@@ -22,7 +23,7 @@ from webhook.server.fair_thread import FairThread, Work
 from webhook.server.http_connection import HttpConnection
 from webhook.server.http_request import FAILED, WHOLE_BODY, HttpRequest, HttpResponse, run_wsgi, wsgi_environ
 from webhook.server.webhook_bodies import WebhookBodies, verified_bytes
-from webhook.verified_request import ANSWER_AFTER_S, SIGNATURE
+from webhook.verified_request import ANSWER_AFTER_S, SIGNATURE, VERIFIED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -59,6 +60,8 @@ class RequestServer:
         self._bodies = bodies
         self._inflating = FairThread(limits.total_bytes // 2, limits.total_bytes // 4)
         self._delayed = 0
+        self._paused: deque[HttpConnection] = deque()
+        """The connections on which a large body arrives, in turn."""
         self._greenlets = LoopGreenlets()
         self._pool = ThreadPoolExecutor(threads, "answer")
         self._loop = asyncio.get_running_loop()
@@ -93,6 +96,17 @@ class RequestServer:
         if connection in self._connections:
             self._waiting[connection] = None
 
+    def paused(self, connection: HttpConnection) -> None:
+        """Let a connection go on with its large body when its turn comes: one in each turn of the event loop."""
+        self._paused.append(connection)
+        if len(self._paused) == 1:
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._paused.popleft().go_on()
+        if self._paused:
+            self._loop.call_soon(self._go_on)
+
     def is_webhook(self, request: HttpRequest) -> bool:
         """Return whether the body may have a webhook's size."""
         return self._bodies is not None and self._bodies.is_webhook(request)
@@ -106,11 +120,23 @@ class RequestServer:
         if self._bodies and self._bodies.is_webhook(request):
             request.signature = self._bodies.begin_signature(request)
 
+    def refuses(self, request: HttpRequest) -> bool:
+        """Return whether a webhook is refused by its headers alone."""
+        if self._bodies and self._bodies.is_webhook(request):
+            request.refused = self._bodies.refusal_by_headers(request)
+        return request.refused is not None
+
     def serve(self, connection: HttpConnection, request: HttpRequest) -> None:
         """Answer a whole request."""
         self._waiting.pop(connection, None)
+        if self._bodies and request.signature and not request.cut:
+            request.refused = self._bodies.refusal_by_signature(request)
+        if request.refused:
+            request.body.clear()  # so the body is not copied: that may take 10 ms
         environ = wsgi_environ(request, connection.client, connection.local)
-        if request.signature:
+        if request.refused:
+            environ[VERIFIED] = request.refused
+        elif request.signature:
             environ[SIGNATURE] = request.signature
         if self._bodies and self._bodies.must_inflate(request, connection.client[0]):
             self._inflate(self._bodies, connection, request, environ)

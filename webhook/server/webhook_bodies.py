@@ -11,7 +11,15 @@ from typing import Any
 from webhook.client_address import client_name, forwarded_client
 from webhook.context import WebContext
 from webhook.intake.failure_limit import Client
-from webhook.intake.signature import GZIP_MAGIC, Refusal, RefusedWebhook, RunningSignature, Verified
+from webhook.intake.signature import (
+    GZIP_MAGIC,
+    Refusal,
+    RefusedWebhook,
+    RunningSignature,
+    Verified,
+    check_headers,
+    check_signature,
+)
 from webhook.server.http_request import HttpRequest
 from webhook.verified_request import VERIFIED, failing_client, verify_request
 
@@ -41,8 +49,25 @@ class WebhookBodies:
 
     def begin_signature(self, request: HttpRequest) -> RunningSignature:
         """Begin the signature of a large body, by the secrets of the API key that the request names."""
-        keys = [value.decode("latin-1") for name, value in request.headers if name == b"x-api-key"]
-        return RunningSignature(self._context.key_ring.find(",".join(keys) if keys else None))
+        return RunningSignature(self._context.key_ring.find(_header(request, b"x-api-key")))
+
+    def refusal_by_headers(self, request: HttpRequest) -> RefusedWebhook | None:
+        """Return why a webhook is refused whatever its body is; None if the body must be read."""
+        try:
+            check_headers(self._context.key_ring, *_signature_and_key(request))
+        except RefusedWebhook as refused:
+            return refused
+        return None
+
+    def refusal_by_signature(self, request: HttpRequest) -> RefusedWebhook | None:
+        """Return why a large webhook is refused, without another look at its body; None if the view must look."""
+        if request.signature is None or request.body.startswith(GZIP_MAGIC):
+            return None
+        try:
+            check_signature(self._context.key_ring, *_signature_and_key(request), request.signature)
+        except RefusedWebhook as refused:
+            return refused
+        return None
 
     def must_inflate(self, request: HttpRequest, peer: str) -> bool:
         """Return whether the request is a webhook with a whole gzip body, from an address that may post webhooks."""
@@ -71,6 +96,16 @@ class WebhookBodies:
 
     def _failing(self, client: str, environ: Mapping[str, Any]) -> Client:
         return failing_client(self._context, client, environ.get("HTTP_X_API_KEY"))
+
+
+def _signature_and_key(request: HttpRequest) -> tuple[str | None, str | None]:
+    return _header(request, b"x-signature"), _header(request, b"x-api-key")
+
+
+def _header(request: HttpRequest, wanted: bytes) -> str | None:
+    """Return a header as the view gets it; None if it is missing."""
+    values = [value.decode("latin-1") for name, value in request.headers if name == wanted]
+    return ",".join(values) if values else None
 
 
 def verified_bytes(environ: Mapping[str, Any]) -> int:

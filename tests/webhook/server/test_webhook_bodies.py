@@ -9,10 +9,12 @@ import time
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from bellhop.queue.names import RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
 from tests.webhook.test_views_on_the_loop import serving, sign
+from webhook.server.request_server import RequestServer
 from webhook.server.webhook_bodies import WebhookBodies
 
 BOMB = gzip.compress(bytes(16 << 20), 9)
@@ -76,6 +78,41 @@ async def test_a_wrong_signature_of_a_large_body_is_refused(redis_url):
     async with serving(redis_url) as post:
         for body in (large_ring(), gzip.compress(large_ring())):
             assert (await post(body, **WRONG))[0] == 401
+
+
+async def test_large_bodies_arrive_in_turn(redis_url, monkeypatch):
+    body, turns = b"[" + b" " * (2 << 20), [0]
+    go_on = RequestServer._go_on
+
+    def counted(server):
+        turns.append(len(server._paused))
+        go_on(server)
+
+    monkeypatch.setattr(RequestServer, "_go_on", counted)
+    async with serving(redis_url) as post:
+        answers = await asyncio.gather(*(post(body, **WRONG) for _ in range(4)))
+    assert [status for status, _ in answers] == [401] * 4
+    assert max(turns) > 1
+    assert len(turns) > 4 * len(body) // (256 << 10)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [("X-Api-Key: key", "is missing"), ("X-Signature: 00", "does not match"), ("X-Api-Key: other", "not the key")],
+)
+async def test_headers_alone_refuse_a_large_body(redis_url, headers, reason):
+    if "Api-Key: other" in headers:
+        headers += "\r\nX-Signature: " + "00" * 32
+    async with serving(redis_url) as post:
+        url = URL(post.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"POST {url.path} HTTP/1.1\r\nHost: bellhop\r\n{headers}\r\nContent-Length: 16000000\r\n\r\n"
+        writer.write(head.encode())  # and no body
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert reason.encode() in answer
 
 
 async def test_a_bomb_is_refused_without_inflating_all_of_it(redis_url):
