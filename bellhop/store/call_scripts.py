@@ -1,7 +1,8 @@
-"""The scripts of a call (lua/calls/): the order of their keys and arguments, and the JSON that two of them take.
+"""The scripts of a call (lua/calls/): the order of their keys and arguments, and the document that two of them take.
 
-Every function returns a Command to run. Numbers in the JSON are strings, since Lua's JSON would round them. Times are
-in Stream's time (docs/decisions/0009); those that Redis compares with its own clock are converted here.
+Every function returns a Command to run. Such a document is MessagePack: Lua reads it faster than JSON. Numbers in it
+are strings, since Lua would round some of them. Times are in Stream's time (docs/decisions/0009); those that Redis
+compares with its own clock are converted here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,6 +73,8 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     """The digest that is claimed: of the webhook's body, or by default of its id."""
     jobs_need_open: bool = False
     """Whether the jobs are queued only if the call has an open round."""
+    jobs_settle: bool = False
+    """Whether the jobs settle the call: if such a job waits already, they are not queued."""
     redis_ahead_us: int = 0
     """How far Redis's clock is ahead of Stream's."""
     listed: Mapping[str, object] | None = None
@@ -94,11 +97,12 @@ def take_event(event: EventToTake) -> Command:
         "trail": event.line,
         "repeated": event.repeated_line,
     }
-    # Lua's JSON reads null as a value, so what is absent is left out.
     if event.settle_open:
         document["settle_open"] = "1"
     if event.jobs_need_open:
         document["jobs_need_open"] = "1"
+    if event.jobs_settle:
+        document["jobs_settle"] = "1"
     if event.round:
         document["round"] = _opened(event.round, settle_at)
     if event.missed:
@@ -109,7 +113,7 @@ def take_event(event: EventToTake) -> Command:
     keys = [webhook_key(event.claim or event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
     keys += [rung_key(tenant, cid), webhook_key(event.webhook)]
     args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
-    return Command("calls/take_event", keys, [*args, _json(document)])
+    return Command("calls/take_event", keys, [*args, _packed(document)])
 
 
 def _stale(now: Micros) -> str:
@@ -189,7 +193,6 @@ def settle_call(call: CallToSettle) -> Command:
     now, it does nothing and returns None.
     """
     document: dict[str, Any] = {
-        "version": str(call.version),
         "member": f"{call.tenant}:{call.cid}",
         "now": iso(Micros(call.now + call.redis_ahead_us)),
         "settlements": [_settlement(final, call.redis_ahead_us) for final in call.standings],
@@ -199,7 +202,8 @@ def settle_call(call: CallToSettle) -> Command:
     if call.forgotten:
         document["forgotten"] = _forgotten(call, call.forgotten)
     keys = [call_key(call.tenant, call.cid), trail_key(call.tenant, call.cid), AGENDA, rung_key(call.tenant, call.cid)]
-    return Command("calls/settle_call", keys, [trail.LENGTH, trail.DAY_S, CALL_TTL_S, OPEN_TTL_S, _json(document)])
+    args: list[Argument] = [trail.LENGTH, trail.DAY_S, CALL_TTL_S, OPEN_TTL_S, call.version, _packed(document)]
+    return Command("calls/settle_call", keys, args)
 
 
 def _forgotten(call: CallToSettle, forgotten: Forgotten) -> dict[str, Any]:
@@ -343,3 +347,10 @@ def spend_question(per_s: float) -> Command:
 
 def _json(document: object) -> str:
     return encoded(document).decode()
+
+
+def _packed(document: object) -> bytes:
+    try:
+        return msgspec.msgpack.encode(document)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON's writer replaces
+        return msgspec.msgpack.encode(msgspec.json.decode(encoded(document)))

@@ -25,7 +25,8 @@ RUNG_PREFIX = "bellhop:rung:"
 
 
 def call_key(tenant: str, cid: str) -> str:
-    """A hash: the call's stamps, the start of each of its rounds, and the version that settling compares."""
+    """A hash: the call's stamps, the start of each of its rounds, the version that settling compares, and when a settle
+    job was queued that has not settled the call yet (`settle_job`, unix µs)."""
     return f"{CALL_PREFIX}{tenant}:{cid}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Literal
 
-from bellhop.clock import Micros, Seconds
+from bellhop.clock import MICROS_PER_SECOND, Micros, Seconds, iso
 from bellhop.store.keys import (
     FOREIGN_WORKERS,
     RQ_EXECUTION_PREFIX,
@@ -75,7 +75,10 @@ def finish_job(
 
     `shown`: `show_runs` has run, or may have. The script returns 1, or 0 if another worker has the job.
     """
-    return _of_queue("finish_job", queue, worker, job_id, began, keep_s, now, "shown" if shown else "")
+    leaves_s = f"{now / MICROS_PER_SECOND + keep_s:.6f}"
+    return _of_queue(
+        "finish_job", queue, worker, job_id, began, keep_s, iso(now), leaves_s, "shown" if shown else ""
+    )
 
 
 def fail_job(

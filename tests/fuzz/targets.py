@@ -5,6 +5,9 @@ import hmac
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import read_payload
@@ -68,17 +71,17 @@ def effects_(data: bytes) -> None:
     if found.round:
         assert found.round.started_at < found.round.deadline <= found.round.started_at + LONGEST_RING_US
         assert found.round.caller_id not in {recipient.id for recipient in found.round.recipients}
-    documents: list[str] = []
+    documents: list[dict[str, Any]] = []
 
     def run(command: Command) -> bytes:
         assert all(key.encode() for key in command.keys)
-        documents.append(str(command.args[-1]))
+        documents.append(msgspec.msgpack.decode(command.args[-1]))
         return b"taken"
 
     if apply(run, "default", "id", event, found, NOW, listed=True) is Verdict.IGNORED:
         assert not documents
         return
-    (document,) = map(json.loads, documents)
+    (document,) = documents
     for job in document["jobs"]:
         name, _, (payload,), _ = json.loads(job["data"])
         assert QUEUE_OF[name] == job["queue"]

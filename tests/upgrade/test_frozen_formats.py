@@ -158,6 +158,7 @@ NEW_SINCE: dict[str, str] = {
         )
     },
     "redis/bellhop:call:default:<cid>/holds/asked:<uuid>": "an older worker reads a stamp that it has no use for",
+    "redis/bellhop:call:default:<cid>/holds/settle_job": "the same; the watchdog looks at a call whose worker left it",
     "redis/bellhop:stream-clock:default": "an older version takes the clocks of Redis and Stream for equal",
     "redis/bellhop:told:default:<cid>": "events that nothing is done for; an older version neither writes nor reads it",
     "logs/web webhook/always/cid": "finds the line of a call that was never rung",

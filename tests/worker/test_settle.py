@@ -164,6 +164,39 @@ async def test_an_event_of_a_closed_call_queues_no_job(store, post, redis_url):
     assert await jobs(store) == [*before, "settle"], "the worker notes that this app sends call.missed"
 
 
+async def test_events_that_one_settle_job_will_read_queue_no_other(store, post, redis_url):
+    call, began = SampleCall(members=("ben", "jane"), ring_ms=5_000), now_s(redis_url) - 3
+    post(call.ring(at=began))
+    post(call.rejected("ben"))
+    queued_us = await store.call("HINCRBY", call_key("default", call.cid), "settle_job", 3_000_000)  # for slow machines
+    for event in (call.missed("jane"), call.session_ended(), call.ended()):
+        post(event)
+    assert await jobs(store) == ["settle"]
+    # If that job is lost, or an older worker ran it and left the field, the watchdog looks at the call a second later.
+    due_ms = float(await store.call("ZSCORE", AGENDA, f"default:{call.cid}"))
+    assert due_ms == queued_us // 1000 + 1000
+    await settle_call(store, "default", call.cid, GRACE_US)
+    assert sorted(user for _, user, _ in await settled(store, call)) == ["ben", "jane"]
+
+
+async def test_an_event_after_the_settling_queues_a_job_again(store, post, redis_url):
+    call = SampleCall(members=("ben", "jane"), ring_ms=5_000)
+    post(call.ring())
+    for member in ("ben", "jane"):
+        post(call.rejected(member))
+        await settle_call(store, "default", call.cid, GRACE_US)
+    assert await jobs(store) == ["settle", "settle"]
+
+
+async def test_a_settle_job_that_waits_too_long_is_not_relied_on(store, post, redis_url):
+    call = SampleCall(members=("ben", "jane"), ring_ms=5_000)
+    post(call.ring())
+    post(call.rejected("ben"))
+    await store.call("HINCRBY", call_key("default", call.cid), "settle_job", -1_000_000)
+    post(call.ended())
+    assert await jobs(store) == ["settle", "settle"]
+
+
 async def test_a_call_missed_before_its_ring_gives_one_notice(store, post, redis_url):
     call, began = SampleCall(members=("ben", "jane")), now_s(redis_url) - 20
     post(call.missed(at=began + 10))

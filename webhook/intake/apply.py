@@ -83,6 +83,7 @@ def apply(
         claim=claim,
         # The job about a call.missed also notes that the app sends this event.
         jobs_need_open=isinstance(effects.work, CallWork) and effects.missed is None,
+        jobs_settle=isinstance(effects.work, CallWork),
         redis_ahead_us=redis_ahead_us,
         listed=_entry(effects) if listed else None,
     )

@@ -521,7 +521,7 @@ class CallModel(RuleBasedStateMachine):
         return {
             name.decode(): value.decode()
             for name, value in stored.items()
-            if not name.startswith((b"version", b"pruned", b"n:", b"r:"))
+            if not name.startswith((b"version", b"pruned", b"settle_job", b"n:", b"r:"))
         }
 
     @invariant()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bellhop import call_index
@@ -11,7 +12,7 @@ from bellhop.queue.names import MAIL_JOB, RING_JOB
 from bellhop.store import call_scripts, email_scripts, keys, limit_scripts, queue_scripts, registry, scripts
 from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding, LostAttempt
 from bellhop.store.email_scripts import NewEmail
-from bellhop.store.scripts import Command
+from bellhop.store.scripts import Argument, Command
 from tests.factories import a_device, a_queued_round, a_round
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
@@ -60,6 +61,15 @@ HOMES = {
 """How the keys of each home begin after `bellhop:`. Those that begin with `rq:` are at home in a queue."""
 KEY = re.compile(r"\b((?:bellhop|rq):[\w-]+:?)")
 FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.MULTILINE | re.DOTALL)
+
+
+def text_of(arg: Argument) -> str:
+    """An argument as text; MessagePack is never valid UTF-8 here, since it begins with the length of a map."""
+    try:
+        return arg.decode() if isinstance(arg, bytes) else str(arg)
+    except UnicodeDecodeError:
+        return str(msgspec.msgpack.decode(arg))
+
 
 ROUND, QUEUED = a_round("ben"), a_queued_round("ben")
 RING, MAIL = job("ring-1", RING_JOB, QUEUED), job("mail-1", MAIL_JOB)
@@ -140,7 +150,7 @@ def code(name):
 
 def homes_of(command):
     texts = [code(command.script), *map(str, command.keys)]
-    texts += [arg.decode() if isinstance(arg, bytes) else str(arg) for arg in command.args]
+    texts += map(text_of, command.args)
     return {home_of(key) for key in KEY.findall(" ".join(texts))}
 
 

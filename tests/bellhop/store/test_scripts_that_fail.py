@@ -55,11 +55,17 @@ SCRIPTS = {
             history=[(history_field(name, PastStamp(at, "s-1")), at) for name, at in REJECTED],
             settle_open=True,
             jobs=[SETTLE],
+            jobs_settle=True,
         ),
     ),
     "a missed call": (
         [RING],
-        event("w-missed", missed=ROUND.model_copy(update={"recipients": (Recipient(id="jane"),)})),
+        event(
+            "w-missed",
+            missed=ROUND.model_copy(update={"recipients": (Recipient(id="jane"),)}),
+            jobs=[SETTLE],
+            jobs_settle=True,
+        ),
     ),
     "a final standing": (
         [RING],

@@ -320,7 +320,7 @@ def _state(url: str, arrived: list[Event]) -> dict[bytes, bytes]:
         rounds = {
             _round(field): {name for name in client.hkeys(_round(field)) if name.startswith(b"u:")} for field in rung
         }
-        stamps = {field: at for field, at in state.items() if field[:2] not in (b"r:", b"ve", b"pr")}
+        stamps = {field: at for field, at in state.items() if field[:2] not in (b"r:", b"ve", b"pr", b"se")}
         return stamps | rounds
 
 

@@ -3,16 +3,18 @@
 --   1 the call   2 the trail   3 the agenda   4 traces of forgotten rounds
 -- ARGV
 --   1 length of a trail   2 seconds to keep a trail that has no expiry   3 seconds to keep a call whose rounds are all closed
---   4 seconds to keep traces
---   5 what to record as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
+--   4 seconds to keep traces   5 the version of the call when it was read
+--   6 what to record as MessagePack, every number in it a string (bellhop/store/call_scripts.py describes it)
 -- Returns the numbers (from 1) of the standings that were recorded now. Returns nil, and does nothing, when the call has
 -- changed since it was read: the caller reads it again and decides again.
 -- include: lib/enqueue
 -- include: lib/trail
 local call, trail, agenda, traces = unpack(KEYS)
-local doc = cjson.decode(ARGV[5])
-if (redis.call('HGET', call, 'version') or '0') ~= doc.version then return false end
+if (redis.call('HGET', call, 'version') or '0') ~= ARGV[5] then return false end
+local doc = cmsgpack.unpack(ARGV[6])
 
+-- Events up to this version need no other job. An event that comes from here on queues one.
+redis.call('HDEL', call, 'settle_job')
 redis.call('LLEN', trail)  -- it is written after the notices: if it is not a list, the script must fail here
 
 local recorded = {}

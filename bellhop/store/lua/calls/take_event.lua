@@ -7,7 +7,7 @@
 --   6 the claim of an older version, by the webhook's id
 -- ARGV
 --   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
---   6 what to do as JSON, every number in it a string (bellhop/store/call_scripts.py describes it)
+--   6 what to do as MessagePack, every number in it a string (bellhop/store/call_scripts.py describes it)
 -- Returns "taken" or "already".
 -- include: lib/enqueue
 -- include: lib/history
@@ -16,7 +16,9 @@
 -- include: lib/trail
 local claim, call, trail, agenda, traces, claim_by_id = unpack(KEYS)
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local doc = cjson.decode(ARGV[6])
+local doc = cmsgpack.unpack(ARGV[6])
+-- For so long after a settle job was queued, the call's events queue no other, unless the job has settled the call.
+local SETTLE_JOB_WAITS_US = 1000000
 
 local claimed = redis.call('MGET', claim, claim_by_id)
 if claimed[1] or claimed[2] then
@@ -27,7 +29,7 @@ end
 
 -- One command reads all that this event may change. An event may name all members of a call: its cost must not grow with
 -- the number of members whose stamps are known already.
-local names = { 'version', 'pruned', doc.missed and 'forgotten' }
+local names = { 'version', 'pruned', 'settle_job', doc.missed and 'forgotten' }
 for _, stamp in ipairs(doc.stamps) do names[#names + 1] = stamp[1] end
 for _, stamp in ipairs(doc.history) do names[#names + 1] = stamp[1] end
 local begun = doc.round or doc.missed
@@ -153,6 +155,13 @@ if doc.settle_open and is_open then redis.call('ZADD', agenda, 'XX', 'LT', math.
 
 -- A job that settles the call has nothing to do if every round is closed. That is usual when a call ends.
 if doc.jobs_need_open and not is_open then doc.jobs = {} end
+-- If such a job waits, it reads the call after this event, or reads it again: the version has changed. If the job is lost, or
+-- an older worker ran it, which leaves the field `settle_job`, the watchdog looks at the call when the field's time is over.
+local waits_until = tonumber(stored.settle_job or 0) + SETTLE_JOB_WAITS_US
+if doc.jobs_settle and is_open and waits_until > tonumber(doc.now_us) then
+  doc.jobs = {}
+  redis.call('ZADD', agenda, 'XX', 'LT', math.floor(waits_until / 1000), doc.member)
+end
 
 -- The lists of the latest calls (bellhop/call_index.py). Calls that have no trail any more leave the tenant's list.
 if doc.listed then
@@ -187,5 +196,7 @@ for _, job in ipairs(doc.jobs) do
     return failure
   end
 end
+-- This is written after the job is queued: if this script fails halfway, the next run must queue it.
+if doc.jobs_settle and doc.jobs[1] and is_open and is_known then redis.call('HSET', call, 'settle_job', doc.now_us) end
 redis.call('SET', claim, '1', 'EX', claim_ttl)
 return 'taken'

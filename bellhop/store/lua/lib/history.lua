@@ -33,6 +33,8 @@ local function outdated_history(fields, groups, kept)
   return outdated
 end
 
+local NO_STAMPS = {}
+
 -- Takes a call's hash as HGETALL returns it. Returns:
 -- a function that returns all stamps of a name: a list of { at, session };
 -- a function that returns the plain field of a name as a number, or nil;
@@ -59,6 +61,7 @@ local function stamps_by_name(fields)
   local complete = {}
   local function all_of(name)
     if complete[name] then return complete[name] end
+    if not past[name] and not plain[name] then return NO_STAMPS end
     local stamps, last = {}, number_of(name)
     for _, i in ipairs(past[name] or {}) do
       local at, session = read_history_field(fields[i])

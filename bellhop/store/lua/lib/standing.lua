@@ -36,16 +36,22 @@ local function forgotten_sessions(fields, known, traces)
   return found
 end
 
--- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), `over`, which is true if the round
--- is known to be over, and `traces`, the key with the traces of forgotten rounds. `prefix` is the start of the rounds' keys.
--- Returns one standing for each user, or false while the phone should ring. It also returns a function that returns the users,
--- as a set, whom a later ring of the call rings too: they get the missed-call notice of that ring.
-local function standings(call, round, users, prefix)
-  local fields = redis.call('HGETALL', call)
+-- Returns whether any stamp was made at this time or later. While phones ring for the first time, usually none was.
+local function stamped_since(start, fields)
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    -- A round's field, `r:…`, holds a session.
+    if name ~= 'pruned' and string.sub(name, 1, 2) ~= 'r:' and (tonumber(fields[i + 1]) or 0) >= start then return true end
+  end
+  return false
+end
+
+-- Takes the call's hash as HGETALL returns it, and its rounds. Returns what `standings` returns.
+local function standings_by_stamps(fields, rounds, round, users, prefix)
   local all_of, plain, all_names = stamps_by_name(fields)
   local start, deadline, session = round.start, round.deadline, round.session
 
-  local rounds, sessions, forgotten = rounds_of(fields), {}, plain('forgotten')
+  local sessions, forgotten = {}, plain('forgotten')
   for _, other in ipairs(rounds) do sessions[other.session] = true end
   local earlier_rings = rounds_where(rounds, function(started_at, of_session)
     return started_at < start and of_session == session
@@ -209,4 +215,18 @@ local function standings(call, round, users, prefix)
     return found
   end
   return result, rung_later
+end
+
+-- `round` is a table: `start` and `deadline` (unix µs), `session`, `callers` (a list), `over`, which is true if the round
+-- is known to be over, and `traces`, the key with the traces of forgotten rounds. `prefix` is the start of the rounds' keys.
+-- Returns one standing for each user, or false while the phone should ring. It also returns a function that returns the users,
+-- as a set, whom a later ring of the call rings too: they get the missed-call notice of that ring.
+local function standings(call, round, users, prefix)
+  local fields = redis.call('HGETALL', call)
+  local rounds, ringing = rounds_of(fields), {}
+  if stamped_since(round.start, fields) then return standings_by_stamps(fields, rounds, round, users, prefix) end
+  for i = 1, #users do ringing[i] = false end
+  return ringing, function()
+    return first_rounds_with(users, rounds_where(rounds, function(started_at) return started_at > round.start end), prefix)
+  end
 end

@@ -1,12 +1,12 @@
 -- Mark a job finished. If it is run again because its answer was lost, it changes nothing.
 -- KEYS: lib/queue_keys.lua, one queue
--- ARGV: worker, job id, when this run of it began, seconds to keep it, now by Redis's clock (unix µs), "shown" if
---       show_runs.lua has shown this run
+-- ARGV: worker, job id, when this run of it began, seconds to keep it, now by Redis's clock as RQ writes it, when the job
+--       leaves the registry of finished jobs (unix s), "shown" if show_runs.lua has shown this run
 -- Returns 1, or 0 if another worker has the job.
 -- include: lib/execution
-local queue, worker, id, ttl, now = queue_at(6), ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+local queue, worker, id, now = queue_at(6), ARGV[1], ARGV[2], ARGV[5]
 local job = job_prefix .. id
-local ended, began = end_execution(queue, worker, id, ARGV[3], ARGV[6] ~= 'shown')
+local ended, began = end_execution(queue, worker, id, ARGV[3], ARGV[7] ~= 'shown')
 if not ended then
   -- The job was given back while this worker was presumed dead. If it has not begun again since, this run counts.
   if redis.call('HGET', job, 'status') ~= 'queued' then return 0 end
@@ -14,10 +14,9 @@ if not ended then
   began = ARGV[3]
 end
 if began then
-  local now_iso = iso(now)
   -- The worker knows Redis's clock to about a millisecond.
-  redis.call('HSET', job, 'status', 'finished', 'ended_at', now_iso > began and now_iso or began)
-  redis.call('EXPIRE', job, ttl)
-  redis.call('ZADD', queue.finished, string.format('%.6f', now / 1e6 + ttl), id)
+  redis.call('HSET', job, 'status', 'finished', 'ended_at', now > began and now or began)
+  redis.call('EXPIRE', job, ARGV[4])
+  redis.call('ZADD', queue.finished, ARGV[6], id)
 end
 return 1
