@@ -76,9 +76,7 @@ def finish_job(
     `shown`: `show_runs` has run, or may have. The script returns 1, or 0 if another worker has the job.
     """
     leaves_s = f"{now / MICROS_PER_SECOND + keep_s:.6f}"
-    return _of_queue(
-        "finish_job", queue, worker, job_id, began, keep_s, iso(now), leaves_s, "shown" if shown else ""
-    )
+    return _of_queue("finish_job", queue, worker, job_id, began, keep_s, iso(now), leaves_s, "shown" if shown else "")
 
 
 def fail_job(
