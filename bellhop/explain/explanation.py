@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bellhop.clock import Micros, iso
 from bellhop.domain.call import Standing
-from bellhop.domain.outcomes import Tone
+from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog, sorted_into_rounds
 from bellhop.explain.sentences import (
@@ -31,7 +31,7 @@ from bellhop.explain.sentences import (
     listed,
     named,
 )
-from bellhop.explain.timeline import TimelineEntry, timeline_entry
+from bellhop.explain.timeline import TimelineEntry, fill, timeline_entry, waits_for_credentials
 from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
 from bellhop.explain.whole_trail import NOTHING_TODAY, UNKNOWN_TIME
@@ -285,7 +285,23 @@ def utc(at: Micros) -> str:
 def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
     no_answer = any(round_log.latest_standing(user) == Standing.NO_ANSWER for user in round_log.users)
     untold = (RINGS_ONLY,) if no_answer and round_log.is_untold else ()
-    return _advice_on_delays(round_log) + untold
+    return _advice_on_delays(round_log) + _advice_on_credentials(round_log) + untold
+
+
+def _advice_on_credentials(round_log: RoundLog) -> tuple[str, ...]:
+    """Say what to do if credentials were refused for a phone of somebody whose other phone was reached.
+
+    To somebody who was not reached at all, the same advice is given.
+    """
+    pushes = [line for line in round_log.milestones if isinstance(line, PushMilestone) and line.kind == round_log.kind]
+    reached = {push.user for push in pushes if push.outcome == Outcome.ACCEPTED}
+    refused = [push for push in pushes if push.user in reached and _has_refused_credentials(push)]
+    advice = MEANING[Outcome.CREDENTIALS_REFUSED].advice
+    return tuple(dict.fromkeys(fill(advice, round_log, push) for push in refused))
+
+
+def _has_refused_credentials(push: PushMilestone) -> bool:
+    return push.outcome == Outcome.CREDENTIALS_REFUSED or waits_for_credentials(push)
 
 
 def _advice_on_delays(round_log: RoundLog) -> tuple[str, ...]:

@@ -175,7 +175,10 @@ LATE_WEBHOOK = (
     "`bellhop check`, which compares the clocks."
 )
 LATE_WORKER = "The ring waited {time} for a worker: check that workers run and are fast enough (see /readyz)."
-NOT_STARTED = "No worker has started the ring: check that workers run (see /readyz)."
+NOT_STARTED = (
+    "No worker has started the ring: run `bellhop check`. It says whether workers run, and finds workers that use "
+    "another database of the same Redis."
+)
 RINGS_ONLY = (
     "If people answer such calls, Stream's webhook sends call.ring and no other event: select all events of calls for "
     "it in Stream's dashboard, and run `bellhop check`. Until then, answered calls look missed, and phones may ring on "

@@ -474,6 +474,22 @@ def test_a_ring_that_no_worker_took_up():
     assert found.rounds[0].next[0].startswith("No worker has started the ring")
 
 
+@pytest.mark.parametrize("outcome", ["credentials_refused", "circuit_open"])
+def test_refused_credentials_have_advice_if_another_phone_rang(outcome):
+    refused = {"kind": "ring", "user": "jane", "device": "ab" * 10, "provider": "apns", "app": "com.example"}
+    rang = {"kind": "ring", "user": "jane", "device": "cd" * 10, "provider": "fcm", "outcome": "accepted"}
+    lines = [
+        ring("jane"),
+        told(JobPickedUp, 0.01, round=T, job="ring"),
+        told(PushAttempted, 0.1, round=T, **rang),
+        told(PushAttempted, 0.2, round=T, outcome=outcome, reason="InvalidProviderToken", **refused),
+        told(PushFinished, 5, round=T, outcome="gave_up", **refused),
+    ]
+    (round_,) = explain(CID, lines).rounds
+    assert round_.people[0].reached
+    assert round_.next == (MEANING[Outcome.CREDENTIALS_REFUSED].advice.format(provider="Apple", app="com.example"),)
+
+
 IPHONE_WAITS = {"kind": "ring", "user": "jane", "device": "ab" * 10, "label": "iPhone", "provider": "apns"}
 
 
