@@ -40,9 +40,6 @@ BEFORE_ANY_DEADLINE = Micros(-1)
 OWN_REJECTIONS: frozenset[str] = frozenset({Standing.DECLINED, Standing.BUSY, Standing.TIMED_OUT})
 """The standings of a user who rejected the call. The word of an outcome is the same."""
 
-TOLD = (QuestionOutcome.ANSWERED, QuestionOutcome.UNKNOWN_CALL)
-"""The outcomes of a question to Stream that got an answer."""
-
 M = TypeVar("M", bound=Milestone)
 
 ABOUT_DEVICE = (PushMilestone, PushReduced, TokenChecked)
@@ -91,8 +88,9 @@ class RoundLog:
     @cached_property
     def is_untold(self) -> bool:
         """Whether Stream reported nothing about the call since it rang: neither by webhooks, nor when Bellhop asked."""
-        answers = (line for line in self.milestones if isinstance(line, StreamAsked) and line.outcome in TOLD)
-        return self.kind is PushKind.RING and self.trail.rings_only and not any(answers)
+        asked = (line for line in self.milestones if isinstance(line, StreamAsked))
+        is_told = any(line.outcome == QuestionOutcome.ANSWERED for line in asked)
+        return self.kind is PushKind.RING and self.trail.rings_only and not is_told
 
     @cached_property
     def time_is_over(self) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, Seconds
 from bellhop.domain.event_types import TEST_EVENT_TYPE
 from bellhop.store.keys import LAST_WEBHOOK
 
@@ -17,6 +17,8 @@ class LastWebhook(NamedTuple):
     at: Micros
     """By Redis's clock."""
     type: str
+    age_s: float = 0.0
+    """How long it was on its way, by Stream's stamp; 0 if it has none."""
 
 
 class LastWebhooks:
@@ -25,10 +27,10 @@ class LastWebhooks:
     def __init__(self) -> None:
         self._last: dict[str, LastWebhook] = {}
 
-    def note(self, tenant: str, event_type: str, at: Micros) -> None:
+    def note(self, tenant: str, event_type: str, at: Micros, age_s: Seconds = Seconds(0.0)) -> None:
         """Note a webhook, unless `bellhop check` sent it."""
         if event_type != TEST_EVENT_TYPE:
-            self._last[tenant] = LastWebhook(at, event_type)
+            self._last[tenant] = LastWebhook(at, event_type, round(age_s, 1))
 
     def flush(self, redis: Redis) -> None:
         """Write what was noted; if that fails, it is lost. Raises redis.exceptions.RedisError."""

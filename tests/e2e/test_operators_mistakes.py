@@ -15,7 +15,7 @@ from bellhop.sandbox.google_script import fcm_error
 from bellhop.sandbox.installation import API_KEY, Installation
 from bellhop.sandbox.stream_rest import hook
 from bellhop.sandbox.stream_webhooks import SampleCall, StreamStandIn
-from bellhop.store.keys import LAST_WEBHOOK, devices_key, user_key
+from bellhop.store.keys import LAST_WEBHOOK, METRICS_KEY, devices_key, user_key
 from tests.e2e.bellhop_command import bellhop
 from tests.e2e.test_turned_away import console
 from tests.waiting import come_true
@@ -110,6 +110,15 @@ async def test_the_last_webhook_is_named(installation, redis_client):
     await come_true(lambda: redis_client.exists(LAST_WEBHOOK))
     _, right = await checked(installation, "ok")
     assert [found for found in right if "the last webhook (call.updated) came at 20" in found], right
+    redis_client.hdel(METRICS_KEY, *[key for key in redis_client.hkeys(METRICS_KEY) if '"call.ring"' in key] or ["-"])
+    unasked = "Stream default: webhooks come, but no call.ring yet: does the app create its calls with ring: true?"
+    assert unasked in (await checked(installation, "warning"))[1]
+    redis_client.delete(LAST_WEBHOOK)
+    assert (await installation.stream.post(SampleCall().ring(at=time.time() - 600))).status == 200
+    await come_true(lambda: redis_client.exists(LAST_WEBHOOK))
+    _, warnings = await checked(installation, "warning")
+    assert [found for found in warnings if " s after Stream sent it: look on Stream's dashboard" in found], warnings
+    assert unasked not in warnings
 
 
 async def test_a_wrong_secret_here(installation, redis_client):

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from bellhop.clock import Micros, elapsed, from_nanoseconds, seconds
+from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds, seconds
 from bellhop.domain.event_types import TEST_EVENT_TYPE
 from bellhop.domain.outcomes import Outcome
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
@@ -118,7 +118,8 @@ def _receive(
             note_event(intake.redis, tenant, event, arrival.now)
         learn_revocations(intake.redis, tenant, event, arrival.now)
     intake.outage.note_answer()
-    LAST_WEBHOOKS.note(tenant, event.type, now)
+    age_s = elapsed(event.at, arrival.now) if event.at is not None else Seconds(0.0)
+    LAST_WEBHOOKS.note(tenant, event.type, now, age_s)
     _count(event, verdict, arrival.now)
     if event.type == TEST_EVENT_TYPE:
         return {"status": verdict, **_about_this_process(intake, webhook_id, now)}

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis import Redis
 
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
 from bellhop.clock import Micros, Seconds, micros, seconds
-from bellhop.settings import Settings, StreamApp
+from bellhop.settings import Settings
+from bellhop.store.keys import METRICS_KEY
 from bellhop.store.redis_clock import read_time
 from bellhop.telemetry.last_webhook import LastWebhook, read_last_webhooks
+from bellhop.telemetry.metrics import WEBHOOKS, read_samples
 from bellhop.telemetry.turned_away import HOUR_S, TurnedAway, describe, read_last_hour
 
+RING = "call.ring"
+LATE_S = 30.0
+"""Stream gives an event up after 15 s. What comes later was held up on the way, or a clock is wrong."""
 HOUR_US = micros(Seconds(HOUR_S))
 
 
@@ -24,6 +29,8 @@ class WebhooksOfLate(NamedTuple):
     last: Mapping[str, LastWebhook]
     """By tenant."""
     turned_away: Mapping[TurnedAway, int]
+    has_ring: bool
+    """Whether a call.ring ever came."""
 
     def came_lately(self, tenant: str) -> bool:
         """Return whether a verified webhook of the app came in the last hour."""
@@ -37,23 +44,33 @@ async def read_arrivals(settings: Settings) -> WebhooksOfLate | None:
 
 
 def _read(redis: Redis) -> WebhooksOfLate:
-    return WebhooksOfLate(read_time(redis.time()), read_last_webhooks(redis), read_last_hour(redis))
+    sums: Any = redis.hgetall(METRICS_KEY)
+    has_ring = any(sample[:2] == (WEBHOOKS.name, RING) for sample in read_samples(sums))
+    return WebhooksOfLate(read_time(redis.time()), read_last_webhooks(redis), read_last_hour(redis), has_ring)
 
 
 def findings(settings: Settings, arrivals: WebhooksOfLate) -> Iterator[Finding]:
     """Say when the last webhook came, and what was turned away."""
     for app in settings.stream_apps:
-        yield _last(app, arrivals)
+        yield from _last(f"Stream {app.tenant}", arrivals.last.get(app.tenant), arrivals)
     for sentence in describe(arrivals.turned_away):
         # It is a warning: a stranger who posts here must not make the check fail. A wrong secret is found at Stream.
         yield Finding(Level.WARNING, "webhooks", sentence)
 
 
-def _last(app: StreamApp, arrivals: WebhooksOfLate) -> Finding:
-    last = arrivals.last.get(app.tenant)
+def _last(subject: str, last: LastWebhook | None, arrivals: WebhooksOfLate) -> Iterator[Finding]:
     if last is None:
-        return Finding(Level.WARNING, f"Stream {app.tenant}", "no webhook has come yet")
+        yield Finding(Level.WARNING, subject, "no webhook has come yet")
+        return
     came = datetime.fromtimestamp(last.at // 1_000_000, UTC)
     minutes = seconds(Micros(arrivals.now - last.at)) / 60
     sentence = f"the last webhook ({last.type}) came at {came:%Y-%m-%d %H:%M:%S} UTC, {minutes:.0f} min ago"
-    return Finding(Level.OK, f"Stream {app.tenant}", sentence)
+    if last.age_s > LATE_S:
+        late = f"{sentence}, {last.age_s:.0f} s after Stream sent it"
+        why = "look on Stream's dashboard for attempts that failed, and set Redis's clock right (NTP)"
+        yield Finding(Level.WARNING, subject, f"{late}: {why}")
+    else:
+        yield Finding(Level.OK, subject, sentence)
+    if last.type != RING and not arrivals.has_ring:
+        sentence = "webhooks come, but no call.ring yet: does the app create its calls with ring: true?"
+        yield Finding(Level.WARNING, subject, sentence)

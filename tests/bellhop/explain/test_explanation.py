@@ -539,10 +539,17 @@ UNTOLD = "Stream has told Bellhop nothing of this call but the ring, so it is no
     [
         ([], UNTOLD),
         ([told(StreamAsked, 31, round=T, outcome="no_answer")], UNTOLD),
+        ([told(StreamAsked, 31, round=T, outcome="unknown_call")], UNTOLD),
         ([told(StreamAsked, 31, round=T, outcome="answered")], NO_ANSWER),
         ([webhook("call.session_participant_joined", 3, "sara")], NO_ANSWER),
     ],
-    ids=["no other webhook", "no answer of Stream's", "an answer of Stream's", "another webhook"],
+    ids=[
+        "no other webhook",
+        "no answer of Stream's",
+        "a call that Stream does not know",
+        "an answer of Stream's",
+        "another webhook",
+    ],
 )
 def test_no_answer_is_no_fact_if_stream_told_only_of_the_ring(lines, sentence):
     trail = [ring("jane"), attempt(0.2, IPHONE, "accepted"), *lines, settled(32, "jane", "no_answer")]
