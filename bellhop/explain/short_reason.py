@@ -9,6 +9,7 @@ from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import NOT_TAKEN_UP, duration
+from bellhop.explain.skip_facts import advice_without_devices
 from bellhop.explain.timeline import TimelineEntry, meaning_of, waits_for_credentials
 from bellhop.trail import EmailMilestone, PushAttempted, PushMilestone
 
@@ -123,6 +124,8 @@ def _outcome(round_log: RoundLog, user: str, delivery: OnePush) -> str:
     if delivery.attempts:
         return delivery.outcome if delivery.tone is Tone.QUIET else delivery.attempts[-1].outcome
     pushes = [push for push in round_log.of(user, PushMilestone) if push.device == delivery.device]
+    if any(advice_without_devices(push) for push in pushes):
+        return "no_token_for_calls" if delivery.kind == PushKind.RING else "no_token_for_notices"
     if any(waits_for_credentials(push) for push in pushes if not isinstance(push, PushAttempted)):
         return Outcome.CREDENTIALS_REFUSED
     return delivery.outcome

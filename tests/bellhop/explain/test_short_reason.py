@@ -14,8 +14,8 @@ PIXEL = {"user": "jane", "device": "cd" * 10, "label": "Jane's Pixel", "provider
 MISSED = settled(40, "jane", "missed")
 
 
-def skipped(outcome, user="jane"):
-    return told(PushSkipped, 0.02, round=T, kind="ring", user=user, outcome=outcome)
+def skipped(outcome, user="jane", reason=""):
+    return told(PushSkipped, 0.02, round=T, kind="ring", user=user, outcome=outcome, reason=reason)
 
 
 def push(what, after_s, outcome, device=IPHONE, **facts):
@@ -27,6 +27,7 @@ def push(what, after_s, outcome, device=IPHONE, **facts):
     [
         ([], "no worker took it up in time"),
         ([skipped("no_devices"), MISSED], "no devices"),
+        ([skipped("no_devices", reason="1 device"), MISSED], "no token for calls"),
         ([skipped("muted"), MISSED], "muted"),
         ([skipped("muted"), settled(2, "jane", "cancelled")], "muted"),
         ([skipped("quiet_hours"), settled(2, "jane", "answered")], "answered"),
