@@ -1,11 +1,14 @@
 """The processes of the installation, by machine, with their clocks."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from redis import Redis
 
-from bellhop.clock import Micros, Seconds
+from bellhop.clock import Micros, Seconds, seconds
 from bellhop.queue.worker_status import InstallationState
+from bellhop.store import clock_differences
+from bellhop.store.blocking_client import together
 from bellhop.store.redis_clock import APART_S
 from bellhop.telemetry.web_processes import read_web_processes
 
@@ -26,16 +29,31 @@ class Process(NamedTuple):
     @property
     def clock(self) -> str:
         """The clock as a text."""
-        if self.clock_ahead_s is None:
-            return "not known yet"
-        if abs(self.clock_ahead_s) < 0.05:
-            return "as Redis's"
-        return f"{abs(self.clock_ahead_s):.1f} s {'ahead' if self.clock_ahead_s > 0 else 'behind'}"
+        return clock_in_words(self.clock_ahead_s)
 
     @property
     def is_apart(self) -> bool:
         """Whether the clock is wrong."""
         return self.clock_ahead_s is not None and abs(self.clock_ahead_s) >= APART_S
+
+
+def clock_in_words(ahead_s: Seconds | None) -> str:
+    """Say how far a clock is ahead of Redis's."""
+    if ahead_s is None:
+        return "not known yet"
+    if abs(ahead_s) < 0.05:
+        return "as Redis's"
+    return f"{abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}"
+
+
+def stream_clocks(redis: Redis, tenants: Sequence[str]) -> dict[str, Seconds | None]:
+    """Return how far Stream's clock is ahead of Redis's, as the events of each app show; None before the first event.
+
+    Raises redis.exceptions.RedisError.
+    """
+    answers = together(redis, *(clock_differences.read(tenant) for tenant in tenants))
+    known = zip(tenants, map(clock_differences.read_answer, answers), strict=True)
+    return {tenant: seconds(-offset.applied_us) if offset.fitted_at else None for tenant, offset in known}
 
 
 def processes(redis: Redis, state: InstallationState, now: Micros) -> list[Process]:

@@ -1,6 +1,6 @@
 """/console/service: webhooks, rings, providers, queues, processes and Redis."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from flask import render_template
@@ -8,6 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bellhop import __version__
+from bellhop.clock import Seconds
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
@@ -20,7 +21,7 @@ from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import missing_parts, redis_failure, start_failure
 from webhook.console.app_health import app_health
 from webhook.console.blueprint import blueprint, guard, tenants
-from webhook.console.process_list import Process, processes
+from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks
 from webhook.context import web_context
 
 
@@ -41,13 +42,14 @@ def service() -> str:
     state, now = read_installation_state(redis), context.now()
     running = processes(redis, state, now)
     apps = [app_health(*app, channels) for app, channels in sorted(state.channels_by_app().items())]
-    last = read_last_webhooks(redis)
+    last, streams = read_last_webhooks(redis), stream_clocks(redis, tenants())
     return render_template(
         "console/service.html",
         state=state,
         problems=list(_problems(redis, url, state)),
         broken=[app for app in apps if app.tone == "bad"],
-        clocks=list(_clocks(running)),
+        clocks=[*_clocks(running), *_of_stream(streams)],
+        streams={name: clock_in_words(ahead_s) for name, ahead_s in streams.items()},
         webhooks={tenant: last.get(tenant) for tenant in tenants()},
         hour=(hour := last_hour.read_last_hour(redis)),
         phones={tone: _phones(hour, tone) for tone in (Tone.BAD, Tone.QUIET)},
@@ -88,6 +90,12 @@ def _clocks(running: list[Process]) -> Iterator[str]:
         if process.is_apart:
             of = f"the {process.kind} process {process.name} on {process.machine or 'an unknown machine'}"
             yield f"{complaint(f'The clock of {of}', process.clock_ahead_s or APART_S)}."
+
+
+def _of_stream(streams: Mapping[str, Seconds | None]) -> Iterator[str]:
+    for name, ahead_s in streams.items():
+        if sentence := complaint(f"Stream's clock, as the events of {name} show,", ahead_s or 0):
+            yield f"{sentence}."
 
 
 def _redis_facts(redis: Redis) -> RedisFacts | None:

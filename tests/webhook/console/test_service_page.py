@@ -7,8 +7,10 @@ import time
 import pytest
 
 from bellhop import __version__
+from bellhop.domain.clock_offset import ClockOffset
 from bellhop.queue.names import MAIL, NOTICES, RINGS
 from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
+from bellhop.store import clock_differences
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import WEB_PROCESSES, lease_key, rq_worker_key, rq_workers_key, status_key
 from bellhop.telemetry import last_hour
@@ -121,6 +123,18 @@ def test_every_process_is_listed_with_its_clock(browser, worker, redis_client):
     assert not [row for row in found if row.startswith("old")]
     (alert,) = alerts(page)
     assert "The clock of the worker process w-2 on host-2 is 600 s ahead of Redis's" in alert
+
+
+def test_the_clock_of_stream_is_listed_as_its_events_show_it(browser, worker, redis_client):
+    worker("w-1")
+    assert "Stream's clock: not known yet." in words(browser.get("/console/service").text)
+    for ahead_us, said in ((0, "as Redis's"), (-90_000_000, "90.0 s ahead")):
+        for command in clock_differences.write("default", ClockOffset(ahead_us, 1)):
+            redis_client.execute_command(*command)
+        page = browser.get("/console/service").text
+        assert f"Stream's clock: {said}." in words(page)
+    (alert,) = alerts(page)
+    assert "Stream's clock, as the events of default show, is 90 s ahead of Redis's: set both right" in alert
 
 
 def test_an_ended_web_process_leaves_the_list(redis_client):
