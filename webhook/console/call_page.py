@@ -9,6 +9,7 @@ import structlog
 from flask import render_template, request
 
 from bellhop.explain.explanation import RoundExplanation
+from bellhop.explain.repeats import joined
 from bellhop.explain.summary import PersonResult, person_results, summarize
 from bellhop.question_on_demand import ask_on_demand, in_a_sentence, may_ask
 from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, tenant
@@ -56,6 +57,7 @@ def _page(said: str = "") -> tuple[str, int]:
         may_ask=may_ask(web_context().settings, tenant()),
         most_users=MAX_USERS,
         most_steps=MAX_STEPS,
+        joined=joined,
     )
     return page, HTTPStatus.OK if explanation.found else HTTPStatus.NOT_FOUND
 
