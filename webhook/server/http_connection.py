@@ -198,12 +198,13 @@ class HttpConnection(asyncio.Protocol):
         self._in_head, self._bytes_held = False, 0
         headers = dict(request.headers)
         encoding, length = headers.get(b"transfer-encoding"), int(headers.get(b"content-length", 0))
-        if not request.target.startswith(b"/") and not _is_about_server(request):
+        about_server = request.target == b"*" and request.method == "OPTIONS"
+        if not request.target.startswith(b"/") and not about_server:
             request.target = _path_of(request.target)
         request.max_body = self._max_body(request)
         if refused := _refusal(request, encoding):
             self._refuse(refused)
-        elif _is_about_server(request):
+        elif about_server:
             self._refuse(OPTIONS_OF_SERVER)
         elif length > request.max_body:
             self._cut(request)
@@ -352,10 +353,6 @@ def _path_of(target: bytes) -> bytes:
     except HttpParserError:
         return b""
     return (url.path or b"/") + (b"?" + url.query if url.query else b"") if url.schema else b""
-
-
-def _is_about_server(request: HttpRequest) -> bool:
-    return request.target == b"*" and request.method == "OPTIONS"
 
 
 def _refusal(request: HttpRequest, encoding: bytes | None) -> HttpResponse | None:
