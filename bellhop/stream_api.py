@@ -21,6 +21,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Answer = TypeVar("Answer")
 ANSWER_LIMIT = 1 << 22
 """Most bytes of an answer. 25 devices take about 10,000 bytes, and an app with all its settings more."""
+MEMBERS = 100
+"""Members of a call that Stream returns with it at most, and the number that a call may have when it is created."""
 DEFAULT_PAUSE_S = Seconds(60.0)
 """How long to wait if Stream answers "too many requests" without a time. Its limits are counted by the minute."""
 
@@ -116,6 +118,14 @@ class StreamApi:
         """Read what Stream returns for `path`. Raises StreamRefused."""
         return (await self._with_a_secret(lambda secret: self._get(path, model, server_token(secret))))[0]
 
+    async def read_call(self, cid: str) -> Mapping[str, Any]:
+        """Read a call and its first MEMBERS members. Raises StreamRefused."""
+        query = {"members_limit": str(MEMBERS)}
+        answer, _ = await self._with_a_secret(
+            lambda secret: self._get(_call_path(cid), _Json, server_token(secret), **query)
+        )
+        return answer.root
+
     async def ring_state(self, ring: RingQuestion, permit: Callable[[], Awaitable[None]]) -> CallSnapshot | None:
         """Read the state of a ring; None if Stream does not know the call. Raises StreamRefused.
 
@@ -156,7 +166,7 @@ class StreamApi:
         return None
 
     async def _ring_state(self, way: _Way, ring: RingQuestion, secret: str) -> CallSnapshot:
-        path = "/api/v2/video/call/" + "/".join(quote(part, safe="") for part in ring.cid.partition(":")[::2])
+        path = _call_path(ring.cid)
         if way is _Way.CALL:
             return read_call((await self._get(path, _Json, server_token(secret)))[0].root)
         as_creator = way is _Way.RING_STATE_AS_CREATOR
@@ -189,6 +199,10 @@ class StreamApi:
         except (aiohttp.ClientError, TimeoutError) as error:
             unreachable = isinstance(error, aiohttp.ClientConnectorError)
             raise StreamRefused(f"no answer: {type(error).__name__}", unreachable=unreachable) from None
+
+
+def _call_path(cid: str) -> str:
+    return "/api/v2/video/call/" + "/".join(quote(part, safe="") for part in cid.partition(":")[::2])
 
 
 def stream_apis(settings: Settings, session: aiohttp.ClientSession) -> dict[str, StreamApi]:

@@ -19,7 +19,9 @@ from bellhop.domain.text_template import MOST_SOURCE
 from bellhop.settings.push_entry import PushEntry
 from bellhop.stream_api import StreamApi
 
-KINDS = {f"call_{kind}": kind for kind in PushKind}
+KINDS = {f"call_{kind}": kind for kind in PushKind if kind is not PushKind.SESSION_STARTED} | {
+    "session_started": PushKind.SESSION_STARTED
+}
 """Stream's name of each push that Bellhop sends."""
 VALUES = {
     "user.display_name": "caller.name",

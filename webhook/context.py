@@ -113,4 +113,5 @@ def _rules(tenant: str, settings: Settings) -> EffectRules:
         custom_fields=tuple(settings.mail_custom_fields),
         call_fields=tuple(settings.push_call_fields),
         caller_fields=tuple(settings.push_caller_fields),
+        started=settings.started_pushes,
     )

@@ -11,12 +11,13 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import ends_the_ring
 from bellhop.domain.push import PushKind
 from bellhop.queue import names
-from bellhop.queue.job_payloads import QueuedRound, read_payload
+from bellhop.queue.job_payloads import QueuedRound, StartedRound, read_payload
 from bellhop.queue.rq_job import JobError
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import correlation
 from worker.delivery.attempt import Delivered
+from worker.delivery.call_members import with_members
 from worker.delivery.fan_out import DeliveryTools, FanOut
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
@@ -53,8 +54,11 @@ class Jobs:
         return fan_out.last_records()
 
     async def notify(self, payload: dict[str, Any]) -> Sequence[Command]:
-        """Tell the members about a call by a quiet notification."""
-        fan_out = FanOut(self._tools, PushKind.NOTIFICATION, read_payload(names.NOTIFY_JOB, payload))
+        """Tell the members about a call by a quiet push: that they are invited, or that it began."""
+        kind, round_ = PushKind.NOTIFICATION, read_payload(names.NOTIFY_JOB, payload)
+        if isinstance(round_, StartedRound):
+            kind, round_ = round_.push, await with_members(round_, self._tools.calls)
+        fan_out = FanOut(self._tools, kind, round_)
         await fan_out.run()
         return fan_out.last_records()
 

@@ -129,6 +129,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         channels=channels,
         token_pruner=pruner,
         device_lookup=_device_lookup(settings, store, apis),
+        calls=apis,
         texts=texts,
         templates=read_pushes(settings).templates,
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),

@@ -13,7 +13,7 @@ from bellhop.cli.options import load_settings, select_tenant, since_option, tena
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, iso
 from bellhop.domain.outcomes import Tone
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import QUIET
 from bellhop.explain.explanation import LatestRounds, RoundExplanation
 from bellhop.explain.sentences import named
 from bellhop.explain.summary import CallSummary, missed, summarize
@@ -90,7 +90,7 @@ def _lines(call: ShownCall, user: str) -> Iterator[str]:
 
 def _what(summary: CallSummary) -> str:
     caller = named(summary.caller, summary.caller_name) or "somebody"
-    verb = "notified" if summary.kind == PushKind.NOTIFICATION else "called"
+    verb = "notified" if summary.kind in QUIET else "called"
     return f"{caller} {verb} {summary.called or 'nobody'}: {summary.reached} of {summary.people} reached"
 
 

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from bellhop.cli.options import load_settings
 from bellhop.clock import Micros, from_nanoseconds
 from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.domain.payloads import EVENT, most_bytes, size_of
 from bellhop.domain.plan import plan
-from bellhop.domain.push import Push, PushKind
+from bellhop.domain.push import STARTED, Push, PushKind
 from bellhop.domain.round import Recipient, Round
 from bellhop.i18n.texts import Texts
 from bellhop.sandbox.stream_webhooks import SAMPLES
 from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
 
+SAMPLE_MEMBER = Recipient(id="jane-morel", name="Jane Morel")
 TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
 
 
@@ -39,9 +41,9 @@ TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
 def command(kind: str, provider: str, app: str, file: Path | None, platform: str | None, language: str) -> None:
     """Print what a push would carry, as JSON.
 
-    The call is a sample of Stream's, or the webhook in a file: call.ring, call.notification or call.missed. The push is
-    for its first member. Prints to standard error how large the push is, and what of your own does not fit. Exits with
-    1 if the file of your own pushes has mistakes.
+    The call is a sample of Stream's, or the webhook in a file. The push is for its first member, or for a sample's if
+    the webhook names none. Prints to standard error how large the push is, and what of your own does not fit. Exits
+    with 1 if the file of your own pushes has mistakes.
     """
     settings = load_settings()
     own = read_pushes(settings)
@@ -78,11 +80,13 @@ def _round(settings: Settings, path: Path, language: str) -> Round:
         event = parse(path.read_bytes(), rules.caller_fields)
     except UnreadableEvent as error:
         raise click.ClickException(f"{path} is not a webhook: {error}") from None
+    call_type = event.cid.partition(":")[0]
+    rules = msgspec.structs.replace(rules, started=dict.fromkeys(STARTED.values(), frozenset({call_type})))
     derived = effects(event, event.at or now, rules)
     round_ = derived.missed or getattr(derived.work, "payload", None)
-    if not isinstance(round_, Round) or not round_.recipients:
-        raise click.ClickException(f"{path} is {event.type}: a call.ring, call.notification or call.missed is needed")
-    receiver = round_.recipients[0]
+    if not isinstance(round_, Round):
+        raise click.ClickException(f"{path} is {event.type}: a {', '.join(EVENT.values())} is needed")
+    receiver = round_.recipients[0] if round_.recipients else SAMPLE_MEMBER
     receiver = receiver.model_copy(update={"language": language or receiver.language})
     return round_.model_copy(update={"recipients": (receiver,)})
 

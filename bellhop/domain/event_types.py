@@ -4,6 +4,8 @@ HANDLED_EVENT_TYPES = frozenset(
     {
         "call.ring",
         "call.notification",
+        "call.live_started",
+        "call.session_started",
         "call.missed",
         "call.rejected",
         "call.accepted",

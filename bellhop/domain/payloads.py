@@ -19,7 +19,8 @@ from bellhop.i18n.texts import BUILT_IN, Wording, fill
 
 ENGLISH = BUILT_IN.wording("en")
 CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
-EVENT = {PushKind.RING: "call.ring", PushKind.NOTIFICATION: "call.notification", PushKind.MISSED: "call.missed"}
+EVENT = {kind: f"call.{kind}" for kind in PushKind}
+"""Stream's type of each push."""
 LONGEST_TEXT, SHORTEST_TEXT = 255, 40
 """Characters: the longest text that comes in, and the length below which no text is cut. Ids are never cut."""
 LONGEST_OWN_TEXT = 1_000

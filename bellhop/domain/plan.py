@@ -10,7 +10,7 @@ from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.payloads import PushFacts, build_payload
-from bellhop.domain.push import NOT_URGENT, URGENT, Push, PushKind, named_uuid
+from bellhop.domain.push import NOT_URGENT, QUIET, URGENT, Push, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USER, NO_USERS, User, push_refusal, refusal_facts
@@ -166,7 +166,7 @@ class _PushMaker:
             device.platform is Platform.IOS,
         )
         built = build_payload(device.provider, facts)
-        usual = NOT_URGENT if self.kind is PushKind.NOTIFICATION and device.provider is Provider.FCM else URGENT
+        usual = NOT_URGENT if self.kind in QUIET and device.provider is Provider.FCM else URGENT
         return Push(
             id=named_uuid(uuid.NAMESPACE_OID, name),
             kind=self.kind,

@@ -17,6 +17,14 @@ class PushKind(StrEnum):
     RING = "ring"
     NOTIFICATION = "notification"
     MISSED = "missed"
+    LIVE_STARTED = "live_started"
+    SESSION_STARTED = "session_started"
+
+
+STARTED = {"call.live_started": PushKind.LIVE_STARTED, "call.session_started": PushKind.SESSION_STARTED}
+"""The pushes that tell a call's members that it began, by the event. The events name no members."""
+QUIET = frozenset({PushKind.NOTIFICATION, *STARTED.values()})
+"""The pushes that invite: they neither ring nor end a ring, and their rounds have no final standings."""
 
 
 class PushOptions(NamedTuple):
@@ -30,7 +38,7 @@ class PushOptions(NamedTuple):
 
 URGENT, NOT_URGENT = PushOptions(), PushOptions(urgent=False)
 """What Google does with messages of high priority that show nothing to the user: it lowers the priority of all messages
-to the app. So a quiet notification is not urgent there. A missed call must be: it ends a ring on Android.
+to the app. So a quiet push is not urgent there. A missed call must be: it ends a ring on Android.
 https://firebase.google.com/docs/cloud-messaging/android/message-priority"""
 
 

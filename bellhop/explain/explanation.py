@@ -271,6 +271,8 @@ def _headline(round_log: RoundLog) -> str:
         PushKind.RING: f"{caller} called {who}",
         PushKind.NOTIFICATION: f"{caller} notified {who} of the call",
         PushKind.MISSED: f"{who} missed a call that Stream had not asked Bellhop to ring",
+        PushKind.LIVE_STARTED: f"{caller}'s call went live; notified: {who}",
+        PushKind.SESSION_STARTED: f"{caller}'s call began; notified: {who}",
         None: "Events of the call",
     }[round_log.kind]
     return f"{what}, at {utc(round_log.started_at)}."

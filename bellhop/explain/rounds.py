@@ -15,9 +15,19 @@ from bellhop.clock import Micros
 from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import QUIET, STARTED, PushKind
 from bellhop.domain.standing import standing
-from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, RoundWebhooks, TypeAndUser, earliest
+from bellhop.explain.webhooks import (
+    ANSWERS,
+    ENDS,
+    LEFT,
+    OPENERS,
+    REMOVALS,
+    RoundWebhooks,
+    TypeAndUser,
+    earliest,
+    opens_started,
+)
 from bellhop.explain.whole_trail import ABOUT_USER, NOTHING_TODAY, UNKNOWN_TIME, WholeTrail, by_round
 from bellhop.trail import (
     LENGTH,
@@ -59,7 +69,7 @@ class RoundLog:
     @cached_property
     def openings(self) -> list[WebhookReceived]:
         """The webhooks that began the round: usually one."""
-        return [event for event in self.webhooks.received if event.type in OPENERS]
+        return [event for event in self.webhooks.received if event.type in OPENERS or opens_started(event)]
 
     @cached_property
     def calls_nobody(self) -> bool:
@@ -69,7 +79,7 @@ class RoundLog:
     @cached_property
     def kind(self) -> PushKind | None:
         """Which push the round is for; missed if only its call.missed is known."""
-        opened: set[str] = {OPENERS[opening.type] for opening in self.openings}
+        opened: set[str] = {(OPENERS | STARTED)[opening.type] for opening in self.openings}
         kinds = opened or {push.kind for push in self.milestones if isinstance(push, ABOUT_DEVICE)}
         known = next((kind for kind in PushKind if kind in kinds), None)
         about_users = known or any(isinstance(milestone, (*ABOUT_USER, PhoneRang)) for milestone in self.milestones)
@@ -288,7 +298,7 @@ def sorted_into_rounds(
     """
     trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now, told, today)
     logs = [_with_refusals(RoundLog(started_at, lines, trail)) for started_at, lines in by_round(trail.milestones)]
-    rung = (log for log in logs if log.started_at and log.kind is not PushKind.NOTIFICATION and not log.calls_nobody)
+    rung = (log for log in logs if log.started_at and log.kind not in QUIET and not log.calls_nobody)
     trail.rung.extend(log.state for log in rung)
     return [_with_one_word(log) for log in logs]
 

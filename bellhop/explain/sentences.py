@@ -63,6 +63,8 @@ UNKNOWN_FATE = "The provider's answer was about the push token of {device}."
 EVENTS: dict[str, str] = {
     "call.ring": "Stream reports that {caller} called {users}",
     "call.notification": "Stream asks Bellhop to notify {users} of the call",
+    "call.live_started": "Stream reports that the call went live",
+    "call.session_started": "Stream reports that the first person joined the call",
     "call.missed": "Stream reports that {users} missed the call",
     "call.accepted": "Stream reports that {users} answered",
     "call.session_participant_joined": "Stream reports that {users} joined the call",
@@ -116,18 +118,24 @@ PUSHES: dict[str, str] = {
     PushKind.RING: "ring",
     PushKind.NOTIFICATION: "notification",
     PushKind.MISSED: "missed-call notice",
+    PushKind.LIVE_STARTED: "notification of the live call",
+    PushKind.SESSION_STARTED: "notification of the call's start",
 }
 """The name of a kind of push."""
 SENT: dict[str, str] = {
     PushKind.RING: "rung",
     PushKind.NOTIFICATION: "notified",
     PushKind.MISSED: "sent a missed-call notice",
+    PushKind.LIVE_STARTED: "notified of the live call",
+    PushKind.SESSION_STARTED: "notified of the call's start",
 }
 """The participle for a kind of push, to put after "was"."""
 PURPOSES: dict[str, str] = {
     PushKind.RING: "calls",
     PushKind.NOTIFICATION: "notifications",
     PushKind.MISSED: "missed-call notices",
+    PushKind.LIVE_STARTED: "notifications",
+    PushKind.SESSION_STARTED: "notifications",
 }
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google"}

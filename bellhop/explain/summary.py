@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE, Standing
 from bellhop.domain.outcomes import Outcome, Tone
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import QUIET, PushKind
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_latest
 from bellhop.explain.sentences import listed, named
 from bellhop.explain.short_reason import LATE_US, first_accepted_us
@@ -198,7 +198,7 @@ def not_reached(round_: RoundExplanation, verdict: UserVerdict) -> bool:
 def missed(round_: RoundExplanation, verdict: UserVerdict) -> bool:
     """Whether a user got a ring, or should have got one, and did not answer or decline."""
     is_over = verdict.standing in {*NOTICE_DUE, Standing.MISSED_QUIETLY, Standing.STALE}
-    return not_reached(round_, verdict) or (is_over and round_.kind != PushKind.NOTIFICATION)
+    return not_reached(round_, verdict) or (is_over and round_.kind not in QUIET)
 
 
 def late(round_: RoundExplanation, verdict: UserVerdict) -> bool:

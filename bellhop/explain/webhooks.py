@@ -8,11 +8,11 @@ from operator import attrgetter
 from typing import TypeVar
 
 from bellhop.clock import Micros
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import STARTED, PushKind
 from bellhop.trail import Milestone, WebhookMilestone, WebhookReceived, WebhookRepeated
 
 OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATION}
-"""The events that begin a round."""
+"""The events that begin a round in any case. Those of STARTED do it for the types of calls that the settings name."""
 ANSWERS = ("call.accepted", "call.session_participant_joined")
 ENDS = ("call.ended", "call.deleted", "call.session_ended")
 REMOVALS = ("call.member_removed", "call.blocked_user", "call.kicked_user")
@@ -28,6 +28,11 @@ def stamp_of(milestone: Milestone) -> Micros:
     if isinstance(milestone, (WebhookReceived, WebhookRepeated)):
         return milestone.stamp or arrival_of(milestone)
     return milestone.at
+
+
+def opens_started(event: Milestone) -> bool:
+    """Tell whether the event began a round of its own in which members were told that the call began."""
+    return isinstance(event, WebhookReceived) and event.type in STARTED and bool(event.round)
 
 
 def arrival_of(webhook: WebhookMilestone) -> Micros:

@@ -10,7 +10,7 @@ from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, history_fields, missed_stamp
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.stamp_history import PastStamp, latest
-from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, arrival_of, stamp_of
+from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, arrival_of, opens_started, stamp_of
 from bellhop.trail import (
     EmailMilestone,
     Milestone,
@@ -73,7 +73,9 @@ def by_round(milestones: Iterable[Milestone]) -> list[tuple[Micros, list[Milesto
     sessions |= {
         line.round: line.session for line in milestones if isinstance(line, WebhookReceived) and line.round in sessions
     }
-    starts = _starts_by_session(sessions)
+    # Other events are about the ring, not about the push that the call began.
+    began = {line.round for line in milestones if opens_started(line) and isinstance(line, WebhookReceived)}
+    starts = _starts_by_session({at: session for at, session in sessions.items() if at not in began} or sessions)
     rounds: dict[Micros, list[Milestone]] = {}
     for milestone, started_at in named:
         rounds.setdefault(started_at or _round_before(milestone, starts), []).append(milestone)

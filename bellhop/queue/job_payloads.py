@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, overload
 
 from bellhop.clock import Micros
+from bellhop.domain.push import PushKind
 from bellhop.domain.round import FrozenModel, Moment, Rare, Round
 from bellhop.queue.names import (
     FAILURE_TTL_S,
@@ -30,6 +31,9 @@ from bellhop.queue.names import (
 VERSION: Literal[1] = 1
 """The version of payloads that this worker reads. It must not change while an older worker may run jobs that a newer
 web process queues. Fields may be added, with a default; old fields keep their meaning (docs/deploy.md, Upgrading)."""
+STARTED_VERSION: Literal[2] = 2
+"""The version of a StartedRound. A worker that does not know it runs the job again later, so that a newer worker sends
+the push; by version 1 it would send a notification instead."""
 
 
 class Cause(FrozenModel):
@@ -44,7 +48,7 @@ class Cause(FrozenModel):
     """When the job was queued."""
     trace: str = ""
     """The span that queued it, as a W3C traceparent."""
-    v: Literal[1] = VERSION
+    v: Literal[1, 2] = VERSION
 
 
 class QueuedRound(Round, Cause):
@@ -54,6 +58,13 @@ class QueuedRound(Round, Cause):
     """Of a notice: phones may still ring at Stream. Nothing that ends a ring is sent; another job follows later."""
     left_over: Annotated[bool, Rare] = False
     """Of a notice: it is that other job, which sends what the first one had to leave."""
+
+
+class StartedRound(QueuedRound):
+    """A call that went live, or that the first person joined. Without recipients, the worker asks Stream for them."""
+
+    push: PushKind
+    v: Literal[1, 2] = STARTED_VERSION
 
 
 class CallRef(Cause):
@@ -89,6 +100,11 @@ PAYLOADS: dict[str, type[Payload]] = {
 def queued_round(round_: Round, cause: Cause) -> QueuedRound:
     """Tie a round to the webhook that it comes from."""
     return QueuedRound(**{**round_.__dict__, **cause.__dict__})
+
+
+def started_round(round_: Round, cause: Cause, push: PushKind) -> StartedRound:
+    """Do the same for a call that began."""
+    return StartedRound(**{**round_.__dict__, **cause.__dict__, "push": push, "v": STARTED_VERSION})
 
 
 @overload
@@ -132,8 +148,10 @@ def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
     Raises UnknownVersion with a sentence, and pydantic's ValidationError.
     """
     model = PAYLOADS[job_name]
-    if payload.get("v") != VERSION:
-        version = payload.get("v")
+    version = payload.get("v")
+    if job_name == NOTIFY_JOB and version == STARTED_VERSION:
+        return StartedRound.model_validate(payload)
+    if version != VERSION:
         shown = version if isinstance(version, int) else type(version).__name__
         raise UnknownVersion(f"{job_name} has payload version {shown}; this worker knows version {VERSION}: upgrade it")
     return model.model_validate(payload)

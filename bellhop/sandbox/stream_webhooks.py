@@ -53,6 +53,14 @@ class SampleCall:
         """Make a call.notification for `members` (default: all)."""
         return self._event("call.notification", at, user=_user(self.caller), members=self._members(members))
 
+    def live_started(self, at: Seconds | None = None) -> Event:
+        """Make a call.live_started."""
+        return self._event("call.live_started", at)
+
+    def session_started(self, at: Seconds | None = None) -> Event:
+        """Make a call.session_started."""
+        return self._event("call.session_started", at)
+
     def missed(self, *members: str, notify_user: bool = True, at: Seconds | None = None) -> Event:
         """Make a call.missed for `members` (default: all)."""
         missed_by = self._members(members)
@@ -130,7 +138,7 @@ class SampleCall:
         call = self.updated()["call"]
         call["ended_at"] = self.ended_at
         call["session"]["ended_at"] = self.session_ended_at
-        return {"call": call, "members": [], "own_capabilities": []}
+        return {"call": call, "members": self._members(self.members), "own_capabilities": []}
 
     def again(self) -> "SampleCall":
         """Return the same call with a new session."""

@@ -41,7 +41,7 @@ class PushEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     kind: PushKind
-    """Which push: ring, notification or missed."""
+    """Which push: ring, notification, missed, live_started or session_started."""
     provider: Provider
     """Who delivers it: apns or fcm."""
     app: str = ""

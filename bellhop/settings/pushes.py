@@ -1,7 +1,9 @@
 """Settings: the team's own pushes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from bellhop.domain.push import PushKind
 from bellhop.settings.field_types import ListOf, SettingsSection
 
 
@@ -15,3 +17,17 @@ class PushSettings(SettingsSection):
     push_caller_fields: ListOf[str] = []
     """Custom fields of the caller that your own pushes may use; several separated by commas. `image` is the caller's
     picture, a URL. The web process reads it."""
+    push_live_started: ListOf[str] = []
+    """Types of calls whose members get a push when a call goes live (call.live_started); several separated by commas.
+    The web process reads it."""
+    push_session_started: ListOf[str] = []
+    """Types of calls whose members get a push when the first person joins (call.session_started); several separated by
+    commas. The web process reads it."""
+
+    @property
+    def started_pushes(self) -> Mapping[PushKind, frozenset[str]]:
+        """The types of calls that each of these pushes is switched on for."""
+        return {
+            PushKind.LIVE_STARTED: frozenset(self.push_live_started),
+            PushKind.SESSION_STARTED: frozenset(self.push_session_started),
+        }

@@ -203,6 +203,10 @@ NEW_SINCE: dict[str, str] = {
         for name in ("PUSHES_FILE", "PUSH_CALL_FIELDS", "PUSH_CALLER_FIELDS")
     },
     **{
+        f"command_line/settings/`BELLHOP_PUSH_{name}_STARTED`": "off by default; an older worker leaves these pushes"
+        for name in ("LIVE", "SESSION")
+    },
+    **{
         f"pushes/fcm call.{kind}/data/{key}": "the text; an app that does not know it writes its own"
         for kind in ("missed", "notification")
         for key in ("title", "body")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 
+import aiohttp
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -13,12 +14,15 @@ from bellhop.domain.own_pushes import PushPlace, PushTemplate, PushTemplates
 from bellhop.domain.push import PushKind
 from bellhop.domain.text_template import TextTemplate
 from bellhop.explain.explanation import explain
-from bellhop.queue.job_payloads import CallRef, job
+from bellhop.queue.job_payloads import CallRef, Cause, job, started_round
 from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, NOTIFY_JOB, RING_JOB, SETTLE_JOB
 from bellhop.queue.rq_job import JobError
+from bellhop.sandbox.stream_rest import StreamApiStandIn
+from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key
+from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
 from bellhop.trail import PushReduced
@@ -364,3 +368,28 @@ async def test_settling_does_not_wait_behind_notices_that_fail(store, redis_url)
             return await store.call("HGET", key, "o:ben") == b"no_answer"
 
         await eventually(has_outcome)
+
+
+async def test_a_call_that_began_is_told_to_the_members_at_stream(store):
+    call = SampleCall(caller="sara", members=("sara", "ben", "jane", "eva"))
+    call.joined("ben")
+    for user in ("sara", "ben", "jane"):
+        await phone(store, user, token=f"token-{user}")
+    sender = Fixed(Outcome.ACCEPTED)
+    round_ = a_queued_round(cid=call.cid, recipients=(), for_s=3600)
+    payload = started_round(round_, Cause(), PushKind.LIVE_STARTED).model_dump()
+    async with StreamApiStandIn("key", "secret") as stream, aiohttp.ClientSession() as session:
+        stream.add_call(call)
+        channels = {(Provider.FCM, "calls"): ProviderChannel(sender, "calls")}
+        apps = {"default": StreamApi(session, stream.url, "key", "secret")}
+        notify = Jobs(DeliveryTools(store, "w-1", channels, TokenPruner(store), calls=apps), 1.0).notify
+        stream.question_status = 500
+        with pytest.raises(JobError, match="who the call's members are"):
+            await notify(payload)
+        stream.question_status = 0
+        for _ in range(2):
+            for command in await notify(payload):
+                await store.script(*command)
+    assert sender.sent == ["token-jane"]
+    [round_log] = explain(call.cid, await trail_of(store, call.cid)).rounds
+    assert (round_log.kind, {person.user for person in round_log.people}) == ("live_started", {"jane", "eva"})

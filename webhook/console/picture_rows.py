@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bellhop.domain.outcomes import Outcome, Tone
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import STARTED, PushKind
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import Delivery, UserVerdict
@@ -28,7 +28,7 @@ from webhook.console.time_format import after
 
 WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what)
 PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what, PhoneRang.what)
-STARTS = ("call.ring", "call.notification")
+STARTS = ("call.ring", "call.notification", *STARTED)
 
 PushTo = tuple[str, str]
 """A kind of push, and a device. The device is empty for entries that are about no device."""

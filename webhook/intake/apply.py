@@ -15,7 +15,7 @@ from bellhop.clock import Micros
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.rejections import word_of
 from bellhop.domain.round import Round
-from bellhop.queue.job_payloads import Cause, QueuedRound, job, queued_round
+from bellhop.queue.job_payloads import Cause, QueuedRound, job, queued_round, started_round
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.scripts import ScriptRunner
 from bellhop.telemetry.correlation import origin
@@ -159,6 +159,8 @@ def _job(
 ) -> dict[str, str]:
     """Write a job for the script. Its id contains the webhook's, so that one webhook cannot queue two jobs."""
     job_id = f"{work.name.rpartition('.')[2]}-{webhook}"
+    if isinstance(work, RoundWork) and work.started:
+        return job(job_id, work.name, started_round(work.payload, cause, work.started))
     if isinstance(work, RoundWork):
         payload = opened if opened and work.payload is effects.round else queued_round(work.payload, cause)
         return job(job_id, work.name, payload)

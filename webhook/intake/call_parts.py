@@ -5,7 +5,6 @@ from typing import Any
 
 from bellhop.clock import Micros
 from bellhop.domain.json_fields import identifier, text, timestamp_us, whole_text
-from bellhop.domain.round import FOREVER
 from bellhop.domain.stamp_history import latest
 from bellhop.domain.stream_json import (
     NO_SESSION,
@@ -14,10 +13,9 @@ from bellhop.domain.stream_json import (
     JsonEvent,
     JsonMember,
     JsonParticipant,
-    JsonPushPreferences,
-    JsonPushSwitch,
     JsonUser,
 )
+from bellhop.domain.user_wishes import blocks, muted_until
 from webhook.intake.events import EventUser
 
 MAX_MEMBERS = 1_000
@@ -88,21 +86,9 @@ def _user(user: JsonUser, default_id: str | None = None, caller_id: str = "") ->
         name=text(user.name) or user_id,
         language=whole_text(user.language, MAX_LANGUAGE),
         custom_email=whole_text(user.custom.email, MAX_EMAIL) if user.custom else "",
-        muted_until=_muted_until(user),
-        blocks_caller=bool(caller_id and user.blocked_user_ids and caller_id in user.blocked_user_ids),
+        muted_until=muted_until(user),
+        blocks_caller=blocks(user, caller_id),
     )
-
-
-def _muted_until(user: JsonUser) -> Micros:
-    """Read until when the user has switched off pushes of calls at Stream, in either form that Stream has for it."""
-    switch, preferences = user.push_notifications, user.push_preferences
-    if switch is None and preferences is None:
-        return Micros(0)
-    switch, preferences = switch or JsonPushSwitch(), preferences or JsonPushPreferences()
-    end = timestamp_us(switch.disabled_until)
-    if preferences.call_level == "none" or (switch.disabled and end is None):
-        return FOREVER
-    return min(FOREVER, max(Micros(0), end or Micros(0), timestamp_us(preferences.disabled_until) or Micros(0)))
 
 
 def custom_fields(call: JsonCall) -> dict[str, str]:

@@ -3,7 +3,7 @@
 The event and the time alone decide. The Redis script that applies the effects only compares stamps.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from bellhop.domain.call import (
     ring_deadline,
 )
 from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import STARTED, PushKind
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.stamp_history import PastStamp
@@ -36,6 +37,7 @@ from webhook.intake.events import (
     Rejected,
     Removed,
     Ring,
+    Started,
     TimedEvent,
 )
 
@@ -45,6 +47,7 @@ NEVER = Micros(0)
 UNKNOWN_CALLER = "Unknown caller"
 """What phones show if Stream gives no name of the caller."""
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+NO_CALL_TYPES: Mapping[PushKind, Collection[str]] = MappingProxyType({})
 SAME_REJECTION_US = 1_000_000
 """A call.rejected contains the call, which may give the rejection another time. Two times that are not further apart
 mean the same rejection."""
@@ -62,6 +65,8 @@ class EffectRules(msgspec.Struct, frozen=True, gc=False):
     """The call's custom fields that the team's own pushes may use."""
     caller_fields: tuple[str, ...] = ()
     """The caller's picture and custom fields that they may use."""
+    started: Mapping[PushKind, Collection[str]] = NO_CALL_TYPES
+    """For which types of calls the members are told that a call began."""
 
 
 class RoundWork(NamedTuple):
@@ -69,6 +74,8 @@ class RoundWork(NamedTuple):
 
     name: RoundJobName
     payload: Round
+    started: PushKind | None = None
+    """Which push it is, if it tells that a call began."""
 
 
 class CallWork(NamedTuple):
@@ -95,6 +102,8 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     work: RoundWork | CallWork | None = None
     members: tuple[str, ...] = ()
     """The users that the event is about, for the trail."""
+    once: str = ""
+    """Names what may be done only once, however many events report it. Empty: each event counts."""
     refused: Outcome | None = None
     """Why nobody is called, though `work` would call somebody. The stamps count in any case."""
 
@@ -159,6 +168,20 @@ def _notification(event: Notification, at: Micros, rules: EffectRules) -> Effect
     return Effects(work=RoundWork(NOTIFY_JOB, new_round), members=_ids(event.members))
 
 
+def _started(event: Started, at: Micros, rules: EffectRules) -> Effects:
+    push = STARTED[event.type]
+    if event.cid.partition(":")[0] not in rules.started.get(push, ()):
+        return NOTHING
+    present = {participant.user_id for participant in event.snapshot.participants}
+    told = tuple(member for member in event.members if member.id not in present)
+    if event.members and not told:
+        return NOTHING
+    deadline = Micros(at + NOTIFICATION_LIFE_US)
+    new_round = _round(msgspec.structs.replace(event, members=told), event.creator, at, rules, deadline=deadline)
+    once = f"{event.type} {event.cid} {event.session_id}" if event.session_id else ""
+    return Effects(work=RoundWork(NOTIFY_JOB, new_round, push), members=_ids(told), once=once)
+
+
 def _missed(event: Missed, at: Micros, rules: EffectRules) -> Effects:
     stamp = Stamp.MISSED if event.notify else Stamp.MISSED_QUIETLY
     # Without its call.ring, only the call's settings tell how long phones may still ring.
@@ -211,6 +234,7 @@ def _ended(event: Ended, at: Micros, rules: EffectRules) -> Effects:
 _EFFECTS: dict[type, Callable[..., Effects]] = {
     Ring: _ring,
     Notification: _notification,
+    Started: _started,
     Missed: _missed,
     Rejected: _rejected,
     Accepted: _accepted,
@@ -229,7 +253,7 @@ def _ids(users: tuple[EventUser, ...]) -> tuple[str, ...]:
 
 
 def _round(
-    event: Ring | Notification | Missed,
+    event: Ring | Notification | Started | Missed,
     caller: EventUser,
     at: Micros,
     rules: EffectRules,

@@ -93,6 +93,20 @@ class Notification(Envelope, frozen=True, kw_only=True, gc=False):
     """As in Ring, of the sender."""
 
 
+class Started(Envelope, frozen=True, kw_only=True, gc=False):
+    """call.live_started or call.session_started: tell the members that the call began."""
+
+    creator: EventUser
+    """The user who created the call: the event does not say who began it."""
+    members: tuple[EventUser, ...]
+    """Empty in all events that Stream documents: the worker asks Stream for the members."""
+    call_name: str
+    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """As in Ring."""
+    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """As in Ring, of the creator."""
+
+
 class Missed(TimedEvent, frozen=True, kw_only=True, gc=False):
     """call.missed: these members missed the call."""
 
@@ -154,4 +168,4 @@ class Ignored(Envelope, frozen=True, kw_only=True, gc=False):
     """Any other event. Bellhop does nothing for it, but uses its snapshot of the call."""
 
 
-Event = Ring | Notification | Missed | Rejected | Accepted | Left | Removed | Ended | UserChanged | Ignored
+Event = Ring | Notification | Started | Missed | Rejected | Accepted | Left | Removed | Ended | UserChanged | Ignored

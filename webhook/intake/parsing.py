@@ -48,6 +48,7 @@ from webhook.intake.events import (
     Rejected,
     Removed,
     Ring,
+    Started,
     UnreadableEvent,
     UserChanged,
 )
@@ -83,7 +84,7 @@ def parse(body: bytes, fields_of_caller: Sequence[str] = ()) -> Event:
     if not common["cid"] and parser is not _user_changed:
         raise UnreadableEvent(f"{event_type} has no call id")
     parsed = parser(event, call, common)
-    if fields_of_caller and isinstance(parsed, Ring | Notification | Missed):
+    if fields_of_caller and isinstance(parsed, Ring | Notification | Started | Missed):
         return msgspec.structs.replace(parsed, caller_fields=caller_fields(body, fields_of_caller))
     return parsed
 
@@ -157,6 +158,19 @@ def _notification(event: JsonEvent, call: JsonCall, common: _Common) -> Notifica
     return Notification(
         **common,
         sender=sender,
+        members=members,
+        left_out=left_out,
+        call_name=call_name(call),
+        custom=custom_fields(call),
+    )
+
+
+def _started(event: JsonEvent, call: JsonCall, common: _Common) -> Started:
+    creator = read_caller(event, call)
+    members, left_out = read_members(event, creator)
+    return Started(
+        **common,
+        creator=creator,
         members=members,
         left_out=left_out,
         call_name=call_name(call),
@@ -245,6 +259,8 @@ def _user_changed(event: JsonEvent, call: JsonCall, common: _Common) -> UserChan
 PARSERS: dict[str, Callable[[JsonEvent, JsonCall, _Common], Event]] = {
     "call.ring": _ring,
     "call.notification": _notification,
+    "call.live_started": _started,
+    "call.session_started": _started,
     "call.missed": _missed,
     "call.rejected": _rejected,
     "call.accepted": _accepted,

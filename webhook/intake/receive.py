@@ -177,7 +177,7 @@ def _apply(
         derived,
         arrival.now,
         redis_ahead_us=arrival.redis_ahead_us,
-        claim=claim,
+        claim=webhook_digest(tenant, derived.once) if derived.once else claim,
         attempt=attempt,
         trail_ttl_s=intake.trail_ttl_s,
         listed=intake.listed,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -27,6 +27,7 @@ from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
 from bellhop.trail import JobPickedUp, PushReduced, PushSkipped, TokenChecked, TokenFate, encode
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
+from worker.delivery.call_members import Calls
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fair_turns import FairTurns
@@ -58,6 +59,8 @@ class DeliveryTools:
     """None: users without devices are not looked up at Stream."""
     stream_state: StreamState | None = None
     """None: Stream is not asked for the state of a ring."""
+    calls: Mapping[str, Calls] = field(default_factory=dict)
+    """The Stream apps by tenant, which are asked for the members of a call that began."""
     texts: Texts = BUILT_IN
     templates: PushTemplates = NO_TEMPLATES
     """What the team wants in its pushes."""

@@ -7,7 +7,7 @@ from bellhop.backoff import pause_s
 from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import Action, AttemptResult
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import QUIET, PushKind
 
 
 def _attempt_s() -> Mapping[Provider, Seconds]:
@@ -25,9 +25,9 @@ def _pauses_s() -> Mapping[Action, tuple[float, float]]:
 
 
 def _most_throttled() -> Mapping[PushKind, int]:
-    # The job of a missed-call notice runs up to four times (RETRIED_AFTER_S), so both kinds get eight attempts. A ring
+    # The job of a missed-call notice runs up to four times (RETRIED_AFTER_S), so all kinds get eight attempts. A ring
     # ends soon.
-    return {PushKind.MISSED: 2, PushKind.NOTIFICATION: 8}
+    return {PushKind.MISSED: 2, **dict.fromkeys(QUIET, 8)}
 
 
 @dataclass(frozen=True, slots=True)

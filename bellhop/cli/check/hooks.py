@@ -18,6 +18,8 @@ class _Loss(NamedTuple):
     types: tuple[str, ...]
     effect: str
     level: Level
+    setting: str = ""
+    """If it is named: the events are needed only if this setting is not empty."""
 
 
 LOSSES = (
@@ -34,6 +36,8 @@ LOSSES = (
     ),
     _Loss(("call.missed",), "missed-call notices come some seconds later", Level.WARNING),
     _Loss(("call.notification",), "quiet notifications are not sent", Level.WARNING),
+    _Loss(("call.live_started",), "nobody is told that a call is live", Level.WARNING, "push_live_started"),
+    _Loss(("call.session_started",), "nobody is told that a call began", Level.WARNING, "push_session_started"),
     _Loss(
         ("call.session_participant_left", "call.member_removed", "call.blocked_user", "call.kicked_user"),
         "people who left or were removed may be rung",
@@ -66,7 +70,7 @@ async def findings(
     """
     subject = f"Stream {check.app.tenant}"
     if hooks is not None:
-        for finding in _listed(subject, hooks, came_lately=check.came_lately):
+        for finding in _listed(subject, hooks, check):
             yield finding
     urls = dict.fromkeys(hook.webhook_url for hook in hooks or [] if hook.webhook_url)
     if not hooks:
@@ -77,10 +81,10 @@ async def findings(
             yield finding
 
 
-def _listed(subject: str, hooks: Sequence[Hook], *, came_lately: bool) -> Iterator[Finding]:
+def _listed(subject: str, hooks: Sequence[Hook], check: HookCheck) -> Iterator[Finding]:
     if not hooks:
         sentence = f"has no webhook for Bellhop: add https://<your host>{WEBHOOK_PATH} on Stream's dashboard"
-        yield Finding(Level.WARNING if came_lately else Level.PROBLEM, subject, sentence)
+        yield Finding(Level.WARNING if check.came_lately else Level.PROBLEM, subject, sentence)
         return
     ringing = [hook for hook in hooks if hook.sends("call.ring")]
     if len(ringing) > 1:
@@ -88,7 +92,8 @@ def _listed(subject: str, hooks: Sequence[Hook], *, came_lately: bool) -> Iterat
         number = "two" if len(ringing) == 2 else len(ringing)
         sentence = f"phones may ring twice: {number} hooks lead here, {places}. Keep one of them on Stream's dashboard"
         yield Finding(Level.WARNING, subject, sentence)
-    losses = [(loss, missing) for loss in LOSSES if (missing := _missing(loss, hooks))]
+    needed = [loss for loss in LOSSES if not loss.setting or getattr(check.settings, loss.setting)]
+    losses = [(loss, missing) for loss in needed if (missing := _missing(loss, hooks))]
     if losses:
         types = ", ".join(sorted(kind for _, missing in losses for kind in missing))
         level = Level.PROBLEM if any(loss.level is Level.PROBLEM for loss, _ in losses) else Level.WARNING

@@ -20,13 +20,11 @@ from bellhop.store import clock_differences
 from bellhop.store.async_client import Store
 from bellhop.stream_api import StreamApi, StreamRefused, stream_api
 from bellhop.stream_hooks import hooks_for_bellhop
-from bellhop.stream_templates import CallType, read_call_types, taken_over, without_ours
+from bellhop.stream_templates import KINDS, CallType, read_call_types, taken_over, without_ours
 
 TIMEOUT_S = 10.0
 CLOCKS = "Until then Bellhop allows for the difference that it learns from the events"
 GUIDE = "docs/getting-started.md"
-OURS = ("call_ring", "call_missed", "call_notification")
-"""The pushes that Bellhop sends instead of Stream."""
 
 
 async def findings(settings: Settings, store: Store, arrivals: WebhooksOfLate | None = None) -> AsyncIterator[Finding]:
@@ -71,7 +69,7 @@ async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSess
         sentence = f"could not be checked ({refused}). Check on its dashboard that its own pushes are off ({GUIDE})"
         yield Finding(Level.WARNING, subject, sentence)
     else:
-        yield _own_pushes(subject, types)
+        yield _own_pushes(subject, types, check.settings)
         for finding in template_findings(subject, types, check.settings):
             yield finding
     async for finding in findings_of_hooks(check, session, api.secret, hooks):
@@ -90,12 +88,12 @@ async def _clock(store: Store, api: StreamApi, tenant: str) -> AsyncIterator[Fin
     yield Finding(level, subject, f"{sentence}. {CLOCKS}" if level is Level.WARNING else sentence)
 
 
-def _own_pushes(subject: str, types: Mapping[str, CallType]) -> Finding:
-    """Report which of the pushes in OURS Stream sends, by call type."""
+def _own_pushes(subject: str, types: Mapping[str, CallType], settings: Settings) -> Finding:
+    """Report which of the pushes that Bellhop sends Stream sends too, by call type."""
     switched_on = {
         name: pushes
         for name, type_ in sorted(types.items())
-        if type_.notification_settings and (pushes := type_.notification_settings.switched_on(OURS))
+        if type_.notification_settings and (pushes := type_.notification_settings.switched_on(_ours(name, settings)))
     }
     if not switched_on:
         checked = _count(types, "call type")
@@ -106,10 +104,17 @@ def _own_pushes(subject: str, types: Mapping[str, CallType]) -> Finding:
     return Finding(Level.WARNING, subject, f"also sends its own pushes: {listed}. {advice}")
 
 
+def _ours(call_type: str, settings: Settings) -> list[str]:
+    """Return Stream's names of the pushes that Bellhop sends for calls of a type."""
+    return [name for name, kind in KINDS.items() if call_type in settings.started_pushes.get(kind, {call_type})]
+
+
 def template_findings(subject: str, types: Mapping[str, CallType], settings: Settings) -> Iterator[Finding]:
     """Report what Stream's pushes say and Bellhop's do not."""
     templates = read_pushes(settings).templates
     for push in taken_over(types):
+        if push.call_type not in settings.started_pushes.get(push.kind, {push.call_type}):
+            continue
         apps = [app for provider, app in settings.push_apps if provider == push.provider]
         if missing := without_ours(push, templates, apps):
             place = f"the {push.kind} push of call type {push.call_type} through {push.provider}"

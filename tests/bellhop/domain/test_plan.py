@@ -67,11 +67,13 @@ def test_an_iphone_at_google_shows_a_missed_call_at_once():
     assert iphone.label == f"iPhone {iphone.key[:6]}"
 
 
-def test_googles_messages_are_urgent_but_for_a_notification():
+def test_googles_messages_are_urgent_but_for_quiet_pushes():
     devices = {"ben": [VOIP, ALERT, FCM]}
     pushes = [push for kind in PushKind for push in plan(kind, ROUND, devices, NOW).pushes]
     quiet = {(push.device.provider, push.kind) for push in pushes if not push.options.urgent}
-    assert quiet == {(Provider.FCM, PushKind.NOTIFICATION)}
+    assert quiet == {
+        (Provider.FCM, kind) for kind in (PushKind.NOTIFICATION, PushKind.LIVE_STARTED, PushKind.SESSION_STARTED)
+    }
 
 
 def test_a_push_keeps_everything_when_its_deadline_is_known():
@@ -84,7 +86,7 @@ def test_pushes_but_a_missed_notice_end_with_their_round():
     deadlines = {kind: plan(kind, ROUND, {"ben": [FCM]}, NOW + 5 * S).pushes[0].deadline for kind in PushKind}
     assert deadlines == {
         PushKind.RING: NOW + 30 * S,
-        PushKind.NOTIFICATION: NOW + 30 * S,
+        **dict.fromkeys((PushKind.NOTIFICATION, PushKind.LIVE_STARTED, PushKind.SESSION_STARTED), NOW + 30 * S),
         PushKind.MISSED: NOW + (5 + 24 * 3600) * S,
     }
 
@@ -95,7 +97,7 @@ def test_a_push_planned_again_has_its_id_and_no_other_push_has():
     ids = [
         push.id for kind in PushKind for round_ in (ROUND, again) for push in plan(kind, round_, devices, NOW).pushes
     ]
-    assert len(set(ids)) == len(ids) == 18
+    assert len(set(ids)) == len(ids) == 30
     assert [push.id for push in plan(PushKind.RING, ROUND, devices, NOW + 9 * S).pushes] == ids[:3]
 
 

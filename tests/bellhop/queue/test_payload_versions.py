@@ -5,8 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
-from bellhop.queue.job_payloads import PAYLOADS, VERSION, CallRef, EmailRef, QueuedRound, read_payload
+from bellhop.queue.job_payloads import (
+    PAYLOADS,
+    STARTED_VERSION,
+    VERSION,
+    CallRef,
+    Cause,
+    EmailRef,
+    QueuedRound,
+    StartedRound,
+    read_payload,
+    started_round,
+)
+from bellhop.queue.names import NOTIFY_JOB, RETRIED_AFTER_S
 
 V1 = Path(__file__).parent / "payloads" / "v1"
 """Payloads as version 1 first queued them, frozen: never change one to make a test pass."""
@@ -58,3 +71,14 @@ def test_an_older_worker_finds_all_fields_in_their_types(job, payload):
     assert queued["v"] == VERSION == 1, "a new version needs frozen payloads and a test of its own"
     assert known.keys() <= queued.keys()
     assert {name: type(queued[name]) for name in known} == {name: type(value) for name, value in known.items()}
+
+
+def test_an_older_worker_refuses_a_started_call_and_tries_again():
+    """It knows version 1 alone, and raises UnknownVersion for others: RQ then runs the job again, up to three times."""
+    payload = started_round(read_payload(NOTIFY_JOB, frozen("notify")), Cause(), PushKind.LIVE_STARTED)
+    queued = json.loads(payload.as_json())
+    assert queued["v"] == STARTED_VERSION != VERSION
+    assert RETRIED_AFTER_S[NOTIFY_JOB]
+    read = read_payload(NOTIFY_JOB, queued)
+    assert isinstance(read, StartedRound)
+    assert (read.push, read.recipients) == (PushKind.LIVE_STARTED, payload.recipients)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bellhop.queue.names import RINGS
+from bellhop.queue.names import NOTICES, RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import AGENDA, call_key, calls_key, calls_of_user_key, round_key, stream_clock_key, trail_key
 from bellhop.trail import read_trail
@@ -36,7 +36,11 @@ WRITTEN = {
 
 @pytest.fixture
 def post(redis_url):
-    settings = web_settings(redis_url, console_password="x" * 20)
+    return poster(redis_url)
+
+
+def poster(redis_url, **changes):
+    settings = web_settings(redis_url, console_password="x" * 20, **changes)
     client = create_app(settings).test_client()
 
     def post(event, webhook_id=WEBHOOK):
@@ -47,6 +51,15 @@ def post(redis_url):
         return reply.status_code, reply.json.get("status")
 
     return post
+
+
+def test_a_session_is_told_once_however_often_it_goes_live(redis_url, redis_client):
+    call = SampleCall()
+    post = poster(redis_url, push_live_started=["default"])
+    verdicts = [post(call.live_started(), f"w-{number}") for number in range(2)]
+    assert verdicts == [(200, "taken"), (200, "already")]
+    assert post(call.again().live_started(), "w-3") == (200, "taken")
+    assert redis_client.llen(f"rq:queue:{NOTICES}") == 2
 
 
 def state(redis):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellhop.domain.call_snapshot import CallSnapshot, Participant
+from bellhop.domain.push import PushKind
 from bellhop.domain.stamp_history import KEPT, PastStamp, history_field
 from bellhop.queue.job_payloads import CallRef
 from bellhop.queue.names import NOTIFY_JOB, RING_JOB, SETTLE_JOB
@@ -29,6 +30,7 @@ from webhook.intake.events import (
     Rejected,
     Removed,
     Ring,
+    Started,
 )
 
 NOW = 1_800_000_000_000_000
@@ -326,3 +328,16 @@ def _state(url: str, arrived: list[Event]) -> dict[bytes, bytes]:
 
 def _round(field: bytes) -> bytes:
     return b"bellhop:round:default:default:1:" + field[2:]
+
+
+def test_a_call_that_began_is_told_to_members_who_are_not_in_it():
+    jane = Participant("phone", "jane", NOW)
+    fields = event_fields("live_started", NOW, snapshot=CallSnapshot(participants=(jane,)))
+    on = EffectRules("default", ring_default_s=30, missed_grace_s=5, started={PushKind.LIVE_STARTED: {"default"}})
+    for members, told in (((BEN, JANE), ["ben"]), ((), [])):
+        event = Started(**fields, creator=SARA, members=members, call_name="Standup")
+        derived = effects(event, NOW, on)
+        assert derived.work.started is PushKind.LIVE_STARTED
+        assert [recipient.id for recipient in derived.work.payload.recipients] == told
+        assert effects(event, NOW, RULES).work is None, "it is off by default"
+    assert effects(Started(**fields, creator=SARA, members=(JANE,), call_name=""), NOW, on).work is None

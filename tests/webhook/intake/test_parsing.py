@@ -22,6 +22,7 @@ from webhook.intake.events import (
     Rejected,
     Removed,
     Ring,
+    Started,
     UnreadableEvent,
     UserChanged,
 )
@@ -125,8 +126,19 @@ EXPECTED = {
     ),
     "call.created": Ignored(**common("call.created", at("09:30:00", 912447), session_id="")),
     "call.updated": Ignored(**common("call.updated", at("09:30:03", 77000))),
-    "call.live_started": Ignored(**common("call.live_started", at("09:30:05", 77000), BEN_IS_IN)),
-    "call.session_started": Ignored(**common("call.session_started", at("09:30:08", 151187), BEN_IS_IN)),
+    **{
+        kind: Started(
+            **common(kind, stamp, BEN_IS_IN),
+            creator=SARA,
+            members=(),
+            call_name="Design review",
+            custom={"display_name": "Design review", "chat_id": "room-42"},
+        )
+        for kind, stamp in (
+            ("call.live_started", at("09:30:05", 77000)),
+            ("call.session_started", at("09:30:08", 151187)),
+        )
+    },
     "call.member_added": Ignored(**common("call.member_added", at("09:30:40", 77000), BEN_IS_IN)),
     "call.member_removed": Removed(
         **common("call.member_removed", at("09:30:41", 77000), BEN_IS_IN), user_ids=("jane-morel",)
