@@ -8,9 +8,9 @@ NotificationSettingsResponse). Stream documents two values, `user.display_name` 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from bellhop.domain.device import Provider
 from bellhop.domain.own_pushes import PushTemplates
@@ -38,28 +38,37 @@ EXPRESSION = re.compile(r"\{\{\{?\s*(.*?)\s*\}?\}\}", re.DOTALL)
 USUAL_SOUND = "default"
 
 
+def _or_none(kind: type) -> BeforeValidator:
+    """Take a value of another type for absent: the check must not fail for a template that it cannot read."""
+    return BeforeValidator(lambda value: value if isinstance(value, kind) else None)
+
+
+Text = Annotated[str | None, _or_none(str)]
+Data = Annotated[dict[str, Any] | None, _or_none(dict)]
+
+
 class StreamApns(BaseModel):
     """What a push says through Apple."""
 
-    title: str | None = None
-    body: str | None = None
-    sound: str | None = None
-    content_available: int | bool | None = Field(None, alias="content-available")
-    data: dict[str, Any] | None = None
+    title: Text = None
+    body: Text = None
+    sound: Text = None
+    content_available: Any = Field(None, alias="content-available")
+    data: Data = None
 
 
 class StreamFcm(BaseModel):
     """What a push carries through Google."""
 
-    data: dict[str, Any] | None = None
+    data: Data = None
 
 
 class StreamPush(BaseModel):
     """One push of a call type: whether Stream sends it, and what it says."""
 
     enabled: bool | None = None
-    apns: StreamApns | None = None
-    fcm: StreamFcm | None = None
+    apns: Annotated[StreamApns | None, _or_none(dict)] = None
+    fcm: Annotated[StreamFcm | None, _or_none(dict)] = None
 
 
 class StreamPushes(BaseModel):

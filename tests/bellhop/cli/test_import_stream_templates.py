@@ -74,6 +74,13 @@ def test_every_field_is_taken_over_or_named(tmp_path):
     assert without_ours(pushes[0], NO_TEMPLATES, ["any"]) == ["ringtone", "screen", "title"]
 
 
+@pytest.mark.parametrize(
+    "odd", [{"apns": 1, "fcm": []}, {"apns": {"title": 7, "data": "x", "sound": None}}, {"fcm": {"data": [1]}}]
+)
+def test_templates_of_another_form_count_as_none(odd):
+    assert pushes_of(default=call_type(call_ring=odd)) == []
+
+
 def test_what_is_the_same_for_all_call_types_stands_once():
     same, other = call_type(call_ring=RING), call_type(call_ring=RING | {"fcm": {"data": {"a": "b"}}})
     text = as_toml(pushes_of(one=same, two=same), ["one", "two"])
