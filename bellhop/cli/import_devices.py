@@ -62,6 +62,8 @@ class _Imported:
 
     def stopped(self) -> str:
         """Say what is done, and how to go on."""
+        if not self.lines:
+            return ""
         return (
             f"Stopped after line {self.lines}: {self.registered} registered, {self.left_out} left out. To go on, run "
             "the command again: a device that is registered twice is one device."

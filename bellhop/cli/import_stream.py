@@ -113,7 +113,7 @@ class _Import:
 
         def stopped() -> str:
             if not self._done:
-                return "Stopped: no user is copied."
+                return ""
             last = plain(self._done[-1])
             done = f"Stopped: {len(self._done)} of {len(users)} users are copied, {last} as the last one"
             return f"{done}. To go on, run the command with the users after {last}."

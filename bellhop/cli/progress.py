@@ -24,7 +24,8 @@ def progress(
 ) -> Iterator[Iterable[Item]]:
     """Show how many items are done, how many a second, and the time that is left; nothing if stderr is no terminal.
 
-    If Ctrl-C or an error stops the command, print what `stopped` returns: what is done, and how to go on.
+    If Ctrl-C or an error stops the command, print what `stopped` returns: what is done, and how to go on. It is empty
+    if nothing is done.
     """
     began = time.monotonic()
 
@@ -38,7 +39,8 @@ def progress(
         with bar:
             yield bar
     except STOPS:
-        click.echo(f"\n{stopped()}", err=True)
+        if text := stopped():
+            say_aside(text)
         raise
 
 

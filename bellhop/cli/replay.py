@@ -29,6 +29,8 @@ def command(job_ids: tuple[str, ...], failed: bool, as_json: bool) -> None:
     """Why a job was not queued again; None if it was."""
 
     def stopped() -> str:
+        if not reasons:
+            return ""
         queued = [*reasons.values()].count(None)
         return f"Stopped: {queued} of {len(jobs)} jobs are queued again. To go on, run the command again."
 
