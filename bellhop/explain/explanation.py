@@ -285,19 +285,20 @@ def utc(at: Micros) -> str:
 
 
 def _advice_for_all(round_log: RoundLog) -> tuple[str, ...]:
-    no_answer = any(round_log.latest_standing(user) == Standing.NO_ANSWER for user in round_log.users)
+    pushes = [line for line in round_log.milestones if isinstance(line, PushMilestone) and line.kind == round_log.kind]
+    reached = {push.user for push in pushes if push.outcome == Outcome.ACCEPTED}
+    no_answer = any(round_log.latest_standing(user) == Standing.NO_ANSWER for user in reached)
     untold = (RINGS_ONLY,) if no_answer and round_log.is_untold else ()
-    return _advice_on_delays(round_log) + _advice_on_credentials(round_log) + untold
+    of_reached = [push for push in pushes if push.user in reached]
+    return _advice_on_delays(round_log) + _advice_on_credentials(round_log, of_reached) + untold
 
 
-def _advice_on_credentials(round_log: RoundLog) -> tuple[str, ...]:
+def _advice_on_credentials(round_log: RoundLog, pushes: Sequence[PushMilestone]) -> tuple[str, ...]:
     """Say what to do if credentials were refused for a phone of somebody whose other phone was reached.
 
     To somebody who was not reached at all, the same advice is given.
     """
-    pushes = [line for line in round_log.milestones if isinstance(line, PushMilestone) and line.kind == round_log.kind]
-    reached = {push.user for push in pushes if push.outcome == Outcome.ACCEPTED}
-    refused = [push for push in pushes if push.user in reached and _has_refused_credentials(push)]
+    refused = [push for push in pushes if _has_refused_credentials(push)]
     advice = MEANING[Outcome.CREDENTIALS_REFUSED].advice
     return tuple(dict.fromkeys(fill(advice, round_log, push) for push in refused))
 

@@ -106,6 +106,13 @@ async def test_check_names_the_setting_to_change(server, how):
     assert ADVICE[how] in problem.sentence
 
 
+def test_check_blames_no_worker_for_what_redis_refuses(server, how, environment):
+    """No worker can renew its lease in such a Redis: "start a worker" would send the reader to the wrong place."""
+    result = CliRunner(env=environment | {"BELLHOP_REDIS_URL": server.url}).invoke(main, ["check"])
+    assert (result.exit_code, "no worker is alive" in result.output) == (1, False)
+    assert ADVICE[how] in result.output
+
+
 @pytest.mark.parametrize("command", [*WRITING, *READING])
 def test_a_command_ends_with_a_sentence(server, how, environment, command):
     result = CliRunner(env=environment | {"BELLHOP_REDIS_URL": server.url}).invoke(main, command.split(), input=DEVICE)
