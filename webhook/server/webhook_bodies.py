@@ -61,7 +61,8 @@ class WebhookBodies:
 
     def refusal_by_signature(self, request: HttpRequest) -> RefusedWebhook | None:
         """Return why a large webhook is refused, without another look at its body; None if the view must look."""
-        if request.signature is None or request.body.startswith(GZIP_MAGIC):
+        too_large = request.size > self._context.body_limits.max_bytes
+        if request.signature is None or too_large or request.body.startswith(GZIP_MAGIC):
             return None
         try:
             check_signature(self._context.key_ring, *_signature_and_key(request), request.signature)
