@@ -90,6 +90,7 @@ def add_headers(response: Response) -> Response:
 def redis_error(error: RedisError) -> tuple[str, int]:
     """Answer with a page while Redis is away."""
     web_context().outage.note_redis_error(error)
+    g.failed_count = 0  # Redis is not asked once more for the top bar
     text = "Redis does not answer. The console needs it to show anything. Try again in a moment."
     return render_template("console/message.html", heading="Not available", text=text), 503
 
