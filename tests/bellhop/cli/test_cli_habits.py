@@ -13,8 +13,15 @@ from click.testing import CliRunner
 from bellhop.cli import COMMANDS, main
 from bellhop.cli.progress import progress
 from bellhop.sandbox.apple_server import new_signing_key
+from bellhop.telemetry import logs
 
 AWAY = {"BELLHOP_REDIS_URL": "redis://:hunter2@127.0.0.1:1/0"}
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_are(monkeypatch):
+    """Commands set the logs up for a process of their own; here, other tests read the log lines of this one."""
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
 
 
 def bellhop(*arguments, stdin=None, color=False, **environment):
