@@ -42,6 +42,7 @@ SENTENCES = {
 """By pydantic's name of the error. pydantic's context fills the braces."""
 PATTERNS = {
     "analytics_label": "must have at most 50 letters, digits and -_.~%",
+    **dict.fromkeys(("always_from", "never_from"), "must be a user id: printable ASCII without spaces"),
     "app": "must be a bundle id or a Firebase project id",
     "email": "must be an e-mail address",
     "from": "must be a time of day, HH:MM",
@@ -57,7 +58,8 @@ PATTERNS = {
 
 def describe_error(error: Mapping[str, Any]) -> str:
     """Return a sentence for one of pydantic's errors, to put after the field's name. It never shows the value."""
-    kind, place = error["type"], error["loc"]
+    kind = error["type"]
+    place = [name for name in error["loc"] if isinstance(name, str)]
     if kind == "string_pattern_mismatch" and place and place[-1] in PATTERNS:
         return PATTERNS[place[-1]]
     if kind in SENTENCES:

@@ -64,9 +64,9 @@ TimeOfDay = Annotated[str, StringConstraints(pattern=r"^(?:[01][0-9]|2[0-3]):[0-
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: Sequence[Weekday] = get_args(Weekday)
-MAX_LISTED = 200
+MAX_LISTED = 25
 Callers = Annotated[
-    tuple[Annotated[str, StringConstraints(min_length=1, max_length=255)], ...], Field(max_length=MAX_LISTED)
+    tuple[Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=255)], ...], Field(max_length=MAX_LISTED)
 ]
 """User ids of callers."""
 

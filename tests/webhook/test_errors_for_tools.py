@@ -58,9 +58,21 @@ def test_it_is_on_the_span_without_its_text(client):
     assert not span.status.is_ok
 
 
-def test_lines_of_level_error_reach_pythons_logging(client, caplog, monkeypatch, capsys):
+@pytest.fixture
+def configure_logs(monkeypatch):
+    """Set up the log as a process does. Afterwards it is as before, so that later tests can capture log lines."""
+    before, handlers, configure = structlog.get_config(), logging.root.handlers[:], structlog.configure
+    monkeypatch.setattr(
+        structlog, "configure", lambda **options: configure(**options | {"cache_logger_on_first_use": False})
+    )
+    yield logs.configure
+    configure(**before)
+    logging.root.handlers[:] = handlers
+
+
+def test_lines_of_level_error_reach_pythons_logging(client, caplog, monkeypatch, capsys, configure_logs):
     monkeypatch.setattr(logging.getLogger("bellhop"), "handlers", [caplog.handler])
-    logs.configure("json", "info")
+    configure_logs("json", "info")
     client.get("/broken")
     (record,) = caplog.records
     assert (record.getMessage(), record.exc_info[0]) == ("unexpected_error", ZeroDivisionError)
@@ -68,8 +80,8 @@ def test_lines_of_level_error_reach_pythons_logging(client, caplog, monkeypatch,
     assert capsys.readouterr().err.count("unexpected_error") == 1, "and are printed once"
 
 
-def test_lines_have_the_names_of_the_elastic_common_schema(capsys):
-    logs.configure("ecs", "info")
+def test_lines_have_the_names_of_the_elastic_common_schema(capsys, configure_logs):
+    configure_logs("ecs", "info")
     structlog.get_logger().error("unexpected_error", error="ZeroDivisionError", exc_info=ZeroDivisionError("a secret"))
     logging.getLogger("a.library").warning("odd")
     ours, theirs = map(json.loads, capsys.readouterr().err.splitlines())

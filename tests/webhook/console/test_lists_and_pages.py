@@ -61,7 +61,7 @@ def test_the_row_of_a_call_says_its_reason_as_the_page_does(browser, call):
     ]
 
 
-def test_the_page_of_a_person_says_what_became_of_the_call_for_them(browser, call):
+def test_a_persons_page_says_what_became_of_their_call(browser, call):
     call()
     (of_jane,), (of_ben,), (of_sara,) = (
         rows(browser.get(f"/console/person?id={user}")) for user in ("jane", "ben", "sara")
@@ -74,7 +74,7 @@ def test_the_page_of_a_person_says_what_became_of_the_call_for_them(browser, cal
     assert "no devices: ben" in of_sara
 
 
-def test_calls_are_found_by_name_and_time_in_the_zone_of_the_reader(browser, call):
+def test_calls_are_found_by_name_and_by_the_readers_time(browser, call):
     call("default:old", ago_us=26 * 60 * MINUTE_US)
     call("default:new")
     began = time.localtime(time.time() - 26 * 3600)

@@ -8,7 +8,16 @@ import pytest
 
 from bellhop.queue.names import NOTICES, RINGS
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store.keys import AGENDA, call_key, calls_key, calls_of_user_key, round_key, stream_clock_key, trail_key
+from bellhop.store.keys import (
+    AGENDA,
+    call_key,
+    calls_key,
+    calls_of_user_key,
+    people_of_calls_key,
+    round_key,
+    stream_clock_key,
+    trail_key,
+)
 from bellhop.trail import read_trail
 from tests.factories import web_settings
 from webhook.app import create_app
@@ -28,6 +37,7 @@ WRITTEN = {
     "agenda": AGENDA,
     "the tenant's calls": calls_key("default"),
     "the user's calls": calls_of_user_key("default", "ben"),
+    "people of the tenant's calls": people_of_calls_key("default"),
     "job": JOB,
     "queue": QUEUE,
 }

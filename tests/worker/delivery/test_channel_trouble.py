@@ -15,7 +15,7 @@ def after(*results):
     return trouble
 
 
-def test_credentials_of_another_app_are_known_by_the_first_answer():
+def test_the_first_answer_tells_credentials_of_another_app():
     assert after(WRONG).wrong_app == WRONG
 
 
