@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, RootModel, ValidationErr
 
 from bellhop.clock import Micros, Seconds, from_nanoseconds, micros
 from bellhop.domain.call_snapshot import CallSnapshot, read_call, read_ring_state
-from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.device import NOT_REACHED, Device, Kind, Platform, Provider
 from bellhop.settings import Settings, StreamApp
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -291,6 +291,14 @@ class _Listed(BaseModel):
     hardware_id: Annotated[str, _text] = ""
 
 
+class UnreachableDevice(ValueError):  # noqa: N818 - it says what the device is
+    """Bellhop has no way to the device. `provider` is Stream's name of its push provider."""
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(f"Bellhop does not reach phones of {NOT_REACHED[provider]}")
+        self.provider = provider
+
+
 class DeviceApps(NamedTuple):
     """Finds the app of a device. Stream names a push provider, by its name on Stream's dashboard."""
 
@@ -322,8 +330,11 @@ class DeviceApps(NamedTuple):
 def read_device(user_id: str, listed: Any, apps: DeviceApps) -> Device | None:
     """Read one device of a Listing. Returns None if Stream has disabled the device.
 
-    Raises ValueError with a sentence that does not contain the token.
+    Raises ValueError with a sentence that does not contain the token; UnreachableDevice for a phone of NOT_REACHED.
     """
+    provider = listed.get("push_provider") if isinstance(listed, dict) else None
+    if isinstance(provider, str) and provider in NOT_REACHED:
+        raise UnreachableDevice(provider)
     try:
         device = _Listed.model_validate(listed)
     except ValidationError as error:

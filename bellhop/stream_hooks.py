@@ -6,10 +6,12 @@ The fields of the settings are those that Stream's server SDK reads (getstream 7
 import hashlib
 import hmac
 from collections.abc import Iterator
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from bellhop.domain.device import NOT_REACHED
 from bellhop.settings import StreamApp
 from bellhop.stream_api import StreamApi
 
@@ -57,7 +59,25 @@ class Hook(BaseModel):
         return not self.event_types or event_type in self.event_types
 
 
-class _App(BaseModel):
+class _Provider(BaseModel):
+    type: str | None = None
+
+
+class _Switch(BaseModel):
+    enabled: bool | None = None
+
+
+class _PushSettings(BaseModel):
+    providers: list[_Provider] | None = None
+    huawei: _Switch | None = None
+    xiaomi: _Switch | None = None
+    """The last two fields are older than `providers`."""
+
+
+class AppSettings(BaseModel):
+    """An app's settings at Stream, as far as Bellhop reads them."""
+
+    push_notifications: _PushSettings | None = None
     event_hooks: list[Hook] | None = None
     webhook_url: str | None = None
     webhook_events: list[str] | None = None
@@ -77,11 +97,33 @@ class _App(BaseModel):
             if old.place not in [hook.place for hook in listed]:
                 yield old
 
+    def unreachable(self) -> list[str]:
+        """Return the names of the push providers of this app whose phones Bellhop does not reach."""
+        push = self.push_notifications or _PushSettings()
+        types = {provider.type for provider in push.providers or []}
+        switched_on = {name for name in NOT_REACHED if (getattr(push, name) or _Switch()).enabled}
+        return [NOT_REACHED[name] for name in sorted(NOT_REACHED) if name in types | switched_on]
+
 
 class _Answer(BaseModel):
-    app: _App
+    app: AppSettings
+
+
+class AppAtStream(NamedTuple):
+    """What an app's settings at Stream say."""
+
+    hooks: list[Hook]
+    """Those hooks that are for Bellhop."""
+    unreachable: list[str]
+    """The names of the push providers whose phones Bellhop does not reach."""
+
+
+async def read_app(api: StreamApi, app: StreamApp) -> AppAtStream:
+    """Read the settings of an app. Raises StreamRefused."""
+    read = (await api.get("/api/v2/app", _Answer)).app
+    return AppAtStream([hook for hook in read.hooks() if hook.is_for(app)], read.unreachable())
 
 
 async def hooks_for_bellhop(api: StreamApi, app: StreamApp) -> list[Hook]:
     """Read those hooks of the app that are for Bellhop. Raises StreamRefused."""
-    return [hook for hook in (await api.get("/api/v2/app", _Answer)).app.hooks() if hook.is_for(app)]
+    return (await read_app(api, app)).hooks

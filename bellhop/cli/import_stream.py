@@ -15,11 +15,21 @@ from bellhop.cli.options import environment_option, load_settings, select_tenant
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import Seconds
-from bellhop.domain.device import Environment, Provider
+from bellhop.domain.device import NOT_REACHED, Environment, Provider
 from bellhop.explain.sentences import MAX_NAMED
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
-from bellhop.stream_api import DeviceApps, Listing, StreamApi, StreamRefused, read_device, stream_api
+from bellhop.store.blocking_client import together
+from bellhop.store.unreachable_devices import keep_unreachable
+from bellhop.stream_api import (
+    DeviceApps,
+    Listing,
+    StreamApi,
+    StreamRefused,
+    UnreachableDevice,
+    read_device,
+    stream_api,
+)
 
 TIMEOUT_S = 30.0
 MAX_ATTEMPTS = 5
@@ -63,7 +73,8 @@ def command(
 
     A token that is already registered is not changed, and a device that is disabled at Stream is left out. So you can
     run the command again. A user whose devices cannot be read is reported; the other users are copied. Names the users
-    who have no device at Stream. Exits with 1 if anything was left out.
+    who have no device at Stream, and counts the phones of providers that Bellhop does not reach. Exits with 1 if
+    anything was left out.
     """
     users = [*user_ids, *_listed_users(file)]
     if not users:
@@ -106,7 +117,11 @@ class _Import:
         """The users who are copied."""
         self._without_devices: list[str] = []
         """The users who have no device at Stream, or only disabled ones."""
+        self._not_reached: list[str] = []
+        """The users who have only devices that Bellhop cannot reach."""
         self.count: Counter[str] = Counter()
+        self._unreachable: Counter[str] = Counter()
+        """The devices that Bellhop cannot reach, by Stream's name of their push provider."""
 
     async def run(self, users: Sequence[str], per_minute: int) -> None:
         """Copy the devices of all `users`."""
@@ -128,14 +143,21 @@ class _Import:
         warn_about_apps(self._redis, self._settings, self._imported_apps)
         if as_json:
             counts = {word.replace(" ", "_").lower(): self.count[word] for word in COUNTED}
-            print_json({**counts, "users_without_devices": self._without_devices})
+            unreachable = dict(sorted(self._unreachable.items()))
+            print_json(
+                {
+                    **counts,
+                    "unreachable": unreachable,
+                    "users_not_reached": self._not_reached,
+                    "users_without_devices": self._without_devices,
+                }
+            )
             return
         click.echo(", ".join(f"{self.count[word]} {word}" for word in COUNTED))
-        if without := self._without_devices:
-            names = ", ".join(without[:MAX_NAMED])
-            more = f" and {len(without) - MAX_NAMED} more (--json lists all)" if len(without) > MAX_NAMED else ""
-            have = "user has" if len(without) == 1 else "users have"
-            click.echo(plain(f"{len(without)} {have} no device at Stream: {names}{more}"))
+        if phones := ", ".join(f"{count} {NOT_REACHED[name]}" for name, count in sorted(self._unreachable.items())):
+            click.echo(f"not reachable, since Bellhop sends through Apple and Google only: {phones}")
+        _name(self._not_reached, "no other phone")
+        _name(self._without_devices, "no device at Stream")
 
     async def _copy_all(self, api: StreamApi, users: Iterable[str], interval_s: Seconds) -> None:
         """Copy one user after the other.
@@ -180,10 +202,14 @@ class _Import:
             raise click.ClickException(f"Stream cannot be reached at {self._settings.stream_api_url} ({refused})")
 
     def _register(self, user_id: str, listing: Listing) -> None:
-        commands = []
+        commands, unreachable = [], set()
         for listed in listing.devices:
             try:
                 device = read_device(user_id, listed, self._apps)
+            except UnreachableDevice as error:
+                self._unreachable[error.provider] += 1
+                unreachable.add(error.provider)
+                continue
             except ValueError as error:
                 self._leave_out(user_id, f"a device was left out: {error}")
                 continue
@@ -195,7 +221,8 @@ class _Import:
                     device = device.model_copy(update={"environment": self._environment})
                 commands.append(registry.adopt(self._app.tenant, device))
         if not commands:
-            self._without_devices.append(user_id)
+            (self._not_reached if unreachable else self._without_devices).append(user_id)
+        together(self._redis, keep_unreachable(self._app.tenant, user_id, () if commands else unreachable))
         results: list[Any] = run(self._redis, commands)
         for owner, _ in results:
             self.count["already known" if owner else "registered"] += 1
@@ -203,3 +230,11 @@ class _Import:
     def _leave_out(self, user_id: str, reason: str) -> None:
         self.count["left out"] += 1
         say_aside(f"{user_id}: {reason}")
+
+
+def _name(users: Sequence[str], lack: str) -> None:
+    """Print which users have nothing that Bellhop can ring, if there are any."""
+    if users:
+        names = ", ".join(users[:MAX_NAMED])
+        more = f" and {len(users) - MAX_NAMED} more (--json lists all)" if len(users) > MAX_NAMED else ""
+        click.echo(plain(f"{len(users)} {'user has' if len(users) == 1 else 'users have'} {lack}: {names}{more}"))

@@ -32,6 +32,10 @@ class Provider(StrEnum):
     FCM = "fcm"
 
 
+NOT_REACHED = {"huawei": "Huawei", "xiaomi": "Xiaomi"}
+"""Push providers of Stream's whose phones Bellhop does not reach, and their names."""
+
+
 class Kind(StrEnum):
     """What an APNs token is for. An FCM token serves both and always counts as alert."""
 

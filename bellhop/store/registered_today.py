@@ -11,11 +11,13 @@ from typing import Any
 from redis import Redis
 
 from bellhop.clock import MICROS_PER_SECOND
+from bellhop.domain.device import NOT_REACHED
 from bellhop.domain.outcomes import Outcome
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_of_user_key, devices_key, trail_key
 from bellhop.store.registered_devices import differ_in_capitals
 from bellhop.store.scripts import Argument
+from bellhop.store.unreachable_devices import read_unreachable
 from bellhop.trail import PushSkipped, TokenChecked, TokenFate, decode
 
 MOST_USERS = 10
@@ -35,6 +37,9 @@ def devices_today(redis: Redis, tenant: str, lines: Iterable[bytes]) -> Mapping[
     ids = [id_ for user, others in spellings.items() for id_ in (user, *others)]
     counts = dict(zip(ids, _together(redis, [("HLEN", devices_key(tenant, id_)) for id_ in ids]), strict=True))
     sentences = {user: _of_counts(user, spellings[user], counts) for user in users}
+    notes = _together(redis, [read_unreachable(tenant, user) for user in users])
+    for user, note in zip(users, notes, strict=True):
+        sentences[user] = sentences[user] or _of_unreachable(user, note)
     silent = [user for user in users if not sentences[user]]
     sentences |= dict(zip(silent, _last_removals(redis, tenant, silent), strict=True))
     return {user: sentence for user, sentence in sentences.items() if sentence}
@@ -54,6 +59,16 @@ def _of_counts(user: str, others: Iterable[str], counts: Mapping[str, int]) -> s
     having = {other: counts[other] for other in others if counts[other]}
     found = differ_in_capitals(user, having)
     return f"Today, {found}. Register devices under the id that Stream uses." if found else ""
+
+
+def _of_unreachable(user: str, note: bytes | None) -> str:
+    names = [NOT_REACHED[name] for name in (note or b"").decode().split(",") if name in NOT_REACHED]
+    if not names:
+        return ""
+    return (
+        f"In Stream's list, {user} had only phones of {' and '.join(names)} when Bellhop last read it. Bellhop sends "
+        "through Apple and Google only, and does not reach them."
+    )
 
 
 def _spellings(user: str) -> list[str]:

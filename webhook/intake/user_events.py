@@ -9,7 +9,7 @@ import structlog
 
 from bellhop.clock import Micros
 from bellhop.domain.call import clamp_stamp
-from bellhop.store import registry
+from bellhop.store import registry, unreachable_devices
 from bellhop.store.keys import devices_key, held_back_key, user_key
 from webhook.intake.apply import Verdict
 from webhook.intake.events import Event, UserChanged
@@ -68,7 +68,7 @@ def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros) -> bool:
     for device in registry.decode(stored):
         if device.registered_at <= at:
             redis.run(registry.remove(tenant, device))
-    redis.call("HDEL", user, "contact", "preferences", "deactivated", "reactivated")
+    redis.call("HDEL", user, "contact", "preferences", "deactivated", "reactivated", unreachable_devices.FIELD)
     redis.call("DEL", held_back_key(tenant, user_id))
     log.info("user_deleted")
     return True

@@ -17,7 +17,8 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import lookup_key
 from bellhop.store.retry import until_redis_answers
-from bellhop.stream_api import DeviceApps, Listing, StreamRefused, read_device
+from bellhop.store.unreachable_devices import keep_unreachable
+from bellhop.stream_api import DeviceApps, Listing, StreamRefused, UnreachableDevice, read_device
 
 log = structlog.get_logger()
 
@@ -113,7 +114,11 @@ class StreamDeviceLookup:
             return None
 
     async def _register(self, listing: Listing, tenant: str, user_id: str) -> list[Device]:
-        commands = [registry.adopt(tenant, device) for device in _devices(user_id, listing, self._apps)]
+        listed, unreachable = _devices(user_id, listing, self._apps)
+        if unreachable and not listed:
+            note = keep_unreachable(tenant, user_id, unreachable)
+            await until_redis_answers(partial(self._store.call, *note))
+        commands = [registry.adopt(tenant, device) for device in listed]
         await asyncio.gather(*(until_redis_answers(partial(self._store.script, *command)) for command in commands))
         remember = ("SET", lookup_key(tenant, user_id), "", "EX", self._policy.remembered_s)
         await until_redis_answers(partial(self._store.call, *remember))
@@ -130,14 +135,18 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, StreamRefused) else type(error).__name__
 
 
-def _devices(user_id: str, listing: Listing, apps: DeviceApps) -> list[Device]:
-    devices = []
+def _devices(user_id: str, listing: Listing, apps: DeviceApps) -> tuple[list[Device], set[str]]:
+    """Read the devices that Bellhop reaches, and the push providers of the others."""
+    devices, unreachable = [], set()
     for listed in listing.devices:
         try:
             device = read_device(user_id, listed, apps)
+        except UnreachableDevice as error:
+            unreachable.add(error.provider)
+            continue
         except ValueError as error:
             log.warning("stream_device_left_out", reason=str(error))
             continue
         if device is not None:
             devices.append(device)
-    return devices
+    return devices, unreachable

@@ -47,6 +47,12 @@ def _findings(users: Users, called: frozenset[str], known: frozenset[tuple[str, 
         yield from _without_credentials(users, known)
     if silent := {user_id: len(devices) for user_id, devices in sorted(users.items()) if _only_notices(devices)}:
         yield Finding(Level.WARNING, "devices", only_for_notices(silent))
+    if users:
+        sentence = (
+            f"{_users(len(users))} devices. Their push preferences at Stream (call_level) cannot be read; Bellhop "
+            "knows those that Stream's events carry (docs/people.md)"
+        )
+        yield Finding(Level.OK, "devices", sentence)
     by_folded: dict[str, dict[str, int]] = {}
     for user_id, devices in sorted(users.items()):
         by_folded.setdefault(user_id.casefold(), {})[user_id] = len(devices)
@@ -93,6 +99,10 @@ async def _of_another_project(settings: Settings, project: FcmApp, users: Users)
         "service account of the project in the app's google-services.json"
     )
     return Finding(Level.PROBLEM, f"Firebase {project.project_id}", sentence)
+
+
+def _users(count: int) -> str:
+    return f"{count} user has" if count == 1 else f"{count} users have"
 
 
 def _devices(count: int) -> str:

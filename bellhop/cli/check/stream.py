@@ -19,7 +19,7 @@ from bellhop.settings.pushes_file import read_pushes
 from bellhop.store import clock_differences
 from bellhop.store.async_client import Store
 from bellhop.stream_api import StreamApi, StreamRefused, stream_api
-from bellhop.stream_hooks import hooks_for_bellhop
+from bellhop.stream_hooks import read_app
 from bellhop.stream_templates import KINDS, CallType, read_call_types, taken_over, without_ours
 
 TIMEOUT_S = 10.0
@@ -60,7 +60,7 @@ async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSess
     subject, hooks = f"Stream {check.app.tenant}", None
     try:
         types = await read_call_types(api)
-        hooks = await hooks_for_bellhop(api, check.app)
+        at_stream = await read_app(api, check.app)
     except StreamRefused as refused:
         if refused.permanent:
             sentence = f"does not accept this API key and secret ({refused}): copy both from Stream's dashboard"
@@ -69,7 +69,12 @@ async def _answers(api: StreamApi, check: HookCheck, session: aiohttp.ClientSess
         sentence = f"could not be checked ({refused}). Check on its dashboard that its own pushes are off ({GUIDE})"
         yield Finding(Level.WARNING, subject, sentence)
     else:
+        hooks = at_stream.hooks
         yield _own_pushes(subject, types, check.settings)
+        if names := " and ".join(at_stream.unreachable):
+            sentence = f"has push providers of {names}, and Bellhop does not reach these phones"
+            advice = f"Keep Stream's pushes on for the call types of users who have no other phone ({GUIDE})"
+            yield Finding(Level.WARNING, subject, f"{sentence}. {advice}")
         for finding in template_findings(subject, types, check.settings):
             yield finding
     async for finding in findings_of_hooks(check, session, api.secret, hooks):

@@ -14,10 +14,14 @@ from click.testing import CliRunner
 
 from bellhop.cli import main
 from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.store import registry, scripts
 from bellhop.store.keys import devices_key
+from bellhop.store.registered_today import devices_today
 from bellhop.stream_api import DeviceApps, read_device
+from bellhop.stream_hooks import AppSettings
+from bellhop.trail import PushSkipped, encode
 
 KEY, SECRET = "app-key", "a-secret-that-is-long-enough-for-hs256"
 APPS = ("--app", "ios-voip=com.example", "--app", "ios-apn=com.example", "--app", "firebase=project")
@@ -178,7 +182,7 @@ async def test_a_wrong_secret_ends_it_at_once(bellhop):
 async def test_an_unusable_device_is_reported_without_its_token(bellhop, redis_url):
     devices = [
         fcm("good"),
-        fcm("secret-huawei", push_provider="huawei"),
+        fcm("secret-pigeon", push_provider="pigeon"),
         fcm("secret token"),
         fcm("secret-nameless", push_provider_name="other"),
         "secret-text",
@@ -239,6 +243,36 @@ async def test_users_without_devices_are_named_with_their_number(bellhop, listed
     named = ", ".join(f"user-{number:02}" for number in range(12))
     assert out.splitlines()[-1] == f"14 users have no device at Stream: {named} and 2 more (--json lists all)"
     assert json.loads(document)["users_without_devices"] == users[1:]
+
+
+async def test_phones_of_huawei_and_xiaomi_are_counted_and_said(bellhop, redis_url):
+    huawei, xiaomi = (fcm(f"t-{name}", push_provider=name) for name in ("huawei", "xiaomi"))
+    skip = PushSkipped(at=1, round=1, kind="ring", user="chen", outcome=Outcome.NO_DEVICES, reason="0 devices")
+    async with StreamApiStandIn(KEY, SECRET) as stream:
+        stream.devices |= {"ben-osei": [fcm("t"), huawei], "chen": [huawei, xiaomi | {"disabled": True}]}
+        status, out, err = await bellhop(stream, "ben-osei", "chen", "--per-minute", "10000", *APPS)
+        _, document, _ = await bellhop(stream, "chen", *APPS, "--json")
+        with redis.Redis.from_url(redis_url) as client:
+            said = devices_today(client, "default", [encode(skip).encode()])
+            stream.devices["chen"] = [fcm("new")]
+            await bellhop(stream, "chen", *APPS)
+            assert "Huawei" not in str(devices_today(client, "default", [encode(skip).encode()]))
+    assert (status, err) == (0, "")
+    assert out.splitlines()[1:] == [
+        "not reachable, since Bellhop sends through Apple and Google only: 2 Huawei, 1 Xiaomi",
+        "1 user has no other phone: chen",
+    ]
+    assert json.loads(document)["unreachable"] == {"huawei": 1, "xiaomi": 1}
+    assert "chen had only phones of Huawei and Xiaomi" in said["chen"]
+
+
+def test_push_providers_that_bellhop_does_not_reach_are_known():
+    apps = [
+        {"providers": [{"type": "xiaomi", "name": "x"}, {"type": "apn"}], "huawei": {"enabled": True}},
+        {"providers": None, "huawei": {"enabled": False}, "xiaomi": None},
+    ]
+    known = [AppSettings(push_notifications=app).unreachable() for app in [*apps, None]]
+    assert known == [["Huawei", "Xiaomi"], [], []]
 
 
 async def test_the_environment_of_apples_tokens_can_be_given(bellhop, redis_url, listed):
