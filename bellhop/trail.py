@@ -277,7 +277,7 @@ class StreamAsked(Milestone, frozen=True, kw_only=True, gc=False):
     letters: ClassVar = "rkoymqx"
     round: Micros
     kind: str = ""
-    """The kind of push that was due: ring or missed. Empty if a person asked."""
+    """The kind of push that was due. Empty if a person asked."""
     outcome: str
     reason: str = ""
     """Why there is no answer."""

@@ -13,11 +13,13 @@ from bellhop.domain.push import PushKind
 from bellhop.queue import names
 from bellhop.queue.job_payloads import QueuedRound, StartedRound, read_payload
 from bellhop.queue.rq_job import JobError
+from bellhop.store.keys import trail_key
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import correlation
+from bellhop.trail import QuestionOutcome, StreamAsked, encode
 from worker.delivery.attempt import Delivered
-from worker.delivery.call_members import with_members
+from worker.delivery.call_members import MembersUnknown, with_members
 from worker.delivery.fan_out import DeliveryTools, FanOut
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
@@ -57,10 +59,26 @@ class Jobs:
         """Tell the members about a call by a quiet push: that they are invited, or that it began."""
         kind, round_ = PushKind.NOTIFICATION, read_payload(names.NOTIFY_JOB, payload)
         if isinstance(round_, StartedRound):
-            kind, round_ = round_.push, await with_members(round_, self._tools.calls)
+            kind, round_ = round_.push, await self._with_members(round_)
         fan_out = FanOut(self._tools, kind, round_)
         await fan_out.run()
         return fan_out.last_records()
+
+    async def _with_members(self, round_: StartedRound) -> StartedRound:
+        """Find out who the members are. If Stream does not say it, the trail does."""
+        tools = self._tools
+        try:
+            return await with_members(round_, tools.calls)
+        except MembersUnknown as error:
+            line = StreamAsked(
+                at=tools.clock.now(),
+                round=round_.started_at,
+                kind=round_.push,
+                outcome=QuestionOutcome.NO_ANSWER,
+                reason=error.reason,
+            )
+            await tools.store.call("RPUSHX", trail_key(round_.tenant, round_.cid), encode(line))
+            raise
 
     async def notice(self, payload: dict[str, Any], begun: Begun = not_counted) -> Sequence[Command]:
         """Tell a user about the call they missed: by push and, if one is due, by e-mail."""

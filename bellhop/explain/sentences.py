@@ -101,6 +101,11 @@ QUESTIONS: dict[str, str] = {
     "BELLHOP_STREAM_QUESTIONS_PER_S allows.",
 }
 """The result of asking Stream, if it taught nothing."""
+MEMBERS_UNKNOWN = (
+    "Bellhop asked Stream who the members of the call are, and Stream did not say it ({reason}). Bellhop asks again, "
+    "for an hour."
+)
+"""Before a push that a call began."""
 UNKNOWN_QUESTION = "Bellhop asked Stream for the state of the ring."
 LEARNED: dict[str, str] = {
     Stamp.ACCEPTED: "Stream says {user} answered at {at}",

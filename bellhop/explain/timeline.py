@@ -10,6 +10,7 @@ from typing import Any
 from bellhop.clock import Micros, iso
 from bellhop.domain.call import NOTICE_DUE, Stamp, Standing
 from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome, OutcomeKind, Tone
+from bellhop.domain.push import STARTED
 from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.explain.other_project import sentence_on_project
 from bellhop.explain.rounds import RoundLog
@@ -21,6 +22,7 @@ from bellhop.explain.sentences import (
     GAVE_UP,
     LEARNED,
     LEARNED_CANCEL,
+    MEMBERS_UNKNOWN,
     NEVER_CAME,
     NO_MORE_ATTEMPTS,
     NOT_ATTEMPTED,
@@ -315,6 +317,8 @@ def _rang(round_log: RoundLog, phone: PhoneRang) -> str:
 
 
 def _asked(round_log: RoundLog, asked: StreamAsked) -> str:
+    if asked.kind in STARTED.values():
+        return MEMBERS_UNKNOWN.format(reason=asked.reason)
     learned = [_learned(round_log, asked, name, at) for name, at in read_learned(asked).items()]
     if learned:
         return " ".join(learned)

@@ -21,7 +21,7 @@ from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
-from bellhop.store.keys import call_key, round_key
+from bellhop.store.keys import call_key, round_key, trail_key
 from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
@@ -386,6 +386,7 @@ async def test_a_call_that_began_is_told_to_the_members_at_stream(store):
         stream.question_status = 500
         with pytest.raises(JobError, match="who the call's members are"):
             await notify(payload)
+        assert not await store.call("EXISTS", trail_key("default", call.cid)), "it writes to no trail that is gone"
         stream.question_status = 0
         for _ in range(2):
             for command in await notify(payload):

@@ -18,6 +18,14 @@ ANSWER_S = Seconds(10.0)
 MAX_LANGUAGE = 35
 
 
+class MembersUnknown(JobError):  # noqa: N818 - names what is missing
+    """Stream did not say who the call's members are. RQ runs the job again later."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"it is not known who the call's members are: {reason}")
+        self.reason = reason
+
+
 class Calls(Protocol):
     """Reads the calls of one Stream app; `bellhop.stream_api.StreamApi` does."""
 
@@ -29,22 +37,22 @@ class Calls(Protocol):
 async def with_members(round_: StartedRound, apps: Mapping[str, Calls]) -> StartedRound:
     """Return the round with the call's members as recipients, if it has none. `apps` are by tenant.
 
-    Raises JobError if Stream cannot be asked: RQ runs the job again later.
+    Raises MembersUnknown.
     """
     if round_.recipients:
         return round_
     app = apps.get(round_.tenant)
     if app is None:
-        raise JobError("this worker has no Stream app in its settings, and cannot ask for the call's members")
+        raise MembersUnknown("this worker has no Stream app in its settings")
     try:
         async with asyncio.timeout(ANSWER_S):
             answer = await app.read_call(round_.cid)
     except StreamRefused as refused:
         if refused.status == 404:  # the call was deleted
             return round_
-        raise JobError(f"Stream did not say who the call's members are: {refused}") from None
+        raise MembersUnknown(str(refused)) from None
     except TimeoutError:
-        raise JobError("Stream did not say in time who the call's members are") from None
+        raise MembersUnknown("no answer in time") from None
     return round_.model_copy(update={"recipients": tuple(_recipients(answer, round_.caller_id))})
 
 

@@ -797,3 +797,22 @@ def test_an_unneeded_e_mail_is_explained():
     lines = [ring("jane"), told(EmailMilestone, 40, round=T, user="jane", outcome="push_accepted")]
     said = explain(CID, lines).rounds[0].timeline[-1].sentence
     assert said == "No missed-call e-mail for jane: they got a missed-call notice on the phone."
+
+
+def test_a_call_that_began_is_explained_beside_its_ring():
+    began_us = T + 8_000_000
+    rung = [ring("jane", "ben"), webhook("call.accepted", 7, "ben")]
+    later = webhook("call.rejected", 9, "jane", reason="decline")
+    told_off = explain("c", [*rung, webhook("call.session_started", 8), later]).rounds
+    assert [round_.kind for round_ in told_off] == ["ring"], "the push is off: the event begins no round"
+    began = webhook("call.session_started", 8, round=began_us, callers=["sara"])
+    eva = {"user": "eva", "device": "d", "label": "Pixel", "provider": Provider.FCM}
+    push = told(PushAttempted, 8.2, round=began_us, kind=PushKind.SESSION_STARTED, outcome=Outcome.ACCEPTED, **eva)
+    of_ring, of_start = explain("c", [*rung, began, later, push]).rounds
+    assert {person.user: person.standing for person in of_ring.people} == {"jane": "declined", "ben": "answered"}
+    assert of_start.kind == PushKind.SESSION_STARTED
+    assert "sara's call began; notified: eva" in of_start.headline
+    assert of_start.people[0].verdict == "Pixel was notified of the call's start."
+    unknown = told(StreamAsked, 8.3, round=began_us, kind="session_started", outcome="no_answer", reason="status 500")
+    [_, of_start] = explain("c", [*rung, began, unknown]).rounds
+    assert "who the members of the call are, and Stream did not say it (status 500)" in of_start.timeline[-1].sentence
