@@ -187,7 +187,10 @@ class StreamApi:
         query |= {"api_key": self._api_key}
         headers = {"Authorization": token, "stream-auth-type": "jwt"}
         try:
-            async with self._session.get(self._url + path, params=query, headers=headers) as response:
+            # A redirect is an error: it could lead the API key and the token elsewhere.
+            async with self._session.get(
+                self._url + path, params=query, headers=headers, allow_redirects=False
+            ) as response:
                 self._note_time(response)
                 if response.status != 200:
                     raise _refused(response)

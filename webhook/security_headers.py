@@ -8,11 +8,11 @@ if TYPE_CHECKING:
 
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Most responses contain personal data."""
+"""Most responses contain personal data. The policy is for data; HTML pages set their own."""
 _BY_LOWER_NAME = {name.lower(): (name, value) for name, value in HEADERS.items()}
 
 

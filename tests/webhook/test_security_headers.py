@@ -29,6 +29,10 @@ def assert_hardened(answer):
     for name in HEADERS:
         assert len(answer.headers.get_all(name)) == 1, f"{answer.request.path} ({answer.status_code}): {name}"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    policy = answer.headers["Content-Security-Policy"].split("; ")
+    assert {"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert "sandbox" in policy or answer.mimetype not in ("application/json", "application/problem+json")
+    assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
@@ -38,6 +42,19 @@ def test_every_address_hardens_its_answers_and_its_refusals(app, method):
     assert len({answer.status_code for answer in answers}) > 2
     for answer in answers:
         assert_hardened(answer)
+
+
+def test_every_text_says_its_encoding(app):
+    for name in ("bell.svg", "console.css", "console.js"):
+        assert app.test_client().get(f"/console/static/{name}").content_type.endswith("; charset=utf-8")
+    for address in addresses(app):
+        answer = app.test_client().get(address)
+        assert answer.mimetype.startswith("application/") or answer.content_type.endswith("; charset=utf-8"), address
+
+
+@pytest.mark.parametrize("address", ["/healthz", "/console/login", "/v1/users/me", "/webhooks/stream"])
+def test_no_address_answers_trace(app, address):
+    assert app.test_client().open(address, method="TRACE").status_code in (404, 405)
 
 
 def test_an_error_of_our_own_is_hardened_too(app):

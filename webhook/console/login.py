@@ -132,6 +132,8 @@ class Guard:
         return bool(self._password) and hmac.compare_digest(given, expected)
 
     def _start_login(self) -> None:
+        if former := session.get("login"):
+            self.logins.end(former)
         login = self.logins.start()
         # Start a new session with a new form token: a cookie from before the login must not be valid after it.
         session.clear()

@@ -9,6 +9,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from webhook.security_headers import HEADERS
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -65,7 +67,7 @@ def refusal(status: HTTPStatus, sentence: str) -> HttpResponse:
     """Make a response of the server itself, for a request that the application does not see."""
     return HttpResponse(
         f"{status.value} {status.phrase}",
-        [("Content-Type", "application/json")],
+        [("Content-Type", "application/json"), *HEADERS.items()],
         b'{"error":"%s"}\n' % sentence.encode(),
     )
 

@@ -220,6 +220,16 @@ def test_everybody_can_be_logged_out_at_once(make, redis_client):
     assert list(redis_client.scan_iter("bellhop:console:login*")) == []
 
 
+def test_a_new_login_ends_the_one_before(browser, make, redis_client):
+    log_in(browser)
+    copy = make(console_password=PASSWORD).test_client()
+    copy.set_cookie("bellhop_console", browser.get_cookie("bellhop_console", path="/console").value, path="/console")
+    assert copy.get("/console/").status_code == 200
+    browser.post("/console/login", data={"token": token(browser, "/console/"), "password": PASSWORD})
+    assert (browser.get("/console/").status_code, copy.get("/console/").status_code) == (200, 302)
+    assert redis_client.zcard(CONSOLE_LOGINS) == 1
+
+
 def test_logins_that_have_ended_leave_the_list(make, redis_client):
     client = make(console_password=PASSWORD).test_client()
     redis_client.zadd(CONSOLE_LOGINS, {"ended": int(time.time()) - 1, "valid": int(time.time()) + 60})

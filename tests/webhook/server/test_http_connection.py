@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from webhook.loop_greenlet import wait_for
+from webhook.security_headers import HEADERS
 from webhook.server.arrivals import Arrivals, RequestLimits
 from webhook.server.http_connection import MAX_AHEAD
 from webhook.server.request_server import RequestServer
@@ -207,7 +208,9 @@ async def test_http_1_0_gets_one_answer():
 )
 async def test_a_large_head_is_refused(request_):
     async with serving() as address:
-        assert statuses(await ask(address, request_)) == [431]
+        answer = await ask(address, request_)
+        assert statuses(answer) == [431]
+        assert all(f"{name}: {value}\r\n".encode() in answer for name, value in HEADERS.items())
 
 
 @pytest.mark.parametrize("after", [b"3\r\none\r\n0\r\nT: ", b"3\r\none\r\n0\r\n", b"3;"])
