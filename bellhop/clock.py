@@ -45,4 +45,4 @@ def iso(moment: Micros) -> str:
 
 @lru_cache(maxsize=2)
 def _iso_second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")

@@ -6,7 +6,7 @@ fixed: a change needs a new VERSION. `bellhop.explain` turns milestones into sen
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, get_type_hints
@@ -358,11 +358,19 @@ class _Field(NamedTuple):
     """How a field is read."""
 
     name: str
-    letter: str
     json_types: tuple[type, ...]
     """The types that the value may have in JSON. A bool is refused, although it is an int in Python."""
-    missing: Any
-    """The value of a field that a line does not have."""
+
+
+class _Form(NamedTuple):
+    """How the lines of a milestone are read."""
+
+    milestone: type[Milestone]
+    by_letter: Mapping[str, _Field]
+    by_name: Mapping[str, _Field]
+    """For version 1, which wrote whole names."""
+    required: Mapping[str, Any]
+    """The fields without a default, with the value that each has if the line does not have it."""
 
 
 _JSON_TYPES: dict[Any, tuple[tuple[type, ...], Any]] = {
@@ -375,15 +383,20 @@ _JSON_TYPES: dict[Any, tuple[tuple[type, ...], Any]] = {
 }
 
 
-def _fields_of(milestone: type[Milestone]) -> tuple[_Field, ...]:
+def _form_of(milestone: type[Milestone]) -> _Form:
     hints = get_type_hints(milestone)
-    names = [name for name in milestone.__struct_fields__ if name in SHORT]
-    return tuple(_Field(name, SHORT[name], *_JSON_TYPES[hints[name]]) for name in names)
+    known = [field for field in msgspec.structs.fields(milestone) if field.name in SHORT]
+    by_name = {field.name: _Field(field.name, _JSON_TYPES[hints[field.name]][0]) for field in known}
+    by_letter = {SHORT[name]: field for name, field in by_name.items()}
+    required = {field.name: _JSON_TYPES[hints[field.name]][1] for field in known if field.required}
+    return _Form(milestone, by_letter, by_name, required)
 
 
-_BY_WORD = {milestone.what: (milestone, _fields_of(milestone)) for milestone in MILESTONES}
+_FORMS = {milestone.what: _form_of(milestone) for milestone in MILESTONES}
+_FORM_OF_UNKNOWN = _form_of(UnknownMilestone)
 _FIELDS = {milestone: attrgetter(*(LONG[letter] for letter in milestone.letters)) for milestone in MILESTONES}
-_CUT = {field.letter for _, known in _BY_WORD.values() for field in known if field.missing == ""} - {SHORT["user"]}
+_TEXTS = {letter for form in _FORMS.values() for letter, field in form.by_letter.items() if str in field.json_types}
+_CUT = _TEXTS - {SHORT["user"]}
 """Texts that are cut when they are long. A user's id has to stay whole."""
 
 
@@ -429,7 +442,7 @@ def read_trail(lines: Iterable[bytes | str]) -> list[Milestone]:
 def decode(line: bytes | str) -> Milestone:
     """Read a line. A line that this version cannot read becomes an UnknownMilestone; no other code checks for that."""
     try:
-        written = json.loads(line)
+        written = _json(line)
         if isinstance(written, dict):  # version 1 wrote whole names
             version, what, at, facts = 1, written["what"], written["at"], written
         else:
@@ -438,29 +451,37 @@ def decode(line: bytes | str) -> Milestone:
         return UnknownMilestone(at=Micros(0))
     if not (isinstance(what, str) and type(at) is int and abs(at) <= GREATEST and isinstance(facts, dict)):
         return UnknownMilestone(at=Micros(0))
-    short = version != 1
-    if version in (1, VERSION) and what in _BY_WORD:
-        milestone, known = _BY_WORD[what]
-        values = _values(facts, known, short=short)
+    if version in (1, VERSION) and what in _FORMS:
+        form = _FORMS[what]
+        values = _values(facts, form, version)
         if values is not None:
-            return milestone(at=Micros(at), **values)
-    values = _values(facts, _FIELDS_OF_UNKNOWN, short=short) or {}
+            return form.milestone(at=Micros(at), **values)
+    values = _values(facts, _FORM_OF_UNKNOWN, version) or {}
     return UnknownMilestone(at=Micros(at), word=what, **values)
 
 
-_FIELDS_OF_UNKNOWN = _fields_of(UnknownMilestone)
+def _json(line: bytes | str) -> Any:
+    """Read JSON with the fast reader. It refuses some of what Python's takes, such as NaN."""
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.DecodeError, ValueError):
+        return json.loads(line)
 
 
-def _values(facts: dict[str, Any], known: Iterable[_Field], *, short: bool) -> dict[str, Any] | None:
+_DECODER = msgspec.json.Decoder()
+
+
+def _values(facts: dict[str, Any], form: _Form, version: Any) -> dict[str, Any] | None:
     """Read the fields of a line; None if a field has the wrong type."""
-    values = {}
-    for name, letter, json_types, missing in known:
-        value = facts.get(letter if short else name)
-        if value is None:
-            values[name] = missing
-        elif type(value) not in json_types:
+    known = form.by_name if version == 1 else form.by_letter
+    values = {**form.required}
+    for key, value in facts.items():
+        if value is None or key not in known:
+            continue
+        name, json_types = known[key]
+        if type(value) not in json_types:
             return None
-        elif type(value) is list:
+        if type(value) is list:
             if not all(type(text) is str for text in value):
                 return None
             values[name] = tuple(value)
