@@ -267,15 +267,18 @@ def _headline(round_log: RoundLog) -> str:
     users = [named(user, names.get(user, "")) for user in round_log.users[: MAX_NAMED + 1]]
     who = listed(users, round_log.unnamed + len(round_log.users) - len(users)) or "nobody"
     caller = next((named(user, names.get(user, "")) for user in round_log.callers), "Somebody")
-    what = {
-        PushKind.RING: f"{caller} called {who}",
-        PushKind.NOTIFICATION: f"{caller} notified {who} of the call",
-        PushKind.MISSED: f"{who} missed a call that Stream had not asked Bellhop to ring",
-        PushKind.LIVE_STARTED: f"{caller}'s call went live; notified: {who}",
-        PushKind.SESSION_STARTED: f"{caller}'s call began; notified: {who}",
-        None: "Events of the call",
-    }[round_log.kind]
+    what = _HEADLINES[round_log.kind].format(caller=caller, who=who)
     return f"{what}, at {utc(round_log.started_at)}."
+
+
+_HEADLINES = {
+    PushKind.RING: "{caller} called {who}",
+    PushKind.NOTIFICATION: "{caller} notified {who} of the call",
+    PushKind.MISSED: "{who} missed a call that Stream had not asked Bellhop to ring",
+    PushKind.LIVE_STARTED: "{caller}'s call went live; notified: {who}",
+    PushKind.SESSION_STARTED: "{caller}'s call began; notified: {who}",
+    None: "Events of the call",
+}
 
 
 def utc(at: Micros) -> str:

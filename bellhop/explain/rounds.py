@@ -4,10 +4,10 @@ A trail may be incomplete: the oldest lines of a long trail are removed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -65,6 +65,8 @@ class RoundLog:
     milestones: Sequence[Milestone]
     trail: WholeTrail
     """All rounds of the call."""
+    entries: dict[int, Any] = field(default_factory=dict, compare=False)
+    """The entry of the timeline for each milestone, by its `id()`. `bellhop.explain.timeline` adds them."""
 
     @cached_property
     def openings(self) -> list[WebhookReceived]:
