@@ -16,6 +16,7 @@
 Values (rounds, devices, pushes, settings) come from tests/factories.py.
 """
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from hypothesis import HealthCheck, settings
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SAMPLES
 from bellhop.store.async_client import Store
+
+# A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # For a busy machine: what is tested is never how fast an example is made, or runs.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

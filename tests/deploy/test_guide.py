@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bellhop.cli.check.stream import OURS
 from bellhop.sandbox.installation import PROJECT, Installation
 from bellhop.sandbox.stream_rest import PUSHES, hook
 from bellhop.settings import SECRETS_DIR, Settings
 from bellhop.store.keys import LAST_WEBHOOK
+from bellhop.stream_templates import KINDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "deploy.md").read_text()
@@ -121,13 +121,16 @@ async def test_the_first_steps_ring_a_phone(tmp_path):
 
 
 def test_what_to_switch_off_at_stream_is_what_bellhop_sends():
-    rows = re.findall(r"^\| (`call_.*?) \| (\*\*off\*\*|leave it) ", BEGINNING, re.MULTILINE)
+    rows = re.findall(r"^\| (`call_.*?) \| (\*\*off\*\*.*?) (?:\||otherwise)", BEGINNING, re.MULTILINE)
     switched = {switch: re.findall(r"`(\w+)`", names) for names, switch in rows}
-    assert set(switched["**off**"]) == set(OURS)
-    assert {*switched["**off**"], *switched["leave it"]} == set(PUSHES)
+    sometimes = Settings().started_pushes
+    always = {name for name, kind in KINDS.items() if kind not in sometimes}
+    assert set(switched["**off**"]) == always
+    assert set(switched["**off**, if Bellhop sends them;"]) == set(KINDS) - always
+    assert set(KINDS) == set(PUSHES)
     (code,) = re.findall(r"^```python\n(.*?)^```", BEGINNING, re.DOTALL | re.MULTILINE)
     compile(code, "getting-started.md", "exec")
-    assert set(re.findall(r"wanted\.(\w+)", code)) == set(OURS)
+    assert set(re.findall(r"wanted\.(\w+)", code)) == always
 
 
 def test_the_service_may_read_what_nobody_else_may(tmp_path):

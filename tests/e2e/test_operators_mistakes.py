@@ -100,6 +100,7 @@ async def test_a_hook_that_sends_rings_only(installation, monkeypatch):
     ]
     lesser = "Stream default: without call.missed, missed-call notices come some seconds later"
     assert lesser in (await checked(installation, "warning"))[1]
+    assert "does not send all events that Bellhop needs: add call.accepted" in await service(installation)
 
 
 async def test_the_last_webhook_is_named(installation, redis_client):

@@ -54,6 +54,7 @@ NEW_SINCE: dict[str, str] = {
     "redis/bellhop:calls-people:default": "names for the search; an older version neither writes nor reads it",
     "redis/bellhop:last-hour:<s>": "rings and outcomes for the console; an older version neither writes nor reads it",
     "redis/bellhop:web-processes": "web processes and their clocks; an older version neither writes nor reads it",
+    "redis/bellhop:last-check": "what the last check found; an older version neither writes nor reads it",
     "redis/bellhop:last-webhook": "when the last webhook came; an older version neither writes nor reads it",
     "logs/web web_started/always/redis": "which Redis and database it uses",
     "logs/worker worker_started/always/redis": "the same",

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, current_app, g, redirect, render_template
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, abort
 
+from webhook.api.health import redis_failure
 from webhook.console.canonical_path import is_sent_in_other_form
 from webhook.console.login import Guard, is_valid_form
 from webhook.console.summary_cache import SummaryCache
@@ -91,7 +92,7 @@ def redis_error(error: RedisError) -> tuple[str, int]:
     """Answer with a page while Redis is away."""
     web_context().outage.note_redis_error(error)
     g.failed_count = 0  # Redis is not asked once more for the top bar
-    text = "Redis does not answer. The console needs it to show anything. Try again in a moment."
+    text = f"{redis_failure(error)} The console needs Redis to log you in, and to show anything."
     return render_template("console/message.html", heading="Not available", text=text), 503
 
 

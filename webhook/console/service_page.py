@@ -1,9 +1,11 @@
 """/console/service: webhooks, rings, providers, queues, processes and Redis."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import NamedTuple, cast
 
-from flask import render_template
+import structlog
+from flask import Response, redirect, render_template, url_for
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -16,13 +18,17 @@ from bellhop.store import refusals
 from bellhop.store.redis_clock import APART_S, complaint
 from bellhop.store.redis_url import shown_database
 from bellhop.telemetry import last_hour
+from bellhop.telemetry.last_check import read_last_check
 from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import missing_parts, redis_failure, start_failure
 from webhook.console.app_health import app_health
 from webhook.console.blueprint import blueprint, guard, tenants
+from webhook.console.check_run import is_running, start_check
 from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks
 from webhook.context import web_context
+
+log = structlog.get_logger()
 
 
 class RedisFacts(NamedTuple):
@@ -45,6 +51,8 @@ def service() -> str:
     last, streams = read_last_webhooks(redis), stream_clocks(redis, tenants())
     return render_template(
         "console/service.html",
+        check=read_last_check(redis),
+        check_runs=is_running(redis),
         state=state,
         problems=list(_problems(redis, url, state)),
         broken=[app for app in apps if app.tone == "bad"],
@@ -62,6 +70,13 @@ def service() -> str:
         bellhop=__version__,
         logins=guard().logins.count() if guard().has_password else None,
     )
+
+
+@blueprint.post("/service/check")
+def run_check() -> Response:
+    """Run `bellhop check`; its findings are on the service page some seconds later."""
+    log.info("console_check", started=start_check(web_context().redis))
+    return cast(Response, redirect(url_for("console.service"), HTTPStatus.SEE_OTHER))
 
 
 def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """`bellhop check`: test everything that is configured, and say for each problem what to do."""
 
 import asyncio
+import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import click
+from redis.exceptions import RedisError
 
 from bellhop.cli.check import clocks, devices, foreign_work, mail_server, push_apps, stream, webhooks, workers
 from bellhop.cli.check import redis as redis_server
@@ -15,8 +17,10 @@ from bellhop.cli.options import load_settings
 from bellhop.cli.output import plain
 from bellhop.settings import Settings, removed_settings, settings_by_source, soon_refused
 from bellhop.settings.pushes_file import read_pushes
+from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
-from bellhop.telemetry import logs
+from bellhop.store.keys import LAST_CHECK
+from bellhop.telemetry import last_check, logs
 
 COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -44,6 +48,7 @@ async def _check(settings: Settings, *, strict: bool, as_json: bool) -> int:
             found.append(finding)
             if not as_json:
                 _print(finding)
+        await _keep(store, found)
     finally:
         await store.close()
     bad = {Level.PROBLEM, Level.WARNING} if strict else {Level.PROBLEM}
@@ -51,6 +56,14 @@ async def _check(settings: Settings, *, strict: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"ok": not failed, "findings": [finding._asdict() for finding in found]}, indent=2))
     return int(failed)
+
+
+async def _keep(store: Store, found: Sequence[Finding]) -> None:
+    """Keep what is wrong for the console's service page."""
+    faults = [(finding.level, finding.subject, finding.sentence) for finding in found if finding.level is not Level.OK]
+    with contextlib.suppress(RedisError):  # the findings say it
+        now = redis_clock.read_time(await store.call("TIME"))
+        await store.call("SET", LAST_CHECK, last_check.as_stored(now, faults), "EX", last_check.KEPT_S)
 
 
 def _print(finding: Finding) -> None:

@@ -1,0 +1,59 @@
+"""The last check on the service page, and the button that runs one."""
+
+import json
+import time
+
+from bellhop.store.keys import CHECK_RUNS, LAST_CHECK
+from bellhop.telemetry.last_check import as_stored, read_last_check
+from tests.waiting import come_true
+from tests.webhook.console.test_lists_and_pages import words
+from webhook.console import check_run
+
+SETTINGS_MISSING = ("-c", "import sys; sys.exit('Error: BELLHOP_STREAM_API_KEY is missing')")
+
+
+def section(page):
+    return words(page[page.index('aria-labelledby="check"') : page.index('aria-labelledby="traffic"')])
+
+
+def press(browser):
+    page = browser.get("/console/service").text
+    token = page.split('name="token" value="')[1].split('"')[0]
+    return browser.post("/console/service/check", data={"token": token})
+
+
+def test_the_page_shows_what_the_last_check_found(browser, redis_client):
+    assert "It has not run in the last week" in section(browser.get("/console/service").text)
+    faults = [("problem", "Stream default", "does not send all events"), ("warning", "Devices", "ids differ <b>")]
+    redis_client.set(LAST_CHECK, as_stored(int(time.time() * 1e6), faults))
+    shown = section(browser.get("/console/service").text)
+    assert "Problem Stream default : does not send all events" in shown
+    assert "Warning Devices : ids differ <b>" in shown
+
+
+def test_a_check_without_faults_is_shown_as_good(browser, redis_client):
+    redis_client.set(LAST_CHECK, as_stored(int(time.time() * 1e6), []))
+    assert "It found no problem" in section(browser.get("/console/service").text)
+
+
+async def test_the_button_runs_one_check_at_a_time(browser, redis_client, monkeypatch):
+    monkeypatch.setattr(check_run, "COMMAND", ("-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(check_run, "LONGEST_S", 2)
+    assert press(browser).location == "/console/service"
+    assert "A check is running" in section(browser.get("/console/service").text)
+    assert check_run.start_check(redis_client) is False
+    await come_true(lambda: read_last_check(redis_client) is not None)
+    assert "took longer than 2 s" in section(browser.get("/console/service").text)
+
+
+async def test_a_check_that_cannot_run_says_why(browser, redis_client, monkeypatch):
+    monkeypatch.setattr(check_run, "COMMAND", SETTINGS_MISSING)
+    press(browser)
+    await come_true(lambda: not redis_client.exists(CHECK_RUNS))
+    assert json.loads(redis_client.get(LAST_CHECK))["faults"] == [
+        ["problem", "Check", "it could not run: Error: BELLHOP_STREAM_API_KEY is missing"]
+    ]
+
+
+def test_the_button_needs_the_form_of_the_console(browser):
+    assert browser.post("/console/service/check").status_code == 403
