@@ -5,10 +5,12 @@ Milestones may come in any order, and some may be missing, repeated or of a newe
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, takewhile
 from typing import Any, NamedTuple
+
+import msgspec
 
 from bellhop.clock import Micros, iso
 from bellhop.domain.call import Standing
@@ -32,7 +34,7 @@ from bellhop.explain.sentences import (
     named,
 )
 from bellhop.explain.timeline import TimelineEntry, fill, timeline_entry, waits_for_credentials
-from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict, user_verdict
+from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
 from bellhop.explain.whole_trail import NOTHING_TODAY, UNKNOWN_TIME
 from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
@@ -84,22 +86,8 @@ class Explanation:
 
     def as_json(self) -> dict[str, Any]:
         """The explanation as plain objects, for machines."""
-        plain: dict[str, Any] = _plain(self)
+        plain: dict[str, Any] = msgspec.to_builtins(self)
         return plain
-
-
-def _plain(value: Any) -> Any:
-    """Turn dataclasses into objects as dataclasses.asdict does, but without a copy of each text and number."""
-    if type(value) is tuple:
-        return tuple(_plain(element) for element in value)
-    names = _FIELDS.get(type(value))
-    return value if names is None else {name: _plain(getattr(value, name)) for name in names}
-
-
-_FIELDS = {
-    kind: tuple(field.name for field in fields(kind))
-    for kind in (Explanation, RoundExplanation, UserVerdict, Delivery, TimelineEntry)
-}
 
 
 class LatestRounds(NamedTuple):
