@@ -11,6 +11,7 @@ import pytest_asyncio
 import redis
 
 from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.google_script import fcm_error
 from bellhop.sandbox.installation import API_KEY, Installation
 from bellhop.sandbox.stream_rest import hook
@@ -291,6 +292,23 @@ async def test_a_worker_whose_clock_is_late(installation, tmp_path, monkeypatch)
         assert len(re.findall(r"as Redis's|0\.\d s (?:ahead|behind)", page)) >= 2, "a web process and the other worker"
     finally:
         installation.stop("late-worker")
+
+
+async def test_credentials_that_apple_no_longer_accepts(installation, monkeypatch):
+    """The first call learns it from Apple; calls in the pause after that say the same."""
+    for user in ("pia", "ron"):
+        await installation.register(user, Provider.APNS, Kind.VOIP, user.encode().hex() * 6)
+    monkeypatch.setattr(installation.apple, "interfere", lambda token: AppleReply(403, "InvalidProviderToken"))
+    for user in ("pia", "ron"):
+        call = SampleCall(members=(user,), ring_ms=2_000)
+        assert (await installation.stream.post(call.ring())).status == 200
+        person = (await explained(installation, call.id, 1))[user]
+        assert "InvalidProviderToken" in person["verdict"], user
+        assert person["next"][0].startswith("Run `bellhop check`: it says what is wrong with the credentials"), user
+    page = await service(installation)
+    assert "Phones do not ring with this app." in page
+    assert "InvalidProviderToken" in page
+    assert [said for said in (await checked(installation, "problem"))[1] if "InvalidProviderToken" in said]
 
 
 async def test_a_web_process_on_another_redis(installation):
