@@ -48,6 +48,8 @@ HOMES = {
             "questions",
             "missed-seen:",
             "stream-clock:",
+            "check-runs",
+            "last-check",
             "last-webhook",
             "check:",
             "last-hour:",
