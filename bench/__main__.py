@@ -1,4 +1,4 @@
-"""Everything that docs/performance.md and docs/scaling.md count with, in one run of 15 minutes: python -m bench
+"""Everything that docs/performance.md and docs/scaling.md count with, in one run of 20 minutes: python -m bench
 
 Each part runs by itself too, such as `python -m bench.whole --rate 200`. Between the parts a fixed loop is timed: where
 it swings, the figures beside it do.

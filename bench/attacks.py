@@ -1,8 +1,9 @@
 """How long other people's rings take while one sender attacks: before, under and after each attack.
 
 Real processes; stand-ins for Apple and Google. Honest people ring each other at a fixed rate, and the time of a
-ring is from the moment at which it was due to the arrival of its push. The attacker is another process with another
-address, and posts at a fixed rate too, however slow the answers are.
+ring is from the moment at which it was due to the arrival of its push. The stand-ins share the machine, and an honest
+push waits there behind hundreds of others. So the time until the worker sent the push, by the trail, is printed too.
+The attacker is another process with another address, and posts at a fixed rate too, however slow the answers are.
 
     python -m bench.attacks [gzip large jwt replay rings …] [--seconds 20] [--rate 25] [--watch]
 
@@ -35,8 +36,10 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall, as_posted
 from bellhop.store import scripts
+from bellhop.store.keys import trail_key
 from bellhop.stream_hooks import signed_headers
 from bellhop.telemetry.turned_away import describe, read_last_hour
+from bellhop.trail import PushAttempted, read_trail
 from bench.machine import calibrate, noise, told
 from bench.watched_worker import WatchedWorker
 
@@ -205,7 +208,17 @@ class Honest:
         refused = f", webhooks refused {dict(self.refused)}" if self.refused else ""
         longest = await longest_script(self._here)
         print(f"  {phase:7} webhooks {percentiles(self.answered_s)}; rings {percentiles(rings)}, {lost} lost{refused}")
+        print(f"          sent by the worker, without the stand-in's part: {percentiles(await self._sent_s())}")
         print(f"          longest script: {longest}", flush=True)
+
+    async def _sent_s(self) -> list[float]:
+        """How long after its webhook was due each push was sent, by the trail."""
+        sent = []
+        for cid, due in self.due.items():
+            lines = await self._here.store.call("LRANGE", trail_key("default", cid), 0, -1)
+            pushed = [line for line in read_trail(lines) if isinstance(line, PushAttempted)]
+            sent += [attempt.at / 1e6 - (attempt.ms or 0) / 1e3 - due for attempt in pushed[:1]]
+        return sent
 
 
 def percentiles(times_s: Sequence[float]) -> str:

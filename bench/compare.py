@@ -83,10 +83,10 @@ class Version(Installation):
 
         async with self._measured(rings) as figures:
             await asyncio.gather(*map(post, names))
-            resumed = time.time()
             await self.resume()
             await self._all_arrived(names)
-        figures["rings taken off the queue a second"] = rings / (max(self.arrived[name] for name in names) - resumed)
+        arrived = [self.arrived[name] for name in names]
+        figures["rings a second"] = rings / (max(arrived) - min(arrived))  # a worker sees late that it may go on
         return figures
 
     async def suspend(self) -> None:

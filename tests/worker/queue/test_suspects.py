@@ -58,7 +58,12 @@ def test_forty_jobs_survive_three_kills_of_the_machine(queue_client: QueueClient
     for begun in (40, 40, 1):  # the third time, suspects run alone
         worker = start_worker(queue_client.url)
         before = len(queue_client.marks("began"))
-        eventually(lambda: len(queue_client.marks("began")) >= before + begun, "they begin")  # noqa: B023
+
+        def they_begin(before: int = before, begun: int = begun) -> bool:
+            left = len(CROWD) - len(set(queue_client.marks("ended")))  # on a busy machine, some end before the kill
+            return len(queue_client.marks("began")) >= before + min(begun, left)
+
+        eventually(they_begin, "they begin")
         killed(worker)
     start_worker(queue_client.url)
     eventually(lambda: set(queue_client.marks("ended")) == set(CROWD), "all run", within_s=60)
@@ -155,7 +160,7 @@ def test_a_slow_suspect_does_not_hold_up_others_for_long(queue_client: QueueClie
     start_worker(queue_client.url)
     eventually(lambda: queue_client.marks("ended") == ["behind"], "the other runs")
     assert queue_client.marks("began") == ["suspect", "behind"]
-    assert queue_client.inflight() == ["suspect"]
+    eventually(lambda: queue_client.inflight() == ["suspect"], "only the suspect is left")
 
 
 @pytest.mark.parametrize("suspicions", [{"lost_workers": 30, "suspicions": 30}, {"lost_workers": 30}])
