@@ -25,7 +25,7 @@ from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
-from bellhop.trail import JobPickedUp, PushReduced, PushSkipped, TokenChecked, TokenFate, encode
+from bellhop.trail import JobPickedUp, PushReduced, PushSkipped, TokenChecked, encode
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
 from worker.delivery.call_members import Calls
 from worker.delivery.callee_limit import CalleeLimit
@@ -222,10 +222,10 @@ class FanOut:
         result = await deliver(push, tools.channels, self._fence, tools.policy, before, tools.clock)
         self._records.add(result.record)
         if push.left_out:
-            self._records.add(Record(_reduced_line(push, tools.clock.now())))
+            self._records.add(Record(_push_line(PushReduced, push, ", ".join(push.left_out), tools.clock.now())))
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
         if fate is not None:
-            await self._fence.note([_token_line(push, fate, tools.clock.now())])
+            await self._fence.note([_push_line(TokenChecked, push, fate, tools.clock.now())])
         results = [result]
         if push.instead and result.outcome in UNUSABLE_TOKEN:
             results += await self._push(push.instead)
@@ -259,10 +259,10 @@ def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str, now: Micro
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
-def _token_line(push: Push, fate: TokenFate, now: Micros) -> str:
+def _push_line(milestone: type[TokenChecked | PushReduced], push: Push, detail: str, now: Micros) -> str:
     device = push.device
     return encode(
-        TokenChecked(
+        milestone(
             at=now,
             round=Micros(push.round),
             kind=push.kind,
@@ -270,23 +270,7 @@ def _token_line(push: Push, fate: TokenFate, now: Micros) -> str:
             device=device.key,
             label=device.label,
             provider=device.provider,
-            detail=fate,
-        )
-    )
-
-
-def _reduced_line(push: Push, now: Micros) -> str:
-    device = push.device
-    return encode(
-        PushReduced(
-            at=now,
-            round=Micros(push.round),
-            kind=push.kind,
-            user=device.user_id,
-            device=device.key,
-            label=device.label,
-            provider=device.provider,
-            detail=", ".join(push.left_out),
+            detail=detail,
         )
     )
 
