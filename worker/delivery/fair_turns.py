@@ -30,10 +30,11 @@ class FairTurns:
 
     async def let_others_go_first(self, round_: Hashable) -> None:
         """Wait, between two parts of a large ring, until few of its pushes wait and no small ring begins."""
-        patience, waits = PATIENCE, True
-        while waits:
+        patience = PATIENCE
+        while patience:
             await asyncio.sleep(0)
-            many = self._slots.waiting(round_) > FEW
-            if not many:
-                patience -= 1
-            waits = many or (bool(self.beginning) and patience > 0)
+            if self._slots.waiting(round_) > FEW:
+                continue
+            if not self.beginning:
+                return
+            patience -= 1
