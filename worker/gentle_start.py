@@ -5,6 +5,7 @@ for a step of each, at each of its own steps.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,27 +31,10 @@ class GentleStart:
 
         async def run(payload: dict[str, Any]) -> Any:
             await self._places.acquire()
-            place = _Place(self._places)
-            timer = asyncio.get_running_loop().call_later(self._longest_s, place.give_back)
-            try:
-                return await handler(payload, place.give_back)
-            finally:
-                timer.cancel()
-                place.give_back()
+            with contextlib.ExitStack() as place:  # closing it again does nothing: the place is given back once
+                place.callback(self._places.release)
+                timer = asyncio.get_running_loop().call_later(self._longest_s, place.close)
+                place.callback(timer.cancel)
+                return await handler(payload, place.close)
 
         return run
-
-
-class _Place:
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        self._places: asyncio.Semaphore | None = places
-
-    def give_back(self) -> None:
-        """Give the place back, once."""
-        places, self._places = self._places, None
-        if places is not None:
-            places.release()
-
-
-def not_counted() -> None:
-    """Do nothing: for jobs that begin without a limit."""

@@ -23,7 +23,7 @@ from worker.delivery.call_members import MembersUnknown, with_members
 from worker.delivery.fan_out import DeliveryTools, FanOut
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
-from worker.gentle_start import Begun, GentleStart, not_counted
+from worker.gentle_start import Begun, GentleStart
 from worker.queue.running_jobs import Handler
 from worker.settle import settle_call
 
@@ -80,7 +80,7 @@ class Jobs:
             await tools.store.call("RPUSHX", trail_key(round_.tenant, round_.cid), encode(line))
             raise
 
-    async def notice(self, payload: dict[str, Any], begun: Begun = not_counted) -> Sequence[Command]:
+    async def notice(self, payload: dict[str, Any], begun: Begun = lambda: None) -> Sequence[Command]:
         """Tell a user about the call they missed: by push and, if one is due, by e-mail."""
         round_ = read_payload(names.NOTICE_JOB, payload)
         fan_out = FanOut(self._tools, PushKind.MISSED, round_, begun)
