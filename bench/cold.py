@@ -5,32 +5,23 @@ python -m bench.cold [--starts 20] [--idle-minutes 0]
 
 import argparse
 import asyncio
+import contextlib
+import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from bellhop.domain.device import Kind
+from bellhop.domain.device import Provider
 from bellhop.sandbox.installation import Arrival, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bench.machine import calibrate, noise, told
-from bench.whole import person
+from bench.whole import person, register_people
 
 WARM, WARM_RATE = 40, 20
 PATIENCE_S = 10
 PEOPLE = 100
-
-
-async def measured_start(do: Callable[["Rings"], Awaitable[None]]) -> None:
-    """Start an installation, and do something with it."""
-    with tempfile.TemporaryDirectory() as folder:
-        rings = Rings()
-        async with Installation(Path(folder), {"MISSED_GRACE_S": "300"}, on_arrival=rings.note) as rings.installation:
-            for number in range(PEOPLE):
-                user_id, provider, token = person(number)
-                await rings.installation.register(user_id, provider, Kind.VOIP, token)
-            await do(rings)
 
 
 class Rings:
@@ -57,7 +48,7 @@ class Rings:
         return ((await asyncio.wait_for(self.arrived[name], PATIENCE_S)) - began) * 1e3
 
     async def warm_ms(self) -> float:
-        """Ring often; returns the median."""
+        """Ring often; returns the median of the second half."""
         times = []
         for _ in range(WARM):
             times.append(await self.ring_ms())
@@ -65,41 +56,38 @@ class Rings:
         return statistics.median(times[WARM // 2 :])
 
 
+@contextlib.asynccontextmanager
+async def started() -> AsyncIterator[Rings]:
+    """Start an installation, which has not rung before."""
+    rings = Rings()
+    with tempfile.TemporaryDirectory() as folder:
+        async with Installation(Path(folder), {"MISSED_GRACE_S": "300"}, on_arrival=rings.note) as rings.installation:
+            await register_people(rings.installation, PEOPLE)
+            yield rings
+
+
 async def main(starts: int, idle_minutes: float) -> None:
     print(told())
     seen = calibrate()
-    first: dict[str, list[float]] = {"Apple": [], "Google": []}
+    first: dict[Provider, list[float]] = {}
     warm: list[float] = []
-
-    async def start(rings: Rings) -> None:
-        # Rings take turns, Apple first: a first ring by Google is then the second ring of the installation, so the
-        # order changes from start to start.
-        order = ("Apple", "Google") if len(warm) % 2 == 0 else ("Google", "Apple")
-        rings.count = 0 if order[0] == "Apple" else 1
-        first[order[0]].append(await rings.ring_ms())
-        warm.append(await rings.warm_ms())
-
-    for _ in range(starts):
-        await measured_start(start)
-    every = first["Apple"] + first["Google"]
+    for number in range(starts):
+        async with started() as rings:
+            rings.count = number % 2  # iPhones and Android phones take turns, from start to start too
+            first.setdefault(person(number)[1], []).append(await rings.ring_ms())
+            warm.append(await rings.warm_ms())
+    every = list(itertools.chain.from_iterable(first.values()))
     print(f"The first ring after each of {starts} starts, in the median, and of {WARM} later ones at {WARM_RATE}/s")
     for provider, times in first.items():
-        if not times:
-            continue
         print(f"  {provider:10}{statistics.median(times):6.1f} ms, slowest {max(times):.1f} ms")
     ratio = statistics.median(every) / statistics.median(warm)
     print(f"  both      {statistics.median(every):6.1f} ms; warm {statistics.median(warm):.1f} ms: {ratio:.1f} times")
     if idle_minutes:
-
-        async def idle(rings: Rings) -> None:
+        async with started() as rings:
             warm_ms = await rings.warm_ms()
             await asyncio.sleep(idle_minutes * 60)
             after = await rings.ring_ms()
-            print(
-                f"After {idle_minutes:g} idle minutes: {after:.1f} ms; warm {warm_ms:.1f}: {after / warm_ms:.1f} times"
-            )
-
-        await measured_start(idle)
+        print(f"After {idle_minutes:g} idle minutes: {after:.1f} ms; warm {warm_ms:.1f}: {after / warm_ms:.1f} times")
     print(noise(seen + calibrate()))
 
 

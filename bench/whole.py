@@ -49,6 +49,19 @@ def person(number: int) -> tuple[str, Provider, str]:
     return f"user-{number}", provider, f"{number:064x}" if provider is Provider.APNS else f"phone:{number}"
 
 
+async def register_people(here: Installation, people: int = PEOPLE) -> None:
+    """Register the phone of each person with Bellhop."""
+    for number in range(people):
+        user_id, provider, token = person(number)
+        await here.register(user_id, provider, Kind.VOIP, token)
+
+
+def stored_devices() -> dict[str, str]:
+    """Return each person's phone as the other workers read it from Redis, by key."""
+    people = map(person, range(PEOPLE))
+    return {f"devices:{user}": json.dumps([{"provider": provider, "token": token}]) for user, provider, token in people}
+
+
 # The load generator.
 
 
@@ -147,8 +160,7 @@ async def bellhop(folder: Path, load: Load, rate: float, seconds: float) -> floa
     """Measure Bellhop; returns CPU ms a ring."""
     async with Installation(folder, {"MISSED_GRACE_S": "300"}, on_arrival=load.arrival) as here:
         here.apple.keep = False
-        for number in range(PEOPLE):
-            await here.register(*person(number)[:2], Kind.VOIP, person(number)[2])
+        await register_people(here)
         cold = await load.run(here.url, "cold", 10, 1)
         await load.run(here.url, "warm", 50, 100)
         print(f"Bellhop's first ring after the start took {cold[0] * 1e3:.1f} ms")
@@ -237,9 +249,7 @@ async def alternative(folder: Path, load: Load, preloaded: bool, seconds: float)
             import redis  # noqa: PLC0415
 
             with redis.Redis.from_url(server.url) as client:
-                for number in range(PEOPLE):
-                    user, provider, token = person(number)
-                    client.set(f"devices:{user}", json.dumps([{"provider": provider, "token": token}]))
+                client.mset(stored_devices())
             for part, command in commands.items():
                 with (folder / f"alternative-{part}.log").open("ab") as log:
                     process = subprocess.Popen(
