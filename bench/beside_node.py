@@ -10,7 +10,6 @@ Redis of its own; the stand-ins for Apple and Google are the same. All of them, 
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -20,13 +19,12 @@ from pathlib import Path
 
 import aiohttp
 
-from bellhop.domain.device import Kind, Provider
 from bellhop.sandbox.child_process import end_with_parent
 from bellhop.sandbox.installation import BUNDLE, SECRET
-from bench.compare import RATE, Version, show
+from bench.compare import Version, take_turns
 from bench.intake import node_peer
 from bench.machine import calibrate, noise, told
-from bench.whole import PEOPLE, ROOT, person
+from bench.whole import ROOT, stored_devices
 
 
 class NodePeer(Version):
@@ -69,9 +67,8 @@ class NodePeer(Version):
             await asyncio.sleep(0.05)
         raise RuntimeError("the Node peer does not answer:\n" + self.log("web")[-2000:])
 
-    async def know(self, user_id: str, provider: Provider, token: str) -> None:
-        device = {"provider": provider, "token": token}
-        await self.store.call("SET", f"devices:{user_id}", json.dumps([device]))
+    async def know_people(self) -> None:
+        await self.store.client.mset(stored_devices())
 
     async def suspend(self) -> None:
         self.processes["worker-1"].send_signal(signal.SIGSTOP)
@@ -80,32 +77,17 @@ class NodePeer(Version):
         self.processes["worker-1"].send_signal(signal.SIGCONT)
 
 
-class Bellhop(Version):
-    """This version."""
-
-    async def know(self, user_id: str, provider: Provider, token: str) -> None:
-        await self.register(user_id, provider, Kind.VOIP, token)
-
-
 async def main(pairs: int, rings: int) -> None:
     print(told())
     seen = calibrate()
     async with contextlib.AsyncExitStack() as stack:
-        sides: list[Bellhop | NodePeer] = []
-        for side in (Bellhop, NodePeer):
+        sides: list[Version] = []
+        for side in (NodePeer, Version):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             sides.append(await stack.enter_async_context(side(ROOT, folder)))
-            for number in range(PEOPLE):
-                await sides[-1].know(*person(number))
-            await sides[-1].paced("warm-up", rings)
-        ours, nodes = sides
-        for title, kind in ((f"At {RATE} rings a second", "paced"), ("A backlog at full load", "backlog")):
-            done = []
-            for number in range(pairs):
-                order = (nodes, ours) if number % 2 else (ours, nodes)
-                found = {id(side): await getattr(side, kind)(f"{kind}-{number}", rings) for side in order}
-                done.append((found[id(nodes)], found[id(ours)]))
-            show(f"{title} (other: Node)", done)
+        print("\nother: the Node peer; this: Bellhop")
+        nodes, ours = sides
+        await take_turns(nodes, ours, pairs, rings)
     print(f"\n{noise(seen + calibrate())}")
 
 

@@ -25,11 +25,10 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from bellhop.domain.device import Kind
 from bellhop.sandbox.installation import Arrival, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bench.machine import calibrate, noise, told
-from bench.whole import PEOPLE, ROOT, person, tree
+from bench.whole import PEOPLE, ROOT, person, register_people, tree
 
 RATE, PATIENCE_S = 200, 30
 POSTS_AT_ONCE = 32
@@ -54,6 +53,10 @@ class Version(Installation):
 
     def _note(self, arrival: Arrival) -> None:
         self.arrived.setdefault(arrival.cid.partition(":")[2], arrival.at)
+
+    async def know_people(self) -> None:
+        """Store everybody's phone."""
+        await register_people(self)
 
     async def paced(self, label: str, rings: int) -> Figures:
         """Ring at RATE a second."""
@@ -168,6 +171,21 @@ def show(title: str, pairs: Sequence[tuple[Figures, Figures]]) -> None:
         print(f"  {name:36}{medians}{statistics.median(ratios):8.3f} ± {error:.3f}")
 
 
+async def take_turns(other: Version, ours: Version, pairs: int, rings: int) -> None:
+    """Warm both up, let them ring in turn, and print a table of each kind of burst."""
+    for version in (other, ours):
+        await version.know_people()
+        await version.paced("warm-up", rings)
+    whole: dict[str, list[tuple[Figures, Figures]]] = {"paced": [], "backlog": []}
+    for number in range(pairs):
+        order = (other, ours) if number % 2 else (ours, other)
+        for kind, done in whole.items():
+            found = {version: await getattr(version, kind)(f"{kind}-{number}", rings) for version in order}
+            done.append((found[other], found[ours]))
+    show(f"At {RATE} rings a second", whole["paced"])
+    show("A backlog at full load", whole["backlog"])
+
+
 async def main(other: Path, pairs: int, rings: int) -> None:
     print(told())
     seen = calibrate()
@@ -182,18 +200,7 @@ async def main(other: Path, pairs: int, rings: int) -> None:
         for checkout in (other, ROOT):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             versions[checkout] = await stack.enter_async_context(Version(checkout, folder))
-            for number in range(PEOPLE):
-                user_id, provider, token = person(number)
-                await versions[checkout].register(user_id, provider, Kind.VOIP, token)
-            await versions[checkout].paced("warm-up", rings)
-        whole: dict[str, list[tuple[Figures, Figures]]] = {"paced": [], "backlog": []}
-        for number in range(pairs):
-            order = (other, ROOT) if number % 2 else (ROOT, other)
-            for kind, done in whole.items():
-                found = {each: await getattr(versions[each], kind)(f"{kind}-{number}", rings) for each in order}
-                done.append((found[other], found[ROOT]))
-    show(f"At {RATE} rings a second", whole["paced"])
-    show("A backlog at full load", whole["backlog"])
+        await take_turns(versions[other], versions[ROOT], pairs, rings)
     print(f"\n{noise(seen + calibrate())}")
 
 
