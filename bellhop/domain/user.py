@@ -157,16 +157,19 @@ def push_refusal(user: User, started_at: Micros) -> Outcome | None:
     Only stamps decide, not the clock. So a job that runs twice decides the same both times, and a ring and its
     missed-call notice decide the same: on Android the notice is what ends the ringing.
     """
-    reasons = {
-        Outcome.DEACTIVATED: user.deactivated,
-        Outcome.CALLEE_LIMIT: user.called_too_often,
-        Outcome.CALLER_BLOCKED: user.blocks_caller,
-        Outcome.MUTED: started_at < user.muted_at_stream_until,
-    }
-    if reason := next((reason for reason, applies in reasons.items() if applies), None):
-        return reason
-    if user.always_from_caller:
-        return None
+    if user.deactivated:
+        return Outcome.DEACTIVATED
+    if user.called_too_often:
+        return Outcome.CALLEE_LIMIT
+    if user.blocks_caller:
+        return Outcome.CALLER_BLOCKED
+    if started_at < user.muted_at_stream_until:
+        return Outcome.MUTED
+    return None if user.always_from_caller else _own_refusal(user, started_at)
+
+
+def _own_refusal(user: User, started_at: Micros) -> Outcome | None:
+    """Return why the user's preferences here allow no push; the callers in `always_from` get through them."""
     if user.preferences.muted(started_at):
         return Outcome.MUTED
     hours = user.preferences.quiet_hours
