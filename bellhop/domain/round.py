@@ -3,6 +3,7 @@
 Both classes are written to Redis as JSON: a field keeps its name and meaning, and a new field has a default.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from operator import not_
 from typing import Annotated, Any
@@ -29,22 +30,19 @@ class FrozenModel(BaseModel):
 
     def as_json(self, **changed: object) -> str:
         """Write as `model_dump_json` does, in half the time, with other values for the fields in `changed`."""
-        return _encode(_written(type(self), self.__dict__ | changed)).decode()
+        return _encode(_written(self, changed)).decode()
 
 
-def _by_name(model: FrozenModel) -> dict[str, Any]:
-    return _written(type(model), dict(model.__dict__))
-
-
-def _written(model: type[FrozenModel], fields: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the rare fields that say nothing."""
-    for name in _rare(model):
+def _written(model: FrozenModel, changed: Mapping[str, object] = {}) -> dict[str, Any]:
+    """Return the fields by name, without the rare fields that say nothing."""
+    fields = {**model.__dict__, **changed}
+    for name in _rare(type(model)):
         if not fields[name]:
             del fields[name]
     return fields
 
 
-_encode = msgspec.json.Encoder(enc_hook=_by_name).encode
+_encode = msgspec.json.Encoder(enc_hook=_written).encode
 
 
 @cache
