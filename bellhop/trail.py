@@ -205,10 +205,9 @@ class PushFinished(PushMilestone, frozen=True, kw_only=True, gc=False):
     what: ClassVar = "finished"
 
 
-class TokenChecked(Milestone, frozen=True, kw_only=True, gc=False):
-    """A provider's answer was about a device's token; `detail` is the TokenFate."""
+class DeviceMilestone(Milestone, frozen=True, kw_only=True, gc=False):
+    """What the milestones about the device of one push have in common."""
 
-    what: ClassVar = "token"
     letters: ClassVar = "rkudlpv"
     round: Micros
     kind: str
@@ -219,18 +218,16 @@ class TokenChecked(Milestone, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class PushReduced(Milestone, frozen=True, kw_only=True, gc=False):
-    """A push went without a part of what the team wants in it; `detail` names the fields and keys."""
+class TokenChecked(DeviceMilestone, frozen=True, kw_only=True, gc=False):
+    """A provider's answer was about a device's token; `detail` is the TokenFate."""
+
+    what: ClassVar = "token"
+
+
+class PushReduced(DeviceMilestone, frozen=True, kw_only=True, gc=False):
+    """A push was sent without a part of what the team wants in it; `detail` names the fields and keys."""
 
     what: ClassVar = "reduced"
-    letters: ClassVar = "rkudlpv"
-    round: Micros
-    kind: str
-    user: str
-    device: str
-    label: str = ""
-    provider: str = ""
-    detail: str
 
 
 class UserSettled(Milestone, frozen=True, kw_only=True, gc=False):

@@ -25,7 +25,7 @@ from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import metrics
-from bellhop.trail import JobPickedUp, PushReduced, PushSkipped, TokenChecked, encode
+from bellhop.trail import DeviceMilestone, JobPickedUp, PushReduced, PushSkipped, TokenChecked, encode
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
 from worker.delivery.call_members import Calls
 from worker.delivery.callee_limit import CalleeLimit
@@ -259,7 +259,7 @@ def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str, now: Micro
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
-def _push_line(milestone: type[TokenChecked | PushReduced], push: Push, detail: str, now: Micros) -> str:
+def _push_line(milestone: type[DeviceMilestone], push: Push, detail: str, now: Micros) -> str:
     device = push.device
     return encode(
         milestone(
