@@ -55,49 +55,48 @@ class TextTemplate:
         """Raises InvalidTemplate."""
         if len(source) > MOST_SOURCE:
             raise InvalidTemplate(f"has {len(source)} characters; a template may have {MOST_SOURCE}", 1)
-        self.used: set[str] = set()
-        """The values that the template uses."""
-        self._fixed: str | None = None
+        self._fixed = source.strip()[:MOST_RESULT]
         self._compiled: Template | None = None
+        """None if the source has no tag: then it is the result."""
+        if "{" not in source:
+            return
         try:
             tree = _environment.parse(source)
-            self._check(tree, known)
-            if self.used or "{" in source:
-                self._compiled = _environment.from_string(source)
-            else:
-                self._fixed = source.strip()[:MOST_RESULT]
+            _check(tree, known)
+            self._compiled = _environment.from_string(tree)
         except TemplateSyntaxError as error:
             raise InvalidTemplate(f"is not a valid template: {error.message}", error.lineno) from None
         except (RecursionError, SyntaxError, MemoryError):  # Python refuses to compile what Jinja made of it
             raise InvalidTemplate("is nested too deeply", 1) from None
 
     def render(self, values: Values) -> str:
-        """Fill the template. Any exception of Python's is possible, for values that an operation does not fit."""
+        """Fill in the template. Raises any of Python's exceptions if an operation does not fit a value."""
         if self._compiled is None:
-            return self._fixed or ""
+            return self._fixed
         return self._compiled.render(values).strip()[:MOST_RESULT]
 
-    def _check(self, node: nodes.Node, known: Collection[str]) -> None:
-        if isinstance(node, _VALUES):
-            self._use(node, known)
-            return
-        if isinstance(node, nodes.Filter):
-            if node.name not in FILTERS:
-                raise InvalidTemplate(f"uses the filter {node.name}; available are {_listed(FILTERS)}", node.lineno)
-        elif not isinstance(node, _PARTS):
-            raise InvalidTemplate(f"uses {_name_of(node)}, which is not available here", node.lineno)
-        elif isinstance(node, nodes.Operand) and node.op not in _COMPARISONS:
-            raise InvalidTemplate("may compare only with ==, !=, in and not in", node.lineno or 1)
-        for child in node.iter_child_nodes():
-            self._check(child, known)
 
-    def _use(self, node: nodes.Node, known: Collection[str]) -> None:
-        name = _path(node)
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"available are {_listed(known)}"
-            raise InvalidTemplate(f"uses {name}, which does not exist; {hint}", node.lineno)
-        self.used.add(name)
+def _check(node: nodes.Node, known: Collection[str]) -> None:
+    if isinstance(node, _VALUES):
+        _check_value(node, known)
+        return
+    if isinstance(node, nodes.Filter):
+        if node.name not in FILTERS:
+            raise InvalidTemplate(f"uses the filter {node.name}; available are {_listed(FILTERS)}", node.lineno)
+    elif not isinstance(node, _PARTS):
+        raise InvalidTemplate(f"uses {_name_of(node)}, which is not available here", node.lineno)
+    elif isinstance(node, nodes.Operand) and node.op not in _COMPARISONS:
+        raise InvalidTemplate("may compare only with ==, !=, in and not in", node.lineno or 1)
+    for child in node.iter_child_nodes():
+        _check(child, known)
+
+
+def _check_value(node: nodes.Node, known: Collection[str]) -> None:
+    name = _path(node)
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"available are {_listed(known)}"
+        raise InvalidTemplate(f"uses {name}, which does not exist; {hint}", node.lineno)
 
 
 def _path(node: nodes.Node) -> str:
