@@ -4,22 +4,17 @@ A process counts in memory and adds its counts to Redis every second, as it does
 for an address or an API key, since strangers choose them. Here their number is limited, and they expire.
 """
 
-import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from redis import Redis
 
-from bellhop.store.blocking_client import together
 from bellhop.store.keys import turned_away_key
 from bellhop.store.scripts import Command
+from bellhop.telemetry.hour_slots import add_counts, read_counts
 
-HOUR_S = 3600
-SLOT_S = 600
-"""The time that one key counts."""
 MAX_ENTRIES = 500
 """Entries of one key. Further counts go to an entry without an address. It names the app only if that is known."""
 MAX_TEXT = 64
@@ -122,10 +117,9 @@ class TurnedAwayCounter:
             counts, self._counts = self._counts, Counter()
         if not counts:
             return None
-        args: list[str | int] = [MAX_ENTRIES, HOUR_S + 2 * SLOT_S]
-        for (entry, rest), amount in counts.items():
-            args += [json.dumps(entry), json.dumps(rest), amount]
-        return Command("metrics/add_turned_away", [turned_away_key(_slot(time.time()))], args)
+        return add_counts(
+            turned_away_key, MAX_ENTRIES, ((entry, rest, amount) for (entry, rest), amount in counts.items())
+        )
 
 
 TURNED_AWAY = TurnedAwayCounter()
@@ -133,12 +127,9 @@ TURNED_AWAY = TurnedAwayCounter()
 
 def read_last_hour(redis: Redis) -> Counter[TurnedAway]:
     """Read the counts of the last hour, and of up to ten minutes before. Raises redis.exceptions.RedisError."""
-    now_s = time.time()
-    keys = [turned_away_key(_slot(now_s - ago_s)) for ago_s in range(0, HOUR_S + SLOT_S, SLOT_S)]
     total: Counter[TurnedAway] = Counter()
-    for counts in together(redis, *(("HGETALL", key) for key in keys)):
-        for text, amount in counts.items():
-            total[TurnedAway(*json.loads(text))] += int(amount)
+    for entry, amount in read_counts(redis, turned_away_key):
+        total[TurnedAway(*entry)] += amount
     return total
 
 
@@ -171,7 +162,3 @@ def _origin(addresses: Mapping[str, int]) -> str:
     _, most_frequent = max(named)
     others = f" and {len(named) - 1} more" if len(named) > 1 else ""
     return f" (from {most_frequent}{others})"
-
-
-def _slot(time_s: float) -> int:
-    return int(time_s // SLOT_S) * SLOT_S

@@ -12,9 +12,10 @@ from bellhop.clock import Micros, Seconds, micros, seconds
 from bellhop.settings import Settings
 from bellhop.store.keys import METRICS_KEY
 from bellhop.store.redis_clock import read_time
+from bellhop.telemetry.hour_slots import HOUR_S
 from bellhop.telemetry.last_webhook import LastWebhook, read_last_webhooks
 from bellhop.telemetry.metrics import WEBHOOKS, read_samples
-from bellhop.telemetry.turned_away import HOUR_S, TurnedAway, describe, read_last_hour
+from bellhop.telemetry.turned_away import TurnedAway, describe, read_last_hour
 
 RING = "call.ring"
 LATE_S = 30.0

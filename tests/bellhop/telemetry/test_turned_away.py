@@ -6,10 +6,10 @@ import pytest
 
 from bellhop.store.keys import turned_away_key
 from bellhop.telemetry import turned_away
+from bellhop.telemetry.hour_slots import SLOT_S
 from bellhop.telemetry.turned_away import (
     OF_API,
     SENTENCES,
-    SLOT_S,
     TurnedAway,
     TurnedAwayCounter,
     describe,
@@ -46,7 +46,7 @@ async def test_what_is_older_than_an_hour_is_left_out(store, redis_client, count
     await flush(store, counter)
     now_s = time.time()
     for ago_s, number in ((50 * 60, 1), (70 * 60, 0)):
-        monkeypatch.setattr(turned_away.time, "time", lambda ago_s=ago_s: now_s + ago_s)
+        monkeypatch.setattr(time, "time", lambda ago_s=ago_s: now_s + ago_s)
         assert read_last_hour(redis_client).total() == number
     [key] = redis_client.keys("bellhop:turned-away:*")
     assert 3600 < redis_client.ttl(key) <= 3600 + 2 * SLOT_S
