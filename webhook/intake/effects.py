@@ -32,6 +32,7 @@ from webhook.intake.events import (
     Event,
     EventUser,
     Left,
+    MembersEvent,
     Missed,
     Notification,
     Rejected,
@@ -253,7 +254,7 @@ def _ids(users: tuple[EventUser, ...]) -> tuple[str, ...]:
 
 
 def _round(
-    event: Ring | Notification | Started | Missed,
+    event: MembersEvent,
     caller: EventUser,
     at: Micros,
     rules: EffectRules,

@@ -53,7 +53,19 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """User id -> tokens of this user that were issued earlier are revoked."""
 
 
-class TimedEvent(Envelope, frozen=True, kw_only=True, gc=False):
+class MembersEvent(Envelope, frozen=True, kw_only=True, gc=False):
+    """An event about a call that is for some members: it may send them a push."""
+
+    members: tuple[EventUser, ...]
+    """The users that the event is for, each once, without the caller."""
+    call_name: str
+    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """The call's custom fields that are short texts or numbers."""
+    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """The picture and custom fields of the caller, the sender or the creator that the team's own pushes use."""
+
+
+class TimedEvent(MembersEvent, frozen=True, kw_only=True, gc=False):
     """An event whose call says how long it rings. The time-outs are unchecked."""
 
     ring_ms: int | None = None
@@ -68,57 +80,34 @@ class Ring(TimedEvent, frozen=True, kw_only=True, gc=False):
     """call.ring: ring these members."""
 
     caller: EventUser
-    members: tuple[EventUser, ...]
-    """The users to ring, each once, without the caller."""
     video: bool
     """Whether the phone shows the incoming-call screen of a video call."""
-    call_name: str
-    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """The call's custom fields that are short texts or numbers."""
-    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """The caller's picture and custom fields that the team's own pushes use."""
     created_by_id: str
     """The user who created the call, usually the caller. Empty if not given."""
 
 
-class Notification(Envelope, frozen=True, kw_only=True, gc=False):
+class Notification(MembersEvent, frozen=True, kw_only=True, gc=False):
     """call.notification: notify these members of the call, without ringing."""
 
     sender: EventUser
-    members: tuple[EventUser, ...]
-    call_name: str
-    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """As in Ring."""
-    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """As in Ring, of the sender."""
 
 
-class Started(Envelope, frozen=True, kw_only=True, gc=False):
-    """call.live_started or call.session_started: tell the members that the call began."""
+class Started(MembersEvent, frozen=True, kw_only=True, gc=False):
+    """call.live_started or call.session_started: tell the members that the call began.
+
+    All such events that Stream documents have no members: then the worker asks Stream for them.
+    """
 
     creator: EventUser
     """The user who created the call: the event does not say who began it."""
-    members: tuple[EventUser, ...]
-    """Empty in all events that Stream documents: the worker asks Stream for the members."""
-    call_name: str
-    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """As in Ring."""
-    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """As in Ring, of the creator."""
 
 
 class Missed(TimedEvent, frozen=True, kw_only=True, gc=False):
     """call.missed: these members missed the call."""
 
     caller: EventUser
-    members: tuple[EventUser, ...]
     notify: bool
     """Whether Stream wants the members to get a notice (`notify_user`)."""
-    call_name: str
-    custom: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """As in Ring."""
-    caller_fields: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """As in Ring."""
 
 
 class Rejected(Envelope, frozen=True, kw_only=True, gc=False):

@@ -41,8 +41,10 @@ from webhook.intake.events import (
     Accepted,
     Ended,
     Event,
+    EventUser,
     Ignored,
     Left,
+    MembersEvent,
     Missed,
     Notification,
     Rejected,
@@ -84,7 +86,7 @@ def parse(body: bytes, fields_of_caller: Sequence[str] = ()) -> Event:
     if not common["cid"] and parser is not _user_changed:
         raise UnreadableEvent(f"{event_type} has no call id")
     parsed = parser(event, call, common)
-    if fields_of_caller and isinstance(parsed, Ring | Notification | Started | Missed):
+    if fields_of_caller and isinstance(parsed, MembersEvent):
         return msgspec.structs.replace(parsed, caller_fields=caller_fields(body, fields_of_caller))
     return parsed
 
@@ -118,19 +120,27 @@ def _common(event: JsonEvent, call: JsonCall, event_type: str) -> _Common:
     )
 
 
+class _ForMembers(TypedDict):
+    members: tuple[EventUser, ...]
+    left_out: int
+    call_name: str
+    custom: dict[str, str]
+
+
+def _for_members(event: JsonEvent, call: JsonCall, caller: EventUser) -> _ForMembers:
+    members, left_out = read_members(event, caller)
+    return _ForMembers(members=members, left_out=left_out, call_name=call_name(call), custom=custom_fields(call))
+
+
 def _ring(event: JsonEvent, call: JsonCall, common: _Common) -> Ring:
     video = (call.settings or NO_SETTINGS).video
     caller = read_caller(event, call)
-    members, left_out = read_members(event, caller)
     return Ring(
         **common,
-        caller=caller,
-        members=members,
-        left_out=left_out,
-        video=event.video if event.video is not None else bool(video and video.enabled),
+        **_for_members(event, call, caller),
         **_timeouts(call),
-        call_name=call_name(call),
-        custom=custom_fields(call),
+        caller=caller,
+        video=event.video if event.video is not None else bool(video and video.enabled),
         created_by_id=created_by_id(call),
     )
 
@@ -154,42 +164,22 @@ def _timeouts(call: JsonCall) -> _Timeouts:
 
 def _notification(event: JsonEvent, call: JsonCall, common: _Common) -> Notification:
     sender = read_caller(event, call)
-    members, left_out = read_members(event, sender)
-    return Notification(
-        **common,
-        sender=sender,
-        members=members,
-        left_out=left_out,
-        call_name=call_name(call),
-        custom=custom_fields(call),
-    )
+    return Notification(**common, **_for_members(event, call, sender), sender=sender)
 
 
 def _started(event: JsonEvent, call: JsonCall, common: _Common) -> Started:
     creator = read_caller(event, call)
-    members, left_out = read_members(event, creator)
-    return Started(
-        **common,
-        creator=creator,
-        members=members,
-        left_out=left_out,
-        call_name=call_name(call),
-        custom=custom_fields(call),
-    )
+    return Started(**common, **_for_members(event, call, creator), creator=creator)
 
 
 def _missed(event: JsonEvent, call: JsonCall, common: _Common) -> Missed:
     caller = read_caller(event, call)
-    members, left_out = read_members(event, caller)
     return Missed(
         **common,
-        caller=caller,
-        members=members,
-        left_out=left_out,
+        **_for_members(event, call, caller),
         **_timeouts(call),
+        caller=caller,
         notify=event.notify_user is not False,
-        call_name=call_name(call),
-        custom=custom_fields(call),
     )
 
 
