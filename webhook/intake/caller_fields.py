@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bellhop.domain.json_fields import identifier, whole_text
+from bellhop.domain.json_fields import whole_text
 from bellhop.domain.own_pushes import IMAGE
 from webhook.intake.call_parts import short_fields
 
@@ -18,7 +18,6 @@ LONGEST_URL = 1_000
 
 
 class _User(msgspec.Struct):
-    id: Any = None
     image: Any = None
     custom: Any = None
 
@@ -35,22 +34,20 @@ class _Event(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Event)
 
 
-def caller_fields(body: bytes, names: Sequence[str]) -> dict[str, str]:
-    """Read those fields of the caller that have these names; none from JSON of an unusual form."""
+def caller_fields(body: bytes, names: Sequence[str], *, is_creator: bool) -> dict[str, str]:
+    """Read those fields of the caller that have these names; none from JSON of an unusual form.
+
+    `is_creator`: the caller is the user who created the call, because the event has no user.
+    """
     try:
         event = _decoder.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return {}
-    caller = event.user
-    if caller is None or not _has_id(caller):  # as read_caller does
-        caller = event.call.created_by if event.call else None
+    creator = event.call.created_by if event.call else None
+    caller = creator if is_creator else event.user
     if caller is None:
         return {}
     read = short_fields(caller.custom) if isinstance(caller.custom, dict) else {}
     image = whole_text(caller.image, LONGEST_URL) if isinstance(caller.image, str) else ""
     found = read | {IMAGE: image}
     return {name: found[name] for name in names if found.get(name)}
-
-
-def _has_id(user: _User) -> bool:
-    return bool(identifier(user.id)) if isinstance(user.id, str) else isinstance(user.id, int)

@@ -87,7 +87,8 @@ def parse(body: bytes, fields_of_caller: Sequence[str] = ()) -> Event:
         raise UnreadableEvent(f"{event_type} has no call id")
     parsed = parser(event, call, common)
     if fields_of_caller and isinstance(parsed, MembersEvent):
-        return msgspec.structs.replace(parsed, caller_fields=caller_fields(body, fields_of_caller))
+        read = caller_fields(body, fields_of_caller, is_creator=not user_id_of(event))
+        return msgspec.structs.replace(parsed, caller_fields=read)
     return parsed
 
 
