@@ -118,9 +118,9 @@ def _receive(
             note_event(intake.redis, tenant, event, arrival.now)
         learn_revocations(intake.redis, tenant, event, arrival.now)
     intake.outage.note_answer()
-    age_s = elapsed(event.at, arrival.now) if event.at is not None else Seconds(0.0)
-    LAST_WEBHOOKS.note(tenant, event.type, now, age_s)
-    _count(event, verdict, arrival.now)
+    age_s = elapsed(event.at, arrival.now) if event.at is not None else None
+    LAST_WEBHOOKS.note(tenant, event.type, now, age_s or Seconds(0.0))
+    _count(event, verdict, age_s)
     if event.type == TEST_EVENT_TYPE:
         return {"status": verdict, **_about_this_process(intake, webhook_id, now)}
     return {"status": verdict}
@@ -199,11 +199,11 @@ def _count_turned_away(tenant: str, event: Event, refused: Outcome | None) -> No
         log.warning("members_left_out", type=event.type, members=event.left_out)
 
 
-def _count(event: Event, verdict: Verdict, now: Micros) -> None:
+def _count(event: Event, verdict: Verdict, age_s: Seconds | None) -> None:
     kind = _kind(event)
     metrics.WEBHOOKS.add(kind, verdict)
-    if event.at is not None:
-        metrics.WEBHOOK_AGE.observe(elapsed(event.at, now), kind)
+    if age_s is not None:
+        metrics.WEBHOOK_AGE.observe(age_s, kind)
     cid = event.cid if ":" in event.cid else ""  # what is not a call's id may be anything
     log.info("webhook", type=event.type, verdict=verdict, cid=cid)
 
