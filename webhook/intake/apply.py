@@ -148,8 +148,8 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     if not isinstance(about, Round):
         return None
     recipients = about.recipients[: NAMED_IF_REFUSED if effects.refused else None]
-    callers = {about.caller_id: about.caller_name}
-    people = callers | dict.fromkeys(about.callers, "") | callers
+    people = dict.fromkeys((about.caller_id, *about.callers), "")
+    people[about.caller_id] = about.caller_name
     people |= {recipient.id: recipient.name for recipient in recipients}
     return call_index.entry(about.tenant, about.cid, people, begins=effects.missed is None)
 

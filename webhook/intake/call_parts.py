@@ -52,7 +52,7 @@ def read_members(event: JsonEvent, caller: EventUser | None = None) -> tuple[tup
     caller_id = caller.id if caller else ""
     for entry in event.members or ():
         member = _member(entry, caller_id)
-        if member.id and (caller is None or member.id != caller_id):
+        if member.id and member.id != caller_id:
             members.setdefault(member.id, member)
     return tuple(members.values())[:MAX_MEMBERS], max(0, len(members) - MAX_MEMBERS)
 
