@@ -166,22 +166,15 @@ class RunningSignature:
         return [mac.digest() for mac in self._macs]
 
 
-def check_headers(ring: KeyRing, signature: str | None, api_key: str | None) -> str:
-    """Return the signature, in hex. Raises RefusedWebhook if the headers alone show that a webhook is refused."""
-    if signature is None:
-        raise RefusedWebhook(Refusal.MISSING_SIGNATURE)
-    given = SIGNATURE.fullmatch(signature.strip())
-    if given is None:
-        raise RefusedWebhook(Refusal.BAD_SIGNATURE)
-    if ring.find(api_key) is None:
+def check_without_body(
+    ring: KeyRing, signature: str | None, api_key: str | None, running: RunningSignature | None = None
+) -> None:
+    """Raise RefusedWebhook if the headers show that a webhook is refused, or `running`, which has read its body."""
+    given, app = _given(signature), ring.find(api_key)
+    if app is None:
         raise RefusedWebhook(Refusal.UNKNOWN_APP)
-    return given[0]
-
-
-def check_signature(ring: KeyRing, signature: str | None, api_key: str | None, running: RunningSignature) -> None:
-    """Raise RefusedWebhook if a body is not signed. `running` has read it."""
-    given = check_headers(ring, signature, api_key)
-    _signer(ring.find(api_key), running.digests(), given)
+    if running:
+        _signer(app, running.digests(), given)
 
 
 def verify(
@@ -206,10 +199,7 @@ def verify(
         raise RefusedWebhook(Refusal.TOO_LARGE)
     if (content_encoding or "").strip().lower() not in ENCODINGS:
         raise RefusedWebhook(Refusal.UNSUPPORTED_ENCODING)
-    given = SIGNATURE.fullmatch(signature.strip())
-    if given is None:
-        raise RefusedWebhook(Refusal.BAD_SIGNATURE)
-    app = ring.find(api_key)
+    given, app = _given(signature), ring.find(api_key)
     # The first bytes decide, as in Stream's own libraries, not the header: a proxy may inflate a body and keep it.
     pieces = [body]
     if body.startswith(GZIP_MAGIC):
@@ -221,11 +211,21 @@ def verify(
         digests = running.digests()
     else:
         digests = [hmac.digest(secret, body, "sha256") for secret in (app or DUMMY_APP).secrets]
-    app = _signer(app, digests, given[0])
+    app = _signer(app, digests, given)
     body = b"".join(pieces)
     if is_token(body):
         raise RefusedWebhook(Refusal.USER_TOKEN)
-    return Verified(app.tenant, body, bytes.fromhex(given[0]))
+    return Verified(app.tenant, body, bytes.fromhex(given))
+
+
+def _given(signature: str | None) -> str:
+    """Return the signature of the header, in hex. Raises RefusedWebhook."""
+    if signature is None:
+        raise RefusedWebhook(Refusal.MISSING_SIGNATURE)
+    given = SIGNATURE.fullmatch(signature.strip())
+    if given is None:
+        raise RefusedWebhook(Refusal.BAD_SIGNATURE)
+    return given[0]
 
 
 def _signer(app: SigningApp | None, digests: list[bytes], given: str) -> SigningApp:

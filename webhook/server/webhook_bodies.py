@@ -17,8 +17,7 @@ from webhook.intake.signature import (
     RefusedWebhook,
     RunningSignature,
     Verified,
-    check_headers,
-    check_signature,
+    check_without_body,
 )
 from webhook.server.http_request import HttpRequest
 from webhook.verified_request import VERIFIED, failing_client, verify_request
@@ -52,20 +51,20 @@ class WebhookBodies:
         return RunningSignature(self._context.key_ring.find(_header(request, b"x-api-key")))
 
     def refusal_by_headers(self, request: HttpRequest) -> RefusedWebhook | None:
-        """Return why a webhook is refused whatever its body is; None if the body must be read."""
-        try:
-            check_headers(self._context.key_ring, *_signature_and_key(request))
-        except RefusedWebhook as refused:
-            return refused
-        return None
+        """Return why a webhook is refused with any body; None if the body must be read."""
+        return self._refusal(request)
 
     def refusal_by_signature(self, request: HttpRequest) -> RefusedWebhook | None:
         """Return why a large webhook is refused, without another look at its body; None if the view must look."""
         too_large = request.size > self._context.body_limits.max_bytes
         if request.signature is None or too_large or request.body.startswith(GZIP_MAGIC):
             return None
+        return self._refusal(request, request.signature)
+
+    def _refusal(self, request: HttpRequest, running: RunningSignature | None = None) -> RefusedWebhook | None:
+        signature, api_key = _header(request, b"x-signature"), _header(request, b"x-api-key")
         try:
-            check_signature(self._context.key_ring, *_signature_and_key(request), request.signature)
+            check_without_body(self._context.key_ring, signature, api_key, running)
         except RefusedWebhook as refused:
             return refused
         return None
@@ -97,10 +96,6 @@ class WebhookBodies:
 
     def _failing(self, client: str, environ: Mapping[str, Any]) -> Client:
         return failing_client(self._context, client, environ.get("HTTP_X_API_KEY"))
-
-
-def _signature_and_key(request: HttpRequest) -> tuple[str | None, str | None]:
-    return _header(request, b"x-signature"), _header(request, b"x-api-key")
 
 
 def _header(request: HttpRequest, wanted: bytes) -> str | None:
