@@ -66,14 +66,15 @@ def _line(cid: str, people: Mapping[str, str]) -> str:
     return "\t".join(parts)
 
 
-def calls_of_tenant(redis: Redis, tenant: str, before: Micros, limit: int) -> list[IndexedCall]:
-    """Read calls that began before `before`, the latest first. Raises redis.exceptions.RedisError."""
-    return _read(redis, calls_key(tenant), before, limit)
+def listed_calls(redis: Redis, tenant: str, user_id: str, before: Micros, limit: int) -> Iterator[list[IndexedCall]]:
+    """Yield calls that began before `before`: the user's, or the tenant's if `user_id` is empty.
 
-
-def calls_of_user(redis: Redis, tenant: str, user_id: str, before: Micros, limit: int) -> list[IndexedCall]:
-    """Read the calls of a user that began before `before`, the latest first. Raises redis.exceptions.RedisError."""
-    return _read(redis, calls_of_user_key(tenant, user_id), before, limit)
+    The latest calls come first, in lists of up to `limit`. Raises redis.exceptions.RedisError.
+    """
+    key = calls_of_user_key(tenant, user_id) if user_id else calls_key(tenant)
+    while calls := _read(redis, key, before, limit):
+        yield calls
+        before = calls[-1].began_at
 
 
 def calls_with(redis: Redis, tenant: str, text: str, before: Micros, limit: int) -> Iterator[list[IndexedCall]]:

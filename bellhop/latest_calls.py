@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from bellhop.call_index import FROM_LATEST, IndexedCall, calls_of_tenant, calls_of_user, calls_with
+from bellhop.call_index import FROM_LATEST, IndexedCall, calls_with, listed_calls
 from bellhop.clock import Micros
 from bellhop.explain.explanation import LatestRounds, explain_latest
 from bellhop.explain.summary import MAX_LINES
@@ -75,15 +75,5 @@ def has_list(redis: Redis, tenant: str) -> bool:
 
 def _calls(redis: Redis, tenant: str, user: str) -> Iterator[list[IndexedCall]]:
     if user and not redis.exists(calls_of_user_key(tenant, user)):
-        yield from calls_with(redis, tenant, user, FROM_LATEST, READ_AT_ONCE)
-        return
-    before = FROM_LATEST
-    while calls := _next(redis, tenant, user, before):
-        yield calls
-        before = calls[-1].began_at
-
-
-def _next(redis: Redis, tenant: str, user_id: str, before: Micros) -> list[IndexedCall]:
-    if user_id:
-        return calls_of_user(redis, tenant, user_id, before, READ_AT_ONCE)
-    return calls_of_tenant(redis, tenant, before, READ_AT_ONCE)
+        return calls_with(redis, tenant, user, FROM_LATEST, READ_AT_ONCE)
+    return listed_calls(redis, tenant, user, FROM_LATEST, READ_AT_ONCE)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from bellhop.call_index import FROM_LATEST, IndexedCall, calls_of_tenant, calls_of_user, calls_with
+from bellhop.call_index import FROM_LATEST, IndexedCall, calls_with, listed_calls
 from bellhop.clock import Micros
 from bellhop.explain.explanation import LatestRounds, explain_latest
 from bellhop.explain.summary import MAX_LINES, CallSummary, Flag, summarize_trail
@@ -61,7 +61,10 @@ def search_calls(
     ids, and by the ids and names of their people. `flag` selects calls with that flag: then each trail is read, until
     the time is over. Without a flag, `summaries` limits how many lines are read. Raises redis.exceptions.RedisError.
     """
-    batches = calls_with(redis, tenant, text, before, BATCH) if text else _batches(redis, tenant, user_id, before)
+    if text:
+        batches = calls_with(redis, tenant, text, before, BATCH)
+    else:
+        batches = listed_calls(redis, tenant, user_id, before, BATCH)
     if since:
         batches = _not_before(since, batches)
     if flag is None:
@@ -120,18 +123,6 @@ def _not_before(since: Micros, batches: Iterator[list[IndexedCall]]) -> Iterator
             yield later
         if len(later) < len(batch):
             return
-
-
-def _batches(redis: Redis, tenant: str, user_id: str, before: Micros) -> Iterator[list[IndexedCall]]:
-    while batch := _next_batch(redis, tenant, user_id, before):
-        yield batch
-        before = batch[-1].began_at
-
-
-def _next_batch(redis: Redis, tenant: str, user_id: str, before: Micros) -> list[IndexedCall]:
-    if user_id:
-        return calls_of_user(redis, tenant, user_id, before, BATCH)
-    return calls_of_tenant(redis, tenant, before, BATCH)
 
 
 def _trails(redis: Redis, tenant: str, calls: Sequence[IndexedCall]) -> Iterator[StoredTrail]:
