@@ -103,7 +103,7 @@ def _explain_user(redis: Redis, tenant: str, user_id: str, since: Micros, *, as_
 
 
 def print_not_listed() -> None:
-    """Say why there is no list of calls."""
+    """Say that calls are listed only while the console is switched on."""
     click.echo(f"→ {NOT_LISTED}", err=True)
 
 

@@ -158,13 +158,13 @@ class Demo:
             click.secho(f"\n{done}", fg="green", bold=True)
 
     async def _explain(self, here: Installation) -> None:
-        """Show the phones that could not be reached, each with its sentence, and how to ask for it."""
+        """Print why a phone did not ring, and the command that explains the call."""
         for cid in self.posted:
             lines = await here.store.call("LRANGE", trail_key("default", cid), 0, -1)
             explanation = explain(cid, read_trail(lines), OLD_PHONE.user_id)
             deliveries = [delivery for round_ in explanation.rounds for delivery in round_.people[0].deliveries]
             for sentence in {delivery.sentence for delivery in deliveries if delivery.tone is Tone.BAD}:
-                click.echo(f"\n{click.style('A phone that did not ring', bold=True)}: {sentence}")
+                click.echo(f"\n{click.style('One phone did not ring', bold=True)}: {sentence}")
                 command = f"BELLHOP_REDIS_URL={here.redis.url} {BELLHOP} explain {cid} {OLD_PHONE.user_id}"
                 if not self.once:
                     click.echo(f"To read what happened, run this in another terminal:\n\n  {command}")

@@ -42,7 +42,7 @@ def test_two_demos_side_by_side_both_succeed():
         expected = sum(len(step.phones) for step in demo_script.script())
         assert f"All {expected} expected pushes arrived, and no other." in output
         assert len(re.findall(r"by (?:Apple|Google) +\d+\.\d ms after the webhook", output)) == expected
-        assert "A phone that did not ring: Ben's old iPhone was not rung: Apple " in output
+        assert "One phone did not ring: Ben's old iPhone was not rung: Apple " in output
         assert nothing_runs_on(process)
 
 

@@ -36,8 +36,8 @@ LOSSES = (
     ),
     _Loss(("call.missed",), "missed-call notices come some seconds later", Level.WARNING),
     _Loss(("call.notification",), "quiet notifications are not sent", Level.WARNING),
-    _Loss(("call.live_started",), "nobody is told that a call is live", Level.WARNING, "push_live_started"),
-    _Loss(("call.session_started",), "nobody is told that a call began", Level.WARNING, "push_session_started"),
+    _Loss(("call.live_started",), "members get no push when a call goes live", Level.WARNING, "push_live_started"),
+    _Loss(("call.session_started",), "members get no push when a call begins", Level.WARNING, "push_session_started"),
     _Loss(
         ("call.session_participant_left", "call.member_removed", "call.blocked_user", "call.kicked_user"),
         "people who left or were removed may be rung",

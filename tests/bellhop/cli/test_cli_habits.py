@@ -57,7 +57,17 @@ def test_help_shows_whole_summaries(words):
     assert all(line.endswith(".") and len(line) <= 80 for line in listed), listed
 
 
-TABLES = ("settings", "outcomes", "scripts", "devices list", "check", "explain", "replay", "devices import-stream")
+TABLES = (
+    "calls",
+    "check",
+    "devices import-stream",
+    "devices list",
+    "explain",
+    "outcomes",
+    "replay",
+    "scripts",
+    "settings",
+)
 
 
 def test_each_command_with_a_table_has_json():
