@@ -11,7 +11,7 @@ import click
 
 from bellhop.backoff import pause_s
 from bellhop.cli.connection import connect, run, warn_about_apps
-from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
+from bellhop.cli.options import environment_option, load_settings, select_stream_app, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import Seconds
@@ -80,10 +80,7 @@ def command(
     if not users:
         raise click.UsageError("name users, or use --file with a list of their ids")
     settings = load_settings()
-    tenant = select_tenant(settings, tenant)
-    app = next((app for app in settings.stream_apps if app.tenant == tenant), None)
-    if app is None:
-        raise click.ClickException("set BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET: no Stream app is set")
+    app = select_stream_app(settings, tenant)
     copying = _Import(settings, app, _device_apps(settings, apps), Environment(environment))
     asyncio.run(copying.run(users, per_minute))
     copying.report(as_json=as_json)

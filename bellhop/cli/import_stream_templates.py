@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import click
 
-from bellhop.cli.options import load_settings, select_tenant, tenant_option
+from bellhop.cli.options import load_settings, select_stream_app, tenant_option
 from bellhop.cli.output import plain
 from bellhop.settings import Settings, StreamApp
 from bellhop.settings.variables import variable
@@ -29,10 +29,7 @@ def command(file: Path, tenant: str) -> None:
     if str(file) != "-" and file.exists():
         raise click.ClickException(f"{file} exists: name another file, and copy what you need into the first one")
     settings = load_settings()
-    tenant = select_tenant(settings, tenant)
-    app = next((app for app in settings.stream_apps if app.tenant == tenant), None)
-    if app is None:
-        raise click.ClickException("set BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET: no Stream app is set")
+    app = select_stream_app(settings, tenant)
     try:
         call_types = asyncio.run(_read(settings, app))
     except StreamRefused as refused:

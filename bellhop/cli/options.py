@@ -11,7 +11,7 @@ import click
 import bellhop
 from bellhop.clock import Micros
 from bellhop.domain.device import Environment
-from bellhop.settings import ConfigurationError, Role, Settings, load
+from bellhop.settings import ConfigurationError, Role, Settings, StreamApp, load
 from bellhop.spoken_time import FORMS, read_time_words
 
 
@@ -81,3 +81,12 @@ def select_tenant(settings: Settings, name: str) -> str:
         return name or "default"
     problem = f"there is no Stream app {name}" if name else "there are several Stream apps"
     raise click.UsageError(f"{problem}: use {' or '.join(f'--tenant {tenant}' for tenant in tenants)}")
+
+
+def select_stream_app(settings: Settings, name: str) -> StreamApp:
+    """Return the Stream app that --tenant names. If there is none, exit with a sentence about it."""
+    tenant = select_tenant(settings, name)
+    app = next((app for app in settings.stream_apps if app.tenant == tenant), None)
+    if app is None:
+        raise click.ClickException("set BELLHOP_STREAM_API_KEY and BELLHOP_STREAM_API_SECRET: no Stream app is set")
+    return app
