@@ -4,7 +4,6 @@ import asyncio
 import sys
 import time
 import uuid
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +17,9 @@ from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome, adv
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind, in_other_environment
 from bellhop.domain.round import Recipient, Round
-from bellhop.domain.user import User, push_refusal
+from bellhop.domain.user import User, push_refusal, refusal_facts
 from bellhop.explain.sentences import PROVIDERS, phone_name
+from bellhop.explain.skip_facts import muted_until, quiet_hours
 from bellhop.i18n.texts import Texts
 from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
@@ -126,16 +126,13 @@ async def _send(sender: "Sender", push: Push) -> tuple[Push, AttemptResult]:
 
 def _why_silent(user: User, now: Micros) -> str:
     """Return why a call that begins now would send no push to the user; empty if it would."""
-    refusal, preferences = push_refusal(user, now), user.preferences
+    refusal = push_refusal(user, now)
+    facts = refusal_facts(user, refusal) if refusal else ""
     if refusal is Outcome.DEACTIVATED:
         return "is deactivated at Stream"
-    if refusal is Outcome.MUTED and preferences.mute_until:
-        return f"has muted calls until {preferences.mute_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    if refusal is Outcome.QUIET_HOURS and (hours := preferences.quiet_hours):
-        zone = user.contact.time_zone
-        where = f"in the user's time zone {zone}" if zone else "UTC, since no time zone is known"
-        return f"has quiet hours ({hours.start} to {hours.end}, {where})"
-    return ""
+    if refusal is Outcome.MUTED:
+        return f"has muted calls{muted_until(facts)}"
+    return f"has quiet hours{quiet_hours(facts)}" if refusal is Outcome.QUIET_HOURS else ""
 
 
 def _test_round(tenant: str, user_id: str, now: Micros) -> Round:

@@ -41,12 +41,11 @@ def advice_without_devices(milestone: Milestone) -> str:
 
 def devices_in_words(milestone: Milestone) -> str:
     """Say how many devices the user had: "1 device"."""
-    return _facts(milestone) if _devices(milestone) is not None else "devices"
+    return facts_of(milestone) if _devices(milestone) is not None else "devices"
 
 
-def muted_until(milestone: Milestone) -> str:
+def muted_until(facts: str) -> str:
     """Return " until 2026-07-24 18:00 UTC", " at Stream" or both; empty if it is not known."""
-    facts = _facts(milestone)
     where = f" {AT_STREAM}" if facts.endswith(AT_STREAM) else ""
     try:
         until = datetime.fromisoformat(facts.removesuffix(AT_STREAM).strip()).astimezone(UTC)
@@ -55,9 +54,9 @@ def muted_until(milestone: Milestone) -> str:
     return f" until {until:%Y-%m-%d %H:%M} UTC{where}"
 
 
-def quiet_hours(milestone: Milestone) -> str:
-    """Return " (22:00 to 07:00, in their time zone Europe/Berlin)"; empty if they are not known."""
-    hours = _HOURS.fullmatch(_facts(milestone))
+def quiet_hours(facts: str) -> str:
+    """Return " (22:00 to 07:00, in the user's time zone Europe/Berlin)"; empty if they are not known."""
+    hours = _HOURS.fullmatch(facts)
     if not hours:
         return ""
     start, end, zone = hours.groups()
@@ -65,13 +64,14 @@ def quiet_hours(milestone: Milestone) -> str:
     return f" ({start} to {end}{where})"
 
 
-def _facts(milestone: Milestone) -> str:
+def facts_of(milestone: Milestone) -> str:
+    """Return the facts behind a skip, as `bellhop.domain.user.refusal_facts` or the plan wrote them."""
     return milestone.reason if isinstance(milestone, PushSkipped) else ""
 
 
 def _devices(milestone: Milestone) -> int | None:
     is_without = isinstance(milestone, PushSkipped) and milestone.outcome == Outcome.NO_DEVICES
-    count = _DEVICES.fullmatch(_facts(milestone)) if is_without else None
+    count = _DEVICES.fullmatch(facts_of(milestone)) if is_without else None
     return int(count[1]) if count else None
 
 

@@ -45,7 +45,13 @@ from bellhop.explain.sentences import (
     listed,
     phone_name,
 )
-from bellhop.explain.skip_facts import devices_in_words, muted_until, quiet_hours, sentence_without_devices
+from bellhop.explain.skip_facts import (
+    devices_in_words,
+    facts_of,
+    muted_until,
+    quiet_hours,
+    sentence_without_devices,
+)
 from bellhop.explain.webhooks import ANSWERS, ENDS, arrival_of, stamp_of
 from bellhop.trail import (
     EmailMilestone,
@@ -194,8 +200,8 @@ _FACTS: dict[str, Callable[[RoundLog, Milestone], str]] = {
     "push": lambda _, line: PUSHES.get(getattr(line, "kind", ""), "push"),
     "purpose": lambda _, line: PURPOSES.get(getattr(line, "kind", ""), "this"),
     "devices": lambda _, line: devices_in_words(line),
-    "until": lambda _, line: muted_until(line),
-    "hours": lambda _, line: quiet_hours(line),
+    "until": lambda _, line: muted_until(facts_of(line)),
+    "hours": lambda _, line: quiet_hours(facts_of(line)),
 }
 """How each name in {braces} is filled in."""
 

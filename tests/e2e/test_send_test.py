@@ -66,7 +66,7 @@ async def test_send_test_finds_apples_other_environment(installation):
         ({"preferences": {"mute_until": "2099-01-01T09:00:00+01:00"}}, "has muted calls until 2099-01-01 08:00 UTC"),
         (
             {"preferences": {"quiet_hours": {"from": "00:00", "to": "00:00"}}},
-            "has quiet hours (00:00 to 00:00, UTC, since no time zone is known)",
+            "has quiet hours (00:00 to 00:00 UTC, since no time zone is known)",
         ),
         (
             {
