@@ -13,6 +13,7 @@ import msgspec
 from bellhop.cli.options import load_settings
 from bellhop.clock import Micros, from_nanoseconds
 from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.own_pushes import PushTemplates
 from bellhop.domain.payloads import EVENT, most_bytes, size_of
 from bellhop.domain.plan import plan
 from bellhop.domain.push import STARTED, Push, PushKind
@@ -27,8 +28,8 @@ TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
 
 
 @click.command("payload")
-@click.option("--kind", type=click.Choice([str(kind) for kind in PushKind]), required=True, help="Kind of push.")
-@click.option("--provider", type=click.Choice([str(one) for one in Provider]), required=True, help="apns or fcm.")
+@click.option("--kind", type=click.Choice([str(choice) for choice in PushKind]), required=True, help="Kind of push.")
+@click.option("--provider", type=click.Choice([str(choice) for choice in Provider]), required=True, help="apns or fcm.")
 @click.option("--app", default="", help="Bundle id or Firebase project. By default the first of the settings.")
 @click.option(
     "--call",
@@ -36,13 +37,15 @@ TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the JSON of a webhook of Stream. By default a sample.",
 )
-@click.option("--platform", type=click.Choice([str(one) for one in Platform]), help="Which phone Google delivers to.")
+@click.option(
+    "--platform", type=click.Choice([str(choice) for choice in Platform]), help="Which phone Google delivers to."
+)
 @click.option("--language", default="", help='Language of the receiver, such as "de". By default the event\'s.')
 def command(kind: str, provider: str, app: str, file: Path | None, platform: str | None, language: str) -> None:
     """Print what a push would carry, as JSON.
 
-    The call is a sample of Stream's, or the webhook in a file. The push is for its first member, or for a sample's if
-    the webhook names none. Prints to standard error how large the push is, and what of your own does not fit. Exits
+    The call is a sample of Stream's, or the webhook in a file. The push is for the first member that the webhook names,
+    or for a sample member. Prints to standard error how large the push is, and what of your own does not fit. Exits
     with 1 if the file of your own pushes has mistakes.
     """
     settings = load_settings()
@@ -54,7 +57,8 @@ def command(kind: str, provider: str, app: str, file: Path | None, platform: str
     path = file or SAMPLES / f"{EVENT[PushKind(kind)]}.json"
     round_ = _round(settings, path, language)
     app = app or next((name for known, name in sorted(settings.push_apps) if known == provider), "com.example.app")
-    push = _push(settings, PushKind(kind), Provider(provider), app, round_, Platform(platform) if platform else None)
+    device = _device(PushKind(kind), Provider(provider), app, Platform(platform) if platform else None, round_)
+    push = _push(settings, own.templates, PushKind(kind), round_, device)
     click.echo(json.dumps(_shown(push), indent=2, ensure_ascii=False))
     size, limit = size_of(push.device.provider, push.payload, push.aps), most_bytes(push.device.provider, push.kind)
     click.echo(f"{size:,} of {limit:,} bytes", err=True)
@@ -91,22 +95,26 @@ def _round(settings: Settings, path: Path, language: str) -> Round:
     return round_.model_copy(update={"recipients": (receiver,)})
 
 
-def _push(
-    settings: Settings, kind: PushKind, provider: Provider, app: str, round_: Round, platform: Platform | None
-) -> Push:
-    receiver: Recipient = round_.recipients[0]
-    voip = Kind.VOIP if kind is PushKind.RING else Kind.ALERT
-    device = Device(
-        user_id=receiver.id, provider=provider, kind=voip, token=TOKENS[provider], app=app, platform=platform
+def _device(kind: PushKind, provider: Provider, app: str, platform: Platform | None, round_: Round) -> Device:
+    return Device(
+        user_id=round_.recipients[0].id,
+        provider=provider,
+        kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT,
+        token=TOKENS[provider],
+        app=app,
+        platform=platform,
     )
+
+
+def _push(settings: Settings, templates: PushTemplates, kind: PushKind, round_: Round, device: Device) -> Push:
     [push] = plan(
         kind,
         round_,
-        {receiver.id: [device]},
+        {device.user_id: [device]},
         Micros(round_.started_at),
         texts=Texts(settings.templates_folder, settings.default_language),
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
-        templates=read_pushes(settings).templates,
+        templates=templates,
     ).pushes
     return push
 
