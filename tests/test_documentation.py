@@ -10,10 +10,11 @@ import pytest
 
 from bellhop.cli import main
 from bellhop.explain import outcome_reference
+from bellhop.explain.delivery import Delivery
 from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.sentences import NO_TRAIL
 from bellhop.explain.timeline import TimelineEntry
-from bellhop.explain.verdict import Delivery, UserVerdict
+from bellhop.explain.verdict import UserVerdict
 from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
 from bellhop.settings.reference import allowed
 from bellhop.settings.removed import REMOVED

@@ -1,16 +1,16 @@
 """Why somebody's phone rang or did not ring, in a few words for one line of a list. Pure."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import PushKind
+from bellhop.explain.delivery import Delivery
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import NOT_TAKEN_UP, duration
 from bellhop.explain.skip_facts import advice_without_devices
-from bellhop.explain.timeline import TimelineEntry, meaning_of, waits_for_credentials
+from bellhop.explain.timeline import meaning_of, waits_for_credentials
 from bellhop.trail import EmailMilestone, PushAttempted, PushMilestone
 
 LATE_US = 3_000_000
@@ -41,43 +41,21 @@ STANDINGS: dict[str, str] = {
 ORDER = (Tone.BAD, Tone.OPEN, Tone.QUIET)
 
 
-class OnePush(Protocol):
-    """What is used of a `bellhop.explain.verdict.Delivery`."""
-
-    @property
-    def device(self) -> str:
-        """Its key; empty if no device was tried."""
-
-    @property
-    def kind(self) -> str:
-        """The kind of push."""
-
-    @property
-    def outcome(self) -> str:
-        """The outcome that decides."""
-
-    @property
-    def tone(self) -> Tone:
-        """Good if it was accepted."""
-
-    @property
-    def attempts(self) -> tuple[TimelineEntry, ...]:
-        """All attempts."""
-
-
-def short_reason(round_log: RoundLog, user: str, standing: str, deliveries: Sequence[OnePush], *, knew: bool) -> str:
+def short_reason(round_log: RoundLog, user: str, standing: str, deliveries: Sequence[Delivery], *, knew: bool) -> str:
     """Return the reason, such as "no devices"; empty if there is nothing to say yet.
 
-    `knew` says whether the user knew of the call, whatever became of the pushes.
+    `knew` says whether the user knew of the call, even if no push arrived.
     """
     of_round = [delivery for delivery in deliveries if delivery.kind == round_log.kind]
     others = [delivery for delivery in deliveries if delivery.kind != round_log.kind and delivery.device]
-    trouble = [f"notice: {words}" for words in (_words(round_log, user, _failed(others)),) if words]
-    trouble += [f"e-mail: {_word(email.outcome)}" for email in _last_bad_email(round_log, user)]
-    return ", ".join(part for part in (_of_the_push(round_log, user, standing, of_round, knew=knew), *trouble) if part)
+    parts = [_of_the_push(round_log, user, standing, of_round, knew=knew)]
+    if words := _words(round_log, user, _failed(others)):
+        parts.append(f"notice: {words}")
+    parts += [f"e-mail: {_word(email.outcome)}" for email in _last_bad_email(round_log, user)]
+    return ", ".join(part for part in parts if part)
 
 
-def first_accepted_us(deliveries: Iterable[OnePush]) -> Micros | None:
+def first_accepted_us(deliveries: Iterable[Delivery]) -> Micros | None:
     """How long (µs) after the call began the first push was accepted; None if no push was accepted."""
     accepted = [
         attempt for delivery in deliveries for attempt in delivery.attempts if attempt.outcome == Outcome.ACCEPTED
@@ -85,7 +63,7 @@ def first_accepted_us(deliveries: Iterable[OnePush]) -> Micros | None:
     return min((attempt.after_us for attempt in accepted if attempt.after_us is not None), default=None)
 
 
-def _of_the_push(round_log: RoundLog, user: str, standing: str, of_round: Sequence[OnePush], *, knew: bool) -> str:
+def _of_the_push(round_log: RoundLog, user: str, standing: str, of_round: Sequence[Delivery], *, knew: bool) -> str:
     first_us = first_accepted_us(of_round)
     if first_us is not None and first_us > LATE_US and round_log.kind is PushKind.RING:
         return f"rang after {duration(first_us)}"
@@ -102,7 +80,7 @@ def _of_the_push(round_log: RoundLog, user: str, standing: str, of_round: Sequen
     return "no attempt" if standing or round_log.time_is_over else ""
 
 
-def _failed(deliveries: Iterable[OnePush]) -> list[OnePush]:
+def _failed(deliveries: Iterable[Delivery]) -> list[Delivery]:
     return [delivery for delivery in deliveries if delivery.tone is Tone.BAD]
 
 
@@ -110,7 +88,7 @@ def _last_bad_email(round_log: RoundLog, user: str) -> list[EmailMilestone]:
     return [email for email in round_log.of(user, EmailMilestone)[-1:] if meaning_of(email.outcome).tone is Tone.BAD]
 
 
-def _words(round_log: RoundLog, user: str, deliveries: Sequence[OnePush]) -> str:
+def _words(round_log: RoundLog, user: str, deliveries: Sequence[Delivery]) -> str:
     """Say what happened to the pushes with the worst tone."""
     worst = next((tone for tone in ORDER if any(delivery.tone is tone for delivery in deliveries)), None)
     outcomes = [_outcome(round_log, user, delivery) for delivery in deliveries if delivery.tone is worst]
@@ -119,7 +97,7 @@ def _words(round_log: RoundLog, user: str, deliveries: Sequence[OnePush]) -> str
     return " and ".join(dict.fromkeys(map(_word, outcomes)))
 
 
-def _outcome(round_log: RoundLog, user: str, delivery: OnePush) -> str:
+def _outcome(round_log: RoundLog, user: str, delivery: Delivery) -> str:
     """Return what decided about a push: if it had no success, that of its last attempt, or the reason to wait."""
     if delivery.attempts:
         return delivery.outcome if delivery.tone is Tone.QUIET else delivery.attempts[-1].outcome

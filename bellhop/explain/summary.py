@@ -9,11 +9,12 @@ from bellhop.clock import Micros
 from bellhop.domain.call import NOTICE_DUE, Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import QUIET, PushKind
+from bellhop.explain.delivery import Delivery
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_latest
 from bellhop.explain.sentences import listed, named
 from bellhop.explain.short_reason import LATE_US, first_accepted_us
 from bellhop.explain.timeline import TimelineEntry
-from bellhop.explain.verdict import KNEW_OF_CALL, Delivery, UserVerdict
+from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict
 from bellhop.explain.whole_trail import UNKNOWN_TIME
 from bellhop.trail import EmailMilestone, Milestone
 

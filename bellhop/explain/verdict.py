@@ -8,6 +8,7 @@ from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
 from bellhop.domain.push import PushKind
+from bellhop.explain.delivery import Delivery
 from bellhop.explain.other_project import advice_on_project
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
@@ -22,7 +23,6 @@ from bellhop.explain.sentences import (
 from bellhop.explain.short_reason import LATE_US, short_reason
 from bellhop.explain.skip_facts import advice_without_devices
 from bellhop.explain.timeline import (
-    TimelineEntry,
     answer,
     because,
     fill,
@@ -47,25 +47,6 @@ CALL_WAS_OVER = frozenset({Outcome.TIMED_OUT, Outcome.MISSED, Outcome.CANCELLED,
 """Outcomes of a ring that was not sent because the call was over before."""
 KNEW_OF_CALL = frozenset({Standing.ANSWERED, Standing.DECLINED, Standing.BUSY, Standing.REMOVED})
 """Standings of a user who knew of the call, or must not know of it: for them, a silent phone is no problem."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """The result of one push: one kind of push to one device."""
-
-    device: str
-    """The device's key."""
-    label: str
-    """The name of the device, such as "Jane's iPhone"."""
-    kind: str
-    provider: str
-    outcome: str
-    """The outcome that decides the result; for a push that waits, the reason why it waits."""
-    tone: Tone
-    sentence: str
-    attempts: tuple[TimelineEntry, ...]
-    rang: bool
-    """Whether the phone reported that it rang."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import STARTED, PushKind
+from bellhop.explain.delivery import Delivery
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.timeline import TimelineEntry
-from bellhop.explain.verdict import Delivery, UserVerdict
+from bellhop.explain.verdict import UserVerdict
 from bellhop.trail import (
     EmailMilestone,
     JobPickedUp,
