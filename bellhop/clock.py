@@ -37,6 +37,11 @@ def from_nanoseconds(unix_ns: int) -> Micros:
     return Micros(unix_ns // 1_000)
 
 
+def as_datetime(moment: Micros) -> datetime:
+    """Return a time as a datetime in UTC."""
+    return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC)
+
+
 def iso(moment: Micros) -> str:
     """Write a moment as RQ does: ISO 8601 in UTC, with microseconds."""
     second, rest_us = divmod(moment, MICROS_PER_SECOND)

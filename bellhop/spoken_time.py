@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, time, timedelta
 
-from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.clock import Micros
 
 FORMS = 'an RFC 3339 time, "2h", "15:10", "yesterday 15:10" or "2026-07-24 15:10"'
 """The forms of a time, for messages and help texts."""
@@ -24,11 +24,6 @@ def read_time_words(text: str, now: datetime) -> Micros | None:
         return None if moment is None else Micros((moment - _EPOCH) // timedelta(microseconds=1))
     except (ValueError, OverflowError):
         return None
-
-
-def as_datetime(moment: Micros) -> datetime:
-    """Return a time as a datetime in UTC."""
-    return datetime.fromtimestamp(moment // MICROS_PER_SECOND, UTC)
 
 
 def _before(words: str, now: datetime) -> datetime | None:

@@ -11,7 +11,7 @@ from bellhop.cli.connection import connect
 from bellhop.cli.explain import MARKS, print_not_listed
 from bellhop.cli.options import load_settings, select_tenant, since_option, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
-from bellhop.clock import Micros, iso
+from bellhop.clock import Micros, as_datetime, iso
 from bellhop.domain.outcomes import Tone
 from bellhop.domain.push import QUIET
 from bellhop.explain.explanation import LatestRounds, RoundExplanation
@@ -19,7 +19,6 @@ from bellhop.explain.sentences import named
 from bellhop.explain.summary import CallSummary, missed, summarize
 from bellhop.explain.verdict import UserVerdict
 from bellhop.latest_calls import ListedCall, has_list, latest_calls
-from bellhop.spoken_time import as_datetime
 
 SHOWN_PEOPLE = 3
 

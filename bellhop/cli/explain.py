@@ -14,7 +14,7 @@ from bellhop.call_index import is_known_user
 from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings, select_tenant, since_option, tenant_option
 from bellhop.cli.output import plain, print_json
-from bellhop.clock import Micros
+from bellhop.clock import Micros, as_datetime
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import Explanation, RoundExplanation, explain
 from bellhop.explain.repeats import joined
@@ -22,7 +22,6 @@ from bellhop.explain.sentences import duration, named
 from bellhop.explain.verdict import UserVerdict
 from bellhop.latest_calls import calls_with_id, has_list, latest_calls
 from bellhop.settings import Settings
-from bellhop.spoken_time import as_datetime
 from bellhop.store.stored_trail import read_stored_trail
 from bellhop.trail import read_trail
 

@@ -5,14 +5,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StringConstraints
 
-from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.clock import MICROS_PER_SECOND, Micros, as_datetime
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.round import FOREVER, Rare, Recipient
 from bellhop.field_docs import DocumentedModel
@@ -184,7 +184,7 @@ def refusal_facts(user: User, refusal: Outcome) -> str:
     until, hours = user.preferences.mute_until, user.preferences.quiet_hours
     at_stream = user.muted_at_stream_until
     if refusal is Outcome.MUTED and at_stream:
-        return AT_STREAM if at_stream == FOREVER else f"{_utc(at_stream).isoformat()} {AT_STREAM}"
+        return AT_STREAM if at_stream == FOREVER else f"{as_datetime(at_stream).isoformat()} {AT_STREAM}"
     if refusal is Outcome.MUTED and until is not None:
         return until.isoformat()
     if refusal is Outcome.QUIET_HOURS and hours is not None:
@@ -193,11 +193,7 @@ def refusal_facts(user: User, refusal: Outcome) -> str:
 
 
 def _local_time(contact: Contact, moment: Micros) -> datetime:
-    return _utc(moment).astimezone(ZoneInfo(contact.time_zone or "UTC"))
-
-
-def _utc(moment: Micros) -> datetime:
-    return datetime.fromtimestamp(moment / MICROS_PER_SECOND, UTC)
+    return as_datetime(moment).astimezone(ZoneInfo(contact.time_zone or "UTC"))
 
 
 def _is_second_call(user: User, started_at: Micros) -> bool:

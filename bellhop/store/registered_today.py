@@ -4,13 +4,12 @@ A ring never waits for this. The work is bounded: few users, a few spellings of 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from redis import Redis
 
-from bellhop.clock import MICROS_PER_SECOND
+from bellhop.clock import as_datetime
 from bellhop.domain.device import NOT_REACHED
 from bellhop.domain.outcomes import Outcome
 from bellhop.store.blocking_client import together
@@ -90,7 +89,7 @@ def _last_removals(redis: Redis, tenant: str, users: Sequence[str]) -> Iterator[
 
 
 def _removal(user: str, line: TokenChecked) -> str:
-    at = datetime.fromtimestamp(line.at // MICROS_PER_SECOND, UTC)
+    at = as_datetime(line.at)
     return (
         f"Bellhop removed the push token of {line.label or 'the phone'} at {at:%Y-%m-%d %H:%M} UTC, since its provider "
         f"said that the token was dead. Ask {user} to open the app once, so that it registers its current token."

@@ -4,8 +4,8 @@ import re
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from bellhop.clock import MINUTE_US, Micros
-from bellhop.spoken_time import as_datetime, read_time_words
+from bellhop.clock import MINUTE_US, Micros, as_datetime
+from bellhop.spoken_time import read_time_words
 
 AROUND_US = 10 * MINUTE_US
 """People remember a time about. Calls that began so much earlier or later are found too."""
