@@ -122,3 +122,8 @@ class Device(BaseModel):
 def device_key(provider: Provider, token: str) -> str:
     """Return the short name of a token: 20 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(f"{provider}:{token}".encode()).hexdigest()[:20]
+
+
+def number_of_devices(count: int) -> str:
+    """Return "1 device", "2 devices" and so on."""
+    return f"{count} device{'' if count == 1 else 's'}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
-from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.device import Device, Kind, Platform, Provider, number_of_devices
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.payloads import PushFacts, build_payload
@@ -71,8 +71,8 @@ def plan(
         registered = devices.get(recipient.id, ())
         suitable = [device for device in registered if _suits(kind, device)]
         if not suitable:
-            count = f"{len(registered)} device{'' if len(registered) == 1 else 's'}"
-            planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES, facts=count))
+            facts = number_of_devices(len(registered))
+            planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES, facts=facts))
         if still_rings:
             planned.skips.extend(
                 Skip(recipient.id, Outcome.STILL_RINGS, device) for device in suitable if ends_the_ring(kind, device)

@@ -57,7 +57,7 @@ def run_script(redis: Redis, command: Command) -> Any:
 
 
 def together(redis: Redis, *commands: tuple[Argument, ...]) -> list[Any]:
-    """Run commands in one round trip; returns their answers. Raises as redis-py does."""
+    """Run commands in one round trip, or none if there are none; returns their answers. Raises as redis-py does."""
     pipeline = redis.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)  # type: ignore[no-untyped-call]

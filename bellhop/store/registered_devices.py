@@ -10,7 +10,7 @@ from itertools import islice
 from redis import Redis
 
 from bellhop.clock import Seconds
-from bellhop.domain.device import Device
+from bellhop.domain.device import Device, number_of_devices
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_of_user_key, devices_key
 from bellhop.store.registry import decode
@@ -55,7 +55,7 @@ def differ_in_capitals(user_id: str, others: Mapping[str, int]) -> str:
     """Say that `others` have the devices; empty if there are none."""
     if not others:
         return ""
-    having = " and ".join(f"{other} has {count} device{'' if count == 1 else 's'}" for other, count in others.items())
+    having = " and ".join(f"{other} has {number_of_devices(count)}" for other, count in others.items())
     return f"{user_id} has no devices, but {having}: the ids differ in capitals only"
 
 
@@ -64,7 +64,7 @@ def only_for_notices(users: Mapping[str, int]) -> str:
     why = "an iPhone rings by its VoIP token"
     if len(users) == 1:
         ((user_id, count),) = users.items()
-        return f"{user_id} has {count} device{'' if count == 1 else 's'} for notices and none for calls: {why}"
+        return f"{user_id} has {number_of_devices(count)} for notices and none for calls: {why}"
     named = ", ".join([*users][:NAMED_USERS]) + (", …" if len(users) > NAMED_USERS else "")
     return f"{len(users)} users ({named}) have devices for notices and none for calls: {why}"
 

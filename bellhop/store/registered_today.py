@@ -5,17 +5,15 @@ A ring never waits for this. The work is bounded: few users, a few spellings of 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from redis import Redis
 
 from bellhop.clock import as_datetime
-from bellhop.domain.device import NOT_REACHED
+from bellhop.domain.device import NOT_REACHED, number_of_devices
 from bellhop.domain.outcomes import Outcome
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_of_user_key, devices_key, trail_key
 from bellhop.store.registered_devices import differ_in_capitals
-from bellhop.store.scripts import Argument
 from bellhop.store.unreachable_devices import read_unreachable
 from bellhop.trail import PushSkipped, TokenChecked, TokenFate, decode
 
@@ -34,9 +32,9 @@ def devices_today(redis: Redis, tenant: str, lines: Iterable[bytes]) -> Mapping[
     users = _without_devices(lines)
     spellings = {user: _spellings(user) for user in users}
     ids = [id_ for user, others in spellings.items() for id_ in (user, *others)]
-    counts = dict(zip(ids, _together(redis, [("HLEN", devices_key(tenant, id_)) for id_ in ids]), strict=True))
+    counts = dict(zip(ids, together(redis, *(("HLEN", devices_key(tenant, id_)) for id_ in ids)), strict=True))
     sentences = {user: _of_counts(user, spellings[user], counts) for user in users}
-    notes = _together(redis, [read_unreachable(tenant, user) for user in users])
+    notes = together(redis, *(read_unreachable(tenant, user) for user in users))
     for user, note in zip(users, notes, strict=True):
         sentences[user] = sentences[user] or _of_unreachable(user, note)
     silent = [user for user in users if not sentences[user]]
@@ -48,13 +46,13 @@ def _without_devices(lines: Iterable[bytes]) -> list[str]:
     """Return the first users of the trail without any device, as far as it says how many there were."""
     decoded = map(decode, (line for line in lines if _WORD in line))
     skips = (line for line in decoded if isinstance(line, PushSkipped) and line.outcome == Outcome.NO_DEVICES)
-    users = dict.fromkeys(skip.user for skip in skips if skip.reason in ("", "0 devices"))
+    users = dict.fromkeys(skip.user for skip in skips if skip.reason in ("", number_of_devices(0)))
     return list(islice(users, MOST_USERS))
 
 
 def _of_counts(user: str, others: Iterable[str], counts: Mapping[str, int]) -> str:
     if count := counts[user]:
-        return f"Today, {user} has {count} device{'' if count == 1 else 's'}: see `bellhop devices list {user}`."
+        return f"Today, {user} has {number_of_devices(count)}: see `bellhop devices list {user}`."
     having = {other: counts[other] for other in others if counts[other]}
     found = differ_in_capitals(user, having)
     return f"Today, {found}. Register devices under the id that Stream uses." if found else ""
@@ -78,10 +76,10 @@ def _spellings(user: str) -> list[str]:
 
 def _last_removals(redis: Redis, tenant: str, users: Sequence[str]) -> Iterator[str]:
     """Say of each user which device Bellhop removed last; empty if the latest calls do not tell of one."""
-    reads = [("ZREVRANGE", calls_of_user_key(tenant, user), 0, EARLIER_CALLS - 1) for user in users]
-    for user, calls in zip(users, _together(redis, reads), strict=True):
+    reads = (("ZREVRANGE", calls_of_user_key(tenant, user), 0, EARLIER_CALLS - 1) for user in users)
+    for user, calls in zip(users, together(redis, *reads), strict=True):
         keys = [trail_key(tenant, cid.decode("utf-8", "replace")) for cid in calls]
-        trails = _together(redis, [("LRANGE", key, -EARLIER_LINES, -1) for key in keys])
+        trails = together(redis, *(("LRANGE", key, -EARLIER_LINES, -1) for key in keys))
         lines = map(decode, (line for trail in trails for line in trail if _TOKEN in line))
         about_user = [line for line in lines if isinstance(line, TokenChecked) and line.user == user]
         removed = [line for line in about_user if line.detail == TokenFate.REMOVED]
@@ -94,7 +92,3 @@ def _removal(user: str, line: TokenChecked) -> str:
         f"Bellhop removed the push token of {line.label or 'the phone'} at {at:%Y-%m-%d %H:%M} UTC, since its provider "
         f"said that the token was dead. Ask {user} to open the app once, so that it registers its current token."
     )
-
-
-def _together(redis: Redis, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
-    return together(redis, *commands) if commands else []
