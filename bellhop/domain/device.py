@@ -4,12 +4,12 @@ import hashlib
 import re
 from enum import StrEnum
 from functools import lru_cache
-from operator import not_
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from bellhop.clock import Micros
+from bellhop.domain.round import Rare
 
 MAX_DEVICES_PER_USER = 25
 """The number that Stream keeps for a user."""
@@ -76,7 +76,7 @@ class Device(BaseModel):
     """The physical phone, if the app knows it. It ties the tokens of one phone together."""
     name: Text = ""
     """What users call the device ("Jane's iPhone"); the trail shows it."""
-    platform: Annotated[Platform | None, Field(exclude_if=not_)] = None
+    platform: Annotated[Platform | None, Rare] = None
     """Of an FCM token: which phone it is, if the app says it. It is stored only then. An APNs token has none."""
 
     @field_validator("kind")

@@ -38,7 +38,7 @@ TextOrLanguages = Annotated[str | dict[str, str] | None, BeforeValidator(_text_o
 class PushEntry(BaseModel):
     """One table: for which pushes it is, and what the team wants in them. All texts are templates."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     kind: PushKind
     """Which push: ring, notification, missed, live_started or session_started."""
