@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 from bellhop import __version__
 from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
-from bellhop.domain.outcomes import AttemptResult
 from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
 from bellhop.settings import ApnsApp
 from bellhop.store import redis_clock
@@ -79,21 +78,22 @@ def _complain(ahead_s: Seconds, complained: str) -> str:
 async def _statuses(store: Store, channels: Channels) -> tuple[ChannelStatus, ...]:
     brakes = await store.call("MGET", *(brake_key(*app) for app in channels)) if channels else []
     return tuple(
-        ChannelStatus(
-            *app,
-            in_flight=channel.in_flight,
-            blocked=channel.blocked,
-            refused=channel.refused,
-            brake=brake is not None,
-            failing=channel.trouble.outcome if channel.trouble else "",
-            answer=_answer(channel.trouble) if channel.trouble else "",
-        )
+        _status(app, channel, brake=brake is not None)
         for (app, channel), brake in zip(channels.items(), brakes, strict=True)
     )
 
 
-def _answer(result: AttemptResult) -> str:
-    return " ".join(part for part in (str(result.status) if result.status else "", result.reason) if part)
+def _status(app: tuple[Provider, str], channel: ProviderChannel, *, brake: bool) -> ChannelStatus:
+    trouble = channel.trouble
+    return ChannelStatus(
+        *app,
+        in_flight=channel.in_flight,
+        blocked=channel.blocked,
+        refused=channel.refused,
+        brake=brake,
+        failing=trouble.outcome if trouble else "",
+        answer=" ".join(str(part) for part in (trouble.status or "", trouble.reason) if part) if trouble else "",
+    )
 
 
 def _process() -> dict[str, float]:
