@@ -9,13 +9,13 @@ from bellhop.domain.json_fields import identifier, text, whole_text
 from bellhop.domain.round import Recipient
 from bellhop.domain.stream_json import NO_CALL, NO_SESSION, NO_USER, JsonEvent, JsonMember, read_leniently
 from bellhop.domain.user_wishes import blocks, muted_until
+from bellhop.i18n.texts import LONGEST_TAG
 from bellhop.queue.job_payloads import StartedRound
 from bellhop.queue.rq_job import JobError
 from bellhop.stream_api import StreamRefused
 
 ANSWER_S = Seconds(10.0)
 """How long a request may take."""
-MAX_LANGUAGE = 35
 
 
 class MembersUnknown(JobError):  # noqa: N818 - names what is missing
@@ -71,7 +71,7 @@ def _recipients(answer: Mapping[str, Any], creator_id: str) -> Iterator[Recipien
             yield Recipient(
                 id=user_id,
                 name=text(user.name) or user_id,
-                language=whole_text(user.language, MAX_LANGUAGE),
+                language=whole_text(user.language, LONGEST_TAG),
                 muted_until=muted_until(user),
                 blocks_caller=blocks(user, creator_id),
             )
