@@ -28,7 +28,7 @@ from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.stream_webhooks import SAMPLES
 from bellhop.store.async_client import Store
 
-# A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C.
+# A shell that starts the tests in the background makes them, and the processes they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # For a busy machine: what is tested is never how fast an example is made, or runs.

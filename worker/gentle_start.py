@@ -1,7 +1,7 @@
 """Jobs that may wait begin a few at a time: rings share the event loop and Redis with them.
 
 A call that a hundred people missed has a hundred notices and e-mails. If all of them began together, a ring would wait
-for a step of each, at each of its own steps.
+for a step of every notice and e-mail, at each of its own steps.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from worker.queue.running_jobs import Handler
 BEGINNING = 2
 """Jobs that begin at the same time."""
 LONGEST_S = Seconds(0.02)
-"""A job that takes longer to begin does not count any more: it may wait for a connection."""
+"""After this time, a job does not count as beginning any more: it may wait for a connection."""
 
 Begun = Callable[[], None]
 

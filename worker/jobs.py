@@ -65,7 +65,7 @@ class Jobs:
         return fan_out.last_records()
 
     async def _with_members(self, round_: StartedRound) -> StartedRound:
-        """Find out who the members are. If Stream does not say it, the trail does."""
+        """Ask Stream for the members. If it does not answer, note that on the trail, and raise MembersUnknown."""
         tools = self._tools
         try:
             return await with_members(round_, tools.calls)

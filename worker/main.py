@@ -54,8 +54,8 @@ JOBS_PER_CONCURRENCY = 10
 """Jobs in memory for each of BELLHOP_WORKER_CONCURRENCY. Nearly all of them wait for a provider, and a provider that
 hangs must not keep other rings in the queue."""
 WARM_APPS = 50
-"""So many apps, in the order of the settings, are connected ahead of their first push. With more apps than this, most
-ring rarely."""
+"""The first apps of the settings, up to this number, are connected before their first push. With more apps, most of
+them ring rarely."""
 EMAIL_JOBS = 16
 """E-mail jobs in memory. Each has its own connection to the mail server."""
 

@@ -1,4 +1,4 @@
-"""Asks Stream who the members of a call are, since the events that a call began do not name them."""
+"""Asks Stream for the members of a call. An event that says that a call began does not name them."""
 
 import asyncio
 from collections.abc import Iterator, Mapping

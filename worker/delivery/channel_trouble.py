@@ -1,4 +1,4 @@
-"""Why the pushes of an app do not arrive: what the provider answered last, for the status of the worker. Pure."""
+"""Finds out from the answers of the provider why the pushes of an app do not arrive; for the worker's status. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from worker.delivery.circuit_breaker import NOT_SERVED
 
 SURELY_WRONG = 3
-"""So many devices in a row of another app are no accident, even if a push was accepted before."""
+"""If so many devices in a row belong to another app, the credentials are wrong, even if a push was accepted before."""
 ABOUT_THE_DEVICE = frozenset({Outcome.ACCEPTED, Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN})
 """Answers that a provider gives only to credentials of the device's app."""
 
@@ -23,7 +23,10 @@ class ChannelTrouble:
 
     @property
     def wrong_app(self) -> AttemptResult | None:
-        """The answer, if the credentials seem to be of another app than the devices. Any user can register one such."""
+        """The answer, if the credentials seem to be for another app than the devices.
+
+        One device is not enough once a push was accepted: any user can register a token of another app.
+        """
         return self._wrong_app if not self._was_right or len(self._wrong_devices) >= SURELY_WRONG else None
 
     def record(self, result: AttemptResult, device: str) -> None:

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Gives out one item of each group in turn; within a group, the first that came."""
+    """Gives out one item of each group in turn. Items of one group come in the order in which they were put."""
 
     def __init__(self) -> None:
         self._groups: dict[Hashable, deque[T]] = {}

@@ -1,4 +1,4 @@
-"""How many pushes are sent in one turn of the event loop: until the turn ends, nothing else of the worker goes on."""
+"""Limits how many pushes are sent in one turn of the event loop. Until it ends, nothing else in the worker runs."""
 
 import asyncio
 from collections.abc import Hashable
@@ -9,9 +9,9 @@ from worker.delivery.priority_slots import PrioritySlots
 SENT_AT_ONCE = 8
 """Pushes that are sent in one turn. Each takes about 0.1 ms."""
 FEW = 8
-"""The next part of a large ring begins when at most so many of its pushes wait to be sent: claims must not get old."""
+"""The next part of a large ring begins when at most so many of its pushes wait to be sent. Claims must not get old."""
 PATIENCE = 20
-"""For how many turns a part of a large ring lets small rings go first: they need about 12 until they are sent."""
+"""For how many turns a part of a large ring waits for small rings: they need about 12 turns until they are sent."""
 
 
 class FairTurns:

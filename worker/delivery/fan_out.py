@@ -42,7 +42,7 @@ from worker.stream_state import StreamState
 log = structlog.get_logger()
 
 PLANNED_AT_ONCE = 8
-"""Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait for all of a turn."""
+"""Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait until it ends."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
 
@@ -63,7 +63,7 @@ class DeliveryTools:
     """The Stream apps by tenant, which are asked for the members of a call that began."""
     texts: Texts = BUILT_IN
     templates: PushTemplates = NO_TEMPLATES
-    """What the team wants in its pushes."""
+    """The team's own texts and data for its pushes."""
     ticket_secret: bytes = b""
     """Empty: rings carry no ticket."""
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -181,7 +181,7 @@ class FanOut:
     async def _send_in_parts(
         self, recipients: Sequence[Recipient], users: RegisteredUsers
     ) -> tuple[list[Skip], list[Delivered]]:
-        """Plan the pushes to PLANNED_AT_ONCE recipients while those to others are sent; other rings get their turns."""
+        """Plan and begin the pushes to PLANNED_AT_ONCE recipients at a time; other rings get turns in between."""
         skips: list[Skip] = []
         sending: list[asyncio.Task[list[Delivered]]] = []
         try:

@@ -12,8 +12,8 @@ Waiting = FairQueue[asyncio.Future[None]]
 class PrioritySlots:
     """At most `limit` pushes hold a place. A free place goes to a push of a ring before any other push.
 
-    Rounds take turns: a ring of two phones does not wait until one of thousands has all its places. Pushes that are not
-    rings hold at most three quarters of the places, so that rings need not wait for their answers.
+    Rounds take turns: a ring of two phones does not wait until all pushes of a ring of thousands of phones have places.
+    Pushes that are not rings hold at most three quarters of the places, so that rings need not wait for their answers.
     """
 
     def __init__(self, limit: int) -> None:

@@ -25,8 +25,8 @@ def _pauses_s() -> Mapping[Action, tuple[float, float]]:
 
 
 def _most_throttled() -> Mapping[PushKind, int]:
-    # The job of a missed-call notice runs up to four times (RETRIED_AFTER_S), so all kinds get eight attempts. A ring
-    # ends soon.
+    # A missed-call notice gets eight attempts too: its job runs up to four times (RETRIED_AFTER_S). Rings have no limit
+    # here, since they end soon.
     return {PushKind.MISSED: 2, **dict.fromkeys(QUIET, 8)}
 
 

@@ -1,7 +1,7 @@
 """Decides whether an address gets an e-mail about a missed call.
 
-It gets none if it was unsubscribed, or if the address or the caller has reached its limit for this hour. The
-first two hold for all users with this address, since one person can give many users the same address.
+It gets none if it was unsubscribed, or if the address or the caller has reached its limit for this hour. What is
+stored for an address holds for all its users: one person can give many users the same address.
 """
 
 import time

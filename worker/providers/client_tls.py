@@ -1,4 +1,4 @@
-"""The TLS contexts for connections to providers. Apps share them: one more store of CAs costs 50 ms and 1 MB."""
+"""The TLS contexts for connections to providers. Apps share them: each store of CAs takes 50 ms and 1 MB."""
 
 import ssl
 from functools import cache

@@ -1,12 +1,12 @@
-"""What OpenSSL says about a connection that it refuses. Pure."""
+"""Reads why OpenSSL refused a connection. Pure."""
 
 import ssl
 
 
 def openssl_words(error: BaseException) -> str:
-    """Return OpenSSL's own words in brackets, to put after a reason; empty if the error is not OpenSSL's.
+    """Return OpenSSL's words in brackets, to append to a reason; empty if the error is not OpenSSL's.
 
-    aiohttp keeps OpenSSL's error in a field of its own.
+    aiohttp raises another error, with OpenSSL's error in an attribute.
     """
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if not isinstance(inner, ssl.SSLError):

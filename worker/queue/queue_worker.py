@@ -44,7 +44,7 @@ ANSWER_S = Seconds(2.0)
 TAKE_ANSWER_S = Seconds(3.0)
 """How long Redis may take to answer a take, its wait included."""
 PREPARE_S = Seconds(1.0)
-"""How long the first jobs may wait for what makes them fast. Until then the worker does not count as ready."""
+"""How long the first job may wait for `prepare`. While it waits, the worker does not count as ready."""
 EVERY_S, OFTEN_S = Seconds(0.5), Seconds(0.25)
 """How often the worker whose turn it is does what one worker does for all."""
 
@@ -157,7 +157,7 @@ class QueueWorker:
                 signal.signal(number, handler)
 
     async def _prepared(self) -> list[asyncio.Task[None]]:
-        """Wait for what prepares the first job, up to `PREPARE_S`; returns its task."""
+        """Run `prepare`, and wait for it up to `PREPARE_S`; returns its task."""
         if self._prepare is None:
             return []
         preparing = asyncio.create_task(keep_running(self._prepare))

@@ -1,4 +1,4 @@
-"""What the provider answered that says what is wrong with an app."""
+"""Which answers of a provider show that something is wrong with an app."""
 
 import pytest
 
