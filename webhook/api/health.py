@@ -1,7 +1,7 @@
 """GET /healthz and /readyz: does this process answer, and can a ring reach a phone?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -45,7 +45,7 @@ def _check(context: WebContext) -> tuple[list[str], list[str]]:
     refusals.try_to_write(context.redis)
     state = read_installation_state(context.redis)
     clock_ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
-    return list(missing_parts(state, start_failure(context.redis))), list(clock_warnings(state, clock_ahead_s))
+    return list(missing_parts(state, start_failure(context.redis))), clock_warnings(state, clock_ahead_s)
 
 
 def redis_failure(error: RedisError) -> str:
@@ -71,10 +71,14 @@ def missing_parts(state: InstallationState, failure: str) -> Iterator[str]:
         yield f"The last worker could not start: {failure}. See its log, or run `bellhop check`."
 
 
-def clock_warnings(state: InstallationState, clock_ahead_s: Seconds) -> Iterator[str]:
-    """Yield a sentence for each clock that differs from Redis's; this process's is `clock_ahead_s` ahead."""
-    clocks = [("The clock of this web process", clock_ahead_s)]
+def clock_warnings(state: InstallationState, clock_ahead_s: Seconds) -> list[str]:
+    """Return a sentence for each clock that differs from Redis's; this process's is `clock_ahead_s` ahead."""
+    clocks: list[tuple[str, Seconds | None]] = [("The clock of this web process", clock_ahead_s)]
     clocks += [("The clock of a worker", status.clock_ahead_s) for status in state.statuses.values()]
-    for complaint in dict.fromkeys(redis_clock.complaint(clock, ahead_s) for clock, ahead_s in clocks):
-        if complaint:
-            yield f"{complaint}."
+    return clock_complaints(clocks)
+
+
+def clock_complaints(clocks: Iterable[tuple[str, Seconds | None]]) -> list[str]:
+    """Return a sentence for each clock that is too far ahead of Redis's, or behind; None if that is not known."""
+    sentences = dict.fromkeys(redis_clock.complaint(whose, ahead_s or 0) for whose, ahead_s in clocks)
+    return [f"{sentence}." for sentence in sentences if sentence]

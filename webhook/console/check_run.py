@@ -1,15 +1,13 @@
-"""Runs `bellhop check` for the service page, in a process of its own: it takes seconds, and this one takes webhooks."""
+"""Run `bellhop check` for the service page, in another process: it takes seconds, and this process answers webhooks."""
 
 import contextlib
 import subprocess
 import sys
 import threading
-from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bellhop.clock import Micros
 from bellhop.store.keys import CHECK_RUNS, LAST_CHECK
 from bellhop.store.redis_clock import read_time
 from bellhop.telemetry.last_check import KEPT_S, as_stored
@@ -34,12 +32,12 @@ def start_check(redis: Redis) -> bool:
 
 
 def is_running(redis: Redis) -> bool:
-    """Whether a check that the console has started runs. Raises redis.exceptions.RedisError."""
+    """Return whether a check runs that the console has started. Raises redis.exceptions.RedisError."""
     return bool(redis.exists(CHECK_RUNS))
 
 
 def _wait(process: subprocess.Popen[str], redis: Redis) -> None:
-    """Wait for the check's end. If it could not begin, or took too long, that is what it found."""
+    """Wait for the check's end. If it could not run, or took too long, write that in place of its findings."""
     reason = ""
     try:
         findings, said = process.communicate(timeout=LONGEST_S)
@@ -52,10 +50,5 @@ def _wait(process: subprocess.Popen[str], redis: Redis) -> None:
         reason = f"it took longer than {LONGEST_S} s: run `bellhop check` yourself"
     with contextlib.suppress(RedisError):
         if reason:
-            redis.set(LAST_CHECK, as_stored(_now(redis), [("problem", "Check", reason)]), ex=KEPT_S)
+            redis.set(LAST_CHECK, as_stored(read_time(redis.time()), [("problem", "Check", reason)]), ex=KEPT_S)
         redis.delete(CHECK_RUNS)
-
-
-def _now(redis: Redis) -> Micros:
-    answer: Any = redis.time()
-    return read_time(answer)

@@ -1,6 +1,6 @@
 """/console/service: webhooks, rings, providers, queues, processes and Redis."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
@@ -15,13 +15,12 @@ from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import refusals
-from bellhop.store.redis_clock import APART_S, complaint
 from bellhop.store.redis_url import shown_database
 from bellhop.telemetry import last_hour
 from bellhop.telemetry.last_check import read_last_check
 from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
-from webhook.api.health import missing_parts, redis_failure, start_failure
+from webhook.api.health import clock_complaints, missing_parts, redis_failure, start_failure
 from webhook.console.app_health import app_health
 from webhook.console.blueprint import blueprint, guard, tenants
 from webhook.console.check_run import is_running, start_check
@@ -49,18 +48,20 @@ def service() -> str:
     running = processes(redis, state, now)
     apps = [app_health(*app, channels) for app, channels in sorted(state.channels_by_app().items())]
     last, streams = read_last_webhooks(redis), stream_clocks(redis, tenants())
+    hour = last_hour.read_last_hour(redis)
     return render_template(
         "console/service.html",
         check=read_last_check(redis),
         check_runs=is_running(redis),
         state=state,
         problems=list(_problems(redis, url, state)),
-        broken=[app for app in apps if app.tone == "bad"],
-        clocks=[*_clocks(running), *_of_stream(streams)],
+        broken=[app for app in apps if app.tone is Tone.BAD],
+        clocks=_clocks(running, streams),
         streams={name: clock_in_words(ahead_s) for name, ahead_s in streams.items()},
         webhooks={tenant: last.get(tenant) for tenant in tenants()},
-        hour=(hour := last_hour.read_last_hour(redis)),
-        phones={tone: _phones(hour, tone) for tone in (Tone.BAD, Tone.QUIET)},
+        hour=hour,
+        not_reached=_phones(hour, Tone.BAD, Tone.OPEN),
+        not_needed=_phones(hour, Tone.QUIET),
         turned_away=describe(read_last_hour(redis)),
         apps=apps,
         expiry=state.certificates(),
@@ -80,7 +81,7 @@ def run_check() -> Response:
 
 
 def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]:
-    """Yield a sentence for each problem without whose solution no phone rings."""
+    """Yield a sentence for each problem because of which no phone rings."""
     try:
         refusals.try_to_write(redis)
     except RedisError as error:
@@ -91,26 +92,27 @@ def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]
     yield from missing_parts(state, start_failure(redis))
 
 
-def _phones(hour: last_hour.LastHour, tone: Tone) -> str:
-    """List the outcomes with this tone, with their numbers. An outcome that is not known counts as bad."""
-    tones = {outcome: MEANING[Outcome(outcome)].tone if outcome in MEANING else Tone.BAD for outcome in hour.phones}
-    shown = (tone,) if tone is Tone.QUIET else (Tone.BAD, Tone.OPEN)
-    counts = [f"{outcome.replace('_', ' ')} {hour.phones[outcome]}" for outcome in tones if tones[outcome] in shown]
-    return ", ".join(counts) or "0"
+def _phones(hour: last_hour.LastHour, *tones: Tone) -> str:
+    """List the outcomes with these tones, with their numbers. An outcome that is not known counts as bad."""
+    shown = {
+        outcome: count
+        for outcome, count in hour.phones.items()
+        if (MEANING[Outcome(outcome)].tone if outcome in MEANING else Tone.BAD) in tones
+    }
+    return ", ".join(f"{outcome.replace('_', ' ')} {count}" for outcome, count in shown.items()) or "0"
 
 
-def _clocks(running: list[Process]) -> Iterator[str]:
-    """Yield a sentence for each clock that is wrong."""
-    for process in running:
-        if process.is_apart:
-            of = f"the {process.kind} process {process.name} on {process.machine or 'an unknown machine'}"
-            yield f"{complaint(f'The clock of {of}', process.clock_ahead_s or APART_S)}."
-
-
-def _of_stream(streams: Mapping[str, Seconds | None]) -> Iterator[str]:
-    for name, ahead_s in streams.items():
-        if sentence := complaint(f"Stream's clock, as the events of {name} show,", ahead_s or 0):
-            yield f"{sentence}."
+def _clocks(running: Iterable[Process], streams: Mapping[str, Seconds | None]) -> list[str]:
+    """Return a sentence for each clock that is wrong."""
+    clocks = [
+        (
+            f"The clock of the {process.kind} process {process.name} on {process.machine or 'an unknown machine'}",
+            process.clock_ahead_s,
+        )
+        for process in running
+    ]
+    clocks += [(f"Stream's clock, as the events of {name} show,", ahead_s) for name, ahead_s in streams.items()]
+    return clock_complaints(clocks)
 
 
 def _redis_facts(redis: Redis) -> RedisFacts | None:
