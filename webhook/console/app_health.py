@@ -1,4 +1,4 @@
-"""Whether the pushes of one app arrive, in a word and a sentence, as all workers together report it. Pure."""
+"""Say in a word and a sentence whether the pushes of one app arrive, by the reports of all workers. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,11 +24,11 @@ class AppHealth(NamedTuple):
     tone: Tone
     word: str
     sentence: str
-    """What is wrong, with the provider's last answer; empty if nothing is."""
+    """What is wrong, with the provider's last answer; empty if nothing is wrong."""
     next: str
     """What to do about it."""
     answer: str
-    """The provider's last answer, as far as it says why."""
+    """The reason in the provider's last answer; empty if it gave none."""
     in_flight: int
     brake: bool
     """Whether no token of the app is removed at the moment."""

@@ -91,7 +91,7 @@ def add_headers(response: Response) -> Response:
 def redis_error(error: RedisError) -> tuple[str, int]:
     """Answer with a page while Redis is away."""
     web_context().outage.note_redis_error(error)
-    g.failed_count = 0  # Redis is not asked once more for the top bar
+    g.failed_count = 0  # so that the top bar does not read it from Redis
     text = f"{redis_failure(error)} The console needs Redis to log you in, and to show anything."
     return render_template("console/message.html", heading="Not available", text=text), 503
 

@@ -63,6 +63,6 @@ def _page(said: str = "") -> tuple[str, int]:
 
 
 def _with_picture(round_: RoundExplanation) -> tuple[RoundExplanation, Picture | None, Sequence[PersonResult]]:
-    """Return a round, its picture, and what became of each person: trouble comes first, in the picture too."""
+    """Return a round, its picture, and the result for each person. People with trouble come first in both."""
     results = person_results(round_)
     return round_, picture(replace(round_, people=tuple(result.verdict for result in results))), results

@@ -57,8 +57,8 @@ def search_calls(
 ) -> CallPage:
     """Find a page of calls that began before `before`, and not before `since`. The latest come first.
 
-    `user_id` selects the calls of that user, with what became of them for that user. `text` selects calls by their
-    ids, and by the ids and names of their people. `flag` selects calls with that flag: then each trail is read, until
+    `user_id` selects the calls of that user, with the results for that user. `text` selects calls by their ids, and by
+    the ids and names of their people. `flag` selects calls with that flag: then each trail is read, until
     the time is over. Without a flag, `summaries` limits how many lines are read. Raises redis.exceptions.RedisError.
     """
     if text:

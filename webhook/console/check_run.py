@@ -13,6 +13,7 @@ from bellhop.store.redis_clock import read_time
 from bellhop.telemetry.last_check import KEPT_S, as_stored
 
 LONGEST_S = 120
+"""How long a check may run before it is stopped."""
 COMMAND = ("-m", "bellhop", "check", "--json")
 
 

@@ -37,7 +37,7 @@ def run_again() -> str:
 
 
 def _page(reasons: Mapping[str, str | None] = MappingProxyType({})) -> str:
-    """Show the page. `reasons` say why a job was not run again, by its id; None if it was."""
+    """Show the page. `reasons`: by job id, why the job was not run again; None if it was run again."""
     jobs = failed_jobs.latest_failed_jobs(web_context().redis, MAX_JOBS)
     queued = [job_id for job_id, reason in reasons.items() if reason is None]
     refused = {job_id: reason for job_id, reason in reasons.items() if reason is not None}

@@ -19,7 +19,7 @@ from webhook.console.time_format import after
 MAX_ROWS = 40
 MAX_LINES = 6
 MARKS_PER_PERCENT = 2
-"""Marks on one percent of the width: a mark is wider than what is between two."""
+"""How many marks are drawn on one percent of the width. Further marks would cover each other."""
 NAME_LENGTH = 22
 """Longest name that fits beside a result on a phone's screen."""
 HEADER, LINE_HEIGHT, ROW_HEIGHT, FOOTER = 8, 17, 46, 24
@@ -99,7 +99,7 @@ def _picture_row(row: Row, y: int) -> PictureRow:
 
 
 def _apart(marks: Iterable[PictureMark]) -> tuple[PictureMark, ...]:
-    """Leave out a mark that would hide the one before it: thousands of webhooks may come within a second."""
+    """Leave out marks that would cover an earlier mark: thousands of webhooks may come within a second."""
     shown: dict[tuple[int, Tone, bool], PictureMark] = {}
     for mark in marks:
         shown.setdefault((round(mark.x * MARKS_PER_PERCENT), mark.tone, mark.length > 0), mark)

@@ -53,7 +53,7 @@ class Row(NamedTuple):
     result: str
     tone: Tone
     marks: Callable[[], Iterable[PictureMark]]
-    """Makes the marks: a big call has many rows that are not shown."""
+    """Makes the marks. It is called only for the rows that are shown: a big call has many more rows."""
 
 
 def rows_of(round_: RoundExplanation, entries: Sequence[TimelineEntry], axis: TimeAxis) -> list[Row]:
@@ -88,7 +88,7 @@ def _queue(entries: Sequence[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
 
 
 def _phones(round_: RoundExplanation, entries: Iterable[TimelineEntry], axis: TimeAxis) -> Iterator[Row]:
-    """Make a row for each phone, one for each notice, and one for a user without a phone that says why."""
+    """Make a row for each phone and each notice. A user without a phone gets a row with the reason."""
     by_user: dict[str, dict[PushTo, list[TimelineEntry]]] = defaultdict(lambda: defaultdict(list))
     emails: dict[str, list[TimelineEntry]] = defaultdict(list)
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What is typed into the search box: words, a time, or both, such as "jane yesterday 15:10". Pure."""
+"""Read what is typed into the search box: words, a time, or both, such as "jane yesterday 15:10". Pure."""
 
 import re
 from datetime import datetime, timedelta
@@ -8,9 +8,9 @@ from bellhop.clock import MINUTE_US, Micros, as_datetime
 from bellhop.spoken_time import read_time_words
 
 AROUND_US = 10 * MINUTE_US
-"""People remember a time about. Calls that began so much earlier or later are found too."""
+"""Calls that began this much earlier or later are found too, since people remember only roughly when a call was."""
 MOST_WORDS = 3
-"""Words of a time."""
+"""How many words a time may have."""
 NAMES_A_TIME = re.compile(r"today|yesterday|\d{1,2}:\d\d|\d{4}-\d\d-\d\d", re.IGNORECASE)
 """How the words of a time begin, if there are other words before them."""
 
@@ -46,5 +46,5 @@ def _around(text: str, moment: Micros, *, whole_day: bool, now: datetime) -> Sea
     if not whole_day:
         return Search(text, Micros(moment - AROUND_US), Micros(moment + MINUTE_US + AROUND_US))
     begin = as_datetime(moment).astimezone(now.tzinfo)
-    end = begin + timedelta(days=1)  # by the clock on the wall: a day may have 23 or 25 hours
+    end = begin + timedelta(days=1)  # in local time: a day may have 23 or 25 hours
     return Search(text, moment, Micros(round(end.timestamp() * 1e6)))

@@ -54,7 +54,7 @@ class SummaryCache:
     ) -> list[CallSummary | None]:
         """Return the summary of each call; None for a call without a trail. Raises redis.exceptions.RedisError.
 
-        With `user`, it is what became of the call for that user.
+        With `user`, each is the result for that user.
         """
         states, now = _states(redis, tenant, calls)
         kept = {call.cid: self._kept.get((tenant, call.cid, user)) for call in calls}

@@ -65,9 +65,9 @@ class EffectRules(msgspec.Struct, frozen=True, gc=False):
     call_fields: tuple[str, ...] = ()
     """The call's custom fields that the team's own pushes may use."""
     caller_fields: tuple[str, ...] = ()
-    """The caller's picture and custom fields that they may use."""
+    """The caller's picture and custom fields that the team's own pushes may use."""
     started: Mapping[PushKind, Collection[str]] = NO_CALL_TYPES
-    """For which types of calls the members are told that a call began."""
+    """For which types of calls the members get a push when a call begins."""
 
 
 class RoundWork(NamedTuple):
@@ -104,7 +104,7 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     members: tuple[str, ...] = ()
     """The users that the event is about, for the trail."""
     once: str = ""
-    """Names what may be done only once, however many events report it. Empty: each event counts."""
+    """Of several events with the same text here, only the first is applied. Empty: each event is applied."""
     refused: Outcome | None = None
     """Why nobody is called, though `work` would call somebody. The stamps count in any case."""
 

@@ -42,7 +42,7 @@ class Intake:
 
     redis: IntakeRedis
     place: str
-    """Where Redis is, for people."""
+    """Where Redis is, in words for people."""
     outage: Outage
     rules: Mapping[str, EffectRules]
     """By tenant."""
@@ -127,7 +127,7 @@ def _receive(
 
 
 def _about_this_process(intake: Intake, webhook_id: str, now: Micros) -> dict[str, str]:
-    """Return what `bellhop check`, which knows the secret, learns of this process."""
+    """Return facts about this process for `bellhop check`. Only a sender who has the secret gets them."""
     return {
         "redis": intake.place,
         "same_redis": "yes" if intake.redis.call("GET", check_key(webhook_id)) else "no",

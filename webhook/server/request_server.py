@@ -61,7 +61,7 @@ class RequestServer:
         self._inflating = FairThread(limits.total_bytes // 2, limits.total_bytes // 4)
         self._delayed = 0
         self._paused: deque[HttpConnection] = deque()
-        """The connections on which a large body arrives, in turn."""
+        """The connections on which a large body arrives. They take turns."""
         self._greenlets = LoopGreenlets()
         self._pool = ThreadPoolExecutor(threads, "answer")
         self._loop = asyncio.get_running_loop()

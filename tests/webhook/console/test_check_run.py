@@ -6,6 +6,7 @@ import time
 from bellhop.store.keys import CHECK_RUNS, LAST_CHECK
 from bellhop.telemetry.last_check import as_stored, read_last_check
 from tests.waiting import come_true
+from tests.webhook.console.played_calls import token
 from tests.webhook.console.test_lists_and_pages import words
 from webhook.console import check_run
 
@@ -17,9 +18,7 @@ def section(page):
 
 
 def press(browser):
-    page = browser.get("/console/service").text
-    token = page.split('name="token" value="')[1].split('"')[0]
-    return browser.post("/console/service/check", data={"token": token})
+    return browser.post("/console/service/check", data={"token": token(browser.get("/console/service"))})
 
 
 def test_the_page_shows_what_the_last_check_found(browser, redis_client):
