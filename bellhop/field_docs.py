@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema
 
 
 def field_docs(model: type[BaseModel]) -> dict[str, str]:
-    """Return the docstring of each field that has one, of the classes that the model inherits from as well."""
+    """Return the docstring of each field that has one. Inherited fields are included."""
     found: dict[str, str] = {}
     for part in reversed(model.__mro__):
         if issubclass(part, BaseModel) and part.__module__ != BaseModel.__module__:

@@ -295,7 +295,7 @@ class _Listed(BaseModel):
 
 
 class UnreachableDevice(ValueError):  # noqa: N818 - it says what the device is
-    """Bellhop has no way to the device. `provider` is Stream's name of its push provider."""
+    """Bellhop cannot send pushes to the device. `provider` is Stream's name of its push provider."""
 
     def __init__(self, provider: str) -> None:
         super().__init__(f"Bellhop does not reach phones of {NOT_REACHED[provider]}")

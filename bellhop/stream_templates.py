@@ -39,7 +39,7 @@ USUAL_SOUND = "default"
 
 
 def _or_none(kind: type) -> BeforeValidator:
-    """Take a value of another type for absent: the check must not fail for a template that it cannot read."""
+    """Read a value of another type as None: the check must not fail because of a template that it cannot read."""
     return BeforeValidator(lambda value: value if isinstance(value, kind) else None)
 
 
@@ -119,7 +119,7 @@ class TakenOver(NamedTuple):
 
 
 def taken_over(call_types: Mapping[str, CallType]) -> Iterator[TakenOver]:
-    """Yield the pushes whose templates say something."""
+    """Yield the pushes that have texts or data at Stream."""
     for call_type, settings in sorted(call_types.items()):
         for name, kind in KINDS.items():
             push: StreamPush = getattr(settings.notification_settings, name, None) or StreamPush()
@@ -201,7 +201,7 @@ def _value(name: str) -> str | None:
 
 
 def _literal(text: str) -> str:
-    """Write a text that Jinja would take for a tag or a comment."""
+    """Escape the signs in a text that begin a tag or a comment of Jinja's."""
     return re.sub(r"\{[%#]", lambda begin: f"{{{{ '{begin[0]}' }}}}", text)
 
 
@@ -213,7 +213,7 @@ def custom_fields_of(pushes: Sequence[TakenOver]) -> dict[str, list[str]]:
 
 
 def without_ours(push: TakenOver, templates: PushTemplates, apps: Sequence[str]) -> list[str]:
-    """Return the fields and keys that Stream's push has and a push of Bellhop's to each of these apps does not have."""
+    """Return the fields and keys that Stream's push has, and that our pushes to these apps do not have."""
     wanted = {*(name for name in push.fields if name != "data"), *push.fields.get("data", {})}
     found = [templates.of(push.kind, push.provider, app, f"{push.call_type}:") for app in apps or [""]]
     ours = [{*template.texts, *template.data} for template in found if template]

@@ -77,7 +77,7 @@ class Device(BaseModel):
     name: Text = ""
     """What users call the device ("Jane's iPhone"); the trail shows it."""
     platform: Annotated[Platform | None, Rare] = None
-    """Of an FCM token: which phone it is, if the app says it. It is stored only then. An APNs token has none."""
+    """The system of a phone with an FCM token, if the app says it; only then it is stored. An APNs token has none."""
 
     @field_validator("kind")
     @classmethod

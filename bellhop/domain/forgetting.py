@@ -105,7 +105,7 @@ def _outdated(call: CallState, before: Micros, gone_sessions: Container[str]) ->
 
 
 def _last_rejections(name: str, past: list[PastStamp], gone_sessions: Container[str]) -> set[PastStamp]:
-    """Return the user's last rejection in each session that a later round may have: that round compares with it."""
+    """Return the user's last rejection in each session that a later round may be in: that round compares with it."""
     if not name.startswith(Stamp.REJECTED):
         return set()
     last: dict[str, PastStamp] = {}

@@ -19,7 +19,8 @@ from bellhop.domain.text_template import TextTemplate, Values
 from bellhop.i18n.texts import Wording, broader_tags
 
 IMAGE = "image"
-"""The caller's picture, a URL. It stands among the fields of BELLHOP_PUSH_CALLER_FIELDS, and is a field of the user."""
+"""The caller's picture, a URL. BELLHOP_PUSH_CALLER_FIELDS lists it like a custom field, but it is a field of the
+user."""
 TEXT_FIELDS = ("title", "body", "sound", "ringtone", "category", "thread")
 """The fields of a push that are templates, besides those in its data."""
 _FIXED_VALUES = (
@@ -38,7 +39,7 @@ def known_values(call_fields: Iterable[str], caller_fields: Iterable[str]) -> fr
 
 
 class PushPlace(NamedTuple):
-    """Which pushes a template is for. An empty `app` or `call_type` is for all that have no template of their own."""
+    """Which pushes a template is for. If `app` or `call_type` is empty, it is for all apps or all types of calls."""
 
     kind: PushKind
     provider: Provider
@@ -101,7 +102,7 @@ NOTHING_OWN = PushTemplate()
 
 
 class PushTemplates:
-    """All templates of a team. `of` finds the one for a push; it has the fields of all that are for it."""
+    """All templates of a team. `of` returns one for a push: it joins the fields of all templates for this push."""
 
     def __init__(self, templates: Mapping[PushPlace, PushTemplate]) -> None:
         self._templates = templates
@@ -121,7 +122,7 @@ class PushTemplates:
         return self._found[place]
 
     def _merged(self, place: PushPlace) -> PushTemplate | None:
-        """The template for an app and a call type counts before one for a call type, then an app, then all."""
+        """Join the templates for this place: each later one in `general` replaces fields of those before it."""
         general = (place._replace(app="", call_type=""), place._replace(call_type=""), place._replace(app=""), place)
         found = [self._templates[wider] for wider in dict.fromkeys(general) if wider in self._templates]
         merged = NOTHING_OWN

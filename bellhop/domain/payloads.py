@@ -67,7 +67,7 @@ def notice_id(kind: PushKind, round_: Round, user_id: str) -> str:
 
 
 class OwnFields(NamedTuple):
-    """What a team wants in one push (`bellhop.domain.own_pushes`). None stands for what Bellhop sends without it."""
+    """What a team wants in one push (`bellhop.domain.own_pushes`). A field that is None is as Bellhop makes it."""
 
     title: str | None = None
     body: str | None = None
@@ -95,13 +95,13 @@ class PushFacts(NamedTuple):
     receipt: str = ""
     """The ticket that the phone sends back when it rings (`bellhop.domain.ticket`)."""
     own: OwnFields | None = None
-    """None: the team wants nothing of its own."""
+    """None if the team has no template for this push."""
     iphone_at_google: bool = False
     """Whether Google delivers the message to an iPhone."""
 
 
 class BuiltPayload(NamedTuple):
-    """A payload within its provider's limit, and what of the team's is not in it."""
+    """A payload within its provider's limit, and the team's fields and keys that are not in it."""
 
     payload: Mapping[str, Any]
     aps: Mapping[str, Any] | None = None
@@ -119,7 +119,7 @@ def payload(
     wording: Wording = ENGLISH,
     receipt: str = "",
 ) -> Mapping[str, Any]:
-    """Build a payload in which the team wants nothing of its own."""
+    """Build a payload for which the team has no template."""
     return build_payload(provider, PushFacts(kind, round_, recipient, now_ms, expires_ms, wording, receipt)).payload
 
 
@@ -127,7 +127,7 @@ def build_payload(provider: Provider, facts: PushFacts) -> BuiltPayload:
     """Build the body for APNs, or the data map for FCM.
 
     To keep the provider's limit, texts are shortened first, and then the team's data is left out. Ids are never cut.
-    A ring to an iPhone has no `aps` at Google: it rings by its VoIP token, and would show the call twice.
+    At Google, a ring to an iPhone has no `aps`: it rings by its VoIP token, and `aps` would show the call again.
     """
     build, limit = _apns if provider is Provider.APNS else _fcm, most_bytes(provider, facts.kind)
     shows = facts.iphone_at_google and facts.kind is not PushKind.RING
@@ -249,7 +249,7 @@ def _texts(facts: PushFacts, longest: int) -> dict[str, str]:
 
 
 def _with_own(aps: dict[str, Any], own: OwnFields) -> dict[str, Any]:
-    """Put the team's fields into the part that iOS reads. An empty text takes a field out."""
+    """Put the team's fields into the part that iOS reads. An empty text removes the field."""
     fields = {
         "badge": own.badge,
         "category": own.category,

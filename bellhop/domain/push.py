@@ -37,8 +37,8 @@ class PushOptions(NamedTuple):
 
 
 URGENT, NOT_URGENT = PushOptions(), PushOptions(urgent=False)
-"""What Google does with messages of high priority that show nothing to the user: it lowers the priority of all messages
-to the app. So a quiet push is not urgent there. A missed call must be: it ends a ring on Android.
+"""If messages of high priority show nothing to the user, Google lowers the priority of all messages to the app. So a
+quiet push is not urgent at Google. A missed call must be urgent, because it ends a ring on Android.
 https://firebase.google.com/docs/cloud-messaging/android/message-priority"""
 
 
@@ -66,7 +66,7 @@ class Push:
     aps: Mapping[str, Any] | None = None
     """FCM only, for an iPhone: what iOS shows of the message."""
     left_out: tuple[str, ...] = ()
-    """What the team wanted in the payload, and what is not in it: it did not fit, or could not be filled in."""
+    """The team's fields and keys that are not in the payload: they did not fit, or could not be filled in."""
     ends_s: Seconds | None = field(default=None, compare=False)
     """The deadline by the monotonic clock of the process that sends it; None until the fence has answered."""
 

@@ -1,8 +1,8 @@
 """One text that a team writes for its pushes: a small part of Jinja's language, in Jinja's sandbox. Pure.
 
-A template may write values, join them with `~`, choose with `if`, and apply the filters in FILTERS. It has no loops,
-no variables of its own, no arithmetic and no calls, so its result is never much longer than its source and its values
-together. All of this is checked when the template is compiled, and so is the name of each value.
+A template may write values, join them with `~`, choose with `if`, and apply the filters in FILTERS. It cannot loop, set
+variables, calculate or call. So its result is never much longer than its source and its values together. All of this is
+checked when the template is compiled, and so is the name of each value.
 """
 
 from collections.abc import Collection, Mapping

@@ -103,7 +103,7 @@ def queued_round(round_: Round, cause: Cause) -> QueuedRound:
 
 
 def started_round(round_: Round, cause: Cause, push: PushKind) -> StartedRound:
-    """Do the same for a call that began."""
+    """Return the payload of a job about a call that began."""
     return StartedRound(**{**round_.__dict__, **cause.__dict__, "push": push, "v": STARTED_VERSION})
 
 

@@ -41,9 +41,9 @@ class ChannelStatus:
     brake: bool = False
     """Whether no token of the app is removed at the moment."""
     failing: str = ""
-    """Why pushes do not arrive: the outcome of the attempt that shows it. Empty if they do."""
+    """Why pushes do not arrive: the outcome of the attempt that shows it. Empty if they arrive."""
     answer: str = ""
-    """What the provider answered to it, as far as it gave a reason."""
+    """The reason in the provider's answer to this attempt; empty if it gave none."""
 
 
 @dataclass(frozen=True, slots=True)

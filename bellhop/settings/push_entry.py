@@ -12,7 +12,8 @@ from bellhop.domain.user import LANGUAGE
 
 DATA_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 GOOGLES = ("google", "gcm")
-"""Google refuses data whose key begins so, and the two keys below: projects.messages, `data`."""
+"""Google refuses data with keys that begin with these words, and the keys `from` and `message_type`
+(projects.messages, `data`)."""
 NO_RING = frozenset({"sound", "thread", "interruption_level", "priority"})
 """Fields that a ring does not have: the app plays the ringtone, and a ring always has the highest priority."""
 ONLY_RING = frozenset({"ringtone"})
@@ -55,7 +56,7 @@ class PushEntry(BaseModel):
     sound: str | None = None
     """Name of a sound file in the app. Not for a ring. Empty: no sound."""
     ringtone: str | None = None
-    """Name of a ringtone that the app plays. Only for a ring."""
+    """Name of the ringtone. The app plays it. Only a ring can have this field."""
     category: str | None = None
     """Category of an iPhone's notification: which buttons it has."""
     thread: str | None = None
@@ -65,7 +66,8 @@ class PushEntry(BaseModel):
     interruption_level: Literal["passive", "active", "time-sensitive", "critical"] | None = None
     """How much an iPhone lets the push interrupt its user. Not for a ring."""
     priority: Literal["high", "normal"] | None = None
-    """How fast the provider delivers a push to a phone that sleeps. Not for a ring, which is always high."""
+    """Whether the provider wakes a sleeping phone for the push at once (high) or may wait (normal). A ring cannot have
+    this field: its priority is always high."""
     analytics_label: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~%-]{0,50}$")] = ""
     """Name under which Google's reports count the push. Only for fcm."""
     data: dict[str, str] = {}

@@ -103,8 +103,8 @@ class StreamSettings(SettingsSection):
     """The app (bundle id or Firebase project) of each push provider on Stream's dashboard: ios-voip=com.example.app,….
     A provider that is not listed belongs to the configured bundle or project, if there is only one."""
     stream_ios_providers: ListOf[str] = []
-    """Push providers on Stream's dashboard, of type Firebase, with which iPhones register; several separated by commas.
-    Set it before you copy devices: only then do these iPhones show notices."""
+    """Push providers of type Firebase on Stream's dashboard with which iPhones register; several separated by commas.
+    Set it before you copy devices: otherwise these iPhones do not show notices."""
     stream_fetches_per_s: Annotated[float, Field(ge=0, le=100)] = 0
     """If above 0: when a user without devices is called, Bellhop first copies the user's devices from Stream. The
     value is the maximum number of users per second, for all workers together. Stream allows 60 requests a minute,

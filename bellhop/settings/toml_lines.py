@@ -1,4 +1,4 @@
-"""On which line of a TOML file a value stands: Python's reader of TOML does not say it. Pure.
+"""Find the line of a value in a TOML file: Python's reader of TOML does not give it. Pure.
 
 This does not read TOML; it looks for the lines that begin a table or a value. A key in a table that is written in one
 line is found by the line of that table.

@@ -269,7 +269,7 @@ WEB_PROCESSES = "bellhop:web-processes"
 LAST_CHECK = "bellhop:last-check"
 """JSON: what the last `bellhop check` found (bellhop/telemetry/last_check.py)."""
 CHECK_RUNS = "bellhop:check-runs"
-"""Exists while a check that the console has started runs."""
+"""Exists while a check runs that the console has started."""
 LAST_WEBHOOK = "bellhop:last-webhook"
 """A hash: by tenant, when its last verified webhook came (unix µs) and its type, as JSON."""
 LOOKUP_BUDGET = "bellhop:fetches"
@@ -280,7 +280,7 @@ QUESTION_BUDGET = "bellhop:questions"
 
 
 def check_key(webhook_id: str) -> str:
-    """A string that exists for a minute after `bellhop check` wrote it: is this the web process's Redis, too?"""
+    """A string that `bellhop check` writes for a minute. If the web process finds it, both use the same Redis."""
     return f"bellhop:check:{webhook_id}"
 
 

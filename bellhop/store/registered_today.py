@@ -25,7 +25,7 @@ _WORD = f'"{Outcome.NO_DEVICES}"'.encode()
 
 
 def devices_today(redis: Redis, tenant: str, lines: Iterable[bytes]) -> Mapping[str, str]:
-    """Return a sentence for users of this trail who had no device, by their ids, where today's state tells more.
+    """Return a sentence for each user of this trail who had no device, if the registry explains more today.
 
     Raises redis.exceptions.RedisError.
     """

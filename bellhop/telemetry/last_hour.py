@@ -1,6 +1,7 @@
-"""How many calls rang in the last hour, and what became of the pushes for them.
+"""How many calls rang in the last hour, and how the pushes for them ended.
 
-A process adds its counts to Redis with its metrics, every second. Metrics are sums since the beginning.
+A process adds its counts to Redis with its metrics, every second. The metrics do not show this, since they are
+sums from the beginning on.
 """
 
 from collections import Counter
@@ -16,8 +17,8 @@ from bellhop.telemetry.hour_slots import add_counts, read_counts
 
 MAX_ENTRIES = 100
 RINGS = "rings"
-"""Counts rings that were taken in. The other entries are the final outcomes of rings for a phone, or for a user without
-one."""
+"""The entry that counts rings which were taken in. All other entries are outcomes: how the push to a phone ended, or
+why a user got no push."""
 
 
 class LastHour(NamedTuple):

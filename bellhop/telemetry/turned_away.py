@@ -73,7 +73,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
 """For each reason: what happened to a number of webhooks, and why or what to do."""
 
 API = "v1-"
-"""How the reasons begin for which requests to /v1 are refused: the rest is the word of the problem."""
+"""The start of each reason why a request to /v1 is refused. The rest of the reason is a key of OF_API."""
 OF_API: Mapping[str, str] = {
     "no-token": "they had no token (docs/people.md)",
     "bad-token": "the token is not signed with the app's API secret: does the app or the backend have another one?",
@@ -89,7 +89,7 @@ OF_API: Mapping[str, str] = {
     "no-one": '"me" was used with a server token',
     "too-many-writes": "a user changed more in a minute than BELLHOP_API_WRITES_PER_MINUTE allows",
 }
-"""Why a request to /v1 was refused, by the word of the problem."""
+"""Why a request to /v1 was refused, by the name of the API's error."""
 
 OF_EMAILS = frozenset({"mail_address_limit", "mail_caller_limit"})
 """The reasons that are about missed-call e-mails."""

@@ -18,7 +18,7 @@ from bellhop.store.redis_clock import read_time
 
 EVERY_S = 5.0
 GONE_US = 30 * MICROS_PER_SECOND
-"""A process that has not written for so long has ended."""
+"""A process that has not written for this time has ended."""
 TTL_S = 3600
 
 
@@ -42,7 +42,7 @@ class OwnEntry:
         self.renew()
 
     def renew(self) -> None:
-        """Take a name of its own: a forked child is another process."""
+        """Take a new name: a forked child is another process."""
         self._name = uuid4().hex
 
     def write(self, redis: Redis) -> None:

@@ -13,7 +13,7 @@ local call, trail, agenda, traces = unpack(KEYS)
 if (redis.call('HGET', call, 'version') or '0') ~= ARGV[5] then return false end
 local doc = cmsgpack.unpack(ARGV[6])
 
--- Events up to this version need no other job. An event that comes from here on queues one.
+-- This settles the call for all events up to this version. The next event queues another job.
 redis.call('HDEL', call, 'settle_job')
 redis.call('LLEN', trail)  -- it is written after the notices: if it is not a list, the script must fail here
 

@@ -17,7 +17,7 @@
 local claim, call, trail, agenda, traces, claim_by_id = unpack(KEYS)
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local doc = cmsgpack.unpack(ARGV[6])
--- For so long after a settle job was queued, the call's events queue no other, unless the job has settled the call.
+-- For this time after a settle job was queued, the call's events queue no other, unless the job has settled the call.
 local SETTLE_JOB_WAITS_US = 1000000
 
 local claimed = redis.call('MGET', claim, claim_by_id)
@@ -155,8 +155,9 @@ if doc.settle_open and is_open then redis.call('ZADD', agenda, 'XX', 'LT', math.
 
 -- A job that settles the call has nothing to do if every round is closed. That is usual when a call ends.
 if doc.jobs_need_open and not is_open then doc.jobs = {} end
--- If such a job waits, it reads the call after this event, or reads it again: the version has changed. If the job is lost, or
--- an older worker ran it, which leaves the field `settle_job`, the watchdog looks at the call when the field's time is over.
+-- A settle job that still waits reads the call after this event. If it has read the call already, it reads it again, since the
+-- version has changed. The job may be lost. Or an older worker ran it, which does not remove the field `settle_job`. So the
+-- watchdog looks at the call when the field's time is over.
 local waits_until = tonumber(stored.settle_job or 0) + SETTLE_JOB_WAITS_US
 if doc.jobs_settle and is_open and waits_until > tonumber(doc.now_us) then
   doc.jobs = {}
