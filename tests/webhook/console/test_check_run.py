@@ -35,14 +35,24 @@ def test_a_check_without_faults_is_shown_as_good(browser, redis_client):
     assert "It found no problem" in section(browser.get("/console/service").text)
 
 
-async def test_the_button_runs_one_check_at_a_time(browser, redis_client, monkeypatch):
-    monkeypatch.setattr(check_run, "COMMAND", ("-c", "import time; time.sleep(60)"))
-    monkeypatch.setattr(check_run, "LONGEST_S", 2)
+async def test_the_button_runs_one_check_at_a_time(browser, redis_client, monkeypatch, tmp_path):
+    (running := tmp_path / "running").touch()
+    program = f"import os, time\nwhile os.path.exists({str(running)!r}): time.sleep(0.02)\nprint('no findings')"
+    monkeypatch.setattr(check_run, "COMMAND", ("-c", program))
     assert press(browser).location == "/console/service"
     assert "A check is running" in section(browser.get("/console/service").text)
     assert check_run.start_check(redis_client) is False
+    running.unlink()
+    await come_true(lambda: not redis_client.exists(CHECK_RUNS))
+    assert "Run the check now" in section(browser.get("/console/service").text)
+
+
+async def test_a_check_that_takes_too_long_says_so(browser, redis_client, monkeypatch):
+    monkeypatch.setattr(check_run, "COMMAND", ("-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(check_run, "LONGEST_S", 1)
+    press(browser)
     await come_true(lambda: read_last_check(redis_client) is not None)
-    assert "took longer than 2 s" in section(browser.get("/console/service").text)
+    assert "took longer than 1 s" in section(browser.get("/console/service").text)
 
 
 async def test_a_check_that_cannot_run_says_why(browser, redis_client, monkeypatch):
