@@ -287,7 +287,7 @@ async def test_an_event_is_applied_though_its_sender_has_left(own_redis):
 
 
 def waits(view):
-    """Whether a greenlet waits for Redis. One without work waits elsewhere."""
+    """Whether a greenlet waits for Redis. A greenlet without work waits elsewhere."""
     return not view.dead and view.gr_frame.f_code is wait_for.__code__
 
 
@@ -304,7 +304,7 @@ async def test_a_greenlet_does_one_piece_of_work_after_another():
     with pytest.raises(ZeroDivisionError):
         greenlets.run(lambda: 1 / 0)
     greenlets.run(lambda: seen.append((getcurrent(), "after an error")))
-    assert seen[-1][0] is not first, "one that failed gets no more work"
+    assert seen[-1][0] is not first, "a greenlet that failed gets no more work"
 
 
 async def test_one_slow_answer_of_redis_blocks_no_other_webhook(own_redis):

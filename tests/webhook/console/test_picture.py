@@ -90,7 +90,7 @@ def test_the_two_tokens_of_an_iphone_have_rows_of_two_names():
     assert {"Jane's iPhone", "Jane's iPhone, notice"} <= set(rows(found))
 
 
-def test_a_notice_to_the_phone_that_rang_has_a_row_of_its_own():
+def test_a_phones_ring_and_its_notice_have_separate_rows():
     mail = told(EmailMilestone, 40, round=T, user="jane", outcome="mail_accepted")
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "throttled", kind="missed"), mail)
     says = {name: (row.result, len(row.marks)) for name, row in rows(found).items()}
@@ -141,7 +141,7 @@ def test_a_call_of_a_thousand_is_drawn_in_part():
     assert found.left_out == 1002 - MAX_ROWS
 
 
-def test_thousands_of_webhooks_are_drawn_as_far_as_they_show():
+def test_of_thousands_of_webhooks_only_visible_marks_are_drawn():
     answers = [webhook("call.accepted", 2 + number / 1000, f"user-{number}") for number in range(3000)]
     row = rows(drawn(ring("jane"), PICKED_UP, *answers))["Stream"]
     assert row.result.startswith("3001 webhooks")
