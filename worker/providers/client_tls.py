@@ -19,6 +19,9 @@ def client_tls(ca_file: Path | None, certificate_file: Path | None = None, alpn:
     return context
 
 
-def check_certificate(certificate_file: Path) -> None:
-    """Raise OSError unless the file has a certificate and its private key."""
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file)
+def check_files(ca_file: Path | None, certificate_file: Path | None = None) -> None:
+    """Raise OSError for a file that `client_tls` could not load. The system's CAs are not loaded."""
+    if ca_file is not None:
+        client_tls(ca_file)
+    if certificate_file is not None:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file)

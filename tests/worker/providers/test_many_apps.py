@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -17,10 +18,10 @@ from worker.providers.configured import configured_senders
 APPS = 100
 
 
-def settings_of_many_apps(folder) -> Settings:
+def settings_of_many_apps(folder, apps: int = APPS) -> Settings:
     google = GoogleStandIn(folder)
     apple, firebase = [], []
-    for number in range(APPS):
+    for number in range(apps):
         key_file = folder / f"{number}.p8"
         key = ec.generate_private_key(ec.SECP256R1())
         key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -40,6 +41,15 @@ async def test_all_credentials_load_without_a_store_of_cas(tmp_path, redis_url, 
 
     assert len(senders) == 2 * APPS
     assert (Provider.FCM, f"project-{APPS - 1}") in senders
+
+
+@pytest.mark.parametrize("setting", ["apns_ca_file", "fcm_ca_file"])
+async def test_a_ca_file_without_certificates_stops_the_start(tmp_path, redis_url, setting):
+    settings = settings_of_many_apps(tmp_path, apps=1)
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text("not a certificate")
+    with pytest.raises(ssl.SSLError):  # an OSError: worker.main reports it, and does not start
+        configured_senders(settings.model_copy(update={setting: ca_file}), Store.from_url(redis_url))
 
 
 def test_apps_share_a_store_of_cas():

@@ -21,7 +21,7 @@ from worker.providers.apns.apns_stream import ApnsStream, DelayedError, UnknownE
 from worker.providers.apns.connection_policy import ConnectionPolicy
 from worker.providers.apns.provider_token import ProviderToken
 from worker.providers.apns.token_store import SignedToken
-from worker.providers.client_tls import check_certificate, client_tls
+from worker.providers.client_tls import check_files, client_tls
 
 PRODUCTION_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
@@ -64,8 +64,7 @@ class ApnsSender:
         self._topic, self._token = topic, token
         self.max_in_flight = max_connections * policy.max_streams
         """How many pushes to each environment can be in flight. More would wait for a stream."""
-        if certificate_file is not None:
-            check_certificate(certificate_file)
+        check_files(ca_file, certificate_file)
         tls = partial(client_tls, ca_file, certificate_file, alpn="h2")
         self._pools = {
             Environment.PRODUCTION: ApnsPool(url, tls, proxy, max_connections, policy),

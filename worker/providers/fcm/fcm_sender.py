@@ -15,7 +15,7 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
 from bellhop.domain.push import Push, PushKind
 from worker.providers.answer_timeout import AnswerTimeout
-from worker.providers.client_tls import client_tls
+from worker.providers.client_tls import check_files, client_tls
 from worker.providers.fcm import fcm_answers
 from worker.providers.fcm.fcm_access import AccessToken, AccessTokens
 from worker.providers.fcm.fcm_request import FcmPayload, result_without_answer
@@ -46,6 +46,7 @@ class FcmSender:
         self._proxy, self._policy = proxy, policy
         self.max_in_flight = policy.connections
         """How many pushes can be in flight. More would wait for a connection, where they cannot be called off."""
+        check_files(ca_file)
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
         self._in_flight = 0
