@@ -59,18 +59,18 @@ def test_the_page_has_examples_of_each_provider():
     assert {re.search(r'provider = "(\w+)"', table)[1] for table, _ in EXAMPLES} == {"apns", "fcm"}
 
 
-def rows_after(heading):
-    (rows,) = re.findall(rf"^\| {heading} \|.*\n\| --- .*\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
-    return [row.split(" | ")[0] for row in rows.splitlines()]
+def rows_after(heading, page=PAGE):
+    (rows,) = re.findall(rf"^\| {heading} \|.*\n\| --- .*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    return [row.split(" | ") for row in rows.splitlines()]
 
 
 def test_the_page_has_every_field_of_a_table():
-    named = [name for row in rows_after("field") for name in re.findall(r"`(\w+)`", row)]
+    named = [name for cells in rows_after("field") for name in re.findall(r"`(\w+)`", cells[0])]
     assert named == [*PushEntry.model_fields]
 
 
 def test_the_page_has_every_value_and_filter():
-    named = {name for row in rows_after("value") for name in re.findall(r"`([\w.<>]+)`", row)}
+    named = {name for cells in rows_after("value") for name in re.findall(r"`([\w.<>]+)`", cells[0])}
     assert named == known_values(["<name>"], ["image", "<name>"])
     (filters,) = re.findall(r"^Filters: (.*)\.$", PAGE, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", filters)) == FILTERS
@@ -78,11 +78,10 @@ def test_the_page_has_every_value_and_filter():
 
 def test_getting_started_lists_all_that_a_team_had_at_stream():
     page = (Path(__file__).parent.parent / "docs" / "getting-started.md").read_text()
-    (rows,) = re.findall(r"^\| at Stream \|.*\n\| --- .*\n((?:\|.*\n)+)", page, re.MULTILINE)
-    cells = [row.split(" | ") for row in rows.splitlines()]
-    theirs = {name for cell, _ in cells for name in re.findall(r"`([\w.-]+)`", cell)}
+    rows = rows_after("at Stream", page)
+    theirs = {name for cell, _ in rows for name in re.findall(r"`([\w.-]+)`", cell)}
     fields = {f"apns.{field.alias or name}" for name, field in StreamApns.model_fields.items()}
     fields |= {f"fcm.{name}" for name in StreamFcm.model_fields} | {"apns.mutable-content"}  # Bellhop always sets it
     assert theirs == {*StreamPushes.model_fields, *fields, *VALUES, "user.custom", "call.custom"}
     known = {*PushEntry.model_fields, *PushKind, *known_values([], []), "caller.custom", "call.custom"}
-    assert {name for _, cell in cells for name in re.findall(r"`([a-z.]+)`", cell)} <= known
+    assert {name for _, cell in rows for name in re.findall(r"`([a-z.]+)`", cell)} <= known

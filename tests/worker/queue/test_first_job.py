@@ -9,7 +9,7 @@ from worker.queue.queue_worker import QueueWorker
 SOON_S = 20
 
 
-async def done_by_a_new_worker(queue_client: QueueClient, **options) -> list[str]:
+async def done_by_a_new_worker(queue_client: QueueClient, prepares_for_s: float = 0) -> list[str]:
     """Let a worker do the one job that is queued; returns what happened, in order."""
     done, happened = asyncio.Event(), []
 
@@ -19,7 +19,7 @@ async def done_by_a_new_worker(queue_client: QueueClient, **options) -> list[str
 
     async def prepare() -> None:
         happened.append("begun to prepare")
-        await asyncio.sleep(options.pop("prepares_for_s", 0))
+        await asyncio.sleep(prepares_for_s)
         happened.append("prepared")
 
     queue_client.sleep("first")
