@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from bellhop.clock import Seconds
 from bellhop.domain.json_fields import identifier, text, whole_text
@@ -12,7 +12,7 @@ from bellhop.domain.user_wishes import blocks, muted_until
 from bellhop.i18n.texts import LONGEST_TAG
 from bellhop.queue.job_payloads import StartedRound
 from bellhop.queue.rq_job import JobError
-from bellhop.stream_api import StreamRefused
+from bellhop.stream_api import StreamApi, StreamRefused
 
 ANSWER_S = Seconds(10.0)
 """How long a request may take."""
@@ -26,15 +26,7 @@ class MembersUnknown(JobError):  # noqa: N818 - names what is missing
         self.reason = reason
 
 
-class Calls(Protocol):
-    """Reads the calls of one Stream app; `bellhop.stream_api.StreamApi` does."""
-
-    async def read_call(self, cid: str) -> Mapping[str, Any]:
-        """Read a call and its members, or raise StreamRefused."""
-        ...
-
-
-async def with_members(round_: StartedRound, apps: Mapping[str, Calls]) -> StartedRound:
+async def with_members(round_: StartedRound, apps: Mapping[str, StreamApi]) -> StartedRound:
     """Return the round with the call's members as recipients, if it has none. `apps` are by tenant.
 
     Raises MembersUnknown.

@@ -15,7 +15,7 @@ from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
 from bellhop.domain.push import Push, PushKind
 from bellhop.domain.round import Recipient
-from bellhop.domain.user import User
+from bellhop.domain.user import NO_USER
 from bellhop.i18n.texts import BUILT_IN, Texts
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
@@ -24,10 +24,10 @@ from bellhop.store.redis_clock import RedisClock
 from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
+from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.trail import DeviceMilestone, JobPickedUp, PushReduced, PushSkipped, TokenChecked, encode
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
-from worker.delivery.call_members import Calls
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fair_turns import FairTurns
@@ -59,7 +59,7 @@ class DeliveryTools:
     """None: users without devices are not looked up at Stream."""
     stream_state: StreamState | None = None
     """None: Stream is not asked for the state of a ring."""
-    calls: Mapping[str, Calls] = field(default_factory=dict)
+    calls: Mapping[str, StreamApi] = field(default_factory=dict)
     """The Stream apps by tenant, which are asked for the members of a call that began."""
     texts: Texts = BUILT_IN
     templates: PushTemplates = NO_TEMPLATES
@@ -112,7 +112,7 @@ class FanOut:
             users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
             if self._kind is PushKind.RING and tools.callee_limit is not None:
                 for user_id in await tools.callee_limit.called_too_often(round_):
-                    users.users[user_id] = users.users.get(user_id, User())._replace(called_too_often=True)
+                    users.users[user_id] = users.users.get(user_id, NO_USER)._replace(called_too_often=True)
         finally:
             end_wait()
         if round_.left_over and not any(ends_the_ring(self._kind, device) for device in chain(*users.devices.values())):
