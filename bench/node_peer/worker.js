@@ -1,5 +1,5 @@
 // The worker in Node as teams usually write it: BullMQ takes the job, node-apn and FCM's HTTP API push to each device.
-// No fence before a push, no answer of another phone that stops it, no trail.
+// It has no fence before a push and no trail, and it pushes although another phone has answered.
 import { readFileSync } from "node:fs";
 import apn from "@parse/node-apn";
 import { Worker } from "bullmq";
