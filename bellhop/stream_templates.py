@@ -146,38 +146,38 @@ def _given(push: StreamPush, provider: Provider) -> tuple[dict[str, str], dict[s
 def _converted(
     kind: PushKind, provider: Provider, texts: Mapping[str, str], data: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of our table, and what cannot be taken over, each with the reason."""
+    push = {"kind": kind, "provider": provider}
     fields: dict[str, Any] = {}
+    our_data: dict[str, str] = {}
     lost: list[str] = []
-    ring = kind is PushKind.RING
     for name, source in texts.items():
-        _add(fields, "ringtone" if name == "sound" and ring else name, name, source, (kind, provider), lost)
+        field = "ringtone" if name == "sound" and kind is PushKind.RING else name
+        template, unknown = our_template(source)
+        if reason := _why_not(template, unknown, push | {field: template}):
+            lost.append(f"{name}: {reason}")
+        else:
+            fields[field] = template
     for key, value in data.items():
-        source = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        _add(fields.setdefault("data", {}), key, f"data {key}", source, (kind, provider), lost)
-    if not fields.get("data", True):
-        del fields["data"]
-    return fields, lost
+        template, unknown = our_template(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        if reason := _why_not(template, unknown, push | {"data": {key: template}}):
+            lost.append(f"data {key}: {reason}")
+        else:
+            our_data[key] = template
+    return fields | ({"data": our_data} if our_data else {}), lost
 
 
-def _add(
-    fields: dict[str, Any], name: str, shown: str, source: str, push: tuple[PushKind, Provider], lost: list[str]
-) -> None:
-    """Add a converted template, or the reason why that is not possible."""
-    template, unknown = our_template(source)
-    in_data = shown.startswith("data ")
-    wanted = {"kind": push[0], "provider": push[1], **({"data": {name: template}} if in_data else {name: template})}
+def _why_not(template: str, unknown: str, entry: Mapping[str, Any]) -> str:
+    """Return why a translated template cannot be in an entry of our file; empty if it can."""
     if unknown:
-        lost.append(f"{shown}: Bellhop has no {{{{{unknown}}}}}")
-        return
+        return f"Bellhop has no {{{{{unknown}}}}}"
     if len(template) > MOST_SOURCE:
-        lost.append(f"{shown}: it has more than {MOST_SOURCE} characters")
-        return
+        return f"it has more than {MOST_SOURCE} characters"
     try:
-        PushEntry.model_validate(wanted)
+        PushEntry.model_validate(entry)
     except ValidationError as error:
-        lost.append(f"{shown}: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
-        return
-    fields[name] = template
+        return str(error.errors()[0]["msg"].removeprefix("Value error, "))
+    return ""
 
 
 def our_template(source: str) -> tuple[str, str]:
