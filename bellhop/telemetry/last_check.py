@@ -8,6 +8,7 @@ from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.store.keys import LAST_CHECK
+from bellhop.store.scripts import Argument
 
 KEPT_S = 7 * 24 * 3600
 MOST_FINDINGS, MOST_CHARACTERS = 100, 600
@@ -24,10 +25,10 @@ class LastCheck(NamedTuple):
     faults: Faults
 
 
-def as_stored(at: Micros, faults: Iterable[tuple[str, str, str]]) -> str:
-    """Write a check as LAST_CHECK keeps it, for `KEPT_S`. Long sentences are cut."""
+def keep_check(at: Micros, faults: Iterable[tuple[str, str, str]]) -> tuple[Argument, ...]:
+    """Return the command that keeps a check. Long sentences are cut."""
     short = [(level, subject, sentence[:MOST_CHARACTERS]) for level, subject, sentence in faults]
-    return json.dumps({"at": at, "faults": short[:MOST_FINDINGS]})
+    return ("SET", LAST_CHECK, json.dumps({"at": at, "faults": short[:MOST_FINDINGS]}), "EX", KEPT_S)
 
 
 def read_last_check(redis: Redis) -> LastCheck | None:

@@ -8,9 +8,10 @@ import threading
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bellhop.store.keys import CHECK_RUNS, LAST_CHECK
+from bellhop.store.blocking_client import together
+from bellhop.store.keys import CHECK_RUNS
 from bellhop.store.redis_clock import read_time
-from bellhop.telemetry.last_check import KEPT_S, as_stored
+from bellhop.telemetry.last_check import keep_check
 
 LONGEST_S = 120
 """How long a check may run before it is stopped."""
@@ -51,5 +52,5 @@ def _wait(process: subprocess.Popen[str], redis: Redis) -> None:
         reason = f"it took longer than {LONGEST_S} s: run `bellhop check` yourself"
     with contextlib.suppress(RedisError):
         if reason:
-            redis.set(LAST_CHECK, as_stored(read_time(redis.time()), [("problem", "Check", reason)]), ex=KEPT_S)
+            together(redis, keep_check(read_time(redis.time()), [("problem", "Check", reason)]))
         redis.delete(CHECK_RUNS)

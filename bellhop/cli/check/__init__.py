@@ -19,8 +19,8 @@ from bellhop.settings import Settings, removed_settings, settings_by_source, soo
 from bellhop.settings.pushes_file import read_pushes
 from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
-from bellhop.store.keys import LAST_CHECK
-from bellhop.telemetry import last_check, logs
+from bellhop.telemetry import logs
+from bellhop.telemetry.last_check import keep_check
 
 COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -63,7 +63,7 @@ async def _keep(store: Store, found: Sequence[Finding]) -> None:
     faults = [(finding.level, finding.subject, finding.sentence) for finding in found if finding.level is not Level.OK]
     with contextlib.suppress(RedisError):  # the findings say it
         now = redis_clock.read_time(await store.call("TIME"))
-        await store.call("SET", LAST_CHECK, last_check.as_stored(now, faults), "EX", last_check.KEPT_S)
+        await store.call(*keep_check(now, faults))
 
 
 def _print(finding: Finding) -> None:

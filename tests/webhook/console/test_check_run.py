@@ -4,7 +4,7 @@ import json
 import time
 
 from bellhop.store.keys import CHECK_RUNS, LAST_CHECK
-from bellhop.telemetry.last_check import as_stored, read_last_check
+from bellhop.telemetry.last_check import keep_check, read_last_check
 from tests.waiting import come_true
 from tests.webhook.console.played_calls import token
 from tests.webhook.console.test_lists_and_pages import words
@@ -24,14 +24,14 @@ def press(browser):
 def test_the_page_shows_what_the_last_check_found(browser, redis_client):
     assert "It has not run in the last week" in section(browser.get("/console/service").text)
     faults = [("problem", "Stream default", "does not send all events"), ("warning", "Devices", "ids differ <b>")]
-    redis_client.set(LAST_CHECK, as_stored(int(time.time() * 1e6), faults))
+    redis_client.execute_command(*keep_check(int(time.time() * 1e6), faults))
     shown = section(browser.get("/console/service").text)
     assert "Problem Stream default : does not send all events" in shown
     assert "Warning Devices : ids differ <b>" in shown
 
 
 def test_a_check_without_faults_is_shown_as_good(browser, redis_client):
-    redis_client.set(LAST_CHECK, as_stored(int(time.time() * 1e6), []))
+    redis_client.execute_command(*keep_check(int(time.time() * 1e6), []))
     assert "It found no problem" in section(browser.get("/console/service").text)
 
 
