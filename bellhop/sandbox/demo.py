@@ -23,7 +23,7 @@ from bellhop.sandbox.demo_script import OLD_PHONE, PHONES, Step, script
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
 from bellhop.store.keys import trail_key
-from bellhop.trail import WebhookReceived, read_trail
+from bellhop.trail import Milestone, WebhookReceived, read_trail
 
 ARRIVAL_TIMEOUT_S = 10.0
 """How long the demo waits for the pushes of one step."""
@@ -160,8 +160,7 @@ class Demo:
     async def _explain(self, here: Installation) -> None:
         """Print why a phone did not ring, and the command that explains the call."""
         for cid in self.posted:
-            lines = await here.store.call("LRANGE", trail_key("default", cid), 0, -1)
-            explanation = explain(cid, read_trail(lines), OLD_PHONE.user_id)
+            explanation = explain(cid, await _trail(here, cid), OLD_PHONE.user_id)
             deliveries = [delivery for round_ in explanation.rounds for delivery in round_.people[0].deliveries]
             for sentence in {delivery.sentence for delivery in deliveries if delivery.tone is Tone.BAD}:
                 click.echo(f"\n{click.style('One phone did not ring', bold=True)}: {sentence}")
@@ -193,10 +192,13 @@ Nobody answers this call, so 90 seconds later the phone shows a missed call.
 The command of this demo is {BELLHOP}; after `. {BELLHOP.parent}/activate` it is `bellhop`.""")
 
 
+async def _trail(here: Installation, cid: str) -> list[Milestone]:
+    return read_trail(await here.store.call("LRANGE", trail_key("default", cid), 0, -1))
+
+
 async def _received(here: Installation, cid: str) -> Seconds:
     """Return when the last webhook of a call was received (unix s), from its trail."""
-    lines = read_trail(await here.store.call("LRANGE", trail_key("default", cid), 0, -1))
-    return seconds(max(milestone.at for milestone in lines if isinstance(milestone, WebhookReceived)))
+    return seconds(max(milestone.at for milestone in await _trail(here, cid) if isinstance(milestone, WebhookReceived)))
 
 
 def _clock(at: Seconds) -> str:
