@@ -171,11 +171,10 @@ class _Import:
             except StreamRefused as refused:
                 self._raise_if_hopeless(refused)
                 self._leave_out(user_id, str(refused))
-                self._done.append(user_id)
-                continue
-            self._register(user_id, listing)
+            else:
+                self._register(user_id, listing)
+                ready_at = max(ready_at, loop.time() + listing.wait_s)
             self._done.append(user_id)
-            ready_at = max(ready_at, loop.time() + listing.wait_s)
 
     async def _listing(self, api: StreamApi, user_id: str) -> Listing:
         """Read a user's devices from Stream. Raises StreamRefused after several attempts."""
