@@ -8,7 +8,7 @@ import click
 
 from bellhop.call_index import folded
 from bellhop.cli.connection import connect
-from bellhop.cli.explain import MARKS, print_not_listed
+from bellhop.cli.explain import MARKS, print_not_listed, verdict_about
 from bellhop.cli.options import load_settings, select_tenant, since_option, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime, iso
@@ -84,17 +84,13 @@ def _lines(call: ShownCall, user: str) -> Iterator[str]:
     yield f"{when}  {click.style(mark, fg=color)} {plain(summary.cid)}  {plain(_what(summary))}"
     shown = [person for person in call.people_like(user) if user or person.tone is Tone.BAD]
     for person in shown[:SHOWN_PEOPLE]:
-        yield f"{'':23}{plain(_verdict(person))}"
+        yield f"{'':23}{plain(verdict_about(person, person.user))}"
 
 
 def _what(summary: CallSummary) -> str:
     caller = named(summary.caller, summary.caller_name) or "somebody"
     verb = "notified" if summary.kind in QUIET else "called"
     return f"{caller} {verb} {summary.called or 'nobody'}: {summary.reached} of {summary.people} reached"
-
-
-def _verdict(person: UserVerdict) -> str:
-    return person.verdict if person.verdict.startswith(person.user) else f"{person.user}: {person.verdict}"
 
 
 def _as_json(call: ShownCall) -> dict[str, Any]:

@@ -144,12 +144,18 @@ def _round(round_: RoundExplanation, width: int, *, verbose: bool) -> Iterator[s
 
 def _person(person: UserVerdict, width: int, *, verbose: bool) -> Iterator[str]:
     mark, color = MARKS[person.tone]
-    who, starts = named(person.user, person.name), person.verdict.startswith(person.user)
-    verdict = who + person.verdict.removeprefix(person.user) if starts else f"{who}: {person.verdict}"
+    verdict = verdict_about(person, named(person.user, person.name))
     for number, line in enumerate(_wrapped(verdict, width, f"  {mark} ")):
         yield click.style(line, fg=color) if number == 0 else line
     if verbose or person.tone is Tone.BAD:
         yield from _advice(person.next, width, "    ")
+
+
+def verdict_about(person: UserVerdict, who: str) -> str:
+    """Begin the verdict with `who`, in place of the user's id if it begins with that."""
+    if person.verdict.startswith(person.user):
+        return who + person.verdict.removeprefix(person.user)
+    return f"{who}: {person.verdict}"
 
 
 def _after(us: Micros | None) -> str:
