@@ -37,7 +37,7 @@ from bellhop.explain.timeline import TimelineEntry, fill, timeline_entry, waits_
 from bellhop.explain.verdict import KNEW_OF_CALL, UserVerdict, user_verdict
 from bellhop.explain.webhooks import arrival_of, stamp_of
 from bellhop.explain.whole_trail import NOTHING_TODAY, UNKNOWN_TIME
-from bellhop.trail import JobPickedUp, Milestone, PushMilestone, WebhookReceived
+from bellhop.trail import JobPickedUp, Milestone, PushMilestone
 
 VERSION = 1
 """The version of the JSON form. A new field does not need a new version."""
@@ -206,8 +206,7 @@ def _not_called(round_logs: Sequence[RoundLog], user: str) -> tuple[str, tuple[s
 
 
 def _left_out(round_log: RoundLog) -> int:
-    events = [milestone for milestone in round_log.milestones if isinstance(milestone, WebhookReceived)]
-    return max((event.left_out or 0 for event in events), default=0)
+    return max((event.left_out or 0 for event in round_log.webhooks.received), default=0)
 
 
 def _summary(rounds: Sequence[RoundExplanation], user: str, times: int) -> str:

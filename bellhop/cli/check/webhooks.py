@@ -1,7 +1,6 @@
 """`bellhop check`: when the last webhook came, and which were turned away in the last hour."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -10,6 +9,7 @@ from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
 from bellhop.clock import Micros, Seconds, micros, seconds
 from bellhop.settings import Settings
+from bellhop.spoken_time import as_datetime
 from bellhop.store.keys import METRICS_KEY
 from bellhop.store.redis_clock import read_time
 from bellhop.telemetry.hour_slots import HOUR_S
@@ -63,7 +63,7 @@ def _last(subject: str, last: LastWebhook | None, arrivals: WebhooksOfLate) -> I
     if last is None:
         yield Finding(Level.WARNING, subject, "no webhook has come yet")
         return
-    came = datetime.fromtimestamp(last.at // 1_000_000, UTC)
+    came = as_datetime(last.at)
     minutes = seconds(Micros(arrivals.now - last.at)) / 60
     sentence = f"the last webhook ({last.type}) came at {came:%Y-%m-%d %H:%M:%S} UTC, {minutes:.0f} min ago"
     if last.age_s > LATE_S:
