@@ -7,7 +7,7 @@ from redis import Redis
 
 from bellhop.call_index import FROM_LATEST, IndexedCall, calls_with, listed_calls
 from bellhop.clock import Micros
-from bellhop.explain.explanation import LatestRounds, explain_latest
+from bellhop.explain.explanation import LatestRounds, explain_for
 from bellhop.explain.summary import MAX_LINES
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_key, calls_of_user_key, told_key, trail_key
@@ -30,11 +30,7 @@ class ListedCall(NamedTuple):
     def explained(self, user_id: str = "") -> LatestRounds:
         """Explain the latest rounds of the call; with `user_id`, the user's part if the user was called."""
         cid, (lines, now, told, today) = self.call.cid, self.stored
-        trail = read_trail(lines)
-        latest = explain_latest(cid, trail, MAX_LINES, user_id, now, told, today)
-        if user_id and not latest.explanation.found:  # the user is the caller
-            return explain_latest(cid, trail, MAX_LINES, "", now, told, today)
-        return latest
+        return explain_for(cid, read_trail(lines), MAX_LINES, user_id, now, told, today)
 
 
 def latest_calls(redis: Redis, tenant: str, user: str, since: Micros) -> Iterator[ListedCall]:

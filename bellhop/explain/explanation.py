@@ -145,6 +145,22 @@ def explain_latest(
     return LatestRounds(Explanation(VERSION, cid, user, True, summary, rounds, ()), left_out)
 
 
+def explain_for(
+    cid: str,
+    trail: Sequence[Milestone],
+    most_lines: int,
+    user: str,
+    now: Micros = UNKNOWN_TIME,
+    told: tuple[str, ...] = (),
+    today: Mapping[str, str] = NOTHING_TODAY,
+) -> LatestRounds:
+    """Explain the latest rounds for this user; for all users if `user` is empty or was not called, as the caller."""
+    latest = explain_latest(cid, trail, most_lines, user, now, told, today)
+    if user and not latest.explanation.found:
+        return explain_latest(cid, trail, most_lines, "", now, told, today)
+    return latest
+
+
 def _types_if_never_rung(round_logs: Sequence[RoundLog], told: tuple[str, ...]) -> tuple[str, ...]:
     """Return the types of the events of a call if none of them began a round or is about one; otherwise none."""
     if any(log.started_at or log.users for log in round_logs):

@@ -10,7 +10,7 @@ from bellhop.domain.call import NOTICE_DUE, Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import QUIET, PushKind
 from bellhop.explain.delivery import Delivery
-from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_latest
+from bellhop.explain.explanation import Explanation, RoundExplanation, explain_end, explain_for, explain_latest
 from bellhop.explain.sentences import listed, named
 from bellhop.explain.short_reason import LATE_US, first_accepted_us
 from bellhop.explain.timeline import TimelineEntry
@@ -90,9 +90,7 @@ def summarize_for(
 
     Returns how many users were explained, too.
     """
-    latest = explain_latest(cid, lines, most_lines, user, now)
-    if user and not latest.explanation.found:
-        return summarize_for(cid, lines, most_lines, now, "")
+    latest = explain_for(cid, lines, most_lines, user, now)
     users = sum(len(round_.people) for round_ in latest.explanation.rounds)
     return summarize(latest.explanation, latest.left_out), users
 
