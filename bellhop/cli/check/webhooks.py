@@ -7,9 +7,8 @@ from redis import Redis
 
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
-from bellhop.clock import Micros, Seconds, micros, seconds
+from bellhop.clock import Micros, Seconds, as_datetime, micros, seconds
 from bellhop.settings import Settings
-from bellhop.spoken_time import as_datetime
 from bellhop.store.keys import METRICS_KEY
 from bellhop.store.redis_clock import read_time
 from bellhop.telemetry.hour_slots import HOUR_S
