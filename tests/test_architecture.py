@@ -20,6 +20,7 @@ LAYERS = (
         "bellhop.event_loop",
         "bellhop.field_docs",
         "bellhop.i18n",
+        "bellhop.public_address",
         "bellhop.spoken_time",
         "bellhop.stop_signals",
     }
