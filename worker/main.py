@@ -15,7 +15,7 @@ from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.event_loop import collect_garbage_rarely, loop_factory
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
-from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS
+from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS, STREAM
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
@@ -58,6 +58,8 @@ WARM_APPS = 50
 them ring rarely."""
 EMAIL_JOBS = 16
 """E-mail jobs in memory. Each has its own connection to the mail server."""
+STREAM_JOBS = 256
+"""Jobs in memory that send something to Stream. Nearly all of them only wait for its answer."""
 
 
 def run(settings: Settings) -> int:
@@ -172,6 +174,8 @@ def queue_limits(settings: Settings) -> dict[str, int]:
         limits[NOTICES] = JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4)
     if settings.smtp_host and settings.mail_policy != "never":
         limits[MAIL] = EMAIL_JOBS
+    if settings.carries_declines:
+        limits[STREAM] = STREAM_JOBS
     return limits
 
 

@@ -1,8 +1,8 @@
 """The payloads of jobs: one union, whose tag is the job's name. Pure.
 
-The web process writes them and the worker reads them. Each job carries one payload: `QueuedRound`, `CallRef` or
-`EmailRef`, by its name. A payload's `v` is its version. A worker reads every version that it knows; a job with another
-version fails with a sentence, and can be run again after an upgrade.
+The web process writes them and the worker reads them. Each job carries one payload: `QueuedRound`, `CallRef`,
+`EmailRef` or `RejectRef`, by its name. A payload's `v` is its version. A worker reads every version that it knows; a
+job with another version fails with a sentence, and can be run again after an upgrade.
 """
 
 import json
@@ -19,11 +19,13 @@ from bellhop.queue.names import (
     NOTICE_JOB,
     NOTIFY_JOB,
     QUEUE_OF,
+    REJECT_JOB,
     RESULT_TTL_S,
     RETRIED_AFTER_S,
     RING_JOB,
     SETTLE_JOB,
     MailJobName,
+    RejectJobName,
     RoundJobName,
     SettleJobName,
 )
@@ -81,11 +83,25 @@ class EmailRef(FrozenModel):
     letter: str
 
 
+class RejectRef(Cause):
+    """Names a user who declined a ring on a phone. Stream does not know it yet."""
+
+    tenant: str
+    cid: str
+    started_at: Moment
+    """The round's stamp."""
+    deadline: Moment
+    """Later than this, Stream is not told: its ring is over."""
+    user: str
+    reason: str
+    """Stream's word for it: decline or busy."""
+
+
 class UnknownVersion(ValueError):  # noqa: N818 - names what is wrong with a payload
     """A payload has a version that this worker does not know. The message contains nothing of the payload."""
 
 
-Payload = QueuedRound | CallRef | EmailRef
+Payload = QueuedRound | CallRef | EmailRef | RejectRef
 
 PAYLOADS: dict[str, type[Payload]] = {
     RING_JOB: QueuedRound,
@@ -93,6 +109,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     SETTLE_JOB: CallRef,
     NOTICE_JOB: QueuedRound,
     MAIL_JOB: EmailRef,
+    REJECT_JOB: RejectRef,
 }
 """All jobs, by name. A job of any other name is refused: RQ's job names are import paths."""
 
@@ -113,6 +130,8 @@ def job(job_id: str, name: RoundJobName, payload: QueuedRound) -> dict[str, str]
 def job(job_id: str, name: SettleJobName, payload: CallRef | None = None) -> dict[str, str]: ...
 @overload
 def job(job_id: str, name: MailJobName, payload: EmailRef) -> dict[str, str]: ...
+@overload
+def job(job_id: str, name: RejectJobName, payload: RejectRef) -> dict[str, str]: ...
 def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str]:
     """Describe a job for lib/enqueue.lua. Without a payload, the script that queues it adds the data."""
     fields = {
@@ -125,7 +144,7 @@ def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str
         "result_ttl": str(RESULT_TTL_S),
         "failure_ttl": str(FAILURE_TTL_S),
     }
-    if isinstance(payload, QueuedRound) and name == RING_JOB:
+    if isinstance(payload, RejectRef) or (isinstance(payload, QueuedRound) and name == RING_JOB):
         fields["deadline"] = str(payload.deadline)
     if payload is not None:
         # The call as RQ's JSON serializer stores it: function, instance, positional and keyword arguments.
@@ -142,6 +161,8 @@ def read_payload(job_name: RoundJobName, payload: Mapping[str, Any]) -> QueuedRo
 def read_payload(job_name: SettleJobName, payload: Mapping[str, Any]) -> CallRef: ...
 @overload
 def read_payload(job_name: MailJobName, payload: Mapping[str, Any]) -> EmailRef: ...
+@overload
+def read_payload(job_name: RejectJobName, payload: Mapping[str, Any]) -> RejectRef: ...
 def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
     """Read a payload that was queued by this version or an older one.
 

@@ -5,7 +5,13 @@ from typing import Final, Literal
 RINGS: Final = "bellhop-rings"
 NOTICES: Final = "bellhop-notices"
 MAIL: Final = "bellhop-mail"
-QUEUES = (RINGS, NOTICES, MAIL)
+STREAM: Final = "bellhop-stream"
+"""What Bellhop sends to Stream: a phone's decline. Served only if that is switched on."""
+EVENTS: Final = "bellhop-events"
+"""What Bellhop sends to the team's backend. Served only if that is switched on."""
+NEEDED = (RINGS, NOTICES)
+"""Without a worker for these queues, no phone rings."""
+QUEUES = (*NEEDED, MAIL, STREAM, EVENTS)
 OLD_NAMES = {"rings": RINGS, "notices": NOTICES, "mail": MAIL}
 """What older versions call the queues. Workers move our jobs from there, for one version."""
 
@@ -15,12 +21,15 @@ SettleJobName = Literal["worker.jobs.settle"]
 """The job about one call."""
 MailJobName = Literal["worker.jobs.mail"]
 """The job about one e-mail."""
+RejectJobName = Literal["worker.jobs.reject"]
+"""The job about one user's decline."""
 
 RING_JOB: Final = "worker.jobs.ring"
 NOTIFY_JOB: Final = "worker.jobs.notify"
 SETTLE_JOB: Final = "worker.jobs.settle"
 NOTICE_JOB: Final = "worker.jobs.notice"
 MAIL_JOB: Final = "worker.jobs.mail"
+REJECT_JOB: Final = "worker.jobs.reject"
 
 QUEUE_OF: dict[str, str] = {
     RING_JOB: RINGS,
@@ -28,6 +37,7 @@ QUEUE_OF: dict[str, str] = {
     SETTLE_JOB: NOTICES,
     NOTICE_JOB: NOTICES,
     MAIL_JOB: MAIL,
+    REJECT_JOB: STREAM,
 }
 
 JOB_TIMEOUT_S = 300
@@ -47,5 +57,6 @@ RETRIED_AFTER_S: dict[str, tuple[int, ...]] = dict.fromkeys((NOTICE_JOB, NOTIFY_
 
 All retries happen within the two hours for which Redis knows which phones already have their notice. This helps when
 Redis is away for longer than a job may take; what a provider or mail server refused for now is repeated inside the job.
-A ring is not retried: it repeats inside its job, or would be too late. The watchdog queues settle jobs again.
+A ring and a decline are not retried: they repeat inside their jobs, or would be too late. The watchdog queues settle
+jobs again.
 """

@@ -63,6 +63,11 @@ class Settings(
         return values
 
     @property
+    def carries_declines(self) -> bool:
+        """Whether Stream is told of the declines that phones report."""
+        return bool(self.declines and self.receipt_secret.get_secret_value() and self.stream_apps)
+
+    @property
     def push_apps(self) -> frozenset[tuple[str, str]]:
         """Return provider and app of all configured credentials."""
         apple = ((Provider.APNS, app.topic) for app in self.apns_apps)

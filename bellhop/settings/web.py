@@ -78,6 +78,9 @@ class WebSettings(SettingsSection):
     receipt_secret: LongSecret = SecretStr("")
     """Secret that signs the receipt in a push, at least 16 characters. With the receipt the phone can report that it
     rang (POST /v1/receipts)."""
+    declines: bool = True
+    """Whether Bellhop tells Stream that a user declined a ring, if the phone reports that with its receipt: then the
+    caller's phone stops, too (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET and a Stream app."""
 
     console_password: SecretStr = SecretStr("")
     """Password for the console at /console, at least 12 characters. The console is off if this and

@@ -224,6 +224,20 @@ NEW_SINCE: dict[str, str] = {
     "command_line/commands/commands/devices/commands/add/params/--platform": "the same",
     "command_line/commands/commands/import-stream-templates": "reads Stream's templates",
     "command_line/commands/commands/payload": "prints what a push would carry",
+    "command_line/settings/`BELLHOP_DECLINES`": "without a receipt secret it has no effect",
+    **{
+        path: "a queue of its own: an older worker does not know its jobs"
+        for queue in ("stream", "events")
+        for path in (
+            f'metrics/shown/bellhop_workers{{queue="bellhop-{queue}"}}',
+            *(
+                f'metrics/shown/bellhop_queue_jobs{{queue="bellhop-{queue}",state="{state}"}}'
+                for state in ("queued", "started", "scheduled", "failed")
+            ),
+        )
+    },
+    "redis/rq:queues/holds/member/rq:queue:bellhop-stream": "RQ's list of queues",
+    "redis/rq:workers:bellhop-stream": "the same, for the workers of a queue",
     "redis/rq:job:<ring job>/holds/deadline": "an older worker runs the job as before",
     "redis/rq:worker:<worker>/holds/renewed_ms": "without it, every job of a dead worker had newly begun",
 }

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bellhop.queue.names import MAIL, NOTICES, RINGS
+from bellhop.queue.names import MAIL, NOTICES, RINGS, STREAM
 from bellhop.settings import Settings
 from worker.main import queue_limits, run
 
@@ -34,6 +34,13 @@ def test_a_worker_with_apps_and_a_mail_server_takes_everything(google):
 
 def test_a_worker_without_apps_takes_no_rings():
     assert set(queue_limits(Settings(**EMAIL))) == {MAIL}
+
+
+def test_a_worker_tells_stream_of_declines_if_it_can(google):
+    stream = {"stream_api_key": "key", "stream_api_secret": "a-secret", "receipt_secret": "signs-the-receipts"}
+    assert set(queue_limits(Settings(**google, **stream))) == {RINGS, NOTICES, STREAM}
+    for off in ({"declines": False}, {"receipt_secret": ""}, {"stream_api_key": "", "stream_api_secret": ""}):
+        assert STREAM not in queue_limits(Settings(**google, **stream | off))
 
 
 def test_a_worker_that_can_do_nothing_does_not_start(redis_url, capsys):

@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from bellhop.clock import Seconds, from_nanoseconds, seconds
-from bellhop.queue.names import NOTICES, RINGS
+from bellhop.queue.names import MAIL, NEEDED, QUEUES
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import redis_clock, refusals
 from bellhop.store.keys import WORKER_FAILED
@@ -45,7 +45,8 @@ def _check(context: WebContext) -> tuple[list[str], list[str]]:
     refusals.try_to_write(context.redis)
     state = read_installation_state(context.redis)
     clock_ahead_s = seconds(from_nanoseconds(time.time_ns()) - context.now())
-    return list(missing_parts(state, start_failure(context.redis))), clock_warnings(state, clock_ahead_s)
+    warnings = [*unserved_queues(state), *clock_warnings(state, clock_ahead_s)]
+    return list(missing_parts(state, start_failure(context.redis))), warnings
 
 
 def redis_failure(error: RedisError) -> str:
@@ -65,10 +66,17 @@ def missing_parts(state: InstallationState, failure: str) -> Iterator[str]:
     """Yield a sentence for each missing part, without which no ring reaches a phone. `failure`: see start_failure."""
     for queue, workers in state.workers.items():
         # The mail queue needs a worker only if it has jobs: without a mail server, no worker serves it.
-        if not workers and (queue in (RINGS, NOTICES) or state.jobs[queue, "queued"]):
+        if not workers and (queue in NEEDED or (queue == MAIL and state.jobs[queue, "queued"])):
             yield f"No live worker serves the queue {queue}: start `bellhop worker`."
     if failure and not any(status.channels for status in state.statuses.values()):
         yield f"The last worker could not start: {failure}. See its log, or run `bellhop check`."
+
+
+def unserved_queues(state: InstallationState) -> Iterator[str]:
+    """Yield a sentence for each queue with jobs that no live worker takes, if phones ring without them."""
+    for queue in QUEUES:
+        if queue not in (*NEEDED, MAIL) and state.jobs[queue, "queued"] and not state.workers[queue]:
+            yield f"No live worker serves the queue {queue}: start `bellhop worker` with the settings of this process."
 
 
 def clock_warnings(state: InstallationState, clock_ahead_s: Seconds) -> list[str]:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from bellhop import __version__
 from bellhop.clock import Seconds
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
+from bellhop.queue.names import MAIL, NEEDED
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store import refusals
@@ -54,6 +55,7 @@ def service() -> str:
         check=read_last_check(redis),
         check_runs=is_running(redis),
         state=state,
+        queues=_queues(state),
         problems=list(_problems(redis, url, state)),
         broken=[app for app in apps if app.tone is Tone.BAD],
         clocks=_clocks(running, streams),
@@ -90,6 +92,12 @@ def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]
         sentence = no_worker(url, workers_elsewhere(url))
         yield f"{sentence[0].upper()}{sentence[1:]}."
     yield from missing_parts(state, start_failure(redis))
+
+
+def _queues(state: InstallationState) -> dict[str, list[str]]:
+    """Return the queues with their workers, without the queues of features that are off."""
+    used = {queue for (queue, _), count in state.jobs.items() if count} | {*NEEDED, MAIL}
+    return {queue: workers for queue, workers in state.workers.items() if workers or queue in used}
 
 
 def _phones(hour: last_hour.LastHour, *tones: Tone) -> str:

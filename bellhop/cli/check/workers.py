@@ -6,10 +6,17 @@ from collections.abc import AsyncIterator, Iterator
 from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
-from bellhop.queue.names import MAIL
+from bellhop.queue.names import EVENTS, MAIL, NEEDED, STREAM
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.settings import Settings
+
+NEEDED_SETTINGS = {
+    MAIL: "a mail server (BELLHOP_SMTP_HOST)",
+    STREAM: "the Stream apps and BELLHOP_RECEIPT_SECRET",
+    EVENTS: "the endpoints of your backend",
+}
+"""What a worker needs to serve a queue, if it is not the apps of Apple and Google."""
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
@@ -33,14 +40,17 @@ def _clocks(state: InstallationState) -> Iterator[Finding]:
 
 
 def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]:
-    """Name each queue whose jobs no live worker takes. The mail queue may be unserved if there are no e-mails."""
+    """Name each queue whose jobs no live worker takes. Queues of features that are off may be unserved."""
+    wanted = {
+        MAIL: settings.smtp_host and settings.mail_policy != "never",
+        STREAM: settings.carries_declines,
+        **dict.fromkeys(NEEDED, True),
+    }
     for queue, workers in state.workers.items():
-        sends = settings.smtp_host and settings.mail_policy != "never"
-        wanted = queue != MAIL or sends or state.jobs[queue, "queued"]
-        if not workers and wanted:
-            needed = "a mail server (BELLHOP_SMTP_HOST)" if queue == MAIL else "the apps of Apple or Google"
+        if not workers and (wanted.get(queue) or state.jobs[queue, "queued"]):
+            needed = NEEDED_SETTINGS.get(queue, "the apps of Apple or Google")
             sentence = f"no live worker serves it: start a worker whose settings have {needed}"
-            yield Finding(Level.PROBLEM, f"queue {queue}", sentence)
+            yield Finding(Level.PROBLEM if queue in (*NEEDED, MAIL) else Level.WARNING, f"queue {queue}", sentence)
 
 
 def _refused(state: InstallationState) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import pytest
 
 from bellhop.cli.check import workers
 from bellhop.cli.check.finding import Level
-from bellhop.queue.names import MAIL, NOTICES, RINGS
+from bellhop.queue.names import EVENTS, MAIL, NOTICES, RINGS, STREAM
 from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
 from bellhop.settings import Settings
 from bellhop.store.keys import lease_key, rq_queue_key, rq_worker_key, rq_workers_key, status_key
@@ -47,6 +47,14 @@ async def test_emails_that_nobody_takes_are_named(check, redis_client):
     redis_client.rpush(rq_queue_key(MAIL), "mail-1")
     (problem,) = await problems(check)
     assert "queue bellhop-mail: no live worker serves it: start a worker whose settings have a mail server" in problem
+
+
+async def test_an_unserved_queue_beside_the_rings_is_a_warning(check, redis_client):
+    check.live("w-1", RINGS, NOTICES)
+    redis_client.rpush(rq_queue_key(EVENTS), "send-events-1")
+    stream = {"stream_api_key": "key", "stream_api_secret": "a-secret", "receipt_secret": "signs-the-receipts"}
+    warned = [found.subject for found in await check(**stream) if found.level is Level.WARNING]
+    assert warned == [f"queue {STREAM}", f"queue {EVENTS}"]
 
 
 async def test_credentials_refused_to_a_worker_are_named(check):
