@@ -103,6 +103,11 @@ def user_key(tenant: str, user_id: str) -> str:
     return f"bellhop:person:{tenant}:{user_id}"
 
 
+def phones_key(tenant: str, user_id: str) -> str:
+    """A hash: what the user's phones reported about themselves as JSON, by device key."""
+    return f"bellhop:phones:{tenant}:{user_id}"
+
+
 def held_back_key(tenant: str, user_id: str) -> str:
     """A hash: of each caller, the stamp of their last ring that the user's quiet hours held back."""
     return f"bellhop:held-back:{tenant}:{user_id}"

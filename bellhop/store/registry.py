@@ -26,6 +26,7 @@ from bellhop.store.keys import (
     held_back_key,
     lookup_key,
     owner_key,
+    phones_key,
     token_window_key,
     user_key,
 )
@@ -56,7 +57,7 @@ def register(tenant: str, device: Device) -> Command:
     that it removed because the user had too many."""
     return Command(
         "registry/register_device",
-        [devices_key(tenant, device.user_id), owner_key(tenant, device.key)],
+        _keys_of(tenant, device),
         [
             device.key,
             device.model_dump_json(),
@@ -64,6 +65,7 @@ def register(tenant: str, device: Device) -> Command:
             str(MAX_DEVICES_PER_USER),
             owner_key(tenant, ""),
             devices_key(tenant, ""),
+            phones_key(tenant, ""),
         ],
     )
 
@@ -86,8 +88,12 @@ def replace(tenant: str, device: Device, by: Device) -> Command:
 
 
 def _swap(tenant: str, device: Device, by: str) -> Command:
-    keys = [devices_key(tenant, device.user_id), owner_key(tenant, device.key)]
-    return Command("registry/swap_device", keys, [device.key, str(device.registered_at), by])
+    return Command("registry/swap_device", _keys_of(tenant, device), [device.key, str(device.registered_at), by])
+
+
+def _keys_of(tenant: str, device: Device) -> list[str]:
+    user_id = device.user_id
+    return [devices_key(tenant, user_id), owner_key(tenant, device.key), phones_key(tenant, user_id)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -
         token_window_key("dying", *app, window),
         token_window_key("answered", *app, window),
         token_window_key("dying-users", *app, window),
+        phones_key(tenant, device.user_id),
     ]
     args: list[Argument] = [device.key, device.registered_at, limits.window_s, limits.brake_s]
     return Command("registry/prune_token", keys, [*args, limits.fewest_dying, limits.most_dying_percent])

@@ -155,6 +155,9 @@ SETTLED = Counter("bellhop_settled_total", "Recipients whose standing in a round
 MAIL = Counter("bellhop_mail_total", "Missed-call e-mails, by outcome.", ("outcome",))
 RECEIPTS = Counter("bellhop_receipts_total", "Receipts of phones that rang.", ("provider", "verdict"))
 RANG = Histogram("bellhop_rang_seconds", "From Stream's stamp of a ring to the phone's receipt.", ("provider",))
+PHONES_DEMOTED = Counter(
+    "bellhop_phones_demoted_total", "Phones that got three pushes in a row with normal priority, sent as high.", ()
+)
 QUESTIONS = Counter(
     "bellhop_stream_questions_total", "Questions to Stream about the state of a ring.", ("kind", "outcome")
 )
@@ -170,7 +173,7 @@ DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped bec
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
     MAIL, RECEIPTS, RANG, QUESTIONS, LOST_RECORDS, DROPPED, REQUESTS_REFUSED, CONSOLE_LOGINS,
-    RINGS_TURNED_AWAY,
+    RINGS_TURNED_AWAY, PHONES_DEMOTED,
 )  # fmt: skip
 
 

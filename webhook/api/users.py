@@ -9,14 +9,16 @@ from flask import Blueprint
 from pydantic import ConfigDict, Field, StringConstraints
 
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
+from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.user import Contact, Preferences
 from bellhop.field_docs import DocumentedModel
 from bellhop.queue.worker_status import apps_of_workers
-from bellhop.store import registry
+from bellhop.store import phones, registry
 from bellhop.store.keys import devices_key, user_key
 from webhook.api.operation import ApiRequest, Operations
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.context import WebContext
+from webhook.phone_reports import note_report
 
 blueprint = Blueprint("users", __name__, url_prefix="/v1")
 operations = Operations(blueprint)
@@ -36,6 +38,8 @@ class _Registration(_ApiModel):
     """An id of the phone, the same for all of its tokens. If several tokens of a phone fit a push, one is used."""
     name: Annotated[str, StringConstraints(max_length=255)] = ""
     """The phone's name for people, such as "Jane's iPhone"."""
+    health: PhoneHealth | None = None
+    """The settings of the phone that decide whether it rings. A field that is left out keeps its last value."""
 
 
 class ApnsRegistration(_Registration):
@@ -103,8 +107,13 @@ def list_devices(request: ApiRequest) -> Devices:
 def register_device(request: ApiRequest, registration: ApnsRegistration | FcmRegistration) -> RegisteredDevice:
     """Register a device, or the same one again: at every start of the app, and whenever its token changes."""
     _check_credentials(request.context, registration.provider, registration.app)
-    device = Device(user_id=request.user_id, registered_at=request.context.now(), **registration.model_dump())
+    now, fields = request.context.now(), registration.model_dump(exclude={"health"})
+    device = Device(user_id=request.user_id, registered_at=now, **fields)
     previous_user, left = request.context.run(registry.register(request.tenant, device))
+    if health := registration.health:
+        note_report(
+            request.context, phones.note_health(request.tenant, device.user_id, device.key, now, health), device.key
+        )
     log.info(
         "device_registered", device=device.key, moved=previous_user.decode() not in ("", request.user_id), left=left
     )

@@ -9,7 +9,7 @@ import pytest
 from bellhop import call_index
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import MAIL_JOB, RING_JOB
-from bellhop.store import call_scripts, email_scripts, keys, limit_scripts, queue_scripts, registry, scripts
+from bellhop.store import call_scripts, email_scripts, keys, limit_scripts, phones, queue_scripts, registry, scripts
 from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding, LostAttempt
 from bellhop.store.email_scripts import NewEmail
 from bellhop.store.scripts import Argument, Command
@@ -21,6 +21,7 @@ HOMES = {
     "user": (
         "devices:",
         "person:",
+        "phones:",
         "held-back:",
         "calls-of:",
         "fetched:",
@@ -123,6 +124,7 @@ COMMANDS = (
     registry.prune_token("default", a_device(), 1, registry.BrakeLimits()),
     registry.claim_device_lookup("default", "ben", per_s=1, request_s=1, run="r"),
     registry.hold_back("default", "ben", "sara", 1),
+    phones.note_receipt("default", "ben", "key", 1, round_started_at=1, event="rang"),
     registry.switch_mail("default", "ben", on=True),
     registry.stamp_user("default", "ben", {"deactivated": 1}),
     limit_scripts.count_for_caller(ROUND, 1),

@@ -5,7 +5,8 @@ local function is_still(devices, key, registered_at)
   return stored and cjson.decode(stored).registered_at == tonumber(registered_at)
 end
 
-local function remove(devices, key, owner)
+local function remove(devices, key, owner, phones)
   redis.call('HDEL', devices, key)
+  redis.call('HDEL', phones, key)
   redis.call('DEL', owner)
 end

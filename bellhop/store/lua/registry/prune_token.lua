@@ -2,7 +2,7 @@
 -- die in one window that a mistake of ours is the likely reason, the brake is set: no token of the app is removed for a while.
 -- KEYS
 --   1 the user's devices   2 the token's owner   3 the app's brake   4 its dying tokens   5 its accepted pushes (of this window)
---   6 the users whose tokens die (of this window)
+--   6 the users whose tokens die (of this window)   7 the records of the user's phones
 -- ARGV
 --   1 device key   2 registered_at µs as it was read   3 window s   4 brake s   5 fewest users   6 most dying percent
 -- Returns "removed", "changed" (it is another registration now), "brake set" or "braked".
@@ -19,5 +19,5 @@ if dying >= tonumber(ARGV[5]) and dying * 100 > (dying + answered) * tonumber(AR
   return 'brake set'
 end
 if not is_still(KEYS[1], ARGV[1], ARGV[2]) then return 'changed' end
-remove(KEYS[1], ARGV[1], KEYS[2])
+remove(KEYS[1], ARGV[1], KEYS[2], KEYS[7])
 return 'removed'
