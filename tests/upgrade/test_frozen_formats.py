@@ -239,6 +239,12 @@ NEW_SINCE: dict[str, str] = {
     "redis/rq:queues/holds/member/rq:queue:bellhop-stream": "RQ's list of queues",
     "redis/rq:workers:bellhop-stream": "the same, for the workers of a queue",
     "redis/rq:job:<ring job>/holds/deadline": "an older worker runs the job as before",
+    **{
+        f"http/paths//v1/users/{{user_id}}/devices/post/requestBody/content/application/json/schema/oneOf/{number}/"
+        "properties/health": "the phone's settings; an older web process refuses a body with it"
+        for number in (0, 1)
+    },
+    "metrics/types/# TYPE bellhop_phones_demoted_total counter": "pushes that came with normal priority",
     "redis/rq:worker:<worker>/holds/renewed_ms": "without it, every job of a dead worker had newly begun",
 }
 """Formats that were added since, as "subject/path", with the reason. An older version must work without them."""
