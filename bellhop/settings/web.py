@@ -82,6 +82,20 @@ class WebSettings(SettingsSection):
     """Whether Bellhop tells Stream that a user declined a ring, if the phone reports that with its receipt: then the
     caller's phone stops, too (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET and a Stream app."""
 
+    live: bool = False
+    """Whether GET /v1/calls/<cid>/live streams what becomes known about a ring, to the caller, the members and servers
+    of the app. Set it for workers too. It needs `bellhop web`: another WSGI server keeps no streams open."""
+    live_streams: Annotated[int, Field(ge=1, le=1_024)] = 1_000
+    """How many of these streams one web process keeps open: at most a quarter of its connections."""
+    live_streams_per_call: Annotated[int, Field(ge=1)] = 50
+    """How many streams of one call one web process keeps open."""
+    live_streams_per_user: Annotated[int, Field(ge=1)] = 4
+    """How many streams one web process keeps open for the tokens of one user. The server tokens of one Stream app
+    together may have half of BELLHOP_LIVE_STREAMS."""
+    live_stream_s: Annotated[Seconds, Field(ge=1, le=3_600)] = Seconds(600)
+    """After how many seconds a stream ends, or earlier with its token. The client then opens another one, and its token
+    is checked again."""
+
     console_password: SecretStr = SecretStr("")
     """Password for the console at /console, at least 12 characters. The console is off if this and
     BELLHOP_CONSOLE_PROXY_HEADER are both empty."""

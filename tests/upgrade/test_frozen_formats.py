@@ -45,6 +45,10 @@ NEW_SINCE: dict[str, str] = {
         for name in ("always_from", "never_from", "quiet_hours/anyOf/0/properties/days")
     },
     "command_line/words/caller_blocked": "an older version reads no lists of blocked callers",
+    **{
+        f"command_line/settings/`BELLHOP_LIVE{name}`": "an older version has no live streams"
+        for name in ("", "_STREAMS", "_STREAMS_PER_CALL", "_STREAMS_PER_USER", "_STREAM_S")
+    },
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_BYTES`": "an older version takes 1 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_GZIP_RATIO`": "an older version inflates to 4 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_FAILURES_PER_MINUTE`": "an older version slows nobody",
