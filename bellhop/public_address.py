@@ -9,7 +9,7 @@ written in many ways. Use it with a session that follows no redirects and uses n
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp import AddrInfoType
@@ -58,7 +58,7 @@ class NotPublicError(OSError):
         super().__init__(errno.EACCES, f"the address {address} is not public")
 
 
-def parse_networks(texts: tuple[str, ...]) -> Networks:
+def parse_networks(texts: Iterable[str]) -> Networks:
     """Parse networks and single addresses. Raises ValueError."""
     return tuple(ip_network(text) for text in texts)
 

@@ -16,6 +16,7 @@ from bellhop.explain.sentences import NO_TRAIL
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import UserVerdict
 from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
+from bellhop.settings.events import EventEndpoint
 from bellhop.settings.reference import allowed
 from bellhop.settings.removed import REMOVED
 from bellhop.trail import MILESTONES
@@ -54,7 +55,15 @@ def test_the_settings_page_says_what_a_setting_may_be(setting, values):
     assert allowed(Settings.model_fields[setting]) == values
 
 
-@pytest.mark.parametrize(("table", "app"), [("stream_apps", StreamApp), ("apns_apps", ApnsApp), ("fcm_apps", FcmApp)])
+TABLES = {
+    "stream_apps": StreamApp,
+    "apns_apps": ApnsApp,
+    "fcm_apps": FcmApp,
+    "event_endpoints": EventEndpoint,
+}
+
+
+@pytest.mark.parametrize(("table", "app"), TABLES.items())
 def test_the_page_of_several_apps_has_every_key(table, app):
     page = (ROOT / "docs" / "configuration.md").read_text()
     (rows,) = re.findall(rf"`\[\[{table}\]\]`\*\* \| \| \|\n((?:\| `.*\n)+)", page)

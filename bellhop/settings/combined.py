@@ -16,6 +16,7 @@ from pydantic_settings import (
 
 from bellhop.domain.device import Provider
 from bellhop.settings.apple import APNS_SHORTHANDS, AppleSettings
+from bellhop.settings.events import EventSettings
 from bellhop.settings.google import FCM_SHORTHANDS, GoogleSettings
 from bellhop.settings.limits import LimitSettings
 from bellhop.settings.mail import MailSettings
@@ -35,6 +36,7 @@ SHORTHANDS = {"stream_apps": STREAM_SHORTHANDS, "apns_apps": APNS_SHORTHANDS, "f
 # Pydantic takes the fields of the last base first: the order of docs/settings.md, and of what is reported as wrong.
 class Settings(
     LimitSettings,
+    EventSettings,
     OperationsSettings,
     WebSettings,
     MailSettings,

@@ -1,6 +1,7 @@
 """Types that the settings of more than one section use. A type reads its value from text and checks it."""
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -45,10 +46,19 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError("must be an IP address, or a network such as 192.0.2.0/24 without host bits") from None
+    return text
+
+
 ListOf = Annotated[list[T], NoDecode, BeforeValidator(_split)]
 """A list. As text: values separated by commas, or JSON."""
 TablesOf = Annotated[list[T], NoDecode, BeforeValidator(_parse_json)]
 """A list of apps: tables in the TOML file. As text: JSON."""
+Network = Annotated[str, AfterValidator(_network)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 LongSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
 """A secret that cannot be guessed. Empty means not set."""

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from bellhop.settings.combined import Settings
+from bellhop.settings.events import contradictions
 from bellhop.settings.problems import (
     invalid_value,
     unknown_secret_files,
@@ -66,6 +67,8 @@ def _missing_for(role: Role | None, settings: Settings) -> list[str]:
             f"no push provider is configured: set {PREFIX}APNS_TOPIC, {PREFIX}APNS_KEY_FILE, {PREFIX}APNS_KEY_ID and "
             f"{PREFIX}APNS_TEAM_ID for iPhones, {PREFIX}FCM_SERVICE_ACCOUNT_FILE for Android, or both"
         )
+    tenants = [app.tenant for app in settings.stream_apps]
+    problems += contradictions(settings, tenants, needs_secrets=role == "worker")
     if role == "worker" and settings.stream_fetches_per_s and not settings.stream_apps:
         problems.append(f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET")
     return problems

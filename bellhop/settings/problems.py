@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError
 
 from bellhop.settings.apple import ApnsApp
 from bellhop.settings.combined import SHORTHANDS, Settings
+from bellhop.settings.events import EventEndpoint
 from bellhop.settings.google import FcmApp
 from bellhop.settings.removed import REMOVED
 from bellhop.settings.sources import file_with, source_of
@@ -20,8 +21,13 @@ from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
 from bellhop.validation_messages import describe_error
 
-APPS: Mapping[str, type[BaseModel]] = {"stream_apps": StreamApp, "apns_apps": ApnsApp, "fcm_apps": FcmApp}
-"""The settings that are lists of apps, and the fields that an app may have."""
+APPS: Mapping[str, type[BaseModel]] = {
+    "stream_apps": StreamApp,
+    "apns_apps": ApnsApp,
+    "fcm_apps": FcmApp,
+    "event_endpoints": EventEndpoint,
+}
+"""The settings that are lists of tables, and the fields that a table may have."""
 KUBERNETES_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")
 """Endings of the variables that Kubernetes sets in each pod for each Service, such as BELLHOP_WEB_SERVICE_HOST for the
 Service bellhop-web (Kubernetes: Service, "Discovering services")."""

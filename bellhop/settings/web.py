@@ -1,13 +1,13 @@
 """Settings: the web process, its API and its console."""
 
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from bellhop.clock import Seconds
-from bellhop.settings.field_types import ListOf, LongSecret, SettingsSection
+from bellhop.settings.field_types import ListOf, LongSecret, Network, SettingsSection
 
 SHORTEST_PASSWORD = 12
 CLIENT_HEADERS = frozenset({"host", "user-agent", "accept", "cookie", "authorization", "connection"})
@@ -20,17 +20,6 @@ def _address(text: str) -> str:
     except ValueError:
         raise ValueError("must be an IP address: 127.0.0.1 for this machine, 0.0.0.0 for every interface") from None
     return text
-
-
-def _network(text: str) -> str:
-    try:
-        ip_network(text)
-    except ValueError:
-        raise ValueError("must be an IP address, or a network such as 192.0.2.0/24 without host bits") from None
-    return text
-
-
-Network = Annotated[str, AfterValidator(_network)]
 
 
 class WebSettings(SettingsSection):
