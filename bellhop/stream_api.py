@@ -1,10 +1,14 @@
-"""The parts of Stream's REST interface that Bellhop reads: users' devices, an app's settings, the state of a ring."""
+"""The parts of Stream's REST interface that Bellhop uses.
+
+It reads users' devices, an app's settings and the state of a ring, and rejects a ring for a user.
+"""
 
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -23,6 +27,8 @@ ANSWER_LIMIT = 1 << 22
 """Most bytes of an answer. 25 devices take about 10,000 bytes, and an app with all its settings more."""
 MEMBERS = 100
 """Members of a call that Stream returns with it at most, and the number that a call may have when it is created."""
+DONE = frozenset({200, 201})
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
 DEFAULT_PAUSE_S = Seconds(60.0)
 """How long to wait if Stream answers "too many requests" without a time. Its limits are counted by the minute."""
 
@@ -78,6 +84,10 @@ class _Way(IntEnum):
     CALL = 2
 
 
+REJECT_TOKEN_S = 300
+"""How long a token is valid with which a ring is rejected for a user."""
+CLOCK_MARGIN_S = 5
+"""How long before the request the token counts as issued, in case our clock is ahead of Stream's."""
 OTHER_WAY = frozenset({400, 401, 403, 404, 405})
 """Statuses after which another way may still succeed."""
 
@@ -133,6 +143,14 @@ class StreamApi:
         """
         return await self._with_a_secret(lambda secret: self._try_each_way(ring, permit, secret))
 
+    async def reject(self, cid: str, user_id: str, reason: str) -> None:
+        """Reject the call's ring as this user, with a token that is valid for a short time. Raises StreamRefused."""
+        now_s = time.time() if self._ahead_s is None else time.monotonic() + self._ahead_s
+        issued_s = int(now_s) - CLOCK_MARGIN_S
+        claims = {"user_id": user_id, "iat": issued_s, "exp": issued_s + REJECT_TOKEN_S}
+        path, body = f"{_call_path(cid)}/reject", {"reason": reason}
+        await self._with_a_secret(lambda secret: self._send("POST", path, _Json, _token(secret, claims), body=body))
+
     async def _with_a_secret(self, request: Callable[[str], Awaitable[Answer]]) -> Answer:
         """Send a request with the secret that succeeded last, and then with the others until Stream accepts one."""
         count = len(self._secrets)
@@ -184,19 +202,32 @@ class StreamApi:
 
     async def _get(self, path: str, model: type[Model], token: str, **query: str) -> tuple[Model, Seconds]:
         """Read what Stream returns for `path`, and how long to wait before the next request."""
-        query |= {"api_key": self._api_key}
+        return await self._send("GET", path, model, token, query=query)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        model: type[Model],
+        token: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] = NO_QUERY,
+    ) -> tuple[Model, Seconds]:
+        """Send a request, with `body` as JSON. Returns the answer, and how long to wait before the next request."""
+        query = {**query, "api_key": self._api_key}
         headers = {"Authorization": token, "stream-auth-type": "jwt"}
         try:
             # A redirect is an error: it could lead the API key and the token elsewhere.
-            async with self._session.get(
-                self._url + path, params=query, headers=headers, allow_redirects=False
+            async with self._session.request(
+                method, self._url + path, params=query, headers=headers, json=body, allow_redirects=False
             ) as response:
                 self._note_time(response)
-                if response.status != 200:
+                if response.status not in DONE:
                     raise _refused(response)
-                body = await _whole(response)
+                answer = await _whole(response)
                 used_up = response.headers.get("X-RateLimit-Remaining") == "0"
-                return model.model_validate_json(body), _until_reset_s(response) if used_up else Seconds(0.0)
+                return model.model_validate_json(answer), _until_reset_s(response) if used_up else Seconds(0.0)
         except ValidationError:
             raise StreamRefused("the answer cannot be read") from None
         except (aiohttp.ClientError, TimeoutError) as error:

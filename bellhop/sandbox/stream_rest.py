@@ -1,4 +1,4 @@
-"""A stand-in for Stream's REST interface: devices, call types, hooks and calls, with tokens and a rate limit.
+"""A stand-in for Stream's REST interface: devices, call types, hooks, calls and rejects, with tokens and a rate limit.
 
 It knows the truth of each call (`calls`), whichever webhooks are lost on the way to Bellhop.
 """
@@ -53,6 +53,26 @@ class Question(NamedTuple):
     status: int
 
 
+class Reject(NamedTuple):
+    """A request to reject a ring."""
+
+    at: Seconds
+    """Unix time in seconds."""
+    cid: str
+    user: str
+    """Whose token it had; empty for another token."""
+    reason: str
+    status: int
+
+
+LONGEST_TOKEN_S = 600
+"""How long a token may be valid with which a ring is rejected."""
+
+
+def _is_short(claims: dict[str, Any]) -> bool:
+    return bool(claims.get("exp", math.inf) - time.time() <= LONGEST_TOKEN_S)
+
+
 class StreamApiStandIn:
     """Listens on 127.0.0.1. Use it as `async with StreamApiStandIn(key, secret) as stand_in`.
 
@@ -85,6 +105,12 @@ class StreamApiStandIn:
         """How long each answer about a call is delayed."""
         self.ring_state_for: set[str] = {"server", "user"}
         """The kinds of token that may read ring_state; empty if this Stream does not have it."""
+        self.rejects: list[Reject] = []
+        """The requests to reject a ring."""
+        self.reject_statuses: list[int] = []
+        """The statuses of the answers to the next of them."""
+        self.reject_pause_s = Seconds(0.0)
+        """How long each answer to them is delayed."""
         self.clock_ahead_s = 0.0
         """How far the time in the answers is ahead of this machine's."""
         app = web.Application()
@@ -94,6 +120,7 @@ class StreamApiStandIn:
         app.router.add_get("/api/v2/app", self._app)
         app.router.add_get("/api/v2/video/call/{type}/{id}", self._call)
         app.router.add_get("/api/v2/video/call/{type}/{id}/ring_state", self._ring_state)
+        app.router.add_post("/api/v2/video/call/{type}/{id}/reject", self._reject)
         self._runner = web.AppRunner(app)
 
     def add_call(self, call: SampleCall) -> None:
@@ -157,6 +184,17 @@ class StreamApiStandIn:
         status = 401 if claims is None else 404 if not sessions else 200
         answer = with_integers(sessions[-1].as_answer()) if sessions else {}
         return await self._tell(request, "call", status, answer)
+
+    async def _reject(self, request: web.Request) -> web.Response:
+        """Reject a ring, as the user of the token, which must not be valid for long."""
+        claims, body = self._claims(request), await request.json()
+        cid, user = f"{request.match_info['type']}:{request.match_info['id']}", (claims or {}).get("user_id", "")
+        status = 401 if claims is None else 403 if not user or not _is_short(claims) else 200
+        if status == 200 and self.reject_statuses:
+            status = self.reject_statuses.pop(0)
+        self.rejects.append(Reject(Seconds(time.time()), cid, user, body.get("reason", ""), status))
+        await asyncio.sleep(self.reject_pause_s)
+        return web.json_response({"duration": "1.00ms"} if status == 200 else api_error(status), status=status)
 
     async def _give_time(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(time.time() + self.clock_ahead_s, usegmt=True)
