@@ -34,6 +34,7 @@ LAYERS = (
     {"bellhop.telemetry"},
     {"bellhop.explain", "bellhop.stream_api"},
     {
+        "bellhop.audience",
         "bellhop.call_index",
         "bellhop.latest_calls",
         "bellhop.question_on_demand",

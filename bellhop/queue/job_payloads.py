@@ -1,8 +1,8 @@
 """The payloads of jobs: one union, whose tag is the job's name. Pure.
 
 The web process writes them and the worker reads them. Each job carries one payload: `QueuedRound`, `CallRef`,
-`EmailRef` or `RejectRef`, by its name. A payload's `v` is its version. A worker reads every version that it knows; a
-job with another version fails with a sentence, and can be run again after an upgrade.
+`EmailRef`, `RejectRef` or `OutboxRef`, by its name. A payload's `v` is its version. A worker reads every version that
+it knows; a job with another version fails with a sentence, and can be run again after an upgrade.
 """
 
 import json
@@ -23,8 +23,11 @@ from bellhop.queue.names import (
     RESULT_TTL_S,
     RETRIED_AFTER_S,
     RING_JOB,
+    SEND_EVENTS_JOB,
     SETTLE_JOB,
+    TELL_CALLER_JOB,
     MailJobName,
+    OutboxJobName,
     RejectJobName,
     RoundJobName,
     SettleJobName,
@@ -97,11 +100,20 @@ class RejectRef(Cause):
     """Stream's word for it: decline or busy."""
 
 
+class OutboxRef(Cause):
+    """Names the announcements about one subject that wait for one destination (`bellhop.audience`)."""
+
+    destination: str
+    tenant: str
+    subject: str
+    """A call's cid, `device:<key>`, or `alarm`."""
+
+
 class UnknownVersion(ValueError):  # noqa: N818 - names what is wrong with a payload
     """A payload has a version that this worker does not know. The message contains nothing of the payload."""
 
 
-Payload = QueuedRound | CallRef | EmailRef | RejectRef
+Payload = QueuedRound | CallRef | EmailRef | RejectRef | OutboxRef
 
 PAYLOADS: dict[str, type[Payload]] = {
     RING_JOB: QueuedRound,
@@ -110,6 +122,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     NOTICE_JOB: QueuedRound,
     MAIL_JOB: EmailRef,
     REJECT_JOB: RejectRef,
+    TELL_CALLER_JOB: OutboxRef,
+    SEND_EVENTS_JOB: OutboxRef,
 }
 """All jobs, by name. A job of any other name is refused: RQ's job names are import paths."""
 
@@ -132,6 +146,8 @@ def job(job_id: str, name: SettleJobName, payload: CallRef | None = None) -> dic
 def job(job_id: str, name: MailJobName, payload: EmailRef) -> dict[str, str]: ...
 @overload
 def job(job_id: str, name: RejectJobName, payload: RejectRef) -> dict[str, str]: ...
+@overload
+def job(job_id: str, name: OutboxJobName, payload: OutboxRef) -> dict[str, str]: ...
 def job(job_id: str, name: str, payload: Payload | None = None) -> dict[str, str]:
     """Describe a job for lib/enqueue.lua. Without a payload, the script that queues it adds the data."""
     fields = {
@@ -163,6 +179,8 @@ def read_payload(job_name: SettleJobName, payload: Mapping[str, Any]) -> CallRef
 def read_payload(job_name: MailJobName, payload: Mapping[str, Any]) -> EmailRef: ...
 @overload
 def read_payload(job_name: RejectJobName, payload: Mapping[str, Any]) -> RejectRef: ...
+@overload
+def read_payload(job_name: OutboxJobName, payload: Mapping[str, Any]) -> OutboxRef: ...
 def read_payload(job_name: str, payload: Mapping[str, Any]) -> Payload:
     """Read a payload that was queued by this version or an older one.
 

@@ -23,6 +23,8 @@ MailJobName = Literal["worker.jobs.mail"]
 """The job about one e-mail."""
 RejectJobName = Literal["worker.jobs.reject"]
 """The job about one user's decline."""
+OutboxJobName = Literal["worker.jobs.tell_caller", "worker.jobs.send_events"]
+"""The jobs about the announcements that wait for one destination."""
 
 RING_JOB: Final = "worker.jobs.ring"
 NOTIFY_JOB: Final = "worker.jobs.notify"
@@ -30,6 +32,8 @@ SETTLE_JOB: Final = "worker.jobs.settle"
 NOTICE_JOB: Final = "worker.jobs.notice"
 MAIL_JOB: Final = "worker.jobs.mail"
 REJECT_JOB: Final = "worker.jobs.reject"
+TELL_CALLER_JOB: Final = "worker.jobs.tell_caller"
+SEND_EVENTS_JOB: Final = "worker.jobs.send_events"
 
 QUEUE_OF: dict[str, str] = {
     RING_JOB: RINGS,
@@ -38,6 +42,8 @@ QUEUE_OF: dict[str, str] = {
     NOTICE_JOB: NOTICES,
     MAIL_JOB: MAIL,
     REJECT_JOB: STREAM,
+    TELL_CALLER_JOB: STREAM,
+    SEND_EVENTS_JOB: EVENTS,
 }
 
 JOB_TIMEOUT_S = 300

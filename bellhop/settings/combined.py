@@ -70,6 +70,11 @@ class Settings(
         return bool(self.declines and self.receipt_secret.get_secret_value() and self.stream_apps)
 
     @property
+    def tells_caller(self) -> bool:
+        """Whether the caller's app is told what becomes of a ring."""
+        return bool(self.tell_caller and self.stream_apps)
+
+    @property
     def push_apps(self) -> frozenset[tuple[str, str]]:
         """Return provider and app of all configured credentials."""
         apple = ((Provider.APNS, app.topic) for app in self.apns_apps)

@@ -114,6 +114,9 @@ class StreamSettings(SettingsSection):
     """How many times per second Bellhop may ask Stream for the state of a ring, for all processes together: before a
     missed-call notice that Stream did not ask for, and before a late attempt to ring. So a lost webhook does no harm. 0
     switches it off."""
+    tell_caller: bool = False
+    """Whether Bellhop tells the caller's app, by a custom event of Stream, when a ring reached a callee's phone, when
+    the phone rings, and when no phone of a callee can be rung (docs/caller.md). Web processes and workers need it."""
 
     @property
     def tenants(self) -> list[str]:

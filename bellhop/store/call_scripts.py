@@ -165,6 +165,8 @@ class FinalStanding:
     """The job of the missed-call notice, if one is due. It is queued unless the user had a notice before."""
     later: LaterJob | None = None
     """A second job for the same notice, queued if the first one is."""
+    told: Mapping[str, object] | None = None
+    """What is announced (`bellhop.audience`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,27 @@ def _settlement(final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
         document["job"] = final.notice
     if final.later is not None:
         document["later"] = {"job": final.later.job, "at_s": str((final.later.at + redis_ahead_us) // 1_000_000 + 1)}
+    if final.told is not None:
+        document["told"] = final.told
     return document
+
+
+def announce(round_: Round, items: Sequence[Mapping[str, object]], now: str) -> Command:
+    """Announce facts about users in a round, each once. `bellhop.audience` builds the items; `now` is in RQ's form.
+
+    The script returns the numbers (from 1) of the facts that were told now.
+    """
+    tenant, cid = round_.tenant, round_.cid
+    document = {
+        "now": now,
+        "start": str(round_.started_at),
+        "deadline": str(round_.deadline),
+        "session": round_.session_id,
+        "callers": round_.callers,
+        "items": items,
+    }
+    keys = [call_key(tenant, cid), round_key(tenant, cid, round_.started_at), rung_key(tenant, cid)]
+    return Command("calls/announce", keys, [round_prefix(tenant, cid), _packed(document)])
 
 
 def enqueue_due(job: JobFields, *, limit: int, most_waiting: int, again_ms: int, assumed_s: int) -> Command:

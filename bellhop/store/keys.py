@@ -75,6 +75,22 @@ def open_rings_key(tenant: str, cid: str) -> str:
     return f"bellhop:rings-open:{tenant}:{cid}"
 
 
+def outbox_key(destination: str, tenant: str, subject: str) -> str:
+    """A list: the announcements about a call (or a device, or the installation) that wait for a destination, the oldest
+    first."""
+    return f"bellhop:outbox:{destination}:{tenant}:{subject}"
+
+
+def draining_key(destination: str, tenant: str, subject: str) -> str:
+    """A hash: the job that drains the outbox, the claim of the run that does, and how often its first one failed."""
+    return f"bellhop:draining:{destination}:{tenant}:{subject}"
+
+
+def live_channel(tenant: str, cid: str) -> str:
+    """A channel, not a key: the announcements about the call, as they happen."""
+    return f"bellhop:live:{tenant}:{cid}"
+
+
 # Of a user
 
 

@@ -228,6 +228,7 @@ NEW_SINCE: dict[str, str] = {
     "command_line/commands/commands/devices/commands/add/params/--platform": "the same",
     "command_line/commands/commands/import-stream-templates": "reads Stream's templates",
     "command_line/commands/commands/payload": "prints what a push would carry",
+    "command_line/settings/`BELLHOP_TELL_CALLER`": "off by default",
     "command_line/settings/`BELLHOP_DECLINES`": "without a receipt secret it has no effect",
     **{
         path: "a queue of its own: an older worker does not know its jobs"

@@ -7,17 +7,43 @@ import msgspec
 import pytest
 
 from bellhop import call_index
+from bellhop.audience import Audience, Destination
+from bellhop.domain.announcement import CALLER_TYPES, AnnouncementType, about_ring
 from bellhop.queue.job_payloads import job
-from bellhop.queue.names import MAIL_JOB, RING_JOB
-from bellhop.store import call_scripts, email_scripts, keys, limit_scripts, phones, queue_scripts, registry, scripts
+from bellhop.queue.names import MAIL_JOB, RING_JOB, TELL_CALLER_JOB
+from bellhop.store import (
+    call_scripts,
+    email_scripts,
+    keys,
+    limit_scripts,
+    outbox_scripts,
+    phones,
+    queue_scripts,
+    registry,
+    scripts,
+)
 from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding, LostAttempt
 from bellhop.store.email_scripts import NewEmail
+from bellhop.store.outbox_scripts import Outbox
 from bellhop.store.scripts import Argument, Command
 from tests.factories import a_device, a_queued_round, a_round
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"
 HOMES = {
-    "call": ("webhook:", "call:", "round:", "rung:", "trail:", "told:", "question:", "rings-of:", "rings-open:"),
+    "call": (
+        "webhook:",
+        "call:",
+        "round:",
+        "rung:",
+        "trail:",
+        "told:",
+        "question:",
+        "rings-of:",
+        "rings-open:",
+        "outbox:",
+        "draining:",
+        "live:",
+    ),
     "user": (
         "devices:",
         "person:",
@@ -76,7 +102,10 @@ def text_of(arg: Argument) -> str:
 
 ROUND, QUEUED = a_round("ben"), a_queued_round("ben")
 RING, MAIL = job("ring-1", RING_JOB, QUEUED), job("mail-1", MAIL_JOB)
-FINAL = FinalStanding(ROUND, "ben", "missed", "a line", RING)
+OUTBOX = Outbox("stream", "default", "default:1")
+RINGING = about_ring(AnnouncementType.RINGING, ROUND, "ben", 1)
+AUDIENCE = Audience((Destination("stream", TELL_CALLER_JOB, 60, CALLER_TYPES),), live=True)
+FINAL = FinalStanding(ROUND, "ben", "missed", "a line", RING, told=AUDIENCE.told_of(RINGING))
 COMMANDS = (
     call_scripts.take_event(
         EventToTake(
@@ -88,6 +117,7 @@ COMMANDS = (
         )
     ),
     call_scripts.settle_call(CallToSettle("default", "default:1", 1, 1, [FINAL], None, [1])),
+    AUDIENCE.tell(ROUND, [RINGING]),
     call_scripts.enqueue_due(RING, limit=1, again_ms=1, assumed_s=1, most_waiting=1),
     call_scripts.claim_devices(ROUND, "ring", [("ben", "key")], deadline_us=1, worker="w-1", run="r", claim_us=1),
     call_scripts.record_attempt(ROUND, ["a line"], devices=[("key", True)]),
@@ -119,6 +149,8 @@ COMMANDS = (
     queue_scripts.remove_worker("w-1", ["rings"], died=True, limit=1),
     queue_scripts.move_jobs("rings", "bellhop-rings", "waiting", 0, limit=1, job_names=[RING_JOB]),
     queue_scripts.take_back_jobs("rings", within_s=1, not_failed_s=1, kept_s=1, counted_s=1, job_names=[RING_JOB]),
+    outbox_scripts.drain_outbox(OUTBOX, worker="w-1", run="r", claim_us=1),
+    outbox_scripts.put_off_outbox(OUTBOX, RING, worker="w-1", run="r", wait_s=1, now=1),
     registry.register("default", a_device()),
     registry.replace("default", a_device(), a_device()),
     registry.prune_token("default", a_device(), 1, registry.BrakeLimits()),

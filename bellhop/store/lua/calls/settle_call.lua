@@ -7,6 +7,7 @@
 --   6 what to record as MessagePack, every number in it a string (bellhop/store/call_scripts.py describes it)
 -- Returns the numbers (from 1) of the standings that were recorded now. Returns nil, and does nothing, when the call has
 -- changed since it was read: the caller reads it again and decides again.
+-- include: lib/announcing
 -- include: lib/enqueue
 -- include: lib/trail
 local call, trail, agenda, traces = unpack(KEYS)
@@ -29,6 +30,7 @@ for number, item in ipairs(doc.settlements) do
       if item.ringless then redis.call('HSET', call, item.noticed, item.started_at) end
     end
     append_to_trail(trail, { item.trail }, ARGV[1], ARGV[2])
+    if item.told then announce(item.round, item.told, doc.now) end
     -- This comes last: what fails before it is settled again.
     redis.call('HSET', item.round, 'o:' .. item.user, item.standing)
     recorded[#recorded + 1] = number

@@ -1,0 +1,105 @@
+"""Who hears of announcements, by the settings, and the command that tells them.
+
+Each destination has an outbox for each call: a list in Redis, which one job at a time drains in order
+(`worker.announcements.outbox`). Open live streams hear of an announcement by a channel of Redis.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from bellhop.clock import iso
+from bellhop.domain.announcement import CALLER_TYPES, Announcement, AnnouncementType
+from bellhop.domain.round import Round
+from bellhop.queue.job_payloads import OutboxRef, job
+from bellhop.queue.names import TELL_CALLER_JOB, OutboxJobName
+from bellhop.settings import Settings
+from bellhop.store import call_scripts
+from bellhop.store.keys import draining_key, live_channel, outbox_key
+from bellhop.store.scripts import Command
+
+STREAM_DESTINATION = "stream"
+"""The caller's app, which Stream tells. No endpoint may have this name."""
+CALLER_KEEP_S = 3_600
+"""How long an outbox for the caller's app is kept after its last announcement. Each is dropped at its ring's end."""
+
+
+class Destination(NamedTuple):
+    """One that hears of announcements."""
+
+    name: str
+    job_name: OutboxJobName
+    """The job that drains its outboxes."""
+    keep_s: int
+    """How long an outbox is kept after its last announcement."""
+    types: frozenset[AnnouncementType]
+    tenants: frozenset[str] = frozenset()
+    """Empty: all."""
+    hears_hidden: bool = True
+    """Whether it hears of what a caller must not learn."""
+
+    def hears(self, announcement: Announcement) -> bool:
+        """Tell whether it hears of this announcement."""
+        if announcement.hidden and not self.hears_hidden:
+            return False
+        return announcement.type in self.types and (not self.tenants or announcement.tenant in self.tenants)
+
+
+class Audience(NamedTuple):
+    """All that hear of announcements."""
+
+    destinations: tuple[Destination, ...] = ()
+    live: bool = False
+    """Whether there may be open live streams."""
+
+    def told_of(self, announcement: Announcement) -> dict[str, Any] | None:
+        """Return what lib/announcing.lua needs to announce something about a round; None if nobody hears of it."""
+        outboxes = [outbox(heard, announcement) for heard in self.destinations if heard.hears(announcement)]
+        live = self.live and not announcement.hidden
+        if not outboxes and not live:
+            return None
+        item: dict[str, Any] = {
+            "field": announcement.told_field,
+            "at": str(announcement.at),
+            "unless": announcement.told_instead,
+            "document": announcement.document(),
+            "outboxes": outboxes,
+        }
+        if announcement.needs_ringing:
+            item["while_ringing"] = announcement.user_id
+        if live:
+            item["channel"] = live_channel(announcement.tenant, announcement.subject)
+        return item
+
+    def tell(self, round_: Round, announcements: Iterable[Announcement]) -> Command | None:
+        """Return the command that makes announcements about one round, each once; None if nobody hears of them."""
+        made = list(announcements)
+        items = [item for announcement in made if (item := self.told_of(announcement))]
+        return call_scripts.announce(round_, items, iso(made[0].at)) if items else None
+
+
+def outbox(destination: Destination, announcement: Announcement) -> dict[str, Any]:
+    """Return an outbox as lib/announcing.lua needs it."""
+    tenant, subject = announcement.tenant, announcement.subject
+    payload = OutboxRef(destination=destination.name, tenant=tenant, subject=subject, queued_at=announcement.at)
+    return {
+        "key": outbox_key(destination.name, tenant, subject),
+        "draining": draining_key(destination.name, tenant, subject),
+        "keep_s": str(destination.keep_s),
+        "job": draining_job(destination.job_name, payload),
+    }
+
+
+def draining_job(job_name: OutboxJobName, payload: OutboxRef) -> Mapping[str, str]:
+    """Return a job that drains an outbox."""
+    return job(f"outbox-{uuid4().hex}", job_name, payload)
+
+
+def audience(settings: Settings) -> Audience | None:
+    """Return who hears of announcements; None if nobody does. Then a ring costs not one command more."""
+    destinations = []
+    if settings.tells_caller:
+        destinations.append(
+            Destination(STREAM_DESTINATION, TELL_CALLER_JOB, CALLER_KEEP_S, CALLER_TYPES, hears_hidden=False)
+        )
+    return Audience(tuple(destinations)) if destinations else None

@@ -1,0 +1,165 @@
+"""What Bellhop tells others about a ring: the types, the public document, and what a caller may be told. Pure.
+
+Others are the caller's app (Stream's custom event), the team's backend (events out), and open live streams. All of them
+get the same vocabulary. The document is public: a field keeps its name and meaning, and new fields may be added.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bellhop.clock import Micros, iso
+from bellhop.domain.json_text import encoded
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.round import Round
+
+
+class AnnouncementType(StrEnum):
+    """What has happened."""
+
+    REACHED = "ring.reached"
+    """A provider accepted the first push for this user."""
+    RINGING = "ring.ringing"
+    """A phone of this user reported that it rings."""
+    UNREACHABLE = "ring.unreachable"
+    """No phone of this user rings: there is none, all tokens are dead, the user is muted, or all attempts failed."""
+    ENDED = "ring.ended"
+    """The ring is over for this user, and has a final standing."""
+    MISSED_NOTICE = "call.missed_notice"
+    """The user was sent a missed-call notice."""
+    DEVICE_REMOVED = "device.removed"
+    """A device left the registry, since its provider says that its token is dead."""
+    ALARM = "alarm"
+    """Something in this installation needs an operator."""
+
+
+CALLER_TYPES = frozenset({AnnouncementType.REACHED, AnnouncementType.RINGING, AnnouncementType.UNREACHABLE})
+"""What the caller's app is told by Stream's custom event."""
+CUSTOM_PREFIX = "bellhop."
+"""The start of a custom event's type: `bellhop.ring.ringing`."""
+CUSTOM_FIELDS = ("user_id", "ring_started_at")
+"""The fields of a document that a custom event has. Every participant of the call receives it."""
+PRIVATE_FIELDS = frozenset({"reason", "by"})
+"""The fields of a document that are for the team's backend alone."""
+
+DEAD_ENDS = (
+    *(Outcome.CALLER_BLOCKED, Outcome.DEACTIVATED, Outcome.MUTED, Outcome.QUIET_HOURS, Outcome.CALLEE_LIMIT),
+    *(Outcome.NO_DEVICES, Outcome.NO_CREDENTIALS, Outcome.GAVE_UP, Outcome.TOO_LATE),
+    *(Outcome.CREDENTIALS_REFUSED, Outcome.WRONG_APP, Outcome.TOO_LARGE, Outcome.BAD_REQUEST),
+    *(Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.SIGNED_OUT),
+)
+"""The final outcomes after which a phone does not ring. If a user has several of them, the first one here is the
+reason."""
+HIDDEN_FROM_CALLER = frozenset({Outcome.CALLER_BLOCKED})
+"""A caller must not learn of these."""
+
+_NOT_BEFORE = {
+    AnnouncementType.REACHED: (AnnouncementType.RINGING, AnnouncementType.ENDED),
+    AnnouncementType.RINGING: (AnnouncementType.ENDED,),
+    AnnouncementType.UNREACHABLE: (AnnouncementType.REACHED, AnnouncementType.RINGING, AnnouncementType.ENDED),
+}
+"""Of each type, those after which it is not told any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One fact that is told once."""
+
+    type: AnnouncementType
+    tenant: str
+    subject: str
+    """What it is about: a call's cid, `device:<key>`, or `alarm`. Facts about one subject are told in order."""
+    at: Micros
+    """When it was found out, by Redis's clock."""
+    id: str
+    """The same for every repeat of the same fact."""
+    user_id: str = ""
+    """The callee; empty if it is about none."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    hidden: bool = False
+    """Whether it is told to the team's backend alone."""
+
+    @property
+    def told_field(self) -> str:
+        """The field of the round that records when this was told (unix µs)."""
+        return told_field(self.type, self.user_id, hidden=self.hidden)
+
+    @property
+    def told_instead(self) -> list[str]:
+        """The fields of the round after which this is not told any more."""
+        return [told_field(other, self.user_id) for other in _NOT_BEFORE.get(self.type, ())]
+
+    @property
+    def needs_ringing(self) -> bool:
+        """Whether it is told only while the ring goes on for this user."""
+        return self.type is AnnouncementType.UNREACHABLE
+
+    def document(self) -> str:
+        """Write the public document."""
+        document = {"id": self.id, "type": self.type, "timestamp": iso(self.at), "data": self.data}
+        return encoded(document).decode()
+
+
+def told_field(type_: AnnouncementType, user_id: str, *, hidden: bool = False) -> str:
+    """Name the field of a round that records when this was told."""
+    return f"told:{'hidden.' if hidden else ''}{type_.removeprefix('ring.')}:{user_id}"
+
+
+def read_told(fields: Mapping[str, str]) -> dict[tuple[AnnouncementType, str], Micros]:
+    """Read from a round's fields what was told, by type and user. What a caller must not learn is left out."""
+    told = {}
+    for name, at in fields.items():
+        if name.startswith("told:") and not name.startswith("told:hidden."):
+            short, _, user_id = name.removeprefix("told:").partition(":")
+            if (type_ := _BY_SHORT_NAME.get(short)) is not None:
+                told[type_, user_id] = Micros(int(at))
+    return told
+
+
+_BY_SHORT_NAME = {type_.removeprefix("ring."): type_ for type_ in AnnouncementType}
+
+
+def about_ring(
+    type_: AnnouncementType, round_: Round, user_id: str, at: Micros, *, hidden: bool = False, **data: str
+) -> Announcement:
+    """Announce something about one user in one round. `data` are further fields of the document."""
+    fields = {
+        "app": round_.tenant,
+        "call_cid": round_.cid,
+        "ring_started_at": iso(round_.started_at),
+        "ring_ends_at": iso(round_.deadline),
+        "caller_id": round_.caller_id,
+        "user_id": user_id,
+    }
+    identity = (round_.tenant, round_.cid, str(round_.started_at), user_id, type_)
+    return Announcement(type_, round_.tenant, round_.cid, at, event_id(*identity), user_id, fields | data, hidden)
+
+
+def event_id(*identity: str) -> str:
+    """Name a fact by what identifies it, so that each repeat has the same name."""
+    return "evt_" + hashlib.sha256(encoded(identity)).hexdigest()[:32]
+
+
+def dead_end(outcomes: Iterable[Outcome]) -> Outcome | None:
+    """Return why none of a user's phones rings, by the final outcomes of all of them; None if one may ring.
+
+    A phone may ring, or need not ring any more, after every outcome that is not in DEAD_ENDS.
+    """
+    final = set(outcomes) - {Outcome.SAME_PHONE}
+    if not final or not final.issubset(DEAD_ENDS):
+        return None
+    return next(outcome for outcome in DEAD_ENDS if outcome in final)
+
+
+def for_caller(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the custom data of Stream's event: which user, in which ring, and no reason."""
+    data = document["data"]
+    return {"type": CUSTOM_PREFIX + document["type"], **{name: data[name] for name in CUSTOM_FIELDS}}
+
+
+def without_private_fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document as a member of the call may read it."""
+    data = {name: value for name, value in document["data"].items() if name not in PRIVATE_FIELDS}
+    return {**document, "data": data}

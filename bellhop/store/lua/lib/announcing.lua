@@ -1,0 +1,34 @@
+-- include: lib/enqueue
+-- Announce facts about users in a round, each once. The round records what was told. bellhop/audience.py builds the items.
+
+-- Returns whether the job still waits or runs. A job that has failed, or was lost, drains no outbox.
+local function is_alive(job)
+  local status = redis.call('HGET', 'rq:job:' .. job, 'status')
+  return status == 'queued' or status == 'started' or status == 'scheduled'
+end
+
+-- Put a document into an outbox. One job drains an outbox: a second one is queued only if the first is gone.
+local function put_in_outbox(outbox, document, now)
+  local job = redis.call('HGET', outbox.draining, 'job')
+  if not job or not is_alive(job) then
+    enqueue(outbox.job, now)
+    redis.call('HSET', outbox.draining, 'job', outbox.job.id)
+  end
+  redis.call('EXPIRE', outbox.draining, outbox.keep_s)
+  redis.call('RPUSH', outbox.key, document)
+  redis.call('EXPIRE', outbox.key, outbox.keep_s)
+end
+
+-- Returns whether the fact was told now. A round that has expired is not created again.
+local function announce(round, item, now)
+  local known = redis.call('HMGET', round, 'facts', item.field, unpack(item.unless))
+  if not known[1] then return false end
+  for i = 2, #known do
+    if known[i] then return false end
+  end
+  for _, outbox in ipairs(item.outboxes) do put_in_outbox(outbox, item.document, now) end
+  if item.channel then redis.call('PUBLISH', item.channel, item.document) end
+  -- This comes last: what fails before it is told again.
+  redis.call('HSET', round, item.field, item.at)
+  return true
+end

@@ -1,0 +1,42 @@
+"""The scripts that drain outboxes of announcements (lua/outbox/): the order of their keys and arguments."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic_core import to_json
+
+from bellhop.clock import Micros, Seconds, iso
+from bellhop.store.keys import draining_key, outbox_key
+from bellhop.store.scripts import Command
+
+
+class Outbox(NamedTuple):
+    """Names the announcements about one subject that wait for one destination."""
+
+    destination: str
+    tenant: str
+    subject: str
+    """A call's cid, `device:<key>`, or `alarm`."""
+
+    @property
+    def keys(self) -> list[str]:
+        """Its keys, as the scripts expect them."""
+        return [outbox_key(*self), draining_key(*self)]
+
+
+def drain_outbox(outbox: Outbox, *, worker: str, run: str, claim_us: Micros, done: bytes = b"") -> Command:
+    """Take the first document for one run of one worker, for `claim_us`; before that, remove the one that is `done`.
+
+    The script returns ["empty"], ["held"] if another run drains the outbox, or ["first", document, failures].
+    """
+    return Command("outbox/drain_outbox", outbox.keys, [worker, run, claim_us, done])
+
+
+def put_off_outbox(
+    outbox: Outbox, job: Mapping[str, str], *, worker: str, run: str, wait_s: Seconds, now: Micros
+) -> Command:
+    """End a run that could not send the first document: `job` goes on after `wait_s`.
+
+    The script returns 1, or 0 if another run drains the outbox.
+    """
+    return Command("outbox/put_off_outbox", outbox.keys, [worker, run, wait_s, to_json(job), iso(now)])
