@@ -23,6 +23,8 @@ from worker.delivery.attempt import Delivered
 from worker.delivery.fence import Admission, Record
 
 APNS_TOKEN = "ab" * 32
+PUBLIC_KEY_OF_1 = "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"
+"""The public key of P-256 whose private key is 1, in base64url: the curve's generator."""
 
 
 def a_round(*users: str, for_s: float = 30, ago_s: float = 0, **changes: Any) -> Round:
@@ -58,6 +60,15 @@ def a_device(user: str = "ben", **changes: Any) -> Device:
 def an_iphone(user: str = "ben", **changes: Any) -> Device:
     """An iPhone's VoIP token of this user."""
     return a_device(user, **{"provider": Provider.APNS, "kind": Kind.VOIP, "token": APNS_TOKEN} | changes)
+
+
+def a_browser(user: str = "ben", **changes: Any) -> Device:
+    """A browser's subscription of this user, at Google's push service; its private key is 1, its secret zeros."""
+    endpoint = f"https://fcm.googleapis.com/fcm/send/{user}"
+    return a_device(
+        user,
+        **{"provider": Provider.WEB_PUSH, "token": endpoint, "p256dh": PUBLIC_KEY_OF_1, "auth": "A" * 22} | changes,
+    )
 
 
 def a_push(device: Device | None = None, kind: PushKind = PushKind.RING, left_s: float = 30, **changes: Any) -> Push:

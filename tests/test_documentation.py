@@ -15,7 +15,7 @@ from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.sentences import NO_TRAIL
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import UserVerdict
-from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, reference
+from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, WebPushApp, reference
 from bellhop.settings.events import EventEndpoint
 from bellhop.settings.reference import allowed
 from bellhop.settings.removed import REMOVED
@@ -60,6 +60,7 @@ TABLES = {
     "apns_apps": ApnsApp,
     "fcm_apps": FcmApp,
     "event_endpoints": EventEndpoint,
+    "web_push_apps": WebPushApp,
 }
 
 

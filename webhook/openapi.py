@@ -20,6 +20,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "The call's type and id, joined by a colon.",
         "schema": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
     },
+    "app": {
+        "description": "The web app, if several are configured. By default the first.",
+        "schema": {"type": "string"},
+    },
     "user": {"description": "Explain only this user's part of the call.", "schema": {"type": "string"}},
     "user_id": {
         "description": 'A Stream user id, or "me" for the user of the token.',

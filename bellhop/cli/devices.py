@@ -34,17 +34,23 @@ command.add_command(import_stream.command)
     "--provider",
     type=click.Choice([str(choice) for choice in Provider]),
     required=True,
-    help="apns for Apple, fcm for Google.",
+    help="apns for Apple, fcm for Google, webpush for a browser.",
 )
 @click.option(
     "--kind",
     type=click.Choice([str(choice) for choice in Kind]),
     default=str(Kind.VOIP),
     show_default=True,
-    help="Kind of an APNs token: voip for calls, alert for notices. An FCM token serves both.",
+    help="Kind of an APNs token: voip for calls, alert for notices. Other tokens serve both.",
 )
-@click.option("--token", required=True, help="Push token, as the phone received it.")
-@click.option("--app", required=True, help="Bundle id (APNs) or Firebase project id (FCM).")
+@click.option(
+    "--token",
+    required=True,
+    help="Push token, as the phone received it; of a browser, the endpoint of its subscription.",
+)
+@click.option(
+    "--app", required=True, help="Bundle id (APNs), Firebase project id (FCM) or name of the web app (webpush)."
+)
 @environment_option
 @click.option("--name", default="", help="Name of the device, for lists and explanations.")
 @click.option(
@@ -52,15 +58,17 @@ command.add_command(import_stream.command)
     type=click.Choice([str(choice) for choice in Platform]),
     help="Which phone has the FCM token: an iPhone shows notices only with ios.",
 )
+@click.option("--p256dh", default="", help="Public key of a browser's subscription.")
+@click.option("--auth", default="", help="Secret of a browser's subscription.")
 @click.option("--hardware-id", default="", help="Id of the phone. The same for its VoIP and its alert token.")
 @tenant_option
 def add(tenant: str, **fields: Any) -> None:
     """Register one device of USER_ID."""
+    settings = load_settings()
     try:
-        device = read_device(json.dumps(fields).encode())
+        device = read_device(json.dumps(fields).encode(), settings.web_push_services)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
     run(redis, [registry.register(tenant, device)])
     warn_about_apps(redis, settings, [(device.provider, device.app)])

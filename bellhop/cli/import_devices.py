@@ -16,6 +16,7 @@ from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
+from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, service_of
 from bellhop.store import registry
 from bellhop.validation_messages import describe_error
 
@@ -35,17 +36,18 @@ def command(file: IO[bytes], tenant: str) -> None:
     \b
     {"user_id": "jane", "provider": "apns", "kind": "voip", "token": "a1b2…", "app": "com.example.app"}
     {"user_id": "jane", "provider": "fcm", "token": "dGhpcyBp…", "app": "my-firebase-project"}
+    {"user_id": "jane", "provider": "webpush", "token": "https://…", "p256dh": "BNcR…", "auth": "tBHI…", "app": "web"}
 
     Optional fields: environment (production or sandbox), hardware_id, name, platform (android or ios, for fcm),
-    registered_at (unix µs). A line that is invalid is reported and left out; the other lines are registered. Exits with
-    1 if a line was left out.
+    expires_at (unix µs, for webpush), registered_at (unix µs). A line that is invalid is reported and left out; the
+    other lines are registered. Exits with 1 if a line was left out.
     """
     settings = load_settings()
     tenant, redis = select_tenant(settings, tenant), connect(settings)
     done = _Imported()
     with progress(_lines(file), "lines", _count(file), done.stopped) as lines:
         for batch in _batches(lines):
-            _register(redis, tenant, batch, done)
+            _register(redis, tenant, batch, done, settings.web_push_services)
     warn_about_apps(redis, settings, done.apps)
     click.echo(f"{done.registered} registered, {done.left_out} left out")
     sys.exit(1 if done.left_out else 0)
@@ -91,14 +93,14 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _register(redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported) -> None:
+def _register(redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported, services: Sequence[str]) -> None:
     """Register the devices of some lines, and report the lines that are invalid."""
     devices, left_out = [], 0
     for number, line in enumerate(lines, done.lines + 1):
         if not line.strip():
             continue
         try:
-            devices.append(read_device(line))
+            devices.append(read_device(line, services))
         except ValueError as error:
             left_out += 1
             say_aside(f"line {number}: {error}")
@@ -109,12 +111,17 @@ def _register(redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported
     done.apps |= {(device.provider, device.app) for device in devices}
 
 
-def read_device(line: bytes) -> Device:
-    """Parse one device. Raises ValueError with a sentence that never shows the token."""
+def read_device(line: bytes, services: Sequence[str]) -> Device:
+    """Parse one device; a browser must be at one of these push services.
+
+    Raises ValueError with a sentence that never shows the token.
+    """
     try:
         device = Device.model_validate_json(line)
     except ValidationError as error:
         raise ValueError("; ".join(_reasons(error))) from None
+    if device.provider is Provider.WEB_PUSH and service_of(device.token, services) is None:
+        raise ValueError(f"token: {UNKNOWN_PUSH_SERVICE}")
     if device.registered_at:
         return device
     return device.model_copy(update={"registered_at": from_nanoseconds(time.time_ns())})

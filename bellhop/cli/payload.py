@@ -24,13 +24,24 @@ from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
 
 SAMPLE_MEMBER = Recipient(id="jane-morel", name="Jane Morel")
-TOKENS = {Provider.APNS: "00" * 32, Provider.FCM: "token"}
+TOKENS: dict[Provider, dict[str, Any]] = {
+    Provider.APNS: {"token": "00" * 32},
+    Provider.FCM: {"token": "token"},
+    Provider.WEB_PUSH: {
+        "token": "https://fcm.googleapis.com/fcm/send/token",
+        "p256dh": "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU",
+        "auth": "A" * 22,
+    },
+}
+"""What stands for the push token of a phone, or for the subscription of a browser."""
 
 
 @click.command("payload")
 @click.option("--kind", type=click.Choice([str(choice) for choice in PushKind]), required=True, help="Kind of push.")
-@click.option("--provider", type=click.Choice([str(choice) for choice in Provider]), required=True, help="apns or fcm.")
-@click.option("--app", default="", help="Bundle id or Firebase project. By default the first of the settings.")
+@click.option(
+    "--provider", type=click.Choice([str(choice) for choice in Provider]), required=True, help="Who delivers it."
+)
+@click.option("--app", default="", help="Bundle id, Firebase project or web app. By default the first of the settings.")
 @click.option(
     "--call",
     "file",
@@ -100,7 +111,7 @@ def _device(kind: PushKind, provider: Provider, app: str, platform: Platform | N
         user_id=round_.recipients[0].id,
         provider=provider,
         kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT,
-        token=TOKENS[provider],
+        **TOKENS[provider],
         app=app,
         platform=platform,
     )
@@ -121,7 +132,7 @@ def _push(settings: Settings, templates: PushTemplates, kind: PushKind, round_: 
 
 def _shown(push: Push) -> Mapping[str, Any]:
     """Return what the provider gets: for Google a message in the form of its interface, without the token."""
-    if push.device.provider is Provider.APNS:
+    if push.device.provider is not Provider.FCM:
         return push.payload
     options = push.options
     message: dict[str, Any] = {"data": push.payload, "android": {"priority": "HIGH" if options.urgent else "NORMAL"}}

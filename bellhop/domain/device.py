@@ -4,12 +4,14 @@ import hashlib
 import re
 from enum import StrEnum
 from functools import lru_cache
+from operator import not_
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from bellhop.clock import Micros
 from bellhop.domain.round import Rare
+from bellhop.domain.web_push import host_of, read_auth, read_public_key
 
 MAX_DEVICES_PER_USER = 25
 """The number that Stream keeps for a user."""
@@ -30,6 +32,8 @@ class Provider(StrEnum):
 
     APNS = "apns"
     FCM = "fcm"
+    WEB_PUSH = "webpush"
+    """The push service of a browser, or of an Android app without Google (UnifiedPush)."""
 
 
 NOT_REACHED = {"huawei": "Huawei", "xiaomi": "Xiaomi"}
@@ -37,7 +41,7 @@ NOT_REACHED = {"huawei": "Huawei", "xiaomi": "Xiaomi"}
 
 
 class Kind(StrEnum):
-    """What an APNs token is for. An FCM token serves both and always counts as alert."""
+    """What an APNs token is for. Any other token serves both and always counts as alert."""
 
     VOIP = "voip"
     ALERT = "alert"
@@ -67,7 +71,8 @@ class Device(BaseModel):
     kind: Kind = Kind.ALERT
     token: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4096)]
     app: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
-    """The app on the phone: its bundle id (APNs, without ".voip") or Firebase project id (FCM)."""
+    """The app: its bundle id (APNs, without ".voip"), its Firebase project id (FCM), or the name that the settings give
+    to a web app (Web Push)."""
     environment: Environment = Environment.PRODUCTION
     registered_at: Annotated[Micros, Field(ge=0, le=LATEST_US)] = Micros(0)
     """When the registry stored the device (unix µs); 0 before that. A provider's report that the token was dead at an
@@ -77,7 +82,13 @@ class Device(BaseModel):
     name: Text = ""
     """What users call the device ("Jane's iPhone"); the trail shows it."""
     platform: Annotated[Platform | None, Rare] = None
-    """The system of a phone with an FCM token, if the app says it; only then it is stored. An APNs token has none."""
+    """The system of a phone with an FCM token, if the app says it; only then it is stored. Other tokens have none."""
+    p256dh: Annotated[str, Rare] = ""
+    """Web Push: the browser's public key. The token is the subscription's endpoint."""
+    auth: Annotated[str, Rare] = ""
+    """Web Push: the secret that the browser shares with the app."""
+    expires_at: Annotated[Micros | None, Field(ge=0, le=LATEST_US, exclude_if=not_)] = None
+    """Web Push: when the subscription ends (unix µs), if the browser says it."""
 
     @field_validator("kind")
     @classmethod
@@ -89,6 +100,16 @@ class Device(BaseModel):
     @classmethod
     def _platform_is_of_an_fcm_token(cls, platform: Platform | None, info: ValidationInfo) -> Platform | None:
         return platform if info.data.get("provider") is Provider.FCM else None
+
+    @field_validator("p256dh")
+    @classmethod
+    def _only_web_push_has_a_public_key(cls, key: str, info: ValidationInfo) -> str:
+        return read_public_key(key) if info.data.get("provider") is Provider.WEB_PUSH else ""
+
+    @field_validator("auth")
+    @classmethod
+    def _only_web_push_has_a_secret(cls, auth: str, info: ValidationInfo) -> str:
+        return read_auth(auth) if info.data.get("provider") is Provider.WEB_PUSH else ""
 
     @field_validator("token")
     @classmethod
@@ -103,6 +124,10 @@ class Device(BaseModel):
             raise ValueError("an APNs token is 16 to 400 hexadecimal digits")
         if self.provider is Provider.FCM and not FCM_TOKEN.fullmatch(self.token):
             raise ValueError("an FCM token is printable ASCII without spaces")
+        if self.provider is Provider.WEB_PUSH:
+            host_of(self.token)
+            if not (self.p256dh and self.auth):
+                raise ValueError("a Web Push subscription has the keys p256dh and auth")
         return self
 
     @property

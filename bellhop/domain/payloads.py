@@ -7,7 +7,7 @@ time at which it expires (unix ms).
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -32,7 +32,7 @@ RESERVED_KEYS = frozenset(
         *("aps", "stream", "bellhop"),
         *("sender", "type", "version", "call_cid", "call_display_name", "created_by_id", "created_by_display_name"),
         *("receiver_id", "video", "title", "body", "sound", "ringtone"),
-        *("call_uuid", "sent_at", "expires_at", "id", "receipt"),
+        *("call_uuid", "sent_at", "expires_at", "id", "receipt", "missed_title", "missed_body"),
     }
 )
 """The keys of payloads that a team's own data may not have."""
@@ -124,12 +124,12 @@ def payload(
 
 
 def build_payload(provider: Provider, facts: PushFacts) -> BuiltPayload:
-    """Build the body for APNs, or the data map for FCM.
+    """Build the body for APNs, the data map for FCM, or the message for a browser.
 
     To keep the provider's limit, texts are shortened first, and then the team's data is left out. Ids are never cut.
     At Google, a ring to an iPhone has no `aps`: it rings by its VoIP token, and `aps` would show the call again.
     """
-    build, limit = _apns if provider is Provider.APNS else _fcm, most_bytes(provider, facts.kind)
+    build, limit = BUILDERS[provider], most_bytes(provider, facts.kind)
     shows = facts.iphone_at_google and facts.kind is not PushKind.RING
     longest = LONGEST_OWN_TEXT if facts.own else LONGEST_TEXT
     result, aps = build(facts, longest), _aps(facts, longest) if shows else None
@@ -160,12 +160,15 @@ def _cut(text: str, longest: int) -> str:
 
 def most_bytes(provider: Provider, kind: PushKind) -> int:
     """Return the provider's limit: Apple 5 KB for a VoIP push and 4 KB for others ("Generating a remote notification"),
-    Google 4 KB (https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type)."""
+    Google 4 KB (https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type), a browser's push
+    service 4 KB once it is encrypted (RFC 8030, section 7.2)."""
+    if provider is Provider.WEB_PUSH:
+        return 3_993
     return 5_120 if provider is Provider.APNS and kind is PushKind.RING else 4_096
 
 
 def size_of(provider: Provider, result: Mapping[str, Any], aps: Mapping[str, Any] | None = None) -> int:
-    """Return the bytes that count against the limit: Apple counts the JSON body, Google the keys and values.
+    """Return the bytes that count against the limit: of the JSON; at Google, of the keys and values.
 
     `aps` is what Google passes on to Apple.
     """
@@ -238,6 +241,22 @@ def _fcm(facts: PushFacts, longest: int) -> dict[str, str]:
     if kind is PushKind.RING:
         named |= {"title": own.title, "body": own.body}
     return data | {name: _cut(text, longest) for name, text in named.items() if text} | {**own.data}
+
+
+def _web_push(facts: PushFacts, longest: int) -> dict[str, str]:
+    """Build what a service worker needs: it has no texts of its own, so a ring carries those of a missed call too."""
+    data = _fcm(facts, longest) | _texts(facts, longest)
+    if facts.kind is PushKind.RING:
+        missed = words(PushKind.MISSED, facts.round, facts.wording)
+        data |= {"missed_title": missed.title, "missed_body": missed.body}
+    return data
+
+
+BUILDERS: Mapping[Provider, Callable[[PushFacts, int], dict[str, Any]]] = {
+    Provider.APNS: _apns,
+    Provider.FCM: _fcm,
+    Provider.WEB_PUSH: _web_push,
+}
 
 
 def _texts(facts: PushFacts, longest: int) -> dict[str, str]:

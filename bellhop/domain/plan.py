@@ -14,6 +14,7 @@ from bellhop.domain.push import NOT_URGENT, QUIET, URGENT, Push, PushKind, named
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USER, NO_USERS, User, push_refusal, refusal_facts
+from bellhop.domain.web_push import topic
 from bellhop.i18n.texts import BUILT_IN, Texts, Wording
 
 MISSED_TTL_US = 24 * 3600 * MICROS_PER_SECOND
@@ -22,6 +23,8 @@ TOKENS_TRIED = 3
 """A push tries up to this many tokens of one phone: the next one if the provider reports the last one as dead."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
+PREFERENCE = {Provider.WEB_PUSH: 0, Provider.FCM: 1, Provider.APNS: 2}
+"""Of the tokens of one phone, one with the greatest number is used."""
 
 
 class Skip(NamedTuple):
@@ -89,25 +92,29 @@ def plan(
 def _suits(kind: PushKind, device: Device) -> bool:
     """Tell whether this kind of push goes to the device.
 
-    An FCM token gets every kind of push: Flutter registers its Android tokens as VoIP tokens, so their kind says
-    nothing. A VoIP token gets rings only: iOS requires that the app rings for each VoIP push, and otherwise stops
-    delivering them.
+    A browser and an FCM token get every kind of push: Flutter registers its Android tokens as VoIP tokens, so their
+    kind says nothing. A VoIP token gets rings only: iOS requires that the app rings for each VoIP push, and otherwise
+    stops delivering them.
     """
-    if device.provider is Provider.FCM:
+    if device.provider is not Provider.APNS:
         return True
     return device.kind is (Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
 
 
 def ends_the_ring(kind: PushKind, device: Device) -> bool:
-    """Tell whether the phone stops ringing at this push: Stream's Android SDKs leave a call that was missed."""
-    return kind is PushKind.MISSED and device.provider is Provider.FCM and device.platform is not Platform.IOS
+    """Tell whether the phone stops ringing at this push.
+
+    Stream's Android SDKs leave a call that was missed, and a browser shows the notice in place of the ring.
+    """
+    on_iphone = device.provider is Provider.APNS or device.platform is Platform.IOS
+    return kind is PushKind.MISSED and not on_iphone
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
     """Group devices (push tokens) by phone. The last device of a phone is the one to use.
 
-    An APNs token is preferred to an FCM token, and a newer token to an older one. A token without a hardware id counts
-    as a separate phone.
+    An APNs token is preferred to an FCM token, both to a browser's, and a newer token to an older one. A token without
+    a hardware id counts as a separate phone.
     """
     by_phone: dict[str, list[Device]] = {}
     for device in sorted(devices, key=_preference):
@@ -115,9 +122,9 @@ def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:
     return by_phone.values()
 
 
-def _preference(device: Device) -> tuple[bool, Micros, str]:
+def _preference(device: Device) -> tuple[int, Micros, str]:
     """Return a key that is greater for a device to prefer. The device's key makes the order unambiguous."""
-    return (device.provider is Provider.APNS, device.registered_at, device.key)
+    return (PREFERENCE[device.provider], device.registered_at, device.key)
 
 
 class _Receiver(NamedTuple):
@@ -166,7 +173,7 @@ class _PushMaker:
             device.platform is Platform.IOS,
         )
         built = build_payload(device.provider, facts)
-        usual = NOT_URGENT if self.kind in QUIET and device.provider is Provider.FCM else URGENT
+        usual = NOT_URGENT if self.kind in QUIET and device.provider is not Provider.APNS else URGENT
         return Push(
             id=named_uuid(uuid.NAMESPACE_OID, name),
             kind=self.kind,
@@ -175,7 +182,7 @@ class _PushMaker:
             deadline=deadline,
             round=round_.started_at,
             queued_at=self.queued_at,
-            collapse_id=None if self.kind is PushKind.RING else _collapse_id(self.kind, round_),
+            collapse_id=_collapse_id(self.kind, round_, device.provider),
             instead=instead,
             options=template.options(usual) if template else usual,
             aps=built.aps,
@@ -193,8 +200,15 @@ class _PushMaker:
         return sign_ticket(self.ticket_secret, ring)
 
 
-def _collapse_id(kind: PushKind, round_: Round) -> str:
-    """Return the id by which a later notice of the same call replaces the earlier one on the phone."""
+def _collapse_id(kind: PushKind, round_: Round, provider: Provider) -> str | None:
+    """Return the id by which a later notice of the same call replaces the earlier one on the phone.
+
+    At a browser's push service, it replaces the call's ring too, if that still waits.
+    """
+    if provider is Provider.WEB_PUSH:
+        return topic(round_.tenant, round_.cid)
+    if kind is PushKind.RING:
+        return None
     text = f"{kind}:{round_.cid}"
     fits = len(text) <= COLLAPSE_ID_BYTES and text.isascii() and text.isprintable()  # it becomes a header
     return text if fits else named_uuid(uuid.NAMESPACE_OID, text)

@@ -31,7 +31,7 @@ class PushOptions(NamedTuple):
     """How a provider treats a push, apart from its payload."""
 
     urgent: bool = True
-    """FCM: priority HIGH, else NORMAL. APNs: 10, else 5."""
+    """FCM: priority HIGH, else NORMAL. APNs: 10, else 5. Web Push: Urgency high, else normal."""
     analytics_label: str = ""
     """FCM only: the name under which Google's reports count the push; empty for none."""
 
@@ -51,7 +51,7 @@ class Push:
     kind: PushKind
     device: Device
     payload: Mapping[str, Any]
-    """APNs: the JSON object of the request body. FCM: the `data` map, all strings."""
+    """APNs: the JSON object of the request body. FCM: the `data` map, all strings. Web Push: such a map too."""
     deadline: Micros
     """No attempt starts after this moment, and the provider drops the push then."""
     round: Micros = Micros(0)
@@ -59,7 +59,8 @@ class Push:
     queued_at: Micros = Micros(0)
     """When the push's job was queued; 0 if that is not known."""
     collapse_id: str | None = None
-    """APNs only, at most 64 bytes. A later alert with the same id replaces this one on the phone."""
+    """APNs: at most 64 bytes; a later alert with the same id replaces this one on the phone. Web Push: the Topic, by
+    which a later message replaces this one while it waits. FCM: not used."""
     instead: "Push | None" = None
     """The same push to another token of the same phone, to send if this token is dead."""
     options: PushOptions = URGENT

@@ -15,10 +15,10 @@ from bellhop.trail import QuestionOutcome, TokenFate
 MAX_NAMED = 12
 """The number of users that one sentence names."""
 
-UNNAMED = re.compile(r"(apns|fcm) (?:voip|alert) ([0-9a-f]{6})")
+UNNAMED = re.compile(r"(apns|fcm|webpush) (?:voip|alert) ([0-9a-f]{6})")
 """The label of a device without a name (`Device.label`): provider, kind, and the first digits of the device's key."""
-PHONES = {"apns": "iPhone", "fcm": "Android phone"}
-"""The name of a phone, by provider, if the device has no name."""
+PHONES = {"apns": "iPhone", "fcm": "Android phone", "webpush": "browser"}
+"""The name of a phone, or of a browser, by provider, if the device has no name."""
 
 STANDINGS: dict[str, str] = {
     Standing.RINGING: "The phone may still ring.",
@@ -143,7 +143,7 @@ PURPOSES: dict[str, str] = {
     PushKind.SESSION_STARTED: "notifications",
 }
 """What a phone registers a token for."""
-PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google"}
+PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google", Provider.WEB_PUSH: "the push service"}
 
 AGAIN = "{counted}, until {time} after the call began, ended in the same way."
 NO_MORE_ATTEMPTS = "No more attempts to send the {push} for {device}: "

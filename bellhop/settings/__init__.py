@@ -10,6 +10,7 @@ from bellhop.settings.removed import removed_settings, warn_of_removed_settings
 from bellhop.settings.soon_refused import soon_refused, warn_of_soon_refused
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR
+from bellhop.settings.web_push import WebPushApp
 
 __all__ = [
     "CONFIG",
@@ -21,6 +22,7 @@ __all__ = [
     "Role",
     "Settings",
     "StreamApp",
+    "WebPushApp",
     "load",
     "reference",
     "removed_settings",

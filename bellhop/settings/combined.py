@@ -28,8 +28,14 @@ from bellhop.settings.sources import platform_values
 from bellhop.settings.stream import STREAM_SHORTHANDS, StreamSettings
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
 from bellhop.settings.web import WebSettings
+from bellhop.settings.web_push import WEB_PUSH_SHORTHANDS, WebPushSettings
 
-SHORTHANDS = {"stream_apps": STREAM_SHORTHANDS, "apns_apps": APNS_SHORTHANDS, "fcm_apps": FCM_SHORTHANDS}
+SHORTHANDS = {
+    "stream_apps": STREAM_SHORTHANDS,
+    "apns_apps": APNS_SHORTHANDS,
+    "fcm_apps": FCM_SHORTHANDS,
+    "web_push_apps": WEB_PUSH_SHORTHANDS,
+}
 """The settings for a single app, by the list of apps that they fill."""
 
 
@@ -41,6 +47,7 @@ class Settings(
     WebSettings,
     MailSettings,
     PushSettings,
+    WebPushSettings,
     GoogleSettings,
     AppleSettings,
     StreamSettings,
@@ -78,7 +85,8 @@ class Settings(
     def push_apps(self) -> frozenset[tuple[str, str]]:
         """Return provider and app of all configured credentials."""
         apple = ((Provider.APNS, app.topic) for app in self.apns_apps)
-        return frozenset([*apple, *((Provider.FCM, app.project_id) for app in self.fcm_apps)])
+        google = ((Provider.FCM, app.project_id) for app in self.fcm_apps)
+        return frozenset([*apple, *google, *((Provider.WEB_PUSH, app.app) for app in self.web_push_apps)])
 
     @classmethod
     def settings_customise_sources(

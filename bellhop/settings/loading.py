@@ -62,13 +62,19 @@ def _missing_for(role: Role | None, settings: Settings) -> list[str]:
         problems.append(
             f"{PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET are not set: copy them from Stream's dashboard"
         )
-    if role == "worker" and not settings.apns_apps and not settings.fcm_apps:
+    if role == "worker" and not settings.push_apps:
         problems.append(
             f"no push provider is configured: set {PREFIX}APNS_TOPIC, {PREFIX}APNS_KEY_FILE, {PREFIX}APNS_KEY_ID and "
             f"{PREFIX}APNS_TEAM_ID for iPhones, {PREFIX}FCM_SERVICE_ACCOUNT_FILE for Android, or both"
         )
     tenants = [app.tenant for app in settings.stream_apps]
     problems += contradictions(settings, tenants, needs_secrets=role == "worker")
+    if role == "worker":
+        problems += [
+            f"the web app {app.app} has no private key: set {PREFIX}WEB_PUSH_PRIVATE_KEY and {PREFIX}WEB_PUSH_SUBJECT"
+            for app in settings.web_push_apps
+            if not app.private_key.get_secret_value()
+        ]
     if role == "worker" and settings.stream_fetches_per_s and not settings.stream_apps:
         problems.append(f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET")
     return problems

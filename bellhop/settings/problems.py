@@ -19,6 +19,7 @@ from bellhop.settings.removed import REMOVED
 from bellhop.settings.sources import file_with, source_of
 from bellhop.settings.stream import StreamApp
 from bellhop.settings.variables import CONFIG, PREFIX, SECRETS_DIR, variable
+from bellhop.settings.web_push import WebPushApp
 from bellhop.validation_messages import describe_error
 
 APPS: Mapping[str, type[BaseModel]] = {
@@ -26,6 +27,7 @@ APPS: Mapping[str, type[BaseModel]] = {
     "apns_apps": ApnsApp,
     "fcm_apps": FcmApp,
     "event_endpoints": EventEndpoint,
+    "web_push_apps": WebPushApp,
 }
 """The settings that are lists of tables, and the fields that a table may have."""
 KUBERNETES_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")

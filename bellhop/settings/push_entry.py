@@ -18,6 +18,8 @@ NO_RING = frozenset({"sound", "thread", "interruption_level", "priority"})
 """Fields that a ring does not have: the app plays the ringtone, and a ring always has the highest priority."""
 ONLY_RING = frozenset({"ringtone"})
 ONLY_FCM = frozenset({"analytics_label"})
+NO_BROWSER = frozenset({"sound", "category", "thread", "badge", "interruption_level"})
+"""Fields that a browser's notification does not have."""
 NO_RING_FCM = frozenset({"badge", "category"})
 """Fields that the message of a ring to Google does not have: an iPhone rings by its VoIP token."""
 
@@ -44,9 +46,9 @@ class PushEntry(BaseModel):
     kind: PushKind
     """Which push: ring, notification, missed, live_started or session_started."""
     provider: Provider
-    """Who delivers it: apns or fcm."""
+    """Who delivers it: apns, fcm or webpush."""
     app: str = ""
-    """Bundle id or Firebase project, as in the settings. Without it, the table is for all apps of the provider."""
+    """Bundle id, Firebase project or web app, as in the settings. Without it, the table is for all of the provider."""
     call_type: str = ""
     """Type of the call at Stream, such as default. Without it, the table is for all types."""
     title: TextOrLanguages = None
@@ -91,6 +93,8 @@ class PushEntry(BaseModel):
             refused |= ONLY_FCM
         elif ring:
             refused |= NO_RING_FCM
+        if self.provider is Provider.WEB_PUSH:
+            refused |= NO_BROWSER
         if wrong := sorted(refused & self.model_fields_set):
             raise ValueError(f"{', '.join(wrong)}: not for a {self.kind} through {self.provider}")
         return self

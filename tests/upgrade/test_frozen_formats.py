@@ -18,6 +18,30 @@ pytestmark = pytest.mark.timeout(300)
 
 EXPLAINED = "http/paths//v1/calls/{cid}/get/responses"
 NEW_SINCE: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            *(f"command_line/commands/commands/devices/commands/add/params/--{name}" for name in ("p256dh", "auth")),
+            "command_line/commands/commands/web-push",
+            *(
+                f"command_line/settings/`BELLHOP_WEB_PUSH_{name}`"
+                for name in (
+                    *("APP", "APPS", "PUBLIC_KEY", "PRIVATE_KEY", "SUBJECT"),
+                    *("HOSTS", "ALLOWED_NETWORKS", "CA_FILE", "PROXY"),
+                )
+            ),
+            *(
+                f"http/paths//v1/users/{{user_id}}/devices/{place}/properties/{name}"
+                for place in (
+                    "get/responses/200/content/application/json/schema/properties/devices/items",
+                    "post/responses/200/content/application/json/schema",
+                )
+                for name in ("expires_at", "provider/enum/webpush")
+            ),
+            "http/paths//v1/users/{user_id}/devices/post/requestBody/content/application/json/schema/oneOf/2",
+            "http/paths//v1/web-push/key",
+        ),
+        "Web Push; an older version leaves out devices of a provider that it does not know",
+    ),
     "redis/bellhop:webhook:<hex>/holds/value/text": "it counts repeats; an older version checks that it exists",
     **{
         f"redis/bellhop:rings-{key}": "rings are counted; an older process counts none"

@@ -3,10 +3,12 @@
 from flask import Blueprint, Response, jsonify
 
 from webhook import openapi
-from webhook.api import calls, receipts, users
+from webhook.api import calls, receipts, users, web_push_key
 
 blueprint = Blueprint("openapi", __name__, url_prefix="/v1")
-DOCUMENT = openapi.document([*users.operations.listed, calls.OPERATION, receipts.OPERATION], "1")
+DOCUMENT = openapi.document(
+    [*users.operations.listed, calls.OPERATION, receipts.OPERATION, web_push_key.OPERATION], "1"
+)
 
 
 @blueprint.get("/openapi.json")

@@ -1,16 +1,18 @@
 """/v1/users: a user's devices, contact and preferences, for the app on the phone and for a team's backend."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import not_
 from typing import Annotated, Any, Literal
 
 import structlog
 from flask import Blueprint
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from bellhop.clock import as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.user import Contact, Preferences
+from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, host_of, read_auth, read_public_key, service_of
 from bellhop.field_docs import DocumentedModel
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.store import phones, registry
@@ -27,19 +29,29 @@ log = structlog.get_logger()
 NO_CREDENTIALS = "no credentials are configured for this app, so Bellhop could not push to it"
 
 
+def _endpoint(endpoint: str) -> str:
+    host_of(endpoint)
+    return endpoint
+
+
 class _ApiModel(DocumentedModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class _Registration(_ApiModel):
     app: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]{1,255}$")]
-    """The app on the phone: its bundle id (APNs, without ".voip") or Firebase project id (FCM)."""
+    """The app: its bundle id (APNs, without ".voip"), its Firebase project id (FCM), or its name in Bellhop's settings
+    (Web Push), which GET /v1/web-push/key returns."""
     hardware_id: Annotated[str, StringConstraints(max_length=255)] = ""
     """An id of the phone, the same for all of its tokens. If several tokens of a phone fit a push, one is used."""
     name: Annotated[str, StringConstraints(max_length=255)] = ""
     """The phone's name for people, such as "Jane's iPhone"."""
     health: PhoneHealth | None = None
     """The settings of the phone that decide whether it rings. A field that is left out keeps its last value."""
+
+    def device_fields(self) -> dict[str, Any]:
+        """Return what a Device has of it."""
+        return self.model_dump(exclude={"endpoint", "keys", "expiration_time", "health"})
 
 
 class ApnsRegistration(_Registration):
@@ -62,6 +74,37 @@ class FcmRegistration(_Registration):
     """Which phone it is. An iPhone shows notices only if this is `ios`; without it, the phone counts as Android."""
 
 
+class WebPushKeys(_ApiModel):
+    """The keys of a PushSubscription, in base64url."""
+
+    p256dh: Annotated[str, StringConstraints(max_length=255), AfterValidator(read_public_key)]
+    auth: Annotated[str, StringConstraints(max_length=255), AfterValidator(read_auth)]
+
+
+class WebPushRegistration(_Registration):
+    """A PushSubscription of a browser, as its toJSON() gives it, or one of UnifiedPush."""
+
+    provider: Literal["webpush"]
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https://[\x21-\x7e]{1,4088}$"), AfterValidator(_endpoint)]
+    keys: WebPushKeys
+    expiration_time: Annotated[float | None, Field(alias="expirationTime", ge=0, lt=2**43)] = None
+    """When the subscription ends (unix ms), if the browser says it."""
+
+    def device_fields(self) -> dict[str, Any]:
+        """Return what a Device has of it."""
+        ends_ms = self.expiration_time
+        return {
+            **super().device_fields(),
+            "token": self.endpoint,
+            "p256dh": self.keys.p256dh,
+            "auth": self.keys.auth,
+            "expires_at": None if ends_ms is None else round(ends_ms * 1000),
+        }
+
+
+AnyRegistration = ApnsRegistration | FcmRegistration | WebPushRegistration
+
+
 class RegisteredDevice(_ApiModel):
     """A registered device. The token is a secret and is not part of it."""
 
@@ -75,6 +118,8 @@ class RegisteredDevice(_ApiModel):
     registered_at: datetime
     platform: Annotated[Platform | None, Field(exclude_if=not_)] = None
     """Of an FCM token, if the app said it; otherwise the answer does not have it."""
+    expires_at: Annotated[datetime | None, Field(exclude_if=not_)] = None
+    """When a browser's subscription ends, if the browser said it; otherwise the answer does not have it."""
 
 
 class Devices(_ApiModel):
@@ -86,8 +131,9 @@ class Devices(_ApiModel):
 def _registered(device: Device) -> RegisteredDevice:
     return RegisteredDevice(
         id=device.key,
-        registered_at=datetime.fromtimestamp(device.registered_at / 1e6, UTC),
-        **device.model_dump(include=RegisteredDevice.model_fields.keys() - {"registered_at"}),
+        registered_at=as_datetime(device.registered_at),
+        expires_at=None if device.expires_at is None else as_datetime(device.expires_at),
+        **device.model_dump(include=RegisteredDevice.model_fields.keys() - {"registered_at", "expires_at"}),
     )
 
 
@@ -101,14 +147,16 @@ def list_devices(request: ApiRequest) -> Devices:
 @operations.operation(
     "POST",
     "/users/{user_id}/devices",
-    body=Annotated[ApnsRegistration | FcmRegistration, Field(discriminator="provider")],
+    body=Annotated[AnyRegistration, Field(discriminator="provider")],
     answer=RegisteredDevice,
 )
-def register_device(request: ApiRequest, registration: ApnsRegistration | FcmRegistration) -> RegisteredDevice:
+def register_device(request: ApiRequest, registration: AnyRegistration) -> RegisteredDevice:
     """Register a device, or the same one again: at every start of the app, and whenever its token changes."""
     _check_credentials(request.context, registration.provider, registration.app)
-    now, fields = request.context.now(), registration.model_dump(exclude={"health"})
-    device = Device(user_id=request.user_id, registered_at=now, **fields)
+    if isinstance(registration, WebPushRegistration):
+        _check_push_service(request.context, registration.endpoint)
+    now = request.context.now()
+    device = Device(user_id=request.user_id, registered_at=now, **registration.device_fields())
     previous_user, left = request.context.run(registry.register(request.tenant, device))
     if health := registration.health:
         note_report(
@@ -132,6 +180,13 @@ def _check_credentials(context: WebContext, provider: str, app: str) -> None:
     if known_apps and (provider, app) not in known_apps:
         log.warning("device_refused", reason="no_credentials", provider=provider)
         raise ApiError(ApiErrorKind.INVALID_BODY, [{"pointer": "#/app", "detail": NO_CREDENTIALS}])
+
+
+def _check_push_service(context: WebContext, endpoint: str) -> None:
+    """Raise ApiError if the endpoint is not of a push service that Bellhop sends to: anybody can name any address."""
+    if service_of(endpoint, context.settings.web_push_services) is None:
+        log.warning("device_refused", reason="unknown_push_service", provider=str(Provider.WEB_PUSH))
+        raise ApiError(ApiErrorKind.INVALID_BODY, [{"pointer": "#/endpoint", "detail": UNKNOWN_PUSH_SERVICE}])
 
 
 @operations.operation("DELETE", "/users/{user_id}/devices/{device_id}", errors=(ApiErrorKind.DEVICE_NOT_FOUND,))

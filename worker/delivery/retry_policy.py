@@ -11,7 +11,7 @@ from bellhop.domain.push import QUIET, PushKind
 
 
 def _attempt_s() -> Mapping[Provider, Seconds]:
-    return {Provider.APNS: Seconds(3.0), Provider.FCM: Seconds(10.0)}
+    return {Provider.APNS: Seconds(3.0), Provider.FCM: Seconds(10.0), Provider.WEB_PUSH: Seconds(5.0)}
 
 
 def _pauses_s() -> Mapping[Action, tuple[float, float]]:

@@ -7,6 +7,7 @@ import redis
 from click.testing import CliRunner
 
 from bellhop.cli import main
+from tests.factories import PUBLIC_KEY_OF_1
 
 VOIP = {"user_id": "jane", "provider": "apns", "kind": "voip", "token": "ab" * 32, "app": "com.example"}
 FCM = {"user_id": "jane", "provider": "fcm", "token": "fcm:token", "app": "project", "name": "Jane's Pixel"}
@@ -44,7 +45,7 @@ def test_import_takes_the_good_lines_and_names_the_bad_ones(bellhop):
     for number in range(2, 8):
         assert f"line {number}: " in output
     assert "line 2: must be valid JSON" in output
-    assert "line 3: provider: must be 'apns' or 'fcm'" in output
+    assert "line 3: provider: must be 'apns', 'fcm' or 'webpush'" in output
     assert "line 4: an APNs token is 16 to 400 hexadecimal digits" in output
     assert "line 5: app: is required" in output
     assert "line 6: tokn: is not a field of a device" in output
@@ -87,6 +88,19 @@ def test_add_and_remove(bellhop):
     assert "removed" in bellhop("remove", "ben", key)
     assert "ben has no devices" in bellhop("list", "ben")
     assert "see `bellhop devices list ben`" in bellhop("remove", "ben", key, status=1)
+
+
+def test_a_browser_is_added_at_a_known_push_service_only(bellhop):
+    keys = ("--p256dh", PUBLIC_KEY_OF_1, "--auth", "A" * 22, "--app", "web", "--provider", "webpush", "--token")
+    key = bellhop("add", "ben", *keys, "https://fcm.googleapis.com/fcm/send/x").split()[-1]
+    assert f"browser {key[:6]}" in bellhop("list", "ben")
+    assert "is not of a push service" in bellhop("add", "ben", *keys, "https://push.example.org/x", status=1)
+    line = {"user_id": "ben", "provider": "webpush", "token": "https://push.example.org/x", "app": "web"}
+    given = lines(line | {"p256dh": PUBLIC_KEY_OF_1, "auth": "A" * 22}, line)
+    assert "line 1: token: is not of a push service" in bellhop("import", "-", stdin=given, status=1)
+    output = bellhop("import", "-", stdin=given, status=1, WEB_PUSH_HOSTS="*.example.org")
+    assert "line 2: a Web Push subscription has the keys" in output
+    assert "1 registered, 1 left out" in output
 
 
 def test_a_token_that_moves_to_another_user_leaves_the_first(bellhop):

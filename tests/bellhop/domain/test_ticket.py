@@ -10,7 +10,7 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.domain.plan import plan
 from bellhop.domain.push import PushKind
 from bellhop.domain.ticket import Ticket, read_ticket, sign_ticket
-from tests.factories import a_round, an_iphone
+from tests.factories import a_browser, a_device, a_round, an_iphone
 
 SECRET = b"signs receipts"
 LONG = Ticket("t" * 64, "\U0001f4de" * 255, 2**53, "apns", "f" * 20)
@@ -56,7 +56,8 @@ def test_another_secret_signs_another_receipt():
 
 
 def ring(secret, kind=PushKind.RING, provider=Provider.APNS, cid="default:1"):
-    device = an_iphone("u" * 255, provider=provider, kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
+    makes = {Provider.APNS: an_iphone, Provider.FCM: a_device, Provider.WEB_PUSH: a_browser}[provider]
+    device = makes("u" * 255, kind=Kind.VOIP if kind is PushKind.RING else Kind.ALERT)
     names = {"caller_id": "c" * 64, "caller_name": "\U0001f4de" * 255, "call_name": '"' * 255}
     round_ = a_round("u" * 255, tenant="t" * 64, cid=cid, started_at=7, deadline=10**16, **names)
     [push] = plan(kind, round_, {"u" * 255: [device]}, 1_000_000, ticket_secret=secret).pushes
@@ -77,10 +78,10 @@ def test_only_a_ring_with_a_secret_has_a_receipt(provider, kind, secret):
 
 
 @pytest.mark.parametrize("cid", ["default:" + "x" * 247, "\U0001f4de" * 255])
-@pytest.mark.parametrize(("provider", "limit"), [(Provider.APNS, 5_120), (Provider.FCM, 4_096)])
+@pytest.mark.parametrize(("provider", "limit"), [("apns", 5_120), ("fcm", 4_096), ("webpush", 3_993)])
 def test_a_ring_with_a_receipt_keeps_inside_the_providers_limit(cid, provider, limit):
-    payload = ring(SECRET, provider=provider, cid=cid)[0].payload
-    if provider is Provider.FCM:
+    payload = ring(SECRET, provider=Provider(provider), cid=cid)[0].payload
+    if provider == Provider.FCM:
         size = sum(len(key.encode()) + len(value.encode()) for key, value in payload.items())
     else:
         size = len(json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode())

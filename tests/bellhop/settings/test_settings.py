@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from bellhop.cli import main
 from bellhop.settings import (
     PREFIX,
     ApnsApp,
@@ -17,6 +19,7 @@ from bellhop.settings import (
     FcmApp,
     Settings,
     StreamApp,
+    WebPushApp,
     load,
     removed_settings,
     warn_of_removed_settings,
@@ -24,6 +27,7 @@ from bellhop.settings import (
 from bellhop.settings.given import settings_by_source
 from bellhop.settings.removed import REMOVED
 from bellhop.settings.sources import PLATFORM_NAMES
+from tests.factories import PUBLIC_KEY_OF_1
 
 
 @pytest.fixture(autouse=True)
@@ -304,11 +308,13 @@ PUBLIC = {
     "api_keys": "name the app",
     "key_file": "a path",
     "key_id": "names the key",
+    "web_push_public_key": "browsers get it",
+    "public_key": "browsers get it",
 }
 """Settings with a name like a secret that are not secret, each with its reason."""
 
 
-@pytest.mark.parametrize("model", [Settings, StreamApp, ApnsApp, FcmApp])
+@pytest.mark.parametrize("model", [Settings, StreamApp, ApnsApp, FcmApp, WebPushApp])
 def test_every_secret_is_kept_out_of_what_is_printed(model):
     for name, field in model.model_fields.items():
         if re.search("secret|password|token|key", name) and name not in PUBLIC:
@@ -467,3 +473,56 @@ def test_only_workers_need_the_file_of_own_pushes(setenv, apple, tmp_path):
     assert problems("worker") == [
         f"{tmp_path}/pushes.toml, line 4, app: there is no apns app com.exampel; available are com.example"
     ]
+
+
+KEY_1 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"
+WEB_PUSH = {"WEB_PUSH_APP": "app.example.com", "WEB_PUSH_PRIVATE_KEY": KEY_1, "WEB_PUSH_SUBJECT": "mailto:ops@a.org"}
+
+
+def test_a_web_app_alone_is_work_for_a_worker(setenv):
+    setenv(**WEB_PUSH, WEB_PUSH_HOSTS="push.example.org, *.up.example.org:8443")
+    settings = load("worker")
+    assert settings.push_apps == {("webpush", "app.example.com")}
+    assert settings.web_push_apps[0].public_key == PUBLIC_KEY_OF_1
+    assert settings.web_push_services[-2:] == ("push.example.org", "*.up.example.org:8443")
+    assert KEY_1 not in repr(settings)
+
+
+def test_a_pair_of_the_command_is_taken_as_it_is_printed(monkeypatch):
+    printed = CliRunner().invoke(main, ["web-push", "keys"]).output
+    for line in printed.splitlines():
+        monkeypatch.setenv(*line.split("="))
+    monkeypatch.setenv("BELLHOP_WEB_PUSH_APP", "web")
+    monkeypatch.setenv("BELLHOP_WEB_PUSH_SUBJECT", "https://example.org/contact")
+    assert load("worker").web_push_apps[0].public_key == os.environ["BELLHOP_WEB_PUSH_PUBLIC_KEY"]
+
+
+def test_a_web_process_needs_no_private_key_a_worker_does(setenv):
+    setenv(STREAM_API_KEY="key", STREAM_API_SECRET="s", WEB_PUSH_APP="web", WEB_PUSH_PUBLIC_KEY=PUBLIC_KEY_OF_1)
+    assert load("web").push_apps == {("webpush", "web")}
+    assert problems("worker") == [
+        "the web app web has no private key: set BELLHOP_WEB_PUSH_PRIVATE_KEY and BELLHOP_WEB_PUSH_SUBJECT"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"WEB_PUSH_PRIVATE_KEY": ""}, "BELLHOP_WEB_PUSH_PUBLIC_KEY or BELLHOP_WEB_PUSH_PRIVATE_KEY must be set"),
+        ({"WEB_PUSH_PRIVATE_KEY": KEY_1[1:]}, "PRIVATE_KEY must be one that `bellhop web-push keys` makes"),
+        ({"WEB_PUSH_PRIVATE_KEY": "A" * 43}, "PRIVATE_KEY must be one that"),
+        ({"WEB_PUSH_PRIVATE_KEY": "_" * 43}, "PRIVATE_KEY must be one that"),
+        ({"WEB_PUSH_PUBLIC_KEY": "A" * 87}, "PUBLIC_KEY must be one that"),
+        ({"WEB_PUSH_PRIVATE_KEY": "B" * 43, "WEB_PUSH_PUBLIC_KEY": PUBLIC_KEY_OF_1}, "does not belong to"),
+        ({"WEB_PUSH_SUBJECT": "ops@a.org"}, "BELLHOP_WEB_PUSH_SUBJECT must be mailto: with an e-mail address"),
+        ({"WEB_PUSH_APP": ""}, "BELLHOP_WEB_PUSH_APP: is not set"),
+        ({"WEB_PUSH_HOSTS": "https://push.example.org"}, "must be the host of a push service"),
+        ({"WEB_PUSH_HOSTS": "*"}, "must be the host of a push service"),
+        ({"WEB_PUSH_ALLOWED_NETWORKS": "10.0.0.1/8"}, "must be an IP address, or a network"),
+    ],
+)
+def test_a_mistake_about_web_push_is_named(setenv, changes, sentence):
+    setenv(**WEB_PUSH | changes)
+    (problem,) = problems("worker")
+    assert sentence in problem
+    assert KEY_1 not in problem
