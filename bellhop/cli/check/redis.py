@@ -42,11 +42,14 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
             advice = f"does not answer: {NO_TLS}"
         yield Finding(Level.PROBLEM, "Redis", f"{advice}; it is {place}")
         return
+    refused = await _refused_write(store)
+    if refused is not None and refusals.is_cluster(refused):
+        # Nothing in it can be checked: which of its keys can be read depends on its slots.
+        yield Finding(Level.PROBLEM, "Redis", f"{refusals.refusal_of(refused)}; it is {place}")
+        return
     yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms: {place}")
-    try:
-        await store.call(*refusals.PROBE)
-    except RedisError as error:
-        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(error) or _no_answer(error))
+    if refused is not None:
+        yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(refused) or _no_answer(refused))
     clock = clock_finding("clock", "this machine's clock", ahead_s)
     yield clock._replace(level=Level.PROBLEM) if clock.level is Level.WARNING else clock
     try:
@@ -57,6 +60,14 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
         return
     for finding in _of_the_server(info, settings.redis_wait_replicas):
         yield finding
+
+
+async def _refused_write(store: Store) -> RedisError | None:
+    try:
+        await store.call(*refusals.PROBE)
+    except RedisError as error:
+        return error
+    return None
 
 
 def _of_the_server(info: Mapping[str, Any], wait_replicas: int) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ CLOCKS = "Until then Bellhop allows for the difference that it learns from the e
 GUIDE = "docs/getting-started.md"
 
 
-async def findings(settings: Settings, store: Store, arrivals: WebhooksOfLate | None) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, store: Store, arrivals: WebhooksOfLate | None = None) -> AsyncIterator[Finding]:
     """Check each Stream app with its key and secret."""
     if not settings.stream_apps:
         sentence = (
