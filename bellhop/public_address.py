@@ -11,8 +11,10 @@ import errno
 import socket
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
 
-from aiohttp import AddrInfoType
+if TYPE_CHECKING:  # the settings need this module, and most commands need no HTTP
+    from aiohttp import AddrInfoType
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -81,10 +83,10 @@ def _without_wrapping(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Addres
     return (ip.ipv4_mapped if isinstance(ip, IPv6Address) else None) or ip
 
 
-def public_socket(allowed: Networks = ()) -> Callable[[AddrInfoType], socket.socket]:
+def public_socket(allowed: Networks = ()) -> Callable[["AddrInfoType"], socket.socket]:
     """Make a `socket_factory` for aiohttp that raises NotPublicError for any address that is not public or allowed."""
 
-    def open_socket(info: AddrInfoType) -> socket.socket:
+    def open_socket(info: "AddrInfoType") -> socket.socket:
         family, kind, protocol, _, address = info
         if not is_public(str(address[0]), allowed):
             raise NotPublicError(address[0])
