@@ -1,18 +1,24 @@
-/** What the page's React Native code uses of two modules that the tests do not install, and of the app itself. */
+/** What the React Native code uses of two modules that the tests do not install, and of the app itself. */
 
 declare module 'react-native' {
-  export const Platform: { OS: 'ios' | 'android' };
-  export const AppRegistry: { registerComponent(name: string, component: () => unknown): void };
+  export const Platform: { OS: 'ios' | 'android'; Version: number | string };
 }
 
 declare module '@stream-io/react-native-callingx' {
+  type Events = {
+    voipNotificationsRegistered: { token: string };
+    voipNotificationReceived: { stream: { call_cid: string } };
+    didDisplayIncomingCall: { callId: string };
+    answerCall: { callId: string; source: 'app' | 'sys' };
+    endCall: { callId: string; cause: string; source: 'app' | 'sys' };
+  };
+  type PastEvent = { eventName: string; params: object };
   export const CallingxModule: {
     readonly canPostNotifications: boolean;
     registerVoipToken(): void;
-    addEventListener(
-      name: 'voipNotificationsRegistered',
-      listener: (event: { token: string }) => void,
-    ): { remove(): void };
+    getInitialEvents(): PastEvent[];
+    getInitialVoipEvents(): PastEvent[];
+    addEventListener<T extends keyof Events>(name: T, listener: (event: Events[T]) => void): { remove(): void };
   };
 }
 
@@ -20,3 +26,4 @@ declare const __DEV__: boolean;
 
 declare function loggedInUser(): Promise<{ id: string } | undefined>;
 declare function streamUserToken(): Promise<string>;
+declare function inAnotherCall(): boolean;

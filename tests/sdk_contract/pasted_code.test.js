@@ -1,4 +1,4 @@
-/** The first part of the page's React Native code, as an app would paste it, on Bellhop's pushes. */
+/** clients/snippets/react-native as an app would paste it, on Bellhop's pushes. */
 'use strict';
 
 const assert = require('node:assert');
@@ -10,45 +10,84 @@ const ours = require('./ours.js');
 const { Phone } = require('./phone.js');
 const { before, all } = require('./versions.js');
 
-const PAGE = fs.readFileSync(path.join(__dirname, '..', '..', 'docs', 'client-contract.md'), 'utf8');
-const [, CODE] = /^```ts\n(.*?)^```/ms.exec(PAGE);
-const { fcm } = ours.pushes;
+const SNIPPETS = path.join(__dirname, '..', '..', 'clients', 'snippets', 'react-native');
+const { apns, fcm } = ours.pushes;
+const RECEIPTS = 'https://bellhop.example.com/v1/receipts';
+const CID = fcm.ring.call_cid;
 
-/** A phone that runs the page's code. Returns what the code registered, showed and sent. */
-function app(sdk, { canPostNotifications = true } = {}) {
-  const phone = new Phone(sdk, 'android');
-  const seen = { phone, shown: [], ids: [], sent: [], handlers: {} };
+/** Runs one of the files; the modules are those that it may import. */
+function run(file, modules, globals) {
+  const code = fs.readFileSync(path.join(SNIPPETS, `${file}.ts`), 'utf8');
+  const { outputText } = ts.transpileModule(code, {
+    compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true },
+  });
+  const all = { ...globals, exports: {}, require: (name) => ({ __esModule: true, ...modules[name] }) };
+  new Function(...Object.keys(all), outputText)(...Object.values(all));
+  return all.exports;
+}
+
+/** A phone that runs the code. Returns what the code registered, showed and sent. `answers` are Bellhop's statuses. */
+function app(sdk, { os = 'android', canPostNotifications = true, busy = false, past = {}, answers = [] } = {}) {
+  const phone = new Phone(sdk, os);
+  const seen = { phone, shown: [], ids: [], sent: [], handlers: {}, listeners: {} };
+  const notifee = {
+    displayNotification: async ({ id, title, body }) => seen.shown.push([title, body]) && seen.ids.push(id),
+    getNotificationSettings: async () => ({ authorizationStatus: 1 }),
+    getChannel: async () => ({ importance: 4 }),
+    isBatteryOptimizationEnabled: async () => true,
+  };
+  const callingx = {
+    canPostNotifications,
+    addEventListener: (name, listener) => { seen.listeners[name] = listener; },
+    getInitialEvents: () => past.events ?? [],
+    getInitialVoipEvents: () => past.voip ?? [],
+  };
+  seen.callingx = callingx;
   const modules = {
-    '@notifee/react-native': { default: { displayNotification: async ({ id, title, body }) => seen.shown.push([title, body]) && seen.ids.push(id) } },
+    '@notifee/react-native': {
+      default: notifee,
+      AuthorizationStatus: { AUTHORIZED: 1 },
+      AndroidImportance: { HIGH: 4 },
+    },
     '@react-native-firebase/messaging': {
       getMessaging: () => ({}),
       onMessage: (_, handler) => { seen.handlers.foreground = handler; },
       setBackgroundMessageHandler: (_, handler) => { seen.handlers.background = handler; },
     },
-    '@stream-io/react-native-callingx': { CallingxModule: { canPostNotifications } },
+    '@stream-io/react-native-callingx': { CallingxModule: callingx },
     '@stream-io/video-react-native-sdk': {
       ...phone.modules,
       StreamVideoClient: { getOrCreateInstance: () => phone.client() },
     },
+    'react-native': { Platform: { OS: os, Version: 36 } },
   };
-  const { outputText } = ts.transpileModule(CODE, {
-    compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022, esModuleInterop: true },
-  });
   const globals = {
-    require: (name) => ({ __esModule: true, ...modules[name] }),
-    exports: {},
-    fetch: async (url, { body }) => seen.sent.push([url, JSON.parse(body)]),
+    setTimeout: (work, ms) => setTimeout(work, ms / 1000), // a thousand times as fast
+    fetch: async (url, { body }) => {
+      seen.sent.push([url, JSON.parse(body)]);
+      const status = answers.shift() ?? 204;
+      if (status === 0) throw new TypeError('Network request failed');
+      return { status };
+    },
     loggedInUser: async () => ({ id: fcm.ring.receiver_id }),
     streamUserToken: async () => 'token',
+    inAnotherCall: () => busy,
   };
-  new Function(...Object.keys(globals), outputText)(...Object.values(globals));
+  modules['./bellhop'] = seen.bellhop = run('bellhop', modules, globals);
+  run('index', modules, globals);
+  seen.events = () => seen.sent.map(([url, { receipt, event }]) => [url, receipt, event]);
   return seen;
 }
 
-async function deliver(seen, data) {
+/** Wait for that many reports. */
+async function reports(seen, count) {
+  while (seen.sent.length < count) await new Promise((done) => setTimeout(done, 1));
+}
+
+async function deliver(seen, data, priority = 1) {
   const { warn } = console;
   console.warn = () => {};
-  await seen.handlers.background({ data });
+  await seen.handlers.background({ data, priority });
   await new Promise((done) => setTimeout(done, 30));
   console.warn = warn;
 }
@@ -59,14 +98,63 @@ for (const sdk of all) {
     await deliver(seen, fcm.ring);
     if (sdk !== before) assert.ok(await seen.phone.throughTheNativePart(fcm.ring));
     assert.equal(seen.phone.asked.length, 1);
-    assert.deepEqual(seen.sent, [['https://bellhop.example.com/v1/receipts', { receipt: fcm.ring.receipt }]]);
+    const [[url, { receipt, event, at, health }], ...more] = seen.sent;
+    assert.deepEqual([url, receipt, event, more], [RECEIPTS, fcm.ring.receipt, 'rang', []]);
+    assert.ok(Math.abs(Date.now() - at) < 60_000);
+    assert.deepEqual(health, {
+      os: 'android', os_version: '36', sdk: 'react-native', notifications: 'allowed', fcm_priority: 'high',
+      channel_importance: 'high', battery_optimised: true,
+    });
     assert.deepEqual(seen.shown, []);
   });
 
-  test(`${sdk.version}: no receipt if the phone may not show the ring`, async () => {
+  test(`${sdk.version}: a ring that the phone may not show is reported so`, async () => {
     const seen = app(sdk, { canPostNotifications: false });
+    await deliver(seen, fcm.ring, 2);
+    const [[, { event, reason, health }]] = seen.sent;
+    assert.deepEqual([event, reason, health.fcm_priority], ['not_shown', 'notifications_off', 'normal']);
+  });
+
+  test(`${sdk.version}: the user's decline is reported once, the SDK's own end and a hang-up are not`, async () => {
+    const seen = app(sdk);
+    const end = (source) => seen.listeners.endCall({ callId: CID, source, cause: '' });
     await deliver(seen, fcm.ring);
-    assert.deepEqual(seen.sent, []);
+    end('sys');
+    end('sys');
+    await reports(seen, 2);
+    await deliver(seen, fcm.ring);
+    end('app');
+    await deliver(seen, fcm.ring);
+    seen.listeners.answerCall({ callId: CID, source: 'sys' });
+    end('sys');
+    await reports(seen, 4);
+    assert.deepEqual(seen.events().map(([, , event]) => event), ['rang', 'declined', 'rang', 'rang']);
+    assert.deepEqual(seen.events()[1], [RECEIPTS, fcm.ring.receipt, 'declined']);
+  });
+
+  test(`${sdk.version}: an iPhone reports what CallKit said, also if both came before the app ran`, async () => {
+    const voip = { eventName: 'voipNotificationReceived', params: apns.ring };
+    const displayed = (errorCode) => ({ eventName: 'didDisplayIncomingCall', params: { callId: CID, errorCode } });
+    for (const [errorCode, expected] of [['', 'rang'], ['FilteredByDoNotDisturb', 'not_shown']]) {
+      const late = app(sdk, { os: 'ios', past: { events: [displayed(errorCode)], voip: [voip] } });
+      assert.deepEqual(late.callingx.getInitialEvents(), [displayed(errorCode)]);
+      assert.deepEqual(late.callingx.getInitialVoipEvents(), [voip]);
+      const live = app(sdk, { os: 'ios' });
+      live.listeners.voipNotificationReceived(voip.params);
+      live.listeners.didDisplayIncomingCall(displayed(errorCode).params);
+      for (const seen of [late, live]) {
+        await reports(seen, 1);
+        assert.deepEqual(seen.events(), [[RECEIPTS, apns.ring.bellhop.receipt, expected]]);
+        assert.equal(seen.sent[0][1].reason, errorCode || undefined);
+      }
+    }
+  });
+
+  test(`${sdk.version}: a phone that refuses a second call says so, and shows nothing`, async () => {
+    const seen = app(sdk, { busy: true });
+    await deliver(seen, fcm.ring);
+    assert.deepEqual(seen.events(), [[RECEIPTS, fcm.ring.receipt, 'busy']]);
+    assert.deepEqual(seen.phone.asked, []);
   });
 
   test(`${sdk.version}: notices are shown, a message of another sender is not`, async () => {
@@ -83,3 +171,19 @@ for (const sdk of all) {
     assert.equal(seen.handlers.foreground, seen.handlers.background);
   });
 }
+
+test('a report is tried a few times, but not after an answer that says no', async () => {
+  const tries = async (answers) => {
+    const seen = app(before, { answers });
+    await seen.bellhop.report('a.ticket', 'declined');
+    const [{ at }] = seen.sent.map(([, body]) => body);
+    assert.ok(seen.sent.every(([, body]) => body.at === at), 'it is when it happened, not when it was sent');
+    return seen.sent.length;
+  };
+  assert.equal(await tries([204]), 1);
+  assert.equal(await tries([403, 204]), 1);
+  assert.equal(await tries([422, 204]), 1);
+  assert.equal(await tries([0, 503, 204]), 3);
+  assert.equal(await tries([429, 204]), 2);
+  assert.equal(await tries([0, 0, 0, 204]), 3);
+});

@@ -1,4 +1,4 @@
-"""docs/client-contract.md shows exactly what is sent, and its code reads only that."""
+"""docs/client-contract.md shows exactly what is sent, and the code for apps reads only that."""
 
 import json
 import re
@@ -10,13 +10,19 @@ from bellhop.domain.device import Provider
 from bellhop.domain.payloads import payload
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
+from clients.show_in_docs import with_files
 from tests.factories import a_round
+from webhook.api.receipts import Receipt
 from webhook.api.users import ApnsRegistration, FcmRegistration
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "client-contract.md").read_text()
-ARRIVES = PAGE.partition("## Five rules")[0]
+CODE = (ROOT / "docs" / "client-code.md").read_text()
+LANGUAGES = {"swift": "swift", "kt": "kotlin", "dart": "dart", "ts": "ts"}
+"""By the ending of a file."""
+ARRIVES = PAGE.partition("## Tell Bellhop the token")[0]
 ROUND = a_round(cid="default:8f3a", session_id="s", video=True)
+HEALTH = ("os", "os_version", "sdk", "app_version", "power_save", "notifications", "fcm_priority")
 DIFFERS = ("call_uuid", "sent_at", "expires_at")
 """What is another in each push."""
 
@@ -69,14 +75,27 @@ def test_the_table_has_every_key_of_every_push_and_no_other():
     assert explained == {key: {name for name, push in EVERY.items() if key in keys(push)} for key in every_key}
 
 
+def test_the_page_shows_each_file_of_code_as_it_is():
+    assert with_files(CODE) == CODE, "run `make docs`"
+    files = {
+        str(path.relative_to(ROOT)): LANGUAGES[path.suffix[1:]] for path in (ROOT / "clients" / "snippets").rglob("*.*")
+    }
+    assert len(files) >= 10
+    shown = re.findall(r"^\[(\S+)\]\(\.\./\1\):\n\n```(\w+)$", CODE, re.MULTILINE)
+    assert dict(shown) == files
+    assert len(shown) == len(re.findall(r"^```\w+$", CODE, re.MULTILINE)), "a block of code without a file"
+
+
 def test_the_code_uses_only_keys_and_fields_that_exist():
-    code = "".join(re.findall(r"```(?:swift|kotlin|dart|ts)\n(.*?)```", PAGE, re.DOTALL))
-    read = set(re.findall(r"""(?<!/)\b(?:data|stream|bellhop)\??(?:\.|\[["'])([a-z_]+)""", code))
+    code = "".join(code_of(language) for language in LANGUAGES.values())
+    key = r"""\b(?:(?:data|push|event\.(?:stream|bellhop))\??\.|(?:data|stream|bellhop)\??\[["'])([a-z_]+)(?![\w(])"""
+    read = set(re.findall(key, code))
     assert {"type", "expires_at", "receiver_id", "call_uuid", "video"} <= read
     assert read <= {key for push in EVERY.values() for key in keys(push)}
     told = set(re.findall(r"""["'](\w+)["'](?::| to) """, code)) - {"Authorization"}
-    assert {"provider", "token", "app", "kind", "environment", "hardware_id"} <= told
-    assert told <= {*ApnsRegistration.model_fields, *FcmRegistration.model_fields}
+    assert {"provider", "token", "app", "kind", "environment", "hardware_id", "receipt"} <= told
+    report = {*Receipt.model_fields, "event", "at", "reason", "health", *HEALTH}
+    assert told <= {*ApnsRegistration.model_fields, *FcmRegistration.model_fields, *report}
 
 
 def rows(heading):
@@ -104,7 +123,7 @@ def test_each_statement_on_the_sdks_says_how_it_was_learned():
 
 
 def code_of(language):
-    return "".join(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL))
+    return "".join(re.findall(rf"```{language}\n(.*?)```", CODE, re.DOTALL))
 
 
 @pytest.mark.parametrize(

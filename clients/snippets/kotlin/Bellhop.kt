@@ -1,0 +1,96 @@
+package com.example.calls
+
+import android.app.ActivityManager
+import android.app.NotificationChannel
+import android.app.NotificationManager
+import android.content.Context
+import android.os.Build
+import android.os.PowerManager
+import java.io.IOException
+import java.net.HttpURLConnection
+import java.net.URL
+import org.json.JSONObject
+
+/** Talks to Bellhop. A report needs no login: the ticket from the push is the only key. Not for the main thread. */
+object Bellhop {
+    private const val URL = "https://bellhop.example.com/v1"
+    private const val TIMEOUT_MS = 3_000
+    private val PAUSES_MS = listOf(0L, 1_000L) // before each try: a receiver and a service have about 10 s
+    private const val CALLS_CHANNEL = "incoming_calls" // the channel of Stream's SDK; yours if you changed it
+    private val IMPORTANCES = listOf("none", "min", "low", "default", "high") // as Android numbers them
+
+    /** Sends one report. `event`: rang, declined, busy, dismissed or not_shown. */
+    fun report(ticket: String?, event: String, reason: String? = null, health: JSONObject? = null) {
+        if (ticket == null) return // it is no ring, or receipts are off
+        val body = JSONObject(mapOf("receipt" to ticket, "event" to event, "at" to System.currentTimeMillis()))
+        if (reason != null) body.put("reason", reason)
+        if (health != null) body.put("health", health)
+        for (pause in PAUSES_MS) {
+            Thread.sleep(pause)
+            val status = post("receipts", body)
+            // 204: recorded. Any other 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
+            if (status in 200..499 && status != 429) return
+        }
+    }
+
+    /** At every start and log-in. The answer's "id" removes the device at log-out. */
+    fun register(context: Context, token: String, streamUserToken: String) {
+        val device = mapOf("provider" to "fcm", "token" to token, "app" to "your-firebase-project")
+        post("users/me/devices", JSONObject(device).put("health", health(context)), streamUserToken)
+    }
+
+    /** Sends JSON and returns the HTTP status of the answer; 0 if there was none. */
+    private fun post(path: String, body: JSONObject, token: String? = null): Int {
+        val connection = URL("$URL/$path").openConnection() as HttpURLConnection
+        try {
+            connection.connectTimeout = TIMEOUT_MS
+            connection.readTimeout = TIMEOUT_MS
+            connection.doOutput = true // makes it a POST
+            connection.setRequestProperty("Content-Type", "application/json")
+            if (token != null) connection.setRequestProperty("Authorization", "Bearer $token")
+            connection.outputStream.use { it.write(body.toString().toByteArray()) }
+            return connection.responseCode
+        } catch (error: IOException) {
+            return 0
+        } finally {
+            connection.disconnect()
+        }
+    }
+
+    /** Tells why this phone cannot show a call now; null if it can. */
+    fun cannotShow(context: Context): String? {
+        val notifications = context.getSystemService(NotificationManager::class.java)
+        if (!notifications.areNotificationsEnabled()) return "notifications_off"
+        return if (callsChannel(context)?.importance == NotificationManager.IMPORTANCE_NONE) "channel_off" else null
+    }
+
+    /** What decides on this phone whether a call rings. `fcmPriority`: "high" or "normal", as the push came. */
+    fun health(context: Context, fcmPriority: String? = null): JSONObject {
+        val notifications = context.getSystemService(NotificationManager::class.java)
+        val power = context.getSystemService(PowerManager::class.java)
+        val health = JSONObject()
+            .put("os", "android").put("os_version", Build.VERSION.RELEASE)
+            .put("manufacturer", Build.MANUFACTURER).put("model", Build.MODEL).put("sdk", "kotlin")
+            .put("app_version", context.packageManager.getPackageInfo(context.packageName, 0).versionName)
+            .put("notifications", if (notifications.areNotificationsEnabled()) "allowed" else "denied")
+            .put("battery_optimised", !power.isIgnoringBatteryOptimizations(context.packageName))
+            .put("power_save", power.isPowerSaveMode)
+            .putOpt("fcm_priority", fcmPriority)
+        callsChannel(context)?.let {
+            health.putOpt("channel_importance", IMPORTANCES.getOrNull(it.importance))
+            health.put("channel_sound", it.sound != null)
+        }
+        if (Build.VERSION.SDK_INT >= 28) {
+            val activities = context.getSystemService(ActivityManager::class.java)
+            health.put("background_restricted", activities.isBackgroundRestricted)
+        }
+        if (Build.VERSION.SDK_INT >= 34) health.put("full_screen_intent", notifications.canUseFullScreenIntent())
+        return health
+    }
+
+    /** The channel on which calls ring; null before the first call, and before Android 8. */
+    private fun callsChannel(context: Context): NotificationChannel? {
+        if (Build.VERSION.SDK_INT < 26) return null
+        return context.getSystemService(NotificationManager::class.java).getNotificationChannel(CALLS_CHANNEL)
+    }
+}

@@ -1,0 +1,28 @@
+import UIKit
+import UserNotifications
+
+/// A ring that comes as a notification: its buttons, without the app on the screen.
+final class NotificationActions: NSObject, UNUserNotificationCenterDelegate {
+    /// At the start of the app. Bellhop's and Stream's pushes have this category.
+    func register() {
+        let decline = UNNotificationAction(identifier: "decline", title: "Decline", options: [])
+        UNUserNotificationCenter.current().setNotificationCategories([
+            UNNotificationCategory(
+                identifier: "stream.video", actions: [decline], intentIdentifiers: [], options: .customDismissAction),
+        ])
+        UNUserNotificationCenter.current().delegate = self
+    }
+
+    func userNotificationCenter(
+        _ center: UNUserNotificationCenter, didReceive response: UNNotificationResponse,
+        withCompletionHandler completionHandler: @escaping () -> Void
+    ) {
+        let ticket = Bellhop.ticket(in: response.notification.request.content.userInfo)  // nil if it is no ring
+        switch response.actionIdentifier {
+        case "decline": Bellhop.report(ticket, .declined)
+        case UNNotificationDismissActionIdentifier: Bellhop.report(ticket, .dismissed)
+        default: break
+        }
+        completionHandler()
+    }
+}
