@@ -64,12 +64,13 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-# The tables of docs/settings.md and docs/outcomes.md are the code's own.
+# The tables of docs/settings.md and docs/outcomes.md are the code's own; docs/client-code.md shows clients/snippets.
 docs: .venv/ready
 	sed '/^| variable/,$$d' docs/settings.md > docs/settings.tmp && $(BIN)/bellhop settings >> docs/settings.tmp
 	mv docs/settings.tmp docs/settings.md
 	sed '/^| word/,$$d' docs/outcomes.md > docs/outcomes.tmp && $(BIN)/bellhop outcomes >> docs/outcomes.tmp
 	mv docs/outcomes.tmp docs/outcomes.md
+	$(BIN)/python clients/show_in_docs.py
 
 # requirements.lock pins everything, for Python 3.11 to 3.14 on every platform. Parts of it: requirements-runtime.lock, what
 # a deployed Bellhop needs, requirements-demo.lock, what the demo does, and requirements-build.lock, what its wheel is made

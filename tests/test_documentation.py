@@ -156,7 +156,7 @@ def test_the_index_leads_to_every_page():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_exists(page):
-    for path in re.findall(r"`((?:bellhop|deploy|docs|tests|webhook|worker)/[\w./-]+)`", page.read_text()):
+    for path in re.findall(r"`((?:bellhop|clients|deploy|docs|tests|webhook|worker)/[\w./-]+)`", page.read_text()):
         assert (ROOT / path).exists(), path
 
 

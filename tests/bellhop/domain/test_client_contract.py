@@ -8,6 +8,7 @@ import pytest
 
 from bellhop.domain.device import Provider
 from bellhop.domain.payloads import payload
+from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient
 from clients.show_in_docs import with_files
@@ -22,7 +23,6 @@ LANGUAGES = {"swift": "swift", "kt": "kotlin", "dart": "dart", "ts": "ts"}
 """By the ending of a file."""
 ARRIVES = PAGE.partition("## Tell Bellhop the token")[0]
 ROUND = a_round(cid="default:8f3a", session_id="s", video=True)
-HEALTH = ("os", "os_version", "sdk", "app_version", "power_save", "notifications", "fcm_priority")
 DIFFERS = ("call_uuid", "sent_at", "expires_at")
 """What is another in each push."""
 
@@ -87,15 +87,17 @@ def test_the_page_shows_each_file_of_code_as_it_is():
 
 
 def test_the_code_uses_only_keys_and_fields_that_exist():
-    code = "".join(code_of(language) for language in LANGUAGES.values())
+    code = re.sub(r"^import .*", "", "".join(code_of(language) for language in LANGUAGES.values()), flags=re.MULTILINE)
     key = r"""\b(?:(?:data|push|event\.(?:stream|bellhop))\??\.|(?:data|stream|bellhop)\??\[["'])([a-z_]+)(?![\w(])"""
     read = set(re.findall(key, code))
     assert {"type", "expires_at", "receiver_id", "call_uuid", "video"} <= read
     assert read <= {key for push in EVERY.values() for key in keys(push)}
-    told = set(re.findall(r"""["'](\w+)["'](?::| to) """, code)) - {"Authorization"}
+    told = set(re.findall(r"""(?<!case )["'](\w+)["'](?::| to) """, code)) - {"Authorization"}
     assert {"provider", "token", "app", "kind", "environment", "hardware_id", "receipt"} <= told
-    report = {*Receipt.model_fields, "event", "at", "reason", "health", *HEALTH}
+    report = {*Receipt.model_fields, "event", "at", "reason", "health", *PhoneHealth.model_fields}
     assert told <= {*ApnsRegistration.model_fields, *FcmRegistration.model_fields, *report}
+    health = set(re.findall(r"""\b(?:health|put|putOpt)[\[(]"(\w+)\"""", code)) - report
+    assert not health, "a phone's health has no such field"
 
 
 def rows(heading):
