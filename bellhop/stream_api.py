@@ -1,6 +1,6 @@
 """The parts of Stream's REST interface that Bellhop uses.
 
-It reads users' devices, an app's settings and the state of a ring, and rejects a ring for a user.
+It reads users' devices, an app's settings and the state of a ring, rejects a ring for a user, and sends custom events.
 """
 
 import time
@@ -150,6 +150,17 @@ class StreamApi:
         claims = {"user_id": user_id, "iat": issued_s, "exp": issued_s + REJECT_TOKEN_S}
         path, body = f"{_call_path(cid)}/reject", {"reason": reason}
         await self._with_a_secret(lambda secret: self._send("POST", path, _Json, _token(secret, claims), body=body))
+
+    async def send_event(self, cid: str, user_id: str, custom: Mapping[str, str]) -> Seconds:
+        """Send a custom event to the participants of a call, in the name of a user. Raises StreamRefused.
+
+        Returns how long to wait before the next request; 0 unless this one used up the limit.
+        """
+        path, body = f"{_call_path(cid)}/event", {"user_id": user_id, "custom": custom}
+        _, wait_s = await self._with_a_secret(
+            lambda secret: self._send("POST", path, _Json, server_token(secret), body=body)
+        )
+        return wait_s
 
     async def _with_a_secret(self, request: Callable[[str], Awaitable[Answer]]) -> Answer:
         """Send a request with the secret that succeeded last, and then with the others until Stream accepts one."""

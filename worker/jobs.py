@@ -18,6 +18,7 @@ from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Command
 from bellhop.telemetry import correlation
 from bellhop.trail import QuestionOutcome, StreamAsked, encode
+from worker.announcements.outbox import OutboxJobs
 from worker.delivery.attempt import Delivered
 from worker.delivery.call_members import MembersUnknown, with_members
 from worker.delivery.fan_out import DeliveryTools, FanOut
@@ -34,7 +35,13 @@ PUSHED = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
 class Jobs:
     """The handler of each job. It returns the writes that are still to be done, together with the end of the job."""
 
-    def __init__(self, tools: DeliveryTools, missed_grace_s: Seconds, digest: EmailDigest | None = None) -> None:
+    def __init__(
+        self,
+        tools: DeliveryTools,
+        missed_grace_s: Seconds,
+        digest: EmailDigest | None = None,
+        outboxes: Sequence[OutboxJobs] = (),
+    ) -> None:
         self._tools, self._grace_us, self._digest = tools, micros(missed_grace_s), digest
         self._derived = DerivedNotices(tools.store, tools.stream_state)
         gently = GentleStart()
@@ -46,6 +53,8 @@ class Jobs:
         }
         if digest is not None:
             handlers[names.MAIL_JOB] = gently(digest.send)
+        for outbox in outboxes:
+            handlers[outbox.job_name] = GentleStart()(outbox.drain)
         now = tools.clock.now
         self.handlers = {job_name: _correlated(job_name, handler, now) for job_name, handler in handlers.items()}
 
@@ -97,7 +106,7 @@ class Jobs:
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the standings that are final now, and queue the notices that are due."""
         ref = read_payload(names.SETTLE_JOB, payload)
-        await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us, self._derived)
+        await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us, self._derived, self._tools.audience)
 
 
 def _correlated(job_name: str, handler: Handler, now: Callable[[], Micros]) -> Handler:

@@ -11,11 +11,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from bellhop import stop_signals
+from bellhop.audience import audience
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.event_loop import collect_garbage_rarely, loop_factory
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
-from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS, STREAM
+from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS, STREAM, TELL_CALLER_JOB
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
@@ -27,6 +28,8 @@ from bellhop.stream_api import DeviceApps, StreamApi, stream_apis
 from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
+from worker.announcements.caller_teller import CallerTeller
+from worker.announcements.outbox import OutboxJobs
 from worker.delivery.attempt import ProviderChannels
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
@@ -124,7 +127,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
     apis = stream_apis(settings, session)
     questions = stream_questions(settings, store, apis)
     subscriptions = StreamSubscriptions(apis, settings.stream_apps)
-    sent, clock = SentPushes(name), RedisClock()
+    sent, clock, hears = SentPushes(name), RedisClock(), audience(settings)
     tools = DeliveryTools(
         store=store,
         worker=name,
@@ -139,8 +142,10 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         sent=sent,
         callee_limit=CalleeLimit(store, settings.rings_per_callee),
         clock=clock,
+        audience=hears,
     )
-    jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts, clock))
+    outboxes = _outbox_jobs(settings, store, name, apis, clock)
+    jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts, clock), outboxes)
     background: list[Callable[[], Awaitable[None]]] = [
         pruner.keep_counting,
         partial(sent.keep_restoring, store),
@@ -174,7 +179,7 @@ def queue_limits(settings: Settings) -> dict[str, int]:
         limits[NOTICES] = JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4)
     if settings.smtp_host and settings.mail_policy != "never":
         limits[MAIL] = EMAIL_JOBS
-    if settings.carries_declines:
+    if settings.carries_declines or settings.tells_caller:
         limits[STREAM] = STREAM_JOBS
     return limits
 
@@ -208,10 +213,21 @@ def email_digest(
         links=UnsubscribeLinks(settings.public_url, settings.mail_secret),
         call_url=settings.mail_call_url,
     )
-    emails = EmailStore(store, worker, settings.mail_window_s, clock)
+    emails = EmailStore(store, worker, settings.mail_window_s, clock, audience(settings))
     limits = EmailLimits(store, builder.links.mailboxes, settings.mail_per_address_hour, settings.mail_per_caller_hour)
     rules = EmailRules(settings.mail_policy, settings.mail_stream_addresses)
     return EmailDigest(store, emails, smtp_sender(settings), builder, limits, rules)
+
+
+def _outbox_jobs(
+    settings: Settings, store: Store, worker: str, apis: Mapping[str, StreamApi], clock: RedisClock
+) -> list[OutboxJobs]:
+    """Return what sends announcements, for each kind of destination that the settings have."""
+    jobs = []
+    if settings.tells_caller:
+        tellers = {tenant: CallerTeller(api, tenant, clock) for tenant, api in apis.items()}
+        jobs.append(OutboxJobs(store, worker, TELL_CALLER_JOB, lambda ref: tellers.get(ref.tenant), clock))
+    return jobs
 
 
 def _note(outage: RedisOutage, error: RedisError | None) -> None:

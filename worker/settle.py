@@ -8,12 +8,15 @@ A notice that no call.missed asks for may have to wait (`worker.derived_notices`
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
 from bellhop import trail
+from bellhop.audience import Audience
 from bellhop.clock import Micros
+from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.forgetting import forgettable
 from bellhop.domain.round import Recipient
 from bellhop.domain.settlement import Settlement, over_at
@@ -49,11 +52,17 @@ QUEUE_IS_LONG_S = 0.02
 
 
 async def settle_call(
-    store: Store, tenant: str, cid: str, grace_us: Micros, derived: DerivedNotices | None = None
+    store: Store,
+    tenant: str,
+    cid: str,
+    grace_us: Micros,
+    derived: DerivedNotices | None = None,
+    audience: Audience | None = None,
 ) -> None:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
 
     `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
+    `audience`: who hears of the ends of rings; None if nobody does.
     """
     asked = False
     while True:
@@ -61,7 +70,7 @@ async def settle_call(
         call = await final_in(store, tenant, cid, stored, grace_us)
         await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
-        if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up)):
+        if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up, audience)):
             continue  # the call changed between reading and writing, and nothing was written: decide again
         if derived is None or not held_up.questions:
             return
@@ -69,7 +78,9 @@ async def settle_call(
         asked = True
 
 
-async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, held_up: HeldUp) -> bool:
+async def _record(
+    store: Scripts, cid: str, stored: StoredCall, call: ReadCall, held_up: HeldUp, audience: Audience | None
+) -> bool:
     """Record what is not held up. False if the call changed meanwhile: nothing is written from then on."""
     settlements = [settlement for settlement in call.settlements if settlement not in held_up.settlements]
     claimed = {started_at for started_at, fields in stored.rounds.items() if any(open_claims(fields))}
@@ -87,15 +98,24 @@ async def _record(store: Scripts, cid: str, stored: StoredCall, call: ReadCall, 
     more = replace(last, next_ms=call.now // 1000 + AGAIN_MS, forgotten=None)
     while len(settlements) > SETTLED_AT_ONCE:
         part, settlements = settlements[:SETTLED_AT_ONCE], settlements[SETTLED_AT_ONCE:]
-        if not await _record_part(store, stored, call, more, part):
+        if not await _record_part(store, stored, call, more, part, audience):
             return False
-    return await _record_part(store, stored, call, last, settlements)
+    return await _record_part(store, stored, call, last, settlements, audience)
 
 
 async def _record_part(
-    store: Scripts, stored: StoredCall, call: ReadCall, to_settle: CallToSettle, settlements: list[Settlement]
+    store: Scripts,
+    stored: StoredCall,
+    call: ReadCall,
+    to_settle: CallToSettle,
+    settlements: list[Settlement],
+    audience: Audience | None,
 ) -> bool:
-    standings = [_final_standing(found, call.rounds[found.started_at], stored) for found in settlements]
+    standings = [
+        replace(_final_standing(found, round_, stored), told=_told_of(found, round_, stored, audience))
+        for found in settlements
+        for round_ in [call.rounds[found.started_at]]
+    ]
     command = call_scripts.settle_call(replace(to_settle, standings=standings))
     recorded: list[int] | None = await store.script(*command)
     for number in recorded or ():  # the numbers begin at 1
@@ -135,6 +155,16 @@ def _final_standing(settlement: Settlement, round_: QueuedRound, stored: StoredC
     first, then = payload.model_copy(update={"still_rings": True}), payload.model_copy(update={"left_over": True})
     later = LaterJob(_notice(then), settlement.rings_until)
     return FinalStanding(round_, user, standing, line, _notice(first), later)
+
+
+def _told_of(
+    settlement: Settlement, round_: QueuedRound, stored: StoredCall, audience: Audience | None
+) -> Mapping[str, object] | None:
+    """Return what is announced of a settlement; None if nobody hears of it, or if no phone was rung."""
+    if audience is None or round_.ringless:
+        return None
+    at, standing = stored.redis_now, settlement.standing
+    return audience.told_of(about_ring(AnnouncementType.ENDED, round_, settlement.user, at, standing=standing))
 
 
 def _notice(payload: QueuedRound) -> dict[str, str]:

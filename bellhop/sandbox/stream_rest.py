@@ -1,4 +1,4 @@
-"""A stand-in for Stream's REST interface: devices, call types, hooks, calls and rejects, with tokens and a rate limit.
+"""A stand-in for Stream's REST interface: devices, call types, hooks, calls, rejects and events.
 
 It knows the truth of each call (`calls`), whichever webhooks are lost on the way to Bellhop.
 """
@@ -15,6 +15,7 @@ import jwt
 from aiohttp import web
 
 from bellhop.clock import Seconds
+from bellhop.sandbox.call_events import CallEvents
 from bellhop.sandbox.stream_integers import with_integers
 from bellhop.sandbox.stream_webhooks import SampleCall
 
@@ -111,6 +112,7 @@ class StreamApiStandIn:
         """The statuses of the answers to the next of them."""
         self.reject_pause_s = Seconds(0.0)
         """How long each answer to them is delayed."""
+        self.events = CallEvents(api_error)
         self.clock_ahead_s = 0.0
         """How far the time in the answers is ahead of this machine's."""
         app = web.Application()
@@ -121,6 +123,7 @@ class StreamApiStandIn:
         app.router.add_get("/api/v2/video/call/{type}/{id}", self._call)
         app.router.add_get("/api/v2/video/call/{type}/{id}/ring_state", self._ring_state)
         app.router.add_post("/api/v2/video/call/{type}/{id}/reject", self._reject)
+        app.router.add_post("/api/v2/video/call/{type}/{id}/event", self._event)
         self._runner = web.AppRunner(app)
 
     def add_call(self, call: SampleCall) -> None:
@@ -195,6 +198,9 @@ class StreamApiStandIn:
         self.rejects.append(Reject(Seconds(time.time()), cid, user, body.get("reason", ""), status))
         await asyncio.sleep(self.reject_pause_s)
         return web.json_response({"duration": "1.00ms"} if status == 200 else api_error(status), status=status)
+
+    async def _event(self, request: web.Request) -> web.Response:
+        return await self.events.take(request, self._claims(request))
 
     async def _give_time(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(time.time() + self.clock_ahead_s, usegmt=True)

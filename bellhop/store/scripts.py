@@ -36,6 +36,10 @@ class Scripts(Protocol):
         """Run lua/<name>.lua."""
         ...
 
+    async def together(self, *commands: Command) -> list[Any]:
+        """Run scripts one after the other, in a single round trip."""
+        ...
+
 
 @cache
 def source(name: str) -> str:

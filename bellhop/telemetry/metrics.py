@@ -158,6 +158,12 @@ RANG = Histogram("bellhop_rang_seconds", "From Stream's stamp of a ring to the p
 PHONES_DEMOTED = Counter(
     "bellhop_phones_demoted_total", "Phones that got three pushes in a row with normal priority, sent as high.", ()
 )
+ANNOUNCEMENTS = Counter(
+    "bellhop_announcements_total", "Tries to send an announcement to a destination.", ("destination", "outcome")
+)
+ANNOUNCING = Histogram(
+    "bellhop_announcing_seconds", "From finding something out until a destination was told.", ("destination",)
+)
 QUESTIONS = Counter(
     "bellhop_stream_questions_total", "Questions to Stream about the state of a ring.", ("kind", "outcome")
 )
@@ -173,7 +179,7 @@ DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped bec
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
     MAIL, RECEIPTS, RANG, QUESTIONS, LOST_RECORDS, DROPPED, REQUESTS_REFUSED, CONSOLE_LOGINS,
-    RINGS_TURNED_AWAY, PHONES_DEMOTED,
+    RINGS_TURNED_AWAY, PHONES_DEMOTED, ANNOUNCEMENTS, ANNOUNCING,
 )  # fmt: skip
 
 

@@ -115,6 +115,14 @@ class Flow:
             assert time.monotonic() < give_up, f"never: {what}\n{await self.trail(self.calls[0])}"
             await asyncio.sleep(0.02)
 
+    async def hears(self, call: SampleCall, *expected: tuple[str, Phone | str]) -> None:
+        """Wait until the caller's app has heard this and no more: what (such as `reached`) of whom, in any order."""
+        users = [(f"bellhop.ring.{what}", of.user if isinstance(of, Phone) else of) for what, of in expected]
+        events = self.installation.stream_api.events
+        await self.until(lambda: len(events.heard(call.cid)) >= len(users), "the caller's app is told")
+        await self.idle()
+        assert sorted(events.heard(call.cid)) == sorted(users)
+
     async def trail(self, call: SampleCall) -> list[Milestone]:
         return await trail_of(self.installation.store, call.cid)
 
@@ -133,10 +141,14 @@ class Flow:
         return [line.outcome for line in ends if line.kind == "ring"]
 
 
+TWO_WAYS = {"RECEIPT_SECRET": "a-secret-of-no-real-app", "TELL_CALLER": "true"}
+"""What a phone reports, and what the caller is told."""
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def installation(tmp_path_factory) -> AsyncIterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
-    settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100"}
+    settings = {"MISSED_GRACE_S": "0.5", "STREAM_QUESTIONS_PER_S": "100", **TWO_WAYS}
     async with Installation(folder, settings, workers=2) as installation:
         yield installation
 

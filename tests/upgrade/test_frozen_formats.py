@@ -253,6 +253,8 @@ NEW_SINCE: dict[str, str] = {
     "command_line/commands/commands/import-stream-templates": "reads Stream's templates",
     "command_line/commands/commands/payload": "prints what a push would carry",
     "command_line/settings/`BELLHOP_TELL_CALLER`": "off by default",
+    "metrics/types/# TYPE bellhop_announcements_total counter": "announcements, which are off by default",
+    "metrics/types/# TYPE bellhop_announcing_seconds histogram": "the same",
     "command_line/settings/`BELLHOP_DECLINES`": "without a receipt secret it has no effect",
     **{
         path: "a queue of its own: an older worker does not know its jobs"

@@ -9,6 +9,7 @@ from itertools import chain
 
 import structlog
 
+from bellhop.audience import Audience
 from bellhop.clock import Micros, Seconds, elapsed
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
@@ -27,6 +28,7 @@ from bellhop.store.scripts import Command
 from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.trail import DeviceMilestone, JobPickedUp, PushReduced, PushSkipped, TokenChecked, encode
+from worker.announcements.ring_news import RingNews
 from worker.delivery.attempt import Delivered, ProviderChannels, deliver
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
@@ -73,6 +75,8 @@ class DeliveryTools:
     callee_limit: CalleeLimit | None = None
     """None: rings for one user are not counted."""
     turns: FairTurns = field(default_factory=FairTurns)
+    audience: Audience | None = None
+    """Who hears of what becomes of a ring; None if nobody does."""
 
 
 class FanOut:
@@ -87,8 +91,11 @@ class FanOut:
         if self._stream_state is not None:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
         first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
-        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, tools.sent, tools.clock, tools.turns)
+        self._fence = Fence(
+            tools.store, tools.worker, kind, round_, first_line, tools.sent, tools.clock, tools.turns, tools.audience
+        )
         self._records = RecordBuffer(self._fence)
+        self._news = RingNews(kind, round_) if tools.audience else None
         self.ran = False
         """Whether there was something to do."""
         self.put_off = False
@@ -212,15 +219,25 @@ class FanOut:
             still_rings=self._round.still_rings,
             templates=self._tools.templates,
         )
+        if self._news:
+            self._news.planned(planned)
         self.put_off |= any(skip.reason is Outcome.STILL_RINGS for skip in planned.skips)
         return planned
 
     async def _push(self, push: Push) -> list[Delivered]:
+        """Send a push to one phone; returns the result for each of its tokens that was tried."""
+        results = await self._push_to_token(push)
+        if self._news and (dead_end := self._news.phone_done(push.device.user_id, results, self._tools.clock.now())):
+            self._records.add(Record("", announcement=dead_end))
+        return results
+
+    async def _push_to_token(self, push: Push) -> list[Delivered]:
         """Send a push. If its token cannot be used, send it to another token of the same phone."""
         tools = self._tools
         before = self._before_attempt if self._kind is PushKind.RING else lambda _: self._begun
         result = await deliver(push, tools.channels, self._fence, tools.policy, before, tools.clock)
-        self._records.add(result.record)
+        accepted = self._news.attempted(result, tools.clock.now()) if self._news else None
+        self._records.add(result.record._replace(announcement=accepted) if accepted else result.record)
         if push.left_out:
             self._records.add(Record(_push_line(PushReduced, push, ", ".join(push.left_out), tools.clock.now())))
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
@@ -228,18 +245,22 @@ class FanOut:
             await self._fence.note([_push_line(TokenChecked, push, fate, tools.clock.now())])
         results = [result]
         if push.instead and result.outcome in UNUSABLE_TOKEN:
-            results += await self._push(push.instead)
+            results += await self._push_to_token(push.instead)
         return results
 
     async def _record_skips(self, skips: Sequence[Skip]) -> None:
         """Write skips to the trail, and remember rings that quiet hours held back: a second call may get through."""
         now = self._tools.clock.now()
-        await self._fence.note([_skip_line(self._kind, self._round, skip, now) for skip in skips])
+        await asyncio.gather(*(self._fence.write(self._skip_record(skip, now)) for skip in skips))
         for skip in skips:
             if self._kind is PushKind.RING and skip.reason is Outcome.QUIET_HOURS:
                 round_ = self._round
                 command = registry.hold_back(round_.tenant, skip.user_id, round_.caller_id, round_.started_at)
                 await until_redis_answers(partial(self._tools.store.script, *command))
+
+    def _skip_record(self, skip: Skip, now: Micros) -> Record:
+        dead_end = self._news.skipped(skip, now) if self._news else None
+        return Record(_skip_line(self._kind, self._round, skip, now), announcement=dead_end)
 
     def _log(self, skips: Iterable[Skip], results: Iterable[Delivered]) -> None:
         """Count the outcome of each push and skip, and log the counts in one line."""

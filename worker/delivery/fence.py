@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from bellhop.audience import Audience
 from bellhop.clock import Seconds, micros, seconds
+from bellhop.domain.announcement import Announcement
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
@@ -62,6 +64,8 @@ class Record(NamedTuple):
     """The key of the device whose claim ends; empty if there was no claim."""
     sent: bool = False
     """Whether the push was sent. Otherwise the device is free for another attempt."""
+    announcement: Announcement | None = None
+    """What is announced right behind it."""
 
 
 class Admission(NamedTuple):
@@ -93,15 +97,18 @@ class Fence:
         sent: SentPushes | None = None,
         clock: RedisClock | None = None,
         turns: FairTurns | None = None,
+        audience: Audience | None = None,
     ) -> None:
         """`first_line` goes on the trail together with the next line: it needs no round trip of its own.
 
         `sent`: what this worker sent lately; by default nothing. `clock`: for the times on the trail, and for
         how far Redis's clock is ahead of Stream's. `turns`: shared by all fences of the worker.
+        `audience`: who hears of announcements; None if nobody does.
         """
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._sent = SentPushes(worker) if sent is None else sent
         self._clock, self._turns = clock or RedisClock(), turns or FairTurns()
+        self._audience = audience
         self._pushes = RoundPushes.of(round_, kind)
         self._kind, self._round = kind, round_
         self._first_lines = [first_line] if first_line else []
@@ -140,8 +147,19 @@ class Fence:
         if lines:
             await asyncio.gather(*(self._records(Record(line)) for line in lines))
 
+    def commands(self, records: Sequence[Record]) -> list[Command]:
+        """Return the commands that write these records, and remember the pushes that were sent.
+
+        What the records announce comes right behind them: it is not lost if this worker dies then.
+        """
+        commands = [self.command(records)] if any(record.line or record.device for record in records) else []
+        told = [record.announcement for record in records if record.announcement]
+        if told and self._audience and (command := self._audience.tell(self._round, told)):
+            commands.append(command)
+        return commands
+
     def command(self, records: Sequence[Record]) -> Command:
-        """Return the command that writes these records, and remember the pushes that were sent."""
+        """Return the command that writes these records without what they announce."""
         for record in records:
             if record.sent and record.line:
                 self._sent.remember(self._pushes, record.device, record.line)
@@ -203,6 +221,9 @@ class Fence:
         return True
 
     async def _write(self, records: list[Record]) -> list[None]:
-        command = self.command(records)
-        await until_redis_answers(lambda: self._store.script(*command))
+        commands = self.commands(records)
+        if len(commands) == 1:
+            await until_redis_answers(lambda: self._store.script(*commands[0]))
+        else:
+            await until_redis_answers(lambda: self._store.together(*commands))
         return [None] * len(records)

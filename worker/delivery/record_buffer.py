@@ -28,7 +28,7 @@ class RecordBuffer:
     def take(self) -> list[Command]:
         """Return what is not being written yet. The caller must run it with the end of the job."""
         waiting, self._waiting = self._waiting, []
-        return [self._fence.command(waiting)] if waiting else []
+        return self._fence.commands(waiting) if waiting else []
 
     async def written(self) -> None:
         """Wait until all writing has ended. Raises if Redis refused a record."""

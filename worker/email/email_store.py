@@ -9,7 +9,9 @@ from typing import NamedTuple
 from uuid import NAMESPACE_OID, uuid5
 
 from bellhop import trail
+from bellhop.audience import Audience
 from bellhop.clock import Micros, Seconds
+from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.round import Recipient
 from bellhop.queue import job_payloads
@@ -41,10 +43,17 @@ class EmailResult(NamedTuple):
 class EmailStore:
     """The e-mails of one worker, in Redis."""
 
-    def __init__(self, store: Scripts, worker: str, window_s: int, clock: RedisClock | None = None) -> None:
-        """An e-mail collects calls for `window_s`."""
+    def __init__(
+        self,
+        store: Scripts,
+        worker: str,
+        window_s: int,
+        clock: RedisClock | None = None,
+        audience: Audience | None = None,
+    ) -> None:
+        """An e-mail collects calls for `window_s`. `audience`: who hears of notices; None if nobody does."""
         self._store, self._worker, self._window_s = store, worker, window_s
-        self._clock = clock or RedisClock()
+        self._clock, self._audience = clock or RedisClock(), audience
 
     async def add_call(self, round_: QueuedRound, recipient: Recipient) -> Outcome | None:
         """Add a missed call to the open e-mail of its user and caller, or to a new one. Returns why it is not due."""
@@ -81,13 +90,23 @@ class EmailStore:
         unknown: bool = False,
     ) -> None:
         """End the claim: until the next try in `wait_s`, or for good. `unknown`: the attempt may have succeeded."""
-        now = self._clock.now()
+        results, now = list(results), self._clock.now()
+        # It is announced first: if this worker dies in between, the e-mail is sent again, and nothing is told again.
+        for result in results:
+            if result.result.outcome is Outcome.MAIL_ACCEPTED:
+                await self._announce(result.round, now)
         lines = [(result.round, _line(result, now)) for result in results]
         next_try = None if wait_s is None else email_scripts.NextTry(wait_s, _job(email_id, run))
         command = email_scripts.record_email_attempt(
             email_id, lines, worker=self._worker, run=run, next_try=next_try, unknown=unknown, now=now
         )
         await until_redis_answers(lambda: self._store.script(*command))
+
+    async def _announce(self, round_: QueuedRound, now: Micros) -> None:
+        user_id = round_.recipients[0].id
+        notice = about_ring(AnnouncementType.MISSED_NOTICE, round_, user_id, now, by="email")
+        if self._audience and (command := self._audience.tell(round_, [notice])):
+            await until_redis_answers(lambda: self._store.script(*command))
 
 
 def _line(email: EmailResult, now: Micros) -> str:

@@ -1,0 +1,1 @@
+"""Sends announcements to those who are told about rings."""
