@@ -19,6 +19,7 @@ from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
 from bellhop.sandbox.apple_script import AppleReply
+from bellhop.sandbox.demo_phones import DemoPhones
 from bellhop.sandbox.demo_script import OLD_PHONE, PHONES, Step, script
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
@@ -31,6 +32,7 @@ QUIET_S = 1.0
 """How long the demo waits at the end for pushes that should not arrive."""
 
 CONSOLE_PASSWORD = "see-why-it-rang"  # noqa: S105 - for a demo on this machine
+RECEIPT_SECRET = "signs-the-tickets-of-the-demo-only"  # noqa: S105 - likewise
 STOPPED = 130
 """The exit status after Ctrl-C before the end of the script, as shells use it."""
 
@@ -39,9 +41,11 @@ BELLHOP = Path(sys.executable).with_name("bellhop")
 
 NAME_OF = {phone.token: name for name, phone in PHONES.items()}
 SHOWN_AS = {"call.ring": "rings", "call.notification": "shows an invitation", "call.missed": "shows a missed call"}
+RANG = "rang"
+"""The report of a phone that shows a ring."""
 
 Expected = tuple[str, str, str]
-"""A push: token, type, call."""
+"""A push or a phone's report: token, type of the push or RANG, call."""
 
 
 def play(*, once: bool, steps: Sequence[Step] | None = None, arrival_timeout_s: float = ARRIVAL_TIMEOUT_S) -> int:
@@ -65,6 +69,8 @@ class Demo:
         self.expected: Counter[Expected] = Counter()
         self.shown: Counter[Expected] = Counter()
         self.played = self.problems = 0
+        self.reports: set[asyncio.Task[None]] = set()
+        """The phones that show a ring and have not reported it yet."""
 
     async def run(self) -> int:
         """Start everything, play the script, compare, and keep running; returns the exit status."""
@@ -77,7 +83,8 @@ class Demo:
             if not self.stop.is_set():
                 raise
         if self.played < len(self.steps):
-            done = f"{self.shown.total()} pushes of {self.played} of {len(self.steps)} webhooks arrived"
+            pushes = sum(count for (_, what, _), count in self.shown.items() if what != RANG)
+            done = f"{pushes} pushes of {self.played} of {len(self.steps)} webhooks arrived"
             click.echo(f"Stopped before all calls were played: {done}. Run it again to see them all.", err=True)
             return STOPPED
         return 1 if self.problems else 0
@@ -90,7 +97,7 @@ class Demo:
         with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
             click.echo("Starting Redis, the web process, a worker, and stand-ins for Apple, Google and a mail server …")
             # Bellhop must not report a missed call itself before Stream's call.missed is posted.
-            settings = {"MISSED_GRACE_S": "60", "CONSOLE_PASSWORD": CONSOLE_PASSWORD}
+            settings = {"MISSED_GRACE_S": "60", "CONSOLE_PASSWORD": CONSOLE_PASSWORD, "RECEIPT_SECRET": RECEIPT_SECRET}
             async with Installation(Path(folder), settings, on_arrival=self.arrivals.put_nowait) as here:
                 showing = asyncio.create_task(self._show(here))
                 for phone in (*PHONES.values(), OLD_PHONE):
@@ -105,7 +112,8 @@ class Demo:
                 if not self.once and not self.stop.is_set():
                     self._invite(here)
                     await self.stop.wait()
-                showing.cancel()
+                for task in (showing, *self.reports):
+                    task.cancel()
                 click.echo("\nStopping everything.")
 
     async def _play(self, here: Installation, step: Step) -> None:
@@ -113,7 +121,8 @@ class Demo:
         if self.stop.is_set():
             return
         event = step.event()
-        self.expected.update((PHONES[phone].token, step.type, event["call_cid"]) for phone in step.phones)
+        for what in (step.type, RANG) if step.type == "call.ring" else (step.type,):
+            self.expected.update((PHONES[phone].token, what, event["call_cid"]) for phone in step.phones)
         self.posted[event["call_cid"]] = time.time()
         posted = click.style(f"Stream posts {event['type']}", bold=True)
         click.echo(f"\n{_clock(Seconds(time.time()))}  {posted}: {step.text}")
@@ -130,22 +139,33 @@ class Demo:
             self.played += 1
 
     async def _show(self, here: Installation) -> None:
-        """Print each push when it arrives."""
+        """Print each push when it arrives. The phone that rings reports it."""
+        phones = DemoPhones(here.url, here.http)
         while True:
             arrival = await self.arrivals.get()
             provider = "Apple" if arrival.provider is Provider.APNS else "Google"
-            phone, shown_as = NAME_OF.get(arrival.token, "another phone"), SHOWN_AS[arrival.type]
-            after = await self._after(here, arrival)
-            click.echo(f"{_clock(arrival.at)}    {phone:18}  {shown_as:19}  by {provider:6}  {after}")
-            self.shown[arrival.token, arrival.type, arrival.cid] += 1
-            self.news.set()
+            await self._seen(here, arrival, arrival.type, SHOWN_AS[arrival.type], f"by {provider}", arrival.at)
+            if arrival.type == "call.ring":
+                self.reports.add(task := asyncio.create_task(self._report(here, phones, arrival)))
+                task.add_done_callback(self.reports.discard)
 
-    async def _after(self, here: Installation, arrival: Arrival) -> str:
+    async def _report(self, here: Installation, phones: DemoPhones, arrival: Arrival) -> None:
+        if await phones.ring(arrival):
+            await self._seen(here, arrival, RANG, "says that it rings", "to Bellhop", Seconds(time.time()))
+
+    async def _seen(self, here: Installation, arrival: Arrival, kind: str, what: str, way: str, at: Seconds) -> None:
+        """Print what happened on a phone, and count it."""
+        phone, after = NAME_OF.get(arrival.token, "another phone"), await self._after(here, arrival, at)
+        click.echo(f"{_clock(at)}    {phone:18}  {what:19}  {way:10}  {after}")
+        self.shown[arrival.token, kind, arrival.cid] += 1
+        self.news.set()
+
+    async def _after(self, here: Installation, arrival: Arrival, at: Seconds) -> str:
         posted = self.posted.get(arrival.cid)
         if posted is None and arrival.type == "call.missed":
             return "because nobody answered"  # no webhook caused it, so there is no time to measure
         posted = posted or await _received(here, arrival.cid)
-        return f"{(arrival.at - posted) * 1000:6.1f} ms after the webhook"
+        return f"{(at - posted) * 1000:6.1f} ms after the webhook"
 
     def _compare(self) -> None:
         """Check that every expected push arrived once, and no other push."""
@@ -154,7 +174,9 @@ class Demo:
         for token, kind, _ in (self.shown - self.expected).elements():
             self._problem(f"Was not expected: {kind} on {NAME_OF[token]}")
         if not self.problems:
-            done = f"All {self.expected.total()} expected pushes arrived, and no other."
+            rings = sum(count for (_, what, _), count in self.expected.items() if what == RANG)
+            pushes = self.expected.total() - rings
+            done = f"All {pushes} expected pushes arrived, and no other. All {rings} rings were reported."
             click.secho(f"\n{done}", fg="green", bold=True)
 
     async def _explain(self, here: Installation) -> None:

@@ -50,12 +50,17 @@ def script() -> list[Step]:
     first, second = SampleCall(name="Design review", ring_ms=5_000), SampleCall(name="")
     return [
         Step("Sara calls Ben and Jane", first.ring, RINGING, "call.ring"),
-        Step("neither of them answered", first.missed, NOTIFIED, "call.missed"),
+        Step(
+            "neither of them answered. (On Android this push ends a ring, so it waits for the ring's end.)",
+            first.missed,
+            NOTIFIED,
+            "call.missed",
+        ),
         Step("Sara invites both to another call", second.notification, NOTIFIED, "call.notification"),
         Step("Sara calls them there", second.ring, RINGING, "call.ring"),
         Step("Jane declines, so nobody gets a push", lambda: second.rejected("jane-morel", "decline")),
         Step(
-            "Sara hangs up. Ben missed the call; Jane declined it, so she gets no push",
+            "Sara hangs up. Ben missed the call, Jane did not. (Stream has 1.5 s to say so itself.)",
             lambda: second.rejected("sara-lind", "cancel"),
             ("Ben's iPhone",),
             "call.missed",

@@ -40,7 +40,9 @@ def test_two_demos_side_by_side_both_succeed():
         output, _ = process.communicate(timeout=90)
         assert process.returncode == 0, output
         expected = sum(len(step.phones) for step in demo_script.script())
-        assert f"All {expected} expected pushes arrived, and no other." in output
+        rings = sum(len(step.phones) for step in demo_script.script() if step.type == "call.ring")
+        assert f"All {expected} expected pushes arrived, and no other. All {rings} rings were reported." in output
+        assert len(re.findall(r"says that it rings +to Bellhop +\d+\.\d ms after the webhook", output)) == rings
         assert len(re.findall(r"by (?:Apple|Google) +\d+\.\d ms after the webhook", output)) == expected
         assert "One phone did not ring: Ben's old iPhone was not rung: Apple " in output
         assert nothing_runs_on(process)
