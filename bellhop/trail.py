@@ -73,6 +73,20 @@ class QuestionOutcome(StrEnum):
     """Another process asked about the same ring in this second."""
 
 
+class CarryOutcome(StrEnum):
+    """What became of telling Stream that a user rejected a ring on a phone."""
+
+    TOLD = "told"
+    OVER = "over"
+    """Nothing was sent: the ring was over for another reason, such as an answer on another device."""
+    REFUSED = "refused"
+    """Stream does not take it."""
+    TOO_LATE = "too_late"
+    """Stream did not answer before the ring's end."""
+    AGAIN = "again"
+    """It is sent a second time: a worker died after it may have been sent, and before it was recorded."""
+
+
 class Milestone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one line of a trail says. Its fields are empty (None, "" or ()) where the line does not have them."""
 
@@ -251,6 +265,43 @@ class PhoneRang(Milestone, frozen=True, kw_only=True, gc=False):
     detail: str = ""
 
 
+class PhoneReported(Milestone, frozen=True, kw_only=True, gc=False):
+    """A phone reported something else than that it rang; `outcome` is the PhoneEvent."""
+
+    what: ClassVar = "reported"
+    letters: ClassVar = "ruocdpyv"
+    round: Micros
+    user: str = ""
+    """For whom the phone was rung; empty if a worker of an older version rang it."""
+    outcome: str
+    stamp: Micros | None = None
+    """Stream's time of a rejection that ended the ring for the user (unix µs); None for any other report."""
+    device: str
+    provider: str = ""
+    reason: str = ""
+    """The phone's word for why it did not show the call."""
+    detail: str = ""
+    """The time of its own clock (unix ms)."""
+
+
+class RejectionCarried(Milestone, frozen=True, kw_only=True, gc=False):
+    """Bellhop told Stream that a user rejected a ring on a phone, or did not; `outcome` is a CarryOutcome."""
+
+    what: ClassVar = "carried"
+    letters: ClassVar = "ruosyNm"
+    round: Micros
+    user: str
+    outcome: str
+    status: int | None = None
+    """Stream's status, if it refuses."""
+    reason: str = ""
+    """Why not: Stream's answer, or where the user stands in the ring."""
+    times: int | None = None
+    """How often it was sent, if more than once."""
+    ms: float | None = None
+    """How long Stream's answer took."""
+
+
 class EmailMilestone(Milestone, frozen=True, kw_only=True, gc=False):
     """Something happened to a missed-call e-mail."""
 
@@ -308,6 +359,8 @@ MILESTONES: tuple[type[Milestone], ...] = (
     PushReduced,
     UserSettled,
     PhoneRang,
+    PhoneReported,
+    RejectionCarried,
     EmailMilestone,
     StreamAsked,
 )

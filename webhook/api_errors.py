@@ -47,6 +47,7 @@ class ApiErrorKind(Enum):
         "X-API-KEY is not the key of a configured app. It is required if several apps are configured.",
     )
     INVALID_RECEIPT = "bad-receipt", 403, "The receipt is invalid: send the one that came in the push."
+    EXPIRED_RECEIPT = "expired-receipt", 403, "The receipt has expired: its ring is over. Do not repeat the request."
     LIMITED_TOKEN = (
         "limited-token",
         403,
@@ -62,6 +63,7 @@ class ApiErrorKind(Enum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "The Content-Type must be application/json."
     INVALID_BODY = "invalid", 422, "The request body is invalid: see errors."
     RATE_LIMITED = "too-many-writes", 429, "Rate limit exceeded: wait for the time in Retry-After."
+    TOO_MANY_REPORTS = "too-many-reports", 429, "This receipt was sent too often. Do not repeat the request."
     INTERNAL_ERROR = "our-mistake", 500, "Internal server error."
     BUSY = "busy", 503, "Another long call is being explained. Try again."
     REDIS_UNAVAILABLE = "redis-away", 503, "Redis does not answer. Try again."

@@ -26,6 +26,7 @@ from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
 from worker.gentle_start import Begun, GentleStart
 from worker.queue.running_jobs import Handler
+from worker.rejection_carrier import RejectionCarrier
 from worker.settle import settle_call
 
 PUSHED = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
@@ -41,6 +42,7 @@ class Jobs:
         missed_grace_s: Seconds,
         digest: EmailDigest | None = None,
         outboxes: Sequence[OutboxJobs] = (),
+        rejections: RejectionCarrier | None = None,
     ) -> None:
         self._tools, self._grace_us, self._digest = tools, micros(missed_grace_s), digest
         self._derived = DerivedNotices(tools.store, tools.stream_state)
@@ -55,6 +57,8 @@ class Jobs:
             handlers[names.MAIL_JOB] = gently(digest.send)
         for outbox in outboxes:
             handlers[outbox.job_name] = GentleStart()(outbox.drain)
+        if rejections is not None:
+            handlers[names.REJECT_JOB] = GentleStart()(rejections.reject)
         now = tools.clock.now
         self.handlers = {job_name: _correlated(job_name, handler, now) for job_name, handler in handlers.items()}
 

@@ -47,6 +47,7 @@ from worker.providers.configured import Senders, configured_senders
 from worker.providers.smtp import smtp_sender
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
+from worker.rejection_carrier import RejectionCarrier
 from worker.settle import queue_due_calls
 from worker.stream_state import StreamState
 from worker.stream_subscriptions import StreamSubscriptions
@@ -145,7 +146,9 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         audience=hears,
     )
     outboxes = _outbox_jobs(settings, store, name, apis, clock)
-    jobs = Jobs(tools, settings.missed_grace_s, email_digest(settings, store, name, texts, clock), outboxes)
+    digest = email_digest(settings, store, name, texts, clock)
+    rejections = RejectionCarrier(store, apis, name, clock) if settings.carries_declines else None
+    jobs = Jobs(tools, settings.missed_grace_s, digest, outboxes, rejections)
     background: list[Callable[[], Awaitable[None]]] = [
         pruner.keep_counting,
         partial(sent.keep_restoring, store),

@@ -34,6 +34,7 @@ from bellhop.trail import (
     JobPickedUp,
     Milestone,
     PhoneRang,
+    PhoneReported,
     PushAttempted,
     PushMilestone,
     PushReduced,
@@ -84,7 +85,9 @@ class RoundLog:
         opened: set[str] = {(OPENERS | STARTED)[opening.type] for opening in self.openings}
         kinds = opened or {push.kind for push in self.milestones if isinstance(push, ABOUT_DEVICE)}
         known = next((kind for kind in PushKind if kind in kinds), None)
-        about_users = known or any(isinstance(milestone, (*ABOUT_USER, PhoneRang)) for milestone in self.milestones)
+        about_users = known or any(
+            isinstance(milestone, (*ABOUT_USER, PhoneRang, PhoneReported)) for milestone in self.milestones
+        )
         return known or (PushKind.MISSED if about_users else None)
 
     @cached_property
@@ -178,9 +181,9 @@ class RoundLog:
 
     def user_of(self, milestone: Milestone) -> str:
         """The user whom a milestone is about. A phone's receipt names the device alone."""
-        if isinstance(milestone, PhoneRang):
-            return self.owners.get(milestone.device, "")
         user: str = getattr(milestone, "user", "")
+        if not user and isinstance(milestone, (PhoneRang, PhoneReported)):
+            return self.owners.get(milestone.device, "")
         return user
 
     def of(self, user: str, kind: type[M]) -> list[M]:
@@ -201,6 +204,15 @@ class RoundLog:
     def rang(self) -> frozenset[str]:
         """The devices that reported that they rang."""
         return frozenset(line.device for line in self.milestones if isinstance(line, PhoneRang))
+
+    @cached_property
+    def reports(self) -> Mapping[str, Sequence[PhoneReported]]:
+        """What each device reported, besides that it rang."""
+        reports: dict[str, list[PhoneReported]] = {}
+        for line in self.milestones:
+            if isinstance(line, PhoneReported):
+                reports.setdefault(line.device, []).append(line)
+        return reports
 
     @cached_property
     def attempted(self) -> frozenset[tuple[str, str]]:
@@ -262,7 +274,9 @@ class RoundLog:
         whose = (user,) if by is By.USER else self.callers if by is By.CALLERS else (None,)
         events = [self._first_stamps.get((type_, name)) for type_ in types for name in whose]
         asked = [self._learned.get(name) for name in self._stamps_behind(word, user)] if self._learned else []
-        return min((Micros(at - self.started_at) for at in (*events, *asked) if at is not None), default=None)
+        reported = [line.stamp for line in self.of(user, PhoneReported) if line.outcome == word] if self.reports else []
+        stamps = (*events, *asked, *reported)
+        return min((Micros(at - self.started_at) for at in stamps if at is not None), default=None)
 
 
 class By(Enum):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import Outcome, Tone
+from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.push import PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.rounds import RoundLog
@@ -99,6 +100,8 @@ def _words(round_log: RoundLog, user: str, deliveries: Sequence[Delivery]) -> st
 
 def _outcome(round_log: RoundLog, user: str, delivery: Delivery) -> str:
     """Return what decided about a push: if it had no success, that of its last attempt, or the reason to wait."""
+    if delivery.outcome == Outcome.ACCEPTED and delivery.tone is Tone.BAD:
+        return PhoneEvent.NOT_SHOWN
     if delivery.attempts:
         return delivery.outcome if delivery.tone is Tone.QUIET else delivery.attempts[-1].outcome
     pushes = [push for push in round_log.of(user, PushMilestone) if push.device == delivery.device]

@@ -13,6 +13,7 @@ from bellhop.domain.outcomes import MEANING, NOT_KNOWN, Action, Meaning, Outcome
 from bellhop.domain.push import STARTED
 from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.explain.other_project import sentence_on_project
+from bellhop.explain.reported import carried_sentence, report_sentence
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
     CAME_LATER,
@@ -58,12 +59,14 @@ from bellhop.trail import (
     JobPickedUp,
     Milestone,
     PhoneRang,
+    PhoneReported,
     PushAttempted,
     PushFinished,
     PushMilestone,
     PushReduced,
     PushSkipped,
     PushWaited,
+    RejectionCarried,
     StreamAsked,
     TokenChecked,
     UnknownMilestone,
@@ -334,6 +337,10 @@ def _rang(round_log: RoundLog, phone: PhoneRang) -> str:
     return f"{name_of(round_log, phone)} reports that it rang."
 
 
+def _reported(round_log: RoundLog, report: PhoneReported) -> str:
+    return report_sentence(round_log, report, name_of(round_log, report))
+
+
 def _asked(round_log: RoundLog, asked: StreamAsked) -> str:
     if asked.kind in STARTED.values():
         return MEMBERS_UNKNOWN.format(reason=asked.reason)
@@ -383,6 +390,8 @@ SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     PushReduced: _reduced,
     UserSettled: _settled,
     PhoneRang: _rang,
+    PhoneReported: _reported,
+    RejectionCarried: carried_sentence,
     EmailMilestone: _mailed,
     StreamAsked: _asked,
     UnknownMilestone: _unknown,

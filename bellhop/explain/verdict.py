@@ -10,6 +10,7 @@ from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
 from bellhop.domain.push import PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.other_project import advice_on_project
+from bellhop.explain.reported import reports_of, was_shown
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
     NOT_TAKEN_UP,
@@ -108,7 +109,9 @@ def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: st
     attempts = _attempts(pushes)
     name = name_of(round_log, last)
     sentence, tone = _delivery_sentence(round_log, name, last, pushes, standing)
-    rang = last.kind == PushKind.RING and last.device in round_log.rang
+    is_ring = last.kind == PushKind.RING
+    if is_ring and last.outcome == Outcome.ACCEPTED and not was_shown(round_log, last.device):
+        tone = Tone.BAD
     return Delivery(
         device=last.device,
         label=name,
@@ -116,9 +119,9 @@ def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: st
         provider=last.provider,
         outcome=last.outcome,
         tone=tone,
-        sentence=f"{sentence}, and it reported that it rang." if rang else f"{sentence}.",
+        sentence=f"{sentence}{reports_of(round_log, last.device) if is_ring else ''}.",
         attempts=tuple(timeline_entry(round_log, attempt) for attempt in attempts),
-        rang=rang,
+        rang=is_ring and last.device in round_log.rang,
     )
 
 
@@ -201,7 +204,8 @@ def _counted(attempts: Sequence[PushAttempted]) -> str:
 
 def _tone(of_round: Sequence[Delivery], standing: str, reached: bool, *, over: bool) -> Tone:
     tones = {delivery.tone for delivery in of_round}
-    if reached or standing == Standing.ANSWERED:
+    shown = reached and not all(delivery.tone is Tone.BAD for delivery in of_round)
+    if shown or standing == Standing.ANSWERED:
         return Tone.GOOD
     if standing in KNEW_OF_CALL:
         return Tone.QUIET

@@ -8,12 +8,14 @@ from types import MappingProxyType
 
 from bellhop.clock import Micros
 from bellhop.domain.call import CallState, RoundState, Stamp, clamp_stamp, history_fields, missed_stamp
+from bellhop.domain.phone_report import stamps_of_report
 from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.stamp_history import PastStamp, latest
 from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, arrival_of, opens_started, stamp_of
 from bellhop.trail import (
     EmailMilestone,
     Milestone,
+    PhoneReported,
     PushMilestone,
     PushReduced,
     StreamAsked,
@@ -121,6 +123,9 @@ def _stamps_of(milestone: Milestone) -> Iterator[tuple[str, PastStamp]]:
         yield from ((name, stamp) for name in _stamp_names(milestone))
     elif isinstance(milestone, StreamAsked):
         yield from ((name, PastStamp(at, "")) for name, at in read_learned(milestone).items())
+    elif isinstance(milestone, PhoneReported) and milestone.stamp:
+        stamp = PastStamp(milestone.stamp, "")
+        yield from ((name, stamp) for name in stamps_of_report(milestone.user, milestone.outcome))
 
 
 def _stamp_names(event: WebhookReceived) -> list[str]:

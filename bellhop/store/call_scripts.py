@@ -17,9 +17,11 @@ from bellhop.clock import MICROS_PER_SECOND, Micros, iso
 from bellhop.domain.call import CALL_TTL_S, OPEN_TTL_S, Stamp, missed_stamp
 from bellhop.domain.forgetting import Forgotten
 from bellhop.domain.json_text import encoded
+from bellhop.domain.phone_report import MOST_REPORTS, REJECTIONS, VALID_AFTER_US, PhoneEvent
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.domain.stamp_history import KEPT
+from bellhop.domain.ticket import Ticket
 from bellhop.store.keys import (
     AGENDA,
     QUESTION_BUDGET,
@@ -55,7 +57,7 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
     line: str
     """The trail's line when the event is taken."""
     repeated_line: str
-    """The trail's line when the webhook was taken before."""
+    """The trail's line when the webhook was taken before. Empty: such a repeat leaves no line."""
     trail_ttl_s: int
     settle_at: Micros
     """When a round that the event opens must be looked at."""
@@ -277,17 +279,19 @@ def claim_devices(
     run: str,
     claim_us: Micros,
     redis_ahead_us: int | None = None,
+    tickets: bool = False,
 ) -> Command:
     """Claim devices (user id and device key) for an attempt by one run of one worker, for `claim_us`.
 
-    `redis_ahead_us`: how far Redis's clock is ahead of Stream's, if the worker read it a moment ago.
+    `redis_ahead_us`: how far Redis's clock is ahead of Stream's, if the worker read it a moment ago. `tickets`: whether
+    the pushes carry tickets; then the round remembers for whom each device was rung.
     The script returns the time left (µs), that difference if it read it, then for each device "go", the reason why it
     may not be sent this push, or "orphaned " and a claim that must be ended by `record_lost_attempts` first.
     """
     tenant, cid = round_.tenant, round_.cid
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
     args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
-    args.append("" if redis_ahead_us is None else redis_ahead_us)
+    args += ["" if redis_ahead_us is None else redis_ahead_us, "1" if tickets else ""]
     args += [part for device in devices for part in device]
     round_of_call = round_key(tenant, cid, round_.started_at)
     keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant), rung_key(tenant, cid)]
@@ -346,10 +350,37 @@ def restore_sent(
     return Command("calls/restore_sent", keys, [*args, *(part for pair in sent for part in pair)])
 
 
-def record_receipt(tenant: str, cid: str, started_at: Micros, device: str, line: str) -> Command:
-    """Note that a phone rang. The script returns "recorded", "already", or "over" if the round has expired."""
-    keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid)]
-    return Command("calls/record_receipt", keys, [device, line, trail.LENGTH, trail.DAY_S])
+def record_receipt(ticket: Ticket, event: PhoneEvent, line: str, now: Micros) -> Command:
+    """Record what a phone reports with its ticket, once for each event. `now` is the time by Stream's clock.
+
+    The script returns what it did ("recorded", "already", "over" if the round has expired, "expired", "too_many" or
+    "rejected") and the user for whom the device was rung, empty if that is not known. After "rejected", nothing is
+    recorded yet: it also returns the round's facts, and the start of the call's next ring (empty if there is none).
+    """
+    tenant, cid, started_at = ticket.tenant, ticket.cid, ticket.started_at
+    args: list[Argument] = [ticket.device, event, line, trail.LENGTH, trail.DAY_S, started_at, now]
+    args += [VALID_AFTER_US, MOST_REPORTS, "1" if event in REJECTIONS else ""]
+    keys = [round_key(tenant, cid, started_at), trail_key(tenant, cid), call_key(tenant, cid)]
+    return Command("calls/record_receipt", keys, args)
+
+
+def claim_reject(
+    tenant: str, cid: str, started_at: Micros, user: str, *, worker: str, run: str, now: Micros, claim_us: Micros
+) -> Command:
+    """Claim telling Stream that a user rejected a ring, for `claim_us`. `now` is the time by Stream's clock.
+
+    The script returns "go", "again" if another run left a claim, "held" while another run has it, "done", "gone",
+    "too_late", "rung_again", or where the user stands, if the rejection is not what ended the ring.
+    """
+    args: list[Argument] = [user, started_at, round_prefix(tenant, cid), now, worker, run, claim_us]
+    keys = [call_key(tenant, cid), round_key(tenant, cid, started_at), rung_key(tenant, cid)]
+    return Command("calls/claim_reject", keys, args)
+
+
+def record_reject(tenant: str, cid: str, started_at: Micros, user: str, line: str, *, done: bool) -> Command:
+    """Put on the trail what became of telling Stream of a rejection. `done`: nothing more is sent."""
+    args: list[Argument] = [user, "done" if done else "", line, trail.LENGTH, trail.DAY_S]
+    return Command("calls/record_reject", [round_key(tenant, cid, started_at), trail_key(tenant, cid)], args)
 
 
 def claim_question(tenant: str, cid: str, session_id: str, *, run: str, claim_ms: int) -> Command:

@@ -154,6 +154,10 @@ TOKENS = Counter("bellhop_dead_tokens_total", "Tokens that a provider reported a
 SETTLED = Counter("bellhop_settled_total", "Recipients whose standing in a round became final.", ("standing",))
 MAIL = Counter("bellhop_mail_total", "Missed-call e-mails, by outcome.", ("outcome",))
 RECEIPTS = Counter("bellhop_receipts_total", "Receipts of phones that rang.", ("provider", "verdict"))
+PHONE_REPORTS = Counter(
+    "bellhop_phone_reports_total", "Other reports of phones about their rings.", ("event", "verdict")
+)
+REJECTIONS = Counter("bellhop_rejections_total", "Rejections by phones that Stream was to be told of.", ("outcome",))
 RANG = Histogram("bellhop_rang_seconds", "From Stream's stamp of a ring to the phone's receipt.", ("provider",))
 PHONES_DEMOTED = Counter(
     "bellhop_phones_demoted_total", "Phones that got three pushes in a row with normal priority, sent as high.", ()
@@ -178,7 +182,7 @@ DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped bec
 
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
-    MAIL, RECEIPTS, RANG, QUESTIONS, LOST_RECORDS, DROPPED, REQUESTS_REFUSED, CONSOLE_LOGINS,
+    MAIL, RECEIPTS, PHONE_REPORTS, REJECTIONS, RANG, QUESTIONS, LOST_RECORDS, DROPPED, REQUESTS_REFUSED, CONSOLE_LOGINS,
     RINGS_TURNED_AWAY, PHONES_DEMOTED, ANNOUNCEMENTS, ANNOUNCING,
 )  # fmt: skip
 

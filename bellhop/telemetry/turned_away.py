@@ -82,6 +82,8 @@ OF_API: Mapping[str, str] = {
     "early-token": "the token is not valid yet: is the clock of the machine that made it right?",
     "wrong-audience": "the token is for another service: BELLHOP_API_AUDIENCES does not list its audience",
     "unknown-app": "X-API-KEY is missing, or is not the key of an app in the settings",
+    "expired-receipt": "the receipt is of a ring that has been over for two minutes",
+    "too-many-reports": "the receipt of one ring was sent again and again",
     "bad-receipt": "the receipt is not the one of a push, or BELLHOP_RECEIPT_SECRET was changed",
     "limited-token": "the token is limited to certain calls",
     "another-user": "a user's token was used for another user",

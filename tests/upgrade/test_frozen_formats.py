@@ -267,6 +267,25 @@ NEW_SINCE: dict[str, str] = {
             ),
         )
     },
+    **{
+        f"http/paths//v1/receipts/post/requestBody/content/application/json/schema/properties/{name}": (
+            "an older version reads a receipt without it, as the report that the phone rang"
+        )
+        for name in ("event", "reason", "at")
+    },
+    "http/paths//v1/receipts/post/responses/429": "one receipt may be sent 60 times",
+    **{
+        f"http/problem/properties/type/enum/urn:bellhop:problem:{word}": "receipts expire, and have a limit"
+        for word in ("expired-receipt", "too-many-reports")
+    },
+    **{
+        f"metrics/types/# TYPE bellhop_{name}_total counter": "phones reported only that they rang"
+        for name in ("phone_reports", "rejections")
+    },
+    **{
+        f"redis/bellhop:round:default:<cid>:<µs>/holds/{field}:<hex>": "an older version does not read it"
+        for field in ("reports", "to")
+    },
     "redis/rq:queues/holds/member/rq:queue:bellhop-stream": "RQ's list of queues",
     "redis/rq:workers:bellhop-stream": "the same, for the workers of a queue",
     "redis/rq:job:<ring job>/holds/deadline": "an older worker runs the job as before",

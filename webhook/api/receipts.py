@@ -1,18 +1,22 @@
-"""POST /v1/receipts: a phone reports that it rang, with the ticket that came in the push. It needs no other key."""
+"""POST /v1/receipts: a phone reports about its ring, with the ticket that came in the push. It needs no other key."""
+
+from typing import Annotated
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bellhop.clock import elapsed
+from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
-from bellhop.store.call_scripts import record_receipt
 from bellhop.telemetry import metrics
-from bellhop.trail import PhoneRang, encode
+from webhook.api.ring_reports import PhoneReport, apply_report
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.context import web_context
 from webhook.openapi import Operation
 
 MAX_BODY_BYTES = 4_096
+PhoneTime = Annotated[int, Field(ge=0, lt=2**53)]
+"""By the phone's own clock (unix ms)."""
+REFUSED = {"expired": ApiErrorKind.EXPIRED_RECEIPT, "too_many": ApiErrorKind.TOO_MANY_REPORTS}
 
 blueprint = Blueprint("receipts", __name__, url_prefix="/v1")
 
@@ -23,21 +27,29 @@ class Receipt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     receipt: str = Field(max_length=LONGEST_TICKET)
-    rang_at: int | None = Field(default=None, ge=0, lt=2**53)
-    """When it rang, by the phone's own clock (unix ms)."""
+    event: PhoneEvent = Field(default=PhoneEvent.RANG, strict=False)
+    """What happened on the phone."""
+    reason: str = Field(default="", max_length=200)
+    """Of "not_shown": the app's own word for why the phone does not show the call."""
+    at: PhoneTime | None = None
+    """When it happened, by the phone's own clock (unix ms)."""
+    rang_at: PhoneTime | None = None
+    """The same, for "rang"."""
 
 
 OPERATION = Operation(
     "POST",
     "/v1/receipts",
     "send_receipt",
-    "Report that the phone rang, with the receipt that came in the push.",
+    "Report what became of a ring on the phone, with the receipt that came in the push.",
     TypeAdapter(Receipt),
     None,
     (
         ApiErrorKind.INVALID_RECEIPT,
+        ApiErrorKind.EXPIRED_RECEIPT,
         ApiErrorKind.BODY_TOO_LARGE,
         ApiErrorKind.INVALID_BODY,
+        ApiErrorKind.TOO_MANY_REPORTS,
         ApiErrorKind.REDIS_UNAVAILABLE,
     ),
     token=False,
@@ -45,25 +57,18 @@ OPERATION = Operation(
 
 
 @blueprint.post("/receipts")
-def rang() -> Response:
-    """Record the receipt on the trail; 204, also if it was recorded before."""
-    context = web_context()
-    sent = _read_receipt()
+def report() -> Response:
+    """Apply what the phone reports; 204, also if it was applied before."""
+    context, sent = web_context(), _read_receipt()
     secret = context.settings.receipt_secret.get_secret_value().encode()
     ticket = read_ticket(secret, sent.receipt) if secret else None
     if ticket is None:
         metrics.RECEIPTS.add("", "refused")
         raise ApiError(ApiErrorKind.INVALID_RECEIPT)
-    now = context.now()
-    rang_at = str(sent.rang_at) if sent.rang_at is not None else ""
-    line = encode(
-        PhoneRang(at=now, round=ticket.started_at, device=ticket.device, provider=ticket.provider, detail=rang_at)
-    )
-    command = record_receipt(ticket.tenant, ticket.cid, ticket.started_at, ticket.device, line)
-    verdict = context.run(command).decode()
-    metrics.RECEIPTS.add(ticket.provider, verdict)
-    if verdict == "recorded":
-        metrics.RANG.observe(elapsed(ticket.started_at, now), ticket.provider)
+    phone_ms = sent.at if sent.rang_at is None else sent.rang_at
+    applied = apply_report(context, PhoneReport(ticket, sent.receipt, sent.event, sent.reason, phone_ms))
+    if applied.verdict in REFUSED:
+        raise ApiError(REFUSED[applied.verdict])
     return Response(status=204)
 
 

@@ -91,9 +91,9 @@ class FanOut:
         if self._stream_state is not None:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
         first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
-        self._fence = Fence(
-            tools.store, tools.worker, kind, round_, first_line, tools.sent, tools.clock, tools.turns, tools.audience
-        )
+        tickets = kind is PushKind.RING and bool(tools.ticket_secret)
+        shared = tools.sent, tools.clock, tools.turns, tools.audience
+        self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, *shared, tickets=tickets)
         self._records = RecordBuffer(self._fence)
         self._news = RingNews(kind, round_) if tools.audience else None
         self.ran = False

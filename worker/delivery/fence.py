@@ -98,19 +98,21 @@ class Fence:
         clock: RedisClock | None = None,
         turns: FairTurns | None = None,
         audience: Audience | None = None,
+        *,
+        tickets: bool = False,
     ) -> None:
         """`first_line` goes on the trail together with the next line: it needs no round trip of its own.
 
         `sent`: what this worker sent lately; by default nothing. `clock`: for the times on the trail, and for
         how far Redis's clock is ahead of Stream's. `turns`: shared by all fences of the worker.
-        `audience`: who hears of announcements; None if nobody does.
+        `audience`: who hears of announcements; None if nobody does. `tickets`: whether the pushes carry tickets.
         """
         self._store, self._worker, self._run = store, worker, secrets.token_hex(6)
         self._sent = SentPushes(worker) if sent is None else sent
         self._clock, self._turns = clock or RedisClock(), turns or FairTurns()
         self._audience = audience
         self._pushes = RoundPushes.of(round_, kind)
-        self._kind, self._round = kind, round_
+        self._kind, self._round, self._tickets = kind, round_, tickets
         self._first_lines = [first_line] if first_line else []
         self._claimed_for: dict[str, str] = {}
         """By device key, the user whose push is being sent to the device."""
@@ -179,6 +181,7 @@ class Fence:
             worker=self._worker,
             run=self._run,
             claim_us=micros(Seconds(max(attempt_s for _, attempt_s in attempts) + 1)),
+            tickets=self._tickets,
         )
 
         tenant, clock = self._round.tenant, self._clock

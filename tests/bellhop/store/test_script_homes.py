@@ -9,6 +9,8 @@ import pytest
 from bellhop import call_index
 from bellhop.audience import Audience, Destination
 from bellhop.domain.announcement import CALLER_TYPES, AnnouncementType, about_ring
+from bellhop.domain.phone_report import PhoneEvent
+from bellhop.domain.ticket import Ticket
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import MAIL_JOB, RING_JOB, TELL_CALLER_JOB
 from bellhop.store import (
@@ -125,7 +127,9 @@ COMMANDS = (
     call_scripts.restore_sent("default", "default:1", 1, "ring", worker="w-1", sent=[("key", "a line")]),
     call_scripts.claim_question("default", "default:1", "s-1", run="r", claim_ms=1),
     call_scripts.spend_question(1),
-    call_scripts.record_receipt("default", "default:1", 1, "key", "a line"),
+    call_scripts.record_receipt(Ticket("default", "default:1", 1, "apns", "key"), PhoneEvent.DECLINED, "a line", 1),
+    call_scripts.claim_reject("default", "default:1", 1, "ben", worker="w-1", run="r", now=1, claim_us=1),
+    call_scripts.record_reject("default", "default:1", 1, "ben", "a line", done=True),
     email_scripts.add_missed_call(
         QUEUED, QUEUED.recipients[0], NewEmail("1", 60, MAIL), whole_calls=1, now=1, line="a line"
     ),

@@ -6,8 +6,10 @@ import pytest
 import redis
 
 from bellhop.clock import Micros
+from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.round import Recipient
 from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.domain.ticket import Ticket
 from bellhop.queue.job_payloads import CallRef, EmailRef, job
 from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, RING_JOB, SETTLE_JOB
 from bellhop.store import call_scripts, email_scripts
@@ -29,6 +31,7 @@ local redis = setmetatable({ call = failing('call'), pcall = failing('pcall') },
 """
 NOW = Micros(1_800_000_000_000_000)
 ROUND = a_queued_round(started_at=NOW)
+TICKET = Ticket(ROUND.tenant, ROUND.cid, NOW, "apns", "device")
 REJECTED = [("x:ben", Micros(NOW + 5)), ("d:ben", Micros(NOW + 5))]
 
 
@@ -78,10 +81,14 @@ SCRIPTS = {
         [RING, ADD_TO_EMAIL],
         email_scripts.claim_email("e-1", EMAIL.job, worker="w-1", run="r-1", claim_s=60, now=NOW),
     ),
-    "a receipt": ([RING], call_scripts.record_receipt(ROUND.tenant, ROUND.cid, ROUND.started_at, "device", "rang")),
+    "a receipt": ([RING], call_scripts.record_receipt(TICKET, PhoneEvent.RANG, "rang", ROUND.started_at)),
+    "a record that Stream was told": (
+        [RING],
+        call_scripts.record_reject(ROUND.tenant, ROUND.cid, ROUND.started_at, "ben", "told", done=True),
+    ),
 }
 """What was run before, and the script that fails."""
-OF_THE_RUN = {b"version", b"claim", b"began"}
+OF_THE_RUN = {b"version", b"claim", b"began", b"reports:device", b"rejected:ben"}
 """Fields that count runs, or hold their times."""
 
 

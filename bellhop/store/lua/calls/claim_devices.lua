@@ -10,7 +10,8 @@
 --   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 start of the rounds' keys
 --   11 start of the keys that name the owner of a token   12 deadline of the round µs
 --   13 how far Redis's clock is ahead of Stream's µs, if the worker read it a moment ago, else ""
---   then for each device: 14 user, 15 device key, …
+--   14 "1" to write down for whom each device is rung: a phone may report it with its ticket
+--   then for each device: 15 user, 16 device key, …
 -- Returns the time left µs, how far Redis's clock is ahead of Stream's µs ("" if it was not read), then for each device "go", the reason why not, or "orphaned " and the claim.
 -- include: lib/standing
 -- include: lib/claim
@@ -22,7 +23,7 @@ local kind, start, session, callers, deadline =
 local worker, run, length, ttl, rounds, owners = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11]
 
 local users, fields, tokens = {}, {}, {}
-for i = 14, #ARGV, 2 do
+for i = 15, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
@@ -64,6 +65,10 @@ for i = 1, #users do
   if not reason then
     claimed[#claimed + 1] = field
     claimed[#claimed + 1] = new_claim(worker, run, now + length)
+    if ARGV[14] == '1' then
+      claimed[#claimed + 1] = 'to:' .. ARGV[14 + 2 * i]
+      claimed[#claimed + 1] = users[i]
+    end
     claims[field] = 'sent'  -- a device may stand here twice, while its token moves from one user to another
   end
   answer[#answer + 1] = reason or 'go'

@@ -22,7 +22,9 @@ local SETTLE_JOB_WAITS_US = 1000000
 
 local claimed = redis.call('MGET', claim, claim_by_id)
 if claimed[1] or claimed[2] then
-  count_repeat(claimed[1] and claim or claim_by_id, claimed[1] or claimed[2], trail, doc.repeated, trail_length)
+  if doc.repeated ~= '' then
+    count_repeat(claimed[1] and claim or claim_by_id, claimed[1] or claimed[2], trail, doc.repeated, trail_length)
+  end
   redis.call('EXPIRE', trail, trail_ttl)
   return 'already'
 end

@@ -1,0 +1,52 @@
+"""What a phone reports about its ring, with the ticket that came in the push. Pure.
+
+A ticket is valid for its ring, device and user alone, until two minutes after the ring's deadline.
+"""
+
+from enum import StrEnum
+
+from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.domain.rejections import rejection_stamps
+
+VALID_AFTER_US = Micros(120 * MICROS_PER_SECOND)
+"""How long a ticket is valid after the deadline of its ring."""
+MOST_REPORTS = 60
+"""Reports that are accepted with one ticket."""
+
+
+class PhoneEvent(StrEnum):
+    """What happened on the phone. The words are public, and on the trail."""
+
+    RANG = "rang"
+    DECLINED = "declined"
+    """The user declined."""
+    BUSY = "busy"
+    """The user is in another call."""
+    ANSWERED_ELSEWHERE = "answered_elsewhere"
+    """The phone stopped ringing, since the user answered on another device."""
+    DISMISSED = "dismissed"
+    """The user removed the notification. That is no decline."""
+    NOT_SHOWN = "not_shown"
+    """The push arrived, but the phone could not show the call."""
+
+
+REJECTIONS: dict[str, str] = {PhoneEvent.DECLINED: "decline", PhoneEvent.BUSY: "busy"}
+"""The events that end the ring for the user, and Stream's reason of that rejection."""
+BY_HAND = "declined on the phone"
+"""The reason with which a decline is stamped. Only a user's hand reports a decline: with Stream's own reason, a decline
+close to the ring's end would count as the phone's time-out."""
+
+
+def stamps_of_report(user: str, event: str) -> list[str]:
+    """Name the stamps that a phone's report sets on its call; none unless the user rejects the ring."""
+    if event not in REJECTIONS:
+        return []
+    return rejection_stamps(user, BY_HAND if event == PhoneEvent.DECLINED else REJECTIONS[event])
+
+
+def rejected_at(now: Micros, started_at: Micros, later_ring: Micros | None) -> Micros:
+    """Return the stamp of a rejection that a phone reports `now`, by Stream's clock.
+
+    It ends the ticket's ring alone: it is not before the ring's start, and before any later ring of the call.
+    """
+    return max(started_at, now if later_ring is None else min(now, Micros(later_ring - 1)))
