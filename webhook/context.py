@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import current_app
 
+from bellhop.audience import audience
 from bellhop.clock import Micros, Seconds, micros
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking, run_script
@@ -48,6 +49,7 @@ class WebContext:
             settings.redis_url, timeout_s=REDIS_TIMEOUT_S, repeats=1, connections=settings.web_threads + 2
         )
         self.outage = redis_outage(shown(settings.redis_url))
+        self.audience = audience(settings)
         self.writes_per_minute = settings.api_writes_per_minute
         replicas = settings.redis_wait_replicas
         self.intake_redis = IntakeRedis(self.redis, ReplicatedScripts(self.redis, replicas) if replicas else self.run)

@@ -117,6 +117,15 @@ class Crowd:
                 raise AssertionError(f"{len(silent)} phones did not ring; {await self.tell(silent)}")
             await asyncio.sleep(0.02)
 
+    async def callers_know(self, rings: Sequence[Ring]) -> None:
+        """Wait until each caller's app heard that its ring was accepted by a provider, and nothing else."""
+        events, give_up = self.installation.stream_api.events, time.monotonic() + RING_MS / 1000
+        while untold := [ring for ring in rings if not events.heard(ring.call.cid)]:
+            assert time.monotonic() < give_up, f"{len(untold)} callers heard nothing; {await self.tell(untold)}"
+            await asyncio.sleep(0.02)
+        for ring in rings:
+            assert set(events.heard(ring.call.cid)) == {("bellhop.ring.reached", ring.user)}
+
     async def tell(self, rings: Sequence[Ring]) -> str:
         """Bellhop's explanation of the first of them, for the message of a failed test."""
         trails = [await trail_of(self.installation.store, ring.call.cid) for ring in rings[:3]]

@@ -11,7 +11,7 @@ from tests.kill.crowd import ANSWER_S, KILLS, Crowd, chance
 
 RECORD_S = 0.5
 """An answer that came this shortly before the kill may not have been recorded."""
-SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning"}
+SETTINGS = {"MISSED_GRACE_S": "60", "LOG_LEVEL": "warning", "TELL_CALLER": "true"}
 
 
 async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
@@ -28,6 +28,7 @@ async def kill_once(installation, crowd, wait_s, answer_s, victim, successor):
     await posting
     await crowd.all_rang(rings)
     await crowd.all_answered(rings)
+    await crowd.callers_know(rings)
     posted_before = [ring for ring in rings if ring.call.cid not in rung_before]
     recovery_s = max((crowd.rang(ring)[0] - killed_at for ring in posted_before), default=0)
     doubled = [ring for ring in rings if len(crowd.rang(ring)) > 1]
@@ -58,6 +59,7 @@ async def test_with_another_worker_alive_every_ring_reaches_its_phone(tmp_path):
     async with Installation(tmp_path, SETTINGS, workers=2) as installation:
         crowd = Crowd(installation)
         await crowd.grow(400)  # 200 for each worker
+        installation.stream_api.events.pause_s = 0.2  # what is being sent when a worker dies is sent again
         for number in range(KILLS):
             moment = random.uniform(0.2, 1.6), ANSWER_S * (number % 2 == 0)
             await kill_once(installation, crowd, *moment, f"worker-{number + 1}", f"worker-{number + 3}")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sized
 import aiohttp
 from redis.exceptions import RedisError
 
+from bellhop.cli.check import callers
 from bellhop.cli.check.clocks import clock_finding
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.hooks import HookCheck
@@ -43,6 +44,8 @@ async def findings(settings: Settings, store: Store, arrivals: WebhooksOfLate | 
                 came_lately = arrivals is not None and arrivals.came_lately(app.tenant)
                 check = HookCheck(settings, app, came_lately)
                 async for finding in _answers(api, check, session):
+                    yield finding
+                async for finding in callers.findings(settings, api, f"Stream {app.tenant}"):
                     yield finding
                 async for finding in _clock(store, api, app.tenant):
                     yield finding

@@ -13,7 +13,7 @@ from bellhop.settings import Settings
 
 NEEDED_SETTINGS = {
     MAIL: "a mail server (BELLHOP_SMTP_HOST)",
-    STREAM: "the Stream apps and BELLHOP_RECEIPT_SECRET",
+    STREAM: "the Stream apps, and BELLHOP_RECEIPT_SECRET or BELLHOP_TELL_CALLER",
     EVENTS: "the endpoints of your backend",
 }
 """What a worker needs to serve a queue, if it is not the apps of Apple and Google."""
@@ -43,7 +43,7 @@ def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]
     """Name each queue whose jobs no live worker takes. Queues of features that are off may be unserved."""
     wanted = {
         MAIL: settings.smtp_host and settings.mail_policy != "never",
-        STREAM: settings.carries_declines,
+        STREAM: settings.carries_declines or settings.tells_caller,
         **dict.fromkeys(NEEDED, True),
     }
     for queue, workers in state.workers.items():
