@@ -102,4 +102,4 @@ def audience(settings: Settings) -> Audience | None:
         destinations.append(
             Destination(STREAM_DESTINATION, TELL_CALLER_JOB, CALLER_KEEP_S, CALLER_TYPES, hears_hidden=False)
         )
-    return Audience(tuple(destinations)) if destinations else None
+    return Audience(tuple(destinations), settings.live) if destinations or settings.live else None

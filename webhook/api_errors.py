@@ -55,8 +55,10 @@ class ApiErrorKind(Enum):
     )
     OTHER_USER = "another-user", 403, "Permission denied: a user token gives access to its own user only."
     SERVER_TOKEN_REQUIRED = "server-only", 403, "Permission denied: a server token is required."
+    NOT_IN_CALL = "not-in-call", 403, "Permission denied: the user neither made this call nor was called in it."
     USER_ID_REQUIRED = "no-one", 403, '"me" needs a user token; name a user id.'
     NOT_FOUND = "not-found", 404, "Not found."
+    CALL_NOT_FOUND = "no-such-call", 404, "No ring of this call is known: try again once Stream's webhook has arrived."
     DEVICE_NOT_FOUND = "no-such-device", 404, "The user has no device with this id."
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Method not allowed: the Allow header lists the allowed ones."
     BODY_TOO_LARGE = "too-large", 413, "The request body is too large."
@@ -64,7 +66,15 @@ class ApiErrorKind(Enum):
     INVALID_BODY = "invalid", 422, "The request body is invalid: see errors."
     RATE_LIMITED = "too-many-writes", 429, "Rate limit exceeded: wait for the time in Retry-After."
     TOO_MANY_REPORTS = "too-many-reports", 429, "This receipt was sent too often. Do not repeat the request."
+    TOO_MANY_STREAMS = (
+        "too-many-streams",
+        429,
+        "Too many live streams of this user or this call are open: end one first.",
+    )
     INTERNAL_ERROR = "our-mistake", 500, "Internal server error."
+    LIVE_IS_OFF = "live-off", 501, "Live streams are off: set BELLHOP_LIVE=true to switch them on."
+    LIVE_NEEDS_OUR_SERVER = "live-not-served", 501, "This WSGI server cannot keep live streams open: use `bellhop web`."
+    STREAMS_FULL = "streams-full", 503, "This process cannot keep more live streams open. Try again."
     BUSY = "busy", 503, "Another long call is being explained. Try again."
     REDIS_UNAVAILABLE = "redis-away", 503, "Redis does not answer. Try again."
 

@@ -11,7 +11,7 @@ from werkzeug.routing import MapAdapter
 
 from bellhop.settings import Settings
 from webhook import error_handlers
-from webhook.api import calls, health, metrics_page, openapi_route, receipts, unsubscribe, users, web_push_key
+from webhook.api import calls, health, live, metrics_page, openapi_route, receipts, unsubscribe, users, web_push_key
 from webhook.console import pages as console
 from webhook.context import MAX_REQUEST, WebContext
 from webhook.loop_greenlet import on_the_loop
@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> Flask:
     if settings.web_trusted_hops:
         hops = settings.web_trusted_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_prefix=hops)  # type: ignore[method-assign]
-    for routes in (stream, health, users, metrics_page, receipts, web_push_key, calls, openapi_route):
+    for routes in (stream, health, users, metrics_page, receipts, web_push_key, calls, live, openapi_route):
         app.register_blueprint(routes.blueprint)
     if any(stream_app.sns_topics for stream_app in settings.stream_apps):
         app.extensions["sns"] = sns.Topics(settings)

@@ -39,6 +39,8 @@ class Requester(NamedTuple):
     """None for a server token, which may act for any user."""
     issued_at_s: Seconds | None = None
     """When the token was issued, if it says so."""
+    expires_at_s: Seconds | None = None
+    """When the token expires, if it does."""
 
 
 def authenticate(
@@ -62,10 +64,12 @@ def authenticate(
     _check_audience(claims, audiences)
     if not LIMITING_CLAIMS.isdisjoint(claims):
         raise ApiError(ApiErrorKind.LIMITED_TOKEN)
+    expires_at_s = _time_claim(claims, "exp")
     if _is_server_token(claims):
-        return Requester(app.tenant, None)
+        return Requester(app.tenant, None, expires_at_s=expires_at_s)
     try:
-        return Requester(app.tenant, _user_id.validate_python(claims.get("user_id")), _time_claim(claims, "iat"))
+        user_id = _user_id.validate_python(claims.get("user_id"))
+        return Requester(app.tenant, user_id, _time_claim(claims, "iat"), expires_at_s)
     except ValidationError:
         raise ApiError(ApiErrorKind.INVALID_TOKEN) from None
 

@@ -94,6 +94,8 @@ class Operation(NamedTuple):
     """Statuses besides 200 whose response has the same form."""
     token: bool = True
     """Whether it needs a token."""
+    streams: str = ""
+    """The media type of a response that is a stream of texts; empty if it is none."""
 
 
 def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
@@ -144,6 +146,10 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 
 
 def _add_success_responses(responses: dict[str, Any], operation: Operation, schemas: Schemas) -> None:
+    if operation.streams:
+        content = {operation.streams: {"schema": {"type": "string"}}}
+        responses["200"] = {"description": "The stream.", "content": content}
+        return
     if operation.answer is None:
         responses["204"] = {"description": "Done."}
         return

@@ -91,6 +91,10 @@ def live_channel(tenant: str, cid: str) -> str:
     return f"bellhop:live:{tenant}:{cid}"
 
 
+LIVE_PROBE = "bellhop:live:probe"
+"""A channel that is used only to test whether Redis's user may publish and subscribe."""
+
+
 # Of a user
 
 

@@ -177,6 +177,8 @@ LOST_RECORDS = Counter(
 RINGS_TURNED_AWAY = Counter(
     "bellhop_rings_turned_away_total", "Rings that a bound turned away, for all or for some members.", ("outcome",)
 )
+LIVE_STREAMS = Counter("bellhop_live_streams_ended_total", "Live streams that ended, by reason.", ("end",))
+LIVE_MESSAGES = Counter("bellhop_live_messages_total", "Announcements and snapshots in live streams.", ("to",))
 CONSOLE_LOGINS = Counter("bellhop_console_logins_total", "Logins to the console and their ends.", ("event",))
 DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped because there were too many samples.")
 

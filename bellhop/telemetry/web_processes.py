@@ -32,12 +32,15 @@ class WebProcess(NamedTuple):
     """How far its clock is ahead of Redis's."""
     at: Micros
     """When it wrote this, by Redis's clock."""
+    live_streams: int = 0
+    """How many live streams it keeps open."""
 
 
 class OwnEntry:
     """The entry of this process."""
 
     def __init__(self) -> None:
+        self.live_streams = 0
         self._written_s = float("-inf")
         self.renew()
 
@@ -52,7 +55,7 @@ class OwnEntry:
         sent_s = time.time()
         now = read_time(redis.time())
         ahead_s = Seconds(round((sent_s + time.time()) / 2 - seconds(now), 3))
-        process = WebProcess(socket.gethostname(), os.getpid(), __version__, ahead_s, now)
+        process = WebProcess(socket.gethostname(), os.getpid(), __version__, ahead_s, now, self.live_streams)
         _, _, entries = together(
             redis,
             ("HSET", WEB_PROCESSES, self._name, json.dumps(process)),

@@ -14,7 +14,7 @@ METRICS = {"Authorization": "Bearer of-the-metrics-page"}
 
 @pytest.fixture
 def guarded(tmp_path):
-    return Guarded(tmp_path, {"METRICS_TOKEN": "of-the-metrics-page"})
+    return Guarded(tmp_path, {"METRICS_TOKEN": "of-the-metrics-page", "LIVE": "true"})
 
 
 async def test_the_users_of_the_docs_may_do_all_that_bellhop_does(guarded):

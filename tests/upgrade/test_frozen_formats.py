@@ -69,6 +69,18 @@ NEW_SINCE: dict[str, str] = {
         for name in ("always_from", "never_from", "quiet_hours/anyOf/0/properties/days")
     },
     "command_line/words/caller_blocked": "an older version reads no lists of blocked callers",
+    "http/paths//v1/calls/{cid}/live": "an older version has no live streams",
+    **{
+        f"http/problem/properties/type/enum/urn:bellhop:problem:{word}": "an older version has no live streams"
+        for word in (
+            *("not-in-call", "no-such-call", "too-many-streams", "live-off", "live-not-served", "streams-full"),
+        )
+    },
+    **{
+        f"metrics/types/# TYPE bellhop_live_{name}": "an older version has no live streams"
+        for name in ("streams gauge", "streams_ended_total counter", "messages_total counter")
+    },
+    "metrics/shown/bellhop_live_streams": "an older version has no live streams",
     **{
         f"command_line/settings/`BELLHOP_LIVE{name}`": "an older version has no live streams"
         for name in ("", "_STREAMS", "_STREAMS_PER_CALL", "_STREAMS_PER_USER", "_STREAM_S")

@@ -17,6 +17,7 @@ from bellhop.clock import Seconds
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
+from bellhop.telemetry.web_processes import read_web_processes
 from webhook.context import web_context
 from webhook.refused_requests import note_refusal
 
@@ -27,6 +28,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_pushes_in_flight": ("Pushes that wait for a provider's answer.", ("provider", "app")),
     "bellhop_circuit_open": ("Workers whose circuit breaker is open for the provider.", ("provider", "app")),
     "bellhop_credentials_refused": ("Workers whose credentials the provider refuses.", ("provider", "app")),
+    "bellhop_live_streams": ("Live streams that web processes keep open.", ()),
     "bellhop_token_brake": ("1 while no token of the app is removed, because too many died.", ("provider", "app")),
     "bellhop_certificate_expiry_days": ("Days until an app's push certificate expires.", ("app",)),
     "bellhop_certificate_expiry_timestamp_seconds": ("When an app's push certificate expires, unix time.", ("app",)),
@@ -58,9 +60,9 @@ def metrics() -> tuple[Response, int]:
         return jsonify(error="Send Authorization: Bearer and the value of BELLHOP_METRICS_TOKEN."), 401
     sums: Any = context.redis.hgetall(METRICS_KEY)
     state = read_installation_state(context.redis)
-    page = MetricsPage(
-        [*counter_metrics(read_samples(sums)), *gauge_metrics(state, Seconds(time.time())), *process_metrics(state)]
-    )
+    live_streams = sum(process.live_streams for process in read_web_processes(context.redis, context.now()))
+    gauges = gauge_metrics(state, Seconds(time.time()), live_streams)
+    page = MetricsPage([*counter_metrics(read_samples(sums)), *gauges, *process_metrics(state)])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
 
@@ -114,7 +116,7 @@ def process_metrics(state: InstallationState) -> Iterator[Metric]:
         yield family
 
 
-def gauge_metrics(state: InstallationState, now: Seconds) -> Iterator[Metric]:
+def gauge_metrics(state: InstallationState, now: Seconds, live_streams: int) -> Iterator[Metric]:
     """Make metrics of the current state of the installation. `now` is unix time."""
     channels = state.channels_by_app()
     values: dict[str, Mapping[tuple[str, ...], float]] = {
@@ -127,6 +129,7 @@ def gauge_metrics(state: InstallationState, now: Seconds) -> Iterator[Metric]:
         "bellhop_credentials_refused": {
             app: sum(bool(channel.refused) for channel in of_app) for app, of_app in channels.items()
         },
+        "bellhop_live_streams": {(): live_streams},
         "bellhop_token_brake": {app: any(channel.brake for channel in of_app) for app, of_app in channels.items()},
         "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in state.certificates().items()},
         "bellhop_certificate_expiry_timestamp_seconds": {(app,): at for app, at in state.certificates().items()},

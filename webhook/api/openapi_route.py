@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, jsonify
 
 from webhook import openapi
-from webhook.api import calls, receipts, users, web_push_key
+from webhook.api import calls, live, receipts, users, web_push_key
 
 blueprint = Blueprint("openapi", __name__, url_prefix="/v1")
 DOCUMENT = openapi.document(
-    [*users.operations.listed, calls.OPERATION, receipts.OPERATION, web_push_key.OPERATION], "1"
+    [*users.operations.listed, *(route.OPERATION for route in (calls, live, receipts, web_push_key))], "1"
 )
 
 

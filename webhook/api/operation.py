@@ -110,14 +110,14 @@ def authenticated(context: WebContext) -> Requester:
 def _authorize(user_id: str, *, writes: bool) -> ApiRequest:
     context = web_context()
     requester = authenticated(context)
-    _refuse_revoked_token(context, requester)
+    refuse_revoked_token(context, requester)
     api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester))
     if writes and requester.user_id is not None:
         _limit_writes(api_request)
     return api_request
 
 
-def _refuse_revoked_token(context: WebContext, requester: Requester) -> None:
+def refuse_revoked_token(context: WebContext, requester: Requester) -> None:
     """Refuse a user token that Stream has revoked.
 
     Stream revokes all tokens of a user that were issued before a certain time. Then a token without a time of issue is

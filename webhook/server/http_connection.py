@@ -1,5 +1,7 @@
 """One client's connection: it parses requests, hands over those that are whole, and writes one response at a time.
 
+A live stream (live_streams.py) is the last response of its connection: its parts are written as they become known.
+
 llhttp (in httptools) parses strictly: a request whose length two readers could understand differently is refused with
 400. A client may send further requests before the first is answered. They are answered in order. While one is being
 answered, nothing more is parsed.
@@ -7,7 +9,9 @@ answered, nothing more is parsed.
 
 import asyncio
 import math
+import socket
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +20,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from bellhop.clock import Seconds
 from webhook.refused_webhooks import count_refused
-from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, encode, refusal
+from webhook.server.http_request import FAILED, HttpRequest, HttpResponse, encode, encode_head, refusal
 
 if TYPE_CHECKING:
     from webhook.server.request_server import RequestServer
@@ -33,6 +37,12 @@ of them."""
 LINGER_S = Seconds(2.0)
 """How long further input of a refused client is read and dropped. If the connection were closed at once, the client
 might not get the response."""
+MAX_BEHIND = 131_072
+"""How many bytes of a stream may wait in this process for a client that reads slowly. A snapshot has up to 80 KB."""
+UNREAD_BYTES = 32_768
+"""How many more may wait in the kernel. By itself it would keep megabytes for each client."""
+GONE_MS = 30_000
+"""How long the kernel waits until a client that vanished confirms what it was sent."""
 
 BAD_REQUEST = refusal(HTTPStatus.BAD_REQUEST, "This is not a valid request.")
 HEAD_TOO_LARGE = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are larger than 16 KiB.")
@@ -69,6 +79,12 @@ class HttpConnection(asyncio.Protocol):
         self._deaf = False
         """Whether all further input is dropped."""
         self._lingers = False
+        self._stream_lost: Callable[[str], None] | None = None
+        """What runs when the connection of a stream is lost; None if no stream is open."""
+        self._stream_end = "client"
+        """Why the stream ended, for that function."""
+        self._chunked = False
+        """Whether the stream is written in chunks."""
         self.expires_at = math.inf
         """Until when the server waits for the client, by the loop's clock."""
 
@@ -92,6 +108,45 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._advance()
 
+    def begin_stream(self, request: HttpRequest, response: HttpResponse, lost: Callable[[str], None]) -> bool:
+        """Write the head of a response whose parts follow; returns False if no stream begins.
+
+        `lost` is called when the connection is lost, with the reason. What the client sends from now on is dropped.
+        """
+        self._forget_requests()
+        self._deaf, self._unparsed = True, memoryview(b"")
+        if self._transport.is_closing() or not self._client_sends:
+            self._transport.abort()
+            return False
+        self._chunked = request.version == "1.1"
+        encoding = [("Transfer-Encoding", "chunked")] if self._chunked else []
+        self._transport.write(encode_head(response.status, [*response.headers, *encoding], self._server.date))
+        if request.method == "HEAD":
+            self._transport.close()
+            return False
+        self._stream_lost, self._busy, self.expires_at = lost, request, math.inf
+        _limit_unread(self._transport.get_extra_info("socket"))
+        self._transport.resume_reading()  # else the end of the connection would not be noticed
+        return True
+
+    def write_part(self, part: bytes) -> None:
+        """Write a part of a stream. A client that has not read the parts before it is dropped."""
+        if self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > MAX_BEHIND:
+            self._stream_end = "slow"
+            self._transport.abort()
+        else:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(part), part) if self._chunked else part)
+
+    def end_stream(self, part: bytes) -> None:
+        """Write the last part of a stream, and close the connection soon, whether or not the client reads it."""
+        self.write_part(part)
+        if not self._transport.is_closing():
+            self._transport.write(b"0\r\n\r\n" if self._chunked else b"")
+            self._expect_within(LINGER_S)
+            self._transport.close()
+
     def client_of(self, request: HttpRequest) -> str:
         """Return the name of the client who sends the request."""
         return self._server.client_of(request, self.client[0])
@@ -106,6 +161,7 @@ class HttpConnection(asyncio.Protocol):
 
     def expire(self) -> None:
         """Refuse the body that takes too long, or close the connection if no body is arriving."""
+        self._stream_end = "slow"
         if self._in_head or self._deaf:
             self._transport.abort()
         else:
@@ -132,16 +188,16 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget all requests. If a view still answers a request, its response is dropped."""
         self._deaf = True
-        for request in (self._request, self._busy, *self._ready):
-            if isinstance(request, HttpRequest):
-                self._arrivals.end(request)
-        self._request = None
-        self._ready.clear()
+        self._forget_requests()
         self._server.closed(self)
+        if self._stream_lost:
+            self._stream_lost(self._stream_end)
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived."""
-        if not self._deaf:
+        if self._stream_lost:
+            self._transport.pause_reading()  # nothing may follow the request of a stream: it must not cost us time
+        elif not self._deaf:
             self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
             self._advance()
             if self._request and self._request.signature:
@@ -156,6 +212,9 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep the connection open for the responses to whole requests; the client sends no more."""
         self._client_sends = False
+        if self._stream_lost:
+            self._transport.abort()
+            return False
         return bool(self._busy or self._ready)
 
     def pause_writing(self) -> None:
@@ -166,7 +225,10 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Continue."""
         self._client_reads = True
-        self._advance()
+        if self._stream_lost:
+            self.expires_at = math.inf
+        else:
+            self._advance()
 
     # httptools calls these
 
@@ -237,6 +299,13 @@ class HttpConnection(asyncio.Protocol):
         self._deaf = not keep_alive
 
     # Helpers of the methods above
+
+    def _forget_requests(self) -> None:
+        for request in (self._request, self._busy, *self._ready):
+            if isinstance(request, HttpRequest):
+                self._arrivals.end(request)
+        self._request = None
+        self._ready.clear()
 
     def _advance(self) -> None:
         """Parse and answer as far as possible now."""
@@ -344,6 +413,14 @@ class HttpConnection(asyncio.Protocol):
 
     def _expect_within(self, time_s: Seconds) -> None:
         self.expires_at = self._loop.time() + time_s
+
+
+def _limit_unread(sock: socket.socket | None) -> None:
+    """Limit what the kernel keeps for a client that does not read, and how long it waits for one that vanished."""
+    if sock is not None and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_MS)
 
 
 def _path_of(target: bytes) -> bytes:

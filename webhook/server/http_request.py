@@ -75,6 +75,13 @@ def refusal(status: HTTPStatus, sentence: str) -> HttpResponse:
 FAILED = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Internal server error. Try again.")
 
 
+def encode_head(status: str, headers: Headers, date: str) -> bytes:
+    """Write the head of a response of which the body is not known yet. The connection is closed behind it."""
+    known = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in known)]
+    return "\r\n".join([*lines, f"Date: {date}", "Connection: close", "\r\n"]).encode("latin-1", "replace")
+
+
 def encode(response: HttpResponse, date: str, *, keep_alive: bool, with_body: bool) -> bytes:
     """Write a response as HTTP/1.1. The response to HEAD has no body, but names its length."""
     lines = [f"HTTP/1.1 {response.status}"]

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from bellhop.clock import Seconds
+from webhook.live_reader import LiveReader, offer_streams, reader_of
 from webhook.loop_greenlet import LoopGreenlets
 from webhook.server.arrivals import Arrivals, RequestLimits
 from webhook.server.fair_thread import FairThread, Work
 from webhook.server.http_connection import HttpConnection
 from webhook.server.http_request import FAILED, WHOLE_BODY, HttpRequest, HttpResponse, run_wsgi, wsgi_environ
+from webhook.server.live_refusal import stream_refusal
+from webhook.server.live_streams import LiveStreams
 from webhook.server.webhook_bodies import WebhookBodies, verified_bytes
 from webhook.verified_request import ANSWER_AFTER_S, SIGNATURE, VERIFIED
 
@@ -51,13 +54,14 @@ class RequestServer:
         threads: int,
         on_loop: Callable[[HttpRequest], bool],
         bodies: WebhookBodies | None = None,
+        streams: LiveStreams | None = None,
     ) -> None:
         self.arrivals = Arrivals(limits)
         self.stopping = False
         self._all_closed = asyncio.Event()
         self.date = formatdate(usegmt=True)
         self._app, self._on_loop = app, on_loop
-        self._bodies = bodies
+        self._bodies, self._streams = bodies, streams
         self._inflating = FairThread(limits.total_bytes // 2, limits.total_bytes // 4)
         self._delayed = 0
         self._paused: deque[HttpConnection] = deque()
@@ -77,10 +81,12 @@ class RequestServer:
         """Count a new connection. If there are too many, close the one that has waited longest for its client.
 
         A connection whose request is being answered is never closed. If all others are busy, the new one is closed.
+        Live streams have a limit of their own.
         """
         self._connections.add(connection)
         self._waiting[connection] = None
-        if len(self._connections) > self.arrivals.limits.connections:
+        open_streams = self._streams.open_streams if self._streams else 0
+        if len(self._connections) - open_streams > self.arrivals.limits.connections:
             oldest = next(iter(self._waiting))
             self.closed(oldest)
             oldest.abort()
@@ -134,6 +140,8 @@ class RequestServer:
         if request.refused:
             request.body.clear()  # so the body is not copied: that may take 10 ms
         environ = wsgi_environ(request, connection.client, connection.local)
+        if self._streams:
+            offer_streams(environ)
         if request.refused:
             environ[VERIFIED] = request.refused
         elif request.signature:
@@ -162,13 +170,32 @@ class RequestServer:
 
     def _answer(self, connection: HttpConnection, request: HttpRequest, environ: dict[str, Any]) -> None:
         def answer(response: HttpResponse) -> None:
-            self._answer_after(environ.get(ANSWER_AFTER_S, 0.0), connection, request, response)
+            if self._streams and (reader := reader_of(environ)):
+                self._begin_stream(self._streams, reader, connection, request, response)
+            else:
+                self._answer_after(environ.get(ANSWER_AFTER_S, 0.0), connection, request, response)
 
         if self._on_loop(request):
             self._greenlets.run(lambda: answer(self._run(environ)))
         else:
             answered = self._loop.run_in_executor(self._pool, self._run, environ)
             answered.add_done_callback(lambda done: answer(done.result()))
+
+    def _begin_stream(
+        self,
+        streams: LiveStreams,
+        reader: LiveReader,
+        connection: HttpConnection,
+        request: HttpRequest,
+        response: HttpResponse,
+    ) -> None:
+        """Go on with a response whose view has let the reader in, unless too many streams are open."""
+        if response.status[:3] != "200":
+            connection.answer(request, response)  # an error after the view
+        elif refused := streams.refusal(reader):
+            connection.answer(request, stream_refusal(refused, response.headers, connection.client[0]))
+        elif connection.begin_stream(request, response, lambda end: streams.forget(stream, end)):
+            stream = streams.open(reader, connection)
 
     def _answer_after(
         self, wait_s: float, connection: HttpConnection, request: HttpRequest, response: HttpResponse
@@ -192,6 +219,8 @@ class RequestServer:
         while True:
             await asyncio.sleep(CHECK_S)
             self.date = formatdate(usegmt=True)
+            if self._streams:
+                self._streams.keep_time()
             now_s = self._loop.time()
             for connection in list(self._connections):
                 if connection.expires_at < now_s:
@@ -200,6 +229,8 @@ class RequestServer:
     async def stop(self) -> None:
         """Answer what arrives in the next moment, or has begun to arrive, and close everything."""
         self.stopping = True
+        if self._streams:
+            await self._streams.stop()
         if self._connections:
             await asyncio.sleep(LAST_REQUESTS_S)
         for connection in list(self._connections):

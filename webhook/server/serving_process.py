@@ -19,12 +19,15 @@ from redis.exceptions import RedisError
 from bellhop import stop_signals
 from bellhop.clock import Seconds
 from bellhop.event_loop import collect_garbage_rarely, loop_factory
+from bellhop.settings import Settings
 from bellhop.store.async_client import Store
+from bellhop.store.redis_url import shown
 from bellhop.telemetry.background_writer import BackgroundWriter
 from webhook.context import MAX_REQUEST, REDIS_TIMEOUT_S, WebContext
 from webhook.intake_redis import IntakeRedis, LoopConnections
 from webhook.server.arrivals import RequestLimits
 from webhook.server.http_request import HttpRequest
+from webhook.server.live_streams import LiveBounds, LiveStreams
 from webhook.server.request_server import RequestServer
 from webhook.server.webhook_bodies import TARGET, WebhookBodies
 
@@ -40,6 +43,8 @@ LIMITS = RequestLimits(
 )
 CHECK_PARENT_S = 0.5
 """How often a process checks whether its parent still runs."""
+CONNECTIONS_PER_STREAM = 4
+"""Of so many connections that the limit of open files allows, one more may be a live stream."""
 MAX_LOOP_BODY = 65_536
 """A thread reads larger bodies: they take long enough to delay other webhooks."""
 BODIES_AT_ONCE = 4
@@ -70,7 +75,8 @@ async def _serve(
         await connections.prompt().load_scripts()
     on_loop = partial(runs_on_loop, context.intake_redis)
     limits = limits_for_webhooks(limits, context.body_limits.max_bytes)
-    server = RequestServer(app, limits, context.settings.web_threads, on_loop, WebhookBodies(context))
+    streams = live_streams(context.settings, limits) if context.settings.live else None
+    server = RequestServer(app, limits, context.settings.web_threads, on_loop, WebhookBodies(context), streams)
     keeping_time = asyncio.ensure_future(server.keep_time())
     accepting = await loop.create_server(server.connection, sock=listener, backlog=BACKLOG)
     await _told_to_stop(stop, parent_pid)
@@ -84,6 +90,18 @@ async def _serve(
     keeping_time.cancel()
     await connections.close()
     stop_signals.ignore()  # before the loop ends, as the handlers above need it
+
+
+def live_streams(settings: Settings, limits: RequestLimits) -> LiveStreams:
+    """Make what keeps the live streams of this process open."""
+    bounds = LiveBounds(
+        min(settings.live_streams, limits.connections // CONNECTIONS_PER_STREAM),
+        settings.live_streams_per_call,
+        settings.live_streams_per_user,
+        settings.live_stream_s,
+    )
+    store = Store.from_url(settings.redis_url, timeout_s=REDIS_TIMEOUT_S)
+    return LiveStreams(store, bounds, shown(settings.redis_url))
 
 
 def limits_for_webhooks(limits: RequestLimits, max_bytes: int) -> RequestLimits:

@@ -12,6 +12,7 @@ from bellhop.cli.check.finding import Finding, Level
 from bellhop.settings import Settings
 from bellhop.store import redis_clock, refusals
 from bellhop.store.async_client import Store
+from bellhop.store.live_rights import missing_live_rights
 from bellhop.store.redis_url import shown_database
 from bellhop.store.without_tls import NO_TLS, answers_without_tls
 
@@ -50,6 +51,11 @@ async def findings(store: Store, settings: Settings) -> AsyncIterator[Finding]:
     yield Finding(Level.OK, "Redis", f"answers in {ms:.1f} ms: {place}")
     if refused is not None:
         yield Finding(Level.PROBLEM, "Redis", refusals.refusal_of(refused) or _no_answer(refused))
+    if settings.live and (missing := await missing_live_rights(store)):
+        sentence = (
+            f"its user may not {' and not '.join(missing)} on the channels bellhop:live:*, so live streams are silent"
+        )
+        yield Finding(Level.PROBLEM, "Redis", f"{sentence}: give the user the rights in docs/redis.md")
     clock = clock_finding("clock", "this machine's clock", ahead_s)
     yield clock._replace(level=Level.PROBLEM) if clock.level is Level.WARNING else clock
     try:

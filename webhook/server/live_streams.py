@@ -1,0 +1,237 @@
+"""All open streams of one process, and the one connection to Redis by which they hear of announcements.
+
+A stream first gets a snapshot, which is read after Redis has confirmed the subscription: so no announcement is lost in
+between. If the connection to Redis is lost, the streams stay open, and get a new snapshot once it is back.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from bellhop.backoff import pause_s
+from bellhop.clock import Seconds
+from bellhop.store.announced_rounds import read_latest_rounds
+from bellhop.store.async_client import Store
+from bellhop.store.keys import live_channel
+from bellhop.store.redis_internals import new_connection
+from bellhop.store.subscription import Subscription
+from bellhop.telemetry import metrics
+from bellhop.telemetry.outage import RedisOutage
+from bellhop.telemetry.web_processes import OWN_ENTRY
+from webhook.api_errors import ApiErrorKind
+from webhook.live_reader import LiveReader
+from webhook.server.live_events import read_message, snapshot
+from webhook.server.live_stream import LiveStream, StreamConnection
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = Seconds(0.1), Seconds(2.0)
+"""Pauses before Redis is tried again."""
+SNAPSHOTS_AT_ONCE = 4
+"""How many snapshots are read at the same time. After an outage of Redis, every call needs one."""
+
+
+class LiveBounds(NamedTuple):
+    """Limits for the streams of one process."""
+
+    streams: int
+    per_call: int
+    per_user: int
+    lasts_s: Seconds
+    """After how long a stream ends."""
+
+    def per_token(self, reader: LiveReader) -> int:
+        """Return how many streams the reader's tokens may have. One backend reads the streams of many calls."""
+        return max(1, self.streams // 2) if reader.user_id is None else self.per_user
+
+
+@dataclass(eq=False, slots=True)
+class LiveCall:
+    """The streams of one call."""
+
+    tenant: str
+    cid: str
+    streams: dict[LiveStream, None] = field(default_factory=dict)
+    subscribed: bool = False
+    """Whether Redis has confirmed the subscription."""
+    reading: asyncio.Task[None] | None = None
+    """The task that reads snapshots."""
+
+
+class LiveStreams:
+    """The open streams of one process. Used on its event loop alone."""
+
+    def __init__(self, store: Store, bounds: LiveBounds, address: str) -> None:
+        self._store, self._bounds = store, bounds
+        self._outage = RedisOutage("live_redis_away", "live_redis_back", address=address)
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[str, LiveCall] = {}
+        """By channel."""
+        self._of_token: Counter[tuple[str, str | None]] = Counter()
+        self._subscription: Subscription | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._stopped = False
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return self._of_token.total()
+
+    def refusal(self, reader: LiveReader) -> ApiErrorKind | None:
+        """Return why the reader gets no stream now; None if it gets one."""
+        call = self._calls.get(_channel(reader))
+        if self._stopped or self.open_streams >= self._bounds.streams:
+            return ApiErrorKind.STREAMS_FULL
+        of_token = self._of_token[_token(reader)]
+        if of_token >= self._bounds.per_token(reader) or (call and len(call.streams) >= self._bounds.per_call):
+            return ApiErrorKind.TOO_MANY_STREAMS
+        return None
+
+    def open(self, reader: LiveReader, connection: StreamConnection) -> LiveStream:
+        """Begin a stream on a connection that has written the head of the response."""
+        channel, now_s = _channel(reader), self._loop.time()
+        call = self._calls.get(channel)
+        if call is None:
+            call = self._calls[channel] = LiveCall(reader.tenant, reader.cid)
+            if self._subscription:
+                self._subscription.subscribe(channel)
+        stream = LiveStream(reader, connection, now_s, now_s + _lasts_s(reader, self._bounds.lasts_s))
+        call.streams[stream] = None
+        self._of_token[_token(reader)] += 1
+        OWN_ENTRY.live_streams = self.open_streams
+        if self._listening is None:
+            self._listening = asyncio.ensure_future(self._listen())
+        self._show_snapshots(call)
+        return stream
+
+    def forget(self, stream: LiveStream, end: str) -> None:
+        """Forget a stream that has ended. `end` says why, for the metric."""
+        channel = _channel(stream.reader)
+        call = self._calls.get(channel)
+        if call is None or stream not in call.streams:
+            return
+        del call.streams[stream]
+        self._of_token.subtract([token := _token(stream.reader)])
+        if not self._of_token[token]:
+            del self._of_token[token]
+        OWN_ENTRY.live_streams = self.open_streams
+        metrics.LIVE_STREAMS.add(end)
+        if not call.streams:
+            del self._calls[channel]
+            if self._subscription:
+                self._subscription.unsubscribe(channel)
+
+    def keep_time(self) -> None:
+        """Send comments to quiet streams, and end those whose time is over."""
+        now_s = self._loop.time()
+        for stream in self._all():
+            if not stream.keep_time(now_s):
+                self._end(stream, "time_over")
+
+    async def stop(self) -> None:
+        """End all streams: their clients open others at another process, or at this one's successor."""
+        self._stopped = True
+        for stream in self._all():
+            self._end(stream, "stopping")
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+        await self._store.close()
+
+    # The subscription calls these
+
+    def subscribed(self, channel: str) -> None:
+        """Read a snapshot for each stream of the call: from now on, every announcement arrives."""
+        self._outage.note_answer()
+        if call := self._calls.get(channel):
+            call.subscribed = True
+            self._show_snapshots(call)
+
+    def received(self, channel: str, message: bytes) -> None:
+        """Send an announcement to each stream of the call."""
+        call = self._calls.get(channel)
+        event = read_message(message) if call else None
+        if call and event:
+            now_s = self._loop.time()
+            for stream in list(call.streams):
+                stream.show(event, now_s)
+
+    def _all(self) -> list[LiveStream]:
+        return [stream for call in self._calls.values() for stream in call.streams]
+
+    def _end(self, stream: LiveStream, reason: str) -> None:
+        self.forget(stream, reason)
+        stream.end(reason)
+
+    async def _listen(self) -> None:
+        """Keep one subscription open, from the first stream until the process stops."""
+        failures = 0
+        while True:
+            subscription = Subscription(self)
+            try:
+                await subscription.open(new_connection(self._store.client))
+                self._subscription = subscription
+                subscription.subscribe(*self._calls)
+                began_s = self._loop.time()
+                self._outage.note_redis_error(await asyncio.shield(subscription.lost))
+                failures = 0 if self._loop.time() - began_s > LONGEST_PAUSE_S else failures + 1
+            except RedisError as error:
+                self._outage.note_redis_error(error)
+                failures += 1
+            finally:
+                self._subscription = None
+                await subscription.close()
+            self._await_snapshots()
+            await asyncio.sleep(pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
+
+    def _await_snapshots(self) -> None:
+        for call in self._calls.values():
+            call.subscribed = False
+            if call.reading:
+                # What it reads now may be older than the next subscription: an announcement in between would be lost.
+                call.reading.cancel()
+                call.reading = None
+            for stream in call.streams:
+                stream.await_snapshot()
+
+    def _show_snapshots(self, call: LiveCall) -> None:
+        if call.subscribed and (call.reading is None or call.reading.done()):
+            call.reading = asyncio.ensure_future(self._read_snapshots(call))
+
+    async def _read_snapshots(self, call: LiveCall) -> None:
+        """Send a snapshot to each stream of the call that needs one, until none does."""
+        failures = 0
+        while call.subscribed and (streams := [stream for stream in call.streams if stream.needs_snapshot]):
+            try:
+                async with self._snapshots:
+                    for stream in streams:
+                        stream.await_snapshot()
+                    rounds = await read_latest_rounds(self._store, call.tenant, call.cid)
+            except RedisError as error:
+                self._outage.note_redis_error(error)
+                await asyncio.sleep(pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
+                failures += 1
+                continue
+            event, now_s = snapshot(call.cid, rounds), self._loop.time()
+            for stream in streams:
+                if stream in call.streams:
+                    stream.show_snapshot(event, now_s)
+
+
+def _channel(reader: LiveReader) -> str:
+    return live_channel(reader.tenant, reader.cid)
+
+
+def _token(reader: LiveReader) -> tuple[str, str | None]:
+    return reader.tenant, reader.user_id
+
+
+def _lasts_s(reader: LiveReader, most_s: Seconds) -> float:
+    """Return how long a stream lasts: not longer than its token is valid."""
+    now_s = time.time()
+    if reader.expires_at_s is None or reader.expires_at_s > now_s + most_s:
+        return most_s
+    return max(0.0, reader.expires_at_s - now_s)
