@@ -36,6 +36,7 @@ from worker.delivery.device_lookup import LookupPolicy, StreamDeviceLookup
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.sent_pushes import SentPushes
+from worker.delivery.service_channels import ServiceChannels
 from worker.delivery.token_pruning import TokenPruner
 from worker.email.digest import EmailDigest
 from worker.email.email_limits import EmailLimits
@@ -43,8 +44,11 @@ from worker.email.email_policy import EmailRules
 from worker.email.email_store import EmailStore
 from worker.email.message import MessageBuilder
 from worker.jobs import Jobs
+from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.configured import Senders, configured_senders
+from worker.providers.fcm.fcm_sender import FcmSender
 from worker.providers.smtp import smtp_sender
+from worker.providers.web_push.web_push_sender import WebPushSender
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
 from worker.rejection_carrier import RejectionCarrier
@@ -188,11 +192,16 @@ def queue_limits(settings: Settings) -> dict[str, int]:
 
 
 def _channels(settings: Settings, senders: Senders) -> ProviderChannels:
-    limit = settings.max_pushes_in_flight
-    return {
-        (provider, app): ProviderChannel(sender, f"{provider} {app}", min(limit, sender.max_in_flight))
-        for (provider, app), sender in senders.items()
-    }
+    return {app: _channel(settings.max_pushes_in_flight, " ".join(app), sender) for app, sender in senders.items()}
+
+
+def _channel(
+    limit: int, name: str, sender: ApnsSender | FcmSender | WebPushSender
+) -> ProviderChannel | ServiceChannels:
+    limit = min(limit, sender.max_in_flight)
+    if isinstance(sender, WebPushSender):
+        return ServiceChannels(sender, name, limit, sender.service_of)
+    return ProviderChannel(sender, name, limit)
 
 
 def _device_lookup(settings: Settings, store: Store, apis: Mapping[str, StreamApi]) -> StreamDeviceLookup | None:

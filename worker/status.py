@@ -24,6 +24,7 @@ from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKER_FAILED, brake_key, status_key
 from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.service_channels import ServiceChannels
 
 log = structlog.get_logger()
 
@@ -34,7 +35,7 @@ UNCHANGED_S = Seconds(10.0)
 FAILURE_TTL_S = 120
 PROCESS = ProcessCollector(registry=None)
 
-Channels = Mapping[tuple[Provider, str], ProviderChannel]
+Channels = Mapping[tuple[Provider, str], ProviderChannel | ServiceChannels]
 
 
 async def keep_publishing(store: Store, worker: str, channels: Channels, apps: Iterable[ApnsApp]) -> None:
@@ -83,7 +84,7 @@ async def _statuses(store: Store, channels: Channels) -> tuple[ChannelStatus, ..
     )
 
 
-def _status(app: tuple[Provider, str], channel: ProviderChannel, *, brake: bool) -> ChannelStatus:
+def _status(app: tuple[Provider, str], channel: ProviderChannel | ServiceChannels, *, brake: bool) -> ChannelStatus:
     trouble = channel.trouble
     return ChannelStatus(
         *app,

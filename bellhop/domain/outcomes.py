@@ -556,6 +556,12 @@ ADVICE_BY_REASON = {
     "SERVICE_DISABLED": "the FCM API is switched off for this project: enable it in the Google Cloud console",
     "TOKEN_REFUSED": "Google refuses the service account's key: the key was deleted, or this machine's clock is wrong",
     "TOKEN_ENDPOINT": "the service account's token_uri cannot be reached: check the network and the CA file",
+    "KEY_MISMATCH": "the browser subscribed with another public key: it must subscribe again, with the key that GET "
+    "/v1/web-push/key returns",
+    "BadJwtToken": "Apple refuses our token: check the web app's subject, and this machine's clock (NTP)",
+    "UNKNOWN_PUSH_SERVICE": "add the host of its endpoint to BELLHOP_WEB_PUSH_HOSTS",
+    "ADDRESS_NOT_PUBLIC": "the name of the push service leads to a private address: check the DNS, or set "
+    "BELLHOP_WEB_PUSH_ALLOWED_NETWORKS",
     "SSLCertVerificationError": NOT_TRUSTED,
     "CERTIFICATE": NOT_TRUSTED,
     "gaierror": "unknown host name: check the URL and the DNS",

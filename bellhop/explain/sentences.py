@@ -143,7 +143,7 @@ PURPOSES: dict[str, str] = {
     PushKind.SESSION_STARTED: "notifications",
 }
 """What a phone registers a token for."""
-PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google", Provider.WEB_PUSH: "the push service"}
+PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google", Provider.WEB_PUSH: "Web Push"}
 
 AGAIN = "{counted}, until {time} after the call began, ended in the same way."
 NO_MORE_ATTEMPTS = "No more attempts to send the {push} for {device}: "

@@ -16,8 +16,9 @@ from bellhop.trail import PushAttempted, PushFinished, PushMilestone, PushWaited
 from worker.delivery.fence import Admission, Fence, Record
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.retry_policy import RetryPolicy
+from worker.delivery.service_channels import ServiceChannels
 
-ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel]
+ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel | ServiceChannels]
 DEFAULT_POLICY = RetryPolicy()
 BeforeAttempt = Callable[[Seconds], Callable[[], object]]
 """It is called when the wait for an attempt begins, with the shortest time that the wait takes. It returns a function
@@ -58,7 +59,7 @@ async def deliver(
     channel = channels.get((push.device.provider, push.device.app))
     if channel is None:
         return _finished(push, Outcome.NO_CREDENTIALS, None, clock.now())
-    attempts = _Attempts(push, channel, fence, policy, before_attempt, clock)
+    attempts = _Attempts(push, channel.of(push.device), fence, policy, before_attempt, clock)
     try:
         return await attempts.run()
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from bellhop.clock import Seconds
-from bellhop.domain.device import Environment
+from bellhop.domain.device import Device, Environment
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.push import Push
 from worker.delivery.channel_trouble import ChannelTrouble
@@ -52,6 +52,10 @@ class ProviderChannel:
         self.in_flight = 0
         self.quick_repeats = QuickRepeats()
         self._trouble = ChannelTrouble()
+
+    def of(self, device: Device) -> "ProviderChannel":
+        """Return the channel for a device: this one. See `ServiceChannels.of`."""
+        return self
 
     @property
     def blocked(self) -> bool:

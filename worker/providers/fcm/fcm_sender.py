@@ -18,9 +18,10 @@ from worker.providers.answer_timeout import AnswerTimeout
 from worker.providers.client_tls import check_files, client_tls
 from worker.providers.fcm import fcm_answers
 from worker.providers.fcm.fcm_access import AccessToken, AccessTokens
-from worker.providers.fcm.fcm_request import FcmPayload, result_without_answer
-from worker.providers.fcm.fcm_session import SessionPolicy, open_session
 from worker.providers.fcm.pyfcm_adapter import FcmMessage, FcmProject
+from worker.providers.in_flight import InFlight
+from worker.providers.post_session import SessionPolicy, open_session
+from worker.providers.posted_body import PostedBody
 
 DEFAULT_POLICY = SessionPolicy()
 
@@ -49,9 +50,7 @@ class FcmSender:
         check_files(ca_file)
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._closed = False
+        self._in_flight = InFlight()
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make one attempt. See `worker.providers.sender.Sender`."""
@@ -81,7 +80,7 @@ class FcmSender:
 
         See `worker.providers.sender.Sender`.
         """
-        if self._tokens.valid or self._closed:
+        if self._tokens.valid or self._in_flight.closed:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
@@ -94,9 +93,7 @@ class FcmSender:
 
     async def close(self) -> None:
         """Let what is in flight finish, then close the connections."""
-        self._closed = True
-        if self._in_flight:
-            await self._idle.wait()
+        await self._in_flight.drained()
         await self._tokens.close()
         if self._session is not None:
             await self._session.close()
@@ -111,16 +108,10 @@ class FcmSender:
         body = self._body(message, dry_run=dry_run)
         if isinstance(body, AttemptResult):
             return body
-        if self._closed:
+        if self._in_flight.closed:
             return AttemptResult(Outcome.UNSENT, reason="CLOSED")
-        self._in_flight += 1
-        self._idle.clear()
-        try:
+        with self._in_flight:
             return await self._attempt(body, timeout_s, not_after_s)
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
 
     def _body(self, message: FcmMessage, *, dry_run: bool) -> bytes | AttemptResult:
         if not message.data:  # pyfcm would send an empty notification
@@ -135,7 +126,7 @@ class FcmSender:
     async def _attempt(self, body: bytes, timeout_s: Seconds, not_after_s: Seconds) -> AttemptResult:
         session = self._open_session()
         refused: AccessToken | None = None
-        payload: FcmPayload | None = None
+        payload: PostedBody | None = None
         try:
             async with AnswerTimeout(timeout_s):
                 while True:
@@ -143,7 +134,7 @@ class FcmSender:
                     token = await (self._tokens.renewed(refused, session) if refused else self._tokens.get(session))
                     if isinstance(token, AttemptResult):
                         return token
-                    payload = FcmPayload(body, not_after_s)
+                    payload = PostedBody(body, not_after_s)
                     headers = {"Authorization": f"Bearer {token.value}"}
                     async with session.post(
                         self._project.endpoint, data=payload, headers=headers, allow_redirects=False
@@ -154,7 +145,9 @@ class FcmSender:
                         return fcm_answers.answer(response.status, content, retry_after, Seconds(time.time()))
                     refused = token
         except (aiohttp.ClientError, OSError) as error:
-            return result_without_answer(error, payload)
+            if payload is None:  # there was no access token yet
+                return AttemptResult(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
+            return payload.result_without_answer(error)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

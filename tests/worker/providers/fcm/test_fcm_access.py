@@ -14,7 +14,7 @@ from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm
 from bellhop.sandbox.google_server import TOKEN_ENDPOINT
 from worker.providers.fcm import fcm_access
 from worker.providers.fcm.fcm_access import AccessToken, read_token
-from worker.providers.fcm.fcm_session import SessionPolicy
+from worker.providers.post_session import SessionPolicy
 
 NOW = 1_700_000_000.0
 AT_ONCE_S = 5

@@ -14,7 +14,7 @@ from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.google_script import DROP, EMPTY, SILENCE, GoogleReply, fcm_error, html
 from bellhop.sandbox.google_server import GoogleStandIn
 from bellhop.sandbox.tls import Authority
-from worker.providers.fcm.fcm_session import SessionPolicy
+from worker.providers.post_session import SessionPolicy
 
 AT_ONCE_S = 5
 """Far more than an answer takes here, far less than any client's own patience."""

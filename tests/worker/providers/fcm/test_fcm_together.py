@@ -10,7 +10,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.google_script import SILENCE, fcm_error, html, slow
 from bellhop.sandbox.google_server import TOKEN_ENDPOINT, GoogleStandIn
 from worker.providers.fcm.fcm_sender import DEFAULT_POLICY, FcmSender
-from worker.providers.fcm.fcm_session import SessionPolicy
+from worker.providers.post_session import SessionPolicy
 
 
 @pytest.fixture

@@ -1,21 +1,24 @@
-"""The HTTP session to Google: how many connections there are, and how long each step may take."""
+"""The HTTP session to a provider: how many connections there are, and how long each step may take."""
 
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import aiohttp
+from aiohttp import AddrInfoType
 from aiohttp.connector import Connection
 
 from bellhop.clock import Seconds
-from worker.providers.fcm.fcm_request import FcmPayload
+from worker.providers.posted_body import PostedBody
+
+MakeSocket = Callable[[AddrInfoType], socket.socket]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """The limits for the connections to Google. Tests pass smaller ones."""
+    """The limits for the connections to a provider. Tests pass smaller ones."""
 
     connections: int = 128
     """HTTP/1.1 carries one push at a time on each: enough for several hundred a second at Google's usual speed."""
@@ -25,16 +28,31 @@ class SessionPolicy:
     unacknowledged_ms: int = 4000
     """A connection ends if the network does not acknowledge what was written to it within this time."""
     token_timeout_s: Seconds = Seconds(5.0)
-    """How long a request for an access token may take."""
+    """How long a request for an access token may take, if the provider wants one."""
 
 
-def open_session(policy: SessionPolicy, tls: ssl.SSLContext, proxy: str) -> aiohttp.ClientSession:
+def new_socket(info: AddrInfoType) -> socket.socket:
+    """Make a socket for an address, whichever it is."""
+    return socket.socket(*info[:3])
+
+
+def open_session(
+    policy: SessionPolicy, tls: ssl.SSLContext, proxy: str, make_socket: MakeSocket = new_socket
+) -> aiohttp.ClientSession:
     """Make the session. It connects when the first request needs it, through `proxy` unless that is empty."""
-    connector = _FcmConnector(
-        limit=policy.connections,
+
+    def open_socket(info: AddrInfoType) -> socket.socket:
+        opened = make_socket(info)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, policy.unacknowledged_ms)
+        return opened
+
+    connector = _Connector(
+        limit=0,
+        limit_per_host=policy.connections,
         ssl=tls,
         keepalive_timeout=policy.idle_s,
-        socket_factory=partial(_open_socket, unacknowledged_ms=policy.unacknowledged_ms),
+        socket_factory=open_socket,
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -45,22 +63,14 @@ def open_session(policy: SessionPolicy, tls: ssl.SSLContext, proxy: str) -> aioh
     )
 
 
-class _FcmConnector(aiohttp.TCPConnector):
+class _Connector(aiohttp.TCPConnector):
     async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Connection:
         """Connect. If that took so long that the request must not be sent any more, keep the connection for another."""
         connection = await super().connect(req, *args, **kwargs)
         try:
-            if isinstance(req.body, FcmPayload):
+            if isinstance(req.body, PostedBody):
                 req.body.check_time()
         except ConnectionAbortedError:
             connection.release()
             raise
         return connection
-
-
-def _open_socket(address: tuple[Any, ...], unacknowledged_ms: int) -> socket.socket:
-    family, kind, protocol = address[:3]
-    opened = socket.socket(family, kind, protocol)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
-    return opened

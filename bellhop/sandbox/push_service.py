@@ -1,0 +1,158 @@
+"""A stand-in for the push service of browsers, and for the browsers behind it, with failures on request."""
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bellhop.clock import Seconds
+from bellhop.domain.web_push import to_base64url
+from bellhop.sandbox.google_script import GoogleReply
+from bellhop.sandbox.push_service_rules import CURVE, PushRefusal, decrypt, refused_headers, refused_sender
+from bellhop.sandbox.tls import Authority
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A browser with a subscription. The keys for its messages are its secrets."""
+
+    endpoint: str
+    key: ec.EllipticCurvePrivateKey
+    auth: bytes
+    subscribed_with: str
+    """The applicationServerKey: only its owner may push."""
+
+    @property
+    def subscription(self) -> dict[str, Any]:
+        """What PushSubscription.toJSON() returns."""
+        public = self.key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        keys = {"p256dh": to_base64url(public), "auth": to_base64url(self.auth)}
+        return {"endpoint": self.endpoint, "expirationTime": None, "keys": keys}
+
+
+@dataclass(frozen=True, slots=True)
+class WebPushRequest:
+    """One message that was accepted, decrypted."""
+
+    endpoint: str
+    data: dict[str, str]
+    headers: dict[str, str]
+    received_at: Seconds
+    """Unix time in seconds."""
+    body: bytes
+    """As it was sent."""
+
+
+class PushServiceStandIn:
+    """A push service on one HTTPS port of 127.0.0.1. Use it as `async with`, or `await start()` and `await stop()`."""
+
+    def __init__(self, authority: Authority, on_push: Callable[[WebPushRequest], None] | None = None) -> None:
+        self.port = 0
+        self.received: list[WebPushRequest] = []
+        self.refused: list[PushRefusal] = []
+        self.requests: Counter[str] = Counter()
+        """The number of requests for each endpoint, refused ones included."""
+        self.clients: set[Any] = set()
+        """The addresses of all connections that have sent a request."""
+        self.ca_file = authority.ca_file
+        self.on_push = on_push
+        """Called for every accepted message."""
+        self._authority = authority
+        self._browsers: dict[str, Browser] = {}
+        self._numbers = itertools.count(1)
+        self._scripts: defaultdict[str, list[GoogleReply]] = defaultdict(list)
+        self._stopping = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def host(self) -> str:
+        """The host of all endpoints (BELLHOP_WEB_PUSH_HOSTS)."""
+        return f"localhost:{self.port}"
+
+    def subscribe(self, public_key: str) -> Browser:
+        """Make a browser that subscribes with a public key."""
+        endpoint = f"https://{self.host}/push/{next(self._numbers)}"
+        browser = Browser(endpoint, ec.generate_private_key(CURVE), os.urandom(16), public_key)
+        self._browsers[endpoint] = browser
+        return browser
+
+    def unsubscribe(self, browser: Browser) -> None:
+        """End a subscription: from now on, its endpoint answers 410."""
+        del self._browsers[browser.endpoint]
+
+    def script(self, browser: Browser, *replies: GoogleReply) -> None:
+        """Set the answers to the next requests for a browser. Later ones get the usual."""
+        self._scripts[browser.endpoint].extend(replies)
+
+    def pushes(self, browser: Browser) -> list[WebPushRequest]:
+        """List the messages that were accepted for one browser."""
+        return [push for push in self.received if push.endpoint == browser.endpoint]
+
+    async def start(self) -> Self:
+        """Start to listen, or listen again after `stop`."""
+        self._stopping.clear()
+        app = web.Application()
+        app.router.add_post("/push/{name}", self._push)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=3600)
+        await self._runner.setup()
+        context = self._authority.server_context()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, backlog=1024)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def stop(self) -> None:
+        """Stop, without waiting for open requests."""
+        self._stopping.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _push(self, request: web.Request) -> web.StreamResponse:
+        endpoint, body = f"https://{self.host}{request.raw_path}", await request.read()
+        self.requests[endpoint] += 1
+        if request.transport is not None:
+            self.clients.add(request.transport.get_extra_info("peername"))
+        if script := self._scripts.get(endpoint):
+            answer = await script.pop(0).deliver(request, self._stopping)
+            if answer is not None:
+                return answer
+        if refusal := self._accept(endpoint, dict(request.headers), body):
+            self.refused.append(refusal)
+            return web.Response(status=refusal.status, text=refusal.text)
+        return web.Response(status=201, headers={"Location": f"{endpoint}/message/{len(self.received)}"})
+
+    def _accept(self, endpoint: str, headers: dict[str, str], body: bytes) -> PushRefusal | None:
+        """Keep a message that is as it must be; else return what is wrong with it."""
+        browser = self._browsers.get(endpoint)
+        if browser is None:
+            return PushRefusal(410, "push subscription has unsubscribed or expired.")
+        sender = headers.get("Authorization", "")
+        if refusal := refused_headers(headers) or refused_sender(
+            sender, f"https://{self.host}", browser.subscribed_with
+        ):
+            return refusal
+        try:
+            data = json.loads(decrypt(body, browser.key, browser.auth))
+        except ValueError as error:
+            return PushRefusal(400, str(error))
+        push = WebPushRequest(endpoint, data, headers, Seconds(time.time()), body)
+        self.received.append(push)
+        if self.on_push is not None:
+            self.on_push(push)
+        return None
