@@ -8,20 +8,36 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from bellhop.clock import iso
-from bellhop.domain.announcement import CALLER_TYPES, Announcement, AnnouncementType
+from bellhop.clock import Micros, iso
+from bellhop.domain.announcement import (
+    CALLER_TYPES,
+    REMOVED,
+    Announcement,
+    AnnouncementType,
+    device_removed,
+)
+from bellhop.domain.device import Device
 from bellhop.domain.round import Round
 from bellhop.queue.job_payloads import OutboxRef, job
-from bellhop.queue.names import TELL_CALLER_JOB, OutboxJobName
+from bellhop.queue.names import SEND_EVENTS_JOB, TELL_CALLER_JOB, OutboxJobName
 from bellhop.settings import Settings
 from bellhop.store import call_scripts
 from bellhop.store.keys import draining_key, live_channel, outbox_key
+from bellhop.store.outbox_scripts import fill_outboxes
 from bellhop.store.scripts import Command
 
 STREAM_DESTINATION = "stream"
 """The caller's app, which Stream tells. No endpoint may have this name."""
 CALLER_KEEP_S = 3_600
 """How long an outbox for the caller's app is kept after its last announcement. Each is dropped at its ring's end."""
+
+
+EVENTS_KEEP_S = 3 * 86_400
+"""The same of an outbox for the team's backend. An event that could not be sent for a day becomes a dead letter."""
+
+
+DEVICE_ONCE_S = 3_600
+"""For how long the removal of one registration is not announced again."""
 
 
 class Destination(NamedTuple):
@@ -78,10 +94,34 @@ class Audience(NamedTuple):
         return call_scripts.announce(round_, items, iso(made[0].at)) if items else None
 
 
+def tell_alone(audience: Audience | None, announcement: Announcement, *, once: str = "", once_s: int) -> Command | None:
+    """Return the command that announces something that is not about a ring; None if nobody hears of it.
+
+    `once` names what it is about, if that is more than this announcement: nothing about it is announced for `once_s`.
+    """
+    heard = [heard for heard in audience.destinations if heard.hears(announcement)] if audience else []
+    if not heard:
+        return None
+    boxes = [outbox(destination, announcement) for destination in heard]
+    once = once or announcement.id
+    return fill_outboxes(announcement.document(), boxes, announcement.at, once=once, once_s=once_s)
+
+
+def tell_of_removal(
+    audience: Audience | None, tenant: str, device: Device, now: Micros, reason: str = REMOVED
+) -> Command | None:
+    """Return the command that announces that a device has left the registry; None if nobody hears of it."""
+    return tell_alone(audience, device_removed(tenant, device, now, reason), once_s=DEVICE_ONCE_S)
+
+
 def outbox(destination: Destination, announcement: Announcement) -> dict[str, Any]:
+    """Return the outbox of an announcement as lib/announcing.lua needs it."""
+    return outbox_of(destination, announcement.tenant, announcement.subject, announcement.at)
+
+
+def outbox_of(destination: Destination, tenant: str, subject: str, now: Micros) -> dict[str, Any]:
     """Return an outbox as lib/announcing.lua needs it."""
-    tenant, subject = announcement.tenant, announcement.subject
-    payload = OutboxRef(destination=destination.name, tenant=tenant, subject=subject, queued_at=announcement.at)
+    payload = OutboxRef(destination=destination.name, tenant=tenant, subject=subject, queued_at=now)
     return {
         "key": outbox_key(destination.name, tenant, subject),
         "draining": draining_key(destination.name, tenant, subject),
@@ -102,4 +142,14 @@ def audience(settings: Settings) -> Audience | None:
         destinations.append(
             Destination(STREAM_DESTINATION, TELL_CALLER_JOB, CALLER_KEEP_S, CALLER_TYPES, hears_hidden=False)
         )
+    destinations += [
+        Destination(
+            endpoint.name,
+            SEND_EVENTS_JOB,
+            EVENTS_KEEP_S,
+            frozenset(endpoint.types or AnnouncementType),
+            frozenset(endpoint.tenants or ()),
+        )
+        for endpoint in settings.event_endpoints
+    ]
     return Audience(tuple(destinations), settings.live) if destinations or settings.live else None

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the settings need this module, and most commands need no HTTP
     from aiohttp import AddrInfoType
 
+    SocketFactory = Callable[[AddrInfoType], socket.socket]
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 IPV6_INTERNET = IPv6Network("2000::/3")
@@ -54,10 +56,10 @@ SPECIAL: Networks = tuple(
 
 
 class NotPublicError(OSError):
-    """The address is private, local or reserved, so nothing was sent to it."""
+    """The address is private, local or reserved, or outside the allowed networks. Nothing was sent to it."""
 
     def __init__(self, address: object) -> None:
-        super().__init__(errno.EACCES, f"the address {address} is not public")
+        super().__init__(errno.EACCES, f"the address {address} is not public, or not allowed")
 
 
 def parse_networks(texts: Iterable[str]) -> Networks:
@@ -67,13 +69,29 @@ def parse_networks(texts: Iterable[str]) -> Networks:
 
 def is_public(address: str, allowed: Networks = ()) -> bool:
     """Return whether everybody on the internet can reach `address`, or it is in one of the allowed networks."""
-    try:
-        ip = _without_wrapping(ip_address(address.partition("%")[0]))
-    except ValueError:
+    ip = _parse(address)
+    if ip is None:
         return False
-    if any(ip in network for network in allowed):
-        return True
-    return (ip.version == 4 or ip in IPV6_INTERNET) and not any(ip in network for network in SPECIAL)
+    reachable = ip.version == 4 or ip in IPV6_INTERNET
+    return _within(ip, allowed) or (reachable and not _within(ip, SPECIAL))
+
+
+def is_allowed(address: str, allowed: Networks) -> bool:
+    """Return whether `address` is in one of the allowed networks."""
+    ip = _parse(address)
+    return ip is not None and _within(ip, allowed)
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address; None if it is not one. An IPv4 address that is written as IPv6 becomes an IPv4 address."""
+    try:
+        return _without_wrapping(ip_address(address.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def _within(ip: IPv4Address | IPv6Address, networks: Networks) -> bool:
+    return any(ip in network for network in networks)
 
 
 def _without_wrapping(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
@@ -83,12 +101,20 @@ def _without_wrapping(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Addres
     return (ip.ipv4_mapped if isinstance(ip, IPv6Address) else None) or ip
 
 
-def public_socket(allowed: Networks = ()) -> Callable[["AddrInfoType"], socket.socket]:
+def public_socket(allowed: Networks = ()) -> "SocketFactory":
     """Make a `socket_factory` for aiohttp that raises NotPublicError for any address that is not public or allowed."""
+    return _socket_if(lambda address: is_public(address, allowed))
 
+
+def allowed_socket(allowed: Networks) -> "SocketFactory":
+    """Make a `socket_factory` that raises NotPublicError for any address outside the allowed networks."""
+    return _socket_if(lambda address: is_allowed(address, allowed))
+
+
+def _socket_if(permits: Callable[[str], bool]) -> "SocketFactory":
     def open_socket(info: "AddrInfoType") -> socket.socket:
         family, kind, protocol, _, address = info
-        if not is_public(str(address[0]), allowed):
+        if not permits(str(address[0])):
             raise NotPublicError(address[0])
         return socket.socket(family, kind, protocol)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from bellhop.domain.event_documents import FORMS, EventForm, schema
 from webhook import api_errors
 from webhook.api_errors import ApiErrorKind
 
@@ -76,6 +77,24 @@ PROBLEM_SCHEMA = {
 }
 
 
+EVENT_HEADERS = [
+    {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": description}
+    for name, description in (
+        ("webhook-id", "The event's id: the same for each repeat."),
+        ("webhook-timestamp", "When this request was made, in unix seconds."),
+        (
+            "webhook-signature",
+            "One signature for each secret of the endpoint, separated by spaces (Standard Webhooks).",
+        ),
+    )
+]
+EVENT_RESPONSES = {
+    "2XX": {"description": "The event was taken."},
+    "410": {"description": "The endpoint is gone: Bellhop sends nothing to it for an hour."},
+    "default": {"description": "Bellhop sends the event again, for a day. With 429 and 503 it obeys Retry-After."},
+}
+
+
 class Operation(NamedTuple):
     """One operation of the API."""
 
@@ -112,10 +131,24 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
         "info": {"title": "Bellhop", "version": version, "description": SUMMARY},
         "security": [{"token": []}, {"token": [], "apiKey": []}],
         "paths": paths,
+        "webhooks": {form.name: {"post": _describe_event(form)} for form in FORMS},
         "components": {
             "schemas": {**definitions.get("$defs", {}), "Problem": PROBLEM_SCHEMA},
             "securitySchemes": SECURITY_SCHEMES,
         },
+    }
+
+
+def _describe_event(form: EventForm) -> dict[str, Any]:
+    """Describe the requests of one type to an endpoint of the team's backend."""
+    return {
+        "operationId": form.name.replace(".", "_"),
+        "summary": form.summary,
+        "description": "Sent at least once to each endpoint of BELLHOP_EVENT_ENDPOINTS (docs/events.md).",
+        "security": [],
+        "parameters": EVENT_HEADERS,
+        "requestBody": {"required": True, "content": {JSON: {"schema": schema(form)}}},
+        "responses": EVENT_RESPONSES,
     }
 
 

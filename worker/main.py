@@ -16,7 +16,18 @@ from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.event_loop import collect_garbage_rarely, loop_factory
 from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
-from bellhop.queue.names import MAIL, NOTICES, OLD_NAMES, QUEUE_OF, QUEUES, RINGS, STREAM, TELL_CALLER_JOB
+from bellhop.queue.names import (
+    EVENTS,
+    MAIL,
+    NOTICES,
+    OLD_NAMES,
+    QUEUE_OF,
+    QUEUES,
+    RINGS,
+    SEND_EVENTS_JOB,
+    STREAM,
+    TELL_CALLER_JOB,
+)
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
@@ -28,6 +39,8 @@ from bellhop.stream_api import DeviceApps, StreamApi, stream_apis
 from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
+from worker.alarms import Alarms
+from worker.announcements.announcer import Announcer
 from worker.announcements.caller_teller import CallerTeller
 from worker.announcements.outbox import OutboxJobs
 from worker.delivery.attempt import ProviderChannels
@@ -43,6 +56,8 @@ from worker.email.email_limits import EmailLimits
 from worker.email.email_policy import EmailRules
 from worker.email.email_store import EmailStore
 from worker.email.message import MessageBuilder
+from worker.events_out.configured_channels import event_channels
+from worker.events_out.event_channel import WAITING, EventChannel, sender_of
 from worker.jobs import Jobs
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.configured import Senders, configured_senders
@@ -64,6 +79,9 @@ hangs must not keep other rings in the queue."""
 WARM_APPS = 50
 """The first apps of the settings, up to this number, are connected before their first push. With more apps, most of
 them ring rarely."""
+EVENT_JOBS = 2 * WAITING
+"""Jobs in memory for each endpoint: those with a request under way, and those that wait for a place. Further jobs of an
+endpoint that is slow end at once, and leave their place to others."""
 EMAIL_JOBS = 16
 """E-mail jobs in memory. Each has its own connection to the mail server."""
 STREAM_JOBS = 256
@@ -83,8 +101,9 @@ def run(settings: Settings) -> int:
 async def _run(settings: Settings) -> int:
     store = Store.from_url(settings.redis_url)
     await _refuse_cluster(store)
+    clock = RedisClock()
     try:
-        senders = configured_senders(settings, store)
+        senders, endpoints = configured_senders(settings, store), event_channels(settings, store, clock)
     except (ValueError, OSError) as error:
         log.error("credentials_do_not_load", reason=str(error))
         # The reason may name files, and /readyz is public: it is not published.
@@ -94,13 +113,14 @@ async def _run(settings: Settings) -> int:
         log.error("worker_has_no_work", reason=reason)
         return await _cannot_start(store, reason)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
-    worker = _queue_worker(settings, store, senders, session)
+    worker = _queue_worker(settings, store, senders, endpoints, session, clock)
     collect_garbage_rarely()
     try:
         await worker.run()
     finally:
         stop_signals.ignore()
-        await asyncio.gather(*(sender.close() for sender in senders.values()), return_exceptions=True)
+        closing = [sender.close() for sender in (*senders.values(), *endpoints.values())]
+        await asyncio.gather(*closing, return_exceptions=True)
         await metrics.flush(store)
         await session.close()
         await store.close()
@@ -124,15 +144,22 @@ async def _refuse_cluster(store: Store) -> None:
         # The lease logs what is wrong.
 
 
-def _queue_worker(settings: Settings, store: Store, senders: Senders, session: aiohttp.ClientSession) -> QueueWorker:
-    name = unique_worker_name()
-    channels = _channels(settings, senders)
-    pruner = TokenPruner(store)
+def _queue_worker(
+    settings: Settings,
+    store: Store,
+    senders: Senders,
+    endpoints: Mapping[str, EventChannel],
+    session: aiohttp.ClientSession,
+    clock: RedisClock,
+) -> QueueWorker:
+    name, hears = unique_worker_name(), audience(settings)
+    channels, announcer = _channels(settings, senders), Announcer(store, hears, clock)
+    pruner = TokenPruner(store, announcer=announcer)
     texts = Texts(settings.templates_folder, settings.default_language)
     apis = stream_apis(settings, session)
     questions = stream_questions(settings, store, apis)
     subscriptions = StreamSubscriptions(apis, settings.stream_apps)
-    sent, clock, hears = SentPushes(name), RedisClock(), audience(settings)
+    sent = SentPushes(name)
     tools = DeliveryTools(
         store=store,
         worker=name,
@@ -149,7 +176,7 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         clock=clock,
         audience=hears,
     )
-    outboxes = _outbox_jobs(settings, store, name, apis, clock)
+    outboxes = _outbox_jobs(settings, store, name, apis, endpoints, clock)
     digest = email_digest(settings, store, name, texts, clock)
     rejections = RejectionCarrier(store, apis, name, clock) if settings.carries_declines else None
     jobs = Jobs(tools, settings.missed_grace_s, digest, outboxes, rejections)
@@ -157,8 +184,10 @@ def _queue_worker(settings: Settings, store: Store, senders: Senders, session: a
         pruner.keep_counting,
         partial(sent.keep_restoring, store),
         partial(metrics.keep_flushing, store),
-        partial(status.keep_publishing, store, name, channels, settings.apns_apps),
+        partial(status.keep_publishing, store, name, channels, settings.apns_apps, endpoints.values()),
     ]
+    if endpoints:
+        background.append(Alarms(announcer, channels, endpoints).keep_watching)
     if questions:
         background.append(subscriptions.keep_reading)
     return QueueWorker(
@@ -188,6 +217,8 @@ def queue_limits(settings: Settings) -> dict[str, int]:
         limits[MAIL] = EMAIL_JOBS
     if settings.carries_declines or settings.tells_caller:
         limits[STREAM] = STREAM_JOBS
+    if settings.event_endpoints:
+        limits[EVENTS] = EVENT_JOBS * len(settings.event_endpoints)
     return limits
 
 
@@ -232,13 +263,20 @@ def email_digest(
 
 
 def _outbox_jobs(
-    settings: Settings, store: Store, worker: str, apis: Mapping[str, StreamApi], clock: RedisClock
+    settings: Settings,
+    store: Store,
+    worker: str,
+    apis: Mapping[str, StreamApi],
+    endpoints: Mapping[str, EventChannel],
+    clock: RedisClock,
 ) -> list[OutboxJobs]:
     """Return what sends announcements, for each kind of destination that the settings have."""
     jobs = []
     if settings.tells_caller:
         tellers = {tenant: CallerTeller(api, tenant, clock) for tenant, api in apis.items()}
         jobs.append(OutboxJobs(store, worker, TELL_CALLER_JOB, lambda ref: tellers.get(ref.tenant), clock))
+    if endpoints:
+        jobs.append(OutboxJobs(store, worker, SEND_EVENTS_JOB, partial(sender_of, endpoints), clock))
     return jobs
 
 

@@ -18,13 +18,14 @@ from redis.exceptions import RedisError
 from bellhop import __version__
 from bellhop.clock import Seconds
 from bellhop.domain.device import Provider
-from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
+from bellhop.queue.worker_status import ChannelStatus, EndpointStatus, WorkerStatus
 from bellhop.settings import ApnsApp
 from bellhop.store import redis_clock
 from bellhop.store.async_client import Store
 from bellhop.store.keys import WORKER_FAILED, brake_key, status_key
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.service_channels import ServiceChannels
+from worker.events_out.event_channel import EventChannel
 
 log = structlog.get_logger()
 
@@ -38,12 +39,14 @@ PROCESS = ProcessCollector(registry=None)
 Channels = Mapping[tuple[Provider, str], ProviderChannel | ServiceChannels]
 
 
-async def keep_publishing(store: Store, worker: str, channels: Channels, apps: Iterable[ApnsApp]) -> None:
+async def keep_publishing(
+    store: Store, worker: str, channels: Channels, apps: Iterable[ApnsApp], endpoints: Iterable[EventChannel] = ()
+) -> None:
     """Publish the status every second if the channels have changed, else every `UNCHANGED_S`."""
     certificates = _certificates(apps)
-    complained, published, publish_at_s = "", None, 0.0
+    complained, published, publish_at_s = "", list[object](), 0.0
     while True:
-        seen = [(channel.in_flight, channel.blocked, channel.refused, channel.trouble) for channel in channels.values()]
+        seen = _seen(channels, endpoints)
         if seen != published or time.monotonic() >= publish_at_s:
             with contextlib.suppress(RedisError):
                 ahead_s = await redis_clock.ahead_s(store)
@@ -56,10 +59,22 @@ async def keep_publishing(store: Store, worker: str, channels: Channels, apps: I
                     socket.gethostname(),
                     os.getpid(),
                     __version__,
+                    tuple(map(_endpoint_status, endpoints)),
                 )
                 await store.call("SET", status_key(worker), status.to_json(), "EX", STATUS_TTL_S)
                 published, publish_at_s = seen, time.monotonic() + UNCHANGED_S
         await asyncio.sleep(EVERY_S)
+
+
+def _seen(channels: Channels, endpoints: Iterable[EventChannel]) -> list[object]:
+    """Return what is published about the channels at once when it changes."""
+    pushes = [(channel.in_flight, channel.blocked, channel.refused, channel.trouble) for channel in channels.values()]
+    return [pushes, [(endpoint.in_flight, endpoint.health.away) for endpoint in endpoints]]
+
+
+def _endpoint_status(channel: EventChannel) -> EndpointStatus:
+    health = channel.health
+    return EndpointStatus(channel.name, channel.in_flight, health.reason if health.away else "")
 
 
 async def publish_failure(store: Store, reason: str) -> None:

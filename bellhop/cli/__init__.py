@@ -25,10 +25,10 @@ COMMANDS = {
     "payload": "Print what a push would carry, as JSON.",
     "explain": "Explain a call, and why a phone did not ring.",
     "calls": "List the latest calls, the newest first.",
-    "reachability": "Say whether a user can be rung now, and why not.",
     "outcomes": "List every outcome of a push, and what it means.",
     "scripts": "List the Redis scripts by the SHA that Redis shows.",
     "replay": "Queue failed jobs again.",
+    "events": "List and resend events for your backend.",
     "demo": "See phones ring, without Apple and Google.",
 }
 """What each command does, in the order of `bellhop --help`, which imports no command. The command `send-test`

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bellhop.audience import audience, tell_of_removal
 from bellhop.cli import import_devices, import_stream
 from bellhop.cli.connection import connect, devices_of, run, warn_about_apps
 from bellhop.cli.import_devices import read_device
@@ -14,6 +15,7 @@ from bellhop.cli.output import json_option, plain, print_json
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.explain.sentences import phone_name
 from bellhop.store import registry
+from bellhop.store.redis_clock import read_time
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals
 
 COLUMNS = "{:20}  {:8}  {:5}  {:16}  {}"
@@ -128,7 +130,8 @@ def remove(user_id: str, key: str, tenant: str) -> None:
     tenant, redis = select_tenant(settings, tenant), connect(settings)
     for device in devices_of(redis, tenant, user_id):
         if device.key == key:
-            run(redis, [registry.remove(tenant, device)])
+            told = tell_of_removal(audience(settings), tenant, device, read_time(redis.time()))
+            run(redis, [registry.remove(tenant, device), *([told] if told else [])])
             click.echo(f"removed {key}")
             return
     raise click.ClickException(f"{user_id} has no device {key}: see `bellhop devices list {user_id}`")

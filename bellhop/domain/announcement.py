@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from bellhop.clock import Micros, iso
+from bellhop.domain.device import Device
 from bellhop.domain.json_text import encoded
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.round import Round
@@ -54,6 +55,9 @@ DEAD_ENDS = (
 reason."""
 HIDDEN_FROM_CALLER = frozenset({Outcome.CALLER_BLOCKED})
 """A caller must not learn of these."""
+
+REMOVED = "removed"
+"""Why a device was removed, if not by its provider's word: an app, a backend or a command asked for it."""
 
 _NOT_BEFORE = {
     AnnouncementType.REACHED: (AnnouncementType.RINGING, AnnouncementType.ENDED),
@@ -135,6 +139,28 @@ def about_ring(
     }
     identity = (round_.tenant, round_.cid, str(round_.started_at), user_id, type_)
     return Announcement(type_, round_.tenant, round_.cid, at, event_id(*identity), user_id, fields | data, hidden)
+
+
+def device_removed(tenant: str, device: Device, at: Micros, reason: str) -> Announcement:
+    """Announce that a registration of a device has ended. `reason`: REMOVED, or the provider's word about the token."""
+    fields = {
+        "app": tenant,
+        "user_id": device.user_id,
+        "device": device.key,
+        "provider": device.provider,
+        "app_id": device.app,
+        "reason": reason,
+    }
+    type_ = AnnouncementType.DEVICE_REMOVED
+    id_ = event_id(tenant, device.user_id, device.key, str(device.registered_at), type_)
+    return Announcement(type_, tenant, f"device:{device.key}", at, id_, device.user_id, fields)
+
+
+def alarm(name: str, subject: str, sentence: str, at: Micros) -> Announcement:
+    """Announce that something about `subject` needs an operator. An alarm belongs to no Stream app."""
+    fields = {"name": name, "subject": subject, "sentence": sentence}
+    id_ = event_id(name, subject, str(at), AnnouncementType.ALARM)
+    return Announcement(AnnouncementType.ALARM, "", "alarm", at, id_, data=fields)
 
 
 def event_id(*identity: str) -> str:

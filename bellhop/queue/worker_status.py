@@ -5,7 +5,7 @@ A worker writes `WorkerStatus` every second (worker/status.py). The API, the con
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -47,6 +47,17 @@ class ChannelStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """One worker's channel to an endpoint of the team's backend."""
+
+    name: str
+    in_flight: int = 0
+    """Requests that wait for the endpoint's answer."""
+    away: str = ""
+    """Why the endpoint takes no events; empty if it takes them."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStatus:
     """What one worker publishes about itself."""
 
@@ -61,6 +72,7 @@ class WorkerStatus:
     pid: int = 0
     version: str = ""
     """Bellhop's version. These three are empty in the status of an older version."""
+    endpoints: tuple[EndpointStatus, ...] = ()
 
     def to_json(self) -> str:
         """Write the status. Its keys are public."""
@@ -80,6 +92,7 @@ class WorkerStatus:
             {"lanes": channels, "certificates": self.certificates, "clock_ahead_s": round(self.clock_ahead_s, 3)}
             | ({"process": self.process} if self.process else {})
             | ({"machine": self.machine, "pid": self.pid, "version": self.version} if self.machine else {})
+            | ({"endpoints": [asdict(endpoint) for endpoint in self.endpoints]} if self.endpoints else {})
         )
 
     @classmethod
@@ -107,6 +120,10 @@ class WorkerStatus:
             document.get("machine", ""),
             document.get("pid", 0),
             document.get("version", ""),
+            tuple(
+                EndpointStatus(endpoint["name"], endpoint.get("in_flight", 0), endpoint.get("away", ""))
+                for endpoint in document.get("endpoints", ())
+            ),
         )
 
 
@@ -131,6 +148,14 @@ class InstallationState(NamedTuple):
             for channel in status.channels:
                 by_app.setdefault((channel.provider, channel.app), []).append(channel)
         return by_app
+
+    def endpoints(self) -> dict[str, list[EndpointStatus]]:
+        """Return the channels of all workers to the team's backend, by the endpoint's name."""
+        by_name: dict[str, list[EndpointStatus]] = {}
+        for status in self.statuses.values():
+            for endpoint in status.endpoints:
+                by_name.setdefault(endpoint.name, []).append(endpoint)
+        return by_name
 
     def certificates(self) -> dict[str, float]:
         """Return when the certificate of each app expires, unix seconds."""

@@ -7,25 +7,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
+from bellhop.domain.announcement import AnnouncementType
 from bellhop.public_address import is_public, parse_networks
 from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf
 from bellhop.settings.variables import variable
 
-EventType = Literal[
-    "ring.reached",
-    "ring.ringing",
-    "ring.unreachable",
-    "ring.ended",
-    "call.missed_notice",
-    "device.removed",
-    "alarm",
-]
 SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret, but how each begins
 SECRET_BYTES = range(24, 65)
 """How long a secret is (Standard Webhooks, "Signature scheme")."""
@@ -88,14 +80,10 @@ class EventEndpoint(BaseModel):
     name: Annotated[str, AfterValidator(_endpoint_name)]
     """The name in logs, metrics and Redis."""
     url: Annotated[str, AfterValidator(_endpoint_url)]
-    types: Annotated[ListOf[EventType], Field(min_length=1)] | None = None
+    types: Annotated[ListOf[AnnouncementType], Field(min_length=1)] | None = None
     """The types of events; all, if it is not set."""
     tenants: Annotated[ListOf[str], Field(min_length=1)] | None = None
     """The Stream apps; all, if it is not set."""
-
-    def wants(self, event_type: str, tenant: str) -> bool:
-        """Return whether events of this type and tenant are sent to the endpoint."""
-        return (self.types is None or event_type in self.types) and (self.tenants is None or tenant in self.tenants)
 
 
 class EventSettings(SettingsSection):
@@ -116,7 +104,7 @@ class EventSettings(SettingsSection):
     """Private addresses or networks (10.0.0.0/8) to which events may be sent; several separated by commas. All other
     endpoints must have a public address. An http:// URL is allowed only in these networks."""
     event_ca_file: ReadableFile | None = None
-    """CA certificate to trust for the endpoints, in addition to the system's CAs."""
+    """CA certificate to trust for the endpoints, instead of the system's CAs."""
 
     @field_validator("event_endpoints")
     @classmethod

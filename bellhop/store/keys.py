@@ -86,6 +86,17 @@ def draining_key(destination: str, tenant: str, subject: str) -> str:
     return f"bellhop:draining:{destination}:{tenant}:{subject}"
 
 
+def announced_key(name: str) -> str:
+    """A string: that something that is not about a ring was announced lately, and is not announced again."""
+    return f"bellhop:announced:{name}"
+
+
+def dead_letters_key(endpoint: str) -> str:
+    """A sorted set: the events that could not be sent to an endpoint of the team's backend, by when that was given up
+    (unix µs)."""
+    return f"bellhop:dead-letters:{endpoint}"
+
+
 def live_channel(tenant: str, cid: str) -> str:
     """A channel, not a key: the announcements about the call, as they happen."""
     return f"bellhop:live:{tenant}:{cid}"

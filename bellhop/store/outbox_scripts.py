@@ -1,12 +1,13 @@
 """The scripts that drain outboxes of announcements (lua/outbox/): the order of their keys and arguments."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
 from pydantic_core import to_json
 
 from bellhop.clock import Micros, Seconds, iso
-from bellhop.store.keys import draining_key, outbox_key
+from bellhop.store.keys import announced_key, draining_key, outbox_key
 from bellhop.store.scripts import Command
 
 
@@ -40,3 +41,15 @@ def put_off_outbox(
     The script returns 1, or 0 if another run drains the outbox.
     """
     return Command("outbox/put_off_outbox", outbox.keys, [worker, run, wait_s, to_json(job), iso(now)])
+
+
+def fill_outboxes(
+    document: str, outboxes: Sequence[Mapping[str, Any]], now: Micros, *, once: str = "", once_s: int = 0
+) -> Command:
+    """Put a document that is not about a ring into outboxes (`bellhop.audience.outbox`).
+
+    `once` names what the document is about: it is not announced again within `once_s`. Empty: every time. The script
+    returns 1, or 0 if it was announced already.
+    """
+    packed = msgspec.msgpack.encode({"now": iso(now), "document": document, "outboxes": outboxes})
+    return Command("outbox/fill_outboxes", [announced_key(once)] if once else [], [packed, once_s])

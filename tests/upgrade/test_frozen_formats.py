@@ -85,6 +85,10 @@ NEW_SINCE: dict[str, str] = {
         f"command_line/settings/`BELLHOP_LIVE{name}`": "an older version has no live streams"
         for name in ("", "_STREAMS", "_STREAMS_PER_CALL", "_STREAMS_PER_USER", "_STREAM_S")
     },
+    **{
+        f"command_line/settings/`BELLHOP_EVENT_{name}`": "an older version sends no events to a team's backend"
+        for name in ("ENDPOINTS", "SECRETS", "ALLOWED_NETWORKS", "CA_FILE")
+    },
     "command_line/settings/`BELLHOP_WEBHOOK_MAX_BYTES`": "an older version takes 1 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_GZIP_RATIO`": "an older version inflates to 4 MiB",
     "command_line/settings/`BELLHOP_WEBHOOK_FAILURES_PER_MINUTE`": "an older version slows nobody",
@@ -306,8 +310,6 @@ NEW_SINCE: dict[str, str] = {
         "properties/health": "the phone's settings; an older web process refuses a body with it"
         for number in (0, 1)
     },
-    "http/paths//v1/users/{user_id}/reachability": "whether a user can be rung",
-    "command_line/commands/commands/reachability": "a new command",
     "metrics/types/# TYPE bellhop_phones_demoted_total counter": "pushes that came with normal priority",
     "redis/rq:worker:<worker>/holds/renewed_ms": "without it, every job of a dead worker had newly begun",
 }

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -14,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from bellhop import __version__
 from bellhop.clock import Seconds
+from bellhop.dead_letters import count_dead_letters
 from bellhop.queue.worker_status import InstallationState, read_installation_state
 from bellhop.store.keys import METRICS_KEY
 from bellhop.telemetry.metrics import METRICS, STEPS_S, Counter, Histogram, read_samples
@@ -32,6 +34,9 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bellhop_token_brake": ("1 while no token of the app is removed, because too many died.", ("provider", "app")),
     "bellhop_certificate_expiry_days": ("Days until an app's push certificate expires.", ("app",)),
     "bellhop_certificate_expiry_timestamp_seconds": ("When an app's push certificate expires, unix time.", ("app",)),
+    "bellhop_event_requests_in_flight": ("Requests that wait for an endpoint's answer.", ("endpoint",)),
+    "bellhop_event_endpoint_away": ("Workers whose events the endpoint does not take.", ("endpoint",)),
+    "bellhop_event_dead_letters": ("Events that could not be sent to the endpoint for a day.", ("endpoint",)),
     "bellhop_build_info": ("1, with the version of this web process.", ("version",)),
 }
 
@@ -61,7 +66,8 @@ def metrics() -> tuple[Response, int]:
     sums: Any = context.redis.hgetall(METRICS_KEY)
     state = read_installation_state(context.redis)
     live_streams = sum(process.live_streams for process in read_web_processes(context.redis, context.now()))
-    gauges = gauge_metrics(state, Seconds(time.time()), live_streams)
+    dead = count_dead_letters(context.redis, [endpoint.name for endpoint in context.settings.event_endpoints])
+    gauges = gauge_metrics(state, Seconds(time.time()), live_streams, dead)
     page = MetricsPage([*counter_metrics(read_samples(sums)), *gauges, *process_metrics(state)])
     return Response(generate_latest(page), content_type=CONTENT_TYPE_LATEST), 200
 
@@ -116,7 +122,9 @@ def process_metrics(state: InstallationState) -> Iterator[Metric]:
         yield family
 
 
-def gauge_metrics(state: InstallationState, now: Seconds, live_streams: int) -> Iterator[Metric]:
+def gauge_metrics(
+    state: InstallationState, now: Seconds, live_streams: int, dead_letters: Mapping[str, int] = MappingProxyType({})
+) -> Iterator[Metric]:
     """Make metrics of the current state of the installation. `now` is unix time."""
     channels = state.channels_by_app()
     values: dict[str, Mapping[tuple[str, ...], float]] = {
@@ -133,6 +141,13 @@ def gauge_metrics(state: InstallationState, now: Seconds, live_streams: int) -> 
         "bellhop_token_brake": {app: any(channel.brake for channel in of_app) for app, of_app in channels.items()},
         "bellhop_certificate_expiry_days": {(app,): (at - now) / DAY_S for app, at in state.certificates().items()},
         "bellhop_certificate_expiry_timestamp_seconds": {(app,): at for app, at in state.certificates().items()},
+        "bellhop_event_requests_in_flight": {
+            (name,): sum(channel.in_flight for channel in of_name) for name, of_name in state.endpoints().items()
+        },
+        "bellhop_event_endpoint_away": {
+            (name,): sum(bool(channel.away) for channel in of_name) for name, of_name in state.endpoints().items()
+        },
+        "bellhop_event_dead_letters": {(name,): count for name, count in dead_letters.items()},
         "bellhop_build_info": {(__version__,): 1},
     }
     for name, (text, label_names) in GAUGES.items():

@@ -8,6 +8,7 @@ import structlog
 from flask import Blueprint
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from bellhop.audience import tell_of_removal
 from bellhop.clock import as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.domain.phone import PhoneHealth
@@ -15,8 +16,6 @@ from bellhop.domain.user import Contact, Preferences
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, host_of, read_auth, read_public_key, service_of
 from bellhop.field_docs import DocumentedModel
 from bellhop.queue.worker_status import apps_of_workers
-from bellhop.reachability import Reachability, judge
-from bellhop.reachability_facts import read_reachability_facts
 from bellhop.store import phones, registry
 from bellhop.store.keys import devices_key, user_key
 from webhook.api.operation import ApiRequest, Operations
@@ -198,7 +197,10 @@ def remove_device(request: ApiRequest, device_id: str) -> None:
     devices = registry.decode([stored] if stored else [])
     if not devices:
         raise ApiError(ApiErrorKind.DEVICE_NOT_FOUND)
-    request.context.run(registry.remove(request.tenant, devices[0]))
+    context = request.context
+    context.run(registry.remove(request.tenant, devices[0]))
+    if told := tell_of_removal(context.audience, request.tenant, devices[0], context.now()):
+        context.run(told)
     log.info("device_removed", device=device_id, reason="by request")
 
 
@@ -240,11 +242,3 @@ def write_preferences(request: ApiRequest, preferences: Preferences) -> Preferen
     """Set a user's preferences. Fields that are left out go back to their defaults."""
     _store(request, "preferences", preferences)
     return preferences
-
-
-@operations.operation("GET", "/users/{user_id}/reachability", answer=Reachability)
-def read_reachability(request: ApiRequest) -> Reachability:
-    """Tell whether a user can be rung now, with the reasons. A user's own token gets no details about the service."""
-    context = request.context
-    facts = read_reachability_facts(context.redis, context.settings, request.tenant, request.user_id)
-    return judge(facts, for_user=request.by_user)

@@ -10,12 +10,13 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bellhop import __version__
-from bellhop.app_health import app_health
 from bellhop.clock import Seconds
+from bellhop.dead_letters import count_dead_letters
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.queue.names import MAIL, NEEDED
 from bellhop.queue.other_databases import no_worker, workers_elsewhere
 from bellhop.queue.worker_status import InstallationState, read_installation_state
+from bellhop.settings import Settings
 from bellhop.store import refusals
 from bellhop.store.redis_url import shown_database
 from bellhop.telemetry import last_hour
@@ -23,6 +24,7 @@ from bellhop.telemetry.last_check import read_last_check
 from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import clock_complaints, missing_parts, redis_failure, start_failure
+from webhook.console.app_health import app_health
 from webhook.console.blueprint import blueprint, guard, tenants
 from webhook.console.check_run import is_running, start_check
 from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks
@@ -38,6 +40,17 @@ class RedisFacts(NamedTuple):
     memory: str
     most_memory: str
     """The limit of its memory; empty if it has none."""
+
+
+class Endpoint(NamedTuple):
+    """An endpoint of the team's backend."""
+
+    name: str
+    away: str
+    """Why it takes no events, as a worker reports; empty if it takes them."""
+    in_flight: int
+    dead: int
+    """How many events could not be sent to it for a day."""
 
 
 @blueprint.get("/service")
@@ -67,6 +80,7 @@ def service() -> str:
         turned_away=describe(read_last_hour(redis)),
         apps=apps,
         expiry=state.certificates(),
+        endpoints=_endpoints(context.settings, redis, state),
         processes=running,
         redis=shown_database(url),
         facts=_redis_facts(redis),
@@ -92,6 +106,21 @@ def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]
         sentence = no_worker(url, workers_elsewhere(url))
         yield f"{sentence[0].upper()}{sentence[1:]}."
     yield from missing_parts(state, start_failure(redis))
+
+
+def _endpoints(settings: Settings, redis: Redis, state: InstallationState) -> list[Endpoint]:
+    """Return the endpoints of the team's backend, as all workers together report them."""
+    dead = count_dead_letters(redis, [endpoint.name for endpoint in settings.event_endpoints])
+    reports = state.endpoints()
+    return [
+        Endpoint(
+            name,
+            next((report.away for report in reports.get(name, ()) if report.away), ""),
+            sum(report.in_flight for report in reports.get(name, ())),
+            count,
+        )
+        for name, count in dead.items()
+    ]
 
 
 def _queues(state: InstallationState) -> dict[str, list[str]]:

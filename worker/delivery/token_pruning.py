@@ -21,6 +21,7 @@ from bellhop.store.async_client import Store
 from bellhop.store.keys import token_window_key
 from bellhop.telemetry import metrics
 from bellhop.trail import TokenFate
+from worker.announcements.announcer import Announcer
 from worker.delivery.attempt import Delivered
 
 log = structlog.get_logger()
@@ -51,8 +52,10 @@ DEFAULT_POLICY = PruningPolicy()
 class TokenPruner:
     """Applies to the registry what providers answer about tokens."""
 
-    def __init__(self, store: Store, policy: PruningPolicy = DEFAULT_POLICY) -> None:
-        self._store, self._policy = store, policy
+    def __init__(
+        self, store: Store, policy: PruningPolicy = DEFAULT_POLICY, announcer: Announcer | None = None
+    ) -> None:
+        self._store, self._policy, self._announcer = store, policy, announcer
         self._accepted: Counter[App] = Counter()
 
     async def update_registry(self, tenant: str, device: Device, result: Delivered) -> TokenFate | None:
@@ -104,7 +107,17 @@ class TokenPruner:
             log.error("token_removal_stopped", app=device.app)
         metrics.TOKENS.add(device.provider, device.app, done)
         log.info("token_dead", device=device.key, app=device.app, reason=reason, done=done)
+        await self._announce(done, tenant, device, reason)
         return FATES[done]
+
+    async def _announce(self, done: str, tenant: str, device: Device, reason: str) -> None:
+        if self._announcer is None:
+            return
+        if done == "removed":
+            await self._announcer.device_removed(tenant, device, reason)
+        elif done == "brake set":
+            sentence = f"So many tokens of {device.app} died at once that Bellhop removes none for an hour."
+            await self._announcer.alarm("token_removal_stopped", f"{device.provider} {device.app}", sentence)
 
     def _window(self) -> int:
         return int(time.time()) // self._policy.brake.window_s

@@ -9,7 +9,17 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import click
 from redis.exceptions import RedisError
 
-from bellhop.cli.check import clocks, devices, foreign_work, mail_server, push_apps, stream, webhooks, workers
+from bellhop.cli.check import (
+    clocks,
+    devices,
+    endpoints,
+    foreign_work,
+    mail_server,
+    push_apps,
+    stream,
+    webhooks,
+    workers,
+)
 from bellhop.cli.check import redis as redis_server
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.webhooks import WebhooksOfLate
@@ -103,6 +113,8 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
         async for finding in devices.findings(settings):
             yield finding
     async for finding in clocks.of_providers(settings, store):
+        yield finding
+    async for finding in endpoints.findings(settings):
         yield finding
     if settings.smtp_host:
         async for finding in mail_server.findings(settings):

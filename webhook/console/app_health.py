@@ -32,8 +32,6 @@ class AppHealth(NamedTuple):
     in_flight: int
     brake: bool
     """Whether no token of the app is removed at the moment."""
-    outcome: Outcome | None = None
-    """The outcome that says what is wrong; None if nothing is."""
 
 
 def app_health(provider: str, app: str, channels: Sequence[ChannelStatus]) -> AppHealth:
@@ -65,7 +63,6 @@ def app_health(provider: str, app: str, channels: Sequence[ChannelStatus]) -> Ap
         answer,
         sum(channel.in_flight for channel in channels),
         any(channel.brake for channel in channels),
-        outcome,
     )
 
 

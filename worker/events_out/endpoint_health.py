@@ -1,0 +1,54 @@
+"""Decides when nothing is sent to an endpoint for a while. Pure."""
+
+from dataclasses import dataclass
+
+from bellhop.clock import Seconds
+
+FAILURES_TO_PAUSE = 5
+"""After this many failed requests in a row, one request at a time tries whether the endpoint is back."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
+"""The pause before each of these tries doubles from the first to the longest."""
+GONE_S = Seconds(3_600.0)
+"""How long nothing is sent after the answer 410 Gone."""
+
+
+@dataclass
+class EndpointHealth:
+    """What the latest requests to an endpoint showed. Times are of the monotonic clock, in seconds."""
+
+    failures: int = 0
+    """Failed requests in a row."""
+    reason: str = ""
+    """Why the latest request failed; empty if it did not."""
+    gone: bool = False
+    """Whether the endpoint answered 410 Gone, and nothing is sent for `GONE_S`."""
+    paused_until: float = 0.0
+
+    @property
+    def away(self) -> bool:
+        """Whether so many requests failed that nothing but tries is sent."""
+        return self.gone or self.failures >= FAILURES_TO_PAUSE
+
+    def wait_s(self, now: float) -> Seconds:
+        """Return how long a request must wait; 0: it may be sent. While the endpoint is away, that request is a try."""
+        if now < self.paused_until:
+            return Seconds(self.paused_until - now)
+        if self.away:
+            self.paused_until = now + self._pause_s()  # other requests wait for the outcome of this one
+        return Seconds(0.0)
+
+    def succeeded(self) -> None:
+        """Note a request that was accepted."""
+        self.failures, self.reason, self.gone, self.paused_until = 0, "", False, 0.0
+
+    def failed(self, reason: str, now: float, *, gone: bool = False, retry_after_s: float = 0.0) -> None:
+        """Note a request that failed. `retry_after_s`: how long the endpoint asks to wait."""
+        self.failures, self.reason, self.gone = self.failures + 1, reason, gone
+        self.paused_until = max(self.paused_until, now + max(self._pause_s(), retry_after_s))
+
+    def _pause_s(self) -> float:
+        """Return how long nothing is sent, by the failures so far."""
+        if self.gone or self.failures < FAILURES_TO_PAUSE:
+            return GONE_S if self.gone else 0.0
+        doublings = min(self.failures - FAILURES_TO_PAUSE, 10)
+        return min(FIRST_PAUSE_S * float(2**doublings), LONGEST_PAUSE_S)

@@ -1,0 +1,141 @@
+"""One channel for each endpoint: places for its requests, its health, and what becomes of an event that cannot be sent.
+
+A slow or dead endpoint fills its own channel and no other.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from bellhop.clock import Micros, Seconds, elapsed, micros
+from bellhop.dead_letters import DeadLetter, OutboxEntry
+from bellhop.queue.job_payloads import OutboxRef
+from worker.announcements.outbox import Refused, Result, Sent, TryAgain
+from worker.events_out.endpoint_health import GONE_S, EndpointHealth
+from worker.events_out.endpoint_session import EndpointAnswer, EndpointSession
+from worker.events_out.event_signer import EventSigner
+from worker.providers.retry_after import retry_after_s
+
+log = structlog.get_logger()
+
+KEPT_S = Seconds(86_400.0)
+"""For how long an event is tried, from when it happened or was put into the outbox again."""
+LONGEST_RETRY_AFTER_S = 3_600.0
+"""A Retry-After beyond this counts as this."""
+WAITING = 16
+"""Events that may wait at the same time for a place in the channel. Further ones go back to their outboxes."""
+WAIT_S = Seconds(10.0)
+"""How long an event waits for a place."""
+BACKOFF_S = (0.5, 1_800.0)
+"""The first and the longest pause before an event is tried again."""
+BUSY = "too many requests to the endpoint are under way"
+ASK_TO_WAIT = frozenset({429, 503})
+GONE = 410
+
+
+@dataclass
+class EventChannel:
+    """Sends events to one endpoint."""
+
+    name: str
+    session: EndpointSession
+    signer: EventSigner
+    bury: Callable[[DeadLetter], Awaitable[None]]
+    now: Callable[[], Micros]
+    health: EndpointHealth = field(default_factory=EndpointHealth)
+
+    def __post_init__(self) -> None:
+        self.in_flight = self._waiting = 0
+        self._places = asyncio.Semaphore(self.session.policy.in_flight)
+
+    @property
+    def longest_s(self) -> Seconds:
+        """How long `send` takes at most, with a second to spare."""
+        return Seconds(WAIT_S + self.session.policy.total_s + 1)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.session.close()
+
+    async def send(self, ref: OutboxRef, text: bytes) -> Result:
+        """Send the first event of an outbox. If it cannot be sent for a day, it becomes a dead letter."""
+        entry, fields = OutboxEntry.read(text.decode())
+        result = await self._in_a_place(entry.document, fields)
+        if isinstance(result, TryAgain) and elapsed(entry.since or _happened(fields), self.now()) > KEPT_S:
+            await self.bury(
+                DeadLetter(self.name, ref.tenant, ref.subject, entry.document, result.reason, at=self.now())
+            )
+            log.error(
+                "event_dead_lettered", endpoint=self.name, id=fields["id"], type=fields["type"], reason=result.reason
+            )
+            return Refused(result.reason)
+        return result
+
+    async def _in_a_place(self, document: str, fields: dict[str, Any]) -> Result:
+        """Wait for a place, and make one request, unless the endpoint is away."""
+        if self._places.locked() and self._waiting >= WAITING:
+            return TryAgain(BUSY)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._places.acquire()
+        except TimeoutError:
+            return TryAgain(BUSY)
+        finally:
+            self._waiting -= 1
+        try:
+            if wait_s := self.health.wait_s(time.monotonic()):
+                return TryAgain(self.health.reason, wait_s)
+            self.in_flight += 1
+            try:
+                answer = await self.session.post(self.signer.headers(fields["id"], self.now(), document), document)
+            finally:
+                self.in_flight -= 1
+            return self._judged(answer)
+        finally:
+            self._places.release()
+
+    def _judged(self, answer: EndpointAnswer) -> Result:
+        """Note what an answer shows about the endpoint, and say what to do with the event."""
+        if 200 <= answer.status < 300:
+            self.health.succeeded()
+            return Sent()
+        reason = answer.reason or f"HTTP {answer.status}"
+        wait_s = 0.0
+        if answer.status in ASK_TO_WAIT:
+            asked_s = retry_after_s(answer.retry_after, Seconds(time.time())) or 0.0
+            wait_s = min(asked_s, LONGEST_RETRY_AFTER_S)
+        gone = answer.status == GONE
+        if gone and not self.health.gone:
+            log.error("event_endpoint_gone", endpoint=self.name, pause_s=GONE_S)
+        self.health.failed(reason, time.monotonic(), gone=gone, retry_after_s=wait_s)
+        return TryAgain(reason, Seconds(GONE_S if gone else wait_s))
+
+
+def _happened(fields: dict[str, Any]) -> Micros:
+    return micros(Seconds(datetime.fromisoformat(fields["timestamp"]).timestamp()))
+
+
+@dataclass
+class ChannelSender:
+    """Sends the events of one outbox through the endpoint's channel (worker/announcements/outbox.py)."""
+
+    channel: EventChannel
+    ref: OutboxRef
+    longest_s: Seconds
+    backoff_s: tuple[float, float] = BACKOFF_S
+
+    async def send(self, document: bytes) -> Result:
+        """Send one event."""
+        return await self.channel.send(self.ref, document)
+
+
+def sender_of(channels: Mapping[str, EventChannel], ref: OutboxRef) -> ChannelSender | None:
+    """Return what sends the events of an outbox; None if the settings do not have its endpoint."""
+    channel = channels.get(ref.destination)
+    return ChannelSender(channel, ref, channel.longest_s) if channel else None
