@@ -62,6 +62,7 @@ class Outcome(StrEnum):
     SIGNED_OUT = "signed_out"
     RUNG_AGAIN = "rung_again"
     STILL_RINGS = "still_rings"
+    REPORTED = "reported"
     CALLER_LIMIT = "caller_limit"
     CALL_LIMIT = "call_limit"
     OPEN_LIMIT = "open_limit"
@@ -372,6 +373,12 @@ MEANING: dict[Outcome, Meaning] = {
         Action.RETRY_LATER,
         Tone.OPEN,
         "the phone may still ring, and the {push} would end that; it is sent when the time to ring is over",
+    ),
+    Outcome.REPORTED: Meaning(
+        OutcomeKind.NO_ATTEMPT,
+        Action.SKIP,
+        Tone.QUIET,
+        "the phone has reported that the ring arrived",
     ),
     Outcome.CALLER_LIMIT: Meaning(
         OutcomeKind.NO_ATTEMPT,

@@ -13,14 +13,17 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from bellhop.domain.device import Provider
-from bellhop.domain.push import PushKind, named_uuid
+from bellhop.domain.push import RINGING, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
 from bellhop.i18n.texts import BUILT_IN, Wording, fill
 
 ENGLISH = BUILT_IN.wording("en")
 CALL_NAMESPACE = uuid.UUID("5d1f4d8e-0c1a-4e3b-9f57-6a2d7b90c1e4")
-EVENT = {kind: f"call.{kind}" for kind in PushKind}
+EVENT = {kind: f"call.{kind}" for kind in PushKind} | {PushKind.SECOND_RING: "call.ring"}
 """Stream's type of each push."""
+TEXTS = {kind: str(kind) for kind in PushKind} | {PushKind.SECOND_RING: "ring"}
+"""How the names of a push's texts begin (`bellhop.i18n.texts`)."""
+TIME_SENSITIVE = "time-sensitive"
 LONGEST_TEXT, SHORTEST_TEXT = 255, 40
 """Characters: the longest text that comes in, and the length below which no text is cut. Ids are never cut."""
 LONGEST_OWN_TEXT = 1_000
@@ -48,7 +51,8 @@ class PushTexts(NamedTuple):
 def words(kind: PushKind, round_: Round, wording: Wording) -> PushTexts:
     """Write the push's title and body."""
     caller = round_.caller_name if round_.caller_id else wording["unknown_caller"]
-    return PushTexts(fill(wording[f"{kind}_title"], caller=caller), fill(wording[f"{kind}_body"], caller=caller))
+    title, body = wording[f"{TEXTS[kind]}_title"], wording[f"{TEXTS[kind]}_body"]
+    return PushTexts(fill(title, caller=caller), fill(body, caller=caller))
 
 
 def call_uuid(round_: Round) -> str:
@@ -189,7 +193,7 @@ def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, st
         "created_by_display_name": round_.caller_name,
         "receiver_id": recipient.id,
     }
-    if kind is PushKind.RING:
+    if kind in RINGING:
         stream["video"] = "true" if round_.video else "false"
     return stream
 
@@ -198,7 +202,7 @@ def _apns(facts: PushFacts, longest: int) -> dict[str, Any]:
     kind, round_, own = facts.kind, facts.round, facts.own
     stream = _stream(kind, round_, facts.recipient)
     aps = _aps(facts, longest)
-    if kind is not PushKind.RING:
+    if kind not in RINGING:
         stream |= aps["alert"]
     extra = {"call_uuid": call_uuid(round_), "sent_at": facts.now_ms, "expires_at": facts.expires_ms}
     if facts.receipt:
@@ -222,23 +226,25 @@ def _aps(facts: PushFacts, longest: int) -> dict[str, Any]:
             "sound": "default",
             "thread-id": f"video-{facts.round.cid}",
         }
+    if facts.kind is PushKind.SECOND_RING:
+        aps["interruption-level"] = TIME_SENSITIVE
     return aps if facts.own is None else _with_own(aps, facts.own)
 
 
 def _fcm(facts: PushFacts, longest: int) -> dict[str, str]:
     kind, round_, own = facts.kind, facts.round, facts.own
     data = _stream(kind, round_, facts.recipient)
-    if kind is not PushKind.RING:  # Stream's SDKs write the texts of a ring by themselves
+    if kind not in RINGING:  # Stream's SDKs write the texts of a ring by themselves
         data |= _texts(facts, longest)
     data |= {"call_uuid": call_uuid(round_), "sent_at": str(facts.now_ms), "expires_at": str(facts.expires_ms)}
-    if kind is not PushKind.RING:  # a ring has its call_uuid
+    if kind not in RINGING:  # a ring has its call_uuid
         data["id"] = notice_id(kind, round_, facts.recipient.id)
     if facts.receipt:
         data["receipt"] = facts.receipt
     if own is None:
         return data
     named = {"sound": own.sound, "ringtone": own.ringtone}
-    if kind is PushKind.RING:
+    if kind in RINGING:
         named |= {"title": own.title, "body": own.body}
     return data | {name: _cut(text, longest) for name, text in named.items() if text} | {**own.data}
 

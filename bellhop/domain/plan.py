@@ -10,7 +10,7 @@ from bellhop.domain.device import Device, Kind, Platform, Provider, number_of_de
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.payloads import PushFacts, build_payload
-from bellhop.domain.push import NOT_URGENT, QUIET, URGENT, Push, PushKind, named_uuid
+from bellhop.domain.push import NOT_URGENT, QUIET, RINGING, URGENT, Push, PushKind, named_uuid
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.domain.user import NO_USER, NO_USERS, User, push_refusal, refusal_facts
@@ -194,7 +194,7 @@ class _PushMaker:
         return Micros(self.now + MISSED_TTL_US) if self.kind is PushKind.MISSED else self.round.deadline
 
     def _ticket(self, device: Device) -> str:
-        if not self.ticket_secret or self.kind is not PushKind.RING:
+        if not self.ticket_secret or self.kind not in RINGING:
             return ""
         ring = Ticket(self.round.tenant, self.round.cid, self.round.started_at, device.provider, device.key)
         return sign_ticket(self.ticket_secret, ring)
@@ -203,12 +203,13 @@ class _PushMaker:
 def _collapse_id(kind: PushKind, round_: Round, provider: Provider) -> str | None:
     """Return the id by which a later notice of the same call replaces the earlier one on the phone.
 
-    At a browser's push service, it replaces the call's ring too, if that still waits.
+    The notice of a missed call also replaces the alert that rang the phone a second time. At a browser's push service,
+    it replaces the call's ring too, if that still waits.
     """
     if provider is Provider.WEB_PUSH:
         return topic(round_.tenant, round_.cid)
     if kind is PushKind.RING:
         return None
-    text = f"{kind}:{round_.cid}"
+    text = f"{PushKind.MISSED if kind is PushKind.SECOND_RING else kind}:{round_.cid}"
     fits = len(text) <= COLLAPSE_ID_BYTES and text.isascii() and text.isprintable()  # it becomes a header
     return text if fits else named_uuid(uuid.NAMESPACE_OID, text)

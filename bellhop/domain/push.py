@@ -19,10 +19,14 @@ class PushKind(StrEnum):
     MISSED = "missed"
     LIVE_STARTED = "live_started"
     SESSION_STARTED = "session_started"
+    SECOND_RING = "second_ring"
+    """The second push to a phone that does not report that it rings (`bellhop.domain.second_way`)."""
 
 
 STARTED = {"call.live_started": PushKind.LIVE_STARTED, "call.session_started": PushKind.SESSION_STARTED}
 """The pushes that tell a call's members that it began, by the event. The events name no members."""
+RINGING = frozenset({PushKind.RING, PushKind.SECOND_RING})
+"""The pushes that carry Stream's call.ring."""
 QUIET = frozenset({PushKind.NOTIFICATION, *STARTED.values()})
 """The pushes that invite: they neither ring nor end a ring, and their rounds have no final standings."""
 

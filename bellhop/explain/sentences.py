@@ -125,6 +125,7 @@ PUSHES: dict[str, str] = {
     PushKind.MISSED: "missed-call notice",
     PushKind.LIVE_STARTED: "notification of the live call",
     PushKind.SESSION_STARTED: "notification of the call's start",
+    PushKind.SECOND_RING: "second ring",
 }
 """The name of a kind of push."""
 SENT: dict[str, str] = {
@@ -133,6 +134,7 @@ SENT: dict[str, str] = {
     PushKind.MISSED: "sent a missed-call notice",
     PushKind.LIVE_STARTED: "notified of the live call",
     PushKind.SESSION_STARTED: "notified of the call's start",
+    PushKind.SECOND_RING: "rung again",
 }
 """The participle for a kind of push, to put after "was"."""
 PURPOSES: dict[str, str] = {
@@ -141,6 +143,7 @@ PURPOSES: dict[str, str] = {
     PushKind.MISSED: "missed-call notices",
     PushKind.LIVE_STARTED: "notifications",
     PushKind.SESSION_STARTED: "notifications",
+    PushKind.SECOND_RING: "calls",
 }
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google", Provider.WEB_PUSH: "Web Push"}

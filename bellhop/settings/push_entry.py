@@ -17,6 +17,7 @@ GOOGLES = ("google", "gcm")
 NO_RING = frozenset({"sound", "thread", "interruption_level", "priority"})
 """Fields that a ring does not have: the app plays the ringtone, and a ring always has the highest priority."""
 ONLY_RING = frozenset({"ringtone"})
+NO_SECOND_RING = frozenset({"priority"})
 ONLY_FCM = frozenset({"analytics_label"})
 NO_BROWSER = frozenset({"sound", "category", "thread", "badge", "interruption_level"})
 """Fields that a browser's notification does not have."""
@@ -44,7 +45,7 @@ class PushEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: PushKind
-    """Which push: ring, notification, missed, live_started or session_started."""
+    """Which push: ring, notification, missed, live_started, session_started or second_ring."""
     provider: Provider
     """Who delivers it: apns, fcm or webpush."""
     app: str = ""
@@ -58,7 +59,7 @@ class PushEntry(BaseModel):
     sound: str | None = None
     """Name of a sound file in the app. Not for a ring. Empty: no sound."""
     ringtone: str | None = None
-    """Name of the ringtone. The app plays it. Only a ring can have this field."""
+    """Name of the ringtone. The app plays it. Only a ring and a second ring can have this field."""
     category: str | None = None
     """Category of an iPhone's notification: which buttons it has."""
     thread: str | None = None
@@ -68,8 +69,8 @@ class PushEntry(BaseModel):
     interruption_level: Literal["passive", "active", "time-sensitive", "critical"] | None = None
     """How much an iPhone lets the push interrupt its user. Not for a ring."""
     priority: Literal["high", "normal"] | None = None
-    """Whether the provider wakes a sleeping phone for the push at once (high) or may wait (normal). A ring cannot have
-    this field: its priority is always high."""
+    """Whether the provider wakes a sleeping phone for the push at once (high) or may wait (normal). Rings cannot have
+    this field: their priority is always high."""
     analytics_label: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~%-]{0,50}$")] = ""
     """Name under which Google's reports count the push. Only for fcm."""
     data: dict[str, str] = {}
@@ -88,7 +89,7 @@ class PushEntry(BaseModel):
     @model_validator(mode="after")
     def _fields_of_this_push(self) -> Self:
         ring, fcm = self.kind is PushKind.RING, self.provider is Provider.FCM
-        refused = NO_RING if ring else ONLY_RING
+        refused = NO_SECOND_RING if self.kind is PushKind.SECOND_RING else NO_RING if ring else ONLY_RING
         if not fcm:
             refused |= ONLY_FCM
         elif ring:

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from bellhop.clock import Seconds
 from bellhop.domain.push import PushKind
 from bellhop.settings.field_types import ListOf, SettingsSection
 
@@ -23,6 +27,12 @@ class PushSettings(SettingsSection):
     push_session_started: ListOf[str] = []
     """Types of calls whose members get a push when the first person joins (call.session_started); several separated by
     commas. The web process reads it."""
+
+    second_way: bool = False
+    """Whether a phone that has sent receipts before, and sends none for this ring, gets one more push by another road
+    (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET. Workers read it."""
+    second_way_after: Annotated[Seconds, Field(ge=1, le=60)] = Seconds(4)
+    """How many seconds after the provider accepted the ring that push is sent."""
 
     @property
     def started_pushes(self) -> Mapping[PushKind, frozenset[str]]:

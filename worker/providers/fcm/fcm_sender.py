@@ -13,7 +13,7 @@ from bellhop.clock import Seconds, seconds
 from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
-from bellhop.domain.push import Push, PushKind
+from bellhop.domain.push import RINGING, Push, PushKind
 from worker.providers.answer_timeout import AnswerTimeout
 from worker.providers.client_tls import check_files, client_tls
 from worker.providers.fcm import fcm_answers
@@ -63,7 +63,7 @@ class FcmSender:
             left_s = int(push.ends_s - time.monotonic())
         priority = "HIGH" if push.options.urgent else "NORMAL"
         android: dict[str, Any] = {"priority": priority, "ttl": f"{max(1, left_s)}s"}
-        if push.kind is PushKind.RING:
+        if push.kind in RINGING:
             android["direct_boot_ok"] = True
         not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)
         label = push.options.analytics_label

@@ -1,0 +1,92 @@
+"""The second way to a phone that stays silent: which phones get one more push, by which road, and when. Pure.
+
+A phone that has sent receipts before, and sends none for this ring, may not have got the ring. The fence decides again,
+right before the push (claim_devices.lua): no phone that has reported is rung a second time.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
+from typing import NamedTuple
+
+from bellhop.clock import Micros
+from bellhop.domain.call import Standing
+from bellhop.domain.device import Device, Kind, Platform, Provider
+
+
+class RungPhone(NamedTuple):
+    """A phone whose ring a provider accepted."""
+
+    device: Device
+    """The token that was rung."""
+    road: Device
+    """The token that gets the second push: of the same phone, and perhaps the same token."""
+    rung_at: Micros
+    """When the provider accepted the ring, as far as this worker knows."""
+
+
+class Decision(Enum):
+    """What to do about a phone that was rung."""
+
+    NEVER = auto()
+    """It gets no second push."""
+    WAIT = auto()
+    """It is too early to say."""
+    RING = auto()
+    """It gets its second push now."""
+
+
+def second_road(device: Device, devices: Iterable[Device]) -> Device | None:
+    """Return the token for the second push to the phone that was rung by `device`; None if there is none.
+
+    `devices`: what its user has registered.
+    """
+    road = ROADS.get(device.provider)
+    return road(device, devices) if road else None
+
+
+def decide(
+    phone: RungPhone,
+    now: Micros,
+    *,
+    after_us: Micros,
+    deadline: Micros,
+    has_reported_before: bool,
+    has_reported: bool = False,
+    standing: Standing = Standing.RINGING,
+    is_sent: bool = False,
+) -> Decision:
+    """Decide about one phone. `now` and `deadline` are of the same clock.
+
+    `has_reported_before`: whether the phone has ever sent a receipt. `has_reported`: whether it, or the token of the
+    second push, has sent a receipt of this ring. `is_sent`: whether the second push was sent.
+    """
+    due = phone.rung_at + after_us
+    if not has_reported_before or has_reported or is_sent or standing is not Standing.RINGING:
+        return Decision.NEVER
+    if max(due, now) >= deadline:
+        return Decision.NEVER
+    return Decision.RING if now >= due else Decision.WAIT
+
+
+def _alert_of_the_same_phone(device: Device, devices: Iterable[Device]) -> Device | None:
+    """Return the newest token by which an alert reaches the iPhone of a VoIP token: Apple's before Google's."""
+    if not device.hardware_id:
+        return None
+    of_phone = (other for other in devices if other.hardware_id == device.hardware_id and _shows_alerts(other))
+    return max(of_phone, key=lambda other: (other.provider is Provider.APNS, other.registered_at), default=None)
+
+
+def _shows_alerts(device: Device) -> bool:
+    is_apples = device.provider is Provider.APNS and device.kind is Kind.ALERT
+    return is_apples or device.platform is Platform.IOS
+
+
+def _the_same_token(device: Device, _: Iterable[Device]) -> Device | None:
+    return device
+
+
+ROADS: Mapping[Provider, Callable[[Device, Iterable[Device]], Device | None]] = {
+    Provider.APNS: _alert_of_the_same_phone,
+    Provider.FCM: _the_same_token,
+}
+"""How to find the token of the second push, by the provider of the ring."""
