@@ -244,6 +244,12 @@ class PushReduced(DeviceMilestone, frozen=True, kw_only=True, gc=False):
     what: ClassVar = "reduced"
 
 
+class SecondRingDue(DeviceMilestone, frozen=True, kw_only=True, gc=False):
+    """A phone was rung and did not report it, so it is rung again; `detail` is how many seconds Bellhop waited."""
+
+    what: ClassVar = "second_ring"
+
+
 class UserSettled(Milestone, frozen=True, kw_only=True, gc=False):
     """A recipient's final standing in a round was recorded, as `outcome`."""
 
@@ -357,6 +363,7 @@ MILESTONES: tuple[type[Milestone], ...] = (
     PushFinished,
     TokenChecked,
     PushReduced,
+    SecondRingDue,
     UserSettled,
     PhoneRang,
     PhoneReported,

@@ -21,16 +21,14 @@ from bellhop.trail import QuestionOutcome, StreamAsked, encode
 from worker.announcements.outbox import OutboxJobs
 from worker.delivery.attempt import Delivered
 from worker.delivery.call_members import MembersUnknown, with_members
-from worker.delivery.fan_out import DeliveryTools, FanOut
+from worker.delivery.fan_out import SENT, DeliveryTools, FanOut
+from worker.delivery.silent_phones import ring_in_two_ways
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
 from worker.gentle_start import Begun, GentleStart
 from worker.queue.running_jobs import Handler
 from worker.rejection_carrier import RejectionCarrier
 from worker.settle import settle_call
-
-PUSHED = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
-"""The provider has the push, from this run of the job or from an earlier one that was interrupted."""
 
 
 class Jobs:
@@ -64,7 +62,10 @@ class Jobs:
 
     async def ring(self, payload: dict[str, Any]) -> Sequence[Command]:
         """Ring all devices of all recipients at once."""
-        fan_out = FanOut(self._tools, PushKind.RING, read_payload(names.RING_JOB, payload))
+        round_ = read_payload(names.RING_JOB, payload)
+        if self._tools.second_way_after_us:
+            return await ring_in_two_ways(self._tools, round_)
+        fan_out = FanOut(self._tools, PushKind.RING, round_)
         await fan_out.run()
         return fan_out.last_records()
 
@@ -98,7 +99,7 @@ class Jobs:
         round_ = read_payload(names.NOTICE_JOB, payload)
         fan_out = FanOut(self._tools, PushKind.MISSED, round_, begun)
         results = await fan_out.run()
-        pushed = [result for result in results if result.outcome in PUSHED]
+        pushed = [result for result in results if result.outcome in SENT]
         if self._digest is not None and _decides_about_email(round_, fan_out, pushed, self._digest):
             await fan_out.write_records()
             await self._digest.add_missed_call(round_, pushed=bool(pushed))

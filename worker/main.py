@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from bellhop import stop_signals
 from bellhop.audience import audience
+from bellhop.clock import Micros, micros
 from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.event_loop import collect_garbage_rarely, loop_factory
 from bellhop.i18n.templates import Templates
@@ -172,6 +173,7 @@ def _queue_worker(
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
         stream_state=StreamState(questions, subscriptions, clock) if questions else None,
         sent=sent,
+        second_way_after_us=second_way_after_us(settings),
         callee_limit=CalleeLimit(store, settings.rings_per_callee),
         clock=clock,
         audience=hears,
@@ -220,6 +222,12 @@ def queue_limits(settings: Settings) -> dict[str, int]:
     if settings.event_endpoints:
         limits[EVENTS] = EVENT_JOBS * len(settings.event_endpoints)
     return limits
+
+
+def second_way_after_us(settings: Settings) -> Micros:
+    """After how long silence a phone is rung again; 0 if the settings do not want it, or phones send no receipts."""
+    wanted = settings.second_way and settings.receipt_secret.get_secret_value()
+    return micros(settings.second_way_after) if wanted else Micros(0)
 
 
 def _channels(settings: Settings, senders: Senders) -> ProviderChannels:

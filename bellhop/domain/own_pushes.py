@@ -123,9 +123,9 @@ class PushTemplates:
 
     def _merged(self, place: PushPlace) -> PushTemplate | None:
         """Join the templates for this place: each later one in `general` replaces fields of those before it."""
-        general = (place._replace(app="", call_type=""), place._replace(call_type=""), place._replace(app=""), place)
+        general = [place._replace(app="", call_type=""), place._replace(call_type=""), place._replace(app=""), place]
         if place.kind is PushKind.SECOND_RING:  # it says what the ring says
-            general = (*(wider._replace(kind=PushKind.RING) for wider in general), *general)
+            general = [*(wider._replace(kind=PushKind.RING) for wider in general), *general]
         found = [self._templates[wider] for wider in dict.fromkeys(general) if wider in self._templates]
         merged = NOTHING_OWN
         for template in found:

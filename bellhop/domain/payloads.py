@@ -252,7 +252,7 @@ def _fcm(facts: PushFacts, longest: int) -> dict[str, str]:
 def _web_push(facts: PushFacts, longest: int) -> dict[str, str]:
     """Build what a service worker needs: it has no texts of its own, so a ring carries those of a missed call too."""
     data = _fcm(facts, longest) | _texts(facts, longest)
-    if facts.kind is PushKind.RING:
+    if facts.kind in RINGING:
         missed = words(PushKind.MISSED, facts.round, facts.wording)
         data |= {"missed_title": missed.title, "missed_body": missed.body}
     return data

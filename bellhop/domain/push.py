@@ -70,6 +70,8 @@ class Push:
     options: PushOptions = URGENT
     aps: Mapping[str, Any] | None = None
     """FCM only, for an iPhone: what iOS shows of the message."""
+    rung: str = ""
+    """Of a second ring: the key of the device by which the phone was rung."""
     left_out: tuple[str, ...] = ()
     """The team's fields and keys that are not in the payload: they did not fit, or could not be filled in."""
     ends_s: Seconds | None = field(default=None, compare=False)
@@ -78,7 +80,7 @@ class Push:
     def ending(self, ends_s: Seconds) -> "Push":
         """Return this push with its deadline by the monotonic clock. It does what dataclasses.replace does, faster."""
         ids = (self.id, self.kind, self.device, self.payload, self.deadline, self.round, self.queued_at)
-        return Push(*ids, self.collapse_id, self.instead, self.options, self.aps, self.left_out, ends_s)
+        return Push(*ids, self.collapse_id, self.instead, self.options, self.aps, self.rung, self.left_out, ends_s)
 
 
 def in_other_environment(push: Push) -> Push:

@@ -18,13 +18,11 @@ class RungPhone(NamedTuple):
 
     device: Device
     """The token that was rung."""
-    road: Device
-    """The token that gets the second push: of the same phone, and perhaps the same token."""
     rung_at: Micros
     """When the provider accepted the ring, as far as this worker knows."""
 
 
-class Decision(Enum):
+class NextStep(Enum):
     """What to do about a phone that was rung."""
 
     NEVER = auto()
@@ -54,7 +52,7 @@ def decide(
     has_reported: bool = False,
     standing: Standing = Standing.RINGING,
     is_sent: bool = False,
-) -> Decision:
+) -> NextStep:
     """Decide about one phone. `now` and `deadline` are of the same clock.
 
     `has_reported_before`: whether the phone has ever sent a receipt. `has_reported`: whether it, or the token of the
@@ -62,10 +60,10 @@ def decide(
     """
     due = phone.rung_at + after_us
     if not has_reported_before or has_reported or is_sent or standing is not Standing.RINGING:
-        return Decision.NEVER
+        return NextStep.NEVER
     if max(due, now) >= deadline:
-        return Decision.NEVER
-    return Decision.RING if now >= due else Decision.WAIT
+        return NextStep.NEVER
+    return NextStep.RING if now >= due else NextStep.WAIT
 
 
 def _alert_of_the_same_phone(device: Device, devices: Iterable[Device]) -> Device | None:
@@ -88,5 +86,6 @@ def _the_same_token(device: Device, _: Iterable[Device]) -> Device | None:
 ROADS: Mapping[Provider, Callable[[Device, Iterable[Device]], Device | None]] = {
     Provider.APNS: _alert_of_the_same_phone,
     Provider.FCM: _the_same_token,
+    Provider.WEB_PUSH: _the_same_token,
 }
 """How to find the token of the second push, by the provider of the ring."""

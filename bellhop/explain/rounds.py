@@ -40,6 +40,7 @@ from bellhop.trail import (
     PushReduced,
     PushSkipped,
     QuestionOutcome,
+    SecondRingDue,
     StreamAsked,
     TokenChecked,
     UserSettled,
@@ -53,7 +54,7 @@ OWN_REJECTIONS: frozenset[str] = frozenset({Standing.DECLINED, Standing.BUSY, St
 
 M = TypeVar("M", bound=Milestone)
 
-ABOUT_DEVICE = (PushMilestone, PushReduced, TokenChecked)
+ABOUT_DEVICE = (PushMilestone, PushReduced, SecondRingDue, TokenChecked)
 """Milestones that name a device, its label and its user."""
 
 
@@ -84,6 +85,8 @@ class RoundLog:
         """Which push the round is for; missed if only its call.missed is known."""
         opened: set[str] = {(OPENERS | STARTED)[opening.type] for opening in self.openings}
         kinds = opened or {push.kind for push in self.milestones if isinstance(push, ABOUT_DEVICE)}
+        if PushKind.SECOND_RING in kinds:
+            kinds = kinds - {PushKind.SECOND_RING} | {PushKind.RING}
         known = next((kind for kind in PushKind if kind in kinds), None)
         about_users = known or any(
             isinstance(milestone, (*ABOUT_USER, PhoneRang, PhoneReported)) for milestone in self.milestones

@@ -36,6 +36,7 @@ from bellhop.explain.sentences import (
     REFUSED_BEFORE,
     REJECTED_BY_PHONE,
     REJECTIONS,
+    ROADS,
     STANDINGS,
     UNKNOWN_FATE,
     UNKNOWN_QUESTION,
@@ -67,6 +68,7 @@ from bellhop.trail import (
     PushSkipped,
     PushWaited,
     RejectionCarried,
+    SecondRingDue,
     StreamAsked,
     TokenChecked,
     UnknownMilestone,
@@ -313,6 +315,11 @@ def _reduced(round_log: RoundLog, push: PushReduced) -> str:
     return f"{start}{push.detail}. It did not fit into the push, or could not be filled in."
 
 
+def _second_ring(round_log: RoundLog, phone: SecondRingDue) -> str:
+    road = ROADS.get(phone.provider, "by another push")
+    return f"{name_of(round_log, phone)} sent no receipt within {phone.detail} s, so Bellhop rings it again {road}."
+
+
 def standing_sentence(round_log: RoundLog, settled: UserSettled) -> str:
     """Describe a user's standing: as "did not answer" only if a phone rang and Stream would have told an answer."""
     if settled.outcome in NOT_RUNG_STANDINGS and round_log.rang_nowhere(settled.user):
@@ -388,6 +395,7 @@ SENTENCES: dict[type[Milestone], Callable[[RoundLog, Any], str]] = {
     PushFinished: _finished,
     TokenChecked: _token,
     PushReduced: _reduced,
+    SecondRingDue: _second_ring,
     UserSettled: _settled,
     PhoneRang: _rang,
     PhoneReported: _reported,

@@ -7,7 +7,7 @@ from bellhop.clock import Micros
 from bellhop.domain.call import Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import RINGING, PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.other_project import advice_on_project
 from bellhop.explain.reported import reports_of, was_shown
@@ -15,6 +15,7 @@ from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
     NOT_TAKEN_UP,
     PROVIDERS,
+    ROADS,
     SENT,
     SILENT,
     TAKEN_UP_ONLY,
@@ -41,6 +42,7 @@ from bellhop.trail import (
     PushMilestone,
     PushSkipped,
     PushWaited,
+    SecondRingDue,
     UserSettled,
 )
 
@@ -79,7 +81,7 @@ def user_verdict(round_log: RoundLog, user: str) -> UserVerdict:
     reached = any(delivery.outcome == Outcome.ACCEPTED for delivery in of_round)
     tone = _tone(of_round, standing, reached, over=round_log.time_is_over)
     if reached and standing not in (*KNEW_OF_CALL, ""):
-        advice = _advice_for_a_silent_phone(round_log, of_round)
+        advice = _advice_for_a_silent_phone(round_log, of_round, deliveries)
     else:
         advice = _advice(round_log, user) if tone is Tone.BAD else ()
     return UserVerdict(
@@ -109,7 +111,7 @@ def _delivery(round_log: RoundLog, pushes: Sequence[PushMilestone], standing: st
     attempts = _attempts(pushes)
     name = name_of(round_log, last)
     sentence, tone = _delivery_sentence(round_log, name, last, pushes, standing)
-    is_ring = last.kind == PushKind.RING
+    is_ring = last.kind in RINGING
     if is_ring and last.outcome == Outcome.ACCEPTED and not was_shown(round_log, last.device):
         tone = Tone.BAD
     return Delivery(
@@ -159,9 +161,21 @@ def _delivery_sentence(
 
 
 def _accepted_sentence(round_log: RoundLog, start: str, last: PushMilestone, pushes: Sequence[PushMilestone]) -> str:
-    when = f" {duration(round_log.us_since_start(last))} after the call began" if last.kind == PushKind.RING else ""
+    when = f" {duration(round_log.us_since_start(last))} after the call began" if last.kind in RINGING else ""
+    if last.kind == PushKind.SECOND_RING:
+        start, when = f"{start}{_road(last)}", f"{when}{_silence(round_log, last)}"
     others = [attempt for attempt in _attempts(pushes) if attempt.outcome != Outcome.ACCEPTED]
     return f"{start}{when}, after {_counted(others)}" if others else f"{start}{when}"
+
+
+def _road(push: PushMilestone) -> str:
+    return f" {ROADS[push.provider]}" if push.provider in ROADS else ""
+
+
+def _silence(round_log: RoundLog, push: PushMilestone) -> str:
+    """Say how long the phone had not reported before its second ring, if the trail says it."""
+    before = [line for line in round_log.of(push.user, SecondRingDue) if line.at <= push.at]
+    return f", because the phone did not report within {before[-1].detail} s" if before else ""
 
 
 def _failure_tone(round_log: RoundLog, last: PushMilestone, attempts: Sequence[PushAttempted]) -> Tone:
@@ -222,7 +236,7 @@ def _sentences(round_log: RoundLog, user: str, deliveries: Sequence[Delivery], s
         settled = UserSettled(at=Micros(0), round=round_log.started_at, user=user, outcome=standing)
         sentences.append(standing_sentence(round_log, settled))
     if round_log.kind is not PushKind.MISSED:
-        sentences += _notice_sentences(deliveries)
+        sentences += _second_ring_sentences(deliveries) + _notice_sentences(deliveries)
     emails = [timeline_entry(round_log, email) for email in round_log.of(user, EmailMilestone)[-1:]]
     return sentences + [email.sentence for email in emails if email.tone is not Tone.QUIET]
 
@@ -241,14 +255,21 @@ def _no_delivery(round_log: RoundLog, user: str, standing: str) -> str:
     return f"{user} was not {done}: the trail has no attempt." if standing else "Nothing is known yet."
 
 
+def _second_ring_sentences(deliveries: Sequence[Delivery]) -> list[str]:
+    second = [delivery for delivery in deliveries if delivery.kind == PushKind.SECOND_RING and delivery.device]
+    return [delivery.sentence for delivery in second if delivery.tone is not Tone.QUIET]
+
+
 def _notice_sentences(deliveries: Sequence[Delivery]) -> list[str]:
     notices = [delivery for delivery in deliveries if delivery.kind == PushKind.MISSED and delivery.device]
     accepted = [notice for notice in notices if notice.outcome == Outcome.ACCEPTED]
     return [notice.sentence for notice in accepted or notices if notice.tone is not Tone.QUIET]
 
 
-def _advice_for_a_silent_phone(round_log: RoundLog, of_round: Sequence[Delivery]) -> tuple[str, ...]:
-    if round_log.kind is not PushKind.RING or any(delivery.rang for delivery in of_round):
+def _advice_for_a_silent_phone(
+    round_log: RoundLog, of_round: Sequence[Delivery], deliveries: Sequence[Delivery]
+) -> tuple[str, ...]:
+    if round_log.kind is not PushKind.RING or any(delivery.rang for delivery in deliveries):
         return ()
     accepted = [delivery for delivery in of_round if delivery.outcome == Outcome.ACCEPTED]
     providers = {PROVIDERS.get(delivery.provider, "the provider") for delivery in accepted}

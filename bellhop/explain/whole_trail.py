@@ -18,6 +18,7 @@ from bellhop.trail import (
     PhoneReported,
     PushMilestone,
     PushReduced,
+    SecondRingDue,
     StreamAsked,
     TokenChecked,
     UserSettled,
@@ -30,7 +31,7 @@ NO_ROUND = Micros(0)
 UNKNOWN_TIME = Micros(0)
 """The time is not known: then no ring counts as over because of the time."""
 NOTHING_TODAY: Mapping[str, str] = MappingProxyType({})
-ABOUT_USER = (PushMilestone, PushReduced, TokenChecked, UserSettled, EmailMilestone)
+ABOUT_USER = (PushMilestone, PushReduced, SecondRingDue, TokenChecked, UserSettled, EmailMilestone)
 """Milestones that name the recipient whom they are about."""
 
 

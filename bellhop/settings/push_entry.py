@@ -59,7 +59,7 @@ class PushEntry(BaseModel):
     sound: str | None = None
     """Name of a sound file in the app. Not for a ring. Empty: no sound."""
     ringtone: str | None = None
-    """Name of the ringtone. The app plays it. Only a ring and a second ring can have this field."""
+    """Name of the ringtone. The app plays it. Only rings can have this field."""
     category: str | None = None
     """Category of an iPhone's notification: which buttons it has."""
     thread: str | None = None

@@ -280,18 +280,20 @@ def claim_devices(
     claim_us: Micros,
     redis_ahead_us: int | None = None,
     tickets: bool = False,
+    rung: Sequence[str] = (),
 ) -> Command:
     """Claim devices (user id and device key) for an attempt by one run of one worker, for `claim_us`.
 
     `redis_ahead_us`: how far Redis's clock is ahead of Stream's, if the worker read it a moment ago. `tickets`: whether
-    the pushes carry tickets; then the round remembers for whom each device was rung.
+    the pushes carry tickets; then the round remembers for whom each device was rung. `rung`, of a second ring: for each
+    device, the key of the device by which its phone was rung.
     The script returns the time left (µs), that difference if it read it, then for each device "go", the reason why it
     may not be sent this push, or "orphaned " and a claim that must be ended by `record_lost_attempts` first.
     """
     tenant, cid = round_.tenant, round_.cid
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
     args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
-    args += ["" if redis_ahead_us is None else redis_ahead_us, "1" if tickets else ""]
+    args += ["" if redis_ahead_us is None else redis_ahead_us, "1" if tickets else "", to_json(rung) if rung else ""]
     args += [part for device in devices for part in device]
     round_of_call = round_key(tenant, cid, round_.started_at)
     keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant), rung_key(tenant, cid)]

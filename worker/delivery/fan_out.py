@@ -11,10 +11,11 @@ import structlog
 
 from bellhop.audience import Audience
 from bellhop.clock import Micros, Seconds, elapsed
+from bellhop.domain.device import Device
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushTemplates
 from bellhop.domain.plan import Plan, Skip, ends_the_ring, plan
-from bellhop.domain.push import Push, PushKind
+from bellhop.domain.push import RINGING, Push, PushKind
 from bellhop.domain.round import Recipient
 from bellhop.domain.user import NO_USER
 from bellhop.i18n.texts import BUILT_IN, Texts
@@ -47,6 +48,10 @@ PLANNED_AT_ONCE = 8
 """Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait until it ends."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
+SENT = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
+"""The provider has the push, from this run of the job or from an earlier one that was interrupted."""
+NO_LINE_OF_START = frozenset({PushKind.MISSED, PushKind.SECOND_RING})
+"""Notices are many and not urgent, and a second ring belongs to the job of its ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +82,30 @@ class DeliveryTools:
     turns: FairTurns = field(default_factory=FairTurns)
     audience: Audience | None = None
     """Who hears of what becomes of a ring; None if nobody does."""
+    second_way_after_us: Micros = Micros(0)
+    """How long a phone that has sent receipts before may be silent until it is rung again; 0: it is not."""
 
 
 class FanOut:
     """One run of one job: the pushes of one kind in one round."""
 
     def __init__(
-        self, tools: DeliveryTools, kind: PushKind, round_: QueuedRound, begun: Callable[[], None] = lambda: None
+        self,
+        tools: DeliveryTools,
+        kind: PushKind,
+        round_: QueuedRound,
+        begun: Callable[[], None] = lambda: None,
+        note_sent: Callable[[Device], None] = lambda _: None,
     ) -> None:
-        """`begun`: called when a push that is not a ring goes to its provider."""
+        """`begun`: called when a push that is not a ring goes to its provider. `note_sent`: called with each device
+        whose push the provider has."""
         self._tools, self._kind, self._round, self._begun = tools, kind, round_, begun
+        self._note_sent = note_sent
         self._stream_state = tools.stream_state if kind is PushKind.RING else None
         if self._stream_state is not None:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
         first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
-        tickets = kind is PushKind.RING and bool(tools.ticket_secret)
+        tickets = kind in RINGING and bool(tools.ticket_secret)
         shared = tools.sent, tools.clock, tools.turns, tools.audience
         self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, *shared, tickets=tickets)
         self._records = RecordBuffer(self._fence)
@@ -236,8 +250,9 @@ class FanOut:
         tools = self._tools
         before = self._before_attempt if self._kind is PushKind.RING else lambda _: self._begun
         result = await deliver(push, tools.channels, self._fence, tools.policy, before, tools.clock)
-        accepted = self._news.attempted(result, tools.clock.now()) if self._news else None
-        self._records.add(result.record._replace(announcement=accepted) if accepted else result.record)
+        self._record(result)
+        if result.outcome in SENT:
+            self._note_sent(push.device)
         if push.left_out:
             self._records.add(Record(_push_line(PushReduced, push, ", ".join(push.left_out), tools.clock.now())))
         fate = await tools.token_pruner.update_registry(self._round.tenant, push.device, result)
@@ -247,6 +262,11 @@ class FanOut:
         if push.instead and result.outcome in UNUSABLE_TOKEN:
             results += await self._push_to_token(push.instead)
         return results
+
+    def _record(self, result: Delivered) -> None:
+        """Record the result of a push."""
+        accepted = self._news.attempted(result, self._tools.clock.now()) if self._news else None
+        self._records.add(result.record._replace(announcement=accepted) if accepted else result.record)
 
     async def _record_skips(self, skips: Sequence[Skip]) -> None:
         """Write skips to the trail, and remember rings that quiet hours held back: a second call may get through."""
@@ -275,13 +295,17 @@ class FanOut:
 
 def _picked_up_line(kind: PushKind, round_: QueuedRound, worker: str, now: Micros) -> str:
     """Return the trail line about the start of this job; empty for a notice."""
-    if kind is PushKind.MISSED:  # these jobs are many, and not urgent: no line for each
+    if kind in NO_LINE_OF_START:
         return ""
     return encode(JobPickedUp(at=now, round=round_.started_at, job=kind, worker=worker[-WORKER_DIGITS:]))
 
 
 def _push_line(milestone: type[DeviceMilestone], push: Push, detail: str, now: Micros) -> str:
-    device = push.device
+    return device_line(milestone, push, push.device, detail, now)
+
+
+def device_line(milestone: type[DeviceMilestone], push: Push, device: Device, detail: str, now: Micros) -> str:
+    """Return a trail line about a device of a push."""
     return encode(
         milestone(
             at=now,

@@ -37,6 +37,7 @@ REFUSALS = {
     "duplicate": Outcome.DUPLICATE,
     "held": Outcome.HELD,
     "no_lease": Outcome.HELD,
+    "reported": Outcome.REPORTED,
     "signed_out": Outcome.SIGNED_OUT,
     "rung_again": Outcome.RUNG_AGAIN,
     Standing.ANSWERED: Outcome.ANSWERED,
@@ -182,6 +183,7 @@ class Fence:
             run=self._run,
             claim_us=micros(Seconds(max(attempt_s for _, attempt_s in attempts) + 1)),
             tickets=self._tickets,
+            rung=[push.rung for push, _ in attempts] if self._kind is PushKind.SECOND_RING else (),
         )
 
         tenant, clock = self._round.tenant, self._clock

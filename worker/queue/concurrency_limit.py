@@ -1,6 +1,9 @@
 """How many jobs of a queue one worker has in memory at the same time."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class ConcurrencyLimit:
@@ -8,7 +11,7 @@ class ConcurrencyLimit:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._jobs = 0
+        self._jobs = self._lent = 0
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -35,7 +38,36 @@ class ConcurrencyLimit:
         self._jobs -= jobs
         self._changed.set()
 
+    def lend(self) -> bool:
+        """Give the place of a running job to another one, unless as many places as the limit are lent already."""
+        if self._lent >= self._limit:
+            return False
+        self._lent += 1
+        self.release()
+        return True
+
+    def take_back(self) -> None:
+        """Count a job again whose place was lent."""
+        self._lent -= 1
+        self.take()
+
     def close(self) -> None:
         """End all waiting: this worker takes no more jobs."""
         self._closed = True
         self._changed.set()
+
+
+limit_of_job: ContextVar[ConcurrencyLimit] = ContextVar("limit_of_job")
+"""The limit that counts the job that runs here."""
+
+
+@contextmanager
+def waiting_without_place() -> Iterator[None]:
+    """While a job only waits for a time, another job may have its place. The job stays on the in-flight list."""
+    limit = limit_of_job.get(None)
+    lent = limit is not None and limit.lend()
+    try:
+        yield
+    finally:
+        if limit is not None and lent:
+            limit.take_back()

@@ -13,7 +13,7 @@ from bellhop.clock import Seconds
 from bellhop.queue.names import FAILURE_TTL_S, FOREIGN_FAILURE_TTL_S
 from bellhop.queue.rq_job import ForeignJobError, JobError, PermanentError, read_job_data, reason_of
 from bellhop.store.scripts import Command
-from worker.queue.concurrency_limit import ConcurrencyLimit
+from worker.queue.concurrency_limit import ConcurrencyLimit, limit_of_job
 from worker.queue.isolation import Isolation, alone_s
 from worker.queue.job_store import JobStore, StartedJob
 
@@ -189,6 +189,7 @@ class RunningJobs:
 
     async def _run_begun(self, queue: str, started: StartedJob) -> None:
         running = self.jobs[started.id]
+        limit_of_job.set(self.limits[queue])
         try:
             last_writes = await self._handle(started, running)
         except asyncio.CancelledError:

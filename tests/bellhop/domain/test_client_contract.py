@@ -9,7 +9,7 @@ import pytest
 from bellhop.domain.device import Provider
 from bellhop.domain.payloads import payload
 from bellhop.domain.phone import PhoneHealth
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import RINGING, PushKind
 from bellhop.domain.round import Recipient
 from clients.show_in_docs import with_files
 from tests.factories import a_round
@@ -29,7 +29,7 @@ DIFFERS = ("call_uuid", "sent_at", "expires_at")
 
 def sent(provider, kind):
     now, expires = 1_800_000_000_123, 1_800_000_030_000
-    receipt = "…" if kind is PushKind.RING else ""
+    receipt = "…" if kind in RINGING else ""
     return payload(provider, kind, ROUND, Recipient(id="jane"), now, expires, receipt=receipt)
 
 
@@ -63,11 +63,11 @@ def test_android_gets_the_keys_of_both_parts_and_no_others():
 def test_the_table_has_every_key_of_every_push_and_no_other():
     means = {
         "all": set(EVERY),
-        "rings": {push for push in EVERY if push[1] == "ring"},
-        "no rings": {push for push in EVERY if push[1] != "ring"},
-        "no rings; browsers: all": {push for push in EVERY if push[1] != "ring" or push[0] == "webpush"},
-        "FCM and browsers, but no rings": {push for push in EVERY if push[0] != "apns" and push[1] != "ring"},
-        "rings in browsers": {("webpush", "ring")},
+        "rings": {push for push in EVERY if push[1] in RINGING},
+        "no rings": {push for push in EVERY if push[1] not in RINGING},
+        "no rings; browsers: all": {push for push in EVERY if push[1] not in RINGING or push[0] == "webpush"},
+        "FCM and browsers, but no rings": {push for push in EVERY if push[0] != "apns" and push[1] not in RINGING},
+        "rings in browsers": {("webpush", kind) for kind in RINGING},
     }
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| (.+?) \|", ARRIVES, re.MULTILINE)
     explained = {key: means[where] for row, where in rows for key in re.findall(r"`(\w+)`", row)}

@@ -87,6 +87,7 @@ def test_pushes_but_a_missed_notice_end_with_their_round():
     assert deadlines == {
         PushKind.RING: NOW + 30 * S,
         **dict.fromkeys((PushKind.NOTIFICATION, PushKind.LIVE_STARTED, PushKind.SESSION_STARTED), NOW + 30 * S),
+        PushKind.SECOND_RING: NOW + 30 * S,
         PushKind.MISSED: NOW + (5 + 24 * 3600) * S,
     }
 
@@ -97,7 +98,7 @@ def test_a_push_planned_again_has_its_id_and_no_other_push_has():
     ids = [
         push.id for kind in PushKind for round_ in (ROUND, again) for push in plan(kind, round_, devices, NOW).pushes
     ]
-    assert len(set(ids)) == len(ids) == 30
+    assert len(set(ids)) == len(ids) == 36
     assert [push.id for push in plan(PushKind.RING, ROUND, devices, NOW + 9 * S).pushes] == ids[:3]
 
 
@@ -106,7 +107,7 @@ def test_a_later_notice_of_a_call_replaces_the_earlier_one(cid):
     round_ = ROUND.model_copy(update={"cid": cid})
     ids = {kind: plan(kind, round_, {"ben": [ALERT, VOIP]}, NOW).pushes[0].collapse_id for kind in PushKind}
     assert ids[PushKind.RING] is None
-    assert ids[PushKind.MISSED] != ids[PushKind.NOTIFICATION]
+    assert ids[PushKind.SECOND_RING] == ids[PushKind.MISSED] != ids[PushKind.NOTIFICATION]
     assert all(0 < len((ids[kind] or "").encode()) <= 64 for kind in (PushKind.MISSED, PushKind.NOTIFICATION))
 
 
@@ -128,9 +129,9 @@ def test_a_user_who_muted_calls_gets_no_push_but_others_do(kind):
     assert planned.skips == [Skip("ben", Outcome.MUTED, facts=until.isoformat())]
 
 
-@pytest.mark.parametrize(("secret", "kinds"), [(b"", set()), (b"secret", {PushKind.RING})])
+@pytest.mark.parametrize(("secret", "kinds"), [(b"", set()), (b"secret", {PushKind.RING, PushKind.SECOND_RING})])
 def test_only_a_ring_carries_a_receipt_and_only_with_a_secret(secret, kinds):
-    devices = {"ben": [FCM, VOIP]}
+    devices = {"ben": [FCM, VOIP, ALERT]}
     pushes = [push for kind in PushKind for push in plan(kind, ROUND, devices, NOW, ticket_secret=secret).pushes]
     asking = [push for push in pushes if push.payload.get("receipt") or push.payload.get("bellhop", {}).get("receipt")]
     assert {push.kind for push in asking} == kinds

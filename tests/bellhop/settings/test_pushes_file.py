@@ -102,7 +102,10 @@ def test_every_mistake_is_named_with_line_and_field(tmp_path):
     _, problems = read(tmp_path, BAD)
     expected = [
         ("line 44, other:", "is not a table of this file: write [[pushes]]"),
-        ("line 3, kind:", "must be 'ring', 'notification', 'missed', 'live_started' or 'session_started'"),
+        (
+            "line 3, kind:",
+            "must be 'ring', 'notification', 'missed', 'live_started', 'session_started' or 'second_ring'",
+        ),
         ("line 10, titel:", "is not a field of a push; did you mean title?"),
         ("line 15, title:", "uses caller.nam, which does not exist; did you mean caller.name?"),
         ("line 16, thread:", "cannot be filled in with an example"),

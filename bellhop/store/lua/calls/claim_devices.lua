@@ -11,7 +11,8 @@
 --   11 start of the keys that name the owner of a token   12 deadline of the round µs
 --   13 how far Redis's clock is ahead of Stream's µs, if the worker read it a moment ago, else ""
 --   14 "1" to write down for whom each device is rung: a phone may report it with its ticket
---   then for each device: 15 user, 16 device key, …
+--   15 of a second ring: for each device, the device by which its phone was rung, as JSON; else ""
+--   then for each device: 16 user, 17 device key, …
 -- Returns the time left µs, how far Redis's clock is ahead of Stream's µs ("" if it was not read), then for each device "go", the reason why not, or "orphaned " and the claim.
 -- include: lib/standing
 -- include: lib/claim
@@ -23,7 +24,7 @@ local kind, start, session, callers, deadline =
 local worker, run, length, ttl, rounds, owners = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11]
 
 local users, fields, tokens = {}, {}, {}
-for i = 15, #ARGV, 2 do
+for i = 16, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
@@ -43,7 +44,22 @@ if left <= 0 then
 end
 local owners_and_lease = redis.call('MGET', KEYS[3], unpack(tokens))
 local has_lease = owners_and_lease[1] ~= false
-local claims = read_fields(round, { 'facts', unpack(fields) })
+local names = { 'facts', unpack(fields) }
+-- A phone that has reported in this round gets no second ring, by whichever of its two tokens it reported. A web process of
+-- an older version writes only `rang:`.
+local reports = {}
+for i, rung in ipairs(ARGV[15] ~= '' and cjson.decode(ARGV[15]) or {}) do
+  local device = ARGV[15 + 2 * i]
+  reports[i] = { 'reports:' .. rung, 'reports:' .. device, 'rang:' .. rung, 'rang:' .. device }
+  for _, name in ipairs(reports[i]) do names[#names + 1] = name end
+end
+local claims = read_fields(round, names)
+local function has_reported(i)
+  for _, name in ipairs(reports[i] or {}) do
+    if claims[name] then return true end
+  end
+  return false
+end
 
 -- A later ring has pushes of its own: a second ring for the same call would ring the phone twice, and on Android a notice
 -- would end the later ring.
@@ -57,6 +73,7 @@ for i = 1, #users do
   if kind == 'missed' and not needs_no_notice[reason] then reason = nil end
   if not reason and left <= 0 then reason = 'too_late' end
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end
+  if not reason and has_reported(i) then reason = 'reported' end
   if not reason and owners_and_lease[i + 1] ~= users[i] then reason = 'signed_out' end
   if not reason and later[users[i]] then reason = 'rung_again' end
   if not reason and not has_lease then reason = 'no_lease' end
@@ -66,7 +83,7 @@ for i = 1, #users do
     claimed[#claimed + 1] = field
     claimed[#claimed + 1] = new_claim(worker, run, now + length)
     if ARGV[14] == '1' then
-      claimed[#claimed + 1] = 'to:' .. ARGV[14 + 2 * i]
+      claimed[#claimed + 1] = 'to:' .. ARGV[15 + 2 * i]
       claimed[#claimed + 1] = users[i]
     end
     claims[field] = 'sent'  -- a device may stand here twice, while its token moves from one user to another

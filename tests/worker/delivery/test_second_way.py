@@ -1,0 +1,107 @@
+"""A phone that has sent receipts before, and sends none for a ring, is rung once more by another road."""
+
+import asyncio
+
+import pytest
+
+from bellhop.clock import Micros
+from bellhop.domain.device import Kind, Provider
+from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.store import registry
+from bellhop.store.call_scripts import record_receipt
+from bellhop.store.phones import note_receipt
+from tests.factories import a_device, a_queued_round, an_iphone
+from worker.delivery.fan_out import DeliveryTools
+from worker.delivery.provider_channel import ProviderChannel
+from worker.delivery.token_pruning import TokenPruner
+from worker.jobs import Jobs
+
+pytestmark = pytest.mark.usefixtures("live_workers")
+
+SOON = Micros(60_000)
+VOIP = an_iphone(hardware_id="phone-1", name="Ben's iPhone")
+ALERT = an_iphone(kind=Kind.ALERT, token="cd" * 32, hardware_id="phone-1", name="Ben's iPhone")
+ANDROID = a_device(name="Ben's Pixel")
+
+
+class Phones:
+    """Both providers: they accept every push, and do what `then` says."""
+
+    def __init__(self, then=None):
+        self.pushes, self._then = [], then
+
+    async def send(self, push, timeout_s=0, start_s=0):
+        self.pushes.append(push)
+        if self._then is not None:
+            await self._then(push)
+        return AttemptResult(Outcome.ACCEPTED, 200)
+
+    async def close(self): ...
+
+    async def prepare(self, environment, within_s): ...
+
+    @property
+    def rung(self):
+        return [(str(push.kind), push.device.key) for push in self.pushes]
+
+
+async def known(store, *devices, reporting=True):
+    for device in devices:
+        await store.script(*registry.register("default", device))
+        if reporting:
+            await store.script(*note_receipt("default", "ben", device.key, 5_000, round_started_at=1, event="rang"))
+
+
+async def ring(store, phones, round_, worker="w-1", after_us=SOON, **changes):
+    channels = {(provider, "calls"): ProviderChannel(phones, provider) for provider in Provider}
+    tools = DeliveryTools(
+        store, worker, channels, TokenPruner(store), ticket_secret=b"secret", second_way_after_us=after_us, **changes
+    )
+    for command in await Jobs(tools, 0.0).ring(round_.model_dump()):
+        await store.script(*command)
+
+
+async def receipt(store, round_, device):
+    return await store.script(*record_receipt("default", round_.cid, round_.started_at, device.key, "[2]"))
+
+
+async def test_a_silent_iphone_gets_an_alert_on_its_other_token(store):
+    await known(store, VOIP, ALERT)
+    phones, round_ = Phones(), a_queued_round()
+    await ring(store, phones, round_)
+    assert phones.rung == [("ring", VOIP.key), ("second_ring", ALERT.key)]
+    first, second = phones.pushes
+    assert second.payload["aps"]["interruption-level"] == "time-sensitive"
+    assert second.payload["bellhop"]["receipt"] != first.payload["bellhop"]["receipt"]
+    assert {**second.payload["stream"]} == {**first.payload["stream"]}
+
+
+async def test_a_silent_android_phone_gets_the_ring_again(store):
+    await known(store, ANDROID)
+    phones = Phones()
+    await ring(store, phones, a_queued_round())
+    first, second = phones.pushes
+    assert phones.rung == [("ring", ANDROID.key), ("second_ring", ANDROID.key)]
+    assert second.payload | {"sent_at": ""} == first.payload | {"sent_at": ""}
+    assert second.id != first.id
+
+
+@pytest.mark.parametrize("reported_by", [VOIP, ALERT])
+async def test_a_phone_that_reports_is_not_rung_again(store, reported_by):
+    await known(store, VOIP, ALERT)
+    round_ = a_queued_round()
+
+    async def report(push):
+        await receipt(store, round_, reported_by)
+
+    phones = Phones(report)
+    await ring(store, phones, round_)
+    assert phones.rung == [("ring", VOIP.key)]
+
+
+async def test_a_phone_that_never_sent_a_receipt_is_not_waited_for(store):
+    await known(store, VOIP, ALERT, ANDROID, reporting=False)
+    phones = Phones()
+    async with asyncio.timeout(20):
+        await ring(store, phones, a_queued_round(), after_us=Micros(25_000_000))
+    assert sorted(phones.rung) == sorted([("ring", VOIP.key), ("ring", ANDROID.key)])

@@ -1,0 +1,142 @@
+"""Waits for the receipts of the phones that were rung, and rings those again that send none.
+
+The waiting belongs to the job of the ring. If its worker dies, the worker that takes the job over waits anew, while
+there is time to ring. A ring has one timer for all of its phones.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.domain.device import Device
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import PushKind
+from bellhop.domain.second_way import NextStep, RungPhone, decide
+from bellhop.queue.job_payloads import QueuedRound
+from bellhop.store.keys import round_key
+from bellhop.store.phones import read_some, records_of
+from bellhop.store.retry import until_redis_answers
+from bellhop.store.scripts import Command
+from bellhop.telemetry import metrics
+from worker.delivery.fan_out import DeliveryTools, FanOut
+from worker.delivery.second_rings import SecondRings
+from worker.queue.concurrency_limit import waiting_without_place
+
+REPORTS = ("reports", "rang")
+"""How the round's fields about a phone's reports begin. A web process of an older version writes only the second."""
+READ_AT_ONCE = 100
+"""Users whose records one packet reads: other rings must not wait for it."""
+
+
+async def ring_in_two_ways(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Command]:
+    """Ring all devices, then wait, and ring those phones again that send no receipt. As `Jobs.ring` otherwise."""
+    second_way = SecondWay(tools, round_, lambda phones: SecondRings(tools, round_, phones).send())
+    fan_out = FanOut(tools, PushKind.RING, round_, note_sent=second_way.note_rung)
+    try:
+        await fan_out.run()
+        if second_way.waits:
+            with waiting_without_place():
+                await second_way.finish()
+    finally:
+        await second_way.cancel()
+    return fan_out.last_records()
+
+
+class SecondWay:
+    """The phones of one ring that may have to be rung a second time, as one run of its job knows them."""
+
+    def __init__(
+        self, tools: DeliveryTools, round_: QueuedRound, ring_again: Callable[[Sequence[RungPhone]], Awaitable[None]]
+    ) -> None:
+        """`ring_again`: rings these phones a second time, if the fence allows it."""
+        self._tools, self._round, self._ring_again = tools, round_, ring_again
+        self._new: list[RungPhone] = []
+        """Phones that were rung, and whose records have not been read yet."""
+        self._waiting: list[RungPhone] = []
+        """Phones that have sent receipts before, in the order in which they were rung."""
+        self._task: asyncio.Task[None] | None = None
+
+    def note_rung(self, device: Device) -> None:
+        """Note that a provider has the ring for this device."""
+        self._new.append(RungPhone(device, self._tools.clock.now()))
+        if not self.waits:
+            self._task = asyncio.create_task(self._run())
+
+    @property
+    def waits(self) -> bool:
+        """Whether phones may have to be rung again."""
+        return self._task is not None and not self._task.done()
+
+    async def finish(self) -> None:
+        """Wait until no phone has to be rung again."""
+        if self._task is not None:
+            await self._task
+
+    async def cancel(self) -> None:
+        """Stop waiting, and stop what is being sent, if anything is."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while self._new or self._waiting:
+            new, self._new = self._new, []
+            self._waiting += await self._worth_waiting_for(new)
+            if self._waiting:
+                due = self._waiting[0].rung_at + self._tools.second_way_after_us
+                # Phones that are rung meanwhile are due later than this one.
+                await asyncio.sleep(max(0, due - self._tools.clock.now()) / MICROS_PER_SECOND)
+                await self._ring_those_due()
+
+    async def _worth_waiting_for(self, phones: Sequence[RungPhone]) -> list[RungPhone]:
+        """Return the phones that have sent receipts before, and have time left for a second ring."""
+        by_user: dict[str, list[RungPhone]] = {}
+        for phone in phones:
+            by_user.setdefault(phone.device.user_id, []).append(phone)
+        users, reporting = list(by_user), set[str]()
+        for first in range(0, len(users), READ_AT_ONCE):
+            part = {user: [phone.device.key for phone in by_user[user]] for user in users[first : first + READ_AT_ONCE]}
+            reporting |= await until_redis_answers(partial(self._that_reported_before, part))
+        return [
+            phone
+            for phone in phones
+            if self._decide(phone, has_reported_before=phone.device.key in reporting) is not NextStep.NEVER
+        ]
+
+    async def _that_reported_before(self, devices: dict[str, list[str]]) -> set[str]:
+        """Return those of the device keys, given by user, whose phones have ever sent a receipt."""
+        reads = [read_some(self._round.tenant, user, keys) for user, keys in devices.items()]
+        answers = await self._tools.store.together(*reads)
+        records = [records_of(keys, answer) for keys, answer in zip(devices.values(), answers, strict=True)]
+        return {key for of_user in records for key, record in of_user.items() if record.first_receipt_ms}
+
+    async def _ring_those_due(self) -> None:
+        decided = [(phone, self._decide(phone)) for phone in self._waiting]
+        self._waiting = [phone for phone, decision in decided if decision is NextStep.WAIT]
+        due = [phone for phone, decision in decided if decision is NextStep.RING]
+        silent = await until_redis_answers(partial(self._that_are_silent, due)) if due else []
+        for phone in due:
+            if phone not in silent:
+                metrics.finished(PushKind.SECOND_RING, phone.device, Outcome.REPORTED)
+        if silent:
+            await self._ring_again(silent)
+
+    async def _that_are_silent(self, phones: Sequence[RungPhone]) -> list[RungPhone]:
+        """Return the phones that have sent no receipt of this ring: usually none, and then nothing more is done."""
+        names = [f"{word}:{phone.device.key}" for phone in phones for word in REPORTS]
+        round_ = round_key(self._round.tenant, self._round.cid, self._round.started_at)
+        answers = await self._tools.store.call("HMGET", round_, *names)
+        found = {name for name, answer in zip(names, answers, strict=True) if answer}
+        return [phone for phone in phones if not any(f"{word}:{phone.device.key}" in found for word in REPORTS)]
+
+    def _decide(self, phone: RungPhone, *, has_reported_before: bool = True) -> NextStep:
+        """Decide by what this process knows. The fence knows more, and decides right before the push."""
+        clock = self._tools.clock
+        return decide(
+            phone,
+            clock.now(),
+            after_us=self._tools.second_way_after_us,
+            deadline=Micros(self._round.deadline + (clock.ahead_of_stream_us(self._round.tenant) or 0)),
+            has_reported_before=has_reported_before,
+        )
