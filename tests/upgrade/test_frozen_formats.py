@@ -271,6 +271,9 @@ NEW_SINCE: dict[str, str] = {
     "command_line/settings/`BELLHOP_TELL_CALLER`": "off by default",
     "metrics/types/# TYPE bellhop_announcements_total counter": "announcements, which are off by default",
     "metrics/types/# TYPE bellhop_announcing_seconds histogram": "the same",
+    "command_line/settings/`BELLHOP_SECOND_WAY`": "off by default",
+    "command_line/settings/`BELLHOP_SECOND_WAY_AFTER`": "the same",
+    "command_line/words/reported": "why a second ring was not sent",
     "command_line/settings/`BELLHOP_DECLINES`": "without a receipt secret it has no effect",
     **{
         path: "a queue of its own: an older worker does not know its jobs"

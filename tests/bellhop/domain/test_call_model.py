@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from bellhop.domain.call import Standing
 from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
-from bellhop.domain.push import Push, PushKind
+from bellhop.domain.push import RINGING, Push, PushKind
 from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.domain.round import Round
 from bellhop.domain.standing import NEAR_US
@@ -30,6 +30,7 @@ from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.store import scripts
+from bellhop.store.call_scripts import record_receipt
 from bellhop.store.keys import AGENDA, call_key, owner_key, round_key, rung_key
 from tests.factories import a_device, an_event_user
 from tests.trails import trail_of
@@ -131,7 +132,9 @@ class CallModel(RuleBasedStateMachine):
         self.webhooks: set[int] = set()
         self.rounds: dict[int, Round] = {}
         """Every round that was rung, by its start."""
-        self.claims: dict[tuple[int, str], Claim] = {}
+        self.claims: dict[tuple[PushKind, int, str], Claim] = {}
+        self.reported: set[tuple[int, str]] = set()
+        """The devices whose phones sent a receipt, each with the start of its round."""
         self.sent: Counter[tuple[PushKind, int, str]] = Counter()
         self.notices: list[Round] = []
         self.workers = ["w-1", "w-2"]
@@ -311,29 +314,47 @@ class CallModel(RuleBasedStateMachine):
         self.attempt_one(data, data.draw(st.sampled_from(list(self.rounds.values()))), self.workers[worker])
 
     def attempt_one(self, data: st.DataObject, round_: Round, worker: str) -> None:
-        pushes = plan(PushKind.RING, round_, DEVICES, self.now).pushes
+        kind = data.draw(st.sampled_from(sorted(RINGING)))
+        pushes = plan(kind, round_, DEVICES, self.now).pushes
         if pushes:
             self.admit(data.draw(st.sampled_from(pushes)), round_, worker)
 
+    @precondition(lambda self: self.rounds)
+    @rule(data=st.data())
+    def report(self, data: st.DataObject) -> None:
+        """A phone sends its receipt."""
+        round_ = data.draw(st.sampled_from(list(self.rounds.values())))
+        device = data.draw(st.sampled_from(list(chain.from_iterable(DEVICES.values())))).key
+        answer = self.store.run(record_receipt(TENANT, CID, round_.started_at, device, "[2]"))
+        if answer != b"over":
+            self.reported.add((round_.started_at, device))
+
     def admit(self, push: Push, round_: Round, worker: str) -> None:
-        gate = Fence(self.store, worker, PushKind.RING, round_)
+        second = push.kind is PushKind.SECOND_RING
+        if second:
+            push = replace(push, rung=push.device.key)
+        gate = Fence(self.store, worker, push.kind, round_)
         refusal = self.runner.run(gate.admit(push, 3)).refusal
         rung_again = self.rings_again(push.device.user_id, round_)
-        key = (round_.started_at, push.device.key)
+        key = (push.kind, round_.started_at, push.device.key)
+        reported = second and key[1:] in self.reported
         claim = self.claims.get(key)
         held = claim is not None and claim.until > self.now and claim.worker in self.workers
         over = self.is_over(push.device.user_id, round_)
-        if self.sent[PushKind.RING, *key]:
+        if self.sent[key]:
             assert refusal is not None
         if refusal is None:
             assert not over
             assert not held
             assert not rung_again
+            assert not reported
             self.claims[key] = Claim(gate, push, worker, self.now + 4 * S)
         elif refusal is Outcome.HELD:
             assert held
         elif refusal is Outcome.DUPLICATE:
-            assert self.sent[PushKind.RING, *key]
+            assert self.sent[key]
+        elif refusal is Outcome.REPORTED:
+            assert reported
         elif refusal is Outcome.RUNG_AGAIN:
             assert rung_again
         else:
@@ -345,7 +366,7 @@ class CallModel(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.claims)))
         claim = self.claims.pop(key)
         self.runner.run(claim.gate.write(Record("", claim.push.device.key, sent)))
-        self.sent[PushKind.RING, *key] += sent
+        self.sent[key] += sent
 
     @rule(number=st.integers(0, 1))
     def die(self, number: int) -> None:
