@@ -21,11 +21,13 @@ from bellhop.domain import forgetting
 from bellhop.domain.call import Standing
 from bellhop.domain.call_snapshot import CallSnapshot
 from bellhop.domain.outcomes import Outcome
+from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.plan import plan
 from bellhop.domain.push import RINGING, Push, PushKind
 from bellhop.domain.rejections import BY_PHONE, REASONS
 from bellhop.domain.round import Round
 from bellhop.domain.standing import NEAR_US
+from bellhop.domain.ticket import Ticket
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.queue.names import NOTICE_JOB
 from bellhop.sandbox.redis_server import RedisServer
@@ -324,10 +326,11 @@ class CallModel(RuleBasedStateMachine):
     def report(self, data: st.DataObject) -> None:
         """A phone sends its receipt."""
         round_ = data.draw(st.sampled_from(list(self.rounds.values())))
-        device = data.draw(st.sampled_from(list(chain.from_iterable(DEVICES.values())))).key
-        answer = self.store.run(record_receipt(TENANT, CID, round_.started_at, device, "[2]"))
-        if answer != b"over":
-            self.reported.add((round_.started_at, device))
+        device = data.draw(st.sampled_from(list(chain.from_iterable(DEVICES.values()))))
+        ticket = Ticket(TENANT, CID, round_.started_at, device.provider, device.key)
+        verdict, _ = self.store.run(record_receipt(ticket, PhoneEvent.RANG, "[2]", self.now))
+        if verdict not in (b"over", b"expired"):
+            self.reported.add((round_.started_at, device.key))
 
     def admit(self, push: Push, round_: Round, worker: str) -> None:
         second = push.kind is PushKind.SECOND_RING

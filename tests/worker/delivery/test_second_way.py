@@ -7,6 +7,8 @@ import pytest
 from bellhop.clock import Micros
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from bellhop.domain.phone_report import PhoneEvent
+from bellhop.domain.ticket import Ticket
 from bellhop.store import registry
 from bellhop.store.call_scripts import record_receipt
 from bellhop.store.phones import note_receipt
@@ -61,8 +63,9 @@ async def ring(store, phones, round_, worker="w-1", after_us=SOON, **changes):
         await store.script(*command)
 
 
-async def receipt(store, round_, device):
-    return await store.script(*record_receipt("default", round_.cid, round_.started_at, device.key, "[2]"))
+async def receipt(store, round_, device, event=PhoneEvent.RANG):
+    ticket = Ticket("default", round_.cid, round_.started_at, device.provider, device.key)
+    await store.script(*record_receipt(ticket, event, "[2]", round_.started_at))
 
 
 async def test_a_silent_iphone_gets_an_alert_on_its_other_token(store):
