@@ -1,13 +1,11 @@
 """The run of `bellhop demo`: post the script's webhooks to a whole Bellhop, and show each push that arrives."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -20,9 +18,11 @@ from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.demo_phones import DemoPhones
-from bellhop.sandbox.demo_script import OLD_PHONE, PHONES, Step, script
+from bellhop.sandbox.demo_script import HEARD_AS, OLD_PHONE, PHONES, Step, first_name, script
+from bellhop.sandbox.demo_view import DECLINED, RANG, DemoView, Happening
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
+from bellhop.sandbox.stream_webhooks import Event
 from bellhop.store.keys import trail_key
 from bellhop.trail import Milestone, WebhookReceived, read_trail
 
@@ -33,6 +33,13 @@ QUIET_S = 1.0
 
 CONSOLE_PASSWORD = "see-why-it-rang"  # noqa: S105 - for a demo on this machine
 RECEIPT_SECRET = "signs-the-tickets-of-the-demo-only"  # noqa: S105 - likewise
+SETTINGS = {
+    "MISSED_GRACE_S": "60",  # Bellhop must not report a missed call itself before Stream's call.missed is posted
+    "CONSOLE_PASSWORD": CONSOLE_PASSWORD,
+    "RECEIPT_SECRET": RECEIPT_SECRET,
+    "TELL_CALLER": "true",
+}
+CALLER = "Sara's app"
 STOPPED = 130
 """The exit status after Ctrl-C before the end of the script, as shells use it."""
 
@@ -41,11 +48,10 @@ BELLHOP = Path(sys.executable).with_name("bellhop")
 
 NAME_OF = {phone.token: name for name, phone in PHONES.items()}
 SHOWN_AS = {"call.ring": "rings", "call.notification": "shows an invitation", "call.missed": "shows a missed call"}
-RANG = "rang"
-"""The report of a phone that shows a ring."""
-
-Expected = tuple[str, str, str]
-"""A push or a phone's report: token, type of the push or RANG, call."""
+ASKED = "is asked to reject"
+"""What Stream does when a phone declined by its ticket."""
+POLL_S = 0.005
+"""How often the demo looks at the requests to the stand-in for Stream."""
 
 
 def play(*, once: bool, steps: Sequence[Step] | None = None, arrival_timeout_s: float = ARRIVAL_TIMEOUT_S) -> int:
@@ -62,15 +68,15 @@ class Demo:
 
     def __init__(self, once: bool, steps: Sequence[Step], arrival_timeout_s: float) -> None:
         self.once, self.steps, self.arrival_timeout_s = once, steps, arrival_timeout_s
-        self.stop, self.news = asyncio.Event(), asyncio.Event()
+        self.stop, self.view = asyncio.Event(), DemoView()
         self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
-        self.posted: dict[str, float] = {}
-        """When the last webhook of a call was posted (unix s)."""
-        self.expected: Counter[Expected] = Counter()
-        self.shown: Counter[Expected] = Counter()
-        self.played = self.problems = 0
-        self.reports: set[asyncio.Task[None]] = set()
-        """The phones that show a ring and have not reported it yet."""
+        self.posted: dict[str, tuple[float, str]] = {}
+        """When the last webhook or decline of a call was sent (unix s), and which of the two it was."""
+        self.cid = ""
+        """The call of the script's last webhook."""
+        self.script_calls: set[str] = set()
+        self.played = 0
+        self.tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Start everything, play the script, compare, and keep running; returns the exit status."""
@@ -83,101 +89,122 @@ class Demo:
             if not self.stop.is_set():
                 raise
         if self.played < len(self.steps):
-            pushes = sum(count for (_, what, _), count in self.shown.items() if what != RANG)
-            done = f"{pushes} pushes of {self.played} of {len(self.steps)} webhooks arrived"
+            done = f"{self.view.pushes()} pushes of {self.played} of {len(self.steps)} steps arrived"
             click.echo(f"Stopped before all calls were played: {done}. Run it again to see them all.", err=True)
             return STOPPED
-        return 1 if self.problems else 0
+        return 1 if self.view.problems else 0
 
     def _stop(self) -> None:
         self.stop.set()
-        self.news.set()
+        self.view.news.set()
 
     async def _run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="bellhop-demo-") as folder:
             click.echo("Starting Redis, the web process, a worker, and stand-ins for Apple, Google and a mail server …")
-            # Bellhop must not report a missed call itself before Stream's call.missed is posted.
-            settings = {"MISSED_GRACE_S": "60", "CONSOLE_PASSWORD": CONSOLE_PASSWORD, "RECEIPT_SECRET": RECEIPT_SECRET}
-            async with Installation(Path(folder), settings, on_arrival=self.arrivals.put_nowait) as here:
-                showing = asyncio.create_task(self._show(here))
+            async with Installation(Path(folder), SETTINGS, on_arrival=self.arrivals.put_nowait) as here:
+                phones = DemoPhones(here.url, here.http)
+                self._begin(self._show_pushes(here, phones))
+                self._begin(self._show_requests_to_stream(here))
                 for phone in (*PHONES.values(), OLD_PHONE):
                     await here.register(*phone)
                 here.apple.script(OLD_PHONE.token, AppleReply(410, "Unregistered"))
                 for step in self.steps:
-                    await self._play(here, step)
+                    await self._play(here, phones, step)
                 if self.played == len(self.steps):
                     await asyncio.sleep(QUIET_S)
-                    self._compare()
+                    self.view.compare()
                     await self._explain(here)
                 if not self.once and not self.stop.is_set():
                     self._invite(here)
                     await self.stop.wait()
-                for task in (showing, *self.reports):
+                for task in self.tasks:
                     task.cancel()
                 click.echo("\nStopping everything.")
 
-    async def _play(self, here: Installation, step: Step) -> None:
-        """Post a step's webhook and wait for its pushes."""
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self.tasks.add(task := asyncio.create_task(work))
+        task.add_done_callback(self.tasks.discard)
+
+    async def _play(self, here: Installation, phones: DemoPhones, step: Step) -> None:
+        """Play a step, and wait for what must follow."""
         if self.stop.is_set():
             return
-        event = step.event()
-        for what in (step.type, RANG) if step.type == "call.ring" else (step.type,):
-            self.expected.update((PHONES[phone].token, what, event["call_cid"]) for phone in step.phones)
-        self.posted[event["call_cid"]] = time.time()
-        posted = click.style(f"Stream posts {event['type']}", bold=True)
-        click.echo(f"\n{_clock(Seconds(time.time()))}  {posted}: {step.text}")
-        reply = await here.stream.post(event)
-        if reply.status != 200:
-            self._problem(f"The web process answered {reply.status}: {reply.body}")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.arrival_timeout_s):
-                while self.expected - self.shown and not self.stop.is_set():
-                    self.news.clear()
-                    await self.news.wait()
+        if step.event is not None:
+            await self._post(here, step, step.event())
+        else:
+            await self._decline(phones, step)
+        await self.view.wait(self.arrival_timeout_s, self.stop)
         if not self.stop.is_set():
             await asyncio.sleep(QUIET_S / 2)
             self.played += 1
 
-    async def _show(self, here: Installation) -> None:
-        """Print each push when it arrives. The phone that rings reports it."""
-        phones = DemoPhones(here.url, here.http)
+    async def _post(self, here: Installation, step: Step, event: Event) -> None:
+        """Post a step's webhook."""
+        self.cid = event["call_cid"]
+        self.script_calls.add(self.cid)
+        self._expect(*((phone, SHOWN_AS[step.type]) for phone in step.phones))
+        if step.type == "call.ring":
+            self._expect(*((phone, RANG) for phone in step.phones), *((CALLER, words) for words in step.hears()))
+        self.posted[self.cid] = time.time(), "webhook"
+        self.view.headline(f"Stream posts {event['type']}", step.text)
+        reply = await here.stream.post(event)
+        if reply.status != 200:
+            self.view.problem(f"The web process answered {reply.status}: {reply.body}")
+
+    async def _decline(self, phones: DemoPhones, step: Step) -> None:
+        """Decline on a phone of the last call."""
+        phone = PHONES[step.declines]
+        self._expect((step.declines, DECLINED), ("Stream", ASKED))
+        self.posted[self.cid] = time.time(), "decline"
+        self.view.headline(f"{first_name(phone.user_id)} declines", step.text)
+        if await phones.decline(phone.token, self.cid):
+            self._show(step.declines, DECLINED, self.cid, "to Bellhop")
+
+    def _expect(self, *happenings: tuple[str, str]) -> None:
+        self.view.expected.update(Happening(who, what, self.cid) for who, what in happenings)
+
+    async def _show_pushes(self, here: Installation, phones: DemoPhones) -> None:
+        """Show each push when it arrives. The phone that rings reports it."""
         while True:
             arrival = await self.arrivals.get()
+            phone = NAME_OF.get(arrival.token, "another phone")
             provider = "Apple" if arrival.provider is Provider.APNS else "Google"
-            await self._seen(here, arrival, arrival.type, SHOWN_AS[arrival.type], f"by {provider}", arrival.at)
+            if arrival.cid not in self.script_calls:
+                await self._learn(here, arrival)
+            self._show(phone, SHOWN_AS[arrival.type], arrival.cid, f"by {provider}", arrival.at)
             if arrival.type == "call.ring":
-                self.reports.add(task := asyncio.create_task(self._report(here, phones, arrival)))
-                task.add_done_callback(self.reports.discard)
+                self._begin(self._report(phones, phone, arrival))
 
-    async def _report(self, here: Installation, phones: DemoPhones, arrival: Arrival) -> None:
+    async def _learn(self, here: Installation, arrival: Arrival) -> None:
+        """Find out when the webhook of a call came that is not the script's. No webhook causes its missed call."""
+        if arrival.type == "call.missed":
+            self.posted.pop(arrival.cid, None)
+        else:
+            self.posted[arrival.cid] = await _received(here, arrival.cid), "webhook"
+
+    async def _report(self, phones: DemoPhones, phone: str, arrival: Arrival) -> None:
         if await phones.ring(arrival):
-            await self._seen(here, arrival, RANG, "says that it rings", "to Bellhop", Seconds(time.time()))
+            self._show(phone, RANG, arrival.cid, "to Bellhop")
 
-    async def _seen(self, here: Installation, arrival: Arrival, kind: str, what: str, way: str, at: Seconds) -> None:
-        """Print what happened on a phone, and count it."""
-        phone, after = NAME_OF.get(arrival.token, "another phone"), await self._after(here, arrival, at)
-        click.echo(f"{_clock(at)}    {phone:18}  {what:19}  {way:10}  {after}")
-        self.shown[arrival.token, kind, arrival.cid] += 1
-        self.news.set()
+    async def _show_requests_to_stream(self, here: Installation) -> None:
+        """Show what Bellhop asks of Stream: to tell Sara's app something, and to reject a call for a user."""
+        told = rejected = 0
+        while True:
+            for event in here.stream_api.events.requests[told:]:
+                words = HEARD_AS[event.custom["type"]].format(first_name(event.custom["user_id"]))
+                # A phone may report that it rings before the worker has noted that the push was accepted.
+                counts = event.custom["type"] != "bellhop.ring.reached"
+                self._show(CALLER, words, event.cid, "by Stream", event.at, counts=counts)
+            for reject in here.stream_api.rejects[rejected:]:
+                self._show("Stream", ASKED, reject.cid, "by Bellhop", reject.at)
+            told, rejected = len(here.stream_api.events.requests), len(here.stream_api.rejects)
+            await asyncio.sleep(POLL_S)
 
-    async def _after(self, here: Installation, arrival: Arrival, at: Seconds) -> str:
-        posted = self.posted.get(arrival.cid)
-        if posted is None and arrival.type == "call.missed":
-            return "because nobody answered"  # no webhook caused it, so there is no time to measure
-        posted = posted or await _received(here, arrival.cid)
-        return f"{(at - posted) * 1000:6.1f} ms after the webhook"
-
-    def _compare(self) -> None:
-        """Check that every expected push arrived once, and no other push."""
-        for token, kind, _ in (self.expected - self.shown).elements():
-            self._problem(f"Never arrived: {kind} on {NAME_OF[token]}")
-        for token, kind, _ in (self.shown - self.expected).elements():
-            self._problem(f"Was not expected: {kind} on {NAME_OF[token]}")
-        if not self.problems:
-            rings = sum(count for (_, what, _), count in self.expected.items() if what == RANG)
-            pushes = self.expected.total() - rings
-            done = f"All {pushes} expected pushes arrived, and no other. All {rings} rings were reported."
-            click.secho(f"\n{done}", fg="green", bold=True)
+    def _show(self, who: str, what: str, cid: str, way: str, at: Seconds | None = None, *, counts: bool = True) -> None:
+        at = Seconds(time.time()) if at is None else at
+        since, cause = self.posted.get(cid, (None, ""))
+        after = "because nobody answered" if since is None else f"{(at - since) * 1000:6.1f} ms after the {cause}"
+        self.view.show(Happening(who, what, cid), at, way, after, counts=counts)
 
     async def _explain(self, here: Installation) -> None:
         """Print why a phone did not ring, and the command that explains the call."""
@@ -189,10 +216,6 @@ class Demo:
                 command = f"BELLHOP_REDIS_URL={here.redis.url} {BELLHOP} explain {cid} {OLD_PHONE.user_id}"
                 if not self.once:
                     click.echo(f"To read what happened, run this in another terminal:\n\n  {command}")
-
-    def _problem(self, text: str) -> None:
-        self.problems += 1
-        click.secho(text, fg="red", err=True)
 
     def _invite(self, here: Installation) -> None:
         click.echo(f"""
@@ -221,7 +244,3 @@ async def _trail(here: Installation, cid: str) -> list[Milestone]:
 async def _received(here: Installation, cid: str) -> Seconds:
     """Return when the last webhook of a call was received (unix s), from its trail."""
     return seconds(max(milestone.at for milestone in await _trail(here, cid) if isinstance(milestone, WebhookReceived)))
-
-
-def _clock(at: Seconds) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03}"

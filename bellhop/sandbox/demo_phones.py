@@ -22,13 +22,16 @@ class DemoPhones:
 
     async def ring(self, arrival: Arrival) -> bool:
         """Show a ring and report it. Returns whether Bellhop took the report."""
-        ticket = _ticket(arrival.payload)
-        self.tickets[arrival.token, arrival.cid] = ticket
+        self.tickets[arrival.token, arrival.cid] = _ticket(arrival.payload)
         await asyncio.sleep(WAKES_S)
-        return await self._report(ticket, "rang")
+        return await self._report(arrival.token, arrival.cid, "rang")
 
-    async def _report(self, ticket: str, event: str) -> bool:
-        report = {"receipt": ticket, "event": event}
+    async def decline(self, token: str, cid: str) -> bool:
+        """Report that the user declined. Returns whether Bellhop took the report."""
+        return await self._report(token, cid, "declined")
+
+    async def _report(self, token: str, cid: str, event: str) -> bool:
+        report = {"receipt": self.tickets[token, cid], "event": event}
         async with self.http.post(f"{self.url}/v1/receipts", json=report) as response:
             return response.status == 204
 

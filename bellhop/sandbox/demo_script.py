@@ -33,34 +33,66 @@ NOTIFIED = ("Ben's iPhone", "Jane's Pixel", "Jane's iPad")
 """The tokens that a notice goes to."""
 
 
+HEARD_AS = {
+    "bellhop.ring.reached": "hears: {} has the push",
+    "bellhop.ring.ringing": "hears: {}'s phone rings",
+    "bellhop.ring.unreachable": "hears: {} unreachable",
+}
+"""What Sara's app hears of a callee, by Stream's custom event."""
+
+
 @dataclass(frozen=True)
 class Step:
-    """One webhook, and the pushes that it must cause."""
+    """One webhook or one decline on a phone, and what must follow."""
 
     text: str
-    event: Callable[[], Event]
+    event: Callable[[], Event] | None = None
     """Makes the event. It is called when the event is posted, so that its time is right."""
     phones: tuple[str, ...] = ()
+    """The phones that a push must reach."""
     type: str = ""
     """The type of the pushes."""
+    unreachable: str = ""
+    """The first name of a callee who has no phone."""
+    declines: str = ""
+    """The phone on which its user declines, if the step is no webhook."""
+
+    def hears(self) -> set[str]:
+        """Return what Sara's app must hear."""
+        if self.type != "call.ring":
+            return set()
+        ringing = {HEARD_AS["bellhop.ring.ringing"].format(first_name(PHONES[phone].user_id)) for phone in self.phones}
+        return ringing | (
+            {HEARD_AS["bellhop.ring.unreachable"].format(self.unreachable)} if self.unreachable else set()
+        )
+
+
+def first_name(user_id: str) -> str:
+    """Return the first name of a user of the demo."""
+    return user_id.partition("-")[0].title()
 
 
 def script() -> list[Step]:
     """Return the steps of two calls: nobody answers the first; in the second Jane declines and Sara hangs up."""
-    first, second = SampleCall(name="Design review", ring_ms=5_000), SampleCall(name="")
+    everybody = ("ben-osei", "jane-morel", "ann-okoro")
+    first, second = SampleCall(name="Design review", ring_ms=5_000, members=everybody), SampleCall(name="")
     return [
-        Step("Sara calls Ben and Jane", first.ring, RINGING, "call.ring"),
+        Step("Sara calls Ben, Jane, and Ann, who has no phone", first.ring, RINGING, "call.ring", unreachable="Ann"),
         Step(
-            "neither of them answered. (On Android this push ends a ring, so it waits for the ring's end.)",
+            "nobody answered. (Android's push waits for the ring's end.)",
             first.missed,
             NOTIFIED,
             "call.missed",
         ),
-        Step("Sara invites both to another call", second.notification, NOTIFIED, "call.notification"),
+        Step("Sara invites Ben and Jane to another call", second.notification, NOTIFIED, "call.notification"),
         Step("Sara calls them there", second.ring, RINGING, "call.ring"),
-        Step("Jane declines, so nobody gets a push", lambda: second.rejected("jane-morel", "decline")),
+        Step("her iPad sends its ticket, without any login", declines="Jane's iPad, VoIP"),
         Step(
-            "Sara hangs up. Ben missed the call, Jane did not. (Stream has 1.5 s to say so itself.)",
+            "her Pixel hears it too and stops ringing. Nobody gets a push",
+            lambda: second.rejected("jane-morel", "decline"),
+        ),
+        Step(
+            "Sara hangs up. (Bellhop waits 1.5 s for call.missed.)",
             lambda: second.rejected("sara-lind", "cancel"),
             ("Ben's iPhone",),
             "call.missed",

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bellhop.sandbox import demo, demo_script
+from bellhop.sandbox.stream_webhooks import SampleCall
 
 COMMAND = [sys.executable, "-m", "bellhop", "demo"]
 
@@ -43,6 +44,9 @@ def test_two_demos_side_by_side_both_succeed():
         rings = sum(len(step.phones) for step in demo_script.script() if step.type == "call.ring")
         assert f"All {expected} expected pushes arrived, and no other. All {rings} rings were reported." in output
         assert len(re.findall(r"says that it rings +to Bellhop +\d+\.\d ms after the webhook", output)) == rings
+        assert re.search(r"Sara's app +hears: Ann unreachable +by Stream +\d+\.\d ms after the webhook", output)
+        assert len(re.findall(r"Sara's app +hears: (?:Ben|Jane)'s phone rings +by Stream", output)) == 4
+        assert re.search(r"Stream +is asked to reject +by Bellhop +\d+\.\d ms after the decline", output)
         assert len(re.findall(r"by (?:Apple|Google) +\d+\.\d ms after the webhook", output)) == expected
         assert "One phone did not ring: Ben's old iPhone was not rung: Apple " in output
         assert nothing_runs_on(process)
@@ -55,7 +59,7 @@ def test_ctrl_c_before_the_first_ring_is_no_success():
     output, _ = process.communicate(timeout=60)
     assert "expected pushes arrived" not in output
     assert "Traceback" not in output
-    assert "Stopped before all calls were played: 0 pushes of 0 of 6 webhooks arrived. Run it again" in output
+    assert "Stopped before all calls were played: 0 pushes of 0 of 7 steps arrived. Run it again" in output
     assert process.returncode == 130
     assert nothing_runs_on(process)
 
@@ -100,10 +104,11 @@ def test_ctrl_c_ends_a_running_demo_and_all_its_processes():
 
 def test_a_demo_in_which_a_push_is_lost_fails(capfd):
     """Expect a push that is never sent."""
-    steps = demo_script.script()
-    lost = demo_script.Step("Jane declines", steps[4].event, ("Jane's Pixel",), "call.missed")
-    assert demo.play(once=True, steps=[steps[3], lost], arrival_timeout_s=2.0) == 1
-    assert "Never arrived: call.missed on Jane's Pixel" in capfd.readouterr().err
+    call = SampleCall()
+    ring = demo_script.Step("Sara calls", call.ring, demo_script.RINGING, "call.ring")
+    lost = demo_script.Step("Jane declines", lambda: call.rejected("jane-morel"), ("Jane's Pixel",), "call.missed")
+    assert demo.play(once=True, steps=[ring, lost], arrival_timeout_s=2.0) == 1
+    assert capfd.readouterr().err == "Never happened: Jane's Pixel shows a missed call\n"
 
 
 def test_without_a_redis_binary_it_says_what_to_install(monkeypatch, capsys):
