@@ -19,7 +19,7 @@ from bellhop.explain.explanation import explain
 from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.demo_phones import DemoPhones
 from bellhop.sandbox.demo_script import HEARD_AS, OLD_PHONE, PHONES, Step, first_name, script
-from bellhop.sandbox.demo_view import DECLINED, RANG, DemoView, Happening
+from bellhop.sandbox.demo_view import RANG, DemoView, Happening
 from bellhop.sandbox.installation import API_KEY, SECRET, Arrival, Installation
 from bellhop.sandbox.redis_server import NoRedisError
 from bellhop.sandbox.stream_webhooks import Event
@@ -148,17 +148,19 @@ class Demo:
         self.posted[self.cid] = time.time(), "webhook"
         self.view.headline(f"Stream posts {event['type']}", step.text)
         reply = await here.stream.post(event)
-        if reply.status != 200:
-            self.view.problem(f"The web process answered {reply.status}: {reply.body}")
+        self._check(reply.status, 200)
+
+    def _check(self, status: int, expected: int) -> None:
+        if status != expected:
+            self.view.problem(f"The web process answered {status}, not {expected}")
 
     async def _decline(self, phones: DemoPhones, step: Step) -> None:
         """Decline on a phone of the last call."""
         phone = PHONES[step.declines]
-        self._expect((step.declines, DECLINED), ("Stream", ASKED))
+        self._expect(("Stream", ASKED))
         self.posted[self.cid] = time.time(), "decline"
         self.view.headline(f"{first_name(phone.user_id)} declines", step.text)
-        if await phones.decline(phone.token, self.cid):
-            self._show(step.declines, DECLINED, self.cid, "to Bellhop")
+        self._check(await phones.report(phone.token, self.cid, "declined"), 204)
 
     def _expect(self, *happenings: tuple[str, str]) -> None:
         self.view.expected.update(Happening(who, what, self.cid) for who, what in happenings)
@@ -183,8 +185,9 @@ class Demo:
             self.posted[arrival.cid] = await _received(here, arrival.cid), "webhook"
 
     async def _report(self, phones: DemoPhones, phone: str, arrival: Arrival) -> None:
-        if await phones.ring(arrival):
-            self._show(phone, RANG, arrival.cid, "to Bellhop")
+        await phones.wake(arrival)
+        self._show(phone, RANG, arrival.cid, "to Bellhop")
+        self._check(await phones.report(arrival.token, arrival.cid, "rang"), 204)
 
     async def _show_requests_to_stream(self, here: Installation) -> None:
         """Show what Bellhop asks of Stream: to tell Sara's app something, and to reject a call for a user."""

@@ -1,4 +1,4 @@
-"""The apps on the demo's phones: each shows the ring of a push, and reports it with the ticket in the push."""
+"""The apps on the demo's phones: each shows the ring of a push, and reports with the ticket in the push."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,20 +20,16 @@ class DemoPhones:
         self.tickets: dict[tuple[str, str], str] = {}
         """By token and call."""
 
-    async def ring(self, arrival: Arrival) -> bool:
-        """Show a ring and report it. Returns whether Bellhop took the report."""
+    async def wake(self, arrival: Arrival) -> None:
+        """Show a ring."""
         self.tickets[arrival.token, arrival.cid] = _ticket(arrival.payload)
         await asyncio.sleep(WAKES_S)
-        return await self._report(arrival.token, arrival.cid, "rang")
 
-    async def decline(self, token: str, cid: str) -> bool:
-        """Report that the user declined. Returns whether Bellhop took the report."""
-        return await self._report(token, cid, "declined")
-
-    async def _report(self, token: str, cid: str, event: str) -> bool:
+    async def report(self, token: str, cid: str, event: str) -> int:
+        """Report an event of a ring. Returns the HTTP status of Bellhop's answer, 204 if it took the report."""
         report = {"receipt": self.tickets[token, cid], "event": event}
         async with self.http.post(f"{self.url}/v1/receipts", json=report) as response:
-            return response.status == 204
+            return response.status
 
 
 def _ticket(payload: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from bellhop.clock import Seconds
 
 PUSHES = ("rings", "shows an invitation", "shows a missed call")
 """What a phone does when a push arrives."""
-RANG, DECLINED = "says that it rings", "says: declined"
+RANG = "says that it rings"
 """What a phone reports with its ticket."""
 
 
@@ -42,7 +42,7 @@ class DemoView:
 
     def show(self, happening: Happening, at: Seconds, way: str, after: str, *, counts: bool) -> None:
         """Print what happened. If it `counts`, it must be expected."""
-        click.echo(f"{clock_time(at)}    {happening.who:18}  {happening.what:24}  {way:10}  {after}")
+        click.echo(f"{clock_time(at)}    {happening.who:18}  {happening.what:25}  {way:10}  {after}")
         self.seen[happening] += counts
         self.news.set()
 
