@@ -85,6 +85,16 @@ class Flow:
         ]
         return [kind for _, kind in sorted(apple + google)]
 
+    async def reports(self, phone: Phone, event: str = "rang") -> None:
+        """Let a phone report what becomes of its last ring, with the ticket of the push."""
+        apple = [push.payload for push in self.installation.apple.received if push.token in phone.tokens]
+        google = [push.message["data"] for push in self.installation.google.received if push.token in phone.tokens]
+        tickets = [payload["bellhop"]["receipt"] for payload in apple if "receipt" in payload.get("bellhop", ())]
+        tickets += [data["receipt"] for data in google if "receipt" in data]
+        body = {"receipt": tickets[-1], "event": event}
+        async with self.installation.http.post(f"{self.installation.url}/v1/receipts", json=body) as answer:
+            assert answer.status == 204, await answer.text()
+
     async def rings(self, *phones: Phone, times: int = 1) -> None:
         """Wait until each of these phones has rung so often."""
         await self.until(lambda: all(self.seen(phone).count("call.ring") >= times for phone in phones), "they ring")

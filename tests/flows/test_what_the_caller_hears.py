@@ -29,6 +29,30 @@ async def test_each_user_is_reached_once(flow):
     assert set(event.custom) == {"type", "user_id", "ring_started_at"}
 
 
+async def test_a_phone_that_rings_is_told_once_and_after_that_it_was_reached(flow):
+    ben, tablet = await flow.iphone("ben"), await flow.android("ben")
+    call = flow.call(ben)
+    await flow.post(call.ring())
+    await flow.rings(ben, tablet)
+    await flow.hears(call, ("reached", ben))
+    for phone in (tablet, ben, ben):
+        await flow.reports(phone)
+    await flow.hears(call, ("reached", ben), ("ringing", ben))
+    assert [what for what, _ in flow.installation.stream_api.events.heard(call.cid)] == [
+        "bellhop.ring.reached",
+        "bellhop.ring.ringing",
+    ]
+
+
+async def test_a_phone_that_declines_does_not_ring(flow):
+    ben = await flow.android("ben")
+    call = flow.call(ben)
+    await flow.post(call.ring())
+    await flow.rings(ben)
+    await flow.reports(ben, "declined")
+    await flow.hears(call, ("reached", ben))
+
+
 async def test_a_user_without_devices_is_unreachable(flow):
     ben, nobody = await flow.android("ben"), f"nobody-{flow.suffix}"
     call = flow.call(ben, nobody)

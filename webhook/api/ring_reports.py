@@ -19,10 +19,13 @@ from bellhop.store.call_scripts import EventToTake, record_receipt, take_event
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import PhoneRang, PhoneReported, encode
+from webhook.api.ringing_news import announce_ringing
 from webhook.context import WebContext
 from webhook.intake.stream_clock import StreamTime
 
 LONGEST_REASON = 64
+WAS_RINGING = frozenset({"recorded", "already"})
+"""What is done with a receipt that came in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ def apply_report(context: WebContext, report: PhoneReport) -> AppliedReport:
     if rejection:
         verdict = _reject(context, report, user, arrival, *rejection)
     if report.event is PhoneEvent.RANG:
+        if verdict in WAS_RINGING:
+            announce_ringing(context, ticket, user, redis_now)
         metrics.RECEIPTS.add(ticket.provider, verdict)
         if verdict == "recorded":
             metrics.RANG.observe(elapsed(ticket.started_at, redis_now), ticket.provider)
