@@ -64,7 +64,8 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-# The tables of docs/settings.md and docs/outcomes.md are the code's own; docs/client-code.md shows clients/snippets.
+# The tables of docs/settings.md and docs/outcomes.md are the code's own; docs/client-code.md shows clients/snippets. A test
+# compares the tables of docs/phones.md.
 docs: .venv/ready
 	sed '/^| variable/,$$d' docs/settings.md > docs/settings.tmp && $(BIN)/bellhop settings >> docs/settings.tmp
 	mv docs/settings.tmp docs/settings.md

@@ -35,10 +35,13 @@ LAYERS = (
     {"bellhop.explain", "bellhop.stream_api"},
     {
         "bellhop.audience",
+        "bellhop.app_health",
         "bellhop.dead_letters",
         "bellhop.call_index",
         "bellhop.latest_calls",
         "bellhop.question_on_demand",
+        "bellhop.reachability",
+        "bellhop.reachability_facts",
         "bellhop.ring_question",
         "bellhop.stream_hooks",
         "bellhop.stream_templates",

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from bellhop.cli import main
-from bellhop.explain import outcome_reference
+from bellhop.explain import outcome_reference, phone_reference
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.explanation import Explanation, RoundExplanation
 from bellhop.explain.sentences import NO_TRAIL
@@ -34,6 +34,11 @@ def test_the_settings_page_has_the_table_of_the_code():
 @pytest.mark.parametrize("table", [outcome_reference.outcomes, outcome_reference.standings])
 def test_the_outcomes_page_has_the_tables_of_the_code(table):
     assert "\n".join(table()) in (ROOT / "docs" / "outcomes.md").read_text(), "run `make docs`"
+
+
+@pytest.mark.parametrize("table", [phone_reference.health_fields, phone_reference.phone_states])
+def test_the_page_of_phones_has_the_tables_of_the_code(table):
+    assert "\n".join(table()) in (ROOT / "docs" / "phones.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def plan(
             planned.skips.append(Skip(recipient.id, refusal, facts=refusal_facts(user, refusal)))
             continue
         registered = devices.get(recipient.id, ())
-        suitable = [device for device in registered if _suits(kind, device)]
+        suitable = [device for device in registered if suits(kind, device)]
         if not suitable:
             facts = number_of_devices(len(registered))
             planned.skips.append(Skip(recipient.id, Outcome.NO_DEVICES, facts=facts))
@@ -89,7 +89,7 @@ def plan(
     return planned
 
 
-def _suits(kind: PushKind, device: Device) -> bool:
+def suits(kind: PushKind, device: Device) -> bool:
     """Tell whether this kind of push goes to the device.
 
     A browser and an FCM token get every kind of push: Flutter registers its Android tokens as VoIP tokens, so their

@@ -109,7 +109,8 @@ def explain(
     """Explain the call that this trail belongs to; with `user`, only what is about that user.
 
     `now` is the time by Redis's clock when the trail was read. `told` are the types of events that are not on it, since
-    Bellhop did nothing for them. `today` has a sentence for users who had no device, by their ids.
+    Bellhop did nothing for them. `today` has a sentence for users who had no device, by their ids, and for silent
+    phones, by the key of the device.
     """
     return explain_latest(cid, trail, sys.maxsize, user, now, told, today).explanation
 

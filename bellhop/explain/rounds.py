@@ -313,7 +313,8 @@ def sorted_into_rounds(
     """Sort milestones into rounds, the earliest first; those that belong to no round come last.
 
     `now` is the time by Redis's clock when the milestones were read. `told` are the types of events that are not among
-    them, since Bellhop did nothing for them. `today` has a sentence for users who had no device, by their ids.
+    them, since Bellhop did nothing for them. `today` has a sentence for users who had no device, by their ids, and
+    for silent phones, by the key of the device.
     """
     trail = WholeTrail(sorted(milestones, key=lambda milestone: milestone.at), now, told, today)
     logs = [_with_refusals(RoundLog(started_at, lines, trail)) for started_at, lines in by_round(trail.milestones)]

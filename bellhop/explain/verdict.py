@@ -272,6 +272,8 @@ def _advice_for_a_silent_phone(
     if round_log.kind is not PushKind.RING or any(delivery.rang for delivery in deliveries):
         return ()
     accepted = [delivery for delivery in of_round if delivery.outcome == Outcome.ACCEPTED]
+    if known := [delivery for delivery in accepted if delivery.device in round_log.trail.today]:
+        return tuple(f"{delivery.label}: {round_log.trail.today[delivery.device]}" for delivery in known)
     providers = {PROVIDERS.get(delivery.provider, "the provider") for delivery in accepted}
     return (SILENT.format(provider=listed(sorted(providers))),)
 

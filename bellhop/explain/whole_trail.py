@@ -45,7 +45,8 @@ class WholeTrail:
     told: tuple[str, ...] = ()
     """The types of the call's events that Bellhop did nothing for: they are not on the trail."""
     today: Mapping[str, str] = field(default_factory=lambda: NOTHING_TODAY)
-    """A sentence about the devices that users have today, by their ids, if they had none when the call rang."""
+    """What is known today of users who had no device when the call rang, by their ids, and of the settings of phones
+    that stayed silent, by the key of the device (`bellhop.store.stored_trail`)."""
     rung: list[RoundState] = field(default_factory=list)
     """The rounds of the call, without notifications. `bellhop.explain.rounds` adds them when it has built them."""
 

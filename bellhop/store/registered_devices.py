@@ -11,8 +11,9 @@ from redis import Redis
 
 from bellhop.clock import Seconds
 from bellhop.domain.device import Device, number_of_devices
+from bellhop.domain.phone import DEMOTIONS_FOR_A_WARNING, read_record
 from bellhop.store.blocking_client import together
-from bellhop.store.keys import calls_of_user_key, devices_key
+from bellhop.store.keys import calls_of_user_key, devices_key, phones_key
 from bellhop.store.registry import decode
 
 SCANNED_AT_ONCE = 1_000
@@ -31,6 +32,21 @@ def devices_by_user(redis: Redis, tenant: str, time_s: Seconds) -> dict[str, lis
         if time.monotonic() >= give_up_s:
             break
     return found
+
+
+def demoted_phones(redis: Redis, tenant: str, time_s: Seconds) -> int:
+    """Count the phones that Google reaches with normal priority only, or those that are found within `time_s`.
+
+    Raises redis.exceptions.RedisError.
+    """
+    give_up_s, count = time.monotonic() + time_s, 0
+    for user_ids in _in_groups(_ids(redis, phones_key(tenant, ""), "*")):
+        answers = together(redis, *(("HVALS", phones_key(tenant, user_id)) for user_id in dict.fromkeys(user_ids)))
+        records = [read_record(stored) for values in answers for stored in values]
+        count += len([record for record in records if record.demoted >= DEMOTIONS_FOR_A_WARNING])
+        if time.monotonic() >= give_up_s:
+            break
+    return count
 
 
 def called_users(redis: Redis, tenant: str) -> frozenset[str]:

@@ -29,14 +29,21 @@ def devices_today(redis: Redis, tenant: str, lines: Iterable[bytes]) -> Mapping[
 
     Raises redis.exceptions.RedisError.
     """
-    users = _without_devices(lines)
+    return without_devices_today(redis, tenant, _without_devices(lines))
+
+
+def without_devices_today(redis: Redis, tenant: str, users: Sequence[str]) -> Mapping[str, str]:
+    """Return a sentence for each of these users if the registry explains why they had no device.
+
+    Raises redis.exceptions.RedisError.
+    """
     spellings = {user: _spellings(user) for user in users}
     ids = [id_ for user, others in spellings.items() for id_ in (user, *others)]
     counts = dict(zip(ids, together(redis, *(("HLEN", devices_key(tenant, id_)) for id_ in ids)), strict=True))
     sentences = {user: _of_counts(user, spellings[user], counts) for user in users}
     notes = together(redis, *(read_unreachable(tenant, user) for user in users))
     for user, note in zip(users, notes, strict=True):
-        sentences[user] = sentences[user] or _of_unreachable(user, note)
+        sentences[user] = sentences[user] or only_unreachable(user, note)
     silent = [user for user in users if not sentences[user]]
     sentences |= dict(zip(silent, _last_removals(redis, tenant, silent), strict=True))
     return {user: sentence for user, sentence in sentences.items() if sentence}
@@ -58,7 +65,8 @@ def _of_counts(user: str, others: Iterable[str], counts: Mapping[str, int]) -> s
     return f"Today, {found}. Register devices under the id that Stream uses." if found else ""
 
 
-def _of_unreachable(user: str, note: bytes | None) -> str:
+def only_unreachable(user: str, note: bytes | None) -> str:
+    """Say that the user had only phones that Bellhop does not reach; empty if there is no note of it."""
     names = [NOT_REACHED[name] for name in (note or b"").decode().split(",") if name in NOT_REACHED]
     if not names:
         return ""

@@ -205,7 +205,7 @@ async def _read_part(store: Store, tenant: str, user_ids: Sequence[str], caller_
             await asyncio.sleep(0)
         devices[user_id] = decode(answers[2 * number])
     users = {
-        user_id: _user(*fields) for user_id, fields in zip(user_ids, answers[1::2], strict=True) if any(fields[:3])
+        user_id: read_user(*fields) for user_id, fields in zip(user_ids, answers[1::2], strict=True) if any(fields[:3])
     }
     quiet = [user_id for user_id, user in users.items() if user.preferences.quiet_hours]
     if quiet:
@@ -219,11 +219,17 @@ async def _read_part(store: Store, tenant: str, user_ids: Sequence[str], caller_
 def _reads(tenant: str, user_ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
     for user_id in user_ids:
         yield "HVALS", devices_key(tenant, user_id)
-        yield "HMGET", user_key(tenant, user_id), "contact", "preferences", "deactivated", "reactivated"
+        yield read_user_fields(tenant, user_id)
 
 
-def _user(
+def read_user_fields(tenant: str, user_id: str) -> tuple[str, ...]:
+    """Return the command that reads a user; `read_user` reads its answer."""
+    return ("HMGET", user_key(tenant, user_id), "contact", "preferences", "deactivated", "reactivated")
+
+
+def read_user(
     contact: bytes | None, preferences: bytes | None, deactivated: bytes | None, reactivated: bytes | None
 ) -> User:
+    """Read a user from the fields of `read_user_fields`."""
     is_deactivated = int(deactivated or 0) > int(reactivated or 0)
     return User(read_stored(Contact, contact), read_stored(Preferences, preferences), deactivated=is_deactivated)

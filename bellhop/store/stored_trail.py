@@ -9,6 +9,7 @@ from redis import Redis
 from bellhop.clock import Micros
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import told_key, trail_key
+from bellhop.store.phones_today import silent_phones
 from bellhop.store.redis_clock import read_time
 from bellhop.store.registered_today import devices_today
 
@@ -25,15 +26,18 @@ class StoredTrail(NamedTuple):
     told: tuple[str, ...]
     """The types of events that Bellhop did nothing for."""
     today: Mapping[str, str] = MappingProxyType({})
-    """A sentence about the devices that users have today, by their ids, if they had none when the call rang."""
+    """What is known today: of users who had no device when the call rang, by their ids, a sentence about their devices;
+    of phones that stayed silent, by the key of the device, a sentence about their settings."""
 
 
 def read_stored_trail(redis: Redis, tenant: str, cid: str) -> StoredTrail:
-    """Read a call's trail, and what the registry says today of users without devices.
+    """Read a call's trail, and what is known today of users without devices and of phones that stayed silent.
 
     Raises redis.exceptions.RedisError.
     """
     commands = ("LRANGE", trail_key(tenant, cid), 0, -1), ("TIME",), ("HKEYS", told_key(tenant, cid))
     lines, time, told = together(redis, *commands)
     types = tuple(sorted(type_.decode("utf-8", "replace") for type_ in told))
-    return StoredTrail(lines, read_time(time), types, devices_today(redis, tenant, lines))
+    now = read_time(time)
+    today = {**devices_today(redis, tenant, lines), **silent_phones(redis, tenant, lines, now)}
+    return StoredTrail(lines, now, types, today)

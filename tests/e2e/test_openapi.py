@@ -41,7 +41,7 @@ async def test_no_request_gets_an_answer_that_is_not_in_the_document(installatio
     )
     output, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, output.decode()
-    assert "9 selected" in output.decode()
+    assert "10 selected" in output.decode()
     assert "Traceback" not in installation.log("web")
 
 
@@ -63,6 +63,7 @@ async def test_the_document_lists_every_operation_with_its_problems(installation
         "PUT /v1/users/{user_id}/contact",
         "GET /v1/users/{user_id}/preferences",
         "PUT /v1/users/{user_id}/preferences",
+        "GET /v1/users/{user_id}/reachability",
         "GET /v1/calls/{cid}",
         "POST /v1/receipts",
     }

@@ -151,6 +151,39 @@ async def test_an_app_that_nobody_can_ring_is_refused(installation, name, body):
     assert await app.devices() == []
 
 
+async def test_a_phone_reports_why_it_stays_silent(installation, name):
+    app, backend = Client(installation, name), Client(installation)
+    health = {
+        "os": "android",
+        "full_screen_intent": False,
+        "model": "Nosuch Phone 9",
+        "mood": "new",
+        "ring_volume": "x",
+    }
+    device = await app("POST", "me/devices", body=android(f"t-{name}", health=health))
+    for answer in (await backend("GET", f"{name}/reachability"), own := await app("GET", "me/reachability")):
+        assert answer["rings"] == "maybe"
+        (reason,) = [reason for reason in answer["reasons"] if reason["effect"] != "note"]
+        assert (reason["word"], reason["device"]) == ("full_screen_off", device["id"])
+        assert "Special app access" in reason["path"]
+    assert "no_health" not in [reason["word"] for reason in own["reasons"]]
+    await app("POST", "me/devices", body=android(f"t-{name}", health={"full_screen_intent": True}))
+    assert (await app("GET", "me/reachability"))["rings"] == "yes"
+    assert await app("GET", "ben/reachability", 403) is ApiErrorKind.OTHER_USER
+    assert await backend("GET", "me/reachability", 403) is ApiErrorKind.USER_ID_REQUIRED
+    await app("DELETE", f"me/devices/{device['id']}", 204)
+    assert (await app("GET", "me/reachability"))["rings"] == "no"
+    for process in ("web", "worker-1"):
+        for words in ("full_screen", "Nosuch", "health"):
+            assert words not in installation.log(process)
+
+
+@pytest.mark.parametrize("health", ["x", 7, []])
+async def test_health_is_an_object(installation, name, health):
+    app = Client(installation, name)
+    assert await app("POST", "me/devices", 422, body=android(f"t-{name}", health=health)) is ApiErrorKind.INVALID_BODY
+
+
 async def test_registering_again_is_the_same_device(installation, name):
     app = Client(installation, name)
     ids = {(await app("POST", "me/devices", body=android(f"t-{name}")))["id"] for _ in range(3)}

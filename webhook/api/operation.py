@@ -58,6 +58,8 @@ class ApiRequest(NamedTuple):
     context: WebContext
     tenant: str
     user_id: str
+    by_user: bool = False
+    """Whether the user asks with a token of their own, and not a backend."""
 
 
 class Operations:
@@ -111,7 +113,7 @@ def _authorize(user_id: str, *, writes: bool) -> ApiRequest:
     context = web_context()
     requester = authenticated(context)
     refuse_revoked_token(context, requester)
-    api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester))
+    api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester), requester.user_id is not None)
     if writes and requester.user_id is not None:
         _limit_writes(api_request)
     return api_request

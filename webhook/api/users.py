@@ -16,6 +16,8 @@ from bellhop.domain.user import Contact, Preferences
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, host_of, read_auth, read_public_key, service_of
 from bellhop.field_docs import DocumentedModel
 from bellhop.queue.worker_status import apps_of_workers
+from bellhop.reachability import Reachability, judge
+from bellhop.reachability_facts import read_reachability_facts
 from bellhop.store import phones, registry
 from bellhop.store.keys import devices_key, user_key
 from webhook.api.operation import ApiRequest, Operations
@@ -242,3 +244,11 @@ def write_preferences(request: ApiRequest, preferences: Preferences) -> Preferen
     """Set a user's preferences. Fields that are left out go back to their defaults."""
     _store(request, "preferences", preferences)
     return preferences
+
+
+@operations.operation("GET", "/users/{user_id}/reachability", answer=Reachability)
+def read_reachability(request: ApiRequest) -> Reachability:
+    """Tell whether a user can be rung now, with the reasons. A user's own token gets no details about the service."""
+    context = request.context
+    facts = read_reachability_facts(context.redis, context.settings, request.tenant, request.user_id)
+    return judge(facts, for_user=request.by_user)

@@ -10,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bellhop import __version__
+from bellhop.app_health import app_health
 from bellhop.clock import Seconds
 from bellhop.dead_letters import count_dead_letters
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
@@ -24,7 +25,6 @@ from bellhop.telemetry.last_check import read_last_check
 from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import clock_complaints, missing_parts, redis_failure, start_failure
-from webhook.console.app_health import app_health
 from webhook.console.blueprint import blueprint, guard, tenants
 from webhook.console.check_run import is_running, start_check
 from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks

@@ -12,12 +12,22 @@ from bellhop.domain.device import Device, Kind, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.settings import FcmApp, Settings
-from bellhop.store.registered_devices import called_users, devices_by_user, differ_in_capitals, only_for_notices
+from bellhop.store.registered_devices import (
+    called_users,
+    demoted_phones,
+    devices_by_user,
+    differ_in_capitals,
+    only_for_notices,
+)
 
 SEARCH_S = Seconds(5.0)
 """How long devices are looked for. With millions of keys, only some of the users are checked."""
 TRIED_TOKENS = 3
 """How many of the phones' tokens Google is asked about, for each Firebase project."""
+DEMOTED = (
+    "their last three rings or more with normal priority, although Bellhop sends them as high: let the app show a "
+    "notification for every push (docs/phones.md)"
+)
 APPS = {Provider.APNS: "iOS app", Provider.FCM: "Firebase project"}
 
 Users = Mapping[str, Sequence[Device]]
@@ -29,17 +39,22 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         read = await read_redis(settings, lambda redis, tenant=tenant: _read(redis, settings, tenant))  # type: ignore[misc]
         if read is None:
             return
-        users, called, known = read
+        users, called, known, demoted = read
         for finding in _findings(users, called, known):
             yield finding
+        if demoted:
+            yield Finding(Level.WARNING, "devices", f"{_demoted(demoted)} {DEMOTED}")
         for project in settings.fcm_apps:
             if finding_ := await _of_another_project(settings, project, users):
                 yield finding_
 
 
-def _read(redis: Redis, settings: Settings, tenant: str) -> tuple[Users, frozenset[str], frozenset[tuple[str, str]]]:
+def _read(
+    redis: Redis, settings: Settings, tenant: str
+) -> tuple[Users, frozenset[str], frozenset[tuple[str, str]], int]:
     users = devices_by_user(redis, tenant, SEARCH_S)
-    return users, called_users(redis, tenant), settings.push_apps | apps_of_workers(redis)
+    known = settings.push_apps | apps_of_workers(redis)
+    return users, called_users(redis, tenant), known, demoted_phones(redis, tenant, SEARCH_S)
 
 
 def _findings(users: Users, called: frozenset[str], known: frozenset[tuple[str, str]]) -> Iterator[Finding]:
@@ -99,6 +114,10 @@ async def _of_another_project(settings: Settings, project: FcmApp, users: Users)
         "service account of the project in the app's google-services.json"
     )
     return Finding(Level.PROBLEM, f"Firebase {project.project_id}", sentence)
+
+
+def _demoted(count: int) -> str:
+    return "1 phone got" if count == 1 else f"{count} phones got"
 
 
 def _users(count: int) -> str:

@@ -5,12 +5,14 @@ from redis import Redis
 
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import MEANING, Outcome
+from bellhop.domain.phone import PhoneHealth
 from bellhop.explain.explanation import explain
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_of_user_key, trail_key
+from bellhop.store.phones import note_health
 from bellhop.store.registry import register
 from bellhop.store.stored_trail import read_stored_trail
-from bellhop.trail import PushSkipped, TokenChecked, WebhookReceived, read_trail
+from bellhop.trail import PhoneRang, PushAttempted, PushSkipped, TokenChecked, UserSettled, WebhookReceived, read_trail
 from tests.factories import a_device
 from tests.trails import START, line
 
@@ -77,3 +79,34 @@ def test_nothing_is_told_where_the_trail_says_all(client):
 def test_an_unknown_user_gets_the_usual_advice(client):
     ring(client, "ann")
     assert advice(client, "ann") == (MEANING[Outcome.NO_DEVICES].advice.format(user="ann"),)
+
+
+def ring_in_vain(client, device, *more):
+    opening = {"type": "call.ring", "stamp": START, "users": ["ann"], "round": START, "callers": ["sara"]}
+    push = {"round": START, "kind": "ring", "user": "ann", "device": device.key, "provider": "fcm"}
+    attempt = line(PushAttempted, START, **push | {"outcome": "accepted", "label": "Ann's Pixel"})
+    settled = line(UserSettled, START, round=START, user="ann", outcome="no_answer")
+    client.rpush(trail_key("default", CID), line(WebhookReceived, START, **opening), attempt, *more, settled)
+
+
+def test_the_settings_of_a_silent_phone_are_the_advice(client):
+    phone = a_device("ann")
+    run_script(client, register("default", phone))
+    ring_in_vain(client, phone)
+    (general,) = advice(client, "ann")
+    assert "check the phone" in general
+    health = PhoneHealth(full_screen_intent=False, battery_optimised=True)
+    run_script(client, note_health("default", "ann", phone.key, START, health))
+    (found,) = advice(client, "ann")
+    assert found.startswith("Ann's Pixel: Full-screen notifications are off for the app since ")
+    assert "Special app access" in found and "Battery optimisation" not in found
+    run_script(client, note_health("default", "ann", phone.key, START, PhoneHealth(full_screen_intent=True)))
+    assert advice(client, "ann") == (general,)
+
+
+def test_a_phone_that_rang_needs_no_advice(client):
+    phone = a_device("ann")
+    run_script(client, register("default", phone))
+    run_script(client, note_health("default", "ann", phone.key, START, PhoneHealth(full_screen_intent=False)))
+    ring_in_vain(client, phone, line(PhoneRang, START, round=START, device=phone.key))
+    assert advice(client, "ann") == ()

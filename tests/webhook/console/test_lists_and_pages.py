@@ -7,8 +7,14 @@ from html import unescape
 import pytest
 
 from bellhop.call_index import entry
+from bellhop.clock import micros
+from bellhop.domain.phone import PhoneHealth
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key, trail_key
+from bellhop.store.phones import note_health
+from bellhop.store.registry import register
 from bellhop.trail import PushAttempted, PushSkipped, UserSettled, WebhookReceived
+from tests.factories import a_device
 from tests.trails import line
 
 MINUTE_US = 60_000_000
@@ -72,6 +78,17 @@ def test_a_persons_page_says_what_became_of_their_call(browser, call):
     assert "· no devices default:1" in of_ben
     assert of_sara.startswith("✕ Not reached")
     assert "no devices: ben" in of_sara
+
+
+def test_a_persons_page_says_whether_they_can_be_rung(browser, redis_client):
+    device = a_device("jane", name="Jane's Pixel")
+    run_script(redis_client, register("default", device))
+    health = PhoneHealth(full_screen_intent=False, model="<script>")
+    run_script(redis_client, note_health("default", "jane", device.key, micros(time.time()), health))
+    text = words(browser.get("/console/person?id=jane").text)
+    assert "jane cannot be rung now: No worker is alive that sends rings." in text
+    assert "Jane's Pixel: Full-screen notifications are off for the app since" in text
+    assert "Special app access" in text
 
 
 def test_calls_are_found_by_name_and_by_the_readers_time(browser, call):

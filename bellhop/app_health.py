@@ -32,6 +32,8 @@ class AppHealth(NamedTuple):
     in_flight: int
     brake: bool
     """Whether no token of the app is removed at the moment."""
+    outcome: Outcome | None = None
+    """The outcome that says what is wrong; None if nothing is."""
 
 
 def app_health(provider: str, app: str, channels: Sequence[ChannelStatus]) -> AppHealth:
@@ -63,6 +65,7 @@ def app_health(provider: str, app: str, channels: Sequence[ChannelStatus]) -> Ap
         answer,
         sum(channel.in_flight for channel in channels),
         any(channel.brake for channel in channels),
+        outcome,
     )
 
 

@@ -1,0 +1,72 @@
+"""Find the states that a phone is in, by its report. Pure."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from bellhop.clock import Micros, as_datetime
+from bellhop.domain.device import Device, Platform, Provider
+from bellhop.domain.phone import PhoneRecord
+from bellhop.domain.phone_states import ANDROID, IOS, STATES, PhoneState, RingEffect
+
+MOMENT_MS = 3_600_000
+"""How long a report of something that passes, such as Do Not Disturb, is taken to be true."""
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class FoundState(NamedTuple):
+    """A state that a phone is in."""
+
+    word: str
+    effect: RingEffect
+    sentence: str
+    next: str
+    path: str
+    since_ms: int
+    """Since which report; 0 if it is not known."""
+
+
+def states_of(record: PhoneRecord, device: Device | None, now: Micros) -> list[FoundState]:
+    """Return the states that a phone is in, the worst first. `now` is the time of the question.
+
+    What passes, such as Do Not Disturb, is only a note once the report is an hour old.
+    """
+    found = [_found(state, record, now) for state in STATES if _holds(state, record, device)]
+    return sorted(found, key=lambda state: [*RingEffect].index(state.effect))
+
+
+def _holds(state: PhoneState, record: PhoneRecord, device: Device | None) -> bool:
+    health = {**record.health.__dict__, "os": record.health.os or _system_of(device)}
+    return all(health[name] in _choices(wanted) for name, wanted in state.when.items()) and state.also(record)
+
+
+def _choices(wanted: Any) -> tuple[Any, ...]:
+    return wanted if isinstance(wanted, tuple) else (wanted,)
+
+
+def _system_of(device: Device | None) -> str:
+    """Return the system of a phone that has not said it."""
+    if device is None:
+        return ""
+    return IOS if device.provider is Provider.APNS or device.platform is Platform.IOS else ANDROID
+
+
+def _found(state: PhoneState, record: PhoneRecord, now: Micros) -> FoundState:
+    since_ms = record.since_ms.get(next(iter(state.when), ""), 0)
+    is_old = state.passes and now // 1000 - record.health_at_ms > MOMENT_MS
+    sentence = state.sentence.format(since=_since(since_ms, now), reason=f": {record.reason}" if record.reason else "")
+    effect = RingEffect.NOTE if is_old else state.effect
+    return FoundState(state.word, effect, sentence, state.advice, state.path, since_ms)
+
+
+def _since(at_ms: int, now: Micros) -> str:
+    """Return " since 12 Nov"; with the year if it is not this year. Empty if it is not known."""
+    if not at_ms:
+        return ""
+    day = as_datetime(Micros(at_ms * 1000))
+    year = "" if day.year == as_datetime(now).year else f" {day.year}"
+    return f" since {day.day} {MONTHS[day.month - 1]}{year}"
+
+
+def worst(effects: Iterable[RingEffect]) -> RingEffect:
+    """Return the worst of these effects."""
+    return min(effects, key=[*RingEffect].index, default=RingEffect.NOTE)
