@@ -30,6 +30,7 @@ LAYERS = (
     {"bellhop.trail"},
     {"bellhop.store"},
     {"bellhop.queue"},
+    {"bellhop.vapid_keys"},
     {"bellhop.settings"},
     {"bellhop.telemetry"},
     {"bellhop.explain", "bellhop.stream_api"},

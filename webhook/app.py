@@ -14,6 +14,7 @@ from webhook import error_handlers
 from webhook.api import calls, health, live, metrics_page, openapi_route, receipts, unsubscribe, users, web_push_key
 from webhook.console import pages as console
 from webhook.context import MAX_REQUEST, WebContext
+from webhook.cors import with_cors
 from webhook.loop_greenlet import on_the_loop
 from webhook.security_headers import with_security_headers
 from webhook.sources import stream
@@ -87,5 +88,7 @@ def create_app(settings: Settings) -> Flask:
     if settings.console:
         console.register(app, context)
     error_handlers.register(app)
+    if settings.web_origins:
+        app.wsgi_app = with_cors(app.wsgi_app, settings.web_origins)  # type: ignore[method-assign,assignment]
     app.wsgi_app = with_security_headers(app.wsgi_app)  # type: ignore[method-assign,assignment]
     return app

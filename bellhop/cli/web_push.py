@@ -1,10 +1,8 @@
 """`bellhop web-push`: Web Push for browsers."""
 
 import click
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bellhop.domain.web_push import to_base64url
+from bellhop.vapid_keys import new_key_pair
 
 
 @click.group("web-push")
@@ -19,7 +17,6 @@ def keys() -> None:
     Prints it as settings. Browsers subscribe with the public key. With another pair, all of them must subscribe again:
     make it once for each web app, and keep it.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    click.echo(f"BELLHOP_WEB_PUSH_PUBLIC_KEY={to_base64url(public)}")
-    click.echo(f"BELLHOP_WEB_PUSH_PRIVATE_KEY={to_base64url(key.private_numbers().private_value.to_bytes(32, 'big'))}")
+    pair = new_key_pair()
+    click.echo(f"BELLHOP_WEB_PUSH_PUBLIC_KEY={pair.public}")
+    click.echo(f"BELLHOP_WEB_PUSH_PRIVATE_KEY={pair.private}")

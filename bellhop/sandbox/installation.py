@@ -18,6 +18,7 @@ from bellhop.sandbox import apple_server, google_server
 from bellhop.sandbox.apple_server import AppleStandIn
 from bellhop.sandbox.child_process import end_with_parent, free_port
 from bellhop.sandbox.google_server import GoogleStandIn
+from bellhop.sandbox.push_service import PushServiceStandIn, WebPushRequest
 from bellhop.sandbox.redis_server import RedisServer
 from bellhop.sandbox.smtp_server import SmtpStandIn
 from bellhop.sandbox.stream_rest import StreamApiStandIn, call_type, hook
@@ -26,9 +27,10 @@ from bellhop.sandbox.tls import Authority
 from bellhop.settings import PREFIX
 from bellhop.store.async_client import Store
 from bellhop.store.registry import register
+from bellhop.vapid_keys import new_key_pair
 
 API_KEY, SECRET = "demo-api-key", "demo-secret-of-no-real-app-at-all"
-BUNDLE, PROJECT = "com.example.calls", "example-calls"
+BUNDLE, PROJECT, WEB_APP = "com.example.calls", "example-calls", "app.example.com"
 START_TIMEOUT_S = 60
 
 
@@ -57,13 +59,18 @@ class Installation:
         settings: Mapping[str, str] | None = None,
         workers: int = 1,
         on_arrival: Callable[[Arrival], None] | None = None,
+        *,
+        web_push: bool = False,
     ) -> None:
+        """With `web_push`, there is a web app and a push service for browsers too."""
         self.folder, self.settings, self.workers, self.on_arrival = folder, dict(settings or {}), workers, on_arrival
         self.arrivals: list[Arrival] = []
         self.redis = RedisServer(folder)
         authority = Authority(folder)
         self.apple = AppleStandIn(authority, on_push=self._from_apple)
         self.google = GoogleStandIn(folder, PROJECT, authority=authority, on_push=self._from_google)
+        self.push_service = PushServiceStandIn(authority, on_push=self._from_push_service) if web_push else None
+        self.web_push_keys = new_key_pair()
         self.mail = SmtpStandIn(port=free_port())
         self.stream_api = StreamApiStandIn(API_KEY, SECRET)
         self.port = free_port()
@@ -80,6 +87,8 @@ class Installation:
         try:
             await self.apple.start()
             await self.google.start()
+            if self.push_service is not None:
+                await self.push_service.start()
             await self.mail.start()
             await self.stream_api.__aenter__()
             self.start("web")
@@ -97,6 +106,8 @@ class Installation:
         await self.store.close()
         await self.apple.stop()
         await self.google.stop()
+        if self.push_service is not None:
+            await self.push_service.stop()
         await self.mail.stop()
         await self.stream_api.__aexit__()
         self.redis.stop()
@@ -109,6 +120,10 @@ class Installation:
     def _from_google(self, push: google_server.GoogleRequest) -> None:
         data = push.message["data"]
         self._arrived(Arrival(Provider.FCM, push.token, data["type"], data["call_cid"], push.received_at, data))
+
+    def _from_push_service(self, push: WebPushRequest) -> None:
+        data = push.data
+        self._arrived(Arrival(Provider.WEB_PUSH, push.endpoint, data["type"], data["call_cid"], push.received_at, data))
 
     def _arrived(self, arrival: Arrival) -> None:
         self.arrivals.append(arrival)
@@ -202,7 +217,22 @@ class Installation:
             "MAIL_FROM_NAME": "Example Calls",
             "MAIL_SECRET": "a-secret-of-no-real-app",
             "PUBLIC_URL": self.url,
+            **self._web_push_settings(),
             **self.settings,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         return inherited | {PREFIX + name: value for name, value in ours.items()}
+
+    def _web_push_settings(self) -> dict[str, str]:
+        """Return the settings of the web app; none without a push service."""
+        if self.push_service is None:
+            return {}
+        return {
+            "WEB_PUSH_APP": WEB_APP,
+            "WEB_PUSH_PUBLIC_KEY": self.web_push_keys.public,
+            "WEB_PUSH_PRIVATE_KEY": self.web_push_keys.private,
+            "WEB_PUSH_SUBJECT": "mailto:ops@example.com",
+            "WEB_PUSH_HOSTS": self.push_service.host,
+            "WEB_PUSH_ALLOWED_NETWORKS": "127.0.0.1,::1",
+            "WEB_PUSH_CA_FILE": str(self.push_service.ca_file),
+        }

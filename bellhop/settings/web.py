@@ -22,6 +22,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _origin(text: str) -> str:
+    if re.fullmatch(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?", text) is None:
+        raise ValueError("must be an origin, such as https://app.example.com: scheme and host, without a path")
+    return text
+
+
 class WebSettings(SettingsSection):
     """How the web process listens, and who may use it."""
 
@@ -36,6 +42,9 @@ class WebSettings(SettingsSection):
     web_trusted_hops: Annotated[int, Field(ge=0, le=9)] = 0
     """Number of proxies in front of the web process that add the client's address to X-Forwarded-For. 0: the header
     is ignored (docs/proxies.md)."""
+    web_origins: ListOf[Annotated[str, AfterValidator(_origin)]] = []
+    """Origins of web pages, such as https://app.example.com, that may register devices, send receipts and read the Web
+    Push key (CORS); several separated by commas. Empty: none."""
     webhook_networks: ListOf[Network] = []
     """Addresses or networks (192.0.2.0/24) that may post webhooks; several separated by commas. Empty: any address.
     The signature is checked in every case."""

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from bellhop.domain.web_push import KNOWN_SERVICES, SERVICE, from_base64url, read_public_key, to_base64url
+from bellhop.domain.web_push import KNOWN_SERVICES, SERVICE, read_public_key
 from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf
 
 WEB_PUSH_SHORTHANDS = {
@@ -16,7 +16,6 @@ WEB_PUSH_SHORTHANDS = {
 }
 """The settings for a single web app, and the field of WebPushApp that each of them sets."""
 SUBJECT = re.compile(r"mailto:[^\s@<>]+@[^\s@<>]+|https://\S+")
-PRIVATE_KEY_BYTES = 32
 
 
 def _push_service(host: str) -> str:
@@ -91,15 +90,10 @@ class WebPushSettings(SettingsSection):
 
 
 def _public_key_of(secret: str) -> str:
-    # Only installations with Web Push need it; it would take a tenth of the start of every command.
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
+    # Only installations with Web Push need cryptography; importing it takes a tenth of the start of a command.
+    from bellhop.vapid_keys import public_key_of  # noqa: PLC0415
 
-    data = from_base64url(secret)
     try:
-        key = ec.derive_private_key(int.from_bytes(data, "big"), ec.SECP256R1())
+        return public_key_of(secret)
     except ValueError:
-        data = b""
-    if len(data) != PRIVATE_KEY_BYTES:
-        raise ValueError("private_key must be one that `bellhop web-push keys` makes")
-    return to_base64url(key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
+        raise ValueError("private_key must be one that `bellhop web-push keys` makes") from None

@@ -15,7 +15,9 @@ import pytest_asyncio
 
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.trail import PushAttempted
 from tests.trails import trail_of
+from tests.waiting import come_true
 from webhook.api_errors import MEDIA_TYPE, ApiErrorKind
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,7 +38,7 @@ async def installation(tmp_path_factory):
         "MISSED_GRACE_S": "0",
         "API_WRITES_PER_MINUTE": str(WRITES),
     }
-    async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
+    async with Installation(tmp_path_factory.mktemp("installation"), settings, web_push=True) as installation:
         yield installation
 
 
@@ -142,6 +144,35 @@ async def test_an_app_registers_its_phone_and_is_rung(installation, name):
     call = SampleCall(members=(name,))
     await installation.stream.post(call.ring())
     assert await arrived(installation, f"t-{name}") == ["call.ring"]
+
+
+async def test_a_browser_is_rung_with_its_page_closed(installation, name):
+    async with installation.http.get(f"{installation.url}/v1/web-push/key") as response:
+        key = await response.json()
+    service = installation.push_service
+    gone, browser = (service.subscribe(key["public_key"]) for _ in range(2))
+    app, ids = Client(installation, name), []
+    for subscribed in (gone, browser):
+        body = {"provider": "webpush", "app": key["app"], **subscribed.subscription}
+        ids.append((await app("POST", "me/devices", body=body))["id"])
+    service.unsubscribe(gone)
+    call = SampleCall(members=(name,))
+    await installation.stream.post(call.ring())
+    await come_true(lambda: service.pushes(browser))
+    await installation.stream.post(call.rejected(name, "busy"))
+    await come_true(lambda: len(service.pushes(browser)) == 2)
+    ring, missed = service.pushes(browser)
+    assert (ring.data["type"], ring.data["call_cid"], ring.data["receiver_id"]) == ("call.ring", call.cid, name)
+    assert missed.data["type"] == "call.missed"
+    assert (missed.data["title"], missed.data["body"]) == (ring.data["missed_title"], ring.data["missed_body"])
+    assert missed.headers["Topic"] == ring.headers["Topic"], "a ring that still waits is replaced"
+    assert [device["id"] for device in await app.devices()] == [ids[1]], "the ended subscription left"
+    lines = [line for line in await trail_of(installation.store, call.cid) if isinstance(line, PushAttempted)]
+    assert {(line.provider, line.device, line.outcome) for line in lines} == {
+        ("webpush", ids[0], "token_dead"),
+        ("webpush", ids[1], "accepted"),
+    }
+    assert service.refused[-1].status == 410
 
 
 @pytest.mark.parametrize("body", [{"app": BUNDLE + ".typo"}, {"app": PROJECT}])

@@ -39,6 +39,7 @@ NEW_SINCE: dict[str, str] = {
             ),
             "http/paths//v1/users/{user_id}/devices/post/requestBody/content/application/json/schema/oneOf/2",
             "http/paths//v1/web-push/key",
+            "command_line/settings/`BELLHOP_WEB_ORIGINS`",
         ),
         "Web Push; an older version leaves out devices of a provider that it does not know",
     ),

@@ -526,3 +526,12 @@ def test_a_mistake_about_web_push_is_named(setenv, changes, sentence):
     (problem,) = problems("worker")
     assert sentence in problem
     assert KEY_1 not in problem
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "https://app.example.com/", "app.example.com", "https://App.example.com", "null"]
+)
+def test_an_origin_is_a_scheme_and_a_host(setenv, origin):
+    setenv(WEB_ORIGINS=f"https://app.example.com,{origin}", STREAM_API_KEY="key", STREAM_API_SECRET="s")
+    (problem,) = problems("web")
+    assert "must be an origin, such as https://app.example.com" in problem

@@ -5,10 +5,10 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bellhop.clock import Seconds
-from bellhop.domain.web_push import from_base64url, host_of
+from bellhop.domain.web_push import host_of
+from bellhop.vapid_keys import read_private_key
 
 TOKEN_LIFE_S = 12 * 3600
 """RFC 8292 (section 2) allows a day."""
@@ -27,7 +27,7 @@ class VapidHeaders:
 
     def __init__(self, private_key: str, public_key: str, subject: str) -> None:
         """The keys are in base64url. Raises ValueError for a private key that is not of the curve."""
-        self._key = ec.derive_private_key(int.from_bytes(from_base64url(private_key), "big"), ec.SECP256R1())
+        self._key = read_private_key(private_key)
         self._public_key, self._subject = public_key, subject
         self._headers: OrderedDict[str, _Header] = OrderedDict()
 
