@@ -1,10 +1,16 @@
 """Bellhop with the Redis users that docs/redis.md gives, and what else they may not do."""
 
+import asyncio
+import json
+
+import aiohttp
+import jwt
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from bellhop.domain.device import Kind, Provider
+from bellhop.sandbox.installation import SECRET
 from bellhop.sandbox.stream_webhooks import SampleCall
 from tests.e2e.restricted_installation import Guarded
 from tests.waiting import come_true
@@ -17,12 +23,27 @@ def guarded(tmp_path):
     return Guarded(tmp_path, {"METRICS_TOKEN": "of-the-metrics-page", "LIVE": "true"})
 
 
+async def watch(installation, call, told):
+    """Read the call's live stream as the caller does, until it ends: what was told, by type and user."""
+    headers = {"Authorization": jwt.encode({"user_id": call.caller}, SECRET, "HS256")}
+    url, patient = f"{installation.url}/v1/calls/{call.cid}/live", aiohttp.ClientTimeout()
+    async with installation.http.get(url, headers=headers, timeout=patient) as response:
+        async for line in response.content:
+            if line.startswith(b"data: "):
+                data = json.loads(line.removeprefix(b"data: "))
+                documents = data.get("announcements", [data] if "data" in data else [])
+                told.update((document["type"], document["data"]["user_id"]) for document in documents)
+                told.update({("reconnect", data["reason"])} if "after_ms" in data else ())
+
+
 async def test_the_users_of_the_docs_may_do_all_that_bellhop_does(guarded):
     async with guarded as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
         await installation.register("jane-morel", Provider.FCM, Kind.VOIP, "phone:1")
         call = SampleCall()
         assert (await installation.stream.post(call.ring())).status == 200
+        told = set()
+        watching = asyncio.ensure_future(watch(installation, call, told))
         await come_true(lambda: len(installation.arrivals) == 2)
         assert (await installation.stream.post(b"{}")).body["status"] == "kept"
         assert (await installation.stream.post(call.ended())).status == 200
@@ -42,6 +63,10 @@ async def test_the_users_of_the_docs_may_do_all_that_bellhop_does(guarded):
         checked = await installation.bellhop("check")
         assert "may not run INFO" in checked.stdout, checked.stdout
         assert "does not answer" not in checked.stdout
+        assert await asyncio.to_thread(installation.stop, "web") == 0
+        await watching
+        ring = {(f"ring.{what}", user) for what in ("reached", "ended") for user in call.members}
+        assert told == ring | {("reconnect", "stopping")}
 
 
 @pytest.mark.parametrize("user", ["web", "worker"])
