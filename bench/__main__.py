@@ -24,6 +24,7 @@ PARTS = {
     "calls": "Whole calls: processor time",
     "memory": "Whole calls: memory in Redis",
     "explaining": "Explaining a call with many users or rounds: processor time of the web process",
+    "streams": "Open live streams: memory, threads and processor time of the web process",
     "metrics": "Counting, logging and tracing",
 }
 
