@@ -50,7 +50,7 @@ def read_message(message: bytes) -> LiveEvent | None:
             return None
         shown = _for_user(document)
         return LiveEvent(frozenset([id_]), _event(type_, document, id_), _event(type_, shown, id_) if shown else b"")
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

@@ -80,6 +80,11 @@ class LiveStreams:
         """How many streams are open."""
         return self._of_token.total()
 
+    @property
+    def listens(self) -> bool:
+        """Whether the connection to Redis is open, as far as this process knows."""
+        return self._subscription is not None
+
     def refusal(self, reader: LiveReader) -> ApiErrorKind | None:
         """Return why the reader gets no stream now; None if it gets one."""
         call = self._calls.get(_channel(reader))
@@ -102,7 +107,7 @@ class LiveStreams:
         call.streams[stream] = None
         self._of_token[_token(reader)] += 1
         OWN_ENTRY.live_streams = self.open_streams
-        if self._listening is None:
+        if self._listening is None or self._listening.done():
             self._listening = asyncio.ensure_future(self._listen())
         self._show_snapshots(call)
         return stream

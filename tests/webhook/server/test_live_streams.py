@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import time
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.domain.announcement import AnnouncementType, about_ring
+from bellhop.store import subscription
 from bellhop.store.blocking_client import run_script
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.keys import live_channel, round_key, user_key
@@ -226,7 +228,8 @@ async def test_a_user_reads_no_reasons_and_no_private_events(redis_url, redis_cl
 
 async def test_foreign_messages_on_the_channel_are_dropped(redis_url, redis_client, ring):
     async with serving(redis_url) as server, watching(server) as (client, _):
-        for message in (b"", b"{", b"[]", b'{"id":"a\\nb","type":"ring.ringing","data":{}}', b"\xff", b"[" * 100_000):
+        forms = ('{"id":"a\\nb","type":"ring.ringing","data":{}}', '{"id":"a","type":"ring.ringing","data":[]}')
+        for message in (b"", b"{", b"[]", b"\xff", b"[" * 100_000, *forms):
             redis_client.publish(live_channel("default", CID), message)
         told = tell(redis_client, AnnouncementType.RINGING)
         assert (await client.event())["data"] == told
@@ -253,13 +256,20 @@ async def test_a_lost_connection_to_redis_ends_in_a_new_snapshot(redis_url, redi
         assert (await client.event())["data"] == told
 
 
-async def test_a_redis_that_is_away_leaves_the_streams_open(own_redis):
+@pytest.mark.parametrize("how", ["killed", "hung"])
+async def test_a_redis_that_is_away_leaves_the_streams_open(own_redis, monkeypatch, how):
+    monkeypatch.setattr(subscription, "PING_S", 0.2)
     async with serving(own_redis.url) as server:
         with Redis.from_url(own_redis.url) as redis_client:
             begin_ring(redis_client)
             async with watching(server) as (client, _):
-                own_redis.stop(signal.SIGKILL)
-                own_redis.start()
+                if how == "killed":
+                    own_redis.stop(signal.SIGKILL)
+                    own_redis.start()
+                else:
+                    os.kill(own_redis.pid, signal.SIGSTOP)
+                    await come_true(lambda: not server.streams.listens)
+                    os.kill(own_redis.pid, signal.SIGCONT)
                 missed = tell(redis_client, AnnouncementType.REACHED)
                 while (announcements := (await client.event("snapshot"))["data"]["announcements"]) == []:
                     pass  # Redis was back before this was announced
