@@ -86,6 +86,11 @@ NEW_SINCE: dict[str, str] = {
         f"command_line/settings/`BELLHOP_LIVE{name}`": "an older version has no live streams"
         for name in ("", "_STREAMS", "_STREAMS_PER_CALL", "_STREAMS_PER_USER", "_STREAM_S")
     },
+    "command_line/commands/commands/events": "an older version sends no events to a team's backend",
+    **{
+        f"metrics/types/# TYPE bellhop_event_{name} gauge": "an older version sends no events to a team's backend"
+        for name in ("dead_letters", "endpoint_away", "requests_in_flight")
+    },
     **{
         f"command_line/settings/`BELLHOP_EVENT_{name}`": "an older version sends no events to a team's backend"
         for name in ("ENDPOINTS", "SECRETS", "ALLOWED_NETWORKS", "CA_FILE")

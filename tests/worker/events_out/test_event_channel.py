@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+import re
 import socket
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +30,7 @@ from worker.events_out.event_channel import BUSY, KEPT_S, LONGEST_RETRY_AFTER_S,
 from worker.events_out.event_signer import EventSigner
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+PAGE = Path(__file__).parents[3] / "docs" / "events.md"
 CID = a_round("ben").cid
 HOME = parse_networks(("127.0.0.0/8",))
 REF = OutboxRef(destination="backend", tenant="default", subject="default:1")
@@ -83,6 +86,20 @@ async def test_an_event_is_signed_with_every_secret(backend):
     for secret in (OLD, NEW):
         assert Webhook(secret).verify(received.body, received.headers)["type"] == "ring.ringing"
     assert "cookie" not in {name.lower() for name in received.headers}
+
+
+async def test_the_python_of_the_page_reads_an_event_once(backend, monkeypatch):
+    monkeypatch.setenv("EVENT_SECRET", OLD)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    seen, handled = set(), []
+    page = {"is_new": lambda id_: not (id_ in seen or seen.add(id_)), "handle": handled.append}
+    exec(code, page)
+    async with opened(backend) as out:
+        await out.send(an_event())
+    (received,) = backend.received
+    body = received.body.encode()
+    assert [page["receive"](body, received.headers) for _ in range(2)] == [204, 204] and len(handled) == 1
+    assert page["receive"](body + b" ", received.headers) == 400
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"])
