@@ -37,8 +37,8 @@ class PhoneHealth(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    os: Literal["android", "ios"] | None = None
-    """android or ios."""
+    os: Literal["android", "ios", "browser"] | None = None
+    """android, ios or browser."""
     os_version: ShortText | None = None
     """Such as "16" or "26.1"."""
     manufacturer: ShortText | None = None

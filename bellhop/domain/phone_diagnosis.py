@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from bellhop.clock import Micros, as_datetime
 from bellhop.domain.device import Device, Platform, Provider
 from bellhop.domain.phone import PhoneRecord
-from bellhop.domain.phone_states import ANDROID, IOS, STATES, PhoneState, RingEffect
+from bellhop.domain.phone_report import why_not_shown
+from bellhop.domain.phone_states import ANDROID, BROWSER, IOS, STATES, PhoneState, RingEffect
 
 MOMENT_MS = 3_600_000
 """How long a report of something that passes, such as Do Not Disturb, is taken to be true."""
@@ -47,13 +48,16 @@ def _system_of(device: Device | None) -> str:
     """Return the system of a phone that has not said it."""
     if device is None:
         return ""
+    if device.provider is Provider.WEB_PUSH:
+        return BROWSER
     return IOS if device.provider is Provider.APNS or device.platform is Platform.IOS else ANDROID
 
 
 def _found(state: PhoneState, record: PhoneRecord, now: Micros) -> FoundState:
     since_ms = record.since_ms.get(next(iter(state.when), ""), 0)
+    why = why_not_shown(record.reason)
     is_old = state.passes and now // 1000 - record.health_at_ms > MOMENT_MS
-    sentence = state.sentence.format(since=_since(since_ms, now), reason=f": {record.reason}" if record.reason else "")
+    sentence = state.sentence.format(since=_since(since_ms, now), reason=f": {why}" if why else "")
     effect = RingEffect.NOTE if is_old else state.effect
     return FoundState(state.word, effect, sentence, state.advice, state.path, since_ms)
 

@@ -3,6 +3,7 @@
 A ticket is valid for its ring, device and user alone, until two minutes after the ring's deadline.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
@@ -50,3 +51,24 @@ def rejected_at(now: Micros, started_at: Micros, later_ring: Micros | None) -> M
     It ends the ticket's ring alone: it is not before the ring's start, and before any later ring of the call.
     """
     return max(started_at, now if later_ring is None else min(now, Micros(later_ring - 1)))
+
+
+NOT_SHOWN_BECAUSE: Mapping[str, str] = {
+    "notifications_off": "the app may not show notifications",
+    "channel_off": "the notification channel for calls is off",
+    "full_screen_off": "the app may not show a call over the whole screen",
+    "callkit_error": "iOS did not take the call (CallKit)",
+    "telecom_error": "Android did not take the call (Telecom)",
+    "do_not_disturb": "a Focus or Do Not Disturb is on",
+    "signed_out": "nobody is signed in in the app",
+    "other_user": "another user is signed in in the app",
+    "already_over": "the call was over when the push came",
+    "app_error": "the app failed",
+}
+"""Why a phone did not show a call, by the app's word (docs/receipts.md). Other words are shown as they are."""
+ALREADY_OVER = "already_over"
+
+
+def why_not_shown(reason: str) -> str:
+    """Say why a phone did not show a call; empty if it gave no reason."""
+    return NOT_SHOWN_BECAUSE.get(reason, reason.replace("_", " "))

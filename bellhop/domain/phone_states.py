@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from bellhop.domain.phone import DEMOTIONS_FOR_A_WARNING, PhoneRecord
+from bellhop.domain.phone_report import ALREADY_OVER, PhoneEvent
 
 LAST_WITH_A_LIMIT = 12
 """Up to this version, Android limits the pushes with high priority by the app's standby bucket."""
@@ -86,7 +87,7 @@ def _is_of_a_limited_android(record: PhoneRecord) -> bool:
     return 0 < _android(record) <= LAST_WITH_A_LIMIT
 
 
-ANDROID, IOS = "android", "ios"
+ANDROID, IOS, BROWSER = "android", "ios", "browser"
 APP = ("Settings", "Apps", "(the app)")
 CHANNEL = (*APP, "Notifications", "(the channel for calls)")
 SOUND = ("Settings", "Sound & vibration")
@@ -436,6 +437,20 @@ STATES: tuple[PhoneState, ...] = (
         also=lambda record: _before(record, "1.56.0"),
     ),
     PhoneState(
+        "browser_denies",
+        RingEffect.SILENT,
+        "The browser may not show notifications of the app{since}, so it shows no call.",
+        "In the browser, open the settings of the app's site, and allow notifications.",
+        {"notifications": "denied", "os": BROWSER},
+    ),
+    PhoneState(
+        "browser_not_asked",
+        RingEffect.SILENT,
+        "The app has not asked yet whether it may show notifications, so the browser shows no call.",
+        "Open the app in the browser, and allow notifications when it asks.",
+        {"notifications": "not_asked", "os": BROWSER},
+    ),
+    PhoneState(
         "not_signed_in",
         RingEffect.UNSURE,
         "Nobody is signed in in the app{since}: the phone rings for a moment at most.",
@@ -448,7 +463,7 @@ STATES: tuple[PhoneState, ...] = (
         "The phone reported of the last call that it could not show it{reason}.",
         "Open the app, and look for what it asks for. The other reasons here may say more.",
         {},
-        also=lambda record: record.event == "not_shown",
+        also=lambda record: record.event == PhoneEvent.NOT_SHOWN and record.reason != ALREADY_OVER,
     ),
 )
 """Every state that a phone's report can show. A test walks all of them."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
-from bellhop.domain.phone_report import PhoneEvent
+from bellhop.domain.phone_report import PhoneEvent, why_not_shown
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import duration, listed
 from bellhop.trail import CarryOutcome, PhoneReported, RejectionCarried
@@ -21,19 +21,6 @@ REPORTS: Mapping[str, str] = {
 UNKNOWN_REPORT = "{event}, which this version of Bellhop does not know"
 WITHOUT_USER = ". This ended nothing: it is not known for whom a worker of an older version rang the phone"
 AFTER_THE_RING = ". This ended nothing: the ring's time was over"
-NOT_SHOWN_BECAUSE: Mapping[str, str] = {
-    "notifications_off": "the app may not show notifications",
-    "channel_off": "the notification channel for calls is off",
-    "full_screen_off": "the app may not show a call over the whole screen",
-    "callkit_error": "iOS did not take the call (CallKit)",
-    "telecom_error": "Android did not take the call (Telecom)",
-    "do_not_disturb": "a Focus or Do Not Disturb is on",
-    "signed_out": "nobody is signed in in the app",
-    "other_user": "another user is signed in in the app",
-    "already_over": "the call was over when the push came",
-    "app_error": "the app failed",
-}
-"""Why a phone did not show a call, by the app's word (docs/receipts.md). Other words are shown as they are."""
 REJECTED: Mapping[str, str] = {"busy": "{user} had another call"}
 CARRIED: Mapping[str, str] = {
     CarryOutcome.TOLD: "Bellhop told Stream that {what}{times}.",
@@ -71,6 +58,12 @@ def was_shown(round_log: RoundLog, device: str) -> bool:
     return device in round_log.rang or all(report.outcome != PhoneEvent.NOT_SHOWN for report in reports)
 
 
+def says_it_rang(round_log: RoundLog, device: str) -> bool:
+    """Whether a phone reported that it rang, or anything else that a silent phone does not report."""
+    reports = round_log.reports.get(device, ())
+    return device in round_log.rang or any(report.outcome != PhoneEvent.NOT_SHOWN for report in reports)
+
+
 def carried_sentence(round_log: RoundLog, carried: RejectionCarried) -> str:
     """Describe what became of telling Stream that a user rejected a ring."""
     user = carried.user
@@ -86,6 +79,6 @@ def carried_sentence(round_log: RoundLog, carried: RejectionCarried) -> str:
 
 def _report(round_log: RoundLog, report: PhoneReported) -> str:
     user = round_log.user_of(report) or "its user"
-    why = NOT_SHOWN_BECAUSE.get(report.reason, report.reason.replace("_", " "))
+    why = why_not_shown(report.reason)
     text = REPORTS.get(report.outcome, UNKNOWN_REPORT)
     return text.format(user=user, why=f": {why}" if why else "", event=report.outcome.replace("_", " "))

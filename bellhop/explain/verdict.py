@@ -10,7 +10,7 @@ from bellhop.domain.outcomes import NOT_KNOWN, Outcome, Tone
 from bellhop.domain.push import RINGING, PushKind
 from bellhop.explain.delivery import Delivery
 from bellhop.explain.other_project import advice_on_project
-from bellhop.explain.reported import reports_of, was_shown
+from bellhop.explain.reported import reports_of, says_it_rang, was_shown
 from bellhop.explain.rounds import RoundLog
 from bellhop.explain.sentences import (
     NOT_TAKEN_UP,
@@ -269,7 +269,7 @@ def _notice_sentences(deliveries: Sequence[Delivery]) -> list[str]:
 def _advice_for_a_silent_phone(
     round_log: RoundLog, of_round: Sequence[Delivery], deliveries: Sequence[Delivery]
 ) -> tuple[str, ...]:
-    if round_log.kind is not PushKind.RING or any(delivery.rang for delivery in deliveries):
+    if round_log.kind is not PushKind.RING or any(says_it_rang(round_log, delivery.device) for delivery in deliveries):
         return ()
     accepted = [delivery for delivery in of_round if delivery.outcome == Outcome.ACCEPTED]
     if known := [delivery for delivery in accepted if delivery.device in round_log.trail.today]:

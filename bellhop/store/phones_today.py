@@ -10,19 +10,20 @@ from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Outcome
-from bellhop.domain.phone_diagnosis import states_of
+from bellhop.domain.phone_diagnosis import FoundState, states_of
+from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.phone_states import RingEffect
 from bellhop.domain.push import PushKind
 from bellhop.store import phones, registry
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import devices_key
-from bellhop.trail import PhoneRang, PushAttempted, decode
+from bellhop.trail import PhoneRang, PhoneReported, PushAttempted, decode
 
 MOST_USERS, LATEST_LINES = 10, 300
 MOST_STATES = 2
 """How many states of a phone one sentence names, the worst first."""
 _WORD, _OUTCOME = f'"{PushAttempted.what}"'.encode(), f'"{Outcome.ACCEPTED}"'.encode()
-_RANG = f'"{PhoneRang.what}"'.encode()
+_REPORTS = tuple(f'"{report.what}"'.encode() for report in (PhoneRang, PhoneReported))
 
 
 def silent_phones(redis: Redis, tenant: str, lines: Sequence[bytes], now: Micros) -> Mapping[str, str]:
@@ -41,23 +42,29 @@ def silent_phones(redis: Redis, tenant: str, lines: Sequence[bytes], now: Micros
     for (_, keys), records, stored in zip(by_user.items(), answers[::2], answers[1::2], strict=True):
         devices = {device.key: device for device in registry.decode(value for value in stored if value)}
         for key, record in phones.records_of(keys, records).items():
-            states = [
-                state for state in states_of(record, devices.get(key), now) if state.effect is not RingEffect.NOTE
-            ]
-            found[key] = " ".join(f"{state.sentence} {state.next}" for state in states[:MOST_STATES])
+            found[key] = _settings(states_of(record, devices.get(key), now))
     return {key: sentence for key, sentence in found.items() if sentence}
+
+
+def _settings(states: Sequence[FoundState]) -> str:
+    bad = [state for state in states if state.effect is not RingEffect.NOTE]
+    return " ".join(f"{state.sentence} {state.next}" for state in bad[:MOST_STATES])
 
 
 def _silent(lines: Sequence[bytes]) -> Mapping[str, list[str]]:
     """Return the devices of the latest users that got a ring and did not report that they rang, by user."""
-    rang = {
-        line.device for line in map(decode, (line for line in lines if _RANG in line)) if isinstance(line, PhoneRang)
-    }
+    rang = {report.device for report in _reports(lines) if getattr(report, "outcome", "") != PhoneEvent.NOT_SHOWN}
     by_user: dict[str, dict[str, None]] = {}
     for attempt in _accepted(lines):
         if attempt.device not in rang:
             by_user.setdefault(attempt.user, {})[attempt.device] = None
     return {user: [*keys] for user, keys in islice(by_user.items(), MOST_USERS)}
+
+
+def _reports(lines: Sequence[bytes]) -> Iterator[PhoneRang | PhoneReported]:
+    for line in map(decode, (line for line in lines if any(word in line for word in _REPORTS))):
+        if isinstance(line, (PhoneRang, PhoneReported)):
+            yield line
 
 
 def _accepted(lines: Sequence[bytes]) -> Iterator[PushAttempted]:

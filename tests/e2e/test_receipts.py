@@ -9,16 +9,19 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from bellhop.domain.device import Kind, Provider
+from bellhop.domain.device import Kind, Provider, device_key
 from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
+from bellhop.store import phones
 from bellhop.store.keys import round_key, trail_key
 from bellhop.trail import PhoneRang
 from tests.trails import trail_of
+from tests.waiting import come_true
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+JANE = "jane-morel"
 SECRET, TOKEN = "signs-the-receipts", "for-prometheus-alone"
 SOON_S = 15
 
@@ -28,7 +31,7 @@ async def installation(tmp_path_factory):
     settings = {"RECEIPT_SECRET": SECRET, "METRICS_TOKEN": TOKEN}
     async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
         await installation.register("ben-osei", Provider.APNS, Kind.VOIP, "a1" * 32)
-        await installation.register("jane-morel", Provider.FCM, Kind.ALERT, "jane:pixel")
+        await installation.register(JANE, Provider.FCM, Kind.ALERT, "jane:pixel")
         yield installation
 
 
@@ -81,6 +84,24 @@ async def test_metrics_show_delivered_beside_accepted(installation):
         recorded = {s.labels["verdict"]: s.value for s in samples if s.name == "bellhop_receipts_total"}
         recorded["rang"] = sum(s.value for s in samples if s.name == "bellhop_rang_seconds_count")
     assert recorded["recorded"] == recorded["rang"] > 0
+
+
+async def test_demoted_rings_of_a_phone_raise_one_warning(installation):
+    health = {"os": "android", "fcm_priority": "normal", "model": "Nosuch Phone 9"}
+    for _ in range(4):
+        receipt = (await rung(installation, SampleCall()))[Provider.FCM]
+        for _ in range(2):
+            assert await post(installation, {"receipt": receipt, "health": health}) == 204
+    key = device_key(Provider.FCM, "jane:pixel")
+    (record,) = phones.records_of(
+        [key], await installation.store.call(*phones.read_some("default", JANE, [key]))
+    ).values()
+    assert (record.demoted, record.event, record.health.model) == (4, "rang", "Nosuch Phone 9")
+    assert 0 < record.first_receipt_ms <= record.last_receipt_ms
+    await come_true(lambda: "pushes_demoted" in installation.log("web"))
+    assert installation.log("web").count("pushes_demoted") == 1
+    for process in ("web", "worker-1"):
+        assert not [word for word in ("Nosuch", "fcm_priority") if word in installation.log(process)]
 
 
 async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(installation):

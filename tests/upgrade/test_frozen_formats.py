@@ -296,7 +296,7 @@ NEW_SINCE: dict[str, str] = {
         f"http/paths//v1/receipts/post/requestBody/content/application/json/schema/properties/{name}": (
             "an older version reads a receipt without it, as the report that the phone rang"
         )
-        for name in ("event", "reason", "at")
+        for name in ("event", "reason", "at", "health")
     },
     "http/paths//v1/receipts/post/responses/429": "one receipt may be sent 60 times",
     **{

@@ -5,13 +5,16 @@ from typing import Annotated
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from bellhop.domain.phone import PhoneHealth
 from bellhop.domain.phone_report import PhoneEvent
-from bellhop.domain.ticket import LONGEST_TICKET, read_ticket
+from bellhop.domain.ticket import LONGEST_TICKET, Ticket, read_ticket
+from bellhop.store.phones import note_receipt
 from bellhop.telemetry import metrics
-from webhook.api.ring_reports import PhoneReport, apply_report
+from webhook.api.ring_reports import WAS_RINGING, AppliedReport, PhoneReport, app_word, apply_report
 from webhook.api_errors import ApiError, ApiErrorKind
-from webhook.context import web_context
+from webhook.context import WebContext, web_context
 from webhook.openapi import Operation
+from webhook.phone_reports import note_report
 
 MAX_BODY_BYTES = 4_096
 PhoneTime = Annotated[int, Field(ge=0, lt=2**53)]
@@ -35,6 +38,8 @@ class Receipt(BaseModel):
     """When it happened, by the phone's own clock (unix ms)."""
     rang_at: PhoneTime | None = None
     """The same, for "rang"."""
+    health: PhoneHealth | None = None
+    """The settings of the phone that decide whether it rings. A field that is left out keeps its last value."""
 
 
 OPERATION = Operation(
@@ -69,7 +74,24 @@ def report() -> Response:
     applied = apply_report(context, PhoneReport(ticket, sent.receipt, sent.event, sent.reason, phone_ms))
     if applied.verdict in REFUSED:
         raise ApiError(REFUSED[applied.verdict])
+    if applied.user and applied.verdict in WAS_RINGING:
+        _note(context, ticket, sent, applied)
     return Response(status=204)
+
+
+def _note(context: WebContext, ticket: Ticket, sent: Receipt, applied: AppliedReport) -> None:
+    """Keep what the phone says about itself, in the home of its user."""
+    command = note_receipt(
+        ticket.tenant,
+        applied.user,
+        ticket.device,
+        context.now(),
+        round_started_at=ticket.started_at,
+        event=sent.event,
+        reason=app_word(sent.reason),
+        health=sent.health,
+    )
+    note_report(context, command, ticket.device)
 
 
 def _read_receipt() -> Receipt:

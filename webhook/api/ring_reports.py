@@ -50,6 +50,11 @@ class AppliedReport(NamedTuple):
     """For whom the phone was rung; empty if that is not known."""
 
 
+def app_word(reason: str) -> str:
+    """Make a word of a reason. Only a word of the app itself is kept, and never a text that a user may have written."""
+    return re.sub(r"[^A-Za-z0-9_.:-]+", "_", reason)[:LONGEST_REASON]
+
+
 def apply_report(context: WebContext, report: PhoneReport) -> AppliedReport:
     """Apply a report, once for each event of a ticket. Raises redis.exceptions.RedisError."""
     ticket, arrival = report.ticket, _arrival(context, report.ticket.tenant)
@@ -82,9 +87,7 @@ def _line(report: PhoneReport, redis_now: Micros, user: str = "", stamp: Micros 
     about |= {"provider": ticket.provider, "detail": detail}
     if report.event is PhoneEvent.RANG:
         return encode(PhoneRang(**about))
-    # Only a word of the app itself goes on the trail, and never a text that a user may have written.
-    shown = report.reason if report.event is PhoneEvent.NOT_SHOWN else ""
-    reason = re.sub(r"[^A-Za-z0-9_.:-]+", "_", shown)[:LONGEST_REASON]
+    reason = app_word(report.reason) if report.event is PhoneEvent.NOT_SHOWN else ""
     return encode(PhoneReported(**about, user=user, stamp=stamp, outcome=report.event, reason=reason))
 
 

@@ -31,7 +31,7 @@ def a_record(state: PhoneState, since_ms: int = NOV_12_MS) -> PhoneRecord:
     choice = {name: wanted[0] if isinstance(wanted, tuple) else wanted for name, wanted in state.when.items()}
     health = PhoneHealth(**choice | ALSO.get(state.word, {}))
     demoted = 3 if state.word == "pushes_demoted" else 0
-    event, reason = ("not_shown", "no permission") if state.word == "could_not_show" else ("", "")
+    event, reason = ("not_shown", "notifications_off") if state.word == "could_not_show" else ("", "")
     since = dict.fromkeys(health.known(), since_ms)
     return PhoneRecord(health, TODAY_MS, since, TODAY_MS, TODAY_MS, event, reason, demoted)
 
@@ -136,3 +136,10 @@ def test_the_worst_state_comes_first():
     assert [state.effect for state in found] == [RingEffect.SILENT, RingEffect.UNSURE, RingEffect.NOTE]
     assert worst(state.effect for state in found) is RingEffect.SILENT
     assert worst([]) is RingEffect.NOTE
+
+
+def test_the_reason_of_the_phone_is_a_sentence():
+    record = PhoneRecord(event="not_shown", reason="notifications_off")
+    assert states_of(record, None, NOW)[0].sentence.endswith(": the app may not show notifications.")
+    assert states_of(record._replace(reason="already_over"), None, NOW) == []
+    assert "it: new word." in states_of(record._replace(reason="new_word"), None, NOW)[0].sentence

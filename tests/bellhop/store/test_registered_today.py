@@ -12,7 +12,16 @@ from bellhop.store.keys import calls_of_user_key, trail_key
 from bellhop.store.phones import note_health
 from bellhop.store.registry import register
 from bellhop.store.stored_trail import read_stored_trail
-from bellhop.trail import PhoneRang, PushAttempted, PushSkipped, TokenChecked, UserSettled, WebhookReceived, read_trail
+from bellhop.trail import (
+    PhoneRang,
+    PhoneReported,
+    PushAttempted,
+    PushSkipped,
+    TokenChecked,
+    UserSettled,
+    WebhookReceived,
+    read_trail,
+)
 from tests.factories import a_device
 from tests.trails import START, line
 
@@ -110,3 +119,13 @@ def test_a_phone_that_rang_needs_no_advice(client):
     run_script(client, note_health("default", "ann", phone.key, START, PhoneHealth(full_screen_intent=False)))
     ring_in_vain(client, phone, line(PhoneRang, START, round=START, device=phone.key))
     assert advice(client, "ann") == ()
+
+
+@pytest.mark.parametrize(("event", "silent"), [("dismissed", False), ("not_shown", True)])
+def test_a_phone_that_could_not_show_the_call_is_silent(client, event, silent):
+    phone = a_device("ann")
+    run_script(client, register("default", phone))
+    run_script(client, note_health("default", "ann", phone.key, START, PhoneHealth(full_screen_intent=False)))
+    report = line(PhoneReported, START, round=START, device=phone.key, user="ann", outcome=event)
+    ring_in_vain(client, phone, report)
+    assert ["Full-screen" in sentence for sentence in advice(client, "ann")] == ([True] if silent else [])
