@@ -13,6 +13,8 @@ OTHER_PROJECT = (
     "answer"
 )
 RIGHT_PROJECT = "Use a service account of the project in the app's google-services.json."
+OTHER_KEY = "Browsers subscribed with another public key than that of {app}"
+RIGHT_KEY = "Let the page subscribe again, with the key that GET /v1/web-push/key returns."
 OF_ITSELF = "Bellhop tries again by itself."
 
 
@@ -49,6 +51,8 @@ def app_health(provider: str, app: str, channels: Sequence[ChannelStatus]) -> Ap
         word = "Other app"
         if provider == Provider.FCM:
             word, sentence, advice = "Other project", OTHER_PROJECT, RIGHT_PROJECT
+        elif provider == Provider.WEB_PUSH:
+            word, sentence, advice = "Other key", OTHER_KEY, RIGHT_KEY
     elif outcome:
         advice = f"{OF_ITSELF} {advice}"
     names = {"provider": PROVIDERS.get(provider, provider), "app": app, "user": "the user"}

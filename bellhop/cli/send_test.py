@@ -48,9 +48,9 @@ TIMEOUT_S = Seconds(10.0)
 def command(user_id: str, key: str | None, kind: str, tenant: str) -> None:
     """Send one push to the devices of USER_ID.
 
-    Prints the answer of Apple or Google for each device. As a real ring does, it tries Apple's other environment if a
-    token is not of the registered one. It sends to a muted user too, and says so. Exits with 1 if a push was not
-    accepted.
+    Prints the answer of Apple, Google or the browser's push service for each device. As a real ring does, it tries
+    Apple's other environment if a token is not of the registered one. It sends to a muted user too, and says so. Exits
+    with 1 if a push was not accepted.
     """
     settings = load_settings("worker")
     logs.configure(settings.log_format, "error")

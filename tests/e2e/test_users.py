@@ -16,6 +16,7 @@ import pytest_asyncio
 from bellhop.sandbox.installation import API_KEY, BUNDLE, PROJECT, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.trail import PushAttempted
+from tests.e2e.bellhop_command import bellhop
 from tests.trails import trail_of
 from tests.waiting import come_true
 from webhook.api_errors import MEDIA_TYPE, ApiErrorKind
@@ -173,6 +174,11 @@ async def test_a_browser_is_rung_with_its_page_closed(installation, name):
         ("webpush", ids[1], "accepted"),
     }
     assert service.refused[-1].status == 410
+    status, output = await bellhop(installation, "send-test", name)
+    assert (status, f"browser {ids[1][:6]}" in output, "Web Push accepted the push" in output) == (0, True, True)
+    _, explained = await bellhop(installation, "explain", call.cid, name)
+    assert f"browser {ids[0][:6]}" in explained
+    assert "Web Push says that the app was removed" in explained
 
 
 @pytest.mark.parametrize("body", [{"app": BUNDLE + ".typo"}, {"app": PROJECT}])

@@ -41,9 +41,9 @@ COLORS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 def command(strict: bool, as_json: bool) -> None:
     """Test what is configured and explain each problem.
 
-    Connects to Redis, Stream, Apple, Google and the mail server with the configured credentials. No phone rings. Also
-    checks with Stream whether its events are sent to Bellhop, posts a test webhook there, and says which pushes
-    Stream still sends itself. Exits with 1 if there is a problem: phones may not ring.
+    Connects to Redis, Stream, Apple, Google, browsers' push services and the mail server with the configured
+    credentials. No phone rings. Also checks with Stream whether its events are sent to Bellhop, posts a test webhook
+    there, and says which pushes Stream still sends itself. Exits with 1 if there is a problem: phones may not ring.
     """
     settings = load_settings()
     logs.configure(settings.log_format, "error")

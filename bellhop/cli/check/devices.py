@@ -9,7 +9,8 @@ from bellhop.cli.check.finding import Finding, Level
 from bellhop.cli.check.reading import read_redis
 from bellhop.clock import Seconds
 from bellhop.domain.device import Device, Kind, Provider
-from bellhop.domain.outcomes import Outcome
+from bellhop.domain.outcomes import ADVICE_BY_REASON, Outcome
+from bellhop.domain.web_push import host_of, service_of
 from bellhop.queue.worker_status import apps_of_workers
 from bellhop.settings import FcmApp, Settings
 from bellhop.store.registered_devices import (
@@ -28,7 +29,8 @@ DEMOTED = (
     "their last three rings or more with normal priority, although Bellhop sends them as high: let the app show a "
     "notification for every push (docs/phones.md)"
 )
-APPS = {Provider.APNS: "iOS app", Provider.FCM: "Firebase project"}
+APPS = {Provider.APNS: "iOS app", Provider.FCM: "Firebase project", Provider.WEB_PUSH: "web app"}
+NAMED_HOSTS = 3
 
 Users = Mapping[str, Sequence[Device]]
 
@@ -41,6 +43,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
             return
         users, called, known, demoted = read
         for finding in _findings(users, called, known):
+            yield finding
+        for finding in _of_unknown_push_services(users, settings.web_push_services):
             yield finding
         if demoted:
             yield Finding(Level.WARNING, "devices", f"{_demoted(demoted)} {DEMOTED}")
@@ -85,6 +89,16 @@ def _without_credentials(users: Users, known: frozenset[tuple[str, str]]) -> Ite
         there_are = f"the credentials are of {ours}" if ours else "there are no credentials of this provider"
         sentence = f"{_devices(count)} of the {APPS[provider]} {app}, but {there_are}: none of these phones rings"
         yield Finding(Level.PROBLEM, f"{provider} {app}", f"{sentence}. Add the credentials, or register the right app")
+
+
+def _of_unknown_push_services(users: Users, services: Sequence[str]) -> Iterator[Finding]:
+    """Warn of browsers whose push service is not in the settings any more, or not in those of this machine."""
+    browsers = (device for of_user in users.values() for device in of_user if device.provider is Provider.WEB_PUSH)
+    hosts = Counter(host_of(browser.token) for browser in browsers if service_of(browser.token, services) is None)
+    if hosts:
+        named = ", ".join(host for host, _ in hosts.most_common(NAMED_HOSTS))
+        sentence = f"{_devices(hosts.total())} at push services ({named}) to which Bellhop does not send"
+        yield Finding(Level.WARNING, "Web Push", f"{sentence}: {ADVICE_BY_REASON['UNKNOWN_PUSH_SERVICE']}")
 
 
 def _only_notices(devices: Sequence[Device]) -> bool:

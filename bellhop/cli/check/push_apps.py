@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from redis.exceptions import RedisError
 
+from bellhop.cli.check import push_services
 from bellhop.cli.check.finding import Finding, Level
 from bellhop.clock import Seconds, micros
 from bellhop.domain.device import Device, Environment, Kind, Provider
@@ -42,6 +43,8 @@ async def findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
             yield finding
     for project in settings.fcm_apps:
         yield await _fcm(project, settings)
+    async for finding in push_services.findings(settings):
+        yield finding
     async for finding in _brakes(settings, store):
         yield finding
 
