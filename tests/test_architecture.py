@@ -77,7 +77,10 @@ PURE = {
     "webhook.intake.events",
     "webhook.intake.parsing",
     "webhook.intake.signature",
+    "webhook.live_reader",
     "webhook.openapi",
+    "webhook.server.live_bounds",
+    "webhook.server.live_events",
     "webhook.sources.amazon.envelope",
 }
 """Modules, and packages of them, that do no I/O and ask no clock."""

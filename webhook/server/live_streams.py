@@ -7,14 +7,11 @@ between. If the connection to Redis is lost, the streams stay open, and get a ne
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
 from bellhop.backoff import pause_s
 from bellhop.clock import Seconds
-from bellhop.store.announced_rounds import read_latest_rounds
 from bellhop.store.async_client import Store
 from bellhop.store.keys import live_channel
 from bellhop.store.redis_internals import new_connection
@@ -24,40 +21,16 @@ from bellhop.telemetry.outage import RedisOutage
 from bellhop.telemetry.web_processes import OWN_ENTRY
 from webhook.api_errors import ApiErrorKind
 from webhook.live_reader import LiveReader
-from webhook.server.live_events import read_message, snapshot
+from webhook.server.live_bounds import LiveBounds
+from webhook.server.live_call import LiveCall
+from webhook.server.live_events import read_message
 from webhook.server.live_stream import LiveStream, StreamConnection
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = Seconds(0.1), Seconds(2.0)
 """Pauses before Redis is tried again."""
-SNAPSHOTS_AT_ONCE = 4
-"""How many snapshots are read at the same time. After an outage of Redis, every call needs one."""
-
-
-class LiveBounds(NamedTuple):
-    """Limits for the streams of one process."""
-
-    streams: int
-    per_call: int
-    per_user: int
-    lasts_s: Seconds
-    """After how long a stream ends."""
-
-    def per_token(self, reader: LiveReader) -> int:
-        """Return how many streams the reader's tokens may have. One backend reads the streams of many calls."""
-        return max(1, self.streams // 2) if reader.user_id is None else self.per_user
-
-
-@dataclass(eq=False, slots=True)
-class LiveCall:
-    """The streams of one call."""
-
-    tenant: str
-    cid: str
-    streams: dict[LiveStream, None] = field(default_factory=dict)
-    subscribed: bool = False
-    """Whether Redis has confirmed the subscription."""
-    reading: asyncio.Task[None] | None = None
-    """The task that reads snapshots."""
+PAUSE_PER_SNAPSHOT = 9
+"""After a snapshot, no other is read for so many times the time that it took to make. So all snapshots together take
+at most a tenth of the event loop's time, however large the calls are and however often clients come back."""
 
 
 class LiveStreams:
@@ -67,18 +40,14 @@ class LiveStreams:
         self._store, self._bounds = store, bounds
         self._outage = RedisOutage("live_redis_away", "live_redis_back", address=address)
         self._loop = asyncio.get_running_loop()
+        self.open_streams = 0
         self._calls: dict[str, LiveCall] = {}
         """By channel."""
         self._of_token: Counter[tuple[str, str | None]] = Counter()
         self._subscription: Subscription | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._snapshots = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._snapshots = asyncio.Lock()
         self._stopped = False
-
-    @property
-    def open_streams(self) -> int:
-        """How many streams are open."""
-        return self._of_token.total()
 
     @property
     def listens(self) -> bool:
@@ -87,13 +56,11 @@ class LiveStreams:
 
     def refusal(self, reader: LiveReader) -> ApiErrorKind | None:
         """Return why the reader gets no stream now; None if it gets one."""
-        call = self._calls.get(_channel(reader))
-        if self._stopped or self.open_streams >= self._bounds.streams:
+        if self._stopped:
             return ApiErrorKind.STREAMS_FULL
-        of_token = self._of_token[_token(reader)]
-        if of_token >= self._bounds.per_token(reader) or (call and len(call.streams) >= self._bounds.per_call):
-            return ApiErrorKind.TOO_MANY_STREAMS
-        return None
+        call = self._calls.get(_channel(reader))
+        of_token, of_call = self._of_token[_token(reader)], len(call.streams) if call else 0
+        return self._bounds.refusal(reader, streams=self.open_streams, of_token=of_token, of_call=of_call)
 
     def open(self, reader: LiveReader, connection: StreamConnection) -> LiveStream:
         """Begin a stream on a connection that has written the head of the response."""
@@ -103,10 +70,9 @@ class LiveStreams:
             call = self._calls[channel] = LiveCall(reader.tenant, reader.cid)
             if self._subscription:
                 self._subscription.subscribe(channel)
-        stream = LiveStream(reader, connection, now_s, now_s + _lasts_s(reader, self._bounds.lasts_s))
+        stream = LiveStream(reader, connection, now_s, now_s + self._bounds.stream_lasts_s(reader, time.time()))
         call.streams[stream] = None
-        self._of_token[_token(reader)] += 1
-        OWN_ENTRY.live_streams = self.open_streams
+        self._count(reader, 1)
         if self._listening is None or self._listening.done():
             self._listening = asyncio.ensure_future(self._listen())
         self._show_snapshots(call)
@@ -119,10 +85,7 @@ class LiveStreams:
         if call is None or stream not in call.streams:
             return
         del call.streams[stream]
-        self._of_token.subtract([token := _token(stream.reader)])
-        if not self._of_token[token]:
-            del self._of_token[token]
-        OWN_ENTRY.live_streams = self.open_streams
+        self._count(stream.reader, -1)
         metrics.LIVE_STREAMS.add(end)
         if not call.streams:
             del self._calls[channel]
@@ -160,9 +123,15 @@ class LiveStreams:
         call = self._calls.get(channel)
         event = read_message(message) if call else None
         if call and event:
-            now_s = self._loop.time()
-            for stream in list(call.streams):
-                stream.show(event, now_s)
+            call.show(event, self._loop.time())
+
+    def _count(self, reader: LiveReader, change: int) -> None:
+        token = _token(reader)
+        self._of_token[token] += change
+        if not self._of_token[token]:
+            del self._of_token[token]
+        self.open_streams += change
+        OWN_ENTRY.live_streams = self.open_streams
 
     def _all(self) -> list[LiveStream]:
         return [stream for call in self._calls.values() for stream in call.streams]
@@ -189,18 +158,9 @@ class LiveStreams:
             finally:
                 self._subscription = None
                 await subscription.close()
-            self._await_snapshots()
+            for call in self._calls.values():
+                call.lose()
             await asyncio.sleep(pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
-
-    def _await_snapshots(self) -> None:
-        for call in self._calls.values():
-            call.subscribed = False
-            if call.reading:
-                # What it reads now may be older than the next subscription: an announcement in between would be lost.
-                call.reading.cancel()
-                call.reading = None
-            for stream in call.streams:
-                stream.await_snapshot()
 
     def _show_snapshots(self, call: LiveCall) -> None:
         if call.subscribed and (call.reading is None or call.reading.done()):
@@ -209,21 +169,16 @@ class LiveStreams:
     async def _read_snapshots(self, call: LiveCall) -> None:
         """Send a snapshot to each stream of the call that needs one, until none does."""
         failures = 0
-        while call.subscribed and (streams := [stream for stream in call.streams if stream.needs_snapshot]):
+        while call.subscribed and call.waiting:
             try:
                 async with self._snapshots:
-                    for stream in streams:
-                        stream.await_snapshot()
-                    rounds = await read_latest_rounds(self._store, call.tenant, call.cid)
+                    took_s = await call.read_snapshot(self._store)
+                    self._outage.note_answer()
+                    await asyncio.sleep(PAUSE_PER_SNAPSHOT * took_s)
             except RedisError as error:
                 self._outage.note_redis_error(error)
                 await asyncio.sleep(pause_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S))
                 failures += 1
-                continue
-            event, now_s = snapshot(call.cid, rounds), self._loop.time()
-            for stream in streams:
-                if stream in call.streams:
-                    stream.show_snapshot(event, now_s)
 
 
 def _channel(reader: LiveReader) -> str:
@@ -232,11 +187,3 @@ def _channel(reader: LiveReader) -> str:
 
 def _token(reader: LiveReader) -> tuple[str, str | None]:
     return reader.tenant, reader.user_id
-
-
-def _lasts_s(reader: LiveReader, most_s: Seconds) -> float:
-    """Return how long a stream lasts: not longer than its token is valid."""
-    now_s = time.time()
-    if reader.expires_at_s is None or reader.expires_at_s > now_s + most_s:
-        return most_s
-    return max(0.0, reader.expires_at_s - now_s)

@@ -27,7 +27,8 @@ from webhook.context import MAX_REQUEST, REDIS_TIMEOUT_S, WebContext
 from webhook.intake_redis import IntakeRedis, LoopConnections
 from webhook.server.arrivals import RequestLimits
 from webhook.server.http_request import HttpRequest
-from webhook.server.live_streams import LiveBounds, LiveStreams
+from webhook.server.live_bounds import LiveBounds
+from webhook.server.live_streams import LiveStreams
 from webhook.server.request_server import RequestServer
 from webhook.server.webhook_bodies import TARGET, WebhookBodies
 
