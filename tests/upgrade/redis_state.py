@@ -21,7 +21,7 @@ NEAR_S = 2 * 24 * 3600
 NUMBER = re.compile(r"(?<![0-9A-Za-z.])(?:\d{16}|\d{13}|\d{10})(?![0-9A-Za-z])")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 UNIT = {10: 1, 13: 1_000, 16: 1_000_000}
-TTLS_S = (1, 3, 5, 10, 60, 120, 300, 600, 900, 3600, 7200, 86_400, 93_600, 259_200, 604_800)
+TTLS_S = (1, 3, 5, 10, 60, 120, 300, 600, 900, 3600, 7200, 86_400, 93_600, 259_200, 604_800, 7_776_000)
 """The times to live that Bellhop uses. A remaining time is rounded up to the next of them."""
 
 

@@ -319,6 +319,7 @@ NEW_SINCE: dict[str, str] = {
         "properties/health": "the phone's settings; an older web process refuses a body with it"
         for number in (0, 1)
     },
+    "redis/bellhop:phones:default:<user>": "what phones report; an older version neither writes nor reads it",
     "http/paths//v1/users/{user_id}/reachability": "whether a user can be rung",
     "command_line/commands/commands/reachability": "a new command",
     "metrics/types/# TYPE bellhop_phones_demoted_total counter": "pushes that came with normal priority",
