@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bellhop.clock import Micros
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.own_pushes import PushPlace, PushTemplate, PushTemplates
@@ -22,6 +23,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key, trail_key
+from bellhop.store.phones import note_receipt
 from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
@@ -280,14 +282,18 @@ async def test_jobs_that_are_retried_carry_their_retries_for_rq(name):
 
 
 @contextlib.asynccontextmanager
-async def working(store, redis_url, queue, **senders):
-    """A worker with a concurrency of 1, as worker/main.py counts it; yields what queues a job."""
+async def working(store, redis_url, queue, after_us=Micros(0), **senders):
+    """A worker with a concurrency of 1, as worker/main.py counts it; yields what queues a job.
+
+    `after_us`: when it rings a silent phone again.
+    """
     name = unique_worker_name("w")
     channels = {
         (Provider.FCM if app == "google" else Provider.APNS, "calls"): ProviderChannel(sender, app)
         for app, sender in senders.items()
     }
-    handlers = Jobs(DeliveryTools(store, name, channels, TokenPruner(store)), 0.0).handlers
+    tools = DeliveryTools(store, name, channels, TokenPruner(store), second_way_after_us=after_us)
+    handlers = Jobs(tools, 0.0).handlers
     worker = QueueWorker(redis_url, {queue: JOBS_PER_CONCURRENCY}, handlers, name=name)
     running = asyncio.create_task(worker.run())
 
@@ -394,3 +400,20 @@ async def test_a_call_that_began_is_told_to_the_members_at_stream(store):
     assert sender.sent == ["token-jane"]
     [round_log] = explain(call.cid, await trail_of(store, call.cid)).rounds
     assert (round_log.kind, {person.user for person in round_log.people}) == ("live_started", {"jane", "eva"})
+
+
+async def test_rings_that_wait_for_receipts_hold_up_no_other(store, redis_url):
+    """More rings wait than the worker has places, and each phone rings at once."""
+    google = Fixed(Outcome.ACCEPTED)
+    pixel = await phone(store, "ben")
+    await store.script(*note_receipt("default", "ben", pixel.key, 5_000, round_started_at=1, event="rang"))
+    rings = JOBS_PER_CONCURRENCY + 3
+    async with working(store, redis_url, "rings", Micros(100_000_000), google=google) as enqueue:
+        for number in range(rings):
+            await enqueue(RING_JOB, a_queued_round("ben", cid=f"default:{number}", for_s=170))
+
+        async def all_rang():
+            return len(google.sent) == rings
+
+        await eventually(all_rang)
+    assert await store.call("LLEN", "rq:queue:rings") == rings, "a worker that stops gives them back"

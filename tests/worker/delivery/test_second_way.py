@@ -1,6 +1,7 @@
 """A phone that has sent receipts before, and sends none for a ring, is rung once more by another road."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -9,10 +10,15 @@ from bellhop.domain.device import Kind, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.ticket import Ticket
+from bellhop.explain.explanation import explain
 from bellhop.store import registry
 from bellhop.store.call_scripts import record_receipt
+from bellhop.store.keys import call_key, trail_key
 from bellhop.store.phones import note_receipt
+from bellhop.trail import PhoneRang, WebhookReceived, encode
 from tests.factories import a_device, a_queued_round, an_iphone
+from tests.trails import trail_of
+from tests.waiting import come_true
 from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
@@ -108,3 +114,81 @@ async def test_a_phone_that_never_sent_a_receipt_is_not_waited_for(store):
     async with asyncio.timeout(20):
         await ring(store, phones, a_queued_round(), after_us=Micros(25_000_000))
     assert sorted(phones.rung) == sorted([("ring", VOIP.key), ("ring", ANDROID.key)])
+
+
+@pytest.mark.parametrize("stamp", ["a:ben", "d:ben", "x:sara", "ended"])
+async def test_a_call_that_is_over_rings_no_phone_again(store, stamp):
+    await known(store, VOIP, ALERT)
+    round_ = a_queued_round(callers=("sara",))
+
+    async def over(push):
+        await store.call("HSET", call_key("default", round_.cid), stamp, round_.started_at + 1)
+
+    phones = Phones(over)
+    await ring(store, phones, round_)
+    assert phones.rung == [("ring", VOIP.key)]
+    assert not [line for line in await trail_of(store, round_.cid) if getattr(line, "kind", "") == "second_ring"]
+
+
+async def test_a_phone_is_not_rung_again_when_the_time_is_over(store):
+    await known(store, VOIP, ALERT)
+    phones = Phones()
+    async with asyncio.timeout(20):
+        await ring(store, phones, a_queued_round(for_s=1), after_us=Micros(1_500_000))
+    assert phones.rung == [("ring", VOIP.key)]
+
+
+async def test_a_phone_that_left_its_user_is_not_rung_again(store):
+    await known(store, ANDROID)
+
+    async def sign_out(push):
+        await store.script(*registry.remove("default", ANDROID))
+
+    phones = Phones(sign_out)
+    await ring(store, phones, a_queued_round())
+    assert phones.rung == [("ring", ANDROID.key)]
+
+
+async def test_a_job_that_runs_again_rings_a_second_time_once(store):
+    """A worker dies while it waits; another one takes the job over. A third run comes when all is done."""
+    await known(store, VOIP, ALERT)
+    phones, round_ = Phones(), a_queued_round()
+    first = asyncio.create_task(ring(store, phones, round_, after_us=Micros(20_000_000)))
+    await come_true(lambda: phones.pushes)
+    first.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await first
+    await store.call("DEL", "bellhop:worker:w-1")
+    for _ in range(2):
+        await ring(store, phones, round_, worker="w-2")
+    assert phones.rung == [("ring", VOIP.key), ("second_ring", ALERT.key)]
+
+
+async def test_two_runs_of_a_job_ring_a_phone_again_once(store):
+    await known(store, ANDROID)
+    phones, round_ = Phones(), a_queued_round()
+    await asyncio.gather(*(ring(store, phones, round_, worker) for worker in ("w-1", "w-2")))
+    assert phones.rung == [("ring", ANDROID.key), ("second_ring", ANDROID.key)]
+
+
+async def test_the_explanation_says_why_a_phone_was_rung_again(store):
+    await known(store, VOIP, ALERT)
+    round_ = a_queued_round()
+
+    async def report(push):
+        if push.kind == "second_ring":
+            await receipt(store, round_, ALERT)
+            line = PhoneRang(at=Micros(round_.started_at + 9), round=round_.started_at, device=ALERT.key)
+            await store.call("RPUSH", trail_key("default", round_.cid), encode(line))
+
+    await ring(store, Phones(report), round_)
+    opening = WebhookReceived(
+        at=round_.started_at, type="call.ring", round=round_.started_at, users=("ben",), callers=("sara",)
+    )
+    found = explain(round_.cid, [opening, *await trail_of(store, round_.cid)]).rounds[0]
+    sentences = [entry.sentence for entry in found.timeline]
+    assert "Ben's iPhone sent no receipt within 1 s, so Bellhop rings it again by an alert." in sentences
+    [ben] = found.people
+    second = ben.verdict.partition(". ")[2]
+    assert second.startswith("Ben's iPhone was rung again by an alert ")
+    assert second.endswith(", because the phone did not report within 1 s, and it reported that it rang.")

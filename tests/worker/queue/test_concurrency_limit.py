@@ -66,3 +66,16 @@ async def test_waiting_for_several_slots_takes_the_free_ones_at_once():
     limit.release(2)
     assert await asyncio.wait_for(waiting, 1) == 2
     assert limit.full
+
+
+async def test_at_most_as_many_places_as_there_are_are_lent():
+    """So the number of jobs in memory has a limit, however many of them only wait."""
+    limit = ConcurrencyLimit(2)
+    limit.take(2)
+    assert [limit.lend() for _ in range(3)] == [True, True, False]
+    limit.take(2)
+    assert limit.full
+    limit.release()
+    limit.take_back()
+    assert limit.full
+    assert limit.lend()
