@@ -172,7 +172,9 @@ class Installation:
         """Return the log of a process so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    async def register(self, user_id: str, provider: Provider, kind: Kind, token: str, name: str = "") -> Device:
+    async def register(
+        self, user_id: str, provider: Provider, kind: Kind, token: str, name: str = "", hardware_id: str = ""
+    ) -> Device:
         """Register a device of a user."""
         app = BUNDLE if provider is Provider.APNS else PROJECT
         device = Device(
@@ -184,6 +186,7 @@ class Installation:
             environment=Environment.PRODUCTION,
             registered_at=from_nanoseconds(time.time_ns()),
             name=name,
+            hardware_id=hardware_id,
         )
         await self.store.script(*register("default", device))
         return device

@@ -151,8 +151,11 @@ class Flow:
         return [line.outcome for line in ends if line.kind == "ring"]
 
 
-TWO_WAYS = {"RECEIPT_SECRET": "a-secret-of-no-real-app", "TELL_CALLER": "true"}
-"""What a phone reports, and what the caller is told."""
+TWO_WAYS = {
+    **{"RECEIPT_SECRET": "a-secret-of-no-real-app", "TELL_CALLER": "true"},
+    **{"SECOND_WAY": "true", "SECOND_WAY_AFTER": "1"},
+}
+"""What a phone reports, what the caller is told, and that a phone which stays silent is rung again."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
