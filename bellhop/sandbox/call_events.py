@@ -34,6 +34,7 @@ class CallEvents:
         """The statuses of the answers to the next requests. 0: the connection is closed without an answer."""
         self.status = 201
         """The status of all further answers."""
+        self.on_request: Callable[[CallEvent], None] = lambda _: None
         self.pause_s = Seconds(0.0)
         """How long each answer is delayed."""
         self.reset_s = Seconds(1.0)
@@ -47,7 +48,9 @@ class CallEvents:
         if status == 201:
             unknown = "bellhop-check-" in cid  # `bellhop check` names a call that does not exist
             status = self.statuses.pop(0) if self.statuses else 404 if unknown else self.status
-        self.requests.append(CallEvent(now, cid, body.get("user_id", ""), body.get("custom", {}), status))
+        event = CallEvent(now, cid, body.get("user_id", ""), body.get("custom", {}), status)
+        self.requests.append(event)
+        self.on_request(event)
         await asyncio.sleep(self.pause_s)
         if not status and request.transport is not None:
             request.transport.close()
