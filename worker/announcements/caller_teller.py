@@ -50,7 +50,7 @@ class CallerTeller:
             self._pause(await self._api.send_event(cid, caller_id, custom))
         except StreamRefused as refused:
             self._pause(refused.wait_s or Seconds(0.0))
-            if refused.status in GIVEN_UP:
+            if refused.permanent or refused.status in GIVEN_UP:
                 return Refused(str(refused))
             return TryAgain(str(refused), refused.wait_s or Seconds(0.0))
         return Sent()

@@ -205,18 +205,21 @@ class FanOut:
         """Plan and begin the pushes to PLANNED_AT_ONCE recipients at a time; other rings get turns in between."""
         skips: list[Skip] = []
         sending: list[asyncio.Task[list[Delivered]]] = []
+        recording: list[asyncio.Task[None]] = []
         try:
             for first in range(0, len(recipients), PLANNED_AT_ONCE):
                 planned = self._plan(recipients[first : first + PLANNED_AT_ONCE], users)
-                skips += planned.skips
+                if planned.skips:  # written now: a caller need not wait for others' pushes to hear of them
+                    skips += planned.skips
+                    recording.append(asyncio.create_task(self._record_skips(planned.skips)))
                 sending += [asyncio.create_task(self._push(push)) for push in planned.pushes]
                 await self._tools.turns.let_others_go_first(self._round.started_at)
         except BaseException:
-            for task in sending:
+            for task in (*sending, *recording):
                 task.cancel()
-            await asyncio.gather(*sending, return_exceptions=True)
+            await asyncio.gather(*sending, *recording, return_exceptions=True)
             raise
-        sent, _ = await asyncio.gather(asyncio.gather(*sending), self._record_skips(skips))
+        sent, _ = await asyncio.gather(asyncio.gather(*sending), asyncio.gather(*recording))
         return skips, list(chain.from_iterable(sent))
 
     def _plan(self, recipients: Sequence[Recipient], users: RegisteredUsers) -> Plan:

@@ -1,0 +1,79 @@
+"""Stream's answers to custom events: what is sent, tried again and dropped."""
+
+import contextlib
+
+import aiohttp
+import pytest
+
+from bellhop.domain.announcement import AnnouncementType, about_ring
+from bellhop.sandbox.stream_rest import StreamApiStandIn
+from bellhop.store.redis_clock import RedisClock
+from bellhop.stream_api import StreamApi
+from tests.factories import a_round
+from worker.announcements.caller_teller import RING_IS_OVER, CallerTeller
+from worker.announcements.outbox import Refused, Sent, TryAgain
+
+SECRET = "a-secret-that-pyjwt-finds-long-enough"
+
+
+@contextlib.asynccontextmanager
+async def telling(*secrets):
+    async with StreamApiStandIn("key", SECRET) as stream, aiohttp.ClientSession() as session:
+        api = StreamApi(session, stream.url, "key", *(secrets or (SECRET,)))
+        yield stream.events, CallerTeller(api, "default", RedisClock())
+
+
+def document(type_=AnnouncementType.RINGING, **changes):
+    round_ = a_round("ben", **changes)
+    return about_ring(type_, round_, "ben", round_.started_at, reason="muted").document().encode()
+
+
+async def test_the_callers_app_is_told_no_more_than_the_page_says():
+    async with telling("another-secret-that-pyjwt-finds-long-enough", SECRET) as (events, teller):
+        assert await teller.send(document(AnnouncementType.UNREACHABLE)) == Sent()
+    refused, event = events.requests
+    assert (refused.status, event.status, event.cid, event.user) == (401, 201, "default:1", "sara")
+    assert set(event.custom) == {"type", "user_id", "ring_started_at"}
+    assert event.custom["type"] == "bellhop.ring.unreachable"
+
+
+async def test_after_the_ring_nothing_is_sent():
+    async with telling() as (events, teller):
+        assert await teller.send(document(for_s=30, ago_s=31)) == Refused(RING_IS_OVER)
+    assert events.requests == []
+
+
+@pytest.mark.parametrize("status", [0, 500, 503])
+async def test_a_failure_is_tried_again(status):
+    async with telling() as (events, teller):
+        events.statuses = [status]
+        assert isinstance(await teller.send(document()), TryAgain)
+        assert await teller.send(document()) == Sent()
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_what_stream_will_never_take_is_given_up(status):
+    async with telling() as (events, teller):
+        events.statuses = [status]
+        assert isinstance(await teller.send(document()), Refused)
+
+
+async def test_streams_limit_holds_for_all_calls_of_the_app():
+    async with telling() as (events, teller):
+        events.statuses, events.reset_s = [429], 3.0
+        first = await teller.send(document())
+        assert isinstance(first, TryAgain)
+        assert 1 <= first.after_s <= 4
+        second = await teller.send(document(cid="default:2"))
+        assert isinstance(second, TryAgain)
+        assert second.after_s > 0
+        assert len(events.requests) == 1
+
+
+async def test_what_stream_takes_only_after_the_ring_is_dropped():
+    async with telling() as (events, teller):
+        events.statuses, events.reset_s = [429], 60.0
+        result = await teller.send(document(for_s=5))
+        assert isinstance(result, Refused)
+        assert result.reason.startswith(RING_IS_OVER)
+        assert len(events.requests) == 1
