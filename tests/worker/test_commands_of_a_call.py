@@ -10,9 +10,12 @@ from functools import partial
 import pytest
 import redis
 
+from bellhop.audience import Audience, Destination
 from bellhop.clock import Micros
+from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
+from bellhop.queue.names import TELL_CALLER_JOB
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
@@ -75,6 +78,18 @@ async def test_a_ring_takes_few_commands_besides_its_job(store, post, count, liv
     assert count() <= 6, "claim_devices"
     await fence.write(Record("sent", phone.key, True))
     assert count() <= 4, "record_attempt"
+
+
+async def test_what_is_announced_takes_few_commands_and_a_repeat_one(store, post, count, live_workers):
+    round_ = post(SampleCall(members=("ben",)).ring())
+    everybody = Destination("backend", TELL_CALLER_JOB, 60, frozenset(AnnouncementType))
+    fence = Fence(store, "w-1", PushKind.RING, round_, audience=Audience((everybody,)))
+    reached = about_ring(AnnouncementType.REACHED, round_, "ben", round_.started_at)
+    count()
+    await fence.write(Record("", announcement=reached))
+    assert count() <= 12, "announce"
+    await fence.write(Record("", announcement=reached))
+    assert count() <= 2, "announce, again"
 
 
 @pytest.mark.parametrize("answer", ["accepted", "rejected"])
