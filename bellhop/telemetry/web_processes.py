@@ -50,8 +50,11 @@ class OwnEntry:
 
     def write(self, redis: Redis) -> None:
         """Write the entry if it is time, and remove those of processes that ended. Raises RedisError."""
-        if time.monotonic() - self._written_s < EVERY_S:
-            return
+        if time.monotonic() - self._written_s >= EVERY_S:
+            self.write_now(redis)
+
+    def write_now(self, redis: Redis) -> None:
+        """Write the entry, and remove those of processes that ended. Raises RedisError."""
         sent_s = time.time()
         now = read_time(redis.time())
         ahead_s = Seconds(round((sent_s + time.time()) / 2 - seconds(now), 3))

@@ -18,6 +18,7 @@ from bellhop.store import subscription
 from bellhop.store.blocking_client import run_script
 from bellhop.store.call_scripts import EventToTake, take_event
 from bellhop.store.keys import live_channel, round_key, user_key
+from bellhop.telemetry.web_processes import OWN_ENTRY
 from tests.factories import a_round, web_settings
 from tests.waiting import come_true
 from webhook.app import create_app
@@ -245,6 +246,18 @@ async def test_streams_of_a_process_share_one_subscription(redis_url, redis_clie
                 assert len([c for c in redis_client.client_list() if int(c["sub"])]) == 1
             await come_true(lambda: not redis_client.pubsub_channels())
             assert server.streams.open_streams == 0
+
+
+async def test_metrics_show_the_open_streams(redis_url, redis_client, ring):
+    async with serving(redis_url, metrics_token="of-the-metrics-page") as server, watching(server), watching(server):
+        OWN_ENTRY.renew()
+        OWN_ENTRY.write_now(redis_client)
+        ask = "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer of-the-metrics-page\r\n\r\n"
+        client = await connect(server, ask.encode())
+        assert await client.head() == 200
+        page = await client.reader.readexactly(int(client.headers["Content-Length"]))
+        assert b"\nbellhop_live_streams 2.0\n" in page
+        await client.close()
 
 
 async def test_a_lost_connection_to_redis_ends_in_a_new_snapshot(redis_url, redis_client, ring):
