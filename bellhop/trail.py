@@ -278,7 +278,7 @@ class PhoneReported(Milestone, frozen=True, kw_only=True, gc=False):
     letters: ClassVar = "ruocdpyv"
     round: Micros
     user: str = ""
-    """For whom the phone was rung; empty if a worker of an older version rang it."""
+    """Who rejected the ring; empty for any other report, and for a rejection that ended nothing."""
     outcome: str
     stamp: Micros | None = None
     """Stream's time of a rejection that ended the ring for the user (unix µs); None for any other report."""

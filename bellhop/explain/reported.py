@@ -41,7 +41,8 @@ def report_sentence(round_log: RoundLog, report: PhoneReported, name: str) -> st
     """Describe a report of the phone with this name."""
     ends_nothing = ""
     if report.outcome in (PhoneEvent.DECLINED, PhoneEvent.BUSY) and report.stamp is None:
-        ends_nothing = AFTER_THE_RING if report.user else WITHOUT_USER
+        late = round_log.until and round_log.us_since_start(report) >= round_log.until - round_log.started_at
+        ends_nothing = AFTER_THE_RING if late else WITHOUT_USER
     return f"{name} reports {_report(round_log, report)}{ends_nothing}."
 
 

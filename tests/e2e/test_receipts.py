@@ -1,10 +1,12 @@
 """A phone says that it rang, with the receipt that came in the push."""
 
 import asyncio
+import hmac
 import json
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
+import jwt
 import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,8 +16,8 @@ from bellhop.domain.ticket import Ticket, sign_ticket
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import phones
-from bellhop.store.keys import round_key, trail_key
-from bellhop.trail import PhoneRang
+from bellhop.store.keys import call_key, round_key, trail_key
+from bellhop.trail import PhoneRang, PhoneReported
 from tests.trails import trail_of
 from tests.waiting import come_true
 
@@ -138,12 +140,92 @@ async def test_what_bellhop_did_not_sign_is_refused_and_leaves_nothing(installat
         {"receipt": 1},
         {"receipt": "a" * 3000},
         {"receipt": "a", "rang_at": "now"},
+        {"receipt": "a", "event": "answered"},
+        {"receipt": "a", "event": None},
+        {"receipt": "a", "event": ["declined"]},
+        {"receipt": "a", "event": "not_shown", "reason": 1},
+        {"receipt": "a", "event": "not_shown", "reason": "r" * 201},
+        {"receipt": "a", "at": 2**53},
+        b'{"receipt": "a", "at": NaN}',
+        b'{"receipt": "a", "at": 1e400}',
+        b'{"receipt": "\\ud800"}',
+        b'{"receipt": "a", "x": ' + b"[" * 4000 + b"}",
         b"\xff",
     ],
     ids=repr,
 )
 async def test_a_body_that_says_nothing_is_answered_422(installation, document):
     assert await post(installation, document) == 422
+
+
+async def test_a_receipt_with_any_byte_changed_is_refused(installation):
+    call = SampleCall()
+    given = (await rung(installation, call))[Provider.FCM]
+    changed = [given[:at] + ("A" if letter != "A" else "B") + given[at + 1 :] for at, letter in enumerate(given)]
+    for event in ("rang", "declined"):
+        statuses = await asyncio.gather(*(post(installation, {"receipt": text, "event": event}) for text in changed))
+        assert set(statuses) == {403}
+    assert {line.what for line in await trail_of(installation.store, call.cid)} <= {
+        "received",
+        "picked_up",
+        "attempted",
+    }
+
+
+async def test_what_the_secret_signs_for_another_purpose_is_no_receipt(installation):
+    call = SampleCall()
+    given = (await rung(installation, call))[Provider.FCM]
+    body, key = given.partition(".")[0], SECRET.encode()
+    for signed in (body.encode(), b"bellhop " + body.encode(), b"receipt " + body.encode()):
+        mac = urlsafe_b64encode(hmac.digest(key, signed, "sha256")[:16]).rstrip(b"=").decode()
+        assert await post(installation, {"receipt": f"{body}.{mac}", "event": "declined"}) == 403
+    token = jwt.encode({"user_id": "jane-morel"}, "demo-secret-of-no-real-app-at-all", "HS256")
+    assert await post(installation, {"receipt": token, "event": "declined"}) == 403
+
+
+async def test_a_receipt_of_another_tenant_or_round_ends_nothing(installation):
+    call = SampleCall()
+    given = (await rung(installation, call))[Provider.FCM]
+    _, cid, started_at, provider, device = json.loads(urlsafe_b64decode(given.partition(".")[0] + "=="))
+    for tenant, start in (("other", started_at), ("default", started_at + 1)):
+        receipt = sign_ticket(SECRET.encode(), Ticket(tenant, cid, start, provider, device))
+        assert await post(installation, {"receipt": receipt, "event": "declined"}) == 204
+        assert not await installation.store.call("EXISTS", round_key(tenant, cid, start))
+    assert not await stamps(installation, call)
+
+
+async def stamps(installation, call):
+    fields = [name.decode() for name in await installation.store.call("HKEYS", call_key("default", call.cid))]
+    return [name for name in fields if name.startswith(("d:", "b:", "x:", "at:"))]
+
+
+@pytest.mark.parametrize("event", ["answered_elsewhere", "dismissed", "not_shown"])
+async def test_a_report_that_is_no_rejection_stops_nothing(installation, event):
+    call = SampleCall()
+    given = (await rung(installation, call))[Provider.FCM]
+    for _ in range(2):
+        report = {"receipt": given, "event": event, "reason": "full_screen_off, by Jane <jane@example.org>", "at": 7}
+        assert await post(installation, report) == 204
+    [line] = [one for one in await trail_of(installation.store, call.cid) if isinstance(one, PhoneReported)]
+    assert (line.outcome, line.provider, line.detail, line.stamp) == (event, "fcm", "7", None)
+    assert line.reason == ("full_screen_off_by_Jane_jane_example.org_" if event == "not_shown" else "")
+    assert not await stamps(installation, call)
+
+
+async def test_a_receipt_expires_two_minutes_after_its_ring(installation):
+    now_s = time.time()
+    for number, (age_s, status) in enumerate([(100, 204), (140, 403)]):
+        ticket = Ticket("default", f"default:old-{number}", 1, "apns", "0" * 20)
+        key = round_key(*ticket[:3])
+        facts = json.dumps({"deadline": round((now_s - age_s) * 1e6)})
+        await installation.store.call("HSET", key, "facts", facts, f"to:{ticket.device}", "ben-osei")
+        for event in ("rang", "declined"):  # after the ring, a decline is only written down
+            report = {"receipt": sign_ticket(SECRET.encode(), ticket), "event": event}
+            assert await post(installation, report) == status
+        lines = await trail_of(installation.store, ticket.cid)
+        assert [line.what for line in lines] == (["rang", "reported"] if status == 204 else [])
+        assert await installation.store.call("EXISTS", call_key("default", ticket.cid)) == 0
+        await installation.store.call("DEL", key)
 
 
 async def test_a_body_without_end_is_not_read(installation):

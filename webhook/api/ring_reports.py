@@ -1,6 +1,7 @@
 """Applies what phones report with their tickets: to the trail of the call and, if a user rejects the ring, to the call.
 
-A rejection counts at once, as Stream's call.rejected does. A worker then tells Stream of it (worker/rejections.py).
+A rejection counts at once, as Stream's call.rejected does. Then a worker tells Stream of it
+(worker/rejection_carrier.py).
 """
 
 import hashlib
