@@ -74,7 +74,7 @@ class QuestionOutcome(StrEnum):
 
 
 class CarryOutcome(StrEnum):
-    """What became of telling Stream that a user rejected a ring on a phone."""
+    """The result of telling Stream that a user rejected a ring on a phone."""
 
     TOLD = "told"
     OVER = "over"

@@ -20,6 +20,7 @@ PARTS = {
     "runtime": "RQ's bookkeeping: Bellhop's worker beside RQ's own, and its memory",
     "apns": "Pushes to Apple, beside plain aioapns",
     "fcm": "Pushes to Google, beside pyfcm",
+    "declines": "A phone's decline while calls ring, until it counts and until Stream has it",
     "notices": "A ring while many notices wait for the same provider",
     "calls": "Whole calls: processor time",
     "memory": "Whole calls: memory in Redis",

@@ -63,6 +63,7 @@ NOT_SHOWN_BECAUSE: Mapping[str, str] = {
     "signed_out": "nobody is signed in in the app",
     "other_user": "another user is signed in in the app",
     "already_over": "the call was over when the push came",
+    "not_ringing_at_stream": "the call did not ring any more when the app asked Stream",
     "app_error": "the app failed",
 }
 """Why a phone did not show a call, by the app's word (docs/receipts.md). Other words are shown as they are."""

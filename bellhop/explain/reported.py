@@ -29,7 +29,7 @@ CARRIED: Mapping[str, str] = {
     CarryOutcome.TOO_LATE: "Stream did not take from Bellhop that {what} before the ring was over{brackets}.",
     CarryOutcome.AGAIN: "A worker stopped when it had perhaps told Stream that {what}. Bellhop tells Stream again.",
 }
-"""What became of telling Stream that a user rejected a ring on a phone."""
+"""The result of telling Stream that a user rejected a ring on a phone."""
 OVER_BECAUSE: Mapping[str, str] = {
     Standing.ANSWERED: "{user} had answered on another device",
     "rung_again": "the call rang {user} again",
@@ -66,7 +66,7 @@ def says_it_rang(round_log: RoundLog, device: str) -> bool:
 
 
 def carried_sentence(round_log: RoundLog, carried: RejectionCarried) -> str:
-    """Describe what became of telling Stream that a user rejected a ring."""
+    """Describe the result of telling Stream that a user rejected a ring."""
     user = carried.user
     reports = [report for report in round_log.of(user, PhoneReported) if report.outcome in REJECTED]
     what = (REJECTED[reports[0].outcome] if reports else "{user} declined").format(user=user)

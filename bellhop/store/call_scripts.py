@@ -380,7 +380,7 @@ def claim_reject(
 
 
 def record_reject(tenant: str, cid: str, started_at: Micros, user: str, line: str, *, done: bool) -> Command:
-    """Put on the trail what became of telling Stream of a rejection. `done`: nothing more is sent."""
+    """Put on the trail the result of telling Stream of a rejection. `done`: nothing more is sent."""
     args: list[Argument] = [user, "done" if done else "", line, trail.LENGTH, trail.DAY_S]
     return Command("calls/record_reject", [round_key(tenant, cid, started_at), trail_key(tenant, cid)], args)
 

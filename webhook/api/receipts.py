@@ -46,7 +46,7 @@ OPERATION = Operation(
     "POST",
     "/v1/receipts",
     "send_receipt",
-    "Report what became of a ring on the phone, with the receipt that came in the push.",
+    "Report what happened to a ring on the phone, with the receipt that came in the push.",
     TypeAdapter(Receipt),
     None,
     (

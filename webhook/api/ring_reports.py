@@ -43,7 +43,7 @@ class PhoneReport:
 
 
 class AppliedReport(NamedTuple):
-    """What became of a report."""
+    """The result of a report."""
 
     verdict: str
     """recorded, already, over, expired or too_many."""

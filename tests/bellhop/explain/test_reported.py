@@ -3,9 +3,9 @@
 import pytest
 
 from bellhop.domain.outcomes import Tone
-from bellhop.domain.phone_report import PhoneEvent
+from bellhop.domain.phone_report import NOT_SHOWN_BECAUSE, PhoneEvent
 from bellhop.explain.explanation import explain
-from bellhop.explain.reported import CARRIED, NOT_SHOWN_BECAUSE, REPORTS
+from bellhop.explain.reported import CARRIED, REPORTS
 from bellhop.trail import CarryOutcome, PhoneRang, PhoneReported, RejectionCarried
 from tests.trails import START, attempt, ring, settled, told
 

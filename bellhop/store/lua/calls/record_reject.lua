@@ -1,4 +1,4 @@
--- Put on the trail what became of telling Stream that a user rejected a ring. If this runs again because the answer was lost,
+-- Put on the trail the result of telling Stream that a user rejected a ring. If this runs again because the answer was lost,
 -- nothing changes.
 -- KEYS
 --   1 the round   2 the trail
