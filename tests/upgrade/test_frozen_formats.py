@@ -238,6 +238,8 @@ NEW_SINCE: dict[str, str] = {
             ("skipped", "y", "the facts behind it; an older version shows them in brackets, or not at all"),
             ("finished", "y", "why a ring is given up; an older version shows it in brackets, or not at all"),
             ("received", "B", "the names of users; an older version does not read them"),
+            ("received", "A", "how far the clocks differ, if they do; an older version does not read it"),
+            ("repeated", "A", "the same"),
         )
     },
     "trail/2 asked": "an older version shows that it has no sentence for the line",
