@@ -140,6 +140,8 @@ class Demo:
 
     async def _post(self, here: Installation, step: Step, event: Event) -> None:
         """Post a step's webhook."""
+        if step.call is not None:
+            here.stream_api.add_call(step.call)
         self.cid = event["call_cid"]
         self.script_calls.add(self.cid)
         self._expect(*((phone, SHOWN_AS[step.type]) for phone in step.phones))

@@ -54,6 +54,8 @@ class Step:
     """The type of the pushes."""
     unreachable: str = ""
     """The first name of a callee who has no phone."""
+    call: SampleCall | None = None
+    """The call that exists at Stream from this step on."""
     declines: str = ""
     """The phone on which its user declines, if the step is no webhook."""
 
@@ -62,9 +64,8 @@ class Step:
         if self.type != "call.ring":
             return set()
         ringing = {HEARD_AS["bellhop.ring.ringing"].format(first_name(PHONES[phone].user_id)) for phone in self.phones}
-        return ringing | (
-            {HEARD_AS["bellhop.ring.unreachable"].format(self.unreachable)} if self.unreachable else set()
-        )
+        unreachable = {HEARD_AS["bellhop.ring.unreachable"].format(self.unreachable)} if self.unreachable else set()
+        return ringing | unreachable
 
 
 def first_name(user_id: str) -> str:
@@ -77,14 +78,14 @@ def script() -> list[Step]:
     everybody = ("ben-osei", "jane-morel", "ann-okoro")
     first, second = SampleCall(name="Design review", ring_ms=5_000, members=everybody), SampleCall(name="")
     return [
-        Step("Sara calls Ben, Jane, and Ann, who has no phone", first.ring, RINGING, "call.ring", unreachable="Ann"),
+        Step("Sara calls Ben, Jane, and Ann, who has no phone", first.ring, RINGING, "call.ring", "Ann", call=first),
         Step(
             "nobody answered. (Android's push waits for the ring's end.)",
             first.missed,
             NOTIFIED,
             "call.missed",
         ),
-        Step("Sara invites Ben and Jane to another call", second.notification, NOTIFIED, "call.notification"),
+        Step("Sara invites both to another call", second.notification, NOTIFIED, "call.notification", call=second),
         Step("Sara calls them there", second.ring, RINGING, "call.ring"),
         Step("her iPad sends its ticket, without any login", declines="Jane's iPad, VoIP"),
         Step(

@@ -135,7 +135,12 @@ for (const sdk of all) {
   test(`${sdk.version}: an iPhone reports what CallKit said, also if both came before the app ran`, async () => {
     const voip = { eventName: 'voipNotificationReceived', params: apns.ring };
     const displayed = (errorCode) => ({ eventName: 'didDisplayIncomingCall', params: { callId: CID, errorCode } });
-    for (const [errorCode, expected] of [['', 'rang'], ['FilteredByDoNotDisturb', 'not_shown']]) {
+    const cases = [
+      ['', 'rang', undefined],
+      ['FilteredByDoNotDisturb', 'not_shown', 'do_not_disturb'],
+      ['Unentitled', 'not_shown', 'callkit_error'],
+    ];
+    for (const [errorCode, expected, reason] of cases) {
       const late = app(sdk, { os: 'ios', past: { events: [displayed(errorCode)], voip: [voip] } });
       assert.deepEqual(late.callingx.getInitialEvents(), [displayed(errorCode)]);
       assert.deepEqual(late.callingx.getInitialVoipEvents(), [voip]);
@@ -145,7 +150,7 @@ for (const sdk of all) {
       for (const seen of [late, live]) {
         await reports(seen, 1);
         assert.deepEqual(seen.events(), [[RECEIPTS, apns.ring.bellhop.receipt, expected]]);
-        assert.equal(seen.sent[0][1].reason, errorCode || undefined);
+        assert.equal(seen.sent[0][1].reason, reason);
       }
     }
   });

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from bellhop.clock import Micros
 from bellhop.domain.outcomes import Tone
+from bellhop.domain.phone_report import REJECTIONS
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.timeline import TimelineEntry
-from bellhop.trail import WebhookReceived
+from bellhop.trail import PhoneReported, WebhookReceived
 from webhook.console.picture_rows import PictureMark, Row, rows_of
 from webhook.console.time_axis import TimeAxis
 from webhook.console.time_format import after
@@ -120,13 +121,18 @@ def _lines(
 
 def _line_events(round_: RoundExplanation, entries: Iterable[TimelineEntry]) -> Iterator[tuple[Micros, str, str]]:
     recipients = {user.user for user in round_.people}
+    declined: set[str] = set()
+    """The users who declined on a phone. Stream's event of it comes later."""
     for entry in entries:
-        if entry.what != WebhookReceived.what:
+        if entry.what not in (PhoneReported.what, WebhookReceived.what):
             continue
         at_us, users = entry.after_us or Micros(0), _short(", ".join(entry.users[:2]))
-        if entry.event in ANSWERS:
+        if entry.what == PhoneReported.what and entry.outcome in REJECTIONS and entry.user not in declined:
+            declined.add(entry.user)
+            yield at_us, f"{_short(entry.user)} declined", "end"
+        elif entry.event in ANSWERS:
             yield at_us, f"{users} {ANSWERS[entry.event]}", "answer"
-        elif entry.event == "call.rejected":
+        elif entry.event == "call.rejected" and not declined.issuperset(entry.users):
             by_recipient = not recipients.isdisjoint(entry.users)
             yield at_us, f"{users} {'declined' if by_recipient else 'cancelled'}", "end"
         elif entry.event in ENDS:

@@ -16,6 +16,7 @@ from bellhop.trail import (
     EmailMilestone,
     JobPickedUp,
     PhoneRang,
+    PhoneReported,
     PushAttempted,
     PushFinished,
     PushSkipped,
@@ -28,7 +29,10 @@ from webhook.console.time_axis import TimeAxis
 from webhook.console.time_format import after
 
 WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what)
-PUSHES = (PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what, PhoneRang.what)
+PUSHES = (
+    *(PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what),
+    *(PhoneRang.what, PhoneReported.what),
+)
 STARTS = ("call.ring", "call.notification", *STARTED)
 
 PushTo = tuple[str, str]
@@ -112,15 +116,18 @@ def _phones_of(user: UserVerdict, round_kind: str, by_push: EntriesByPush, axis:
             first = entries[0]
             yield Row(_name(user.user, first.kind, round_kind), _words(first.outcome), first.tone, marks)
         else:
-            yield _phone(delivery, round_kind, marks)
+            yield Row(
+                _name(delivery.label, delivery.kind, round_kind), _result(delivery, entries), delivery.tone, marks
+            )
 
 
-def _phone(delivery: Delivery, round_kind: str, marks: Callable[[], Iterable[PictureMark]]) -> Row:
-    result = "rang" if delivery.rang else _words(delivery.outcome)
+def _result(delivery: Delivery, entries: Iterable[TimelineEntry]) -> str:
+    """Say in a few words what happened, and when: the phone's own word counts more than the provider's."""
+    rang = next((entry for entry in entries if entry.what == PhoneRang.what), None)
+    if rang:
+        return f"rang {after(rang.after_us)}"
     accepted = next((attempt for attempt in delivery.attempts if attempt.outcome == Outcome.ACCEPTED), None)
-    if accepted:
-        result += f" {after(accepted.after_us)}"
-    return Row(_name(delivery.label, delivery.kind, round_kind), result, delivery.tone, marks)
+    return f"{_words(delivery.outcome)} {after(accepted.after_us)}" if accepted else _words(delivery.outcome)
 
 
 def _name(label: str, kind: str, round_kind: str) -> str:

@@ -19,14 +19,13 @@ Future<void> onBackgroundMessage(RemoteMessage message) async {
   if (data['sender'] != 'stream.video') return; // your app's other messages
   final expiresAt = int.tryParse(data['expires_at'] ?? '');
   final tooLate = expiresAt != null && DateTime.now().millisecondsSinceEpoch > expiresAt + 3000;
-  if (data['type'] == 'call.ring' && tooLate) return;
+  if (data['type'] == 'call.ring' && tooLate) {
+    return report(data['receipt'], 'not_shown', reason: 'already_over');
+  }
 
   await Firebase.initializeApp(options: DefaultFirebaseOptions.currentPlatform);
   final login = await loadLogin();
-  if (login == null) {
-    await report(data['receipt'], 'not_shown', reason: 'signed_out');
-    return;
-  }
+  if (login == null) return report(data['receipt'], 'not_shown', reason: 'signed_out');
   final client = StreamVideo.create('key', user: login.user, userToken: login.token,
       pushNotificationManagerProvider: pushManager)..connect();
   // Without these three lines, a decline in the killed app reaches nobody.

@@ -9,13 +9,17 @@ import { health, report } from "./bellhop";
 const tickets = new Map<string, string>(); // of the calls that ring on this phone
 const displayed = new Map<string, string>(); // what CallKit said to the call: an error, or "" if it rings
 
+const REASONS: Record<string, string> = { FilteredByDoNotDisturb: "do_not_disturb" }; // CallKit's errors
+
 /** An iPhone rings: the push and CallKit's answer are known, in whichever order they came. */
 async function reportDisplayed(cid: string) {
   const ticket = tickets.get(cid);
   const error = displayed.get(cid);
   if (ticket === undefined || error === undefined) return;
   displayed.delete(cid);
-  await report(ticket, error ? "not_shown" : "rang", { reason: error || undefined, health: await health() });
+  const known = await health();
+  if (error) await report(ticket, "not_shown", { reason: REASONS[error] ?? "callkit_error", health: known });
+  else await report(ticket, "rang", { health: known });
 }
 
 /** What the native part of Stream's SDK did, and what the user does with a call. The SDK gets these events too. */

@@ -27,12 +27,15 @@ enum Bellhop {
     }
 
     /// Returns at once and reports in the background. Call it after the call is shown.
-    static func report(_ ticket: String?, _ event: RingEvent, callKitError: Error? = nil) {
+    static func report(_ ticket: String?, _ event: RingEvent, reason: String? = nil, callKitError: Error? = nil) {
         guard let ticket else { return }
+        let silenced = (callKitError as? CXErrorCodeIncomingCallError)?.code == .filteredByDoNotDisturb
+        let reason = reason ?? (callKitError == nil ? nil : silenced ? "do_not_disturb" : "callkit_error")
         let at = Int(Date().timeIntervalSince1970 * 1000)
         ProcessInfo.processInfo.performExpiringActivity(withReason: "report a ring") { expired in
             if expired { return }
             var body: [String: Any] = ["receipt": ticket, "event": event.rawValue, "at": at]
+            if let reason { body["reason"] = reason }
             if event == .rang || event == .notShown { body["health"] = health(callKitError) }
             for pause in pauses {
                 Thread.sleep(forTimeInterval: pause)

@@ -34,7 +34,7 @@ final class IncomingCalls: NSObject, PKPushRegistryDelegate, CXProviderDelegate 
             if let error { return Bellhop.report(ticket, .notShown, callKitError: error) }
             if tooLate || !forUs {
                 self.provider.reportCall(with: uuid, endedAt: nil, reason: .unanswered)
-                return
+                return Bellhop.report(ticket, .notShown, reason: tooLate ? "already_over" : "other_user")
             }
             DispatchQueue.main.async { self.ringing[uuid] = ticket }
             Bellhop.report(ticket, .rang)

@@ -6,7 +6,7 @@ import pytest
 
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
-from bellhop.trail import EmailMilestone, JobPickedUp, PhoneRang, PushSkipped
+from bellhop.trail import EmailMilestone, JobPickedUp, PhoneRang, PhoneReported, PushSkipped
 from tests import trails
 from tests.trails import START as T
 from tests.trails import ring, told, webhook
@@ -77,11 +77,21 @@ def test_a_user_without_a_phone_for_notices_has_a_row_for_that():
     assert rows(found)["jane, notice"].result == "no devices"
 
 
-def test_a_phone_that_says_it_rang_did():
+def test_a_phone_that_says_it_rang_did_so_then():
     rang = told(PhoneRang, 0.4, round=T, user="jane", device=IPHONE["device"])
-    assert (
-        rows(drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), rang))["Jane's iPhone"].result == "rang +100 ms"
-    )
+    row = rows(drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), rang))["Jane's iPhone"]
+    assert row.result == "rang +400 ms"
+    assert len(row.marks) == 2
+
+
+def test_a_decline_on_a_phone_is_a_line_at_its_own_time():
+    report = told(PhoneReported, 2, round=T, user="jane", device=IPHONE["device"], outcome="declined", stamp=T + 1)
+    at_stream = webhook("call.rejected", 3, "jane", reason="decline")
+    found = drawn(ring("jane", "ben"), PICKED_UP, attempt(0.1, "accepted"), report, at_stream)
+    assert [line.label for line in found.lines] == ["jane declined +2.0 s", "ringing ends +30.0 s"]
+    assert [mark.title for mark in rows(found)["Jane's iPhone"].marks][1:] == [
+        "+2.0 s: Jane's iPhone reports that jane declined on the phone."
+    ]
 
 
 def test_the_two_tokens_of_an_iphone_have_rows_of_two_names():
