@@ -9,6 +9,7 @@ import pytest
 from bellhop.domain.device import Provider
 from bellhop.domain.payloads import payload
 from bellhop.domain.phone import PhoneHealth
+from bellhop.domain.phone_report import NOT_SHOWN_BECAUSE
 from bellhop.domain.push import RINGING, PushKind
 from bellhop.domain.round import Recipient
 from clients.show_in_docs import with_files
@@ -98,6 +99,16 @@ def test_the_code_uses_only_keys_and_fields_that_exist():
     assert told <= {*ApnsRegistration.model_fields, *FcmRegistration.model_fields, *report}
     health = set(re.findall(r"""\b(?:health|put|putOpt)[\[(]"(\w+)\"""", code)) - report
     assert not health, "a phone's health has no such field"
+
+
+def test_the_code_gives_only_reasons_that_are_explained():
+    code = "".join(code_of(language) for language in LANGUAGES.values())
+    words = set(re.findall(r"""["']([a-z]+_[a-z_]+)["']""", code))
+    given = {"notifications_off", "channel_off", "callkit_error", "do_not_disturb", "already_over", "other_user"}
+    assert given | {"not_ringing_at_stream"} <= words & NOT_SHOWN_BECAUSE.keys()
+    reasons = re.findall(r"""(?:reason: |"not_shown", |return )["']([a-z_]+)["']""", code)
+    assert set(reasons) <= NOT_SHOWN_BECAUSE.keys()
+    assert len(reasons) >= 5
 
 
 def rows(heading):
