@@ -219,7 +219,7 @@ def _wishes(facts: ReachabilityFacts) -> Iterator[_Reason]:
 
 
 def _of_the_device(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
-    for find in (_credentials, _last_push, _receipts, _registration, _settings_of_the_phone):
+    for find in (_credentials, _last_push, _receipts, _registration, _subscription, _settings_of_the_phone):
         yield from find(facts, device)
 
 
@@ -282,6 +282,14 @@ def _registration(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]
         sentence += " Google refuses tokens of Android phones that were not used for 270 days."
     advice = f"Ask {facts.user_id} to open the app: it registers the phone at each start."
     yield _Reason("registered_long_ago", effect, sentence, advice, OPEN_APP)
+
+
+def _subscription(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
+    """Yield that a browser's subscription has ended, as the browser said when it registered."""
+    if device.expires_at and device.expires_at <= facts.now:
+        sentence = f"The browser's subscription for pushes ended on {as_datetime(device.expires_at):%Y-%m-%d}."
+        advice = f"Ask {facts.user_id} to open the app in the browser, so that it registers again."
+        yield _Reason("subscription_ended", RingEffect.UNSURE, sentence, advice, OPEN_APP)
 
 
 def _settings_of_the_phone(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:

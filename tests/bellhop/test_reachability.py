@@ -19,7 +19,7 @@ from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_of_user_key, trail_key, user_key
 from bellhop.store.unreachable_devices import keep_unreachable
 from bellhop.trail import PushAttempted
-from tests.factories import a_device, an_iphone, web_settings
+from tests.factories import a_browser, a_device, an_iphone, web_settings
 from tests.trails import line
 
 NOW = Micros(1_796_000_000_000_000)
@@ -107,6 +107,11 @@ ONE_REASON = [
     (facts(a_device("ann", registered_at=NOW - 40 * DAY)), "registered_long_ago", "yes"),
     (facts(a_device("ann", registered_at=NOW - 300 * DAY)), "registered_long_ago", "maybe"),
     (facts(an_iphone("ann", registered_at=NOW - 300 * DAY)), "registered_long_ago", "yes"),
+    (
+        facts(a_browser("ann", registered_at=NOW - DAY, expires_at=NOW - 1), apps=frozenset()),
+        "subscription_ended",
+        "maybe",
+    ),
     (facts(ANN, unreachable=b"huawei"), "unreachable_phones", "yes"),
     (facts(ANN, records={}), "no_health", "yes"),
     (facts(ANN, **reporting(ANN, full_screen_intent=False)), "full_screen_off", "maybe"),

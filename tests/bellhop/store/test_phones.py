@@ -4,11 +4,14 @@ import json
 from typing import get_args
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bellhop.clock import Micros
 from bellhop.domain.device import MAX_DEVICES_PER_USER
 from bellhop.domain.phone import MAX_HEALTH_BYTES, PhoneHealth, PhoneRecord, health_json, read_record
 from bellhop.store import phones, registry
+from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import devices_key, phones_key
 from tests.factories import a_device
 
@@ -162,3 +165,31 @@ def test_a_value_that_cannot_be_used_is_left_out():
     sent = {"os": "windows", "os_version": 16, "model": "x" * 99, "notifications": True, "ring_volume": 101, "new": 1}
     assert PhoneHealth.model_validate(sent | {"callkit_error": 3}).known() == {"model": "x" * 40, "callkit_error": 3}
     assert PhoneHealth.model_validate({"model": "\ud83d"}).known() == {"model": "?"}
+
+
+JSON_VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**18), 10**18), st.floats(), st.text(max_size=60), st.lists(st.integers())
+)
+USUAL_VALUES = st.sampled_from(
+    ["android", "denied", "high", "normal", "none", "silent", True, False, 0, 7, "16", "é\0/"]
+)
+REPORTS = st.lists(
+    st.dictionaries(st.sampled_from([*PhoneHealth.model_fields, "new"]), USUAL_VALUES | JSON_VALUES), max_size=5
+)
+
+
+@given(reports=REPORTS)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_reports_add_up_as_python_would_add_them(redis_client, reports):
+    redis_client.flushdb()
+    run_script(redis_client, registry.register("default", PHONE))
+    known, since = {}, {}
+    for number, report in enumerate(reports, 1):
+        health = PhoneHealth.model_validate(report)
+        since |= {name: number for name, value in health.known().items() if known.get(name) != value}
+        known |= health.known()
+        run_script(redis_client, phones.note_health("default", "ben", PHONE.key, Micros(number * 1000), health))
+    stored = redis_client.execute_command(*phones.read_some("default", "ben", [PHONE.key]))
+    record = phones.records_of([PHONE.key], stored)[PHONE.key]
+    assert (record.health.known(), dict(record.since_ms)) == (known, since)
+    assert len(health_json(record.health).encode()) <= MAX_HEALTH_BYTES
