@@ -42,7 +42,7 @@ from bellhop.telemetry.outage import RedisOutage, redis_outage
 from worker import status
 from worker.alarms import Alarms
 from worker.announcements.announcer import Announcer
-from worker.announcements.caller_teller import CallerTeller
+from worker.announcements.caller_teller import CallerTellers
 from worker.announcements.outbox import OutboxJobs
 from worker.delivery.attempt import ProviderChannels
 from worker.delivery.callee_limit import CalleeLimit
@@ -114,7 +114,8 @@ async def _run(settings: Settings) -> int:
         log.error("worker_has_no_work", reason=reason)
         return await _cannot_start(store, reason)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
-    worker = _queue_worker(settings, store, senders, endpoints, session, clock)
+    tellers = CallerTellers(settings, clock) if settings.tells_caller else None
+    worker = _queue_worker(settings, store, senders, endpoints, tellers, session, clock)
     collect_garbage_rarely()
     try:
         await worker.run()
@@ -124,6 +125,8 @@ async def _run(settings: Settings) -> int:
         await asyncio.gather(*closing, return_exceptions=True)
         await metrics.flush(store)
         await session.close()
+        if tellers:
+            await tellers.close()
         await store.close()
     return 0
 
@@ -150,6 +153,7 @@ def _queue_worker(
     store: Store,
     senders: Senders,
     endpoints: Mapping[str, EventChannel],
+    tellers: CallerTellers | None,
     session: aiohttp.ClientSession,
     clock: RedisClock,
 ) -> QueueWorker:
@@ -178,7 +182,7 @@ def _queue_worker(
         clock=clock,
         audience=hears,
     )
-    outboxes = _outbox_jobs(settings, store, name, apis, endpoints, clock)
+    outboxes = _outbox_jobs(store, name, tellers, endpoints, clock)
     digest = email_digest(settings, store, name, texts, clock)
     rejections = RejectionCarrier(store, apis, name, clock) if settings.carries_declines else None
     jobs = Jobs(tools, settings.missed_grace_s, digest, outboxes, rejections)
@@ -271,18 +275,16 @@ def email_digest(
 
 
 def _outbox_jobs(
-    settings: Settings,
     store: Store,
     worker: str,
-    apis: Mapping[str, StreamApi],
+    tellers: CallerTellers | None,
     endpoints: Mapping[str, EventChannel],
     clock: RedisClock,
 ) -> list[OutboxJobs]:
     """Return what sends announcements, for each kind of destination that the settings have."""
     jobs = []
-    if settings.tells_caller:
-        tellers = {tenant: CallerTeller(api, tenant, clock) for tenant, api in apis.items()}
-        jobs.append(OutboxJobs(store, worker, TELL_CALLER_JOB, lambda ref: tellers.get(ref.tenant), clock))
+    if tellers:
+        jobs.append(OutboxJobs(store, worker, TELL_CALLER_JOB, tellers.find, clock))
     if endpoints:
         jobs.append(OutboxJobs(store, worker, SEND_EVENTS_JOB, partial(sender_of, endpoints), clock))
     return jobs

@@ -20,7 +20,7 @@ METRICS = {"Authorization": "Bearer of-the-metrics-page"}
 
 @pytest.fixture
 def guarded(tmp_path):
-    return Guarded(tmp_path, {"METRICS_TOKEN": "of-the-metrics-page", "LIVE": "true"})
+    return Guarded(tmp_path, {"METRICS_TOKEN": "of-the-metrics-page", "LIVE": "true", "TELL_CALLER": "true"})
 
 
 async def watch(installation, call, told):
@@ -47,6 +47,7 @@ async def test_the_users_of_the_docs_may_do_all_that_bellhop_does(guarded):
         await come_true(lambda: len(installation.arrivals) == 2)
         assert (await installation.stream.post(b"{}")).body["status"] == "kept"
         assert (await installation.stream.post(call.ended())).status == 200
+        await come_true(lambda: len(installation.stream_api.events.heard(call.cid)) == 2)
         await come_true(lambda: any(arrival.type == "call.missed" for arrival in installation.arrivals))
         async with installation.http.get(f"{installation.url}/metrics", headers=METRICS) as response:
             assert response.status == 200

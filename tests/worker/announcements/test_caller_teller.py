@@ -1,5 +1,6 @@
 """Stream's answers to custom events: what is sent, tried again and dropped."""
 
+import asyncio
 import contextlib
 
 import aiohttp
@@ -10,7 +11,7 @@ from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.store.redis_clock import RedisClock
 from bellhop.stream_api import StreamApi
 from tests.factories import a_round
-from worker.announcements.caller_teller import RING_IS_OVER, CallerTeller
+from worker.announcements.caller_teller import BUSY_S, FAILURES, RING_IS_OVER, CallerTeller
 from worker.announcements.outbox import Refused, Sent, TryAgain
 
 SECRET = "a-secret-that-pyjwt-finds-long-enough"
@@ -68,6 +69,22 @@ async def test_streams_limit_holds_for_all_calls_of_the_app():
         assert isinstance(second, TryAgain)
         assert second.after_s > 0
         assert len(events.requests) == 1
+
+
+async def test_while_stream_does_not_answer_other_calls_do_not_wait():
+    async with telling() as (events, teller):
+        events.statuses = [503] * FAILURES
+        for number in range(FAILURES):
+            await teller.send(document(cid=f"default:{number}"))
+        asked = len(events.requests)
+        put_off = await teller.send(document())
+        assert (put_off.reason, put_off.after_s) == ("status 503", BUSY_S)
+        assert len(events.requests) == asked
+        await asyncio.sleep(0.3)  # the pause is over
+        events.pause_s = 0.2
+        first, second = await asyncio.gather(teller.send(document()), teller.send(document(cid="default:2")))
+        assert (first, type(second)) == (Sent(), TryAgain)
+        assert await teller.send(document(cid="default:2")) == Sent()
 
 
 async def test_what_stream_takes_only_after_the_ring_is_dropped():
