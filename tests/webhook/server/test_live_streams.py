@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -408,6 +409,15 @@ async def test_a_client_that_leaves_frees_its_stream(redis_url, ring, leaves):
                 client.writer.close() if leaves == "closes" else client.writer.write_eof()
                 await come_true(lambda: server.streams.open_streams == 0)
         assert not server._connections
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
+async def test_the_kernel_keeps_little_and_notices_who_vanished(redis_url, ring):
+    async with serving(redis_url) as server, watching(server):
+        [connection] = server._connections
+        kernel = connection._transport.get_extra_info("socket")
+        assert kernel.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * http_connection.UNREAD_BYTES
+        assert kernel.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == http_connection.GONE_MS
 
 
 async def test_a_client_that_never_reads_is_dropped(redis_url, redis_client, ring, monkeypatch):
