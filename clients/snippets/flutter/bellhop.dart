@@ -28,8 +28,8 @@ Future<void> report(String? ticket, String event, {String? reason, Map<String, O
       final answer = await http
           .post(Uri.parse('$bellhop/receipts'), headers: {'Content-Type': 'application/json'}, body: body)
           .timeout(timeout);
-      // 204: recorded. Any other 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
-      if (answer.statusCode < 500 && answer.statusCode != 429) return;
+      // 204: recorded. 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
+      if (answer.statusCode < 500) return;
     } on Exception {
       // No network, or no answer in time: try again.
     }

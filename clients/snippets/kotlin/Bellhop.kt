@@ -28,8 +28,8 @@ object Bellhop {
         for (pause in PAUSES_MS) {
             Thread.sleep(pause)
             val status = post("receipts", body)
-            // 204: recorded. Any other 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
-            if (status in 200..499 && status != 429) return
+            // 204: recorded. 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
+            if (status in 200..499) return
         }
     }
 

@@ -23,8 +23,8 @@ export async function report(ticket: string | undefined, event: RingEvent, more:
       const headers = { "Content-Type": "application/json" };
       const request = { method: "POST", headers, body, signal: controller.signal };
       const { status } = await fetch(`${BELLHOP}/receipts`, request);
-      // 204: recorded. Any other 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
-      if (status < 500 && status !== 429) return;
+      // 204: recorded. 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
+      if (status < 500) return;
     } catch {
       // No network, or no answer in time: try again.
     } finally {

@@ -40,8 +40,8 @@ enum Bellhop {
             for pause in pauses {
                 Thread.sleep(forTimeInterval: pause)
                 let status = post("receipts", body)
-                // 204: recorded. Any other 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
-                if status != 0, status < 500, status != 429 { return }
+                // 204: recorded. 4xx: the ring is over, or the ticket is not valid. Repeating does not help.
+                if status != 0, status < 500 { return }
             }
         }
     }

@@ -1,14 +1,15 @@
 import UIKit
 import UserNotifications
 
-/// A ring that comes as a notification: its buttons, without the app on the screen.
+/// A ring that comes as a notification: its button, without the app on the screen. In Bellhop's file of pushes, give the
+/// kind second_ring the category "incoming-call". With "stream.video", the button would also be on notices.
 final class NotificationActions: NSObject, UNUserNotificationCenterDelegate {
-    /// At the start of the app. Bellhop's and Stream's pushes have this category.
+    /// At the start of the app.
     func register() {
         let decline = UNNotificationAction(identifier: "decline", title: "Decline", options: [])
         UNUserNotificationCenter.current().setNotificationCategories([
             UNNotificationCategory(
-                identifier: "stream.video", actions: [decline], intentIdentifiers: [], options: .customDismissAction),
+                identifier: "incoming-call", actions: [decline], intentIdentifiers: [], options: .customDismissAction),
         ])
         UNUserNotificationCenter.current().delegate = self
     }
