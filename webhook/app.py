@@ -28,11 +28,11 @@ class WebApp(Flask):
     """A Flask application that serves every host. So it need not bind its routes to the host of each request."""
 
     def wsgi_app(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer a request. On the event loop, where all requests are webhooks, only their errors pass through Flask.
+        """Answer a request. Of a webhook on the event loop, only errors pass through Flask.
 
         Matching the route, contexts, signals and hooks would be a third of the work, and no webhook needs them.
         """
-        if not on_the_loop():
+        if not on_the_loop() or environ["PATH_INFO"] != stream.PATH:
             return super().wsgi_app(environ, start_response)
         try:
             status, body = stream.answer(self.extensions["context"], environ)

@@ -24,6 +24,7 @@ from webhook.intake.ring_limits import RingBounds, RingLimits
 from webhook.intake.signature import BodyLimits, KeyRing, SigningApp
 from webhook.intake.stream_clock import StreamClock
 from webhook.intake_redis import IntakeRedis
+from webhook.loop_greenlet import on_the_loop
 
 REDIS_TIMEOUT_S = Seconds(1.0)
 """For connecting, and for each answer. A script runs at most twice (each may be repeated), so a webhook gets its 503
@@ -98,7 +99,7 @@ class WebContext:
 
     def run(self, command: Command) -> Any:
         """Run a script with its keys and arguments. Raises redis.exceptions.RedisError."""
-        return run_script(self.redis, command)
+        return self.intake_redis.run(command) if on_the_loop() else run_script(self.redis, command)
 
 
 def web_context() -> WebContext:

@@ -1,4 +1,4 @@
-"""The webhook's view gives the same answers on the event loop, in a thread, and under another server.
+"""The views of webhooks and receipts give the same answers on the event loop, in a thread, and under another server.
 
 On the loop it never blocks.
 """
@@ -28,10 +28,11 @@ from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 from werkzeug.serving import make_server
 
-from bellhop.queue.names import RINGS
+from bellhop.domain.ticket import Ticket, sign_ticket
+from bellhop.queue.names import RINGS, STREAM
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.async_client import Store
-from bellhop.store.keys import rings_by_key, rings_of_call_key, trail_key, unreadable_key
+from bellhop.store.keys import call_key, rings_by_key, rings_of_call_key, round_key, trail_key, unreadable_key
 from bellhop.trail import read_trail
 from tests.factories import web_settings
 from tests.proxy import Proxy
@@ -72,9 +73,9 @@ async def serving(redis_url, *, on_loop=True, **settings):
 
 
 @asynccontextmanager
-async def serving_elsewhere(redis_url):
+async def serving_elsewhere(redis_url, **settings):
     """The application under a server that is not ours."""
-    with make_server("127.0.0.1", 0, create_app(web_settings(redis_url)), threaded=True) as server:
+    with make_server("127.0.0.1", 0, create_app(web_settings(redis_url, **settings)), threaded=True) as server:
         running = threading.Thread(target=server.serve_forever, args=(0.01,))
         running.start()
         try:
@@ -96,7 +97,11 @@ async def posting(port):
             async with session.post(url, data=io.BytesIO(body), headers=headers) as reply:
                 return reply.status, await reply.json()
 
-        post.url = url
+        async def report(document):
+            async with session.post(f"http://127.0.0.1:{port}/v1/receipts", json=document) as reply:
+                return reply.status
+
+        post.url, post.report = url, report
         yield post
 
 
@@ -118,6 +123,30 @@ async def test_an_event_is_taken_once(post):
     assert await post(event) == (200, {"status": "taken"})
     assert await post(event) == (200, {"status": "already"})
     assert await post({"type": "call.created", "call_cid": "a:b"}, "w2") == (200, {"status": "ignored"})
+
+
+RECEIPTS = {"receipt_secret": "signs-the-receipts"}
+
+
+def a_receipt(redis_client, call):
+    """The receipt of Ben's phone, as if a worker had rung it."""
+    [started_at] = [name[2:] for name in redis_client.hkeys(call_key("default", call.cid)) if name.startswith(b"r:")]
+    redis_client.hset(round_key("default", call.cid, int(started_at)), "to:" + "ab" * 10, "ben")
+    ticket = Ticket("default", call.cid, int(started_at), "fcm", "ab" * 10)
+    return sign_ticket(RECEIPTS["receipt_secret"].encode(), ticket)
+
+
+@pytest.mark.parametrize("server", [serving, partial(serving, on_loop=False), serving_elsewhere], ids=SERVERS)
+async def test_a_phone_declines_once(redis_url, redis_client, server):
+    async with server(redis_url, **RECEIPTS) as post:
+        call = SampleCall()
+        await post(call.ring("ben"))
+        receipt = a_receipt(redis_client, call)
+        documents = ({"receipt": receipt, "event": event} for event in ("rang", "declined", "declined", "waved"))
+        assert [await post.report(document) for document in documents] == [204, 204, 204, 422]
+        assert [await post.report(document) for document in ({"receipt": "x"}, {"receipt": "x" * 5000})] == [403, 413]
+        assert redis_client.llen(f"rq:queue:{STREAM}") == 1
+        assert redis_client.hexists(call_key("default", call.cid), "d:ben")
 
 
 async def test_a_counter_that_cannot_be_written_stops_no_ring(post, redis_client):
@@ -341,7 +370,7 @@ BLOCKING = [
 ]
 
 
-async def test_the_view_on_the_loop_never_blocks(redis_url, monkeypatch):
+async def test_a_view_on_the_loop_never_blocks(redis_url, redis_client, monkeypatch):
     blocked = []
 
     def watch(owner, name):
@@ -355,11 +384,20 @@ async def test_the_view_on_the_loop_never_blocks(redis_url, monkeypatch):
 
         monkeypatch.setattr(owner, name, call)
 
-    async with serving(redis_url) as post:
-        await post(SampleCall().ring("ben"), "w0")  # what is imported when first used is here now
+    async with serving(redis_url, **RECEIPTS) as post:
+        first, call = SampleCall(), SampleCall()
+        await post(first.ring("ben"), "w0")  # what is imported when first used is here now
+        for document in ({"receipt": a_receipt(redis_client, first), "event": "declined"}, {"receipt": "x"}):
+            await post.report(document)
         for owner, name in BLOCKING:
             watch(owner, name)
-        call = SampleCall()
+        assert (await post(call.ring("ben"), "ring"))[0] == 200
+        for event in ("rang", "declined", "not_shown"):
+            health = {"os": "android", "fcm_priority": "normal"}
+            assert (
+                await post.report({"receipt": a_receipt(redis_client, call), "event": event, "health": health}) == 204
+            )
+        assert await post.report({"receipt": "x"}) == 403
         events = (call.ring("ben"), call.accepted("ben"), call.missed("ben"), call.ended(), USER, b"[]", b"{")
         for number, event in enumerate(events):
             assert (await post(event, f"w{number + 1}"))[0] == 200

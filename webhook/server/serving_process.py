@@ -46,6 +46,8 @@ CHECK_PARENT_S = 0.5
 """How often a process checks whether its parent still runs."""
 CONNECTIONS_PER_STREAM = 4
 """Of so many connections that the limit of open files allows, one more may be a live stream."""
+ON_LOOP = (TARGET, b"/v1/receipts")
+"""Where webhooks and receipts are posted. Their views wait for Redis alone."""
 MAX_LOOP_BODY = 65_536
 """A thread reads larger bodies: they take long enough to delay other webhooks."""
 BODIES_AT_ONCE = 4
@@ -112,11 +114,11 @@ def limits_for_webhooks(limits: RequestLimits, max_bytes: int) -> RequestLimits:
 
 
 def runs_on_loop(redis: IntakeRedis, request: HttpRequest) -> bool:
-    """Return whether the view of a request runs on the event loop: a webhook's, unless it would block.
+    """Return whether the view of a request runs on the event loop: a webhook's or a receipt's, unless it would block.
 
     A gzip body has been inflated by then, and counts with its inflated size.
     """
-    if not redis.works_on_the_loop or request.target != TARGET or request.method != "POST":
+    if not redis.works_on_the_loop or request.target not in ON_LOOP or request.method != "POST":
         return False
     return request.size <= MAX_LOOP_BODY and not request.cut
 

@@ -21,6 +21,7 @@ from webhook.verified_request import VERIFIED, note_refusal_of, verify_request
 blueprint = Blueprint("stream", __name__)
 log = structlog.get_logger()
 
+PATH = "/webhooks/stream"
 CONTENT_TYPE = "application/json"
 MAX_ATTEMPT_DIGITS = 3
 
@@ -33,7 +34,7 @@ class WebhookAnswer(NamedTuple):
     """JSON."""
 
 
-@blueprint.post("/webhooks/stream")
+@blueprint.post(PATH)
 def stream() -> Response:
     """Verify and receive an event. 200 means durably queued; any other status means not taken."""
     answered = answer(web_context(), request.environ)
