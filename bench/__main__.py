@@ -21,6 +21,7 @@ PARTS = {
     "apns": "Pushes to Apple, beside plain aioapns",
     "fcm": "Pushes to Google, beside pyfcm",
     "declines": "A phone's decline while calls ring, until it counts and until Stream has it",
+    "web_push": "Pushes to browsers, beside those to Google, and pywebpush if it is installed",
     "notices": "A ring while many notices wait for the same provider",
     "calls": "Whole calls: processor time",
     "memory": "Whole calls: memory in Redis",

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -45,7 +45,7 @@ class WebPushRequest:
 
     endpoint: str
     data: dict[str, str]
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     received_at: Seconds
     """Unix time in seconds."""
     body: bytes
@@ -132,12 +132,12 @@ class PushServiceStandIn:
             answer = await script.pop(0).deliver(request, self._stopping)
             if answer is not None:
                 return answer
-        if refusal := self._accept(endpoint, dict(request.headers), body):
+        if refusal := self._accept(endpoint, request.headers, body):
             self.refused.append(refusal)
             return web.Response(status=refusal.status, text=refusal.text)
         return web.Response(status=201, headers={"Location": f"{endpoint}/message/{len(self.received)}"})
 
-    def _accept(self, endpoint: str, headers: dict[str, str], body: bytes) -> PushRefusal | None:
+    def _accept(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> PushRefusal | None:
         """Keep a message that is as it must be; else return what is wrong with it."""
         browser = self._browsers.get(endpoint)
         if browser is None:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from typing import Any
 from unittest import mock
 
+from pydantic_core import to_json
+
 from bellhop.clock import Micros
 from bellhop.domain.device import Provider
 from bellhop.domain.event_types import HANDLED_EVENT_TYPES
@@ -16,9 +18,12 @@ from bellhop.domain.payloads import payload
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.stream_json import StreamJson, decode
+from bellhop.domain.web_push import from_base64url, to_base64url
 from bellhop.sandbox.stream_webhooks import SAMPLES
+from bellhop.vapid_keys import new_key_pair
 from webhook.intake import parsing
 from webhook.intake.events import Ring
+from worker.providers.web_push.message_encryption import encrypt
 
 SENT_AT_MS, EXPIRES_AT_MS = 1_795_000_000_000, 1_795_000_030_000
 
@@ -111,5 +116,16 @@ def pushes() -> dict[str, dict[str, Any]]:
     return {provider: {kind: build(provider, kind) for kind in PushKind} for provider in Provider}
 
 
+def encrypted() -> dict[str, Any]:
+    """Every push to a browser as it is sent, and the browser's keys."""
+    pair, auth = new_key_pair(), "BTBZMqHH6r4Tts7J_aSIgg"
+
+    def send(text: bytes) -> str:
+        return to_base64url(encrypt(text, from_base64url(pair.public), from_base64url(auth)))
+
+    bodies = {kind: send(to_json(dict(data))) for kind, data in pushes()[Provider.WEB_PUSH].items()}
+    return {"private_key": pair.private, "auth": auth, "bodies": bodies, "largest": send(bytes(3_993))}
+
+
 if __name__ == "__main__":
-    json.dump({"pushes": pushes(), "read": fields_read(), "samples": samples()}, sys.stdout)
+    json.dump({"encrypted": encrypted(), "pushes": pushes(), "read": fields_read(), "samples": samples()}, sys.stdout)

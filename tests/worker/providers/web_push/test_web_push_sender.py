@@ -6,7 +6,7 @@ import pytest
 
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import plan
-from bellhop.domain.push import NOT_URGENT, PushKind
+from bellhop.domain.push import NOT_URGENT, QUIET, PushKind
 from bellhop.domain.web_push import topic
 from bellhop.sandbox.google_script import DROP, SILENCE, GoogleReply
 from bellhop.sandbox.push_service import PushServiceStandIn
@@ -64,7 +64,7 @@ async def test_every_kind_of_push_is_read_and_checked(service, make_sender):
         got = service.pushes(browser)[-1]
         assert got.data == push.payload
         assert got.headers["Topic"] == topic(round_.tenant, round_.cid)
-        assert got.headers["Urgency"] == ("high" if kind in (PushKind.RING, PushKind.MISSED) else "normal")
+        assert got.headers["Urgency"] == ("normal" if kind in QUIET else "high")
         assert got.headers["Content-Type"] == "application/octet-stream"
         left_s = 86_400 if kind is PushKind.MISSED else 30
         assert left_s - 5 <= int(got.headers["TTL"]) <= left_s
