@@ -27,6 +27,7 @@ PARTS = {
     "memory": "Whole calls: memory in Redis",
     "explaining": "Explaining a call with many users or rounds: processor time of the web process",
     "streams": "Open live streams: memory, threads and processor time of the web process",
+    "endpoints": "Rings beside an endpoint of the team's backend that is healthy, slow, silent or dead",
     "metrics": "Counting, logging and tracing",
 }
 

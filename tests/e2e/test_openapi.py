@@ -9,6 +9,7 @@ import jwt
 import pytest
 import pytest_asyncio
 
+from bellhop.domain.announcement import AnnouncementType
 from bellhop.sandbox.installation import API_KEY, Installation
 from webhook.api_errors import ApiErrorKind
 
@@ -67,6 +68,7 @@ async def test_the_document_lists_every_operation_with_its_problems(installation
         "GET /v1/calls/{cid}",
         "POST /v1/receipts",
     }
+    assert set(document["webhooks"]) == {*AnnouncementType}
     for name, operation in operations.items():
         assert operation["summary"]
         if "/users/" not in name:
