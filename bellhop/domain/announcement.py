@@ -37,7 +37,7 @@ class AnnouncementType(StrEnum):
 
 
 CALLER_TYPES = frozenset({AnnouncementType.REACHED, AnnouncementType.RINGING, AnnouncementType.UNREACHABLE})
-"""What the caller's app is told by Stream's custom event."""
+"""What Bellhop tells the caller's app, by Stream's custom event."""
 CUSTOM_PREFIX = "bellhop."
 """The start of a custom event's type: `bellhop.ring.ringing`."""
 CUSTOM_FIELDS = ("user_id", "ring_started_at")
@@ -64,17 +64,17 @@ _NOT_BEFORE = {
     AnnouncementType.RINGING: (AnnouncementType.ENDED,),
     AnnouncementType.UNREACHABLE: (AnnouncementType.REACHED, AnnouncementType.RINGING, AnnouncementType.ENDED),
 }
-"""Of each type, those after which it is not told any more."""
+"""Of each type, those after which it is not announced any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One fact that is told once."""
+    """One fact that Bellhop announces once."""
 
     type: AnnouncementType
     tenant: str
     subject: str
-    """What it is about: a call's cid, `device:<key>`, or `alarm`. Facts about one subject are told in order."""
+    """What it is about: a call's cid, `device:<key>`, or `alarm`. Facts about one subject are announced in order."""
     at: Micros
     """When it was found out, by Redis's clock."""
     id: str
@@ -83,21 +83,21 @@ class Announcement:
     """The callee; empty if it is about none."""
     data: Mapping[str, str] = field(default_factory=dict)
     hidden: bool = False
-    """Whether it is told to the team's backend alone."""
+    """Whether only the team's backend may hear of it."""
 
     @property
     def told_field(self) -> str:
-        """The field of the round that records when this was told (unix µs)."""
+        """The field of the round that records when this was announced (unix µs)."""
         return told_field(self.type, self.user_id, hidden=self.hidden)
 
     @property
     def told_instead(self) -> list[str]:
-        """The fields of the round after which this is not told any more."""
+        """The fields of the round after which this is not announced any more."""
         return [told_field(other, self.user_id) for other in _NOT_BEFORE.get(self.type, ())]
 
     @property
     def needs_ringing(self) -> bool:
-        """Whether it is told only while the ring goes on for this user."""
+        """Whether it is announced only while the ring goes on for this user."""
         return self.type is AnnouncementType.UNREACHABLE
 
     def document(self) -> str:
@@ -107,12 +107,12 @@ class Announcement:
 
 
 def told_field(type_: AnnouncementType, user_id: str, *, hidden: bool = False) -> str:
-    """Name the field of a round that records when this was told."""
+    """Name the field of a round that records when this was announced."""
     return f"told:{'hidden.' if hidden else ''}{type_.removeprefix('ring.')}:{user_id}"
 
 
 def read_told(fields: Mapping[str, str]) -> dict[tuple[AnnouncementType, str], Micros]:
-    """Read from a round's fields what was told, by type and user. What a caller must not learn is left out."""
+    """Read from a round's fields what was announced, by type and user. What a caller must not learn is left out."""
     told = {}
     for name, at in fields.items():
         if name.startswith("told:") and not name.startswith("told:hidden."):

@@ -6,7 +6,7 @@ RINGS: Final = "bellhop-rings"
 NOTICES: Final = "bellhop-notices"
 MAIL: Final = "bellhop-mail"
 STREAM: Final = "bellhop-stream"
-"""What Bellhop sends to Stream: a phone's decline. Served only if that is switched on."""
+"""What Bellhop sends to Stream: a phone's decline, and events for the caller's app. Served only if one is on."""
 EVENTS: Final = "bellhop-events"
 """What Bellhop sends to the team's backend. Served only if that is switched on."""
 NEEDED = (RINGS, NOTICES)

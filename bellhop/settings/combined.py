@@ -78,7 +78,7 @@ class Settings(
 
     @property
     def tells_caller(self) -> bool:
-        """Whether the caller's app is told what becomes of a ring."""
+        """Whether Bellhop tells the caller's app about a ring."""
         return bool(self.tell_caller and self.stream_apps)
 
     @property

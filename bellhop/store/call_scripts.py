@@ -243,7 +243,7 @@ def _settlement(final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
 def announce(round_: Round, items: Sequence[Mapping[str, object]], now: str) -> Command:
     """Announce facts about users in a round, each once. `bellhop.audience` builds the items; `now` is in RQ's form.
 
-    The script returns the numbers (from 1) of the facts that were told now.
+    The script returns the numbers (from 1) of the facts that were announced now.
     """
     tenant, cid = round_.tenant, round_.cid
     document = {

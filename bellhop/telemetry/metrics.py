@@ -166,7 +166,7 @@ ANNOUNCEMENTS = Counter(
     "bellhop_announcements_total", "Tries to send an announcement to a destination.", ("destination", "outcome")
 )
 ANNOUNCING = Histogram(
-    "bellhop_announcing_seconds", "From finding something out until a destination was told.", ("destination",)
+    "bellhop_announcing_seconds", "From finding something out until a destination took it.", ("destination",)
 )
 QUESTIONS = Counter(
     "bellhop_stream_questions_total", "Questions to Stream about the state of a ring.", ("kind", "outcome")

@@ -1,1 +1,1 @@
-"""Sends announcements to those who are told about rings."""
+"""Announces what happens to rings, and sends these announcements."""

@@ -1,4 +1,4 @@
-"""Tells the caller's app what becomes of a ring, by Stream's custom event of the call.
+"""Tells the caller's app about a ring, by Stream's custom event of the call.
 
 Declines are sent by jobs of the same queue, and Stream is asked for the state of rings. So these events have
 connections of their own, and their jobs do not wait while Stream does not answer.

@@ -55,7 +55,7 @@ class Refused(NamedTuple):
 
 Result = Sent | TryAgain | Refused
 OUTCOMES = {Sent: "sent", TryAgain: "put_off", Refused: "dropped"}
-"""What became of a try to send an announcement, as metrics name it."""
+"""The result of a try to send an announcement, as metrics name it."""
 
 
 class _Stamped(msgspec.Struct):

@@ -81,7 +81,7 @@ class DeliveryTools:
     """None: rings for one user are not counted."""
     turns: FairTurns = field(default_factory=FairTurns)
     audience: Audience | None = None
-    """Who hears of what becomes of a ring; None if nobody does."""
+    """Who hears of announcements; None if nobody does."""
     second_way_after_us: Micros = Micros(0)
     """How long a phone that has sent receipts before may be silent until it is rung again; 0: it is not."""
 

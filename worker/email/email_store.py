@@ -91,7 +91,7 @@ class EmailStore:
     ) -> None:
         """End the claim: until the next try in `wait_s`, or for good. `unknown`: the attempt may have succeeded."""
         results, now = list(results), self._clock.now()
-        # It is announced first: if this worker dies in between, the e-mail is sent again, and nothing is told again.
+        # It is announced first: if this worker dies in between, the e-mail is sent again, but announced once.
         for result in results:
             if result.result.outcome is Outcome.MAIL_ACCEPTED:
                 await self._announce(result.round, now)

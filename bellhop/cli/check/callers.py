@@ -11,7 +11,7 @@ GUIDE = "docs/caller.md"
 
 
 async def findings(settings: Settings, api: StreamApi, subject: str) -> AsyncIterator[Finding]:
-    """Check the custom events of one Stream app, if callers are told."""
+    """Check the custom events of one Stream app, if Bellhop sends any."""
     if not settings.tells_caller:
         return
     yield await _events(api, subject)
@@ -31,4 +31,4 @@ async def _events(api: StreamApi, subject: str) -> Finding:
         if refused.status not in (400, 404):
             sentence = f"could not be asked whether it takes custom events of calls ({refused})"
             return Finding(Level.WARNING, subject, sentence)
-    return Finding(Level.OK, subject, "takes custom events of calls: callers' apps hear what becomes of a ring")
+    return Finding(Level.OK, subject, "takes custom events of calls: callers' apps hear about their rings")

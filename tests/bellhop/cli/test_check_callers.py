@@ -39,5 +39,5 @@ async def test_what_stream_answers_is_said(status, level, words):
     assert words in first[1]
 
 
-async def test_without_receipts_a_warning_says_what_is_not_told():
+async def test_without_receipts_a_warning_says_what_is_missing():
     assert [level for level, _ in await found()] == ["ok", "warning"]

@@ -109,7 +109,7 @@ async def test_a_receiver_that_hangs_counts_as_one_that_fails(store, waiting):
     assert (await left(store), receiver.most) == ([], 1)
 
 
-async def test_a_destination_that_this_worker_does_not_know_waits_for_another(store, waiting):
+async def test_an_unknown_destination_waits_for_another_worker(store, waiting):
     await jobs(store, None).drain(PAYLOAD)
     assert await left(store) == list(USERS)
     assert await store.call("ZCARD", "rq:scheduled:bellhop-stream") == 1

@@ -1,9 +1,9 @@
--- Announce facts about users in a round, each once (lib/announcing.lua). If this runs again, nothing is told twice.
+-- Announce facts about users in a round, each once (lib/announcing.lua). If this runs again, nothing is announced twice.
 -- KEYS
 --   1 the call   2 the round   3 traces of forgotten rounds
 -- ARGV
 --   1 start of the rounds' keys   2 the facts as MessagePack, every number in it a string (bellhop/audience.py)
--- Returns the numbers (from 1) of the facts that were told now.
+-- Returns the numbers (from 1) of the facts that were announced now.
 -- include: lib/standing
 -- include: lib/announcing
 local call, round, doc = KEYS[1], KEYS[2], cmsgpack.unpack(ARGV[2])

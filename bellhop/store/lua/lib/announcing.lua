@@ -1,5 +1,5 @@
 -- include: lib/enqueue
--- Announce facts about users in a round, each once. The round records what was told. bellhop/audience.py builds the items.
+-- Announce facts about users in a round, each once. The round records them. bellhop/audience.py builds the items.
 
 -- Returns whether the job still waits or runs. A job that has failed, or was lost, drains no outbox.
 local function is_alive(job)
@@ -19,7 +19,7 @@ local function put_in_outbox(outbox, document, now)
   redis.call('EXPIRE', outbox.key, outbox.keep_s)
 end
 
--- Returns whether the fact was told now. A round that has expired is not created again.
+-- Returns whether the fact was announced now. A round that has expired is not created again.
 local function announce(round, item, now)
   local known = redis.call('HMGET', round, 'facts', item.field, unpack(item.unless))
   if not known[1] then return false end
@@ -29,7 +29,7 @@ local function announce(round, item, now)
   for _, outbox in ipairs(item.outboxes) do put_in_outbox(outbox, item.document, now) end
   -- If the user of Redis may not publish, only live streams hear nothing. `bellhop check` names the missing right.
   if item.channel then redis.pcall('PUBLISH', item.channel, item.document) end
-  -- This comes last: what fails before it is told again.
+  -- This comes last: what fails before it is announced again.
   redis.call('HSET', round, item.field, item.at)
   return true
 end
