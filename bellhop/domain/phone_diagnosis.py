@@ -1,6 +1,6 @@
 """Find the states that a phone is in, by its report. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bellhop.clock import Micros, as_datetime
@@ -31,12 +31,12 @@ def states_of(record: PhoneRecord, device: Device | None, now: Micros) -> list[F
 
     What passes, such as Do Not Disturb, is only a note once the report is an hour old.
     """
-    found = [_found(state, record, now) for state in STATES if _holds(state, record, device)]
+    health = {**record.health.__dict__, "os": record.health.os or _system_of(device)}
+    found = [_found(state, record, now) for state in STATES if _holds(state, health, record)]
     return sorted(found, key=lambda state: [*RingEffect].index(state.effect))
 
 
-def _holds(state: PhoneState, record: PhoneRecord, device: Device | None) -> bool:
-    health = {**record.health.__dict__, "os": record.health.os or _system_of(device)}
+def _holds(state: PhoneState, health: Mapping[str, Any], record: PhoneRecord) -> bool:
     return all(health[name] in _choices(wanted) for name, wanted in state.when.items()) and state.also(record)
 
 
