@@ -19,6 +19,7 @@ from bellhop.domain.phone_diagnosis import states_of, worst
 from bellhop.domain.phone_states import RingEffect
 from bellhop.domain.plan import suits
 from bellhop.domain.push import PushKind
+from bellhop.domain.round import Recipient
 from bellhop.domain.user import push_refusal, refusal_facts
 from bellhop.explain.sentences import PROVIDERS, PURPOSES, REGISTER_FOR_CALLS, phone_name
 from bellhop.explain.skip_facts import muted_until, quiet_hours
@@ -124,8 +125,12 @@ SUMMARIES = {
 }
 
 
-def judge(facts: ReachabilityFacts, *, for_user: bool = False) -> Reachability:
-    """Answer from these facts. `for_user` leaves out what only operators may know."""
+def judge(facts: ReachabilityFacts, *, for_user: bool = False, caller: str = "") -> Reachability:
+    """Answer from these facts. `for_user` leaves out what only operators may know.
+
+    With `caller`, the answer is about calls by this user: the preferences may allow or block them.
+    """
+    facts = facts._replace(user=facts.user.for_call(Recipient(id=facts.user_id), caller))
     ringing = [device for device in facts.devices if suits(PushKind.RING, device)]
     reasons = [*_of_the_user(facts, ringing)]
     for device in ringing:
@@ -211,6 +216,7 @@ def _wishes(facts: ReachabilityFacts) -> Iterator[_Reason]:
     sentences = {
         Outcome.MUTED: f"{facts.user_id} has muted all calls{muted_until(behind)}.",
         Outcome.QUIET_HOURS: f"{facts.user_id} has quiet hours now{quiet_hours(behind)}.",
+        Outcome.CALLER_BLOCKED: f"{facts.user_id} has blocked this caller.",
         Outcome.DEACTIVATED: f"{facts.user_id} is deactivated at Stream.",
     }
     if refusal is Outcome.DEACTIVATED:

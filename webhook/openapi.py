@@ -26,6 +26,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "user": {"description": "Explain only this user's part of the call.", "schema": {"type": "string"}},
+    "caller": {"description": "Answer for calls by this user.", "schema": {"type": "string"}},
     "user_id": {
         "description": 'A Stream user id, or "me" for the user of the token.',
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f/]+$"},

@@ -17,9 +17,10 @@ MARKS = {RingEffect.SILENT: "✗", RingEffect.UNSURE: "?", RingEffect.NO_SOUND: 
 
 @click.command("reachability")
 @click.argument("user_id")
+@click.option("--caller", metavar="USER_ID", default="", help="Answer for calls by this user.")
 @json_option
 @tenant_option
-def command(user_id: str, tenant: str, as_json: bool) -> None:
+def command(user_id: str, caller: str, tenant: str, as_json: bool) -> None:
     """Say whether USER_ID can be rung now, and why not.
 
     It reads what phones reported, the latest calls, the registry and the workers' state. Nothing is sent. Exits with 1
@@ -27,7 +28,8 @@ def command(user_id: str, tenant: str, as_json: bool) -> None:
     """
     settings = load_settings()
     tenant = select_tenant(settings, tenant)
-    answer = judge(read_reachability_facts(connect(settings), settings, tenant, user_id))
+    facts = read_reachability_facts(connect(settings), settings, tenant, user_id)
+    answer = judge(facts, caller=caller)
     if as_json:
         print_json(answer.model_dump(mode="json"))
     else:

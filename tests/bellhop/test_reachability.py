@@ -174,6 +174,12 @@ def test_a_newer_registration_or_a_ring_of_now_counts(pushes):
     assert words(judge(facts(ANN, pushes={ANN.key: pushes}))) == []
 
 
+@pytest.mark.parametrize(("caller", "found"), [("", ["muted"]), ("mum", []), ("tom", ["caller_blocked"])])
+def test_a_caller_may_be_let_through_or_blocked(caller, found):
+    wishes = Preferences(mute_until=until(hours=1), always_from=("mum",), never_from=("tom",))
+    assert words(judge(facts(ANN, user=User(preferences=wishes)), caller=caller)) == found
+
+
 def test_trouble_of_several_kinds_is_told_to_the_user_once():
     known = facts(
         ANN, apps=frozenset({("fcm", "x")}), installation=an_installation(ChannelStatus("fcm", "calls", blocked=True))

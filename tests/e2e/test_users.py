@@ -206,6 +206,8 @@ async def test_a_phone_reports_why_it_stays_silent(installation, name):
     assert "no_health" not in [reason["word"] for reason in own["reasons"]]
     await app("POST", "me/devices", body=android(f"t-{name}", health={"full_screen_intent": True}))
     assert (await app("GET", "me/reachability"))["rings"] == "yes"
+    await app("PUT", "me/preferences", body={"never_from": ["tom"]})
+    assert (await app("GET", "me/reachability?caller=tom"))["reasons"][0]["word"] == "caller_blocked"
     assert await app("GET", "ben/reachability", 403) is ApiErrorKind.OTHER_USER
     assert await backend("GET", "me/reachability", 403) is ApiErrorKind.USER_ID_REQUIRED
     await app("DELETE", f"me/devices/{device['id']}", 204)

@@ -70,7 +70,14 @@ class Operations:
         self.listed: list[Operation] = []
 
     def operation(
-        self, method: str, path: str, *, body: Any = None, answer: Any = None, errors: tuple[ApiErrorKind, ...] = ()
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        answer: Any = None,
+        errors: tuple[ApiErrorKind, ...] = (),
+        query: tuple[str, ...] = (),
     ) -> Callable[[View], View]:
         """Route `method` and `path` to a view, which gets an ApiRequest, the body if there is one, and path parts.
 
@@ -83,7 +90,7 @@ class Operations:
         def decorate(view: View) -> View:
             summary = (view.__doc__ or "").splitlines()[0]
             self.listed.append(
-                Operation(method, f"/v1{path}", view.__name__, summary, body_type, answer_type, all_errors)
+                Operation(method, f"/v1{path}", view.__name__, summary, body_type, answer_type, all_errors, query)
             )
 
             @self.blueprint.route(path.replace("{", "<").replace("}", ">"), methods=[method])

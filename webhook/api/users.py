@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import structlog
 from flask import Blueprint
+from flask import request as http_request
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from bellhop.audience import tell_of_removal
@@ -246,9 +247,9 @@ def write_preferences(request: ApiRequest, preferences: Preferences) -> Preferen
     return preferences
 
 
-@operations.operation("GET", "/users/{user_id}/reachability", answer=Reachability)
+@operations.operation("GET", "/users/{user_id}/reachability", answer=Reachability, query=("caller",))
 def read_reachability(request: ApiRequest) -> Reachability:
     """Tell whether a user can be rung now, with the reasons. A user's own token gets no details about the service."""
     context = request.context
     facts = read_reachability_facts(context.redis, context.settings, request.tenant, request.user_id)
-    return judge(facts, for_user=request.by_user)
+    return judge(facts, for_user=request.by_user, caller=http_request.args.get("caller", ""))
