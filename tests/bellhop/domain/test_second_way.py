@@ -27,7 +27,7 @@ def alert(number: int, **changes: object) -> Device:
     return an_iphone(**fields | changes)
 
 
-def test_in_any_order_a_phone_is_rung_again_once_and_only_if_silent():
+def test_in_any_order_only_a_silent_phone_is_rung_again_once():
     """Receipts, answers and ends come at any time, and several runs of the job look at any time."""
     chance = random.Random(22)
     rung_again = 0
