@@ -189,7 +189,7 @@ class Demo:
     async def _report(self, phones: DemoPhones, phone: str, arrival: Arrival) -> None:
         await phones.wake(arrival)
         self._show(phone, RANG, arrival.cid, "to Bellhop")
-        self._check(await phones.report(arrival.token, arrival.cid, "rang"), 204)
+        self._check(await phones.rang(arrival), 204)
 
     async def _show_requests_to_stream(self, here: Installation) -> None:
         """Show what Bellhop asks of Stream: to tell Sara's app something, and to reject a call for a user."""
@@ -231,7 +231,10 @@ Everything keeps running until you press Ctrl-C. To ring Ben's iPhone yourself, 
   curl {here.url}/webhooks/stream -d "$BODY" -H 'X-API-KEY: {API_KEY}' \\
     -H "X-SIGNATURE: $(printf %s "$BODY" | openssl dgst -sha256 -hmac {SECRET} | sed 's/.*= //')"
 
-Nobody answers this call, so 90 seconds later the phone shows a missed call.
+Nobody answers this call, so 90 seconds later the phone shows a missed call. Before anybody calls, this says what is
+wrong with Jane's Pixel:
+
+  BELLHOP_REDIS_URL={here.redis.url} {BELLHOP} reachability jane-morel
 
   console   {here.url}/console
   password  {CONSOLE_PASSWORD}

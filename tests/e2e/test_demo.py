@@ -64,22 +64,27 @@ def test_ctrl_c_before_the_first_ring_is_no_success():
     assert nothing_runs_on(process)
 
 
-def what_it_invites_to(output):
-    """Do what the demo says: explain the phone that did not ring, and open each page."""
+def run_as_invited(output, command):
+    """Run a command as the demo prints it; returns what the command prints."""
     ((setting, program, arguments),) = re.findall(
-        r"^  (BELLHOP_REDIS_URL=\S+) (\S+/bellhop) (explain \S+ ben-osei)$", output, re.MULTILINE
+        rf"^  (BELLHOP_REDIS_URL=\S+) (\S+/bellhop) ({command})$", output, re.MULTILINE
     )
     assert Path(program).exists()
-    environment = os.environ | dict([setting.split("=", 1)])
-    explained = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "bellhop", *arguments.split()],
-        env=environment,
+        env=os.environ | dict([setting.split("=", 1)]),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert explained.returncode == 0, explained
-    assert "Ben's old iPhone" in explained.stdout
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def what_it_invites_to(output):
+    """Do what the demo says: explain the phone that did not ring, ask for Jane's phones, and open each page."""
+    assert "Ben's old iPhone" in run_as_invited(output, r"explain \S+ ben-osei")
+    assert "Jane's Pixel: Full-screen notifications are off" in run_as_invited(output, "reachability jane-morel")
     for url in re.findall(r"^  (?:console|health) +(http://\S+)$", output, re.MULTILINE):
         with urllib.request.urlopen(url, timeout=30) as page:
             assert page.status == 200
