@@ -45,6 +45,8 @@ class TryAgain(NamedTuple):
     reason: str
     after_s: Seconds = Seconds(0.0)
     """The shortest pause that the receiver asks for."""
+    is_away: bool = True
+    """Whether the destination seems to be away. If not, the log does not say so: it may take other announcements."""
 
 
 class Refused(NamedTuple):
@@ -107,7 +109,8 @@ class OutboxJobs:
             destination, Outage("announcing_fails", "announcing_works", destination=destination)
         )
         if not isinstance(result, Sent):
-            outage.note_error(result.reason)
+            if isinstance(result, Refused) or result.is_away:
+                outage.note_error(result.reason)
             return
         outage.note_answer()
         found_out = msgspec.json.decode(document, type=_Stamped).timestamp.timestamp()

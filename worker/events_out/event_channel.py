@@ -33,7 +33,7 @@ WAIT_S = Seconds(10.0)
 """How long an event waits for a place."""
 BACKOFF_S = (0.5, 1_800.0)
 """The first and the longest pause before an event is tried again."""
-BUSY = "too many requests to the endpoint are under way"
+BUSY = TryAgain("too many requests to the endpoint are under way", is_away=False)
 ASK_TO_WAIT = frozenset({429, 503})
 GONE = 410
 
@@ -66,7 +66,11 @@ class EventChannel:
         """Send the first event of an outbox. If it cannot be sent for a day, it becomes a dead letter."""
         entry, fields = OutboxEntry.read(text.decode())
         result = await self._in_a_place(entry.document, fields)
-        if isinstance(result, TryAgain) and elapsed(entry.since or _happened(fields), self.now()) > KEPT_S:
+        if (
+            isinstance(result, TryAgain)
+            and result != BUSY
+            and elapsed(entry.since or _happened(fields), self.now()) > KEPT_S
+        ):
             await self.bury(
                 DeadLetter(self.name, ref.tenant, ref.subject, entry.document, result.reason, at=self.now())
             )
@@ -79,18 +83,18 @@ class EventChannel:
     async def _in_a_place(self, document: str, fields: dict[str, Any]) -> Result:
         """Wait for a place, and make one request, unless the endpoint is away."""
         if self._places.locked() and self._waiting >= WAITING:
-            return TryAgain(BUSY)
+            return BUSY
         self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._places.acquire()
         except TimeoutError:
-            return TryAgain(BUSY)
+            return BUSY
         finally:
             self._waiting -= 1
         try:
             if wait_s := self.health.wait_s(time.monotonic()):
-                return TryAgain(self.health.reason, wait_s)
+                return TryAgain(self.health.reason, wait_s, is_away=self.health.away)
             self.in_flight += 1
             try:
                 answer = await self.session.post(self.signer.headers(fields["id"], self.now(), document), document)
@@ -114,7 +118,7 @@ class EventChannel:
         if gone and not self.health.gone:
             log.error("event_endpoint_gone", endpoint=self.name, pause_s=GONE_S)
         self.health.failed(reason, time.monotonic(), gone=gone, retry_after_s=wait_s)
-        return TryAgain(reason, Seconds(GONE_S if gone else wait_s))
+        return TryAgain(reason, Seconds(GONE_S if gone else wait_s), is_away=self.health.away)
 
 
 def _happened(fields: dict[str, Any]) -> Micros:

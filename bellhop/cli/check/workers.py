@@ -44,6 +44,7 @@ def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]
     wanted = {
         MAIL: settings.smtp_host and settings.mail_policy != "never",
         STREAM: settings.carries_declines or settings.tells_caller,
+        EVENTS: bool(settings.event_endpoints),
         **dict.fromkeys(NEEDED, True),
     }
     for queue, workers in state.workers.items():
