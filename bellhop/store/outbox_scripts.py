@@ -34,13 +34,13 @@ def drain_outbox(outbox: Outbox, *, worker: str, run: str, claim_us: Micros, don
 
 
 def put_off_outbox(
-    outbox: Outbox, job: Mapping[str, str], *, worker: str, run: str, wait_s: Seconds, now: Micros
+    outbox: Outbox, job: Mapping[str, str], *, worker: str, run: str, wait_s: Seconds, now: Micros, failures: int
 ) -> Command:
     """End a run that could not send the first document: `job` goes on after `wait_s`.
 
-    The script returns 1, or 0 if another run drains the outbox.
+    `failures`: how often it could not be sent. The script returns 1, or 0 if another run drains the outbox.
     """
-    return Command("outbox/put_off_outbox", outbox.keys, [worker, run, wait_s, to_json(job), iso(now)])
+    return Command("outbox/put_off_outbox", outbox.keys, [worker, run, wait_s, to_json(job), iso(now), failures])
 
 
 def fill_outboxes(

@@ -148,7 +148,7 @@ class _Run:
                     continue
                 wait_s = max(pause_s(failures + tries, *self._sender.backoff_s), result.after_s)
                 if wait_s > WAIT_HERE_S:
-                    return await self._put_off(wait_s)
+                    return await self._put_off(wait_s, failures + tries + 1)
                 await asyncio.sleep(wait_s)
                 done, tries = b"", tries + 1
         except asyncio.CancelledError:
@@ -174,11 +174,14 @@ class _Run:
         self._jobs.note(self._ref.destination, document, result)
         return result
 
-    async def _put_off(self, wait_s: Seconds) -> None:
+    async def _put_off(self, wait_s: Seconds, failures: int) -> None:
         jobs, now = self._jobs, self._jobs.clock.now()
         job = draining_job(jobs.job_name, self._ref.model_copy(update={"queued_at": now + micros(wait_s)}))
-        command = put_off_outbox(self._outbox, job, worker=jobs.worker, run=self._run, wait_s=wait_s, now=now)
-        await self._script(command)
+        await self._script(
+            put_off_outbox(
+                self._outbox, job, worker=jobs.worker, run=self._run, wait_s=wait_s, now=now, failures=failures
+            )
+        )
 
     def _claim(self, claim_s: Seconds, done: bytes = b"") -> Command:
         worker = self._jobs.worker

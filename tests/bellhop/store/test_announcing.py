@@ -119,7 +119,7 @@ def test_what_is_put_off_has_one_job(redis):
     tell(redis, (REACHED, "ben"))
     drain(redis)
     job = draining_job(TELL_CALLER_JOB, OutboxRef(destination="backend", tenant=ROUND.tenant, subject=ROUND.cid))
-    put_off = put_off_outbox(OUTBOX, job, worker="w-1", run="r", wait_s=Seconds(5), now=AT)
+    put_off = put_off_outbox(OUTBOX, job, worker="w-1", run="r", wait_s=Seconds(5), now=AT, failures=1)
     assert [run_script(redis, put_off), run_script(redis, put_off)] == [1, 0]
     before = jobs(redis)
     tell(redis, (RINGING, "ben"))

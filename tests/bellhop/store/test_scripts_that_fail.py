@@ -1,20 +1,24 @@
 """Scripts that claim something fail at each of their commands in turn; the run after that does all that is left."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import redis
 
+from bellhop.audience import Audience, Destination
 from bellhop.clock import Micros
+from bellhop.domain.announcement import AnnouncementType, about_ring
 from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.round import Recipient
 from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.domain.ticket import Ticket
 from bellhop.queue.job_payloads import CallRef, EmailRef, job
-from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, RING_JOB, SETTLE_JOB
+from bellhop.queue.names import MAIL_JOB, NOTICE_JOB, RING_JOB, SETTLE_JOB, TELL_CALLER_JOB
 from bellhop.store import call_scripts, email_scripts
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import call_key, lease_key
+from bellhop.store.outbox_scripts import Outbox, drain_outbox, put_off_outbox
 from bellhop.store.scripts import Command, source
 from tests.factories import a_queued_round
 
@@ -48,6 +52,11 @@ NOTICE = call_scripts.FinalStanding(
     ROUND, "ben", "missed", "settled", job("notice-1", NOTICE_JOB, ROUND), call_scripts.LaterJob(SETTLE, NOW)
 )
 ADD_TO_EMAIL = email_scripts.add_missed_call(ROUND, ROUND.recipients[0], EMAIL, whole_calls=5, now=NOW, line="waiting")
+OUTBOX = Outbox("stream", ROUND.tenant, ROUND.cid)
+AUDIENCE = Audience((Destination("stream", TELL_CALLER_JOB, 60, frozenset(AnnouncementType)),))
+REACHED = about_ring(AnnouncementType.REACHED, ROUND, "ben", NOW)
+ANNOUNCED = replace(NOTICE, told=AUDIENCE.told_of(about_ring(AnnouncementType.ENDED, ROUND, "ben", NOW)))
+DRAIN = drain_outbox(OUTBOX, worker="w-1", run="r-1", claim_us=60_000_000)
 SCRIPTS = {
     "a ring": ([], RING),
     "a rejection": (
@@ -82,6 +91,19 @@ SCRIPTS = {
         email_scripts.claim_email("e-1", EMAIL.job, worker="w-1", run="r-1", claim_s=60, now=NOW),
     ),
     "a receipt": ([RING], call_scripts.record_receipt(TICKET, PhoneEvent.RANG, "rang", ROUND.started_at)),
+    "an announcement": ([RING], AUDIENCE.tell(ROUND, [REACHED])),
+    "a final standing that is announced": (
+        [RING],
+        call_scripts.settle_call(call_scripts.CallToSettle(ROUND.tenant, ROUND.cid, 1, NOW, [ANNOUNCED])),
+    ),
+    "the next document of an outbox": (
+        [RING, AUDIENCE.tell(ROUND, [REACHED]), DRAIN],
+        drain_outbox(OUTBOX, worker="w-1", run="r-1", claim_us=60, done=REACHED.document().encode()),
+    ),
+    "an outbox that is put off": (
+        [RING, AUDIENCE.tell(ROUND, [REACHED]), DRAIN],
+        put_off_outbox(OUTBOX, SETTLE, worker="w-1", run="r-1", wait_s=60, now=NOW, failures=1),
+    ),
     "a record that Stream was told": (
         [RING],
         call_scripts.record_reject(ROUND.tenant, ROUND.cid, ROUND.started_at, "ben", "told", done=True),

@@ -7,16 +7,24 @@ local function is_alive(job)
   return status == 'queued' or status == 'started' or status == 'scheduled'
 end
 
--- Put a document into an outbox. One job drains an outbox: a second one is queued only if the first is gone.
-local function put_in_outbox(outbox, document, now)
+-- Returns whether a job drains the outbox already.
+local function has_job(outbox)
   local job = redis.call('HGET', outbox.draining, 'job')
-  if not job or not is_alive(job) then
-    enqueue(outbox.job, now)
+  if not job or not is_alive(job) then return false end
+  -- The same job: this script failed after it had written the job, and runs again. The job may not be on its queue.
+  return job ~= outbox.job.id or redis.call('LPOS', 'rq:queue:' .. outbox.job.queue, job)
+end
+
+-- Put a document into an outbox, which one job at a time drains. If a script that did this failed afterwards and runs again,
+-- nothing is added.
+local function put_in_outbox(outbox, document, now)
+  if redis.call('LINDEX', outbox.key, -1) ~= document then redis.call('RPUSH', outbox.key, document) end
+  redis.call('EXPIRE', outbox.key, outbox.keep_s)
+  if not has_job(outbox) then
     redis.call('HSET', outbox.draining, 'job', outbox.job.id)
+    enqueue(outbox.job, now)
   end
   redis.call('EXPIRE', outbox.draining, outbox.keep_s)
-  redis.call('RPUSH', outbox.key, document)
-  redis.call('EXPIRE', outbox.key, outbox.keep_s)
 end
 
 -- Returns whether the fact was announced now. A round that has expired is not created again.

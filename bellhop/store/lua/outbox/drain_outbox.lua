@@ -13,8 +13,8 @@ local outbox, draining, worker, run, done = KEYS[1], KEYS[2], ARGV[1], ARGV[2], 
 local now, claim = now_us(), redis.call('HGET', draining, 'claim')
 if held_by_another(claim, worker, run, now) then return { 'held' } end
 if done ~= '' and is_claim_of(claim, worker, run) and redis.call('LINDEX', outbox, 0) == done then
-  redis.call('LPOP', outbox)
   redis.call('HDEL', draining, 'failures')
+  redis.call('LPOP', outbox)
 end
 local first = redis.call('LINDEX', outbox, 0)
 if not first then
