@@ -102,6 +102,22 @@ async def test_a_token_that_moves_while_it_is_sent_to_rings_once(store, redis_ur
     assert await claim(fence, hers, 3) is Outcome.DUPLICATE
 
 
+async def test_a_round_knows_for_whom_it_rang_a_phone_with_a_ticket(store, redis_url):
+    round_ = ringing(redis_url, USERS[:2])
+    ben, jane = pushes(round_)
+    key, field = round_key("default", "default:1", round_.started_at), f"to:{ben.device.key}"
+    assert await claim(Fence(store, "w-1", PushKind.RING, round_), jane, 3) is None
+    fence = Fence(store, "w-1", PushKind.RING, round_, tickets=True)
+    assert await claim(fence, ben, 3) is None
+    assert await store.call("HGET", key, f"to:{jane.device.key}") is None
+    assert await store.call("HGET", key, field) == USERS[0].encode()
+    await fence.write(Record("", ben.device.key))
+    await store.call("SET", owner_key("default", ben.device.key), USERS[1])
+    hers = replace(jane, device=jane.device.model_copy(update={"token": ben.device.token}))
+    assert await claim(fence, hers, 3) is None
+    assert await store.call("HGET", key, field) == USERS[1].encode(), "the last claim counts"
+
+
 @pytest.mark.parametrize("now_whose", ["somebody-else", None])
 async def test_a_phone_that_was_passed_on_or_signed_out_is_not_rung(store, redis_url, now_whose):
     round_ = ringing(redis_url)
