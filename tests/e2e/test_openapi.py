@@ -42,7 +42,7 @@ async def test_no_request_gets_an_answer_that_is_not_in_the_document(installatio
     )
     output, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, output.decode()
-    assert "10 selected" in output.decode()
+    assert "12 selected" in output.decode()
     assert "Traceback" not in installation.log("web")
 
 
@@ -66,6 +66,8 @@ async def test_the_document_lists_every_operation_with_its_problems(installation
         "PUT /v1/users/{user_id}/preferences",
         "GET /v1/users/{user_id}/reachability",
         "GET /v1/calls/{cid}",
+        "GET /v1/calls/{cid}/live",
+        "GET /v1/web-push/key",
         "POST /v1/receipts",
     }
     assert set(document["webhooks"]) == {*AnnouncementType}
