@@ -1,14 +1,11 @@
 """A whole installation with a console, a dozen varied calls that it has seen, and a real browser to look at them."""
 
-import shutil
-
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
 
 from bellhop.sandbox.installation import Installation
 from tests.factories import web_settings
-from tests.webhook.console.played_calls import FLAGS, PASSWORD, log_in, play, token, window
+from tests.webhook.console.played_calls import PASSWORD, log_in, play, token, window
 from webhook.app import create_app
 
 
@@ -26,17 +23,6 @@ async def installation(tmp_path_factory):
     async with Installation(tmp_path_factory.mktemp("console"), settings) as installation:
         installation.calls = await play(installation)
         yield installation
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def chromium():
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS, chromium_sandbox=False)
-        yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,0 +1,24 @@
+import { useEffect, useState } from "react";
+import { type Choice, isSupported, onCall, register } from "./bellhop.js";
+
+type Props = {
+  bellhop: string; // https://bellhop.example.com
+  token: string; // the Stream user token
+  onChoice: (choice: Choice) => void; // the user clicked on a call's notification
+};
+
+/** A button that lets this browser ring while the page is closed. Without a need for it, it shows nothing. */
+export function RingMe({ bellhop, token, onChoice }: Props) {
+  const [allowed, setAllowed] = useState(() => isSupported() && Notification.permission === "granted");
+
+  useEffect(() => (isSupported() ? onCall(onChoice) : undefined), [onChoice]);
+
+  // At each start: a subscription may have changed.
+  useEffect(() => {
+    if (allowed) register({ bellhop, token, page: "/call/{cid}?action={action}" }).catch(console.error);
+  }, [allowed, bellhop, token]);
+
+  if (!isSupported() || allowed) return null;
+  const ask = async () => setAllowed((await Notification.requestPermission()) === "granted");
+  return <button onClick={ask}>Ring this browser when somebody calls</button>;
+}

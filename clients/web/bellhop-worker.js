@@ -1,0 +1,109 @@
+/**
+ * Bellhop's service worker: shows calls and notices while no page is open.
+ *
+ * Copy it to your site. Its settings stand in the URL with which `register` in bellhop.js registers it:
+ *
+ *   /bellhop-worker.js?bellhop=https://bellhop.example.com&page=/call/{cid}?action={action}
+ *
+ * bellhop          where Bellhop's /v1 is. Without it nothing is reported, and Decline opens the page.
+ * page             the page for a call, on your site. {cid} is the call, {action} is answer, decline or open.
+ * answer, decline  the words on the buttons, in the user's language.
+ * icon             the URL of a picture.
+ *
+ * Three rules of browsers are behind it. The next push is delivered only when the last one's event is over: so nothing here
+ * waits for the end of a ring. Every push shows something: a browser ends the subscription of a site that does not. A worker
+ * may be ended at any time: so the ring is sure to disappear only when another push about the call replaces it.
+ */
+"use strict";
+
+const settings = new URL(self.location.href).searchParams;
+const REPORT_MS = 3_000;
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("push", (event) => event.waitUntil(show(read(event.data))));
+
+self.addEventListener("notificationclick", (event) => {
+  const { action, notification } = event;
+  notification.close();
+  event.waitUntil(action === "decline" ? decline(notification.data) : open(notification.data, action || "open"));
+});
+
+self.addEventListener("notificationclose", (event) => {
+  const push = event.notification.data;
+  if (rings(push)) event.waitUntil(report(push, "dismissed"));
+});
+
+/** A push that cannot be read is shown too. */
+function read(data) {
+  try {
+    return data.json();
+  } catch {
+    return { type: "unknown", title: self.location.host };
+  }
+}
+
+function rings(push) {
+  return push.type === "call.ring" && Date.now() < Number(push.expires_at);
+}
+
+async function show(push) {
+  const ringing = rings(push);
+  const late = push.type === "call.ring" && !ringing;
+  await self.registration.showNotification(late ? push.missed_title : push.title, {
+    body: late ? push.missed_body : push.body,
+    tag: push.call_cid, // a later push about the call replaces this one
+    icon: settings.get("icon") ?? undefined,
+    data: push,
+    renotify: ringing,
+    requireInteraction: ringing,
+    silent: late,
+    actions: ringing ? [button("answer", "Answer"), button("decline", "Decline")] : [],
+  });
+  if (ringing) closeAtTheEnd(push); // it is not waited for, see above
+  if (ringing) await report(push, "rang");
+  if (late) await report(push, "not_shown", "already_over");
+}
+
+function button(action, word) {
+  return { action, title: settings.get(action) ?? word };
+}
+
+async function closeAtTheEnd({ call_cid: tag, expires_at: expiresAt }) {
+  await new Promise((done) => setTimeout(done, Number(expiresAt) - Date.now()));
+  for (const notification of await self.registration.getNotifications({ tag })) {
+    if (notification.data.type === "call.ring" && !rings(notification.data)) notification.close();
+  }
+}
+
+async function decline(push) {
+  if (!(await report(push, "declined"))) await open(push, "decline");
+}
+
+/** Tell Bellhop what happened to a ring. The ticket in the push is the only key. Returns whether Bellhop took it. */
+async function report({ receipt }, event, reason = "") {
+  const bellhop = settings.get("bellhop");
+  if (!receipt || !bellhop) return false;
+  // A text needs no preflight: that saves a round trip.
+  const request = { method: "POST", body: JSON.stringify({ receipt, event, reason, at: Date.now() }) };
+  try {
+    const answer = await fetch(`${bellhop}/v1/receipts`, { ...request, signal: AbortSignal.timeout(REPORT_MS) });
+    return answer.ok;
+  } catch {
+    return false;
+  }
+}
+
+/** Tell an open page what the user chose, or open one. */
+async function open(push, action) {
+  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const page = pages.find(({ visibilityState }) => visibilityState === "visible") ?? pages[0];
+  if (page) {
+    page.postMessage({ type: "bellhop", action, push });
+    await page.focus();
+    return;
+  }
+  const values = { cid: push.call_cid ?? "", action };
+  const path = (settings.get("page") ?? "/").replace(/\{(cid|action)\}/g, (_, name) => encodeURIComponent(values[name]));
+  await self.clients.openWindow(path);
+}

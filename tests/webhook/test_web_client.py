@@ -1,0 +1,196 @@
+"""clients/web in a real Chromium: a page registers across origins; the service worker shows, reports and declines."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from werkzeug.serving import make_server
+
+from bellhop.store import registry
+from bellhop.store.keys import devices_key
+from tests.factories import PUBLIC_KEY_OF_1, web_settings
+from tests.waiting import come_true
+from webhook.app import create_app
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CLIENT = Path(__file__).parents[2] / "clients" / "web"
+SECRET = "a secret that is as long as pyjwt likes"
+SHOWN = """self.registration.getNotifications().then((all) => all.map(
+  ({ title, body, tag, actions, silent, requireInteraction }) =>
+    ({ title, body, tag, buttons: actions.map(({ title }) => title), silent, requireInteraction })))"""
+CLICK = """async (action) => {
+  const [notification] = await self.registration.getNotifications();
+  self.dispatchEvent(new NotificationEvent("notificationclick", { notification, action }));
+}"""
+FAKE_PUSH_MANAGER = """(subscription) => {
+  const made = { toJSON: () => subscription, unsubscribe: async () => true, options: {} };
+  PushManager.prototype.getSubscription = async () => null;
+  PushManager.prototype.subscribe = async (options) => { window.options = options; return made; };
+}"""
+REGISTER = """async ([bellhop, token]) => {
+  const { register } = await import("/bellhop.js");
+  return register({ bellhop, token, page: "/call/{cid}", words: { decline: "Ablehnen" }, name: "Ben's Chromium" });
+}"""
+UNREGISTER = """async ([bellhop, token]) => (await import("/bellhop.js")).unregister({ bellhop, token })"""
+LISTEN = """import("/bellhop.js").then(({ onCall }) => onCall((choice) => { window.chosen = choice; })).then(() => 1)"""
+
+
+class Site:
+    """A page's own site. It also takes receipts, as Bellhop would."""
+
+    def __init__(self):
+        self.reports = []
+        self.status = 204
+
+    async def start(self):
+        app = web.Application()
+        app.add_routes([web.get("/", self._page), web.post("/v1/receipts", self._receipt), web.static("/", CLIENT)])
+        self.runner = web.AppRunner(app)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
+        return self
+
+    async def _page(self, request):
+        return web.Response(text="<!doctype html><title>Calls</title>", content_type="text/html")
+
+    async def _receipt(self, request):
+        self.reports.append(json.loads(await request.text()))
+        return web.Response(status=self.status)
+
+    def events(self):
+        return [report["event"] for report in self.reports]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site():
+    site = await Site().start()
+    yield site
+    await site.runner.cleanup()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(chromium, site):
+    context = await chromium.new_context()
+    await context.grant_permissions(["notifications"], origin=site.url)
+    page = await context.new_page()
+    await page.goto(site.url)
+    yield page
+    await context.close()
+
+
+@pytest.fixture
+def bellhop(redis_url, site):
+    settings = {"stream_api_secret": [SECRET], "web_push_app": "web", "web_push_public_key": PUBLIC_KEY_OF_1}
+    app = create_app(web_settings(redis_url, web_origins=[site.url], **settings))
+    with make_server("127.0.0.1", 0, app, threaded=True) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+async def test_a_page_registers_and_leaves_across_origins(page, site, bellhop, redis_client):
+    keys = {"p256dh": PUBLIC_KEY_OF_1, "auth": "A" * 22}
+    subscription = {"endpoint": "https://fcm.googleapis.com/fcm/send/x", "expirationTime": None, "keys": keys}
+    token = jwt.encode({"user_id": "ben", "iat": int(time.time())}, SECRET, "HS256")
+    await page.evaluate(FAKE_PUSH_MANAGER, subscription)
+    device_id = await page.evaluate(REGISTER, [bellhop, token])
+    (device,) = registry.decode(redis_client.hvals(devices_key("default", "ben")))
+    assert (device.key, device.token, device.name) == (device_id, subscription["endpoint"], "Ben's Chromium")
+    assert await page.evaluate("options") == {"userVisibleOnly": True, "applicationServerKey": PUBLIC_KEY_OF_1}
+    assert await page.evaluate(REGISTER, [bellhop, token]) == device_id, "at each start"
+    await page.evaluate(UNREGISTER, [bellhop, token])
+    assert not redis_client.exists(devices_key("default", "ben"))
+    with pytest.raises(Exception, match="Bellhop answered 401: The token is invalid"):
+        await page.evaluate(REGISTER, [bellhop, "no token"])
+
+
+class Worker:
+    """The service worker of a page, and a push service that delivers without encryption."""
+
+    async def start(self, page, site):
+        self.tools, self.origin, known = await page.context.new_cdp_session(page), site.url, []
+        self.tools.on("ServiceWorker.workerRegistrationUpdated", lambda event: known.extend(event["registrations"]))
+        await self.tools.send("ServiceWorker.enable")
+        url = f"/bellhop-worker.js?bellhop={site.url}&decline=Ablehnen"
+        await page.evaluate(
+            f"navigator.serviceWorker.register('{url}').then(() => navigator.serviceWorker.ready).then(() => 1)"
+        )
+        self.registration = known[-1]["registrationId"]
+        (self.worker,) = page.context.service_workers
+        return self
+
+    async def deliver(self, data):
+        text = data if isinstance(data, str) else json.dumps(data)
+        push = {"origin": self.origin, "registrationId": self.registration, "data": text}
+        await self.tools.send("ServiceWorker.deliverPushMessage", push)
+
+    async def until_shown(self, titles):
+        for _ in range(1_000):
+            shown = await self.worker.evaluate(SHOWN)
+            if sorted(notification["title"] for notification in shown) == sorted(titles):
+                return shown
+        raise AssertionError(shown)
+
+
+def a_push(kind, title, left_s=30, **more):
+    expires_at = str(int((time.time() + left_s) * 1000))
+    texts = {"title": title, "body": "", "missed_title": "Missed call", "missed_body": "You missed a call from Sara"}
+    return (
+        {"type": f"call.{kind}", "call_cid": "default:1", "expires_at": expires_at, "receipt": "ticket"} | texts | more
+    )
+
+
+async def test_the_worker_rings_reports_declines_and_replaces(page, site):
+    worker = await Worker().start(page, site)
+    await worker.deliver(a_push("ring", "Sara is calling you"))
+    (ring,) = await worker.until_shown(["Sara is calling you"])
+    assert ring["buttons"] == ["Answer", "Ablehnen"]
+    assert (ring["tag"], ring["requireInteraction"], ring["silent"]) == ("default:1", True, False)
+    await come_true(lambda: site.events() == ["rang"])
+    await worker.worker.evaluate(CLICK, "decline")
+    await come_true(lambda: site.events() == ["rang", "declined"])
+    assert [report["receipt"] for report in site.reports] == ["ticket"] * 2
+    assert await worker.until_shown([]) == []
+
+    await worker.deliver(a_push("ring", "Sara is calling you"))
+    await worker.deliver(a_push("missed", "Missed call", body="You missed a call from Sara", receipt=""))
+    (missed,) = await worker.until_shown(["Missed call"])
+    assert (missed["body"], missed["buttons"]) == ("You missed a call from Sara", [])
+
+    await worker.deliver(a_push("ring", "Sara is calling you", left_s=-1))
+    (late,) = await worker.until_shown(["Missed call"])
+    await come_true(lambda: site.reports[-1]["event"] == "not_shown")
+    assert (late["silent"], site.reports[-1]["reason"]) == (True, "already_over")
+
+    await worker.deliver("no JSON")
+    assert len(await worker.until_shown(["Missed call", site.url.removeprefix("http://")])) == 2
+
+
+async def test_a_choice_reaches_an_open_page(page, site):
+    worker = await Worker().start(page, site)
+    await page.evaluate(LISTEN)
+    for action, expected in (("answer", "answer"), ("", "open")):
+        await worker.deliver(a_push("ring", "Sara is calling you"))
+        await worker.until_shown(["Sara is calling you"])
+        await worker.worker.evaluate(CLICK, action)
+        await page.wait_for_function("(action) => window.chosen?.action === action", arg=expected)
+    site.status = 403
+    await worker.deliver(a_push("ring", "Sara is calling you"))
+    await worker.until_shown(["Sara is calling you"])
+    await worker.worker.evaluate(CLICK, "decline")
+    await page.wait_for_function("window.chosen.action === 'decline'")
+    assert (await page.evaluate("chosen.push.call_cid")) == "default:1"
+
+
+async def test_a_ring_is_closed_at_its_end(page, site):
+    worker = await Worker().start(page, site)
+    await worker.deliver(a_push("ring", "Sara is calling you", left_s=1))
+    await worker.until_shown(["Sara is calling you"])
+    assert await worker.until_shown([]) == []
