@@ -1,7 +1,7 @@
 /** What the React Native code uses of two modules that the tests do not install, and of the app itself. */
 
 declare module 'react-native' {
-  export const Platform: { OS: 'ios' | 'android'; Version: number | string };
+  export const Platform: { OS: 'ios' | 'android'; Version: number | string; constants: { Release?: string } };
 }
 
 declare module '@stream-io/react-native-callingx' {

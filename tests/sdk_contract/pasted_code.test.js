@@ -40,7 +40,7 @@ function app(sdk, { os = 'android', canPostNotifications = true, busy = false, p
     canPostNotifications,
     addEventListener: (name, listener) => { seen.listeners[name] = listener; },
     getInitialEvents: () => past.events ?? [],
-    getInitialVoipEvents: () => past.voip ?? [],
+    getInitialVoipEvents: () => [...(past.voip ?? [])],
   };
   seen.callingx = callingx;
   const modules = {
@@ -59,7 +59,7 @@ function app(sdk, { os = 'android', canPostNotifications = true, busy = false, p
       ...phone.modules,
       StreamVideoClient: { getOrCreateInstance: () => phone.client() },
     },
-    'react-native': { Platform: { OS: os, Version: 36 } },
+    'react-native': { Platform: { OS: os, Version: 36, constants: os === 'android' ? { Release: '16' } : {} } },
   };
   const globals = {
     setTimeout: (work, ms) => setTimeout(work, ms / 1000), // a thousand times as fast
@@ -102,7 +102,7 @@ for (const sdk of all) {
     assert.deepEqual([url, receipt, event, more], [RECEIPTS, fcm.ring.receipt, 'rang', []]);
     assert.ok(Math.abs(Date.now() - at) < 60_000);
     assert.deepEqual(health, {
-      os: 'android', os_version: '36', sdk: 'react-native', notifications: 'allowed', fcm_priority: 'high',
+      os: 'android', os_version: '16', sdk: 'react-native', notifications: 'allowed', fcm_priority: 'high',
       channel_importance: 'high', battery_optimised: true,
     });
     assert.deepEqual(seen.shown, []);
@@ -132,7 +132,7 @@ for (const sdk of all) {
     assert.deepEqual(seen.events()[1], [RECEIPTS, fcm.ring.receipt, 'declined']);
   });
 
-  test(`${sdk.version}: an iPhone reports what CallKit said, also if both came before the app ran`, async () => {
+  test(`${sdk.version}: an iPhone reports what CallKit said, also if that was before the app ran`, async () => {
     const voip = { eventName: 'voipNotificationReceived', params: apns.ring };
     const displayed = (errorCode) => ({ eventName: 'didDisplayIncomingCall', params: { callId: CID, errorCode } });
     const cases = [
@@ -143,7 +143,8 @@ for (const sdk of all) {
     for (const [errorCode, expected, reason] of cases) {
       const late = app(sdk, { os: 'ios', past: { events: [displayed(errorCode)], voip: [voip] } });
       assert.deepEqual(late.callingx.getInitialEvents(), [displayed(errorCode)]);
-      assert.deepEqual(late.callingx.getInitialVoipEvents(), [voip]);
+      assert.deepEqual(late.callingx.getInitialVoipEvents(), [voip], 'the SDK gets it too');
+      assert.deepEqual(late.callingx.getInitialVoipEvents(), []);
       const live = app(sdk, { os: 'ios' });
       live.listeners.voipNotificationReceived(voip.params);
       live.listeners.didDisplayIncomingCall(displayed(errorCode).params);
@@ -153,6 +154,15 @@ for (const sdk of all) {
         assert.equal(seen.sent[0][1].reason, reason);
       }
     }
+  });
+
+  test(`${sdk.version}: a decline from before the app ran is reported, without a login`, async () => {
+    const voip = { eventName: 'voipNotificationReceived', params: apns.ring };
+    const end = { eventName: 'endCall', params: { callId: CID, source: 'sys', cause: '' } };
+    const seen = app(sdk, { os: 'ios', past: { events: [end], voip: [voip] } });
+    seen.callingx.getInitialEvents();
+    await reports(seen, 1);
+    assert.deepEqual(seen.events(), [[RECEIPTS, apns.ring.bellhop.receipt, 'declined']]);
   });
 
   test(`${sdk.version}: a phone that refuses a second call says so, and shows nothing`, async () => {

@@ -49,20 +49,20 @@ const IMPORTANCES = {
 };
 
 /** What decides on this phone whether a call rings. `fcm_priority`: "high" or "normal", as the push came. */
-export async function health(more: { fcm_priority?: string } = {}) {
-  const { authorizationStatus } = await notifee.getNotificationSettings();
-  const known = {
-    os: Platform.OS,
-    os_version: String(Platform.Version), // on Android the API level
-    sdk: "react-native",
-    notifications: NOTIFICATIONS[authorizationStatus],
-    ...more,
-  };
-  if (Platform.OS === "ios") return known;
-  const channel = await notifee.getChannel("incoming_calls_channel"); // the SDK's; yours if you set incomingChannel
-  return {
-    ...known,
-    battery_optimised: await notifee.isBatteryOptimizationEnabled(),
-    channel_importance: channel?.importance === undefined ? undefined : IMPORTANCES[channel.importance],
-  };
+export async function health(more: { fcm_priority?: string } = {}): Promise<object> {
+  const os_version = Platform.constants.Release ?? String(Platform.Version); // Android: Version is the API level
+  const known = { os: Platform.OS, os_version, sdk: "react-native", ...more };
+  try {
+    const { authorizationStatus } = await notifee.getNotificationSettings();
+    const allowed = { ...known, notifications: NOTIFICATIONS[authorizationStatus] };
+    if (Platform.OS === "ios") return allowed;
+    const channel = await notifee.getChannel("incoming_calls_channel"); // the SDK's; yours if you set incomingChannel
+    return {
+      ...allowed,
+      battery_optimised: await notifee.isBatteryOptimizationEnabled(),
+      channel_importance: channel?.importance === undefined ? undefined : IMPORTANCES[channel.importance],
+    };
+  } catch {
+    return known; // a report counts more than its health
+  }
 }

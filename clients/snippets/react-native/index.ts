@@ -7,49 +7,39 @@ import { Platform } from "react-native";
 import { health, report } from "./bellhop";
 
 const tickets = new Map<string, string>(); // of the calls that ring on this phone
-const displayed = new Map<string, string>(); // what CallKit said to the call: an error, or "" if it rings
-
-const REASONS: Record<string, string> = { FilteredByDoNotDisturb: "do_not_disturb" }; // CallKit's errors
-
-/** An iPhone rings: the push and CallKit's answer are known, in whichever order they came. */
-async function reportDisplayed(cid: string) {
-  const ticket = tickets.get(cid);
-  const error = displayed.get(cid);
-  if (ticket === undefined || error === undefined) return;
-  displayed.delete(cid);
-  const known = await health();
-  if (error) await report(ticket, "not_shown", { reason: REASONS[error] ?? "callkit_error", health: known });
-  else await report(ticket, "rang", { health: known });
-}
 
 /** What the native part of Stream's SDK did, and what the user does with a call. The SDK gets these events too. */
-function onEvent(name: string, event: any) {
+async function onEvent(name: string, event: any) {
+  const ticket = tickets.get(event?.callId);
   if (name === "voipNotificationReceived" && event.bellhop?.receipt) {
     tickets.set(event.stream.call_cid, event.bellhop.receipt);
-    void reportDisplayed(event.stream.call_cid);
   } else if (name === "didDisplayIncomingCall" && Platform.OS === "ios") {
-    displayed.set(event.callId, event.errorCode ?? "");
-    void reportDisplayed(event.callId);
+    if (!event.errorCode) await report(ticket, "rang", { health: await health() });
+    else await report(ticket, "not_shown", { reason: REASONS[event.errorCode] ?? "callkit_error" });
   } else if (name === "answerCall") {
     tickets.delete(event.callId); // from now on, its end is no decline
   } else if (name === "endCall") {
-    if (event.source === "sys") void report(tickets.get(event.callId), "declined"); // "app": the SDK ended it
     tickets.delete(event.callId);
+    if (event.source === "sys") await report(ticket, "declined"); // "app": the SDK ended it
   }
 }
+
+const REASONS: Record<string, string> = { FilteredByDoNotDisturb: "do_not_disturb" }; // CallKit's errors
 
 for (const name of ["voipNotificationReceived", "didDisplayIncomingCall", "answerCall", "endCall"] as const) {
   CallingxModule.addEventListener(name, (event) => onEvent(name, event));
 }
-// Events from before the app ran are handed out once, to the SDK. So read them on their way.
-for (const name of ["getInitialEvents", "getInitialVoipEvents"] as const) {
-  const original = CallingxModule[name].bind(CallingxModule);
-  CallingxModule[name] = () => {
-    const events = original();
-    events.forEach(({ eventName, params }) => onEvent(eventName, params));
-    return events;
-  };
-}
+// Events from before the app ran are handed out once, and the SDK asks for them: for VoIP pushes only when a user is
+// logged in. So read these now and keep them for the SDK, and read the others on their way to it.
+const past = CallingxModule.getInitialVoipEvents();
+past.forEach(({ eventName, params }) => onEvent(eventName, params));
+CallingxModule.getInitialVoipEvents = () => past.splice(0);
+const getInitialEvents = CallingxModule.getInitialEvents.bind(CallingxModule);
+CallingxModule.getInitialEvents = () => {
+  const events = getInitialEvents();
+  events.forEach(({ eventName, params }) => onEvent(eventName, params));
+  return events;
+};
 
 // Name both push providers. Without a name, the SDK shows a ring but does not follow it, and rings on after a cancel
 // (on Android from 1.45.0 on). The SDK also registers the phone with Stream under this name.
@@ -67,7 +57,7 @@ async function onPush({ data, priority }: RemoteMessage) {
   if (data?.sender !== "stream.video") return; // your app's other messages
   const push = data as Record<string, string>;
   if (push.type === "call.ring") {
-    // Only if your app never shows a second call. It also stops the user's other phones.
+    // Only if your app never shows a second call (shouldRejectCallWhenBusy). It also stops the user's other phones.
     if (inAnotherCall()) return report(push.receipt, "busy"); // yours
     if (push.receipt) tickets.set(push.call_cid, push.receipt);
     await firebaseDataHandler(data); // up to SDK 1.44 nothing else ends the ring; from 1.45.0 on it does nothing

@@ -1,8 +1,8 @@
 import UIKit
 import UserNotifications
 
-/// A ring that comes as a notification: its button, without the app on the screen. In Bellhop's file of pushes, give the
-/// kind second_ring the category "incoming-call". With "stream.video", the button would also be on notices.
+/// A ring that comes as a notification: its button, without the app on the screen. In Bellhop's file of pushes, give
+/// the kind second_ring the category "incoming-call". With "stream.video", the button would also be on notices.
 final class NotificationActions: NSObject, UNUserNotificationCenterDelegate {
     /// At the start of the app.
     func register() {
