@@ -277,16 +277,16 @@ def _receipts(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
 
 
 def _registration(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
-    """Yield that the app has not registered the phone for long: it does so whenever it starts."""
+    """Yield that the phone was not registered for long. An app that registers with Bellhop does so at each start."""
     months = (facts.now - device.registered_at) // MONTH_US
     if months < 1 or not device.registered_at:
         return
-    sentence = f"The app has not registered this phone since {as_datetime(device.registered_at):%Y-%m-%d}."
+    sentence = f"This phone was last registered on {as_datetime(device.registered_at):%Y-%m-%d}."
     effect = RingEffect.NOTE
     if device.provider is Provider.FCM and months >= REFUSED_AFTER:
         effect = RingEffect.UNSURE
         sentence += " Google refuses tokens of Android phones that were not used for 270 days."
-    advice = f"Ask {facts.user_id} to open the app: it registers the phone at each start."
+    advice = f"Ask {facts.user_id} to open the app. An app that registers with Bellhop does so at each start."
     yield _Reason("registered_long_ago", effect, sentence, advice, OPEN_APP)
 
 

@@ -179,7 +179,7 @@ REPORTS = st.lists(
 
 
 @given(reports=REPORTS)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_reports_add_up_as_python_would_add_them(redis_client, reports):
     redis_client.flushdb()
     run_script(redis_client, registry.register("default", PHONE))
