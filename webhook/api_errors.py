@@ -59,6 +59,7 @@ class ApiErrorKind(Enum):
     USER_ID_REQUIRED = "no-one", 403, '"me" needs a user token; name a user id.'
     NOT_FOUND = "not-found", 404, "Not found."
     CALL_NOT_FOUND = "no-such-call", 404, "No ring of this call is known: try again once Stream's webhook has arrived."
+    TEST_NOT_FOUND = "no-such-test", 404, "The user has no test ring with this id, or it is too old."
     DEVICE_NOT_FOUND = "no-such-device", 404, "The user has no device with this id."
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "Method not allowed: the Allow header lists the allowed ones."
     BODY_TOO_LARGE = "too-large", 413, "The request body is too large."

@@ -11,7 +11,18 @@ from werkzeug.routing import MapAdapter
 
 from bellhop.settings import Settings
 from webhook import error_handlers
-from webhook.api import calls, health, live, metrics_page, openapi_route, receipts, unsubscribe, users, web_push_key
+from webhook.api import (
+    calls,
+    health,
+    live,
+    metrics_page,
+    openapi_route,
+    receipts,
+    unsubscribe,
+    user_test_rings,
+    users,
+    web_push_key,
+)
 from webhook.console import pages as console
 from webhook.context import MAX_REQUEST, WebContext
 from webhook.cors import with_cors
@@ -77,7 +88,18 @@ def create_app(settings: Settings) -> Flask:
     if settings.web_trusted_hops:
         hops = settings.web_trusted_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_prefix=hops)  # type: ignore[method-assign]
-    for routes in (stream, health, users, metrics_page, receipts, web_push_key, calls, live, openapi_route):
+    for routes in (
+        stream,
+        health,
+        users,
+        user_test_rings,
+        metrics_page,
+        receipts,
+        web_push_key,
+        calls,
+        live,
+        openapi_route,
+    ):
         app.register_blueprint(routes.blueprint)
     if any(stream_app.sns_topics for stream_app in settings.stream_apps):
         app.extensions["sns"] = sns.Topics(settings)

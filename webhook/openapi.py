@@ -31,6 +31,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": 'A Stream user id, or "me" for the user of the token.',
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f/]+$"},
     },
+    "test_id": {
+        "description": "The id of a test ring, from the response that began it.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f-]{36}$"},
+    },
     "device_id": {
         "description": "The device's id, from the response to its registration or from the list of devices.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{20}$"},
@@ -111,7 +115,9 @@ class Operation(NamedTuple):
     query: tuple[str, ...] = ()
     """Parameters that the query may have."""
     also: tuple[int, ...] = ()
-    """Statuses besides 200 whose response has the same form."""
+    """Further statuses whose response has the same form."""
+    status: int = 200
+    """Of a response that has an answer."""
     token: bool = True
     """Whether it needs a token."""
     streams: str = ""
@@ -187,7 +193,7 @@ def _add_success_responses(responses: dict[str, Any], operation: Operation, sche
     if operation.answer is None:
         responses["204"] = {"description": "Done."}
         return
-    for status in (200, *operation.also):
+    for status in (operation.status, *operation.also):
         response = responses.setdefault(str(status), {"description": "Done.", "content": {}})
         response["content"][JSON] = {"schema": schemas[operation.name, "serialization"]}
 

@@ -12,6 +12,7 @@ from bellhop.cli.explain import MARKS, print_not_listed, verdict_about
 from bellhop.cli.options import load_settings, select_tenant, since_option, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime, iso
+from bellhop.domain import round_of_test
 from bellhop.domain.outcomes import Tone
 from bellhop.domain.push import QUIET
 from bellhop.explain.explanation import LatestRounds, RoundExplanation
@@ -88,6 +89,8 @@ def _lines(call: ShownCall, user: str) -> Iterator[str]:
 
 
 def _what(summary: CallSummary) -> str:
+    if summary.kind == round_of_test.KIND:
+        return f"test of the phones of {summary.called}: {summary.reached} of {summary.people} reached"
     caller = named(summary.caller, summary.caller_name) or "somebody"
     verb = "notified" if summary.kind in QUIET else "called"
     return f"{caller} {verb} {summary.called or 'nobody'}: {summary.reached} of {summary.people} reached"

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-import uuid
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +15,7 @@ from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import MEANING, Action, AttemptResult, Outcome, advice_on
 from bellhop.domain.plan import plan
 from bellhop.domain.push import Push, PushKind, in_other_environment
-from bellhop.domain.round import Recipient, Round
+from bellhop.domain.round_of_test import new_id, round_of_test
 from bellhop.domain.user import User, push_refusal, refusal_facts
 from bellhop.explain.sentences import PROVIDERS, phone_name
 from bellhop.explain.skip_facts import muted_until, quiet_hours
@@ -70,7 +69,7 @@ async def _send_test(settings: Settings, tenant: str, user_id: str, key: str | N
         now = from_nanoseconds(time.time_ns())
         pushes = plan(
             kind,
-            _test_round(tenant, user_id, now),
+            round_of_test(tenant, user_id, now, new_id()),
             {user_id: chosen},
             now,
             texts=Texts(settings.templates_folder, settings.default_language),
@@ -133,19 +132,6 @@ def _why_silent(user: User, now: Micros) -> str:
     if refusal is Outcome.MUTED:
         return f"has muted calls{muted_until(facts)}"
     return f"has quiet hours{quiet_hours(facts)}" if refusal is Outcome.QUIET_HOURS else ""
-
-
-def _test_round(tenant: str, user_id: str, now: Micros) -> Round:
-    return Round(
-        tenant=tenant,
-        cid=f"default:bellhop-test-{uuid.uuid4()}",
-        session_id="",
-        started_at=now,
-        deadline=Micros(now + 30_000_000),
-        caller_id="bellhop",
-        caller_name="Bellhop test",
-        recipients=(Recipient(id=user_id),),
-    )
 
 
 def _print(device: Device, result: AttemptResult) -> None:

@@ -187,7 +187,7 @@ def _stream(kind: PushKind, round_: Round, recipient: Recipient) -> dict[str, st
         "sender": "stream.video",
         "type": EVENT[kind],
         "version": "v2",
-        "call_cid": round_.cid,
+        "call_cid": round_.shown_cid or round_.cid,
         "call_display_name": round_.call_name,
         "created_by_id": round_.caller_id,
         "created_by_display_name": round_.caller_name,

@@ -159,7 +159,7 @@ class _PushMaker:
         round_, deadline = self.round, self._deadline()
         # The id depends only on these facts, so the push gets the same apns-id when its job runs again after a crash.
         name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{self.kind}|{device.key}"
-        template = self.templates.of(self.kind, device.provider, device.app, round_.cid)
+        template = self.templates.of(self.kind, device.provider, device.app, round_.shown_cid or round_.cid)
         own = template.fill(self.kind, round_, *receiver) if template else None
         facts = PushFacts(
             self.kind,

@@ -89,5 +89,9 @@ class Round(FrozenModel):
     """The caller's picture and custom fields that they may use (BELLHOP_PUSH_CALLER_FIELDS)."""
     video: bool = False
     recipients: tuple[Recipient, ...] = ()
+    test: Annotated[bool, Rare] = False
+    """Whether it is a test (`bellhop.domain.round_of_test`). Nobody but its user hears of it."""
+    shown_cid: Annotated[str, Rare] = ""
+    """Of a test: the call that its pushes name, if it is not `cid`."""
     ringless: bool = False
     """True if only the round's call.missed has arrived: no phone was rung."""

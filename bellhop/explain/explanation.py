@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bellhop.clock import Micros, iso
+from bellhop.domain import round_of_test
 from bellhop.domain.call import Standing
 from bellhop.domain.outcomes import MEANING, Outcome, Tone
 from bellhop.domain.push import PushKind
@@ -53,7 +54,7 @@ class RoundExplanation:
     started_at: Micros
     """Stream's stamp (unix µs); 0 for events that belong to no round."""
     kind: str
-    """ring, notification, missed (known from its call.missed alone), or empty."""
+    """ring, notification, missed (known from its call.missed alone), test (a test ring), or empty."""
     caller: str
     caller_name: str
     """Empty if Stream's event gave no name, as for all names of users."""
@@ -251,7 +252,7 @@ def _explain_round(round_log: RoundLog, user: str) -> RoundExplanation:
     shown = [line for line in round_log.milestones if not user or round_log.user_of(line) in ("", user)]
     return RoundExplanation(
         started_at=round_log.started_at,
-        kind=round_log.kind or "",
+        kind=round_of_test.KIND if round_log.is_test else round_log.kind or "",
         caller=(caller := next(iter(round_log.callers), "")),
         caller_name=round_log.trail.names.get(caller, ""),
         until=round_log.until,
@@ -271,10 +272,11 @@ def _headline(round_log: RoundLog) -> str:
     users = [named(user, names.get(user, "")) for user in round_log.users[: MAX_NAMED + 1]]
     who = listed(users, round_log.unnamed + len(round_log.users) - len(users)) or "nobody"
     caller = next((named(user, names.get(user, "")) for user in round_log.callers), "Somebody")
-    what = _HEADLINES[round_log.kind].format(caller=caller, who=who)
+    what = (TEST if round_log.is_test else _HEADLINES[round_log.kind]).format(caller=caller, who=who)
     return f"{what}, at {utc(round_log.started_at)}."
 
 
+TEST = "A test rang the phones of {who}"
 _HEADLINES = {
     PushKind.RING: "{caller} called {who}",
     PushKind.NOTIFICATION: "{caller} notified {who} of the call",

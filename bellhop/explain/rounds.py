@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bellhop.clock import Micros
+from bellhop.domain import round_of_test
 from bellhop.domain.call import RoundState, Stamp, Standing, missed_stamp
 from bellhop.domain.device import Provider
 from bellhop.domain.outcomes import NOT_KNOWN, Outcome
@@ -92,6 +93,11 @@ class RoundLog:
             isinstance(milestone, (*ABOUT_USER, PhoneRang, PhoneReported)) for milestone in self.milestones
         )
         return known or (PushKind.MISSED if about_users else None)
+
+    @cached_property
+    def is_test(self) -> bool:
+        """Whether the round is a test ring."""
+        return any(opening.type == round_of_test.EVENT for opening in self.openings)
 
     @cached_property
     def callers(self) -> tuple[str, ...]:

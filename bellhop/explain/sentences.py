@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from bellhop.clock import Micros
+from bellhop.domain import round_of_test
 from bellhop.domain.call import Stamp, Standing
 from bellhop.domain.device import Provider
 from bellhop.domain.push import PushKind
@@ -62,6 +63,7 @@ UNKNOWN_FATE = "The provider's answer was about the push token of {device}."
 
 EVENTS: dict[str, str] = {
     "call.ring": "Stream reports that {caller} called {users}",
+    round_of_test.EVENT: "A test ring of the phones of {users} began",
     "call.notification": "Stream asks Bellhop to notify {users} of the call",
     "call.live_started": "Stream reports that the call went live",
     "call.session_started": "Stream reports that the first person joined the call",

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from bellhop.clock import Micros
+from bellhop.domain import round_of_test
 from bellhop.domain.call import NOTICE_DUE, Standing
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import QUIET, PushKind
@@ -56,7 +57,7 @@ class CallSummary:
     started_at: Micros
     """Stream's stamp (unix µs) of the last round; 0 if it is not known."""
     kind: str
-    """ring, notification or missed."""
+    """ring, notification, missed or test."""
     caller: str
     called: str
     """The users of the last round as a text: "ben (Ben Stone), jane and 4 more"."""
@@ -162,7 +163,7 @@ def _person_result(round_: RoundExplanation, verdict: UserVerdict, last_email: T
     found = {
         Flag.NOT_REACHED: not_reached(round_, verdict),
         Flag.LATE: late(round_, verdict),
-        Flag.FAILED: _failed(verdict, last_email),
+        Flag.FAILED: _failed(round_, verdict, last_email),
     }
     is_bad = found[Flag.LATE] or found[Flag.FAILED] or (found[Flag.NOT_REACHED] and verdict.tone is not Tone.QUIET)
     return PersonResult(verdict, frozenset(flag for flag in Flag if found[flag]), Tone.BAD if is_bad else verdict.tone)
@@ -210,7 +211,9 @@ def late(round_: RoundExplanation, verdict: UserVerdict) -> bool:
     return any(ring.outcome == Outcome.TOO_LATE for ring in rings)
 
 
-def _failed(verdict: UserVerdict, last_email: TimelineEntry | None) -> bool:
+def _failed(round_: RoundExplanation, verdict: UserVerdict, last_email: TimelineEntry | None) -> bool:
+    if round_.kind == round_of_test.KIND:
+        return False
     if last_email and last_email.tone is Tone.BAD:
         return True
     return any(_push_failed(delivery) for delivery in verdict.deliveries)

@@ -8,10 +8,11 @@ from operator import attrgetter
 from typing import TypeVar
 
 from bellhop.clock import Micros
+from bellhop.domain import round_of_test
 from bellhop.domain.push import STARTED, PushKind
 from bellhop.trail import Milestone, WebhookMilestone, WebhookReceived, WebhookRepeated
 
-OPENERS = {"call.ring": PushKind.RING, "call.notification": PushKind.NOTIFICATION}
+OPENERS = {"call.ring": PushKind.RING, round_of_test.EVENT: PushKind.RING, "call.notification": PushKind.NOTIFICATION}
 """The events that begin a round in any case. Those of STARTED do it for the types of calls that the settings name."""
 ANSWERS = ("call.accepted", "call.session_participant_joined")
 ENDS = ("call.ended", "call.deleted", "call.session_ended")

@@ -366,6 +366,15 @@ def record_receipt(ticket: Ticket, event: PhoneEvent, line: str, now: Micros) ->
     return Command("calls/record_receipt", keys, args)
 
 
+def keep_test(round_: Round) -> list[tuple[Argument, ...]]:
+    """Return the commands that keep the facts of a test ring. The round is not opened: nobody settles it."""
+    key = round_key(round_.tenant, round_.cid, round_.started_at)
+    fields: list[Argument] = ["facts", round_.as_json(recipients=())]
+    for recipient in round_.recipients:
+        fields += [f"u:{recipient.id}", recipient.as_json()]
+    return [("HSET", key, *fields), ("EXPIRE", key, CALL_TTL_S)]
+
+
 def claim_reject(
     tenant: str, cid: str, started_at: Micros, user: str, *, worker: str, run: str, now: Micros, claim_us: Micros
 ) -> Command:

@@ -159,6 +159,11 @@ def writes_key(tenant: str, user_id: str, minute: int) -> str:
     return f"bellhop:writes:{tenant}:{user_id}:{minute}"
 
 
+def test_rings_key(tenant: str, user_id: str, minute: int) -> str:
+    """A counter: the test rings of the user's phones that were asked for in this minute."""
+    return f"bellhop:test-rings:{tenant}:{user_id}:{minute}"
+
+
 def email_key(email_id: str) -> str:
     """A hash: an e-mail that collects missed calls, waits, or is being sent."""
     return f"bellhop:letter:{email_id}"

@@ -168,6 +168,7 @@ ANNOUNCEMENTS = Counter(
 ANNOUNCING = Histogram(
     "bellhop_announcing_seconds", "From finding something out until a destination took it.", ("destination",)
 )
+TEST_RINGS = Counter("bellhop_test_rings_total", "Test rings that were asked for.", ("by",))
 QUESTIONS = Counter(
     "bellhop_stream_questions_total", "Questions to Stream about the state of a ring.", ("kind", "outcome")
 )
@@ -185,7 +186,7 @@ DROPPED = Counter("bellhop_metrics_dropped_total", "Counts that were dropped bec
 METRICS: tuple[Counter | Histogram, ...] = (
     WEBHOOKS, REFUSED, WEBHOOK_AGE, INTAKE, QUEUE_WAIT, FENCE, PROVIDER, DELIVERY, ATTEMPTS, PUSHES, TOKENS, SETTLED,
     MAIL, RECEIPTS, PHONE_REPORTS, REJECTIONS, RANG, QUESTIONS, LOST_RECORDS, DROPPED, REQUESTS_REFUSED, CONSOLE_LOGINS,
-    RINGS_TURNED_AWAY, PHONES_DEMOTED, ANNOUNCEMENTS, ANNOUNCING,
+    RINGS_TURNED_AWAY, PHONES_DEMOTED, ANNOUNCEMENTS, ANNOUNCING, TEST_RINGS,
 )  # fmt: skip
 
 

@@ -3,11 +3,16 @@
 from flask import Blueprint, Response, jsonify
 
 from webhook import openapi
-from webhook.api import calls, live, receipts, users, web_push_key
+from webhook.api import calls, live, receipts, user_test_rings, users, web_push_key
 
 blueprint = Blueprint("openapi", __name__, url_prefix="/v1")
 DOCUMENT = openapi.document(
-    [*users.operations.listed, *(route.OPERATION for route in (calls, live, receipts, web_push_key))], "1"
+    [
+        *users.operations.listed,
+        *user_test_rings.operations.listed,
+        *(route.OPERATION for route in (calls, live, receipts, web_push_key)),
+    ],
+    "1",
 )
 
 

@@ -78,10 +78,12 @@ class Operations:
         answer: Any = None,
         errors: tuple[ApiErrorKind, ...] = (),
         query: tuple[str, ...] = (),
+        status: int = 200,
     ) -> Callable[[View], View]:
         """Route `method` and `path` to a view, which gets an ApiRequest, the body if there is one, and path parts.
 
-        `body` and `answer` are types that pydantic reads and writes; without an answer the response is 204.
+        `body` and `answer` are types that pydantic reads and writes. A response with an answer has this `status`;
+        without an answer it is 204.
         """
         body_type, answer_type = (TypeAdapter(kind) if kind is not None else None for kind in (body, answer))
         writes = method != "GET"
@@ -90,7 +92,10 @@ class Operations:
         def decorate(view: View) -> View:
             summary = (view.__doc__ or "").splitlines()[0]
             self.listed.append(
-                Operation(method, f"/v1{path}", view.__name__, summary, body_type, answer_type, all_errors, query)
+                Operation(
+                    *(method, f"/v1{path}", view.__name__, summary, body_type, answer_type, all_errors, query),
+                    status=status,
+                )
             )
 
             @self.blueprint.route(path.replace("{", "<").replace("}", ">"), methods=[method])
@@ -98,7 +103,7 @@ class Operations:
             def handle(user_id: str, **path_parts: str) -> Response:
                 api_request = _authorize(user_id, writes=writes)
                 arguments = [_read_body(body_type)] if body_type else []
-                return _response(view(api_request, *arguments, **path_parts), answer_type)
+                return _response(view(api_request, *arguments, **path_parts), answer_type, status)
 
             return handle
 
@@ -193,7 +198,7 @@ def _pointer(place: tuple[int | str, ...]) -> str:
     return "#" + "".join(f"/{part}" for part in parts)
 
 
-def _response(answer: Any, answer_type: TypeAdapter[Any] | None) -> Response:
+def _response(answer: Any, answer_type: TypeAdapter[Any] | None, status: int) -> Response:
     if answer_type is None:
         return Response(status=204)
-    return Response(answer_type.dump_json(answer, by_alias=True) + b"\n", content_type=JSON)
+    return Response(answer_type.dump_json(answer, by_alias=True) + b"\n", status, content_type=JSON)

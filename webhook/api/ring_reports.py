@@ -103,6 +103,7 @@ def _reject(
     round_ = QueuedRound.model_validate_json(facts)
     digest = hashlib.sha256(f"ticket {report.event} {report.receipt}".encode()).hexdigest()[:32]
     redis_now = Micros(arrival.now + arrival.redis_ahead_us)
+    carried = context.settings.carries_declines and not round_.test
     ref = RejectRef(
         tenant=ticket.tenant,
         cid=ticket.cid,
@@ -124,7 +125,7 @@ def _reject(
         settle_open=True,
         stamps=[(name, at) for name in names if not name.startswith(ONLY_IN_HISTORY)],
         history=history_fields((name, PastStamp(at, round_.session_id)) for name in names),
-        jobs=[job(f"reject-{digest}", REJECT_JOB, ref)] if context.settings.carries_declines else [],
+        jobs=[job(f"reject-{digest}", REJECT_JOB, ref)] if carried else [],
         redis_ahead_us=arrival.redis_ahead_us,
     )
     verdict = context.intake_redis.run(take_event(event)).decode()

@@ -21,6 +21,8 @@ def announce_ringing(context: WebContext, ticket: Ticket, user_id: str, now: Mic
     if facts is None:
         return
     round_ = QueuedRound.model_validate_json(facts)
+    if round_.test:
+        return
     command = context.audience.tell(round_, [about_ring(AnnouncementType.RINGING, round_, user_id, now)])
     if command is not None:
         context.run(command)

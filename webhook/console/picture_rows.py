@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from bellhop.domain import round_of_test
 from bellhop.domain.outcomes import Outcome, Tone
 from bellhop.domain.push import STARTED, PushKind
 from bellhop.explain.delivery import Delivery
@@ -33,7 +34,7 @@ PUSHES = (
     *(PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what),
     *(PhoneRang.what, PhoneReported.what),
 )
-STARTS = ("call.ring", "call.notification", *STARTED)
+STARTS = ("call.ring", round_of_test.EVENT, "call.notification", *STARTED)
 
 PushTo = tuple[str, str]
 """A kind of push, and a device. The device is empty for entries that are about no device."""
@@ -66,7 +67,7 @@ def rows_of(round_: RoundExplanation, entries: Sequence[TimelineEntry], axis: Ti
 
 
 def _webhooks(entries: Iterable[TimelineEntry], axis: TimeAxis) -> Row:
-    webhooks = [entry for entry in entries if entry.what in WEBHOOKS]
+    webhooks = [entry for entry in entries if entry.what in WEBHOOKS and entry.event != round_of_test.EVENT]
     if not webhooks:
         return Row("Stream", "nothing", Tone.QUIET, tuple)
     first, *others = webhooks
@@ -131,8 +132,11 @@ def _result(delivery: Delivery, entries: Iterable[TimelineEntry]) -> str:
 
 
 def _name(label: str, kind: str, round_kind: str) -> str:
-    """Name a row. A notice says so: the same phone has a row for its ring."""
-    return label if kind == round_kind else f"{label}, notice"
+    """Name a row. A notice and a second ring say so: the same phone has a row for its ring."""
+    if kind == PushKind.SECOND_RING:
+        return f"{label}, again"
+    is_ring = round_kind == round_of_test.KIND and kind == PushKind.RING
+    return label if is_ring or kind == round_kind else f"{label}, notice"
 
 
 def _attempt_marks(entries: Iterable[TimelineEntry], axis: TimeAxis) -> Iterator[PictureMark]:

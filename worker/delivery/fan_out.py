@@ -101,7 +101,7 @@ class FanOut:
         whose push the provider has."""
         self._tools, self._kind, self._round, self._begun = tools, kind, round_, begun
         self._note_sent = note_sent
-        self._stream_state = tools.stream_state if kind is PushKind.RING else None
+        self._stream_state = tools.stream_state if kind is PushKind.RING and not round_.test else None
         if self._stream_state is not None:
             self._late_at_s = self._stream_state.late_at_s(round_, Seconds(time.monotonic()))
         first_line = _picked_up_line(kind, round_, tools.worker, tools.clock.now())
@@ -109,7 +109,7 @@ class FanOut:
         shared = tools.sent, tools.clock, tools.turns, tools.audience
         self._fence = Fence(tools.store, tools.worker, kind, round_, first_line, *shared, tickets=tickets)
         self._records = RecordBuffer(self._fence)
-        self._news = RingNews(kind, round_) if tools.audience else None
+        self._news = RingNews(kind, round_) if tools.audience and not round_.test else None
         self.ran = False
         """Whether there was something to do."""
         self.put_off = False

@@ -54,6 +54,7 @@ HOMES = {
         "calls-of:",
         "fetched:",
         "writes:",
+        "test-rings:",
         "rings-by:",
         "rings-to:",
         "mails-by:",

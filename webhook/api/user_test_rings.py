@@ -1,0 +1,217 @@
+"""/v1/users/<id>/test-ring: ring the user's own phones, and say of each phone what became of it."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import structlog
+from flask import Blueprint
+from pydantic import ConfigDict, StringConstraints
+
+from bellhop import call_index
+from bellhop.clock import Micros
+from bellhop.domain import round_of_test
+from bellhop.domain.outcomes import Outcome
+from bellhop.domain.push import RINGING, PushKind
+from bellhop.domain.round import Round
+from bellhop.explain.delivery import Delivery
+from bellhop.explain.explanation import RoundExplanation, explain
+from bellhop.field_docs import DocumentedModel
+from bellhop.queue.job_payloads import job, queued_round
+from bellhop.queue.names import RING_JOB
+from bellhop.store.call_scripts import EventToTake, keep_test, take_event
+from bellhop.store.keys import test_rings_key
+from bellhop.store.stored_trail import read_stored_trail
+from bellhop.telemetry import metrics
+from bellhop.telemetry.correlation import origin
+from bellhop.trail import PhoneRang, PhoneReported, WebhookReceived, encode, read_trail
+from webhook.api.operation import MINUTE_S, ApiRequest, Operations
+from webhook.api_errors import ApiError, ApiErrorKind
+from webhook.intake.apply import webhook_digest
+from webhook.intake.stream_clock import StreamTime
+
+MOST_PER_MINUTE = 5
+"""Test rings of one user in a minute, whoever asks for them: each rings all of the user's phones."""
+
+blueprint = Blueprint("test_rings", __name__, url_prefix="/v1")
+operations = Operations(blueprint)
+log = structlog.get_logger()
+
+
+class _ApiModel(DocumentedModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RingToTest(_ApiModel):
+    """What the test is to look like."""
+
+    call_cid: Annotated[str, StringConstraints(pattern=r"^(?:[A-Za-z0-9_-]{1,64}:[A-Za-z0-9_.-]{1,64})?$")] = ""
+    """The call that the pushes name, type and id. By default `default:bellhop-test-…`, which Stream does not know."""
+
+
+class StartedTest(_ApiModel):
+    """A test ring that has begun."""
+
+    id: str
+    """Names the test: GET …/test-ring/<id> says what became of it."""
+    call_cid: str
+    """The call that the pushes name."""
+    ends_at: datetime
+    """Until when the phones may ring."""
+
+
+class PhoneInTest(_ApiModel):
+    """What became of the push to one phone."""
+
+    device: str
+    """The device's id."""
+    name: str
+    """The phone's name for people."""
+    provider: str
+    again: bool
+    """Whether this is a second push, to a phone that did not report in time."""
+    outcome: str
+    """The outcome in one word (docs/outcomes.md); accepted if the provider took the push."""
+    accepted_after_ms: int | None
+    """How long after the start the provider accepted the push; null if it did not."""
+    rang_after_ms: int | None
+    """How long after the start the phone's report came that it rang; null if none came."""
+    reports: list[str]
+    """What else the phone reported."""
+    sentence: str
+    """The same for people, with the reason if the phone was not rung."""
+
+
+class ResultOfTest(_ApiModel):
+    """What became of a test ring so far."""
+
+    id: str
+    started_at: datetime
+    ends_at: datetime
+    over: bool
+    """Whether the time to ring is over. A report may still come for two minutes."""
+    summary: str
+    """The result for people. If the user has no phone that can be rung, or wants no calls now, it says so."""
+    phones: list[PhoneInTest]
+
+
+@operations.operation("POST", "/users/{user_id}/test-ring", body=RingToTest, answer=StartedTest, status=202)
+def start_test_ring(request: ApiRequest, wanted: RingToTest) -> StartedTest:
+    """Ring all phones of the user as a test, for 30 seconds."""
+    _limit(request)
+    test_id, arrival = round_of_test.new_id(), _now(request)
+    round_ = round_of_test.round_of_test(request.tenant, request.user_id, arrival.now, test_id, wanted.call_cid)
+    _begin(request, round_, arrival)
+    metrics.TEST_RINGS.add("user" if request.by_user else "backend")
+    log.info("test_ring", test=test_id, by_user=request.by_user)
+    return StartedTest(id=test_id, call_cid=round_.shown_cid or round_.cid, ends_at=_time(round_.deadline))
+
+
+@operations.operation(
+    "GET",
+    "/users/{user_id}/test-ring/{test_id}",
+    answer=ResultOfTest,
+    errors=(ApiErrorKind.TEST_NOT_FOUND,),
+)
+def read_test_ring(request: ApiRequest, test_id: str) -> ResultOfTest:
+    """Tell what became of a test ring: of each phone, whether the push was accepted, and whether it rang."""
+    if not round_of_test.is_id(test_id):
+        raise ApiError(ApiErrorKind.TEST_NOT_FOUND)
+    cid = round_of_test.cid_of(test_id)
+    stored = read_stored_trail(request.context.redis, request.tenant, cid)
+    found = explain(cid, read_trail(stored.lines), request.user_id, stored.now, stored.told, stored.today)
+    rounds = [round_ for round_ in found.rounds if round_.kind == round_of_test.KIND and round_.people]
+    if not rounds:  # of another user, or of nobody
+        raise ApiError(ApiErrorKind.TEST_NOT_FOUND)
+    round_, [verdict] = rounds[0], rounds[0].people
+    return ResultOfTest(
+        id=test_id,
+        started_at=_time(round_.started_at),
+        ends_at=_time(round_.until),
+        over=_now(request).now >= round_.until,
+        summary=verdict.verdict,
+        phones=[_phone(round_, delivery) for delivery in verdict.deliveries if delivery.kind in RINGING],
+    )
+
+
+def _limit(request: ApiRequest) -> None:
+    minute, second = divmod(int(time.time()), MINUTE_S)
+    key = test_rings_key(request.tenant, request.user_id, minute)
+    pipeline = request.context.redis.pipeline()
+    pipeline.incr(key)
+    pipeline.expire(key, 2 * MINUTE_S)
+    made, _ = pipeline.execute()
+    if made > MOST_PER_MINUTE:
+        raise ApiError(ApiErrorKind.RATE_LIMITED, headers={"Retry-After": str(MINUTE_S - second)})
+
+
+def _now(request: ApiRequest) -> StreamTime:
+    """Return the time by Stream's clock, in which rounds are kept."""
+    return request.context.intake.clocks[request.tenant].at_arrival(None, request.context.now(), may_be_late=False)
+
+
+def _begin(request: ApiRequest, round_: Round, arrival: StreamTime) -> None:
+    """Keep the round's facts for the receipts of its phones, and queue its ring. It is not opened in the call."""
+    context, digest = request.context, webhook_digest(round_.tenant, round_.cid)
+    redis_now = Micros(arrival.now + arrival.redis_ahead_us)
+    queued = queued_round(round_, origin(digest, redis_now))
+    with context.redis.pipeline() as pipeline:
+        for command in keep_test(queued):
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        pipeline.execute()
+    listed = call_index.entry(round_.tenant, round_.cid, {request.user_id: ""}, begins=True)
+    event = EventToTake(
+        round_.tenant,
+        round_.cid,
+        digest,
+        arrival.now,
+        line=_line(round_, redis_now, arrival.redis_ahead_us),
+        repeated_line="",
+        trail_ttl_s=context.intake.trail_ttl_s,
+        settle_at=arrival.now,
+        jobs=[job(f"ring-{digest}", RING_JOB, queued)],
+        redis_ahead_us=arrival.redis_ahead_us,
+        listed=listed if context.settings.console else None,
+    )
+    context.intake_redis.run(take_event(event))
+
+
+def _line(round_: Round, redis_now: Micros, redis_ahead_us: int) -> str:
+    return encode(
+        WebhookReceived(
+            at=redis_now,
+            type=round_of_test.EVENT,
+            stamp=round_.started_at,
+            users=tuple(recipient.id for recipient in round_.recipients),
+            round=round_.started_at,
+            callers=(round_.caller_id,),
+            until=round_.deadline,
+            redis_ahead_us=redis_ahead_us or None,
+        )
+    )
+
+
+def _phone(round_: RoundExplanation, delivery: Delivery) -> PhoneInTest:
+    own = [entry for entry in round_.timeline if entry.device == delivery.device]
+    accepted = [attempt.after_us for attempt in delivery.attempts if attempt.outcome == Outcome.ACCEPTED]
+    rang = [entry.after_us for entry in own if entry.what == PhoneRang.what]
+    return PhoneInTest(
+        device=delivery.device,
+        name=delivery.label,
+        provider=delivery.provider,
+        again=delivery.kind == PushKind.SECOND_RING,
+        outcome=delivery.outcome,
+        accepted_after_ms=_ms(accepted),
+        rang_after_ms=_ms(rang),
+        reports=[entry.outcome for entry in own if entry.what == PhoneReported.what],
+        sentence=delivery.sentence,
+    )
+
+
+def _ms(after_us: Sequence[Micros | None]) -> int | None:
+    return max(0, (after_us[0] or 0) // 1000) if after_us else None
+
+
+def _time(at: Micros) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
