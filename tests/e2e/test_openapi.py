@@ -65,6 +65,8 @@ async def test_the_document_lists_every_operation_with_its_problems(installation
         "GET /v1/users/{user_id}/preferences",
         "PUT /v1/users/{user_id}/preferences",
         "GET /v1/users/{user_id}/reachability",
+        "POST /v1/users/{user_id}/test-ring",
+        "GET /v1/users/{user_id}/test-ring/{test_id}",
         "GET /v1/calls/{cid}",
         "GET /v1/calls/{cid}/live",
         "GET /v1/web-push/key",

@@ -39,18 +39,18 @@ operations = Operations(blueprint)
 log = structlog.get_logger()
 
 
-class _ApiModel(DocumentedModel):
+class _OfTest(DocumentedModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class RingToTest(_ApiModel):
+class RingToTest(_OfTest):
     """What the test is to look like."""
 
     call_cid: Annotated[str, StringConstraints(pattern=r"^(?:[A-Za-z0-9_-]{1,64}:[A-Za-z0-9_.-]{1,64})?$")] = ""
     """The call that the pushes name, type and id. By default `default:bellhop-test-…`, which Stream does not know."""
 
 
-class StartedTest(_ApiModel):
+class StartedTest(_OfTest):
     """A test ring that has begun."""
 
     id: str
@@ -61,7 +61,7 @@ class StartedTest(_ApiModel):
     """Until when the phones may ring."""
 
 
-class PhoneInTest(_ApiModel):
+class PhoneInTest(_OfTest):
     """What became of the push to one phone."""
 
     device: str
@@ -83,7 +83,7 @@ class PhoneInTest(_ApiModel):
     """The same for people, with the reason if the phone was not rung."""
 
 
-class ResultOfTest(_ApiModel):
+class ResultOfTest(_OfTest):
     """What became of a test ring so far."""
 
     id: str
