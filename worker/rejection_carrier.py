@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from bellhop.backoff import pause_s
-from bellhop.clock import Micros, Seconds, micros
+from bellhop.clock import Micros, Seconds, micros, seconds
 from bellhop.queue.job_payloads import RejectRef, read_payload
 from bellhop.queue.names import REJECT_JOB
 from bellhop.store.async_client import Store
@@ -38,7 +38,14 @@ CLAIM_VALID_S = 0.5
 """Maximum age of a claim when the request is sent. Later, the user may have answered."""
 HELD_S = 0.2
 """Pause before a claim of another run is looked at again."""
+AGAIN, HELD = "again", "held"
+CLAIMED = ("go", AGAIN)
+NOTHING_LEFT = ("done", "gone")
+"""Answers of claim_reject.lua. Any other says why nothing may be sent."""
 NOT_CONFIGURED = "this Stream app is not configured"
+
+
+NOT_TAKEN = (CarryOutcome.REFUSED, CarryOutcome.TOO_LATE)
 
 
 class Answer(NamedTuple):
@@ -64,26 +71,23 @@ class RejectionCarrier:
         """Tell Stream; returns the record of it. Waits while Redis is away."""
         ref = read_payload(REJECT_JOB, payload)
         sent, answer = 0, Answer(None)
-        while True:
+        while answer.outcome is None:
             claimed_s = time.monotonic()
             verdict = await self._claim(ref)
-            if verdict in ("done", "gone"):
+            if verdict in NOTHING_LEFT:
                 return []
-            if verdict == "too_late":
-                return [self._record(ref, answer._replace(outcome=CarryOutcome.TOO_LATE), sent)]
-            if verdict not in ("go", "again", "held"):
-                return [self._record(ref, Answer(CarryOutcome.OVER, verdict), sent)]
-            if verdict == "again":
+            if verdict not in (*CLAIMED, HELD):
+                return [self._record(ref, _without_request(verdict, answer), sent)]
+            if verdict == AGAIN:
                 await self._write(self._record(ref, Answer(CarryOutcome.AGAIN), 0))
-            if verdict == "held" or time.monotonic() - claimed_s > CLAIM_VALID_S:
-                begun()
-                await asyncio.sleep(HELD_S if verdict == "held" else 0)
-                continue
             begun()
+            if verdict == HELD or time.monotonic() - claimed_s > CLAIM_VALID_S:
+                await asyncio.sleep(HELD_S if verdict == HELD else 0)
+                continue
             answer, sent = await self._send(ref), sent + 1
-            if answer.outcome is not None:
-                return [self._record(ref, answer, sent)]
-            await asyncio.sleep(max(pause_s(sent - 1, *PAUSES_S), answer.wait_s))
+            if answer.outcome is None:
+                await asyncio.sleep(min(max(pause_s(sent - 1, *PAUSES_S), answer.wait_s), await self._left_s(ref)))
+        return [self._record(ref, answer, sent)]
 
     async def _write(self, command: Command) -> None:
         await until_redis_answers(lambda: self._store.script(*command))
@@ -100,6 +104,9 @@ class RejectionCarrier:
         )
         verdict: bytes = await until_redis_answers(lambda: self._store.script(*command))
         return verdict.decode()
+
+    async def _left_s(self, ref: RejectRef) -> Seconds:
+        return seconds(Micros(max(ref.deadline - await self._stream_now(ref.tenant), 0)))
 
     async def _stream_now(self, tenant: str) -> Micros:
         ahead_us = self._clock.ahead_of_stream_us(tenant)
@@ -127,9 +134,12 @@ class RejectionCarrier:
 
     def _record(self, ref: RejectRef, answer: Answer, sent: int) -> Command:
         """Return the command that puts it on the trail."""
-        outcome = answer.outcome or CarryOutcome.REFUSED
+        outcome = answer.outcome or CarryOutcome.TOO_LATE
         metrics.REJECTIONS.add(outcome)
-        log.info("ring_rejected", cid=ref.cid, outcome=outcome, reason=answer.reason)
+        if outcome in NOT_TAKEN:
+            log.warning("ring_not_rejected", cid=ref.cid, outcome=outcome, reason=answer.reason)
+        else:
+            log.info("ring_rejected", cid=ref.cid, outcome=outcome, reason=answer.reason)
         line = RejectionCarried(
             at=self._clock.now(),
             round=ref.started_at,
@@ -142,3 +152,10 @@ class RejectionCarrier:
         )
         done = outcome is not CarryOutcome.AGAIN
         return record_reject(ref.tenant, ref.cid, ref.started_at, ref.user, encode(line), done=done)
+
+
+def _without_request(verdict: str, last: Answer) -> Answer:
+    """Return why no request may be sent; `last` is the answer to the last one."""
+    if verdict == "too_late":
+        return last._replace(outcome=CarryOutcome.TOO_LATE)
+    return Answer(CarryOutcome.OVER, verdict)

@@ -113,6 +113,13 @@ async def test_the_last_failure_is_on_the_trail(world):
     assert (outcome, reason, times or 1) == ("too_late", "status 500", len(world.sent()))
 
 
+async def test_a_long_pause_that_stream_asks_for_ends_with_the_ring(world):
+    world.stream.reject_statuses = [429] * 50
+    await world.begin(cid="default:2", deadline=world.round.started_at + 700_000)
+    await world.carry()  # Stream's limits are counted by the minute
+    assert await world.outcomes() == [("too_late", "too many requests", None)]
+
+
 async def test_a_job_of_an_app_that_is_not_configured_ends(world):
     world.apis = {}
     await world.carry()
