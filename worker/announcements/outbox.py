@@ -6,12 +6,14 @@ was sending is sent again, with the same id. A claim keeps other runs away meanw
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import structlog
 
 from bellhop.audience import draining_job
 from bellhop.backoff import pause_s
@@ -27,10 +29,14 @@ from bellhop.telemetry import metrics
 from bellhop.telemetry.outage import Outage
 from worker.gentle_start import Begun
 
+log = structlog.get_logger()
+
 WAIT_HERE_S = Seconds(1.0)
 """A pause of this length or less is waited for in the job. For a longer one, another job is scheduled."""
 HELD_PAUSE_S = Seconds(0.1)
 """Pause before a job looks again whether the run that drains its outbox has ended."""
+LONGEST_RUN_S = Seconds(60.0)
+"""After this time a run leaves the rest to another job. Otherwise a slow destination could exceed the job's timeout."""
 UNKNOWN_PAUSE_S = Seconds(60.0)
 """Pause if this worker's settings do not have the destination. Another worker's may have it."""
 
@@ -138,10 +144,12 @@ class _Run:
 
     async def drain(self, begun: Begun) -> None:
         try:
-            done, tries = b"", 0
+            done, tries, ends_s = b"", 0, time.monotonic() + LONGEST_RUN_S
             while (first := await self._first(done)) is not None:
                 begun()
                 document, failures = first
+                if time.monotonic() > ends_s:
+                    return await self._put_off(Seconds(0.0), failures + tries)
                 result = await self._send(document)
                 if not isinstance(result, TryAgain):
                     done, tries = document, 0
@@ -171,6 +179,9 @@ class _Run:
                 result = await self._sender.send(document)
         except TimeoutError:
             result = TryAgain("no answer in time")
+        except Exception as error:  # a mistake of ours: it must not keep the announcements behind it
+            log.exception("unexpected_error", error=type(error).__name__)
+            result = Refused(type(error).__name__)
         self._jobs.note(self._ref.destination, document, result)
         return result
 

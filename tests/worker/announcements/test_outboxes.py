@@ -13,6 +13,7 @@ from bellhop.store.keys import draining_key, outbox_key, round_key
 from bellhop.store.redis_clock import RedisClock
 from tests.factories import a_round
 from tests.waiting import come_true
+from worker.announcements import outbox
 from worker.announcements.outbox import OutboxJobs, Refused, Sent, TryAgain
 
 pytestmark = pytest.mark.usefixtures("live_workers")
@@ -41,7 +42,10 @@ class Receiver:
             await asyncio.sleep(self.pause_s)
         finally:
             self.under_way -= 1
-        return self.answers.pop(0) if self.answers else Sent()
+        answer = self.answers.pop(0) if self.answers else Sent()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 @pytest.fixture
@@ -85,6 +89,23 @@ async def test_a_long_pause_is_left_to_a_later_job(store, waiting):
     _, _, (payload,), _ = json.loads(await store.call("HGET", b"rq:job:" + job_id, "data"))
     await jobs(store, receiver, "w-2").drain(payload)
     assert receiver.seen == ["ann", "ben", "ben", "cem"]
+
+
+async def test_a_run_that_takes_long_is_continued_by_another_job(store, waiting, monkeypatch):
+    monkeypatch.setattr(outbox, "LONGEST_RUN_S", Seconds(0.0))
+    receiver = Receiver()
+    await jobs(store, receiver).drain(PAYLOAD)
+    assert await store.call("ZCARD", "rq:scheduled:bellhop-stream") == 1
+    assert (receiver.seen, await left(store)) == ([], list(USERS))
+    monkeypatch.undo()
+    await jobs(store, receiver).drain(PAYLOAD)
+    assert (receiver.seen, await left(store)) == (list(USERS), [])
+
+
+async def test_a_mistake_in_a_sender_keeps_nothing_behind_it(store, waiting):
+    receiver = Receiver(ValueError())
+    await jobs(store, receiver).drain(PAYLOAD)
+    assert (receiver.seen, await left(store)) == (list(USERS), [])
 
 
 async def test_a_run_that_is_interrupted_leaves_the_rest_to_the_next(store, waiting):
