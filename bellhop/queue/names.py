@@ -58,11 +58,14 @@ FOREIGN_FAILURE_TTL_S = 365 * 24 * 3600
 AGAIN_WITHIN_S = 2 * 3600
 """How long after it was queued a job without a deadline is queued again if a worker of another application took it."""
 
-RETRIED_AFTER_S: dict[str, tuple[int, ...]] = dict.fromkeys((NOTICE_JOB, NOTIFY_JOB, MAIL_JOB), (60, 300, 1800))
+RETRIED_AFTER_S: dict[str, tuple[int, ...]] = dict.fromkeys(
+    (NOTICE_JOB, NOTIFY_JOB, MAIL_JOB, SEND_EVENTS_JOB), (60, 300, 1800)
+)
 """How long after each failure a job is run again (RQ's Retry).
 
 All retries happen within the two hours for which Redis knows which phones already have their notice. This helps when
 Redis is away for longer than a job may take; what a provider or mail server refused for now is repeated inside the job.
+A job that sends events fails only by a bug: what an endpoint refuses is repeated by other jobs, for a day.
 A ring and a decline are not retried: they repeat inside their jobs, or would be too late. The watchdog queues settle
 jobs again.
 """

@@ -57,6 +57,7 @@ async def installation(tmp_path_factory, backend):
         "EVENT_ALLOWED_NETWORKS": "127.0.0.1",
         "EVENT_CA_FILE": str(backend._authority.ca_file),
         "MISSED_GRACE_S": "0.5",
+        "RECEIPT_SECRET": "a-secret-of-no-real-app",
         "METRICS_TOKEN": "for-prometheus-alone",
     }
     async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
@@ -85,33 +86,39 @@ def types_of(backend, call):
 
 
 async def test_events_of_a_call_arrive_once_and_in_order(installation, backend, person):
-    ben, _ = await person()
+    ben, token = await person()
     call, nobody = SampleCall(members=(ben,)), SampleCall(members=(f"nobody-{next(NUMBERS)}",))
     ring = call.ring()
     await asyncio.gather(*(installation.stream.post(ring, webhook_id=f"{call.id}-{number}") for number in range(50)))
     await come_true(lambda: types_of(backend, call) == ["ring.reached"])
-    await installation.stream.post(call.accepted(ben))
-    await installation.stream.post(call.ended())
+    receipt = {"receipt": next(a.payload["receipt"] for a in installation.arrivals if a.token == token)}
+    for _ in range(50):
+        async with installation.http.post(f"{installation.url}/v1/receipts", json=receipt) as answer:
+            assert answer.status == 204
     await installation.stream.post(nobody.ring())
-    await come_true(lambda: types_of(backend, call) == ["ring.reached", "ring.ended"])
+    await installation.stream.post(call.rejected(call.caller))
+    await come_true(lambda: "call.missed_notice" in types_of(backend, call))
     await come_true(lambda: "ring.unreachable" in types_of(backend, nobody))
-    assert events_of(backend, call)[1]["data"]["standing"] == "answered"
+    assert types_of(backend, call) == ["ring.reached", "ring.ringing", "ring.ended", "call.missed_notice"]
+    assert events_of(backend, call)[2]["data"]["standing"] == "cancelled"
     for received in backend.received:
         assert received.problem == ""
         jsonschema.validate(received.event, SCHEMAS[received.event["type"]])
 
 
-async def test_a_slow_start_keeps_the_order_and_repeats_the_id(installation, backend, person):
-    ben, _ = await person()
-    call = SampleCall(members=(ben,))
-    backend.replies[call.cid] = [EventReply(503), EventReply(500)]
-    await installation.stream.post(call.ring())
-    await come_true(lambda: types_of(backend, call))
-    await installation.stream.post(call.accepted(ben))
-    await installation.stream.post(call.ended())
-    await come_true(lambda: types_of(backend, call)[-1:] == ["ring.ended"])
-    assert types_of(backend, call) == [*["ring.reached"] * 3, "ring.ended"]
-    assert len({event["id"] for event in events_of(backend, call)}) == 2
+async def test_failures_keep_the_order_and_the_ids_of_each_call(installation, backend, person):
+    calls = {call.cid: call for call in [SampleCall(members=((await person())[0],)) for _ in range(8)]}
+    for number, cid in enumerate(calls):
+        backend.replies[cid] = [EventReply(status) for status in (503, 500, 400, 302)[: number % 5]]
+    await asyncio.gather(*(installation.stream.post(call.ring()) for call in calls.values()))
+    await come_true(lambda: all(types_of(backend, call) for call in calls.values()))
+    for call in calls.values():
+        await installation.stream.post(call.accepted(call.members[0]))
+        await installation.stream.post(call.ended())
+    await come_true(lambda: all(types_of(backend, call)[-1:] == ["ring.ended"] for call in calls.values()), within_s=60)
+    for number, call in enumerate(calls.values()):
+        assert types_of(backend, call) == [*["ring.reached"] * (number % 5 + 1), "ring.ended"]
+        assert len({event["id"] for event in events_of(backend, call)}) == 2
 
 
 async def test_a_killed_worker_loses_no_event(installation, backend, person):
