@@ -5,7 +5,12 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const path = require('node:path');
 const { before, test } = require('node:test');
+const v8 = require('node:v8');
 const { Language, Parser } = require('web-tree-sitter');
+
+// The grammars are large, and used once: do not optimise them.
+v8.setFlagsFromString('--liftoff-only');
+v8.setFlagsFromString('--wasm-lazy-compilation');
 
 const SNIPPETS = path.join(__dirname, '..', '..', 'clients', 'snippets');
 const GRAMMARS = path.join(path.dirname(require.resolve('tree-sitter-wasms/package.json')), 'out');
