@@ -75,6 +75,7 @@ class WebContext:
             settings.webhook_unreadable_kept,
             FrequentRepeats(settings.webhook_repeats_per_minute),
         )
+        self.refused_receipts = FrequentRepeats(1)
         self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)
         self.failures = FailureLimit(settings.webhook_failures_per_minute)
         self._webhook_networks = networks(settings.webhook_networks)

@@ -149,6 +149,17 @@ async def test_a_phone_declines_once(redis_url, redis_client, server):
         assert redis_client.hexists(call_key("default", call.cid), "d:ben")
 
 
+async def test_a_receipt_that_is_sent_too_often_costs_no_redis(redis_url, redis_client):
+    async with serving(redis_url, **RECEIPTS) as post:
+        call = SampleCall()
+        await post(call.ring("ben"))
+        document = {"receipt": a_receipt(redis_client, call)}
+        assert [await post.report(document) for _ in range(61)] == [204] * 60 + [429]
+        commands = redis_client.info("commandstats")["cmdstat_hincrby"]["calls"]
+        assert {await post.report(document) for _ in range(20)} == {429}
+        assert redis_client.info("commandstats")["cmdstat_hincrby"]["calls"] == commands
+
+
 async def test_a_counter_that_cannot_be_written_stops_no_ring(post, redis_client):
     call = SampleCall()
     minute = int(time.time()) // 60

@@ -63,16 +63,23 @@ OPERATION = Operation(
 
 @blueprint.post("/receipts")
 def report() -> Response:
-    """Apply what the phone reports; 204, also if it was applied before."""
+    """Apply what the phone reports; 204, also if it was applied before.
+
+    A receipt that was refused costs no further Redis command in this minute.
+    """
     context, sent = web_context(), _read_receipt()
     secret = context.settings.receipt_secret.get_secret_value().encode()
     ticket = read_ticket(secret, sent.receipt) if secret else None
     if ticket is None:
         metrics.RECEIPTS.add("", "refused")
         raise ApiError(ApiErrorKind.INVALID_RECEIPT)
+    mac, now = sent.receipt.partition(".")[2], context.now()
+    if answer := context.refused_receipts.answer_of(mac, now):
+        raise ApiError(REFUSED[answer["verdict"]])
     phone_ms = sent.at if sent.rang_at is None else sent.rang_at
     applied = apply_report(context, PhoneReport(ticket, sent.receipt, sent.event, sent.reason, phone_ms))
     if applied.verdict in REFUSED:
+        context.refused_receipts.note(mac, {"verdict": applied.verdict}, now)
         raise ApiError(REFUSED[applied.verdict])
     if applied.user and applied.verdict in WAS_RINGING:
         _note(context, ticket, sent, applied)

@@ -1,4 +1,4 @@
-"""Remember the answer to a webhook that comes often within a minute. Further repeats are not even parsed.
+"""Remember the answer to a webhook, or to a receipt, that comes often within a minute. Further repeats cost little.
 
 Stream posts a webhook at most three times. In memory, for each process.
 """
