@@ -75,6 +75,8 @@ def _missing_for(role: Role | None, settings: Settings) -> list[str]:
             for app in settings.web_push_apps
             if not app.private_key.get_secret_value()
         ]
+    if role == "worker" and settings.second_way and not settings.receipt_secret.get_secret_value():
+        problems.append(f"{PREFIX}SECOND_WAY needs {PREFIX}RECEIPT_SECRET: only receipts show which phones are silent")
     if role == "worker" and settings.stream_fetches_per_s and not settings.stream_apps:
         problems.append(f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET")
     return problems

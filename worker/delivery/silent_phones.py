@@ -38,6 +38,7 @@ async def ring_in_two_ways(tools: DeliveryTools, round_: QueuedRound) -> Sequenc
         if second_way.waits:
             with waiting_without_place():
                 await second_way.finish()
+            await fan_out.write_records()  # it raises if Redis refused a record during the wait
     finally:
         await second_way.cancel()
     return fan_out.last_records()

@@ -73,6 +73,15 @@ def test_a_secret_that_could_be_guessed_is_refused(setenv, name):
     assert problems("web") == [f"BELLHOP_{name}: is too short: it must have at least 16 characters"]
 
 
+def test_a_second_way_needs_receipts(setenv, apple):
+    setenv(SECOND_WAY="true", **apple)
+    assert problems("worker") == [
+        "BELLHOP_SECOND_WAY needs BELLHOP_RECEIPT_SECRET: only receipts show which phones are silent"
+    ]
+    setenv(RECEIPT_SECRET="a-secret-of-no-real-app")
+    assert load("worker").second_way
+
+
 @pytest.mark.parametrize("named", [{}, {"tenant": "live"}])
 def test_two_apps_are_never_one_tenant(setenv, named):
     apps = [{"api_keys": [key], "api_secrets": [f"secret of {key}"], **named} for key in ("live", "staging")]

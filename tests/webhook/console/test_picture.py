@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from bellhop.domain import round_of_test
 from bellhop.domain.outcomes import Tone
 from bellhop.explain.explanation import explain
 from bellhop.trail import EmailMilestone, JobPickedUp, PhoneRang, PhoneReported, PushSkipped
@@ -98,6 +99,21 @@ def test_the_two_tokens_of_an_iphone_have_rows_of_two_names():
     other = IPHONE | {"device": "cd" * 10}
     found = drawn(ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(31, "accepted", kind="missed", **other))
     assert {"Jane's iPhone", "Jane's iPhone, notice"} <= set(rows(found))
+
+
+def test_a_second_ring_has_a_row_of_its_own():
+    other = IPHONE | {"device": "cd" * 10}
+    found = drawn(
+        ring("jane"), PICKED_UP, attempt(0.1, "accepted"), attempt(5, "accepted", kind="second_ring", **other)
+    )
+    says = {name: row.result for name, row in rows(found).items()}
+    assert (says["Jane's iPhone"], says["Jane's iPhone, again"]) == ("accepted +100 ms", "accepted +5.0 s")
+
+
+def test_a_test_ring_shows_its_phones_and_no_webhook():
+    began = webhook(round_of_test.EVENT, 0, "jane", round=T, callers=["bellhop"], until=T + 30_000_000)
+    says = {name: row.result for name, row in rows(drawn(began, PICKED_UP, attempt(0.1, "accepted"))).items()}
+    assert says == {"Stream": "nothing", "Queue": "waited 20 ms", "Jane's iPhone": "accepted +100 ms"}
 
 
 def test_a_phones_ring_and_its_notice_have_separate_rows():
