@@ -30,6 +30,9 @@ from worker.queue.running_jobs import Handler
 from worker.rejection_carrier import RejectionCarrier
 from worker.settle import settle_call
 
+OUTBOXES_BEGINNING = 8
+"""Outboxes of one kind whose jobs begin at the same time. Each only runs one script before it waits for an answer."""
+
 
 class Jobs:
     """The handler of each job. It returns the writes that are still to be done, together with the end of the job."""
@@ -54,7 +57,7 @@ class Jobs:
         if digest is not None:
             handlers[names.MAIL_JOB] = gently(digest.send)
         for outbox in outboxes:
-            handlers[outbox.job_name] = GentleStart()(outbox.drain)
+            handlers[outbox.job_name] = GentleStart(OUTBOXES_BEGINNING)(outbox.drain)
         if rejections is not None:
             handlers[names.REJECT_JOB] = GentleStart()(rejections.reject)
         now = tools.clock.now
