@@ -12,7 +12,12 @@ from webhook.app import create_app
 @pytest.fixture
 def browser(redis_url):
     """Flask's client, logged in: for what is in a page, without a real browser."""
-    client = create_app(web_settings(redis_url, console_password=PASSWORD)).test_client()
+    return logged_in(redis_url)
+
+
+def logged_in(redis_url, **settings):
+    """Make such a client, with these settings of the web process."""
+    client = create_app(web_settings(redis_url, console_password=PASSWORD, **settings)).test_client()
     client.post("/console/login", data={"token": token(client.get("/console/login")), "password": PASSWORD})
     return client
 

@@ -7,9 +7,12 @@ import time
 import pytest
 
 from bellhop import __version__
+from bellhop.clock import Micros
+from bellhop.dead_letters import DeadLetter, bury
 from bellhop.domain.clock_offset import ClockOffset
 from bellhop.queue.names import MAIL, NOTICES, RINGS
-from bellhop.queue.worker_status import ChannelStatus, WorkerStatus
+from bellhop.queue.worker_status import ChannelStatus, EndpointStatus, WorkerStatus
+from bellhop.settings.events import EventEndpoint
 from bellhop.store import clock_differences
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import WEB_PROCESSES, lease_key, rq_worker_key, rq_workers_key, status_key
@@ -17,6 +20,7 @@ from bellhop.telemetry import last_hour
 from bellhop.telemetry.last_webhook import LastWebhooks
 from bellhop.telemetry.turned_away import TurnedAwayCounter
 from bellhop.telemetry.web_processes import OwnEntry
+from tests.webhook.console.conftest import logged_in
 from tests.webhook.console.test_lists_and_pages import words
 
 READY = "Redis answers, every queue has a worker, and the providers accept the credentials."
@@ -74,6 +78,22 @@ def test_the_page_says_what_came_in_and_what_rang(browser, worker, redis_client)
     assert seen["Bellhop"] == f"version {__version__}"
     assert re.fullmatch(r"[\d.]+[KM], no limit", seen["Memory"])
     assert re.fullmatch(r".+, database \d+", seen["Server"])
+
+
+def test_the_page_shows_the_endpoints_of_the_backend(redis_url, redis_client):
+    assert "Events for your backend" not in logged_in(redis_url).get("/console/service").text
+    for name, away in (("w-1", ""), ("w-2", "HTTP 500")):
+        status = WorkerStatus(endpoints=(EndpointStatus("backend", 2, away), EndpointStatus("other", 0)))
+        redis_client.mset({lease_key(name): 1, status_key(name): status.to_json()})
+        redis_client.sadd(rq_workers_key(RINGS), rq_worker_key(name))
+    for command in bury(DeadLetter("backend", "default", "default:1", "{}", "HTTP 500", Micros(1)), 60):
+        redis_client.execute_command(*command)
+    endpoints = [EventEndpoint(name=name, url="https://example.com/") for name in ("backend", "other")]
+    page = logged_in(redis_url, event_endpoints=endpoints).get("/console/service").text
+    assert [re.sub("[✕✓] ", "", row) for row in rows(page, "endpoints")[1:]] == [
+        "backend Away HTTP 500 4 1 bellhop events dead lists them",
+        "other Working 0 0",
+    ]
 
 
 @pytest.mark.parametrize(
