@@ -25,7 +25,7 @@ COMMANDS = {
     "payload": "Print what a push would carry, as JSON.",
     "explain": "Explain a call, and why a phone did not ring.",
     "calls": "List the latest calls, the newest first.",
-    "reachability": "Say whether a user can be rung now, and why not.",
+    "reachability": "Say whether USER_ID can be rung now, and why not.",
     "outcomes": "List every outcome of a push, and what it means.",
     "scripts": "List the Redis scripts by the SHA that Redis shows.",
     "replay": "Queue failed jobs again.",

@@ -65,7 +65,7 @@ def dump(client, hide):
         if kind == "none":  # expired meanwhile
             continue
         read = {
-            "string": lambda key: text(client.get(key)),
+            "string": lambda key: None if (data := client.get(key)) is None else text(data),
             "hash": lambda key: {text(field): text(value) for field, value in client.hgetall(key).items()},
             "list": lambda key: [text(item) for item in client.lrange(key, 0, -1)],
             "set": lambda key: sorted(text(member) for member in client.smembers(key)),
@@ -78,6 +78,8 @@ def dump(client, hide):
             ],
         }[kind]
         value = read(key)
+        if value is None:  # expired between the two commands
+            continue
         entries.append({"key": text(key), "type": kind, "ttl_s": _ttl_s(left_ms), "value": value})
     return sorted(entries, key=lambda entry: entry["key"])
 
