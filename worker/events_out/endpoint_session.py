@@ -71,14 +71,14 @@ class EndpointSession:
 
     def __init__(self, url: str, allowed: Networks, policy: RequestPolicy, ca_file: Path | None = None) -> None:
         self._url, self.policy = url, policy
-        encrypted = urlsplit(url).scheme == "https"
+        self._resolver, encrypted = OwnThreadResolver(), urlsplit(url).scheme == "https"
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=policy.in_flight,
                 ssl=client_tls(ca_file) if encrypted else True,
                 # Without TLS, a request may only stay inside the allowed networks.
                 socket_factory=public_socket(allowed) if encrypted else allowed_socket(allowed),
-                resolver=OwnThreadResolver(),
+                resolver=self._resolver,
                 keepalive_timeout=policy.idle_s,
             ),
             timeout=aiohttp.ClientTimeout(total=policy.total_s, sock_connect=policy.connect_s),
@@ -111,6 +111,7 @@ class EndpointSession:
 
     async def close(self) -> None:
         await self._session.close()
+        await self._resolver.close()
 
 
 def _result(host: str, port: int, info: tuple[Any, ...]) -> ResolveResult:

@@ -33,7 +33,8 @@ WAIT_S = Seconds(10.0)
 """How long an event waits for a place."""
 BACKOFF_S = (0.5, 1_800.0)
 """The first and the longest pause before an event is tried again."""
-BUSY = TryAgain("too many requests to the endpoint are under way", is_away=False)
+BUSY = TryAgain("too many requests to the endpoint are under way", Seconds(2.0), is_away=False)
+"""The pause is so long that the job ends at once, and leaves its place to other endpoints."""
 ASK_TO_WAIT = frozenset({429, 503})
 GONE = 410
 
