@@ -1,4 +1,4 @@
-"""/v1/users/<id>/test-ring: ring the user's own phones, and say of each phone what became of it."""
+"""/v1/users/<id>/test-ring: ring the user's own phones, and return the result of each phone."""
 
 import time
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class StartedTest(_OfTest):
     """A test ring that has begun."""
 
     id: str
-    """Names the test: GET …/test-ring/<id> says what became of it."""
+    """Names the test: GET …/test-ring/<id> returns its result."""
     call_cid: str
     """The call that the pushes name."""
     ends_at: datetime
@@ -62,7 +62,7 @@ class StartedTest(_OfTest):
 
 
 class PhoneInTest(_OfTest):
-    """What became of the push to one phone."""
+    """The result of the push to one phone."""
 
     device: str
     """The device's id."""
@@ -84,7 +84,7 @@ class PhoneInTest(_OfTest):
 
 
 class ResultOfTest(_OfTest):
-    """What became of a test ring so far."""
+    """The result of a test ring so far."""
 
     id: str
     started_at: datetime
@@ -115,7 +115,7 @@ def start_test_ring(request: ApiRequest, wanted: RingToTest) -> StartedTest:
     errors=(ApiErrorKind.TEST_NOT_FOUND,),
 )
 def read_test_ring(request: ApiRequest, test_id: str) -> ResultOfTest:
-    """Tell what became of a test ring: of each phone, whether the push was accepted, and whether it rang."""
+    """Return the result of a test ring: of each phone, whether its push was accepted, and whether it rang."""
     if not round_of_test.is_id(test_id):
         raise ApiError(ApiErrorKind.TEST_NOT_FOUND)
     cid = round_of_test.cid_of(test_id)

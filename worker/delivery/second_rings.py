@@ -46,7 +46,7 @@ class SecondRings(FanOut):
         roads: dict[str, list[Device]] = {user: [] for user in users.devices}
         for phone in self._phones:
             road = second_road(phone.device, users.devices[phone.device.user_id])
-            if road is not None:
+            if road is not None and road.key not in self._by_road:
                 self._by_road[road.key] = phone
                 roads[road.user_id].append(road)
         return roads

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.domain.device import Provider
+from bellhop.domain.device import Kind, Provider
 from bellhop.domain.own_pushes import NO_TEMPLATES, PushPlace, PushTemplate, PushTemplates, known_values
 from bellhop.domain.payloads import (
     ENGLISH,
@@ -177,3 +177,26 @@ def test_without_templates_nothing_is_rendered_or_copied(monkeypatch):
     with_fields = plan(RING, ROUND, {"ben": [a_device("ben")]}, ROUND.started_at, templates=NO_TEMPLATES).pushes
     bare = ROUND.model_copy(update={"call_fields": {}, "caller_fields": {}})
     assert with_fields == plan(RING, bare, {"ben": [a_device("ben")]}, ROUND.started_at).pushes
+
+
+def test_a_second_ring_has_the_tables_of_the_ring_and_its_own():
+    """Its own tables count over those of the ring, field by field; without any, it has Bellhop's texts."""
+    phone = an_iphone(kind=Kind.ALERT)
+    ring_table = {PushPlace(RING, APNS): template(title="From {{ caller.name }}", data={"picture": "p"})}
+    own_table = {PushPlace(PushKind.SECOND_RING, APNS): template(sound="ring.caf", data={"again": "1"})}
+
+    def built(tables):
+        (push,) = plan(
+            PushKind.SECOND_RING, ROUND, {"ben": [phone]}, ROUND.started_at, templates=PushTemplates(tables)
+        ).pushes
+        return push.payload
+
+    plain, as_ring, own = built({}), built(ring_table), built(ring_table | own_table)
+    assert plain["aps"]["alert"]["title"] == "Sara Lind is calling you"
+    assert (as_ring["aps"]["alert"]["title"], as_ring["aps"]["sound"], as_ring["picture"]) == (
+        *("From Sara Lind", "default"),
+        "p",
+    )
+    assert (own["aps"]["alert"]["title"], own["aps"]["sound"]) == ("From Sara Lind", "ring.caf")
+    assert (own["picture"], own["again"]) == ("p", "1")
+    assert {payload["aps"]["interruption-level"] for payload in (plain, as_ring, own)} == {"time-sensitive"}

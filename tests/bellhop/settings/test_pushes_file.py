@@ -148,3 +148,10 @@ def test_a_file_of_another_form_is_refused(tmp_path, text, problem):
 def test_a_file_that_does_not_exist_is_a_problem(tmp_path):
     [problem] = read_pushes(Settings(pushes_file=tmp_path / "none.toml")).problems
     assert problem == f"BELLHOP_PUSHES_FILE: {tmp_path}/none.toml cannot be read: No such file or directory"
+
+
+def test_a_second_ring_has_sounds_and_levels_but_no_priority(tmp_path):
+    text = '[[pushes]]\nkind = "second_ring"\nprovider = "apns"\nsound = "ring.caf"\ninterruption_level = "active"\n'
+    assert read(tmp_path, text)[1] == []
+    _, [problem] = read(tmp_path, text + 'priority = "normal"\n')
+    assert "priority: not for a second_ring through apns" in problem
