@@ -5,13 +5,13 @@ trail to show it: a call may be in a list although its trail has expired. A thir
 the ids and names of its people, so that one command reads all that a search compares.
 """
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from redis import Redis
 
 from bellhop.clock import Micros
+from bellhop.domain.folded_text import folded
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_key, calls_of_user_key, devices_key, people_of_calls_key
 
@@ -46,13 +46,6 @@ def entry(tenant: str, cid: str, people: Mapping[str, str], *, begins: bool) -> 
         "limits": [[calls_key(tenant), str(MAX_CALLS)], *([key, str(MAX_CALLS_OF_USER)] for key in keys)],
         "people": [people_of_calls_key(tenant), _line(cid, people), str(MAX_LINES)],
     }
-
-
-def folded(text: str) -> str:
-    """Return a text as a search compares it: without capital letters and accents, on one line."""
-    if not text.isascii():
-        text = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
-    return " ".join(text.casefold().split())
 
 
 def _line(cid: str, people: Mapping[str, str]) -> str:

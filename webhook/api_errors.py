@@ -67,6 +67,7 @@ class ApiErrorKind(Enum):
     INVALID_BODY = "invalid", 422, "The request body is invalid: see errors."
     RATE_LIMITED = "too-many-writes", 429, "Rate limit exceeded: wait for the time in Retry-After."
     TOO_MANY_REPORTS = "too-many-reports", 429, "This receipt was sent too often. Do not repeat the request."
+    TOO_MANY_EXPORTS = "export-runs", 429, "Another export runs: wait for the time in Retry-After."
     TOO_MANY_STREAMS = (
         "too-many-streams",
         429,

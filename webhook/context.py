@@ -7,6 +7,7 @@ from flask import current_app
 
 from bellhop.audience import audience
 from bellhop.clock import Micros, Seconds, micros
+from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.settings import Settings
 from bellhop.store.blocking_client import blocking, run_script
 from bellhop.store.redis_clock import RedisClock, read_time
@@ -74,6 +75,7 @@ class WebContext:
             micros(settings.webhook_max_age_s),
             settings.webhook_unreadable_kept,
             FrequentRepeats(settings.webhook_repeats_per_minute),
+            KnownForgotten(),
         )
         self.refused_receipts = FrequentRepeats(1)
         self.body_limits = BodyLimits(settings.webhook_max_bytes, settings.webhook_gzip_ratio)

@@ -1,4 +1,7 @@
-"""A thread that adds this web process's counts to the sums in Redis, every second, and the process to a list."""
+"""A thread that adds this web process's counts to the sums in Redis, every second, and the process to a list.
+
+It also reads who was forgotten.
+"""
 
 import atexit
 import contextlib
@@ -32,7 +35,7 @@ def start(context: WebContext) -> None:
 
 
 def flush(context: WebContext) -> None:
-    """Add the counts to Redis. While Redis is away, the counts are kept for the next time."""
+    """Add the counts to Redis, and read who was forgotten. While Redis is away, the counts are kept."""
     with contextlib.suppress(RedisError):
         if command := TALLY.flush():
             context.run(command)
@@ -43,3 +46,4 @@ def flush(context: WebContext) -> None:
             context.run(command)
         LAST_WEBHOOKS.flush(context.redis)
         OWN_ENTRY.write(context.redis)
+        context.intake.forgotten.read(context.redis)

@@ -57,6 +57,7 @@ from worker.email.email_limits import EmailLimits
 from worker.email.email_policy import EmailRules
 from worker.email.email_store import EmailStore
 from worker.email.message import MessageBuilder
+from worker.erasures import Erasures
 from worker.events_out.configured_channels import event_channels
 from worker.events_out.event_channel import WAITING, EventChannel, sender_of
 from worker.jobs import Jobs
@@ -190,6 +191,7 @@ def _queue_worker(
         pruner.keep_counting,
         partial(sent.keep_restoring, store),
         partial(metrics.keep_flushing, store),
+        Erasures(store, name).keep_erasing,
         partial(status.keep_publishing, store, name, channels, settings.apns_apps, endpoints.values()),
     ]
     if endpoints:

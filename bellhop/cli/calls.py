@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from bellhop.call_index import folded
 from bellhop.cli.connection import connect
 from bellhop.cli.explain import MARKS, print_not_listed, verdict_about
 from bellhop.cli.options import load_settings, select_tenant, since_option, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.clock import Micros, as_datetime, iso
 from bellhop.domain import round_of_test
+from bellhop.domain.folded_text import folded
 from bellhop.domain.outcomes import Tone
 from bellhop.domain.push import QUIET
 from bellhop.explain.explanation import LatestRounds, RoundExplanation

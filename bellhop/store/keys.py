@@ -13,6 +13,12 @@ from bellhop.clock import Micros
 Registry = Literal["wip", "finished", "failed", "scheduled"]
 """RQ's names for the sets of jobs that run, have finished, have failed, or wait for their time."""
 
+
+def start_of(key: str) -> str:
+    """Return how all keys of the same kind begin."""
+    return ":".join(key.split(":")[:2]) + ":"
+
+
 # Of a call
 
 CALL_PREFIX = "bellhop:call:"
@@ -318,6 +324,19 @@ LOOKUP_BUDGET = "bellhop:fetches"
 
 QUESTION_BUDGET = "bellhop:questions"
 """A hash: how many requests for the state of a ring may go to Stream in this second."""
+
+FORGOTTEN = "bellhop:forgotten"
+"""A sorted set: who was forgotten in the last day, by keyed hashes (`bellhop.privacy.people`), and when (unix µs)."""
+FORGOTTEN_HASH_KEY = "bellhop:forgotten-hash-key"
+"""A string: the key of these hashes. It expires two days after somebody was last forgotten."""
+FORGOTTEN_LIFTS = "bellhop:forgotten-lifts"
+"""A counter: how often a forgotten person registered again. If it changes, processes read all of FORGOTTEN again."""
+ERASURES = "bellhop:erasures"
+"""A sorted set: the forgotten people whose data must be looked for again, by when (unix µs)."""
+ERASURE_TURN = "bellhop:erasure-turn"
+"""A string: the worker that looks for the data of forgotten people; it expires."""
+EXPORT_RUNS = "bellhop:export-runs"
+"""Exists while the HTTP API reads all that is kept of a person."""
 
 
 def check_key(webhook_id: str) -> str:

@@ -131,11 +131,11 @@ async def test_a_deleted_user_is_forgotten(flow):
     await store.call("HSET", person, "contact", '{"email":"ben@example.com"}', "preferences", '{"email":false}')
     deleted = about(ben.user, "deleted", time.time())
     await flow.post(deleted)
-    assert await store.call("HKEYS", person) == [b"deleted"]
-    assert await store.call("EXISTS", devices_key("default", ben.user)) == 0
+    assert await store.call("EXISTS", person, devices_key("default", ben.user)) == 0
     call = flow.call(ben)
     await flow.post(call.ring(), call.ended())
-    assert await flow.outcomes(call) == {"ben": ["ended"]}
+    # By then, the trail may have a pseudonym, and the ring may have ended for it.
+    assert [*(await flow.outcomes(call)).values()] in ([["ended"]], [["removed"]])
     assert flow.seen(ben) == []
     # A new user with the same id: the event that comes again is about the old one.
     await store.call("HSET", person, "contact", '{"email":"new@example.com"}')

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, request
@@ -10,6 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from bellhop.clock import MICROS_PER_SECOND, Seconds
 from bellhop.domain.device import UserId
+from bellhop.privacy.forgetting_people import forgotten_at, lift
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import user_key, writes_key
 from bellhop.validation_messages import describe_error
 from webhook.api_errors import ApiError, ApiErrorKind
@@ -46,6 +48,9 @@ BODY_ERRORS = (
     ApiErrorKind.UNSUPPORTED_MEDIA_TYPE,
     ApiErrorKind.INVALID_BODY,
 )
+
+KEPT = ("/devices", "/contact", "/preferences")
+"""What a user is registered with."""
 
 View = Callable[..., Any]
 
@@ -101,7 +106,9 @@ class Operations:
             @self.blueprint.route(path.replace("{", "<").replace("}", ">"), methods=[method])
             @wraps(view)
             def handle(user_id: str, **path_parts: str) -> Response:
-                api_request = _authorize(user_id, writes=writes)
+                api_request = _authorize(
+                    user_id, writes=writes, keeps=method in ("POST", "PUT") and path.endswith(KEPT)
+                )
                 arguments = [_read_body(body_type)] if body_type else []
                 return _response(view(api_request, *arguments, **path_parts), answer_type, status)
 
@@ -121,14 +128,33 @@ def authenticated(context: WebContext) -> Requester:
     )
 
 
-def _authorize(user_id: str, *, writes: bool) -> ApiRequest:
+def _authorize(user_id: str, *, writes: bool, keeps: bool) -> ApiRequest:
     context = web_context()
     requester = authenticated(context)
     refuse_revoked_token(context, requester)
     api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester), requester.user_id is not None)
     if writes and requester.user_id is not None:
         _limit_writes(api_request)
+    if keeps:
+        _admit_forgotten(api_request, requester)
     return api_request
+
+
+def _admit_forgotten(api_request: ApiRequest, requester: Requester) -> None:
+    """End the tombstone of a user who was forgotten in the last day and is here again.
+
+    A backend, or a token that was issued since, says that. An app that starts with an older token does not know it: it
+    must not bring the user back.
+    """
+    context = api_request.context
+    at, person = forgotten_at(partial(together, context.redis), api_request.tenant, api_request.user_id)
+    if at is None or person is None:
+        return
+    issued_at_s = requester.issued_at_s
+    if api_request.by_user and (issued_at_s is None or issued_at_s * MICROS_PER_SECOND < at):
+        raise ApiError(ApiErrorKind.REVOKED_TOKEN)
+    lift(partial(together, context.redis), person)
+    context.intake.forgotten.read(context.redis)
 
 
 def refuse_revoked_token(context: WebContext, requester: Requester) -> None:

@@ -12,6 +12,7 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds, seconds
 from bellhop.domain.event_types import TEST_EVENT_TYPE
 from bellhop.domain.outcomes import Outcome
+from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
 from bellhop.store.keys import check_key, trail_key, webhook_key
 from bellhop.telemetry import metrics
@@ -25,6 +26,7 @@ from webhook.intake.events import Event, Ignored, UnreadableEvent, UserChanged
 from webhook.intake.frequent_repeats import FrequentRepeats
 from webhook.intake.noted_events import note_event
 from webhook.intake.parsing import parse
+from webhook.intake.renamed_people import renamed
 from webhook.intake.ring_limits import RingLimits
 from webhook.intake.stream_clock import StreamClock, StreamTime
 from webhook.intake.unreadable import keep_unreadable
@@ -57,6 +59,8 @@ class Intake:
     unreadable_kept: int
     """How many unreadable bodies of one app are kept for each reason."""
     repeats: FrequentRepeats
+    forgotten: KnownForgotten
+    """Who was forgotten in the last day."""
 
 
 def receive(
@@ -107,6 +111,8 @@ def _receive(
         event = parse(body, intake.rules[tenant].caller_fields)
     except UnreadableEvent as error:
         return receive_unreadable(intake, tenant, body, str(error), now)
+    if intake.forgotten.people:
+        event = renamed(event, intake.forgotten.people.of(tenant))
     if not isinstance(event, UserChanged) and event.at is not None and now - event.at > intake.max_age_us:
         return _drop_outdated(intake, tenant, event, claim, now)
     arrival = intake.clocks[tenant].at_arrival(event.at, now, may_be_late=may_be_late)

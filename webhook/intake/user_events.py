@@ -3,12 +3,11 @@
 No call is involved, so there is no trail. Stream's stamps decide, so a repeated or late event changes nothing.
 """
 
-from typing import Any
-
 import structlog
 
 from bellhop.clock import Micros
 from bellhop.domain.call import clamp_stamp
+from bellhop.privacy.forgetting_people import forget, forgotten_at
 from bellhop.store import registry, unreachable_devices
 from bellhop.store.keys import devices_key, held_back_key, user_key
 from webhook.intake.apply import Verdict
@@ -23,9 +22,7 @@ def apply_user_event(redis: IntakeRedis, tenant: str, event: UserChanged, now: M
     at = clamp_stamp(event.at, now)
     times = {name: clamp_stamp(moment, now) for name, moment in _times(event, at)}
     if event.type == "user.deleted":
-        if not _forget(redis, tenant, event.user_id, at):
-            return Verdict.ALREADY
-        times["deleted"] = at
+        return Verdict.TAKEN if _forget(redis, tenant, event.user_id, at) else Verdict.ALREADY
     if not times:
         return Verdict.IGNORED
     redis.run(registry.stamp_user(tenant, event.user_id, times))
@@ -56,19 +53,27 @@ def _times(event: UserChanged, at: Micros) -> list[tuple[str, Micros]]:
 
 
 def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros) -> bool:
-    """Forget a user's devices, contact and preferences; returns False if that was done before.
+    """Forget a user whom Stream deleted (`bellhop.privacy.forgetting_people`); returns False if that was done before.
 
-    A device that was registered later belongs to a new user with the same id.
+    A device that was registered later belongs to a new user with the same id, whose data stays.
     """
+    before, _ = forgotten_at(redis.together, tenant, user_id)
+    if before is not None and before >= at:
+        return False
     user = user_key(tenant, user_id)
-    done: Any = redis.call("HGET", user, "deleted")
+    done, stored = redis.together(("HGET", user, "deleted"), ("HVALS", devices_key(tenant, user_id)))
     if done and int(done) >= at:
         return False
-    stored: Any = redis.call("HVALS", devices_key(tenant, user_id))
-    for device in registry.decode(stored):
+    devices = registry.decode(stored)
+    if not any(device.registered_at > at for device in devices):
+        person = forget(redis.together, redis.run, tenant, user_id)
+        log.info("user_deleted", pseudonym=person.pseudonym)
+        return True
+    for device in devices:
         if device.registered_at <= at:
             redis.run(registry.remove(tenant, device))
     redis.call("HDEL", user, "contact", "preferences", "deactivated", "reactivated", unreachable_devices.FIELD)
     redis.call("DEL", held_back_key(tenant, user_id))
+    redis.run(registry.stamp_user(tenant, user_id, {"deleted": at}))
     log.info("user_deleted")
     return True

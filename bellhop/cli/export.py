@@ -1,0 +1,23 @@
+"""`bellhop export`: print all that is kept of a person."""
+
+import click
+
+from bellhop.cli.connection import connect
+from bellhop.cli.options import load_settings, select_tenant, tenant_option
+from bellhop.cli.output import print_json
+from bellhop.privacy.person_export import export
+from bellhop.privacy.walk import run_blocking
+
+
+@click.command("export")
+@click.argument("user_id")
+@tenant_option
+def command(user_id: str, tenant: str) -> None:
+    """Print all that is kept of USER_ID, as one JSON document.
+
+    It reads all keys, in small steps. The document has push tokens and an e-mail address, if they are kept.
+    """
+    settings = load_settings()
+    tenant = select_tenant(settings, tenant)
+    document = run_blocking(export(tenant, user_id), connect(settings))
+    print_json(document.model_dump(mode="json"))

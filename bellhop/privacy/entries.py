@@ -1,0 +1,275 @@
+"""Replaces people in what Redis keeps: in one line, field or document. Pure.
+
+Only the places that hold ids and names are changed, so that a person whose id is a word, such as "ring", does no harm.
+A function returns the same bytes if they do not name the person.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bellhop.domain.json_text import encoded
+from bellhop.privacy.people import Names, People
+from bellhop.queue.job_payloads import PAYLOADS
+from bellhop.queue.rq_job import inflated
+from bellhop.trail import SHORT, VERSION
+
+NAMELESS = "Unknown caller"
+"""What phones and e-mails show in the place of a forgotten caller's name."""
+IDS = frozenset({"id", "user", "user_id", "caller_id", "created_by_id", "callers", "users"})
+"""The fields of documents that hold ids of users."""
+OF_A_USER = ("name", "language", "email")
+"""What a document says of a user beside the id."""
+FREE_TEXTS = frozenset({"call_name", "custom", "call_fields"})
+"""The fields whose texts the team's users wrote: they may contain a name."""
+SHORTEST_NAME = 2
+STRING = re.compile(r'"([^"\\]{1,255})"|([\w@.-]{1,255})')
+
+
+class Entry(NamedTuple):
+    """A field of a hash, a member of a sorted set with its score, an element of a list, or a string."""
+
+    name: bytes
+    value: bytes
+
+
+class Context(NamedTuple):
+    """What is known while the entries of one key are changed."""
+
+    people: People
+    tenant: str
+    """The tenant in the key; empty if the key has none."""
+    texts: set[str]
+    """Names and ids of the people that were found. They are taken out of free texts."""
+
+    @property
+    def names(self) -> Names:
+        """What recognizes the people of the key's tenant."""
+        return self.people.of(self.tenant)
+
+    def within(self, tenant: object) -> "Context":
+        """Return the same for another tenant, which a document names."""
+        return self._replace(tenant=tenant if isinstance(tenant, str) else "")
+
+
+Change = Callable[[Context, Entry], Entry | None]
+"""Returns what replaces an entry; None if it must be removed."""
+
+
+def json_document(context: Context, value: Any, field: str = "", *, free: bool = False) -> Any:
+    """Replace people in a JSON value. `free`: it is part of a text that users wrote."""
+    if isinstance(value, dict):
+        free = free or field in FREE_TEXTS
+        return _of_the_person(
+            context, value, {name: json_document(context, part, name, free=free) for name, part in value.items()}
+        )
+    if isinstance(value, list):
+        return [json_document(context, part, field, free=free) for part in value]
+    if not isinstance(value, str):
+        return value
+    if free or field in FREE_TEXTS:
+        return without(value, context.texts)
+    return _replaced_id(context, value) if field in IDS else value
+
+
+def _of_the_person(context: Context, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Remove what an object says of the person whose id it has."""
+    if after.get("id") != before.get("id"):
+        context.texts.add(str(before.get("name", "")))
+        after |= {name: "" for name in OF_A_USER if after.get(name)}
+    if after.get("caller_id") != before.get("caller_id"):
+        context.texts.add(str(before.get("caller_name", "")))
+        if "caller_name" in after:
+            after["caller_name"] = NAMELESS
+        if "caller_fields" in after:
+            after["caller_fields"] = {}
+    return after
+
+
+def _replaced_id(context: Context, text: str) -> str:
+    other = context.names(text)
+    if other:
+        context.texts.add(text)
+    return other or text
+
+
+def without(text: str, names: Iterable[str]) -> str:
+    """Take names out of a text that users wrote."""
+    for name in sorted(names, key=len, reverse=True):
+        if len(name) >= SHORTEST_NAME:
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", text)
+    return text
+
+
+def document(context: Context, entry: Entry) -> Entry:
+    """Change a value that is JSON, or leave it if it is not."""
+    value = _read(entry.value)
+    changed = json_document(context, value)
+    return entry if changed == value else entry._replace(value=encoded(changed))
+
+
+def dead_letter(context: Context, entry: Entry) -> Entry:
+    """Change a member of a sorted set of dead letters (`bellhop.dead_letters`)."""
+    value = _read(entry.name)
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in value) or not value:
+        return entry
+    nested = [_read(part) for part in value[2:3]]
+    changed = json_document(context.within(value[0]), nested)
+    return (
+        entry
+        if changed == nested
+        else entry._replace(name=json.dumps([*value[:2], *map(_text, changed), *value[3:]]).encode())
+    )
+
+
+def suffix(context: Context, entry: Entry) -> Entry:
+    """Change a name that ends with a user's id, after a colon; the id may have colons too."""
+    text = entry.name.decode("utf-8", "surrogateescape")
+    at = text.find(":")
+    while at >= 0:
+        if other := context.names(text[at + 1 :]):
+            context.texts.add(text[at + 1 :])
+            return entry._replace(name=(text[: at + 1] + other).encode("utf-8", "surrogateescape"))
+        at = text.find(":", at + 1)
+    return entry
+
+
+def round_field(context: Context, entry: Entry) -> Entry:
+    """Change a field of a round: its facts, a recipient, a record about one, or for whom a device was rung."""
+    entry = suffix(context, entry)
+    if entry.value.startswith(b"{"):
+        return document(context, entry)
+    if entry.name.startswith(b"to:"):
+        return entry._replace(value=_replaced_id(context, entry.value.decode("utf-8", "replace")).encode())
+    return entry
+
+
+def held_back(context: Context, entry: Entry) -> Entry | None:
+    """Remove the time of a caller's ring that quiet hours held back."""
+    return None if context.names(entry.name.decode("utf-8", "replace")) else entry
+
+
+def owner(context: Context, entry: Entry) -> Entry | None:
+    """Remove the owner of a push token."""
+    return None if context.names(entry.value.decode("utf-8", "replace")) else entry
+
+
+def email_call(context: Context, entry: Entry) -> Entry | None:
+    """Change a call of an e-mail; remove it if it was for the person."""
+    if not entry.name.startswith(b"c:"):
+        return entry
+    value = _read(entry.value)
+    if not isinstance(value, dict):
+        return entry
+    context = context.within(value.get("tenant"))
+    changed = json_document(context, value)
+    if changed.get("recipients") != value.get("recipients"):
+        return None
+    return entry if changed == value else entry._replace(value=encoded(changed))
+
+
+def job_field(context: Context, entry: Entry) -> Entry:
+    """Change the data of one of our jobs, as RQ stores it, deflated or not."""
+    if entry.name != b"data":
+        return entry
+    deflated = not entry.value.startswith(b"[")
+    try:
+        value = _read(inflated(entry.value) if deflated else entry.value)
+        name, instance, (payload,), kwargs = value
+    except (ValueError, TypeError):
+        return entry
+    if name not in PAYLOADS or not isinstance(payload, dict):
+        return entry
+    changed = json_document(context.within(payload.get("tenant")), payload)
+    if changed == payload:
+        return entry
+    data = encoded([name, instance, [changed], kwargs])
+    return entry._replace(value=zlib.compress(data) if deflated else data)
+
+
+def unreadable_body(context: Context, entry: Entry) -> Entry | None:
+    """Remove a kept webhook whose body names the person."""
+    kept = _read(entry.value)
+    body = kept.get("body") if isinstance(kept, dict) else None
+    texts = {text for match in STRING.finditer(str(body)) for text in match.groups() if text}
+    return None if any(map(context.names, texts)) else entry
+
+
+def line_of_people(context: Context, entry: Entry) -> Entry:
+    """Change a line of the console's search: the call, then the id and name of each person, between tabs."""
+    parts = entry.value.decode("utf-8", "surrogateescape").split("\t")
+    changed = parts[:1] + [_person_in_line(context, part) for part in parts[1:]]
+    return entry if changed == parts else entry._replace(value="\t".join(changed).encode("utf-8", "surrogateescape"))
+
+
+def _person_in_line(context: Context, part: str) -> str:
+    words = part.split(" ")
+    heads = (" ".join(words[:count]) for count in range(1, len(words) + 1))
+    return next(filter(None, map(context.people.in_search(context.tenant), heads)), part)
+
+
+def trail_line(context: Context, entry: Entry) -> Entry:
+    """Change a line of a trail (`bellhop.trail`)."""
+    line = _read(entry.value)
+    if not isinstance(line, list) or len(line) != 4 or not isinstance(line[3], dict):
+        return entry
+    facts = _trail_facts(context, line[3], (lambda name: SHORT[name]) if line[0] == VERSION else str)
+    return entry if facts == line[3] else entry._replace(value=encoded([*line[:3], facts]))
+
+
+def _trail_facts(context: Context, facts: dict[str, Any], field: Callable[[str], str]) -> dict[str, Any]:
+    changed, replaced = dict(facts), partial(_replaced_text, context)
+    user, users, callers, names = map(field, ("user", "users", "callers", "names"))
+    if changed.get(user) and (other := replaced(changed[user])) != changed[user]:
+        changed[user] = other
+        if label := changed.get(field("label")):
+            context.texts.add(str(label))
+            changed[field("label")] = f"{facts.get(field('provider'), '')} {facts.get(field('device'), '')[:6]}".strip()
+    named = [*_texts(facts, callers)[:1], *_texts(facts, users)]
+    for letter in (users, callers):
+        if letter in changed:
+            changed[letter] = [replaced(text) for text in _texts(facts, letter)]
+    if names in changed:
+        gone = [replaced(text) != text for text in named]
+        shown = _texts(facts, names)
+        context.texts.update(name for name, is_gone in zip(shown, gone, strict=False) if is_gone)
+        changed[names] = ["" if number < len(gone) and gone[number] else name for number, name in enumerate(shown)]
+    if field("learned") in changed:
+        changed[field("learned")] = [_learned(context, text) for text in _texts(facts, field("learned"))]
+    return changed
+
+
+def _replaced_text(context: Context, text: Any) -> Any:
+    return _replaced_id(context, text) if isinstance(text, str) else text
+
+
+def _texts(facts: dict[str, Any], field: str) -> list[Any]:
+    value = facts.get(field)
+    return value if isinstance(value, list) else []
+
+
+def _learned(context: Context, text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    name, at, moment = text.rpartition("@")
+    return suffix(context, Entry(name.encode("utf-8", "replace"), b"")).name.decode() + at + moment
+
+
+def _read(text: bytes | str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):  # it refuses some of what Python reads, such as NaN
+        pass
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(value: Any) -> str:
+    return encoded(value).decode()

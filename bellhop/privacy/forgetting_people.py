@@ -1,0 +1,155 @@
+"""Forgets a person: at once what belongs to the person alone, then, in passes over all keys, what names the person.
+
+Redis keeps a tombstone for a day: the keyed hash of the person's id. During that day, web processes replace the id in
+events as they come in, and a pass looks for what was written meanwhile by processes that still had the id in memory.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from redis import Redis
+
+from bellhop.clock import MICROS_PER_SECOND, Micros
+from bellhop.privacy.people import ForgottenPeople, ForgottenPerson
+from bellhop.privacy.walk import Steps, erase
+from bellhop.store import registry
+from bellhop.store.blocking_client import together
+from bellhop.store.keys import (
+    ERASURES,
+    FORGOTTEN,
+    FORGOTTEN_HASH_KEY,
+    FORGOTTEN_LIFTS,
+    calls_of_user_key,
+    devices_key,
+    held_back_key,
+    lookup_key,
+    phones_key,
+    user_key,
+)
+from bellhop.store.redis_clock import read_time
+from bellhop.store.scripts import Argument, Command
+
+DAY_US = Micros(24 * 3600 * MICROS_PER_SECOND)
+SECRET_TTL_S = 2 * 24 * 3600
+"""Longer than the tombstones and the last pass."""
+PASSES_AFTER_US = (Micros(0), Micros(600 * MICROS_PER_SECOND), Micros(DAY_US + 600 * MICROS_PER_SECOND))
+"""When all keys are looked at, after the person was forgotten. By the second pass, every ring that was under way has
+ended; by the third, the tombstone has expired."""
+
+OVERLAP_US = 5 * MICROS_PER_SECOND
+"""Processes write their tombstones in any order."""
+MOST_PEOPLE = 10_000
+"""How many people one pass looks for."""
+
+Together = Callable[..., list[Any]]
+"""Runs commands in one round trip, and returns their answers."""
+Runner = Callable[[Command], Any]
+
+
+def forget(run_all: Together, run: Runner, tenant: str, user_id: str) -> ForgottenPerson:
+    """Forget a person: write the tombstone, and delete what belongs to the person alone. It may run twice.
+
+    The passes of `PASSES_AFTER_US` do the rest. Raises redis.exceptions.RedisError.
+    """
+    *_, secret, time = run_all(
+        ("SET", FORGOTTEN_HASH_KEY, secrets.token_hex(32), "NX", "EX", SECRET_TTL_S),
+        ("EXPIRE", FORGOTTEN_HASH_KEY, SECRET_TTL_S),
+        ("GET", FORGOTTEN_HASH_KEY),
+        ("TIME",),
+    )
+    person, now = ForgottenPerson.of(bytes(secret), tenant, user_id), read_time(time)
+    *_, stored = run_all(
+        ("ZADD", FORGOTTEN, now, person.stored()),
+        ("ZADD", ERASURES, now, person.stored()),
+        ("ZREMRANGEBYSCORE", FORGOTTEN, "-inf", now - DAY_US),
+        ("EXPIRE", FORGOTTEN, SECRET_TTL_S),
+        ("HVALS", devices_key(tenant, user_id)),
+    )
+    for device in registry.decode(stored):
+        run(registry.remove(tenant, device))
+    keys_of = (devices_key, user_key, phones_key, held_back_key, calls_of_user_key, lookup_key)
+    run_all(*(("DEL", key(tenant, user_id)) for key in keys_of))
+    return person
+
+
+def forgotten_at(run_all: Together, tenant: str, user_id: str) -> tuple[Micros | None, ForgottenPerson | None]:
+    """Return when a person was forgotten in the last day; None if that was not so. Raises RedisError."""
+    (secret,) = run_all(("GET", FORGOTTEN_HASH_KEY))
+    if secret is None:
+        return None, None
+    person = ForgottenPerson.of(bytes(secret), tenant, user_id)
+    score, time = run_all(("ZSCORE", FORGOTTEN, person.stored()), ("TIME",))
+    if score is None or float(score) < read_time(time) - DAY_US:
+        return None, None
+    return Micros(int(float(score))), person
+
+
+def lift(run_all: Together, person: ForgottenPerson) -> None:
+    """End the tombstone of a person who is here again. Raises redis.exceptions.RedisError."""
+    run_all(("ZREM", FORGOTTEN, person.stored()), ("ZREM", ERASURES, person.stored()), ("INCR", FORGOTTEN_LIFTS))
+
+
+class KnownForgotten:
+    """The people who were forgotten in the last day, as this process knows them. It reads what is new once a second."""
+
+    def __init__(self) -> None:
+        self.people = ForgottenPeople()
+        self._version: tuple[Any, Any] = (None, None)
+        self._times: dict[bytes, float] = {}
+        """When each was forgotten (unix µs), by the form in Redis."""
+
+    def read(self, redis: Redis) -> None:
+        """Read who was forgotten since the last time. Raises redis.exceptions.RedisError."""
+        since = max(self._times.values(), default=0) - OVERLAP_US
+        if not self._read(redis, since):
+            self._times = {}
+            self._read(redis, 0)
+
+    def _read(self, redis: Redis, since: float) -> bool:
+        """Read who was forgotten after `since`; returns False if what was read before does not count any more."""
+        secret, lifts, time, new = together(
+            redis,
+            ("GET", FORGOTTEN_HASH_KEY),
+            ("GET", FORGOTTEN_LIFTS),
+            ("TIME",),
+            ("ZRANGEBYSCORE", FORGOTTEN, max(since, 0), "+inf", "WITHSCORES"),
+        )
+        if self._times and (secret, lifts) != self._version:
+            return False
+        oldest = read_time(time) - DAY_US
+        times = {member: at for member, at in (self._times | dict(_scores(new))).items() if at > oldest}
+        if (secret, lifts) != self._version or times.keys() != self._times.keys():
+            self.people = _people(secret, times)
+        self._version, self._times = (secret, lifts), times
+        return True
+
+
+def _scores(answer: list[Any]) -> list[tuple[bytes, float]]:
+    """Read members with their scores, in either version of Redis's protocol."""
+    pairs = answer if answer and isinstance(answer[0], list | tuple) else zip(answer[::2], answer[1::2], strict=True)
+    return [(member, float(score)) for member, score in pairs]
+
+
+def _people(secret: bytes | None, members: Iterable[bytes]) -> ForgottenPeople:
+    return ForgottenPeople(secret or b"", map(ForgottenPerson.read, members))
+
+
+def erase_due() -> Steps[Counter[str] | None]:
+    """Make one pass for all people whose time has come. Returns what was changed; None if it is nobody's time."""
+    time, secret = yield [("TIME",), ("GET", FORGOTTEN_HASH_KEY)]
+    now = read_time(time)
+    (members,) = yield [("ZRANGEBYSCORE", ERASURES, "-inf", now, "LIMIT", 0, MOST_PEOPLE)]
+    if not members:
+        return None
+    counts = yield from erase(_people(secret, members))
+    times = yield [("ZSCORE", FORGOTTEN, member) for member in members]
+    yield [_next_pass(member, at, now) for member, at in zip(members, times, strict=True)]
+    return counts
+
+
+def _next_pass(member: bytes, at: bytes | float | None, now: Micros) -> tuple[Argument, ...]:
+    """Return the command that plans the next pass for a person, or ends them. Without a tombstone, it was the last."""
+    later = [round(float(at)) + after for after in PASSES_AFTER_US if round(float(at)) + after > now] if at else []
+    return ("ZADD", ERASURES, "XX", "GT", later[0], member) if later else ("ZREM", ERASURES, member)

@@ -1,0 +1,155 @@
+"""Where a person is: every kind of Redis key that holds people's ids, names, addresses or tokens. Pure.
+
+The one table that forgetting, the export and the test share. A key that is not in it holds nobody.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from bellhop.clock import Micros
+from bellhop.privacy import entries
+from bellhop.privacy.entries import Change, Context, Entry
+from bellhop.privacy.people import People
+from bellhop.store import keys
+
+EMAILS = keys.start_of(keys.email_key(""))
+"""How the keys of e-mails begin that wait."""
+OUTBOXES = keys.start_of(keys.outbox_key("", "", ""))
+"""How the keys of outboxes begin. They name a destination before the tenant."""
+WITHOUT_TENANT = (EMAILS, keys.start_of(keys.dead_letters_key("")), keys.start_of(keys.rq_job_key("")))
+"""Keys whose values name the tenant."""
+Kind = Literal["hash", "list", "zset", "string"]
+
+
+class KeyKind(NamedTuple):
+    """A kind of key."""
+
+    start: str
+    kind: Kind
+    about: str
+    """What it says of a person, for the export."""
+    change: Change | None = None
+    """How its entries are changed; None if the whole key belongs to one user."""
+    after: str = ""
+    """The last part of the key of a user behind the user's id, such as the minute."""
+
+    @property
+    def counts_changes(self) -> str:
+        """The field of the hash that counts its changes; empty if it has none."""
+        return "version" if self.start == keys.CALL_PREFIX else ""
+
+
+def _of_user(key: str, kind: Kind, about: str, after: str = "") -> KeyKind:
+    return KeyKind(keys.start_of(key), kind, about, after=after)
+
+
+def _shared(key: str, kind: Kind, about: str, change: Change) -> KeyKind:
+    return KeyKind(keys.start_of(key), kind, about, change)
+
+
+PLACES = (
+    _of_user(keys.devices_key("", ""), "hash", "devices and their push tokens"),
+    _of_user(keys.user_key("", ""), "hash", "contact, preferences, and times that Stream gives for the user"),
+    _of_user(keys.phones_key("", ""), "hash", "what the user's phones reported about themselves"),
+    _of_user(keys.calls_of_user_key("", ""), "zset", "calls that the user made or was called in"),
+    _of_user(keys.lookup_key("", ""), "string", "that the user's devices were looked up at Stream"),
+    _of_user(keys.writes_key("", "", 0), "string", "how many changes the user made in a minute", "minute"),
+    _of_user(keys.test_rings_key("", "", 0), "string", "how many test rings the user had in a minute", "minute"),
+    _of_user(keys.rings_by_key("", "", 0), "hash", "rings that the user began in a minute", "minute"),
+    _of_user(keys.rings_to_key("", "", 0), "hash", "rings for the user in a minute", "minute"),
+    _of_user(keys.emails_by_key("", "", 0), "zset", "e-mails of an hour about calls of the user", "hour"),
+    _shared(keys.held_back_key("", ""), "hash", "rings that quiet hours held back", entries.held_back),
+    _shared(keys.owner_key("", ""), "string", "who has a push token", entries.owner),
+    _shared(keys.call_key("", ""), "hash", "who answered, declined or left a call", entries.suffix),
+    _shared(keys.rung_key("", ""), "zset", "who was rung in earlier rounds of a call", entries.suffix),
+    _shared(keys.round_key("", "", Micros(0)), "hash", "rings: caller, callees, results", entries.round_field),
+    _shared(keys.trail_key("", ""), "list", "the audit trail of calls", entries.trail_line),
+    _shared(keys.outbox_key("", "", ""), "list", "announcements that are not sent yet", entries.document),
+    _shared(keys.dead_letters_key(""), "zset", "events that could not be sent", entries.dead_letter),
+    _shared(keys.email_key(""), "hash", "missed calls that an e-mail collects", entries.email_call),
+    _shared(keys.unreadable_key("", ""), "list", "webhooks that could not be read", entries.unreadable_body),
+    _shared(keys.people_of_calls_key(""), "list", "people of calls, for the console's search", entries.line_of_people),
+    _shared(keys.rq_job_key(""), "hash", "jobs that wait, run or have failed", entries.job_field),
+)
+"""All kinds of keys that hold a person."""
+OF_TWO_USERS = (keys.start_of(keys.held_back_key("", "")),)
+"""The key names who was called, its fields name callers."""
+READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
+    "hash": lambda key: ("HGETALL", key),
+    "list": lambda key: ("LRANGE", key, 0, -1),
+    "zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
+    "string": lambda key: ("GET", key),
+}
+
+
+def place_of(key: str) -> KeyKind | None:
+    """Return the kind of a key; None if it holds nobody."""
+    return next((place for place in PLACES if key.startswith(place.start)), None)
+
+
+def context_of(key: str, place: KeyKind, people: People) -> Context:
+    """Return what is known of a key before its entries are read."""
+    return Context(people, _parts(key, place)[0], set())
+
+
+def belongs_to(key: str, place: KeyKind, people: People) -> bool:
+    """Return whether the whole key is about one of these people."""
+    if place.change is not None and place.start not in OF_TWO_USERS:
+        return False
+    tenant, user = _parts(key, place)
+    return bool(people.of(tenant)(user.rpartition(":")[0] if place.after else user))
+
+
+def _parts(key: str, place: KeyKind) -> tuple[str, str]:
+    """Return the tenant and the rest of a key."""
+    rest = key.removeprefix(place.start)
+    if place.start in WITHOUT_TENANT:
+        return "", rest
+    if place.start == OUTBOXES:
+        rest = rest.partition(":")[2]
+    tenant, _, rest = rest.partition(":")
+    return tenant, rest
+
+
+def read_entries(place: KeyKind, answer: object) -> list[Entry]:
+    """Read the entries from Redis's answer to the command of READS."""
+    if answer is None:
+        return []
+    if isinstance(answer, bytes):
+        return [Entry(b"", answer)]
+    if isinstance(answer, dict):
+        return [Entry(name, value) for name, value in answer.items()]
+    values: Sequence[bytes] = answer if isinstance(answer, list) else []
+    if place.kind == "list":
+        return [Entry(str(index).encode(), value) for index, value in enumerate(values)]
+    if values and isinstance(values[0], (tuple, list)):
+        return [Entry(name, _score(score)) for name, score in values]
+    return [
+        Entry(name, _score(value)) if place.kind == "zset" else Entry(name, value)
+        for name, value in zip(values[::2], values[1::2], strict=True)
+    ]
+
+
+def _score(score: object) -> bytes:
+    return score if isinstance(score, bytes) else repr(score).encode()
+
+
+class Found(NamedTuple):
+    """An entry that names a person, and what replaces it; None if it is removed."""
+
+    entry: Entry
+    change: Entry | None
+
+
+def found_in(context: Context, place: KeyKind, stored: Sequence[Entry]) -> list[Found]:
+    """Return the entries that name these people, with their changes.
+
+    The entries are read twice if they name somebody: a name is taken out of the texts that users wrote.
+    """
+    if place.change is None:
+        return []
+    changes = [place.change(context, entry) for entry in stored]
+    if changes == list(stored):
+        return []
+    pairs = [Found(entry, place.change(context, entry)) for entry in stored]
+    return [pair for pair in pairs if pair.change != pair.entry]

@@ -1,0 +1,151 @@
+"""Walks over all keys in small steps, without I/O: each step yields commands, and gets their answers.
+
+So the worker (asyncio), the commands and the web process (blocking) share one walk. A step reads some keys. It changes
+what names the people, entry by entry, and only while an entry is as it was read: writers need no lock.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
+
+from redis import Redis
+
+from bellhop.clock import Micros
+from bellhop.domain.call import Stamp
+from bellhop.domain.stamp_history import PastStamp, history_field
+from bellhop.privacy.entries import Entry
+from bellhop.privacy.people import People
+from bellhop.privacy.places import (
+    EMAILS,
+    READS,
+    Found,
+    KeyKind,
+    belongs_to,
+    context_of,
+    found_in,
+    place_of,
+    read_entries,
+)
+from bellhop.store.async_client import Store
+from bellhop.store.keys import ROUND_PREFIX, call_key
+from bellhop.store.redis_clock import read_time
+from bellhop.store.scripts import Argument, Command, by_source
+
+KEYS_AT_ONCE = 100
+"""About how many keys a step looks at."""
+ENTRIES_AT_ONCE = 50
+"""How many entries a script changes: it must not take ten milliseconds."""
+
+T = TypeVar("T")
+Commands = Sequence[Command | tuple[Argument, ...]]
+Steps = Generator[Commands, list[Any], T]
+
+
+class FoundKey(NamedTuple):
+    """A key that names the people."""
+
+    key: str
+    place: KeyKind
+    whole: bool
+    """Whether the whole key is about one of them."""
+    entries: Sequence[Entry]
+    """All of its entries."""
+    found: Sequence[Found]
+    """The entries that name them, if it is not the whole key."""
+
+
+def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[FoundKey], Micros]]:
+    """Look at some keys. Returns the next cursor (0 at the end), the keys that name the people, and Redis's time."""
+    (cursor_now, names), time = yield [("SCAN", cursor, "COUNT", KEYS_AT_ONCE), ("TIME",)]
+    texts = [name.decode("utf-8", "surrogateescape") for name in names]
+    keys = [(key, place) for key in texts if (place := place_of(key)) and key.isprintable()]
+    answers = (yield [READS[place.kind](key) for key, place in keys]) if keys else []
+    found = []
+    for (key, place), answer in zip(keys, answers, strict=True):
+        stored = read_entries(place, answer)
+        whole = belongs_to(key, place, people)
+        pairs = [] if whole else found_in(context_of(key, place, people), place, stored)
+        if stored and (whole or pairs):
+            found.append(FoundKey(key, place, whole, stored, pairs))
+    return int(cursor_now), found, read_time(time)
+
+
+def erase(people: People) -> Steps[Counter[str]]:
+    """Make the people unreadable in all keys. Returns how many entries were changed, by the start of their keys."""
+    counts: Counter[str] = Counter()
+    cursor = 0
+    while True:
+        cursor, found, now = yield from steps_of_keys(people, cursor)
+        for key in found:
+            answers = yield list(_changes(key, now))
+            counts[key.place.start] += sum(answer for answer in answers if isinstance(answer, int))
+        if not cursor:
+            return counts
+
+
+def _changes(found: FoundKey, now: Micros) -> Iterator[Command | tuple[Argument, ...]]:
+    is_gone = found.place.start == EMAILS and any(change is None for _, change in found.found)
+    if found.whole or is_gone:
+        yield "DEL", found.key
+        return
+    if found.place.start == ROUND_PREFIX:
+        yield from _end_of_ring(found, now)
+    for first in range(0, len(found.found), ENTRIES_AT_ONCE):
+        yield replace(found.key, found.place, found.found[first : first + ENTRIES_AT_ONCE])
+
+
+def replace(key: str, place: KeyKind, found: Sequence[Found], added: tuple[str, str] = ("", "")) -> Command:
+    """Return the script that changes entries of a key. `added`: a field of a hash to add, and its value."""
+    args: list[Argument] = [place.kind, place.counts_changes, *added]
+    for entry, change in found:
+        args += [entry.name, entry.value, *(("put", *change) if change else ("remove", b"", b""))]
+    return Command("privacy/replace_entries", [key], args)
+
+
+def _end_of_ring(found: FoundKey, now: Micros) -> Iterator[Command]:
+    """Yield what ends the ring for the people whom this round still rings: they count as removed from the call."""
+    fields = dict(found.entries)
+    for entry, change in found.found:
+        kind, _, user = entry.name.partition(b":")
+        if kind != b"u" or change is None or b"o:" + user in fields:
+            continue
+        facts = json.loads(fields.get(b"facts", b"{}"))
+        call = call_key(facts["tenant"], facts["cid"])
+        stamp = PastStamp(max(now, Micros(facts["started_at"])), facts["session_id"])
+        name = Stamp.REMOVED + change.name.partition(b":")[2].decode()
+        place = place_of(call)
+        assert place is not None  # noqa: S101 - the table has the calls
+        yield replace(call, place, (), (history_field(name, stamp), str(stamp.at)))
+
+
+async def run(steps: Steps[T], store: Store, between: Callable[[], Awaitable[None]]) -> T:
+    """Take all steps with the worker's client; `between` runs after each. Raises as the store does."""
+    commands, value = _next(steps, None)
+    while commands is not None:
+        answers = await store.together(*commands)
+        # A step may read thousands of lines: in a thread, it does not hold up the event loop.
+        commands, value = await asyncio.to_thread(_next, steps, answers)
+        await between()
+    return cast("T", value)
+
+
+def _next(steps: Steps[T], answers: list[Any] | None) -> tuple[Commands | None, T | None]:
+    """Return the next commands; None at the end, and what the steps return."""
+    try:
+        return (next(steps) if answers is None else steps.send(answers)), None
+    except StopIteration as end:
+        return None, end.value
+
+
+def run_blocking(steps: Steps[T], redis: Redis) -> T:
+    """Take all steps with a blocking client. Raises redis.exceptions.RedisError."""
+    commands, value = _next(steps, None)
+    while commands is not None:
+        pipeline = redis.pipeline(transaction=False)
+        for command in commands:
+            sent = by_source(command) if isinstance(command, Command) else command
+            pipeline.execute_command(*sent)  # type: ignore[no-untyped-call]
+        commands, value = _next(steps, pipeline.execute())
+    return cast("T", value)

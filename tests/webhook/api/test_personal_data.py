@@ -1,0 +1,87 @@
+"""Forgetting a person and exporting what is kept of one, by /v1 and by Stream's user.deleted."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import jwt
+import pytest
+
+from bellhop.store.keys import ERASURES, FORGOTTEN, devices_key, user_key
+from tests.factories import web_settings
+from webhook.app import create_app
+from webhook.intake.receive import receive
+
+SECRET = "a secret that is as long as pyjwt likes"
+DEVICE = {"provider": "fcm", "app": "calls", "token": "t-1"}
+SERVER = {"server": True}
+
+
+@pytest.fixture
+def app(redis_url):
+    return create_app(web_settings(redis_url, stream_api_secret=[SECRET]))
+
+
+@pytest.fixture
+def ask(app):
+    def ask(method, path, claims, **options):
+        token = jwt.encode(claims, SECRET, "HS256")
+        return app.test_client().open(f"/v1/users/{path}", method=method, headers={"Authorization": token}, **options)
+
+    return ask
+
+
+def test_a_user_is_forgotten_and_comes_back_with_a_new_token(ask, redis_client):
+    old, new = ({"user_id": "jane", "iat": int(time.time()) + seconds} for seconds in (-5, 5))
+    assert ask("POST", "me/devices", old, json=DEVICE).status_code == 200
+    assert ask("PUT", "me/contact", old, json={"email": "jane@example.com"}).status_code == 200
+    for _ in range(2):
+        answer = ask("DELETE", "me", old)
+        assert (answer.status_code, answer.json["status"]) == (202, "erasing")
+    assert answer.json["pseudonym"].startswith("forgotten-")
+    assert [key for key in redis_client.scan_iter() if b"jane" in key and b":writes:" not in key] == []
+    assert ask("POST", "me/devices", old, json=DEVICE).json["type"].endswith("revoked-token")
+    assert ask("GET", "me/devices", old).json == {"devices": []}
+    assert ask("POST", "me/devices", new, json=DEVICE).status_code == 200
+    assert not redis_client.exists(FORGOTTEN, ERASURES)
+    assert redis_client.hlen(devices_key("default", "jane")) == 1
+    # A backend may bring a person back, too.
+    assert ask("DELETE", "jane", SERVER).status_code == 202
+    assert ask("POST", "jane/devices", SERVER, json=DEVICE).status_code == 200
+    assert not redis_client.exists(FORGOTTEN)
+
+
+def test_nobody_forgets_or_reads_another_user(ask):
+    for method, path in (("DELETE", "ben"), ("GET", "ben/export")):
+        assert ask(method, path, {"user_id": "jane"}).json["type"].endswith("another-user")
+        assert ask(method, "me", SERVER).status_code in (403, 405)
+
+
+def test_an_export_has_what_is_kept_and_one_runs_at_a_time(ask, redis_client):
+    me = {"user_id": "jane", "iat": int(time.time())}
+    ask("POST", "me/devices", me, json=DEVICE)
+    ask("PUT", "me/contact", me, json={"email": "jane@example.com"})
+    document = ask("GET", "me/export", me).json
+    kept = {key["key"]: key["entries"] for key in document["keys"]}
+    assert document["user_id"] == "jane"
+    (device,) = kept["bellhop:devices:default:jane"]
+    assert device["value"]["token"] == "t-1"
+    assert kept["bellhop:person:default:jane"][0]["value"]["email"] == "jane@example.com"
+    redis_client.set("bellhop:export-runs", 1)
+    answer = ask("GET", "me/export", me)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
+
+
+def test_stream_deletes_a_user(app, ask, redis_client):
+    intake, me = app.extensions["context"].intake, {"user_id": "jane", "iat": int(time.time())}
+    ask("POST", "me/devices", me, json=DEVICE)
+    created_at = datetime.now(UTC).isoformat()
+    deleted = {"type": "user.deleted", "created_at": created_at, "user": {"id": "jane"}}
+
+    def post():
+        now = app.extensions["context"].now()
+        return receive(intake, "default", json.dumps(deleted).encode(), f"{time.time()}", now, 1)["status"]
+
+    assert (post(), post()) == ("taken", "already")
+    assert not redis_client.exists(devices_key("default", "jane"), user_key("default", "jane"))
+    assert redis_client.zcard(ERASURES) == 1

@@ -1,0 +1,59 @@
+"""/v1/users/{user_id}: forget a person, and export what is kept of one (docs/privacy.md)."""
+
+from functools import partial
+from typing import Literal
+
+import structlog
+from flask import Blueprint
+from pydantic import ConfigDict
+
+from bellhop.field_docs import DocumentedModel
+from bellhop.privacy.forgetting_people import forget
+from bellhop.privacy.person_export import PersonExport, export
+from bellhop.privacy.walk import run_blocking
+from bellhop.store.blocking_client import together
+from bellhop.store.keys import EXPORT_RUNS
+from webhook.api.operation import ApiRequest, Operations
+from webhook.api_errors import ApiError, ApiErrorKind
+
+EXPORT_LASTS_S = 120
+"""After this time without an end, another export may begin: the process may have died."""
+TRY_AGAIN_S = 5
+
+blueprint = Blueprint("personal_data", __name__, url_prefix="/v1")
+operations = Operations(blueprint)
+log = structlog.get_logger()
+
+
+class ErasureBegun(DocumentedModel):
+    """What was done, and what workers still do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["erasing"] = "erasing"
+    """Devices, contact and preferences are deleted. Workers now look for the person in all other data, and again after
+    ten minutes and after a day."""
+    pseudonym: str
+    """What trails and lists say in the place of the person's id."""
+
+
+@operations.operation("DELETE", "/users/{user_id}", answer=ErasureBegun, status=202)
+def forget_user(request: ApiRequest) -> ErasureBegun:
+    """Forget a person: delete what belongs to the person, and make the person unreadable everywhere else."""
+    context = request.context
+    person = forget(partial(together, context.redis), context.run, request.tenant, request.user_id)
+    context.intake.forgotten.read(context.redis)
+    log.info("user_forgotten", pseudonym=person.pseudonym)
+    return ErasureBegun(pseudonym=person.pseudonym)
+
+
+@operations.operation("GET", "/users/{user_id}/export", answer=PersonExport, errors=(ApiErrorKind.TOO_MANY_EXPORTS,))
+def export_user(request: ApiRequest) -> PersonExport:
+    """Export all that is kept of a person. It reads all keys, so one export runs at a time."""
+    redis = request.context.redis
+    if not redis.set(EXPORT_RUNS, "1", nx=True, ex=EXPORT_LASTS_S):
+        raise ApiError(ApiErrorKind.TOO_MANY_EXPORTS, headers={"Retry-After": str(TRY_AGAIN_S)})
+    try:
+        return run_blocking(export(request.tenant, request.user_id), redis)
+    finally:
+        redis.delete(EXPORT_RUNS)
