@@ -1,5 +1,6 @@
 """A forgotten person is in no key and no value of Redis, whatever happened before, meanwhile or later."""
 
+import inspect
 import json
 import random
 import zlib
@@ -22,7 +23,7 @@ from bellhop.queue.job_payloads import RejectRef, job
 from bellhop.queue.names import REJECT_JOB, SEND_EVENTS_JOB
 from bellhop.queue.rq_job import inflated
 from bellhop.sandbox.stream_webhooks import SampleCall
-from bellhop.store import email_scripts, phones, registry
+from bellhop.store import email_scripts, keys, phones, registry
 from bellhop.store.blocking_client import run_script, together
 from bellhop.store.call_scripts import EventToTake, record_attempt, take_event
 from bellhop.store.keys import ERASURES, FORGOTTEN, round_key, trail_key, user_key
@@ -314,6 +315,15 @@ def test_the_table_has_every_kind_of_key_that_names_a_person(history):
     text = document.model_dump_json()
     assert EMAIL in text
     assert APNS_TOKEN in text
+
+
+def test_every_key_of_one_user_is_in_the_table():
+    starts = {place.start for place in PLACES}
+    for function in (value for value in vars(keys).values() if inspect.isfunction(value)):
+        parameters = inspect.signature(function).parameters
+        if parameters.keys() & {"user_id", "caller_id"}:
+            key = function(*(0 if parameter.annotation is int else "x" for parameter in parameters.values()))
+            assert keys.start_of(key) in starts, key
 
 
 def test_a_process_knows_who_was_forgotten_and_who_is_back(history):
