@@ -87,7 +87,8 @@ def report(phones: Phones, times: list[float], cpu_ms: dict[str, float], rate: f
     rings = [phones.told[cid, "ringing"] - at for cid, at in phones.sent.items() if (cid, "ringing") in phones.told]
     untold = len(phones.sent) - len(rings)
     nobody = [times[n] for n in range(0, len(times), WITHOUT_PHONE)]
-    print(f"{rate:.0f} rings/s")
+    reached = [time_s for n, time_s in enumerate(times) if n % WITHOUT_PHONE]
+    print(f"{rate:.0f} rings/s, webhook to the push's arrival: {percentiles(reached)}")
     print(f"receipt to Stream, ringing: {percentiles(rings)}; {untold} of {len(phones.sent)} not told")
     print(f"webhook to Stream, unreachable: {percentiles(nobody)}")
     costs = ", ".join(f"{part} {ms * 10:.1f}" for part, ms in cpu_ms.items())
