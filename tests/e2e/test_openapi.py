@@ -42,7 +42,7 @@ async def test_no_request_gets_an_answer_that_is_not_in_the_document(installatio
     )
     output, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, output.decode()
-    assert "12 selected" in output.decode()
+    assert "14 selected" in output.decode()
     assert "Traceback" not in installation.log("web")
 
 
