@@ -23,6 +23,8 @@ KINDS = {f"call_{kind}": kind for kind in PushKind if kind not in {PushKind.SESS
     "session_started": PushKind.SESSION_STARTED
 }
 """Stream's name of each push that Bellhop sends. Stream sends no second ring."""
+OF_STREAM = (Provider.APNS, Provider.FCM)
+"""The providers through which Stream sends pushes, and Bellhop too."""
 VALUES = {
     "user.display_name": "caller.name",
     "user.name": "caller.name",
@@ -123,7 +125,7 @@ def taken_over(call_types: Mapping[str, CallType]) -> Iterator[TakenOver]:
     for call_type, settings in sorted(call_types.items()):
         for name, kind in KINDS.items():
             push: StreamPush = getattr(settings.notification_settings, name, None) or StreamPush()
-            for provider in Provider:
+            for provider in OF_STREAM:
                 fields, lost = _converted(kind, provider, *_given(push, provider))
                 if provider is Provider.APNS and push.apns and push.apns.content_available:
                     lost.append("content-available: a push of Bellhop's does not start the app in the background")

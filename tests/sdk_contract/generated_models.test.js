@@ -60,3 +60,12 @@ test('the state of a ring can be asked for since video-client 1.60', async () =>
   assert.deepEqual(asked, [['/call/default/abc/ring_state', { call_session_id: 'session' }]]);
   assert.equal(new (before.client().StreamVideoClient)('key').call('default', 'abc').getRingState, undefined);
 });
+
+test('a user rejects a ring by the request that Bellhop sends for the user', async () => {
+  const { StreamVideoClient } = current.client();
+  const client = new StreamVideoClient('key');
+  const posted = [];
+  client.streamClient.post = async (...request) => posted.push(request);
+  await client.call('default', 'abc').reject('decline');
+  assert.deepEqual(posted, [['/call/default/abc/reject', { reason: 'decline' }]]);
+});

@@ -114,7 +114,7 @@ async def _findings(settings: Settings, store: Store) -> AsyncIterator[Finding]:
             yield finding
     async for finding in clocks.of_providers(settings, store):
         yield finding
-    async for finding in endpoints.findings(settings):
+    async for finding in endpoints.findings(settings, redis_answers=redis_answers):
         yield finding
     if settings.smtp_host:
         async for finding in mail_server.findings(settings):

@@ -24,14 +24,17 @@ class _Reports(NamedTuple):
     dead: dict[str, int]
 
 
-async def findings(settings: Settings) -> AsyncIterator[Finding]:
+async def findings(settings: Settings, *, redis_answers: bool) -> AsyncIterator[Finding]:
     """Check each endpoint. No event is sent."""
+    if not settings.event_endpoints:
+        return
     names = [endpoint.name for endpoint in settings.event_endpoints]
 
     def read(redis: Redis) -> _Reports:
         return _Reports(read_installation_state(redis).endpoints(), count_dead_letters(redis, names))
 
-    allowed, reports = parse_networks(settings.event_allowed_networks), await read_redis(settings, read)
+    allowed = parse_networks(settings.event_allowed_networks)
+    reports = await read_redis(settings, read) if redis_answers else None
     for endpoint in settings.event_endpoints:
         found = [await asyncio.to_thread(_address, endpoint, allowed)]
         if reports is not None:
