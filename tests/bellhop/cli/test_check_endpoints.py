@@ -19,7 +19,9 @@ def check(redis_url):
             event_endpoints=[EventEndpoint(name="backend", url=url)],
             event_allowed_networks=list(networks),
         )
-        return [(str(finding.level), finding.sentence) async for finding in endpoints.findings(settings, redis_answers=True)]
+        return [
+            (str(finding.level), finding.sentence) async for finding in endpoints.findings(settings, redis_answers=True)
+        ]
 
     return findings
 
