@@ -90,6 +90,7 @@ OF_API: Mapping[str, str] = {
     "server-only": "a user's token was used where a server token is needed",
     "no-one": '"me" was used with a server token',
     "not-in-call": "a user asked for the live stream of a call to which the user does not belong",
+    "export-runs": "an export of the same user was still being made",
     "too-many-streams": "as many live streams are open as BELLHOP_LIVE_STREAMS_PER_USER and _PER_CALL allow",
     "too-many-writes": "a user changed more in a minute than BELLHOP_API_WRITES_PER_MINUTE allows",
 }
