@@ -5,6 +5,7 @@ import base64
 import json
 import re
 import socket
+import threading
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -113,9 +114,10 @@ async def test_a_private_address_gets_nothing(backend, host):
 
 async def test_a_name_that_moves_to_a_private_address_gets_nothing(backend, monkeypatch):
     """The name is public when it is looked up first, and private later."""
-    places = ["127.0.0.1", "10.255.255.1"]
+    places, threads = ["127.0.0.1", "10.255.255.1"], []
 
     def lookup(host, port, *_, **__):
+        threads.append(threading.current_thread().name)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (places.pop(0), port))]
 
     async with opened(backend, f"https://api.example.com:{backend.port}/", allowed=HOME) as out:
@@ -124,6 +126,8 @@ async def test_a_name_that_moves_to_a_private_address_gets_nothing(backend, monk
         out.channel.session._session.connector.clear_dns_cache()
         assert (await out.send(an_event())).reason == "the address 10.255.255.1 is not public, or not allowed"
     assert backend.received == []
+    # A lookup that hangs must not occupy the threads that look Google's name up.
+    assert {name.startswith("endpoint-name") for name in threads} == {True}
 
 
 async def test_without_tls_only_allowed_networks_get_events(backend):
