@@ -1,10 +1,10 @@
 """A decline by a phone's ticket, while calls ring: how long it takes until it counts, and until Stream has it.
 
 Real processes for the web, the worker and Redis; the stand-ins for Apple, Google and Stream in this process; the phones
-that decline in one of their own. A phone declines as soon as it has its push. The decline counts at the fence before it
-is answered, so the time of its answer is the most that the effect can take.
+that decline in one of their own. Of the rings, every fifth is declined as soon as the phone has its push. The decline
+counts at the fence before it is answered, so the time of its answer is the most that the effect can take.
 
-    python -m bench.declines [--rate 200] [--seconds 20]
+    python -m bench.declines [--rate 200] [--seconds 20] [--every 5]
 """
 
 import argparse
@@ -56,8 +56,8 @@ async def decline(url: str) -> None:
 class Phones:
     """Hands the receipt of each push to the process that declines."""
 
-    def __init__(self, load: Load) -> None:
-        self.load, self.rung_at = load, dict[str, float]()
+    def __init__(self, load: Load, every: int) -> None:
+        self.load, self.every, self.rung_at = load, every, dict[str, float]()
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self, url: str) -> None:
@@ -68,7 +68,7 @@ class Phones:
 
     def arrival(self, arrival: Arrival) -> None:
         self.load.arrival(arrival)
-        if self.process is None or self.process.stdin is None:
+        if self.process is None or self.process.stdin is None or int(arrival.cid.rpartition("-")[2]) % self.every:
             return
         payload = arrival.payload["bellhop"] if arrival.provider is Provider.APNS else arrival.payload
         self.rung_at.setdefault(arrival.cid, arrival.at)
@@ -83,9 +83,9 @@ class Phones:
         return result
 
 
-async def main(rate: float, seconds: float) -> None:
+async def main(rate: float, seconds: float, every: int) -> None:
     load, seen = Load(), calibrate()
-    phones = Phones(load)
+    phones = Phones(load, every)
     with tempfile.TemporaryDirectory() as folder:
         async with Installation(Path(folder), SETTINGS, on_arrival=phones.arrival) as here:
             here.apple.keep = False
@@ -99,7 +99,7 @@ async def main(rate: float, seconds: float) -> None:
             while len(here.stream_api.rejects) < len(result["took"]) and time.monotonic() < give_up:
                 await asyncio.sleep(0.1)
             told = [one.at - phones.rung_at[one.cid] for one in here.stream_api.rejects if one.cid in phones.rung_at]
-    report("Rings that are declined at once", rate, times, cpu_ms)
+    report(f"Rings, of which one in {every} is declined", rate, times, cpu_ms)
     print(f"  a decline, until it is answered: {percentiles(result['took'])}; {result['refused']} refused")
     print(f"  from the push's arrival to Stream's reject: {percentiles(told)}; {len(told)} of {len(result['took'])}")
     print(noise(seen + calibrate()))
@@ -109,6 +109,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--decline", metavar="URL", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    asyncio.run(decline(given.decline) if given.decline else main(given.rate, given.seconds))
+    asyncio.run(decline(given.decline) if given.decline else main(given.rate, given.seconds, given.every))
