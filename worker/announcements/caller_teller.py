@@ -107,7 +107,7 @@ class CallerTeller:
             self._pause(pause_s(self._failures - FAILURES, *BACKOFF_S), reason)
         self._pause(refused.wait_s or Seconds(0.0), reason)
         if refused.permanent or refused.status in GIVEN_UP:
-            return Refused(reason)
+            return Refused(reason, is_away=refused.permanent)
         return TryAgain(reason, refused.wait_s or Seconds(0.0))
 
     def _pause(self, wait_s: Seconds, reason: str) -> None:

@@ -59,6 +59,8 @@ class Refused(NamedTuple):
     """It is given up: another try would not help, or comes too late."""
 
     reason: str
+    is_away: bool = False
+    """Whether the destination seems to take no announcement at all."""
 
 
 Result = Sent | TryAgain | Refused
@@ -115,7 +117,7 @@ class OutboxJobs:
             destination, Outage("announcing_fails", "announcing_works", destination=destination)
         )
         if not isinstance(result, Sent):
-            if isinstance(result, Refused) or result.is_away:
+            if result.is_away:
                 outage.note_error(result.reason)
             return
         outage.note_answer()

@@ -52,11 +52,11 @@ async def test_a_failure_is_tried_again(status):
         assert await teller.send(document()) == Sent()
 
 
-@pytest.mark.parametrize("status", [400, 403, 404])
-async def test_what_stream_will_never_take_is_given_up(status):
+@pytest.mark.parametrize(("status", "for_all"), [(400, False), (403, True), (404, False)])
+async def test_what_stream_will_never_take_is_given_up(status, for_all):
     async with telling() as (events, teller):
         events.statuses = [status]
-        assert isinstance(await teller.send(document()), Refused)
+        assert await teller.send(document()) == Refused(f"status {status}", is_away=for_all)
 
 
 async def test_streams_limit_holds_for_all_calls_of_the_app():
