@@ -32,6 +32,15 @@ OTHER_KEY = re.compile(rb"VapidPkHashMismatch|do not correspond|UnauthorizedRegi
 """How Apple, Google and Mozilla say, with a 400, 401 or 403, that the browser subscribed with another public key. Our
 key may be right all the same, and any user can register such a subscription: so it does not stop all pushes."""
 KEY_MISMATCH = "KEY_MISMATCH"
+WORDS = frozenset(
+    {
+        *("BadAuthorizationHeader", "BadDeviceToken", "BadEncryption", "BadExpirationDate", "BadJwtToken", "BadPath"),
+        *("BadUrgency", "BadWebPushTopic", "BadWebPushTtl", "ExpiredJwtToken", "ExpiredToken", "Forbidden"),
+        *("InternalServerError", "PayloadEmpty", "PayloadTooLarge", "ServiceUnavailable", "TooManyRequests"),
+        *("Unregistered",),
+    }
+)
+"""Apple's words that become a reason. Metrics count by reason, so a push service must not be able to invent more."""
 
 
 def read_answer(status: int, body: bytes, retry_after: str | None, now: Seconds) -> AttemptResult:
@@ -45,13 +54,13 @@ def read_answer(status: int, body: bytes, retry_after: str | None, now: Seconds)
 
 
 def _reason(status: int, body: bytes) -> str:
-    """Return Apple's word or Mozilla's number, else the status. Other texts may quote the endpoint."""
+    """Return one of Apple's words or Mozilla's number, else the status. Other texts may quote the endpoint."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
     content = content if isinstance(content, dict) else {}
     reason, number = content.get("reason"), content.get("errno")
-    if isinstance(reason, str) and re.fullmatch(r"\w{1,64}", reason, re.ASCII):
+    if isinstance(reason, str) and reason in WORDS:
         return reason
     return f"errno {number}" if type(number) is int and 0 <= number < 1_000 else f"HTTP_{status}"
