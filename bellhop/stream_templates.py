@@ -19,9 +19,11 @@ from bellhop.domain.text_template import MOST_SOURCE
 from bellhop.settings.push_entry import PushEntry
 from bellhop.stream_api import StreamApi
 
-KINDS = {f"call_{kind}": kind for kind in PushKind if kind not in {PushKind.SESSION_STARTED, PushKind.SECOND_RING}} | {
-    "session_started": PushKind.SESSION_STARTED
-}
+KINDS = {
+    f"call_{kind}": kind
+    for kind in PushKind
+    if kind not in {PushKind.SESSION_STARTED, PushKind.SECOND_RING, PushKind.RING_OVER}
+} | {"session_started": PushKind.SESSION_STARTED}
 """Stream's name of each push that Bellhop sends. Stream sends no second ring."""
 OF_STREAM = (Provider.APNS, Provider.FCM)
 """The providers through which Stream sends pushes, and Bellhop too."""

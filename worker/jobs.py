@@ -22,6 +22,7 @@ from worker.announcements.outbox import OutboxJobs
 from worker.delivery.attempt import Delivered
 from worker.delivery.call_members import MembersUnknown, with_members
 from worker.delivery.fan_out import SENT, DeliveryTools, FanOut
+from worker.delivery.ring_endings import end_rings
 from worker.delivery.silent_phones import ring_in_two_ways
 from worker.derived_notices import DerivedNotices
 from worker.email.digest import EmailDigest
@@ -112,9 +113,13 @@ class Jobs:
         return fan_out.last_records()
 
     async def settle(self, payload: dict[str, Any]) -> None:
-        """Record the standings that are final now, and queue the notices that are due."""
-        ref = read_payload(names.SETTLE_JOB, payload)
-        await settle_call(self._tools.store, ref.tenant, ref.cid, self._grace_us, self._derived, self._tools.audience)
+        """Record the standings that are final now, and queue the notices that are due.
+
+        A ring that is over without a notice is taken away in browsers here: if this worker dies, it ends with its time.
+        """
+        tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
+        ended = await settle_call(tools.store, ref.tenant, ref.cid, self._grace_us, self._derived, tools.audience)
+        await end_rings(tools, ended)
 
 
 def _correlated(job_name: str, handler: Handler, now: Callable[[], Micros]) -> Handler:

@@ -58,13 +58,15 @@ async def settle_call(
     grace_us: Micros,
     derived: DerivedNotices | None = None,
     audience: Audience | None = None,
-) -> None:
+) -> list[QueuedRound]:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
+
+    Returns a round for each user whose ring is over without a missed-call notice: with that recipient alone.
 
     `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
     `audience`: who hears of the ends of rings; None if nobody does.
     """
-    asked = False
+    asked, quiet_ends = False, []
     while True:
         stored = await until_redis_answers(lambda: read_call(store, tenant, cid))
         call = await final_in(store, tenant, cid, stored, grace_us)
@@ -72,8 +74,13 @@ async def settle_call(
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
         if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up, audience)):
             continue  # the call changed between reading and writing, and nothing was written: decide again
+        quiet_ends += [
+            _for_one(call.rounds[ended.started_at], ended.user, stored)
+            for ended in call.settlements
+            if ended not in held_up.settlements and not ended.notice
+        ]
         if derived is None or not held_up.questions:
-            return
+            return quiet_ends
         await derived.ask(held_up.questions)
         asked = True
 
@@ -148,13 +155,18 @@ def _final_standing(settlement: Settlement, round_: QueuedRound, stored: StoredC
     )
     if not settlement.notice:
         return FinalStanding(round_, user, standing, line)
-    recipient = Recipient.model_validate_json(stored.rounds[settlement.started_at]["u:" + user])
-    payload = round_.model_copy(update={"recipients": (recipient,), "queued_at": stored.redis_now})
+    payload = _for_one(round_, user, stored)
     if not settlement.rings_until:
         return FinalStanding(round_, user, standing, line, _notice(payload))
     first, then = payload.model_copy(update={"still_rings": True}), payload.model_copy(update={"left_over": True})
     later = LaterJob(_notice(then), settlement.rings_until)
     return FinalStanding(round_, user, standing, line, _notice(first), later)
+
+
+def _for_one(round_: QueuedRound, user: str, stored: StoredCall) -> QueuedRound:
+    """Return the round with one of its recipients."""
+    recipient = Recipient.model_validate_json(stored.rounds[round_.started_at]["u:" + user])
+    return round_.model_copy(update={"recipients": (recipient,), "queued_at": stored.redis_now})
 
 
 def _told_of(

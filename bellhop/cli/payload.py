@@ -118,7 +118,7 @@ def _device(kind: PushKind, provider: Provider, app: str, platform: Platform | N
 
 
 def _push(settings: Settings, templates: PushTemplates, kind: PushKind, round_: Round, device: Device) -> Push:
-    [push] = plan(
+    pushes = plan(
         kind,
         round_,
         {device.user_id: [device]},
@@ -127,7 +127,9 @@ def _push(settings: Settings, templates: PushTemplates, kind: PushKind, round_: 
         ticket_secret=settings.receipt_secret.get_secret_value().encode(),
         templates=templates,
     ).pushes
-    return push
+    if not pushes:
+        raise click.ClickException(f"a push of the kind {kind} does not go through {device.provider}")
+    return pushes[0]
 
 
 def _shown(push: Push) -> Mapping[str, Any]:

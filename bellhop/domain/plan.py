@@ -96,6 +96,8 @@ def suits(kind: PushKind, device: Device) -> bool:
     kind says nothing. A VoIP token gets rings only: iOS requires that the app rings for each VoIP push, and otherwise
     stops delivering them.
     """
+    if kind is PushKind.RING_OVER:
+        return device.provider is Provider.WEB_PUSH
     if device.provider is not Provider.APNS:
         return True
     return device.kind is (Kind.VOIP if kind is PushKind.RING else Kind.ALERT)

@@ -21,6 +21,8 @@ class PushKind(StrEnum):
     SESSION_STARTED = "session_started"
     SECOND_RING = "second_ring"
     """The second push to a phone that does not report that it rings (`bellhop.domain.second_way`)."""
+    RING_OVER = "ring_over"
+    """The push that takes a ring away in a browser: its user has answered or declined elsewhere, or the call ended."""
 
 
 STARTED = {"call.live_started": PushKind.LIVE_STARTED, "call.session_started": PushKind.SESSION_STARTED}

@@ -128,6 +128,7 @@ PUSHES: dict[str, str] = {
     PushKind.LIVE_STARTED: "notification of the live call",
     PushKind.SESSION_STARTED: "notification of the call's start",
     PushKind.SECOND_RING: "second ring",
+    PushKind.RING_OVER: "end of the ring",
 }
 """The name of a kind of push."""
 SENT: dict[str, str] = {
@@ -137,6 +138,7 @@ SENT: dict[str, str] = {
     PushKind.LIVE_STARTED: "notified of the live call",
     PushKind.SESSION_STARTED: "notified of the call's start",
     PushKind.SECOND_RING: "rung again",
+    PushKind.RING_OVER: "told that the ring was over",
 }
 """The participle for a kind of push, to put after "was"."""
 PURPOSES: dict[str, str] = {
@@ -146,6 +148,7 @@ PURPOSES: dict[str, str] = {
     PushKind.LIVE_STARTED: "notifications",
     PushKind.SESSION_STARTED: "notifications",
     PushKind.SECOND_RING: "calls",
+    PushKind.RING_OVER: "calls",
 }
 """What a phone registers a token for."""
 PROVIDERS: dict[str, str] = {Provider.APNS: "Apple", Provider.FCM: "Google", Provider.WEB_PUSH: "Web Push"}

@@ -45,7 +45,7 @@ class PushEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: PushKind
-    """Which push: ring, notification, missed, live_started, session_started or second_ring."""
+    """Which push: ring, notification, missed, live_started, session_started, second_ring or ring_over."""
     provider: Provider
     """Who delivers it: apns, fcm or webpush."""
     app: str = ""
@@ -96,6 +96,8 @@ class PushEntry(BaseModel):
             refused |= NO_RING_FCM
         if self.provider is Provider.WEB_PUSH:
             refused |= NO_BROWSER
+        elif self.kind is PushKind.RING_OVER:
+            raise ValueError("only browsers (webpush) get a push of the kind ring_over")
         if wrong := sorted(refused & self.model_fields_set):
             raise ValueError(f"{', '.join(wrong)}: not for a {self.kind} through {self.provider}")
         return self

@@ -18,6 +18,7 @@
 
 const settings = new URL(self.location.href).searchParams;
 const REPORT_MS = 3_000;
+const MOMENT_MS = 1_000;
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -48,6 +49,9 @@ function rings(push) {
 }
 
 async function show(push) {
+  const over = push.type === "call.ring_over";
+  if (over && (await isOpen())) return closeAll(push);
+  const isShown = (await self.registration.getNotifications({ tag: push.call_cid })).length > 0;
   const ringing = rings(push);
   const late = push.type === "call.ring" && !ringing;
   await self.registration.showNotification(late ? push.missed_title : push.title, {
@@ -57,10 +61,12 @@ async function show(push) {
     data: push,
     renotify: ringing,
     requireInteraction: ringing,
-    silent: late,
+    silent: late || over,
     actions: ringing ? [button("answer", "Answer"), button("decline", "Decline")] : [],
   });
-  if (ringing) closeAtTheEnd(push); // it is not waited for, see above
+  // Neither is waited for, see above.
+  if (ringing) closeAtTheEnd(push);
+  if (over && !isShown) setTimeout(() => closeAll(push), MOMENT_MS); // the user has answered or declined here
   if (ringing) await report(push, "rang");
   if (late) await report(push, "not_shown", "already_over");
 }
@@ -74,6 +80,16 @@ async function closeAtTheEnd({ call_cid: tag, expires_at: expiresAt }) {
   for (const notification of await self.registration.getNotifications({ tag })) {
     if (notification.data.type === "call.ring" && !rings(notification.data)) notification.close();
   }
+}
+
+/** Whether the user sees a page of the site: then a browser does not mind a push that shows nothing. */
+async function isOpen() {
+  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  return pages.some(({ visibilityState }) => visibilityState === "visible");
+}
+
+async function closeAll({ call_cid: tag }) {
+  for (const notification of await self.registration.getNotifications({ tag })) notification.close();
 }
 
 async function decline(push) {

@@ -174,6 +174,14 @@ async def test_a_browser_is_rung_with_its_page_closed(installation, name):
         ("webpush", ids[1], "accepted"),
     }
     assert service.refused[-1].status == 410
+    again = SampleCall(members=(name,))
+    await installation.stream.post(again.ring())
+    await come_true(lambda: len(service.pushes(browser)) == 3)
+    await installation.stream.post(again.accepted(name))
+    await come_true(lambda: len(service.pushes(browser)) == 4)
+    over = service.pushes(browser)[3]
+    assert (over.data["type"], over.data["call_cid"]) == ("call.ring_over", again.cid)
+    assert over.headers["Topic"] == service.pushes(browser)[2].headers["Topic"]
     status, output = await bellhop(installation, "send-test", name)
     assert (status, f"browser {ids[1][:6]}" in output, "Web Push accepted the push" in output) == (0, True, True)
     _, explained = await bellhop(installation, "explain", call.cid, name)

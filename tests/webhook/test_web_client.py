@@ -122,7 +122,8 @@ class Worker:
         await page.evaluate(
             f"navigator.serviceWorker.register('{url}').then(() => navigator.serviceWorker.ready).then(() => 1)"
         )
-        self.registration = known[-1]["registrationId"]
+        own = [each for each in known if each["scopeURL"] == f"{site.url}/" and not each["isDeleted"]]
+        self.registration = own[-1]["registrationId"]
         (self.worker,) = page.context.service_workers
         return self
 
@@ -132,7 +133,8 @@ class Worker:
         await self.tools.send("ServiceWorker.deliverPushMessage", push)
 
     async def until_shown(self, titles):
-        for _ in range(1_000):
+        give_up_s = time.monotonic() + 30
+        while time.monotonic() < give_up_s:
             shown = await self.worker.evaluate(SHOWN)
             if sorted(notification["title"] for notification in shown) == sorted(titles):
                 return shown
@@ -159,14 +161,16 @@ async def test_the_worker_rings_reports_declines_and_replaces(page, site):
     assert [report["receipt"] for report in site.reports] == ["ticket"] * 2
     assert await worker.until_shown([]) == []
 
-    await worker.deliver(a_push("ring", "Sara is calling you"))
-    await worker.deliver(a_push("missed", "Missed call", body="You missed a call from Sara", receipt=""))
+    await worker.deliver(a_push("ring", "Sara is calling you", call_cid="default:2"))
+    await worker.deliver(
+        a_push("missed", "Missed call", body="You missed a call from Sara", receipt="", call_cid="default:2")
+    )
     (missed,) = await worker.until_shown(["Missed call"])
     assert (missed["body"], missed["buttons"]) == ("You missed a call from Sara", [])
 
-    await worker.deliver(a_push("ring", "Sara is calling you", left_s=-1))
-    (late,) = await worker.until_shown(["Missed call"])
+    await worker.deliver(a_push("ring", "Sara is calling you", left_s=-1, call_cid="default:2"))
     await come_true(lambda: site.reports[-1]["event"] == "not_shown")
+    (late,) = await worker.until_shown(["Missed call"])
     assert (late["silent"], site.reports[-1]["reason"]) == (True, "already_over")
 
     await worker.deliver("no JSON")
@@ -177,7 +181,7 @@ async def test_a_choice_reaches_an_open_page(page, site):
     worker = await Worker().start(page, site)
     await page.evaluate(LISTEN)
     for action, expected in (("answer", "answer"), ("", "open")):
-        await worker.deliver(a_push("ring", "Sara is calling you"))
+        await worker.deliver(a_push("ring", "Sara is calling you", call_cid=f"default:{expected}"))
         await worker.until_shown(["Sara is calling you"])
         await worker.worker.evaluate(CLICK, action)
         await page.wait_for_function("(action) => window.chosen?.action === action", arg=expected)
@@ -187,6 +191,23 @@ async def test_a_choice_reaches_an_open_page(page, site):
     await worker.worker.evaluate(CLICK, "decline")
     await page.wait_for_function("window.chosen.action === 'decline'")
     assert (await page.evaluate("chosen.push.call_cid")) == "default:1"
+
+
+async def test_a_ring_that_is_answered_elsewhere_goes_quiet(page, site):
+    worker = await Worker().start(page, site)
+    await worker.deliver(a_push("ring", "Sara is calling you"))
+    await worker.until_shown(["Sara is calling you"])
+    await worker.deliver(a_push("ring_over", "Call from Sara", receipt=""))
+    assert await worker.until_shown([]) == [], "with an open page it is just closed"
+    await worker.deliver(a_push("ring", "Sara is calling you", call_cid="default:2"))
+    await worker.until_shown(["Sara is calling you"])
+    await page.goto("about:blank")
+    await worker.deliver(a_push("ring_over", "Call from Sara", receipt="", call_cid="default:2"))
+    (over,) = await worker.until_shown(["Call from Sara"])
+    assert (over["silent"], over["buttons"]) == (True, [])
+    await worker.worker.evaluate("self.registration.getNotifications().then(([shown]) => shown.close())")
+    await worker.deliver(a_push("ring_over", "Call from Sara", receipt="", call_cid="default:3"))
+    assert await worker.until_shown([]) == [], "it goes by itself if the user has acted here"
 
 
 async def test_a_ring_is_closed_at_its_end(page, site):

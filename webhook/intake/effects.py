@@ -68,6 +68,8 @@ class EffectRules(msgspec.Struct, frozen=True, gc=False):
     """The caller's picture and custom fields that the team's own pushes may use."""
     started: Mapping[PushKind, Collection[str]] = NO_CALL_TYPES
     """For which types of calls the members get a push when a call begins."""
+    ends_rings: bool = False
+    """Whether a worker must know at once that a user answered: a push takes the ring away in the user's browsers."""
 
 
 class RoundWork(NamedTuple):
@@ -211,7 +213,8 @@ def _rejected(event: Rejected, at: Micros, rules: EffectRules) -> Effects:
 def _accepted(event: Accepted, at: Micros, rules: EffectRules) -> Effects:
     joined = [(Stamp.JOINED + event.user_id, PastStamp(at, event.participant_id))] if event.participant_id else []
     stamps = ((Stamp.ACCEPTED + event.user_id, at),)
-    return Effects(stamps=stamps, history=history_fields(joined), members=(event.user_id,))
+    work = _settle_job(event, rules) if rules.ends_rings else None
+    return Effects(stamps=stamps, history=history_fields(joined), work=work, members=(event.user_id,))
 
 
 def _left(event: Left, at: Micros, rules: EffectRules) -> Effects:

@@ -50,8 +50,8 @@ UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
 SENT = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
 """The provider has the push, from this run of the job or from an earlier one that was interrupted."""
-NO_LINE_OF_START = frozenset({PushKind.MISSED, PushKind.SECOND_RING})
-"""Notices are many and not urgent, and a second ring belongs to the job of its ring."""
+NO_LINE_OF_START = frozenset({PushKind.MISSED, PushKind.SECOND_RING, PushKind.RING_OVER})
+"""Notices are many and not urgent; a second ring and the end of a ring belong to other jobs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ REFUSALS = {
     "reported": Outcome.REPORTED,
     "signed_out": Outcome.SIGNED_OUT,
     "rung_again": Outcome.RUNG_AGAIN,
+    "still_rings": Outcome.STILL_RINGS,
     Standing.ANSWERED: Outcome.ANSWERED,
     Standing.DECLINED: Outcome.DECLINED,
     Standing.BUSY: Outcome.BUSY,
@@ -163,6 +164,8 @@ class Fence:
 
     def command(self, records: Sequence[Record]) -> Command:
         """Return the command that writes these records without what they announce."""
+        if self._kind is PushKind.RING_OVER:  # the trail has the standing, which is the reason for the push
+            records = [record._replace(line="") for record in records]
         for record in records:
             if record.sent and record.line:
                 self._sent.remember(self._pushes, record.device, record.line)

@@ -21,7 +21,7 @@ from bellhop.store.redis_clock import RedisClock
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
 from bellhop.trail import PushAttempted, encode
-from tests.factories import a_device, a_queued_round
+from tests.factories import a_browser, a_device, a_queued_round
 from tests.trails import trail_of
 from worker.delivery.fence import MOST_PER_CALL, Fence, Record
 from worker.delivery.record_buffer import RecordBuffer
@@ -595,3 +595,23 @@ async def test_a_record_is_written_although_its_job_is_cancelled():
     fence.going_on.release()
     await records.written()
     assert fence.written == ["a line"]
+
+
+async def test_the_end_of_a_ring_is_told_once_and_only_if_it_is_over(store, redis_url):
+    round_ = ringing(redis_url)
+    browser = a_browser(USERS[0])
+    await store.call("SET", owner_key("default", browser.key), USERS[0])
+    (push,) = plan(PushKind.RING_OVER, round_, {USERS[0]: [browser]}, round_.started_at).pushes
+    fence = Fence(store, "w-1", PushKind.RING_OVER, round_)
+    assert await claim(fence, push, 3) is Outcome.STILL_RINGS
+    await store.call("HSET", call_key("default", round_.cid), f"a:{USERS[0]}", round_.started_at + 1)
+    assert await claim(fence, push, 3) is None
+    await fence.write(Record("a line", push.device.key, True))
+    assert await claim(fence, push, 3) is Outcome.DUPLICATE
+    assert not await store.call("EXISTS", trail_key("default", round_.cid)), "the trail has the standing"
+    late = ringing(redis_url, age_s=31)
+    await store.call("HSET", call_key("default", late.cid), f"a:{USERS[0]}", late.started_at + 1)
+    assert await claim(Fence(store, "w-1", PushKind.RING_OVER, late), replace(push, deadline=late.deadline), 3) in (
+        Outcome.TOO_LATE,
+        Outcome.RUNG_AGAIN,
+    )

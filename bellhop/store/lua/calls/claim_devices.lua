@@ -30,7 +30,7 @@ for i = 16, #ARGV, 2 do
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
 end
 local the_round = {
-  start = start, session = session, callers = callers, deadline = tonumber(ARGV[12]), over = kind == 'missed',
+  start = start, session = session, callers = callers, deadline = tonumber(ARGV[12]), over = kind == 'missed' or kind == 'ring_over',
   traces = KEYS[5],
 }
 local reasons, rung_later = standings(call, the_round, users, rounds)
@@ -71,6 +71,8 @@ for i = 1, #users do
   -- A missed-call notice goes out because the call is over: it is untrue if
   -- the user has answered, declined or been removed.
   if kind == 'missed' and not needs_no_notice[reason] then reason = nil end
+  -- The end of a ring is told only while it is over: another webhook may have shown that it goes on.
+  if kind == 'ring_over' then reason = not reason and 'still_rings' or nil end
   if not reason and left <= 0 then reason = 'too_late' end
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end
   if not reason and has_reported(i) then reason = 'reported' end
