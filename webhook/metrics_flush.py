@@ -22,6 +22,8 @@ def start(context: WebContext) -> None:
     """Start the thread in this process, and in every process that a server forks from it."""
 
     def run() -> None:
+        with contextlib.suppress(RedisError):
+            context.intake.forgotten.read(context.redis)
         while True:
             time.sleep(FLUSH_S)
             flush(context)

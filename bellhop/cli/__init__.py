@@ -30,7 +30,7 @@ COMMANDS = {
     "scripts": "List the Redis scripts by the SHA that Redis shows.",
     "replay": "Queue failed jobs again.",
     "events": "List and resend events for your backend.",
-    "export": "Print all that is kept of USER_ID, as one JSON document.",
+    "export": "Print all that is kept of USER_ID, as JSON.",
     "forget": "Forget USER_ID: delete devices, contact and preferences.",
     "demo": "See phones ring, without Apple and Google.",
 }

@@ -13,7 +13,7 @@ from bellhop.privacy.walk import run_blocking
 @click.argument("user_id")
 @tenant_option
 def command(user_id: str, tenant: str) -> None:
-    """Print all that is kept of USER_ID, as one JSON document.
+    """Print all that is kept of USER_ID, as JSON.
 
     It reads all keys, in small steps. The document has push tokens and an e-mail address, if they are kept.
     """

@@ -196,8 +196,12 @@ def unreadable_body(context: Context, entry: Entry) -> Entry | None:
     """Remove a kept webhook whose body names the person."""
     kept = _read(entry.value)
     body = kept.get("body") if isinstance(kept, dict) else None
-    texts = {text for match in STRING.finditer(str(body)) for text in match.groups() if text}
-    return None if any(map(context.names, texts)) else entry
+    return None if names_somebody(context.names, str(body)) else entry
+
+
+def names_somebody(names: Names, text: str) -> bool:
+    """Tell whether one of the strings or words of a text is the id of a person."""
+    return any(names(found) for match in STRING.finditer(text) for found in match.groups() if found)
 
 
 def line_of_people(context: Context, entry: Entry) -> Entry:

@@ -144,6 +144,8 @@ def erase_due() -> Steps[Counter[str] | None]:
     if not members:
         return None
     counts = yield from erase(_people(secret, members))
+    if counts is None:
+        return Counter()  # it is still their time
     times = yield [("ZSCORE", FORGOTTEN, member) for member in members]
     yield [_next_pass(member, at, now) for member, at in zip(members, times, strict=True)]
     return counts

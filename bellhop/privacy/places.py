@@ -14,6 +14,9 @@ from bellhop.store import keys
 
 EMAILS = keys.start_of(keys.email_key(""))
 """How the keys of e-mails begin that wait."""
+DEVICES = keys.start_of(keys.devices_key("", ""))
+OWNERS = keys.start_of(keys.owner_key("", ""))
+"""How the keys of devices, and of the owners of push tokens, begin."""
 OUTBOXES = keys.start_of(keys.outbox_key("", "", ""))
 """How the keys of outboxes begin. They name a destination before the tenant."""
 WITHOUT_TENANT = (EMAILS, keys.start_of(keys.dead_letters_key("")), keys.start_of(keys.rq_job_key("")))

@@ -18,7 +18,9 @@ from bellhop.domain.stamp_history import PastStamp, history_field
 from bellhop.privacy.entries import Entry
 from bellhop.privacy.people import People
 from bellhop.privacy.places import (
+    DEVICES,
     EMAILS,
+    OWNERS,
     READS,
     Found,
     KeyKind,
@@ -28,8 +30,9 @@ from bellhop.privacy.places import (
     place_of,
     read_entries,
 )
+from bellhop.store import registry
 from bellhop.store.async_client import Store
-from bellhop.store.keys import ROUND_PREFIX, call_key
+from bellhop.store.keys import FORGOTTEN_LIFTS, ROUND_PREFIX, call_key, devices_key
 from bellhop.store.redis_clock import read_time
 from bellhop.store.scripts import Argument, Command, by_source
 
@@ -60,7 +63,9 @@ def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[Foun
     """Look at some keys. Returns the next cursor (0 at the end), the keys that name the people, and Redis's time."""
     (cursor_now, names), time = yield [("SCAN", cursor, "COUNT", KEYS_AT_ONCE), ("TIME",)]
     texts = [name.decode("utf-8", "surrogateescape") for name in names]
-    keys = [(key, place) for key in texts if (place := place_of(key)) and key.isprintable()]
+    keys = [(key, place) for key in texts if (place := place_of(key)) and _is_text(key)]
+    types = (yield [("TYPE", key) for key, _ in keys]) if keys else []
+    keys = [(key, place) for (key, place), type_ in zip(keys, types, strict=True) if _text(type_) == place.kind]
     answers = (yield [READS[place.kind](key) for key, place in keys]) if keys else []
     found = []
     for (key, place), answer in zip(keys, answers, strict=True):
@@ -72,28 +77,45 @@ def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[Foun
     return int(cursor_now), found, read_time(time)
 
 
-def erase(people: People) -> Steps[Counter[str]]:
-    """Make the people unreadable in all keys. Returns how many entries were changed, by the start of their keys."""
+def erase(people: People) -> Steps[Counter[str] | None]:
+    """Make the people unreadable in all keys. Returns how many entries were changed, by the start of their keys.
+
+    It returns None if somebody who was forgotten registered again meanwhile: then `people` is outdated.
+    """
     counts: Counter[str] = Counter()
+    (lifts,) = yield [("GET", FORGOTTEN_LIFTS)]
     cursor = 0
     while True:
         cursor, found, now = yield from steps_of_keys(people, cursor)
         for key in found:
-            answers = yield list(_changes(key, now))
+            (lifts_now,) = yield [("GET", FORGOTTEN_LIFTS)]
+            if lifts_now != lifts:
+                return None
+            answers = yield from _change(key, now)
             counts[key.place.start] += sum(answer for answer in answers if isinstance(answer, int))
         if not cursor:
             return counts
 
 
-def _changes(found: FoundKey, now: Micros) -> Iterator[Command | tuple[Argument, ...]]:
+def _change(found: FoundKey, now: Micros) -> Steps[list[Any]]:
+    """Change one key. What was registered again meanwhile stays, since it is not as it was read."""
     is_gone = found.place.start == EMAILS and any(change is None for _, change in found.found)
-    if found.whole or is_gone:
-        yield "DEL", found.key
-        return
-    if found.place.start == ROUND_PREFIX:
-        yield from _end_of_ring(found, now)
-    for first in range(0, len(found.found), ENTRIES_AT_ONCE):
-        yield replace(found.key, found.place, found.found[first : first + ENTRIES_AT_ONCE])
+    if is_gone:
+        return (yield [("DEL", found.key)])
+    if found.place.start == OWNERS:
+        tenant, _, device = found.key.removeprefix(OWNERS).partition(":")
+        (has_device,) = yield [("HEXISTS", devices_key(tenant, found.entries[0].value.decode()), device)]
+        if has_device:  # it leaves with the device
+            return []
+    if found.whole and found.place.start == DEVICES:
+        tenant = found.key.removeprefix(DEVICES).partition(":")[0]
+        devices = registry.decode(entry.value for entry in found.entries)
+        yield [registry.remove(tenant, device) for device in devices] or [("PING",)]
+    changes = [Found(entry, None) for entry in found.entries] if found.whole else found.found
+    commands = list(_end_of_ring(found, now)) if found.place.start == ROUND_PREFIX else []
+    for first in range(0, len(changes), ENTRIES_AT_ONCE):
+        commands.append(replace(found.key, found.place, changes[first : first + ENTRIES_AT_ONCE]))
+    return (yield commands)
 
 
 def replace(key: str, place: KeyKind, found: Sequence[Found], added: tuple[str, str] = ("", "")) -> Command:
@@ -118,6 +140,15 @@ def _end_of_ring(found: FoundKey, now: Micros) -> Iterator[Command]:
         place = place_of(call)
         assert place is not None  # noqa: S101 - the table has the calls
         yield replace(call, place, (), (history_field(name, stamp), str(stamp.at)))
+
+
+def _is_text(key: str) -> bool:
+    """Tell whether a key is valid Unicode: all keys of ours are."""
+    return not any("\ud800" <= char <= "\udfff" for char in key)
+
+
+def _text(answer: object) -> str:
+    return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 
 async def run(steps: Steps[T], store: Store, between: Callable[[], Awaitable[None]]) -> T:

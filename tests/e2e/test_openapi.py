@@ -42,7 +42,7 @@ async def test_no_request_gets_an_answer_that_is_not_in_the_document(installatio
     )
     output, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, output.decode()
-    assert "14 selected" in output.decode()
+    assert "16 selected" in output.decode()
     assert "Traceback" not in installation.log("web")
 
 
@@ -65,6 +65,8 @@ async def test_the_document_lists_every_operation_with_its_problems(installation
         "GET /v1/users/{user_id}/preferences",
         "PUT /v1/users/{user_id}/preferences",
         "GET /v1/users/{user_id}/reachability",
+        "DELETE /v1/users/{user_id}",
+        "GET /v1/users/{user_id}/export",
         "POST /v1/users/{user_id}/test-ring",
         "GET /v1/users/{user_id}/test-ring/{test_id}",
         "GET /v1/calls/{cid}",

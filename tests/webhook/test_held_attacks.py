@@ -42,7 +42,7 @@ def routes(app):
 
 
 def ask(app, method, path, user, headers):
-    body = BODIES[path.split("/")[4]] if method in ("POST", "PUT") else None
+    body = BODIES.get(path.split("/")[4]) if method in ("POST", "PUT") else None
     return app.test_client().open(path.replace("<user_id>", user), method=method, headers=headers, json=body)
 
 

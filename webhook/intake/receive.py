@@ -12,6 +12,7 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from bellhop.clock import Micros, Seconds, elapsed, from_nanoseconds, seconds
 from bellhop.domain.event_types import TEST_EVENT_TYPE
 from bellhop.domain.outcomes import Outcome
+from bellhop.privacy.entries import names_somebody
 from bellhop.privacy.forgetting_people import KnownForgotten
 from bellhop.store.call_scripts import WEBHOOK_TTL_S
 from bellhop.store.keys import check_key, trail_key, webhook_key
@@ -143,6 +144,8 @@ def _about_this_process(intake: Intake, webhook_id: str, now: Micros) -> dict[st
 
 def receive_unreadable(intake: Intake, tenant: str, body: bytes, reason: str, now: Micros) -> dict[str, str]:
     """Keep a body that cannot be parsed; returns the document to answer. Raises redis.exceptions.RedisError."""
+    if intake.forgotten.people and names_somebody(intake.forgotten.people.of(tenant), body.decode("utf-8", "replace")):
+        body = b""  # it must not bring a forgotten person back
     keep_unreadable(intake.redis, tenant, body, reason, now, kept=intake.unreadable_kept, ttl_s=intake.trail_ttl_s)
     metrics.WEBHOOKS.add("unreadable", "kept")
     TURNED_AWAY.add("unreadable", tenant, known_app=True)
