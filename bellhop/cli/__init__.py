@@ -31,7 +31,7 @@ COMMANDS = {
     "replay": "Queue failed jobs again.",
     "events": "List and resend events for your backend.",
     "export": "Print all that is kept of USER_ID, as JSON.",
-    "forget": "Forget USER_ID: delete devices, contact and preferences.",
+    "forget": "Forget USER_ID: delete devices, contact, preferences.",
     "demo": "See phones ring, without Apple and Google.",
 }
 """What each command does, in the order of `bellhop --help`, which imports no command. The command `send-test`

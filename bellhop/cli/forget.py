@@ -17,7 +17,7 @@ from bellhop.store.blocking_client import run_script, together
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @tenant_option
 def command(user_id: str, tenant: str, yes: bool) -> None:
-    """Forget USER_ID: delete devices, contact and preferences.
+    """Forget USER_ID: delete devices, contact, preferences.
 
     Trails, lists, jobs and e-mails that wait name a pseudonym instead (docs/privacy.md). It reads all keys, in small
     steps. Workers look again after ten minutes and after a day. It cannot be undone.
