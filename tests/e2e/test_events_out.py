@@ -6,8 +6,6 @@ import itertools
 import json
 import os
 import signal
-import sys
-import time
 
 import jsonschema
 import pytest
@@ -15,21 +13,19 @@ import pytest_asyncio
 from click.testing import CliRunner
 
 from bellhop.cli import main
-from bellhop.clock import Micros, Seconds, from_nanoseconds
+from bellhop.clock import Micros, Seconds
 from bellhop.dead_letters import DeadLetter, bury
 from bellhop.domain.announcement import REMOVED, AnnouncementType, about_ring
 from bellhop.domain.device import Kind, Provider
 from bellhop.domain.event_documents import FORMS, schema
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.apple_script import AppleReply
-from bellhop.sandbox.child_process import free_port
 from bellhop.sandbox.event_receiver import EventReceiver, EventReply
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.sandbox.tls import Authority
 from tests.factories import a_round
 from tests.waiting import come_true
-from worker.events_out.event_signer import EventSigner
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -109,7 +105,7 @@ async def test_events_of_a_call_arrive_once_and_in_order(installation, backend, 
 async def test_failures_keep_the_order_and_the_ids_of_each_call(installation, backend, person):
     calls = {call.cid: call for call in [SampleCall(members=((await person())[0],)) for _ in range(8)]}
     for number, cid in enumerate(calls):
-        backend.replies[cid] = [EventReply(status) for status in (503, 500, 400, 302)[: number % 5]]
+        backend.replies[cid] = [EventReply(status) for status in (503, 302)[: number % 3]]
     await asyncio.gather(*(installation.stream.post(call.ring()) for call in calls.values()))
     await come_true(lambda: all(types_of(backend, call) for call in calls.values()))
     for call in calls.values():
@@ -117,7 +113,7 @@ async def test_failures_keep_the_order_and_the_ids_of_each_call(installation, ba
         await installation.stream.post(call.ended())
     await come_true(lambda: all(types_of(backend, call)[-1:] == ["ring.ended"] for call in calls.values()), within_s=60)
     for number, call in enumerate(calls.values()):
-        assert types_of(backend, call) == [*["ring.reached"] * (number % 5 + 1), "ring.ended"]
+        assert types_of(backend, call) == [*["ring.reached"] * (number % 3 + 1), "ring.ended"]
         assert len({event["id"] for event in events_of(backend, call)}) == 2
 
 
@@ -170,28 +166,6 @@ async def test_a_dead_letter_is_listed_and_sent_again(installation, backend):
     await come_true(lambda: again.update({r.event["id"]: r for r in backend.received}) or event.id in again)
     assert again[event.id].problem == "" and again[event.id].body == event.document()
     assert "no such event" in (await bellhop(installation, "events", "replay", event.id)).output
-
-
-async def test_listening_prints_what_a_worker_sends(installation, tmp_path):
-    port, event = free_port(), about_ring(AnnouncementType.RINGING, a_round("ben"), "ben", Micros(1))
-    with (tmp_path / "printed").open("w") as printed:
-        listener = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bellhop", "events", "listen", "--port", str(port)),
-            env=installation.environment(),
-            stdout=printed,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    try:
-        assert str(port) in (await listener.stderr.readline()).decode()
-        for secret in (SECRET, "whsec_" + base64.b64encode(bytes(32)).decode()):
-            headers = EventSigner([secret]).headers(event.id, from_nanoseconds(time.time_ns()), event.document())
-            await installation.http.post(f"http://127.0.0.1:{port}/", data=event.document(), headers=headers)
-    finally:
-        listener.terminate()
-        await listener.wait()
-    first, second, problem = (tmp_path / "printed").read_text().splitlines()
-    assert first == second and "ring.ringing" in first and "user_id=ben" in first
-    assert "the signature is not valid" in problem
 
 
 async def test_no_log_has_a_secret_or_a_url(installation, backend):
