@@ -97,8 +97,8 @@ class Announcement:
 
     @property
     def needs_ringing(self) -> bool:
-        """Whether it is announced only while the ring goes on for this user."""
-        return self.type is AnnouncementType.UNREACHABLE
+        """Whether it is announced only while the ring goes on for this user: receipts may come late."""
+        return self.type in (AnnouncementType.RINGING, AnnouncementType.UNREACHABLE)
 
     def document(self) -> str:
         """Write the public document."""

@@ -93,3 +93,14 @@ async def test_a_user_who_has_answered_is_not_unreachable(flow):
     await flow.post(call.accepted(nobody), ring)
     await flow.idle()
     await flow.hears(call)
+
+
+async def test_a_late_receipt_is_not_told_after_a_decline(flow):
+    ben, tablet = await flow.iphone("ben"), await flow.android("ben")
+    call = flow.call(ben)
+    await flow.post(call.ring())
+    await flow.rings(ben, tablet)
+    await flow.hears(call, ("reached", ben))
+    await flow.reports(ben, "declined")
+    await flow.reports(tablet)
+    await flow.hears(call, ("reached", ben))
