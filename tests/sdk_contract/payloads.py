@@ -15,7 +15,7 @@ from bellhop.clock import Micros
 from bellhop.domain.device import Provider
 from bellhop.domain.event_types import HANDLED_EVENT_TYPES
 from bellhop.domain.payloads import payload
-from bellhop.domain.push import PushKind
+from bellhop.domain.push import RINGING, PushKind
 from bellhop.domain.round import Recipient, Round
 from bellhop.domain.stream_json import StreamJson, decode
 from bellhop.domain.web_push import from_base64url, to_base64url
@@ -110,7 +110,7 @@ def pushes() -> dict[str, dict[str, Any]]:
     recipient = Recipient(id=ring.members[0].id)
 
     def build(provider: Provider, kind: PushKind) -> Any:
-        receipt = "a.ticket" if kind is PushKind.RING else ""
+        receipt = "a.ticket" if kind in RINGING else ""
         return payload(provider, kind, round_, recipient, SENT_AT_MS, EXPIRES_AT_MS, receipt=receipt)
 
     return {provider: {kind: build(provider, kind) for kind in PushKind} for provider in Provider}

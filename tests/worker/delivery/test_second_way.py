@@ -13,7 +13,7 @@ from bellhop.domain.ticket import Ticket
 from bellhop.explain.explanation import explain
 from bellhop.store import registry
 from bellhop.store.call_scripts import record_receipt
-from bellhop.store.keys import call_key, trail_key
+from bellhop.store.keys import call_key, round_key, trail_key
 from bellhop.store.phones import note_receipt
 from bellhop.trail import PhoneRang, WebhookReceived, encode
 from tests.factories import a_device, a_queued_round, an_iphone
@@ -192,3 +192,38 @@ async def test_the_explanation_says_why_a_phone_was_rung_again(store):
     second = ben.verdict.partition(". ")[2]
     assert second.startswith("Ben's iPhone was rung again by an alert ")
     assert second.endswith(", because the phone did not report within 1 s, and it reported that it rang.")
+
+
+async def test_a_receipt_between_two_attempts_ends_the_second_ring(store):
+    """The provider fails the first attempt of the second ring; the fence is asked again before the next one."""
+    await known(store, ANDROID)
+    round_ = a_queued_round()
+
+    class Failing(Phones):
+        async def send(self, push, timeout_s=0, start_s=0):
+            await super().send(push)
+            if push.kind == "ring":
+                return AttemptResult(Outcome.ACCEPTED, 200)
+            await receipt(store, round_, ANDROID)
+            return AttemptResult(Outcome.UNSENT)
+
+    phones = Failing()
+    await ring(store, phones, round_)
+    assert phones.rung == [("ring", ANDROID.key), ("second_ring", ANDROID.key)]
+    ends = [line.outcome for line in await trail_of(store, round_.cid) if line.what == "finished"]
+    assert ends == ["reported"]
+
+
+@pytest.mark.parametrize("event", [PhoneEvent.NOT_SHOWN, PhoneEvent.DISMISSED, PhoneEvent.ANSWERED_ELSEWHERE])
+async def test_any_report_of_a_phone_counts_as_its_receipt(store, event):
+    await known(store, ANDROID)
+    round_ = a_queued_round()
+    opened = round_.as_json(recipients=())
+    await store.call("HSET", round_key("default", round_.cid, round_.started_at), "facts", opened)
+
+    async def report(push):
+        await receipt(store, round_, ANDROID, event)
+
+    phones = Phones(report)
+    await ring(store, phones, round_)
+    assert phones.rung == [("ring", ANDROID.key)]
