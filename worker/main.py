@@ -115,7 +115,8 @@ async def _run(settings: Settings) -> int:
         log.error("worker_has_no_work", reason=reason)
         return await _cannot_start(store, reason)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
-    tellers = CallerTellers(settings, clock) if settings.tells_caller else None
+    # Other processes may have other settings: a worker of a queue runs all of its jobs, whoever queued them.
+    tellers = CallerTellers(settings, clock) if STREAM in queue_limits(settings) else None
     worker = _queue_worker(settings, store, senders, endpoints, tellers, session, clock)
     collect_garbage_rarely()
     try:
@@ -185,7 +186,7 @@ def _queue_worker(
     )
     outboxes = _outbox_jobs(store, name, tellers, endpoints, clock)
     digest = email_digest(settings, store, name, texts, clock)
-    rejections = RejectionCarrier(store, apis, name, clock) if settings.carries_declines else None
+    rejections = RejectionCarrier(store, apis, name, clock) if tellers else None
     jobs = Jobs(tools, settings.missed_grace_s, digest, outboxes, rejections)
     background: list[Callable[[], Awaitable[None]]] = [
         pruner.keep_counting,

@@ -103,3 +103,15 @@ async def test_a_worker_that_dies_before_the_record_tells_stream_again(installat
     carried = await until_line(installation, call, RejectionCarried, 2)
     assert [line.outcome for line in carried] == ["again", "told"]
     assert rejects(installation, call) == [(USER, "decline", 200)] * 2
+
+
+async def test_a_worker_with_other_settings_carries_declines(installation):
+    """A setting is changed: workers that have the new one and workers that do not serve the same queue for a while."""
+    installation.stop("worker-1")
+    installation.settings |= {"DECLINES": "false", "TELL_CALLER": "true"}
+    installation.start("worker", "worker-1")
+    call = SampleCall(members=(USER,))
+    receipt = await rung(installation, call)
+    assert await post(installation, receipt, "declined") == 204
+    [carried] = await until_line(installation, call, RejectionCarried)
+    assert carried.outcome == "told"
