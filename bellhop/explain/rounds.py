@@ -86,8 +86,9 @@ class RoundLog:
         """Which push the round is for; missed if only its call.missed is known."""
         opened: set[str] = {(OPENERS | STARTED)[opening.type] for opening in self.openings}
         kinds = opened or {push.kind for push in self.milestones if isinstance(push, ABOUT_DEVICE)}
-        if PushKind.SECOND_RING in kinds:
-            kinds = kinds - {PushKind.SECOND_RING} | {PushKind.RING}
+        of_a_ring = {PushKind.SECOND_RING, PushKind.RING_OVER}
+        if kinds & of_a_ring:
+            kinds = kinds - of_a_ring | {PushKind.RING}
         known = next((kind for kind in PushKind if kind in kinds), None)
         about_users = known or any(
             isinstance(milestone, (*ABOUT_USER, PhoneRang, PhoneReported)) for milestone in self.milestones

@@ -210,8 +210,17 @@ async def test_a_ring_that_is_answered_elsewhere_goes_quiet(page, site):
     assert await worker.until_shown([]) == [], "it goes by itself if the user has acted here"
 
 
+async def come_true_of(worker, condition):
+    give_up_s = time.monotonic() + 60
+    while not condition(await worker.worker.evaluate(SHOWN)):
+        assert time.monotonic() < give_up_s
+
+
 async def test_a_ring_is_closed_at_its_end(page, site):
     worker = await Worker().start(page, site)
-    await worker.deliver(a_push("ring", "Sara is calling you", left_s=1))
-    await worker.until_shown(["Sara is calling you"])
-    assert await worker.until_shown([]) == []
+    for number, left_s in enumerate((1, 5, 25), 1):  # on a busy machine, a short ring may come too late
+        await worker.deliver(a_push("ring", "Sara is calling you", left_s, call_cid=f"default:{number}"))
+        await come_true(lambda number=number: len(site.events()) == number)
+        if site.events()[-1] == "rang":
+            break
+    await come_true_of(worker, lambda shown: not [ring for ring in shown if ring["buttons"]])
