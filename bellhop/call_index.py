@@ -1,4 +1,5 @@
-"""The lists of latest calls: one of each tenant, and one of each user. They exist if the console is switched on.
+"""The lists of latest calls: one of each tenant, and one of each user. They exist if the console is switched on; those
+of users also if `BELLHOP_USER_CALLS` is set.
 
 take_event.lua writes both, in the step that applies a ring, a notification or a call.missed. Callers read a call's
 trail to show it: a call may be in a list although its trail has expired. A third list has a line for each ring, with
@@ -34,18 +35,19 @@ class IndexedCall(NamedTuple):
     """When the call last began to ring or to notify."""
 
 
-def entry(tenant: str, cid: str, people: Mapping[str, str], *, begins: bool) -> dict[str, object]:
+def entry(
+    tenant: str, cid: str, people: Mapping[str, str], *, begins: bool, for_console: bool = True
+) -> dict[str, object]:
     """Write the entries of one call for take_event.lua. A call that only goes on (not `begins`) keeps its place.
 
-    `people` are the names of the call's users, by id.
+    `people` are the names of the call's users, by id. Without a console, only the lists of users have entries.
     """
-    keys = [calls_of_user_key(tenant, user_id) for user_id in people if user_id]
-    return {
-        "cid": cid,
-        "how": "GT" if begins else "NX",
-        "limits": [[calls_key(tenant), str(MAX_CALLS)], *([key, str(MAX_CALLS_OF_USER)] for key in keys)],
-        "people": [people_of_calls_key(tenant), _line(cid, people), str(MAX_LINES)],
-    }
+    limits = [[calls_of_user_key(tenant, user_id), str(MAX_CALLS_OF_USER)] for user_id in people if user_id]
+    written: dict[str, object] = {"cid": cid, "how": "GT" if begins else "NX", "limits": limits}
+    if for_console:
+        limits.insert(0, [calls_key(tenant), str(MAX_CALLS)])
+        written["people"] = [people_of_calls_key(tenant), _line(cid, people), str(MAX_LINES)]
+    return written
 
 
 def _line(cid: str, people: Mapping[str, str]) -> str:

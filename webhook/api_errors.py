@@ -65,6 +65,11 @@ class ApiErrorKind(Enum):
     BODY_TOO_LARGE = "too-large", 413, "The request body is too large."
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "The Content-Type must be application/json."
     INVALID_BODY = "invalid", 422, "The request body is invalid: see errors."
+    INVALID_QUERY = (
+        "bad-query",
+        422,
+        "The query is invalid: cursor comes from the page before, since is an RFC 3339 time, missed is true or false.",
+    )
     RATE_LIMITED = "too-many-writes", 429, "Rate limit exceeded: wait for the time in Retry-After."
     TOO_MANY_REPORTS = "too-many-reports", 429, "This receipt was sent too often. Do not repeat the request."
     TOO_MANY_EXPORTS = "export-runs", 429, "Another export runs: wait for the time in Retry-After."
@@ -75,6 +80,7 @@ class ApiErrorKind(Enum):
     )
     INTERNAL_ERROR = "our-mistake", 500, "Internal server error."
     LIVE_IS_OFF = "live-off", 501, "Live streams are off: set BELLHOP_LIVE=true to switch them on."
+    USER_CALLS_ARE_OFF = "calls-off", 501, "Lists of calls are off: set BELLHOP_USER_CALLS=true to switch them on."
     LIVE_NEEDS_OUR_SERVER = "live-not-served", 501, "This WSGI server cannot keep live streams open: use `bellhop web`."
     STREAMS_FULL = "streams-full", 503, "This process cannot keep more live streams open. Try again."
     BUSY = "busy", 503, "Another long call is being explained. Try again."

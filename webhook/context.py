@@ -63,6 +63,7 @@ class WebContext:
             {app.tenant: StreamClock(self.intake_redis, app.tenant) for app in settings.stream_apps},
             settings.trail_days * DAY_S,
             settings.console,
+            settings.user_calls,
             RingLimits(
                 self.intake_redis,
                 RingBounds(

@@ -26,6 +26,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
     "user": {"description": "Explain only this user's part of the call.", "schema": {"type": "string"}},
+    "cursor": {
+        "description": "`next` of the page before.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,16}$"},
+    },
+    "since": {
+        "description": "Only calls that began at this time or later.",
+        "schema": {"type": "string", "format": "date-time"},
+    },
+    "missed": {"description": "Only missed calls.", "schema": {"type": "boolean"}},
     "caller": {"description": "Answer for calls by this user.", "schema": {"type": "string"}},
     "user_id": {
         "description": 'A Stream user id, or "me" for the user of the token.',

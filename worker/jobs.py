@@ -118,7 +118,9 @@ class Jobs:
         A ring that is over without a notice is taken away in browsers here: if this worker dies, it ends with its time.
         """
         tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
-        ended = await settle_call(tools.store, ref.tenant, ref.cid, self._grace_us, self._derived, tools.audience)
+        ended = await settle_call(
+            tools.store, ref.tenant, ref.cid, self._grace_us, self._derived, tools.audience, tools.missed_kept_s
+        )
         await end_rings(tools, ended)
 
 

@@ -39,6 +39,7 @@ from bellhop.store.refusals import PROBE, is_cluster
 from bellhop.stream_api import DeviceApps, StreamApi, stream_apis
 from bellhop.telemetry import metrics, tracing
 from bellhop.telemetry.outage import RedisOutage, redis_outage
+from bellhop.trail import DAY_S
 from worker import status
 from worker.alarms import Alarms
 from worker.announcements.announcer import Announcer
@@ -180,6 +181,8 @@ def _queue_worker(
         stream_state=StreamState(questions, subscriptions, clock) if questions else None,
         sent=sent,
         second_way_after_us=second_way_after_us(settings),
+        missed_kept_s=settings.trail_days * DAY_S if settings.user_calls else 0,
+        badges=settings.badge,
         callee_limit=CalleeLimit(store, settings.rings_per_callee),
         clock=clock,
         audience=hears,

@@ -7,11 +7,15 @@ A notice that no call.missed asks for may have to wait (`worker.derived_notices`
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from uuid import uuid4
+
+from redis.exceptions import RedisError
 
 from bellhop import trail
 from bellhop.audience import Audience
@@ -25,6 +29,7 @@ from bellhop.queue.names import NOTICE_JOB, SETTLE_JOB
 from bellhop.store import call_scripts
 from bellhop.store.async_client import Store
 from bellhop.store.call_scripts import CallToSettle, FinalStanding, LaterJob
+from bellhop.store.missed_calls import note_missed
 from bellhop.store.retry import until_redis_answers
 from bellhop.store.scripts import Scripts
 from bellhop.store.stored_call import StoredCall, read_call
@@ -58,6 +63,7 @@ async def settle_call(
     grace_us: Micros,
     derived: DerivedNotices | None = None,
     audience: Audience | None = None,
+    missed_kept_s: int = 0,
 ) -> list[QueuedRound]:
     """Record the standings that are final now, and set when the call is due again. Waits while Redis is away.
 
@@ -65,6 +71,7 @@ async def settle_call(
 
     `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
     `audience`: who hears of the ends of rings; None if nobody does.
+    `missed_kept_s`: how long a missed call is kept that its user has not seen; 0: none is noted.
     """
     asked, quiet_ends = False, []
     while True:
@@ -72,7 +79,7 @@ async def settle_call(
         call = await final_in(store, tenant, cid, stored, grace_us)
         await record_lost_attempts(store, call.rounds, stored)
         held_up = HeldUp() if derived is None else await derived.held_up(call, asked=asked)
-        if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up, audience)):
+        if not await until_redis_answers(partial(_record, store, cid, stored, call, held_up, audience, missed_kept_s)):
             continue  # the call changed between reading and writing, and nothing was written: decide again
         quiet_ends += [
             _for_one(call.rounds[ended.started_at], ended.user, stored)
@@ -86,7 +93,13 @@ async def settle_call(
 
 
 async def _record(
-    store: Scripts, cid: str, stored: StoredCall, call: ReadCall, held_up: HeldUp, audience: Audience | None
+    store: Store,
+    cid: str,
+    stored: StoredCall,
+    call: ReadCall,
+    held_up: HeldUp,
+    audience: Audience | None,
+    missed_kept_s: int,
 ) -> bool:
     """Record what is not held up. False if the call changed meanwhile: nothing is written from then on."""
     settlements = [settlement for settlement in call.settlements if settlement not in held_up.settlements]
@@ -105,18 +118,19 @@ async def _record(
     more = replace(last, next_ms=call.now // 1000 + AGAIN_MS, forgotten=None)
     while len(settlements) > SETTLED_AT_ONCE:
         part, settlements = settlements[:SETTLED_AT_ONCE], settlements[SETTLED_AT_ONCE:]
-        if not await _record_part(store, stored, call, more, part, audience):
+        if not await _record_part(store, stored, call, more, part, audience, missed_kept_s):
             return False
-    return await _record_part(store, stored, call, last, settlements, audience)
+    return await _record_part(store, stored, call, last, settlements, audience, missed_kept_s)
 
 
 async def _record_part(
-    store: Scripts,
+    store: Store,
     stored: StoredCall,
     call: ReadCall,
     to_settle: CallToSettle,
     settlements: list[Settlement],
     audience: Audience | None,
+    missed_kept_s: int,
 ) -> bool:
     standings = [
         replace(_final_standing(found, round_, stored), told=_told_of(found, round_, stored, audience))
@@ -125,9 +139,23 @@ async def _record_part(
     ]
     command = call_scripts.settle_call(replace(to_settle, standings=standings))
     recorded: list[int] | None = await store.script(*command)
-    for number in recorded or ():  # the numbers begin at 1
-        metrics.SETTLED.add(settlements[number - 1].standing)
+    settled = [settlements[number - 1] for number in recorded or ()]  # the numbers begin at 1
+    for settlement in settled:
+        metrics.SETTLED.add(settlement.standing)
+    if missed_kept_s:
+        await _note_missed(store, to_settle, settled, missed_kept_s)
     return recorded is not None
+
+
+async def _note_missed(store: Store, call: CallToSettle, settled: list[Settlement], kept_s: int) -> None:
+    """Note for each user that a call was missed. It is not repeated if Redis fails: then the call counts as seen."""
+    noted = (
+        note_missed(call.tenant, settlement.user, call.cid, settlement.started_at, kept_s)
+        for settlement in settled
+        if settlement.notice
+    )
+    with contextlib.suppress(RedisError):
+        await store.together(*chain.from_iterable(noted))
 
 
 def _due_again_ms(call: ReadCall, settlements: list[Settlement], held_up: HeldUp, open_until: Micros) -> int | None:

@@ -102,6 +102,8 @@ class PushFacts(NamedTuple):
     """None if the team has no template for this push."""
     iphone_at_google: bool = False
     """Whether Google delivers the message to an iPhone."""
+    badge: int | None = None
+    """The number for the app's icon; None leaves the icon as it is."""
 
 
 class BuiltPayload(NamedTuple):
@@ -226,6 +228,8 @@ def _aps(facts: PushFacts, longest: int) -> dict[str, Any]:
             "sound": "default",
             "thread-id": f"video-{facts.round.cid}",
         }
+        if facts.badge is not None:
+            aps["badge"] = facts.badge
     if facts.kind is PushKind.SECOND_RING:
         aps["interruption-level"] = TIME_SENSITIVE
     return aps if facts.own is None else _with_own(aps, facts.own)

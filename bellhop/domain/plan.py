@@ -23,6 +23,7 @@ TOKENS_TRIED = 3
 """A push tries up to this many tokens of one phone: the next one if the provider reports the last one as dead."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
+NO_BADGES: Mapping[str, int] = {}
 PREFERENCE = {Provider.WEB_PUSH: 0, Provider.FCM: 1, Provider.APNS: 2}
 """Of the tokens of one phone, one with the greatest number is used."""
 
@@ -56,12 +57,14 @@ def plan(
     queued_at: Micros = Micros(0),
     still_rings: bool = False,
     templates: PushTemplates = NO_TEMPLATES,
+    badges: Mapping[str, int] = NO_BADGES,
 ) -> Plan:
     """Make one push for each phone that this kind of push is for, unless its user wants none.
 
     `devices` and `users` are by user id. With a `ticket_secret`, a ring carries a ticket. `recipients` limits the plan
     to some recipients of the round. `queued_at` is when the round's job was queued, 0 if that is not known.
     `still_rings` skips devices that may still ring, and that this push would stop. `templates` are the team's own.
+    `badges` are the numbers for the app's icon, by user id; no number for other users.
     """
     maker = _PushMaker(kind, round_, now, ticket_secret, queued_at, templates)
     planned = Plan([], [])
@@ -82,7 +85,7 @@ def plan(
             )
             suitable = [device for device in suitable if not ends_the_ring(kind, device)]
         language = user.contact.language or recipient.language
-        receiver = _Receiver(recipient, language, texts.wording(language))
+        receiver = _Receiver(recipient, language, texts.wording(language), badges.get(recipient.id))
         for phone in _phones(suitable):
             planned.pushes.append(maker.push_to_phone(receiver, phone))
             planned.skips.extend(Skip(recipient.id, Outcome.SAME_PHONE, device) for device in phone[:-1])
@@ -136,6 +139,8 @@ class _Receiver(NamedTuple):
     language: str
     """Empty if it is not known."""
     wording: Wording
+    badge: int | None
+    """The number for the app's icon; None for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ class _PushMaker:
         # The id depends only on these facts, so the push gets the same apns-id when its job runs again after a crash.
         name = f"{round_.tenant}|{round_.cid}|{round_.started_at}|{self.kind}|{device.key}"
         template = self.templates.of(self.kind, device.provider, device.app, round_.shown_cid or round_.cid)
-        own = template.fill(self.kind, round_, *receiver) if template else None
+        own = template.fill(self.kind, round_, *receiver[:3]) if template else None
         facts = PushFacts(
             self.kind,
             round_,
@@ -173,6 +178,7 @@ class _PushMaker:
             self._ticket(device),
             own,
             device.platform is Platform.IOS,
+            receiver.badge,
         )
         built = build_payload(device.provider, facts)
         usual = NOT_URGENT if self.kind in QUIET and device.provider is not Provider.APNS else URGENT

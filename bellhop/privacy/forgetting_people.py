@@ -25,6 +25,7 @@ from bellhop.store.keys import (
     devices_key,
     held_back_key,
     lookup_key,
+    missed_calls_key,
     phones_key,
     user_key,
 )
@@ -69,7 +70,7 @@ def forget(run_all: Together, run: Runner, tenant: str, user_id: str) -> Forgott
     )
     for device in registry.decode(stored):
         run(registry.remove(tenant, device))
-    keys_of = (devices_key, user_key, phones_key, held_back_key, calls_of_user_key, lookup_key)
+    keys_of = (devices_key, user_key, phones_key, held_back_key, calls_of_user_key, missed_calls_key, lookup_key)
     run_all(*(("DEL", key(tenant, user_id)) for key in keys_of))
     return person
 

@@ -55,6 +55,7 @@ PLACES = (
     _of_user(keys.user_key("", ""), "hash", "contact, preferences, and times that Stream gives for the user"),
     _of_user(keys.phones_key("", ""), "hash", "what the user's phones reported about themselves"),
     _of_user(keys.calls_of_user_key("", ""), "zset", "calls that the user made or was called in"),
+    _of_user(keys.missed_calls_key("", ""), "zset", "missed calls that the user has not seen"),
     _of_user(keys.lookup_key("", ""), "string", "that the user's devices were looked up at Stream"),
     _of_user(keys.writes_key("", "", 0), "string", "how many changes the user made in a minute", "minute"),
     _of_user(keys.test_rings_key("", "", 0), "string", "how many test rings the user had in a minute", "minute"),

@@ -77,6 +77,8 @@ def _missing_for(role: Role | None, settings: Settings) -> list[str]:
         ]
     if role == "worker" and settings.second_way and not settings.receipt_secret.get_secret_value():
         problems.append(f"{PREFIX}SECOND_WAY needs {PREFIX}RECEIPT_SECRET: only receipts show which phones are silent")
+    if role == "worker" and settings.badge and not settings.user_calls:
+        problems.append(f"{PREFIX}BADGE needs {PREFIX}USER_CALLS: without it, nobody counts missed calls")
     if role == "worker" and settings.stream_fetches_per_s and not settings.stream_apps:
         problems.append(f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET")
     return problems

@@ -33,6 +33,9 @@ class PushSettings(SettingsSection):
     (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET. Workers read it."""
     second_way_after: Annotated[Seconds, Field(ge=1, le=60)] = Seconds(4)
     """How many seconds after the provider accepted the ring that push is sent."""
+    badge: bool = False
+    """Whether notices on iPhones carry the number of missed calls that the user has not seen, for the app's icon
+    (docs/calls.md). It needs BELLHOP_USER_CALLS. Workers read it."""
 
     @property
     def started_pushes(self) -> Mapping[PushKind, frozenset[str]]:

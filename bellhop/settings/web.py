@@ -94,6 +94,10 @@ class WebSettings(SettingsSection):
     """After how many seconds a stream ends, or earlier with its token. The client then opens another one, and its token
     is checked again."""
 
+    user_calls: bool = False
+    """Whether GET /v1/users/me/calls answers with a user's latest calls, and which missed ones the user has not seen
+    (docs/calls.md). Set it for workers too. It works without the console."""
+
     console_password: SecretStr = SecretStr("")
     """Password for the console at /console, at least 12 characters. The console is off if this and
     BELLHOP_CONSOLE_PROXY_HEADER are both empty."""

@@ -155,6 +155,11 @@ def calls_of_user_key(tenant: str, user_id: str) -> str:
     return f"bellhop:calls-of:{tenant}:{user_id}"
 
 
+def missed_calls_key(tenant: str, user_id: str) -> str:
+    """A sorted set: the missed calls that the user has not seen, by when they last began (unix µs, Stream's time)."""
+    return f"bellhop:missed:{tenant}:{user_id}"
+
+
 def lookup_key(tenant: str, user_id: str) -> str:
     """A string that exists while the user's devices are being looked up at Stream, or were a short while ago."""
     return f"bellhop:fetched:{tenant}:{user_id}"

@@ -30,6 +30,7 @@ from bellhop.store.keys import (
     token_window_key,
     user_key,
 )
+from bellhop.store.missed_calls import count_unseen
 from bellhop.store.scripts import Argument, Command
 
 USERS_AT_ONCE = 200
@@ -50,6 +51,8 @@ class RegisteredUsers(NamedTuple):
     """The devices of each user, in the order of their registration."""
     users: dict[str, User]
     """The users who have a contact or preferences."""
+    unseen: dict[str, int]
+    """How many missed calls each user has not seen; empty if that was not asked for."""
 
 
 def register(tenant: str, device: Device) -> Command:
@@ -184,21 +187,29 @@ def decode(values: Iterable[bytes]) -> list[Device]:
     return sorted(devices, key=lambda device: (device.registered_at, device.key))
 
 
-async def read_users(store: Store, tenant: str, user_ids: Sequence[str], caller_id: str) -> RegisteredUsers:
+async def read_users(
+    store: Store, tenant: str, user_ids: Sequence[str], caller_id: str, *, unseen: bool = False
+) -> RegisteredUsers:
     """Read several users, as a round of `caller_id` needs them, in one round trip for every USERS_AT_ONCE users.
 
-    Users with quiet hours need a second one. Raises as the store does.
+    Users with quiet hours need a second one. `unseen`: count their missed calls that they have not seen, too. Raises
+    as the store does.
     """
-    read = RegisteredUsers({}, {})
+    read = RegisteredUsers({}, {}, {})
     for first in range(0, len(user_ids), USERS_AT_ONCE):
-        users = await _read_part(store, tenant, user_ids[first : first + USERS_AT_ONCE], caller_id)
+        users = await _read_part(store, tenant, user_ids[first : first + USERS_AT_ONCE], caller_id, unseen=unseen)
         read.devices.update(users.devices)
         read.users.update(users.users)
+        read.unseen.update(users.unseen)
     return read
 
 
-async def _read_part(store: Store, tenant: str, user_ids: Sequence[str], caller_id: str) -> RegisteredUsers:
-    answers = await store.together(*_reads(tenant, user_ids))
+async def _read_part(
+    store: Store, tenant: str, user_ids: Sequence[str], caller_id: str, *, unseen: bool
+) -> RegisteredUsers:
+    counts = [count_unseen(tenant, user_id) for user_id in user_ids] if unseen else []
+    all_answers = await store.together(*_reads(tenant, user_ids), *counts)
+    answers = all_answers[: 2 * len(user_ids)]
     devices: dict[str, list[Device]] = {}
     for number, user_id in enumerate(user_ids):
         if number and number % DECODED_AT_ONCE == 0:
@@ -213,7 +224,7 @@ async def _read_part(store: Store, tenant: str, user_ids: Sequence[str], caller_
         for user_id, started_at in zip(quiet, held_back, strict=True):
             if started_at:
                 users[user_id] = users[user_id]._replace(held_back_at=Micros(int(started_at)))
-    return RegisteredUsers(devices, users)
+    return RegisteredUsers(devices, users, dict(zip(user_ids, all_answers[2 * len(user_ids) :], strict=False)))
 
 
 def _reads(tenant: str, user_ids: Iterable[str]) -> Iterator[tuple[str, ...]]:

@@ -20,7 +20,7 @@ SECRET = "a-secret-that-pyjwt-finds-long-enough"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def installation(tmp_path_factory):
-    settings = {"STREAM_API_SECRET": SECRET, "RECEIPT_SECRET": SECRET}
+    settings = {"STREAM_API_SECRET": SECRET, "RECEIPT_SECRET": SECRET, "USER_CALLS": "true"}
     async with Installation(tmp_path_factory.mktemp("installation"), settings) as installation:
         yield installation
 
@@ -42,7 +42,7 @@ async def test_no_request_gets_an_answer_that_is_not_in_the_document(installatio
     )
     output, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, output.decode()
-    assert "16 selected" in output.decode()
+    assert "18 selected" in output.decode()
     assert "Traceback" not in installation.log("web")
 
 
@@ -69,6 +69,8 @@ async def test_the_document_lists_every_operation_with_its_problems(installation
         "GET /v1/users/{user_id}/export",
         "POST /v1/users/{user_id}/test-ring",
         "GET /v1/users/{user_id}/test-ring/{test_id}",
+        "GET /v1/users/{user_id}/calls",
+        "POST /v1/users/{user_id}/calls/seen",
         "GET /v1/calls/{cid}",
         "GET /v1/calls/{cid}/live",
         "GET /v1/web-push/key",

@@ -322,6 +322,14 @@ NEW_SINCE: dict[str, str] = {
         for number in (0, 1)
     },
     "redis/bellhop:phones:default:<user>": "what phones report; an older version neither writes nor reads it",
+    **dict.fromkeys(
+        (
+            *(f"http/paths//v1/users/{{user_id}}/calls{path}" for path in ("", "/seen")),
+            *(f"http/problem/properties/type/enum/urn:bellhop:problem:{word}" for word in ("bad-query", "calls-off")),
+            *(f"command_line/settings/`BELLHOP_{name}`" for name in ("USER_CALLS", "BADGE")),
+        ),
+        "a user's own list of calls; an older version has none, and its workers note no missed calls",
+    ),
     "http/paths//v1/users/{user_id}/reachability": "whether a user can be rung",
     "http/paths//v1/users/{user_id}/test-ring": "a test; an older version answers 404",
     "http/paths//v1/users/{user_id}/test-ring/{test_id}": "the same",

@@ -3,12 +3,13 @@
 from flask import Blueprint, Response, jsonify
 
 from webhook import openapi
-from webhook.api import calls, live, personal_data, receipts, user_test_rings, users, web_push_key
+from webhook.api import calls, live, personal_data, receipts, user_calls, user_test_rings, users, web_push_key
 
 blueprint = Blueprint("openapi", __name__, url_prefix="/v1")
 DOCUMENT = openapi.document(
     [
         *users.operations.listed,
+        *user_calls.operations.listed,
         *user_test_rings.operations.listed,
         *personal_data.operations.listed,
         *(route.OPERATION for route in (calls, live, receipts, web_push_key)),

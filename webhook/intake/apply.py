@@ -50,13 +50,14 @@ def apply(
     attempt: int | None = None,
     trail_ttl_s: int = trail.DAY_S,
     listed: bool = False,
+    listed_for_users: bool = False,
 ) -> Verdict:
     """Apply the `effects` of `event`, which Stream delivers for the `attempt`-th time, and queue its job.
 
     `claim` names the webhook, so that it is taken once: by its body, or by default by its id.
     `now` is the time by Stream's clock; Redis's is ahead of it by `redis_ahead_us`.
-    The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the lists of calls. Raises
-    redis.exceptions.RedisError.
+    The call's trail is kept for `trail_ttl_s` from now. `listed` adds the call to the console's lists of calls,
+    `listed_for_users` to those of its users. Raises redis.exceptions.RedisError.
     """
     if not (effects.stamps or effects.history or effects.round or effects.missed or effects.work):
         return Verdict.IGNORED
@@ -85,7 +86,7 @@ def apply(
         jobs_need_open=isinstance(effects.work, CallWork) and effects.missed is None,
         jobs_settle=isinstance(effects.work, CallWork),
         redis_ahead_us=redis_ahead_us,
-        listed=_entry(effects) if listed else None,
+        listed=_entry(effects, for_console=listed) if listed or listed_for_users else None,
     )
     verdict = Verdict(run_script(take_event(taken)).decode())
     return Verdict.TURNED_AWAY if verdict is Verdict.TAKEN and not calls else verdict
@@ -143,7 +144,7 @@ def _repeated(event: Event, redis_now: Micros, redis_ahead_us: int, attempt: int
     )
 
 
-def _entry(effects: Effects) -> dict[str, object] | None:
+def _entry(effects: Effects, *, for_console: bool) -> dict[str, object] | None:
     about = effects.missed or (effects.work.payload if effects.work else None)
     if not isinstance(about, Round):
         return None
@@ -151,7 +152,8 @@ def _entry(effects: Effects) -> dict[str, object] | None:
     people = dict.fromkeys((about.caller_id, *about.callers), "")
     people[about.caller_id] = about.caller_name
     people |= {recipient.id: recipient.name for recipient in recipients}
-    return call_index.entry(about.tenant, about.cid, people, begins=effects.missed is None)
+    begins = effects.missed is None
+    return call_index.entry(about.tenant, about.cid, people, begins=begins, for_console=for_console)
 
 
 def _job(

@@ -54,6 +54,8 @@ class Intake:
     trail_ttl_s: int
     listed: bool
     """Whether calls are added to the lists of calls, which the console shows."""
+    listed_for_users: bool
+    """Whether they are added to those of users, which GET /v1/users/me/calls reads."""
     limits: RingLimits
     max_age_us: Micros
     """An event that is older is dropped."""
@@ -190,6 +192,7 @@ def _apply(
         attempt=attempt,
         trail_ttl_s=intake.trail_ttl_s,
         listed=intake.listed,
+        listed_for_users=intake.listed_for_users,
     )
     if verdict is not Verdict.ALREADY:
         _count_turned_away(tenant, event, derived.refused)

@@ -22,6 +22,7 @@ from bellhop.i18n.texts import BUILT_IN, Texts
 from bellhop.queue.job_payloads import QueuedRound
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.missed_calls import note_seen
 from bellhop.store.redis_clock import RedisClock
 from bellhop.store.registry import RegisteredUsers
 from bellhop.store.retry import until_redis_answers
@@ -84,6 +85,10 @@ class DeliveryTools:
     """Who hears of announcements; None if nobody does."""
     second_way_after_us: Micros = Micros(0)
     """How long a phone that has sent receipts before may be silent until it is rung again; 0: it is not."""
+    missed_kept_s: int = 0
+    """How long a missed call is kept that its user has not seen; 0: none is noted."""
+    badges: bool = False
+    """Whether notices on iPhones carry the number of these calls."""
 
 
 class FanOut:
@@ -130,7 +135,13 @@ class FanOut:
         user_ids = [recipient.id for recipient in round_.recipients]
         end_wait = self._before_attempt()
         try:
-            users = await registry.read_users(tools.store, round_.tenant, user_ids, round_.caller_id)
+            users = await registry.read_users(
+                tools.store,
+                round_.tenant,
+                user_ids,
+                round_.caller_id,
+                unseen=tools.badges and self._kind not in RINGING,
+            )
             if self._kind is PushKind.RING and tools.callee_limit is not None and not round_.test:
                 for user_id in await tools.callee_limit.called_too_often(round_):
                     users.users[user_id] = users.users.get(user_id, NO_USER)._replace(called_too_often=True)
@@ -235,6 +246,7 @@ class FanOut:
             queued_at=self._round.queued_at,
             still_rings=self._round.still_rings,
             templates=self._tools.templates,
+            badges=users.unseen,
         )
         if self._news:
             self._news.planned(planned)
@@ -280,6 +292,14 @@ class FanOut:
                 round_ = self._round
                 command = registry.hold_back(round_.tenant, skip.user_id, round_.caller_id, round_.started_at)
                 await until_redis_answers(partial(self._tools.store.script, *command))
+        if self._kind is PushKind.MISSED and self._tools.missed_kept_s:
+            await self._leave_uncounted([skip.user_id for skip in skips if skip.reason is Outcome.CALLER_BLOCKED])
+
+    async def _leave_uncounted(self, user_ids: Sequence[str]) -> None:
+        """Count this missed call as seen: these users want to hear nothing of the caller."""
+        round_ = self._round
+        seen = (note_seen(round_.tenant, user_id, None, [round_.cid]) for user_id in user_ids)
+        await until_redis_answers(partial(self._tools.store.together, *chain.from_iterable(seen)))
 
     def _skip_record(self, skip: Skip, now: Micros) -> Record:
         dead_end = self._news.skipped(skip, now) if self._news else None

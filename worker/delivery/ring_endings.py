@@ -30,7 +30,7 @@ class RingEndings(FanOut):
         if not rung:
             return
         try:
-            await self._send([recipient], RegisteredUsers({recipient.id: rung}, users.users))
+            await self._send([recipient], RegisteredUsers({recipient.id: rung}, users.users, {}))
         finally:
             await asyncio.shield(self._records.flush())
 

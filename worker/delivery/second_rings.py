@@ -37,7 +37,7 @@ class SecondRings(FanOut):
         roads = self._roads(users)
         recipients = [recipient for recipient in round_.recipients if roads.get(recipient.id)]
         try:
-            await self._send(recipients, RegisteredUsers(roads, users.users))
+            await self._send(recipients, RegisteredUsers(roads, users.users, {}))
         finally:
             await asyncio.shield(self._records.flush())
 

@@ -82,6 +82,13 @@ def test_a_second_way_needs_receipts(setenv, apple):
     assert load("worker").second_way
 
 
+def test_a_badge_needs_the_lists_that_it_counts(setenv, apple):
+    setenv(BADGE="true", **apple)
+    assert problems("worker") == ["BELLHOP_BADGE needs BELLHOP_USER_CALLS: without it, nobody counts missed calls"]
+    setenv(USER_CALLS="true")
+    assert load("worker").badge
+
+
 @pytest.mark.parametrize("named", [{}, {"tenant": "live"}])
 def test_two_apps_are_never_one_tenant(setenv, named):
     apps = [{"api_keys": [key], "api_secrets": [f"secret of {key}"], **named} for key in ("live", "staging")]

@@ -52,6 +52,7 @@ HOMES = {
         "phones:",
         "held-back:",
         "calls-of:",
+        "missed:",
         "fetched:",
         "writes:",
         "test-rings:",

@@ -177,13 +177,15 @@ if doc.listed then
     end
     redis.call('EXPIRE', list[1], trail_ttl)
   end
-  local oldest = tonumber(doc.now_us) - tonumber(trail_ttl) * 1e6
-  redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
-  -- A search compares the ids and names. A call that only goes on has a line already.
-  local lines, line, most = unpack(doc.listed.people)
-  if doc.listed.how == 'GT' or not is_listed then
-    if redis.call('LPUSH', lines, line) > tonumber(most) then redis.call('LTRIM', lines, 0, tonumber(most) - 1) end
-    redis.call('EXPIRE', lines, trail_ttl)
+  if doc.listed.people then
+    local oldest = tonumber(doc.now_us) - tonumber(trail_ttl) * 1e6
+    redis.call('ZREMRANGEBYSCORE', doc.listed.limits[1][1], '-inf', string.format('(%.0f', oldest))
+    -- A search compares the ids and names. A call that only goes on has a line already.
+    local lines, line, most = unpack(doc.listed.people)
+    if doc.listed.how == 'GT' or not is_listed then
+      if redis.call('LPUSH', lines, line) > tonumber(most) then redis.call('LTRIM', lines, 0, tonumber(most) - 1) end
+      redis.call('EXPIRE', lines, trail_ttl)
+    end
   end
 end
 
