@@ -21,7 +21,7 @@ OUTBOXES = keys.start_of(keys.outbox_key("", "", ""))
 """How the keys of outboxes begin. They name a destination before the tenant."""
 WITHOUT_TENANT = (EMAILS, keys.start_of(keys.dead_letters_key("")), keys.start_of(keys.rq_job_key("")))
 """Keys whose values name the tenant."""
-Kind = Literal["hash", "list", "zset", "string"]
+Kind = Literal["hash", "list", "set", "zset", "string"]
 
 
 class KeyKind(NamedTuple):
@@ -61,7 +61,7 @@ PLACES = (
     _of_user(keys.test_rings_key("", "", 0), "string", "how many test rings the user had in a minute", "minute"),
     _of_user(keys.rings_by_key("", "", 0), "hash", "rings that the user began in a minute", "minute"),
     _of_user(keys.rings_to_key("", "", 0), "hash", "rings for the user in a minute", "minute"),
-    _of_user(keys.emails_by_key("", "", 0), "zset", "e-mails of an hour about calls of the user", "hour"),
+    _of_user(keys.emails_by_key("", "", 0), "set", "e-mails of an hour about calls of the user", "hour"),
     _shared(keys.held_back_key("", ""), "hash", "rings that quiet hours held back", entries.held_back),
     _shared(keys.owner_key("", ""), "string", "who has a push token", entries.owner),
     _shared(keys.call_key("", ""), "hash", "who answered, declined or left a call", entries.suffix),
@@ -81,6 +81,7 @@ OF_TWO_USERS = (keys.start_of(keys.held_back_key("", "")),)
 READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
     "hash": lambda key: ("HGETALL", key),
     "list": lambda key: ("LRANGE", key, 0, -1),
+    "set": lambda key: ("SMEMBERS", key),
     "zset": lambda key: ("ZRANGE", key, 0, -1, "WITHSCORES"),
     "string": lambda key: ("GET", key),
 }
@@ -117,13 +118,13 @@ def _parts(key: str, place: KeyKind) -> tuple[str, str]:
 
 def read_entries(place: KeyKind, answer: object) -> list[Entry]:
     """Read the entries from Redis's answer to the command of READS."""
-    if answer is None:
-        return []
-    if isinstance(answer, bytes):
-        return [Entry(b"", answer)]
     if isinstance(answer, dict):
         return [Entry(name, value) for name, value in answer.items()]
-    values: Sequence[bytes] = answer if isinstance(answer, list) else []
+    if not isinstance(answer, list | set):
+        return [Entry(b"", answer)] if isinstance(answer, bytes) else []
+    values: Sequence[bytes] = list(answer)
+    if place.kind == "set":
+        return [Entry(value, b"") for value in values]
     if place.kind == "list":
         return [Entry(str(index).encode(), value) for index, value in enumerate(values)]
     if values and isinstance(values[0], (tuple, list)):

@@ -337,7 +337,7 @@ NEW_SINCE: dict[str, str] = {
     "metrics/types/# TYPE bellhop_test_rings_total counter": "the same",
     "command_line/commands/commands/reachability": "a new command",
     **dict.fromkeys(("command_line/commands/commands/export", "command_line/commands/commands/forget"), "new commands"),
-    "http/paths//v1/users/{user_id}": "a person can be forgotten",
+    "http/paths//v1/users/{user_id}/delete": "a person can be forgotten",
     "http/paths//v1/users/{user_id}/export": "all that is kept of a person",
     "http/problem/properties/type/enum/urn:bellhop:problem:export-runs": "an older version has no export",
     "metrics/types/# TYPE bellhop_phones_demoted_total counter": "pushes that came with normal priority",

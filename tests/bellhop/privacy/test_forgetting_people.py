@@ -57,17 +57,22 @@ def as_bytes(value):
         return value
 
 
+READS = {
+    b"string": ("GET",),
+    b"hash": ("HGETALL",),
+    b"list": ("LRANGE", 0, -1),
+    b"set": ("SMEMBERS",),
+    b"zset": ("ZRANGE", 0, -1),
+    b"stream": ("XRANGE", "-", "+"),
+}
+
+
 def everything(client):
     """Each key with all that it holds."""
-    reads = {
-        b"string": client.get,
-        b"hash": client.hgetall,
-        b"list": lambda key: client.lrange(key, 0, -1),
-        b"set": client.smembers,
-        b"zset": lambda key: client.zrange(key, 0, -1),
-        b"stream": client.xrange,
-    }
-    return {key: as_bytes(reads[client.type(key)](key)) for key in client.scan_iter()}
+    names = list(client.scan_iter(count=1000))
+    types = together(client, *(("TYPE", name) for name in names))
+    commands = [(READS[type_][0], name, *READS[type_][1:]) for name, type_ in zip(names, types, strict=True)]
+    return dict(zip(names, map(as_bytes, together(client, *commands)), strict=True))
 
 
 def traces(client):
@@ -173,6 +178,11 @@ class History:
                 )
             )
             self.run(count_for_caller(round_, 1))
+            self.run(email_scripts.count_email(keys.emails_by_key("default", caller, 1), f"{number}", 9))
+            for key in (keys.writes_key, keys.test_rings_key):
+                self.client.incr(key("default", callee, 1))
+            self.client.set(keys.lookup_key("default", callee), "done", ex=60)
+            self.client.hset(keys.rings_to_key("default", callee, 1), mapping={"rings": 1})
             self.run(registry.hold_back("default", callee, caller, 1))
             audience = Audience((Destination("backend", SEND_EVENTS_JOB, 60, frozenset(AnnouncementType)),))
             told = about_ring(AnnouncementType.RINGING, round_, callee, self.context.now())
@@ -184,7 +194,7 @@ class History:
             data = self.client.hget(key, "data")
             if data and self.random.random() < 0.5:
                 self.client.hset(key, "data", zlib.compress(data))
-        self.post(json.dumps(described({"type": "call.ring", "user": {"id": JANE}, "call_cid": 7})).encode())
+        self.post(json.dumps(described({"type": "call.ring", "user": {"id": JANE}})).encode()[:-1])
 
     def forget(self):
         person = forget(partial(together, self.client), self.run, "default", JANE)
@@ -204,7 +214,7 @@ def history(redis_url, request):
     return History(redis_url, getattr(request, "param", 1))
 
 
-@pytest.mark.parametrize("history", range(4), indirect=True)
+@pytest.mark.parametrize("history", range(3), indirect=True)
 def test_no_key_and_no_value_names_a_forgotten_person(history):
     history.register()
     for _ in range(12):
@@ -219,7 +229,7 @@ def test_no_key_and_no_value_names_a_forgotten_person(history):
         history.post(body)
     for _ in range(5):
         history.happen()
-    assert [key for key in traces(history.client) if not key.startswith(b"bellhop:unreadable:")] == []
+    assert traces(history.client) == []
     history.erase(2 * DAY_US)
     assert traces(history.client) == []
     assert history.client.zcard(ERASURES) == 0
@@ -257,7 +267,7 @@ def test_others_stay_as_they_are(history):
     }
 
 
-@pytest.mark.parametrize("word", ["ring", "call.ring", "default", "1", "s"])
+@pytest.mark.parametrize("word", ["ring", "default", "1"])
 def test_a_word_of_ours_may_be_the_id_of_a_user(history, word):
     call = SampleCall(word, ("ben",))
     history.post(call.ring())
@@ -306,8 +316,10 @@ def test_the_table_has_every_kind_of_key_that_names_a_person(history):
     for _ in range(5):
         history.happen()
     history.deliver()
-    unknown = [key for key in traces(history.client) if place_of(key.decode()) is None]
-    assert unknown == []
+    named = traces(history.client)
+    assert [key for key in named if place_of(key.decode()) is None] == []
+    kinds = {place_of(key.decode()).start: history.client.type(key).decode() for key in named}
+    assert kinds == {place.start: place.kind for place in PLACES}, "each of the table is tested"
     assert len({place.start for place in PLACES}) == len(PLACES)
     document = run_blocking(export("default", JANE), history.client)
     exported = {key.key for key in document.keys}

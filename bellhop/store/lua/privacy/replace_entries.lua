@@ -2,7 +2,7 @@
 -- KEYS
 --   1 the key
 -- ARGV
---   1 "hash", "list", "zset" or "string"   2 a field of a hash that counts its changes, "" for none
+--   1 "hash", "list", "set", "zset" or "string"   2 a field of a hash that counts its changes, "" for none
 --   3 of a hash, a field to add unless it is there, "" for none   4 its value
 --   5… for each entry: name, value, "put" or "remove", new name, new value. An entry's name is the field of a hash, the
 --   member of a sorted set (its value is the score), or the index in a list as it was read
@@ -28,6 +28,10 @@ function change.zset(name, value, action, new_name)
   if action == 'put' then redis.call('ZADD', key, 'GT', score, new_name) end
   redis.call('ZREM', key, name)
   return true
+end
+
+function change.set(member)
+  return redis.call('SREM', key, member) == 1
 end
 
 function change.list(index, value, action, _, new_value)
