@@ -38,7 +38,7 @@ from bellhop.store.scripts import Argument, Command, by_source
 
 KEYS_AT_ONCE = 100
 """About how many keys a step looks at."""
-ENTRIES_AT_ONCE = 50
+ENTRIES_AT_ONCE = 25
 """How many entries a script changes: it must not take ten milliseconds."""
 
 T = TypeVar("T")
