@@ -37,8 +37,9 @@ HELD_PAUSE_S = Seconds(0.1)
 """Pause before a job looks again whether the run that drains its outbox has ended."""
 LONGEST_RUN_S = Seconds(60.0)
 """After this time a run leaves the rest to another job. Otherwise a slow destination could exceed the job's timeout."""
-UNKNOWN_PAUSE_S = Seconds(60.0)
-"""Pause if this worker's settings do not have the destination. Another worker's may have it."""
+UNKNOWN_PAUSES_S = (60.0, 3_600.0)
+"""First and longest pause if the settings of this worker do not have the destination. Another worker may have it. If it
+was removed, its outboxes, which may be very many, are looked at rarely until they expire."""
 
 
 class Sent(NamedTuple):
@@ -129,10 +130,10 @@ class _NoSender:
     """Stands for a destination that the settings do not have."""
 
     longest_s: Seconds = Seconds(1.0)
-    backoff_s: tuple[float, float] = (UNKNOWN_PAUSE_S, UNKNOWN_PAUSE_S)
+    backoff_s: tuple[float, float] = UNKNOWN_PAUSES_S
 
     async def send(self, document: bytes) -> Result:
-        return TryAgain("the settings of this worker do not have the destination", UNKNOWN_PAUSE_S)
+        return TryAgain("the settings of this worker do not have the destination", Seconds(UNKNOWN_PAUSES_S[0]))
 
 
 class _Run:

@@ -134,3 +134,11 @@ async def test_an_unknown_destination_waits_for_another_worker(store, waiting):
     await jobs(store, None).drain(PAYLOAD)
     assert await left(store) == list(USERS)
     assert await store.call("ZCARD", "rq:scheduled:bellhop-stream") == 1
+
+
+async def test_outboxes_of_a_removed_endpoint_are_looked_at_rarely(store, waiting):
+    for _ in range(5):
+        await jobs(store, None).drain(PAYLOAD)
+    *_, due_s = await store.call("ZRANGE", "rq:scheduled:bellhop-stream", 0, -1, "WITHSCORES")
+    seconds, _ = await store.call("TIME")
+    assert float(due_s) - int(seconds) > 400
