@@ -182,6 +182,7 @@ class History:
             for key in (keys.writes_key, keys.test_rings_key):
                 self.client.incr(key("default", callee, 1))
             self.client.set(keys.lookup_key("default", callee), "done", ex=60)
+            self.client.zadd(keys.missed_calls_key("default", callee), {round_.cid: 1})
             self.client.hset(keys.rings_to_key("default", callee, 1), mapping={"rings": 1})
             self.run(registry.hold_back("default", callee, caller, 1))
             audience = Audience((Destination("backend", SEND_EVENTS_JOB, 60, frozenset(AnnouncementType)),))
