@@ -48,11 +48,13 @@ class RingNews:
             return self._announce(AnnouncementType.MISSED_NOTICE, user_id, now, by="push")
         return None
 
-    def phone_done(self, user_id: str, results: Sequence[Delivered], now: Micros) -> Announcement | None:
-        """Note that nothing more is sent to one phone."""
+    def phone_done(
+        self, user_id: str, results: Sequence[Delivered], now: Micros, *, unsure: bool
+    ) -> Announcement | None:
+        """Note that nothing more is sent to one phone. `unsure`: whether an attempt got no answer: it may ring."""
         self._open[user_id] -= 1
         self._outcomes[user_id] += [result.outcome for result in results]
-        if any(result.unknown for result in results):
+        if unsure:
             self._unsure.add(user_id)
         return self._dead_end(user_id, now)
 

@@ -256,8 +256,11 @@ class FanOut:
     async def _push(self, push: Push) -> list[Delivered]:
         """Send a push to one phone; returns the result for each of its tokens that was tried."""
         results = await self._push_to_token(push)
-        if self._news and (dead_end := self._news.phone_done(push.device.user_id, results, self._tools.clock.now())):
-            self._records.add(Record("", announcement=dead_end))
+        if self._news:
+            unsure = any(result.unknown or result.push.device.key in self._fence.lost for result in results)
+            now = self._tools.clock.now()
+            if dead_end := self._news.phone_done(push.device.user_id, results, now, unsure=unsure):
+                self._records.add(Record("", announcement=dead_end))
         return results
 
     async def _push_to_token(self, push: Push) -> list[Delivered]:

@@ -118,6 +118,8 @@ class Fence:
         self._first_lines = [first_line] if first_line else []
         self._claimed_for: dict[str, str] = {}
         """By device key, the user whose push is being sent to the device."""
+        self.lost: set[str] = set()
+        """Keys of devices to which a worker that died may have sent the push."""
         self._admissions = Batch(self._claim, MOST_PER_CALL)
         self._records = Batch(self._write, MOST_PER_CALL, shielded=True)
 
@@ -218,6 +220,7 @@ class Fence:
         ]
         if not orphaned:
             return False
+        self.lost.update(device.key for device, _ in orphaned)
         started_at, now = self._round.started_at, self._clock.now()
         lost = [
             lost_attempt(OpenClaim(self._kind, device.key, claim), started_at, device.user_id, device, now)

@@ -21,8 +21,8 @@ def told_of(phones, kind=PushKind.RING):
     news.planned(Plan([a_push(device) for device in devices], []))
     found = []
     for device, (outcome, unsure) in zip(devices, phones, strict=True):
-        result = a_delivery(device, outcome)._replace(unknown=int(unsure))
-        found += [news.attempted(result, NOW), news.phone_done("ben", [result], NOW)]
+        result = a_delivery(device, outcome)
+        found += [news.attempted(result, NOW), news.phone_done("ben", [result], NOW, unsure=unsure)]
     return [(announcement.type, dict(announcement.data)) for announcement in found if announcement]
 
 

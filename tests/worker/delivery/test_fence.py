@@ -615,3 +615,8 @@ async def test_the_end_of_a_ring_is_told_once_and_only_if_it_is_over(store, redi
         Outcome.TOO_LATE,
         Outcome.RUNG_AGAIN,
     )
+
+
+async def test_a_fence_knows_that_a_dead_worker_may_have_sent_it(store, redis_url):
+    _, push, first, successor = await taken_over(store, redis_url)
+    assert (first.lost, successor.lost) == (set(), {push.device.key})
