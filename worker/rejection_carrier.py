@@ -32,8 +32,8 @@ log = structlog.get_logger()
 PAUSES_S = (0.3, 1.0)
 """First and longest pause before the next request."""
 REQUEST_S = Seconds(2.0)
-CLAIM_US = micros(Seconds(3.5))
-"""Longer than a request and the pause after it."""
+CLAIM_S = Seconds(3.5)
+"""How long a claim lasts: longer than a request and one of our pauses. A pause that Stream asks for is added."""
 CLAIM_VALID_S = 0.5
 """Maximum age of a claim when the request is sent. Later, the user may have answered."""
 HELD_S = 0.2
@@ -86,13 +86,17 @@ class RejectionCarrier:
                 continue
             answer, sent = await self._send(ref), sent + 1
             if answer.outcome is None:
-                await asyncio.sleep(min(max(pause_s(sent - 1, *PAUSES_S), answer.wait_s), await self._left_s(ref)))
+                wait_s = min(max(pause_s(sent - 1, *PAUSES_S), answer.wait_s), await self._left_s(ref))
+                if wait_s > PAUSES_S[1]:
+                    await self._claim(ref, wait_s)
+                await asyncio.sleep(wait_s)
         return [self._record(ref, answer, sent)]
 
     async def _write(self, command: Command) -> None:
         await until_redis_answers(lambda: self._store.script(*command))
 
-    async def _claim(self, ref: RejectRef) -> str:
+    async def _claim(self, ref: RejectRef, pause_s: float = 0.0) -> str:
+        """Claim the next request; `pause_s`: it is sent after this time."""
         now = await self._stream_now(ref.tenant)
         # A repeat of this run has the same name, so that it takes its own claim for no other's.
         command = claim_reject(
@@ -100,7 +104,7 @@ class RejectionCarrier:
             worker=self._worker,
             run=ref.webhook,
             now=now,
-            claim_us=CLAIM_US,
+            claim_us=micros(Seconds(CLAIM_S + pause_s)),
         )
         verdict: bytes = await until_redis_answers(lambda: self._store.script(*command))
         return verdict.decode()

@@ -120,6 +120,15 @@ async def test_a_long_pause_that_stream_asks_for_ends_with_the_ring(world):
     assert await world.outcomes() == [("too_late", "too many requests", None)]
 
 
+async def test_another_job_waits_for_the_pause_that_stream_asks_for(world, monkeypatch):
+    monkeypatch.setattr("worker.rejection_carrier.CLAIM_S", 0.1)
+    world.stream.reject_statuses = [429]
+    await world.begin(cid="default:2", deadline=world.round.started_at + 2_500_000)
+    await asyncio.gather(world.carry(), world.carry("w-2", "report-2"))
+    assert world.sent() == [("ben", 429)]
+    assert {outcome for outcome, _, _ in await world.outcomes()} == {"too_late"}, "no worker is said to have died"
+
+
 async def test_a_job_of_an_app_that_is_not_configured_ends(world):
     world.apis = {}
     await world.carry()
