@@ -41,6 +41,11 @@ class EndpointHealth:
         """Note a request that was accepted."""
         self.failures, self.reason, self.gone, self.paused_until = 0, "", False, 0.0
 
+    def refused(self, reason: str) -> None:
+        """Note an answer that is about one event: the endpoint is there."""
+        self.succeeded()
+        self.reason = reason
+
     def failed(self, reason: str, now: float, *, gone: bool = False, retry_after_s: float = 0.0) -> None:
         """Note a request that failed. `retry_after_s`: how long the endpoint asks to wait."""
         self.failures, self.reason, self.gone = self.failures + 1, reason, gone

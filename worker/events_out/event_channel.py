@@ -37,6 +37,8 @@ BUSY = TryAgain("too many requests to the endpoint are under way", Seconds(2.0),
 """The pause is so long that the job ends at once, and leaves its place to other endpoints."""
 ASK_TO_WAIT = frozenset({429, 503})
 GONE = 410
+ABOUT_THE_EVENT = frozenset({400, 413, 415, 422})
+"""Statuses that say something about one event. Events of other calls are sent as before."""
 
 
 @dataclass
@@ -111,6 +113,9 @@ class EventChannel:
             self.health.succeeded()
             return Sent()
         reason = answer.reason or f"HTTP {answer.status}"
+        if answer.status in ABOUT_THE_EVENT:
+            self.health.refused(reason)
+            return TryAgain(reason, is_away=False)
         wait_s = 0.0
         if answer.status in ASK_TO_WAIT:
             asked_s = retry_after_s(answer.retry_after, Seconds(time.time())) or 0.0

@@ -171,6 +171,15 @@ async def test_any_other_answer_is_tried_again(backend, reply, after_s):
         assert out.buried == []
 
 
+async def test_an_event_that_is_always_refused_holds_up_no_other(backend):
+    async with opened(backend) as out:
+        backend.replies[CID] += [EventReply(400)] * 2 * FAILURES_TO_PAUSE
+        for _ in range(2 * FAILURES_TO_PAUSE):
+            assert await out.send(an_event()) == TryAgain("HTTP 400", is_away=False)
+        assert out.channel.health.reason == "HTTP 400"
+        assert await out.send(an_event()) == Sent()
+
+
 async def test_a_long_or_endless_answer_is_cut_off(backend):
     async with opened(backend) as out:
         backend.reply = EventReply(200, body=b"x" * 2_000_000)
