@@ -51,13 +51,9 @@ class Destination(NamedTuple):
     types: frozenset[AnnouncementType]
     tenants: frozenset[str] = frozenset()
     """Empty: all."""
-    hears_hidden: bool = True
-    """Whether it hears of what a caller must not learn."""
 
     def hears(self, announcement: Announcement) -> bool:
         """Tell whether it hears of this announcement."""
-        if announcement.hidden and not self.hears_hidden:
-            return False
         return announcement.type in self.types and (not self.tenants or announcement.tenant in self.tenants)
 
 
@@ -71,8 +67,7 @@ class Audience(NamedTuple):
     def told_of(self, announcement: Announcement) -> dict[str, Any] | None:
         """Return what lib/announcing.lua needs to announce something about a round; None if nobody hears of it."""
         outboxes = [outbox(heard, announcement) for heard in self.destinations if heard.hears(announcement)]
-        live = self.live and not announcement.hidden
-        if not outboxes and not live:
+        if not outboxes and not self.live:
             return None
         item: dict[str, Any] = {
             "field": announcement.told_field,
@@ -83,7 +78,7 @@ class Audience(NamedTuple):
         }
         if announcement.needs_ringing:
             item["while_ringing"] = announcement.user_id
-        if live:
+        if self.live:
             item["channel"] = live_channel(announcement.tenant, announcement.subject)
         return item
 
@@ -139,9 +134,7 @@ def audience(settings: Settings) -> Audience | None:
     """Return who hears of announcements; None if nobody does. Then a ring costs not one command more."""
     destinations = []
     if settings.tells_caller:
-        destinations.append(
-            Destination(STREAM_DESTINATION, TELL_CALLER_JOB, CALLER_KEEP_S, CALLER_TYPES, hears_hidden=False)
-        )
+        destinations.append(Destination(STREAM_DESTINATION, TELL_CALLER_JOB, CALLER_KEEP_S, CALLER_TYPES))
     destinations += [
         Destination(
             endpoint.name,

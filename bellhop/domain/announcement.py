@@ -53,8 +53,6 @@ DEAD_ENDS = (
 )
 """The final outcomes after which a phone does not ring. If a user has several of them, the first one here is the
 reason."""
-HIDDEN_FROM_CALLER = frozenset({Outcome.CALLER_BLOCKED})
-"""A caller must not learn of these."""
 
 REMOVED = "removed"
 """Why a device was removed, if not by its provider's word: an app, a backend or a command asked for it."""
@@ -82,13 +80,11 @@ class Announcement:
     user_id: str = ""
     """The callee; empty if it is about none."""
     data: Mapping[str, str] = field(default_factory=dict)
-    hidden: bool = False
-    """Whether only the team's backend may hear of it."""
 
     @property
     def told_field(self) -> str:
         """The field of the round that records when this was announced (unix µs)."""
-        return told_field(self.type, self.user_id, hidden=self.hidden)
+        return told_field(self.type, self.user_id)
 
     @property
     def told_instead(self) -> list[str]:
@@ -106,16 +102,16 @@ class Announcement:
         return encoded(document).decode()
 
 
-def told_field(type_: AnnouncementType, user_id: str, *, hidden: bool = False) -> str:
+def told_field(type_: AnnouncementType, user_id: str) -> str:
     """Name the field of a round that records when this was announced."""
-    return f"told:{'hidden.' if hidden else ''}{type_.removeprefix('ring.')}:{user_id}"
+    return f"told:{type_.removeprefix('ring.')}:{user_id}"
 
 
 def read_told(fields: Mapping[str, str]) -> dict[tuple[AnnouncementType, str], Micros]:
     """Read from a round's fields what was announced, by type and user. What a caller must not learn is left out."""
     told = {}
     for name, at in fields.items():
-        if name.startswith("told:") and not name.startswith("told:hidden."):
+        if name.startswith("told:"):
             short, _, user_id = name.removeprefix("told:").partition(":")
             if (type_ := _BY_SHORT_NAME.get(short)) is not None:
                 told[type_, user_id] = Micros(int(at))
@@ -125,9 +121,7 @@ def read_told(fields: Mapping[str, str]) -> dict[tuple[AnnouncementType, str], M
 _BY_SHORT_NAME = {type_.removeprefix("ring."): type_ for type_ in AnnouncementType}
 
 
-def about_ring(
-    type_: AnnouncementType, round_: Round, user_id: str, at: Micros, *, hidden: bool = False, **data: str
-) -> Announcement:
+def about_ring(type_: AnnouncementType, round_: Round, user_id: str, at: Micros, **data: str) -> Announcement:
     """Announce something about one user in one round. `data` are further fields of the document."""
     fields = {
         "app": round_.tenant,
@@ -138,7 +132,7 @@ def about_ring(
         "user_id": user_id,
     }
     identity = (round_.tenant, round_.cid, str(round_.started_at), user_id, type_)
-    return Announcement(type_, round_.tenant, round_.cid, at, event_id(*identity), user_id, fields | data, hidden)
+    return Announcement(type_, round_.tenant, round_.cid, at, event_id(*identity), user_id, fields | data)
 
 
 def device_removed(tenant: str, device: Device, at: Micros, reason: str) -> Announcement:

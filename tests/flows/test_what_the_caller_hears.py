@@ -77,13 +77,13 @@ async def test_one_phone_is_enough(flow):
     await flow.hears(call, ("reached", ben))
 
 
-async def test_a_blocked_caller_hears_nothing_and_others_of_the_muted(flow):
+async def test_a_user_who_blocked_the_caller_sounds_like_a_muted_one(flow):
     ben, jane = await flow.android("ben"), await flow.android("jane")
     call = flow.call(ben, jane)
     await prefers(flow, ben.user, mute_until=datetime.now(UTC) + timedelta(hours=1))
     await prefers(flow, jane.user, never_from=(call.caller,))
     await flow.post(call.ring())
-    await flow.hears(call, ("unreachable", ben))
+    await flow.hears(call, ("unreachable", ben), ("unreachable", jane))
 
 
 async def test_a_user_who_has_answered_is_not_unreachable(flow):

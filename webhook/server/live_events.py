@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from bellhop.clock import Micros
 from bellhop.domain.announcement import (
-    HIDDEN_FROM_CALLER,
     Announcement,
     AnnouncementType,
     about_ring,
@@ -85,7 +84,7 @@ def retry_field(after_ms: int) -> bytes:
 
 def _for_user(document: Document) -> Document | None:
     """Return what a user token may read of a document."""
-    if document["type"] not in _FOR_USERS or document["data"].get("reason") in HIDDEN_FROM_CALLER:
+    if document["type"] not in _FOR_USERS:
         return None
     return without_private_fields(document)
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from bellhop.clock import Micros
-from bellhop.domain.announcement import HIDDEN_FROM_CALLER, Announcement, AnnouncementType, about_ring, dead_end
+from bellhop.domain.announcement import Announcement, AnnouncementType, about_ring, dead_end
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip
 from bellhop.domain.push import PushKind
@@ -63,11 +63,8 @@ class RingNews:
             return None
         if (reason := dead_end(self._outcomes[user_id])) is None:
             return None
-        hidden = reason in HIDDEN_FROM_CALLER
-        return self._announce(AnnouncementType.UNREACHABLE, user_id, now, hidden=hidden, reason=reason)
+        return self._announce(AnnouncementType.UNREACHABLE, user_id, now, reason=reason)
 
-    def _announce(
-        self, type_: AnnouncementType, user_id: str, now: Micros, *, hidden: bool = False, **data: str
-    ) -> Announcement:
+    def _announce(self, type_: AnnouncementType, user_id: str, now: Micros, **data: str) -> Announcement:
         self._told.add(user_id)
-        return about_ring(type_, self._round, user_id, now, hidden=hidden, **data)
+        return about_ring(type_, self._round, user_id, now, **data)

@@ -7,7 +7,6 @@ import pytest
 from bellhop.domain.announcement import (
     CALLER_TYPES,
     DEAD_ENDS,
-    HIDDEN_FROM_CALLER,
     Announcement,
     AnnouncementType,
     about_ring,
@@ -64,8 +63,7 @@ def test_a_caller_learns_no_reason():
 
 def test_what_was_told_is_read_from_the_round():
     made = [about_ring(type_, ROUND, user, AT) for type_ in AnnouncementType for user in ("ben", "a:b", "")]
-    hidden = about_ring(AnnouncementType.UNREACHABLE, ROUND, "hidden", AT, hidden=True)
-    fields = {announcement.told_field: str(announcement.at) for announcement in [*made, hidden]}
+    fields = {announcement.told_field: str(announcement.at) for announcement in made}
     assert read_told({"facts": "{}", "told:from-later:ben": "1", **fields}) == {
         (announcement.type, announcement.user_id): AT for announcement in made
     }
@@ -93,7 +91,6 @@ def test_a_dead_end_is_one_for_all_phones(outcomes, reason):
 def test_a_dead_end_is_never_a_push_or_an_answer():
     assert all(MEANING[outcome].kind is not OutcomeKind.EMAIL for outcome in DEAD_ENDS)
     assert not {Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.UNKNOWN, Outcome.WORKER_DIED} & set(DEAD_ENDS)
-    assert set(DEAD_ENDS) >= HIDDEN_FROM_CALLER
 
 
 def test_a_caller_hears_of_rings_only():

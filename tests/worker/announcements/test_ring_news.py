@@ -1,9 +1,11 @@
 """What a fan-out announces: a user is reached, or no phone rings, and never both."""
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellhop.domain.announcement import DEAD_ENDS, AnnouncementType
+from bellhop.domain.announcement import DEAD_ENDS, AnnouncementType, for_caller
 from bellhop.domain.outcomes import MEANING, Outcome, OutcomeKind
 from bellhop.domain.plan import Plan, Skip
 from bellhop.domain.push import PushKind
@@ -49,8 +51,10 @@ def test_a_notice_is_announced_and_a_quiet_push_is_not():
     assert told_of([(Outcome.TOKEN_DEAD, False)], PushKind.MISSED) == []
 
 
-def test_what_the_user_chose_is_hidden_from_a_blocked_caller():
+def test_a_user_who_blocked_the_caller_is_unreachable_as_others_are():
     news = RingNews(PushKind.RING, a_round("ben", "ann"))
     blocked = news.skipped(Skip("ben", Outcome.CALLER_BLOCKED), NOW)
     muted = news.skipped(Skip("ann", Outcome.MUTED), NOW)
-    assert [blocked.hidden, muted.hidden] == [True, False]
+    told = [for_caller(json.loads(announcement.document())) for announcement in (blocked, muted)]
+    assert [custom.pop("user_id") for custom in told] == ["ben", "ann"]
+    assert told[0] == told[1], "a caller cannot tell them apart"
