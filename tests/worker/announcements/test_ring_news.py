@@ -51,7 +51,7 @@ def test_a_notice_is_announced_and_a_quiet_push_is_not():
     assert told_of([(Outcome.TOKEN_DEAD, False)], PushKind.MISSED) == []
 
 
-def test_a_user_who_blocked_the_caller_is_unreachable_as_others_are():
+def test_one_who_blocked_the_caller_is_unreachable_as_others_are():
     news = RingNews(PushKind.RING, a_round("ben", "ann"))
     blocked = news.skipped(Skip("ben", Outcome.CALLER_BLOCKED), NOW)
     muted = news.skipped(Skip("ann", Outcome.MUTED), NOW)
