@@ -91,7 +91,7 @@ class Operations:
         without an answer it is 204.
         """
         body_type, answer_type = (TypeAdapter(kind) if kind is not None else None for kind in (body, answer))
-        writes = method != "GET"
+        writes, keeps = method != "GET", method in ("POST", "PUT") and path.endswith(KEPT)
         all_errors = COMMON_ERRORS + (WRITE_ERRORS if writes else ()) + (BODY_ERRORS if body_type else ()) + errors
 
         def decorate(view: View) -> View:
@@ -106,9 +106,7 @@ class Operations:
             @self.blueprint.route(path.replace("{", "<").replace("}", ">"), methods=[method])
             @wraps(view)
             def handle(user_id: str, **path_parts: str) -> Response:
-                api_request = _authorize(
-                    user_id, writes=writes, keeps=method in ("POST", "PUT") and path.endswith(KEPT)
-                )
+                api_request = _authorize(user_id, writes=writes, keeps=keeps)
                 arguments = [_read_body(body_type)] if body_type else []
                 return _response(view(api_request, *arguments, **path_parts), answer_type, status)
 
@@ -133,8 +131,8 @@ def _authorize(user_id: str, *, writes: bool, keeps: bool) -> ApiRequest:
     requester = authenticated(context)
     refuse_revoked_token(context, requester)
     api_request = ApiRequest(context, requester.tenant, _target_user(user_id, requester), requester.user_id is not None)
-    if writes and requester.user_id is not None:
-        _limit_writes(api_request)
+    if writes and api_request.by_user:  # a server token has no limit
+        limit_per_minute(api_request, writes_key, context.writes_per_minute)
     if keeps:
         _admit_forgotten(api_request, requester)
     return api_request
@@ -184,15 +182,18 @@ def _target_user(user_id: str, requester: Requester) -> str:
         raise ApiError(ApiErrorKind.NOT_FOUND) from None
 
 
-def _limit_writes(api_request: ApiRequest) -> None:
-    """Limit the changes of a user token in each minute of the clock. A server token has no limit."""
+def limit_per_minute(api_request: ApiRequest, key: Callable[[str, str, int], str], most: int) -> None:
+    """Raise ApiError after `most` requests about one user in one minute of the clock.
+
+    `key` builds the key of their count from the tenant, the user and the minute.
+    """
     minute, second = divmod(int(time.time()), MINUTE_S)
-    key = writes_key(api_request.tenant, api_request.user_id, minute)
+    count = key(api_request.tenant, api_request.user_id, minute)
     pipeline = api_request.context.redis.pipeline()
-    pipeline.incr(key)
-    pipeline.expire(key, 2 * MINUTE_S)
+    pipeline.incr(count)
+    pipeline.expire(count, 2 * MINUTE_S)
     made, _ = pipeline.execute()
-    if made > api_request.context.writes_per_minute:
+    if made > most:
         raise ApiError(ApiErrorKind.RATE_LIMITED, headers={"Retry-After": str(MINUTE_S - second)})
 
 

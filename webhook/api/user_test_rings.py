@@ -1,8 +1,7 @@
 """/v1/users/<id>/test-ring: ring the user's own phones, and return the result of each phone."""
 
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import structlog
@@ -10,7 +9,7 @@ from flask import Blueprint
 from pydantic import ConfigDict, StringConstraints
 
 from bellhop import call_index
-from bellhop.clock import Micros
+from bellhop.clock import Micros, as_datetime
 from bellhop.domain import round_of_test
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import RINGING, PushKind
@@ -26,7 +25,7 @@ from bellhop.store.stored_trail import read_stored_trail
 from bellhop.telemetry import metrics
 from bellhop.telemetry.correlation import origin
 from bellhop.trail import PhoneRang, PhoneReported, WebhookReceived, encode, read_trail
-from webhook.api.operation import MINUTE_S, ApiRequest, Operations
+from webhook.api.operation import ApiRequest, Operations, limit_per_minute
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.intake.apply import webhook_digest
 from webhook.intake.stream_clock import StreamTime
@@ -99,13 +98,13 @@ class ResultOfTest(_OfTest):
 @operations.operation("POST", "/users/{user_id}/test-ring", body=RingToTest, answer=StartedTest, status=202)
 def start_test_ring(request: ApiRequest, wanted: RingToTest) -> StartedTest:
     """Ring all phones of the user as a test, for 30 seconds."""
-    _limit(request)
+    limit_per_minute(request, test_rings_key, MOST_PER_MINUTE)
     test_id, arrival = round_of_test.new_id(), _now(request)
     round_ = round_of_test.round_of_test(request.tenant, request.user_id, arrival.now, test_id, wanted.call_cid)
     _begin(request, round_, arrival)
     metrics.TEST_RINGS.add("user" if request.by_user else "backend")
     log.info("test_ring", test=test_id, by_user=request.by_user)
-    return StartedTest(id=test_id, call_cid=round_.shown_cid or round_.cid, ends_at=_time(round_.deadline))
+    return StartedTest(id=test_id, call_cid=round_.shown_cid or round_.cid, ends_at=as_datetime(round_.deadline))
 
 
 @operations.operation(
@@ -127,23 +126,12 @@ def read_test_ring(request: ApiRequest, test_id: str) -> ResultOfTest:
     round_, [verdict] = rounds[0], rounds[0].people
     return ResultOfTest(
         id=test_id,
-        started_at=_time(round_.started_at),
-        ends_at=_time(round_.until),
+        started_at=as_datetime(round_.started_at),
+        ends_at=as_datetime(round_.until),
         over=_now(request).now >= round_.until,
         summary=verdict.verdict,
         phones=[_phone(round_, delivery) for delivery in verdict.deliveries if delivery.kind in RINGING],
     )
-
-
-def _limit(request: ApiRequest) -> None:
-    minute, second = divmod(int(time.time()), MINUTE_S)
-    key = test_rings_key(request.tenant, request.user_id, minute)
-    pipeline = request.context.redis.pipeline()
-    pipeline.incr(key)
-    pipeline.expire(key, 2 * MINUTE_S)
-    made, _ = pipeline.execute()
-    if made > MOST_PER_MINUTE:
-        raise ApiError(ApiErrorKind.RATE_LIMITED, headers={"Retry-After": str(MINUTE_S - second)})
 
 
 def _now(request: ApiRequest) -> StreamTime:
@@ -211,7 +199,3 @@ def _phone(round_: RoundExplanation, delivery: Delivery) -> PhoneInTest:
 
 def _ms(after_us: Sequence[Micros | None]) -> int | None:
     return max(0, (after_us[0] or 0) // 1000) if after_us else None
-
-
-def _time(at: Micros) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
