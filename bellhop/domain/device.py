@@ -136,6 +136,11 @@ class Device(BaseModel):
         return device_key(self.provider, self.token)
 
     @property
+    def is_on_iphone(self) -> bool:
+        """Whether the token is of an iPhone. A Firebase token is one only if the app says it."""
+        return self.provider is Provider.APNS or self.platform is Platform.IOS
+
+    @property
     def label(self) -> str:
         """What the trail calls the device: its name, or the kind of its token and a few digits of its key."""
         if self.platform is Platform.IOS and not self.name:

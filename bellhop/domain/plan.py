@@ -111,8 +111,7 @@ def ends_the_ring(kind: PushKind, device: Device) -> bool:
 
     Stream's Android SDKs leave a call that was missed, and a browser shows the notice in place of the ring.
     """
-    on_iphone = device.provider is Provider.APNS or device.platform is Platform.IOS
-    return kind is PushKind.MISSED and not on_iphone
+    return kind is PushKind.MISSED and not device.is_on_iphone
 
 
 def _phones(devices: Iterable[Device]) -> Iterable[list[Device]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Standing
-from bellhop.domain.device import Device, Kind, Platform, Provider
+from bellhop.domain.device import Device, Kind, Provider
 
 
 class RungPhone(NamedTuple):
@@ -75,8 +75,7 @@ def _alert_of_the_same_phone(device: Device, devices: Iterable[Device]) -> Devic
 
 
 def _shows_alerts(device: Device) -> bool:
-    is_apples = device.provider is Provider.APNS and device.kind is Kind.ALERT
-    return is_apples or device.platform is Platform.IOS
+    return device.is_on_iphone and device.kind is Kind.ALERT
 
 
 def _the_same_token(device: Device, _: Iterable[Device]) -> Device | None:
