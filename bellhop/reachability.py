@@ -6,6 +6,7 @@ The sentences about phones are those of `bellhop.domain.phone_states`, those abo
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple
 
 from pydantic import ConfigDict
@@ -105,12 +106,8 @@ SERVICE_TROUBLE = _Reason(
 )
 """All that a user is told of what only operators may know."""
 ASK_FOR_CHANGE = "Nothing, if {user} wants it so. The app or your backend can change it (docs/people.md)."
-PUSHES_THAT_FAIL: dict[Outcome, RingEffect] = {
-    Outcome.TOKEN_DEAD: RingEffect.SILENT,
-    Outcome.BAD_TOKEN: RingEffect.SILENT,
-    Outcome.WRONG_APP: RingEffect.SILENT,
-}
-"""Outcomes of the last attempt that say that a phone's token is useless."""
+USELESS_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP})
+"""Outcomes of the last attempt after which the phone's token is useless."""
 SURE_TROUBLE = {Outcome.CREDENTIALS_REFUSED, Outcome.WRONG_APP}
 ANSWERS = {
     RingEffect.SILENT: RingAnswer.NO,
@@ -138,7 +135,7 @@ def judge(facts: ReachabilityFacts, *, for_user: bool = False, caller: str = "")
     if for_user:
         reasons = [*_for_user(reasons)]
     effect = _effect(reasons, ringing)
-    reasons.sort(key=lambda reason: [*RingEffect].index(reason.effect))
+    reasons.sort(key=lambda reason: reason.effect.rank)
     cause = next((reason.sentence for reason in reasons if reason.effect is effect), "")
     sentence = SUMMARIES[ANSWERS[effect]].format(user=facts.user_id, reason=cause)
     shown = [_shown(reason, for_user=for_user) for reason in reasons]
@@ -151,8 +148,7 @@ def _effect(reasons: Iterable[_Reason], ringing: Iterable[Device]) -> RingEffect
     for_all: list[RingEffect] = []
     for reason in reasons:
         (by_phone[reason.device.key] if reason.device else for_all).append(reason.effect)
-    order = [*RingEffect]
-    best = max((worst(effects) for effects in by_phone.values()), key=order.index, default=RingEffect.SILENT)
+    best = max(map(worst, by_phone.values()), key=attrgetter("rank"), default=RingEffect.SILENT)
     return worst([best, *for_all])
 
 
@@ -245,15 +241,14 @@ def _credentials(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
 def _last_push(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
     """Yield what the last attempt to ring says of the token, unless it was registered again since."""
     last = facts.pushes.get(device.key, NO_PUSHES)
-    outcome = next((outcome for outcome in PUSHES_THAT_FAIL if outcome == last.outcome), None)
-    if outcome is None or last.attempted_at <= device.registered_at:
+    if last.outcome not in USELESS_TOKEN or last.attempted_at <= device.registered_at:
         return
-    provider = PROVIDERS.get(device.provider, device.provider)
-    names = {"provider": provider, "app": device.app, "user": facts.user_id}
+    outcome = Outcome(last.outcome)
+    names = {"provider": PROVIDERS[device.provider], "app": device.app, "user": facts.user_id}
     sentence = MEANING[outcome].sentence.format_map(names)
     advice = MEANING[outcome].advice.format_map(names)
     is_ours = outcome is Outcome.WRONG_APP
-    yield _Reason(outcome, PUSHES_THAT_FAIL[outcome], f"{sentence}.", advice, OPEN_APP, operator=is_ours)
+    yield _Reason(outcome, RingEffect.SILENT, f"{sentence}.", advice, OPEN_APP, operator=is_ours)
 
 
 def _receipts(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
@@ -261,7 +256,7 @@ def _receipts(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
     pushes, record = facts.pushes.get(device.key, NO_PUSHES), facts.records.get(device.key, NEVER_HEARD_OF)
     if not facts.has_receipts or not pushes.accepted or facts.now < pushes.accepted_at + RECEIPT_WAIT_US:
         return
-    provider = PROVIDERS.get(device.provider, device.provider)
+    provider = PROVIDERS[device.provider]
     when = f"{as_datetime(pushes.accepted_at):%Y-%m-%d %H:%M} UTC"
     advice = "Check the phone: is it switched on and online, and does the app show the call when a push arrives?"
     if not record.last_receipt_ms:

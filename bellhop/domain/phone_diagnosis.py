@@ -1,10 +1,11 @@
 """Find the states that a phone is in, by its report. Pure."""
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from bellhop.clock import Micros, as_datetime
-from bellhop.domain.device import Device, Platform, Provider
+from bellhop.domain.device import Device, Provider
 from bellhop.domain.phone import PhoneRecord
 from bellhop.domain.phone_report import why_not_shown
 from bellhop.domain.phone_states import ANDROID, BROWSER, IOS, STATES, PhoneState, RingEffect
@@ -33,7 +34,7 @@ def states_of(record: PhoneRecord, device: Device | None, now: Micros) -> list[F
     """
     health = {**record.health.__dict__, "os": record.health.os or _system_of(device)}
     found = [_found(state, record, now) for state in STATES if _holds(state, health, record)]
-    return sorted(found, key=lambda state: [*RingEffect].index(state.effect))
+    return sorted(found, key=lambda state: state.effect.rank)
 
 
 def _holds(state: PhoneState, health: Mapping[str, Any], record: PhoneRecord) -> bool:
@@ -45,12 +46,12 @@ def _choices(wanted: Any) -> tuple[Any, ...]:
 
 
 def _system_of(device: Device | None) -> str:
-    """Return the system of a phone that has not said it."""
+    """Return the operating system, as the token shows it; empty if the user has no such device."""
     if device is None:
         return ""
     if device.provider is Provider.WEB_PUSH:
         return BROWSER
-    return IOS if device.provider is Provider.APNS or device.platform is Platform.IOS else ANDROID
+    return IOS if device.is_on_iphone else ANDROID
 
 
 def _found(state: PhoneState, record: PhoneRecord, now: Micros) -> FoundState:
@@ -73,4 +74,4 @@ def _since(at_ms: int, now: Micros) -> str:
 
 def worst(effects: Iterable[RingEffect]) -> RingEffect:
     """Return the worst of these effects."""
-    return min(effects, key=[*RingEffect].index, default=RingEffect.NOTE)
+    return min(effects, key=attrgetter("rank"), default=RingEffect.NOTE)

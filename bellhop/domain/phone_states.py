@@ -29,6 +29,11 @@ class RingEffect(StrEnum):
     NOTE = "note"
     """The phone rings. Something else is worth knowing."""
 
+    @property
+    def rank(self) -> int:
+        """The place of this effect; 0 is the worst."""
+        return [*RingEffect].index(self)
+
 
 class PhoneState(NamedTuple):
     """A state of a phone."""
@@ -91,6 +96,7 @@ ANDROID, IOS, BROWSER = "android", "ios", "browser"
 APP = ("Settings", "Apps", "(the app)")
 CHANNEL = (*APP, "Notifications", "(the channel for calls)")
 SOUND = ("Settings", "Sound & vibration")
+NOTICES = ("Settings", "Notifications", "(the app)")
 TELL_DEVELOPERS = "Tell the developers of the app: its settings cannot be changed on the phone."
 CALLKIT = "iOS refused to show the last call"
 
@@ -333,7 +339,7 @@ STATES: tuple[PhoneState, ...] = (
         "The app may not show notifications{since}: calls ring through CallKit, but missed calls are not shown.",
         "allow them",
         {"notifications": "denied", "os": IOS},
-        ("Settings", "Notifications", "(the app)"),
+        NOTICES,
     ),
     PhoneState(
         "notices_not_asked",
@@ -350,7 +356,7 @@ STATES: tuple[PhoneState, ...] = (
         "Notification Centre only.",
         "allow alerts and sounds",
         {"notifications": "quiet", "os": IOS},
-        ("Settings", "Notifications", "(the app)"),
+        NOTICES,
     ),
     PhoneState(
         "notices_without_sound",
@@ -358,7 +364,7 @@ STATES: tuple[PhoneState, ...] = (
         "The app's notifications make no sound{since}: calls ring through CallKit, but missed calls come in silence.",
         "switch Sounds on",
         {"notification_sound": False},
-        ("Settings", "Notifications", "(the app)", "Sounds"),
+        (*NOTICES, "Sounds"),
     ),
     PhoneState(
         "focus_on",
