@@ -13,6 +13,7 @@ from bellhop.explain.delivery import Delivery
 from bellhop.explain.explanation import RoundExplanation
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import UserVerdict
+from bellhop.explain.webhooks import OPENERS
 from bellhop.trail import (
     EmailMilestone,
     JobPickedUp,
@@ -30,11 +31,8 @@ from webhook.console.time_axis import TimeAxis
 from webhook.console.time_format import after
 
 WEBHOOKS = (WebhookReceived.what, WebhookRepeated.what, WebhookOutdated.what)
-PUSHES = (
-    *(PushSkipped.what, PushWaited.what, PushAttempted.what, PushFinished.what),
-    *(PhoneRang.what, PhoneReported.what),
-)
-STARTS = ("call.ring", round_of_test.EVENT, "call.notification", *STARTED)
+PUSHES = tuple(line.what for line in (PushSkipped, PushWaited, PushAttempted, PushFinished, PhoneRang, PhoneReported))
+STARTS = (*OPENERS, *STARTED)
 
 PushTo = tuple[str, str]
 """A kind of push, and a device. The device is empty for entries that are about no device."""
