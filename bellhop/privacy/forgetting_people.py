@@ -75,15 +75,15 @@ def forget(run_all: Together, run: Runner, tenant: str, user_id: str) -> Forgott
     return person
 
 
-def forgotten_at(run_all: Together, tenant: str, user_id: str) -> tuple[Micros | None, ForgottenPerson | None]:
-    """Return when a person was forgotten in the last day; None if that was not so. Raises RedisError."""
+def forgotten_at(run_all: Together, tenant: str, user_id: str) -> tuple[Micros, ForgottenPerson] | None:
+    """Return when a person was forgotten, and the person; None if that was not in the last day. Raises RedisError."""
     (secret,) = run_all(("GET", FORGOTTEN_HASH_KEY))
     if secret is None:
-        return None, None
+        return None
     person = ForgottenPerson.of(bytes(secret), tenant, user_id)
     score, time = run_all(("ZSCORE", FORGOTTEN, person.stored()), ("TIME",))
     if score is None or float(score) < read_time(time) - DAY_US:
-        return None, None
+        return None
     return Micros(int(float(score))), person
 
 

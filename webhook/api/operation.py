@@ -145,13 +145,14 @@ def _admit_forgotten(api_request: ApiRequest, requester: Requester) -> None:
     must not bring the user back.
     """
     context = api_request.context
-    at, person = forgotten_at(partial(together, context.redis), api_request.tenant, api_request.user_id)
-    if at is None or person is None:
+    run_all = partial(together, context.redis)
+    forgotten = forgotten_at(run_all, api_request.tenant, api_request.user_id)
+    if forgotten is None:
         return
-    issued_at_s = requester.issued_at_s
-    if api_request.by_user and (issued_at_s is None or issued_at_s * MICROS_PER_SECOND < at):
+    at, person = forgotten
+    if api_request.by_user and _is_older(requester, at):
         raise ApiError(ApiErrorKind.REVOKED_TOKEN)
-    lift(partial(together, context.redis), person)
+    lift(run_all, person)
     context.intake.forgotten.read(context.redis)
 
 
@@ -164,8 +165,13 @@ def refuse_revoked_token(context: WebContext, requester: Requester) -> None:
     if requester.user_id is None:
         return
     stored: Any = context.redis.hget(user_key(requester.tenant, requester.user_id), "revoked")
-    if stored and (requester.issued_at_s is None or requester.issued_at_s * MICROS_PER_SECOND < int(stored)):
+    if stored and _is_older(requester, int(stored)):
         raise ApiError(ApiErrorKind.REVOKED_TOKEN)
+
+
+def _is_older(requester: Requester, time_us: int) -> bool:
+    """Return whether a token was issued before this time (unix µs), or does not say when it was issued."""
+    return requester.issued_at_s is None or requester.issued_at_s * MICROS_PER_SECOND < time_us
 
 
 def _target_user(user_id: str, requester: Requester) -> str:

@@ -57,8 +57,8 @@ def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros) -> bool:
 
     A device that was registered later belongs to a new user with the same id, whose data stays.
     """
-    before, _ = forgotten_at(redis.together, tenant, user_id)
-    if before is not None and before >= at:
+    forgotten = forgotten_at(redis.together, tenant, user_id)
+    if forgotten and forgotten[0] >= at:
         return False
     user = user_key(tenant, user_id)
     done, stored = redis.together(("HGET", user, "deleted"), ("HVALS", devices_key(tenant, user_id)))
