@@ -4,7 +4,7 @@ Moments are `Micros`, since Stream's timestamps and Redis's clock count in micro
 deadline; it is read in `bellhop.store.redis_clock`.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NewType
 
@@ -15,6 +15,8 @@ Seconds = NewType("Seconds", float)
 
 MICROS_PER_SECOND = 1_000_000
 MINUTE_US = 60 * MICROS_PER_SECOND
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(length_s: Seconds) -> Micros:
@@ -35,6 +37,11 @@ def elapsed(since: Micros, now: Micros) -> Seconds:
 def from_nanoseconds(unix_ns: int) -> Micros:
     """Convert what `time.time_ns` returns."""
     return Micros(unix_ns // 1_000)
+
+
+def from_datetime(moment: datetime) -> Micros:
+    """Convert a datetime that has a time zone, rounded down."""
+    return Micros((moment - _EPOCH) // _MICROSECOND)
 
 
 def as_datetime(moment: Micros) -> datetime:

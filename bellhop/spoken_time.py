@@ -1,16 +1,15 @@
 """Read a time as people write it: "2h", "yesterday 15:10", "2026-07-24T10:00:00Z". Pure."""
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, from_datetime
 
 FORMS = 'an RFC 3339 time, "2h", "15:10", "yesterday 15:10" or "2026-07-24 15:10"'
 """The forms of a time, for messages and help texts."""
 _LENGTH = re.compile(r"(\d{1,6}) ?(s|m|min|h|d)(?: ago)?")
 _UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _DAY = re.compile(r"(?:(today|yesterday) ?)?(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_time_words(text: str, now: datetime) -> Micros | None:
@@ -21,7 +20,7 @@ def read_time_words(text: str, now: datetime) -> Micros | None:
     words = " ".join(text.lower().split())
     try:
         moment = _before(words, now) or _on_a_day(words, now) or _of_a_date(words, now)
-        return None if moment is None else Micros((moment - _EPOCH) // timedelta(microseconds=1))
+        return None if moment is None else from_datetime(moment)
     except (ValueError, OverflowError):
         return None
 

@@ -4,16 +4,14 @@ Not pydantic: its models reject the whole event for one wrong field, and the cal
 """
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from bellhop.clock import Micros
+from bellhop.clock import Micros, from_datetime
 
 MAX_TEXT = 255
 """Longest id, which is Stream's own limit, and longest name, in characters."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 EARLIEST_US = 10**15
 """In 2001. An earlier stamp is a zero value (Go writes the year 1) or a time in another unit."""
 LATEST_US = 2**53
@@ -73,4 +71,4 @@ def _text_us(value: str) -> int:
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         raise ValueError("RFC 3339 requires an offset")
-    return (moment - EPOCH) // MICROSECOND
+    return from_datetime(moment)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Annotated, NamedTuple
 
@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, ConfigDict, StringConstraints, TypeAdapter, 
 from pydantic import Field as Limits
 
 from bellhop.call_index import FROM_LATEST, MAX_CALLS_OF_USER, IndexedCall, listed_calls
-from bellhop.clock import Micros
+from bellhop.clock import Micros, as_datetime, from_datetime
 from bellhop.explain.own_calls import OwnCall, OwnOutcome, own_call
 from bellhop.field_docs import DocumentedModel
 from bellhop.store.blocking_client import together
@@ -25,7 +25,6 @@ from webhook.api_errors import ApiError, ApiErrorKind
 PAGE_SIZE = 25
 LATEST_LINES = 1_000
 """Lines that are read of one trail, the latest."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND_US = 1_000
 
 blueprint = Blueprint("user_calls", __name__, url_prefix="/v1")
@@ -130,7 +129,7 @@ def mark_calls_seen(request: ApiRequest, seen: SeenCalls) -> UnseenCalls:
     _check_that_calls_are_kept(request)
     tenant, user_id = request.tenant, request.user_id
     # JavaScript's times have milliseconds: all calls of that millisecond count.
-    until = None if seen.until is None else Micros(_micros(seen.until) // MILLISECOND_US * MILLISECOND_US + 999)
+    until = None if seen.until is None else Micros(from_datetime(seen.until) // MILLISECOND_US * MILLISECOND_US + 999)
     commands = [*note_seen(tenant, user_id, until, seen.call_cids), count_unseen(tenant, user_id)]
     return UnseenCalls(unseen=together(request.context.redis, *commands)[-1])
 
@@ -152,7 +151,7 @@ def _read_time_of(text: str) -> Micros:
     if not RFC_3339.match(text):
         raise ApiError(ApiErrorKind.INVALID_QUERY)
     try:
-        return _micros(_time_of.validate_strings(text))
+        return from_datetime(_time_of.validate_strings(text))
     except ValidationError:
         raise ApiError(ApiErrorKind.INVALID_QUERY) from None
 
@@ -176,12 +175,8 @@ def _calls(request: ApiRequest, query: _Query) -> Iterator[tuple[IndexedCall, Ow
 def _shown(call: OwnCall, unseen: frozenset[str]) -> CallOfUser:
     return CallOfUser(
         call_cid=call.cid,
-        started_at=EPOCH + timedelta(microseconds=call.started_at),
+        started_at=as_datetime(call.started_at),
         caller=Caller(id=call.caller, name=call.caller_name) if call.caller else None,
         outcome=call.outcome,
         seen=call.outcome is not OwnOutcome.MISSED or call.cid not in unseen,
     )
-
-
-def _micros(time: datetime) -> Micros:
-    return Micros((time - EPOCH) // timedelta(microseconds=1))
