@@ -13,6 +13,7 @@ from redis import Redis
 
 from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.privacy.people import ForgottenPeople, ForgottenPerson
+from bellhop.privacy.places import with_scores
 from bellhop.privacy.walk import Steps, erase
 from bellhop.store import registry
 from bellhop.store.blocking_client import together
@@ -120,17 +121,12 @@ class KnownForgotten:
         if self._times and (secret, lifts) != self._version:
             return False
         oldest = read_time(time) - DAY_US
-        times = {member: at for member, at in (self._times | dict(_scores(new))).items() if at > oldest}
+        scores = {member: float(score) for member, score in with_scores(new)}
+        times = {member: at for member, at in (self._times | scores).items() if at > oldest}
         if (secret, lifts) != self._version or times.keys() != self._times.keys():
             self.people = _people(secret, times)
         self._version, self._times = (secret, lifts), times
         return True
-
-
-def _scores(answer: list[Any]) -> list[tuple[bytes, float]]:
-    """Read members with their scores, in either version of Redis's protocol."""
-    pairs = answer if answer and isinstance(answer[0], list | tuple) else zip(answer[::2], answer[1::2], strict=True)
-    return [(member, float(score)) for member, score in pairs]
 
 
 def _people(secret: bytes | None, members: Iterable[bytes]) -> ForgottenPeople:
@@ -154,5 +150,6 @@ def erase_due() -> Steps[Counter[str] | None]:
 
 def _next_pass(member: bytes, at: bytes | float | None, now: Micros) -> tuple[Argument, ...]:
     """Return the command that plans the next pass for a person, or ends them. Without a tombstone, it was the last."""
-    later = [round(float(at)) + after for after in PASSES_AFTER_US if round(float(at)) + after > now] if at else []
-    return ("ZADD", ERASURES, "XX", "GT", later[0], member) if later else ("ZREM", ERASURES, member)
+    passes = [round(float(at)) + after for after in PASSES_AFTER_US] if at else []
+    later = next((moment for moment in passes if moment > now), None)
+    return ("ZREM", ERASURES, member) if later is None else ("ZADD", ERASURES, "XX", "GT", later, member)

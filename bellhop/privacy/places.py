@@ -3,8 +3,8 @@
 The one table that forgetting, the export and the test share. A key that is not in it holds nobody.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 from bellhop.clock import Micros
 from bellhop.privacy import entries
@@ -94,19 +94,19 @@ def place_of(key: str) -> KeyKind | None:
 
 def context_of(key: str, place: KeyKind, people: People) -> Context:
     """Return what is known of a key before its entries are read."""
-    return Context(people, _parts(key, place)[0], set())
+    return Context(people, parts_of(key, place)[0], set())
 
 
 def belongs_to(key: str, place: KeyKind, people: People) -> bool:
     """Return whether the whole key is about one of these people."""
     if place.change is not None and place.start not in OF_TWO_USERS:
         return False
-    tenant, user = _parts(key, place)
+    tenant, user = parts_of(key, place)
     return bool(people.of(tenant)(user.rpartition(":")[0] if place.after else user))
 
 
-def _parts(key: str, place: KeyKind) -> tuple[str, str]:
-    """Return the tenant and the rest of a key."""
+def parts_of(key: str, place: KeyKind) -> tuple[str, str]:
+    """Return the tenant in a key (empty if it has none), and what follows it."""
     rest = key.removeprefix(place.start)
     if place.start in WITHOUT_TENANT:
         return "", rest
@@ -122,17 +122,20 @@ def read_entries(place: KeyKind, answer: object) -> list[Entry]:
         return [Entry(name, value) for name, value in answer.items()]
     if not isinstance(answer, list | set):
         return [Entry(b"", answer)] if isinstance(answer, bytes) else []
-    values: Sequence[bytes] = list(answer)
+    values: Sequence[Any] = list(answer)
     if place.kind == "set":
         return [Entry(value, b"") for value in values]
     if place.kind == "list":
         return [Entry(str(index).encode(), value) for index, value in enumerate(values)]
-    if values and isinstance(values[0], (tuple, list)):
-        return [Entry(name, _score(score)) for name, score in values]
-    return [
-        Entry(name, _score(value)) if place.kind == "zset" else Entry(name, value)
-        for name, value in zip(values[::2], values[1::2], strict=True)
-    ]
+    if place.kind == "zset":
+        return [Entry(name, _score(score)) for name, score in with_scores(values)]
+    return [Entry(name, value) for name, value in zip(values[::2], values[1::2], strict=True)]
+
+
+def with_scores(answer: Sequence[Any]) -> Iterable[tuple[bytes, Any]]:
+    """Read members with their scores, in either version of Redis's protocol."""
+    in_pairs = bool(answer) and isinstance(answer[0], list | tuple)
+    return answer if in_pairs else zip(answer[::2], answer[1::2], strict=True)
 
 
 def _score(score: object) -> bytes:

@@ -27,11 +27,13 @@ from bellhop.privacy.places import (
     belongs_to,
     context_of,
     found_in,
+    parts_of,
     place_of,
     read_entries,
 )
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.blocking_client import together
 from bellhop.store.keys import FORGOTTEN_LIFTS, ROUND_PREFIX, call_key, devices_key
 from bellhop.store.redis_clock import read_time
 from bellhop.store.scripts import Argument, Command, by_source
@@ -103,14 +105,14 @@ def _change(found: FoundKey, now: Micros) -> Steps[list[Any]]:
     if is_gone:
         return (yield [("DEL", found.key)])
     if found.place.start == OWNERS:
-        tenant, _, device = found.key.removeprefix(OWNERS).partition(":")
+        tenant, device = parts_of(found.key, found.place)
         (has_device,) = yield [("HEXISTS", devices_key(tenant, found.entries[0].value.decode()), device)]
         if has_device:  # it leaves with the device
             return []
     if found.whole and found.place.start == DEVICES:
-        tenant = found.key.removeprefix(DEVICES).partition(":")[0]
+        tenant, _ = parts_of(found.key, found.place)
         devices = registry.decode(entry.value for entry in found.entries)
-        yield [registry.remove(tenant, device) for device in devices] or [("PING",)]
+        yield [registry.remove(tenant, device) for device in devices]
     changes = [Found(entry, None) for entry in found.entries] if found.whole else found.found
     commands = list(_end_of_ring(found, now)) if found.place.start == ROUND_PREFIX else []
     for first in range(0, len(changes), ENTRIES_AT_ONCE):
@@ -174,9 +176,6 @@ def run_blocking(steps: Steps[T], redis: Redis) -> T:
     """Take all steps with a blocking client. Raises redis.exceptions.RedisError."""
     commands, value = _next(steps, None)
     while commands is not None:
-        pipeline = redis.pipeline(transaction=False)
-        for command in commands:
-            sent = by_source(command) if isinstance(command, Command) else command
-            pipeline.execute_command(*sent)  # type: ignore[no-untyped-call]
-        commands, value = _next(steps, pipeline.execute())
+        sent = (by_source(command) if isinstance(command, Command) else command for command in commands)
+        commands, value = _next(steps, together(redis, *sent))
     return cast("T", value)
