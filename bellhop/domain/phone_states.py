@@ -4,6 +4,7 @@ The paths are those of Google's own phones from Android 14 on, and of iOS 18 and
 differently. Sources are named where a sentence says what a system does.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -67,15 +68,8 @@ class PhoneState(NamedTuple):
 
 def _version(text: str | None) -> tuple[int, ...]:
     """Read a version such as "1.45.2-beta"; empty if it does not begin with a number."""
-    parts: list[int] = []
-    for part in (text or "").split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        parts.append(int(digits))
-        if digits != part:
-            break
-    return tuple(parts)
+    numbers = re.match(r"[0-9]+(?:\.[0-9]+)*", text or "")
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def _before(record: PhoneRecord, version: str) -> bool:
