@@ -53,7 +53,7 @@ class ReachabilityReason(DocumentedModel):
     word: str
     """A stable word for programs."""
     effect: RingEffect
-    """What it does to a ring: silent, unsure, no_sound, or note (nothing)."""
+    """How it affects a ring: silent, unsure, no_sound, or note (not at all)."""
     sentence: str
     next: str
     """What to do about it."""
@@ -64,7 +64,7 @@ class ReachabilityReason(DocumentedModel):
     path: str = ""
     """Where the setting is on the phone; empty if it is not a setting of the phone."""
     since: datetime | None = None
-    """The first report of the phone that said so."""
+    """The time of the phone's first report of it, or of the ring that the phone did not report."""
 
 
 class Reachability(DocumentedModel):
@@ -81,14 +81,14 @@ class Reachability(DocumentedModel):
 
 
 class _Reason(NamedTuple):
-    """A reason, and what its own user may read of it."""
+    """A reason, with the next step for operators and the one for the user."""
 
     word: str
     effect: RingEffect
     sentence: str
     next: str
     own_next: str = ""
-    """What the user is told to do, if it is something else."""
+    """The next step for the user, if it is another one."""
     operator: bool = False
     """Whether only operators may know of it."""
     device: Device | None = None
@@ -104,7 +104,7 @@ SERVICE_TROUBLE = _Reason(
     "The service that rings this phone has a problem at the moment.",
     "Try again later. If it goes on, tell the support of the app.",
 )
-"""All that a user is told of what only operators may know."""
+"""What users get in place of the reasons that only operators may know."""
 ASK_FOR_CHANGE = "Nothing, if {user} wants it so. The app or your backend can change it (docs/people.md)."
 USELESS_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP})
 """Outcomes of the last attempt after which the phone's token is useless."""
@@ -143,7 +143,7 @@ def judge(facts: ReachabilityFacts, *, for_user: bool = False, caller: str = "")
 
 
 def _effect(reasons: Iterable[_Reason], ringing: Iterable[Device]) -> RingEffect:
-    """Return what all reasons together do to a ring. Of several phones, the best one decides."""
+    """Return the effect of all reasons together on a ring. If there are several phones, the best one decides."""
     by_phone: dict[str, list[RingEffect]] = {device.key: [] for device in ringing}
     for_all: list[RingEffect] = []
     for reason in reasons:
@@ -203,7 +203,7 @@ def _no_phone(facts: ReachabilityFacts) -> _Reason:
 
 
 def _wishes(facts: ReachabilityFacts) -> Iterator[_Reason]:
-    """Yield what the user wants, and what Stream says of the user."""
+    """Yield why the user gets no pushes now: by the user's preferences, or because Stream deactivated the user."""
     refusal = push_refusal(facts.user, facts.now)
     if refusal is None:
         return
@@ -239,7 +239,7 @@ def _credentials(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
 
 
 def _last_push(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
-    """Yield what the last attempt to ring says of the token, unless it was registered again since."""
+    """Yield a reason if the last attempt to ring showed a useless token, and it was not registered again since."""
     last = facts.pushes.get(device.key, NO_PUSHES)
     if last.outcome not in USELESS_TOKEN or last.attempted_at <= device.registered_at:
         return
@@ -252,7 +252,7 @@ def _last_push(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
 
 
 def _receipts(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
-    """Yield that the phone does not say that it rings, although its provider accepted rings."""
+    """Yield a reason if the provider accepted a ring and the phone did not report it."""
     pushes, record = facts.pushes.get(device.key, NO_PUSHES), facts.records.get(device.key, NEVER_HEARD_OF)
     if not facts.has_receipts or not pushes.accepted or facts.now < pushes.accepted_at + RECEIPT_WAIT_US:
         return
@@ -272,7 +272,7 @@ def _receipts(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
 
 
 def _registration(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
-    """Yield that the phone was not registered for long. An app that registers with Bellhop does so at each start."""
+    """Yield a reason if the last registration is a month old. Apps that use Bellhop's API register at each start."""
     months = (facts.now - device.registered_at) // MONTH_US
     if months < 1 or not device.registered_at:
         return
@@ -286,7 +286,7 @@ def _registration(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]
 
 
 def _subscription(facts: ReachabilityFacts, device: Device) -> Iterator[_Reason]:
-    """Yield that a browser's subscription has ended, as the browser said when it registered."""
+    """Yield a reason if a browser's subscription has ended. The browser gave that time when it registered."""
     if device.expires_at and device.expires_at <= facts.now:
         sentence = f"The browser's subscription for pushes ended on {as_datetime(device.expires_at):%Y-%m-%d}."
         advice = f"Ask {facts.user_id} to open the app in the browser, so that it registers again."

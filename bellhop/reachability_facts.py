@@ -25,7 +25,7 @@ _ATTEMPT = f'"{PushAttempted.what}"'.encode()
 
 
 class LatestPushes(NamedTuple):
-    """What the user's latest calls say of one device. Times are unix µs; 0 for never."""
+    """What the trails of the user's latest calls say about one device. Times are unix µs; 0 for never."""
 
     accepted: int = 0
     """How many rings the provider accepted."""
@@ -56,13 +56,13 @@ class ReachabilityFacts(NamedTuple):
     """Why the user has no device, if the registry says it; otherwise empty."""
     installation: InstallationState
     apps: frozenset[tuple[str, str]]
-    """The apps that there are credentials for, as (provider, app)."""
+    """The apps with credentials, as (provider, app)."""
     has_receipts: bool
     """Whether pushes carry receipts."""
 
 
 def read_reachability_facts(redis: Redis, settings: Settings, tenant: str, user_id: str) -> ReachabilityFacts:
-    """Read them, in four round trips. Raises redis.exceptions.RedisError."""
+    """Read them, in four round trips; for a user without devices in more. Raises redis.exceptions.RedisError."""
     stored, user, calls, note, time = together(
         redis,
         ("HVALS", devices_key(tenant, user_id)),

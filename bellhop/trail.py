@@ -84,7 +84,7 @@ class CarryOutcome(StrEnum):
     TOO_LATE = "too_late"
     """Stream did not answer before the ring's end."""
     AGAIN = "again"
-    """It is sent a second time: a worker died after it may have been sent, and before it was recorded."""
+    """It is sent a second time: a worker died before it recorded the first time, and may have sent it."""
 
 
 class Milestone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -220,7 +220,7 @@ class PushFinished(PushMilestone, frozen=True, kw_only=True, gc=False):
 
 
 class DeviceMilestone(Milestone, frozen=True, kw_only=True, gc=False):
-    """What the milestones about the device of one push have in common."""
+    """The fields of all milestones about the device of one push."""
 
     letters: ClassVar = "rkudlpv"
     round: Micros
@@ -272,7 +272,7 @@ class PhoneRang(Milestone, frozen=True, kw_only=True, gc=False):
 
 
 class PhoneReported(Milestone, frozen=True, kw_only=True, gc=False):
-    """A phone reported something else than that it rang; `outcome` is the PhoneEvent."""
+    """A phone reported an event other than "rang"; `outcome` is the PhoneEvent."""
 
     what: ClassVar = "reported"
     letters: ClassVar = "ruocdpyv"
@@ -285,13 +285,13 @@ class PhoneReported(Milestone, frozen=True, kw_only=True, gc=False):
     device: str
     provider: str = ""
     reason: str = ""
-    """The phone's word for why it did not show the call."""
+    """Why the phone did not show the call: a word that its app sends."""
     detail: str = ""
-    """The time of its own clock (unix ms)."""
+    """The time by the phone's clock (unix ms)."""
 
 
 class RejectionCarried(Milestone, frozen=True, kw_only=True, gc=False):
-    """Bellhop told Stream that a user rejected a ring on a phone, or did not; `outcome` is a CarryOutcome."""
+    """The result of telling Stream that a user rejected a ring on a phone; `outcome` is a CarryOutcome."""
 
     what: ClassVar = "carried"
     letters: ClassVar = "ruosyNm"
@@ -301,7 +301,7 @@ class RejectionCarried(Milestone, frozen=True, kw_only=True, gc=False):
     status: int | None = None
     """Stream's status, if it refuses."""
     reason: str = ""
-    """Why not: Stream's answer, or where the user stands in the ring."""
+    """Why Stream was not told: its answer, or the user's standing in the ring."""
     times: int | None = None
     """How often it was sent, if more than once."""
     ms: float | None = None

@@ -1,6 +1,6 @@
 """What a phone reports about itself, and what Bellhop keeps of it. Pure.
 
-A report is part of a receipt or of a registration, which count more than it: a value that cannot be used is left out.
+A report comes with a receipt or a registration, and never makes that request fail: an unusable value is left out.
 """
 
 import json
@@ -27,13 +27,13 @@ LONGEST_TEXT = 40
 MAX_HEALTH_BYTES = 2048
 """The size of the largest health report, as Redis keeps it."""
 DEMOTIONS_FOR_A_WARNING = 3
-"""After so many demoted pushes in a row, Bellhop warns: a single one can have a reason that passes."""
+"""Bellhop warns after this many demoted pushes in a row. A single one may have a temporary reason."""
 
 ShortText = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 
 
 class PhoneHealth(BaseModel):
-    """The settings of a phone that decide whether it rings, as its app reads them. What is not known is null."""
+    """The phone's settings that decide whether it rings, as the app reads them. A value is null if it is not known."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -88,7 +88,7 @@ class PhoneHealth(BaseModel):
     ring_volume: Annotated[int, Field(ge=0, le=100)] | None = None
     """Android: the volume of the ringtone, in percent."""
     callkit_error: Annotated[int, Field(ge=0, le=99)] | None = None
-    """iOS: the code with which CallKit refused the last call (CXErrorCodeIncomingCallError); null if it took it."""
+    """iOS: CallKit's error for the last call (CXErrorCodeIncomingCallError); null if CallKit accepted the call."""
     telecom_error: bool | None = None
     """Android: whether Telecom refused the last call."""
 
@@ -123,27 +123,27 @@ class PhoneRecord(NamedTuple):
     """What Bellhop keeps of one device: its latest health, and when it sent receipts. Times are unix ms."""
 
     health: PhoneHealth = NO_HEALTH
-    """Of each field the latest value that the phone reported."""
+    """The latest value that the phone reported, for each field."""
     health_at_ms: int = 0
     """When the phone last reported its health; 0 for never."""
     since_ms: Mapping[str, int] = NOTHING_SINCE
-    """By field: since which report it has its value."""
+    """For each field: the time of the report since which it has this value."""
     first_receipt_ms: int = 0
     """When the first receipt came; 0 if there was none."""
     last_receipt_ms: int = 0
     event: str = ""
-    """The last of the events "rang" and "not_shown" that the phone reported."""
+    """The phone's latest report that is "rang" or "not_shown"; other reports do not change it."""
     reason: str = ""
-    """The reason that it gave."""
+    """The reason in that report."""
     demoted: int = 0
-    """How many pushes in a row, up to the last one, came with normal priority. Bellhop sends every ring as high."""
+    """How many pushes in a row, up to the latest, came with normal priority. Bellhop sends each with high priority."""
 
 
 NEVER_HEARD_OF = PhoneRecord()
 
 
 def health_json(health: PhoneHealth | None) -> str:
-    """Write what is known of a phone; "" if nothing is."""
+    """Write the known values as JSON; "" if there are none."""
     known = health.known() if health is not None else {}
     return json.dumps(known, separators=(",", ":"), ensure_ascii=False) if known else ""
 

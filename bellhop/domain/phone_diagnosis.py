@@ -11,7 +11,7 @@ from bellhop.domain.phone_report import why_not_shown
 from bellhop.domain.phone_states import ANDROID, BROWSER, IOS, STATES, PhoneState, RingEffect
 
 MOMENT_MS = 3_600_000
-"""How long a report of something that passes, such as Do Not Disturb, is taken to be true."""
+"""How long a report of a temporary state, such as Do Not Disturb, counts as true."""
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -24,13 +24,13 @@ class FoundState(NamedTuple):
     next: str
     path: str
     since_ms: int
-    """Since which report; 0 if it is not known."""
+    """When the phone first reported it (unix ms); 0 if that is not known."""
 
 
 def states_of(record: PhoneRecord, device: Device | None, now: Micros) -> list[FoundState]:
     """Return the states that a phone is in, the worst first. `now` is the time of the question.
 
-    What passes, such as Do Not Disturb, is only a note once the report is an hour old.
+    A temporary state, such as Do Not Disturb, becomes a note when the report is more than an hour old.
     """
     health = {**record.health.__dict__, "os": record.health.os or _system_of(device)}
     found = [_found(state, record, now) for state in STATES if _holds(state, health, record)]

@@ -26,7 +26,7 @@ class PhoneEvent(StrEnum):
     ANSWERED_ELSEWHERE = "answered_elsewhere"
     """The phone stopped ringing, since the user answered on another device."""
     DISMISSED = "dismissed"
-    """The user removed the notification. That is no decline."""
+    """The user removed the notification. This does not decline the call."""
     NOT_SHOWN = "not_shown"
     """The push arrived, but the phone could not show the call."""
 
@@ -34,8 +34,8 @@ class PhoneEvent(StrEnum):
 REJECTIONS: dict[str, str] = {PhoneEvent.DECLINED: "decline", PhoneEvent.BUSY: "busy"}
 """The events that end the ring for the user, and Stream's reason of that rejection."""
 BY_HAND = "declined on the phone"
-"""The reason with which a decline is stamped. Only a user's hand reports a decline: with Stream's own reason, a decline
-close to the ring's end would count as the phone's time-out."""
+"""The reason in the stamp of a decline. A phone reports a decline only if its user declines. With Stream's reason, a
+decline close to the ring's end would count as the phone's time-out."""
 
 
 def stamps_of_report(user: str, event: str) -> list[str]:
@@ -48,7 +48,8 @@ def stamps_of_report(user: str, event: str) -> list[str]:
 def rejected_at(now: Micros, started_at: Micros, later_ring: Micros | None) -> Micros:
     """Return the stamp of a rejection that a phone reports `now`, by Stream's clock.
 
-    It ends the ticket's ring alone: it is not before the ring's start, and before any later ring of the call.
+    The rejection ends the ticket's ring only. So the stamp is not before the start of that ring, and it is before any
+    later ring of the call.
     """
     return max(started_at, now if later_ring is None else min(now, Micros(later_ring - 1)))
 
@@ -66,7 +67,7 @@ NOT_SHOWN_BECAUSE: Mapping[str, str] = {
     "not_ringing_at_stream": "the call did not ring any more when the app asked Stream",
     "app_error": "the app failed",
 }
-"""Why a phone did not show a call, by the app's word (docs/receipts.md). Other words are shown as they are."""
+"""Why a phone did not show a call, by the word that the app sends (docs/receipts.md). Other words are shown as sent."""
 ALREADY_OVER = "already_over"
 
 

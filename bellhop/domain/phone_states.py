@@ -1,4 +1,4 @@
-"""What a phone's own settings do to its rings: a table of all states, each with its sentence and what to do. Pure.
+"""How a phone's settings affect its rings: a table of all states, each with its sentence and the next step. Pure.
 
 The paths are those of Google's own phones from Android 14 on, and of iOS 18 and later; manufacturers name some places
 differently. Sources are named where a sentence says what a system does.
@@ -13,9 +13,9 @@ from bellhop.domain.phone import DEMOTIONS_FOR_A_WARNING, PhoneRecord
 from bellhop.domain.phone_report import ALREADY_OVER, PhoneEvent
 
 LAST_WITH_A_LIMIT = 12
-"""Up to this version, Android limits the pushes with high priority by the app's standby bucket."""
+"""The last version of Android that limits pushes with high priority by the app's standby bucket."""
 FIRST_WITH_SILENT_RINGS = 17
-"""From this version on, Android lets an app that a push started play a ringtone only if Telecom has the call."""
+"""From this version on, Android lets an app play a ringtone after a push only if Telecom has the call."""
 
 
 class RingEffect(StrEnum):
@@ -47,11 +47,11 @@ class PhoneState(NamedTuple):
     next: str
     """What to do about it. With steps, it follows "On the phone, open <steps>, and "."""
     when: Mapping[str, Any]
-    """What the phone's health must be, by field. The first field is the one whose report gives the day."""
+    """The values that the phone's health must have, by field. The first field gives the day in the sentence."""
     steps: tuple[str, ...] = ()
     """What to tap on the phone, one after the other, to reach the setting."""
     passes: bool = False
-    """Whether it is true for a moment only."""
+    """Whether the state is temporary: then an old report of it is only a note."""
     also: Callable[[PhoneRecord], bool] = lambda record: True
     """What else must be true."""
 

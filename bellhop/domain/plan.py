@@ -25,7 +25,7 @@ COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
 NO_BADGES: Mapping[str, int] = {}
 PREFERENCE = {Provider.WEB_PUSH: 0, Provider.FCM: 1, Provider.APNS: 2}
-"""Of the tokens of one phone, one with the greatest number is used."""
+"""If a phone has several tokens, a token with the greatest number is used."""
 
 
 class Skip(NamedTuple):

@@ -20,9 +20,9 @@ class PushKind(StrEnum):
     LIVE_STARTED = "live_started"
     SESSION_STARTED = "session_started"
     SECOND_RING = "second_ring"
-    """The second push to a phone that does not report that it rings (`bellhop.domain.second_way`)."""
+    """The second push for a ring, if the phone did not report the first (`bellhop.domain.second_way`)."""
     RING_OVER = "ring_over"
-    """The push that takes a ring away in a browser: its user has answered or declined elsewhere, or the call ended."""
+    """Removes the ring from a browser, because its user answered or declined elsewhere, or because the call ended."""
 
 
 STARTED = {"call.live_started": PushKind.LIVE_STARTED, "call.session_started": PushKind.SESSION_STARTED}
@@ -73,7 +73,7 @@ class Push:
     aps: Mapping[str, Any] | None = None
     """FCM only, for an iPhone: what iOS shows of the message."""
     rung: str = ""
-    """Of a second ring: the key of the device by which the phone was rung."""
+    """Only of a second ring: the key of the device that got the first push."""
     left_out: tuple[str, ...] = ()
     """The team's fields and keys that are not in the payload: they did not fit, or could not be filled in."""
     ends_s: Seconds | None = field(default=None, compare=False)

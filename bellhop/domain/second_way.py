@@ -1,7 +1,7 @@
-"""The second way to a phone that stays silent: which phones get one more push, by which road, and when. Pure.
+"""The second push to a phone that did not report its ring: which phones get it, by which token, and when. Pure.
 
-A phone that has sent receipts before, and sends none for this ring, may not have got the ring. The fence decides again,
-right before the push (claim_devices.lua): no phone that has reported is rung a second time.
+If a phone reported earlier rings and does not report this ring, the push may not have arrived. Right before the second
+push, the fence checks again (claim_devices.lua) that the phone has not reported this ring.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ class RungPhone(NamedTuple):
 
 
 class NextStep(Enum):
-    """What to do about a phone that was rung."""
+    """Whether a phone that was rung gets its second push now."""
 
     NEVER = auto()
     """It gets no second push."""
@@ -34,9 +34,9 @@ class NextStep(Enum):
 
 
 def second_road(device: Device, devices: Iterable[Device]) -> Device | None:
-    """Return the token for the second push to the phone that was rung by `device`; None if there is none.
+    """Return the token for the second push; None if there is none. The first push went to `device`.
 
-    `devices`: what its user has registered.
+    `devices`: all devices of the same user.
     """
     road = ROADS.get(device.provider)
     return road(device, devices) if road else None

@@ -15,11 +15,11 @@ from bellhop.explain.rounds import RoundLog, sorted_into_rounds
 from bellhop.trail import read_trail
 
 OPENING = b'"f":['
-"""Stands in the lines of events that begin a ring: they name the caller."""
+"""A line with this text is of an event that begins a ring. It names the caller."""
 OF_ANYBODY = (b'"received"', b'"asked"')
-"""Stand in the lines of events and of Stream's answers: they may end the ring for everybody."""
+"""A line with one of these texts is of an event or of Stream's answer. It may end the ring for everybody."""
 MOST_LINES = 50
-"""Lines of each kind that are read of one call, the latest."""
+"""How many lines of each kind are read of one call: the latest ones."""
 
 
 class OwnOutcome(StrEnum):
@@ -48,7 +48,7 @@ class OwnCall(NamedTuple):
 
 
 def own_call(cid: str, trail: Sequence[bytes], user: str, now: Micros) -> OwnCall | None:
-    """Read what the user may see of a call from its trail; None if no ring of it is known that is about the user.
+    """Read what the user may see of a call from its trail; None if this user neither made nor got a ring.
 
     `now` is the time by Redis's clock.
     """

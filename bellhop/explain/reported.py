@@ -1,4 +1,4 @@
-"""What phones report about their rings, and what Stream was told of it, as sentences. Pure."""
+"""Sentences about what phones reported, and about what Bellhop told Stream of it. Pure."""
 
 from collections.abc import Mapping
 
@@ -54,13 +54,13 @@ def reports_of(round_log: RoundLog, device: str) -> str:
 
 
 def was_shown(round_log: RoundLog, device: str) -> bool:
-    """Whether a phone did not report that it could not show the call, or reported later that it rang."""
+    """Return False if a phone reported that it could not show the call, and did not report that it rang."""
     reports = round_log.reports.get(device, ())
     return device in round_log.rang or all(report.outcome != PhoneEvent.NOT_SHOWN for report in reports)
 
 
 def says_it_rang(round_log: RoundLog, device: str) -> bool:
-    """Whether a phone reported that it rang, or anything else that a silent phone does not report."""
+    """Return whether a phone reported anything except that it could not show the call."""
     reports = round_log.reports.get(device, ())
     return device in round_log.rang or any(report.outcome != PhoneEvent.NOT_SHOWN for report in reports)
 

@@ -1,6 +1,6 @@
 """What phones report about themselves, in the home of their users: one record for each device.
 
-The records are read by explanations, and by whatever asks whether a phone can be rung. A ring does not read them.
+Explanations read the records, and so does the answer whether a user can be rung. A ring does not read them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class PhoneNoted(NamedTuple):
     known: bool
     """Whether the user has this device."""
     demoted: int
-    """How many pushes in a row came with normal priority, if this report was the first to say so of its push."""
+    """How many pushes in a row came with normal priority, if this report added one; otherwise 0."""
 
 
 def note_health(tenant: str, user_id: str, device_key: str, now: Micros, health: PhoneHealth) -> Command:

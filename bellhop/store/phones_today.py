@@ -1,4 +1,4 @@
-"""What phones reported that did not say that they ring: for the explanation of a call.
+"""The settings of phones that did not report that they rang: for the explanation of a call.
 
 A ring never waits for this. The work is bounded: the end of the trail, few users.
 """
@@ -27,9 +27,9 @@ _REPORTS = tuple(f'"{report.what}"'.encode() for report in (PhoneRang, PhoneRepo
 
 
 def silent_phones(redis: Redis, tenant: str, lines: Sequence[bytes], now: Micros) -> Mapping[str, str]:
-    """Return a sentence for each phone that got a ring and did not report that it rang, if its settings explain it.
+    """Return a sentence for each silent phone whose settings explain why, by the key of the device.
 
-    They are by the key of the device. Raises redis.exceptions.RedisError.
+    A phone is silent if it got a ring and did not report that it rang. Raises redis.exceptions.RedisError.
     """
     by_user = _silent(lines[-LATEST_LINES:])
     reads = [

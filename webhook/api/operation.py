@@ -50,7 +50,7 @@ BODY_ERRORS = (
 )
 
 KEPT = ("/devices", "/contact", "/preferences")
-"""What a user is registered with."""
+"""The ends of the paths at which data about a user is stored."""
 
 View = Callable[..., Any]
 
@@ -64,7 +64,7 @@ class ApiRequest(NamedTuple):
     tenant: str
     user_id: str
     by_user: bool = False
-    """Whether the user asks with a token of their own, and not a backend."""
+    """Whether the request has a user token; otherwise it has a server token."""
 
 
 class Operations:
@@ -139,10 +139,10 @@ def _authorize(user_id: str, *, writes: bool, keeps: bool) -> ApiRequest:
 
 
 def _admit_forgotten(api_request: ApiRequest, requester: Requester) -> None:
-    """End the tombstone of a user who was forgotten in the last day and is here again.
+    """End the tombstone of a user who was forgotten in the last day and registers again.
 
-    A backend, or a token that was issued since, says that. An app that starts with an older token does not know it: it
-    must not bring the user back.
+    Only a backend may do so, or a token that was issued after the user was forgotten. An app that starts with an older
+    token must not bring the user back.
     """
     context = api_request.context
     run_all = partial(together, context.redis)

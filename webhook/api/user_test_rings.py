@@ -31,7 +31,7 @@ from webhook.intake.apply import webhook_digest
 from webhook.intake.stream_clock import StreamTime
 
 MOST_PER_MINUTE = 5
-"""Test rings of one user in a minute, whoever asks for them: each rings all of the user's phones."""
+"""How many test rings of one user may begin in a minute. Requests of backends and of the user count together."""
 
 blueprint = Blueprint("test_rings", __name__, url_prefix="/v1")
 operations = Operations(blueprint)
@@ -43,7 +43,7 @@ class _OfTest(DocumentedModel):
 
 
 class RingToTest(_OfTest):
-    """What the test is to look like."""
+    """The options of a test ring."""
 
     call_cid: Annotated[str, StringConstraints(pattern=r"^(?:[A-Za-z0-9_-]{1,64}:[A-Za-z0-9_.-]{1,64})?$")] = ""
     """The call that the pushes name, type and id. By default `default:bellhop-test-…`, which Stream does not know."""
@@ -69,13 +69,13 @@ class PhoneInTest(_OfTest):
     """The phone's name for people."""
     provider: str
     again: bool
-    """Whether this is a second push, to a phone that did not report in time."""
+    """Whether this is the second push, because the phone did not report the first in time."""
     outcome: str
     """The outcome in one word (docs/outcomes.md); accepted if the provider took the push."""
     accepted_after_ms: int | None
     """How long after the start the provider accepted the push; null if it did not."""
     rang_after_ms: int | None
-    """How long after the start the phone's report came that it rang; null if none came."""
+    """How long after the start the phone reported that it rang; null if it did not."""
     reports: list[str]
     """What else the phone reported."""
     sentence: str
@@ -91,7 +91,7 @@ class ResultOfTest(_OfTest):
     over: bool
     """Whether the time to ring is over. A report may still come for two minutes."""
     summary: str
-    """The result for people. If the user has no phone that can be rung, or wants no calls now, it says so."""
+    """The result for people. It says why if no phone was rung: no suitable phone, or the user wants no calls now."""
     phones: list[PhoneInTest]
 
 

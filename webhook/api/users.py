@@ -54,7 +54,7 @@ class _Registration(_ApiModel):
     """The settings of the phone that decide whether it rings. A field that is left out keeps its last value."""
 
     def device_fields(self) -> dict[str, Any]:
-        """Return what a Device has of it."""
+        """Return the fields of this registration that a Device has."""
         return self.model_dump(exclude={"endpoint", "keys", "expiration_time", "health"})
 
 
@@ -86,7 +86,7 @@ class WebPushKeys(_ApiModel):
 
 
 class WebPushRegistration(_Registration):
-    """A PushSubscription of a browser, as its toJSON() gives it, or one of UnifiedPush."""
+    """A PushSubscription of a browser, as its toJSON() returns it, or a subscription of UnifiedPush."""
 
     provider: Literal["webpush"]
     endpoint: Annotated[str, StringConstraints(pattern=r"^https://[\x21-\x7e]{1,4088}$"), AfterValidator(_endpoint)]
@@ -95,7 +95,7 @@ class WebPushRegistration(_Registration):
     """When the subscription ends (unix ms), if the browser says it."""
 
     def device_fields(self) -> dict[str, Any]:
-        """Return what a Device has of it."""
+        """Return the fields of this registration that a Device has."""
         ends_ms = self.expiration_time
         return {
             **super().device_fields(),

@@ -121,7 +121,7 @@ def _phones_of(user: UserVerdict, round_kind: str, by_push: EntriesByPush, axis:
 
 
 def _result(delivery: Delivery, entries: Iterable[TimelineEntry]) -> str:
-    """Say in a few words what happened, and when: the phone's own word counts more than the provider's."""
+    """Say in a few words what happened, and when: the phone's report counts more than the provider's answer."""
     rang = next((entry for entry in entries if entry.what == PhoneRang.what), None)
     if rang:
         return f"rang {after(rang.after_us)}"

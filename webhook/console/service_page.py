@@ -47,10 +47,10 @@ class Endpoint(NamedTuple):
 
     name: str
     away: str
-    """Why it takes no events, as a worker reports; empty if it takes them."""
+    """Why it does not accept events, as a worker reports; empty if it accepts them."""
     in_flight: int
     dead: int
-    """How many events could not be sent to it for a day."""
+    """How many events Bellhop has given up after trying for a day."""
 
 
 @blueprint.get("/service")
@@ -97,7 +97,7 @@ def run_check() -> Response:
 
 
 def _problems(redis: Redis, url: str, state: InstallationState) -> Iterator[str]:
-    """Yield a sentence for each problem because of which no phone rings."""
+    """Yield a sentence for each problem that keeps all phones silent."""
     try:
         refusals.try_to_write(redis)
     except RedisError as error:
