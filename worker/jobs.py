@@ -19,9 +19,9 @@ from bellhop.store.scripts import Command
 from bellhop.telemetry import correlation
 from bellhop.trail import QuestionOutcome, StreamAsked, encode
 from worker.announcements.outbox import OutboxJobs
-from worker.delivery.attempt import Delivered
+from worker.delivery.attempt import SENT, Delivered
 from worker.delivery.call_members import MembersUnknown, with_members
-from worker.delivery.fan_out import SENT, DeliveryTools, FanOut
+from worker.delivery.fan_out import DeliveryTools, FanOut
 from worker.delivery.ring_endings import end_rings
 from worker.delivery.silent_phones import ring_in_two_ways
 from worker.derived_notices import DerivedNotices

@@ -9,10 +9,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.plan import Plan, Skip
 from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
-from worker.delivery.attempt import Delivered
-
-HAS_IT = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
-"""The provider has the push, from this run of the job or from an earlier one, which may not have announced it."""
+from worker.delivery.attempt import SENT, Delivered
 
 
 class RingNews:
@@ -40,7 +37,7 @@ class RingNews:
     def attempted(self, result: Delivered, now: Micros) -> Announcement | None:
         """Note the result of a push; returns what its acceptance announces."""
         user_id = result.push.device.user_id
-        if result.outcome not in HAS_IT or user_id in self._told:
+        if result.outcome not in SENT or user_id in self._told:
             return None
         if self._kind is PushKind.RING:
             return self._announce(AnnouncementType.REACHED, user_id, now)

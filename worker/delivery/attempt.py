@@ -20,6 +20,9 @@ from worker.delivery.service_channels import ServiceChannels
 
 ProviderChannels = Mapping[tuple[Provider, str], ProviderChannel | ServiceChannels]
 DEFAULT_POLICY = RetryPolicy()
+SENT = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
+"""The provider has the push. It was sent by this run of the job, or by an earlier run that was interrupted and may have
+announced nothing."""
 BeforeAttempt = Callable[[Seconds], Callable[[], object]]
 """It is called when the wait for an attempt begins, with the shortest time that the wait takes. It returns a function
 that is called when the wait ends."""

@@ -31,7 +31,7 @@ from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.trail import DeviceMilestone, JobPickedUp, PushReduced, PushSkipped, TokenChecked, encode
 from worker.announcements.ring_news import RingNews
-from worker.delivery.attempt import Delivered, ProviderChannels, deliver
+from worker.delivery.attempt import SENT, Delivered, ProviderChannels, deliver
 from worker.delivery.callee_limit import CalleeLimit
 from worker.delivery.device_lookup import StreamDeviceLookup
 from worker.delivery.fair_turns import FairTurns
@@ -49,8 +49,6 @@ PLANNED_AT_ONCE = 8
 """Recipients whose pushes are planned and begun in one turn of the event loop. Other rings wait until it ends."""
 UNUSABLE_TOKEN = frozenset({Outcome.TOKEN_DEAD, Outcome.BAD_TOKEN, Outcome.WRONG_APP, Outcome.NO_CREDENTIALS})
 """After one of these outcomes, the push goes to another token of the same phone, if there is one."""
-SENT = frozenset({Outcome.ACCEPTED, Outcome.DUPLICATE})
-"""The provider has the push, from this run of the job or from an earlier one that was interrupted."""
 NO_LINE_OF_START = frozenset({PushKind.MISSED, PushKind.SECOND_RING, PushKind.RING_OVER})
 """Notices are many and not urgent; a second ring and the end of a ring belong to other jobs."""
 

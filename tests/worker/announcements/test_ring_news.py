@@ -10,7 +10,8 @@ from bellhop.domain.outcomes import MEANING, Outcome, OutcomeKind
 from bellhop.domain.plan import Plan, Skip
 from bellhop.domain.push import PushKind
 from tests.factories import a_delivery, a_device, a_push, a_round
-from worker.announcements.ring_news import HAS_IT, RingNews
+from worker.announcements.ring_news import RingNews
+from worker.delivery.attempt import SENT
 
 NOW = 1_800_000_000_000_000
 FINAL = st.sampled_from(sorted(outcome for outcome in Outcome if MEANING[outcome].kind is not OutcomeKind.EMAIL))
@@ -32,7 +33,7 @@ def told_of(phones, kind=PushKind.RING):
 def test_a_user_is_reached_or_unreachable_or_neither(phones):
     outcomes = {outcome for outcome, _ in phones}
     told = [type_ for type_, _ in told_of(phones)]
-    if outcomes & HAS_IT:
+    if outcomes & SENT:
         assert told == [AnnouncementType.REACHED]
     elif outcomes - {Outcome.SAME_PHONE} <= set(DEAD_ENDS) and outcomes != {Outcome.SAME_PHONE}:
         assert told == [] if any(unsure for _, unsure in phones) else [AnnouncementType.UNREACHABLE]
