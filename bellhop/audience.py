@@ -1,4 +1,4 @@
-"""Who hears of announcements, by the settings, and the command that tells them.
+"""The destinations of announcements, by the settings, and the commands that put announcements into their outboxes.
 
 Each destination has an outbox for each call: a list in Redis, which one job at a time drains in order
 (`worker.announcements.outbox`). Open live streams hear of an announcement by a channel of Redis.
@@ -12,6 +12,7 @@ from bellhop.clock import Micros, iso
 from bellhop.domain.announcement import (
     CALLER_TYPES,
     REMOVED,
+    STREAM_DESTINATION,
     Announcement,
     AnnouncementType,
     device_removed,
@@ -26,22 +27,16 @@ from bellhop.store.keys import draining_key, live_channel, outbox_key
 from bellhop.store.outbox_scripts import fill_outboxes
 from bellhop.store.scripts import Command
 
-STREAM_DESTINATION = "stream"
-"""The caller's app, which Stream tells. No endpoint may have this name."""
 CALLER_KEEP_S = 3_600
 """How long an outbox for the caller's app is kept after its last announcement. Each is dropped at its ring's end."""
-
-
 EVENTS_KEEP_S = 3 * 86_400
-"""The same of an outbox for the team's backend. An event that could not be sent for a day becomes a dead letter."""
-
-
+"""The same for the team's backend. An event that could not be sent for a day becomes a dead letter."""
 DEVICE_ONCE_S = 3_600
-"""For how long the removal of one registration is not announced again."""
+"""The removal of one registration is announced only once within this time."""
 
 
 class Destination(NamedTuple):
-    """One that hears of announcements."""
+    """A receiver of announcements: the callers' apps of all Stream apps, or one endpoint of the team's backend."""
 
     name: str
     job_name: OutboxJobName
@@ -50,23 +45,31 @@ class Destination(NamedTuple):
     """How long an outbox is kept after its last announcement."""
     types: frozenset[AnnouncementType]
     tenants: frozenset[str] = frozenset()
-    """Empty: all."""
+    """The Stream apps whose announcements it gets. Empty: all."""
 
     def hears(self, announcement: Announcement) -> bool:
-        """Tell whether it hears of this announcement."""
+        """Return whether this announcement is sent to the destination."""
         return announcement.type in self.types and (not self.tenants or announcement.tenant in self.tenants)
 
 
 class Audience(NamedTuple):
-    """All that hear of announcements."""
+    """All receivers of announcements."""
 
     destinations: tuple[Destination, ...] = ()
     live: bool = False
     """Whether there may be open live streams."""
 
+    def outboxes(self, announcement: Announcement) -> list[dict[str, Any]]:
+        """Return the outboxes that an announcement is put into, as lib/announcing.lua needs them."""
+        return [
+            outbox_of(destination, announcement.tenant, announcement.subject, announcement.at)
+            for destination in self.destinations
+            if destination.hears(announcement)
+        ]
+
     def told_of(self, announcement: Announcement) -> dict[str, Any] | None:
         """Return what lib/announcing.lua needs to announce something about a round; None if nobody hears of it."""
-        outboxes = [outbox(heard, announcement) for heard in self.destinations if heard.hears(announcement)]
+        outboxes = self.outboxes(announcement)
         if not outboxes and not self.live:
             return None
         item: dict[str, Any] = {
@@ -90,16 +93,16 @@ class Audience(NamedTuple):
 
 
 def tell_alone(audience: Audience | None, announcement: Announcement, *, once: str = "", once_s: int) -> Command | None:
-    """Return the command that announces something that is not about a ring; None if nobody hears of it.
+    """Return the command that announces a removed device or an alarm; None if nobody hears of it.
 
-    `once` names what it is about, if that is more than this announcement: nothing about it is announced for `once_s`.
+    The command does nothing if it announced something with the same name `once` less than `once_s` ago. By default,
+    this name is the announcement's id.
     """
-    heard = [heard for heard in audience.destinations if heard.hears(announcement)] if audience else []
-    if not heard:
+    outboxes = audience.outboxes(announcement) if audience else []
+    if not outboxes:
         return None
-    boxes = [outbox(destination, announcement) for destination in heard]
     once = once or announcement.id
-    return fill_outboxes(announcement.document(), boxes, announcement.at, once=once, once_s=once_s)
+    return fill_outboxes(announcement.document(), outboxes, announcement.at, once=once, once_s=once_s)
 
 
 def tell_of_removal(
@@ -107,11 +110,6 @@ def tell_of_removal(
 ) -> Command | None:
     """Return the command that announces that a device has left the registry; None if nobody hears of it."""
     return tell_alone(audience, device_removed(tenant, device, now, reason), once_s=DEVICE_ONCE_S)
-
-
-def outbox(destination: Destination, announcement: Announcement) -> dict[str, Any]:
-    """Return the outbox of an announcement as lib/announcing.lua needs it."""
-    return outbox_of(destination, announcement.tenant, announcement.subject, announcement.at)
 
 
 def outbox_of(destination: Destination, tenant: str, subject: str, now: Micros) -> dict[str, Any]:
@@ -131,7 +129,7 @@ def draining_job(job_name: OutboxJobName, payload: OutboxRef) -> Mapping[str, st
 
 
 def audience(settings: Settings) -> Audience | None:
-    """Return who hears of announcements; None if nobody does. Then a ring costs not one command more."""
+    """Return who hears of announcements; None if nobody does. Then a ring costs no further command."""
     destinations = []
     if settings.tells_caller:
         destinations.append(Destination(STREAM_DESTINATION, TELL_CALLER_JOB, CALLER_KEEP_S, CALLER_TYPES))

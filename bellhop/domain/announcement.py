@@ -31,13 +31,15 @@ class AnnouncementType(StrEnum):
     MISSED_NOTICE = "call.missed_notice"
     """The user was sent a missed-call notice."""
     DEVICE_REMOVED = "device.removed"
-    """A device left the registry, since its provider says that its token is dead."""
+    """A device left the registry: somebody removed it, or its provider says that its token is dead."""
     ALARM = "alarm"
     """Something in this installation needs an operator."""
 
 
 CALLER_TYPES = frozenset({AnnouncementType.REACHED, AnnouncementType.RINGING, AnnouncementType.UNREACHABLE})
 """What Bellhop tells the caller's app, by Stream's custom event."""
+STREAM_DESTINATION = "stream"
+"""The name of the destination that is the caller's app. No endpoint may have this name."""
 CUSTOM_PREFIX = "bellhop."
 """The start of a custom event's type: `bellhop.ring.ringing`."""
 CUSTOM_FIELDS = ("user_id", "ring_started_at")
@@ -55,14 +57,14 @@ DEAD_ENDS = (
 reason."""
 
 REMOVED = "removed"
-"""Why a device was removed, if not by its provider's word: an app, a backend or a command asked for it."""
+"""The reason if an app, a backend or a command removed a device. Otherwise the reason is the provider's."""
 
 _NOT_BEFORE = {
     AnnouncementType.REACHED: (AnnouncementType.RINGING, AnnouncementType.ENDED),
     AnnouncementType.RINGING: (AnnouncementType.ENDED,),
     AnnouncementType.UNREACHABLE: (AnnouncementType.REACHED, AnnouncementType.RINGING, AnnouncementType.ENDED),
 }
-"""Of each type, those after which it is not announced any more."""
+"""For each type: the types after which it is not announced any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,11 @@ class Announcement:
     subject: str
     """What it is about: a call's cid, `device:<key>`, or `alarm`. Facts about one subject are announced in order."""
     at: Micros
-    """When it was found out, by Redis's clock."""
+    """When Bellhop found it out, by Redis's clock."""
     id: str
     """The same for every repeat of the same fact."""
     user_id: str = ""
-    """The callee; empty if it is about none."""
+    """The callee; empty if it is not about a user."""
     data: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -108,7 +110,7 @@ def told_field(type_: AnnouncementType, user_id: str) -> str:
 
 
 def read_told(fields: Mapping[str, str]) -> dict[tuple[AnnouncementType, str], Micros]:
-    """Read from a round's fields what was announced, by type and user. What a caller must not learn is left out."""
+    """Read from a round's fields when each type was announced for each user. Fields of unknown types are left out."""
     told = {}
     for name, at in fields.items():
         if name.startswith("told:"):

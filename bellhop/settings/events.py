@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from bellhop.domain.announcement import AnnouncementType
+from bellhop.domain.announcement import STREAM_DESTINATION, AnnouncementType
 from bellhop.public_address import is_public, parse_networks
 from bellhop.settings.field_types import ListOf, Network, ReadableFile, SettingsSection, TablesOf
 from bellhop.settings.variables import variable
@@ -21,7 +21,6 @@ from bellhop.settings.variables import variable
 SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret, but how each begins
 SECRET_BYTES = range(24, 65)
 """How long a secret is (Standard Webhooks, "Signature scheme")."""
-STREAM = "stream"
 LONGEST_URL = 2_000
 ENDPOINTS, SECRETS = variable("event_endpoints"), variable("event_secrets")
 ALLOWED = variable("event_allowed_networks")
@@ -30,8 +29,8 @@ ALLOWED = variable("event_allowed_networks")
 def _endpoint_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
         raise ValueError("must be 1 to 32 lower-case letters, digits and -, such as backend")
-    if name == STREAM:
-        raise ValueError(f"must not be {STREAM}: Bellhop uses this name for what it sends to Stream")
+    if name == STREAM_DESTINATION:
+        raise ValueError(f"must not be {STREAM_DESTINATION}: Bellhop uses this name for what it sends to Stream")
     return name
 
 

@@ -46,7 +46,7 @@ def put_off_outbox(
 def fill_outboxes(
     document: str, outboxes: Sequence[Mapping[str, Any]], now: Micros, *, once: str = "", once_s: int = 0
 ) -> Command:
-    """Put a document that is not about a ring into outboxes (`bellhop.audience.outbox`).
+    """Put a document that is not about a ring into outboxes (`bellhop.audience.outbox_of`).
 
     `once` names what the document is about: it is not announced again within `once_s`. Empty: every time. The script
     returns 1, or 0 if it was announced already.

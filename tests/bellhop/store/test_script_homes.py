@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellhop import call_index
-from bellhop.audience import Audience, Destination, outbox
+from bellhop.audience import Audience, Destination
 from bellhop.domain.announcement import CALLER_TYPES, AnnouncementType, about_ring
 from bellhop.domain.phone_report import PhoneEvent
 from bellhop.domain.ticket import Ticket
@@ -161,7 +161,7 @@ COMMANDS = (
     queue_scripts.move_jobs("rings", "bellhop-rings", "waiting", 0, limit=1, job_names=[RING_JOB]),
     queue_scripts.take_back_jobs("rings", within_s=1, not_failed_s=1, kept_s=1, counted_s=1, job_names=[RING_JOB]),
     outbox_scripts.drain_outbox(OUTBOX, worker="w-1", run="r", claim_us=1),
-    outbox_scripts.fill_outboxes("{}", [outbox(AUDIENCE.destinations[0], RINGING)], 1, once="alarm", once_s=1),
+    outbox_scripts.fill_outboxes("{}", AUDIENCE.outboxes(RINGING), 1, once="alarm", once_s=1),
     outbox_scripts.put_off_outbox(OUTBOX, RING, worker="w-1", run="r", wait_s=1, now=1, failures=1),
     registry.register("default", a_device()),
     registry.replace("default", a_device(), a_device()),
