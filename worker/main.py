@@ -225,9 +225,9 @@ def queue_limits(settings: Settings) -> dict[str, int]:
     if settings.push_apps:
         limits[RINGS] = JOBS_PER_CONCURRENCY * settings.worker_concurrency
         limits[NOTICES] = JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4)
-    if settings.smtp_host and settings.mail_policy != "never":
+    if settings.sends_emails:
         limits[MAIL] = EMAIL_JOBS
-    if settings.carries_declines or settings.tells_caller:
+    if settings.sends_to_stream:
         limits[STREAM] = STREAM_JOBS
     if settings.event_endpoints:
         limits[EVENTS] = EVENT_JOBS * len(settings.event_endpoints)
@@ -264,7 +264,7 @@ def email_digest(
     settings: Settings, store: Store, worker: str, texts: Texts, clock: RedisClock | None = None
 ) -> EmailDigest | None:
     """Return what collects and sends missed-call e-mails; None if the settings want none."""
-    if not settings.smtp_host or settings.mail_policy == "never":
+    if not settings.sends_emails:
         return None
     builder = MessageBuilder(
         sender=settings.mail_from,

@@ -73,13 +73,23 @@ class Settings(
 
     @property
     def carries_declines(self) -> bool:
-        """Whether Stream is told of the declines that phones report."""
+        """Whether Bellhop rejects a ring at Stream when a phone reports a decline."""
         return bool(self.declines and self.receipt_secret.get_secret_value() and self.stream_apps)
 
     @property
     def tells_caller(self) -> bool:
         """Whether Bellhop tells the caller's app about a ring."""
         return bool(self.tell_caller and self.stream_apps)
+
+    @property
+    def sends_to_stream(self) -> bool:
+        """Whether there may be jobs that send something to Stream."""
+        return self.carries_declines or self.tells_caller
+
+    @property
+    def sends_emails(self) -> bool:
+        """Whether there may be missed-call e-mails."""
+        return bool(self.smtp_host) and self.mail_policy != "never"
 
     @property
     def push_apps(self) -> frozenset[tuple[str, str]]:

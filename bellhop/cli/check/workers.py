@@ -42,8 +42,8 @@ def _clocks(state: InstallationState) -> Iterator[Finding]:
 def _unserved(settings: Settings, state: InstallationState) -> Iterator[Finding]:
     """Name each queue whose jobs no live worker takes. Queues of features that are off may be unserved."""
     wanted = {
-        MAIL: settings.smtp_host and settings.mail_policy != "never",
-        STREAM: settings.carries_declines or settings.tells_caller,
+        MAIL: settings.sends_emails,
+        STREAM: settings.sends_to_stream,
         EVENTS: bool(settings.event_endpoints),
         **dict.fromkeys(NEEDED, True),
     }
