@@ -9,7 +9,7 @@ from typing import Any
 import click
 from redis import Redis
 
-from bellhop.audience import Destination, audience
+from bellhop.audience import Audience, Destination, audience
 from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings
 from bellhop.cli.output import json_option, plain, print_json
@@ -124,8 +124,8 @@ def _destinations(settings: Settings, name: str) -> dict[str, Destination]:
     known = [endpoint.name for endpoint in settings.event_endpoints]
     if name and name not in known:
         raise click.UsageError(f"there is no endpoint {name}: use {' or '.join(known)}")
-    heard = audience(settings)
-    return {one.name: one for one in (heard.destinations if heard else ()) if one.name in ([name] if name else known)}
+    wanted, receivers = [name] if name else known, audience(settings) or Audience()
+    return {destination.name: destination for destination in receivers.destinations if destination.name in wanted}
 
 
 def _letters(redis: Redis, destinations: dict[str, Destination]) -> Iterator[DeadLetter]:
