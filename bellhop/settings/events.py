@@ -89,8 +89,8 @@ class EventSettings(SettingsSection):
     """Where events are sent, and how they are signed."""
 
     event_endpoints: TablesOf[EventEndpoint] = []
-    """URLs of your backend to which Bellhop sends what happens to rings: [[event_endpoints]] tables in the TOML file,
-    or a JSON list in the variable (docs/events.md). Web processes and workers need the same value."""
+    """URLs of your backend to which Bellhop sends events about rings: [[event_endpoints]] tables in the TOML file, or a
+    JSON list in the variable (docs/events.md). Web processes and workers need the same value."""
     event_secrets: Annotated[
         dict[str, Annotated[list[Annotated[SecretStr, AfterValidator(_signing_secret)]], Field(min_length=1)]],
         NoDecode,

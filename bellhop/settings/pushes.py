@@ -29,10 +29,10 @@ class PushSettings(SettingsSection):
     commas. The web process reads it."""
 
     second_way: bool = False
-    """Whether a phone that has sent receipts before, and sends none for this ring, gets one more push by another road
-    (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET. Workers read it."""
+    """Whether Bellhop rings a phone once more if it sends no receipt for a ring, although it has sent receipts for
+    earlier rings (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET. Workers read it."""
     second_way_after: Annotated[Seconds, Field(ge=1, le=60)] = Seconds(4)
-    """How many seconds after the provider accepted the ring that push is sent."""
+    """How many seconds Bellhop waits for the receipt after the provider accepted the ring."""
     badge: bool = False
     """Whether notices on iPhones carry the number of missed calls that the user has not seen, for the app's icon
     (docs/calls.md). It needs BELLHOP_USER_CALLS. Workers read it."""

@@ -77,7 +77,7 @@ class WebSettings(SettingsSection):
     """Secret that signs the receipt in a push, at least 16 characters. With the receipt the phone can report that it
     rang (POST /v1/receipts)."""
     declines: bool = True
-    """Whether Bellhop tells Stream that a user declined a ring, if the phone reports that with its receipt: then the
+    """Whether Bellhop rejects a call at Stream if a phone reports with its receipt that the user declined. Then the
     caller's phone stops, too (docs/receipts.md). It needs BELLHOP_RECEIPT_SECRET and a Stream app."""
 
     live: bool = False
@@ -91,11 +91,11 @@ class WebSettings(SettingsSection):
     """How many streams one web process keeps open for the tokens of one user. The server tokens of one Stream app
     together may have half of BELLHOP_LIVE_STREAMS."""
     live_stream_s: Annotated[Seconds, Field(ge=1, le=3_600)] = Seconds(600)
-    """After how many seconds a stream ends, or earlier with its token. The client then opens another one, and its token
-    is checked again."""
+    """After how many seconds a stream ends. It ends earlier if its token expires. The client then opens another stream,
+    and its token is checked again."""
 
     user_calls: bool = False
-    """Whether GET /v1/users/me/calls answers with a user's latest calls, and which missed ones the user has not seen
+    """Whether GET /v1/users/me/calls returns a user's latest calls, and marks missed calls that the user has not seen
     (docs/calls.md). Set it for workers too. It works without the console."""
 
     console_password: SecretStr = SecretStr("")

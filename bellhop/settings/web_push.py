@@ -32,7 +32,7 @@ class WebPushApp(BaseModel):
     app: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,255}$")]
     """Its name, usually the host of its page."""
     public_key: str = ""
-    """Browsers subscribe with it. It can be left out where the private key is."""
+    """Browsers subscribe with it. It can be left out if the private key is set."""
     private_key: SecretStr = SecretStr("")
     """Workers need it."""
     subject: str = ""
