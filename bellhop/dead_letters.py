@@ -86,7 +86,7 @@ class OutboxEntry(NamedTuple):
     """When it was put into the outbox again; None if it was not."""
 
     def written(self) -> str:
-        """Write an event that is sent again. Its own text does not change, so that its signature stays the same."""
+        """Write an event that is sent again. The event's own text does not change: the receiver gets the same bytes."""
         return json.dumps(
             {"timestamp": iso(self.since or Micros(0)), "again": str(self.since), "document": self.document}
         )

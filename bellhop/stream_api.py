@@ -85,7 +85,7 @@ class _Way(IntEnum):
 
 
 REJECT_TOKEN_S = 300
-"""How long a token is valid with which a ring is rejected for a user."""
+"""How long the token that rejects a ring for a user is valid."""
 CLOCK_MARGIN_S = 5
 """How long before the request the token counts as issued, in case our clock is ahead of Stream's."""
 OTHER_WAY = frozenset({400, 401, 403, 404, 405})

@@ -17,7 +17,7 @@ EVERY_S = Seconds(5.0)
 LASTING_S = Seconds(60.0)
 """A provider or endpoint that does not answer is an alarm after this time."""
 REPEAT_S = Seconds(300.0)
-"""How often a worker announces a cause that lasts. All of these but one an hour change nothing."""
+"""A worker repeats an alarm after this time if its cause lasts. `ALARM_ONCE_S` then decides whether it is announced."""
 
 Cause = tuple[str, str]
 """The kind of an alarm, and what it is about."""

@@ -115,7 +115,8 @@ class Jobs:
     async def settle(self, payload: dict[str, Any]) -> None:
         """Record the standings that are final now, and queue the notices that are due.
 
-        A ring that is over without a notice is taken away in browsers here: if this worker dies, it ends with its time.
+        If a ring is over and no notice replaces it, it is taken away in browsers here. If this worker dies before that,
+        browsers show it until its time is over.
         """
         tools, ref = self._tools, read_payload(names.SETTLE_JOB, payload)
         ended = await settle_call(

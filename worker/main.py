@@ -116,7 +116,7 @@ async def _run(settings: Settings) -> int:
         log.error("worker_has_no_work", reason=reason)
         return await _cannot_start(store, reason)
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LookupPolicy().request_s))
-    # Other processes may have other settings: a worker of a queue runs all of its jobs, whoever queued them.
+    # Other processes may have other settings: a worker that serves a queue must be able to run all jobs in it.
     tellers = CallerTellers(settings, clock) if STREAM in queue_limits(settings) else None
     worker = _queue_worker(settings, store, senders, endpoints, tellers, session, clock)
     collect_garbage_rarely()
@@ -235,7 +235,7 @@ def queue_limits(settings: Settings) -> dict[str, int]:
 
 
 def second_way_after_us(settings: Settings) -> Micros:
-    """After how long silence a phone is rung again; 0 if the settings do not want it, or phones send no receipts."""
+    """Return how long the worker waits for a phone's receipt before it rings the phone again; 0: it never does."""
     wanted = settings.second_way and settings.receipt_secret.get_secret_value()
     return micros(settings.second_way_after) if wanted else Micros(0)
 

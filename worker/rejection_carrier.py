@@ -41,11 +41,10 @@ HELD_S = 0.2
 AGAIN, HELD = "again", "held"
 CLAIMED = ("go", AGAIN)
 NOTHING_LEFT = ("done", "gone")
-"""Answers of claim_reject.lua. Any other says why nothing may be sent."""
+"""Answers of claim_reject.lua. Any other answer is the reason why nothing may be sent."""
 NOT_CONFIGURED = "this Stream app is not configured"
-
-
 NOT_TAKEN = (CarryOutcome.REFUSED, CarryOutcome.TOO_LATE)
+"""The log has a warning for these."""
 
 
 class Answer(NamedTuple):
@@ -98,7 +97,7 @@ class RejectionCarrier:
     async def _claim(self, ref: RejectRef, pause_s: float = 0.0) -> str:
         """Claim the next request; `pause_s`: it is sent after this time."""
         now = await self._stream_now(ref.tenant)
-        # A repeat of this run has the same name, so that it takes its own claim for no other's.
+        # `run` is the same if this job claims again, so that the script recognises the job's own claim.
         command = claim_reject(
             *(ref.tenant, ref.cid, ref.started_at, ref.user),
             worker=self._worker,

@@ -71,7 +71,7 @@ async def settle_call(
 
     `derived`: decides what a notice waits for if no call.missed asks for it; None: it does not wait.
     `audience`: who hears of the ends of rings; None if nobody does.
-    `missed_kept_s`: how long a missed call is kept that its user has not seen; 0: none is noted.
+    `missed_kept_s`: how long a missed call is kept while its user has not seen it; 0: missed calls are not noted.
     """
     asked, quiet_ends = False, []
     while True:
@@ -200,7 +200,7 @@ def _for_one(round_: QueuedRound, user: str, stored: StoredCall) -> QueuedRound:
 def _told_of(
     settlement: Settlement, round_: QueuedRound, stored: StoredCall, audience: Audience | None
 ) -> Mapping[str, object] | None:
-    """Return what is announced of a settlement; None if nobody hears of it, or if no phone was rung."""
+    """Return what is announced about a settlement; None if nobody hears of it, or if no phone was rung."""
     if audience is None or round_.ringless:
         return None
     at, standing = stored.redis_now, settlement.standing

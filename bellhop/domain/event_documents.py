@@ -37,7 +37,7 @@ class EndedData(RingData):
 
 
 class MissedNoticeData(RingData):
-    """A missed call that the user was told about."""
+    """A missed-call notice that was sent to the user."""
 
     by: Annotated[Literal["push", "email"], Field(description="How the notice was sent.")]
 

@@ -94,7 +94,7 @@ class RejectRef(Cause):
     started_at: Moment
     """The round's stamp."""
     deadline: Moment
-    """Later than this, Stream is not told: its ring is over."""
+    """After this time, nothing is sent to Stream: the ring is over."""
     user: str
     reason: str
     """Stream's word for it: decline or busy."""

@@ -6,9 +6,9 @@ RINGS: Final = "bellhop-rings"
 NOTICES: Final = "bellhop-notices"
 MAIL: Final = "bellhop-mail"
 STREAM: Final = "bellhop-stream"
-"""What Bellhop sends to Stream: a phone's decline, and events for the caller's app. Served only if one is on."""
+"""Jobs that send something to Stream: a decline, or events for the caller's app. Workers serve it only if one is on."""
 EVENTS: Final = "bellhop-events"
-"""What Bellhop sends to the team's backend. Served only if that is switched on."""
+"""Jobs that send events to the team's backend. Workers serve it only if the settings have an endpoint."""
 NEEDED = (RINGS, NOTICES)
 """Without a worker for these queues, no phone rings."""
 QUEUES = (*NEEDED, MAIL, STREAM, EVENTS)
@@ -65,7 +65,7 @@ RETRIED_AFTER_S: dict[str, tuple[int, ...]] = dict.fromkeys(
 
 All retries happen within the two hours for which Redis knows which phones already have their notice. This helps when
 Redis is away for longer than a job may take; what a provider or mail server refused for now is repeated inside the job.
-A job that sends events fails only by a bug: what an endpoint refuses is repeated by other jobs, for a day.
+If an endpoint refuses an event, other jobs repeat it for a day. So a job that sends events fails only by a bug.
 A ring and a decline are not retried: they repeat inside their jobs, or would be too late. The watchdog queues settle
 jobs again.
 """

@@ -93,13 +93,13 @@ def draining_key(destination: str, tenant: str, subject: str) -> str:
 
 
 def announced_key(name: str) -> str:
-    """A string: that something that is not about a ring was announced lately, and is not announced again."""
+    """A string that exists while a removed device or an alarm is not announced again: it was announced lately."""
     return f"bellhop:announced:{name}"
 
 
 def dead_letters_key(endpoint: str) -> str:
-    """A sorted set: the events that could not be sent to an endpoint of the team's backend, by when that was given up
-    (unix µs)."""
+    """A sorted set: the events that could not be sent to an endpoint of the team's backend, by the time when each was
+    given up (unix µs)."""
     return f"bellhop:dead-letters:{endpoint}"
 
 

@@ -1,8 +1,8 @@
 """One connection to Redis that is subscribed to channels.
 
 redis-py opens the connection (TLS, unix sockets, user and password, Sentinel's primary), then its transport is taken
-over, as in `shared_connection.py`: so messages need no task, and a lost connection is reported and never opened again
-unnoticed. That matters because messages are lost meanwhile.
+over, as in `shared_connection.py`. So messages need no task. A lost connection is reported and not opened again, since
+messages are lost meanwhile.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class ChannelReader(Protocol):
     """Gets what a subscription receives."""
 
     def subscribed(self, channel: str) -> None:
-        """Note that every message which is published on the channel from now on arrives."""
+        """Note that the channel is subscribed: all messages that are published on it from now on arrive."""
 
     def received(self, channel: str, message: bytes) -> None:
         """Take a message."""
@@ -101,7 +101,7 @@ class Subscription(asyncio.Protocol):
             self._confirm(reply[1].decode("utf-8", "replace"))
 
     def _confirm(self, channel: str) -> None:
-        """Report that a channel is subscribed, unless it was left and subscribed again since this was confirmed."""
+        """Report that a channel is subscribed, unless Redis has not confirmed a later request to subscribe to it."""
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] <= 0:
             del self._unconfirmed[channel]

@@ -37,7 +37,7 @@ class Receipt(BaseModel):
     at: PhoneTime | None = None
     """When it happened, by the phone's own clock (unix ms)."""
     rang_at: PhoneTime | None = None
-    """The same, for "rang"."""
+    """The same, as apps of older versions send it with "rang"."""
     health: PhoneHealth | None = None
     """The settings of the phone that decide whether it rings. A field that is left out keeps its last value."""
 

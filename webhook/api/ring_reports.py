@@ -26,7 +26,7 @@ from webhook.intake.stream_clock import StreamTime
 
 LONGEST_REASON = 64
 WAS_RINGING = frozenset({"recorded", "already"})
-"""What is done with a receipt that came in time."""
+"""The verdicts on a receipt that came in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class AppliedReport(NamedTuple):
 
 
 def app_word(reason: str) -> str:
-    """Make a word of a reason. Only a word of the app itself is kept, and never a text that a user may have written."""
+    """Make one word of a reason. It should be a word of the app itself: the trail must not keep a text of a user."""
     return re.sub(r"[^A-Za-z0-9_.:-]+", "_", reason)[:LONGEST_REASON]
 
 

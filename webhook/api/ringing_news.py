@@ -1,4 +1,4 @@
-"""Announces that a phone rings, when its receipt comes: to the caller's app and all others that hear of rings."""
+"""Announces that a phone rings, when its receipt comes: to the caller's app and all other destinations."""
 
 from bellhop.clock import Micros
 from bellhop.domain.announcement import AnnouncementType, about_ring

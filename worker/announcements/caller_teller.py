@@ -1,7 +1,7 @@
 """Tells the caller's app about a ring, by Stream's custom event of the call.
 
-Declines are sent by jobs of the same queue, and Stream is asked for the state of rings. So these events have
-connections of their own, and their jobs do not wait while Stream does not answer.
+The worker also sends declines to Stream, by jobs of the same queue, and asks it for the state of rings. These events
+must not delay that. So they have separate connections, and their jobs do not wait while Stream does not answer.
 """
 
 import json
@@ -27,7 +27,7 @@ BACKOFF_S = (0.25, 8.0)
 AT_ONCE = 100
 """Requests at the same time."""
 FAILURES = 3
-"""After so many failures in a row, there is a pause, and then one request at a time until Stream answers one."""
+"""After this number of failures in a row, there is a pause, and then one request at a time until Stream answers one."""
 BUSY_S = Seconds(1.5)
 """Pause if there may be no further request now. It is long enough for the job to end."""
 GIVEN_UP = frozenset({400, 404, 413})
@@ -36,7 +36,7 @@ RING_IS_OVER = "the ring is over"
 
 
 class CallerTellers:
-    """The Stream apps of the settings, with connections of their own."""
+    """A `CallerTeller` for each Stream app of the settings. All of them share one set of connections."""
 
     def __init__(self, settings: Settings, clock: RedisClock) -> None:
         """Make them in a running event loop."""

@@ -1,7 +1,7 @@
 """Drains outboxes: sends the announcements of each in order, one at a time, until it is empty.
 
-An announcement leaves its outbox only after it was sent or given up. So a worker that dies loses none; the one that it
-was sending is sent again, with the same id. A claim keeps other runs away meanwhile (lua/outbox/).
+An announcement leaves its outbox only after it was sent or given up. So none is lost if a worker dies: another worker
+sends the first announcement again, with the same id. A claim keeps other runs away meanwhile (lua/outbox/).
 """
 
 import asyncio
@@ -39,7 +39,7 @@ LONGEST_RUN_S = Seconds(60.0)
 """After this time a run leaves the rest to another job. Otherwise a slow destination could exceed the job's timeout."""
 UNKNOWN_PAUSES_S = (60.0, 3_600.0)
 """First and longest pause if the settings of this worker do not have the destination. Another worker may have it. If it
-was removed, its outboxes, which may be very many, are looked at rarely until they expire."""
+was removed from all settings, its outboxes expire. There may be very many, so each is looked at rarely until then."""
 
 
 class Sent(NamedTuple):

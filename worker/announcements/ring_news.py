@@ -1,4 +1,4 @@
-"""Finds out what a fan-out has to announce: who was reached, of whom no phone rings, and who was sent a notice."""
+"""Finds out what a fan-out has to announce: a user was reached, or no phone of the user rings, or a notice was sent."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class RingNews:
     def phone_done(
         self, user_id: str, results: Sequence[Delivered], now: Micros, *, unsure: bool
     ) -> Announcement | None:
-        """Note that nothing more is sent to one phone. `unsure`: whether an attempt got no answer: it may ring."""
+        """Note that nothing more is sent to one phone. `unsure`: an attempt got no answer, so it may ring."""
         self._open[user_id] -= 1
         self._outcomes[user_id] += [result.outcome for result in results]
         if unsure:

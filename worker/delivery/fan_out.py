@@ -82,9 +82,9 @@ class DeliveryTools:
     audience: Audience | None = None
     """Who hears of announcements; None if nobody does."""
     second_way_after_us: Micros = Micros(0)
-    """How long a phone that has sent receipts before may be silent until it is rung again; 0: it is not."""
+    """How long the worker waits for a phone's receipt before it rings the phone again; 0: it never does."""
     missed_kept_s: int = 0
-    """How long a missed call is kept that its user has not seen; 0: none is noted."""
+    """How long a missed call is kept while its user has not seen it; 0: missed calls are not noted."""
     badges: bool = False
     """Whether notices on iPhones carry the number of these calls."""
 
@@ -218,7 +218,7 @@ class FanOut:
         try:
             for first in range(0, len(recipients), PLANNED_AT_ONCE):
                 planned = self._plan(recipients[first : first + PLANNED_AT_ONCE], users)
-                if planned.skips:  # written now: a caller need not wait for others' pushes to hear of them
+                if planned.skips:  # written now: the caller must not wait for the pushes to others to hear of these
                     skips += planned.skips
                     recording.append(asyncio.create_task(self._record_skips(planned.skips)))
                 sending += [asyncio.create_task(self._push(push)) for push in planned.pushes]
@@ -297,7 +297,7 @@ class FanOut:
             await self._leave_uncounted([skip.user_id for skip in skips if skip.reason is Outcome.CALLER_BLOCKED])
 
     async def _leave_uncounted(self, user_ids: Sequence[str]) -> None:
-        """Count this missed call as seen: these users want to hear nothing of the caller."""
+        """Count this missed call as seen for these users: they have blocked the caller."""
         round_ = self._round
         seen = (note_seen(round_.tenant, user_id, None, [round_.cid]) for user_id in user_ids)
         await until_redis_answers(partial(self._tools.store.together, *chain.from_iterable(seen)))

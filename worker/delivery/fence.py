@@ -67,7 +67,7 @@ class Record(NamedTuple):
     sent: bool = False
     """Whether the push was sent. Otherwise the device is free for another attempt."""
     announcement: Announcement | None = None
-    """What is announced right behind it."""
+    """What is announced right after it."""
 
 
 class Admission(NamedTuple):
@@ -156,7 +156,7 @@ class Fence:
     def commands(self, records: Sequence[Record]) -> list[Command]:
         """Return the commands that write these records, and remember the pushes that were sent.
 
-        What the records announce comes right behind them: it is not lost if this worker dies then.
+        The records and their announcements are written together. So none is lost if this worker dies afterwards.
         """
         commands = [self.command(records)] if any(record.line or record.device for record in records) else []
         told = [record.announcement for record in records if record.announcement]

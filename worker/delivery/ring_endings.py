@@ -15,7 +15,7 @@ from worker.delivery.fan_out import DeliveryTools, FanOut
 
 
 class RingEndings(FanOut):
-    """The pushes that take one user's ring away in the browsers that were rung."""
+    """The pushes that take a ring away in the browsers of one user, if they were rung."""
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound) -> None:
         super().__init__(tools, PushKind.RING_OVER, round_)
@@ -45,6 +45,6 @@ class RingEndings(FanOut):
 
 
 async def end_rings(tools: DeliveryTools, rounds: Sequence[QueuedRound]) -> None:
-    """Take the rings of these rounds, each of one user, away in their browsers."""
+    """Take rings away in browsers. Each of these rounds has one recipient."""
     if any(provider is Provider.WEB_PUSH for provider, _ in tools.channels):
         await asyncio.gather(*(RingEndings(tools, round_).send() for round_ in rounds if not round_.ringless))

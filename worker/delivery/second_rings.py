@@ -21,7 +21,7 @@ from worker.delivery.fence import Record
 
 
 class SecondRings(FanOut):
-    """The second pushes to some phones of one ring, each by the road of its phone, as the fence allows."""
+    """The second pushes to some phones of one ring. The fence decides about each of them."""
 
     def __init__(self, tools: DeliveryTools, round_: QueuedRound, phones: Sequence[RungPhone]) -> None:
         super().__init__(tools, PushKind.SECOND_RING, round_)
@@ -61,6 +61,6 @@ class SecondRings(FanOut):
         return results
 
     def _record(self, result: Delivered) -> None:
-        """Record the result, unless a second ring was not due any more: the trail has the reason for that."""
+        """Record the result, unless a second ring was not due any more: then the trail has the reason already."""
         if result.last is not None or MEANING[result.outcome].tone is not Tone.QUIET:
             super()._record(result)

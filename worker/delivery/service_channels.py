@@ -1,4 +1,4 @@
-"""The channels of one web app: one for each push service, so that a slow or dead one delays no other."""
+"""The channels of one web app: one for each push service, so that a slow or dead service does not delay the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from worker.providers.sender import Sender
 
 @dataclass
 class ServiceChannels:
-    """Looks like one channel to what reports the worker's status."""
+    """The channels to all push services. It has the same properties as one channel, for the worker's status."""
 
     sender: Sender
     name: str

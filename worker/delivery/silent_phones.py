@@ -1,7 +1,7 @@
-"""Waits for the receipts of the phones that were rung, and rings those again that send none.
+"""Waits for the receipts of the phones that were rung. A phone that sends none is rung again.
 
-The waiting belongs to the job of the ring. If its worker dies, the worker that takes the job over waits anew, while
-there is time to ring. A ring has one timer for all of its phones.
+The waiting belongs to the job of the ring. If the worker dies, another worker takes the job over and waits anew, if
+there is still time to ring. A ring has one timer for all of its phones.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from worker.delivery.second_rings import SecondRings
 from worker.queue.concurrency_limit import waiting_without_place
 
 REPORTS = ("reports", "rang")
-"""How the round's fields about a phone's reports begin. A web process of an older version writes only the second."""
+"""The prefixes of a round's fields about phones' reports. A web process of an older version writes only the second."""
 READ_AT_ONCE = 100
 """Users whose records one packet reads: other rings must not wait for it."""
 
 
 async def ring_in_two_ways(tools: DeliveryTools, round_: QueuedRound) -> Sequence[Command]:
-    """Ring all devices, then wait, and ring those phones again that send no receipt. As `Jobs.ring` otherwise."""
+    """Ring all devices. Then wait, and ring the phones again that send no receipt. Returns the same as `Jobs.ring`."""
     second_way = SecondWay(tools, round_, lambda phones: SecondRings(tools, round_, phones).send())
     fan_out = FanOut(tools, PushKind.RING, round_, note_sent=second_way.note_rung)
     try:
@@ -75,7 +75,7 @@ class SecondWay:
             await self._task
 
     async def cancel(self) -> None:
-        """Stop waiting, and stop what is being sent, if anything is."""
+        """Stop waiting, and stop the second pushes that are being sent."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -106,7 +106,7 @@ class SecondWay:
         ]
 
     async def _that_reported_before(self, devices: dict[str, list[str]]) -> set[str]:
-        """Return those of the device keys, given by user, whose phones have ever sent a receipt."""
+        """Return the keys of devices whose phones have ever sent a receipt. `devices`: the keys to ask for, by user."""
         reads = [read_some(self._round.tenant, user, keys) for user, keys in devices.items()]
         answers = await self._tools.store.together(*reads)
         records = [records_of(keys, answer) for keys, answer in zip(devices.values(), answers, strict=True)]

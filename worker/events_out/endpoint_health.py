@@ -26,7 +26,7 @@ class EndpointHealth:
 
     @property
     def away(self) -> bool:
-        """Whether so many requests failed that nothing but tries is sent."""
+        """Whether so many requests failed that only single tries are sent."""
         return self.gone or self.failures >= FAILURES_TO_PAUSE
 
     def wait_s(self, now: float) -> Seconds:

@@ -44,7 +44,7 @@ class EndpointAnswer(NamedTuple):
 
 
 class OwnThreadResolver(AbstractResolver):
-    """Looks names up in a thread of its own.
+    """Looks names up in a separate thread.
 
     The threads of the event loop also look Google's name up. A name server that hangs must not occupy them.
     """

@@ -1,6 +1,6 @@
-"""One channel for each endpoint: places for its requests, its health, and what becomes of an event that cannot be sent.
+"""Sends events to one endpoint: limits its requests, notes its health, and buries events that it does not take.
 
-A slow or dead endpoint fills its own channel and no other.
+Each endpoint has a separate channel, so a slow or dead endpoint does not delay the others.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from worker.providers.retry_after import retry_after_s
 log = structlog.get_logger()
 
 KEPT_S = Seconds(86_400.0)
-"""For how long an event is tried, from when it happened or was put into the outbox again."""
+"""An event is tried for this time after it happened, or after it was put into the outbox again."""
 LONGEST_RETRY_AFTER_S = 3_600.0
-"""A Retry-After beyond this counts as this."""
+"""The longest Retry-After that is obeyed. A longer one is shortened to this."""
 WAITING = 16
 """Events that may wait at the same time for a place in the channel. Further ones go back to their outboxes."""
 WAIT_S = Seconds(10.0)

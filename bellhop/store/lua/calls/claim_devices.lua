@@ -45,8 +45,8 @@ end
 local owners_and_lease = redis.call('MGET', KEYS[3], unpack(tokens))
 local has_lease = owners_and_lease[1] ~= false
 local names = { 'facts', unpack(fields) }
--- A phone that has reported in this round gets no second ring, by whichever of its two tokens it reported. A web process of
--- an older version writes only `rang:`.
+-- A phone gets no second ring if it has reported in this round with the ticket of one of its two tokens. A web process of an
+-- older version writes only `rang:`.
 local reports = {}
 for i, rung in ipairs(ARGV[15] ~= '' and cjson.decode(ARGV[15]) or {}) do
   local device = ARGV[15 + 2 * i]

@@ -1,5 +1,5 @@
 -- A phone reports something about its ring, with its ticket. Each event is put on the trail once for each device and round, while
--- the round is known. A rejection in the ring's time is left to take_event.lua, if it is known for whom the device was rung.
+-- the round is known. A rejection before the deadline is not recorded here if it is known for whom the device was rung.
 -- KEYS
 --   1 the round   2 the trail   3 the call
 -- ARGV

@@ -18,7 +18,7 @@ if done ~= '' and is_claim_of(claim, worker, run) and redis.call('LINDEX', outbo
 end
 local first = redis.call('LINDEX', outbox, 0)
 if not first then
-  -- The next document brings a job of its own.
+  -- A job is queued with the next document.
   redis.call('DEL', draining)
   return { 'empty' }
 end
