@@ -264,7 +264,7 @@ def email_digest(
     settings: Settings, store: Store, worker: str, texts: Texts, clock: RedisClock | None = None
 ) -> EmailDigest | None:
     """Return what collects and sends missed-call e-mails; None if the settings want none."""
-    if not settings.sends_emails:
+    if not settings.smtp_host or settings.mail_policy == "never":  # as Settings.sends_emails; this narrows the type
         return None
     builder = MessageBuilder(
         sender=settings.mail_from,
