@@ -5,12 +5,13 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from bellhop.clock import Seconds
+from bellhop.sandbox.http_stand_in import HttpStandIn
 from bellhop.sandbox.tls import Authority
 
 LARGEST = 1 << 20
@@ -38,8 +39,8 @@ class EventReply(NamedTuple):
     delay_s: Seconds = Seconds(0.0)
 
 
-class EventReceiver:
-    """Listens on 127.0.0.1, with TLS if there is an `authority`. A signature by any of the secrets is valid."""
+class EventReceiver(HttpStandIn):
+    """An endpoint of the team's backend. A signature by any of the secrets is valid."""
 
     def __init__(
         self,
@@ -49,7 +50,8 @@ class EventReceiver:
         authority: Authority | None = None,
         on_event: Callable[[ReceivedEvent], None] | None = None,
     ) -> None:
-        self.port, self._authority, self._on_event = port, authority, on_event
+        super().__init__(authority, port)
+        self._on_event = on_event
         self._signers = [Webhook(secret) for secret in secrets]
         self.received: list[ReceivedEvent] = []
         self.reply = EventReply()
@@ -57,26 +59,16 @@ class EventReceiver:
         self.replies: defaultdict[str, list[EventReply]] = defaultdict(list)
         """By call, the answers to the next requests about it, instead of the usual one."""
         self.under_way = self.most_under_way = 0
-        self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return f"{'https' if self._authority else 'http'}://localhost:{self.port}/events"
 
-    async def __aenter__(self) -> Self:
+    def _application(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST)
         app.router.add_post("/{path:.*}", self._receive)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        context = self._authority.server_context() if self._authority else None
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, backlog=1024).start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        return app
 
     async def _receive(self, request: web.Request) -> web.Response:
         self.under_way += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import google.auth.exceptions
 import google.auth.jwt
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bellhop.clock import Seconds
 from bellhop.sandbox import google_rules
 from bellhop.sandbox.google_script import GoogleReply
+from bellhop.sandbox.http_stand_in import HttpStandIn
 from bellhop.sandbox.tls import Authority
 
 TOKEN_ENDPOINT = "token endpoint"  # noqa: S105 - its name in scripts and counts
@@ -41,11 +42,8 @@ class GoogleRequest:
     name: str
 
 
-class GoogleStandIn:
-    """FCM and the token endpoint on one HTTPS port of 127.0.0.1, for the given Firebase projects.
-
-    Use it as `async with GoogleStandIn(folder) as google`, or `await start()` and `await stop()`.
-    """
+class GoogleStandIn(HttpStandIn):
+    """FCM and the token endpoint on one HTTPS port, for the given Firebase projects."""
 
     def __init__(
         self,
@@ -55,8 +53,11 @@ class GoogleStandIn:
         authority: Authority | None = None,
         port: int = 0,
     ) -> None:
+        authority = authority or Authority(folder)
+        super().__init__(authority, port)
+        self.ca_file = authority.ca_file
+        """The CA certificate that clients must trust."""
         self.projects = projects or ("bellhop-sandbox",)
-        self.port = port
         self.token_life_s = 3600
         self.answer_delay_s = Seconds(0.0)
         """How long the answer to an accepted message is delayed."""
@@ -70,24 +71,16 @@ class GoogleStandIn:
         self.interfere: Callable[[str], GoogleReply | None] | None = None
         """Called with the device token of each message that has no script. What it returns replaces the usual answer.
         """
-        self._authority = authority or Authority(folder)
         self.on_push = on_push
         """Called for every accepted message."""
         self._scripts: defaultdict[str, list[GoogleReply]] = defaultdict(list)
         self._access_tokens: dict[str, tuple[str, float]] = {}
         self._numbers = itertools.count(1)
-        self._stopping = asyncio.Event()
-        self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
         """The URL to connect to (BELLHOP_FCM_URL)."""
         return f"https://localhost:{self.port}"
-
-    @property
-    def ca_file(self) -> Path:
-        """The CA certificate that clients must trust."""
-        return self._authority.ca_file
 
     def script(self, target: str, *replies: GoogleReply) -> None:
         """Set the answers to the next requests for a device token, or to TOKEN_ENDPOINT. Later ones get the usual."""
@@ -117,32 +110,11 @@ class GoogleStandIn:
         path.write_text(json.dumps(account))
         return path
 
-    async def start(self) -> Self:
-        """Start to listen, or listen again after `stop`."""
-        self._stopping.clear()
+    def _application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/token", self._token)
         app.router.add_post("/v1/projects/{project}/messages:send", self._send)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=3600)
-        await self._runner.setup()
-        context = self._authority.server_context()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, backlog=1024)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def stop(self) -> None:
-        """Stop, without waiting for open requests."""
-        self._stopping.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        return app
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()

@@ -90,7 +90,7 @@ class Installation:
             if self.push_service is not None:
                 await self.push_service.start()
             await self.mail.start()
-            await self.stream_api.__aenter__()
+            await self.stream_api.start()
             self.start("web")
             for number in range(self.workers):
                 self.start("worker", f"worker-{number + 1}")
@@ -109,7 +109,7 @@ class Installation:
         if self.push_service is not None:
             await self.push_service.stop()
         await self.mail.stop()
-        await self.stream_api.__aexit__()
+        await self.stream_api.stop()
         self.redis.stop()
         await self.http.close()
 

@@ -1,6 +1,5 @@
 """A stand-in for the push service of browsers, and for the browsers behind it, with failures on request."""
 
-import asyncio
 import itertools
 import json
 import os
@@ -8,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from bellhop.clock import Seconds
 from bellhop.domain.web_push import to_base64url
 from bellhop.sandbox.google_script import GoogleReply
+from bellhop.sandbox.http_stand_in import HttpStandIn
 from bellhop.sandbox.push_service_rules import CURVE, PushRefusal, decrypt, refused_headers, refused_sender
 from bellhop.sandbox.tls import Authority
 
@@ -52,11 +52,11 @@ class WebPushRequest:
     """As it was sent."""
 
 
-class PushServiceStandIn:
-    """A push service on one HTTPS port of 127.0.0.1. Use it as `async with`, or `await start()` and `await stop()`."""
+class PushServiceStandIn(HttpStandIn):
+    """A push service on one HTTPS port."""
 
     def __init__(self, authority: Authority, on_push: Callable[[WebPushRequest], None] | None = None) -> None:
-        self.port = 0
+        super().__init__(authority)
         self.received: list[WebPushRequest] = []
         self.refused: list[PushRefusal] = []
         self.requests: Counter[str] = Counter()
@@ -66,12 +66,9 @@ class PushServiceStandIn:
         self.ca_file = authority.ca_file
         self.on_push = on_push
         """Called for every accepted message."""
-        self._authority = authority
         self._browsers: dict[str, Browser] = {}
         self._numbers = itertools.count(1)
         self._scripts: defaultdict[str, list[GoogleReply]] = defaultdict(list)
-        self._stopping = asyncio.Event()
-        self._runner: web.AppRunner | None = None
 
     @property
     def host(self) -> str:
@@ -97,31 +94,10 @@ class PushServiceStandIn:
         """List the messages that were accepted for one browser."""
         return [push for push in self.received if push.endpoint == browser.endpoint]
 
-    async def start(self) -> Self:
-        """Start to listen, or listen again after `stop`."""
-        self._stopping.clear()
+    def _application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/push/{name}", self._push)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=3600)
-        await self._runner.setup()
-        context = self._authority.server_context()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, backlog=1024)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def stop(self) -> None:
-        """Stop, without waiting for open requests."""
-        self._stopping.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        return app
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
         endpoint, body = f"https://{self.host}{request.raw_path}", await request.read()

@@ -9,13 +9,14 @@ import math
 import time
 import warnings
 from email.utils import formatdate
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jwt
 from aiohttp import web
 
 from bellhop.clock import Seconds
 from bellhop.sandbox.call_events import CallEvents
+from bellhop.sandbox.http_stand_in import HttpStandIn
 from bellhop.sandbox.stream_integers import with_integers
 from bellhop.sandbox.stream_webhooks import SampleCall
 
@@ -74,13 +75,14 @@ def _is_short(claims: dict[str, Any]) -> bool:
     return bool(claims.get("exp", math.inf) - time.time() <= LONGEST_TOKEN_S)
 
 
-class StreamApiStandIn:
-    """Listens on 127.0.0.1. Use it as `async with StreamApiStandIn(key, secret) as stand_in`.
+class StreamApiStandIn(HttpStandIn):
+    """Stream's REST interface.
 
     It counts `per_minute` requests for each window of `window_s`, as Stream does for each minute of the clock.
     """
 
     def __init__(self, api_key: str, secret: str, *, per_minute: int = 60, window_s: Seconds = Seconds(60)) -> None:
+        super().__init__()
         self.secrets = {api_key: secret}
         """The secret of each app, by API key. All apps share the data below."""
         self.per_minute, self.window_s = per_minute, window_s
@@ -115,6 +117,17 @@ class StreamApiStandIn:
         self.events = CallEvents(api_error)
         self.clock_ahead_s = 0.0
         """How far the time in the answers is ahead of this machine's."""
+
+    @property
+    def url(self) -> str:
+        """The URL to connect to."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def add_call(self, call: SampleCall) -> None:
+        """Know a call, or one more session of it."""
+        self.calls.setdefault(call.cid, []).append(call)
+
+    def _application(self) -> web.Application:
         app = web.Application()
         app.on_response_prepare.append(self._give_time)
         app.router.add_get("/api/v2/devices", self._list)
@@ -124,21 +137,7 @@ class StreamApiStandIn:
         app.router.add_get("/api/v2/video/call/{type}/{id}/ring_state", self._ring_state)
         app.router.add_post("/api/v2/video/call/{type}/{id}/reject", self._reject)
         app.router.add_post("/api/v2/video/call/{type}/{id}/event", self._event)
-        self._runner = web.AppRunner(app)
-
-    def add_call(self, call: SampleCall) -> None:
-        """Know a call, or one more session of it."""
-        self.calls.setdefault(call.cid, []).append(call)
-
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+        return app
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         now = Seconds(time.time())

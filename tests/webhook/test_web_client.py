@@ -11,6 +11,7 @@ import pytest_asyncio
 from aiohttp import web
 from werkzeug.serving import make_server
 
+from bellhop.sandbox.http_stand_in import HttpStandIn
 from bellhop.store import registry
 from bellhop.store.keys import devices_key
 from tests.factories import PUBLIC_KEY_OF_1, web_settings
@@ -41,21 +42,22 @@ UNREGISTER = """async ([bellhop, token]) => (await import("/bellhop.js")).unregi
 LISTEN = """import("/bellhop.js").then(({ onCall }) => onCall((choice) => { window.chosen = choice; })).then(() => 1)"""
 
 
-class Site:
+class Site(HttpStandIn):
     """A page's own site. It also takes receipts, as Bellhop would."""
 
     def __init__(self):
+        super().__init__()
         self.reports = []
         self.status = 204
 
-    async def start(self):
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def _application(self):
         app = web.Application()
         app.add_routes([web.get("/", self._page), web.post("/v1/receipts", self._receipt), web.static("/", CLIENT)])
-        self.runner = web.AppRunner(app)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
-        return self
+        return app
 
     async def _page(self, request):
         return web.Response(text="<!doctype html><title>Calls</title>", content_type="text/html")
@@ -70,9 +72,8 @@ class Site:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def site():
-    site = await Site().start()
-    yield site
-    await site.runner.cleanup()
+    async with Site() as site:
+        yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session")
