@@ -13,12 +13,9 @@ import json
 import logging
 import re
 import shutil
-import signal
 import ssl
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -35,6 +32,7 @@ from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.sandbox.apple_server import AppleStandIn, new_signing_key
 from bellhop.sandbox.tls import Authority
+from bench.own_process import run_part, serving
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.apns.provider_token import ProviderToken
 
@@ -140,30 +138,15 @@ async def run(folder: Path, port: int, rounds: int) -> None:
         print(f"{name:21}{cpu_us:8.0f}{per_s:10.0f}{ratio:36.2f}")
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(Path(sys.argv[2])))
-        return
+def measure(folder: Path, port: str, rounds: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "bench.apns", "serve", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            try:
-                port = int(server.stdout.readline())
-                asyncio.run(run(Path(folder), port, rounds))
-                limit(Path(folder), port)
-            finally:
-                server.terminate()
+    asyncio.run(run(folder, int(port), rounds))
+    limit(folder, int(port))
 
 
 async def serve(folder: Path) -> None:
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with AppleStandIn(Authority(folder), keep=False) as apple:
-        print(apple.port, flush=True)
-        await stopped.wait()
+        await serving(str(apple.port))
 
 
 def limit(folder: Path, port: int) -> None:
@@ -185,4 +168,4 @@ def limit(folder: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_part("bench.apns", serve, measure, ROUNDS)

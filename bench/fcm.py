@@ -8,11 +8,7 @@ one run, so that a busy machine slows all of them. The figure to trust is the CP
 
 import asyncio
 import os
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +21,7 @@ from bellhop.domain.device import Device, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.domain.push import Push, PushKind
 from bellhop.sandbox.google_server import GoogleStandIn
+from bench.own_process import run_part, serving
 from worker.providers.fcm.fcm_sender import FcmSender
 
 DATA = {
@@ -113,28 +110,10 @@ def run(folder: Path, url: str, rounds: int) -> None:
 
 
 async def serve(folder: Path) -> None:
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with GoogleStandIn(folder) as google:
         google.write_service_account(folder / "service-account.json")
-        print(google.url, flush=True)
-        await stopped.wait()
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(Path(sys.argv[2])))
-        return
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "bench.fcm", "serve", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            try:
-                run(Path(folder), server.stdout.readline().strip(), rounds)
-            finally:
-                server.terminate()
+        await serving(google.url)
 
 
 if __name__ == "__main__":
-    main()
+    run_part("bench.fcm", serve, run, 5)

@@ -11,11 +11,7 @@ import asyncio
 import importlib
 import json
 import os
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +28,7 @@ from bellhop.sandbox.push_service_rules import PushRefusal
 from bellhop.sandbox.tls import Authority
 from bellhop.vapid_keys import new_key_pair
 from bench.fcm import DATA, PUSHES, TOKEN, Round, timed
+from bench.own_process import run_part, serving
 from worker.providers.fcm.fcm_sender import FcmSender
 from worker.providers.web_push.vapid import VapidHeaders
 from worker.providers.web_push.web_push_sender import WebPushSender
@@ -79,7 +76,8 @@ def published(subscription: dict[str, Any], private_key: str, ca_file: Path) -> 
     return lambda: timed(PUSHES, work)
 
 
-def run(folder: Path, served: dict[str, Any], rounds: int) -> None:
+def run(folder: Path, line: str, rounds: int) -> None:
+    served: dict[str, Any] = json.loads(line)
     ca_file, keys = folder / "ca.pem", served["keys"]
     endpoint, its_keys = served["subscription"]["endpoint"], served["subscription"]["keys"]
     browser = Device(user_id="ben", provider=Provider.WEB_PUSH, token=endpoint, app="web", **its_keys)
@@ -122,32 +120,14 @@ class Trusting(PushServiceStandIn):
 
 
 async def serve(folder: Path) -> None:
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     authority, keys = Authority(folder), new_key_pair()
     async with GoogleStandIn(folder, authority=authority) as google, Trusting(authority) as service:
         google.write_service_account(folder / "service-account.json")
         google.keep = False
         subscription = service.subscribe(keys.public).subscription
         served = {"google": google.url, "host": service.host, "subscription": subscription, "keys": keys._asdict()}
-        print(json.dumps(served), flush=True)
-        await stopped.wait()
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(Path(sys.argv[2])))
-        return
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "bench.web_push", "serve", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            try:
-                run(Path(folder), json.loads(server.stdout.readline()), rounds)
-            finally:
-                server.terminate()
+        await serving(json.dumps(served))
 
 
 if __name__ == "__main__":
-    main()
+    run_part("bench.web_push", serve, run, 5)
