@@ -2,18 +2,15 @@
 
 import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from aiohttp import AddrInfoType
+from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.connector import Connection
 
 from bellhop.clock import Seconds
 from worker.providers.posted_body import PostedBody
-
-MakeSocket = Callable[[AddrInfoType], socket.socket]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +29,12 @@ class SessionPolicy:
 
 
 def new_socket(info: AddrInfoType) -> socket.socket:
-    """Make a socket for an address, whichever it is."""
+    """Make a socket for any address."""
     return socket.socket(*info[:3])
 
 
 def open_session(
-    policy: SessionPolicy, tls: ssl.SSLContext, proxy: str, make_socket: MakeSocket = new_socket
+    policy: SessionPolicy, tls: ssl.SSLContext, proxy: str, make_socket: SocketFactoryType = new_socket
 ) -> aiohttp.ClientSession:
     """Make the session. It connects when the first request needs it, through `proxy` unless that is empty."""
 
