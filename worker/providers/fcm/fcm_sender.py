@@ -22,6 +22,7 @@ from worker.providers.fcm.pyfcm_adapter import FcmMessage, FcmProject
 from worker.providers.in_flight import InFlight
 from worker.providers.post_session import SessionPolicy, open_session
 from worker.providers.posted_body import PostedBody
+from worker.providers.time_to_live import time_to_live_s
 
 DEFAULT_POLICY = SessionPolicy()
 
@@ -54,15 +55,8 @@ class FcmSender:
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
         """Make one attempt. See `worker.providers.sender.Sender`."""
-        # The time to live counts from this attempt, not from the plan: a phone that comes back to the network must not
-        # ring for an old call. Not "0s": then a phone that is away for a second would not ring at all.
-        # The fence knows how much is left, although this machine's clock may differ from Stream's.
-        if push.ends_s is None:
-            left_s = int(seconds(push.deadline) - time.time())
-        else:
-            left_s = int(push.ends_s - time.monotonic())
         priority = "HIGH" if push.options.urgent else "NORMAL"
-        android: dict[str, Any] = {"priority": priority, "ttl": f"{max(1, left_s)}s"}
+        android: dict[str, Any] = {"priority": priority, "ttl": f"{time_to_live_s(push)}s"}
         if push.kind in RINGING:
             android["direct_boot_ok"] = True
         not_after_s = Seconds(asyncio.get_running_loop().time() + start_s)

@@ -10,7 +10,7 @@ import aiohttp
 from pydantic_core import to_json
 from yarl import URL
 
-from bellhop.clock import Seconds, seconds
+from bellhop.clock import Seconds
 from bellhop.domain.device import Environment, Provider
 from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes
@@ -22,6 +22,7 @@ from worker.providers.client_tls import check_files, client_tls
 from worker.providers.in_flight import InFlight
 from worker.providers.post_session import SessionPolicy, new_socket, open_session
 from worker.providers.posted_body import PostedBody
+from worker.providers.time_to_live import time_to_live_s
 from worker.providers.web_push.message_encryption import encrypt
 from worker.providers.web_push.vapid import VapidHeaders
 from worker.providers.web_push.web_push_answers import read_answer
@@ -97,7 +98,7 @@ class WebPushSender:
         headers = {
             "Authorization": self._vapid.of(device.token),
             "Content-Encoding": "aes128gcm",
-            "TTL": str(_left_s(push)),
+            "TTL": str(time_to_live_s(push)),
             "Urgency": "high" if push.options.urgent else "normal",
         }
         if push.collapse_id:
@@ -119,13 +120,6 @@ class WebPushSender:
             tls = client_tls(self._ca_file)
             self._session = open_session(self._policy, tls, self._proxy, self._make_socket)
         return self._session
-
-
-def _left_s(push: Push) -> int:
-    """Return the time to live, which counts from this attempt. Not 0: then a browser that is away would never ring."""
-    if push.ends_s is None:
-        return max(1, int(seconds(push.deadline) - time.time()))
-    return max(1, int(push.ends_s - time.monotonic()))
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:
