@@ -21,6 +21,7 @@ from bellhop.domain.round import Round
 from bellhop.sandbox.installation import SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import live_channel
+from bench.whole import cpu_s
 
 STREAMS = 500
 OF_A_CALL = 10
@@ -124,9 +125,8 @@ def usage(pid: int) -> Usage:
     """Read what a process uses."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     status = dict(line.split(":", 1) for line in lines if ":" in line)
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    return Usage(int(status["VmRSS"].split()[0]), int(status["Threads"]), files, (int(user) + int(system)) / 100)
+    return Usage(int(status["VmRSS"].split()[0]), int(status["Threads"]), files, cpu_s(pid))
 
 
 def show(name: str, now: Usage, before: Usage, streams: int) -> None:
