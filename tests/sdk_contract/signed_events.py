@@ -6,10 +6,9 @@ import os
 import sys
 import time
 
-from bellhop.clock import Micros, from_nanoseconds
+from bellhop.clock import from_nanoseconds
 from bellhop.domain.announcement import REMOVED, Announcement, AnnouncementType, about_ring, alarm, device_removed
-from bellhop.domain.device import Device, Kind, Provider
-from bellhop.domain.round import Round
+from tests.factories import a_device, a_round
 from worker.events_out.event_signer import EventSigner
 
 OLD, NEW = ("whsec_" + base64.b64encode(os.urandom(32)).decode() for _ in range(2))
@@ -19,22 +18,12 @@ DATA = {
     AnnouncementType.ENDED: {"standing": "answered"},
     AnnouncementType.MISSED_NOTICE: {"by": "email"},
 }
-ROUND = Round(
-    tenant="default",
-    cid="default:Ünïcode-📞",
-    session_id="s",
-    started_at=NOW,
-    deadline=Micros(NOW + 30_000_000),
-    caller_id="jane",
-    caller_name="Jane",
-    recipients=(),
-)
-DEVICE = Device(user_id="ben", provider=Provider.FCM, kind=Kind.VOIP, token="phone:1", app="example", registered_at=NOW)
+ROUND = a_round("ben", cid="default:Ünïcode-📞")
 
 
 def announced(type_: AnnouncementType) -> Announcement:
     if type_ is AnnouncementType.DEVICE_REMOVED:
-        return device_removed("default", DEVICE, NOW, REMOVED)
+        return device_removed("default", a_device("ben"), NOW, REMOVED)
     if type_ is AnnouncementType.ALARM:
         return alarm("credentials_refused", "apns com.example", "Apple refuses the credentials.", NOW)
     return about_ring(type_, ROUND, "ben", NOW, **DATA.get(type_, {}))
