@@ -8,7 +8,11 @@ from bellhop.telemetry import metrics
 log = structlog.get_logger()
 
 
-def note_refusal(part: str, reason: str) -> None:
-    """Log and count that the current request to a part of the web process (v1, metrics, console) was refused."""
+def note_refusal(part: str, reason: str, address: str | None = None) -> None:
+    """Log and count that a request to a part of the web process (v1, metrics, console) was refused.
+
+    `address` is the client's; without it, that of the current request.
+    """
     metrics.REQUESTS_REFUSED.add(part, reason)
-    log.warning("request_refused", part=part, reason=reason, address=request.remote_addr)
+    address = request.remote_addr if address is None else address
+    log.warning("request_refused", part=part, reason=reason, address=address)

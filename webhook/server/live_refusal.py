@@ -3,21 +3,16 @@
 import json
 from http import HTTPStatus
 
-import structlog
-
-from bellhop.telemetry import metrics
 from webhook.api_errors import MEDIA_TYPE, ApiError, ApiErrorKind
+from webhook.refused_requests import note_refusal
 from webhook.server.http_request import Headers, HttpResponse
-
-log = structlog.get_logger()
 
 RETRY_AFTER_S = 5
 
 
 def stream_refusal(kind: ApiErrorKind, headers: Headers, address: str) -> HttpResponse:
     """Make the problem document, with the security headers of the view's response; log and count the refusal."""
-    metrics.REQUESTS_REFUSED.add("v1", kind.word)
-    log.warning("request_refused", part="v1", reason=kind.word, address=address)
+    note_refusal("v1", kind.word, address)
     error = ApiError(kind, headers={"Retry-After": str(RETRY_AFTER_S)})
     kept = [header for header in headers if header[0].lower() not in ("content-type", "content-length")]
     body = json.dumps(error.document()).encode() + b"\n"
