@@ -98,10 +98,14 @@ class Announcement:
         """Whether it is announced only while the ring goes on for this user: receipts may come late."""
         return self.type in (AnnouncementType.RINGING, AnnouncementType.UNREACHABLE)
 
+    @property
+    def public(self) -> dict[str, Any]:
+        """The public document."""
+        return {"id": self.id, "type": self.type, "timestamp": iso(self.at), "data": self.data}
+
     def document(self) -> str:
-        """Write the public document."""
-        document = {"id": self.id, "type": self.type, "timestamp": iso(self.at), "data": self.data}
-        return encoded(document).decode()
+        """Write the public document as JSON."""
+        return encoded(self.public).decode()
 
 
 def told_field(type_: AnnouncementType, user_id: str) -> str:

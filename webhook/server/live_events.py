@@ -5,7 +5,7 @@ The format is that of https://html.spec.whatwg.org/multipage/server-sent-events.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bellhop.clock import Micros
@@ -20,7 +20,7 @@ from bellhop.domain.json_text import encoded
 from bellhop.domain.round import Round
 
 COMMENT = b":\n\n"
-"""It says nothing. Without it, a proxy would close a quiet connection."""
+"""An empty comment, which clients ignore. Without it, a proxy would close a quiet connection."""
 MAX_SHOWN = 200
 """How many announcements a snapshot has: the latest. A ring may have thousands of members."""
 
@@ -56,9 +56,8 @@ def read_message(message: bytes) -> LiveEvent | None:
 def snapshot(cid: str, rounds: Iterable[tuple[Round, Mapping[str, str]]]) -> LiveEvent:
     """Make the event that says what was announced in a call's rounds. Its id is that of the latest announcement."""
     told = [(at, type_, user, *round_) for round_ in rounds for (type_, user), at in read_told(round_[1]).items()]
-    documents: list[Document] = []
-    for at, type_, user, round_, fields in sorted(told, key=lambda fact: fact[0])[-MAX_SHOWN:]:
-        documents.append(json.loads(_retold(type_, round_, user, at, fields).document()))
+    latest = sorted(told, key=lambda fact: fact[0])[-MAX_SHOWN:]
+    documents = [_retold(type_, round_, user, at, fields).public for at, type_, user, round_, fields in latest]
     shown = [document for document in map(_for_user, documents) if document]
     ids = frozenset(document["id"] for document in documents)
     return LiveEvent(ids, _snapshot_event(cid, documents), _snapshot_event(cid, shown))
@@ -89,7 +88,7 @@ def _for_user(document: Document) -> Document | None:
     return without_private_fields(document)
 
 
-def _snapshot_event(cid: str, documents: list[Document]) -> bytes:
+def _snapshot_event(cid: str, documents: Sequence[Document]) -> bytes:
     latest = documents[-1]["id"] if documents else ""
     return _event("snapshot", {"call_cid": cid, "announcements": documents}, latest)
 
