@@ -1,7 +1,7 @@
 """How soon a caller's app is told: from a phone's receipt, and from the webhook for a user without a phone.
 
 Real processes for the web, the worker and Redis; the stand-ins for Apple, Google and Stream in this process, where each
-phone also sends its receipt; the load generator of bench.whole in one of its own. One person in twenty has no phone. A
+phone also sends its receipt; the load generator of bench.whole in another process. One person in twenty has no phone. A
 receipt's time counts from the moment at which the phone begins to send it, an unreachable user's from the moment at
 which the webhook was due.
 
@@ -21,9 +21,9 @@ from bench.whole import PEOPLE, Load, measured, percentiles, person
 
 SETTINGS = {"LOG_LEVEL": "warning", "TELL_CALLER": "true", "RECEIPT_SECRET": "a-secret-of-no-real-app"}
 WITHOUT_PHONE = 20
-"""One person in so many has none."""
+"""One person in twenty has no phone."""
 RINGS_AFTER_S = 0.3
-"""From a push's arrival until the phone rings and says so."""
+"""From a push's arrival until the phone reports that it rings."""
 
 
 class Phones:

@@ -89,7 +89,7 @@ class Version(Installation):
             await self.resume()
             await self._all_arrived(names)
         arrived = [self.arrived[name] for name in names]
-        figures["rings a second"] = rings / (max(arrived) - min(arrived))  # a worker sees late that it may go on
+        figures["rings a second"] = rings / (max(arrived) - min(arrived))  # the worker notices late that it may run
         return figures
 
     async def suspend(self) -> None:

@@ -1,8 +1,8 @@
 """A decline by a phone's ticket, while calls ring: how long it takes until it counts, and until Stream has it.
 
 Real processes for the web, the worker and Redis; the stand-ins for Apple, Google and Stream in this process; the phones
-that decline in one of their own. Of the rings, every fifth is declined as soon as the phone has its push. The decline
-counts at the fence before it is answered, so the time of its answer is the most that the effect can take.
+that decline in another process. Every fifth ring is declined as soon as the phone has its push. The decline counts at
+the fence before it is answered, so it takes effect no later than its answer.
 
     python -m bench.declines [--rate 200] [--seconds 20] [--every 5]
 """

@@ -1,7 +1,7 @@
 """Rings beside an endpoint of the team's backend that is healthy, slow, silent or dead: from the webhook to the push.
 
-Each kind has a whole installation of its own, one at a time, and the kinds take turns. `off` sends no events. The
-endpoint is a process of its own.
+For each kind a whole installation is started, and only one runs at a time. The kinds take turns. `off` sends no events.
+The endpoint is another process.
 
     python -m bench.endpoints [--rate 100] [--seconds 10] [--rounds 5]
 """
@@ -44,7 +44,7 @@ def settings_of(kind: str, port: int) -> Mapping[str, str]:
 
 @contextmanager
 def endpoint(kind: str, port: int) -> Iterator[None]:
-    """Run the endpoint in a process of its own, if something listens."""
+    """Run the endpoint in another process, unless nothing listens."""
     if DELAY_S[kind] is None:
         yield
         return

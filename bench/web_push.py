@@ -1,6 +1,6 @@
 """Pushes to browsers: what one costs our sender, beside our sender to Google and pywebpush with a warm session.
 
-All send the same data to stand-ins in a process of their own, over TLS; they take turns in one run, so that a busy
+All send the same data to stand-ins in another process, over TLS; they take turns in one run, so that a busy
 machine slows all of them. The figure to trust is the CPU time of this process per push. pywebpush takes part if it is
 installed (pip install pywebpush).
 

@@ -41,7 +41,7 @@ def host_of(endpoint: str) -> str:
 
 
 def service_of(endpoint: str, services: Iterable[str]) -> str | None:
-    """Return the push service that an endpoint belongs to, as it is written in `services`; None if it is of none."""
+    """Return the push service of an endpoint, as it is written in `services`; None if it belongs to none."""
     host = host_of(endpoint).removesuffix(":443")
     return next((service for service in services if _is_of(host, service)), None)
 

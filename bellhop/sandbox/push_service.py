@@ -23,7 +23,7 @@ from bellhop.sandbox.tls import Authority
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A browser with a subscription. The keys for its messages are its secrets."""
+    """A browser with a subscription. It keeps `key` and `auth`, with which it reads its messages, secret."""
 
     endpoint: str
     key: ec.EllipticCurvePrivateKey

@@ -29,7 +29,7 @@ OTHER_KEY = (
 
 
 class PushRefusal(NamedTuple):
-    """A status and what the push service says with it."""
+    """The status and the text of a refusal."""
 
     status: int
     text: str
@@ -69,7 +69,7 @@ def refused_sender(authorization: str, origin: str, subscribed_with: str) -> Pus
 def decrypt(body: bytes, key: ec.EllipticCurvePrivateKey, auth: bytes) -> bytes:
     """Decrypt a message as the browser does. Raises ValueError.
 
-    It uses another part of `cryptography` than the sender: a mistake of one is not a mistake of both.
+    It uses another part of `cryptography` than the sender, so that the same mistake cannot be in both.
     """
     if len(body) > MOST_BYTES:
         raise ValueError("the message is too large")

@@ -62,13 +62,13 @@ class Reject(NamedTuple):
     """Unix time in seconds."""
     cid: str
     user: str
-    """Whose token it had; empty for another token."""
+    """The user of its token; empty if the token has no user."""
     reason: str
     status: int
 
 
 LONGEST_TOKEN_S = 600
-"""How long a token may be valid with which a ring is rejected."""
+"""The longest time that a token may be valid if it rejects a ring."""
 
 
 def _is_short(claims: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ type Props = {
   onChoice: (choice: Choice) => void; // the user clicked on a call's notification
 };
 
-/** A button that lets this browser ring while the page is closed. Without a need for it, it shows nothing. */
+/** A button that lets this browser ring while the page is closed. It shows nothing if the browser cannot, or already does. */
 export function RingMe({ bellhop, token, onChoice }: Props) {
   const [allowed, setAllowed] = useState(() => isSupported() && Notification.permission === "granted");
 

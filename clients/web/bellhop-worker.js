@@ -1,7 +1,7 @@
 /**
  * Bellhop's service worker: shows calls and notices while no page is open.
  *
- * Copy it to your site. Its settings stand in the URL with which `register` in bellhop.js registers it:
+ * Copy it to your site. Its settings are in the URL with which `register` in bellhop.js registers it:
  *
  *   /bellhop-worker.js?bellhop=https://bellhop.example.com&page=/call/{cid}?action={action}
  *
@@ -10,9 +10,9 @@
  * answer, decline  the words on the buttons, in the user's language.
  * icon             the URL of a picture.
  *
- * Three rules of browsers are behind it. The next push is delivered only when the last one's event is over: so nothing here
- * waits for the end of a ring. Every push shows something: a browser ends the subscription of a site that does not. A worker
- * may be ended at any time: so the ring is sure to disappear only when another push about the call replaces it.
+ * It follows three rules of browsers. A browser delivers the next push only when the event of the last one is over, so
+ * nothing here waits for the end of a ring. A browser ends the subscription of a site whose pushes show nothing, so every
+ * push shows something. A browser may end a worker at any time, so only another push about the call is sure to remove a ring.
  */
 "use strict";
 

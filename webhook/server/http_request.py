@@ -76,7 +76,7 @@ FAILED = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Internal server error. Try aga
 
 
 def encode_head(status: str, headers: Headers, date: str) -> bytes:
-    """Write the head of a response of which the body is not known yet. The connection is closed behind it."""
+    """Write the head of a response whose body is not known yet. The connection is closed after the response."""
     known = [(name, value) for name, value in headers if name.lower() != "content-length"]
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in known)]
     return "\r\n".join([*lines, f"Date: {date}", "Connection: close", "\r\n"]).encode("latin-1", "replace")

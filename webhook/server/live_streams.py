@@ -1,4 +1,4 @@
-"""All open streams of one process, and the one connection to Redis by which they hear of announcements.
+"""All open streams of one process, and the one connection to Redis that brings the announcements.
 
 A stream first gets a snapshot, which is read after Redis has confirmed the subscription: so no announcement is lost in
 between. If the connection to Redis is lost, the streams stay open, and get a new snapshot once it is back.
@@ -29,8 +29,8 @@ from webhook.server.live_stream import LiveStream, StreamConnection
 FIRST_PAUSE_S, LONGEST_PAUSE_S = Seconds(0.1), Seconds(2.0)
 """Pauses before Redis is tried again."""
 PAUSE_PER_SNAPSHOT = 9
-"""After a snapshot, no other is read for so many times the time that it took to make. So all snapshots together take
-at most a tenth of the event loop's time, however large the calls are and however often clients come back."""
+"""After a snapshot, the next one waits 9 times as long as this one took to make. So all snapshots together take at most
+a tenth of the event loop's time, however large the calls are and however often clients come back."""
 
 
 class LiveStreams:

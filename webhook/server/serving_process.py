@@ -45,7 +45,7 @@ LIMITS = RequestLimits(
 CHECK_PARENT_S = 0.5
 """How often a process checks whether its parent still runs."""
 CONNECTIONS_PER_STREAM = 4
-"""Of so many connections that the limit of open files allows, one more may be a live stream."""
+"""A process keeps at most one live stream for every 4 connections of its limit, in addition to them."""
 ON_LOOP = (TARGET, b"/v1/receipts")
 """Where webhooks and receipts are posted. Their views wait for Redis alone."""
 MAX_LOOP_BODY = 65_536
@@ -96,7 +96,7 @@ async def _serve(
 
 
 def live_streams(settings: Settings, limits: RequestLimits) -> LiveStreams:
-    """Make what keeps the live streams of this process open."""
+    """Make the object that keeps the live streams of this process open."""
     bounds = LiveBounds(
         min(settings.live_streams, limits.connections // CONNECTIONS_PER_STREAM),
         settings.live_streams_per_call,

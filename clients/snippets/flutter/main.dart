@@ -12,7 +12,7 @@ import 'app.dart'; // yours: App, loadLogin (the user and token that you stored,
 import 'bellhop.dart';
 import 'firebase_options.dart'; // written by flutterfire
 
-// Android starts this in an isolate of its own, which has run nothing of the app yet.
+// Android runs this in a new isolate, in which nothing of the app has run yet.
 @pragma('vm:entry-point')
 Future<void> onBackgroundMessage(RemoteMessage message) async {
   final data = message.data;

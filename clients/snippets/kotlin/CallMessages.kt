@@ -11,7 +11,7 @@ import io.getstream.video.android.model.StreamCallId
 import io.getstream.video.android.model.streamCallId
 import kotlin.concurrent.thread
 
-/** Firebase calls it on a thread of its own, also if the app is not running. */
+/** Firebase calls it on a background thread, also if the app is not running. */
 class CallMessages : FirebaseMessagingService() {
     override fun onNewToken(token: String) {
         streamUserToken()?.let { Bellhop.register(this, token, it) } // yours: null if nobody is logged in

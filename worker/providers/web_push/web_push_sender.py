@@ -62,7 +62,7 @@ class WebPushSender:
         self._in_flight = InFlight()
 
     def service_of(self, endpoint: str) -> str:
-        """Return the push service of an endpoint, as the settings write it; empty if it is of none."""
+        """Return the push service of an endpoint, as the settings write it; empty if it belongs to none."""
         return service_of(endpoint, self._services) or ""
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
@@ -82,7 +82,7 @@ class WebPushSender:
         """Do nothing: a connection is opened by the push that needs it, and kept for the next one."""
 
     async def warm(self) -> None:
-        """Do nothing: which push services the users' browsers have is not known ahead."""
+        """Do nothing: it is not known in advance which push services the users' browsers have."""
 
     async def close(self) -> None:
         """Let what is in flight finish, then close the connections."""
