@@ -19,6 +19,7 @@
 const settings = new URL(self.location.href).searchParams;
 const REPORT_MS = 3_000;
 const MOMENT_MS = 1_000;
+const PAGES = { type: "window", includeUncontrolled: true };
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -84,7 +85,7 @@ async function closeAtTheEnd({ call_cid: tag, expires_at: expiresAt }) {
 
 /** Whether the user sees a page of the site: then a browser does not mind a push that shows nothing. */
 async function isOpen() {
-  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const pages = await self.clients.matchAll(PAGES);
   return pages.some(({ visibilityState }) => visibilityState === "visible");
 }
 
@@ -112,7 +113,7 @@ async function report({ receipt }, event, reason = "") {
 
 /** Tell an open page what the user chose, or open one. */
 async function open(push, action) {
-  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const pages = await self.clients.matchAll(PAGES);
   const page = pages.find(({ visibilityState }) => visibilityState === "visible") ?? pages[0];
   if (page) {
     page.postMessage({ type: "bellhop", action, push });
