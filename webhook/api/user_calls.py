@@ -24,7 +24,7 @@ from webhook.api_errors import ApiError, ApiErrorKind
 
 PAGE_SIZE = 25
 LATEST_LINES = 1_000
-"""Lines that are read of one trail, the latest."""
+"""How many lines of one trail are read, from its end."""
 MILLISECOND_US = 1_000
 
 blueprint = Blueprint("user_calls", __name__, url_prefix="/v1")
@@ -32,7 +32,7 @@ operations = Operations(blueprint)
 _time_of: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 CURSOR = re.compile(r"[0-9]{1,16}")
 RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
-"""How a time begins. Pydantic also takes numbers."""
+"""The start of a time. Pydantic would also accept numbers."""
 
 
 class _OfUser(DocumentedModel):
@@ -141,10 +141,10 @@ def _check_that_calls_are_kept(request: ApiRequest) -> None:
 
 def _read_query() -> _Query:
     args = http_request.args
-    cursor, since, missed = args.get("cursor", "0"), args.get("since"), args.get("missed", "false")
+    cursor, since, missed = args.get("cursor", str(FROM_LATEST)), args.get("since"), args.get("missed", "false")
     if not CURSOR.fullmatch(cursor) or missed not in ("true", "false"):
         raise ApiError(ApiErrorKind.INVALID_QUERY)
-    return _Query(Micros(int(cursor)), FROM_LATEST if since is None else _read_time_of(since), missed == "true")
+    return _Query(Micros(int(cursor)), Micros(0) if since is None else _read_time_of(since), missed == "true")
 
 
 def _read_time_of(text: str) -> Micros:
