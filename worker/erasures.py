@@ -11,11 +11,11 @@ from bellhop.store.async_client import Store
 from bellhop.store.keys import ERASURE_TURN, ERASURES
 
 EVERY_S = Seconds(5.0)
-"""How often a worker looks whether it is time for a pass."""
+"""How often a worker checks whether a pass is due."""
 PAUSE_S = Seconds(0.01)
 """Between two steps, so that rings and Redis are not slowed down."""
 TURN_S = 60
-"""A step takes less. A second worker that makes the same pass does no harm."""
+"""Longer than a step takes. If it ends too early, a second worker makes the same pass, which does no harm."""
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class Erasures:
             await asyncio.sleep(EVERY_S)
 
     async def erase_due(self) -> None:
-        """Make one pass for everybody who is due, unless another worker does. Raises as the store does."""
+        """Make one pass for all people whose pass is due, unless another worker makes it. Raises as the store does."""
         if not await self._store.call("SET", ERASURE_TURN, self._worker, "NX", "EX", TURN_S):
             return
         counts = await run(erase_due(), self._store, self._between_steps)

@@ -60,7 +60,7 @@ def own_call(cid: str, trail: Sequence[bytes], user: str, now: Micros) -> OwnCal
 
 
 def _lines_about(trail: Sequence[bytes], user: str) -> Iterable[bytes]:
-    """Choose the lines that decide: a trail of many users has thousands of others."""
+    """Choose the lines that decide the outcome: a trail may have thousands of lines about other users."""
     name = encoded(user)
     own, of_anybody = [], []
     for line in trail:

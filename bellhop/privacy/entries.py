@@ -1,7 +1,7 @@
-"""Replaces people in what Redis keeps: in one line, field or document. Pure.
+"""Replaces the ids and names of people in one entry of Redis: a line, a field or a document. Pure.
 
-Only the places that hold ids and names are changed, so that a person whose id is a word, such as "ring", does no harm.
-A function returns the same bytes if they do not name the person.
+Only fields that hold ids and names are changed, since the id of a person may be a common word, such as "ring". An entry
+that does not name the person is returned unchanged.
 """
 
 import json
@@ -24,7 +24,7 @@ NAMELESS = "Unknown caller"
 IDS = frozenset({"id", "user", "user_id", "caller_id", "created_by_id", "callers", "users"})
 """The fields of documents that hold ids of users."""
 OF_A_USER = ("name", "language", "email")
-"""What a document says of a user beside the id."""
+"""The other fields of a user in a document."""
 FREE_TEXTS = frozenset({"call_name", "custom", "call_fields"})
 """The fields whose texts the team's users wrote: they may contain a name."""
 SHORTEST_NAME = 2
@@ -49,7 +49,7 @@ class Context(NamedTuple):
 
     @property
     def names(self) -> Names:
-        """What recognizes the people of the key's tenant."""
+        """The function that recognizes the people of the key's tenant."""
         return self.people.of(self.tenant)
 
     def within(self, tenant: object) -> "Context":
@@ -78,7 +78,7 @@ def json_document(context: Context, value: Any, field: str = "", *, free: bool =
 
 
 def _of_the_person(context: Context, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Remove what an object says of the person whose id it has."""
+    """Remove the other data of a person whose id was replaced in this object."""
     if after.get("id") != before.get("id"):
         context.texts.add(str(before.get("name", "")))
         after |= {name: "" for name in OF_A_USER if after.get(name)}
@@ -140,7 +140,7 @@ def suffix(context: Context, entry: Entry) -> Entry:
 
 
 def round_field(context: Context, entry: Entry) -> Entry:
-    """Change a field of a round: its facts, a recipient, a record about one, or for whom a device was rung."""
+    """Change a field of a round: the facts, a recipient, a result, or the user for whom a device was rung."""
     entry = suffix(context, entry)
     if entry.value.startswith(b"{"):
         return document(context, entry)
@@ -200,7 +200,7 @@ def unreadable_body(context: Context, entry: Entry) -> Entry | None:
 
 
 def names_somebody(names: Names, text: str) -> bool:
-    """Tell whether one of the strings or words of a text is the id of a person."""
+    """Return whether a string or a word in the text is the id of such a person."""
     return any(names(found) for match in STRING.finditer(text) for found in match.groups() if found)
 
 
@@ -267,7 +267,7 @@ def _learned(context: Context, text: Any) -> Any:
 def _read(text: bytes | str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError):  # it refuses some of what Python reads, such as NaN
+    except (ValueError, RecursionError):  # msgspec refuses some values that Python reads, such as NaN
         pass
     try:
         return json.loads(text)

@@ -1,7 +1,7 @@
-"""Forgets a person: at once what belongs to the person alone, then, in passes over all keys, what names the person.
+"""Forgets a person. Data of the person alone are deleted at once. Passes over all keys replace the person elsewhere.
 
 Redis keeps a tombstone for a day: the keyed hash of the person's id. During that day, web processes replace the id in
-events as they come in, and a pass looks for what was written meanwhile by processes that still had the id in memory.
+each event that comes in. A process that still had the id in memory may write it meanwhile; a later pass finds that.
 """
 
 import secrets
@@ -41,7 +41,7 @@ PASSES_AFTER_US = (Micros(0), Micros(600 * MICROS_PER_SECOND), Micros(DAY_US + 6
 ended; by the third, the tombstone has expired."""
 
 OVERLAP_US = 5 * MICROS_PER_SECOND
-"""Processes write their tombstones in any order."""
+"""A tombstone may be written after one with a later time. So the last seconds are read again."""
 MOST_PEOPLE = 10_000
 """How many people one pass looks for."""
 
@@ -89,7 +89,7 @@ def forgotten_at(run_all: Together, tenant: str, user_id: str) -> tuple[Micros, 
 
 
 def lift(run_all: Together, person: ForgottenPerson) -> None:
-    """End the tombstone of a person who is here again. Raises redis.exceptions.RedisError."""
+    """Delete the tombstone of a person who registered again. Raises redis.exceptions.RedisError."""
     run_all(("ZREM", FORGOTTEN, person.stored()), ("ZREM", ERASURES, person.stored()), ("INCR", FORGOTTEN_LIFTS))
 
 
@@ -110,7 +110,7 @@ class KnownForgotten:
             self._read(redis, 0)
 
     def _read(self, redis: Redis, since: float) -> bool:
-        """Read who was forgotten after `since`; returns False if what was read before does not count any more."""
+        """Read who was forgotten after `since`; returns False if all must be read again."""
         secret, lifts, time, new = together(
             redis,
             ("GET", FORGOTTEN_HASH_KEY),
@@ -134,7 +134,7 @@ def _people(secret: bytes | None, members: Iterable[bytes]) -> ForgottenPeople:
 
 
 def erase_due() -> Steps[Counter[str] | None]:
-    """Make one pass for all people whose time has come. Returns what was changed; None if it is nobody's time."""
+    """Make one pass for all people whose pass is due. Returns what was changed; None if no pass is due."""
     time, secret = yield [("TIME",), ("GET", FORGOTTEN_HASH_KEY)]
     now = read_time(time)
     (members,) = yield [("ZRANGEBYSCORE", ERASURES, "-inf", now, "LIMIT", 0, MOST_PEOPLE)]
@@ -142,14 +142,14 @@ def erase_due() -> Steps[Counter[str] | None]:
         return None
     counts = yield from erase(_people(secret, members))
     if counts is None:
-        return Counter()  # it is still their time
+        return Counter()  # the pass stays due
     times = yield [("ZSCORE", FORGOTTEN, member) for member in members]
     yield [_next_pass(member, at, now) for member, at in zip(members, times, strict=True)]
     return counts
 
 
 def _next_pass(member: bytes, at: bytes | float | None, now: Micros) -> tuple[Argument, ...]:
-    """Return the command that plans the next pass for a person, or ends them. Without a tombstone, it was the last."""
+    """Return the command that plans a person's next pass, or removes the person. Without a tombstone, none follows."""
     passes = [round(float(at)) + after for after in PASSES_AFTER_US] if at else []
     later = next((moment for moment in passes if moment > now), None)
     return ("ZREM", ERASURES, member) if later is None else ("ZADD", ERASURES, "XX", "GT", later, member)

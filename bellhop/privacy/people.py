@@ -17,18 +17,18 @@ MOST_KNOWN = 100_000
 """How many texts are remembered with their answers."""
 
 Names = Callable[[str], str]
-"""Returns what a text is replaced by if it is the id of such a person, otherwise an empty text."""
+"""Takes a text. Returns the replacement if the text is the id of such a person, otherwise an empty text."""
 
 
 class People(Protocol):
     """Some people of several Stream apps."""
 
     def of(self, tenant: str) -> Names:
-        """Return what recognizes those of one app."""
+        """Return the function that recognizes the people of one app."""
         ...
 
     def in_search(self, tenant: str) -> Names:
-        """Return what recognizes them in the lines of the console's search, which has no capital letters."""
+        """Return the function for the lines of the console's search, which have no capital letters."""
         ...
 
 
@@ -38,7 +38,7 @@ class ForgottenPerson(NamedTuple):
     tenant: str
     id_hash: str
     search_hash: str
-    """The hash of the id as the console's search compares it."""
+    """The hash of the id in the form that the console's search stores."""
 
     @classmethod
     def of(cls, secret: bytes, tenant: str, user_id: str) -> "ForgottenPerson":
@@ -56,7 +56,7 @@ class ForgottenPerson(NamedTuple):
 
     @property
     def pseudonym(self) -> str:
-        """What stands in the place of the id, on trails for example."""
+        """The text that replaces the id, for example on trails."""
         return f"forgotten-{self.id_hash[:PSEUDONYM_DIGITS]}"
 
 
@@ -73,11 +73,11 @@ class OnePerson:
         self._tenant, self._user_id, self._placeholder = tenant, user_id, placeholder
 
     def of(self, tenant: str) -> Names:
-        """Return what recognizes the person in data of this app."""
+        """Return the function that recognizes the person in data of this app."""
         return self._names(tenant, self._user_id)
 
     def in_search(self, tenant: str) -> Names:
-        """Return what recognizes the person in the lines of the console's search."""
+        """Return the function that recognizes the person in the lines of the console's search."""
         return self._names(tenant, folded(self._user_id))
 
     def _names(self, tenant: str, user_id: str) -> Names:
@@ -99,11 +99,11 @@ class ForgottenPeople:
         return bool(self._pseudonyms)
 
     def of(self, tenant: str) -> Names:
-        """Return what recognizes the people of this app."""
+        """Return the function that recognizes the people of this app."""
         return lambda text: self._pseudonym(tenant, text, search=False)
 
     def in_search(self, tenant: str) -> Names:
-        """Return what recognizes them in the lines of the console's search."""
+        """Return the function that recognizes them in the lines of the console's search."""
         return lambda text: self._pseudonym(tenant, text, search=True)
 
     def _pseudonym(self, tenant: str, text: str, *, search: bool) -> str:

@@ -1,4 +1,4 @@
-"""Exports all that is kept of a person: one document, from the table that forgetting uses."""
+"""Exports all that is kept of a person in one document. The table that forgetting uses says where to look."""
 
 import json
 from datetime import datetime
@@ -14,7 +14,7 @@ from bellhop.privacy.walk import FoundKey, Steps, steps_of_keys
 from bellhop.queue.rq_job import inflated
 
 PLACEHOLDER = "\0"
-"""It stands for the person's id while entries are compared. No entry has it."""
+"""It replaces the person's id while entries are compared. No entry contains it."""
 OF_OTHERS = ("recipients",)
 """Lists in documents that may name other users with their addresses: only the person's part is exported."""
 
@@ -81,7 +81,7 @@ def _exported_entry(entry: Entry, user_id: str) -> ExportedEntry:
 
 
 def without_others(value: Any, user_id: str) -> Any:
-    """Leave out what a document says of other recipients: an e-mail address is theirs."""
+    """Leave out other recipients: a document may have their e-mail addresses."""
     if isinstance(value, list):
         return [without_others(part, user_id) for part in value]
     if not isinstance(value, dict):

@@ -1,6 +1,6 @@
 """Where a person is: every kind of Redis key that holds people's ids, names, addresses or tokens. Pure.
 
-The one table that forgetting, the export and the test share. A key that is not in it holds nobody.
+Forgetting, the export and a test share this table. A key that is not in it names no person.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +13,14 @@ from bellhop.privacy.people import People
 from bellhop.store import keys
 
 EMAILS = keys.start_of(keys.email_key(""))
-"""How the keys of e-mails begin that wait."""
+"""The start of the keys of e-mails that wait."""
 DEVICES = keys.start_of(keys.devices_key("", ""))
 OWNERS = keys.start_of(keys.owner_key("", ""))
-"""How the keys of devices, and of the owners of push tokens, begin."""
+"""The starts of the keys of devices, and of the owners of push tokens."""
 OUTBOXES = keys.start_of(keys.outbox_key("", "", ""))
-"""How the keys of outboxes begin. They name a destination before the tenant."""
+"""The start of the keys of outboxes. They name a destination before the tenant."""
 WITHOUT_TENANT = (EMAILS, keys.start_of(keys.dead_letters_key("")), keys.start_of(keys.rq_job_key("")))
-"""Keys whose values name the tenant."""
+"""The starts of keys that do not name the tenant. Their values name it."""
 Kind = Literal["hash", "list", "set", "zset", "string"]
 
 
@@ -30,11 +30,11 @@ class KeyKind(NamedTuple):
     start: str
     kind: Kind
     about: str
-    """What it says of a person, for the export."""
+    """What the key holds about a person, for the export."""
     change: Change | None = None
     """How its entries are changed; None if the whole key belongs to one user."""
     after: str = ""
-    """The last part of the key of a user behind the user's id, such as the minute."""
+    """What follows the user's id in the key, such as "minute"; empty if nothing follows."""
 
     @property
     def counts_changes(self) -> str:
@@ -77,7 +77,7 @@ PLACES = (
 )
 """All kinds of keys that hold a person."""
 OF_TWO_USERS = (keys.start_of(keys.held_back_key("", "")),)
-"""The key names who was called, its fields name callers."""
+"""The key names the user who was called, and its fields name callers."""
 READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
     "hash": lambda key: ("HGETALL", key),
     "list": lambda key: ("LRANGE", key, 0, -1),
@@ -88,7 +88,7 @@ READS: dict[Kind, Callable[[str], tuple[str | int, ...]]] = {
 
 
 def place_of(key: str) -> KeyKind | None:
-    """Return the kind of a key; None if it holds nobody."""
+    """Return the kind of a key; None if it names no person."""
     return next((place for place in PLACES if key.startswith(place.start)), None)
 
 
@@ -152,7 +152,8 @@ class Found(NamedTuple):
 def found_in(context: Context, place: KeyKind, stored: Sequence[Entry]) -> list[Found]:
     """Return the entries that name these people, with their changes.
 
-    The entries are read twice if they name somebody: a name is taken out of the texts that users wrote.
+    If an entry names a person, all entries are changed once more: only then are all names known that must be taken out
+    of the texts that users wrote.
     """
     if place.change is None:
         return []

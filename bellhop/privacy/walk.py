@@ -1,7 +1,7 @@
 """Walks over all keys in small steps, without I/O: each step yields commands, and gets their answers.
 
 So the worker (asyncio), the commands and the web process (blocking) share one walk. A step reads some keys. It changes
-what names the people, entry by entry, and only while an entry is as it was read: writers need no lock.
+an entry that names one of the people only if the entry is still as it was read, so writers need no lock.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ def steps_of_keys(people: People, cursor: int = 0) -> Steps[tuple[int, list[Foun
 def erase(people: People) -> Steps[Counter[str] | None]:
     """Make the people unreadable in all keys. Returns how many entries were changed, by the start of their keys.
 
-    It returns None if somebody who was forgotten registered again meanwhile: then `people` is outdated.
+    It returns None if a forgotten person registered again meanwhile: then `people` is outdated.
     """
     counts: Counter[str] = Counter()
     (lifts,) = yield [("GET", FORGOTTEN_LIFTS)]
@@ -100,14 +100,14 @@ def erase(people: People) -> Steps[Counter[str] | None]:
 
 
 def _change(found: FoundKey, now: Micros) -> Steps[list[Any]]:
-    """Change one key. What was registered again meanwhile stays, since it is not as it was read."""
+    """Change one key. A device that was registered again meanwhile stays: its entry is not as it was read."""
     is_gone = found.place.start == EMAILS and any(change is None for _, change in found.found)
     if is_gone:
         return (yield [("DEL", found.key)])
     if found.place.start == OWNERS:
         tenant, device = parts_of(found.key, found.place)
         (has_device,) = yield [("HEXISTS", devices_key(tenant, found.entries[0].value.decode()), device)]
-        if has_device:  # it leaves with the device
+        if has_device:  # the owner is removed together with the device
             return []
     if found.whole and found.place.start == DEVICES:
         tenant, _ = parts_of(found.key, found.place)
@@ -129,7 +129,7 @@ def replace(key: str, place: KeyKind, found: Sequence[Found], added: tuple[str, 
 
 
 def _end_of_ring(found: FoundKey, now: Micros) -> Iterator[Command]:
-    """Yield what ends the ring for the people whom this round still rings: they count as removed from the call."""
+    """Yield the commands that remove these people from the call, if this round still rings them."""
     fields = dict(found.entries)
     for entry, change in found.found:
         kind, _, user = entry.name.partition(b":")
@@ -165,7 +165,7 @@ async def run(steps: Steps[T], store: Store, between: Callable[[], Awaitable[Non
 
 
 def _next(steps: Steps[T], answers: list[Any] | None) -> tuple[Commands | None, T | None]:
-    """Return the next commands; None at the end, and what the steps return."""
+    """Return the next commands; at the end, None and the value that the steps return."""
     try:
         return (next(steps) if answers is None else steps.send(answers)), None
     except StopIteration as end:

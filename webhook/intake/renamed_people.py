@@ -1,4 +1,4 @@
-"""Replace people who were forgotten in the last day in an event, before anything of it is stored. Pure.
+"""Replace people in an event if they were forgotten in the last day, before any of the event is stored. Pure.
 
 Webhooks that come late, repeats and captured webhooks do not bring a forgotten person back.
 """
@@ -24,7 +24,7 @@ Value = TypeVar("Value", bound=msgspec.Struct)
 
 
 def renamed(event: Event, names: Names) -> Event:
-    """Return the event with pseudonyms in the place of these people. An event about a user and no call stays."""
+    """Return the event with pseudonyms for these people. An event about a user and no call is returned unchanged."""
     if isinstance(event, UserChanged):
         return event
     texts: set[str] = set()

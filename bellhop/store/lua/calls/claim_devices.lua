@@ -71,7 +71,7 @@ for i = 1, #users do
   -- A missed-call notice goes out because the call is over: it is untrue if
   -- the user has answered, declined or been removed.
   if kind == 'missed' and not needs_no_notice[reason] then reason = nil end
-  -- The end of a ring is told only while it is over: another webhook may have shown that it goes on.
+  -- A push that ends a ring is sent only if the ring is over: another webhook may have shown that it goes on.
   if kind == 'ring_over' then reason = not reason and 'still_rings' or nil end
   if not reason and left <= 0 then reason = 'too_late' end
   if not reason and claims[field] == 'sent' then reason = 'duplicate' end

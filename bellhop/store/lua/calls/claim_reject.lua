@@ -1,13 +1,13 @@
--- May Stream be told now that a user rejected a ring? Run before every request. One run at a time has the claim. If a claim was left
--- by another run, its worker died, and Stream may have been told.
+-- Decide whether a worker may tell Stream now that a user rejected a ring. It runs before every request. One run at a time has the
+-- claim. If another run left a claim, its worker died, and Stream may know of the rejection already.
 -- KEYS
 --   1 the call   2 the round   3 traces of forgotten rounds
 -- ARGV
 --   1 user   2 start of the round µs   3 start of the rounds' keys   4 now by Stream's clock µs   5 worker   6 run
 --   7 length of the claim µs
 -- Returns "go"; "again" if another run left a claim; "held" while another run has it; "done"; "gone" if the round is not known any
--- more; "too_late"; "rung_again" if a later ring of the call rings the user; or where the user stands, if the rejection is not what
--- ended the ring.
+-- more; "too_late"; "rung_again" if a later ring of the call rings the user; or the user's standing, if the ring ended by anything
+-- but the rejection.
 -- include: lib/claim
 -- include: lib/standing
 local call, round, user, start, now = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])

@@ -11,12 +11,12 @@ end
 local function has_job(outbox)
   local job = redis.call('HGET', outbox.draining, 'job')
   if not job or not is_alive(job) then return false end
-  -- The same job: this script failed after it had written the job, and runs again. The job may not be on its queue.
+  -- If it is the same job, this script failed after it had written the job, and runs again: the job may not be on its queue.
   return job ~= outbox.job.id or redis.call('LPOS', 'rq:queue:' .. outbox.job.queue, job)
 end
 
--- Put a document into an outbox, which one job at a time drains. If a script that did this failed afterwards and runs again,
--- nothing is added.
+-- Put a document into an outbox, which one job at a time drains. If the script fails after this and runs again, nothing is
+-- added.
 local function put_in_outbox(outbox, document, now)
   if redis.call('LINDEX', outbox.key, -1) ~= document then redis.call('RPUSH', outbox.key, document) end
   redis.call('EXPIRE', outbox.key, outbox.keep_s)
@@ -35,9 +35,9 @@ local function announce(round, item, now)
     if known[i] then return false end
   end
   for _, outbox in ipairs(item.outboxes) do put_in_outbox(outbox, item.document, now) end
-  -- If the user of Redis may not publish, only live streams hear nothing. `bellhop check` names the missing right.
+  -- If the user of Redis may not publish, live streams get nothing; all else works. `bellhop check` names the missing right.
   if item.channel then redis.pcall('PUBLISH', item.channel, item.document) end
-  -- This comes last: what fails before it is announced again.
+  -- This comes last: if a command before it fails, the fact is announced again.
   redis.call('HSET', round, item.field, item.at)
   return true
 end

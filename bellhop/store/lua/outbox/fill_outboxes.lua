@@ -1,6 +1,6 @@
 -- Put a document that is not about a ring into outboxes: a removed device, an alarm, a dead letter that is sent again.
--- If this runs again because the answer was lost, a document that is announced once is not announced again; another one may
--- wait twice, with the same id.
+-- If this runs again because the answer was lost: with the key, the document is not announced again. Without it, the document
+-- may wait twice, with the same id.
 -- KEYS
 --   1 optional: that it was announced
 -- ARGV
@@ -10,6 +10,6 @@
 local doc = cmsgpack.unpack(ARGV[1])
 if KEYS[1] and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 for _, outbox in ipairs(doc.outboxes) do put_in_outbox(outbox, doc.document, doc.now) end
--- This comes last: what fails before it is announced again.
+-- This comes last: if a command before it fails, the document is announced again.
 if KEYS[1] then redis.call('SET', KEYS[1], 1, 'EX', ARGV[2]) end
 return 1

@@ -13,6 +13,6 @@ local draining, job = KEYS[2], cjson.decode(ARGV[4])
 if not is_claim_of(redis.call('HGET', draining, 'claim'), ARGV[1], ARGV[2]) then return 0 end
 schedule(job, ARGV[5], math.ceil(now_us() / 1e6 + tonumber(ARGV[3])))
 redis.call('HSET', draining, 'job', job.id, 'failures', ARGV[6])
--- This comes last: what fails before it is done again.
+-- This comes last: if a command before it fails, all is done again.
 redis.call('HDEL', draining, 'claim')
 return 1
