@@ -16,7 +16,7 @@ import msgspec
 from bellhop.domain.json_text import encoded
 from bellhop.privacy.people import Names, People
 from bellhop.queue.job_payloads import PAYLOADS
-from bellhop.queue.rq_job import inflated
+from bellhop.queue.rq_job import as_json
 from bellhop.trail import SHORT, VERSION
 
 NAMELESS = "Unknown caller"
@@ -177,10 +177,9 @@ def job_field(context: Context, entry: Entry) -> Entry:
     """Change the data of one of our jobs, as RQ stores it, deflated or not."""
     if entry.name != b"data":
         return entry
-    deflated = not entry.value.startswith(b"[")
     try:
-        value = _read(inflated(entry.value) if deflated else entry.value)
-        name, instance, (payload,), kwargs = value
+        text = as_json(entry.value)
+        name, instance, (payload,), kwargs = _read(text)
     except (ValueError, TypeError):
         return entry
     if name not in PAYLOADS or not isinstance(payload, dict):
@@ -189,7 +188,7 @@ def job_field(context: Context, entry: Entry) -> Entry:
     if changed == payload:
         return entry
     data = encoded([name, instance, [changed], kwargs])
-    return entry._replace(value=zlib.compress(data) if deflated else data)
+    return entry._replace(value=data if text == entry.value else zlib.compress(data))
 
 
 def unreadable_body(context: Context, entry: Entry) -> Entry | None:

@@ -11,7 +11,7 @@ from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.entries import Entry
 from bellhop.privacy.people import OnePerson
 from bellhop.privacy.walk import FoundKey, Steps, steps_of_keys
-from bellhop.queue.rq_job import inflated
+from bellhop.queue.rq_job import as_json
 
 PLACEHOLDER = "\0"
 """It replaces the person's id while entries are compared. No entry contains it."""
@@ -69,9 +69,7 @@ def _exported(found: FoundKey, user_id: str) -> ExportedKey:
 
 
 def _exported_entry(entry: Entry, user_id: str) -> ExportedEntry:
-    value = entry.value
-    if entry.name == b"data" and not value.startswith(b"["):
-        value = inflated(value)
+    value = as_json(entry.value) if entry.name == b"data" else entry.value
     text = value.decode("utf-8", "replace")
     try:
         read = without_others(json.loads(text), user_id)

@@ -41,15 +41,18 @@ def inflated(data: bytes) -> bytes:
     return whole
 
 
+def as_json(data: bytes) -> bytes:
+    """Return RQ's job data as JSON: it may be deflated. Raises ValueError as `inflated` does."""
+    return data if data.startswith(b"[") else inflated(data)
+
+
 def read_job_data(data: bytes) -> tuple[str, dict[str, Any]]:
     """Read RQ's job data, JSON [function name, null, [payload], {}], deflated or not; returns name and payload.
 
     Raises ForeignJobError if the data is anything else.
     """
     try:
-        if not data.startswith(b"["):
-            data = inflated(data)
-        name, instance, (payload,), kwargs = from_json(data)
+        name, instance, (payload,), kwargs = from_json(as_json(data))
     except (ValueError, TypeError) as error:
         raise ForeignJobError(
             "the job's data cannot be read: it must be a function call in the form of RQ's JSON serializer"
