@@ -13,22 +13,9 @@ from redis.exceptions import RedisError
 from bellhop import stop_signals
 from bellhop.audience import audience
 from bellhop.clock import Micros, micros
-from bellhop.domain.unsubscribe_link import UnsubscribeLinks
 from bellhop.event_loop import collect_garbage_rarely, loop_factory
-from bellhop.i18n.templates import Templates
 from bellhop.i18n.texts import Texts
-from bellhop.queue.names import (
-    EVENTS,
-    MAIL,
-    NOTICES,
-    OLD_NAMES,
-    QUEUE_OF,
-    QUEUES,
-    RINGS,
-    SEND_EVENTS_JOB,
-    STREAM,
-    TELL_CALLER_JOB,
-)
+from bellhop.queue.names import OLD_NAMES, QUEUE_OF, QUEUES, SEND_EVENTS_JOB, STREAM, TELL_CALLER_JOB
 from bellhop.ring_question import stream_questions
 from bellhop.settings import Settings
 from bellhop.settings.pushes_file import read_pushes
@@ -53,22 +40,18 @@ from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.sent_pushes import SentPushes
 from worker.delivery.service_channels import ServiceChannels
 from worker.delivery.token_pruning import TokenPruner
-from worker.email.digest import EmailDigest
-from worker.email.email_limits import EmailLimits
-from worker.email.email_policy import EmailRules
-from worker.email.email_store import EmailStore
-from worker.email.message import MessageBuilder
+from worker.email.configured_digest import email_digest
 from worker.erasures import Erasures
 from worker.events_out.configured_channels import event_channels
-from worker.events_out.event_channel import WAITING, EventChannel, sender_of
+from worker.events_out.event_channel import EventChannel, sender_of
 from worker.jobs import Jobs
 from worker.providers.apns.apns_sender import ApnsSender
 from worker.providers.configured import Senders, configured_senders
 from worker.providers.fcm.fcm_sender import FcmSender
-from worker.providers.smtp import smtp_sender
 from worker.providers.web_push.web_push_sender import WebPushSender
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
+from worker.queue_limits import queue_limits
 from worker.rejection_carrier import RejectionCarrier
 from worker.settle import queue_due_calls
 from worker.stream_state import StreamState
@@ -76,19 +59,9 @@ from worker.stream_subscriptions import StreamSubscriptions
 
 log = structlog.get_logger()
 
-JOBS_PER_CONCURRENCY = 10
-"""Jobs in memory for each of BELLHOP_WORKER_CONCURRENCY. Nearly all of them wait for a provider, and a provider that
-hangs must not keep other rings in the queue."""
 WARM_APPS = 50
 """The first apps of the settings, up to this number, are connected before their first push. With more apps, most of
 them ring rarely."""
-EVENT_JOBS = 2 * WAITING
-"""Jobs in memory for each endpoint: those with a request under way, and those that wait for a place. Further jobs of an
-endpoint that is slow end at once, and leave their place to others."""
-EMAIL_JOBS = 16
-"""E-mail jobs in memory. Each has its own connection to the mail server."""
-STREAM_JOBS = 256
-"""Jobs in memory that send something to Stream. Nearly all of them only wait for its answer."""
 
 
 def run(settings: Settings) -> int:
@@ -188,7 +161,7 @@ def _queue_worker(
         audience=hears,
     )
     outboxes = _outbox_jobs(store, name, tellers, endpoints, clock)
-    digest = email_digest(settings, store, name, texts, clock)
+    digest = email_digest(settings, store, name, texts, clock, hears)
     rejections = RejectionCarrier(store, apis, name, clock) if tellers else None
     jobs = Jobs(tools, settings.missed_grace_s, digest, outboxes, rejections)
     background: list[Callable[[], Awaitable[None]]] = [
@@ -219,21 +192,6 @@ def _queue_worker(
     )
 
 
-def queue_limits(settings: Settings) -> dict[str, int]:
-    """How many jobs of each queue run at the same time. A worker takes only jobs that it can do with its settings."""
-    limits = {}
-    if settings.push_apps:
-        limits[RINGS] = JOBS_PER_CONCURRENCY * settings.worker_concurrency
-        limits[NOTICES] = JOBS_PER_CONCURRENCY * max(1, settings.worker_concurrency // 4)
-    if settings.sends_emails:
-        limits[MAIL] = EMAIL_JOBS
-    if settings.sends_to_stream:
-        limits[STREAM] = STREAM_JOBS
-    if settings.event_endpoints:
-        limits[EVENTS] = EVENT_JOBS * len(settings.event_endpoints)
-    return limits
-
-
 def second_way_after_us(settings: Settings) -> Micros:
     """Return how long the worker waits for a phone's receipt before it rings the phone again; 0: it never does."""
     wanted = settings.second_way and settings.receipt_secret.get_secret_value()
@@ -258,26 +216,6 @@ def _device_lookup(settings: Settings, store: Store, apis: Mapping[str, StreamAp
     if not settings.stream_fetches_per_s:
         return None
     return StreamDeviceLookup(store, apis, DeviceApps.of(settings), settings.stream_fetches_per_s)
-
-
-def email_digest(
-    settings: Settings, store: Store, worker: str, texts: Texts, clock: RedisClock | None = None
-) -> EmailDigest | None:
-    """Return what collects and sends missed-call e-mails; None if the settings want none."""
-    if not settings.smtp_host or settings.mail_policy == "never":  # as Settings.sends_emails; this narrows the type
-        return None
-    builder = MessageBuilder(
-        sender=settings.mail_from,
-        app=settings.mail_from_name or settings.mail_from.rpartition("@")[2],
-        texts=texts,
-        templates=Templates(settings.templates_folder),
-        links=UnsubscribeLinks(settings.public_url, settings.mail_secret),
-        call_url=settings.mail_call_url,
-    )
-    emails = EmailStore(store, worker, settings.mail_window_s, clock, audience(settings))
-    limits = EmailLimits(store, builder.links.mailboxes, settings.mail_per_address_hour, settings.mail_per_caller_hour)
-    rules = EmailRules(settings.mail_policy, settings.mail_stream_addresses)
-    return EmailDigest(store, emails, smtp_sender(settings), builder, limits, rules)
 
 
 def _outbox_jobs(

@@ -35,9 +35,9 @@ from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.retry_policy import RetryPolicy
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.main import JOBS_PER_CONCURRENCY
 from worker.queue.queue_worker import QueueWorker
 from worker.queue.rq_adapter import unique_worker_name
+from worker.queue_limits import JOBS_PER_CONCURRENCY
 
 pytestmark = pytest.mark.usefixtures("live_workers")
 
@@ -283,7 +283,7 @@ async def test_jobs_that_are_retried_carry_their_retries_for_rq(name):
 
 @contextlib.asynccontextmanager
 async def working(store, redis_url, queue, after_us=Micros(0), **senders):
-    """A worker with a concurrency of 1, as worker/main.py counts it; yields what queues a job.
+    """A worker with a concurrency of 1, as worker/queue_limits.py counts it; yields what queues a job.
 
     `after_us`: when it rings a silent phone again.
     """

@@ -6,7 +6,8 @@ import pytest
 
 from bellhop.queue.names import MAIL, NOTICES, RINGS, STREAM
 from bellhop.settings import Settings
-from worker.main import queue_limits, run
+from worker.main import run
+from worker.queue_limits import queue_limits
 
 EMAIL = {
     "smtp_host": "smtp.example.com",

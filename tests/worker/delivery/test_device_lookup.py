@@ -19,8 +19,8 @@ from worker.delivery.fan_out import DeliveryTools
 from worker.delivery.provider_channel import ProviderChannel
 from worker.delivery.token_pruning import TokenPruner
 from worker.jobs import Jobs
-from worker.main import JOBS_PER_CONCURRENCY
 from worker.queue.queue_worker import QueueWorker
+from worker.queue_limits import JOBS_PER_CONCURRENCY
 
 APPS = DeviceApps({}, {Provider.FCM: "calls"})
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from bellhop.i18n.texts import BUILT_IN
 from bellhop.settings import Settings
 from bellhop.store.async_client import Store
-from worker.main import email_digest
+from worker.email.configured_digest import email_digest
 
 COMPLETE = {
     "smtp_host": "smtp.example.com",
