@@ -31,7 +31,7 @@ from bellhop.store.keys import (
     user_key,
 )
 from bellhop.store.redis_clock import read_time
-from bellhop.store.scripts import Argument, Command
+from bellhop.store.scripts import Argument, ScriptRunner
 
 DAY_US = Micros(24 * 3600 * MICROS_PER_SECOND)
 SECRET_TTL_S = 2 * 24 * 3600
@@ -47,10 +47,9 @@ MOST_PEOPLE = 10_000
 
 Together = Callable[..., list[Any]]
 """Runs commands in one round trip, and returns their answers."""
-Runner = Callable[[Command], Any]
 
 
-def forget(run_all: Together, run: Runner, tenant: str, user_id: str) -> ForgottenPerson:
+def forget(run_all: Together, run: ScriptRunner, tenant: str, user_id: str) -> ForgottenPerson:
     """Forget a person: write the tombstone, and delete what belongs to the person alone. It may run twice.
 
     The passes of `PASSES_AFTER_US` do the rest. Raises redis.exceptions.RedisError.
