@@ -52,7 +52,7 @@ class WebPushSender:
         Raises OSError for an unreadable CA file, and ValueError for a wrong network.
         """
         self._vapid, self._services = vapid, tuple(services)
-        self._make_socket = new_socket if proxy else public_socket(parse_networks(tuple(allowed_networks)))
+        self._make_socket = new_socket if proxy else public_socket(parse_networks(allowed_networks))
         self._proxy, self._policy = proxy, policy
         self.max_in_flight = policy.connections
         """How many pushes to one push service can be in flight. More would wait for a connection."""
