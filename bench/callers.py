@@ -39,8 +39,7 @@ class Phones:
 
     def arrived(self, arrival: Arrival) -> None:
         self._load.arrival(arrival)
-        ticket = arrival.payload.get("receipt") or arrival.payload.get("bellhop", {}).get("receipt")
-        task = asyncio.ensure_future(self._report(arrival.cid, ticket))
+        task = asyncio.ensure_future(self._report(arrival.cid, arrival.ticket))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

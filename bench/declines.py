@@ -19,7 +19,6 @@ from typing import Any
 
 import aiohttp
 
-from bellhop.domain.device import Provider
 from bellhop.sandbox.installation import Arrival, Installation
 from bench.machine import calibrate, noise
 from bench.whole import ROOT, Load, measured, percentiles, register_people, report
@@ -70,9 +69,8 @@ class Phones:
         self.load.arrival(arrival)
         if self.process is None or self.process.stdin is None or int(arrival.cid.rpartition("-")[2]) % self.every:
             return
-        payload = arrival.payload["bellhop"] if arrival.provider is Provider.APNS else arrival.payload
         self.rung_at.setdefault(arrival.cid, arrival.at)
-        self.process.stdin.write(f"{payload['receipt']}\n".encode())
+        self.process.stdin.write(f"{arrival.ticket}\n".encode())
 
     async def end(self) -> dict[str, Any]:
         assert self.process is not None

@@ -1,7 +1,6 @@
 """The apps on the demo's phones: each shows the ring of a push, and reports with the ticket in the push."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -31,7 +30,7 @@ class DemoPhones:
 
     async def wake(self, arrival: Arrival) -> None:
         """Show a ring."""
-        self.tickets[arrival.token, arrival.cid] = _ticket(arrival.payload)
+        self.tickets[arrival.token, arrival.cid] = arrival.ticket
         await asyncio.sleep(WAKES_S)
 
     async def rang(self, arrival: Arrival) -> int:
@@ -43,9 +42,3 @@ class DemoPhones:
         report = {"receipt": self.tickets[token, cid], "event": event, **more}
         async with self.http.post(f"{self.url}/v1/receipts", json=report) as response:
             return response.status
-
-
-def _ticket(payload: Mapping[str, Any]) -> str:
-    """Read the ticket of an APNs payload, or of an FCM data message."""
-    ticket: str = payload.get("bellhop", payload)["receipt"]
-    return ticket

@@ -46,6 +46,12 @@ class Arrival(NamedTuple):
     """Unix time in seconds."""
     payload: Mapping[str, Any]
 
+    @property
+    def ticket(self) -> str:
+        """The ticket in the push; empty if it has none."""
+        ticket: str = self.payload.get("bellhop", self.payload).get("receipt", "")
+        return ticket
+
 
 class Installation:
     """Starts everything on free ports (`async with`), and stops it at the end.
