@@ -1,5 +1,6 @@
 """Load the settings. All problems are reported at once, each in a sentence that names what to set."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import ValidationError
@@ -70,15 +71,19 @@ def _missing_for(role: Role | None, settings: Settings) -> list[str]:
     tenants = [app.tenant for app in settings.stream_apps]
     problems += contradictions(settings, tenants, needs_secrets=role == "worker")
     if role == "worker":
-        problems += [
-            f"the web app {app.app} has no private key: set {PREFIX}WEB_PUSH_PRIVATE_KEY and {PREFIX}WEB_PUSH_SUBJECT"
-            for app in settings.web_push_apps
-            if not app.private_key.get_secret_value()
-        ]
-    if role == "worker" and settings.second_way and not settings.receipt_secret.get_secret_value():
-        problems.append(f"{PREFIX}SECOND_WAY needs {PREFIX}RECEIPT_SECRET: only receipts show which phones are silent")
-    if role == "worker" and settings.badge and not settings.user_calls:
-        problems.append(f"{PREFIX}BADGE needs {PREFIX}USER_CALLS: without it, nobody counts missed calls")
-    if role == "worker" and settings.stream_fetches_per_s and not settings.stream_apps:
-        problems.append(f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET")
+        problems += _missing_for_features(settings)
     return problems
+
+
+def _missing_for_features(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each feature of workers that is switched on without what it needs."""
+    for app in settings.web_push_apps:
+        if not app.private_key.get_secret_value():
+            names = f"{PREFIX}WEB_PUSH_PRIVATE_KEY and {PREFIX}WEB_PUSH_SUBJECT"
+            yield f"the web app {app.app} has no private key: set {names}"
+    if settings.second_way and not settings.receipt_secret.get_secret_value():
+        yield f"{PREFIX}SECOND_WAY needs {PREFIX}RECEIPT_SECRET: only receipts show which phones are silent"
+    if settings.badge and not settings.user_calls:
+        yield f"{PREFIX}BADGE needs {PREFIX}USER_CALLS: without it, nobody counts missed calls"
+    if settings.stream_fetches_per_s and not settings.stream_apps:
+        yield f"{PREFIX}STREAM_FETCHES_PER_S needs {PREFIX}STREAM_API_KEY and {PREFIX}STREAM_API_SECRET"
