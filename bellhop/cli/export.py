@@ -1,4 +1,4 @@
-"""`bellhop export`: print all that is kept of a person."""
+"""`bellhop export`: print everything that is kept of a person."""
 
 import click
 
