@@ -29,7 +29,7 @@ from bellhop.explain.webhooks import (
     earliest,
     opens_started,
 )
-from bellhop.explain.whole_trail import ABOUT_USER, NOTHING_TODAY, UNKNOWN_TIME, WholeTrail, by_round
+from bellhop.explain.whole_trail import ABOUT_DEVICE, ABOUT_USER, NOTHING_TODAY, UNKNOWN_TIME, WholeTrail, by_round
 from bellhop.trail import (
     LENGTH,
     JobPickedUp,
@@ -38,12 +38,9 @@ from bellhop.trail import (
     PhoneReported,
     PushAttempted,
     PushMilestone,
-    PushReduced,
     PushSkipped,
     QuestionOutcome,
-    SecondRingDue,
     StreamAsked,
-    TokenChecked,
     UserSettled,
     WebhookReceived,
     read_learned,
@@ -54,9 +51,6 @@ OWN_REJECTIONS: frozenset[str] = frozenset({Standing.DECLINED, Standing.BUSY, St
 """The standings of a user who rejected the call. The word of an outcome is the same."""
 
 M = TypeVar("M", bound=Milestone)
-
-ABOUT_DEVICE = (PushMilestone, PushReduced, SecondRingDue, TokenChecked)
-"""Milestones that name a device, its label and its user."""
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,12 @@ from bellhop.domain.rejections import rejection_stamps
 from bellhop.domain.stamp_history import PastStamp, latest
 from bellhop.explain.webhooks import ANSWERS, ENDS, LEFT, OPENERS, REMOVALS, arrival_of, opens_started, stamp_of
 from bellhop.trail import (
+    DeviceMilestone,
     EmailMilestone,
     Milestone,
     PhoneReported,
     PushMilestone,
-    PushReduced,
-    SecondRingDue,
     StreamAsked,
-    TokenChecked,
     UserSettled,
     WebhookMilestone,
     WebhookReceived,
@@ -31,7 +29,9 @@ NO_ROUND = Micros(0)
 UNKNOWN_TIME = Micros(0)
 """The time is not known: then no ring counts as over because of the time."""
 NOTHING_TODAY: Mapping[str, str] = MappingProxyType({})
-ABOUT_USER = (PushMilestone, PushReduced, SecondRingDue, TokenChecked, UserSettled, EmailMilestone)
+ABOUT_DEVICE = (PushMilestone, DeviceMilestone)
+"""Milestones that name a device, its label and its user."""
+ABOUT_USER = (*ABOUT_DEVICE, UserSettled, EmailMilestone)
 """Milestones that name the recipient whom they are about."""
 
 
