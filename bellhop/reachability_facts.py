@@ -19,9 +19,7 @@ from bellhop.store.keys import calls_of_user_key, devices_key, trail_key
 from bellhop.store.redis_clock import read_time
 from bellhop.store.registered_today import EARLIER_CALLS, EARLIER_LINES, without_devices_today
 from bellhop.store.unreachable_devices import read_unreachable
-from bellhop.trail import PushAttempted, decode
-
-_ATTEMPT = f'"{PushAttempted.what}"'.encode()
+from bellhop.trail import PushAttempted, decode_only
 
 
 class LatestPushes(NamedTuple):
@@ -94,9 +92,9 @@ def read_reachability_facts(redis: Redis, settings: Settings, tenant: str, user_
 
 def _latest_pushes(user_id: str, lines: Iterable[bytes]) -> Mapping[str, LatestPushes]:
     found: dict[str, LatestPushes] = {}
-    decoded = (decode(line) for line in lines if _ATTEMPT in line)
-    rings = (line for line in decoded if isinstance(line, PushAttempted) and line.kind == PushKind.RING)
-    for ring in sorted((ring for ring in rings if ring.user == user_id), key=lambda ring: ring.at):
+    attempts = decode_only(PushAttempted, lines)
+    rings = [attempt for attempt in attempts if attempt.kind == PushKind.RING and attempt.user == user_id]
+    for ring in sorted(rings, key=lambda ring: ring.at):
         known = found.get(ring.device, NO_PUSHES)
         if ring.outcome == Outcome.ACCEPTED:
             known = known._replace(accepted=known.accepted + 1, accepted_at=ring.at)

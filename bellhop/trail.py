@@ -6,10 +6,10 @@ fixed: a change needs a new VERSION. `bellhop.explain` turns milestones into sen
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, ClassVar, NamedTuple, get_type_hints
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 
@@ -96,6 +96,9 @@ class Milestone(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields that a line has, by their letters, in the order in which they are written."""
     at: Micros
     """When it happened, by Redis's clock (unix µs). Older versions wrote the time of other clocks."""
+
+
+M = TypeVar("M", bound=Milestone)
 
 
 class WebhookMilestone(Milestone, frozen=True, kw_only=True, gc=False):
@@ -494,6 +497,14 @@ def read_learned(milestone: StreamAsked) -> dict[str, Micros]:
 def read_trail(lines: Iterable[bytes | str]) -> list[Milestone]:
     """Read a trail, one milestone for each line."""
     return [decode(line) for line in lines]
+
+
+def decode_only(kind: type[M], lines: Iterable[bytes]) -> Iterator[M]:
+    """Read the milestones of one kind. Other lines are seldom decoded: a trail may have thousands of them."""
+    word = f'"{kind.what}"'.encode()
+    for line in lines:
+        if word in line and isinstance(milestone := decode(line), kind):
+            yield milestone
 
 
 def decode(line: bytes | str) -> Milestone:

@@ -3,7 +3,7 @@
 A ring never waits for this. The work is bounded: the end of the trail, few users.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from redis import Redis
@@ -17,13 +17,12 @@ from bellhop.domain.push import PushKind
 from bellhop.store import phones, registry
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import devices_key
-from bellhop.trail import PhoneRang, PhoneReported, PushAttempted, decode
+from bellhop.trail import PhoneRang, PhoneReported, PushAttempted, decode_only
 
 MOST_USERS, LATEST_LINES = 10, 300
 MOST_STATES = 2
 """How many states of a phone one sentence names, the worst first."""
-_WORD, _OUTCOME = f'"{PushAttempted.what}"'.encode(), f'"{Outcome.ACCEPTED}"'.encode()
-_REPORTS = tuple(f'"{report.what}"'.encode() for report in (PhoneRang, PhoneReported))
+_ACCEPTED = f'"{Outcome.ACCEPTED}"'.encode()
 
 
 def silent_phones(redis: Redis, tenant: str, lines: Sequence[bytes], now: Micros) -> Mapping[str, str]:
@@ -53,21 +52,10 @@ def _settings(states: Sequence[FoundState]) -> str:
 
 def _silent(lines: Sequence[bytes]) -> Mapping[str, list[str]]:
     """Return the devices of the latest users that got a ring and did not report that they rang, by user."""
-    rang = {report.device for report in _reports(lines) if getattr(report, "outcome", "") != PhoneEvent.NOT_SHOWN}
+    rang = {line.device for line in decode_only(PhoneRang, lines)}
+    rang |= {line.device for line in decode_only(PhoneReported, lines) if line.outcome != PhoneEvent.NOT_SHOWN}
     by_user: dict[str, dict[str, None]] = {}
-    for attempt in _accepted(lines):
-        if attempt.device not in rang:
+    for attempt in decode_only(PushAttempted, (line for line in reversed(lines) if _ACCEPTED in line)):
+        if attempt.kind == PushKind.RING and attempt.outcome == Outcome.ACCEPTED and attempt.device not in rang:
             by_user.setdefault(attempt.user, {})[attempt.device] = None
     return {user: [*keys] for user, keys in islice(by_user.items(), MOST_USERS)}
-
-
-def _reports(lines: Sequence[bytes]) -> Iterator[PhoneRang | PhoneReported]:
-    for line in map(decode, (line for line in lines if any(word in line for word in _REPORTS))):
-        if isinstance(line, (PhoneRang, PhoneReported)):
-            yield line
-
-
-def _accepted(lines: Sequence[bytes]) -> Iterator[PushAttempted]:
-    for line in map(decode, (line for line in reversed(lines) if _WORD in line and _OUTCOME in line)):
-        if isinstance(line, PushAttempted) and line.kind == PushKind.RING and line.outcome == Outcome.ACCEPTED:
-            yield line

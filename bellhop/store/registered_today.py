@@ -15,12 +15,11 @@ from bellhop.store.blocking_client import together
 from bellhop.store.keys import calls_of_user_key, devices_key, trail_key
 from bellhop.store.registered_devices import differ_in_capitals
 from bellhop.store.unreachable_devices import read_unreachable
-from bellhop.trail import PushSkipped, TokenChecked, TokenFate, decode
+from bellhop.trail import PushSkipped, TokenChecked, TokenFate, decode_only
 
 MOST_USERS = 10
 EARLIER_CALLS, EARLIER_LINES = 3, 300
 """How many calls of a user are searched for a removed token, and how many lines at the end of each trail."""
-_TOKEN = f'"{TokenChecked.what}"'.encode()
 _WORD = f'"{Outcome.NO_DEVICES}"'.encode()
 
 
@@ -51,9 +50,9 @@ def without_devices_today(redis: Redis, tenant: str, users: Sequence[str]) -> Ma
 
 def _without_devices(lines: Iterable[bytes]) -> list[str]:
     """Return the first users of the trail without any device, as far as it says how many there were."""
-    decoded = map(decode, (line for line in lines if _WORD in line))
-    skips = (line for line in decoded if isinstance(line, PushSkipped) and line.outcome == Outcome.NO_DEVICES)
-    users = dict.fromkeys(skip.user for skip in skips if skip.reason in ("", number_of_devices(0)))
+    skips = decode_only(PushSkipped, (line for line in lines if _WORD in line))
+    without = (skip for skip in skips if skip.outcome == Outcome.NO_DEVICES)
+    users = dict.fromkeys(skip.user for skip in without if skip.reason in ("", number_of_devices(0)))
     return list(islice(users, MOST_USERS))
 
 
@@ -88,9 +87,8 @@ def _last_removals(redis: Redis, tenant: str, users: Sequence[str]) -> Iterator[
     for user, calls in zip(users, together(redis, *reads), strict=True):
         keys = [trail_key(tenant, cid.decode("utf-8", "replace")) for cid in calls]
         trails = together(redis, *(("LRANGE", key, -EARLIER_LINES, -1) for key in keys))
-        lines = map(decode, (line for trail in trails for line in trail if _TOKEN in line))
-        about_user = [line for line in lines if isinstance(line, TokenChecked) and line.user == user]
-        removed = [line for line in about_user if line.detail == TokenFate.REMOVED]
+        checked = decode_only(TokenChecked, (line for trail in trails for line in trail))
+        removed = [line for line in checked if line.user == user and line.detail == TokenFate.REMOVED]
         yield _removal(user, max(removed, key=lambda line: line.at)) if removed else ""
 
 
