@@ -4,7 +4,6 @@ import hashlib
 import re
 from enum import StrEnum
 from functools import lru_cache
-from operator import not_
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
@@ -87,7 +86,7 @@ class Device(BaseModel):
     """Web Push: the browser's public key. The token is the subscription's endpoint."""
     auth: Annotated[str, Rare] = ""
     """Web Push: the secret that the browser shares with the app."""
-    expires_at: Annotated[Micros | None, Field(ge=0, le=LATEST_US, exclude_if=not_)] = None
+    expires_at: Annotated[Micros | None, Field(ge=0, le=LATEST_US), Rare] = None
     """Web Push: when the subscription ends (unix µs), if the browser says it."""
 
     @field_validator("kind")

@@ -1,7 +1,6 @@
 """/v1/users: a user's devices, contact and preferences, for the app on the phone and for a team's backend."""
 
 from datetime import datetime
-from operator import not_
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -13,6 +12,7 @@ from bellhop.audience import tell_of_removal
 from bellhop.clock import as_datetime
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.domain.phone import PhoneHealth
+from bellhop.domain.round import Rare
 from bellhop.domain.user import Contact, Preferences
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, host_of, read_auth, read_public_key, service_of
 from bellhop.field_docs import DocumentedModel
@@ -55,7 +55,7 @@ class _Registration(_ApiModel):
 
     def device_fields(self) -> dict[str, Any]:
         """Return the fields of this registration that a Device has."""
-        return self.model_dump(exclude={"endpoint", "keys", "expiration_time", "health"})
+        return self.model_dump(include=set(Device.model_fields))
 
 
 class ApnsRegistration(_Registration):
@@ -120,9 +120,9 @@ class RegisteredDevice(_ApiModel):
     hardware_id: str
     name: str
     registered_at: datetime
-    platform: Annotated[Platform | None, Field(exclude_if=not_)] = None
+    platform: Annotated[Platform | None, Rare] = None
     """Of an FCM token, if the app said it; otherwise the answer does not have it."""
-    expires_at: Annotated[datetime | None, Field(exclude_if=not_)] = None
+    expires_at: Annotated[datetime | None, Rare] = None
     """When a browser's subscription ends, if the browser said it; otherwise the answer does not have it."""
 
 
