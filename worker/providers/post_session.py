@@ -1,8 +1,9 @@
 """The HTTP session to a provider: how many connections there are, and how long each step may take."""
 
 import socket
-import ssl
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.connector import Connection
 
 from bellhop.clock import Seconds
+from worker.providers.client_tls import check_files, client_tls
 from worker.providers.posted_body import PostedBody
 
 
@@ -33,11 +35,32 @@ def new_socket(info: AddrInfoType) -> socket.socket:
     return socket.socket(*info[:3])
 
 
-def open_session(
-    policy: SessionPolicy, tls: ssl.SSLContext, proxy: str, make_socket: SocketFactoryType = new_socket
-) -> aiohttp.ClientSession:
-    """Make the session. It connects when the first request needs it, through `proxy` unless that is empty."""
+class PostSession:
+    """The session of one sender. The first request opens it."""
 
+    def __init__(
+        self, policy: SessionPolicy, ca_file: Path | None, proxy: str, make_socket: SocketFactoryType = new_socket
+    ) -> None:
+        """Connections go through `proxy` unless that is empty. Raises OSError for an unreadable CA file."""
+        check_files(ca_file)
+        self._open = partial(_open_session, policy, ca_file, proxy, make_socket)
+        self._session: aiohttp.ClientSession | None = None
+
+    def get(self) -> aiohttp.ClientSession:
+        """Return the open session."""
+        if self._session is None:
+            self._session = self._open()
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _open_session(
+    policy: SessionPolicy, ca_file: Path | None, proxy: str, make_socket: SocketFactoryType
+) -> aiohttp.ClientSession:
     def open_socket(info: AddrInfoType) -> socket.socket:
         opened = make_socket(info)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
@@ -47,7 +70,7 @@ def open_session(
     connector = _Connector(
         limit=0,
         limit_per_host=policy.connections,
-        ssl=tls,
+        ssl=client_tls(ca_file),
         keepalive_timeout=policy.idle_s,
         socket_factory=open_socket,
     )

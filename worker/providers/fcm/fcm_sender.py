@@ -15,12 +15,11 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.domain.payloads import most_bytes, size_of
 from bellhop.domain.push import RINGING, Push, PushKind
 from worker.providers.answer_timeout import AnswerTimeout
-from worker.providers.client_tls import check_files, client_tls
 from worker.providers.fcm import fcm_answers
 from worker.providers.fcm.fcm_access import AccessToken, AccessTokens
 from worker.providers.fcm.pyfcm_adapter import FcmMessage, FcmProject
 from worker.providers.in_flight import InFlight
-from worker.providers.post_session import SessionPolicy, open_session
+from worker.providers.post_session import PostSession, SessionPolicy
 from worker.providers.posted_body import PostedBody
 from worker.providers.time_to_live import time_to_live_s
 
@@ -45,12 +44,9 @@ class FcmSender:
         """
         self._project = FcmProject(service_account_file, url)
         self._tokens = AccessTokens(self._project.credentials, self._project.token_uri, policy.token_timeout_s)
-        self._proxy, self._policy = proxy, policy
         self.max_in_flight = policy.connections
         """How many pushes can be in flight. More would wait for a connection, where they cannot be called off."""
-        check_files(ca_file)
-        self._ca_file = ca_file
-        self._session: aiohttp.ClientSession | None = None
+        self._session = PostSession(policy, ca_file, proxy)
         self._in_flight = InFlight()
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
@@ -78,19 +74,18 @@ class FcmSender:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                await self._tokens.get(self._open_session())
+                await self._tokens.get(self._session.get())
 
     async def warm(self) -> AttemptResult | None:
         """Fetch the access token, so that the first push need not wait for it. Returns why there is none."""
-        token = await self._tokens.get(self._open_session())
+        token = await self._tokens.get(self._session.get())
         return token if isinstance(token, AttemptResult) else None
 
     async def close(self) -> None:
         """Let what is in flight finish, then close the connections."""
         await self._in_flight.drained()
         await self._tokens.close()
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     async def _deliver(
         self,
@@ -118,7 +113,7 @@ class FcmSender:
             return AttemptResult(Outcome.BAD_REQUEST, reason="PAYLOAD_NOT_TEXT")
 
     async def _attempt(self, body: bytes, timeout_s: Seconds, not_after_s: Seconds) -> AttemptResult:
-        session = self._open_session()
+        session = self._session.get()
         refused: AccessToken | None = None
         payload: PostedBody | None = None
         try:
@@ -142,11 +137,6 @@ class FcmSender:
             if payload is None:  # there was no access token yet
                 return AttemptResult(Outcome.UNSENT, reason="TOKEN_ENDPOINT")
             return payload.result_without_answer(error)
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = open_session(self._policy, client_tls(self._ca_file), self._proxy)
-        return self._session
 
 
 def _for_iphone(push: Push) -> dict[str, Any] | None:

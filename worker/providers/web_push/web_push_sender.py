@@ -18,9 +18,8 @@ from bellhop.domain.push import Push
 from bellhop.domain.web_push import from_base64url, service_of
 from bellhop.public_address import parse_networks, public_socket
 from worker.providers.answer_timeout import AnswerTimeout
-from worker.providers.client_tls import check_files, client_tls
 from worker.providers.in_flight import InFlight
-from worker.providers.post_session import SessionPolicy, new_socket, open_session
+from worker.providers.post_session import PostSession, SessionPolicy, new_socket
 from worker.providers.posted_body import PostedBody
 from worker.providers.time_to_live import time_to_live_s
 from worker.providers.web_push.message_encryption import encrypt
@@ -52,13 +51,10 @@ class WebPushSender:
         Raises OSError for an unreadable CA file, and ValueError for a wrong network.
         """
         self._vapid, self._services = vapid, tuple(services)
-        self._make_socket = new_socket if proxy else public_socket(parse_networks(allowed_networks))
-        self._proxy, self._policy = proxy, policy
         self.max_in_flight = policy.connections
         """How many pushes to one push service can be in flight. More would wait for a connection."""
-        check_files(ca_file)
-        self._ca_file = ca_file
-        self._session: aiohttp.ClientSession | None = None
+        make_socket = new_socket if proxy else public_socket(parse_networks(allowed_networks))
+        self._session = PostSession(policy, ca_file, proxy, make_socket)
         self._in_flight = InFlight()
 
     def service_of(self, endpoint: str) -> str:
@@ -87,8 +83,7 @@ class WebPushSender:
     async def close(self) -> None:
         """Let what is in flight finish, then close the connections."""
         await self._in_flight.drained()
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     async def _post(self, push: Push, text: bytes, timeout_s: Seconds, not_after_s: Seconds) -> AttemptResult:
         device = push.device
@@ -107,19 +102,13 @@ class WebPushSender:
         try:
             async with (
                 AnswerTimeout(timeout_s),
-                self._open_session().post(url, data=body, headers=headers, allow_redirects=False) as response,
+                self._session.get().post(url, data=body, headers=headers, allow_redirects=False) as response,
             ):
                 content = await _start_of(response)
                 retry_after = response.headers.get("Retry-After")
                 return read_answer(response.status, content, retry_after, Seconds(time.time()))
         except (aiohttp.ClientError, OSError) as error:
             return body.result_without_answer(error)
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            tls = client_tls(self._ca_file)
-            self._session = open_session(self._policy, tls, self._proxy, self._make_socket)
-        return self._session
 
 
 async def _start_of(response: aiohttp.ClientResponse) -> bytes:
