@@ -20,6 +20,7 @@ const settings = new URL(self.location.href).searchParams;
 const REPORT_MS = 3_000;
 const MOMENT_MS = 1_000;
 const PAGES = { type: "window", includeUncontrolled: true };
+let lastTurn = Promise.resolve();
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -52,22 +53,25 @@ function rings(push) {
 async function show(push) {
   const over = push.type === "call.ring_over";
   if (over && (await isOpen())) return closeAll(push);
-  const isShown = (await self.registration.getNotifications({ tag: push.call_cid })).length > 0;
   const ringing = rings(push);
   const late = push.type === "call.ring" && !ringing;
-  await self.registration.showNotification(late ? push.missed_title : push.title, {
-    body: late ? push.missed_body : push.body,
-    tag: push.call_cid, // a later push about the call replaces this one
-    icon: settings.get("icon") ?? undefined,
-    data: push,
-    renotify: ringing,
-    requireInteraction: ringing,
-    silent: late || over,
-    actions: ringing ? [button("answer", "Answer"), button("decline", "Decline")] : [],
+  const wasShown = await inTurn(async () => {
+    const before = await self.registration.getNotifications({ tag: push.call_cid });
+    await self.registration.showNotification(late ? push.missed_title : push.title, {
+      body: late ? push.missed_body : push.body,
+      tag: push.call_cid, // a later push about the call replaces this one
+      icon: settings.get("icon") ?? undefined,
+      data: push,
+      renotify: ringing,
+      requireInteraction: ringing,
+      silent: late || over,
+      actions: ringing ? [button("answer", "Answer"), button("decline", "Decline")] : [],
+    });
+    return before.length > 0;
   });
   // Neither is waited for, see above.
   if (ringing) closeAtTheEnd(push);
-  if (over && !isShown) setTimeout(() => closeAll(push), MOMENT_MS); // the user has answered or declined here
+  if (over && !wasShown) setTimeout(() => closeAll(push), MOMENT_MS); // the user has answered or declined here
   if (ringing) await report(push, "rang");
   if (late) await report(push, "not_shown", "already_over");
 }
@@ -76,11 +80,9 @@ function button(action, word) {
   return { action, title: settings.get(action) ?? word };
 }
 
-async function closeAtTheEnd({ call_cid: tag, expires_at: expiresAt }) {
-  await new Promise((done) => setTimeout(done, Number(expiresAt) - Date.now()));
-  for (const notification of await self.registration.getNotifications({ tag })) {
-    if (notification.data.type === "call.ring" && !rings(notification.data)) notification.close();
-  }
+async function closeAtTheEnd(push) {
+  await new Promise((done) => setTimeout(done, Number(push.expires_at) - Date.now()));
+  await closeAll(push, (shown) => shown.type === "call.ring" && !rings(shown));
 }
 
 /** Whether the user sees a page of the site: then a browser does not mind a push that shows nothing. */
@@ -89,8 +91,21 @@ async function isOpen() {
   return pages.some(({ visibilityState }) => visibilityState === "visible");
 }
 
-async function closeAll({ call_cid: tag }) {
-  for (const notification of await self.registration.getNotifications({ tag })) notification.close();
+function closeAll({ call_cid: tag }, chosen = () => true) {
+  return inTurn(async () => {
+    const shown = await self.registration.getNotifications({ tag });
+    for (const notification of shown) if (chosen(notification.data)) notification.close();
+  });
+}
+
+/**
+ * Show or list notifications when the use before this one is done. Chromium forgets a notification, and tells nobody what
+ * the user presses on it, if the list is read while it is being shown.
+ */
+function inTurn(use) {
+  const turn = lastTurn.then(use);
+  lastTurn = turn.catch(() => {});
+  return turn;
 }
 
 async function decline(push) {

@@ -1,5 +1,6 @@
 """clients/web in a real Chromium: a page registers across origins; the service worker shows, reports and declines."""
 
+import asyncio
 import json
 import threading
 import time
@@ -28,6 +29,29 @@ SHOWN = """self.registration.getNotifications().then((all) => all.map(
 CLICK = """async (action) => {
   const [notification] = await self.registration.getNotifications();
   self.dispatchEvent(new NotificationEvent("notificationclick", { notification, action }));
+}"""
+COUNT_SHOWN = """() => {
+  const { showNotification } = ServiceWorkerRegistration.prototype;
+  self.shown = 0;
+  ServiceWorkerRegistration.prototype.showNotification = async function (...all) {
+    await showNotification.apply(this, all);
+    self.shown += 1;
+  };
+}"""
+SHOW_SLOWLY = """() => {
+  const { showNotification, getNotifications } = ServiceWorkerRegistration.prototype;
+  let showing = false;
+  self.overlaps = 0;
+  ServiceWorkerRegistration.prototype.showNotification = async function (...all) {
+    showing = true;
+    await new Promise((done) => setTimeout(done, 3000));
+    await showNotification.apply(this, all);
+    showing = false;
+  };
+  ServiceWorkerRegistration.prototype.getNotifications = function (...all) {
+    self.overlaps += showing;
+    return getNotifications.apply(this, all);
+  };
 }"""
 FAKE_PUSH_MANAGER = """(subscription) => {
   const made = { toJSON: () => subscription, unsubscribe: async () => true, options: {} };
@@ -126,12 +150,17 @@ class Worker:
         own = [each for each in known if each["scopeURL"] == f"{site.url}/" and not each["isDeleted"]]
         self.registration = own[-1]["registrationId"]
         (self.worker,) = page.context.service_workers
+        await self.worker.evaluate(COUNT_SHOWN)
         return self
 
-    async def deliver(self, data):
+    async def deliver(self, data, is_shown=True):
+        """A push. Chromium forgets a notification if it is asked for the list before it has shown it."""
         text = data if isinstance(data, str) else json.dumps(data)
         push = {"origin": self.origin, "registrationId": self.registration, "data": text}
+        expected = await self.worker.evaluate("self.shown") + is_shown
         await self.tools.send("ServiceWorker.deliverPushMessage", push)
+        while await self.worker.evaluate("self.shown") < expected:
+            await asyncio.sleep(0.01)
 
     async def until_shown(self, titles):
         give_up_s = time.monotonic() + 30
@@ -198,7 +227,7 @@ async def test_a_ring_that_is_answered_elsewhere_goes_quiet(page, site):
     worker = await Worker().start(page, site)
     await worker.deliver(a_push("ring", "Sara is calling you"))
     await worker.until_shown(["Sara is calling you"])
-    await worker.deliver(a_push("ring_over", "Call from Sara", receipt=""))
+    await worker.deliver(a_push("ring_over", "Call from Sara", receipt=""), is_shown=False)
     assert await worker.until_shown([]) == [], "with an open page it is just closed"
     await worker.deliver(a_push("ring", "Sara is calling you", call_cid="default:2"))
     await worker.until_shown(["Sara is calling you"])
@@ -225,3 +254,12 @@ async def test_a_ring_is_closed_at_its_end(page, site):
         if site.events()[-1] == "rang":
             break
     await come_true_of(worker, lambda shown: not [ring for ring in shown if ring["buttons"]])
+
+
+async def test_a_ring_ends_while_another_one_is_being_shown(page, site):
+    worker = await Worker().start(page, site)
+    await worker.worker.evaluate(SHOW_SLOWLY)
+    await worker.deliver(a_push("ring", "Sara is calling you", 4.5, call_cid="default:1"))
+    await worker.deliver(a_push("ring", "Leo is calling you", 60, call_cid="default:2"))
+    assert [ring["tag"] for ring in await worker.until_shown(["Leo is calling you"])] == ["default:2"]
+    assert await worker.worker.evaluate("self.overlaps") == 0

@@ -14,8 +14,6 @@ PASSWORD = "open sesame, console"
 NASTY = '<img src=x onerror="document.title=1">'
 NASTY_CALL = '"><script>document.title=1</script>'
 FLAGS = [
-    # A busy Chromium forgot notifications that the desktop, which is not there, did not show.
-    "--disable-features=NativeNotifications,SystemNotifications",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
