@@ -70,8 +70,8 @@ async def _fault(service: str, settings: Settings) -> str:
 
 async def _address_of(host: str, port: int, settings: Settings) -> str:
     """Open a TLS connection, close it, and return the address that it led to. Raises OSError."""
-    from worker.providers.apns.apns_proxy import open_tunnel  # noqa: PLC0415 - see tests/test_architecture.py
     from worker.providers.client_tls import client_tls  # noqa: PLC0415
+    from worker.providers.http2.proxy_tunnel import open_tunnel  # noqa: PLC0415 - see tests/test_architecture.py
 
     proxy = urlsplit(settings.web_push_proxy)
     place = {"sock": await open_tunnel(proxy, host, port)} if proxy.hostname else {"host": host, "port": port}

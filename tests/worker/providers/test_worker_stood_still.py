@@ -15,9 +15,9 @@ from bellhop.sandbox.google_server import GoogleStandIn
 from bellhop.sandbox.tls import Authority
 from tests.factories import APNS_TOKEN, a_device, a_push, an_iphone
 from worker.providers.apns.apns_sender import ApnsSender
-from worker.providers.apns.connection_policy import ConnectionPolicy
 from worker.providers.apns.provider_token import ProviderToken
 from worker.providers.fcm.fcm_sender import FcmSender
+from worker.providers.http2.connection_policy import ConnectionPolicy
 
 LIMIT_S, STOPPED_S = 1.0, 2.0
 POLICY = ConnectionPolicy(ping_timeout_s=LIMIT_S, quiet_s=0.0)

@@ -5,10 +5,11 @@ Source: Apple, "Handling notification responses from APNs", and the error tables
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from bellhop.clock import Micros, Seconds
 from bellhop.domain.outcomes import AttemptResult, Outcome
+from worker.providers.http2.http2_stream import Http2Response
 from worker.providers.retry_after import retry_after_s
 
 OUTCOMES: dict[tuple[int, str], Outcome] = {
@@ -62,22 +63,13 @@ MAX_TIMESTAMP_MS = 10**13
 OUTCOMES_BY_CLASS = {2: Outcome.ACCEPTED, 4: Outcome.BAD_REQUEST, 5: Outcome.UNAVAILABLE}
 
 
-class Response(NamedTuple):
-    """Apple's response to one request."""
-
-    status: int
-    body: bytes = b""
-    apns_id: str = ""
-    retry_after: str = ""
-
-
 def outcome_of(status: int, reason: str) -> Outcome:
     """Look up the outcome: by status and reason, else by status, else by its first digit."""
     by_status = OUTCOMES_BY_STATUS.get(status) or OUTCOMES_BY_CLASS.get(status // 100, Outcome.UNKNOWN)
     return OUTCOMES.get((status, reason), by_status)
 
 
-def read_answer(response: Response, push_id: str, now: Seconds) -> AttemptResult:
+def read_answer(response: Http2Response, push_id: str, now: Seconds) -> AttemptResult:
     """Return the result for the push `push_id`; `now` is unix time. Never raises."""
     if response.status == 200:
         return AttemptResult(Outcome.ACCEPTED, 200, provider_id=response.apns_id or push_id)

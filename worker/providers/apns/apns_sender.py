@@ -14,14 +14,15 @@ from bellhop.domain.payloads import most_bytes
 from bellhop.domain.push import Push
 from worker.providers.answer_timeout import AnswerTimeout
 from worker.providers.apns.apns_answers import read_answer
-from worker.providers.apns.apns_connection import ApnsConnection
-from worker.providers.apns.apns_pool import DEFAULT_POLICY, ApnsPool
+from worker.providers.apns.apns_log import ApnsLog
 from worker.providers.apns.apns_request import body_of, header_block_of, request_for
-from worker.providers.apns.apns_stream import ApnsStream, DelayedError, UnknownError, UnsentError
-from worker.providers.apns.connection_policy import ConnectionPolicy
 from worker.providers.apns.provider_token import ProviderToken
 from worker.providers.apns.token_store import SignedToken
 from worker.providers.client_tls import check_files, client_tls
+from worker.providers.http2.connection_policy import ConnectionPolicy
+from worker.providers.http2.http2_connection import Http2Connection
+from worker.providers.http2.http2_pool import DEFAULT_POLICY, Http2Pool
+from worker.providers.http2.http2_stream import DelayedError, Http2Stream, UnknownError, UnsentError
 
 PRODUCTION_URL = "https://api.push.apple.com"
 SANDBOX_URL = "https://api.sandbox.push.apple.com"
@@ -67,8 +68,8 @@ class ApnsSender:
         check_files(ca_file, certificate_file)
         tls = partial(client_tls, ca_file, certificate_file, alpn="h2")
         self._pools = {
-            Environment.PRODUCTION: ApnsPool(url, tls, proxy, max_connections, policy),
-            Environment.SANDBOX: ApnsPool(sandbox_url, tls, proxy, max_connections, policy),
+            Environment.PRODUCTION: Http2Pool(url, tls, proxy, max_connections, policy, ApnsLog()),
+            Environment.SANDBOX: Http2Pool(sandbox_url, tls, proxy, max_connections, policy, ApnsLog()),
         }
 
     async def send(self, push: Push, timeout_s: Seconds, start_s: Seconds = Seconds(math.inf)) -> AttemptResult:
@@ -82,8 +83,8 @@ class ApnsSender:
             return AttemptResult(Outcome.TOO_LARGE, reason=f"{len(body)} bytes")
         pool = self._pools[push.device.environment]
         token: SignedToken | None = None
-        connection: ApnsConnection | None = None
-        stream: ApnsStream | None = None
+        connection: Http2Connection | None = None
+        stream: Http2Stream | None = None
         try:
             async with AnswerTimeout(timeout_s):
                 token = await self._token.get() if self._token else None
@@ -130,7 +131,7 @@ class ApnsSender:
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
     async def _follow_up(
-        self, result: AttemptResult, token: SignedToken | None, connection: ApnsConnection | None, pool: ApnsPool
+        self, result: AttemptResult, token: SignedToken | None, connection: Http2Connection | None, pool: Http2Pool
     ) -> AttemptResult:
         """Avoid or replace the connection, or renew the token, if the result calls for it."""
         if connection is not None and result.outcome in AVOID:

@@ -10,8 +10,8 @@ import time
 import structlog
 from redis.exceptions import RedisError
 
-from worker.providers.apns.aioapns_adapter import authorization_header
 from worker.providers.apns.token_store import RENEW_AFTER_S, MemoryTokenStore, SignedToken, TokenStore
+from worker.providers.http2.aioapns_adapter import authorization_header
 
 MIN_AGE_S = 20 * 60
 """A younger token is never replaced."""

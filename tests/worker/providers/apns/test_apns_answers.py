@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bellhop.domain.outcomes import MEANING, Action, Outcome
-from worker.providers.apns.apns_answers import OUTCOMES, Response, outcome_of, read_answer
+from worker.providers.apns.apns_answers import OUTCOMES, outcome_of, read_answer
+from worker.providers.http2.http2_stream import Http2Response
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -59,8 +60,8 @@ EXPECTED = {
 """What to do about everything that Apple documents, by outcome."""
 
 
-def answered(status: int, body: Any = None, **response: str) -> Response:
-    return Response(status, json.dumps(body).encode() if body is not None else b"", **response)
+def answered(status: int, body: Any = None, **response: str) -> Http2Response:
+    return Http2Response(status, json.dumps(body).encode() if body is not None else b"", **response)
 
 
 @pytest.mark.parametrize(
@@ -134,5 +135,5 @@ def test_the_push_goes_by_the_id_that_apple_gave_or_else_by_ours() -> None:
 @example(410, b'["reason"]')
 @example(400, b"[" * 4096)
 def test_any_body_is_read_and_only_words_get_through(status: int, body: bytes) -> None:
-    reason = read_answer(Response(status, body), ID, now=0).reason
+    reason = read_answer(Http2Response(status, body), ID, now=0).reason
     assert not set(reason) - set(string.ascii_letters + string.digits + "_")

@@ -18,8 +18,8 @@ from bellhop.sandbox.apple_server import AppleStandIn
 from bellhop.sandbox.tls import Authority
 from tests.worker.providers.apns.apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from worker.providers.apns.apns_sender import ApnsSender
-from worker.providers.apns.apns_stream import UnsentError
 from worker.providers.apns.provider_token import ProviderToken
+from worker.providers.http2.http2_stream import UnsentError
 
 AT_ONCE_S = 5
 HttpProxy = Callable[[bytes], AbstractAsyncContextManager[SimpleNamespace]]

@@ -17,8 +17,8 @@ from bellhop.sandbox.apple_script import AppleReply, Behaviour, Drop, GoAway, Re
 from bellhop.sandbox.apple_server import AppleStandIn
 from tests.worker.providers.apns.apns_pushes import OTHER_TOKEN, TOKEN, MakeSender, ring
 from worker.providers.apns.apns_sender import ApnsSender
-from worker.providers.apns.apns_stream import ApnsStream
-from worker.providers.apns.connection_policy import ConnectionPolicy
+from worker.providers.http2.connection_policy import ConnectionPolicy
+from worker.providers.http2.http2_stream import Http2Stream
 
 AT_ONCE_S = 5
 NEIGHBOURS = 10
@@ -278,7 +278,7 @@ async def test_nothing_is_kept_of_a_push_that_was_answered(apple: AppleStandIn, 
     apple.script(TOKEN, AppleReply(410, "Unregistered"), Silence(), Reset(ErrorCodes.REFUSED_STREAM))
     await asyncio.gather(*(sender.send(ring(), 0.5) for _ in range(300)))
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, ApnsStream)]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, Http2Stream)]
     for connection in sender._pools[Environment.PRODUCTION]._connections:
         assert not connection.conn.streams
 

@@ -10,8 +10,8 @@ from h2.events import DataReceived, RequestReceived, ResponseReceived, StreamEnd
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
-from worker.providers.apns.apns_request import encode_field
-from worker.providers.apns.h2_adapter import Http2, encode_frame
+from worker.providers.http2.h2_adapter import Http2, encode_frame
+from worker.providers.http2.header_fields import encode_field
 
 REQUEST = [(b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"apple"), (b":path", b"/3/device/a1")]
 BLOCK = b"".join(encode_field(name.decode(), value.decode()) for name, value in REQUEST)

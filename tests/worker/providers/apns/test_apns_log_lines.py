@@ -13,7 +13,7 @@ from bellhop.sandbox.apple_script import GoAway
 from bellhop.sandbox.apple_server import AppleStandIn
 from tests.worker.providers.apns.apns_pushes import TOKEN, MakeSender, ring
 from worker.providers.apns.apns_sender import ApnsSender
-from worker.providers.apns.connection_policy import ConnectionPolicy
+from worker.providers.http2.connection_policy import ConnectionPolicy
 
 AT_ONCE_S = 5
 

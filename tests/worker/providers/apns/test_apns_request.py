@@ -12,8 +12,9 @@ from bellhop.domain.payloads import most_bytes
 from bellhop.domain.push import Push, PushKind, PushOptions
 from bellhop.sandbox.apple_server import AppleStandIn
 from tests.worker.providers.apns.apns_pushes import TOKEN, push, ring
-from worker.providers.apns.apns_request import body_of, encode_field, header_block_of, request_for
+from worker.providers.apns.apns_request import body_of, header_block_of, request_for
 from worker.providers.apns.apns_sender import ApnsSender
+from worker.providers.http2.header_fields import encode_field
 
 
 def headers_of(push: Push, authorization: str = "bearer abc") -> dict[str, str]:

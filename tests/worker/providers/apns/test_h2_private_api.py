@@ -49,11 +49,11 @@ SIGNATURES = {
 @pytest.mark.parametrize(("owner", "name"), NAMES, ids=lambda value: value if isinstance(value, str) else "")
 def test_h2_still_has(owner, name):
     for part in name.split("."):
-        assert hasattr(owner, part), f"h2 has moved {name}, which worker/providers/apns/h2_adapter.py uses"
+        assert hasattr(owner, part), f"h2 has moved {name}, which worker/providers/http2/h2_adapter.py uses"
         owner = getattr(owner, part)
 
 
 @pytest.mark.parametrize(("name", "parameters"), SIGNATURES.items())
 def test_h2_still_takes_the_same_arguments(name, parameters):
     found = list(inspect.signature(getattr(CONNECTION, name)).parameters)
-    assert found == parameters, f"h2 has changed {name}, which worker/providers/apns/h2_adapter.py uses"
+    assert found == parameters, f"h2 has changed {name}, which worker/providers/http2/h2_adapter.py uses"

@@ -25,9 +25,9 @@ TABLE_SIZE_ZERO = b"\x20"
 
 
 class Http2(H2Connection):
-    """The state of one connection to Apple. Requests are sent by `send_request` only.
+    """The state of one connection. Requests are sent by `send_request` only.
 
-    Headers are not checked: Apple's answers are trusted to be HTTP, and to check a header costs more than to read it.
+    Headers are not checked: to check one costs more than to read it, and little is read of an answer.
     """
 
     MAX_CLOSED_STREAMS = 2_000
@@ -78,7 +78,7 @@ class Http2(H2Connection):
             events[0].headers = list(headers)
         return events + stream.state_machine.process_input(StreamInputs.RECV_END_STREAM)
 
-    # RFC 9113, section 6.8, lets streams up to the last stream id finish. ApnsConnection starts no new ones.
+    # RFC 9113, section 6.8, lets streams up to the last stream id finish. Http2Connection starts no new ones.
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
         event = ConnectionTerminated()
         event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id

@@ -1,13 +1,23 @@
-"""One request to Apple, and the errors for a request without an answer."""
+"""One request over HTTP/2, its response, and the errors for a request without an answer."""
 
 import asyncio
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from bellhop.clock import Seconds
-from worker.providers.apns.apns_answers import Response
 
 MAX_RESPONSE_BYTES = 4096
+
+
+class Http2Response(NamedTuple):
+    """The response to one request."""
+
+    status: int
+    body: bytes = b""
+    apns_id: str = ""
+    """Apple's id of the push; other peers send none."""
+    retry_after: str = ""
 
 
 class NoAnswerError(Exception):
@@ -20,7 +30,7 @@ class NoAnswerError(Exception):
 
 
 class UnsentError(NoAnswerError):
-    """Apple has not read the request, or says that it did not act on it. It may be repeated at once."""
+    """The peer has not read the request, or says that it did not act on it. It may be repeated at once."""
 
 
 class DelayedError(UnsentError):
@@ -28,11 +38,11 @@ class DelayedError(UnsentError):
 
 
 class UnknownError(NoAnswerError):
-    """The connection failed after the request was sent: Apple may or may not have acted on it."""
+    """The connection failed after the request was sent: the peer may or may not have acted on it."""
 
 
-class ApnsStream:
-    """One request and its response so far. `future` gets a Response, an UnsentError or an UnknownError."""
+class Http2Stream:
+    """One request and its response so far. `future` gets a Http2Response, an UnsentError or an UnknownError."""
 
     __slots__ = (
         "apns_id",
@@ -50,7 +60,7 @@ class ApnsStream:
         self,
         header_block: bytes,
         body: bytes,
-        future: asyncio.Future[Response],
+        future: asyncio.Future[Http2Response],
         not_after_s: Seconds = Seconds(math.inf),
     ) -> None:
         self.header_block, self.body, self.future, self.not_after_s = header_block, body, future, not_after_s
@@ -76,7 +86,7 @@ class ApnsStream:
     def answer(self) -> None:
         """Give the response to the waiting caller."""
         if not self.future.done():
-            self.future.set_result(Response(self.status, self.response_body, self.apns_id, self.retry_after))
+            self.future.set_result(Http2Response(self.status, self.response_body, self.apns_id, self.retry_after))
 
     def fail(self, error: Exception) -> None:
         """Give an error to the waiting caller."""

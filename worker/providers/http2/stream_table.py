@@ -8,8 +8,8 @@ from contextlib import suppress
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
-from worker.providers.apns.apns_stream import ApnsStream, DelayedError, UnknownError, UnsentError
-from worker.providers.apns.h2_adapter import Http2
+from worker.providers.http2.h2_adapter import Http2
+from worker.providers.http2.http2_stream import DelayedError, Http2Stream, UnknownError, UnsentError
 
 
 class StreamTable:
@@ -22,9 +22,9 @@ class StreamTable:
         """How many streams may be open. 1 until the peer has sent its settings."""
         self.exhausted = False
         """Set when no stream ids are left: nothing more is sent."""
-        self.open: dict[int, ApnsStream] = {}
+        self.open: dict[int, Http2Stream] = {}
         """Requests on the wire without an answer, by stream id."""
-        self._queue: deque[ApnsStream] = deque()
+        self._queue: deque[Http2Stream] = deque()
         self._unfinished: dict[int, bytes] = {}
         """The rest of each body that did not fit into its stream's window."""
 
@@ -32,7 +32,7 @@ class StreamTable:
         """How many requests are without an answer, sent or not."""
         return len(self.open) + len(self._queue)
 
-    def add(self, stream: ApnsStream) -> None:
+    def add(self, stream: Http2Stream) -> None:
         """Send a request now, or as soon as the peer's limits allow."""
         self._queue.append(stream)
         self.send_queued()
@@ -49,10 +49,10 @@ class StreamTable:
                 self._send(stream)
 
     def _has_room(self, size: int) -> bool:
-        """A stream starts only if its whole body can follow: half a request is of no use to Apple."""
+        """A stream starts only if its whole body can follow: half a request is of no use to the peer."""
         return len(self.open) < self.limit and self._conn.outbound_flow_control_window >= size and not self._unfinished
 
-    def _send(self, stream: ApnsStream) -> None:
+    def _send(self, stream: Http2Stream) -> None:
         stream.id, rest = self._conn.send_request(stream.header_block, stream.body)
         self.open[stream.id] = stream
         self._flush()
@@ -69,7 +69,7 @@ class StreamTable:
         if len(body) > room:
             self._unfinished[stream_id] = body[room:]
 
-    def release(self, stream: ApnsStream) -> bool:
+    def release(self, stream: Http2Stream) -> bool:
         """Remove a request that has no answer and needs none. Returns whether that freed a stream."""
         if self.open.pop(stream.id, None):
             self._reset(stream.id)
@@ -78,7 +78,7 @@ class StreamTable:
             self._queue.remove(stream)
         return False
 
-    def end(self, stream_id: int) -> ApnsStream | None:
+    def end(self, stream_id: int) -> Http2Stream | None:
         """Remove a request that the peer has answered. None if nobody waits for it any more."""
         if stream := self.open.pop(stream_id, None):
             if stream_id in self._unfinished:  # answered before the whole request was sent
@@ -86,7 +86,7 @@ class StreamTable:
             self._conn.forget(stream_id)
         return stream
 
-    def end_reset(self, stream_id: int) -> ApnsStream | None:
+    def end_reset(self, stream_id: int) -> Http2Stream | None:
         """Remove a request whose stream the peer has reset. None if nobody waits for it any more."""
         if stream := self.open.pop(stream_id, None):
             self._unfinished.pop(stream_id, None)
@@ -101,13 +101,13 @@ class StreamTable:
             stream.fail(error)
 
     def fail_after(self, last_stream_id: int, why: str) -> None:
-        """Fail the requests with a higher stream id than the last one that Apple read: they may be repeated at once."""
+        """Fail requests with a higher stream id than the last one that the peer read: they may be repeated at once."""
         for stream_id in [stream_id for stream_id in self.open if stream_id > last_stream_id]:
             self._unfinished.pop(stream_id, None)
             self.open.pop(stream_id).fail(UnsentError(why))
 
     def fail_all(self, why: str) -> None:
-        """Fail every request: Apple may have acted on those that are on the wire."""
+        """Fail every request: the peer may have acted on those that are on the wire."""
         streams, self.open = self.open, {}
         error = UnknownError(why)  # the same for all: it is one fault
         for stream in streams.values():

@@ -1,11 +1,10 @@
-"""The life of one HTTP/2 connection to Apple: from the handshake to the last answer."""
+"""The life of one HTTP/2 connection: from the handshake to the last answer."""
 
 import asyncio
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import structlog
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -21,16 +20,15 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 
 from bellhop.clock import Seconds
-from worker.providers.apns.aioapns_adapter import AioapnsProtocol
-from worker.providers.apns.apns_stream import ApnsStream, UnknownError, UnsentError
-from worker.providers.apns.connection_policy import ConnectionPolicy
-from worker.providers.apns.keep_alive import KeepAlive
-from worker.providers.apns.stream_table import StreamTable
+from worker.providers.http2.aioapns_adapter import AioapnsProtocol
+from worker.providers.http2.connection_log import ConnectionLog
+from worker.providers.http2.connection_policy import ConnectionPolicy
+from worker.providers.http2.http2_stream import Http2Stream, UnknownError, UnsentError
+from worker.providers.http2.keep_alive import KeepAlive
+from worker.providers.http2.stream_table import StreamTable
 
-log = structlog.get_logger()
 
-
-class ApnsConnection(AioapnsProtocol):
+class Http2Connection(AioapnsProtocol):
     """Sends requests while it is `usable`. Every request gets a response or an error, whatever the connection does.
 
     A quiet connection stays open: Apple wants connections kept for hours and days. It ends by GOAWAY or `retire` (both
@@ -38,20 +36,22 @@ class ApnsConnection(AioapnsProtocol):
     becomes unusable, and when it becomes usable again.
     """
 
-    def __init__(self, on_change: Callable[["ApnsConnection"], None], policy: ConnectionPolicy) -> None:
+    def __init__(
+        self, on_change: Callable[["Http2Connection"], None], policy: ConnectionPolicy, connection_log: ConnectionLog
+    ) -> None:
         super().__init__()
-        self._on_change, self._policy = on_change, policy
+        self._on_change, self._policy, self._log = on_change, policy, connection_log
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Done when the peer has sent its settings. Fails with UnsentError if the connection is lost before that."""
         self.closed = asyncio.Event()
         self.opened_at_s = self._loop.time()
         """Loop time."""
         self.failed_at_s = -math.inf
-        """Loop time of the last push that failed because of the connection or of Apple."""
+        """Loop time of the last push that failed because of the connection or of the provider."""
         self.failures = 0
         """Such failures since the last push that was accepted."""
         self.heard_at_s = self.opened_at_s
-        """Loop time of the last input from Apple."""
+        """Loop time of the last input from the peer."""
         self._streams = StreamTable(self.conn, self.flush, policy.last_stream_id)
         self._keep_alive = KeepAlive(
             self._send_ping, self.abort, policy.ping_every_s, policy.ping_timeout_s, self._context
@@ -70,13 +70,13 @@ class ApnsConnection(AioapnsProtocol):
 
     # Requests
 
-    def request(self, header_block: bytes, body: bytes, not_after_s: Seconds = Seconds(math.inf)) -> ApnsStream:
+    def request(self, header_block: bytes, body: bytes, not_after_s: Seconds = Seconds(math.inf)) -> Http2Stream:
         """Send a request as soon as the peer's limits (streams, flow control) allow. `release` it in the end.
 
         `header_block` is HPACK that uses no table. After the loop time `not_after_s` the request is not sent: it
         fails with DelayedError.
         """
-        stream = ApnsStream(header_block, body, self._loop.create_future(), not_after_s)
+        stream = Http2Stream(header_block, body, self._loop.create_future(), not_after_s)
         if self.lost or self._retired:
             stream.fail(UnsentError("connection is closing"))
             return stream
@@ -87,7 +87,7 @@ class ApnsConnection(AioapnsProtocol):
             self.retire()
         return stream
 
-    def release(self, stream: ApnsStream) -> None:
+    def release(self, stream: Http2Stream) -> None:
         """Say that nobody waits for `stream` any more. A stream without an answer is given back to the peer."""
         stream.future.cancel()
         if not self.lost and self._streams.release(stream):
@@ -134,14 +134,14 @@ class ApnsConnection(AioapnsProtocol):
     def abort(self, why: str) -> None:
         """Close at once. Requests in flight fail with UnknownError."""
         if not self.lost:
-            log.warning("apns_connection_aborted", why=why, in_flight=len(self._streams.open))
+            self._log.aborted(why, len(self._streams.open))
             self._lose(why)
         self.abort_transport()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the transport is closed."""
         if not self.lost:
-            log.info("apns_connection_lost", error=type(exc).__name__ if exc else "closed by Apple")
+            self._log.lost(type(exc).__name__ if exc else f"closed by {self._log.peer}")
         self._lose("connection lost")
         self.closed.set()
 
@@ -213,21 +213,22 @@ class ApnsConnection(AioapnsProtocol):
 
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         reason = (event.additional_data or b"")[:200].decode("ascii", "replace")
-        in_flight = len(self._streams.open)
-        log.info("apns_connection_ends", code=_name(event.error_code), reason=reason, in_flight=in_flight)
-        self._streams.fail_after(event.last_stream_id or 0, "Apple closed the connection before the request")
+        self._log.ends(_name(event.error_code), reason, len(self._streams.open))
+        self._streams.fail_after(
+            event.last_stream_id or 0, f"{self._log.peer} closed the connection before the request"
+        )
         self.retire()
 
 
-HANDLERS: dict[type[Event], Callable[[ApnsConnection, Any], None]] = {
-    ResponseReceived: ApnsConnection._on_response,
-    DataReceived: ApnsConnection._on_data,
-    StreamEnded: ApnsConnection._on_end,
-    StreamReset: ApnsConnection._on_reset,
-    RemoteSettingsChanged: ApnsConnection._on_settings,
-    WindowUpdated: ApnsConnection._on_window,
-    PingAckReceived: ApnsConnection._on_pong,
-    ConnectionTerminated: ApnsConnection._on_goaway,
+HANDLERS: dict[type[Event], Callable[[Http2Connection, Any], None]] = {
+    ResponseReceived: Http2Connection._on_response,
+    DataReceived: Http2Connection._on_data,
+    StreamEnded: Http2Connection._on_end,
+    StreamReset: Http2Connection._on_reset,
+    RemoteSettingsChanged: Http2Connection._on_settings,
+    WindowUpdated: Http2Connection._on_window,
+    PingAckReceived: Http2Connection._on_pong,
+    ConnectionTerminated: Http2Connection._on_goaway,
 }
 
 

@@ -9,9 +9,9 @@ Used:
 Replaced, because a ring must get exactly one answer, and in time:
 
 - `APNs` and its connection pools. They repeat a push up to five times, with pauses of a second, although Apple may
-  have accepted it the first time. `ApnsPool` makes one attempt, and the caller decides what follows.
+  have accepted it the first time. `Http2Pool` makes one attempt, and the caller decides what follows.
 - The matching of answers to requests. aioapns does it by apns-id. If that header is missing, or the same push is in
-  flight twice, its caller waits for ever. `ApnsConnection` does it by HTTP/2 stream.
+  flight twice, its caller waits for ever. `Http2Connection` does it by HTTP/2 stream.
 - The handling of RST_STREAM, GOAWAY, flow control and PING. aioapns ignores RST_STREAM and never sends a PING. At
   GOAWAY it drops the requests that Apple still answers. It closes a connection after ten quiet seconds, although Apple
   wants connections kept open.
@@ -28,7 +28,7 @@ from aioapns.connection import H2Protocol, JWTAuthorizationHeaderProvider
 from h2.events import Event
 from h2.exceptions import ProtocolError
 
-from worker.providers.apns.h2_adapter import Http2
+from worker.providers.http2.h2_adapter import Http2
 
 __all__ = ["AioapnsProtocol", "NotificationRequest", "PushType", "authorization_header"]
 

@@ -1,4 +1,4 @@
-"""Connects to Apple through an HTTP proxy."""
+"""Connects to a host through an HTTP proxy."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The connections to one of Apple's hosts: opened when needed, kept open, and replaced before a push needs them."""
+"""The HTTP/2 connections to one host: opened when needed, kept open, and replaced before a push needs them."""
 
 import asyncio
 import socket
@@ -8,25 +8,23 @@ from contextlib import suppress
 from contextvars import Context
 from urllib.parse import urlsplit
 
-import structlog
 from aiohappyeyeballs import start_connection
 
 from bellhop.backoff import pause_s
 from bellhop.clock import Seconds
-from worker.providers.apns.apns_connection import ApnsConnection
-from worker.providers.apns.apns_proxy import open_tunnel
-from worker.providers.apns.apns_stream import UnsentError
-from worker.providers.apns.connection_policy import ConnectionPolicy
+from worker.providers.http2.connection_log import NO_LOG, ConnectionLog
+from worker.providers.http2.connection_policy import ConnectionPolicy
+from worker.providers.http2.http2_connection import Http2Connection
+from worker.providers.http2.http2_stream import UnsentError
+from worker.providers.http2.proxy_tunnel import open_tunnel
 from worker.providers.openssl_words import openssl_words
 
 DEFAULT_POLICY = ConnectionPolicy()
 SHUTDOWN_TIMEOUT_S = 1.0
 """How long the TLS shutdown of a closed connection may take."""
 
-log = structlog.get_logger()
 
-
-class ApnsPool:
+class Http2Pool:
     """At most `max_connections` usable connections to the host of `url`. Connections that drain do not count."""
 
     def __init__(
@@ -36,19 +34,20 @@ class ApnsPool:
         proxy: str = "",
         max_connections: int = 2,
         policy: ConnectionPolicy = DEFAULT_POLICY,
+        connection_log: ConnectionLog = NO_LOG,
     ) -> None:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 443
         self.authority = parts.netloc
-        self._tls, self._policy = tls, policy
+        self._tls, self._policy, self._log = tls, policy, connection_log
         self._proxy = urlsplit(proxy) if proxy else None
         self._max_connections = max_connections
-        self._connections: list[ApnsConnection] = []
+        self._connections: list[Http2Connection] = []
         self._connecting: asyncio.Task[None] | None = None
         self._failed_connects = 0
         self._closed = False
 
-    async def pick(self) -> ApnsConnection:
+    async def pick(self) -> Http2Connection:
         """Return the connection for the next push. Raises UnsentError if there is none and none can be opened."""
         while (best := self._best()) is None:
             await asyncio.shield(self._connect())
@@ -73,7 +72,7 @@ class ApnsPool:
             with suppress(UnsentError):
                 await asyncio.shield(self._connect())
 
-    def avoid(self, connection: ApnsConnection) -> None:
+    def avoid(self, connection: Http2Connection) -> None:
         """Prefer other connections for a while: a push failed on this one. Replace it if every push on it fails."""
         connection.failed_at_s = asyncio.get_running_loop().time()
         connection.failures += 1
@@ -81,7 +80,7 @@ class ApnsPool:
         if connection.failures >= self._policy.max_failures and lived_s > self._policy.min_life_s:
             connection.retire()
 
-    def suspect(self, connection: ApnsConnection, waited_s: Seconds) -> None:
+    def suspect(self, connection: Http2Connection, waited_s: Seconds) -> None:
         """Doubt a connection that failed, or gave no answer for `waited_s`, and all that were quiet for as long.
 
         The network may have dropped them all: the next push must not be lost on another of them.
@@ -108,16 +107,16 @@ class ApnsPool:
         for connection in list(self._connections):
             await connection.closed.wait()
 
-    def _usable(self) -> list[ApnsConnection]:
+    def _usable(self) -> list[Http2Connection]:
         return [connection for connection in self._connections if connection.usable]
 
-    def _best(self) -> ApnsConnection | None:
+    def _best(self) -> Http2Connection | None:
         return min(self._usable(), key=lambda connection: (self._avoided(connection), connection.load), default=None)
 
-    def _avoided(self, connection: ApnsConnection) -> bool:
+    def _avoided(self, connection: Http2Connection) -> bool:
         return asyncio.get_running_loop().time() - connection.failed_at_s < self._policy.avoid_s
 
-    def _changed(self, connection: ApnsConnection) -> None:
+    def _changed(self, connection: Http2Connection) -> None:
         """Adjust to a connection that has become usable or unusable: close one too many, or open the next one."""
         usable = self._usable()
         if len(usable) > self._max_connections:
@@ -155,10 +154,10 @@ class ApnsPool:
             raise
         except (OSError, UnsentError) as error:  # TimeoutError, gaierror and SSLError are OSErrors
             self._failed_connects += 1
-            log.warning("apns_connect_failed", host=self.host, error=str(error) or type(error).__name__)
+            self._log.failed(self.host, str(error) or type(error).__name__)
             raise UnsentError(f"cannot connect: {type(error).__name__}{openssl_words(error)}") from error
         self._failed_connects = 0
-        log.info("apns_connected", host=self.host)
+        self._log.opened(self.host)
         self._connections = [known for known in self._connections if not known.closed.is_set()] + [connection]
         self._changed(connection)
 
@@ -167,9 +166,9 @@ class ApnsPool:
         policy = self._policy
         return pause_s(self._failed_connects - 1, policy.first_pause_s, policy.longest_pause_s, without_jitter)
 
-    async def _establish(self) -> ApnsConnection:
+    async def _establish(self) -> Http2Connection:
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: ApnsConnection(self._changed, self._policy),
+            lambda: Http2Connection(self._changed, self._policy, self._log),
             sock=await self._open_socket(),
             server_hostname=self.host,
             ssl=self._tls(),
