@@ -10,6 +10,7 @@ LASTING = (
     b"bellhop:agenda",
     b"bellhop:workers",
     b"bellhop:metrics",
+    b"bellhop:erasures",
     b"bellhop:last-webhook",
     b"rq:workers",
     b"rq:queues",

@@ -380,7 +380,8 @@ async def test_without_motion_nothing_moves(chromium, installation):
 
 async def test_a_keyboard_is_enough(logged_out_page):
     await logged_out_page.goto("/console/")
-    await logged_out_page.keyboard.type(PASSWORD)  # the field has the focus
+    await logged_out_page.locator("[type=password]:focus").wait_for()
+    await logged_out_page.keyboard.type(PASSWORD)
     await logged_out_page.keyboard.press("Enter")
     await logged_out_page.get_by_role("heading", name="Latest calls").wait_for()
     await logged_out_page.keyboard.press("Tab")
