@@ -23,7 +23,7 @@ from bellhop.queue.job_payloads import OutboxRef, job
 from bellhop.queue.names import SEND_EVENTS_JOB, TELL_CALLER_JOB, OutboxJobName
 from bellhop.settings import Settings
 from bellhop.store import call_scripts
-from bellhop.store.keys import draining_key, live_channel, outbox_key
+from bellhop.store.keys import live_channel
 from bellhop.store.outbox_scripts import fill_outboxes
 from bellhop.store.scripts import Command
 
@@ -60,7 +60,7 @@ class Audience(NamedTuple):
     """Whether there may be open live streams."""
 
     def outboxes(self, announcement: Announcement) -> list[dict[str, Any]]:
-        """Return the outboxes that an announcement is put into, as lib/announcing.lua needs them."""
+        """Return the outboxes that an announcement is put into, as `bellhop.store.job_keys` needs them."""
         return [
             outbox_of(destination, announcement.tenant, announcement.subject, announcement.at)
             for destination in self.destinations
@@ -68,7 +68,7 @@ class Audience(NamedTuple):
         ]
 
     def told_of(self, announcement: Announcement) -> dict[str, Any] | None:
-        """Return what lib/announcing.lua needs to announce something about a round; None if nobody hears of it."""
+        """Return what the script needs to announce something about a round; None if nobody hears of it."""
         outboxes = self.outboxes(announcement)
         if not outboxes and not self.live:
             return None
@@ -113,11 +113,12 @@ def tell_of_removal(
 
 
 def outbox_of(destination: Destination, tenant: str, subject: str, now: Micros) -> dict[str, Any]:
-    """Return an outbox as lib/announcing.lua needs it."""
+    """Return an outbox as `bellhop.store.job_keys.add_outbox` needs it."""
     payload = OutboxRef(destination=destination.name, tenant=tenant, subject=subject, queued_at=now)
     return {
-        "key": outbox_key(destination.name, tenant, subject),
-        "draining": draining_key(destination.name, tenant, subject),
+        "destination": destination.name,
+        "tenant": tenant,
+        "subject": subject,
         "keep_s": str(destination.keep_s),
         "job": draining_job(destination.job_name, payload),
     }

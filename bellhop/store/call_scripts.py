@@ -22,9 +22,11 @@ from bellhop.domain.push import PushKind
 from bellhop.domain.round import Round
 from bellhop.domain.stamp_history import KEPT
 from bellhop.domain.ticket import Ticket
+from bellhop.store.job_keys import JobFields, add_job, add_new_job, add_outboxes_of
 from bellhop.store.keys import (
     AGENDA,
     QUESTION_BUDGET,
+    RQ_QUEUES,
     call_key,
     lease_key,
     owner_key,
@@ -41,9 +43,6 @@ from bellhop.store.scripts import Argument, Command
 
 WEBHOOK_TTL_S = 3600
 """How long the id of a webhook is remembered. Stream repeats a webhook for 15 seconds."""
-
-JobFields = Mapping[str, str]
-"""A job as `bellhop.queue.job_payloads.job` describes it."""
 
 
 class EventToTake(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +84,9 @@ class EventToTake(msgspec.Struct, frozen=True, gc=False):
 
 def take_event(event: EventToTake) -> Command:
     """Apply one event, once for each webhook. The script returns "taken" or "already"."""
+    tenant, cid = event.tenant, event.cid
+    keys = [webhook_key(event.claim or event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
+    keys += [rung_key(tenant, cid), webhook_key(event.webhook), round_prefix(tenant, cid)]
     redis_now = Micros(event.now + event.redis_ahead_us)
     settle_at = Micros(event.settle_at + event.redis_ahead_us)
     document: dict[str, Any] = {
@@ -95,7 +97,7 @@ def take_event(event: EventToTake) -> Command:
         "stamps": [(name, str(at)) for name, at in event.stamps],
         "history": [(field, str(at)) for field, at in event.history],
         "history_kept": str(KEPT),
-        "jobs": [_in_redis_time(job, event.redis_ahead_us) for job in event.jobs],
+        "jobs": [add_new_job(keys, _in_redis_time(job, event.redis_ahead_us)) for job in event.jobs],
         "trail": event.line,
         "repeated": event.repeated_line,
     }
@@ -109,11 +111,10 @@ def take_event(event: EventToTake) -> Command:
         document["round"] = _opened(event.round, settle_at)
     if event.missed:
         document["missed"] = _opened(event.missed, settle_at)
+    for begun in filter(None, (event.round, event.missed)):
+        keys.append(round_key(tenant, cid, begun.started_at))
     if event.listed:
         document["listed"] = event.listed
-    tenant, cid = event.tenant, event.cid
-    keys = [webhook_key(event.claim or event.webhook), call_key(tenant, cid), trail_key(tenant, cid), AGENDA]
-    keys += [rung_key(tenant, cid), webhook_key(event.webhook)]
     args: list[Argument] = [trail.LENGTH, WEBHOOK_TTL_S, CALL_TTL_S, OPEN_TTL_S, event.trail_ttl_s]
     return Command("calls/take_event", keys, [*args, _packed(document)])
 
@@ -131,8 +132,6 @@ def _in_redis_time(job: JobFields, redis_ahead_us: int) -> JobFields:
 
 def _opened(round_: Round, settle_at: Micros) -> dict[str, Any]:
     return {
-        "key": round_key(round_.tenant, round_.cid, round_.started_at),
-        "key_prefix": round_prefix(round_.tenant, round_.cid),
         "started_at": str(round_.started_at),
         "session_id": round_.session_id,
         "ringless": round_.ringless,
@@ -196,16 +195,21 @@ def settle_call(call: CallToSettle) -> Command:
     The script returns the numbers (from 1) of the standings that were recorded now. If the call has another version by
     now, it does nothing and returns None.
     """
+    tenant, cid = call.tenant, call.cid
+    keys = [call_key(tenant, cid), trail_key(tenant, cid), AGENDA, rung_key(tenant, cid), round_prefix(tenant, cid)]
+    rounds = {*call.rounds, *(final.round.started_at for final in call.standings)}
+    if call.forgotten:
+        rounds.update(call.forgotten.rounds)
+    keys += (round_key(tenant, cid, started_at) for started_at in rounds)
     document: dict[str, Any] = {
         "member": f"{call.tenant}:{call.cid}",
         "now": iso(Micros(call.now + call.redis_ahead_us)),
-        "settlements": [_settlement(final, call.redis_ahead_us) for final in call.standings],
+        "settlements": [_settlement(keys, final, call.redis_ahead_us) for final in call.standings],
         "next_ms": "" if call.next_ms is None else str(call.next_ms + call.redis_ahead_us // 1000),
-        "rounds": [round_key(call.tenant, call.cid, started_at) for started_at in call.rounds],
+        "rounds": [str(started_at) for started_at in call.rounds],
     }
     if call.forgotten:
         document["forgotten"] = _forgotten(call, call.forgotten)
-    keys = [call_key(call.tenant, call.cid), trail_key(call.tenant, call.cid), AGENDA, rung_key(call.tenant, call.cid)]
     args: list[Argument] = [trail.LENGTH, trail.DAY_S, CALL_TTL_S, OPEN_TTL_S, call.version, _packed(document)]
     return Command("calls/settle_call", keys, args)
 
@@ -216,14 +220,13 @@ def _forgotten(call: CallToSettle, forgotten: Forgotten) -> dict[str, Any]:
         "stale": _stale(call.now),
         "traces": [part for name, at in forgotten.traces.items() for part in (str(at), name)],
         "fields": [*(f"r:{started_at}" for started_at in forgotten.rounds), *forgotten.fields],
-        "rounds": [round_key(call.tenant, call.cid, started_at) for started_at in forgotten.rounds],
+        "rounds": [str(started_at) for started_at in forgotten.rounds],
     }
 
 
-def _settlement(final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
+def _settlement(keys: list[str], final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
     round_ = final.round
     document: dict[str, Any] = {
-        "round": round_key(round_.tenant, round_.cid, round_.started_at),
         "started_at": str(round_.started_at),
         "ringless": round_.ringless,
         "noticed": missed_stamp(Stamp.NOTICED, round_.session_id, final.user),
@@ -232,11 +235,14 @@ def _settlement(final: FinalStanding, redis_ahead_us: int) -> dict[str, Any]:
         "trail": final.line,
     }
     if final.notice is not None:
-        document["job"] = final.notice
+        document["job"] = add_job(keys, final.notice)
     if final.later is not None:
-        document["later"] = {"job": final.later.job, "at_s": str((final.later.at + redis_ahead_us) // 1_000_000 + 1)}
+        document["later"] = {
+            "job": add_job(keys, final.later.job),
+            "at_s": str((final.later.at + redis_ahead_us) // 1_000_000 + 1),
+        }
     if final.told is not None:
-        document["told"] = final.told
+        document["told"] = add_outboxes_of(keys, final.told)
     return document
 
 
@@ -246,16 +252,17 @@ def announce(round_: Round, items: Sequence[Mapping[str, object]], now: str) -> 
     The script returns the numbers (from 1) of the facts that were announced now.
     """
     tenant, cid = round_.tenant, round_.cid
+    keys = [call_key(tenant, cid), round_key(tenant, cid, round_.started_at), rung_key(tenant, cid)]
+    keys.append(round_prefix(tenant, cid))
     document = {
         "now": now,
         "start": str(round_.started_at),
         "deadline": str(round_.deadline),
         "session": round_.session_id,
         "callers": round_.callers,
-        "items": items,
+        "items": [add_outboxes_of(keys, item) for item in items],
     }
-    keys = [call_key(tenant, cid), round_key(tenant, cid, round_.started_at), rung_key(tenant, cid)]
-    return Command("calls/announce", keys, [round_prefix(tenant, cid), _packed(document)])
+    return Command("calls/announce", keys, [_packed(document)])
 
 
 def enqueue_due(job: JobFields, *, limit: int, most_waiting: int, again_ms: int, assumed_s: int) -> Command:
@@ -266,7 +273,7 @@ def enqueue_due(job: JobFields, *, limit: int, most_waiting: int, again_ms: int,
     queue was not queued after it. The script returns at how many calls it looked, or None if too many jobs wait.
     """
     args: list[Argument] = [limit, again_ms, _json(job), assumed_s, most_waiting]
-    return Command("calls/enqueue_due", [*queue_keys([job["queue"]]), AGENDA], args)
+    return Command("calls/enqueue_due", [*queue_keys([job["queue"]]), AGENDA, RQ_QUEUES], args)
 
 
 def claim_devices(
@@ -292,11 +299,12 @@ def claim_devices(
     """
     tenant, cid = round_.tenant, round_.cid
     args: list[Argument] = [kind, round_.started_at, round_.session_id, to_json(round_.callers), deadline_us]
-    args += [worker, run, claim_us, CALL_TTL_S, round_prefix(tenant, cid), owner_key(tenant, ""), round_.deadline]
+    args += [worker, run, claim_us, CALL_TTL_S, round_.deadline]
     args += ["" if redis_ahead_us is None else redis_ahead_us, "1" if tickets else "", to_json(rung) if rung else ""]
     args += [part for device in devices for part in device]
     round_of_call = round_key(tenant, cid, round_.started_at)
     keys = [call_key(tenant, cid), round_of_call, lease_key(worker), stream_clock_key(tenant), rung_key(tenant, cid)]
+    keys += [round_prefix(tenant, cid), lease_key(""), owner_key(tenant, "")]
     return Command("calls/claim_devices", keys, args)
 
 
@@ -383,8 +391,9 @@ def claim_reject(
     The script returns "go", "again" if another run left a claim, "held" while another run has it, "done", "gone",
     "too_late", "rung_again", or where the user stands, if the rejection is not what ended the ring.
     """
-    args: list[Argument] = [user, started_at, round_prefix(tenant, cid), now, worker, run, claim_us]
+    args: list[Argument] = [user, started_at, now, worker, run, claim_us]
     keys = [call_key(tenant, cid), round_key(tenant, cid, started_at), rung_key(tenant, cid)]
+    keys.append(round_prefix(tenant, cid))
     return Command("calls/claim_reject", keys, args)
 
 

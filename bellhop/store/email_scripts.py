@@ -13,6 +13,7 @@ from bellhop import trail
 from bellhop.clock import Micros, Seconds, iso
 from bellhop.domain.call import CALL_TTL_S
 from bellhop.domain.round import Recipient, Round
+from bellhop.store.job_keys import add_job
 from bellhop.store.keys import (
     CALL_PREFIX,
     ROUND_PREFIX,
@@ -58,7 +59,7 @@ def add_missed_call(
     keys.append(rung_key(tenant, cid))
     args: list[Argument] = [recipient.id, started_at, round_.session_id, json.dumps(round_.callers)]
     args += [round_prefix(tenant, cid), CALL_TTL_S, email.id, email_key(""), round_.model_dump_json()]
-    args += [email.window_s, iso(now), json.dumps(email.job), EMAIL_TTL_S, whole_calls]
+    args += [email.window_s, iso(now), json.dumps(add_job(keys, email.job)), EMAIL_TTL_S, whole_calls]
     return Command("email/add_missed_call", keys, [*args, trail.LENGTH, trail.DAY_S, line])
 
 
@@ -85,8 +86,8 @@ def claim_email(
 
     If another run holds it, or the worker has no lease, the script queues a job that tries again.
     """
-    args: list[Argument] = [email_id, worker, run, claim_s, iso(now), json.dumps(job_of_next_try)]
-    keys = [email_key(email_id), lease_key(worker)]
+    keys = [email_key(email_id), lease_key(worker), lease_key("")]
+    args: list[Argument] = [email_id, worker, run, claim_s, iso(now), json.dumps(add_job(keys, job_of_next_try))]
     return Command("email/claim_email", keys, [*args, CALL_PREFIX, ROUND_PREFIX, RUNG_PREFIX])
 
 
@@ -123,15 +124,17 @@ def record_email_attempt(
 
     `unknown`: the attempt may have succeeded.
     """
+    keys = [email_key(email_id)]
     args: list[Argument] = [worker, run]
     if next_try is None:
         args += ["done", EMAIL_TTL_S, 0, int(unknown), iso(now), ""]
     else:
-        args += ["later", EMAIL_TTL_S, next_try.wait_s, int(unknown), iso(now), json.dumps(next_try.job)]
+        args += ["later", EMAIL_TTL_S, next_try.wait_s, int(unknown), iso(now)]
+        args.append(json.dumps(add_job(keys, next_try.job)))
     args += [trail.LENGTH, trail.DAY_S]
     for round_, line in lines:
         args += [trail_key(round_.tenant, round_.cid), line]
-    return Command("email/record_email_attempt", [email_key(email_id)], args)
+    return Command("email/record_email_attempt", keys, args)
 
 
 def count_email(key: str, email_id: str, most: int) -> Command:

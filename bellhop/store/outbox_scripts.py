@@ -7,8 +7,9 @@ import msgspec
 from pydantic_core import to_json
 
 from bellhop.clock import Micros, Seconds, iso
-from bellhop.store.keys import announced_key, draining_key, outbox_key
-from bellhop.store.scripts import Command
+from bellhop.store.job_keys import add_job, add_outboxes
+from bellhop.store.keys import announced_key, draining_key, lease_key, outbox_key
+from bellhop.store.scripts import Argument, Command
 
 
 class Outbox(NamedTuple):
@@ -30,7 +31,7 @@ def drain_outbox(outbox: Outbox, *, worker: str, run: str, claim_us: Micros, don
 
     The script returns ["empty"], ["held"] if another run drains the outbox, or ["first", document, failures].
     """
-    return Command("outbox/drain_outbox", outbox.keys, [worker, run, claim_us, done])
+    return Command("outbox/drain_outbox", [*outbox.keys, lease_key("")], [worker, run, claim_us, done])
 
 
 def put_off_outbox(
@@ -40,7 +41,9 @@ def put_off_outbox(
 
     `failures`: how often it could not be sent. The script returns 1, or 0 if another run drains the outbox.
     """
-    return Command("outbox/put_off_outbox", outbox.keys, [worker, run, wait_s, to_json(job), iso(now), failures])
+    keys = outbox.keys
+    args: list[Argument] = [worker, run, wait_s, to_json(add_job(keys, job)), iso(now), failures]
+    return Command("outbox/put_off_outbox", keys, args)
 
 
 def fill_outboxes(
@@ -51,5 +54,9 @@ def fill_outboxes(
     `once` names what the document is about: it is not announced again within `once_s`. Empty: every time. The script
     returns 1, or 0 if it was announced already.
     """
-    packed = msgspec.msgpack.encode({"now": iso(now), "document": document, "outboxes": outboxes})
-    return Command("outbox/fill_outboxes", [announced_key(once)] if once else [], [packed, once_s])
+    keys: list[str] = []
+    placed = add_outboxes(keys, outboxes)
+    packed = msgspec.msgpack.encode({"now": iso(now), "document": document, "outboxes": placed})
+    if once:
+        keys.append(announced_key(once))
+    return Command("outbox/fill_outboxes", keys, [packed, once_s if once else ""])

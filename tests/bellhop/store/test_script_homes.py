@@ -25,7 +25,7 @@ from bellhop.store import (
     scripts,
 )
 from bellhop.store.call_scripts import CallToSettle, EventToTake, FinalStanding, LostAttempt
-from bellhop.store.email_scripts import NewEmail
+from bellhop.store.email_scripts import NewEmail, NextTry
 from bellhop.store.outbox_scripts import Outbox
 from bellhop.store.scripts import Argument, Command
 from tests.factories import a_device, a_queued_round, a_round
@@ -143,7 +143,7 @@ COMMANDS = (
     email_scripts.claim_email("1", MAIL, worker="w-1", run="r", claim_s=1, now=1),
     email_scripts.count_email(keys.emails_to_key("hash", 1), "1", 1),
     email_scripts.record_email_attempt(
-        "1", [(ROUND, "a line")], worker="w-1", run="r", next_try=None, unknown=False, now=1
+        "1", [(ROUND, "a line")], worker="w-1", run="r", next_try=NextTry(1, MAIL), unknown=False, now=1
     ),
     queue_scripts.take_jobs("rings", "w-1", 1),
     queue_scripts.begin_job("rings", "w-1", b"1", alone=False),

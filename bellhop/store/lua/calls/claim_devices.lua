@@ -5,37 +5,37 @@
 -- A worker without a lease claims nothing: another worker may be running its jobs.
 -- KEYS
 --   1 the call   2 the round   3 the lease of the worker   4 the clock of its Stream app   5 traces of forgotten rounds
+--   6 start of the rounds' keys   7 start of the keys of all leases   8 start of the keys that name the owner of a token
 -- ARGV
 --   1 kind of push   2 start of the round µs   3 session   4 callers as JSON   5 deadline µs   6 worker   7 run
---   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 start of the rounds' keys
---   11 start of the keys that name the owner of a token   12 deadline of the round µs
---   13 how far Redis's clock is ahead of Stream's µs, if the worker read it a moment ago, else ""
---   14 "1" to write down for whom each device is rung: a phone may report it with its ticket
---   15 of a second ring: for each device, the device by which its phone was rung, as JSON; else ""
---   then for each device: 16 user, 17 device key, …
+--   8 length of the claim µs   9 seconds to keep a round that has no expiry   10 deadline of the round µs
+--   11 how far Redis's clock is ahead of Stream's µs, if the worker read it a moment ago, else ""
+--   12 "1" to write down for whom each device is rung: a phone may report it with its ticket
+--   13 of a second ring: for each device, the device by which its phone was rung, as JSON; else ""
+--   then for each device: 14 user, 15 device key, …
 -- Returns the time left µs, how far Redis's clock is ahead of Stream's µs ("" if it was not read), then for each device "go", the reason why not, or "orphaned " and the claim.
 -- include: lib/standing
 -- include: lib/claim
 -- include: lib/expiry
 -- include: lib/stream_clock
-local call, round = KEYS[1], KEYS[2]
+local call, round, rounds, leases, owners = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8]
 local kind, start, session, callers, deadline =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4]), tonumber(ARGV[5])
-local worker, run, length, ttl, rounds, owners = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10], ARGV[11]
+local worker, run, length, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9]
 
 local users, fields, tokens = {}, {}, {}
-for i = 16, #ARGV, 2 do
+for i = 14, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
   fields[#fields + 1] = 's:' .. kind .. ':' .. ARGV[i + 1]
   tokens[#tokens + 1] = owners .. ARGV[i + 1]
 end
 local the_round = {
-  start = start, session = session, callers = callers, deadline = tonumber(ARGV[12]), over = kind == 'missed' or kind == 'ring_over',
+  start = start, session = session, callers = callers, deadline = tonumber(ARGV[10]), over = kind == 'missed' or kind == 'ring_over',
   traces = KEYS[5],
 }
 local reasons, rung_later = standings(call, the_round, users, rounds)
 local now = now_us()
-local known_ahead, read_ahead = tonumber(ARGV[13]), nil
+local known_ahead, read_ahead = tonumber(ARGV[11]), nil
 local left = known_ahead and deadline - (now - known_ahead) or 0
 -- The known difference may have changed since it was read: before a push is refused as too late, it is read again.
 if left <= 0 then
@@ -48,8 +48,8 @@ local names = { 'facts', unpack(fields) }
 -- A phone gets no second ring if it has reported in this round with the ticket of one of its two tokens. A web process of an
 -- older version writes only `rang:`.
 local reports = {}
-for i, rung in ipairs(ARGV[15] ~= '' and cjson.decode(ARGV[15]) or {}) do
-  local device = ARGV[15 + 2 * i]
+for i, rung in ipairs(ARGV[13] ~= '' and cjson.decode(ARGV[13]) or {}) do
+  local device = ARGV[13 + 2 * i]
   reports[i] = { 'reports:' .. rung, 'reports:' .. device, 'rang:' .. rung, 'rang:' .. device }
   for _, name in ipairs(reports[i]) do names[#names + 1] = name end
 end
@@ -79,13 +79,13 @@ for i = 1, #users do
   if not reason and owners_and_lease[i + 1] ~= users[i] then reason = 'signed_out' end
   if not reason and later[users[i]] then reason = 'rung_again' end
   if not reason and not has_lease then reason = 'no_lease' end
-  if not reason and held_by_another(claims[field], worker, run, now) then reason = 'held' end
-  if is_orphaned(claims[field], worker, run, now) then reason = 'orphaned ' .. claims[field] end
+  if not reason and held_by_another(claims[field], worker, run, now, leases) then reason = 'held' end
+  if is_orphaned(claims[field], worker, run, now, leases) then reason = 'orphaned ' .. claims[field] end
   if not reason then
     claimed[#claimed + 1] = field
     claimed[#claimed + 1] = new_claim(worker, run, now + length)
-    if ARGV[14] == '1' then
-      claimed[#claimed + 1] = 'to:' .. ARGV[15 + 2 * i]
+    if ARGV[12] == '1' then
+      claimed[#claimed + 1] = 'to:' .. ARGV[13 + 2 * i]
       claimed[#claimed + 1] = users[i]
     end
     claims[field] = 'sent'  -- a device may stand here twice, while its token moves from one user to another

@@ -1,7 +1,7 @@
 -- The watchdog: queue a settle job for each call on the agenda whose time has come. Any number of workers may run this: the
 -- call's next time is set in the same step, so a job that is lost is queued again. A job that waits or runs is not queued a
 -- second time: otherwise, while no worker runs, there would be more and more jobs.
--- KEYS: lib/queue_keys.lua, the queue; then the agenda
+-- KEYS: lib/queue_keys.lua, the queue; then the agenda and the set of all queues
 -- ARGV
 --   1 limit of calls   2 ms until a call is looked at again   3 fields of the job as JSON
 --   4 seconds for which a queued job is assumed to be on its queue   5 limit of jobs in the queue
@@ -41,7 +41,7 @@ for _, member in ipairs(due) do
     local tenant, cid = string.sub(member, 1, colon - 1), string.sub(member, colon + 1)
     template.id = id
     template.data = '["' .. template.name .. '",null,[' .. cjson.encode({ tenant = tenant, cid = cid, v = 1 }) .. '],{}]'
-    enqueue(template, iso(now))
+    enqueue(template, iso(now), { hash = job_prefix .. id, waiting = queue.waiting, queues = KEYS[14] })
     if status == 'failed' and suspicions then
       redis.call('HSET', job_prefix .. id, 'lost_workers', deaths or 0, 'suspicions', suspicions)
     end

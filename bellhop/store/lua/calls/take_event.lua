@@ -4,7 +4,8 @@
 -- If this runs again because the answer was lost, it returns "already" and changes nothing but the trail.
 -- KEYS
 --   1 the claim of the webhook   2 the call   3 the trail   4 the agenda   5 traces of forgotten rounds
---   6 the claim of an older version, by the webhook's id
+--   6 the claim of an older version, by the webhook's id   7 start of the rounds' keys
+--   then that of the round that begins, those of the jobs, and the lists of the latest calls
 -- ARGV
 --   1 length of a trail   2 seconds to keep the claim   3 a call   4 a call with an open round   5 the trail, from now
 --   6 what to do as MessagePack, every number in it a string (bellhop/store/call_scripts.py describes it)
@@ -14,7 +15,7 @@
 -- include: lib/rounds
 -- include: lib/repeats
 -- include: lib/trail
-local claim, call, trail, agenda, traces, claim_by_id = unpack(KEYS)
+local claim, call, trail, agenda, traces, claim_by_id, rounds = unpack(KEYS, 1, 7)
 local trail_length, claim_ttl, call_ttl, open_ttl, trail_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local doc = cmsgpack.unpack(ARGV[6])
 -- For this time after a settle job was queued, the call's events queue no other, unless the job has settled the call.
@@ -104,7 +105,7 @@ local function without_round(missed)
   local of_session = rounds_where(rounds_of(redis.call('HGETALL', call)), function(_, session)
     return session == missed.session_id or session == '' or missed.session_id == ''
   end)
-  local covered = first_rounds_with(users, of_session, missed.key_prefix, function(started_at, ringless)
+  local covered = first_rounds_with(users, of_session, rounds, function(started_at, ringless)
     return ringless or started_at <= tonumber(missed.started_at)
   end)
   if stored.forgotten then
@@ -147,8 +148,9 @@ if opened then
   end
   -- What an earlier event of this round has written stays as it is.
   local write = was_opened and write_missing_fields or write_fields
-  write(opened.key, fields)
-  redis.call('EXPIRE', opened.key, open_ttl)
+  local round = rounds .. opened.started_at
+  write(round, fields)
+  redis.call('EXPIRE', round, open_ttl)
   redis.call('ZADD', agenda, 'LT', is_known and math.floor(doc.now_us / 1000) or opened.settle_at_ms, doc.member)
 end
 local is_open = opened or redis.call('ZSCORE', agenda, doc.member)
@@ -191,11 +193,11 @@ end
 
 -- Each key that is written from here on may have the wrong type. Even then, the trail must not have a line of an event that was
 -- not taken, and a job must not be on its queue twice.
-for _, job in ipairs(doc.jobs) do store_job(job, doc.now, 'queued') end
+for _, job in ipairs(doc.jobs) do store_job(job, keys_of(job), doc.now, 'queued') end
 push_to_trail(trail, { doc.trail }, trail_length)
 redis.call('EXPIRE', trail, trail_ttl)
 for _, job in ipairs(doc.jobs) do
-  local failure = put_on_queue(job)
+  local failure = put_on_queue(job, keys_of(job))
   if failure then
     redis.call('RPOP', trail)
     return failure

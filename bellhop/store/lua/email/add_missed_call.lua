@@ -2,6 +2,7 @@
 -- There is one e-mail for each window, and a call is put into one e-mail, however often this runs.
 -- KEYS
 --   1 the call   2 the round   3 the trail   4 the id of the open e-mail of this user and caller   5 traces of forgotten rounds
+--   then those of the job
 -- ARGV
 --   1 user   2 start of the round µs   3 session   4 callers as JSON   5 start of the rounds' keys
 --   6 seconds to keep a round that has no expiry   7 id of a new e-mail   8 start of the e-mails' keys   9 round as JSON

@@ -2,7 +2,7 @@
 -- The claim (see lib/claim.lua) holds for as long as the attempt may take. A worker without a lease claims nothing: another
 -- worker may be running its jobs.
 -- KEYS
---   1 the e-mail   2 the lease of the worker
+--   1 the e-mail   2 the lease of the worker   3 start of the keys of all leases   then those of the job
 -- ARGV
 --   1 e-mail id   2 worker   3 run   4 length of the claim s   5 now (ISO 8601)   6 job that tries again later, as JSON
 --   7 start of the calls' keys   8 of the rounds' keys   9 of the keys with traces of forgotten rounds (of all tenants)
@@ -18,7 +18,7 @@ local now = now_us() / 1e6
 if not state then return { 'gone' } end
 if state == 'done' then return { 'done' } end
 if state == 'waiting' and tonumber(due) > now then return { 'early' } end
-local held_until = state == 'sending' and held_by_another(claim, worker, run, now)
+local held_until = state == 'sending' and held_by_another(claim, worker, run, now, KEYS[3])
 if redis.call('EXISTS', KEYS[2]) == 0 then held_until = held_until or math.ceil(now) end
 if held_until then
   schedule(cjson.decode(ARGV[6]), ARGV[5], held_until + 1)

@@ -1,7 +1,7 @@
 -- After an attempt: the e-mail is done for good, or waits for its next attempt; and lines go on the trails of its calls.
 -- Only the run that has the claim changes anything.
 -- KEYS
---   1 the e-mail
+--   1 the e-mail   then, for "later", those of the job
 -- ARGV
 --   1 worker   2 run   3 "done" or "later"   4 seconds to keep an e-mail   5 seconds to wait
 --   6 "1" if the attempt may have succeeded, else "0"   7 now (ISO 8601)   8 job of the next attempt as JSON

@@ -1,30 +1,37 @@
 -- include: lib/enqueue
--- Announce facts about users in a round, each once. The round records them. bellhop/audience.py builds the items.
+-- Announce facts about users in a round, each once. The round records them. bellhop/audience.py builds the items. An outbox
+-- names the place of its first key in KEYS (bellhop/store/job_keys.py): the outbox, who drains it, and the start of the keys of
+-- all jobs.
+local function outbox_keys(outbox)
+  return unpack(KEYS, tonumber(outbox.first_key), tonumber(outbox.first_key) + 2)
+end
 
 -- Returns whether the job still waits or runs. A job that has failed, or was lost, drains no outbox.
-local function is_alive(job)
-  local status = redis.call('HGET', 'rq:job:' .. job, 'status')
+local function is_alive(job_hash)
+  local status = redis.call('HGET', job_hash, 'status')
   return status == 'queued' or status == 'started' or status == 'scheduled'
 end
 
 -- Returns whether a job drains the outbox already.
 local function has_job(outbox)
-  local job = redis.call('HGET', outbox.draining, 'job')
-  if not job or not is_alive(job) then return false end
+  local _, draining, job_prefix = outbox_keys(outbox)
+  local job = redis.call('HGET', draining, 'job')
+  if not job or not is_alive(job_prefix .. job) then return false end
   -- If it is the same job, this script failed after it had written the job, and runs again: the job may not be on its queue.
-  return job ~= outbox.job.id or redis.call('LPOS', 'rq:queue:' .. outbox.job.queue, job)
+  return job ~= outbox.job.id or redis.call('LPOS', keys_of(outbox.job).waiting, job)
 end
 
 -- Put a document into an outbox, which one job at a time drains. If the script fails after this and runs again, nothing is
 -- added.
 local function put_in_outbox(outbox, document, now)
-  if redis.call('LINDEX', outbox.key, -1) ~= document then redis.call('RPUSH', outbox.key, document) end
-  redis.call('EXPIRE', outbox.key, outbox.keep_s)
+  local key, draining = outbox_keys(outbox)
+  if redis.call('LINDEX', key, -1) ~= document then redis.call('RPUSH', key, document) end
+  redis.call('EXPIRE', key, outbox.keep_s)
   if not has_job(outbox) then
-    redis.call('HSET', outbox.draining, 'job', outbox.job.id)
+    redis.call('HSET', draining, 'job', outbox.job.id)
     enqueue(outbox.job, now)
   end
-  redis.call('EXPIRE', outbox.draining, outbox.keep_s)
+  redis.call('EXPIRE', draining, outbox.keep_s)
 end
 
 -- Returns whether the fact was announced now. A round that has expired is not created again.

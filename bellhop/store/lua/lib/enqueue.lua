@@ -1,36 +1,43 @@
 -- Put a job into RQ's own data model: the hash that every RQ tool reads, then the id on its queue, or in RQ's registry
 -- of jobs for later, from where enqueue_scheduled.lua queues it at `at` (unix s). bellhop/queue/job_payloads.py builds the
--- fields of a job. RQ's list of queues is written with each job of a worker, and by each worker when it registers: a web process
--- does not write it for each ring.
-local function store_job(job, created, status)
+-- fields of a job, bellhop/store/job_keys.py its keys. RQ's list of queues is written with each job of a worker, and by each
+-- worker when it registers: a web process does not write it for each ring.
+local NOT_STORED = { id = true, name = true, queue = true, first_key = true }
+
+-- Returns the keys of a job, which begin at KEYS[job.first_key]. A script that only queues new jobs has the first two.
+local function keys_of(job)
+  local first = tonumber(job.first_key)
+  return { hash = KEYS[first], waiting = KEYS[first + 1], scheduled = KEYS[first + 2], queues = KEYS[first + 3] }
+end
+
+local function store_job(job, keys, created, status)
   local fields = { 'status', status, 'origin', job.queue, 'created_at', created, 'enqueued_at', created }
   for name, value in pairs(job) do
-    if name ~= 'id' and name ~= 'name' and name ~= 'queue' then
+    if not NOT_STORED[name] then
       fields[#fields + 1] = name
       fields[#fields + 1] = value
     end
   end
-  redis.call('HSET', 'rq:job:' .. job.id, unpack(fields))
-end
-
-local function list_queue(queue)
-  redis.call('SADD', 'rq:queues', 'rq:queue:' .. queue)
+  redis.call('HSET', keys.hash, unpack(fields))
 end
 
 -- Returns an error, as a table with `err`, if the queue cannot be written.
-local function put_on_queue(job)
-  local answer = redis.pcall('RPUSH', 'rq:queue:' .. job.queue, job.id)
+local function put_on_queue(job, keys)
+  local answer = redis.pcall('RPUSH', keys.waiting, job.id)
   return type(answer) == 'table' and answer.err and answer or nil
 end
 
-local function enqueue(job, created)
-  store_job(job, created, 'queued')
-  list_queue(job.queue)
-  redis.call('RPUSH', 'rq:queue:' .. job.queue, job.id)
+-- `keys` are by default those that the job names.
+local function enqueue(job, created, keys)
+  keys = keys or keys_of(job)
+  store_job(job, keys, created, 'queued')
+  redis.call('SADD', keys.queues, keys.waiting)
+  redis.call('RPUSH', keys.waiting, job.id)
 end
 
 local function schedule(job, created, at)
-  store_job(job, created, 'scheduled')
-  list_queue(job.queue)
-  redis.call('ZADD', 'rq:scheduled:' .. job.queue, at, job.id)
+  local keys = keys_of(job)
+  store_job(job, keys, created, 'scheduled')
+  redis.call('SADD', keys.queues, keys.waiting)
+  redis.call('ZADD', keys.scheduled, at, job.id)
 end

@@ -2,7 +2,7 @@
 -- names it as done: so it is not lost if the worker dies, and the documents leave in order.
 -- If this runs again because the answer was lost, nothing changes.
 -- KEYS
---   1 the outbox   2 who drains it
+--   1 the outbox   2 who drains it   3 start of the keys of all leases
 -- ARGV
 --   1 worker   2 run   3 length of the claim µs   4 the document that is done, "" for none
 -- Returns "empty" if no document is left; "held" if another run drains the outbox; else the first document, and how often it
@@ -11,7 +11,7 @@
 -- include: lib/clock
 local outbox, draining, worker, run, done = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[4]
 local now, claim = now_us(), redis.call('HGET', draining, 'claim')
-if held_by_another(claim, worker, run, now) then return { 'held' } end
+if held_by_another(claim, worker, run, now, KEYS[3]) then return { 'held' } end
 if done ~= '' and is_claim_of(claim, worker, run) and redis.call('LINDEX', outbox, 0) == done then
   redis.call('HDEL', draining, 'failures')
   redis.call('LPOP', outbox)

@@ -1,15 +1,17 @@
 -- Put a document that is not about a ring into outboxes: a removed device, an alarm, a dead letter that is sent again.
--- If this runs again because the answer was lost: with the key, the document is not announced again. Without it, the document
+-- If this runs again because the answer was lost: with that key, the document is not announced again. Without it, the document
 -- may wait twice, with the same id.
 -- KEYS
---   1 optional: that it was announced
+--   those of the outboxes; then, optional, that it was announced
 -- ARGV
---   1 the document and its outboxes as MessagePack, every number in it a string   2 seconds for which it is not announced again
+--   1 the document and its outboxes as MessagePack, every number in it a string   2 seconds for which it is not announced again,
+--   else ""
 -- Returns 1, or 0 if it was announced already.
 -- include: lib/announcing
 local doc = cmsgpack.unpack(ARGV[1])
-if KEYS[1] and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local announced = ARGV[2] ~= '' and KEYS[#KEYS]
+if announced and redis.call('EXISTS', announced) == 1 then return 0 end
 for _, outbox in ipairs(doc.outboxes) do put_in_outbox(outbox, doc.document, doc.now) end
 -- This comes last: if a command before it fails, the document is announced again.
-if KEYS[1] then redis.call('SET', KEYS[1], 1, 'EX', ARGV[2]) end
+if announced then redis.call('SET', announced, 1, 'EX', ARGV[2]) end
 return 1

@@ -1,7 +1,7 @@
 -- End a run that could not send the first document of an outbox: another job goes on later. Only the run that has the claim
 -- changes anything.
 -- KEYS
---   1 the outbox   2 who drains it
+--   1 the outbox   2 who drains it   then those of the job
 -- ARGV
 --   1 worker   2 run   3 seconds to wait   4 job of the next run as JSON   5 now (ISO 8601)
 --   6 how often the first document could not be sent

@@ -1,0 +1,45 @@
+"""The keys of jobs and outboxes that a script writes.
+
+They go to the end of the script's KEYS, and each job or outbox says where. lib/enqueue.lua and lib/announcing.lua read
+them there. So no script builds the key of a job that its caller knows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bellhop.store.keys import RQ_QUEUES, draining_key, outbox_key, rq_job_key, rq_queue_key, rq_registry_key
+
+JobFields = Mapping[str, str]
+"""A job as `bellhop.queue.job_payloads.job` describes it."""
+
+
+def add_new_job(keys: list[str], job: JobFields) -> JobFields:
+    """Add the keys of a job that is queued, and not listed among RQ's queues; returns the job for the script."""
+    placed = {**job, "first_key": str(len(keys) + 1)}
+    keys += (rq_job_key(job["id"]), rq_queue_key(job["queue"]))
+    return placed
+
+
+def add_job(keys: list[str], job: JobFields) -> JobFields:
+    """Add the keys of a job that is queued or scheduled; returns the job for the script."""
+    placed = add_new_job(keys, job)
+    keys += (rq_registry_key("scheduled", job["queue"]), RQ_QUEUES)
+    return placed
+
+
+def add_outbox(keys: list[str], outbox: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the keys of an outbox and of the job that drains it (`bellhop.audience.outbox_of`); returns the outbox."""
+    name = (outbox["destination"], outbox["tenant"], outbox["subject"])
+    first_key = str(len(keys) + 1)
+    keys += (outbox_key(*name), draining_key(*name), rq_job_key(""))
+    return {"first_key": first_key, "keep_s": outbox["keep_s"], "job": add_job(keys, outbox["job"])}
+
+
+def add_outboxes_of(keys: list[str], item: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the keys of all outboxes that an announcement is put into; returns the announcement for the script."""
+    return {**item, "outboxes": add_outboxes(keys, item["outboxes"])}
+
+
+def add_outboxes(keys: list[str], outboxes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Add the keys of these outboxes; returns the outboxes for the script."""
+    return [add_outbox(keys, outbox) for outbox in outboxes]
