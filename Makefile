@@ -6,7 +6,7 @@ PYTEST := $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 # The tests start Bellhop hundreds of times. Without compiled files on disk, each start compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-redis test-long soak sdk-contract upgrade-check own-stack check format lint types docs lock audit fuzz bench clean
+.PHONY: demo test test-redis test-long soak sdk-contract api-clients upgrade-check own-stack check format lint types docs lock audit fuzz bench clean
 
 demo: .venv/demo
 	@$(BIN)/bellhop demo $(if $(ONCE),--once)
@@ -37,6 +37,16 @@ soak: .venv/ready
 # The packages are pinned; NEWEST=1 takes the newest SDK.
 sdk-contract: .venv/demo
 	cd tests/sdk_contract && npm install --no-save --loglevel=error $(if $(NEWEST),$$(./newest.sh)) && node --test
+
+# Makes typed clients from the OpenAPI document, compiles them, and calls a running Bellhop (tests/api_clients/README.md).
+api-clients: .venv/clients/ready
+	cd tests/api_clients && npm install --no-save --loglevel=error
+	$(BIN)/python tests/api_clients/check.py .venv/clients/bin
+
+.venv/clients/ready: .venv/ready requirements-clients.lock
+	$(PYTHON) -m venv .venv/clients
+	.venv/clients/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-clients.lock
+	@touch $@
 
 # Tests that the older version can run beside this one, and after it. It is checked out into a temporary folder, which
 # needs the whole git history; UPGRADE_FROM=… selects another version.
@@ -75,7 +85,7 @@ docs: .venv/ready
 
 # requirements.lock pins everything, for Python 3.11 to 3.14 on every platform. Parts of it: requirements-runtime.lock, what
 # a deployed Bellhop needs, requirements-demo.lock, what the demo does, and requirements-build.lock, what its wheel is made
-# with. `make audit` has a lock of its own.
+# with. `make audit` and `make api-clients` have locks of their own.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock"
 
@@ -86,6 +96,7 @@ lock: .venv/ready
 	$(PIN) --extra otel --extra aws --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
 	$(PIN) --group build --constraint requirements.lock -o requirements-build.lock
 	$(PIN) --group audit --constraint requirements.lock --no-emit-package pip -o requirements-audit.lock
+	$(PIN) --group clients --constraint requirements.lock --no-emit-package ruff -o requirements-clients.lock
 	$(PIN) --extra sandbox --constraint requirements.lock pyproject.toml -o requirements-demo.lock
 
 # Known holes in what is pinned. A hole fails it; so does it when no advisory service answers, unless TOLERANT=1 (as in CI).
@@ -124,4 +135,4 @@ bench: .venv/ready
 	@$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/sdk_contract/node_modules
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/*/node_modules

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("requirements.lock", "requirements-audit.lock")
+LOCKS = ("requirements.lock", "requirements-audit.lock", "requirements-clients.lock")
 """The other locks are parts of the first."""
 SERVICES = ("osv", "pypi")
 ACCEPTED: dict[str, str] = {}

@@ -48,7 +48,7 @@ class RingAnswer(StrEnum):
 class ReachabilityReason(DocumentedModel):
     """One reason for the answer."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     word: str
     """A stable word for programs."""

@@ -68,26 +68,46 @@ SECURITY_SCHEMES = {
         ),
     },
 }
-PROBLEM_SCHEMA = {
-    "type": "object",
-    "description": "A problem document (RFC 9457).",
-    "properties": {
-        "type": {"type": "string", "enum": [kind.type for kind in ApiErrorKind]},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "pointer": {"type": "string", "description": "The place in the body, a JSON Pointer (RFC 6901)."},
-                    "detail": {"type": "string"},
-                },
-                "required": ["pointer", "detail"],
+TAGS = {
+    "users": "Devices, contact and preferences of a user, and whether the user can be rung.",
+    "calls": "A user's own list of calls; what happened in a call.",
+    "test_rings": "Rings of a user's own phones, to try them.",
+    "privacy": "Export what is kept of a person, and forget the person.",
+    "receipts": "What phones report about a ring.",
+    "web_push": "What a browser needs to subscribe.",
+}
+"""The groups of operations. Clients that are made from the document have a module for each."""
+PROBLEM_SCHEMAS = {
+    "ProblemType": {
+        "type": "string",
+        "description": "What went wrong. More types can be added.",
+        "enum": [kind.type for kind in ApiErrorKind],
+        "x-enum-varnames": [kind.word.replace("-", "_").upper() for kind in ApiErrorKind],
+    },
+    "InvalidField": {
+        "type": "object",
+        "description": "A place in the request body that is invalid, and why.",
+        "properties": {
+            "pointer": {"type": "string", "description": "The place in the body, a JSON Pointer (RFC 6901)."},
+            "detail": {"type": "string"},
+        },
+        "required": ["pointer", "detail"],
+    },
+    "Problem": {
+        "type": "object",
+        "description": "A problem document (RFC 9457).",
+        "properties": {
+            "type": {"$ref": "#/components/schemas/ProblemType"},
+            "title": {"type": "string", "description": "What went wrong, for people. The text may change."},
+            "status": {"type": "integer", "description": "The HTTP status."},
+            "errors": {
+                "type": "array",
+                "description": "Only if the body is invalid.",
+                "items": {"$ref": "#/components/schemas/InvalidField"},
             },
         },
+        "required": ["type", "title", "status"],
     },
-    "required": ["type", "title", "status"],
 }
 
 
@@ -115,6 +135,8 @@ class Operation(NamedTuple):
     method: str
     path: str
     """With parameters in braces."""
+    tag: str
+    """The group that it belongs to, one of TAGS."""
     name: str
     summary: str
     body: TypeAdapter[Any] | None
@@ -147,9 +169,10 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
         "info": {"title": "Bellhop", "version": version, "description": SUMMARY},
         "security": [{"token": []}, {"token": [], "apiKey": []}],
         "paths": paths,
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "webhooks": {form.name: {"post": _describe_event(form)} for form in FORMS},
         "components": {
-            "schemas": {**definitions.get("$defs", {}), "Problem": PROBLEM_SCHEMA},
+            "schemas": {**definitions.get("$defs", {}), **PROBLEM_SCHEMAS},
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
@@ -171,6 +194,7 @@ def _describe_event(form: EventForm) -> dict[str, Any]:
 def _describe(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
+        "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
         "responses": {**_error_responses(operation.errors)},
@@ -204,7 +228,8 @@ def _add_success_responses(responses: dict[str, Any], operation: Operation, sche
         return
     for status in (operation.status, *operation.also):
         response = responses.setdefault(str(status), {"description": "Done.", "content": {}})
-        response["content"][JSON] = {"schema": schemas[operation.name, "serialization"]}
+        answer = {JSON: {"schema": schemas[operation.name, "serialization"]}}
+        response["content"] = answer | response["content"]  # generators of clients may read only the first one
 
 
 def _error_responses(errors: Iterable[ApiErrorKind]) -> dict[str, Any]:

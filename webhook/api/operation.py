@@ -70,8 +70,8 @@ class ApiRequest(NamedTuple):
 class Operations:
     """The operations of one blueprint. The same decorator routes each and lists it for the OpenAPI document."""
 
-    def __init__(self, blueprint: Blueprint) -> None:
-        self.blueprint = blueprint
+    def __init__(self, blueprint: Blueprint, tag: str) -> None:
+        self.blueprint, self.tag = blueprint, tag
         self.listed: list[Operation] = []
 
     def operation(
@@ -98,7 +98,17 @@ class Operations:
             summary = (view.__doc__ or "").splitlines()[0]
             self.listed.append(
                 Operation(
-                    *(method, f"/v1{path}", view.__name__, summary, body_type, answer_type, all_errors, query),
+                    *(
+                        method,
+                        f"/v1{path}",
+                        self.tag,
+                        view.__name__,
+                        summary,
+                        body_type,
+                        answer_type,
+                        all_errors,
+                        query,
+                    ),
                     status=status,
                 )
             )

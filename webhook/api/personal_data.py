@@ -21,14 +21,14 @@ EXPORT_LASTS_S = 120
 TRY_AGAIN_S = 5
 
 blueprint = Blueprint("personal_data", __name__, url_prefix="/v1")
-operations = Operations(blueprint)
+operations = Operations(blueprint, "privacy")
 log = structlog.get_logger()
 
 
 class ErasureBegun(DocumentedModel):
     """What was done, and what workers still do."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     status: Literal["erasing"] = "erasing"
     """Devices, contact and preferences are deleted. Workers now look for the person in all other data, and again after

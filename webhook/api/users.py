@@ -27,7 +27,7 @@ from webhook.context import WebContext
 from webhook.phone_reports import note_report
 
 blueprint = Blueprint("users", __name__, url_prefix="/v1")
-operations = Operations(blueprint)
+operations = Operations(blueprint, "users")
 log = structlog.get_logger()
 
 NO_CREDENTIALS = "no credentials are configured for this app, so Bellhop could not push to it"
@@ -126,7 +126,7 @@ class RegisteredDevice(_ApiModel):
     """When a browser's subscription ends, if the browser said it; otherwise the answer does not have it."""
 
 
-class Devices(_ApiModel):
+class DevicesOfUser(_ApiModel):
     """A user's devices, the oldest first."""
 
     devices: list[RegisteredDevice]
@@ -141,11 +141,11 @@ def _registered(device: Device) -> RegisteredDevice:
     )
 
 
-@operations.operation("GET", "/users/{user_id}/devices", answer=Devices)
-def list_devices(request: ApiRequest) -> Devices:
+@operations.operation("GET", "/users/{user_id}/devices", answer=DevicesOfUser)
+def list_devices(request: ApiRequest) -> DevicesOfUser:
     """List a user's devices."""
     stored: Any = request.context.redis.hvals(devices_key(request.tenant, request.user_id))
-    return Devices(devices=[_registered(device) for device in registry.decode(stored)])
+    return DevicesOfUser(devices=[_registered(device) for device in registry.decode(stored)])
 
 
 @operations.operation(
