@@ -16,6 +16,7 @@ from bellhop.explain.sentences import NO_TRAIL
 from bellhop.explain.timeline import TimelineEntry
 from bellhop.explain.verdict import UserVerdict
 from bellhop.settings import CONFIG, PREFIX, SECRETS_DIR, ApnsApp, FcmApp, Settings, StreamApp, WebPushApp, reference
+from bellhop.settings.console import ConsoleGroup, ConsoleLogin
 from bellhop.settings.events import EventEndpoint
 from bellhop.settings.reference import allowed
 from bellhop.settings.removed import REMOVED
@@ -66,6 +67,8 @@ TABLES = {
     "fcm_apps": FcmApp,
     "event_endpoints": EventEndpoint,
     "web_push_apps": WebPushApp,
+    "console_logins": ConsoleLogin,
+    "console_groups": ConsoleGroup,
 }
 
 

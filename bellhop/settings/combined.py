@@ -16,6 +16,7 @@ from pydantic_settings import (
 
 from bellhop.domain.device import Provider
 from bellhop.settings.apple import APNS_SHORTHANDS, AppleSettings
+from bellhop.settings.console import ConsoleSettings
 from bellhop.settings.events import EventSettings
 from bellhop.settings.google import FCM_SHORTHANDS, GoogleSettings
 from bellhop.settings.limits import LimitSettings
@@ -44,6 +45,7 @@ class Settings(
     LimitSettings,
     EventSettings,
     OperationsSettings,
+    ConsoleSettings,
     WebSettings,
     MailSettings,
     PushSettings,

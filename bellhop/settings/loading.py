@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from bellhop.settings.combined import Settings
+from bellhop.settings.console import unusable_rights
 from bellhop.settings.events import contradictions
 from bellhop.settings.problems import (
     invalid_value,
@@ -70,6 +71,7 @@ def _missing_for(role: Role | None, settings: Settings) -> list[str]:
         )
     tenants = [app.tenant for app in settings.stream_apps]
     problems += contradictions(settings, tenants, needs_secrets=role == "worker")
+    problems += unusable_rights(settings, tenants)
     if role == "worker":
         problems += _missing_for_features(settings)
     return problems

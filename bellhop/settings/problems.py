@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError
 
 from bellhop.settings.apple import ApnsApp
 from bellhop.settings.combined import SHORTHANDS, Settings
+from bellhop.settings.console import ConsoleGroup, ConsoleLogin
 from bellhop.settings.events import EventEndpoint
 from bellhop.settings.google import FcmApp
 from bellhop.settings.removed import REMOVED
@@ -28,6 +29,8 @@ APPS: Mapping[str, type[BaseModel]] = {
     "fcm_apps": FcmApp,
     "event_endpoints": EventEndpoint,
     "web_push_apps": WebPushApp,
+    "console_logins": ConsoleLogin,
+    "console_groups": ConsoleGroup,
 }
 """The settings that are lists of tables, and the fields that a table may have."""
 KUBERNETES_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")

@@ -16,12 +16,12 @@ log = structlog.get_logger()
 
 def soon_refused(settings: Settings) -> Iterator[str]:
     """Yield a sentence for each such value, with what to set."""
-    password = settings.console_password.get_secret_value()
-    if why := password and weakness(password):
-        yield (
-            f"{variable('console_password')} is easily guessed: {why}. The next version refuses it: set a random one, "
-            "such as `openssl rand -base64 24` prints."
-        )
+    for name, password in settings.console_passwords.items():
+        if why := weakness(password.get_secret_value()):
+            yield (
+                f"{name} is easily guessed: {why}. The next version refuses it: set a random one, such as "
+                "`openssl rand -base64 24` prints."
+            )
     if settings.console_proxy_header and not settings.names_console_proxy:
         yield (
             f"{variable('console_proxy_header')} is accepted from every process of this machine, since no proxy is "

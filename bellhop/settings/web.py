@@ -1,17 +1,13 @@
-"""Settings: the web process, its API and its console."""
+"""Settings: the web process and its API."""
 
 import re
 from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr
 
 from bellhop.clock import Seconds
 from bellhop.settings.field_types import ListOf, LongSecret, Network, SettingsSection
-
-SHORTEST_PASSWORD = 12
-CLIENT_HEADERS = frozenset({"host", "user-agent", "accept", "cookie", "authorization", "connection"})
-"""Every browser sends these headers, so they do not prove a login."""
 
 
 def _address(text: str) -> str:
@@ -97,41 +93,3 @@ class WebSettings(SettingsSection):
     user_calls: bool = False
     """Whether GET /v1/users/me/calls returns a user's latest calls, and marks missed calls that the user has not seen
     (docs/calls.md). Set it for workers too. It works without the console."""
-
-    console_password: SecretStr = SecretStr("")
-    """Password for the console at /console, at least 12 characters. The console is off if this and
-    BELLHOP_CONSOLE_PROXY_HEADER are both empty."""
-    console_idle_s: Annotated[int, Field(ge=60, le=43_200)] = 3_600
-    """After how many seconds without a use a login to the console ends. Every login ends after 12 hours."""
-    console_proxy_header: str = ""
-    """Header in which your reverse proxy names the user it has logged in, such as X-Forwarded-User. That user may use
-    the console. The proxy must remove the header from incoming requests."""
-    console_trusted_proxies: ListOf[Network] = ["127.0.0.1", "::1"]
-    """Addresses or networks (10.0.0.0/8) of the proxies whose header is accepted; several separated by commas. Set it,
-    or BELLHOP_CONSOLE_PROXY_SECRET, or both: from the next version on, the header counts only then."""
-    console_proxy_secret: LongSecret = SecretStr("")
-    """Secret that your proxy sends in the header X-Bellhop-Proxy-Secret with each request to the console, at least 16
-    characters. If it is set, the user's header counts only together with it."""
-
-    @field_validator("console_password")
-    @classmethod
-    def _no_short_password(cls, password: SecretStr) -> SecretStr:
-        if 0 < len(password.get_secret_value()) < SHORTEST_PASSWORD:
-            raise ValueError(f"is too short: it must have at least {SHORTEST_PASSWORD} characters")
-        return password
-
-    @field_validator("console_proxy_header")
-    @classmethod
-    def _no_client_header(cls, name: str) -> str:
-        if name and (not re.fullmatch(r"[A-Za-z0-9-]+", name) or name.lower() in CLIENT_HEADERS):
-            raise ValueError("must be the name of a header that only your proxy sets, such as X-Forwarded-User")
-        return name
-
-    @property
-    def names_console_proxy(self) -> bool:
-        """Whether the settings say by which address or secret the proxy is recognised."""
-        return bool(self.console_proxy_secret.get_secret_value()) or "console_trusted_proxies" in self.model_fields_set
-
-    @property
-    def console(self) -> bool:
-        return bool(self.console_password.get_secret_value() or self.console_proxy_header)

@@ -330,6 +330,10 @@ NEW_SINCE: dict[str, str] = {
         ),
         "a user's own list of calls; an older version has none, and its workers note no missed calls",
     ),
+    **{
+        f"command_line/settings/`BELLHOP_CONSOLE_{name}`": "rights in the console; an older version knows one password"
+        for name in ("LOGINS", "GROUPS", "GROUPS_HEADER")
+    },
     "http/paths//v1/users/{user_id}/reachability": "whether a user can be rung",
     "http/paths//v1/users/{user_id}/test-ring": "a test; an older version answers 404",
     "http/paths//v1/users/{user_id}/test-ring/{test_id}": "the same",

@@ -8,7 +8,9 @@ from werkzeug.exceptions import HTTPException, abort
 
 from webhook.api.health import redis_failure
 from webhook.console.canonical_path import is_sent_in_other_form
-from webhook.console.login import Guard, is_valid_form
+from webhook.console.login import Guard
+from webhook.console.rights import Login
+from webhook.console.session_cookie import is_valid_form
 from webhook.console.summary_cache import SummaryCache
 from webhook.context import web_context
 from webhook.refused_requests import note_refusal
@@ -29,6 +31,13 @@ MAX_FORM_BYTES = 16_384
 MAX_LOGGED_ID = 64
 """Characters of an id from a form or an address that a log line shows."""
 
+FOR_EVERYBODY = ("console.login", "console.logout")
+"""Every login may send these forms. All other forms are for operators of the Stream app that the request names."""
+FOR_THE_INSTALLATION = ("console.run_check", "console.logout_all")
+"""These forms concern all Stream apps."""
+OF_SEVERAL_APPS = ("console.run_again",)
+"""These forms name no Stream app: their views check each thing that they change."""
+
 blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")
 
 
@@ -42,16 +51,22 @@ def summaries() -> SummaryCache:
     return cast(SummaryCache, current_app.extensions["console_summaries"])
 
 
+def current_login() -> Login:
+    """Return who uses the console in this request. Only after `check_access` has let the request in."""
+    return cast(Login, g.login)
+
+
 def tenants() -> list[str]:
-    """Return the names of the configured Stream apps."""
-    return web_context().settings.tenants
+    """Return the names of the Stream apps that this login may see; none before it is known."""
+    login: Login | None = g.get("login")
+    return login.tenants if login else []
 
 
 def tenant() -> str:
-    """Return the Stream app that the request names, or the first one. Answers 404 for an unknown name."""
+    """Return the Stream app that the request names, or the first one. Answers 404 for a name that it may not see."""
     name = request.args.get("tenant", tenants()[0])
     if name not in tenants():
-        abort(404, f"Bellhop's settings have no Stream app {name}.")
+        abort(404, f"Bellhop's settings have no Stream app {name}, or you may not see it.")
     return name
 
 
@@ -67,12 +82,32 @@ def check_access() -> Response | None:
         _refuse(
             403, "bad_form", "The form is too old or came from another site. Go back, reload the page, and try again."
         )
-    g.proxy_user = guard().proxy_user(request)
-    if request.endpoint == "console.login" or g.proxy_user or guard().logged_in():
+    by_proxy = guard().proxy_login(request)
+    g.login = by_proxy if by_proxy and by_proxy.roles else guard().password_login()
+    if g.login is not None:
+        _check_right(g.login)
         return None
+    if request.endpoint == "console.login":
+        return None
+    if not guard().has_password and by_proxy:
+        _refuse(403, "no_role", "None of your groups may use Bellhop's console. Ask its operators for a right.")
     if not guard().has_password:
         _refuse(403, "no_proxy_user", "Bellhop's console accepts only requests through the proxy that logs people in.")
     return cast(Response, redirect(url_for("console.login", next=request.script_root + request.full_path.rstrip("?"))))
+
+
+def _check_right(login: Login) -> None:
+    """Refuse a form that this login may not send."""
+    if request.method != "POST" or request.endpoint in FOR_EVERYBODY:
+        return
+    if request.endpoint in FOR_THE_INSTALLATION:
+        is_allowed = login.operates_all
+    elif request.endpoint in OF_SEVERAL_APPS:
+        is_allowed = login.operates_some
+    else:
+        is_allowed = login.operates(tenant())
+    if not is_allowed:
+        _refuse(403, "not_operator", "Your login may look at this, but not change it. Ask an operator to do it.")
 
 
 def _refuse(status: int, reason: str, sentence: str) -> NoReturn:

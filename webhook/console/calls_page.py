@@ -11,7 +11,7 @@ from bellhop.clock import Micros
 from bellhop.explain.summary import Flag
 from bellhop.store.keys import told_key, trail_key
 from bellhop.telemetry.turned_away import describe, read_last_hour
-from webhook.console.blueprint import blueprint, summaries, tenant
+from webhook.console.blueprint import blueprint, current_login, summaries, tenant
 from webhook.console.call_search import search_calls
 from webhook.console.search_words import read_search
 from webhook.context import web_context
@@ -47,7 +47,7 @@ def calls() -> Response | str:
     return render_template(
         "console/calls.html",
         page=page,
-        turned_away=[] if page.calls else describe(read_last_hour(redis)),
+        turned_away=describe(read_last_hour(redis)) if current_login().sees_all and not page.calls else [],
         q=text,
         zone=zone,
         search=search,

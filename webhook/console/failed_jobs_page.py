@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import structlog
-from flask import render_template, request
+from flask import abort, render_template, request
 
 from bellhop.queue import failed_jobs
-from webhook.console.blueprint import MAX_LOGGED_ID, blueprint
+from bellhop.queue.failed_jobs import FailedJob
+from webhook.console.blueprint import MAX_LOGGED_ID, blueprint, current_login
 from webhook.context import web_context
 
 log = structlog.get_logger()
@@ -28,17 +29,40 @@ def failed() -> str:
 @blueprint.post("/failed")
 def run_again() -> str:
     """Run one failed job again, or the latest ones, then list the others."""
-    redis, job_id = web_context().redis, request.form.get("job", "")
-    ids = [job.id for job in failed_jobs.latest_failed_jobs(redis, MOST_AT_ONCE)] if job_id == ALL else [job_id]
-    reasons = {job_id: failed_jobs.run_again(redis, job_id) for job_id in ids}
+    redis = web_context().redis
+    reasons = {job_id: failed_jobs.run_again(redis, job_id) for job_id in _chosen(request.form.get("job", ""))}
     for tried, reason in reasons.items():
         log.info("console_replay", job=tried[:MAX_LOGGED_ID], refused=reason or "")
     return _page(reasons)
 
 
+def _chosen(job_id: str) -> list[str]:
+    """Return the ids of the jobs that the form names. Answers 404 for a job that the login may not run again."""
+    if current_login().operates_all and job_id != ALL:
+        return [job_id]
+    mine = [job.id for job in _visible_jobs() if _may_run(job)]
+    if job_id == ALL:
+        return mine[:MOST_AT_ONCE]
+    return [job_id] if job_id in mine else abort(404, "There is no such job, or you may not run it again.")
+
+
+def _may_run(job: FailedJob) -> bool:
+    login = current_login()
+    return login.operates_all or login.operates(job.tenant)
+
+
+def _visible_jobs() -> list[FailedJob]:
+    """Return the latest failed jobs, without those of Stream apps that the login may not see."""
+    jobs, login = failed_jobs.latest_failed_jobs(web_context().redis, MAX_JOBS), current_login()
+    return [job for job in jobs if login.sees_all or job.tenant in login.roles]
+
+
 def _page(reasons: Mapping[str, str | None] = MappingProxyType({})) -> str:
     """Show the page. `reasons`: by job id, why the job was not run again; None if it was run again."""
-    jobs = failed_jobs.latest_failed_jobs(web_context().redis, MAX_JOBS)
+    jobs = _visible_jobs()
+    mine = {job.id for job in jobs if _may_run(job)}
     queued = [job_id for job_id, reason in reasons.items() if reason is None]
     refused = {job_id: reason for job_id, reason in reasons.items() if reason is not None}
-    return render_template("console/failed_jobs.html", jobs=jobs, queued=queued, refused=refused, most=MOST_AT_ONCE)
+    return render_template(
+        "console/failed_jobs.html", jobs=jobs, mine=mine, queued=queued, refused=refused, most=MOST_AT_ONCE
+    )

@@ -1,62 +1,29 @@
-"""Access to the console: with its password, or through a trusted proxy that has logged the user in.
+"""Access to the console: with a password, or through a trusted proxy that has logged the user in.
 
 The cookie holds the id of a login, and Redis keeps the logins that are valid, so logging out ends a login for good.
-The cookie's signing key is made of the password and Stream's API secrets. With the password alone, an attacker could
-take any signed cookie (the login page sets one, against forged forms) and guess passwords offline.
 """
 
-import hashlib
 import hmac
-import secrets
-from collections.abc import Mapping
-from typing import Any, cast
 
 import structlog
-from flask import Flask, Request, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Request, request, session
 from redis import Redis
 
 from bellhop.settings import Settings
+from bellhop.settings.console import CONSOLE_PASSWORD, ConsoleRight
 from bellhop.store.keys import console_attempts_key
 from bellhop.telemetry import metrics
 from webhook.client_address import Networks, client_name, networks, peer, within
 from webhook.console.logins import Logins
-from webhook.security_headers import is_https
+from webhook.console.passwords import passwords_of
+from webhook.console.rights import FULL_RIGHT, Login, LoginWay, new_login, proxy_name, rights_of_groups
+from webhook.console.session_cookie import signing_key
 
 log = structlog.get_logger()
 
-COOKIE = "bellhop_console"
-SECURE_COOKIE = f"__Secure-{COOKIE}"
-"""With this name, browsers take the cookie only from https. Not "__Host-": that needs the path "/", and the cookie is
-for /console alone."""
 MAX_ATTEMPTS, ATTEMPTS_WINDOW_S = 10, 900
 """Wrong passwords that one address may send in the window; then it has to wait for the window's end."""
-MAX_NAME = 100
 PROXY_SECRET_HEADER = "X-Bellhop-Proxy-Secret"  # noqa: S105 - a header's name
-
-
-class ConsoleSessions(SecureCookieSessionInterface):
-    """Flask's signed cookie, limited to the console, and Secure if the browser uses https."""
-
-    def get_cookie_name(self, app: Flask) -> str:
-        """Return the cookie's name."""
-        return SECURE_COOKIE if is_https(request.environ) else COOKIE
-
-    def get_cookie_path(self, app: Flask) -> str:
-        """Limit the cookie to the console's pages, also below the prefix at which Bellhop is mounted."""
-        return f"{request.script_root}/console"
-
-    def get_cookie_httponly(self, app: Flask) -> bool:
-        """Hide the cookie from scripts."""
-        return True
-
-    def get_cookie_samesite(self, app: Flask) -> str:
-        """Keep the cookie out of requests that other sites cause."""
-        return "Strict"
-
-    def get_cookie_secure(self, app: Flask) -> bool:
-        """Use Secure with https. The header can be trusted: a client that forges it only breaks its own login."""
-        return is_https(request.environ)
 
 
 class Guard:
@@ -64,25 +31,34 @@ class Guard:
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._redis = redis
-        self._password = settings.console_password.get_secret_value().encode()
-        self._header = settings.console_proxy_header
+        self._tenants = settings.tenants
+        self._header, self._groups_header = settings.console_proxy_header, settings.console_groups_header
+        self._groups = settings.console_groups
         self.logins = Logins(redis, settings.console_idle_s)
+        self._passwords = passwords_of(settings)
         self._proxy_secret = settings.console_proxy_secret.get_secret_value().encode()
         self._proxies = _trusted_proxies(settings)
-        self.signing_key = _signing_key(settings)
+        self.signing_key = signing_key(settings)
 
     @property
     def has_password(self) -> bool:
-        """Whether users log in with the console's password, rather than at a proxy."""
-        return bool(self._password)
+        """Whether users log in with a password of the console, rather than at a proxy."""
+        return bool(self._passwords)
 
-    def proxy_user(self, request: Request) -> str:
-        """Return the user that a trusted proxy has logged in; empty if none."""
+    def proxy_login(self, request: Request) -> Login | None:
+        """Return the user that a trusted proxy has logged in; None if there is none.
+
+        A user whose groups give no right may see no Stream app.
+        """
         if not self._header or not self._comes_through_proxy(request):
-            return ""
-        name = request.headers.get(self._header, "").strip()
-        # A comma means two headers: the client sent one, and the proxy added its own.
-        return name[:MAX_NAME] if name.isprintable() and "," not in name else ""
+            return None
+        name = proxy_name(request.headers.get(self._header, ""))
+        if not name:
+            return None
+        rights: list[ConsoleRight] = [FULL_RIGHT]
+        if self._groups_header:
+            rights = [*rights_of_groups(request.headers.get(self._groups_header, ""), self._groups)]
+        return new_login(name, LoginWay.PROXY, rights, self._tenants)
 
     def _comes_through_proxy(self, request: Request) -> bool:
         """Return whether the other end of the connection is a trusted proxy, and knows the secret if there is one."""
@@ -90,12 +66,16 @@ class Guard:
         knows_secret = not self._proxy_secret or hmac.compare_digest(given, self._proxy_secret)
         return knows_secret and (self._proxies is None or within(peer(request.environ), self._proxies))
 
-    def logged_in(self) -> bool:
-        """Return whether the cookie holds a valid login."""
+    def password_login(self) -> Login | None:
+        """Return the valid login that the cookie holds; None if there is none."""
         login = session.get("login")
+        # A cookie of an older version has no name.
+        password = self._passwords.get(session.get("name", CONSOLE_PASSWORD))
         # The list refreshes itself by a script. That does not show that somebody is there.
         active = request.headers.get("Sec-Fetch-Dest") != "empty"
-        return self.has_password and isinstance(login, str) and self.logins.is_valid(login, active=active)
+        if password is None or not isinstance(login, str) or not self.logins.is_valid(login, active=active):
+            return None
+        return new_login(password.name, LoginWay.PASSWORD, [password.right], self._tenants)
 
     def log_in(self, password: str, request: Request) -> int | None:
         """Log in; returns None on success, else the seconds to wait before another attempt (0: none)."""
@@ -105,12 +85,13 @@ class Guard:
             metrics.CONSOLE_LOGINS.add("too_many_attempts")
             log.warning("console_login_refused", reason="too_many_attempts", address=address)
             return wait_s
-        if not self._is_password(password):
+        name = self._name_of(password)
+        if name is None:
             metrics.CONSOLE_LOGINS.add("wrong_password")
             log.warning("console_login_failed", reason="wrong_password", address=address)
             return 0
         self._redis.delete(console_attempts_key(address))
-        self._start_login()
+        self._start_login(name)
         metrics.CONSOLE_LOGINS.add("login")
         log.info("console_login", address=address)
         return None
@@ -125,19 +106,18 @@ class Guard:
         _, made, left_s = pipeline.execute()
         return max(int(left_s), 1) if made > MAX_ATTEMPTS else 0
 
-    def _is_password(self, password: str) -> bool:
-        # Compare digests, so that the time taken does not reveal the password's length.
-        given = hashlib.sha256(password.encode("utf-8", "replace")).digest()
-        expected = hashlib.sha256(self._password).digest()
-        return bool(self._password) and hmac.compare_digest(given, expected)
+    def _name_of(self, password: str) -> str | None:
+        """Return the name of the login that has this password; None if it is wrong."""
+        names = [known.name for known in self._passwords.values() if known.matches(password)]
+        return names[0] if names else None
 
-    def _start_login(self) -> None:
+    def _start_login(self, name: str) -> None:
         if former := session.get("login"):
             self.logins.end(former)
         login = self.logins.start()
         # Start a new session with a new form token: a cookie from before the login must not be valid after it.
         session.clear()
-        session["login"] = login
+        session["login"], session["name"] = login, name
 
     def log_out(self) -> None:
         """End the login in Redis too, so that a copy of the cookie is worthless."""
@@ -148,23 +128,10 @@ class Guard:
         session.clear()
 
     def log_all_out(self) -> None:
-        """End every login with the password."""
+        """End every login with a password."""
         self.logins.end_all()
         metrics.CONSOLE_LOGINS.add("logout_all")
         log.warning("console_logout_all", address=client_name(request.remote_addr))
-
-
-def form_token() -> str:
-    """Return the token that this browser's forms carry, and that other sites cannot know."""
-    if "form" not in session:
-        session["form"] = secrets.token_urlsafe(32)
-    return cast(str, session["form"])
-
-
-def is_valid_form(form: Mapping[str, Any]) -> bool:
-    """Return whether a submitted form carries this browser's token."""
-    expected, given = str(session.get("form", "")), str(form.get("token", ""))
-    return bool(expected) and hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
 
 
 def _trusted_proxies(settings: Settings) -> Networks | None:
@@ -173,9 +140,3 @@ def _trusted_proxies(settings: Settings) -> Networks | None:
     if by_secret and "console_trusted_proxies" not in settings.model_fields_set:
         return None
     return networks(settings.console_trusted_proxies)
-
-
-def _signing_key(settings: Settings) -> bytes:
-    api_secrets = [secret for app in settings.stream_apps for secret in app.api_secrets]
-    material = b"\0".join(secret.get_secret_value().encode() for secret in (settings.console_password, *api_secrets))
-    return hmac.digest(b"bellhop console cookie", material, hashlib.sha256)

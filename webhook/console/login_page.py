@@ -7,13 +7,16 @@ from typing import cast
 from flask import Response, g, make_response, redirect, render_template, request, url_for
 
 from webhook.console.blueprint import blueprint, guard
+from webhook.console.rights import Login, LoginWay
+from webhook.context import web_context
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
 def login() -> Response:
     """Ask for the password, and log in."""
     target = _target()
-    if g.proxy_user or (request.method == "GET" and guard().logged_in()):
+    known: Login | None = g.login
+    if known and (known.way is LoginWay.PROXY or request.method == "GET"):
         return _redirect(target)
     if request.method != "POST":  # HEAD is not an attempt to log in
         return make_response(_page(target))
@@ -59,7 +62,8 @@ def _target() -> str:
 def _page(target: str, wait_s: int | None = None) -> str:
     # After a link on another site, the browser sends no cookie (SameSite=Strict). A reload comes from here and has it.
     reload = request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"
-    return render_template("console/login.html", target=target, wait_s=wait_s, reload=reload)
+    one_password = not web_context().settings.console_logins
+    return render_template("console/login.html", target=target, wait_s=wait_s, reload=reload, one_password=one_password)
 
 
 def _redirect(target: str) -> Response:

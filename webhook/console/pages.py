@@ -12,7 +12,8 @@ from webhook.console import (  # noqa: F401 - for their routes
     user_page,
 )
 from webhook.console.blueprint import blueprint
-from webhook.console.login import ConsoleSessions, Guard
+from webhook.console.login import Guard
+from webhook.console.session_cookie import ConsoleSessions
 from webhook.console.summary_cache import SummaryCache
 from webhook.context import WebContext
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 from flask import Response, redirect, render_template, url_for
@@ -25,10 +25,10 @@ from bellhop.telemetry.last_check import read_last_check
 from bellhop.telemetry.last_webhook import read_last_webhooks
 from bellhop.telemetry.turned_away import describe, read_last_hour
 from webhook.api.health import clock_complaints, missing_parts, redis_failure, start_failure
-from webhook.console.blueprint import blueprint, guard, tenants
+from webhook.console.blueprint import blueprint, current_login, guard
 from webhook.console.check_run import is_running, start_check
 from webhook.console.process_list import Process, clock_in_words, processes, stream_clocks
-from webhook.context import web_context
+from webhook.context import WebContext, web_context
 
 log = structlog.get_logger()
 
@@ -55,38 +55,48 @@ class Endpoint(NamedTuple):
 
 @blueprint.get("/service")
 def service() -> str:
-    """Show the state of the installation."""
-    context = web_context()
-    redis, url = context.redis, context.settings.redis_url
-    state, now = read_installation_state(redis), context.now()
-    running = processes(redis, state, now)
-    apps = [app_health(*app, channels) for app, channels in sorted(state.channels_by_app().items())]
-    last, streams = read_last_webhooks(redis), stream_clocks(redis, tenants())
-    hour = last_hour.read_last_hour(redis)
+    """Show the state of the installation, as far as it concerns the Stream apps that this login may see."""
+    context, login = web_context(), current_login()
+    redis = context.redis
+    state, last = read_installation_state(redis), read_last_webhooks(redis)
+    streams = stream_clocks(redis, login.tenants)
     return render_template(
         "console/service.html",
-        check=read_last_check(redis),
-        check_runs=is_running(redis),
-        state=state,
-        queues=_queues(state),
-        problems=list(_problems(redis, url, state)),
-        broken=[app for app in apps if app.tone is Tone.BAD],
-        clocks=_clocks(running, streams),
+        problems=list(_problems(redis, context.settings.redis_url, state)),
         streams={name: clock_in_words(ahead_s) for name, ahead_s in streams.items()},
-        webhooks={tenant: last.get(tenant) for tenant in tenants()},
-        hour=hour,
-        not_reached=_phones(hour, Tone.BAD, Tone.OPEN),
-        not_needed=_phones(hour, Tone.QUIET),
-        turned_away=describe(read_last_hour(redis)),
-        apps=apps,
-        expiry=state.certificates(),
-        endpoints=_endpoints(context.settings, redis, state),
-        processes=running,
-        redis=shown_database(url),
-        facts=_redis_facts(redis),
-        bellhop=__version__,
-        logins=guard().logins.count() if guard().has_password else None,
+        webhooks={tenant: last.get(tenant) for tenant in login.tenants},
+        **(_of_all_apps(context, state, streams) if login.sees_all else {}),
     )
+
+
+def _of_all_apps(
+    context: WebContext, state: InstallationState, streams: Mapping[str, Seconds | None]
+) -> dict[str, Any]:
+    """Return what the page shows only to a login that may see all Stream apps."""
+    redis = context.redis
+    running = processes(redis, state, context.now())
+    apps = [app_health(*app, channels) for app, channels in sorted(state.channels_by_app().items())]
+    hour = last_hour.read_last_hour(redis)
+    return {
+        "check": read_last_check(redis),
+        "check_runs": is_running(redis),
+        "state": state,
+        "queues": _queues(state),
+        "broken": [app for app in apps if app.tone is Tone.BAD],
+        "clocks": _clocks(running, streams),
+        "hour": hour,
+        "not_reached": _phones(hour, Tone.BAD, Tone.OPEN),
+        "not_needed": _phones(hour, Tone.QUIET),
+        "turned_away": describe(read_last_hour(redis)),
+        "apps": apps,
+        "expiry": state.certificates(),
+        "endpoints": _endpoints(context.settings, redis, state),
+        "processes": running,
+        "redis": shown_database(context.settings.redis_url),
+        "facts": _redis_facts(redis),
+        "bellhop": __version__,
+        "logins": guard().logins.count() if guard().has_password else None,
+    }
 
 
 @blueprint.post("/service/check")

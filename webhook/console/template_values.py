@@ -15,7 +15,8 @@ from bellhop.explain.sentences import PROVIDERS
 from bellhop.queue import failed_jobs
 from webhook.console import time_format
 from webhook.console.blueprint import blueprint, tenants
-from webhook.console.login import form_token
+from webhook.console.rights import Login
+from webhook.console.session_cookie import form_token
 from webhook.context import web_context
 
 STATIC_FOLDER = Path(__file__).parent / "static"
@@ -24,7 +25,8 @@ STATIC_FOLDER = Path(__file__).parent / "static"
 @blueprint.context_processor
 def template_values() -> dict[str, Any]:
     """Return the values by name."""
-    now = from_nanoseconds(time.time_ns())
+    now, login = from_nanoseconds(time.time_ns()), _login()
+    name = request.args.get("tenant", next(iter(tenants()), ""))
     return {
         "now": now,
         "iso": time_format.iso,
@@ -34,17 +36,28 @@ def template_values() -> dict[str, Any]:
         "with_code": with_code,
         "version": assets_version(),
         "form_token": form_token,
-        "proxy_user": g.get("proxy_user", ""),
-        "logged_in": bool(g.get("proxy_user")) or (request.endpoint not in (None, "console.login")),
+        "login": login,
+        "logged_in": login is not None or request.endpoint not in (None, "console.login"),
         "tenants": tenants(),
-        "tenant": request.args.get("tenant", tenants()[0]),
+        "tenant": name,
+        "may_change": login is not None and login.operates(name),
         "providers": PROVIDERS,
         "failed_count": _failed_count,
     }
 
 
+def _login() -> Login | None:
+    return cast(Login | None, g.get("login"))
+
+
 def _failed_count() -> int:
-    """Return the number of failed jobs, read once for a page; 0 while Redis does not answer."""
+    """Return the number of failed jobs, read once for a page; 0 while Redis does not answer.
+
+    It is of all Stream apps, so it is also 0 for a login that may not see all of them.
+    """
+    login = _login()
+    if login is None or not login.sees_all:
+        return 0
     if "failed_count" not in g:
         try:
             g.failed_count = failed_jobs.count(web_context().redis)
