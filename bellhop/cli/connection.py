@@ -1,4 +1,4 @@
-"""Helpers of several commands: connect to Redis, run scripts, warn about apps without credentials."""
+"""Helpers of several commands: connect to Redis, read devices, warn about apps without credentials."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +16,6 @@ from bellhop.store.blocking_client import blocking
 from bellhop.store.keys import devices_key
 from bellhop.store.redis_url import shown
 from bellhop.store.refusals import refusal_of
-from bellhop.store.scripts import Command, by_source
 from bellhop.store.without_tls import NO_TLS, answers_without_tls
 
 TIMEOUT_S = Seconds(10.0)
@@ -46,14 +45,6 @@ def devices_of(redis: Redis, tenant: str, user_id: str) -> list[Device]:
     """Read a user's devices."""
     values: Any = redis.hvals(devices_key(tenant, user_id))
     return registry.decode(values)
-
-
-def run(redis: Redis, commands: list[Command]) -> list[Any]:
-    """Run scripts in one round trip. Returns their results."""
-    pipeline = redis.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
-    return pipeline.execute()
 
 
 def warn_about_apps(redis: Redis, settings: Settings, apps: Iterable[tuple[Provider, str]]) -> None:

@@ -8,15 +8,17 @@ import click
 
 from bellhop.audience import audience, tell_of_removal
 from bellhop.cli import import_devices, import_stream
-from bellhop.cli.connection import connect, devices_of, run, warn_about_apps
+from bellhop.cli.connection import connect, devices_of, warn_about_apps
 from bellhop.cli.import_devices import read_device
 from bellhop.cli.options import environment_option, load_settings, select_tenant, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.domain.device import Device, Environment, Kind, Platform, Provider
 from bellhop.explain.sentences import phone_name
 from bellhop.store import registry
+from bellhop.store.blocking_client import run_script
 from bellhop.store.redis_clock import read_time
 from bellhop.store.registered_devices import differ_in_capitals, in_other_capitals
+from bellhop.store.steps import run_blocking
 
 COLUMNS = "{:20}  {:8}  {:5}  {:16}  {}"
 
@@ -72,7 +74,7 @@ def add(tenant: str, **fields: Any) -> None:
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     tenant, redis = select_tenant(settings, tenant), connect(settings)
-    run(redis, [registry.register(tenant, device)])
+    run_blocking(registry.register(tenant, device), redis)
     warn_about_apps(redis, settings, [(device.provider, device.app)])
     click.echo(f"registered {device.key}")
 
@@ -131,7 +133,9 @@ def remove(user_id: str, key: str, tenant: str) -> None:
     for device in devices_of(redis, tenant, user_id):
         if device.key == key:
             told = tell_of_removal(audience(settings), tenant, device, read_time(redis.time()))
-            run(redis, [registry.remove(tenant, device), *([told] if told else [])])
+            run_blocking(registry.remove(tenant, device), redis)
+            if told:
+                run_script(redis, told)
             click.echo(f"removed {key}")
             return
     raise click.ClickException(f"{user_id} has no device {key}: see `bellhop devices list {user_id}`")

@@ -6,7 +6,7 @@ from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import print_json
 from bellhop.privacy.person_export import export
-from bellhop.privacy.walk import run_blocking
+from bellhop.store.steps import run_blocking
 
 
 @click.command("export")

@@ -8,8 +8,8 @@ from bellhop.cli.connection import connect
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.output import plain
 from bellhop.privacy.forgetting_people import erase_due, forget
-from bellhop.privacy.walk import run_blocking
 from bellhop.store.blocking_client import run_script, together
+from bellhop.store.steps import run_blocking
 
 
 @click.command("forget")

@@ -11,13 +11,14 @@ import click
 from pydantic import ValidationError
 from redis import Redis
 
-from bellhop.cli.connection import connect, run, warn_about_apps
+from bellhop.cli.connection import connect, warn_about_apps
 from bellhop.cli.options import load_settings, select_tenant, tenant_option
 from bellhop.cli.progress import progress, say_aside
 from bellhop.clock import from_nanoseconds
 from bellhop.domain.device import Device, Provider
 from bellhop.domain.web_push import UNKNOWN_PUSH_SERVICE, service_of
 from bellhop.store import registry
+from bellhop.store.steps import run_blocking, side_by_side
 from bellhop.validation_messages import describe_error
 
 BATCH = 500
@@ -104,7 +105,7 @@ def _register(redis: Redis, tenant: str, lines: Sequence[bytes], done: _Imported
         except ValueError as error:
             left_out += 1
             say_aside(f"line {number}: {error}")
-    run(redis, [registry.register(tenant, device) for device in devices])
+    run_blocking(side_by_side([registry.register(tenant, device) for device in devices]), redis)
     done.lines += len(lines)
     done.registered += len(devices)
     done.left_out += left_out

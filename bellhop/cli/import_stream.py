@@ -4,13 +4,13 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import IO, Any
+from typing import IO
 
 import aiohttp
 import click
 
 from bellhop.backoff import pause_s
-from bellhop.cli.connection import connect, run, warn_about_apps
+from bellhop.cli.connection import connect, warn_about_apps
 from bellhop.cli.options import environment_option, load_settings, select_stream_app, tenant_option
 from bellhop.cli.output import json_option, plain, print_json
 from bellhop.cli.progress import progress, say_aside
@@ -20,6 +20,7 @@ from bellhop.explain.sentences import MAX_NAMED
 from bellhop.settings import Settings, StreamApp
 from bellhop.store import registry
 from bellhop.store.blocking_client import together
+from bellhop.store.steps import run_blocking, side_by_side
 from bellhop.store.unreachable_devices import keep_unreachable
 from bellhop.stream_api import (
     DeviceApps,
@@ -198,7 +199,7 @@ class _Import:
             raise click.ClickException(f"Stream cannot be reached at {self._settings.stream_api_url} ({refused})")
 
     def _register(self, user_id: str, listing: Listing) -> None:
-        commands, unreachable = [], set()
+        adoptions, unreachable = [], set()
         for listed in listing.devices:
             try:
                 device = read_device(user_id, listed, self._apps)
@@ -215,13 +216,12 @@ class _Import:
                 self._imported_apps.add((device.provider, device.app))
                 if device.provider is Provider.APNS:
                     device = device.model_copy(update={"environment": self._environment})
-                commands.append(registry.adopt(self._app.tenant, device))
-        if not commands:
+                adoptions.append(registry.adopt(self._app.tenant, device))
+        if not adoptions:
             (self._not_reached if unreachable else self._without_devices).append(user_id)
-        together(self._redis, keep_unreachable(self._app.tenant, user_id, () if commands else unreachable))
-        results: list[Any] = run(self._redis, commands)
-        for owner, _ in results:
-            self.count["already known" if owner else "registered"] += 1
+        together(self._redis, keep_unreachable(self._app.tenant, user_id, () if adoptions else unreachable))
+        for registered in run_blocking(side_by_side(adoptions), self._redis):
+            self.count["already known" if registered.former_owner else "registered"] += 1
 
     def _leave_out(self, user_id: str, reason: str) -> None:
         self.count["left out"] += 1

@@ -14,7 +14,7 @@ from redis import Redis
 from bellhop.clock import MICROS_PER_SECOND, Micros
 from bellhop.privacy.people import ForgottenPeople, ForgottenPerson
 from bellhop.privacy.places import with_scores
-from bellhop.privacy.walk import Steps, erase
+from bellhop.privacy.walk import erase
 from bellhop.store import registry
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import (
@@ -32,6 +32,7 @@ from bellhop.store.keys import (
 )
 from bellhop.store.redis_clock import read_time
 from bellhop.store.scripts import Argument, ScriptRunner
+from bellhop.store.steps import Steps, run_scripts
 
 DAY_US = Micros(24 * 3600 * MICROS_PER_SECOND)
 SECRET_TTL_S = 2 * 24 * 3600
@@ -69,7 +70,7 @@ def forget(run_all: Together, run: ScriptRunner, tenant: str, user_id: str) -> F
         ("HVALS", devices_key(tenant, user_id)),
     )
     for device in registry.decode(stored):
-        run(registry.remove(tenant, device))
+        run_scripts(registry.remove(tenant, device), run)
     keys_of = (devices_key, user_key, phones_key, held_back_key, calls_of_user_key, missed_calls_key, lookup_key)
     run_all(*(("DEL", key(tenant, user_id)) for key in keys_of))
     return person

@@ -10,8 +10,9 @@ from bellhop.clock import as_datetime
 from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.entries import Entry
 from bellhop.privacy.people import OnePerson
-from bellhop.privacy.walk import FoundKey, Steps, steps_of_keys
+from bellhop.privacy.walk import FoundKey, steps_of_keys
 from bellhop.queue.rq_job import as_json
+from bellhop.store.steps import Steps
 
 PLACEHOLDER = "\0"
 """It replaces the person's id while entries are compared. No entry contains it."""

@@ -7,10 +7,8 @@ an entry that names one of the people only if the entry is still as it was read,
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
-
-from redis import Redis
 
 from bellhop.clock import Micros
 from bellhop.domain.call import Stamp
@@ -33,10 +31,10 @@ from bellhop.privacy.places import (
 )
 from bellhop.store import registry
 from bellhop.store.async_client import Store
-from bellhop.store.blocking_client import together
 from bellhop.store.keys import FORGOTTEN_LIFTS, ROUND_PREFIX, call_key, devices_key
 from bellhop.store.redis_clock import read_time
-from bellhop.store.scripts import Argument, Command, by_source
+from bellhop.store.scripts import Argument, Command
+from bellhop.store.steps import Steps, next_step, side_by_side
 
 KEYS_AT_ONCE = 100
 """About how many keys a step looks at."""
@@ -44,8 +42,6 @@ ENTRIES_AT_ONCE = 25
 """How many entries a script changes: it must not take ten milliseconds."""
 
 T = TypeVar("T")
-Commands = Sequence[Command | tuple[Argument, ...]]
-Steps = Generator[Commands, list[Any], T]
 
 
 class FoundKey(NamedTuple):
@@ -112,7 +108,7 @@ def _change(found: FoundKey, now: Micros) -> Steps[list[Any]]:
     if found.whole and found.place.start == DEVICES:
         tenant, _ = parts_of(found.key, found.place)
         devices = registry.decode(entry.value for entry in found.entries)
-        yield [registry.remove(tenant, device) for device in devices]
+        yield from side_by_side([registry.remove(tenant, device) for device in devices])
     changes = [Found(entry, None) for entry in found.entries] if found.whole else found.found
     commands = list(_end_of_ring(found, now)) if found.place.start == ROUND_PREFIX else []
     for first in range(0, len(changes), ENTRIES_AT_ONCE):
@@ -155,27 +151,10 @@ def _text(answer: object) -> str:
 
 async def run(steps: Steps[T], store: Store, between: Callable[[], Awaitable[None]]) -> T:
     """Take all steps with the worker's client; `between` runs after each. Raises as the store does."""
-    commands, value = _next(steps, None)
+    commands, value = next_step(steps, None)
     while commands is not None:
         answers = await store.together(*commands)
         # A step may read thousands of lines: in a thread, it does not hold up the event loop.
-        commands, value = await asyncio.to_thread(_next, steps, answers)
+        commands, value = await asyncio.to_thread(next_step, steps, answers)
         await between()
-    return cast("T", value)
-
-
-def _next(steps: Steps[T], answers: list[Any] | None) -> tuple[Commands | None, T | None]:
-    """Return the next commands; at the end, None and the value that the steps return."""
-    try:
-        return (next(steps) if answers is None else steps.send(answers)), None
-    except StopIteration as end:
-        return None, end.value
-
-
-def run_blocking(steps: Steps[T], redis: Redis) -> T:
-    """Take all steps with a blocking client. Raises redis.exceptions.RedisError."""
-    commands, value = _next(steps, None)
-    while commands is not None:
-        sent = (by_source(command) if isinstance(command, Command) else command for command in commands)
-        commands, value = _next(steps, together(redis, *sent))
     return cast("T", value)

@@ -27,6 +27,7 @@ from bellhop.sandbox.tls import Authority
 from bellhop.settings import PREFIX
 from bellhop.store.async_client import Store
 from bellhop.store.registry import register
+from bellhop.store.steps import run_steps
 from bellhop.vapid_keys import new_key_pair
 
 API_KEY, SECRET = "demo-api-key", "demo-secret-of-no-real-app-at-all"
@@ -194,7 +195,7 @@ class Installation:
             name=name,
             hardware_id=hardware_id,
         )
-        await self.store.script(*register("default", device))
+        await run_steps(register("default", device), self.store)
         return device
 
     def environment(self) -> dict[str, str]:

@@ -56,12 +56,22 @@ def run_script(redis: Redis, command: Command) -> Any:
         return redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
 
 
-def together(redis: Redis, *commands: tuple[Argument, ...]) -> list[Any]:
-    """Run commands in one round trip, or none if there are none; returns their answers. Raises as redis-py does."""
+def together(redis: Redis, *commands: Command | tuple[Argument, ...]) -> list[Any]:
+    """Run commands and scripts in one round trip, or none if there are none; returns their answers.
+
+    Raises the error of the first that failed, as redis-py does; the others have run all the same.
+    """
     pipeline = redis.pipeline(transaction=False)
     for command in commands:
-        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-    return pipeline.execute()
+        pipeline.execute_command(*(by_digest(command) if isinstance(command, Command) else command))  # type: ignore[no-untyped-call]
+    answers = pipeline.execute(raise_on_error=False)
+    for number, command in enumerate(commands):
+        if isinstance(answers[number], NoScriptError) and isinstance(command, Command):
+            answers[number] = redis.execute_command(*by_source(command))  # type: ignore[no-untyped-call]
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 def has_moved(redis: Redis) -> bool:

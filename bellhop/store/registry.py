@@ -1,17 +1,17 @@
 """The registry in Redis: users' devices, contacts and preferences. It owns the scripts in lua/registry/.
 
-The functions return Commands to run, so the web process (blocking client) and the worker (asyncio) share them.
+The functions return Commands or Steps to run, so the web process (blocking client) and the worker (asyncio) share them.
 
 A user's keys are: their devices (a hash, device key -> device as JSON), contact and preferences (a hash of JSON, with
 the times `deactivated`, `reactivated`, `deleted` and `revoked` that Stream gives), and the rings held back (a hash,
-caller -> start of the last ring that quiet hours held back). The owner key of a token names its user, so that a token
-that moves to another user leaves the first.
+caller -> start of the last ring that quiet hours held back). The owner key of a token names its user. A device counts
+only for the user whom the owner key names: a token that moves to another user leaves the first.
 """
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -32,12 +32,16 @@ from bellhop.store.keys import (
 )
 from bellhop.store.missed_calls import count_unseen
 from bellhop.store.scripts import Argument, Command
+from bellhop.store.steps import Steps
 
 USERS_AT_ONCE = 200
 """Users read in one packet, so that other commands are not delayed for long."""
 DECODED_AT_ONCE = 20
 """Users whose devices are read before other tasks of the event loop get a turn."""
 
+LEAVING_S = 30 * 24 * 3600
+"""How long the owner of a token stays if the removal of the token was not brought to its end. An app that is used
+registers its token again meanwhile."""
 HELD_BACK_TTL_S = 600
 """Longer than a second call's three minutes and its ring together: its missed-call notice reads this again."""
 
@@ -55,48 +59,104 @@ class RegisteredUsers(NamedTuple):
     """How many missed calls each user has not seen; empty if that was not asked for."""
 
 
-def register(tenant: str, device: Device) -> Command:
-    """Store a device. The script returns the user who had the token before ("" for none), and the number of devices
-    that it removed because the user had too many."""
-    return Command(
-        "registry/register_device",
-        _keys_of(tenant, device),
-        [
-            device.key,
-            device.model_dump_json(),
-            device.user_id,
-            str(MAX_DEVICES_PER_USER),
-            owner_key(tenant, ""),
-            devices_key(tenant, ""),
-            phones_key(tenant, ""),
-        ],
-    )
+class Registered(NamedTuple):
+    """What a registration changed."""
+
+    former_owner: str
+    """The user who had the token before; empty for none."""
+    evicted: int = 0
+    """How many devices were removed because the user had too many."""
 
 
-def adopt(tenant: str, device: Device) -> Command:
+def register(tenant: str, device: Device) -> Steps[Registered]:
+    """Store a device, and take its token from the user who had it.
+
+    The owner comes first: from then on the former owner is not rung by this token. It is set once more after the device
+    is stored: a removal of the user's former device may have ended in between.
+    """
+    store = [
+        _take_token(tenant, device, "anybody's"),
+        _store_device(tenant, device),
+        _take_token(tenant, device, "own"),
+    ]
+    owner, evicted, _ = yield store
+    former = owner.decode()
+    if former not in ("", device.user_id):
+        yield from _take_from(tenant, device, former)
+    yield from _release(tenant, device.user_id, evicted)
+    return Registered(former, len(evicted))
+
+
+def adopt(tenant: str, device: Device) -> Steps[Registered]:
     """Store a device that Stream lists, unless its token is registered: what the app registered is newer."""
-    script, keys, args = register(tenant, device)
-    return Command(script, keys, [*args, "adopt"])
+    (owner,) = yield [_take_token(tenant, device, "nobody's")]
+    if owner.decode() not in ("", device.user_id):
+        return Registered(owner.decode())
+    (evicted,) = yield [_store_device(tenant, device, new=True)]
+    if evicted is None:
+        return Registered(owner.decode())
+    yield [_take_token(tenant, device, "own")]
+    yield from _release(tenant, device.user_id, evicted)
+    return Registered(owner.decode(), len(evicted))
 
 
-def remove(tenant: str, device: Device) -> Command:
-    """Remove a device, unless it was registered again meanwhile. The script returns 1 if it removed it, else 0."""
-    return _swap(tenant, device, "")
+def remove(tenant: str, device: Device) -> Steps[str]:
+    """Remove a device, unless it was registered again meanwhile. Returns "done", "changed" or "gone"."""
+    _, answer = yield [_leave_token(tenant, device.user_id, device.key, "begin"), _swap(tenant, device, "")]
+    done: str = answer.decode()
+    end = _leave_token(tenant, device.user_id, device.key, "end")
+    yield [_take_token(tenant, device, "own") if done == "changed" else end]
+    return done
 
 
 def replace(tenant: str, device: Device, by: Device) -> Command:
-    """Replace a device `by` another with the same token, unless it was registered again meanwhile. As `remove`, the
-    script returns 1 or 0."""
+    """Replace a device `by` another with the same token, unless it was registered again meanwhile."""
     return _swap(tenant, device, by.model_dump_json())
 
 
+def _take_from(tenant: str, device: Device, former: str) -> Steps[None]:
+    """Remove the device that the former owner of this device's token had.
+
+    It is read before the owner is checked. So it is older than this registration, unless it was registered again after
+    the check: then it is another registration, and stays.
+    """
+    stored, owner = yield [("HGET", devices_key(tenant, former), device.key), _take_token(tenant, device, "own")]
+    if owner.decode() == device.user_id:
+        removals = [_swap(tenant, theirs, "") for theirs in decode([stored] if stored else [])]
+        # A version that removes device and owner in one script may have met the device, and removed the owner.
+        yield [*removals, _take_token(tenant, device, "own")]
+
+
+def _release(tenant: str, user_id: str, keys: Sequence[bytes]) -> Steps[None]:
+    """Remove the owner of each of these tokens if the user has no device with it any more."""
+    if not keys:
+        return
+    names = [key.decode() for key in keys]
+    begins = [_leave_token(tenant, user_id, name, "begin") for name in names]
+    answers = yield [*begins, *(("HEXISTS", devices_key(tenant, user_id), name) for name in names)]
+    ends = zip(names, answers[len(names) :], strict=True)
+    yield [_leave_token(tenant, user_id, name, "keep" if is_there else "end") for name, is_there in ends]
+
+
+def _take_token(tenant: str, device: Device, whose: Literal["anybody's", "own", "nobody's"]) -> Command:
+    """Make the device's user the owner of its token, if it is `whose`; nobody's token is always taken."""
+    return Command("registry/take_token", [owner_key(tenant, device.key)], [device.user_id, whose])
+
+
+def _leave_token(tenant: str, user_id: str, device_key: str, step: Literal["begin", "end", "keep"]) -> Command:
+    return Command("registry/leave_token", [owner_key(tenant, device_key)], [user_id, step, LEAVING_S])
+
+
+def _store_device(tenant: str, device: Device, *, new: bool = False) -> Command:
+    """Store the device. `new`: only if its user does not have it."""
+    keys = [devices_key(tenant, device.user_id), phones_key(tenant, device.user_id)]
+    args: list[Argument] = [device.key, device.model_dump_json(), MAX_DEVICES_PER_USER, "1" if new else ""]
+    return Command("registry/store_device", keys, args)
+
+
 def _swap(tenant: str, device: Device, by: str) -> Command:
-    return Command("registry/swap_device", _keys_of(tenant, device), [device.key, str(device.registered_at), by])
-
-
-def _keys_of(tenant: str, device: Device) -> list[str]:
-    user_id = device.user_id
-    return [devices_key(tenant, user_id), owner_key(tenant, device.key), phones_key(tenant, user_id)]
+    keys = [devices_key(tenant, device.user_id), phones_key(tenant, device.user_id)]
+    return Command("registry/swap_device", keys, [device.key, str(device.registered_at), by])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +172,21 @@ class BrakeLimits:
     this share of the users and the accepted pushes together."""
 
 
-def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -> Command:
+def prune_token(tenant: str, device: Device, window: int, limits: BrakeLimits) -> Steps[str]:
     """Remove a token that its provider reported as dead. `window` is the number of the current window.
 
-    The script returns "removed"; "changed" if the device was registered again or removed meanwhile; "brake set" if this
-    token set the brake; "braked" if the brake was set before.
+    Returns "removed"; "changed" if the device was registered again or removed meanwhile; "brake set" if this token set
+    the brake; "braked" if the brake was set before.
     """
     app = (device.provider, device.app)
-    keys = [
-        devices_key(tenant, device.user_id),
-        owner_key(tenant, device.key),
-        brake_key(*app),
-        token_window_key("dying", *app, window),
-        token_window_key("answered", *app, window),
-        token_window_key("dying-users", *app, window),
-        phones_key(tenant, device.user_id),
+    keys = [brake_key(*app), *(token_window_key(what, *app, window) for what in ("dying", "answered", "dying-users"))]
+    args: list[Argument] = [device.key, f"{tenant}:{device.user_id}", limits.window_s, limits.brake_s]
+    (answer,) = yield [
+        Command("registry/count_dying_token", keys, [*args, limits.fewest_dying, limits.most_dying_percent])
     ]
-    args: list[Argument] = [device.key, device.registered_at, limits.window_s, limits.brake_s]
-    return Command("registry/prune_token", keys, [*args, limits.fewest_dying, limits.most_dying_percent])
+    if answer != b"go":
+        return str(answer.decode())
+    return "removed" if (yield from remove(tenant, device)) == "done" else "changed"
 
 
 def claim_device_lookup(tenant: str, user_id: str, *, per_s: float, request_s: int, run: str) -> Command:

@@ -17,6 +17,7 @@ from bellhop.reachability_facts import LatestPushes, ReachabilityFacts, read_rea
 from bellhop.store import phones, registry
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_of_user_key, trail_key, user_key
+from bellhop.store.steps import run_blocking
 from bellhop.store.unreachable_devices import keep_unreachable
 from bellhop.trail import PushAttempted
 from tests.factories import a_browser, a_device, an_iphone, web_settings
@@ -196,7 +197,7 @@ def read(redis_url, redis_client):
 
 def test_the_facts_are_read_from_redis(redis_client, read):
     device = a_device("ann", registered_at=1)
-    run_script(redis_client, registry.register("default", device))
+    run_blocking(registry.register("default", device), redis_client)
     run_script(redis_client, phones.note_health("default", "ann", device.key, NOW, PhoneHealth(focus=True)))
     redis_client.hset(user_key("default", "ann"), "preferences", json.dumps({"mute_until": "2030-01-01T00:00:00Z"}))
     redis_client.execute_command(*keep_unreachable("default", "ann", ["huawei"]))
@@ -219,6 +220,6 @@ def test_the_facts_are_read_from_redis(redis_client, read):
 def test_a_user_who_is_not_known_has_no_phone(redis_client, read):
     answer = judge(read("nobody"))
     assert words(answer) == ["no_worker", "no_devices"]
-    run_script(redis_client, registry.register("default", a_device("nobody")))
+    run_blocking(registry.register("default", a_device("nobody")), redis_client)
     (reason,) = [reason for reason in judge(read("Nobody")).reasons if reason.word == "no_devices"]
     assert "nobody has 1 device: the ids differ in capitals only" in reason.next

@@ -19,6 +19,7 @@ from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import brake_key, trail_key
+from bellhop.store.steps import run_steps
 from bellhop.trail import (
     LINE_BYTES,
     LONG,
@@ -473,7 +474,7 @@ PHONE = an_iphone("jane", registered_at=NOW)
 async def test_what_happens_to_a_dead_token_is_recorded(store):
     device, pruner = PHONE, TokenPruner(store)
     assert await pruner.update_registry("default", device, a_dead_token(device, NOW + 1)) is TokenFate.CHANGED
-    await store.script(*registry.register("default", device))
+    await run_steps(registry.register("default", device), store)
     assert await pruner.update_registry("default", device, a_dead_token(device, NOW - 1)) is TokenFate.NEWER
     assert await pruner.update_registry("default", device, a_dead_token(device, NOW + 1)) is TokenFate.REMOVED
     await store.call("SET", brake_key(device.provider, device.app), 1)
@@ -482,7 +483,7 @@ async def test_what_happens_to_a_dead_token_is_recorded(store):
 
 async def test_a_token_that_moves_to_the_other_environment_is_recorded(store):
     device = PHONE
-    await store.script(*registry.register("default", device))
+    await run_steps(registry.register("default", device), store)
     moved = a_delivery(device.model_copy(update={"environment": Environment.SANDBOX}), Outcome.ACCEPTED)
     fate = await TokenPruner(store).update_registry("default", device, moved)
     assert fate is TokenFate.MOVED

@@ -24,6 +24,7 @@ from bellhop.sandbox.installation import API_KEY, SECRET, Installation
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store.keys import told_key
 from bellhop.store.registry import register
+from bellhop.store.steps import run_steps
 from tests.webhook.console.played_calls import PASSWORD
 from webhook.console.call_search import search_calls
 
@@ -159,7 +160,7 @@ async def test_no_credentials(installation):
         registered_at=1,
         name="Lee's iPhone",
     )
-    await installation.store.script(*register("default", device))
+    await run_steps(register("default", device), installation.store)
     call = SampleCall(members=("lee",))
     await installation.stream.post(call.ring())
     told = await person(

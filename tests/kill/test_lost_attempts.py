@@ -12,6 +12,7 @@ from bellhop.sandbox.apple_script import AppleReply
 from bellhop.sandbox.installation import Installation
 from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.store import registry
+from bellhop.store.steps import run_steps
 from tests.trails import trail_of
 
 ANSWER_S = 30
@@ -98,7 +99,7 @@ async def test_each_lost_answer_is_one_attempt(flow):
 
 
 async def test_a_phone_that_was_signed_out_is_not_known_either(flow):
-    await flow.installation.store.script(*registry.remove("default", flow.phone))
+    await run_steps(registry.remove("default", flow.phone), flow.installation.store)
     await flow.post(flow.call.rejected("sara"))
     flow.installation.start("worker", "worker-2")
     assert "It is not known whether device " in (await flow.verdict(attempts=1)).verdict

@@ -21,6 +21,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
 from bellhop.store.redis_clock import RedisClock
+from bellhop.store.steps import run_steps
 from tests.factories import a_device, a_push
 from tests.trails import trail_of
 from webhook.intake.apply import apply
@@ -65,7 +66,7 @@ async def count(store: Store, redis_client: redis.Redis) -> Callable[[], int]:
 
 async def test_a_ring_takes_few_commands_besides_its_job(store, post, count, live_workers):
     phone = a_device("ben")
-    await store.script(*registry.register("default", phone))
+    await run_steps(registry.register("default", phone), store)
     count()
     round_ = post(SampleCall(members=("ben",)).ring())
     assert count() <= 13, "take_event"

@@ -24,6 +24,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import call_key, round_key, trail_key
 from bellhop.store.phones import note_receipt
+from bellhop.store.steps import run_steps
 from bellhop.stream_api import StreamApi
 from bellhop.telemetry import metrics
 from bellhop.telemetry.metrics import Tally
@@ -91,7 +92,7 @@ async def test_one_of_a_notices_two_jobs_decides_about_the_e_mail(store, phones,
         await phone(store, token="pixel")
     if phones in ("iphone", "both"):
         iphone = a_device("ben", provider=Provider.APNS, kind=Kind.ALERT, token="ab" * 32, app="calls")
-        await store.script(*registry.register("default", iphone))
+        await run_steps(registry.register("default", iphone), store)
     provided = Provided(answer)
     provided.depends_on_pushes = unpushed
     channels = {(provider, "calls"): ProviderChannel(provided, f"{provider} calls") for provider in Provider}
@@ -133,7 +134,7 @@ class Hanging(Fixed):
 
 async def phone(store, user="ben", token="token", app="calls", provider=Provider.FCM, **facts):
     device = a_device(user, provider=provider, kind=Kind.VOIP, token=token, app=app, **facts)
-    await store.script(*registry.register("default", device))
+    await run_steps(registry.register("default", device), store)
     return device
 
 

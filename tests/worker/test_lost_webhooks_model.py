@@ -25,6 +25,7 @@ from bellhop.sandbox.stream_webhooks import Event, SampleCall
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
+from bellhop.store.steps import run_steps
 from tests.factories import a_device
 from tests.worker.test_settle import GRACE_US, RULES, notices
 from webhook.intake.apply import apply
@@ -143,7 +144,7 @@ class Bellhop:
     async def may_ring(self, round_, user: str) -> bool:
         """Whether the fence lets a ring go out, if the round's time were not over."""
         phone = a_device(user)
-        await self.store.script(*registry.register("default", phone))
+        await run_steps(registry.register("default", phone), self.store)
         long = round_.model_copy(update={"deadline": self.now_us() + 60_000_000})
         (push,) = plan(PushKind.RING, long, {user: [phone]}, long.started_at).pushes[:1]
         return (await Fence(self.store, "w-1", PushKind.RING, long).admit(push, 3)).refusal is None

@@ -19,6 +19,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import AGENDA, call_key, lease_key, round_key, stream_clock_key
+from bellhop.store.steps import run_steps
 from tests.factories import a_device
 from tests.trails import trail_of
 from webhook.intake.apply import apply
@@ -72,7 +73,7 @@ async def may_go(store: Store, ring, user: str, kind: PushKind = PushKind.RING) 
     round_ = effects(value, value.at, RULES).round
     phone = a_device(user)
     (push,) = plan(kind, round_, {user: [phone]}, value.at).pushes
-    await store.script(*registry.register("default", phone))
+    await run_steps(registry.register("default", phone), store)
     await store.call("SET", lease_key("w-1"), "1")
     return (await Fence(store, "w-1", kind, round_).admit(push, 3)).refusal is None
 

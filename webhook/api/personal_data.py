@@ -10,9 +10,9 @@ from pydantic import ConfigDict
 from bellhop.field_docs import DocumentedModel
 from bellhop.privacy.forgetting_people import forget
 from bellhop.privacy.person_export import PersonExport, export
-from bellhop.privacy.walk import run_blocking
 from bellhop.store.blocking_client import together
 from bellhop.store.keys import EXPORT_RUNS
+from bellhop.store.steps import run_blocking
 from webhook.api.operation import ApiRequest, Operations
 from webhook.api_errors import ApiError, ApiErrorKind
 

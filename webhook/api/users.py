@@ -21,6 +21,7 @@ from bellhop.reachability import Reachability, judge
 from bellhop.reachability_facts import read_reachability_facts
 from bellhop.store import phones, registry
 from bellhop.store.keys import devices_key, user_key
+from bellhop.store.steps import run_blocking
 from webhook.api.operation import ApiRequest, Operations
 from webhook.api_errors import ApiError, ApiErrorKind
 from webhook.context import WebContext
@@ -161,14 +162,13 @@ def register_device(request: ApiRequest, registration: AnyRegistration) -> Regis
         _check_push_service(request.context, registration.endpoint)
     now = request.context.now()
     device = Device(user_id=request.user_id, registered_at=now, **registration.device_fields())
-    previous_user, left = request.context.run(registry.register(request.tenant, device))
+    registered = run_blocking(registry.register(request.tenant, device), request.context.redis)
     if health := registration.health:
         note_report(
             request.context, phones.note_health(request.tenant, device.user_id, device.key, now, health), device.key
         )
-    log.info(
-        "device_registered", device=device.key, moved=previous_user.decode() not in ("", request.user_id), left=left
-    )
+    moved = registered.former_owner not in ("", request.user_id)
+    log.info("device_registered", device=device.key, moved=moved, left=registered.evicted)
     return _registered(device)
 
 
@@ -201,7 +201,7 @@ def remove_device(request: ApiRequest, device_id: str) -> None:
     if not devices:
         raise ApiError(ApiErrorKind.DEVICE_NOT_FOUND)
     context = request.context
-    context.run(registry.remove(request.tenant, devices[0]))
+    run_blocking(registry.remove(request.tenant, devices[0]), context.redis)
     if told := tell_of_removal(context.audience, request.tenant, devices[0], context.now()):
         context.run(told)
     log.info("device_removed", device=device_id, reason="by request")

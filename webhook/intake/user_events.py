@@ -10,6 +10,7 @@ from bellhop.domain.call import clamp_stamp
 from bellhop.privacy.forgetting_people import forget, forgotten_at
 from bellhop.store import registry, unreachable_devices
 from bellhop.store.keys import devices_key, held_back_key, user_key
+from bellhop.store.steps import run_scripts
 from webhook.intake.apply import Verdict
 from webhook.intake.events import Event, UserChanged
 from webhook.intake_redis import IntakeRedis
@@ -71,7 +72,7 @@ def _forget(redis: IntakeRedis, tenant: str, user_id: str, at: Micros) -> bool:
         return True
     for device in devices:
         if device.registered_at <= at:
-            redis.run(registry.remove(tenant, device))
+            run_scripts(registry.remove(tenant, device), redis.run)
     redis.call("HDEL", user, "contact", "preferences", "deactivated", "reactivated", unreachable_devices.FIELD)
     redis.call("DEL", held_back_key(tenant, user_id))
     redis.run(registry.stamp_user(tenant, user_id, {"deleted": at}))

@@ -17,6 +17,7 @@ from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import lookup_key
 from bellhop.store.retry import until_redis_answers
+from bellhop.store.steps import run_steps, side_by_side
 from bellhop.store.unreachable_devices import keep_unreachable
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused, UnreachableDevice, read_device
 
@@ -118,8 +119,9 @@ class StreamDeviceLookup:
         if unreachable and not listed:
             note = keep_unreachable(tenant, user_id, unreachable)
             await until_redis_answers(partial(self._store.call, *note))
-        commands = [registry.adopt(tenant, device) for device in listed]
-        await asyncio.gather(*(until_redis_answers(partial(self._store.script, *command)) for command in commands))
+        await until_redis_answers(
+            lambda: run_steps(side_by_side([registry.adopt(tenant, device) for device in listed]), self._store)
+        )
         remember = ("SET", lookup_key(tenant, user_id), "", "EX", self._policy.remembered_s)
         await until_redis_answers(partial(self._store.call, *remember))
         devices = await self._registered(tenant, user_id)

@@ -19,6 +19,7 @@ from bellhop.domain.outcomes import MEANING, Outcome
 from bellhop.store import registry
 from bellhop.store.async_client import Store
 from bellhop.store.keys import token_window_key
+from bellhop.store.steps import run_steps
 from bellhop.telemetry import metrics
 from bellhop.trail import TokenFate
 from worker.announcements.announcer import Announcer
@@ -32,7 +33,7 @@ FATES = {
     "braked": TokenFate.BRAKED,
     "brake set": TokenFate.BRAKED,
 }
-"""What each answer of prune_token.lua means for the token."""
+"""What each answer of `registry.prune_token` means for the token."""
 
 App = tuple[Provider, str]
 
@@ -101,8 +102,7 @@ class TokenPruner:
         return TokenFate.MOVED
 
     async def _prune(self, tenant: str, device: Device, reason: str) -> TokenFate:
-        command = registry.prune_token(tenant, device, self._window(), self._policy.brake)
-        done = (await self._store.script(*command)).decode()
+        done = await run_steps(registry.prune_token(tenant, device, self._window(), self._policy.brake), self._store)
         if done == "brake set":
             log.error("token_removal_stopped", app=device.app)
         metrics.TOKENS.add(device.provider, device.app, done)

@@ -16,9 +16,10 @@ from bellhop.cli import main
 from bellhop.domain.device import Device, Kind, Platform, Provider
 from bellhop.domain.outcomes import Outcome
 from bellhop.sandbox.stream_rest import StreamApiStandIn
-from bellhop.store import registry, scripts
+from bellhop.store import registry
 from bellhop.store.keys import devices_key
 from bellhop.store.registered_today import devices_today
+from bellhop.store.steps import run_blocking
 from bellhop.stream_api import DeviceApps, read_device
 from bellhop.stream_hooks import AppSettings
 from bellhop.trail import PushSkipped, encode
@@ -101,9 +102,8 @@ async def test_a_list_without_an_end_is_left_out(bellhop):
 async def test_a_token_that_the_registry_has_stays_as_it_is_there(bellhop, redis_url):
     """The app told us later than Stream, or of another user: Stream's list must not undo it."""
     newer = Device(user_id="jane", provider=Provider.FCM, token="t", app="project", registered_at=2 * 10**15, name="J")
-    command = registry.register("default", newer)
     with redis.Redis.from_url(redis_url) as client:
-        client.eval(scripts.source(command.script), len(command.keys), *command.keys, *command.args)
+        run_blocking(registry.register("default", newer), client)
     async with StreamApiStandIn(KEY, SECRET) as stream:
         stream.devices = {"jane": [fcm("t")], "ben": [fcm("t")]}
         _, out, _ = await bellhop(stream, "jane", "ben", "--per-minute", "10000", *APPS)

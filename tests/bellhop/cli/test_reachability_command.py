@@ -12,13 +12,14 @@ from bellhop.domain.phone import PhoneHealth
 from bellhop.store.blocking_client import run_script
 from bellhop.store.phones import note_receipt
 from bellhop.store.registry import register
+from bellhop.store.steps import run_blocking
 from tests.factories import a_device, web_settings
 
 
 @pytest.fixture
 def ben(redis_client):
     device = a_device(name="Ben's Pixel")
-    run_script(redis_client, register("default", device))
+    run_blocking(register("default", device), redis_client)
 
     def report(round_started_at, **health):
         facts = {"round_started_at": round_started_at, "event": "rang", "health": PhoneHealth(**health)}

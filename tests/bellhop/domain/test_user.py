@@ -27,6 +27,7 @@ from bellhop.domain.user import (
 )
 from bellhop.store import registry
 from bellhop.store.keys import devices_key, held_back_key, user_key
+from bellhop.store.steps import run_steps
 from tests.factories import a_device, a_round, an_iphone
 
 
@@ -183,7 +184,7 @@ async def keep(store, user, **fields):
 async def test_the_registry_returns_only_the_users_asked_for(store):
     night = quiet("22:00", "07:00")
     await keep(store, "jane", contact=night.contact, preferences=night.preferences)
-    await store.script(*registry.register("default", PHONES["ben"][0]))
+    await run_steps(registry.register("default", PHONES["ben"][0]), store)
     people = await registry.read_users(store, "default", ["jane", "ben", "nobody"], "sara")
     assert people.devices == {"jane": [], "ben": PHONES["ben"], "nobody": []}
     assert people.users == {"jane": night}
@@ -237,7 +238,7 @@ async def test_a_phone_that_a_newer_version_registered_still_rings(store):
 async def test_a_token_of_apples_is_one_device_in_capitals_too(store):
     for token in ("ab" * 32, "AB" * 32):
         device = an_iphone(token=token)
-        await store.script(*registry.register("default", device))
+        await run_steps(registry.register("default", device), store)
     people = await registry.read_users(store, "default", ["ben"], "sara")
     assert [device.token for device in people.devices["ben"]] == ["ab" * 32]
 
@@ -246,7 +247,7 @@ async def test_a_thousand_users_are_read_in_order(store):
     users = [f"user-{n}" for n in range(1000)]
     device = PHONES["ben"][0]
     phones = [device.model_copy(update={"user_id": user, "token": user}) for user in users]
-    await asyncio.gather(*(store.script(*registry.register("default", phone)) for phone in phones[:16]))
+    await asyncio.gather(*(run_steps(registry.register("default", phone), store) for phone in phones[:16]))
     people = await registry.read_users(store, "default", users, "sara")
     assert list(people.devices) == users
     assert [user for user in users if people.devices[user]] == users[:16]
@@ -254,9 +255,9 @@ async def test_a_thousand_users_are_read_in_order(store):
 
 async def test_a_device_is_adopted_only_while_nobody_has_its_token(store):
     mine, theirs = PHONES["jane"][0], PHONES["jane"][0].model_copy(update={"user_id": "ben"})
-    await store.script(*registry.adopt("default", mine))
-    await store.script(*registry.adopt("default", theirs))
-    await store.script(*registry.adopt("default", mine.model_copy(update={"registered_at": 9})))
+    await run_steps(registry.adopt("default", mine), store)
+    await run_steps(registry.adopt("default", theirs), store)
+    await run_steps(registry.adopt("default", mine.model_copy(update={"registered_at": 9})), store)
     people = await registry.read_users(store, "default", ["jane", "ben"], "")
     assert people.devices == {"jane": [mine], "ben": []}
 

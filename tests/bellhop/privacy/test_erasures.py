@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 from bellhop.cli import main
 from bellhop.privacy.forgetting_people import erase_due, forget, forgotten_at, lift
-from bellhop.privacy.walk import run_blocking
 from bellhop.store import registry
 from bellhop.store.blocking_client import run_script, together
 from bellhop.store.keys import ERASURE_TURN, ERASURES, devices_key, owner_key, trail_key, user_key
 from bellhop.store.scripts import Command, by_source
+from bellhop.store.steps import run_blocking
 from bellhop.trail import UserSettled, encode
 from tests.factories import a_device
 from worker.erasures import Erasures
@@ -78,13 +78,13 @@ def test_a_stamp_that_changes_during_a_pass_waits_for_the_next(redis_client, for
 def test_who_is_back_during_a_pass_keeps_the_new_device(redis_client, forget_jane):
     phone = a_device("jane", registered_at=5)
     forget_jane()
-    run_script(redis_client, registry.register("default", phone))
+    run_blocking(registry.register("default", phone), redis_client)
     redis_client.hset(user_key("default", "jane"), "contact", json.dumps({"email": "jane@example.com"}))
     _, person = forgotten_at(partial(together, redis_client), "default", "jane")
 
     def come_back():
         lift(partial(together, redis_client), person)
-        run_script(redis_client, registry.register("default", phone.model_copy(update={"registered_at": 9})))
+        run_blocking(registry.register("default", phone.model_copy(update={"registered_at": 9})), redis_client)
 
     run_with(redis_client, come_back)
     (device,) = registry.decode(redis_client.hvals(devices_key("default", "jane")))
@@ -118,7 +118,7 @@ async def test_one_worker_makes_a_pass_for_everybody_due(redis_client, store, fo
 
 def test_the_commands_export_and_forget(redis_url, redis_client, monkeypatch):
     monkeypatch.setenv("BELLHOP_REDIS_URL", redis_url)
-    run_script(redis_client, registry.register("default", a_device("jane", registered_at=1)))
+    run_blocking(registry.register("default", a_device("jane", registered_at=1)), redis_client)
     redis_client.rpush(trail_key("default", "default:1"), settled("jane"))
     exported = json.loads(CliRunner().invoke(main, ["export", "jane"]).output)
     assert {key["key"] for key in exported["keys"]} >= {

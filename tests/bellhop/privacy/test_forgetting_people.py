@@ -18,7 +18,6 @@ from bellhop.explain.explanation import explain
 from bellhop.privacy.forgetting_people import DAY_US, KnownForgotten, erase_due, forget, lift
 from bellhop.privacy.person_export import export
 from bellhop.privacy.places import PLACES, place_of
-from bellhop.privacy.walk import run_blocking
 from bellhop.queue.job_payloads import RejectRef, job
 from bellhop.queue.names import REJECT_JOB, SEND_EVENTS_JOB
 from bellhop.queue.rq_job import inflated
@@ -28,6 +27,7 @@ from bellhop.store.blocking_client import run_script, together
 from bellhop.store.call_scripts import EventToTake, record_attempt, take_event
 from bellhop.store.keys import ERASURES, FORGOTTEN, round_key, trail_key, user_key
 from bellhop.store.limit_scripts import count_for_caller
+from bellhop.store.steps import run_blocking
 from bellhop.trail import PushSkipped, UserSettled, encode, read_trail
 from tests.factories import a_device, a_queued_round, an_iphone, web_settings
 from tests.waiting import come_true
@@ -137,7 +137,7 @@ class History:
             a_device(JANE, token=f"token-{WORD}", registered_at=1),
             a_device("ben", registered_at=1),
         ):
-            self.run(registry.register("default", device))
+            run_blocking(registry.register("default", device), self.client)
         health = PhoneHealth.model_validate({"model": f"{WORD} phone"})
         self.run(phones.note_health("default", JANE, a_device(JANE, token=f"token-{WORD}").key, 1, health))
         self.client.hset(user_key("default", JANE), mapping={"contact": json.dumps({"email": EMAIL}), "revoked": 1})
@@ -256,8 +256,8 @@ async def test_an_append_only_file_that_is_written_anew_has_nobody(own_redis):
 
 
 def test_others_stay_as_they_are(history):
-    history.run(registry.register("default", a_device("ben", registered_at=1)))
-    history.run(registry.register("default", a_device(JANE.upper(), token="t", registered_at=1)))
+    run_blocking(registry.register("default", a_device("ben", registered_at=1)), history.client)
+    run_blocking(registry.register("default", a_device(JANE.upper(), token="t", registered_at=1)), history.client)
     history.post(SampleCall(JANE.upper(), ("ben", "sara")).ring())
     before = everything(history.client)
     history.forget()

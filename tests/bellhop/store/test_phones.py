@@ -13,6 +13,7 @@ from bellhop.domain.phone import MAX_HEALTH_BYTES, PhoneHealth, PhoneRecord, hea
 from bellhop.store import phones, registry
 from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import devices_key, phones_key
+from bellhop.store.steps import run_blocking, run_steps
 from tests.factories import a_device
 
 NOW = Micros(1_800_000_000_123_456)
@@ -40,7 +41,7 @@ def record(store):
 
 @pytest.fixture
 async def registered(store):
-    await store.script(*registry.register("default", PHONE))
+    await run_steps(registry.register("default", PHONE), store)
 
 
 def receipts(note, *priorities, first_round=1):
@@ -91,7 +92,7 @@ async def test_the_first_and_the_last_receipt_are_kept(note, record):
 
 async def test_nothing_is_kept_for_a_device_of_somebody_else(note, store):
     assert (await note(phones.note_health, NOW, PhoneHealth(os="ios"))).known is False
-    await store.script(*registry.register("default", PHONE))
+    await run_steps(registry.register("default", PHONE), store)
     assert (await note(phones.note_health, NOW, PhoneHealth(os="ios"), user="sara")).known is False
     assert await store.call("KEYS", "bellhop:phones:*") == []
 
@@ -118,14 +119,14 @@ async def test_demoted_pushes_in_a_row_count_once_each(note, record):
 @pytest.mark.usefixtures("registered")
 async def test_a_record_leaves_with_its_device(note, store, leave):
     await note(phones.note_health, NOW, PhoneHealth(os="android"))
-    await store.script(*leave)
+    await run_steps(leave, store)
     assert await store.call("KEYS", "bellhop:phones:*") == []
 
 
 async def test_a_user_has_as_many_records_as_devices(note, store):
     devices = [a_device(token=f"token-{number}", registered_at=number) for number in range(MAX_DEVICES_PER_USER + 2)]
     for device in devices:
-        await store.script(*registry.register("default", device))
+        await run_steps(registry.register("default", device), store)
         await note(phones.note_health, NOW, PhoneHealth(os="android"), device=device)
     assert await store.call("HLEN", KEY) == MAX_DEVICES_PER_USER
     await store.call("HDEL", devices_key("default", "ben"), devices[-1].key)  # as an older version removes a device
@@ -182,7 +183,7 @@ REPORTS = st.lists(
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_reports_add_up_as_python_would_add_them(redis_client, reports):
     redis_client.flushdb()
-    run_script(redis_client, registry.register("default", PHONE))
+    run_blocking(registry.register("default", PHONE), redis_client)
     known, since = {}, {}
     for number, report in enumerate(reports, 1):
         health = PhoneHealth.model_validate(report)

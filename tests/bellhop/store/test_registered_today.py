@@ -11,6 +11,7 @@ from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_of_user_key, trail_key
 from bellhop.store.phones import note_health
 from bellhop.store.registry import register
+from bellhop.store.steps import run_blocking
 from bellhop.store.stored_trail import read_stored_trail
 from bellhop.trail import (
     PhoneRang,
@@ -48,7 +49,7 @@ def advice(client, user):
 def have(client, user, *tokens):
     for token in tokens:
         device = a_device(user, provider=Provider.APNS, kind=Kind.VOIP, token=token * 32)
-        run_script(client, register("default", device))
+        run_blocking(register("default", device), client)
 
 
 @pytest.mark.parametrize("facts", ["0 devices", ""])
@@ -100,7 +101,7 @@ def ring_in_vain(client, device, *more):
 
 def test_the_settings_of_a_silent_phone_are_the_advice(client):
     phone = a_device("ann")
-    run_script(client, register("default", phone))
+    run_blocking(register("default", phone), client)
     ring_in_vain(client, phone)
     (general,) = advice(client, "ann")
     assert "check the phone" in general
@@ -115,7 +116,7 @@ def test_the_settings_of_a_silent_phone_are_the_advice(client):
 
 def test_a_phone_that_rang_needs_no_advice(client):
     phone = a_device("ann")
-    run_script(client, register("default", phone))
+    run_blocking(register("default", phone), client)
     run_script(client, note_health("default", "ann", phone.key, START, PhoneHealth(full_screen_intent=False)))
     ring_in_vain(client, phone, line(PhoneRang, START, round=START, device=phone.key))
     assert advice(client, "ann") == ()
@@ -124,7 +125,7 @@ def test_a_phone_that_rang_needs_no_advice(client):
 @pytest.mark.parametrize(("event", "silent"), [("dismissed", False), ("not_shown", True)])
 def test_a_phone_that_could_not_show_the_call_is_silent(client, event, silent):
     phone = a_device("ann")
-    run_script(client, register("default", phone))
+    run_blocking(register("default", phone), client)
     run_script(client, note_health("default", "ann", phone.key, START, PhoneHealth(full_screen_intent=False)))
     report = line(PhoneReported, START, round=START, device=phone.key, user="ann", outcome=event)
     ring_in_vain(client, phone, report)

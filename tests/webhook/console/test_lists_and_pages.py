@@ -13,6 +13,7 @@ from bellhop.store.blocking_client import run_script
 from bellhop.store.keys import calls_key, calls_of_user_key, people_of_calls_key, trail_key
 from bellhop.store.phones import note_health
 from bellhop.store.registry import register
+from bellhop.store.steps import run_blocking
 from bellhop.trail import PushAttempted, PushSkipped, UserSettled, WebhookReceived
 from tests.factories import a_device
 from tests.trails import line
@@ -82,7 +83,7 @@ def test_a_persons_page_says_what_became_of_their_call(browser, call):
 
 def test_a_persons_page_says_whether_they_can_be_rung(browser, redis_client):
     device = a_device("jane", name="Jane's Pixel")
-    run_script(redis_client, register("default", device))
+    run_blocking(register("default", device), redis_client)
     health = PhoneHealth(full_screen_intent=False, model="<script>")
     run_script(redis_client, note_health("default", "jane", device.key, micros(time.time()), health))
     text = words(browser.get("/console/person?id=jane").text)

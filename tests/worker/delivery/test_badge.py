@@ -11,6 +11,7 @@ from bellhop.domain.user import Preferences
 from bellhop.store import registry
 from bellhop.store.keys import missed_calls_key, user_key
 from bellhop.store.missed_calls import note_missed
+from bellhop.store.steps import run_steps
 from tests.factories import a_device, a_queued_round, an_iphone
 from worker.delivery.fan_out import DeliveryTools, FanOut
 from worker.delivery.provider_channel import ProviderChannel
@@ -48,7 +49,7 @@ async def push_to(store):
     for number in range(2):
         await store.together(*note_missed("default", "ben", f"default:{number}", Micros(number + 1), 60))
     for phone in (IPHONE, IPHONE_AT_GOOGLE, ANDROID):
-        await store.script(*registry.register("default", phone))
+        await run_steps(registry.register("default", phone), store)
 
     async def push_to(kind, templates=NO_TEMPLATES, **tools):
         provided = Provided()

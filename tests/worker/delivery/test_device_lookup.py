@@ -10,6 +10,7 @@ from bellhop.domain.outcomes import AttemptResult, Outcome
 from bellhop.queue.job_payloads import job
 from bellhop.queue.names import RING_JOB
 from bellhop.store import registry
+from bellhop.store.steps import run_steps
 from bellhop.stream_api import DeviceApps, Listing, StreamRefused
 from tests.factories import a_device
 from tests.trails import trail_of
@@ -163,7 +164,7 @@ async def test_rings_that_wait_for_stream_or_google_delay_no_other(store, redis_
     worker_ = QueueWorker(redis_url, {"rings": JOBS_PER_CONCURRENCY}, worker(store, stream, google).handlers)
     working = asyncio.create_task(worker_.run())
     jane = a_device("jane", token="phone-of-jane", registered_at=1)
-    await store.script(*registry.register("default", jane))
+    await run_steps(registry.register("default", jane), store)
     for number in range(JOBS_PER_CONCURRENCY - 1):
         await enqueue(store, ringing(redis_url, ["ben"]).model_copy(update={"cid": f"default:ben-{number}"}))
     await asyncio.wait_for(stream.asked.wait(), 20)

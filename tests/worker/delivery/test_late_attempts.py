@@ -18,6 +18,7 @@ from bellhop.sandbox.stream_rest import StreamApiStandIn
 from bellhop.sandbox.stream_webhooks import SampleCall
 from bellhop.store import registry
 from bellhop.store.redis_clock import RedisClock
+from bellhop.store.steps import run_steps
 from bellhop.stream_api import StreamApi
 from tests.factories import a_device
 from tests.waiting import come_true
@@ -60,7 +61,7 @@ class SlowLookup:
 
     async def devices_of(self, tenant, user_id, within_s):
         await asyncio.sleep(WAIT_S)
-        await self.store.script(*registry.register(tenant, self.device))
+        await run_steps(registry.register(tenant, self.device), self.store)
         return [self.device]
 
 
@@ -97,7 +98,7 @@ class Late:
         for worker in ("w-1", "w-2"):
             await self.store.call("SET", f"bellhop:worker:{worker}", 1)
         if wait != "look-up":
-            await self.store.script(*registry.register("default", self.phone))
+            await run_steps(registry.register("default", self.phone), self.store)
         if wait == "claim":
             (push,) = plan(PushKind.RING, self.round, {"ben": [self.phone]}, self.round.started_at).pushes
             other = Fence(self.store, "w-2", PushKind.RING, self.round)

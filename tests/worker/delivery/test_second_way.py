@@ -15,6 +15,7 @@ from bellhop.store import registry
 from bellhop.store.call_scripts import record_receipt
 from bellhop.store.keys import call_key, round_key, trail_key
 from bellhop.store.phones import note_receipt
+from bellhop.store.steps import run_steps
 from bellhop.trail import PhoneRang, WebhookReceived, encode
 from tests.factories import a_device, a_queued_round, an_iphone
 from tests.trails import trail_of
@@ -55,7 +56,7 @@ class Phones:
 
 async def known(store, *devices, reporting=True):
     for device in devices:
-        await store.script(*registry.register("default", device))
+        await run_steps(registry.register("default", device), store)
         if reporting:
             await store.script(*note_receipt("default", "ben", device.key, 5_000, round_started_at=1, event="rang"))
 
@@ -142,7 +143,7 @@ async def test_a_phone_that_left_its_user_is_not_rung_again(store):
     await known(store, ANDROID)
 
     async def sign_out(push):
-        await store.script(*registry.remove("default", ANDROID))
+        await run_steps(registry.remove("default", ANDROID), store)
 
     phones = Phones(sign_out)
     await ring(store, phones, a_queued_round())

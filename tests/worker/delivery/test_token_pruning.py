@@ -9,6 +9,7 @@ from bellhop.domain.device import Environment
 from bellhop.domain.outcomes import Outcome
 from bellhop.store import registry
 from bellhop.store.async_client import Store
+from bellhop.store.steps import run_steps
 from tests.factories import a_dead_token, a_delivery, an_iphone
 from worker.delivery.token_pruning import PruningPolicy, TokenPruner
 
@@ -21,7 +22,7 @@ def phone(number=0, **fields):
 
 
 async def register(store, device):
-    await store.script(*registry.register("default", device))
+    await run_steps(registry.register("default", device), store)
     return device
 
 

@@ -17,6 +17,7 @@ from bellhop.sandbox.google_server import TOKEN_ENDPOINT
 from bellhop.sandbox.tls import Authority
 from bellhop.store import registry
 from bellhop.store.keys import call_key
+from bellhop.store.steps import run_steps
 from tests.factories import a_device, a_round
 from worker.delivery.attempt import deliver
 from worker.delivery.fence import Fence
@@ -40,7 +41,7 @@ class Ringing:
         self.fence = Fence(store, "w-1", PushKind.RING, self.round)
 
     async def by(self, sender, fence=None):
-        await self.store.script(*registry.register("default", self.device))
+        await run_steps(registry.register("default", self.device), self.store)
         (push,) = plan(PushKind.RING, self.round, {"ben": [self.device]}, micros(time.time())).pushes
         return await deliver(push, {self.way: ProviderChannel(sender, "the channel")}, fence or self.fence)
 
